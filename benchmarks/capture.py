@@ -45,7 +45,7 @@ from on_gpu.pipelines import exact, few_blocks, step_of
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seediff.attention import fused, own_sums, running_maps
+from seediff.attention import fused, log_sum_exps, running_maps
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
@@ -121,7 +121,7 @@ class Started(TorchDispatchMode):
 def with_sums(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None) -> Any:
     """As operations of a GPU, which need no further kernel for the sums."""
     sums = torch.empty(query.shape[:3], dtype=torch.float32, device=query.device)
-    return own_sums.TORCHS(query, key, value, scale=scale), sums
+    return log_sum_exps.TORCHS(query, key, value, scale=scale), sums
 
 
 SUMS = {SDPBackend.FLASH_ATTENTION.value: with_sums}
@@ -143,7 +143,7 @@ def count_started(name: str, folder: Path) -> None:
         mock.patch.object(running_maps, "can_fuse", return_value=True),
         mock.patch.object(fused, "tile_of", return_value=tile),
         mock.patch.object(fused, "import_module", return_value=captured.kernels()),
-        mock.patch.multiple(own_sums, _can_return_sums=lambda *_: True, _is_right=lambda *_: True, OPERATIONS=SUMS),
+        mock.patch.multiple(log_sum_exps, _can_return_sums=lambda *_: True, _is_right=lambda *_: True, OPERATIONS=SUMS),
         mock.patch.object(torch, "_fused_sdp_choice", return_value=next(iter(SUMS))),
         mock.patch.object(type(model.family), "lattice", return_value=lattice),  # some read it from values
         capture(model, argparse.Namespace(method=None)),

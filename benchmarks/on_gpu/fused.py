@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from seediff.attention import fused
-from seediff.attention.probabilities import Part, Scores, add_probabilities
+from seediff.attention.probabilities import Scores, Target, add_probabilities
 from seediff.models.families import network_family
 
 ACCEPTABLE = 1e-4
@@ -82,13 +82,13 @@ def largest_difference(device: str, dtype: torch.dtype, width: int, shape: Shape
     ) -> list[torch.Tensor]:
         where = range(columns)[some]
         parts = [
-            Part(query.new_zeros(images, positions, len(where[cut]), dtype=torch.float32), cut, each)
+            Target(query.new_zeros(images, positions, len(where[cut]), dtype=torch.float32), cut, each)
             for cut, each in cuts
         ]
         finite = query.new_zeros((), dtype=torch.float32)
         add(parts, Scores(query, key[:, :, some], width**-0.5, bias), normalize=normalize, finite=finite)
         assert finite.isfinite()
-        return [part.total for part in parts]
+        return [part.running_map for part in parts]
 
     differences = []
     for normalize in (True, False):

@@ -19,7 +19,7 @@ from on_gpu.device import seconds
 from on_gpu.fused import add_by_kernels
 from seediff.attention import fused
 from seediff.attention.fused import Blocks
-from seediff.attention.probabilities import Part, Scores
+from seediff.attention.probabilities import Scores, Target
 
 
 class Layer(NamedTuple):
@@ -82,7 +82,7 @@ def adding(query: torch.Tensor, key: torch.Tensor, layer: Layer) -> Callable[[],
     columns = layer.positions + layer.text
     cuts = [slice(0, layer.positions)] + [slice(layer.positions, columns)] * (layer.text > 0)
     parts = [
-        Part(
+        Target(
             query.new_zeros(len(query), layer.positions, len(range(columns)[cut]), dtype=torch.float32),
             cut,
             per_column=cut.start > 0,

@@ -8,7 +8,7 @@ from builders.same_maps import assert_same_maps
 
 import seediff.attention.probabilities
 from seediff.attention.capture import capture_attention
-from seediff.attention.probabilities import Part, Scores, add_probabilities
+from seediff.attention.probabilities import Scores, Target, add_probabilities
 from seediff.config.method_constants import CaptureConfig
 
 STEPS = 3
@@ -90,7 +90,7 @@ def test_half_precision_is_of_queries_and_keys_alone(dtype, spread):
     scores = query.double() @ key.double().transpose(2, 3) * 0.35
     mean = scores.softmax(-1).mean(1)
     total = torch.zeros(2, 64, 64)
-    add_probabilities([Part(total)], Scores(query, key, 0.35), normalize=True, finite=torch.zeros(()))
+    add_probabilities([Target(total)], Scores(query, key, 0.35), normalize=True, finite=torch.zeros(()))
     expected = mean / mean.amax((1, 2), keepdim=True)
     torch.testing.assert_close(total.double(), expected, atol=1e-5 if spread == 1 else 1e-2, rtol=0)
     assert spread == 1 or scores.abs().max() > torch.finfo(torch.float16).max

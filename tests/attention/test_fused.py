@@ -12,7 +12,7 @@ pytest.importorskip("triton")
 
 from seediff.attention import fused, kernels
 from seediff.attention.fused import Blocks, add_probabilities_fused
-from seediff.attention.probabilities import Part, Scores, add_probabilities
+from seediff.attention.probabilities import Scores, Target, add_probabilities
 from seediff.errors import Notice
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -48,7 +48,7 @@ def fused_map(query, key, bias=None, sums=None, normalize=True):
     total = torch.zeros(len(query), query.shape[2], key.shape[2], device=DEVICE)
     finite = torch.zeros((), device=DEVICE)
     scores = Scores(query, key, 0.3, bias, sums)
-    add_probabilities_fused([Part(total)], scores, normalize=normalize, finite=finite)
+    add_probabilities_fused([Target(total)], scores, normalize=normalize, finite=finite)
     return total, finite.isfinite()
 
 
@@ -74,15 +74,15 @@ def test_maps_are_float64s_and_torchs(normalize, dtype, biased):
         bias = torch.randn(2, 2, 40, 50, generator=torch.Generator().manual_seed(1)).to(DEVICE)
     cuts = [(slice(0, 40), False), (slice(40, 50), True)]
     begun = torch.rand(2, 40, 50, generator=torch.Generator().manual_seed(2)).to(DEVICE)
-    parts, plain = ([Part(begun[..., columns].clone(), columns, each) for columns, each in cuts] for _ in range(2))
+    parts, plain = ([Target(begun[..., columns].clone(), columns, each) for columns, each in cuts] for _ in range(2))
     for add, some in ((add_probabilities_fused, parts), (add_probabilities, plain)):
         finite = torch.zeros((), device=DEVICE)
         add(some, Scores(query, key, 0.3, bias), normalize=normalize, finite=finite)
         assert finite.isfinite()
     for part, other in zip(parts, plain, strict=True):
         book = by_the_book(part, begun[..., part.columns], query, key, 0.3, bias, normalize)
-        torch.testing.assert_close(part.total.double(), book, atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(part.total, other.total, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(part.running_map.double(), book, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(part.running_map, other.running_map, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("value", "normalize"), [(torch.nan, False), (torch.inf, True)])
@@ -186,7 +186,7 @@ def test_given_sums_save_a_product(monkeypatch):
     monkeypatch.setattr(kernels, "log_sum_exps", None)
     query, key = states(dtype=torch.float16)
     found, _ = fused_map(query, key, sums=(query.float() @ key.float().mT * 0.3).logsumexp(-1))
-    book = by_the_book(Part(found), torch.zeros_like(found), query, key, 0.3, None, True)
+    book = by_the_book(Target(found), torch.zeros_like(found), query, key, 0.3, None, True)
     torch.testing.assert_close(found.double(), book, atol=1e-5, rtol=1e-5)
 
 
@@ -209,12 +209,12 @@ def test_where_a_card_refuses_a_tile_plain_torch_computes_after_one_warning(kern
     query, key = states(dtype=torch.float16)
     told = pytest.warns(Notice, match=r"heads of 10 channels \(out of resource: shared memory\); plain torch")
     for warned in (told, nullcontext()):
-        parts = [Part(torch.zeros(2, 40, 25, device=DEVICE), columns) for columns in (slice(0, 25), slice(25, 50))]
+        parts = [Target(torch.zeros(2, 40, 25, device=DEVICE), columns) for columns in (slice(0, 25), slice(25, 50))]
         with warned:
             add_probabilities_fused(parts, Scores(query, key, 0.3), normalize=normalize, finite=torch.zeros(()))
         for part in parts:
-            book = by_the_book(part, torch.zeros_like(part.total), query, key, 0.3, None, normalize)
-            torch.testing.assert_close(part.total.double(), book, atol=1e-5, rtol=1e-5)
+            book = by_the_book(part, torch.zeros_like(part.running_map), query, key, 0.3, None, normalize)
+            torch.testing.assert_close(part.running_map.double(), book, atol=1e-5, rtol=1e-5)
 
 
 def test_cards_without_tensor_cores_for_triton_use_plain_torch(monkeypatch):

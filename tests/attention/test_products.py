@@ -6,7 +6,7 @@ import threading
 import types
 import warnings
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import partial, wraps
 
 import pytest
 import torch
@@ -52,7 +52,7 @@ def spy(owner, products):
     def end(*_):
         F.scaled_dot_product_attention = before.pop()
 
-    hooks = owner.register_forward_pre_hook(begin), owner.register_forward_hook(end)
+    hooks = owner.register_forward_pre_hook(begin), owner.register_forward_hook(end, always_call=True)
     yield
     for hook in hooks:
         hook.remove()
@@ -270,6 +270,35 @@ def test_two_threads_see_their_own(unet):
             draw(network, number)
         assert largest_difference(recorder, products) < 1e-6
     assert F.scaled_dot_product_attention.__name__ == "scaled_dot_product_attention"
+
+
+@torch.no_grad()
+def test_a_wrapper_that_copies_attributes_is_left_in_place(unet):
+    """functools.wraps copies the attributes of what it wraps, here of capture's function, while a layer runs."""
+    torchs, calls = F.scaled_dot_product_attention, []
+
+    def wrap(*_):
+        hook.remove()
+        under = F.scaled_dot_product_attention
+
+        @wraps(under)
+        def theirs(*args, **more):
+            calls.append(1)
+            return under(*args, **more)
+
+        assert copy.deepcopy(under) is under  # as a copy of the layer would share a function
+        F.scaled_dot_product_attention = theirs
+
+    with captured(unet):
+        hook = layers_of(unet)[0].to_q.register_forward_hook(wrap)
+        draw(unet)
+    try:
+        before = len(calls)
+        assert before == len(layers_of(unet))
+        draw(unet)
+        assert len(calls) == 2 * before
+    finally:
+        F.scaled_dot_product_attention = torchs
 
 
 def test_what_backward_computes_again_is_not_recorded(unet):

@@ -28,7 +28,7 @@ from builders.twins import save_mini  # noqa: E402
 import seediff  # noqa: E402
 from recipes.studies.capture import capture_images  # noqa: E402
 from seediff.attention import recorder  # noqa: E402
-from seediff.attention.probabilities import Part, Scores, Scratch, add_probabilities  # noqa: E402
+from seediff.attention.probabilities import Scores, Scratch, Target, add_probabilities  # noqa: E402
 from seediff.cli.main import main  # noqa: E402
 from seediff.errors import Notice  # noqa: E402
 from seediff.files.documents import read_toml  # noqa: E402
@@ -172,7 +172,7 @@ with (
     mock.patch.object(torch, "baddbmm", lambda _, a, b, beta, alpha, out: out.mul_(beta).add_(a @ b, alpha=alpha)),
     mock.patch.object(Scratch, "take", lambda _self, numbers, like: like.new_full((numbers,), torch.nan)),
 ):
-    add_probabilities([Part(total)], Scores(query, key, 0.5), normalize=True, finite=torch.zeros((), device="cuda"))
+    add_probabilities([Target(total)], Scores(query, key, 0.5), normalize=True, finite=torch.zeros((), device="cuda"))
 told["uninitialised"] = {"finite": bool(total.cpu().isfinite().all())}
 
 # Faults, which must be found: of these the counts above are made

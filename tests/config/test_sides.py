@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.see_photos import mean_of_looks
+from seediff.attention.see_photos import average_mirrored
 from seediff.config.sides import mirrored_ids, side_notes
 from seediff.errors import UserError
 from seediff.train.predict import Segmenter
@@ -51,7 +51,7 @@ def test_maps_of_mirrored_photographs_exchange_the_words_of_sides():
 
     words = {"left arm": (0,), "right arm": (1,), "dog": (2,)}
     one = maps(words, [[1, 0, 5], [0, 1, 7]])
-    both = mean_of_looks(one, maps(words, [[1, 0, 7], [0, 1, 5]]))
+    both = average_mirrored(one, maps(words, [[1, 0, 7], [0, 1, 5]]))
     assert torch.equal(both.cross_attention[1, 2], one.cross_attention[1, 2])
     with pytest.raises(UserError, match="becomes 'right arm', a word of other tokens; leave it out"):
-        mean_of_looks(maps({"left arm": (0,), "right arm": (1, 2)}, [[0] * 3] * 2), one)
+        average_mirrored(maps({"left arm": (0,), "right arm": (1, 2)}, [[0] * 3] * 2), one)

@@ -1,18 +1,27 @@
 """Capture: reads a diffusion model's attention while it draws an image, or while it is given a photograph. The result
 is one `AttentionMaps` per image. The methods in `masks`, and most methods in `segments`, need nothing else.
 
-Files, in the order in which they act:
+    pipeline           draw.py: draws images; see_photos.py: shows photographs (windows.py: which part of them)
+      │ calls
+      ▼
+    network            capture.py: its hooks; calls.py: which rows of a call have the prompt; networks.py: finds it
+      │ runs
+      ▼
+    layer              layers.py: its hooks, and what of its product is the picture's
+      │ attends
+      ▼
+    product            product.py: watches the queries, keys and mask that attention is given;
+      │                log_sum_exps.py: asks PyTorch's operation for the log-sum-exps it computes
+      ▼
+    softmax            probabilities.py: its mean over heads; on a GPU fused.py, with the kernels of kernels.py
+      │ is added
+      ▼
+    running maps       running_maps.py: sums over layers and steps
+      │ at the end
+      ▼
+    maps               maps.py: `AttentionMaps`, the means
 
-    plan.py           `CapturePlan`: which layers, levels and steps are captured, and how maps are averaged
-    draw.py           draws images under capture
-    see_photos.py     shows photographs to the network under capture; windows.py: which part of one it sees
-    networks.py       finds a pipeline's network, and refuses one that could not be captured completely
-    capture.py        `capture_attention`: hooks the network and its layers for a recorder
-    recorder.py       `AttentionRecorder`: which calls are recorded (calls.py), and what happens after an error
-    layers.py         `CapturedLayer`: one layer, while it runs; cuts the picture's part out of its product
-    product.py        `Watch`: sees the queries, keys and mask with which the layer computes its output
-    running_maps.py   sums over the recorded steps, to which probabilities.py adds; on a GPU fused.py does, with the
-                      kernels of kernels.py; own_sums.py: log-sum-exps that the layer computed itself
-    maps.py           `AttentionMaps`, the means
-    features.py       features of a UNet's encoder, in place of attention
+plan.py decides before all this which layers, levels and steps are captured, and how maps are averaged. recorder.py
+holds what belongs to one capture: the call and the layer that run now, and the running maps. features.py reads features
+of a UNet's encoder, in place of attention.
 """

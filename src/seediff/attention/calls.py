@@ -1,8 +1,8 @@
 """Reads the calls of a network: their sizes, which rows have the prompt, and whether they are recorded.
 
-A call is one run of the network. A step is a call with the prompt, counted from 0. A network's batch has rows: images
-or clips, with the prompt and without. Attention's batch has members: the rows themselves, or each frame of each row.
-For example, two clips of 4 frames, with guidance:
+A call is one run of the network. A step is a call with the prompt, counted from 0. The network's batch has rows: images
+or clips, each with the prompt and, under guidance, once more without. Attention's batch has members: the rows, or in
+some networks each frame of each row. For example, two clips of 4 frames, with guidance:
 
                                             rows   members   frames in a member
     AnimateDiff (`Family.frames_in_rows`)      4        16                    1
@@ -34,7 +34,7 @@ class NetworkCall:
     batch: int
     """The number of rows."""
     rows: Sequence[int]
-    """The rows with the prompt: their attention is recorded."""
+    """The numbers of the rows with the prompt, whose attention is recorded."""
     latent_size: Grid
     """(height, width) of L."""
     frames: int = 1
@@ -42,17 +42,17 @@ class NetworkCall:
     frames_in_member: int = 1
     """The number of frames whose positions are in one member of attention's batch."""
     may_drop_half: bool = False
-    """Whether diffusers' FasterCache may give a layer only the second half of the batch."""
+    """Whether diffusers' FasterCache may give a layer the second half of the batch only."""
     dtype: str = ""
     """The network's number format."""
     texts: int | None = None
     """The number of text columns in joint attention; None: unknown."""
     thread: int = field(default_factory=threading.get_ident)
-    """The thread of the call."""
+    """The thread in which the network runs."""
 
     @property
     def images(self) -> int:
-        """The number of images, or latent frames, that are recorded."""
+        """The number of recorded images, or of latent frames of clips."""
         return len(self.rows) * self.frames
 
     @property
@@ -61,13 +61,13 @@ class NetworkCall:
         return self.batch * self.frames // self.frames_in_member
 
     def recorded_members(self, count: int) -> Sequence[int] | None:
-        """The members with the prompt, in a product of attention with `count` members; None if such a product is not of
-        this call's batch."""
-        each = self.frames // self.frames_in_member
+        """The numbers of the members with the prompt, in a product of attention with `count` members. None if that is
+        not the number of members in this call."""
+        members_in_row = self.frames // self.frames_in_member
         if count == self.members:
-            if each == 1:
+            if members_in_row == 1:
                 return self.rows
-            return [row * each + frame for row, frame in product(self.rows, range(each))]
+            return [row * members_in_row + number for row, number in product(self.rows, range(members_in_row))]
         second_half = [*range(self.batch // 2, self.batch)]
         if self.may_drop_half and 2 * count == self.members and [*self.rows] == second_half:
             return range(count)
@@ -79,12 +79,15 @@ class NetworkCall:
 
 
 NO_CALL = NetworkCall(-1, 0, (), (0, 0))
-"""Stands for the latest call before the first one."""
+"""In place of the latest call, before the first one."""
 
 
 class CallReader:
-    """Reads the calls of a network, one after the other. guidance: whether the network predicts with and without the
-    prompt. total_steps: the number of calls with the prompt; `steps="second-half"` needs it."""
+    """Reads the calls of a network, one after the other.
+
+    plan: what is captured. guidance: whether the network predicts with and without the prompt. total_steps: the number
+    of calls with the prompt; `steps="second-half"` needs it.
+    """
 
     def __init__(self, plan: CapturePlan, *, guidance: bool, total_steps: int | None) -> None:
         self._plan, self._total_steps = plan, total_steps
@@ -92,13 +95,16 @@ class CallReader:
         self._has_joint = any(layer.is_joint for layer in plan.all_layers.values())
         self._steps = 0
         self.count = 0
-        """The number of calls until now."""
+        """The number of calls so far."""
         self.latest = NO_CALL
 
     def read(self, network: Any, inputs: NetworkInputs, rows: Sequence[int] | None) -> NetworkCall | None:
-        """Read the network's next call. Returns it if it is recorded, otherwise None. inputs: the call's arguments, by
-        name. rows: the rows with the prompt; None: the rows that guidance implies. Raises UserError if the pictures
-        have another size or number than in earlier calls."""
+        """Read the network's next call. Returns it if it is recorded, otherwise None.
+
+        network: the module. inputs: the call's arguments, by name. rows: the numbers of the rows with the prompt; None:
+        the rows that guidance implies. Raises UserError if the pictures have another size or number than in earlier
+        calls.
+        """
         # 1. The call
         family, earlier = self._plan.family, self.latest
         batch, height, width = family.lattice(network, inputs)

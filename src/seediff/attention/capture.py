@@ -7,9 +7,13 @@ denoising steps.
     maps = recorder.maps([{"dog": (5,)}], ["a photo of a dog"])[0]
 
 The network's own attention processors still compute its output, so an image is bit-identical to one made without
-capture. While a layer runs, capture sees what attention is given (product.py), picks the picture's part of the rows
-with the prompt (layers.py), computes its probabilities a second time (probabilities.py, on a GPU
-fused.py), and adds their mean over heads to the running map of that resolution (running_maps.py).
+capture. Capture computes the probabilities of the picture's queries a second time:
+
+    pipe(prompt)
+      network(latents)                hook: AttentionRecorder.begin_call, end_call
+        layer(hidden states)          hook: CapturedLayer.begin, end
+          attention(query, key, …)    Watched ─▶ LayerRun.record ─▶ RunningMaps.add
+    recorder.maps                     ─▶ AttentionMaps
 """
 
 from __future__ import annotations
@@ -45,8 +49,9 @@ def capture_attention(
     network: a UNet2DConditionModel, or a transformer of a family in `models/families`. plan: from `plan_capture` with
     this network's layers. guidance: whether the network predicts with and without the prompt, in two halves of a batch
     or in two calls; only predictions with the prompt are recorded. total_steps: the number of calls with the prompt;
-    `steps="second-half"` needs it. text_states: (B, T, C) text encoder states of one text per image. Cross-attention is
-    captured with the keys of this text instead of the prompt's keys; the network's own result does not change.
+    `steps="second-half"` needs it. text_states: (B, T, C) text encoder states of another text for each image:
+    cross-attention is captured with the keys of that text, and the network's own result does not change. None: the
+    prompt's keys.
 
     Raises RuntimeError if this network is already being captured, ValueError if the plan was made for another
     network, UserError for attention that this capture does not understand.
@@ -61,19 +66,19 @@ def capture_attention(
 
 @contextmanager
 def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[None]:
-    """Inside the `with` block, call `begin(network, args, kwargs)` before each call of the network. Raises RuntimeError
-    if another capture does so already."""
+    """Inside the `with` block, call `begin(network, args, kwargs)` before each call of the network. args, kwargs: that
+    call's arguments. Raises RuntimeError if another capture has hooked the network."""
     if network in _captured:
         raise RuntimeError(
             "the attention of this network is already being captured: end the first `with` block before the next"
         )
 
-    def of_network(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def begin_call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if module is network:  # not a copy, which has the same hooks
             begin(module, args, kwargs)
 
     _captured.add(network)
-    handle = network.register_forward_pre_hook(of_network, with_kwargs=True)
+    handle = network.register_forward_pre_hook(begin_call, with_kwargs=True)
     try:
         yield
     finally:
@@ -83,8 +88,9 @@ def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[None]:
 
 @contextmanager
 def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]:
-    """Inside the `with` block, the network's layers report to a recorder, which adds the calls that it records to its
-    maps. Raises ValueError if the recorder's plan was made for another network."""
+    """Inside the `with` block, the network's layers report their attention to a recorder. It hears of the network's
+    calls from `hook_calls`, or from a script's own hooks. Raises ValueError if the recorder's plan was made for another
+    network."""
     plan = recorder.plan
     if plan.family.layers(network) != plan.all_layers:  # which also refuses adapters that came after the plan
         raise ValueError("the plan is of another network, or of this one before its attention changed")

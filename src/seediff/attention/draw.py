@@ -1,4 +1,4 @@
-"""Draws images and captures their attention: runs diffusers' own pipeline under `capture_attention`."""
+"""Draws images and captures their attention: runs the pipeline, as diffusers made it, under `capture_attention`."""
 
 from __future__ import annotations
 
@@ -37,15 +37,16 @@ def generate_batch(
     size: Size | None,
     plan: CapturePlan,
 ) -> tuple[list[np.ndarray], list[AttentionMaps]]:
-    """(images, maps): for each spec an image (H, W, 3) uint8 and the attention to its prompt, on the model's device.
-    All are drawn in one batch. Other images in the batch change only rounding (except with Qwen-Image 2.1:
-    docs/models.md).
+    """(images, maps): for each spec an image (H, W, 3) uint8, and the attention to its prompt on the model's device.
+    All images are drawn in one batch. The other images of the batch change an image only by rounding (except with
+    Qwen-Image 2.1: docs/models.md).
 
-    steps: the number of denoising steps; some schedulers make a few more calls. guidance_scale: 1 or less means no
-    guidance, and the negative prompt is not used. size: the images' size in pixels, a side or `WIDTHxHEIGHT`; None: the
-    model's own. plan: what is captured, from `plan_capture`. `check_drawing` refuses values that cannot be used.
+    model: the loaded model. specs: prompt, classes and seed of each image. steps: the number of denoising steps; some
+    schedulers make a few more calls. guidance_scale: 1 or less means no guidance; then the negative prompt is not used.
+    size: the images' size in pixels, a side or `WIDTHxHEIGHT`; None: the model's own. plan: what is captured, from
+    `plan_capture`. `check_drawing` refuses unusable values before.
 
-    Raises UserError for a prompt without its classes, and for a result with values that are not finite.
+    Raises UserError for a prompt without its classes, and for maps or pixels that are not finite.
     """
     # 1. The columns of each class
     pipe, family = model.pipe, model.family
@@ -75,33 +76,37 @@ def generate_batch(
 
 @contextmanager
 def draw_noise_in_float32(pipe: Any) -> Iterator[None]:
-    """In this block, noise is drawn in float32 and then cast to the model's number format. diffusers draws it in that
-    format, in which the same seed gives other noise than in float32. Only one thread at a time may draw."""
+    """Inside the `with` block, the pipeline draws noise in float32 and then casts it to the model's number format.
+    diffusers draws noise in the model's format, in which the same seed gives other noise. Only one thread at a time may
+    be in such a block."""
     from diffusers.utils.torch_utils import randn_tensor
 
     def draw(shape: Any, generator: Any = None, device: Any = None, dtype: Any = None, layout: Any = None) -> Any:
         drawn = randn_tensor(shape, generator, device, torch.float32, layout)
         return drawn if dtype is None else drawn.to(dtype)
 
-    homes = (sys.modules.get(kind.__module__) for kind in (*type(pipe).__mro__, *type(pipe.scheduler).__mro__))
-    modules: set[Any] = {module for module in homes if hasattr(module, "randn_tensor")}
-    before = {module: module.randn_tensor for module in modules}
+    classes = (*type(pipe).__mro__, *type(pipe.scheduler).__mro__)
+    homes: list[Any] = [sys.modules.get(one.__module__) for one in classes]
+    before = {module: module.randn_tensor for module in homes if hasattr(module, "randn_tensor")}
     try:
-        for module in modules:
+        for module in before:
             module.randn_tensor = draw
         yield
     finally:
-        for module, own in before.items():
-            module.randn_tensor = own
+        for module, original in before.items():
+            module.randn_tensor = original
 
 
 @torch.no_grad()
 def captured_texts(
     model: Model, plan: CapturePlan, prompts: Sequence[str], classes: Sequence[Sequence[str]]
 ) -> tuple[list[str], list[dict[str, tuple[int, ...]]], torch.Tensor | None]:
-    """(texts, words, states). texts: for each image, the text with which cross-attention is captured. words: for each
-    image, class name → its token columns in that text. states: the states (B, T, C) of all texts from the text encoder;
-    None if the texts are the prompts. classes: for each prompt, the classes that it names."""
+    """(texts, words, states) of images. texts: for each image, the text with which cross-attention is captured. words:
+    for each image, class name → its token columns in that text. states: (B, T, C) text encoder states of all texts;
+    None if the texts are the prompts.
+
+    model, plan: as in `generate_batch`. prompts: one per image. classes: for each prompt, the classes that it names.
+    """
     texts = [captured_text(plan, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
     words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
     if plan.capture.prompt is None:
@@ -112,7 +117,8 @@ def captured_texts(
 
 
 def captured_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str]) -> str:
-    """The text with which cross-attention is captured: the prompt, unless the plan's `capture.prompt` replaces it."""
+    """The text with which cross-attention is captured: the prompt, or the plan's `capture.prompt` with these classes in
+    the place of {class}. plan: None: capture is not planned."""
     if plan is None or plan.capture.prompt is None:
         return prompt
     return plan.capture.prompt.replace("{class}", join_classes(classes))
@@ -120,7 +126,7 @@ def captured_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str])
 
 def check_texts(readers: Sequence[Reader], specs: Iterable[SampleSpec], plan: CapturePlan | None) -> None:
     """Raise UserError for a spec whose text a tokenizer would cut off, or whose text does not name the spec's classes.
-    Both the prompt and the text of `captured_text` are checked."""
+    Both its prompt and its text from `captured_text` are checked. readers: the model's tokenizers."""
     for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
         for text in dict.fromkeys((prompt, captured_text(plan, prompt, classes))):
             locate_columns(readers, text, classes)
@@ -136,7 +142,7 @@ def check_drawing(
     negative_prompt: str,
 ) -> None:
     """Raise UserError for values that only a loaded model can refuse: steps that its scheduler cannot make, and texts
-    that its tokenizers cut off or read differently. Runs no network."""
+    that its tokenizers cut off or read differently. No network runs. Arguments are as in `generate_batch`."""
     pipe, family, readers = model.pipe, model.family, model.readers
     check_texts(readers, specs, plan)
     if family.reads_negative(pipe, guidance_scale):
@@ -160,11 +166,11 @@ def check_drawing(
 
 
 def image_shape(model: Model, size: Size | None) -> tuple[int, int]:
-    """(height, width) in pixels of images. size: a side or `WIDTHxHEIGHT`; None: the model's own."""
+    """(height, width) in pixels of a model's images. size: a side or `WIDTHxHEIGHT`; None: the model's own."""
     return pixels(model.sizes.side if size is None else size)
 
 
 def check_shape(model: Model, shape: tuple[int, int], what: str) -> None:
-    """Raise UserError for a shape (height, width) in pixels that the model does not support. what: its name in the
-    error."""
+    """Raise UserError for a shape (height, width) in pixels that the model does not support. what: the shape's name in
+    the error, such as "image size"."""
     check_sides(shape, what, model.info.name, model.sizes.multiple, model.sizes.largest)

@@ -1,12 +1,12 @@
-"""Features of a UNet's encoder, recorded while it runs. DiffCut cuts them into segments.
+"""Features of a UNet's encoder, recorded while it runs. DiffCut makes segments of them.
 
     with capture_features(pipe.unet, latents.shape[-2:]) as found:
         pipe.unet(latents, 50, encoder_hidden_states=embeddings)
     (features,) = found  # (B, C, h, w)
 
-Features are the outputs of the last self-attention module of an encoder level (`attn1`: after its output projection,
-before the outputs are added to the hidden states), as in the program of Couairon et al. ("DiffCut", NeurIPS 2024). A
-forward hook reads them and does not change the UNet's results.
+Features are the outputs of the last self-attention module of an encoder level: of `attn1`, before they are added to
+the hidden states. So it is in the program of Couairon et al. ("DiffCut", NeurIPS 2024). A forward hook reads them and
+does not change the UNet's results.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from .maps import grid_at
 
 COARSEST_SIDE = 16
 """Minimum number of positions on the features' longer side. The published program takes the encoder's last attention,
-which has 32 at 1024² pixels. The embedded model's last attention has 8: on its tuning scenes, segments at the next
-finer level reach a mIoU of 0.44 instead of 0.30."""
+which has 32 positions a side at 1024² pixels. The embedded model's last attention has only 8. On its tuning scenes,
+segments of the next finer level reach a mIoU of 0.44 instead of 0.30."""
 
 
 @contextmanager
 def capture_features(unet: Any, latent_size: Sequence[int]) -> Iterator[list[torch.Tensor]]:
-    """Yield a list. Each UNet call inside the `with` block appends the encoder's features to it, (B, C, h, w) float32.
-    They come from the last level with attention whose longer side has at least COARSEST_SIDE positions; if no level has
-    so many, from the first level with attention. latent_size: (height, width) of L. Raises UserError if the encoder has
-    no self-attention, and at the end for features that are not finite.
+    """A list to which each UNet call inside the `with` block appends the encoder's features, (B, C, h, w) float32. They
+    come from the last level with attention whose longer side has at least COARSEST_SIDE positions; if no level has so
+    many, from the first level with attention.
+
+    unet: the network. latent_size: (height, width) of L. Raises UserError if the encoder has no self-attention, and at
+    the end of the block for features that are not finite.
     """
     layers = encoder_layers(unet)
     if not layers:
@@ -44,7 +46,7 @@ def capture_features(unet: Any, latent_size: Sequence[int]) -> Iterator[list[tor
     found: list[torch.Tensor] = []
 
     def record(_attention: Any, _args: Any, output: torch.Tensor) -> None:
-        """Forward hook of the self-attention module. output: (B, N, C)."""
+        """Forward hook of the self-attention module: keep its output (B, N, C)."""
         copy = output.detach().to(torch.float32, copy=True)
         found.append(copy.transpose(1, 2).unflatten(2, grid).contiguous())
 
@@ -59,8 +61,7 @@ def capture_features(unet: Any, latent_size: Sequence[int]) -> Iterator[list[tor
 
 def encoder_layers(unet: Any) -> dict[int, str]:
     """Level → the name of the encoder's last self-attention module at L / level, the finest level first. Every encoder
-    block but the last halves both sides at its end, so block i works at L / 2^i.
-    """
+    block but the last halves both sides at its end, so block i works at L / 2^i."""
     layers = {}
     for name, attention in attention_layers(unet).items():
         if name.startswith("down_blocks.") and not attention.is_cross_attention:

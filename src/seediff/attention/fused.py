@@ -1,8 +1,11 @@
-"""`add_probabilities` on a GPU: scores are recomputed in tiles and never stored (`kernels.py`).
+"""`add_probabilities` on a GPU: scores are computed tile by tile and never stored (`kernels.py`).
 
-Queries and keys are multiplied for the means, and once more for the log-sum-exps if the layer did not compute them. A
-normalised mean needs its maximum before it can be added, so it is first written to memory of its own. The allocator
-gives all layers' calls the same memory, and a CUDA graph keeps it.
+    log_sum_exps    for each query, over all columns; not needed if the layer computed them
+    head_means      for each target: the mean over heads of its columns
+    add_divided     for each target, if means are normalised: the mean, divided by its maximum, into the running map
+
+A normalised mean needs its maximum before it can be added, so `head_means` first writes it to memory of its own. The
+allocator gives all layers' calls the same memory, and a CUDA graph keeps it.
 """
 
 from __future__ import annotations
@@ -19,15 +22,15 @@ from typing import Any, NamedTuple
 import torch
 
 from ..errors import Notice, first_line
-from .probabilities import Part, Scores, add_probabilities
+from .probabilities import Scores, Target, add_probabilities
 
 LOG2_E = math.log2(math.e)
 LARGEST_WIDTH = 256
-"""Maximum channels per head that fit a tile."""
+"""Maximum channels per head that the kernels support."""
 
 
 class Blocks(NamedTuple):
-    """The sizes of a tile."""
+    """The sizes of a tile: the part of the N × T scores that one program computes at once."""
 
     rows: int
     """The number of queries."""
@@ -39,26 +42,26 @@ class Blocks(NamedTuple):
     """The number of key tiles that are loaded at once."""
 
     def memory(self, width: int, itemsize: int) -> int:
-        """Bytes that the tile's queries and keys take, for heads with `width` channels of `itemsize` bytes."""
+        """Bytes of the tile's queries and keys. width: channels per head. itemsize: bytes per channel."""
         return (self.rows + self.stages * self.columns) * width * itemsize
 
 
 TILES_OF_HOPPER = [(64, Blocks(64, 128, 4, 3)), (128, Blocks(128, 64, 4, 2))]
-"""Maximum channels of a head → the fastest of eight tiles on an H200 in half precision (benchmarks/gpu.py)."""
+"""(maximum channels per head, tile): the fastest of eight tiles on an H200 in half precision (benchmarks/gpu.py)."""
 TILE_OF_RTX_50 = Blocks(64, 128, 8)
-"""The tile for up to 128 channels of a head on cards of capability 12. There, 128 × 128 compiles to 330 to 760 bytes of
-spilled registers a thread, and this tile to 0. It has not run on such a card."""
+"""The tile for up to 128 channels per head on cards of capability 12. There a tile of 128 × 128 compiles to 330 to 760
+bytes of spilled registers a thread, and this tile to 0. It has not run on such a card."""
 TILES = [Blocks(*tile) for tile in ((128, 128, 8), (128, 64, 4), (64, 64, 4), (64, 32, 4), (32, 32, 2), (16, 16, 1))]
 """The tiles of other cards, the largest first."""
 ADDED_ROWS = 32
 """Maximum rows of a tile of `add_divided`, which takes longer to compile than to run."""
 OLDEST = (8, 0)
-"""The lowest capability whose tensor cores Triton uses. On older cards, plain torch is several times as fast."""
+"""The lowest capability whose tensor cores Triton uses. On older cards, plain torch is several times faster."""
 SPARE_OF_HOPPER = 1.7
-"""Maximum shared memory of a compiled tile on cards with wgmma (capabilities 9 and 10), as a multiple of the bytes of
-its queries and keys; the largest that was measured is 1.5. On other cards, a tile takes less than these bytes."""
+"""Shared memory to expect of a compiled tile on cards with wgmma (capabilities 9 and 10), as a multiple of
+`Blocks.memory`. The largest measured multiple is 1.5. On other cards, it is below 1."""
 SWITCH = "SEEDIFF_FUSED"
-"""Environment variable: with 0, plain torch is used instead of the kernels."""
+"""The environment variable that turns the kernels off: with 0, plain torch computes."""
 
 
 class Card(NamedTuple):
@@ -70,8 +73,8 @@ class Card(NamedTuple):
 
 
 def choose_tile(width: int, itemsize: int, card: Card) -> Blocks:
-    """The best tile that fits a card's memory, for heads with `width` channels (a power of two) of `itemsize` bytes
-    each. float32 uses no tensor cores, and tiles larger than 64 × 64 would spill registers."""
+    """The best tile that fits a card's memory. width: channels per head, a power of two. itemsize: bytes per channel;
+    float32 (4) uses no tensor cores, and tiles larger than 64 × 64 would spill registers."""
     hopper = card.capability[0] in (9, 10)
     spare = SPARE_OF_HOPPER if hopper else 1.0
     best = [tile for most, tile in TILES_OF_HOPPER if hopper and width <= most]
@@ -89,15 +92,15 @@ def tile_of(query: torch.Tensor) -> Blocks:
 @lru_cache
 def runs_kernels(device: torch.device) -> bool:
     """Whether Triton can compile and run the kernels on a device, tried once on a small map. Without a C compiler,
-    Python's headers or a working driver it cannot: one warning says so, and plain torch computes the same maps. If
-    Triton is not installed, and on cards older than `OLDEST`, there is no warning."""
+    Python's headers or a working driver it cannot: one warning says so, and plain torch computes the same maps. There
+    is no warning if Triton is not installed, or if the card is older than `OLDEST`."""
     if find_spec("triton") is None or (torch.version.hip is None and card_of(device).capability < OLDEST):
         return False
     query = torch.zeros(1, 1, 16, 16, dtype=torch.float16, device=device)
     try:
         with torch.cuda.device_of(query):
-            total, finite = (query.new_zeros(shape, dtype=torch.float32) for shape in ((1, 16, 16), ()))
-            _add(tile_of(query), [Part(total)], Scores(query, query, 1.0), normalize=True, finite=finite)
+            running_map, finite = (query.new_zeros(shape, dtype=torch.float32) for shape in ((1, 16, 16), ()))
+            _add(tile_of(query), [Target(running_map)], Scores(query, query, 1.0), normalize=True, finite=finite)
             torch.cuda.synchronize()
     except torch.OutOfMemoryError:
         raise
@@ -120,36 +123,39 @@ def can_fuse(query: torch.Tensor) -> bool:
 
 
 _refused: set[Hashable] = set()
-"""(number format, device, width) of heads whose tile the card refuses."""
+"""(number format, device, channels per head) for which the card has refused the kernels."""
 
 
-def add_probabilities_fused(parts: Sequence[Part], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
-    """Do what `add_probabilities` does, up to float32 rounding. Running maps must be contiguous. If the card refuses
-    the tile for such heads, one warning says so, and plain torch computes."""
-    query, left = scores.query, list(parts)
+def add_probabilities_fused(
+    targets: Sequence[Target], scores: Scores, *, normalize: bool, finite: torch.Tensor
+) -> None:
+    """Do what `add_probabilities` does, up to float32 rounding, with the same arguments. Running maps must be
+    contiguous. If the card refuses the tile for such heads, one warning says so, and plain torch computes."""
+    query, remaining = scores.query, list(targets)
     heads = (query.dtype, query.device, query.shape[3])
     if heads not in _refused:
         try:
-            return _add(tile_of(query), left, scores, normalize=normalize, finite=finite)
+            return _add(tile_of(query), remaining, scores, normalize=normalize, finite=finite)
         except torch.OutOfMemoryError:
             raise
-        # Errors are of many kinds. No kernel has changed the running map of a part that is left.
+        # Errors are of many kinds. No kernel has changed the running map of a remaining target.
         except Exception as error:
             _refused.add(heads)
             text = f"Triton's kernels do not run for heads of {query.shape[3]} channels ({first_line(error)})"
             warnings.warn(f"{text}; plain torch captures them", Notice, stacklevel=2)
-    add_probabilities(left, scores, normalize=normalize, finite=finite)
+    add_probabilities(remaining, scores, normalize=normalize, finite=finite)
 
 
 def _padded(width: int) -> int:
-    """The number of channels of a tile, for heads with `width` channels: the next power of two, at least 16."""
+    """A tile's number of channels: the next power of two from `width`, the head's channels; at least 16."""
     return max(16, 1 << (width - 1).bit_length())
 
 
-def _add(tile: Blocks, parts: list[Part], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
-    """Do what `add_probabilities_fused` does, with one tile. Each part is removed from `parts` when it is added."""
+def _add(tile: Blocks, targets: list[Target], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
+    """Do what `add_probabilities_fused` does, with one tile. Each target is removed from `targets` once its running map
+    is complete."""
     kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
-    query, sums = scores.query, scores.sums
+    query, sums = scores.query, scores.log_sum_exps
     images, heads, queries, _ = query.shape
     row_tiles = -(-queries // tile.rows)
 
@@ -161,28 +167,30 @@ def _add(tile: Blocks, parts: list[Part], scores: Scores, *, normalize: bool, fi
         sums, base = query.new_empty(images, heads, queries, dtype=torch.float32), 1.0
         kernels.log_sum_exps[row_tiles, images * heads](out=sums, **_arguments(tile, scores))
 
-    # 2. The means of each part, into its running map; or into memory of their own, to be divided by their maxima
-    while parts:
-        total, columns, per_column = parts[0]
-        width, means, peaks = total.shape[2], total, finite
+    # 2. The means of each target, into its running map; or into memory of their own, to be divided by their maxima
+    while targets:
+        running_map, columns, per_column = targets[0]
+        width, means, peaks = running_map.shape[2], running_map, finite
         if normalize:
-            means = torch.empty_like(total)
+            means = torch.empty_like(running_map)
             peaks = query.new_zeros(images, width if per_column else 1, dtype=torch.float32)
-        tiles, given = -(-width // tile.columns), _arguments(tile, scores.of_columns(columns))
+        tiles, given = -(-width // tile.columns), _arguments(tile, scores.select(columns=columns))
         given |= {"sums": sums, "base": base, "means": means, "peaks": peaks, "finite": finite}
         kernels.head_means[row_tiles, tiles, images](NORMALIZE=normalize, PER_COLUMN=per_column, **given)
         if normalize:
             rows = min(tile.rows, ADDED_ROWS)
             sizes = {"queries": queries, "width": width, "ROWS": rows, "COLUMNS": tile.columns}
-            kernels.add_divided[-(-queries // rows), tiles, images](means, total, peaks, PER_COLUMN=per_column, **sizes)
-        del parts[0]
+            kernels.add_divided[-(-queries // rows), tiles, images](
+                means, running_map, peaks, PER_COLUMN=per_column, **sizes
+            )
+        del targets[0]
 
 
 def _arguments(tile: Blocks, scores: Scores) -> dict[str, Any]:
-    """The arguments that both `log_sum_exps` and `head_means` take, by name, for all columns of these scores."""
+    """The arguments, by name, that both `log_sum_exps` and `head_means` take for all columns of these scores."""
     query, key, scale, bias, _ = scores
     (images, heads, queries, channels), width = query.shape, key.shape[2]
-    biases, strides = query, (0, 0, 0, 0)  # without a bias, any tensor
+    biases, strides = query, (0, 0, 0, 0)  # any tensor if there is no bias
     if bias is not None:
         biases = bias.expand(images, heads, queries, width)  # no copy
         strides = biases.stride()
@@ -200,7 +208,7 @@ def _arguments(tile: Blocks, scores: Scores) -> dict[str, Any]:
 
 @lru_cache
 def card_of(device: torch.device) -> Card:
-    """The facts about a device's card; for a CPU, on which Triton interprets the kernels, example values."""
+    """The facts about a device's card. For a CPU, on which Triton interprets the kernels, they are made up."""
     if device.type != "cuda":
         return Card((8, 0), 96 << 10)
     properties = torch.cuda.get_device_properties(device)

@@ -1,15 +1,17 @@
-"""Three Triton kernels. They compute the log-sum-exps of scores; the mean over heads of the probabilities, tile by tile
-from these sums; and the sum of a running map and a mean that is divided by its maximum.
+"""Three Triton kernels, which `fused.py` calls:
 
-The N × T scores of a head are never stored. `fused.py` calls the kernels and imports them only if Triton is installed.
-With TRITON_INTERPRET=1, set before the import, they run on a CPU.
+    log_sum_exps    log₂ Σ_t exp(score) of each query, over all columns of a softmax
+    head_means      the mean over heads of exp(score − log-sum-exp), for the columns of one target
+    add_divided     adds a mean, divided by its maximum, to a running map
 
-`log_sum_exps` reads all columns of a softmax. The other two are launched for each part of the columns, such as the
-picture's and the text's in a joint layer. Exponents have base 2, for which GPUs have an instruction: scores are
-multiplied by log₂ e. Strides of heads are in units of UNIT numbers. If UNIT is 8 and the number of channels is known,
-the compiler proves that rows begin at multiples of 16 bytes, and loads 16 bytes at a time instead of 2.
+The N × T scores of a head are never stored. With TRITON_INTERPRET=1, set before the import, the kernels run on a CPU.
 
-Shape letters: B images, H heads, N queries, T keys, D channels per head, W columns of a part.
+A target is some of the columns with a running map, such as the picture's columns in a joint layer. Exponents have base
+2, for which GPUs have an instruction, so scores are multiplied by log₂ e. Strides of heads are in units of UNIT
+numbers. If UNIT is 8 and the number of channels is known, the compiler proves that rows begin at multiples of 16 bytes,
+and loads 16 bytes at a time instead of 2.
+
+Shape letters: B images, H heads, N queries, T keys, D channels per head, W columns of a target.
 """
 
 from __future__ import annotations
@@ -22,8 +24,11 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 @triton.jit
 def _states(states, numbers, count, width, row, channel, CHANNELS: tl.constexpr):
-    """A tile of queries or keys, (length of `numbers`, CHANNELS): row i is state `numbers[i]`. It is 0 where there is
-    no such state (`count`) or channel (`width`). row, channel: the strides."""
+    """A tile of queries or keys, (length of `numbers`, CHANNELS): row i is state `numbers[i]`. It is 0 beyond the last
+    state and the last channel.
+
+    states: where the states of a head begin. count: their number. width: channels per state. row, channel: strides.
+    """
     channels = tl.arange(0, CHANNELS)
     seen = (numbers < count)[:, None] & (channels < width)[None, :]
     return tl.load(states + numbers[:, None] * row + channels[None, :] * channel, mask=seen, other=0.0)
@@ -33,8 +38,11 @@ def _states(states, numbers, count, width, row, channel, CHANNELS: tl.constexpr)
 def _scores(
     q, k, bias, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS: tl.constexpr, EXACT: tl.constexpr
 ):
-    """A tile of the scores log₂ e · (QKᵀ + bias), float32; `scale` includes log₂ e. EXACT: multiply float32 in full
-    precision, not as TF32."""
+    """A tile of the scores, log₂ e · (scale · QKᵀ + bias), float32. The argument `scale` includes log₂ e.
+
+    q, k: tiles of queries and keys. bias: where the head's bias begins; it is read if HAS_BIAS. rows, columns: the
+    tile's numbers. queries, width: how many of each there are. EXACT: multiply float32 in full precision, not as TF32.
+    """
     scores = tl.dot(q, tl.trans(k), input_precision="ieee" if EXACT else "tf32") * scale
     if HAS_BIAS:
         seen = (rows < queries)[:, None] & (columns < width)[None, :]
@@ -50,8 +58,8 @@ def log_sum_exps(
     HAS_BIAS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr,
     UNIT: tl.constexpr,
 ):  # fmt: skip
-    """Write log₂ Σ_t exp(score) to `out` (B, H, N); NaN where a score is NaN or +inf. One program handles ROWS queries
-    of one head of one image."""
+    """Write log₂ Σ_t exp(score) to `out` (B, H, N); it is NaN where a score is NaN or +inf. One program handles ROWS
+    queries of one head of one image, COLUMNS keys at a time."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     image = (tl.program_id(1) // heads).to(tl.int64)
     head = (tl.program_id(1) % heads).to(tl.int64)
@@ -82,13 +90,12 @@ def head_means(
     bias_column, width, HAS_BIAS: tl.constexpr, NORMALIZE: tl.constexpr, PER_COLUMN: tl.constexpr, ROWS: tl.constexpr,
     COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr, UNIT: tl.constexpr,
 ):  # fmt: skip
-    """Compute a tile of the mean over heads of exp(score − sums), for one part. NORMALIZE: write the tile to `means`,
-    and its maxima to `peaks`; otherwise add the tile to `means`. `finite`, a number, becomes NaN if a sum or a mean is
-    not finite. One program handles ROWS × COLUMNS of one image.
+    """Compute a tile of the mean over heads of exp(score − sum), for one target. NORMALIZE: write the tile to `means`,
+    and its maxima to `peaks`; otherwise add the tile to `means`. One program handles ROWS × COLUMNS of one image.
 
-    key, bias: of the part's columns alone. sums: (B, H, N), over all columns; times `base` they are of base 2. means:
-    (B, N, W). peaks: the maxima of the means, (B, W) if PER_COLUMN, otherwise (B, 1); 0 at first. The programs' order
-    does not matter to a maximum.
+    key, bias: of the target's columns. sums: (B, H, N) log-sum-exps over all columns; multiplied by `base`, they have
+    base 2. means: (B, N, W). peaks: the maxima of the means, (B, W) if PER_COLUMN, otherwise (B, 1); 0 at first. The
+    programs' order does not matter to a maximum. finite: a number, which becomes NaN if a sum or a mean is not finite.
     """
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -128,7 +135,7 @@ def head_means(
 def add_divided(
     means, total, peaks, queries, width, PER_COLUMN: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):
-    """Add a tile of the means that `head_means` wrote, divided by their maxima, to a running map (B, N, W)."""
+    """Add a tile of the means that `head_means` wrote, divided by their maxima, to a running map `total` (B, N, W)."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     image = tl.program_id(2).to(tl.int64)

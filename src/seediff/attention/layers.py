@@ -1,18 +1,18 @@
-"""Records the attention of one layer: its product for the picture's positions, in the rows with the prompt.
+"""Records the attention of one layer: the product of the picture's queries, for the images with the prompt.
 
-    begin ─▶ AttentionRecorder.begin_watch (recorder.py), for a new LayerRun
-                 LayerRun.record, once a product ─▶ the picture's part of it ─▶ RunningMaps.add
-    end   ─▶ AttentionRecorder.end_watch; refuses a run whose products were all of something else
+    the layer begins     CapturedLayer.begin makes a LayerRun and starts a watch for it (product.py)
+    it attends           the watch gives the product to LayerRun.record, which adds the picture's attention to the maps
+    the layer ends       CapturedLayer.end ends the watch, and refuses a run without a product of the picture
 
 Nothing is guessed. A layer that computes no product in a call, because a cache returns its earlier result, adds
-nothing. Products for something other than the picture's positions do not count. A layer is refused if it computes
-products, but not one for the picture's positions, or two.
+nothing. Products of anything but the picture's positions do not count. A layer is refused if it computes products and
+none is the picture's, or two are.
 
-The picture's part of a product is cut out in one or two steps:
+What belongs to the picture is cut out of a product in one or two steps. For example, in joint attention with guidance:
 
-    a product of the whole batch   (2B, H, N + T, D) queries and as many keys, a mask
-    cut_picture                    (B, H, N, D) queries, (B, H, N + T, D) keys, a bias
-    by_frames, for clips           (B · F, H, N / F, D) queries, (B · F, H, N / F + T, D) keys, a bias
+    the product            (2B, H, N + T, D) queries and as many keys, a mask
+    cut_picture            (B, H, N, D) queries, (B, H, N + T, D) keys, a bias
+    by_frames, for clips   (B · F, H, N / F, D) queries, (B · F, H, N / F + T, D) keys, a bias
 
 Shape letters: B images, H heads, N the picture's positions, T columns of text, D channels per head, F frames.
 """
@@ -20,7 +20,8 @@ Shape letters: B images, H heads, N the picture's positions, T columns of text, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,24 +32,28 @@ from ..models.layer_choice import Kind
 from .calls import NetworkCall
 from .maps import grid_at
 from .probabilities import Scores
-from .product import Product, ProductReader
+from .product import Product
 from .recorder import AttentionRecorder
 
 
+@dataclass(eq=False)
 class CapturedLayer:
-    """An attention module of the network, while it is captured. kinds: the kinds of the picture's attention to record:
-    to itself, to the text, or both."""
+    """An attention module of the network, while it is captured."""
 
-    def __init__(
-        self, name: str, layer: Layer, kinds: Collection[Kind], attention: Any, recorder: AttentionRecorder
-    ) -> None:
-        self.name, self.layer, self.kinds, self.attention, self.recorder = name, layer, kinds, attention, recorder
-        self._run: LayerRun | None = None
-        """The run to which the recorder's watch reports; None between runs."""
+    name: str
+    layer: Layer
+    """What the module attends to."""
+    kinds: Collection[Kind]
+    """The kinds of attention to record, of those that it has."""
+    attention: Any
+    """The module."""
+    recorder: AttentionRecorder
+    run: LayerRun | None = None
+    """The run in progress; None between runs, and in calls that are not recorded."""
 
     def hook(self) -> list[Any]:
-        """Register the module's hooks, and return their handles. The hooks are functions: a copy of the module that
-        somebody makes meanwhile shares them, and does not copy the recorder."""
+        """Register the module's hooks, and return their handles. The hooks are functions, so a copy of the module
+        shares them, and does not copy the recorder."""
         begin = self.attention.register_forward_pre_hook(lambda attention, _: self.begin(attention))
         end = self.attention.register_forward_hook(
             lambda attention, _, output: self.end(attention, output), always_call=True
@@ -56,75 +61,80 @@ class CapturedLayer:
         return [begin, end]
 
     def begin(self, attention: Any) -> None:
-        """Forward pre-hook: watch the layer, if this thread's call of the network is recorded."""
+        """Forward pre-hook: watch the layer, if the network's call is recorded and is of this thread. attention: the
+        module that begins, which may be a copy of the captured one."""
         call = self.recorder.call
         if call is None or call.thread != threading.get_ident() or attention is not self.attention:
             return
         self.recorder.ran.add(self.name)
-        self._run = LayerRun(self, call)
+        self.run = LayerRun(self, call)
         try:
-            self.recorder.begin_watch(attention, self._run.record)
+            self.recorder.begin_watch(attention, self.run.record)
         except Exception as error:
             self.recorder.fail(error, self.name)
 
     def end(self, attention: Any, output: Any) -> None:
-        """Forward hook: end the watch. output: the layer's result; None if an error ended the layer."""
-        watch, run = self.recorder.watch, self._run
-        if watch is None or run is None or not watch.is_here or attention is not self.attention:
+        """Forward hook: end the watch. attention: as in `begin`. output: the layer's result; None if an error ended the
+        layer."""
+        watch, run = self.recorder.watch, self.run
+        if watch is None or run is None or not watch.runs_here or attention is not self.attention:
             return
         self.recorder.end_watch()
-        self._run = None
+        self.run = None
         if output is not None and watch.count and not run.has_picture:
             self.recorder.fail(UserError(self.name, run.why_not, "draw without it"))
 
 
+@dataclass(eq=False)
 class LayerRun:
-    """One run of a layer in a call of the network: finds the picture's product among those that the layer computes."""
+    """One run of a layer in a call of the network. It finds the picture's product among all that the layer computes."""
 
-    def __init__(self, captured: CapturedLayer, call: NetworkCall) -> None:
-        self.captured, self.call = captured, call
-        self.has_picture = False
-        """Whether the picture's product has come."""
-        self.why_not = "computes a part of its attention in a way that is not known"
-        """Why the latest product was not the picture's."""
-        self._pieces: list[Product] = []
+    captured: CapturedLayer
+    call: NetworkCall
+    has_picture: bool = False
+    """Whether one of the products was the picture's."""
+    why_not: str = "computes a part of its attention in a way that is not known"
+    """Why the latest product was not the picture's."""
+    pieces: list[Product] = field(default_factory=list)
+    """What has come of a product that the layer computes in pieces."""
 
-    def record(self, read: ProductReader, *args: Any, **kwargs: Any) -> None:
-        """Record a product, if it is the picture's. read: makes the product of the arguments that follow."""
+    def record(self, read: Callable[[], Product]) -> None:
+        """Record a product, if it is the picture's. read: returns it, or raises UserError."""
         try:
             with torch.no_grad():
-                product = self._whole(read(*args, **kwargs))
+                product = self._whole(read())
                 if product is not None and self.captured.recorder.error is None:
                     self._record(product)
         except Exception as error:
             self.captured.recorder.fail(error, self.captured.name)
 
     def _whole(self, product: Product) -> Product | None:
-        """The product, with a dimension for the heads; None if it is a piece of a product, and more pieces will
-        follow."""
+        """The product, with a dimension for the heads. If it is a piece, the product that all pieces make together;
+        None until the last piece has come. Raises UserError for pieces that make no product of the whole batch."""
         if product.query.ndim == 4:
             return product
-        self._pieces.append(product)
-        queries, keys = ([getattr(piece, name) for piece in self._pieces] for name in ("query", "key"))
-        heads, shape = self.captured.attention.heads, (product.query.shape[1:], product.key.shape[1:])
-        found, needed = sum(map(len, queries)), heads * self.call.members
-        if found < needed:
+        self.pieces.append(product)
+        queries, keys, masks, *_ = zip(*self.pieces, strict=True)
+        heads, rows = self.captured.attention.heads, sum(map(len, queries))
+        needed = heads * self.call.members
+        if rows < needed:
             return None
-        if found > needed or any((q.shape[1:], k.shape[1:]) != shape for q, k in zip(queries, keys, strict=True)):
+        shapes = {(query.shape[1:], key.shape[1:]) for query, key in zip(queries, keys, strict=True)}
+        if rows > needed or len(shapes) > 1:
             problem = "computes attention in pieces that are no product of the whole batch (regional prompts?)"
             raise UserError(self.captured.name, problem, "draw without that")
-        mask = product.mask
-        if mask is not None:
-            masks = [piece.mask.expand(len(piece.query), -1, -1) for piece in self._pieces]  # type: ignore[union-attr]
-            mask = torch.cat(masks).unflatten(0, (-1, heads))
-        self._pieces = []
+        mask = None
+        if product.mask is not None:
+            pairs = zip(masks, queries, strict=True)
+            mask = torch.cat([mask.expand(len(query), -1, -1) for mask, query in pairs]).unflatten(0, (-1, heads))
+        self.pieces = []
         query, key = (torch.cat(pieces).unflatten(0, (-1, heads)) for pieces in (queries, keys))
         return Product(query, key, mask, product.scale)
 
     def _record(self, product: Product) -> None:
-        """Add a whole product to the running maps, if it is the picture's."""
-        captured, call, recorder = self.captured, self.call, self.captured.recorder
-        layer = captured.layer
+        """Add a whole product to the running maps, if it is the picture's. Raises UserError for a second one."""
+        captured, call = self.captured, self.call
+        layer, recorder = captured.layer, captured.recorder
 
         # 1. Whether it is the picture's
         queries, columns = product.query.shape[2], product.key.shape[2]
@@ -142,46 +152,47 @@ class LayerRun:
         self.has_picture = True
 
         # 2. Its scores
-        scores, spans = cut_picture(product, members, spans, positions, layer.behind_text)
+        scores, spans = cut_picture(product, members, spans, positions, layer.padding_last)
         if recorder.text_states is not None and layer.kinds == ("cross",):
-            key = self._keys_of(recorder.text_states, scores.query.shape[1])
-            scores = scores._replace(key=key, bias=None, sums=None)
+            key = self._keys_of(recorder.text_states)
+            scores = scores._replace(key=key, bias=None, log_sum_exps=None)
         if call.frames_in_member > 1:
             scores, spans = by_frames(scores, spans, call.frames)
 
         # 3. Their columns
         both: dict[Kind, slice | None] = {"self": spans.image, "cross": spans.text}
-        wanted: dict[Kind, slice] = {
-            kind: part for kind, part in both.items() if part is not None and kind in captured.kinds
+        columns_of: dict[Kind, slice] = {
+            kind: span for kind, span in both.items() if span is not None and kind in captured.kinds
         }
-        recorder.running.add(call.step, captured.name, grid_at(call.latent_size, layer.level), wanted, scores)
+        recorder.running.add(call.step, captured.name, grid_at(call.latent_size, layer.level), columns_of, scores)
 
     def _other_positions(self, queries: int, columns: int, positions: int) -> str:
-        """The error's text for a product with this many queries and columns, which are not the picture's positions."""
+        """The error's text for a product with this many queries and columns, instead of the picture's positions."""
         texts = 0
         if self.captured.layer.is_joint:
             texts = self.call.texts or 0
-        there = next((count - texts for count in (queries, columns) if count - texts != positions), positions)
-        return f"attends over {there} positions instead of {positions} (token merging or tiles?)"
+        others = next((count - texts for count in (queries, columns) if count - texts != positions), positions)
+        return f"attends over {others} positions instead of {positions} (token merging or tiles?)"
 
-    def _keys_of(self, states: torch.Tensor, heads: int) -> torch.Tensor:
-        """The keys (B, H, T, D) of another text's states, computed by the layer's own modules without their hooks."""
+    def _keys_of(self, states: torch.Tensor) -> torch.Tensor:
+        """The keys (B, H, T, D) that the layer would have for another text. Its modules compute them, without running
+        their hooks. states: (B, T, C), the text encoder's."""
         attention = self.captured.attention
-        key = attention.to_k.forward(states).unflatten(2, (heads, -1)).transpose(1, 2)
+        key = attention.to_k.forward(states).unflatten(2, (attention.heads, -1)).transpose(1, 2)
         return key if attention.norm_k is None else attention.norm_k.forward(key)
 
 
 def cut_picture(
-    product: Product, members: Sequence[int], spans: Spans, positions: int, behind_text: bool
+    product: Product, members: Sequence[int], spans: Spans, positions: int, padding_last: bool
 ) -> tuple[Scores, Spans]:
     """(scores, spans): the scores of the picture's queries, and where picture and text are among their columns.
 
-    members: the members of the batch to keep. spans: where picture and text are in the product. positions: N.
-    behind_text: whether the picture follows a text whose length its mask says, as in `Layer`. Raises UserError if the
-    mask does not say it.
+    product: of the whole batch. members: the members of the batch to keep. spans: where picture and text are in the
+    product. positions: N. padding_last: as in `Layer`: each picture follows its own text directly, so the mask must say
+    where the text ends. Raises UserError if the mask does not say it.
     """
     # 1. The members with the prompt
-    query, key, mask, scale, sums = product
+    query, key, mask, scale, log_sum_exps = product
     query, key = choose(query, members), choose(key, members)
     if mask is not None:
         mask = mask[(None,) * (4 - mask.ndim)]
@@ -189,7 +200,7 @@ def cut_picture(
             mask = choose(mask, members)
 
     # 2. The picture first
-    if behind_text and mask is not None:
+    if padding_last and mask is not None:
         order = _picture_first(mask, positions)
         query = query.take_along_dim(order[:, None, :positions, None], 2)
         key, mask = key.take_along_dim(order[:, None, :, None], 2), mask.take_along_dim(order[:, None, None], 3)
@@ -197,18 +208,18 @@ def cut_picture(
 
     # 3. The picture's queries
     query = query[:, :, spans.queries]
-    if sums is not None:
-        sums = choose(sums, members)[:, :, spans.queries]
+    if log_sum_exps is not None:
+        log_sum_exps = choose(log_sum_exps, members)[:, :, spans.queries]
     if key.shape[1] < query.shape[1]:  # several heads of the queries share one of the keys
         key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
     bias = None
     if mask is not None:
         bias = _bias(mask, spans.queries).expand(len(query), -1, -1, key.shape[2])
-    return Scores(query, key, scale, bias, sums), spans
+    return Scores(query, key, scale, bias, log_sum_exps), spans
 
 
 def choose(states: torch.Tensor, members: Sequence[int]) -> torch.Tensor:
-    """Some members of a batch, (len(members), …), without a copy if they follow each other."""
+    """Some members of the states (B, …): (len(members), …). Members that follow each other are not copied."""
     if members == range(len(states)):
         return states
     if isinstance(members, range):
@@ -217,7 +228,8 @@ def choose(states: torch.Tensor, members: Sequence[int]) -> torch.Tensor:
 
 
 def _bias(mask: torch.Tensor, queries: slice) -> torch.Tensor:
-    """What a mask adds to the scores of some queries, in float32. mask: (B, H, N, T), of which any may be 1."""
+    """What a mask adds to the scores of some queries, in float32: −inf where it hides a column. mask: (B, H, N, T), of
+    which any may be 1."""
     if mask.shape[2] > 1:
         mask = mask[:, :, queries]
     if mask.dtype == torch.bool:
@@ -226,20 +238,20 @@ def _bias(mask: torch.Tensor, queries: slice) -> torch.Tensor:
 
 
 def _picture_first(mask: torch.Tensor, positions: int) -> torch.Tensor:
-    """Column indices (B or 1, S) that bring text, picture (N = positions), padding into the order picture, text,
-    padding. With 2 columns of text, 3 positions and 1 column of padding: 2 3 4 0 1 5. mask: (B or 1, 1, 1, S), False
-    where a column is padding."""
+    """The order of columns, (B or 1, S), that puts the picture first: from text, picture, padding to picture, text,
+    padding. For example 2 3 4 0 1 5 for 2 columns of text, 3 positions and 1 column of padding. mask: (B or 1, 1, 1, S)
+    bool, False where a column is padding. positions: N. Raises UserError for a mask of another kind."""
     if mask.dtype != torch.bool or mask.shape[1:3] != (1, 1):
         raise UserError("attention", "has a mask that does not say where the text ends", "draw without it")
-    filled = mask[:, 0, 0].sum(1, keepdim=True)
+    filled = mask[:, 0, 0].sum(1, keepdim=True)  # columns of text and picture
     columns = torch.arange(mask.shape[3], device=mask.device)
-    behind = torch.where(columns < filled, columns - positions, columns)
-    return torch.where(columns < positions, columns + filled - positions, behind)
+    after_picture = torch.where(columns < filled, columns - positions, columns)
+    return torch.where(columns < positions, columns + filled - positions, after_picture)
 
 
 def by_frames(scores: Scores, spans: Spans, frames: int) -> tuple[Scores, Spans]:
-    """(scores, spans) with each frame of a clip as a member of its own, which attends to its own positions, then to the
-    text. Raises UserError for a mask that hides more than text from all frames."""
+    """(scores, spans) with each frame of a clip as a member of its own. A frame's columns are its own positions, then
+    the text. frames: their number. Raises UserError for a mask that hides more than text from all frames."""
     query, keys, bias = split_frames(scores.query, frames), list[torch.Tensor](), scores.bias
     image, text, before_text = spans.image, spans.text, 0
     if bias is not None:
@@ -257,5 +269,5 @@ def by_frames(scores: Scores, spans: Spans, frames: int) -> tuple[Scores, Spans]
 
 
 def split_frames(states: torch.Tensor, frames: int) -> torch.Tensor:
-    """The states (B, H, frames · N, D), each frame as a member of its own: (B · frames, H, N, D)."""
+    """States (B, H, frames · N, D) with each frame as a member of its own: (B · frames, H, N, D)."""
     return states.unflatten(2, (frames, -1)).transpose(1, 2).flatten(0, 1)

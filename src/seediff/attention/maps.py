@@ -1,8 +1,8 @@
 """`AttentionMaps`: the averaged self- and cross-attention of one image. Capture makes it, and every mask method reads
 it.
 
-Shape letters: (h, w) height and width of a map, N = h·w positions, T tokens, L the latent's height and width. A map at
-level d has the size L / d: L, L/2, L/4, …
+Shape letters: (h, w) height and width of a map, N = h·w positions, T tokens, L height and width of the latent image. A
+map at level d has the size L / d. For example, with L = 64 × 64 the levels 1, 2, 4, 8 have sides of 64, 32, 16, 8.
 """
 
 from __future__ import annotations
@@ -37,53 +37,56 @@ class AttentionMaps:
     cross_attention: Mapping[Grid, torch.Tensor]
     """(h, w) → (N, T) float32."""
     latent_size: Grid
-    """(height, width) of L. Maps are looked up relative to it (L, L/2, L/4, L/8), never as 64, 32, 16, 8."""
+    """(height, width) of L. Methods ask for maps by their level, never by their side."""
     words: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Class name → its token columns in T, for example {"potted plant": (5, 6)}."""
     prompt: str = ""
     """The text that the image attended to."""
     normalized: bool = True
-    """Whether the map of each layer and step was divided by its maximum before averaging, cross-attention by the
-    maximum of each token column. False: the maps are plain means of probabilities."""
+    """Whether the map of each layer and step was divided by its maximum before averaging; in cross-attention, each
+    column by its own maximum. False: the maps are plain means of probabilities."""
 
     def __repr__(self) -> str:
-        held = ", ".join(f"{kind} {grid_text(grid)}" for kind, grid, _ in self.tensors())
-        return f"<AttentionMaps of {self.prompt!r}: {held}>"
+        names = ", ".join(f"{kind} {grid_text(grid)}" for kind, grid, _ in self.tensors())
+        return f"<AttentionMaps of {self.prompt!r}: {names}>"
 
     @property
     def _by_kind(self) -> dict[str, Mapping[Grid, torch.Tensor]]:
         return {"self": self.self_attention, "cross": self.cross_attention}
 
     def tensors(self) -> Iterator[tuple[str, Grid, torch.Tensor]]:
-        """(kind, size, map) of each map. kind: self or cross."""
+        """(kind, (h, w), map) of each map. kind: self or cross."""
         for kind, maps in self._by_kind.items():
             for grid, tensor in maps.items():
                 yield kind, grid, tensor
 
     def cpu(self) -> AttentionMaps:
         """A copy with all maps on the CPU."""
-        own, cross = ({grid: tensor.cpu() for grid, tensor in maps.items()} for maps in self._by_kind.values())
-        return replace(self, self_attention=own, cross_attention=cross)
+        self_maps, cross_maps = (
+            {grid: tensor.cpu() for grid, tensor in maps.items()} for maps in self._by_kind.values()
+        )
+        return replace(self, self_attention=self_maps, cross_attention=cross_maps)
 
     def grid(self, divisor: int) -> Grid:
-        """(height, width) of a map at L / divisor."""
+        """(h, w) of a map at L / divisor."""
         return grid_at(self.latent_size, divisor)
 
     def levels(self, kind: Literal["self", "cross"]) -> tuple[int, ...]:
-        """The levels at which there are maps of a kind, as divisors of L, from coarse to fine."""
+        """The levels of the maps of one kind, as divisors of L, from coarse to fine: for example (8, 4, 2)."""
         return tuple(sorted(map(self.level, self._by_kind[kind]), reverse=True))
 
     def level(self, grid: Grid) -> int:
-        """The divisor of L for a map of this size."""
+        """The divisor of L for a map of size (h, w)."""
         halvings = (1 << number for number in range(max(self.latent_size).bit_length() + 1))
         return next((level for level in halvings if self.grid(level) == grid), self.latent_size[0] // grid[0])
 
     def self_at(self, divisor: int) -> torch.Tensor:
-        """Self-attention (N, N) at L / divisor. Raises UserError if that level was not captured."""
+        """Self-attention (N, N) at L / divisor. Raises UserError if this level was not captured."""
         return self._at("self", divisor)
 
     def cross_at(self, divisor: int, class_name: str) -> torch.Tensor:
-        """A class's cross-attention (h, w) at L / divisor: the mean of its tokens' maps."""
+        """A class's cross-attention (h, w) at L / divisor: the mean of its tokens' maps. Raises UserError if this level
+        was not captured, or if the class is not in the prompt."""
         tensor = self._at("cross", divisor)
         return tensor[:, list(self.columns(class_name))].mean(1).reshape(self.grid(divisor))
 
@@ -97,21 +100,21 @@ class AttentionMaps:
     def _at(self, kind: Literal["self", "cross"], divisor: int) -> torch.Tensor:
         maps, grid = self._by_kind[kind], self.grid(divisor)
         if grid not in maps:
-            held = ", ".join(f"L/{level}" for level in reversed(self.levels(kind))) or "none"
+            captured = ", ".join(f"L/{level}" for level in reversed(self.levels(kind))) or "none"
             what = f"{kind}-attention at L/{divisor} ({grid_text(grid)})"
             fix = "use maps that have it, as capture(pipe, keep='all') makes them"
-            raise UserError(what, f"was not captured; captured: {held}", fix)
+            raise UserError(what, f"was not captured; captured: {captured}", fix)
         return maps[grid]
 
     def save(self, path: Path | str) -> None:
-        """Write one safetensors file, atomically. `load` returns an equal object."""
+        """Write these maps to one safetensors file, atomically. `load` returns an equal object."""
         tensors = {f"{kind}.{height},{width}": tensor.contiguous() for kind, (height, width), tensor in self.tensors()}
         about = MapsAbout(self.latent_size, dict(self.words), self.prompt, self.normalized)
         write_tensors(Path(path), tensors, {"seediff": json.dumps(asdict(about))})
 
     @classmethod
     def load(cls, path: Path | str) -> AttentionMaps:
-        """Read a file from `save`. Raises UserError with the file's name if it is anything else."""
+        """The maps in a file from `save`. Raises UserError with the file's name if it is any other file."""
         what = "saved attention maps"
         file = read_header(path)
         about = file.about("seediff", MapsAbout, what)
@@ -131,8 +134,8 @@ class AttentionMaps:
                 raise UserError(f"{path}: tensor '{name}' holds values that are not finite")
             maps[kind][grid] = values
         # the order of a capture, for equal sums
-        own, cross = (dict(sorted(of_kind.items(), reverse=True)) for of_kind in maps.values())
-        return cls(own, cross, about.latent_size, about.words, about.prompt, about.normalized)
+        self_maps, cross_maps = (dict(sorted(of_kind.items(), reverse=True)) for of_kind in maps.values())
+        return cls(self_maps, cross_maps, about.latent_size, about.words, about.prompt, about.normalized)
 
 
 TENSOR = r"(self|cross)\.([1-9]\d{0,3}),([1-9]\d{0,3})"
@@ -142,7 +145,7 @@ Side = Annotated[int, Meta(ge=1, le=4096)]
 
 @dataclass(frozen=True)
 class MapsAbout:
-    """The header of saved maps. The fields are as in AttentionMaps."""
+    """What the header of saved maps says of them. The fields are as in AttentionMaps."""
 
     latent_size: tuple[Side, Side]
     words: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]]
@@ -151,11 +154,11 @@ class MapsAbout:
 
 
 def grid_at(latent_size: Grid, divisor: int) -> Grid:
-    """(height, width) of a map at L / divisor, rounded up, as convolutions do that halve an odd side."""
+    """(h, w) of a map at L / divisor, rounded up, as in convolutions that halve an odd side."""
     return -(-latent_size[0] // divisor), -(-latent_size[1] // divisor)
 
 
 def grid_text(grid: Grid) -> str:
-    """A map's size as a text: its side if it is square, otherwise height × width."""
+    """A map's size as a text: 16 if it is square, otherwise height × width such as 16 × 24."""
     height, width = grid
     return str(height) if height == width else f"{height} × {width}"

@@ -17,8 +17,8 @@ KNOWN_PROCESSORS = {
     "SanaLinearAttnProcessor2_0", "SanaAttnProcessor2_0", "Lumina2AttnProcessor2_0", "ZSingleStreamAttnProcessor",
     "QwenDoubleStreamAttnProcessor2_0", "CogVideoXAttnProcessor2_0",
 }  # fmt: skip
-"""diffusers' processors that compute the network's own attention and nothing else. The default processors that
-diffusers declares for its layers also do."""
+"""diffusers' processors that compute the network's own attention and nothing else. So do the processors that diffusers
+declares as the default of a layer, which are not listed here."""
 
 OVERLAPPING = "it draws parts that overlap, each with maps of its own"
 CANNOT = {
@@ -37,15 +37,15 @@ CANNOT = {
         "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
     ),
 }
-"""A pipeline's class, or a class that it inherits from → (problem, what more to say: a way out, or the reason)."""
+"""Name of a pipeline's class, or of a class it inherits from → (problem, a way out or the reason), for UserError."""
 
 
 def find_networks(pipe: Any) -> tuple[list[Any], Family]:
-    """(networks, family). networks: the pipeline's network, or `pipe` itself if it is a network; Wan
-    2.2 has two: one for the first steps, one for the last. Raises UserError for a pipeline or network that cannot be
-    captured."""
+    """(networks, family) of a pipeline. networks: the pipeline's network, or `pipe` itself if it is a network. Wan 2.2
+    has two networks: one for the first steps, one for the last. Raises UserError for a pipeline or network that cannot
+    be captured."""
     # 1. The pipeline
-    bases = [kind.__name__ for kind in type(pipe).__mro__]
+    bases = [base.__name__ for base in type(pipe).__mro__]
     called = bases[0]
     for name in bases:
         if name in CANNOT:
@@ -75,7 +75,7 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
 
 
 def leaves_out_half(network: Any) -> bool:
-    """Whether diffusers' FasterCache may give the layers only the second half of the network's batch."""
+    """Whether diffusers' FasterCache may give the layers the second half of the network's batch only."""
     registry = getattr(network, "_diffusers_hook", None)
     return registry is not None and registry.get_hook("faster_cache_denoiser") is not None
 
@@ -83,9 +83,9 @@ def leaves_out_half(network: Any) -> bool:
 def _check_compiled(network: Any, family: Family | None) -> None:
     """Raise UserError for a network that torch compiled, and for an object in a network's place, such as a traced
     network or an engine. family: the pipeline's family; None: its class belongs to no family."""
-    kinds = {kind.__name__ for kind in type(network).__mro__}
-    replaced = "Module" not in kinds or (family is not None and "ModelMixin" not in kinds)
-    if kinds & {"OptimizedModule", "ScriptModule"} or replaced:
+    bases = {base.__name__ for base in type(network).__mro__}
+    replaced = "Module" not in bases or (family is not None and "ModelMixin" not in bases)
+    if bases & {"OptimizedModule", "ScriptModule"} or replaced:
         problem = f"the network was compiled, traced or replaced (it is a {type(network).__name__})"
     elif any(getattr(each, "_compiled_call_impl", None) for each in network.modules()):
         problem = "the network was compiled by torch"
@@ -97,30 +97,31 @@ def _check_compiled(network: Any, family: Family | None) -> None:
 
 def check_processors(network: Any) -> None:
     """Raise UserError for a diffusers attention processor that does more than the network's own attention. Warn of
-    processors from other libraries: they may compute the same attention in another way (as SageAttention does), or
-    something else.
-    """
-    foreign = {}
+    processors from other libraries, and of layers whose `forward` was replaced. They may compute the same attention in
+    another way (as SageAttention does), or something else."""
+    foreign = {}  # what is foreign → the name of the last such layer
     for name, module in network.named_modules():
         processor = getattr(module, "processor", None)
-        kind = type(processor)
-        own = vars(module).get("forward", type(module).forward)  # hooks of diffusers and accelerate pass for diffusers'
-        if processor is not None and not own.__module__.startswith(("diffusers.", type(module).__module__)):
+        cls = type(processor)
+        forward = vars(module).get(
+            "forward", type(module).forward
+        )  # hooks of diffusers and accelerate count as its own
+        if processor is not None and not forward.__module__.startswith(("diffusers.", type(module).__module__)):
             foreign["forward of its own"] = name
         if "fuser" in name.split("."):
             raise UserError(f"{name} (GLIGEN) adds attention of its own to the network's; use a pipeline without it")
         if (
             processor is None
-            or kind is getattr(type(module), "_default_processor_cls", None)
-            or kind.__name__ in KNOWN_PROCESSORS
+            or cls is getattr(type(module), "_default_processor_cls", None)
+            or cls.__name__ in KNOWN_PROCESSORS
         ):
             continue
-        if kind.__module__.startswith("diffusers."):
+        if cls.__module__.startswith("diffusers."):
             refuse_adapters(name, module)
-            problem = f"has a {kind.__name__}, whose attention is not only the network's own"
+            problem = f"has a {cls.__name__}, whose attention is not only the network's own"
             raise UserError(f"{name} {problem}; use a pipeline without it")
-        foreign[kind.__name__] = name
-    for kind, name in foreign.items():
-        captured = "what is captured is the softmax of the queries and keys that it multiplies"
-        text = f"{name} has a {kind}: {captured}, whatever it makes of that afterwards (as prompt-to-prompt does)"
+        foreign[cls.__name__] = name
+    for what, name in foreign.items():
+        captured = "the softmax of the queries and keys that it multiplies, whatever it makes of that afterwards"
+        text = f"{name} has a {what}: what is captured is {captured} (as prompt-to-prompt does)"
         warnings.warn(Notice(text), stacklevel=1)

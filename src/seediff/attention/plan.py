@@ -3,8 +3,10 @@
     plan = plan_capture(model.family, model.layers, mask=MaskConfig(method="ca_sa"))
     images, maps = generate_batch(model, specs, steps=50, guidance_scale=7.5, negative_prompt="", size=None, plan=plan)
 
-Every run checks here that the network has the wanted layers, levels and kinds of attention: before the network is
-loaded, by its layers without weights (`ModelInfo.layers`).
+Every run checks here, before the network is loaded, that the network has the wanted layers, levels and kinds of
+attention. `ModelInfo.layers` lists a network's layers without its weights.
+
+L is the side of the latent image. A layer at level d attends over a lattice of L / d positions a side.
 """
 
 from __future__ import annotations
@@ -40,22 +42,22 @@ PLAIN_MEANS = CaptureConfig(normalize=False)
 
 @dataclass(frozen=True)
 class CapturePlan:
-    """What is captured of a network. Made by `plan_capture`, then passed down unchanged."""
+    """What is captured of a network. `plan_capture` makes it; then it is passed down unchanged."""
 
     family: Family
     all_layers: Mapping[str, Layer] = field(repr=False)
-    """All layers of the network that can be captured, by name, from `Family.layers`."""
+    """Name → layer, for all layers of the network that can be captured; from `Family.layers`."""
     layers: Mapping[Kind, Mapping[str, Layer]] = field(repr=False)
-    """Kind of attention → the chosen layers that have it, by name."""
+    """Kind of attention → name → layer, for the chosen layers that have this kind."""
     capture: CaptureConfig
-    """How maps are averaged. Its layers are groups that the network distinguishes."""
+    """How maps are averaged, and in which layers and steps they are captured."""
     reads: Reads
     """Kind of attention → the levels to capture; None: all."""
-    alone: frozenset[Kind] = frozenset()
-    """The kinds of joint attention that have a softmax of their own: "self" over the picture's columns alone, "cross"
-    over the text's."""
+    own_softmax: frozenset[Kind] = frozenset()
+    """The kinds of joint attention that have a softmax of their own, in place of the layer's one softmax over picture
+    and text: "self" over the picture's columns alone, "cross" over the text's."""
     mask: MaskConfig | None = None
-    """The constants of masks, with levels that the network has; None: no masks are planned."""
+    """The constants of the planned masks, whose levels the network has; None: no masks are planned."""
     notes: tuple[str, ...] = ()
     """One line about each level that was changed to fit the network."""
 
@@ -64,22 +66,22 @@ class CapturePlan:
         return sorted({layer.level for layer in self.layers[kind].values()})
 
     def wants(self, kind: Kind, level: int) -> bool:
-        """Whether a kind of attention is captured at L / level."""
+        """Whether this kind of attention is captured at L / level."""
         levels = self.reads.get(kind, ())
         return levels is None or level in levels
 
     def expected(self, size: tuple[int, int], pipeline: str = "") -> Expected:
-        """The running maps of an image, or of a clip's latent frame. size: (height, width) of L. pipeline: its class,
-        which decides how many text columns are counted."""
+        """The running maps that one image, or one latent frame of a clip, will need. size: (height, width) of L.
+        pipeline: the name of the pipeline's class, which decides how many text columns are counted."""
         maps: list[ExpectedMaps] = []
         for kind in self.reads:
             geometric = kind == "cross" and self.capture.mean == "geometric"  # otherwise only the mean is held
-            counts = Counter(layer.level for layer in self.layers[kind].values())
-            for level in [level for level in counts if self.wants(kind, level)]:
+            levels = (layer.level for layer in self.layers[kind].values() if self.wants(kind, layer.level))
+            for level, layers in Counter(levels).items():
                 rows = -(-size[0] // level) * -(-size[1] // level)
                 columns = rows if kind == "self" else self.family.most_text_columns(pipeline)
-                held = 1 + counts[level] if geometric else 1
-                maps.append(ExpectedMaps(kind, level, 4 * rows * columns, counts[level], held))
+                held = 1 + layers if geometric else 1
+                maps.append(ExpectedMaps(kind, level, 4 * rows * columns, layers, held))
         return Expected(tuple(maps), size)
 
 
@@ -90,12 +92,13 @@ def plan_capture(
     *,
     mask: MaskConfig | None = None,
     reads: Reads | None = None,
-    alone: Collection[Kind] = (),
+    own_softmax: Collection[Kind] = (),
 ) -> CapturePlan:
     """The plan for a network with these layers.
 
-    mask: the masks that will be made; their method decides what is captured, unless `reads` does. Without either,
-    everything is captured. alone: kinds with a softmax of their own (`CapturePlan`); `capture.text_share` may add one.
+    family: the network's. all_layers: from `Family.layers`. capture: how maps are averaged. mask: the masks that will
+    be made; their method decides what is captured, unless `reads` does. Without either, everything is captured. reads,
+    own_softmax: as in `CapturePlan`; `capture.text_share` may add "cross" to the latter.
 
     Raises UserError for layers and levels that the network lacks, for a method that needs attention which these layers
     do not have, and for `capture.prompt` without a UNet.
@@ -117,8 +120,9 @@ def plan_capture(
         reads = EVERYTHING if mask is None else maps_read(mask)
 
     # 4. Softmax
-    kinds: frozenset[Kind] = frozenset({*alone, "cross"} if capture.text_share == "text" else alone)
-    return CapturePlan(family, all_layers, layers, capture, reads, kinds, mask, tuple(notes))
+    if capture.text_share == "text":
+        own_softmax = {*own_softmax, "cross"}
+    return CapturePlan(family, all_layers, layers, capture, reads, frozenset(own_softmax), mask, tuple(notes))
 
 
 def plan_segments(
@@ -128,8 +132,9 @@ def plan_segments(
     model: str,
     capture: CaptureConfig = PLAIN_MEANS,
 ) -> CapturePlan:
-    """The plan for segments, which are made of plain means of self-attention. model: its name, for messages. Raises
-    UserError if the family lacks what the method divides."""
+    """The plan for segments. They are made of plain means of self-attention, or of features, and then nothing is
+    captured. family, all_layers, capture: as in `plan_capture`. segment: the method and its constants. model: the
+    model's name, for messages. Raises UserError if the family has no self-attention, or no features for the method."""
     if family.no_self_attention:
         why = family.no_self_attention
         problem = f"{model}: segments need self-attention, and {family.title} has no maps of it: {why}"
@@ -138,7 +143,7 @@ def plan_segments(
         problem = f"{segment.method}: divides the features of a UNet's encoder, and model '{model}' has none"
         raise UserError("segment.method", problem, "use diffseg or kmeans")
     reads: Reads = {} if segment.divides_features else {"self": None}
-    return plan_capture(family, all_layers, capture, reads=reads, alone=("self",))
+    return plan_capture(family, all_layers, capture, reads=reads, own_softmax=("self",))
 
 
 def check_kinds(family: Family, mask: MaskConfig) -> None:
@@ -151,9 +156,12 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
 def fit_mask(
     family: Family, all_layers: Mapping[str, Layer], mask: MaskConfig, layers: LayerChoice
 ) -> tuple[MaskConfig, list[str]]:
-    """The masks' constants with levels that the network has, and a line about each change. layers: the groups of layers
-    to capture. If the network does not distinguish these groups, another line says so. Raises UserError for layers and
-    levels that the network lacks."""
+    """(mask, notes): the masks' constants with levels that the network has, and a line about each change.
+
+    family, all_layers: as in `plan_capture`. mask: the constants as the user gave them. layers: the choice of layers to
+    capture; if the network does not distinguish such groups, another line says so. Raises UserError for layers and
+    levels that the network lacks.
+    """
     chosen = family.layers_by_kind(all_layers, layers)
     levels: dict[Kind, set[int]] = {kind: {layer.level for layer in chosen[kind].values()} for kind in KINDS}
     mask, notes = fit_levels(levels, mask, layers, replaces_missing=family.replaces_missing_levels)
@@ -169,20 +177,22 @@ def fit_levels(
     *,
     replaces_missing: bool,
 ) -> tuple[MaskConfig, list[str]]:
-    """The masks' constants with levels that a network has, and one line about each change.
+    """(mask, notes): the masks' constants with levels that a network has, and one line about each change. For example,
+    seed_level = 8 becomes 4 in a network without L/8.
 
-    levels_there: kind of attention → the levels of the captured layers. layers: the group of these layers.
-    replaces_missing: replace a missing level by the nearest; otherwise raise UserError. Either way raises UserError if
-    the method reads a kind of attention that these layers do not have.
+    levels_there: kind of attention → the levels of the captured layers. mask: the constants as the user gave them.
+    layers: the choice of these layers, for messages. replaces_missing: replace a missing level by the nearest one;
+    otherwise raise UserError. Either way raises UserError if the method reads a kind of attention that these layers do
+    not have.
     """
     # 1. The levels that each option may have; one option may set the levels of both kinds
     usable: dict[LevelOption, set[int]] = {}
     options = level_options(mask)
     for kind in maps_read(mask):
-        there, option, group = {*levels_there[kind]}, options.get(kind), by_kind(layers)[kind]
+        levels, option, group = {*levels_there[kind]}, options.get(kind), by_kind(layers)[kind]
         if isinstance(option, str):
-            there = usable[option] = usable.get(option, there) & there
-        if not there and (option or group != "all"):  # Z-Image's first blocks do not read the text
+            levels = usable[option] = usable.get(option, levels) & levels
+        if not levels and (option or group != "all"):  # Z-Image's first blocks do not read the text
             problem = f"method {mask.method} reads {kind}-attention, which these layers do not have"
             raise UserError("capture.layers", f"{group}: {problem}")
 
@@ -205,7 +215,8 @@ def fit_levels(
 
 
 def nearest(wanted: Collection[int], levels: Collection[int]) -> tuple[int, ...]:
-    """For each wanted level the nearest of `levels` (the finer of two equally near), each once, coarse to fine."""
+    """The levels nearest to the wanted ones, without repetitions, coarse to fine. Distance is the ratio of two levels;
+    of two equally near levels the finer counts. For example (4, 1) for wanted 8 and 1 of levels 1, 2 and 4."""
     found = {min(levels, key=lambda other: (abs(log2(other / level)), other)) for level in wanted}
     return tuple(sorted(found, reverse=True))
 
@@ -221,12 +232,12 @@ class ExpectedMaps(NamedTuple):
     layers: int
     """The number of layers that attend at this level."""
     held: int
-    """The number of such maps in memory: 1, or one more than layers for a geometric mean."""
+    """The number of maps in memory: 1; for a geometric mean one a layer, and the mean."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the running maps of an image will be."""
+    """The running maps that an image will need."""
 
     maps: Sequence[ExpectedMaps]
     size: tuple[int, int]
@@ -234,7 +245,7 @@ class Expected:
 
     @property
     def bytes_by_layer(self) -> int:
-        """Bytes of the maps if each layer has its own."""
+        """Bytes of the maps if each layer has maps of its own."""
         return sum(one.bytes * one.layers for one in self.maps)
 
     @property

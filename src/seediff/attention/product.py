@@ -3,17 +3,22 @@
     watch = Watch(attention, on_product)   # when the layer begins
     watch.end()                            # when it ends, also with an error
 
-A `Watch` puts a function of its own around whatever computes attention at that moment, and passes all arguments on
-untouched: the output stays the same to the bit, and functions that others put there, before or after, keep working.
+Callers look up at each call, under a name, what computes attention. A `Watch` puts a `Watched` in that place, around
+the function it finds. A `Watched` reports the product in its arguments, and passes the arguments on untouched: the
+output stays the same to the bit, and functions that others put there, before or after, keep working.
 
-    nobody watches:              F.scaled_dot_product_attention ─▶ torch's
-    a layer begins:              F.scaled_dot_product_attention ─▶ attend (watch A) ─▶ torch's
-    somebody else wraps it:      F.scaled_dot_product_attention ─▶ theirs ─▶ attend (A) ─▶ torch's
-    A ends, the next begins:     F.scaled_dot_product_attention ─▶ attend (B) ─▶ theirs ─▶ attend (A) ─▶ torch's
+    no layer runs:               name ─▶ torch's
+    layer A begins:              name ─▶ Watched(A) ─▶ torch's
+    another program wraps it:    name ─▶ theirs ─▶ Watched(A) ─▶ torch's
+    A ends:                      the same; Watched(A) stays because theirs calls it, and only passes calls on
+    layer B begins:              name ─▶ Watched(B) ─▶ theirs ─▶ Watched(A) ─▶ torch's
+    B ends:                      name ─▶ theirs ─▶ Watched(A) ─▶ torch's
 
-A watch reports only what its own thread computes, until its layer ends. From then on its function only passes calls on.
-It is removed as soon as it is on top; below somebody else's function it must stay, because that function calls it, as
-in the last line.
+Two watches nest if two threads run a layer at once. Each reports only the products of its own thread:
+
+    A begins, then B:            name ─▶ Watched(B) ─▶ Watched(A) ─▶ torch's
+    A ends first:                the same; A is not on top, and only passes calls on
+    B ends:                      name ─▶ torch's; both have ended, so both are removed
 
 Shape letters: B members of attention's batch (calls.py), H heads, N queries, T keys, D channels per head.
 """
@@ -24,16 +29,18 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MethodType
 from typing import Any, NamedTuple
 
 import torch
 
 from ..errors import UserError
-from .own_sums import TORCHS, attend_with_sums
+from .log_sum_exps import TORCHS, attend_with_log_sum_exps
 
 
 class Product(NamedTuple):
-    """One product of attention. One without a dimension for the heads, (B·H, N, D), may be a piece of a product."""
+    """One product of attention. A product without a dimension for the heads, (B·H, N, D), may be a piece of a whole
+    one."""
 
     query: torch.Tensor
     """(B, H, N, D)"""
@@ -44,12 +51,11 @@ class Product(NamedTuple):
     None: nothing is hidden."""
     scale: float
     """The factor of the scores."""
-    sums: torch.Tensor | None = None
+    log_sum_exps: torch.Tensor | None = None
     """(B, H, N) log-sum-exps of the scores, if attention has computed them."""
 
 
-ProductReader = Callable[..., Product]
-"""Takes the arguments of a function that computes attention, and returns the product in them."""
+# How each function is given its product
 
 
 def _read_torch(
@@ -64,11 +70,10 @@ def _read_torch(
     return Product(query, key, attn_mask, query.shape[-1] ** -0.5 if scale is None else scale)
 
 
-def _read_dispatched(
+def _read_backend(
     query: Any, key: Any, value: Any, attn_mask: Any = None, _parallel_config: Any = None, **more: Any
 ) -> Product:
-    """The product in a call of a diffusers backend, which has heads as the third dimension, and may have a mask (B,
-    T)."""
+    """The product in a call of a diffusers backend. Its heads are the third dimension, and its mask may be (B, T)."""
     if _parallel_config is not None:
         raise UserError("attention", "is divided over several GPUs (context parallel)", "draw without it")
     if isinstance(attn_mask, torch.Tensor) and attn_mask.shape == (query.shape[0], key.shape[1]):
@@ -86,13 +91,71 @@ def _read_xformers(
     return _read_torch(query, key, value, attn_bias, scale=scale)
 
 
-SCORES = "get_attention_scores"
-"""The method of diffusers' attention modules that returns probabilities."""
-
-
 def _read_scores(attention: Any, query: Any, key: Any, attention_mask: Any = None) -> Product:
     """The product in a call of an attention module's own method SCORES. Its queries and keys are (B·H, N, D)."""
     return Product(query, key, attention_mask, attention.scale)
+
+
+# The functions that report it
+
+
+class Watched(NamedTuple):
+    """A function that computes attention, with a watch around it."""
+
+    watch: Watch
+    read: Callable[..., Product]
+    """Returns the product in the function's arguments."""
+    wrapped: Callable[..., Any]
+    """The function."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.watch.runs_here:
+            return self.wrapped(*args, **kwargs)
+        return self.attend(partial(self.read, *args, **kwargs), *args, **kwargs)
+
+    def __deepcopy__(self, _memo: Any) -> Watched:
+        """This object: a copy of a module shares it, as it would share a function."""
+        return self
+
+    def attend(self, read: Callable[[], Product], *args: Any, **kwargs: Any) -> Any:
+        """Report the product, and call the function. If it is PyTorch's own, the log-sum-exps that it computes are
+        reported, too, where they can be had (log_sum_exps.py). read: returns the product in the arguments."""
+        found = attend_with_log_sum_exps(*args, **kwargs) if self.wrapped is TORCHS else None
+        if found is None:
+            self.watch.report(read)
+            return self.wrapped(*args, **kwargs)
+        result, log_sum_exps = found
+        self.watch.report(lambda: read()._replace(log_sum_exps=log_sum_exps))
+        return result
+
+
+class WatchedBackend(Watched):
+    """A backend of diffusers, with a watch around it."""
+
+    __slots__ = ()
+
+    def attend(self, read: Callable[[], Product], *args: Any, **kwargs: Any) -> Any:
+        """Call the backend. Most backends call PyTorch's function, which is watched, too; the product of any other
+        backend is reported here."""
+        if kwargs.get("_parallel_config") is not None:  # refused: each GPU has some of the rows
+            self.watch.report(read)
+        before = self.watch.count
+        result = self.wrapped(*args, **kwargs)
+        if self.watch.count == before:
+            self.watch.report(read)
+        return result
+
+
+class WatchedTable(dict[Any, Any]):
+    """diffusers' table of backends, with the watch around each of them. watch, read, wrapped: as in `Watched`, of the
+    table."""
+
+    def __init__(self, watch: Watch, read: Callable[..., Product], wrapped: Mapping[Any, Any]) -> None:
+        super().__init__({name: WatchedBackend(watch, read, backend) for name, backend in wrapped.items()})
+        self.watch, self.wrapped = watch, wrapped
+
+
+# Where they are put
 
 
 class PatchPoint(NamedTuple):
@@ -101,45 +164,54 @@ class PatchPoint(NamedTuple):
     owner: Any
     """A module, a class, or an attention module of the network."""
     name: str
-    read: ProductReader
+    read: Callable[..., Product]
+    wrapper: Callable[..., Any] = Watched
+    inherited: Any = None
+    """A method that callers find in the owner's class if the owner has no such attribute itself. None: no such
+    method."""
 
-    def running(self) -> Any:
-        """The attribute's value, without the functions on top whose watch has ended."""
+    def topmost_active(self) -> Any:
+        """The attribute's value, below everything on top whose watch has ended: a function, or a table of functions."""
         value = getattr(self.owner, self.name)
-        while getattr(getattr(value, "watch", None), "has_ended", False):
+        while isinstance(value, Watched | WatchedTable) and value.watch.has_ended:
             value = value.wrapped
         return value
 
     def put_watch(self, watch: Watch) -> None:
-        """Put a watch around the attribute's value: a function, or a table of functions."""
-        value = self.running()
-        wrap = _Backends if isinstance(value, Mapping) else _watched
-        setattr(self.owner, self.name, wrap(watch, self.read, value))
+        """Put a watch around the value."""
+        setattr(self.owner, self.name, self.wrapper(watch, self.read, self.topmost_active()))
 
     def remove_ended(self) -> None:
-        """Remove the functions on top whose watch has ended."""
-        value = self.running()
-        if value is getattr(self.owner, self.name):
-            return
+        """Remove everything on top whose watch has ended."""
+        value = self.topmost_active()
         setattr(self.owner, self.name, value)
-        if self.name == SCORES and value == getattr(type(self.owner), SCORES).__get__(self.owner):
-            delattr(self.owner, SCORES)  # the method is the class's own again
+        if value == self.inherited:
+            delattr(self.owner, self.name)
+
+
+SCORES = "get_attention_scores"
+"""The method of diffusers' attention modules that returns probabilities."""
 
 
 def patch_points(attention: Any = None) -> list[PatchPoint]:
-    """PyTorch's function, the table of diffusers' dispatcher, xformers' function if a script imported it, and an
+    """PyTorch's function, the backends of diffusers' dispatcher, xformers' function if a script imported it, and an
     attention module's own method SCORES."""
     from diffusers.models.attention_dispatch import _AttentionBackendRegistry as Registry
 
     points = [
         PatchPoint(torch.nn.functional, "scaled_dot_product_attention", _read_torch),
-        PatchPoint(Registry, "_backends", _read_dispatched),
+        PatchPoint(Registry, "_backends", _read_backend, WatchedTable),
     ]
     if "xformers.ops" in sys.modules:
         points.append(PatchPoint(sys.modules["xformers.ops"], "memory_efficient_attention", _read_xformers))
-    if hasattr(attention, SCORES):
-        points.append(PatchPoint(attention, SCORES, partial(_read_scores, attention)))
+    method = getattr(type(attention), SCORES, None)
+    if method is not None:
+        read, inherited = partial(_read_scores, attention), MethodType(method, attention)
+        points.append(PatchPoint(attention, SCORES, read, inherited=inherited))
     return points
+
+
+_lock = threading.Lock()
 
 
 def unpatch(points: Sequence[PatchPoint]) -> None:
@@ -149,54 +221,10 @@ def unpatch(points: Sequence[PatchPoint]) -> None:
             point.remove_ended()
 
 
-def _watched(watch: Watch, read: ProductReader, wrapped: Any) -> Any:
-    """A function that reports the product in its arguments and calls `wrapped`. If `wrapped` is PyTorch's own function,
-    the layer's log-sum-exps are reported, too, where they can be had (own_sums.py)."""
-
-    def attend(*args: Any, **kwargs: Any) -> Any:
-        if not watch.is_here:
-            return wrapped(*args, **kwargs)
-        found = attend_with_sums(*args, **kwargs) if wrapped is TORCHS else None
-        if found is None:
-            watch.report(read, *args, **kwargs)
-            return wrapped(*args, **kwargs)
-        result, sums = found
-        watch.report(lambda *given, **more: read(*given, **more)._replace(sums=sums), *args, **kwargs)
-        return result
-
-    attend.watch, attend.wrapped = watch, wrapped  # type: ignore[attr-defined]  # a function may have attributes
-    return attend
-
-
-class _Backends(dict[Any, Any]):
-    """diffusers' table of backends, watched."""
-
-    def __init__(self, watch: Watch, read: ProductReader, wrapped: Mapping[Any, Any]) -> None:
-        super().__init__({name: partial(_dispatch, watch, read, backend) for name, backend in wrapped.items()})
-        self.watch, self.wrapped = watch, wrapped
-
-
-def _dispatch(watch: Watch, read: ProductReader, backend: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call one of diffusers' backends. Most of them call PyTorch's function, which reports the product; the other
-    backends' products are reported here."""
-    if not watch.is_here:
-        return backend(*args, **kwargs)
-    if kwargs.get("_parallel_config") is not None:  # refused: each GPU has some of the rows
-        watch.report(read, *args, **kwargs)
-    before = watch.count
-    found = backend(*args, **kwargs)
-    if watch.count == before:
-        watch.report(read, *args, **kwargs)
-    return found
-
-
-_lock = threading.Lock()
-
-
 class Watch:
-    """Watches one call of one layer. on_product: called with a reader and the arguments of each product."""
+    """Watches one run of one layer. on_product: called with a function that returns the product, for each product."""
 
-    def __init__(self, attention: Any, on_product: Callable[..., None]) -> None:
+    def __init__(self, attention: Any, on_product: Callable[[Callable[[], Product]], None]) -> None:
         self.count = 0
         """The number of products until now."""
         self.has_ended = False
@@ -207,14 +235,14 @@ class Watch:
                 point.put_watch(self)
 
     @property
-    def is_here(self) -> bool:
-        """Whether the layer runs, in this thread."""
+    def runs_here(self) -> bool:
+        """Whether the layer still runs, and in the thread that asks."""
         return not self.has_ended and self._thread == threading.get_ident()
 
-    def report(self, read: ProductReader, *args: Any, **kwargs: Any) -> None:
-        """Count a product, and pass it on. args, kwargs: the arguments of the function that computes it."""
+    def report(self, read: Callable[[], Product]) -> None:
+        """Count a product, and pass it on. read: returns the product."""
         self.count += 1
-        self._on_product(read, *args, **kwargs)
+        self._on_product(read)
 
     def end(self) -> None:
         """Report nothing more, and remove the functions that are on top."""

@@ -1,12 +1,12 @@
 """`AttentionRecorder` records the attention of a network's calls: it decides which calls, and what happens after an
 error. Layers add to running maps (running_maps.py), which become `AttentionMaps` at the end.
 
-    begin_call       a call of the network begins: is it recorded? (calls.py)
-      begin_watch      a layer of it begins (layers.py)
-      running.add        the layer's product for the picture
-      end_watch        the layer ends
-    end_call         the call ends, also with an error
-    maps             the maps of each image
+    begin_call         a call of the network begins: is it recorded? (calls.py)
+      begin_watch        a layer begins (layers.py)
+        running.add        the layer attends
+      end_watch          the layer ends
+    end_call           the call ends, also with an error
+    maps               the maps of each image
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ from .running_maps import Apart, RunningMaps
 class AttentionRecorder:
     """Records calls of one network, or of two that take turns.
 
-    guidance, total_steps, text_states: as in `capture_attention`. graphs: the CUDA graphs of the network's calls, which
-    then add to memory that outlives this capture; None: no call is replayed. apart: "step" or "layer": also keep the
-    maps of each step, or of each layer. keeps_errors: whether an error of capture ends only the capture, and not the
-    drawing: one warning reports it, and it is raised where maps are requested. Otherwise it is raised at once.
+    plan: what is captured. guidance, total_steps, text_states: as in `capture_attention`. graphs: the CUDA graphs of
+    the network's calls, which add to memory that outlives this capture; None: no call is replayed. apart: "step" or
+    "layer": also keep the maps of each step, or of each layer; None: only their means. keeps_errors: whether an error
+    of capture ends only the capture, and not the drawing: one warning reports it, and it is raised where maps are
+    requested. Otherwise it is raised at once.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class AttentionRecorder:
         self.graphs, self.keeps_errors, self._given_states = graphs, keeps_errors, text_states
         self._new_reader = partial(CallReader, plan, guidance=guidance, total_steps=total_steps)
         form = (getattr(text_states, name, None) for name in ("shape", "dtype"))
-        self._fixed = repr((plan.capture, sorted(plan.reads.items()), sorted(plan.alone), *form))
+        self._settings = repr((plan.capture, sorted(plan.reads.items()), sorted(plan.own_softmax), *form))
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
         self.watch: Watch | None = None
@@ -63,14 +64,14 @@ class AttentionRecorder:
         self.restart()
 
     def restart(self) -> None:
-        """Discard everything recorded; maps that were already returned do not change."""
+        """Discard everything recorded. Maps that were already returned do not change."""
         self.end_call()
         self.calls = self._new_reader()
         self.error: UserError | None = None
-        """The error that is kept, after which nothing more is recorded."""
+        """The kept error, after which nothing more is recorded; None: no error yet."""
         self.running = RunningMaps(self.plan, self.apart, self.graphs)
         self.ran: set[str] = set()
-        """The layers whose modules ran while they were recorded."""
+        """The names of the layers whose modules ran in recorded calls."""
         self._recorded_steps: list[int] = []
         self._finished = False
         self.text_states = self._given_states
@@ -80,8 +81,8 @@ class AttentionRecorder:
     def begin_call(
         self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], rows: Sequence[int] | None = None
     ) -> None:
-        """Forward pre-hook of the network: decides whether to record this call. rows: the rows of its batch with the
-        prompt, as a script finds them; None: those that guidance implies."""
+        """Forward pre-hook of the network: decide whether to record this call. args, kwargs: the call's arguments.
+        rows: the rows of its batch with the prompt; None: the rows that guidance implies."""
         if self._finished:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         self.end_call()
@@ -93,13 +94,13 @@ class AttentionRecorder:
             self._recorded_steps.append(call.step)
 
     def end_call(self) -> None:
-        """Record nothing more until the next call begins: backward computes some layers again."""
+        """Record nothing more until the next call begins. Layers may still run: backward computes some again."""
         self.call = None
         self.end_watch()
 
     def begin_watch(self, attention: Any, on_product: Callable[..., None]) -> None:
-        """Watch the products of a layer that begins."""
-        self.end_watch()  # of a layer that Ctrl-C ended: then PyTorch calls no hooks
+        """Watch the products of a layer that begins. attention: its module. on_product: as in `Watch`."""
+        self.end_watch()  # of an earlier layer that Ctrl-C ended: then PyTorch calls no hooks
         self.watch = Watch(attention, on_product)
 
     def end_watch(self) -> None:
@@ -108,7 +109,8 @@ class AttentionRecorder:
             self.watch = None
 
     def fail(self, error: Exception, where: str = "") -> None:
-        """Raise an error of capture, or keep it and record nothing more. where: the layer in which it happened."""
+        """Raise an error of capture, or keep it and record nothing more. where: the name of the layer in which it
+        happened."""
         if not self.keeps_errors or (self.graphs is not None and self.graphs.makes_graph):
             raise error
         if self.error is not None:
@@ -122,8 +124,8 @@ class AttentionRecorder:
     # What graphs of the network must know (models/graphs.py)
 
     def _use_memory(self, graphs: GraphedNetwork) -> None:
-        """Keep maps and text states in the graphs' memory. This must wait for the first call: a script may change its
-        network before."""
+        """Keep maps and text states in the graphs' memory. Called at the first call of the network, because a script
+        may change the network before."""
         graphs.prepare()
         states = self._given_states
         if states is not None:
@@ -131,23 +133,23 @@ class AttentionRecorder:
             self.text_states.copy_(states)
 
     def kind_of_call(self) -> Hashable:
-        """A value that is the same for all calls in which the hooks start the same operations; None before this
+        """A value that is equal for two calls if the hooks start the same operations in both; None before this
         capture's first call."""
         if self.calls.count == 0:
             return None
         if self.call is None:
             return "none"
-        return self._fixed, self.call.latent_size, self.call.images, tuple(self.call.rows)
+        return self._settings, self.call.latent_size, self.call.images, tuple(self.call.rows)
 
     def take_back(self) -> Any:
-        """Uncount what this call added to the maps, because a CUDA graph is made of the call. Returns it for
-        `add_again`."""
+        """Uncount this call's additions to the maps, because making a CUDA graph of the call added nothing. Returns
+        them for `add_again`."""
         if self.call is None:
             return []
         return self.running.take_back(self.call.step)
 
     def add_again(self, additions: Any) -> None:
-        """Count what the replay of a CUDA graph adds in this call. additions: from `take_back`."""
+        """Count the additions of a replayed CUDA graph in this call. additions: from `take_back`."""
         if self.call is not None:
             self.running.add_again(self.call.step, additions)
 
@@ -157,8 +159,8 @@ class AttentionRecorder:
     def maps(self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str]) -> list[AttentionMaps]:
         """The means over layers and steps (eq. 5): one AttentionMaps per image of the batch, on the network's device.
 
-        words, prompts: for each image, as in AttentionMaps. Raises UserError if nothing was recorded or attention was
-        not finite.
+        words, prompts: for each image, as in AttentionMaps. Raises UserError if nothing was recorded, if a layer
+        computed attention in an unknown way, or if attention was not finite.
         """
         self._finish()
         return self._split_images(self.running.means(), words, prompts)
@@ -169,29 +171,30 @@ class AttentionRecorder:
         words: Sequence[Mapping[str, tuple[int, ...]]],
         prompts: Sequence[str],
     ) -> list[AttentionMaps]:
-        """The maps of each image. tensors: kind → (h, w) → (B, N, T). words, prompts: as in `maps`."""
+        """The maps of each image, from the maps of all. tensors: kind → (h, w) → (B, N, T). words, prompts: as in
+        `maps`."""
         latest, normalized = self.calls.latest, self.plan.capture.normalize
-        maps: list[AttentionMaps] = []
-        for image, of_image, prompt in zip(range(latest.images), words, prompts, strict=True):
-            own, cross = ({grid: tensor[image] for grid, tensor in tensors[kind].items()} for kind in KINDS)
-            maps.append(AttentionMaps(own, cross, latest.latent_size, dict(of_image), prompt, normalized))
-        return maps
+        images: list[AttentionMaps] = []
+        for image, columns, prompt in zip(range(latest.images), words, prompts, strict=True):
+            self_maps, cross_maps = ({grid: tensor[image] for grid, tensor in tensors[kind].items()} for kind in KINDS)
+            images.append(AttentionMaps(self_maps, cross_maps, latest.latent_size, dict(columns), prompt, normalized))
+        return images
 
     @torch.inference_mode(False)
     def maps_apart(self, prompts: Sequence[str]) -> list[dict[str, AttentionMaps]]:
-        """For each image: number of the step, or name of the layer → its maps; empty if maps are not kept apart."""
+        """For each image: number of the step, or name of the layer → its maps. Empty dicts if `apart` is None. prompts:
+        as in `maps`."""
         images: list[dict[str, AttentionMaps]] = [{} for _ in prompts]
         if self.apart is None:
             return images
         self._finish()
         for owner, tensors in self.running.by_owner().items():
-            maps = self._split_images(tensors, [{}] * len(prompts), prompts)
-            for of_image, own in zip(images, maps, strict=True):
-                of_image[owner] = own
+            for image, maps in zip(images, self._split_images(tensors, [{}] * len(prompts), prompts), strict=True):
+                image[owner] = maps
         return images
 
     def _finish(self) -> None:
-        """Turn sums into means, once."""
+        """Turn sums into means, once. Raises UserError as `maps` does."""
         if self._finished:
             return
         if self.error is not None:
@@ -203,27 +206,28 @@ class AttentionRecorder:
         self._finished = True
 
     def _check_layers(self) -> None:
-        """Raise UserError for a layer that computed no attention, as far as capture saw, and warn of layers that
-        computed it in fewer steps than were recorded."""
-        steps = self.running.steps_by_layer(self.calls.latest.latent_size)
-        if not steps or not self._recorded_steps:
+        """Raise UserError if capture has seen no attention of a layer. Warn of layers whose attention it has seen in
+        some of the recorded steps only."""
+        steps, recorded = self.running.steps_by_layer(self.calls.latest.latent_size), self._recorded_steps
+        if not steps or not recorded:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"
             )
-        unseen = [name for name, own in steps.items() if [] in own]
+        unseen = [name for name, by_kind in steps.items() if [] in by_kind]
         if unseen:
             problem, fix = "computes attention in a way that is not known", "use an attention processor of diffusers"
             if self.ran.isdisjoint(unseen):
                 problem, fix = "did not run (replaced inside of the block?)", "open a new `with` block after that"
             raise UserError(_listed(unseen), problem, fix)
-        fewer = [name for name, own in steps.items() if any(each != self._recorded_steps for each in own)]
+        fewer = [name for name, by_kind in steps.items() if by_kind != [recorded] * len(by_kind)]
         if fewer:
-            count = len(self._recorded_steps)
-            text = f"computed attention in some of {count} steps (a cache?), and its maps are the means of these"
+            text = (
+                f"computed attention in some of {len(recorded)} steps (a cache?), and its maps are the means of these"
+            )
             warnings.warn(Notice(f"{_listed(fewer)} {text}"), stacklevel=3)
 
 
 def _listed(names: Sequence[str]) -> str:
-    """The first name, and how many more there are: `mid_block.attn1 and 3 more layers`."""
+    """The first name and the number of further names, for example `mid_block.attn1 and 3 more layers`."""
     more = f" and {len(names) - 1} more layers" if len(names) > 1 else ""
     return f"{names[0]}{more}"

@@ -1,11 +1,12 @@
 """The running maps of a capture: sums of attention, to which layers add in every recorded step.
 
     add       a layer's probabilities in one step ─▶ the sums
-    finish    each sum ─▶ a mean: it is divided by how often something was added to it
+    finish    each sum ─▶ a mean: it is divided by the number of additions
     means     the mean of all layers and steps, for each kind of attention and resolution
 
-A CUDA graph (models/graphs.py) adds to the maps without Python. So when a graph was made of a call, `take_back` removes
-what that call added and returns it, and at each replay `add_again` counts it.
+A CUDA graph (models/graphs.py) adds to the maps without Python, so additions must be counted by hand. Making a graph of
+a call runs Python but adds nothing: `take_back` uncounts that call's additions and returns them. A replay adds without
+running Python: `add_again` counts the same additions.
 
 Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention).
 """
@@ -25,24 +26,24 @@ from ..models.layer_choice import KINDS, Kind
 from .fused import add_probabilities_fused, can_fuse
 from .maps import Grid, grid_at
 from .plan import CapturePlan
-from .probabilities import Part, Scores, Scratch, add_probabilities
+from .probabilities import Scores, Scratch, Target, add_probabilities
 
 Apart = Literal["step", "layer"]
-"""Whether each step, or each layer, has running maps of its own."""
+"""What has running maps of its own: each step, or each layer."""
 LEAST = 1e-6
 """Lower bound of attention in a geometric mean, so that no single layer can make it 0."""
 
 
 class LayerMap(NamedTuple):
-    """Names one of the maps that a layer adds in a step."""
+    """The name of a map that a layer adds in a step."""
 
     kind: Kind
     grid: Grid
     layer: str
 
 
-class SumKey(NamedTuple):
-    """Names a running map."""
+class MapKey(NamedTuple):
+    """The name of a running map."""
 
     kind: Kind
     grid: Grid
@@ -51,8 +52,9 @@ class SumKey(NamedTuple):
 
 
 class RunningMaps:
-    """Sums (B, N, T) float32: one per kind of attention, resolution and owner. An owner is what has a sum of its own: a
-    step, a layer, or "" for all steps and layers together. It depends on `apart` and `capture.mean`:
+    """The sums (B, N, T) float32: one for each kind of attention, resolution and owner. The owner decides what is added
+    up in one sum: everything a step adds, everything a layer adds, or ("") everything. It depends on `apart` and
+    `capture.mean`:
 
         apart    capture.mean   self-attention   cross-attention
         None     arithmetic     ""               ""
@@ -61,126 +63,132 @@ class RunningMaps:
         "step"   geometric      each step        each layer
         "layer"  either         each layer       each layer
 
-    apart: whether steps or layers have maps of their own. graphs: the CUDA graphs that add to the sums; None: none do.
+    plan: what is captured. apart: whether steps or layers have maps of their own. graphs: the CUDA graphs that add to
+    the sums, in whose memory they then are; None: no graphs.
     """
 
     def __init__(self, plan: CapturePlan, apart: Apart | None, graphs: GraphedNetwork | None) -> None:
         self.plan, self.graphs = plan, graphs
-        self.kept_apart: dict[Kind, Apart | None] = dict.fromkeys(KINDS, apart)
+        self.apart_by_kind: dict[Kind, Apart | None] = dict.fromkeys(KINDS, apart)
         """Kind of attention → the owners of its running maps; None: all layers and steps share one."""
         if plan.capture.mean == "geometric":
-            self.kept_apart["cross"] = "layer"
+            self.apart_by_kind["cross"] = "layer"
         self.steps: dict[LayerMap, list[int]] = {}
         """The steps in which a layer added something."""
-        self._sums: dict[SumKey, torch.Tensor] = {}
-        self._counts = Counter[SumKey]()
+        self._maps: dict[MapKey, torch.Tensor] = {}  # sums, and means after `finish`
         self._finite: dict[str, torch.Tensor] = {}  # layer → a number, NaN if any of its probabilities was
         self._scratch = Scratch()
 
     @property
     def map_bytes(self) -> int:
         """Bytes of the running maps."""
-        return sum(total.nbytes for total in self._sums.values())
+        return sum(total.nbytes for total in self._maps.values())
 
     # While the network runs
 
     def add(self, step: int, layer: str, grid: Grid, columns: Mapping[Kind, slice], scores: Scores) -> None:
-        """Add a layer's probabilities at one step, averaged over heads. columns: for each kind, its columns of the
-        scores. Raises UserError for maps of another shape than in earlier steps."""
-        together: list[Part] = []
-        for kind, chosen in columns.items():
-            total = self._sum(LayerMap(kind, grid, layer), step, scores, chosen)
-            part = Part(total, chosen, per_column=kind == "cross")
-            if kind in self.plan.alone:
-                self._add_parts([part._replace(columns=slice(None))], layer, scores.of_columns(chosen))
-            else:
-                together.append(part)
-        if together:
-            self._add_parts(together, layer, scores)
-        for kind in columns:
-            self._count(LayerMap(kind, grid, layer), step)
+        """Add a layer's probabilities at one step, averaged over heads.
 
-    def _add_parts(self, parts: Sequence[Part], layer: str, scores: Scores) -> None:
+        step: its number. layer: its name. grid: (h, w) of the maps. columns: kind of attention → its columns of the
+        scores. scores: of the picture's queries. Raises UserError for maps of another shape than in earlier steps.
+        """
+        one_softmax: list[Target] = []
+        for kind, chosen in columns.items():
+            added, per_column = LayerMap(kind, grid, layer), kind == "cross"
+            running_map = self._running_map(added, step, scores, chosen)
+            self._note(added, step)
+            if kind in self.plan.own_softmax:
+                target = Target(running_map, per_column=per_column)
+                self._add_softmax([target], layer, scores.select(columns=chosen))
+            else:
+                one_softmax.append(Target(running_map, chosen, per_column))
+        if one_softmax:
+            self._add_softmax(one_softmax, layer, scores)
+
+    def _add_softmax(self, targets: Sequence[Target], layer: str, scores: Scores) -> None:
+        """Add the softmax of these scores to the targets, by the kernels if they can, otherwise by plain torch."""
         normalize, finite = self.plan.capture.normalize, self._finite_of(layer, scores.query)
         if can_fuse(scores.query):
             with torch.cuda.device_of(scores.query):  # Triton launches on the current device
-                add_probabilities_fused(parts, scores, normalize=normalize, finite=finite)
+                add_probabilities_fused(targets, scores, normalize=normalize, finite=finite)
         else:
-            add_probabilities(parts, scores, normalize=normalize, finite=finite, scratch=self._scratch)
+            add_probabilities(targets, scores, normalize=normalize, finite=finite, scratch=self._scratch)
 
-    def _sum(self, added: LayerMap, step: int, scores: Scores, columns: slice) -> torch.Tensor:
-        """The running map (B, N, T) to which a layer adds these columns."""
+    def _running_map(self, added: LayerMap, step: int, scores: Scores, columns: slice) -> torch.Tensor:
+        """The running map (B, N, T) to which a layer adds these columns of the scores, made at the first addition.
+        Raises UserError if earlier additions had another shape."""
         key, query = self._key(added, step), scores.query
         width = len(range(*columns.indices(scores.key.shape[2])))
         shape = (query.shape[0], query.shape[2], width)
-        if key not in self._sums:
-            self._sums[key] = self._zeros(key, shape, query)
-        total = self._sums[key]
+        if key not in self._maps:
+            self._maps[key] = self._zeros(key, shape, query)
+        total = self._maps[key]
         if total.shape != shape:
             problem = f"the network was given texts of {total.shape[2]} and of {width} columns in one run"
             raise UserError(problem, fix="use one `with` block for each")
         return total
 
     def _finite_of(self, layer: str, like: torch.Tensor) -> torch.Tensor:
-        """A scalar of this layer, which becomes NaN if a probability is not finite. like: a tensor on its device."""
+        """This layer's scalar, which becomes NaN if a probability is not finite. like: a tensor on the same device."""
         if layer not in self._finite:
             self._finite[layer] = self._zeros(layer, (), like)
         return self._finite[layer]
 
     @torch.inference_mode(False)  # inference tensors could not be changed outside of that mode
     def _zeros(self, name: Hashable, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """Float32 zeros on the device of `like`. If there are graphs, they are in the graphs' memory, by `name`."""
+        """Float32 zeros on the device of `like`. If there are graphs, the zeros are in the graphs' memory, under this
+        name."""
         if self.graphs is None:
             return like.new_zeros(shape, dtype=torch.float32)
         return self.graphs.tensor(name, shape, torch.float32, like.device)
 
-    def _key(self, added: LayerMap, step: int) -> SumKey:
+    def _key(self, added: LayerMap, step: int) -> MapKey:
         """The running map to which a layer adds in a step."""
         owners: dict[Apart | None, str] = {None: "", "layer": added.layer, "step": str(step)}
-        return SumKey(added.kind, added.grid, owners[self.kept_apart[added.kind]])
+        return MapKey(added.kind, added.grid, owners[self.apart_by_kind[added.kind]])
 
-    def _count(self, added: LayerMap, step: int) -> None:
+    def _note(self, added: LayerMap, step: int) -> None:
         self.steps.setdefault(added, []).append(step)
-        self._counts[self._key(added, step)] += 1
+
+    def _counts(self) -> Counter[MapKey]:
+        """The number of additions to each running map."""
+        return Counter(self._key(added, step) for added, steps in self.steps.items() for step in steps)
 
     # Calls that CUDA graphs replay
 
     def take_back(self, step: int) -> list[tuple[LayerMap, torch.Tensor]]:
-        """Uncount everything that was added in this step. Returns, for each addition, its name and the running map that
-        was added to."""
+        """Uncount this step's additions. Returns each addition: the name of the layer's map, and the running map."""
         additions: list[tuple[LayerMap, torch.Tensor]] = []
         for added, steps in self.steps.items():
             if steps[-1:] == [step]:
                 steps.pop()
-                key = self._key(added, step)
-                self._counts[key] -= 1
-                additions.append((added, self._sums[key]))
+                additions.append((added, self._maps[self._key(added, step)]))
         return additions
 
     def add_again(self, step: int, additions: Sequence[tuple[LayerMap, torch.Tensor]]) -> None:
         """Count what the replay of a CUDA graph adds in this step. additions: from `take_back`."""
         for added, total in additions:
-            self._sums[self._key(added, step)] = total
+            self._maps[self._key(added, step)] = total
             self._finite_of(added.layer, total)
-            self._count(added, step)
+            self._note(added, step)
 
     # The result
 
     def finish(self) -> list[str]:
-        """Turn the sums into means. Returns the layers with probabilities that are not finite."""
-        self._scratch = Scratch()
-        for key in sorted(self._sums, key=lambda key: key[:2], reverse=True):  # self before cross, fine before coarse
-            total = self._sums.pop(key)
+        """Turn the sums into means. Returns the names of the layers with probabilities that are not finite."""
+        self._scratch, counts = Scratch(), self._counts()
+        for key in sorted(self._maps, key=lambda key: key[:2], reverse=True):  # self before cross, fine before coarse
+            total = self._maps.pop(key)
             if self.graphs is None:
-                self._sums[key] = total.div_(self._counts[key])
+                self._maps[key] = total.div_(counts[key])
             else:  # graphs will add to it in the next capture
-                self._sums[key] = total / self._counts[key]
+                self._maps[key] = total / counts[key]
         finite = torch.stack([*self._finite.values()]).isfinite().tolist()  # waits for the GPU once
         return [layer for layer, is_finite in zip(self._finite, finite, strict=True) if not is_finite]
 
     def steps_by_layer(self, latent_size: Grid) -> dict[str, list[list[int]]]:
-        """Layer → the steps in which it added something, a list for each kind of attention that the plan wants of
-        it. latent_size: (height, width) of L."""
+        """A layer's name → the steps in which it added something: one list for each of its kinds of attention in the
+        plan. For example {"mid_block.attn1": [[0, 1, 2]]}. latent_size: (height, width) of L."""
         found: dict[str, list[list[int]]] = {}
         for kind in self.plan.reads:
             for name, layer in self.plan.layers[kind].items():
@@ -190,23 +198,24 @@ class RunningMaps:
         return found
 
     def by_owner(self) -> dict[str, dict[Kind, dict[Grid, torch.Tensor]]]:
-        """The finished means: owner (`SumKey`) → kind → (h, w), the finest first → (B, N, T)."""
+        """The means of each owner, after `finish`: owner (`MapKey`) → kind → (h, w), the finest first → (B, N, T)."""
         found: dict[str, dict[Kind, dict[Grid, torch.Tensor]]] = {}
-        for (kind, grid, owner), mean in self._sums.items():
+        for (kind, grid, owner), mean in self._maps.items():
             found.setdefault(owner, {each: {} for each in KINDS})[kind][grid] = mean
         return found
 
     def means(self) -> dict[Kind, dict[Grid, torch.Tensor]]:
-        """The mean over all owners, by `capture.mean`: kind → (h, w), the finest first → (B, N, T)."""
+        """The means over all owners, after `finish`: kind → (h, w), the finest first → (B, N, T). `capture.mean` says
+        which mean."""
         means: dict[Kind, dict[Grid, torch.Tensor]] = {kind: {} for kind in KINDS}
-        for (kind, grid), keys in groupby(self._sums, lambda key: key[:2]):
-            counts = {key: self._counts[key] for key in keys}
-            maps = [self._sums[key] for key in counts]
-            mean = maps[0]
+        counts = self._counts()
+        for (kind, grid), group in groupby(self._maps.items(), lambda item: item[0][:2]):
+            maps = dict(group)
+            mean = next(iter(maps.values()))
             if len(maps) > 1 and self.plan.capture.mean == "geometric":
-                mean = torch.stack(maps).clamp_min(LEAST).log().mean(0).exp()
+                mean = torch.stack([*maps.values()]).clamp_min(LEAST).log().mean(0).exp()
             elif len(maps) > 1:
-                weighted = (each * count for each, count in zip(maps, counts.values(), strict=True))
-                mean = sum(weighted, torch.zeros_like(mean)) / sum(counts.values())
+                weighted = (of_owner * counts[key] for key, of_owner in maps.items())
+                mean = sum(weighted, torch.zeros_like(mean)) / sum(counts[key] for key in maps)
             means[kind][grid] = mean
         return means

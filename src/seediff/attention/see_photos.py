@@ -1,4 +1,8 @@
-"""Captures the attention of existing images: each image is encoded, noised, and given to the network with a caption."""
+"""Captures the attention of existing images: each image is encoded, noised, and given to the network with a text.
+
+encode_images ─▶ latents ─▶ capture_classes   several amounts of noise, several texts an image: for masks
+                        ─▶ capture_clean     no noise, one text an image: for segments
+"""
 
 from __future__ import annotations
 
@@ -28,8 +32,8 @@ Sentence = tuple[str, Sequence[str]]
 
 @torch.no_grad()
 def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
-    """Latents (B, C, h, w) of images (H, W, 3) uint8 of one size, on the model's device: the encoder's mean, shifted
-    and scaled for the network. Raises UserError if the images have a side that the model cannot halve evenly.
+    """Latents (B, C, h, w) of images (H, W, 3) uint8 of one size, on the model's device. They are the mean that the
+    encoder predicts, shifted and scaled for the network. Raises UserError for sides that the model does not support.
     """
     check_shape(model, (images[0].shape[0], images[0].shape[1]), "image size")
     vae = model.pipe.vae
@@ -42,7 +46,7 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 def encode_mirrored(model: Model, images: Sequence[np.ndarray], capture: CaptureConfig) -> torch.Tensor | None:
-    """Latents of the images mirrored left to right, as `encode_images` returns them; None if `capture.flip` is off."""
+    """Latents of the images mirrored left to right, as from `encode_images`; None if `capture.flip` is off."""
     return encode_images(model, [image[:, ::-1].copy() for image in images]) if capture.flip else None
 
 
@@ -58,9 +62,10 @@ def capture_classes(
     indices: Sequence[int],
     mirrored: torch.Tensor | None = None,
 ) -> list[AttentionMaps]:
-    """Attention of images of one size to sentences about them, averaged over timesteps, on the model's device. An
-    image's maps have the tokens of all its sentences; self-attention is averaged over the sentences. The network is
-    called once per timestep and sentence, without guidance; all sentences use the same noise.
+    """Attention of images of one size to sentences about them, averaged over timesteps, on the model's device: one
+    AttentionMaps per image. Its cross-attention has the tokens of all the image's sentences, one sentence after the
+    other; its self-attention is averaged over the sentences. The network is called once per timestep and sentence,
+    without guidance; all sentences use the same noise.
 
     latents: (B, C, h, w) from `encode_images`. sentences: at least one for each image. timesteps: timesteps of the
     noise schedule, in any order; the network sees the noisiest first. seed, indices: an image's noise depends only on
@@ -69,47 +74,40 @@ def capture_classes(
     averaged with the maps of `latents`.
     """
 
-    capture_images = partial(_capture_images, model, timesteps=timesteps, seed=seed, plan=plan, indices=indices)
+    def capture(
+        shown: torch.Tensor, rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]
+    ) -> list[AttentionMaps]:
+        """The maps of the images in these rows of the latents `shown`, each with one prompt, which names these
+        classes."""
+        texts, words, text_states = captured_texts(model, plan, prompts, classes)
+        numbers = [indices[row] for row in rows]
+        with capture_attention(
+            model.network, plan, guidance=False, total_steps=len(timesteps), text_states=text_states
+        ) as recorder:
+            run_noised(model, shown[rows], prompts, timesteps=timesteps, seed=seed, indices=numbers)
+        return recorder.maps(words, texts)
 
-    def maps_of(shown: torch.Tensor) -> list[AttentionMaps]:
-        """The maps of all images, from these latents."""
-        return [join_maps(of_image) for of_image in by_sentence(sentences, partial(capture_images, shown))]
-
-    maps = maps_of(latents)
+    both = [
+        [join_maps(of_image) for of_image in by_sentence(sentences, partial(capture, shown))]
+        for shown in (latents, mirrored)
+        if shown is not None
+    ]
     if mirrored is None:
-        return maps
-    return [mean_of_looks(*looks) for looks in zip(maps, maps_of(mirrored), strict=True)]
-
-
-def _capture_images(
-    model: Model,
-    latents: torch.Tensor,
-    rows: Sequence[int],
-    prompts: Sequence[str],
-    classes: Sequence[Sequence[str]],
-    *,
-    timesteps: Sequence[int],
-    seed: int,
-    plan: CapturePlan,
-    indices: Sequence[int],
-) -> list[AttentionMaps]:
-    """The maps of the images in these rows of the latents, each with one prompt, which names these classes. Other
-    arguments: as in `capture_classes`."""
-    texts, words, text_states = captured_texts(model, plan, prompts, classes)
-    numbers, calls = [indices[row] for row in rows], len(timesteps)
-    with capture_attention(model.network, plan, guidance=False, total_steps=calls, text_states=text_states) as recorder:
-        run_noised(model, latents[rows], prompts, timesteps=timesteps, seed=seed, indices=numbers)
-    return recorder.maps(words, texts)
+        return both[0]
+    return [average_mirrored(*pair) for pair in zip(*both, strict=True)]
 
 
 def by_sentence(
     sentences: Sequence[Sequence[Sentence]],
     capture_images: Callable[[Sequence[int], Sequence[str], Sequence[Sequence[str]]], Sequence[AttentionMaps]],
 ) -> list[list[AttentionMaps]]:
-    """For each image, its maps with each of its sentences. `capture_images(numbers, prompts, classes)` returns the maps
-    of the images with these numbers, each with one prompt, which names these classes. It is called with the first
-    sentences of all images, then with the second sentences, and so on. So no call has an image twice, and no call
-    has more pictures than there are images."""
+    """For each image, its maps with each of its sentences.
+
+    sentences: for each image; images may have different numbers of them. capture_images: called with (rows, prompts,
+    classes); returns the maps of the images with these numbers, each with one prompt, which names these classes. The
+    first call has the first sentence of every image, the second call the second sentence of every image that has one,
+    and so on. So no call has an image twice.
+    """
     by_image: list[list[AttentionMaps]] = [[] for _ in sentences]
     for turn in range(max(map(len, sentences), default=0)):
         rows = [i for i, of_image in enumerate(sentences) if turn < len(of_image)]
@@ -129,8 +127,8 @@ def run_noised(
     seed: int,
     indices: Sequence[int],
 ) -> None:
-    """Call the network once per timestep with noisy latents (B, C, h, w), the noisiest first. Hooks read the
-    attention."""
+    """Call the network once per timestep with the latents (B, C, h, w) and noise, the noisiest first, without guidance.
+    Returns nothing: hooks read the attention. Arguments are as in `capture_classes`; prompts: one per image."""
     descending = check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe
     condition = read_prompts(model, prompts)
@@ -143,16 +141,15 @@ def run_noised(
 
 
 def read_prompts(model: Model, prompts: Sequence[str]) -> Condition:
-    """The network's inputs for prompts without guidance."""
+    """The network's text inputs for these prompts, without guidance."""
     condition = model.family.encode(model.pipe, list(prompts), model.device)
     model.rest()
     return condition
 
 
 def check_schedule(model: Model, timesteps: Sequence[int]) -> list[int]:
-    """The timesteps, the noisiest first. Raises UserError for a scheduler without a noise schedule, and for unknown
-    timesteps.
-    """
+    """The timesteps, the noisiest first. Raises UserError for a scheduler without a noise schedule, and for timesteps
+    outside of the schedule."""
     levels = model.family.noise_levels(model.pipe)
     if levels is None:
         scheduler = type(model.pipe.scheduler).__name__
@@ -164,7 +161,8 @@ def check_schedule(model: Model, timesteps: Sequence[int]) -> list[int]:
 
 
 def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
-    """Join the maps of one image with several sentences: tokens are concatenated, self-attention averaged."""
+    """Join the maps of one image with several sentences. Columns of cross-attention stand one sentence after the other;
+    self-attention is averaged."""
     if len(maps) == 1:
         return maps[0]
     words: dict[str, tuple[int, ...]] = {}
@@ -172,20 +170,21 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
     for sentence in maps:
         words |= {name: tuple(columns + t for t in of_word) for name, of_word in sentence.words.items()}
         columns += next(iter(sentence.cross_attention.values())).shape[1]
-    own, cross = ([getattr(sentence, name) for sentence in maps] for name in ("self_attention", "cross_attention"))
+    self_maps = [sentence.self_attention for sentence in maps]
+    cross_maps = [sentence.cross_attention for sentence in maps]
     return replace(
         maps[0],
-        self_attention={grid: torch.stack([of[grid] for of in own]).mean(0) for grid in own[0]},
-        cross_attention={grid: torch.cat([of[grid] for of in cross], 1) for grid in cross[0]},
+        self_attention={grid: torch.stack([of[grid] for of in self_maps]).mean(0) for grid in self_maps[0]},
+        cross_attention={grid: torch.cat([of[grid] for of in cross_maps], 1) for grid in cross_maps[0]},
         words=words,
         prompt=" | ".join(sentence.prompt for sentence in maps),
     )
 
 
-def mean_of_looks(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps:
-    """The mean of an image's maps and the maps of its mirrored copy, mirrored back. Words that change sides in a
-    mirror, such as left and right, exchange their tokens. Raises UserError if one word has more tokens than the
-    other."""
+def average_mirrored(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps:
+    """The mean of an image's maps and the maps of its mirrored copy, which are mirrored back. Classes that a mirror
+    exchanges, such as left arm and right arm, exchange their tokens. Raises UserError if one of them has more tokens
+    than the other."""
     pairs = partners([*maps.words])
     for name, other in pairs.items():
         if len(maps.words[name]) != len(maps.words[other]):
@@ -199,16 +198,15 @@ def mean_of_looks(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps
             columns = torch.arange(other.shape[1], device=other.device)
             for name, partner in pairs.items():
                 columns[list(maps.words[name])] = columns.new_tensor(mirrored.words[partner])
-        other = other[order][:, columns]  # rows, and positions or tokens as columns
-        means[kind][grid] = (one + other) / 2
+        means[kind][grid] = (one + other[order][:, columns]) / 2  # columns are positions or tokens
     return replace(maps, self_attention=means["self"], cross_attention=means["cross"])
 
 
 @torch.no_grad()
 def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None = None, *, timestep: int) -> None:
-    """Call the network once with noise-free latents (B, C, h, w), without guidance, as in DiffSeg. Hooks read the
-    attention. prompts: one per image; None: the empty prompt for all.
-    """
+    """Call the network once with latents (B, C, h, w) without noise, without guidance, as in DiffSeg. Returns nothing:
+    hooks read the attention. prompts: one per image; None: the empty prompt for all. timestep: what the network is told
+    about the noise."""
     condition = read_prompts(model, prompts or [""] * len(latents))
     model.family.denoise(model.pipe, latents, timestep, condition)
     model.rest()
@@ -223,19 +221,21 @@ def capture_clean(
     timestep: int,
     kind: Kind,
 ) -> list[AttentionMaps]:
-    """One kind of attention from `run_clean`, as plain means over heads and layers. Rows of self-attention sum to 1; in
-    joint attention the softmax is over the picture's columns alone. classes: the classes that each prompt names; None:
-    the prompts name no classes.
+    """One kind of attention of images without noise, as plain means over heads and layers: one AttentionMaps per image.
+    Rows of self-attention sum to 1; in joint attention its softmax is over the picture's columns alone.
+
+    latents, prompts, timestep: as in `run_clean`. classes: the classes that each prompt names; None: the prompts name
+    no classes. kind: self or cross.
     """
     texts, names = prompts or [""] * len(latents), classes or [()] * len(latents)
     words = [locate_columns(model.readers, text, of_text) for text, of_text in zip(texts, names, strict=True)]
-    plan = plan_capture(model.family, model.layers, PLAIN_MEANS, reads={kind: None}, alone=("self",))
+    plan = plan_capture(model.family, model.layers, PLAIN_MEANS, reads={kind: None}, own_softmax=("self",))
     with capture_attention(model.network, plan, guidance=False) as recorder:
         run_clean(model, latents, texts, timestep=timestep)
     return recorder.maps(words, texts)
 
 
 def _generator(seed: int, index: int) -> torch.Generator:
-    """A generator of noise for an image. Each (seed, index) has independent noise, also neighbouring numbers."""
+    """The generator of an image's noise. Every pair (seed, index) has independent noise, also neighbouring numbers."""
     state = np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state))

@@ -1,4 +1,10 @@
-"""Fits photographs of any shape to a model: which part the model sees, at which size, and how results are put back."""
+"""Fits photographs of any shape to a model: which part the model sees, at which size, and how results are put back.
+
+window = seen_window(height, width, fit)              # the whole photograph, or its central square
+shape = seen_shape(model, (height, width), fit, None)
+image = cut(photograph, window, shape)                # what the model sees
+paste(mask, window, (height, width), outside=255)     # a mask of the window, already of its size
+"""
 
 from __future__ import annotations
 
@@ -29,13 +35,13 @@ class Window:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Rows and columns, to index an array (H, W, …)."""
+        """(rows, columns) of this window, to index an array (H, W, …)."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
 def seen_window(height: int, width: int, fit: Fit) -> Window:
-    """The part of a photograph of (height, width) pixels that the model sees: the whole photograph, or for crop the
-    centred square of the shorter side, rounded towards the top left as in DiffSeg's program."""
+    """The part of a photograph that the model sees: the whole photograph, or with crop its central square. The square
+    is rounded towards the top left, as in DiffSeg's program. height, width: the photograph's, in pixels."""
     if fit != "crop":
         return Window(0, 0, height, width)
     side = min(height, width)
@@ -43,10 +49,13 @@ def seen_window(height: int, width: int, fit: Fit) -> Window:
 
 
 def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) -> tuple[int, int]:
-    """(height, width) in pixels at which a model sees a photograph, or its `seen_window`. shape: the photograph's
-    (height, width, …). fit: with keep, the photograph's proportions and about the area of `size` (`sides_of_shape`);
-    with any other fit, `size` itself. size: None: the model's own. Raises UserError for a photograph that is too long
-    and narrow to be seen whole."""
+    """(height, width) in pixels at which a model sees a photograph, or its `seen_window`.
+
+    model: its sizes count. shape: the photograph's (height, width, …). fit: with keep, the result has the photograph's
+    proportions and about the area of `size` (`sides_of_shape`); with any other fit, it is `size`. size: in pixels, a
+    side or `WIDTHxHEIGHT`; None: the model's own. Raises UserError for keep and a photograph that is too long and
+    narrow.
+    """
     shape_of_size = pixels(model.sizes.side if size is None else size)
     if fit != "keep":
         return shape_of_size
@@ -62,10 +71,12 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
 
 
 def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None = None) -> tuple[int, int]:
-    """(longer, shorter) side of a picture in pixels, both multiples of `multiple`. aspect: the wanted longer / shorter.
-    area: the picture has about this many pixels, but never more, so that it needs no more memory than the square. An
-    error in shape counts twice as much as missing area, both as logarithms. largest: the maximum side, unless the
-    square's own is longer; None: no limit. Raises UserError for an area below `multiple`².
+    """(longer, shorter) side of a picture in pixels. An error in its proportions counts twice as much as missing area,
+    both as logarithms. For example (80, 48) for aspect 1.5, area 64² and multiple 16.
+
+    aspect: the wanted longer / shorter side. area: the wanted number of pixels. The picture never has more, so that it
+    needs no more memory than a square. multiple: both sides are multiples of this. largest: the longest side allowed,
+    though the side of a square of this area always is; None: no limit. Raises UserError for an area below `multiple`².
     """
     if area < multiple**2:
         raise UserError(f"a picture of {area} pixels is smaller than {multiple} × {multiple}, the model's minimum")
@@ -84,13 +95,14 @@ def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None 
 
 
 def _about(side: float, multiple: int) -> set[int]:
-    """The multiples just below and just above a side."""
+    """The two multiples around a side, both above 0."""
     steps = int(side / multiple)
     return {max(1, steps) * multiple, (steps + 1) * multiple}
 
 
 def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
-    """Batches of at most `most` pictures of one shape, as indices. Shapes are in the order of their first picture."""
+    """Batches of pictures of one shape, as lists of their indices. Shapes are in the order of their first picture.
+    shapes: of each picture. most: the largest batch."""
     groups: dict[Hashable, list[int]] = {}
     for number, shape in enumerate(shapes):
         groups.setdefault(shape, []).append(number)
@@ -102,16 +114,16 @@ def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
 
 def cut(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:
     """A window of an image (H, W, 3) uint8, resized to `shape` (h, w) with Pillow's bilinear filter: (h, w, 3) uint8.
-    It enlarges as DiffSeg's program does, which skips pixels when reducing, and so turns fine texture into noise.
+    Enlarging is as in DiffSeg's program. Reducing is not: that program skips pixels, which makes noise of fine texture.
     """
     part = np.ascontiguousarray(image[window.slices])
     return np.asarray(Image.fromarray(part).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
 def paste(values: np.ndarray, window: Window, shape: tuple[int, int], outside: float = -1) -> np.ndarray:
-    """A window's values (…, h, w) put into an array of the photograph's shape, (…, H, W). outside: the value around
-    them: −1 (not segmented) for segment ids (int32), 255 (ignored) for masks, 0 for soft maps.
-    """
+    """An array (…, H, W) of the photograph's shape with a window's values (…, h, w) in their place. shape: (H, W).
+    outside: the value around the window: −1 (not segmented) for segment ids, 255 (ignored) for masks, 0 for soft
+    maps."""
     whole = np.full((*values.shape[:-2], *shape), outside, values.dtype)
     whole[(..., *window.slices)] = values
     return whole

@@ -38,10 +38,10 @@ class Layer:
     level: int = 1
     """The sides of the layer's lattice are L / level positions."""
     image_first: bool = True
-    """Whether the picture's N rows and columns come before the text's, or after them."""
-    behind_text: bool = False
-    """In a batch with texts of different lengths: whether each picture directly follows its own text, so that padding
-    comes last."""
+    """Whether the picture's N rows and columns come before the text's; otherwise they come after them."""
+    padding_last: bool = False
+    """In a batch of texts of several lengths: whether each picture follows its own text directly, and the padding of
+    shorter texts comes last."""
     multiple: int = 1
     """The number of the picture's rows is padded to a multiple of this."""
 

@@ -33,7 +33,7 @@ LUMINA2 = Lumina2(
     pipelines=("Lumina2Pipeline",),
     class_name="Lumina2Transformer2DModel",
     # The blocks of the context refiner see no picture.
-    streams={"noise_refiner": SELF, "layers": replace(TEXT_FIRST, behind_text=True)},
+    streams={"noise_refiner": SELF, "layers": replace(TEXT_FIRST, padding_last=True)},
     text_columns=256,
     side=0,
     steps=30,

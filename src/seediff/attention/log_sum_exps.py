@@ -1,8 +1,9 @@
-"""The log-sum-exps that a layer's own attention computes on a GPU, which save capture one of its two products.
+"""The log-sum-exps that a layer's own attention computes on a GPU, which save capture one of its two products QKᵀ.
 
-`torch.nn.functional.scaled_dot_product_attention` calls one of three operations. Called directly, they return the same
-result and the sums. The first call of each shape is made both ways to try this: unless every byte is equal and the sums
-are right, the layer's attention is left alone, and capture multiplies once more.
+`torch.nn.functional.scaled_dot_product_attention` calls one of three operations and returns its result. An operation
+that is called directly also returns the log-sum-exps ("sums" below), which the function drops. The first call of each
+shape is made both ways, to compare. Unless every byte of the result is equal and the sums are right, the layer's
+attention is left as it is, and capture multiplies twice.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ from torch.nn.attention import SDPBackend
 
 aten = torch.ops.aten
 TORCHS: Any = torch.nn.functional.scaled_dot_product_attention
-"""PyTorch's own function, before anybody replaced it."""
+"""PyTorch's own function, taken before anybody replaced it."""
 WITH_SUMS = {"attn_bias": None, "compute_log_sumexp": True}
 OPERATIONS: dict[int, Callable[..., Any]] = {
     SDPBackend.FLASH_ATTENTION.value: aten._scaled_dot_product_flash_attention,
     SDPBackend.EFFICIENT_ATTENTION.value: partial(aten._scaled_dot_product_efficient_attention, **WITH_SUMS),
     SDPBackend.CUDNN_ATTENTION.value: partial(aten._scaled_dot_product_cudnn_attention, **WITH_SUMS),
 }
-"""PyTorch's number of an operation → the operation. Its first two results are the layer's result and the sums."""
+"""PyTorch's number of an operation → the operation. Its first two return values are the result and the sums."""
 DEVICES = ("cuda",)
-"""The types of devices on which sums are taken."""
+"""The types of devices on which the operations are called."""
 CLOSE = 1e-3
 """Largest error of a sum, which changes a probability by a thousandth. Other conventions, such as base 2, differ by far
 more."""
 _same: dict[Hashable, bool] = {}
-"""(operation, device, number format, scale, shapes) → whether the operation gave the function's bytes and right sums.
-The answer of a card never changes."""
+"""(operation, device, number format, scale, shapes and strides) → whether the operation gave the function's bytes and
+right sums. A card's answer never changes."""
 
 
-def attend_with_sums(
+def attend_with_log_sum_exps(
     query: Any,
     key: Any,
     value: Any,
@@ -46,8 +47,8 @@ def attend_with_sums(
     **more: Any,
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """(result, sums): the result of `TORCHS` with these arguments, and log Σ_t exp(scale · QKᵀ), (B, H, N) float32.
-    None if no operation can give both: with a mask, with arguments of later versions, with gradients, in float32, where
-    PyTorch chooses plain products, and in a CUDA graph that is made before any other call with this shape."""
+    None if no operation can give both. So it is with a mask, arguments of later PyTorch versions, gradients or float32,
+    where PyTorch chooses plain products, and in a CUDA graph that is made before any other call of this shape."""
     if attn_mask is not None or dropout_p or is_causal or enable_gqa or more or not _can_return_sums(query, key, value):
         return None
     try:
@@ -67,15 +68,15 @@ def attend_with_sums(
 
 
 def _both(operation: Callable[..., Any], query: Any, key: Any, value: Any, scale: float | None) -> Any:
-    """(result, sums) of an operation. sums: (B, H, N)."""
+    """(result, sums) of an operation, in the shapes of `attend_with_log_sum_exps`."""
     result, sums, *_ = operation(query, key, value, scale=scale)
     # cuDNN's sums have one more dimension, and the memory-efficient operation pads them
     return result, sums.reshape(*query.shape[:2], -1)[:, :, : query.shape[2]]
 
 
 def _can_return_sums(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> bool:
-    """Whether an operation can take the function's place. The function pads other widths, and autocast and modes that
-    watch functions do not see operations."""
+    """Whether an operation can take the function's place. It cannot for widths that the function pads, or under
+    autocast and modes that watch functions, because they do not see operations."""
     if query.device.type not in DEVICES:
         return False
     is_plain = type(query) is torch.Tensor and query.ndim == 4 and query.itemsize == 2
@@ -90,7 +91,7 @@ def _layout(tensor: torch.Tensor) -> tuple[Hashable, Hashable]:
 
 
 def _is_right(operation: Callable[..., Any], query: Any, key: Any, value: Any, scale: float | None) -> bool:
-    """Whether an operation gives the function's bytes, and right sums for the first head."""
+    """Whether an operation gives the bytes of `TORCHS`, and right sums for the first head of the first image."""
     try:
         ours, sums = _both(operation, query, key, value, scale)
         theirs = TORCHS(query, key, value, scale=scale)

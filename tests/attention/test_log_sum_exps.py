@@ -12,7 +12,7 @@ from builders.same_maps import assert_same_maps
 from builders.twins import small_unet
 from torch.nn.attention import SDPBackend
 
-from seediff.attention import fused, own_sums, running_maps
+from seediff.attention import fused, log_sum_exps, running_maps
 from seediff.attention.fused import Blocks
 from seediff.models.layer_choice import KINDS
 
@@ -31,9 +31,9 @@ def on_a_gpu(monkeypatch):
         calls.append(given)
         return operation(*given, **how)
 
-    monkeypatch.setattr(own_sums, "DEVICES", ("cpu",))
-    monkeypatch.setattr(own_sums, "_same", {})
-    monkeypatch.setattr(own_sums, "OPERATIONS", {SDPBackend.FLASH_ATTENTION.value: counted})
+    monkeypatch.setattr(log_sum_exps, "DEVICES", ("cpu",))
+    monkeypatch.setattr(log_sum_exps, "_same", {})
+    monkeypatch.setattr(log_sum_exps, "OPERATIONS", {SDPBackend.FLASH_ATTENTION.value: counted})
     monkeypatch.setattr(torch, "_fused_sdp_choice", lambda *_, **__: SDPBackend.FLASH_ATTENTION.value)
     monkeypatch.setattr(running_maps, "can_fuse", lambda _: True)
     monkeypatch.setattr(fused, "choose_tile", lambda *_: Blocks(16, 32, 1))
@@ -62,9 +62,9 @@ def assert_same(found, expected):
     assert_same_maps(maps, others)
 
 
-def test_a_capture_with_the_layers_own_sums_multiplies_once(unet, on_a_gpu, monkeypatch):
+def test_a_capture_with_the_layers_log_sum_exps_multiplies_once(unet, on_a_gpu, monkeypatch):
     expected = draw(unet)
-    shapes = len(own_sums._same)
+    shapes = len(log_sum_exps._same)
     assert shapes
     assert len(on_a_gpu) > shapes  # each shape is tried once, before its first call
     with monkeypatch.context() as patched:
@@ -78,16 +78,16 @@ def test_a_capture_with_the_layers_own_sums_multiplies_once(unet, on_a_gpu, monk
 @pytest.mark.parametrize(("result", "sums"), [(1.01, 1.0), (1.0, 1.4427)], ids=["bytes", "sums of base 2"])
 def test_an_operation_that_gives_another_result_is_not_used(unet, on_a_gpu, monkeypatch, result, sums):
     plain = draw(unet, captured=False)[0]
-    own_sums._same.clear()
+    log_sum_exps._same.clear()
 
     def wrong(*given, **how):
         found = operation(*given, **how)
         return found[0] * result, found[1] * sums
 
-    monkeypatch.setattr(own_sums, "OPERATIONS", {SDPBackend.FLASH_ATTENTION.value: wrong})
+    monkeypatch.setattr(log_sum_exps, "OPERATIONS", {SDPBackend.FLASH_ATTENTION.value: wrong})
     found = draw(unet)
     assert torch.equal(found[0], plain)
-    assert set(own_sums._same.values()) == {False}
+    assert set(log_sum_exps._same.values()) == {False}
     monkeypatch.undo()
     assert_same(draw(unet), found)
 
@@ -107,15 +107,15 @@ REFUSED = {
 @pytest.mark.parametrize("given", REFUSED.values(), ids=REFUSED)
 def test_what_the_operation_does_otherwise_is_left_to_the_function(given, on_a_gpu):
     usual = dict.fromkeys(("query", "key", "value"), QUERY)
-    assert own_sums.attend_with_sums(**usual) is not None
+    assert log_sum_exps.attend_with_log_sum_exps(**usual) is not None
     on_a_gpu.clear()
-    assert own_sums.attend_with_sums(**{**usual, **given}) is None
+    assert log_sum_exps.attend_with_log_sum_exps(**{**usual, **given}) is None
     assert not on_a_gpu
 
 
 def test_autocast_and_functions_that_others_watch_are_left_alone(on_a_gpu):
     with torch.autocast("cpu", torch.bfloat16):
-        assert own_sums.attend_with_sums(QUERY, QUERY, QUERY) is None
+        assert log_sum_exps.attend_with_log_sum_exps(QUERY, QUERY, QUERY) is None
     with torch.device("cpu"):
-        assert own_sums.attend_with_sums(QUERY, QUERY, QUERY) is None
+        assert log_sum_exps.attend_with_log_sum_exps(QUERY, QUERY, QUERY) is None
     assert not on_a_gpu
