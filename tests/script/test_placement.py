@@ -142,7 +142,7 @@ def test_pictures_that_are_resized_afterwards(sd1_model, change, said):
 def test_a_crop_that_is_nowhere_seen():
     edits = Edits(must_crop=True)
     with user_error("^padding_mask_crop: where the crop lies in the picture is unknown; draw the crop as a picture"):
-        edits.placement((8, 8), (64, 64), (64, 64), (64, 64))
+        edits.canvas((8, 8), (64, 64), (64, 64), (64, 64))
 
 
 def test_given_pixels(sd1_model):

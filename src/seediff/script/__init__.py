@@ -12,7 +12,7 @@ Files of `capture`, in the order in which they act:
     run.py            `Run`, `Picture`, `Attention`: what was recorded in a run
     captured.py       `Captured`: what `capture` gives to the script
     which_columns.py  `TextColumns`: which columns of the text a word has
-    placement.py      `Placement`: where the drawn picture lies in the returned one; masks and segments put there
+    placement.py      `Canvas`: where the drawn picture lies in the returned one; masks and segments put there
     heatmap.py        `HeatMap`
 
 Words that these files use:
@@ -23,5 +23,5 @@ Words that these files use:
               picture with the prompt and without it (or with the negative prompt), in two rows or in two calls
     position  one of the places of a picture that attend to the text and to each other, for example 8 × 8 pixels
     L         the size of the finest lattice of positions, (height, width). Maps at level 2 have half of it, L/2
-    frame     one picture of a clip. The network works on fewer latent frames, each of which becomes several frames
+    frame     one picture of a clip. The network works on fewer latent frames: each becomes one or more frames
 """

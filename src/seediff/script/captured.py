@@ -316,20 +316,21 @@ class Captured:
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 
     def _canvas(self, image: int, maps: AttentionMaps, pixels: ImageInput | None) -> Canvas:
-        """The picture in which results are placed: the given `pixels`, or the picture that the pipeline returned."""
+        """The picture in which the script wants results: the given `pixels`, or the picture that the pipeline returned.
+        image: the picture's number. maps: its maps."""
         picture = self._pictures()[self._number(image)]
         shown = picture.pixels if pixels is None else as_pixels(pixels)
         sizes = [None if one is None else (one.shape[0], one.shape[1]) for one in (shown, picture.pixels)]
-        return Canvas(picture.edits.placement(maps.latent_size, self._drawn(maps), *sizes), shown)
+        return replace(picture.edits.canvas(maps.latent_size, self._drawn(maps), *sizes), pixels=shown)
 
 
 def _heat_config(maps: AttentionMaps) -> MaskConfig:
-    """The constants of heat maps, with those of HEAT_LEVELS that the maps have."""
+    """The constants of heat maps: they average the levels in HEAT_LEVELS that the maps have, or else all levels."""
     own = maps.levels("cross")
     levels = tuple(level for level in own if level in HEAT_LEVELS) or own
     return MaskConfig(method="ca", expand_levels=levels, pamr=False)
 
 
 def _heats(mask: MaskResult) -> list[HeatMap]:
-    """The heat map of each word, from the words' masks."""
+    """The heat map of each word. mask: the words' masks."""
     return [HeatMap(soft.numpy(), name, mask.pixels) for name, soft in zip(mask.classes, mask.soft, strict=True)]

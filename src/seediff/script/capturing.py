@@ -62,11 +62,11 @@ def capture(
     "ca_sa", …): only the maps that the method reads, in the layers that the model's folder names for it. "segments":
     self-attention alone, as `segment` captures it of photographs.
 
-    prompt: the prompt, if the pipeline is given only embeddings: one text, or one per picture. It must have no weights,
-    and the word BREAK between the chunks of a long text. tokenizer: the tokenizer of this text, for a network alone, or
-    for a pipeline without tokenizers. The text columns must begin with its first token. states: the encoded prompt, as
-    the network is given it: (T, D), or for several pictures (B, T, D) or a list. It is needed for a network alone that
-    is also given other texts.
+    prompt: the prompt, if the pipeline is given only embeddings: one text, or one per picture. Write it without
+    weights, and with the word BREAK between the chunks of a long text. tokenizer: the tokenizer of this text, for a
+    network alone, or for a pipeline without tokenizers. The text columns must begin with its first token. states: the
+    encoded prompt, as the network is given it: (T, D), or for several pictures (B, T, D) or a list. It is needed for a
+    network alone that is also given other texts.
 
     negative: whether to capture attention to the negative prompt, too, for `heatmap(word, of="negative")`. steps:
     "all", or a number k to record every k-th step. apart: also keep the maps of each "step" or of each "layer", for
@@ -77,7 +77,7 @@ def capture(
     drawn. Between pictures, weights, LoRAs and attention processors may change, but not the modules' own code.
 
     Raises UserError for options that cannot be used, for a network of no known family, for attention in addition to the
-    network's own (perturbed-attention guidance, IP-Adapters, GLIGEN), for a network that torch compiled, and for a
+    network's own (perturbed-attention guidance, IP-Adapters, GLIGEN), for a compiled network, and for a
     method that does not work with the model; before the first step also for maps that do not fit into memory. Raises
     RuntimeError if this network is already being captured.
     """
@@ -136,8 +136,8 @@ def _check_together(
 
 @contextmanager
 def graphed_calls(network: Any) -> Iterator[GraphedNetwork]:
-    """Inside the `with` block, the network's calls are replayed as these CUDA graphs. A model that was loaded with
-    graphs keeps them after the block. Raises UserError on a device without CUDA graphs."""
+    """The network's CUDA graphs. Inside the `with` block, its calls are replayed as these graphs. A model that was
+    loaded with graphs keeps them after the block. Raises UserError on a device without CUDA graphs."""
     loaded = find_graphs(network)
     if loaded is not None:
         yield loaded

@@ -39,6 +39,7 @@ class NamedText:
     """What a script says about the prompt, in `capture(pipe, prompt=…, tokenizer=…, states=…)`."""
 
     prompts: tuple[str, ...]
+    """Empty if the script named no prompt."""
     readers: Sequence[Reader] | None
     """The tokenizer that the script named; None: the pipeline's own tokenizers count."""
     states: Sequence[torch.Tensor] | None
@@ -99,8 +100,8 @@ class Encodings:
         self.noted.append(Encoded(list(states), self._texts(arguments), [*chain.from_iterable(others)]))
 
     def _texts(self, arguments: Mapping[str, Any]) -> dict[str, list[str]]:
-        """Argument → its texts as the text encoder reads them, of a call of `encode_prompt`. Raises UserError if the
-        words could not be located in them."""
+        """Argument → its texts, as the text encoder reads them, for example in lower case. arguments: the arguments of
+        `encode_prompt`, by name. Raises UserError if words could not be located in the texts."""
         names = ("prompt", "prompt_2", "prompt_3")
         texts = {name: listed(arguments[name]) for name in names if arguments.get(name) is not None}
         clean = getattr(self.pipe, "_text_preprocessing", None)
@@ -114,7 +115,7 @@ class Encodings:
     # What capture encodes
 
     def encode(self, texts: Sequence[str]) -> list[torch.Tensor]:
-        """The state of each text, encoded as the pipeline encodes prompts."""
+        """The state (T, D) of each text. Capture itself encodes the texts, as the pipeline encodes prompts."""
         self.is_encoding = True
         try:
             return encode_texts(self.family, self.pipe, texts)
@@ -188,8 +189,8 @@ class Encodings:
 
 
 def _check_distinct(prompts: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> None:
-    """Raise UserError if another text equals a prompt, because then rows with the prompt cannot be told from others.
-    prompts, others: states."""
+    """Raise UserError if another text equals a prompt, because then it is unknown which rows draw the picture. prompts:
+    their states. others: the states of all other encoded texts."""
     for state, other in product(prompts, others):
         # A shorter text may begin like the prompt, and does not equal it.
         if state.shape == other.shape and match([state], [other]) == [0]:

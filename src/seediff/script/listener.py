@@ -47,8 +47,8 @@ class Listener:
     """Whether the pipeline encoded a text after its last call. Then a loop of the script's own is about to draw."""
 
     def methods(self) -> Iterator[tuple[Any, str, Around]]:
-        """(owner, name, around) of each method in whose place Python must call `draw`, `encode` or `edit`; nothing for
-        a network alone."""
+        """(owner, name, around) of each method to `wrap`, so that Python calls `draw`, `encode` or `edit` in its place;
+        nothing for a network alone."""
         pipe = self.block.pipe
         processor = getattr(pipe, "image_processor", None)
         for name in EDITING:
@@ -60,8 +60,8 @@ class Listener:
             yield pipe, "__call__", self.draw
 
     def draw(self, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
-        """Let the pipeline draw, and return its result. Around it, begin and end a run. A call that ends with an error
-        leaves no `Run`."""
+        """Let the pipeline draw, and return its result. A run begins before it and ends after it. A call that ends with
+        an error leaves no `Run`."""
         if self.run is not None:
             self.run.check_thread()
             if self.run.prompt.steps:
@@ -115,7 +115,7 @@ class Listener:
                 self.run.record(network, args, kwargs)
 
     def _end_run(self, output: Any = None) -> None:
-        """End the run in progress, if there is one."""
+        """End the run in progress, if any. output: what the pipeline returned; None for a network alone."""
         run, self.run = self.run, None
         if run is not None:
             drawn = run.finish(output)

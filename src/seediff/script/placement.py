@@ -2,7 +2,7 @@
 
 Most pipelines return the picture that they drew. Some draw only a part of the returned picture and paste it into the
 rest (`padding_mask_crop`), or draw at another size, then resize the picture and cut off its edges
-(`use_resolution_binning`). `Edits` records this while the pipeline draws, and computes a `Placement` from it.
+(`use_resolution_binning`). `Edits` records this while the pipeline draws, and computes a `Canvas` from it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ PixelSize = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Where the drawn picture lies in the returned picture:
+class Canvas:
+    """The picture in which a script wants results, and where the drawn picture lies in it:
 
         the drawn picture ── resized to `scaled` ── cut to `view` ── pasted into `window` ──▶ a picture of `size`
 
@@ -43,7 +43,7 @@ class Placement:
     """
 
     size: PixelSize
-    """The size of the returned picture: (100, 100)."""
+    """The size of the picture: (100, 100)."""
     map_size: PixelSize
     """The size to which maps are resized first: the drawn picture's size, or `scaled` if it was pasted: (32, 32)."""
     scaled: PixelSize
@@ -51,7 +51,19 @@ class Placement:
     view: Window
     """The part of the resized picture that is left after the cut: Window(0, 4, 32, 24)."""
     window: Window
-    """The part of the returned picture that it fills: Window(10, 20, 32, 24)."""
+    """The part of the picture that it fills: Window(10, 20, 32, 24)."""
+    pixels: np.ndarray | None = None
+    """The picture, (H, W, 3) uint8; None if it is unknown."""
+
+    @property
+    def drawn_part(self) -> np.ndarray | None:
+        """The pixels of the part that the pipeline drew, (H, W, 3) uint8; None if they are unknown."""
+        return None if self.pixels is None else self.pixels[self.window.slices]
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flag BLANK for a black picture, as a safety checker leaves it; otherwise empty."""
+        return (BLANK,) if self.pixels is not None and not self.pixels.any() else ()
 
 
 @dataclass
@@ -73,10 +85,9 @@ class Edits:
         if arguments.get("crop_coords") is not None:
             self.crop = tuple(arguments["crop_coords"])
 
-    def placement(
-        self, lattice: Grid, drawn: PixelSize, shown: PixelSize | None, returned: PixelSize | None
-    ) -> Placement:
-        """Where the drawn picture lies in the shown picture: the picture in which a script wants results.
+    def canvas(self, lattice: Grid, drawn: PixelSize, shown: PixelSize | None, returned: PixelSize | None) -> Canvas:
+        """The canvas, without pixels: the shown picture, and where the drawn picture lies in it. The shown picture is
+        the picture in which a script wants results.
 
         lattice: (height, width) of the drawn picture in positions: the places that the network attends to, for example
         8 × 8 pixels each. drawn: (H, W) of the drawn picture in pixels; in positions, if the pipeline does not say how
@@ -89,14 +100,18 @@ class Edits:
             raise UserError("padding_mask_crop", problem, "draw the crop as a picture of its own")
         if shown is None:
             return _fill(drawn, drawn)
+
+        # The pipeline edited what it drew
         if (self.is_resized or self.crop) and shown != returned:
             raise UserError("pixels", "the pipeline cut or pasted what it drew", "give the picture that it returned")
         if self.crop is not None:
             left, top, right, bottom = self.crop
-            place = _fill(drawn, shown, Window(top, left, bottom - top, right - left))
-            return replace(place, map_size=place.scaled)  # maps are coarse enough for one resizing
+            canvas = _fill(drawn, shown, Window(top, left, bottom - top, right - left))
+            return replace(canvas, map_size=canvas.scaled)  # maps are coarse enough for one resizing
         if self.is_resized:
             return _fill(drawn, shown)
+
+        # It did not: the shown picture is the drawn one, or the drawn one in another size
         off = abs(shown[0] * lattice[1] - shown[1] * lattice[0])
         if shown == returned and (off or shown[0] % lattice[0]):
             problem = f"{shown[1]} × {shown[0]} pixels, but {lattice[1]} × {lattice[0]} positions were drawn"
@@ -106,37 +121,17 @@ class Edits:
         return _fill(shown, shown)
 
 
-def _fill(drawn: PixelSize, size: PixelSize, window: Window | None = None) -> Placement:
-    """The placement of a drawn picture that fills a window of another picture. If the drawn picture has other
-    proportions, both ends of its longer side are cut off.
+def _fill(drawn: PixelSize, size: PixelSize, window: Window | None = None) -> Canvas:
+    """The canvas in which a drawn picture fills a window. If the drawn picture has other proportions, both ends of its
+    longer side are cut off.
 
-    drawn: (H, W) of the drawn picture. size: (H, W) of the other picture. window: the part to fill; by default all.
+    drawn: (H, W) of the drawn picture. size: (H, W) of the canvas. window: the part to fill; by default all.
     """
     window = window or Window(0, 0, *size)
     factor = max(window.height / drawn[0], window.width / drawn[1])
     scaled = max(int(drawn[0] * factor), window.height), max(int(drawn[1] * factor), window.width)
     top, left = (scaled[0] - window.height) // 2, (scaled[1] - window.width) // 2
-    return Placement(size, drawn, scaled, Window(top, left, window.height, window.width), window)
-
-
-@dataclass(frozen=True)
-class Canvas:
-    """The picture in which a script wants results."""
-
-    placement: Placement
-    """Where the drawn picture lies in it."""
-    pixels: np.ndarray | None
-    """(H, W, 3) uint8; None if they are unknown."""
-
-    @property
-    def drawn_part(self) -> np.ndarray | None:
-        """The pixels of the part that the pipeline drew, (H, W, 3) uint8; None if they are unknown."""
-        return None if self.pixels is None else self.pixels[self.placement.window.slices]
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """The flag BLANK for a black picture, as a safety checker leaves it; otherwise empty."""
-        return (BLANK,) if self.pixels is not None and not self.pixels.any() else ()
+    return Canvas(size, drawn, scaled, Window(top, left, window.height, window.width), window)
 
 
 def masks_of_frames(
@@ -153,32 +148,30 @@ def masks_of_frames(
     words: word → its text columns. names: the words in the order of the masks. canvases: the picture of each frame.
     wanted: the numbers of the frames to make masks of, in the clip.
     """
-    place = canvases[0].placement
+    first = canvases[0]
     latents = {id(shared): replace(shared, words=words) for shared in maps}
     softs = {latent: soft_masks(each, names, config) for latent, each in latents.items()}
     small = [torch.stack([mask.soft for mask in masks]) for masks in softs.values()]
     parts = [canvas.drawn_part for canvas in canvases]
-    large = clip_softs(parts, small, config, place.map_size, place.scaled, place.view)
+    large = clip_softs(parts, small, config, first.map_size, first.scaled, first.view)
     return [_place(finish_masks(parts[i], names, softs[id(maps[i])], large[i], config), canvases[i]) for i in wanted]
 
 
 def _place(mask: MaskResult, canvas: Canvas) -> MaskResult:
     """The masks of a canvas, from the masks of the part that the pipeline drew. All other pixels are background."""
-    place, flags = canvas.placement, (*mask.flags, *canvas.flags)
-    soft = torch.from_numpy(paste(mask.soft.numpy(), place.window, place.size, outside=0))
-    label_map = paste(mask.label_map, place.window, place.size, outside=0)
-    return replace(mask, label_map=label_map, soft=soft, flags=flags, pixels=canvas.pixels)
+    soft = torch.from_numpy(paste(mask.soft.numpy(), canvas.window, canvas.size, outside=0))
+    label_map = paste(mask.label_map, canvas.window, canvas.size, outside=0)
+    return replace(mask, label_map=label_map, soft=soft, flags=(*mask.flags, *canvas.flags), pixels=canvas.pixels)
 
 
 def place_segments(proposals: torch.Tensor, config: SegmentConfig, canvas: Canvas) -> Segments:
     """The segments of a canvas. Pixels outside of the drawn part have the id −1. proposals: (P, h, w) maps of the drawn
-    part, one for each possible segment. config: the constants."""
+    part, one for each possible segment. config: the constants of segments."""
     from ..segments.make_segments import label_photo  # imports scipy
 
-    place = canvas.placement
-    scaled = np.zeros((*place.scaled, 3), np.uint8)
+    scaled = np.zeros((*canvas.scaled, 3), np.uint8)
     if canvas.drawn_part is not None:
-        scaled[place.view.slices] = canvas.drawn_part
-    found = label_photo(scaled, Window(0, 0, *place.scaled), proposals, config)
-    label_map = paste(found.label_map[place.view.slices], place.window, place.size)
+        scaled[canvas.view.slices] = canvas.drawn_part
+    found = label_photo(scaled, Window(0, 0, *canvas.scaled), proposals, config)
+    label_map = paste(found.label_map[canvas.view.slices], canvas.window, canvas.size)
     return replace(found, label_map=label_map, pixels=canvas.pixels, flags=canvas.flags)

@@ -88,10 +88,13 @@ class TextRecording:
     """The encoded texts, one per picture; empty until they are known."""
     texts: list[ReadText] = field(default_factory=list)
     """The text of each picture; empty until a call of the network had it."""
-    steps: int = 0
-    """The number of network calls with the text."""
     known: list[tuple[Any, list[int], dict[int, int]]] = field(default_factory=list)
     """(states, their versions, rows) of the last KNOWN_CALLS calls of the network."""
+
+    @property
+    def steps(self) -> int:
+        """The number of network calls with the text."""
+        return self.recorder.calls.count
 
     @contextmanager
     def raise_later(self) -> Iterator[None]:
@@ -128,7 +131,6 @@ class TextRecording:
         if len(numbers) == numbers[-1] + 1 - numbers[0]:
             numbers = range(numbers[0], numbers[-1] + 1)  # capture takes a range of rows without a copy
         self.recorder.begin_call(*call_of_network, rows=numbers)
-        self.steps += 1
 
     def attention(self, frames: int) -> list[Attention]:
         """Attention to the text of each picture, or of each frame of each clip. It ends the recording.

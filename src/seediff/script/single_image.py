@@ -96,8 +96,8 @@ def _configure(
     """(config, info): the configuration with a script's options, and the model's facts, if they are known without
     loading it.
 
-    kind: the configuration's class. model, options: as in `mask`. Raises UserError for an option that cannot be used,
-    such as `lora`, an option for loading, with a loaded model.
+    kind: the configuration's class. model, options: as in `mask`. Raises UserError for an option that cannot be used.
+    For example, options for loading, such as `lora`, cannot be used with a loaded model.
     """
     if not isinstance(model, Model):
         return recommend(kind, {**options, "model": model})
@@ -123,6 +123,6 @@ def _prepare(
 
 @lru_cache(maxsize=1)
 def _load(name: str, base: str | None, device: str | None, dtype: str | None, options: LoadOptions) -> Model:
-    """A loaded model, which stays loaded until a script names another model. Parameters: as in
-    `seediff.load_model`; options: its further options."""
+    """The model, which stays loaded until a script names another model. Parameters: as in `seediff.load_model`.
+    options: its further options."""
     return registry.load_model(name, base=base, device=device, dtype=dtype, **vars(options))

@@ -26,7 +26,7 @@ TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "processor")
 NAME_TOKENIZER = "name one, capture(pipe, prompt='…', tokenizer=…), or name columns"
 
 
-class Reading(NamedTuple):
+class PromptReader(NamedTuple):
     """A tokenizer whose tokens have columns, and the prompt that it reads."""
 
     reader: Reader
@@ -37,7 +37,7 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class TextColumns:
-    """Finds the columns of words in attention to one text."""
+    """Finds the columns of words in the maps of attention to one text."""
 
     pipe: Any
     """The pipeline, or a network alone."""
@@ -50,8 +50,8 @@ class TextColumns:
     """The number of text columns in the maps."""
 
     @cached_property
-    def _readings(self) -> list[Reading]:
-        """How tokenizers read the text; empty for a network alone, unless the script named its tokenizer."""
+    def _readers(self) -> list[PromptReader]:
+        """The tokenizers whose tokens have columns; empty for a network alone, unless the script named a tokenizer."""
         pipe, texts = self.pipe, self.text.texts
         tokenizers = [name for name in TOKENIZERS if getattr(pipe, name, None) is not None]
         readers = self.named.readers or ()
@@ -59,7 +59,7 @@ class TextColumns:
             readers = self.family.readers(pipe)
         own = {name: texts.get(f"prompt_{number}") for number, name in enumerate(tokenizers, 1)}
         return [
-            Reading(reader, reader.first, own.get(reader.name) or self.text.prompt)
+            PromptReader(reader, reader.first, own.get(reader.name) or self.text.prompt)
             for reader in readers
             if reader.first is not None
         ]
@@ -75,10 +75,10 @@ class TextColumns:
                 columns[name] = {*phrase}
         words = [phrase for phrase in phrases if isinstance(phrase, str)]
         if words and self._why_unknown is None:
-            for reading in self._readings:
-                reader = self._as_in_run(reading)
+            for each in self._readers:
+                reader = self._as_in_run(each)
                 stop = self.columns - reader.tail
-                for phrase, found in find_columns(reader, reading.prompt, words, self._chunks).items():
+                for phrase, found in find_columns(reader, each.prompt, words, self._chunks).items():
                     columns[phrase] |= {column for column in found if column < stop}
         return {name: tuple(sorted(found)) for name, found in columns.items()}
 
@@ -98,7 +98,7 @@ class TextColumns:
             problem = f"is in the prompt '{self.text.prompt}' only as part of a longer phrase that you also asked for"
             why = problem, "ask for it alone"
         if why is None:
-            prompts = list(dict.fromkeys(reading.prompt for reading in self._readings))
+            prompts = list(dict.fromkeys(each.prompt for each in self._readers))
             either, words = "' or '".join(prompts), self._with_columns(" ".join(prompts))
             why = f"is not in the prompt '{either}', as far as the model reads it", f"its words: {', '.join(words)}"
         return UserError(f"'{phrase}'", *why)
@@ -109,11 +109,11 @@ class TextColumns:
 
     @cached_property
     def _why_unknown(self) -> tuple[str, str] | None:
-        """(problem, fix): why the columns of the text's words are unknown, and what to do. None: they are known."""
+        """(problem, fix): why the columns of the text's words are unknown, and what to do; None if they are known."""
         if not self.text.texts:
-            fix = "name it, capture(pipe, prompt='…')" if self._readings else NAME_TOKENIZER
+            fix = "name it, capture(pipe, prompt='…')" if self._readers else NAME_TOKENIZER
             return "the pipeline was given no prompt, only embeddings", fix
-        if not self._readings or any(reading.reader.tokenizer is None for reading in self._readings):
+        if not self._readers or any(each.reader.tokenizer is None for each in self._readers):
             return "only the tokenizer knows its columns", NAME_TOKENIZER
         encode = getattr(type(self.pipe), "encode_prompt", None)
         if encode is not None and not encode.__module__.startswith("diffusers."):  # it may read weights
@@ -143,7 +143,7 @@ class TextColumns:
         chunks, rest = divmod(self.columns, longest)
         if rest:
             return 0
-        for reader, first, prompt in self._readings:
+        for reader, first, prompt in self._readers:
             if (first, reader.limit, reader.wrap) != (0, longest, None) or not is_divided(reader, prompt, chunks):
                 return 0
         return chunks
@@ -159,24 +159,24 @@ class TextColumns:
         A transformer's pipeline divides no text, but a call may let it read more than usual (max_sequence_length).
         Embeddings, whose prompt the script names, may have been divided by another program.
         """
-        most_read = max((reading.first + reading.reader.limit for reading in self._readings), default=self.columns)
+        most_read = max((each.first + each.reader.limit for each in self._readers), default=self.columns)
         if self.family.network_part == "unet":
             return most_read
         if self.text.prompt not in self.named.prompts:
             return self.columns
         return max(most_read, self.family.text_columns)  # SD3 without T5 has columns that no tokenizer reads
 
-    def _as_in_run(self, reading: Reading) -> Reader:
-        """The reader with the limit that it had in this run. A transformer's last tokenizer read as many tokens as
+    def _as_in_run(self, each: PromptReader) -> Reader:
+        """The tokenizer with the limit that it had in this run. A transformer's last tokenizer read as many tokens as
         there were columns for it. If padding comes before the text, the text ends at the last column.
 
             FLUX, 256 columns    T5: 256, although it may read 512
             SD3, 77 + 128        CLIP: 77, its own limit. T5: 128, because its columns begin at 77
         """
-        reader, first, _ = reading
+        reader, first, _ = each
         if self.family.network_part == "unet" or self._chunks > 1:
             return reader
         limit = self.text.state_columns - first
-        if first < max(each.first for each in self._readings):
+        if first < max(other.first for other in self._readers):
             limit = min(reader.limit, limit)
         return replace(reader, limit=limit, end=None if reader.end is None else self.columns)
