@@ -62,7 +62,7 @@ class Captured:
         """For each clip, the numbers of its frames, which are numbered as pictures are; empty if images were drawn."""
         clips: list[range] = []
         for run, numbers in zip(self._runs(), self.image_numbers, strict=True):
-            if self._family.frames_dimension:
+            if self._family.frames_dimension:  # the pipeline draws clips
                 clips += [numbers[start : start + run.frames] for start in range(0, len(numbers), run.frames)]
         return clips
 

@@ -1,4 +1,8 @@
-"""`Run`: what one call of a captured pipeline drew, picture by picture."""
+"""`Run`: what one call of a captured pipeline drew, picture by picture.
+
+The network attends to a text by its columns: one for each token, and perhaps some for padding. The state of a text is
+what the network is given of it: one vector for each column.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,8 @@ class ReadText(NamedTuple):
 
 @dataclass(frozen=True)
 class Attention:
-    """Attention to a text of one picture. In clips, the frames that share a latent frame share this object."""
+    """Attention to a text of one picture. The network draws clips as fewer latent frames: all frames of a latent frame
+    share this object."""
 
     text: ReadText
     maps: AttentionMaps

@@ -26,19 +26,22 @@ def check_memory(
     of earlier pictures, into the computer's memory.
 
     pipe: the pipeline that draws; None for a network alone. recorders: record the maps. size: (height, width) of the
-    network's lattice, in positions. images: the number of pictures, or of latent frames. device: where the network
-    computes. earlier: bytes of the maps of earlier pictures.
+    network's lattice, in positions, for example 64 × 64 for 512 × 512 pixels. images: the number of pictures, or of
+    latent frames. device: where the network computes. earlier: bytes of the maps of earlier pictures.
     """
+    # 1. What the maps need: means over steps and layers, and with `apart` the maps of each step or layer
     per_image, whole = 0, memory_bytes()
     for recorder in recorders:
         expected, every = recorder.plan.expected(size, type(pipe).__name__), recorder.plan.capture.steps
         per_image += expected.map_bytes
-        if recorder.apart == "step":
+        if recorder.apart == "step":  # every step is recorded, or every k-th
             calls = len(getattr(getattr(pipe, "scheduler", None), "timesteps", ())) or 1
             per_image += expected.map_bytes * (calls if isinstance(every, str) else math.ceil(calls / every))
         elif recorder.apart == "layer":
             per_image += expected.bytes_by_layer
     needed = images * per_image
+
+    # 2. What is free: on a GPU, also the memory that torch holds without using it
     rooms = [max(whole - earlier, 0)] if whole else []
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

@@ -281,7 +281,7 @@ class RunRecorder:
         clips, frames = len(prompts), 1  # an image is a clip of one frame
         if not clips:
             return None
-        if self.block.family.frames_dimension:
+        if self.block.family.frames_dimension:  # the pipeline draws clips; as latents, if it returned no frames
             frames = len(images) // clips or prompt.recorder.calls.latest.frames
 
         # 2. Attention to the prompts, and to the negative prompts
