@@ -232,7 +232,7 @@ class Captured:
     # Pictures, maps and columns
 
     def _runs(self) -> list[Run]:
-        return self._listener.finish_runs()
+        return self._listener.finished
 
     def _pictures(self) -> list[Picture]:
         return [*chain.from_iterable(run.pictures for run in self._runs())]

@@ -123,7 +123,8 @@ class Listener:
             if drawn is not None:
                 self.block.runs.append(drawn)
 
-    def finish_runs(self) -> list[Run]:
+    @property
+    def finished(self) -> list[Run]:
         """The runs that have ended. A network alone has one run, which ends here: where the script wants results."""
         if self.block.pipe is None:
             self._end_run()
