@@ -10,7 +10,7 @@ from PIL import Image
 
 import seediff
 from seediff.masks.flags import explain_flag
-from seediff.script.placement import Placing
+from seediff.script.placement import Edits
 
 BINS = {"0.5": [64.0, 128.0], "1.0": [64.0, 64.0], "2.0": [128.0, 64.0]}
 
@@ -140,9 +140,9 @@ def test_pictures_that_are_resized_afterwards(sd1_model, change, said):
 
 
 def test_a_crop_that_is_nowhere_seen():
-    placing = Placing(must_crop=True)
+    edits = Edits(must_crop=True)
     with user_error("^padding_mask_crop: where the crop lies in the picture is unknown; draw the crop as a picture"):
-        placing.place((8, 8), (64, 64), (64, 64), (64, 64))
+        edits.canvas((8, 8), (64, 64), (64, 64), (64, 64))
 
 
 def test_given_pixels(sd1_model):

@@ -117,6 +117,13 @@ def test_embeddings_of_several_chunks(pipe, loaded):
     with user_error("given 1024 columns"):
         seen.heatmap("cat")
 
+    with seediff.capture(flux) as seen:
+        draw(flux, "a cat")
+    (column,) = seen.maps[0].words["cat"]
+    with seediff.capture(flux, prompt="a dog BREAK a cat") as seen:
+        draw(flux, None, prompt_embeds=given.repeat(1, 2, 1), pooled_prompt_embeds=pooled)
+    assert seen.maps[0].words["cat"] == (512 + column,)
+
 
 def loop(pipe, states, seed=0, levels=(900, 500, 500, 100)):
     """A picture in a loop of one's own."""

@@ -4,6 +4,10 @@ from builders.clip_pipelines import SIDES, wan
 from builders.refusals import user_error
 
 import seediff
+from seediff.models.families import network_family
+from seediff.script.encodings import NamedText
+from seediff.script.run import ReadText
+from seediff.script.which_columns import TextColumns
 
 HOW = {"height": 64, "width": 64, "num_inference_steps": 1, "output_type": "np"}
 PLAIN = {"use_resolution_binning": False, "clean_caption": False, "num_inference_steps": 2}
@@ -63,6 +67,15 @@ def test_pipelines_without_a_tokenizer(loaded):
         with seediff.capture(pipe, prompt="a photo of a cat", tokenizer=full.tokenizer_2) as seen:
             pipe(**given)
         assert seen._maps(0, ["cat"]).words == {"cat": (4,)}
+
+
+def test_chunks_that_the_tokenizer_does_not_fill(loaded):
+    """As of Stable Diffusion 3 without T5: of each chunk's 333 columns, CLIP's tokenizer reads 77."""
+    pipe, prompt = loaded("sd3").pipe, "a dog BREAK a cat"
+    named, text = NamedText.of(prompt, pipe.tokenizer, None), ReadText({"prompt": prompt}, 2 * 333)
+    columns = TextColumns(pipe, network_family(pipe.transformer), named, text, 2 * 333)
+    assert columns.find(["cat"]) == {"cat": ()}
+    assert "given 666 columns, and the prompt 'a dog BREAK a cat' does not say" in str(columns.refusal("cat"))
 
 
 def test_brackets_where_weights_are_read(sd1_model):

@@ -1,17 +1,27 @@
-"""For use in scripts: the attention of a pipeline that runs in the script, and masks and segments of single pictures in
+"""For use in scripts: the attention of a pipeline that a script runs, and masks and segments of single pictures in
 memory (single_image.py).
 
 Files of `capture`, in the order in which they act:
 
     capturing.py      `capture(pipe)`: checks its options, plans what is captured, and connects the parts below
-    listener.py       `Listener`: hears of the pipeline's calls and of its network's
-    run_recorder.py   `RunRecorder`: records one run, which is one call of the pipeline
-    encodings.py      `Encodings`: what the pipeline encodes in the run, and which of it is the prompt
-    which_rows.py     `find_rows`: which rows of a batch have the prompt
-    run_checks.py     `check_memory`, `check_timesteps`: whether the maps will fit, and are of the picture's own calls
+    listener.py       `Listener`: is called by the pipeline and its network
+    run_recorder.py   `RunRecorder`: records one run, which is one call of the pipeline (with a drawing of all parts)
+    encodings.py      `Encodings`: the texts that the pipeline encodes in the run, and which of them is the prompt
+    which_rows.py     `find_rows`: which rows of the network's batch have the prompt
+    run_checks.py     `check_memory`, `check_timesteps`: whether the maps fit into memory and are the picture's
     run.py            `Run`, `Picture`, `Attention`: what was recorded in a run
-    placement.py      `Placing`: where the drawn picture lies in the returned one; masks and segments placed there
     captured.py       `Captured`: what `capture` gives to the script
     which_columns.py  `TextColumns`: which columns of the text a word has
+    placement.py      `Canvas`: where the drawn picture lies in the returned one; masks and segments put there
     heatmap.py        `HeatMap`
+
+Words that these files use:
+
+    state     what the network is given of a text: one vector for each column
+    column    the place of one token, or of padding, in a text. A word has the columns of its tokens
+    row       one member of the network's batch: one picture with one text. With guidance, the network predicts each
+              picture with the prompt and without it (or with the negative prompt), in two rows or in two calls
+    position  one of the places of a picture that attend to the text and to each other, for example 8 × 8 pixels
+    L         the size of the finest lattice of positions, (height, width). Maps at level 2 have half of it, L/2
+    frame     one picture of a clip. The network works on fewer latent frames: each becomes one or more frames
 """

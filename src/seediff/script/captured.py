@@ -1,5 +1,5 @@
-"""`Captured`: the attention of a pipeline while it drew, and the heat maps, masks and segments that are made from it,
-for any words of the prompt.
+"""`Captured`: what `capture` gives to the script: the attention of the pipeline's network while it drew, and heat maps,
+masks and segments made from it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..masks.make_masks import MaskResult
 from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
 from .listener import Listener
 from .placement import Canvas, masks_of_frames, place_segments
-from .run import Picture, ReadText, Run, TextKind
+from .run import Attention, Picture, Run, TextKind
 from .run_recorder import THE_WAY
 from .which_columns import TextColumns
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from ..segments.make_segments import Segments
 
 FACTORS = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compression_ratio")
-"""Pipelines' names for the pixels per latent position."""
+"""Pipelines' names for the number of pixels per latent, along a side."""
 HEAT_LEVELS = (4, 2, 1)
-"""The levels of attention in a heat map: L/4, L/2 and L, as in method ca. A model without any of these levels uses all
-its levels."""
+"""The levels of attention that a heat map averages: L/4, L/2 and L, as in method ca. L is the size of the lattice that
+the network works on. For a model without any of these levels, a heat map averages all levels."""
 
 
 class Captured:
-    """The result of `capture`. Pictures are numbered from 0 in the order in which the pipeline drew them, over all its
-    calls in the block. It may also be used inside the block, but not while the pipeline draws.
+    """What `capture` gives to the script. Pictures are numbered from 0 in the order in which the pipeline drew them,
+    over all its calls in the block. It can be used after the block, and inside the block between two pictures.
     """
 
     def __init__(self, listener: Listener, pipe: Any, plan: CapturePlan, method: str | None) -> None:
@@ -53,49 +53,52 @@ class Captured:
 
     @property
     def image_numbers(self) -> list[range]:
-        """The numbers of the pictures of each call of the pipeline."""
+        """For each call of the pipeline, the numbers of its pictures."""
         ends = accumulate((len(run.pictures) for run in self._runs()), initial=0)
         return [range(start, end) for start, end in pairwise(ends)]
 
     @property
     def clips(self) -> list[range]:
-        """The numbers of the frames of each clip; empty if images were drawn."""
+        """For each clip, the numbers of its frames, which are numbered as pictures are; empty if images were drawn."""
         clips: list[range] = []
         for run, numbers in zip(self._runs(), self.image_numbers, strict=True):
-            if self._family.frames_dimension:
+            if self._family.frames_dimension:  # the pipeline draws clips
                 clips += [numbers[start : start + run.frames] for start in range(0, len(numbers), run.frames)]
         return clips
 
     @property
     def prompts(self) -> list[str]:
         """The prompt of each picture; "" if the pipeline was given only embeddings."""
-        return [picture.text.prompt for picture in self._pictures()]
+        return [picture.prompt for picture in self._pictures()]
 
     @property
     def words(self) -> list[tuple[str, ...]]:
-        """For each picture, the words of its prompt that the model read and that may name something. Any other word can
-        be used, too."""
-        return [self._columns(picture.text).words for picture in self._pictures()]
+        """For each picture, the words of its prompt that the model read and that may name something; empty if there are
+        no maps. Heat maps and masks can be made of any other word of the prompt, too."""
+        prompts = [picture.outcomes["prompt"] for picture in self._pictures()]
+        return [() if isinstance(prompt, UserError) else self._columns(prompt).words for prompt in prompts]
 
     @property
     def images(self) -> list[np.ndarray | None]:
-        """The pictures (H, W, 3) uint8 that the pipeline returned; None in place of a picture that it did not
-        return."""
+        """The pictures (H, W, 3) uint8 that the pipeline returned; None for a picture that it did not return."""
         return [picture.pixels for picture in self._pictures()]
 
     @property
     def maps(self) -> list[AttentionMaps]:
         """The maps of each picture, on the CPU, with the columns of its `words`: to save them, or to make masks later.
-        Raises UserError if attention was not a number."""
+        Raises UserError for a picture without maps, for example if attention was not a number."""
         return [self._maps(number, words) for number, words in enumerate(self.words)]
 
     def clear(self) -> None:
-        """Forget all pictures until now and free their maps. The next picture has the number 0."""
+        """Forget all pictures, and free their maps. The next picture has the number 0."""
         self._runs().clear()
 
     def expected(self, height: int | None = None, width: int | None = None) -> Expected:
         """The size of the maps that capture will keep of one image, or of one latent frame of a clip, and their memory.
-        height, width: of the image in pixels; by default the pipeline's own size, or a square."""
+
+        height, width: the image's sides in pixels; by default the sides of the model's own images. Without a width, the
+        image is a square.
+        """
         factor = self._factor or 8
         cell = self._family.pixels(factor, self._config)
         height = height or self._family.image_side(factor, self._config)
@@ -111,39 +114,46 @@ class Captured:
         pixels: ImageInput | None = None,
         of: TextKind = "prompt",
     ) -> Any:
-        """How much each place of a picture attends to a word: the mean of cross-attention over levels, layers, heads
-        and steps, scaled from 0 at its lowest to 1 at its highest (method ca).
+        """The heat map of a word: how much each place of a picture attends to it. It is the mean of cross-attention
+        over levels, layers, heads and steps (method ca), scaled from 0 at its lowest to 1 at its highest.
 
-        image: the picture's number; -1 is the last picture. Or one of `clips`, for a list with the heat map of each of
-        its frames. By default the first clip, or picture 0 if there are no clips. pixels: the picture, if the pipeline
-        did not return it. of: "negative" for a word of the negative prompt, after `capture(pipe, negative=True)`.
-        Raises UserError for a word that is not in the prompt.
+        phrase: a word or phrase of the prompt, or the numbers of text columns. image: the picture's number; −1 is the
+        last picture. Or one of `clips`, for a list with the heat map of each of its frames. By default the first clip,
+        or picture 0 if there are no clips. pixels: the picture, if the pipeline did not return it. of: "negative" for a
+        word of the negative prompt, after `capture(pipe, negative=True)`.
+
+        Raises UserError for a word that is not in the prompt, and for a picture without maps.
         """
-        found = self._make_masks([phrase], image, pixels, of=of)
-        if isinstance(found, list):
-            return [_heats(mask)[0] for mask in found]
-        return _heats(found)[0]
+        image = self._number_or_clip(image)
+        heats = [_heats(mask)[0] for mask in self._make_masks([phrase], image, pixels, of=of)]
+        return heats if isinstance(image, range) else heats[0]
 
     def heatmaps(self, *phrases: Phrase, image: int = 0, pixels: ImageInput | None = None) -> Image.Image:
-        """A sheet with one picture and the heat maps of phrases, by default of all its `words`. image, pixels: as in
-        `heatmap`. Raises UserError for a word that is not in the prompt, and if no word is known."""
-        wanted = phrases or self._columns(self._picture(image).attention("prompt").text).words
+        """A sheet with one picture and heat maps of it.
+
+        phrases: the words whose heat maps are in the sheet; by default all `words` of the picture. image, pixels: as in
+        `heatmap`. Raises UserError for a word that is not in the prompt, and if no words of the prompt are known.
+        """
+        wanted = phrases or self._columns(self._attention(image)).words
         if not wanted:
             raise UserError("heatmaps", "no words of a prompt are known", "name phrases, or columns")
-        return heat_sheet(_heats(self._make_masks(wanted, image, pixels)))
+        return heat_sheet(_heats(*self._make_masks(wanted, self._number(image), pixels)))
 
     def maps_apart(self, image: int = 0) -> dict[str, AttentionMaps]:
-        """After `capture(pipe, apart="step")`, the maps of each step by its number, "0", "1" and so on. After
-        `apart="layer"`, the maps of each layer by its name. Their mean is in `maps`. Raises UserError if they were not
-        kept apart."""
-        apart = self._picture(image).attention("prompt").apart
+        """The maps of each step or of each layer, of one picture. Their mean is in `maps`.
+
+        After `capture(pipe, apart="step")`: number of the step ("0", "1", …) → its maps. After `apart="layer"`: name of
+        the layer → its maps. image: the picture's number. Raises UserError if the maps were not kept apart.
+        """
+        apart = self._attention(image).apart
         if not apart:
             raise UserError("apart", "steps and layers were not kept apart", "capture(pipe, apart='step'), or 'layer'")
         return apart
 
     def heatmaps_apart(self, phrase: Phrase, image: int = 0, *, pixels: ImageInput | None = None) -> dict[str, HeatMap]:
-        """The heat map of a word in each step, or in each layer that attends to text. image, pixels: as in `heatmap`.
-        Raises UserError as `heatmap` and `maps_apart` do."""
+        """Step → the heat map of a word in this step; or layer → the heat map in this layer, for the layers that attend
+        to text. Steps and layers have the names of `maps_apart`. phrase, image, pixels: as in `heatmap`. Raises
+        UserError as `heatmap` and `maps_apart` do."""
         whole, name = self._maps(image, [phrase]), phrase_name(phrase)
         canvas = self._canvas(image, whole, pixels)
         heats: dict[str, HeatMap] = {}
@@ -161,13 +171,18 @@ class Captured:
         method: str | None = None,
         **constants: Any,
     ) -> Any:
-        """Masks of words in one picture, as `make_masks` makes them: label map, soft masks, flags and every step.
+        """Masks of words in one picture: a label map, soft masks, flags, and the result of every step (`MaskResult`).
+        For a clip, a list with the masks of each frame.
 
-        image, pixels: as in `heatmap`. PAMR follows the picture's edges. A clip's frames cannot be replaced by
-        `pixels`. method: by default the method that `keep` names; otherwise seediff, or ca for a model without
-        self-attention. constants: fields of MaskConfig, such as beta=0.4 or pamr=False. The other constants are those
-        in the model's folder, which were chosen for the layers that `keep=METHOD` captures; a model without constants
-        of its own has those of the method's paper. The nearest level replaces a level that the model lacks.
+        phrases: words or phrases of the prompt, or numbers of text columns. image: as in `heatmap`. pixels: the
+        picture, if the pipeline did not return it, because PAMR follows its edges; not for clips. method: by default
+        the method that `keep` names; otherwise seediff, or ca for a model without self-attention. constants: fields of
+        MaskConfig, such as beta=0.4 or pamr=False. The other constants come from the model's folder, where they were
+        chosen for the layers that `keep=METHOD` captures; a folder without them leaves those of the method's paper. The
+        nearest level replaces a level that the model lacks.
+
+        Raises UserError for a word that is not in the prompt, for a method or constant that cannot be used, and for a
+        picture without maps.
         """
         if not phrases:
             raise UserError("masks", "there is no word", "name at least one: masks('dog', 'cat')")
@@ -176,14 +191,20 @@ class Captured:
         config = replace(own_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         check_kinds(self._family, config)
         config, _ = fit_mask(self._family, self._plan.all_layers, config, "all")
-        return self._make_masks(phrases, image, pixels, config)
+        image = self._number_or_clip(image)
+        masks = self._make_masks(phrases, image, pixels, config)
+        return masks if isinstance(image, range) else masks[0]
 
     def segments(
         self, image: int = 0, *, pixels: ImageInput | None = None, seed: int = 0, **constants: Any
     ) -> Segments:
-        """Segments of one picture without any words, from its self-attention in all steps (the papers use one call of
-        the network, with a picture without noise). image, pixels: as in `heatmap`; the segments follow the picture's
-        edges, unless edge_rounds is 0. constants: fields of SegmentConfig, such as method="kmeans" and k=6."""
+        """Segments of one picture without any words, from its self-attention in all steps. (The papers use one call of
+        the network, with a picture without noise.)
+
+        image, pixels: as in `heatmap`. The segments follow the picture's edges, unless edge_rounds is 0. seed: the seed
+        of random choices. constants: fields of SegmentConfig, such as method="kmeans" and k=6. Raises UserError for
+        constants that cannot be used, and for a picture without maps of self-attention, or without pixels.
+        """
         from ..segments.make_segments import propose  # imports scipy
 
         config = SegmentConfig(**check_table(SegmentConfig, constants, "segments"))
@@ -216,69 +237,75 @@ class Captured:
     def _pictures(self) -> list[Picture]:
         return [*chain.from_iterable(run.pictures for run in self._runs())]
 
-    def _picture(self, image: int) -> Picture:
-        return self._pictures()[self._number(image)]
-
     def _number(self, image: int) -> int:
-        """A picture's number from 0 on: of 3 pictures, −1 is 2. Raises UserError if there is no such picture."""
+        """A picture's number from 0 on. image: its number; a negative number counts from the end: of 3 pictures, −1
+        is 2. Raises UserError if there is no such picture."""
         count, fix = len(self._pictures()), ""
         if image in range(-count, count):
             return int(image) % count
-        if self._listener.passed_over:
+        if self._listener.ran_outside:
             fix = THE_WAY
         drawn = "1 was" if count == 1 else f"{count} were"
         raise UserError("image", f"{image}: {drawn} drawn in the block, numbered from 0", fix)
 
-    def _find_frames(self, image: int | range | None) -> tuple[int | range, range]:
-        """(image, frames). image: the given picture's number from 0 on, or the given clip; by default the first clip,
-        or picture 0 if there are no clips. frames: the clip that `image` is or belongs to. An image is a clip of one
-        frame."""
+    def _attention(self, image: int, of: TextKind = "prompt") -> Attention:
+        """Attention of a picture to its prompt, or to its negative prompt. Raises UserError if there are no maps."""
+        return self._pictures()[self._number(image)].attention(of)
+
+    def _number_or_clip(self, image: int | range | None) -> int | range:
+        """A picture's number from 0 on, or a clip. image: as in `heatmap`. Raises UserError if there is no such picture
+        or clip."""
         clips = self.clips
         if image is None:
             image = clips[0] if clips else 0
-        if isinstance(image, range):
-            if image not in clips:
-                raise UserError("image", f"{image} is none of the clips, {clips}")
-            return image, image
-        image = self._number(image)
-        return image, next((clip for clip in clips if image in clip), range(image, image + 1))
+        if not isinstance(image, range):
+            return self._number(image)
+        if image not in clips:
+            raise UserError("image", f"{image} is none of the clips, {clips}")
+        return image
 
     def _make_masks(
         self,
         phrases: Sequence[Phrase],
-        image: int | range | None,
+        image: int | range,
         pixels: ImageInput | None,
         config: MaskConfig | None = None,
         of: TextKind = "prompt",
-    ) -> Any:
-        """The masks of one picture, or a list of the masks of a clip's frames. config: None: the constants of heat
-        maps."""
-        image, frames = self._find_frames(image)
-        if len(frames) > 1 and pixels is not None:
+    ) -> list[MaskResult]:
+        """The masks of each frame of a clip, or of the one picture. image: the clip, or the picture's number from 0 on.
+        config: the constants; None: the constants of heat maps."""
+        # 1. A picture is a clip of one frame; a frame's masks are blended with the clip's other frames
+        wanted = image if isinstance(image, range) else range(image, image + 1)
+        clip = next((clip for clip in self.clips if wanted[0] in clip), wanted)
+        if len(clip) > 1 and pixels is not None:
             raise UserError("pixels", "those of a clip are what the pipeline returned", "leave it out")
-        first = self._maps(frames.start, phrases, of)
+
+        # 2. What the masks are made of
+        first = self._maps(clip[0], phrases, of)
         config = config or _heat_config(first)
-        canvases = [self._canvas(number, first, pixels) for number in frames]
+        canvases = [self._canvas(number, first, pixels) for number in clip]
         if canvases[0].pixels is None and (config.pamr or config.sam is not None):
             fix = "give it, or pamr=False without sam"
             raise UserError("pixels", "masks follow its edges, but the pipeline gave none", fix)
-        maps, names = [self._picture(number).attention(of).maps for number in frames], list(map(phrase_name, phrases))
-        wanted = range(len(frames)) if isinstance(image, range) else [image - frames.start]
-        masks = masks_of_frames(maps, first.words, names, config, canvases, wanted)
-        return masks if isinstance(image, range) else masks[0]
+        maps = [self._attention(number, of).maps for number in clip]
+
+        # 3. The masks
+        names, frames = list(map(phrase_name, phrases)), [clip.index(number) for number in wanted]
+        return masks_of_frames(maps, first.words, names, config, canvases, frames)
 
     def _maps(self, image: int, phrases: Sequence[Phrase], of: TextKind = "prompt") -> AttentionMaps:
         """The maps of a picture with the columns of phrases. Raises UserError for a phrase without columns."""
-        attention = self._picture(image).attention(of)
-        columns = self._columns(attention.text)
+        attention = self._attention(image, of)
+        columns = self._columns(attention)
         words = columns.find(phrases)
         for phrase in phrases:
             if not words[phrase_name(phrase)]:
                 raise columns.refusal(phrase)
         return replace(attention.maps, words=words)
 
-    def _columns(self, text: ReadText) -> TextColumns:
-        return TextColumns(self._pipe, self._family, self._listener.block.named, text)
+    def _columns(self, attention: Attention) -> TextColumns:
+        named = self._listener.block.named
+        return TextColumns(self._pipe, self._family, named, attention.text, attention.map_columns)
 
     # Pixels
 
@@ -289,20 +316,21 @@ class Captured:
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 
     def _canvas(self, image: int, maps: AttentionMaps, pixels: ImageInput | None) -> Canvas:
-        """The picture in which results are placed: the given `pixels`, or the picture that the pipeline returned."""
-        picture = self._picture(image)
+        """The picture in which the script wants results: the given `pixels`, or the picture that the pipeline returned.
+        image: the picture's number. maps: its maps."""
+        picture = self._pictures()[self._number(image)]
         shown = picture.pixels if pixels is None else as_pixels(pixels)
         sizes = [None if one is None else (one.shape[0], one.shape[1]) for one in (shown, picture.pixels)]
-        return Canvas(picture.placing.place(maps.latent_size, self._drawn(maps), *sizes), shown)
+        return replace(picture.edits.canvas(maps.latent_size, self._drawn(maps), *sizes), pixels=shown)
 
 
 def _heat_config(maps: AttentionMaps) -> MaskConfig:
-    """The constants of heat maps, with those of HEAT_LEVELS that the maps have."""
+    """The constants of heat maps: they average the levels in HEAT_LEVELS that the maps have, or else all levels."""
     own = maps.levels("cross")
     levels = tuple(level for level in own if level in HEAT_LEVELS) or own
     return MaskConfig(method="ca", expand_levels=levels, pamr=False)
 
 
 def _heats(mask: MaskResult) -> list[HeatMap]:
-    """The heat map of each word, from the words' masks."""
+    """The heat map of each word. mask: the words' masks."""
     return [HeatMap(soft.numpy(), name, mask.pixels) for name, soft in zip(mask.classes, mask.soft, strict=True)]

@@ -4,9 +4,9 @@
         image = pipe("a dog and a cat on a sofa").images[0]
     seen.heatmap("dog").save("dog.png")
 
-Nothing in the pipeline is replaced permanently: inside the block, its call, its `encode_prompt` and methods of its
-image processor are wrapped, and its network has hooks (listener.py has a drawing). Its pictures are the same, bit for
-bit, as without capture (attention/capture.py).
+Nothing in the pipeline is replaced permanently. Inside the block, SeeDiff wraps its call, its `encode_prompt` and two
+methods of its image processor (listener.py has a drawing), and puts hooks on its network (attention/capture.py). The
+pictures are the same, bit for bit, as without capture.
 """
 
 from __future__ import annotations
@@ -52,29 +52,34 @@ def capture(
     layers: str = "all",
     graphs: bool = False,
 ) -> Iterator[Captured]:
-    """Record the attention of a diffusers pipeline for everything that it draws inside the `with` block.
+    """Record the attention of a diffusers pipeline while it draws inside the `with` block, and return a `Captured`.
 
     pipe: a pipeline whose network is of a known family (docs/models.md). Or its network alone (`pipe.unet`,
-    `pipe.transformer`): then the whole block is one run, and every row of a batch with the prompt is a picture.
+    `pipe.transformer`), for a loop of your own. Then the whole block draws one picture, or one for each row of a batch
+    with the prompt.
 
     keep: what to capture. "all": self- and cross-attention at every level. The name of a method of masks ("seediff",
     "ca_sa", …): only the maps that the method reads, in the layers that the model's folder names for it. "segments":
-    self-attention alone, as `segment` captures it of photographs. prompt: the prompt, if the pipeline is given only
-    embeddings: one text, or one per picture, without weights, and with the word BREAK between the chunks of a long
-    text. tokenizer: the text's tokenizer, if a network alone or a pipeline without tokenizers is given; the text
-    columns must begin with its first token. states: the encoded prompt as the network is given it, (T, D); or one for
-    each picture, (B, T, D) or a list. A network alone that is also given other texts needs them. negative: whether to
-    capture attention to the negative prompt, too, for `heatmap(word, of="negative")`. steps: "all", or a number k, to
-    record every k-th step. apart: also keep the maps of each "step" or "layer" for `heatmaps_apart` and `maps_apart`;
-    memory grows with their number. normalize: whether to divide each layer's and step's map by its maximum (eq. 5).
-    layers: as in `CaptureConfig`. graphs: whether to replay the network's calls as CUDA graphs, which the block's first
-    picture records. Between pictures, weights, LoRAs and attention processors may change, but not the modules' own
-    code.
+    self-attention alone, as `segment` captures it of photographs.
 
-    Raises UserError, before the first step, for a network of no known family, for attention in addition to the
-    network's own (perturbed-attention guidance, IP-Adapters, GLIGEN), for a network that torch compiled, for a method
-    that does not work with the model, and for maps that do not fit into memory; RuntimeError if this network is already
-    being captured.
+    prompt: the prompt, if the pipeline is given only embeddings: one text, or one per picture. Write it without
+    weights, and with the word BREAK between the chunks of a long text. tokenizer: the tokenizer of this text, for a
+    network alone, or for a pipeline without tokenizers. The text columns must begin with its first token. states: the
+    encoded prompt, as the network is given it: (T, D), or for several pictures (B, T, D) or a list. It is needed for a
+    network alone that is also given other texts.
+
+    negative: whether to capture attention to the negative prompt, too, for `heatmap(word, of="negative")`. steps:
+    "all", or a number k to record every k-th step. apart: also keep the maps of each "step" or of each "layer", for
+    `heatmaps_apart` and `maps_apart`; memory grows with their number. normalize: whether to divide each layer's and
+    step's map by its maximum (SeeDiff, eq. 5). layers: as in `CaptureConfig`.
+
+    graphs: whether to replay the network's calls as CUDA graphs, which are made while the block's first picture is
+    drawn. Between pictures, weights, LoRAs and attention processors may change, but not the modules' own code.
+
+    Raises UserError for options that cannot be used, for a network of no known family, for attention in addition to the
+    network's own (perturbed-attention guidance, IP-Adapters, GLIGEN), for a compiled network, and for a
+    method that does not work with the model; before the first step also for maps that do not fit into memory. Raises
+    RuntimeError if this network is already being captured.
     """
     # 1. What is captured
     pipe = getattr(pipe, "pipe", pipe)  # a Model from `load_model`
@@ -90,7 +95,7 @@ def capture(
     _check_together(plan, keep, is_alone=is_alone, negative=negative, apart=apart, graphs=graphs)
     named = NamedText.of(prompt, tokenizer, states)
 
-    # 2. What records it, and is called when the pipeline encodes a text or its network runs
+    # 2. What records it: recorders, and the listener that the pipeline and its networks call
     with ExitStack() as stack:
         graphed = stack.enter_context(graphed_calls(network)) if graphs else None
         new_recorder = partial(AttentionRecorder, guidance=False, keeps_errors=True)
@@ -98,7 +103,7 @@ def capture(
         if negative:
             recorders["negative"] = new_recorder(replace(plan, reads={"cross": plan.reads["cross"]}))
         listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorders))
-        for owner, name, around in listener.methods(pipe):
+        for owner, name, around in listener.methods():
             stack.enter_context(wrap(owner, name, around))
         for each in networks:
             stack.enter_context(hook_calls(each, listener.before_network))
@@ -110,8 +115,8 @@ def capture(
 def _check_together(
     plan: CapturePlan, keep: str, *, is_alone: bool, negative: bool, apart: Apart | None, graphs: bool
 ) -> None:
-    """Raise UserError for options that exclude each other, or that the captured network cannot have. is_alone: whether
-    the script gave a network without its pipeline. The other options: as in `capture`."""
+    """Raise UserError for options that exclude each other, or that cannot be used with the captured network. plan: what
+    is captured. is_alone: whether the script captures a network alone. The other options: as in `capture`."""
     draws_clips, either = bool(plan.family.frames_dimension), "leave one of them out"
     if graphs and draws_clips:
         raise UserError("graphs", "True: calls that draw clips cannot be replayed", "leave it out")
@@ -131,8 +136,8 @@ def _check_together(
 
 @contextmanager
 def graphed_calls(network: Any) -> Iterator[GraphedNetwork]:
-    """Inside the `with` block, the network's calls have these CUDA graphs. A model that was loaded with graphs keeps
-    them afterwards. Raises UserError on a device without CUDA graphs."""
+    """The network's CUDA graphs. Inside the `with` block, its calls are replayed as these graphs. A model that was
+    loaded with graphs keeps them after the block. Raises UserError on a device without CUDA graphs."""
     loaded = find_graphs(network)
     if loaded is not None:
         yield loaded
@@ -149,8 +154,12 @@ def graphed_calls(network: Any) -> Iterator[GraphedNetwork]:
 def plan_pipeline(
     keep: str, pipe: Any, family: Family, all_layers: Mapping[str, Layer], capture: CaptureConfig
 ) -> CapturePlan:
-    """The plan of the layers, levels and steps that `keep` captures of a pipeline. all_layers: name → layer, of the
-    network. capture: the script's options. Raises UserError for attention that the network does not have."""
+    """The plan of what is captured of a pipeline: layers, levels and steps.
+
+    keep: as in the function `capture`. family: the network's family. all_layers: name → layer of the network. capture:
+    the script's options. Raises UserError for attention that the network does not have, and for options that cannot be
+    used.
+    """
     if capture.steps == "second-half":
         problem = "second-half: the number of steps is unknown before the pipeline runs"
         raise UserError("steps", problem, "use a number k for every k-th")
@@ -163,7 +172,8 @@ def plan_pipeline(
     if keep not in METHOD_FACTS:
         raise UserError("keep", f"{keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
 
-    # What a method reads: options of the script, then constants of the model's folder, then those of the method
+    # What a method reads: the script's options come before constants of the model's folder, and these before the
+    # method's own.
     mask, of_folder = own_constants(pipe, keep)
     given = {name: value for name, value in vars(capture).items() if value != getattr(CaptureConfig, name)}
     own = {**METHOD_FACTS[keep].defaults.get("capture", {}), **of_folder, **given, "steps": capture.steps}

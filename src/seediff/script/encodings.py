@@ -1,17 +1,19 @@
-"""What a pipeline encodes in one call, and which of it is the prompt.
+"""`Encodings`: the texts that a pipeline encodes in one call, and which of them is the prompt.
+
+The network reads a text as its state: one vector per column, (T, D). A column is the place of one token, or of padding.
 
     encode_prompt(arguments) ─▶ note ─▶ Encoded ─┐
-    the call's prompt, or what the script named ─┴▶ choose ─▶ Encoded, the prompt
+    the call's prompt, or what the script named ─┴▶ choose ─▶ Encoded: the prompt
 
 The prompt's states are what the pipeline's `encode_prompt` returned, or what the script named (`states=`). If the
-pipeline has no such method, or did not use it, capture encodes the prompt once itself.
+pipeline has no such method, or did not use it, capture itself encodes the prompt once.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, product
 from typing import Any
 
@@ -24,26 +26,29 @@ from ..prompts.tokens import find_weight
 from .which_rows import NAME_TEXT, Encoded, match
 
 STATES = ("encoder_hidden_states", "cap_feats", "text_bth")
-"""Networks' names for the text states."""
+"""Networks' names for the input with the texts' states."""
 INSTRUCTION = "complex_human_instruction"
 """Sana's argument for the text that comes before the prompt."""
 PER_PROMPT = ("num_images_per_prompt", "num_videos_per_prompt")
-"""Arguments of pipelines, and of each `encode_prompt` that repeats the texts itself."""
+"""The number of pictures or clips for each prompt: an argument of pipelines, and of an `encode_prompt` that itself
+repeats the states."""
 
 
 @dataclass(frozen=True)
 class NamedText:
-    """What a script says of the text that a pipeline draws, in `capture(pipe, prompt=…, tokenizer=…, states=…)`."""
+    """What a script says about the prompt, in `capture(pipe, prompt=…, tokenizer=…, states=…)`."""
 
     prompts: tuple[str, ...]
+    """Empty if the script named no prompt."""
     readers: Sequence[Reader] | None
-    """The named tokenizer; None: the pipeline's own tokenizers."""
+    """The tokenizer that the script named; None: the pipeline's own tokenizers count."""
     states: Sequence[torch.Tensor] | None
-    """The state of each text, (T, D)."""
+    """The state of each text, (T, D); None: the script named no states."""
 
     @classmethod
     def of(cls, prompt: str | Sequence[str] | None, tokenizer: Any, states: Any) -> NamedText:
-        """From the options of `capture`. Raises UserError for values of wrong kinds, and for a text with weights."""
+        """The named text from these options of `capture`. Raises UserError for values of wrong kinds, and for a text
+        with weights, such as `(cat:1.5)`."""
         prompts, readers = tuple(listed(prompt)), None
         for text in prompts:
             if not isinstance(text, str):
@@ -64,112 +69,138 @@ class NamedText:
         return cls(prompts, readers, states)
 
 
+@dataclass
 class Encodings:
-    """What a pipeline encodes in one call. `choose` finds the prompt among it, in this order:
+    """The texts that a pipeline, or capture in its place, encodes in one call. `choose` finds the prompt among them."""
 
-        the script named states         these, in any rows of a batch
-        a network alone                 the text of a batch's first row, which all rows must have
-        one encoding                    this encoding
-        several encodings               the first of the call's prompt, or else of the prompt that the script named
-        none, but prompt_embeds=…       these arguments of the call
-        none                            capture's own encoding of the call's prompt, or else of the named prompt
+    family: Family
+    pipe: Any
+    """The pipeline; None if the script captures a network alone."""
+    named: NamedText
+    """What the script says about the text."""
+    arguments: Mapping[str, Any]
+    """The arguments of the pipeline's call, by name."""
+    noted: list[Encoded] = field(default_factory=list)
+    """The encodings, in the order in which they were made."""
+    is_encoding: bool = False
+    """Whether capture itself encodes a text now, with the pipeline's `encode_prompt`."""
 
-    pipe: the pipeline; None: a network alone. named: what the script says of the text. arguments: the arguments of the
-    pipeline's call, by name.
-    """
-
-    def __init__(self, family: Family, pipe: Any, named: NamedText, arguments: Mapping[str, Any]) -> None:
-        self._family, self._pipe, self._named, self._arguments = family, pipe, named, arguments
-        self._noted: list[Encoded] = []
-        """The encodings, in the order in which they were made."""
-        self._is_own = False
-        """Whether capture itself encodes a text now."""
-        self._own: Encoded | None = None
-        """Capture's own encoding of the prompt, once it was made."""
+    # What the pipeline encodes
 
     def note(self, arguments: Mapping[str, Any], output: Any) -> None:
-        """Remember an encoding that the pipeline made before the first step. arguments: those of `encode_prompt`, by
-        name. output: what it returned. Raises UserError if the words of the text could not be located."""
-        states, *beside = output if isinstance(output, tuple) else (output,)
-        if states is None or self._is_own:
+        """Remember an encoding that the pipeline made before the first step. arguments: the arguments of
+        `encode_prompt`, by name. output: what it returned: the prompts' states, perhaps followed by the states of
+        negative prompts and by masks. Raises UserError if the words of the text could not be located."""
+        states, *further = output if isinstance(output, tuple) else (output,)
+        if states is None or self.is_encoding:
             return
-        names = [name for name in ("prompt", "prompt_2", "prompt_3") if arguments.get(name) is not None]
-        texts = {name: listed(arguments[name]) for name in names}
-        clean = getattr(self._pipe, "_text_preprocessing", None)
+        others = [part for part in further if isinstance(part, list) or (torch.is_tensor(part) and part.ndim > 2)]
+        if arguments.keys().isdisjoint(PER_PROMPT):  # otherwise `encode_prompt` itself repeats them
+            states = self._repeat(states)
+        self.noted.append(Encoded(list(states), self._texts(arguments), [*chain.from_iterable(others)]))
+
+    def _texts(self, arguments: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Argument → its texts, as the text encoder reads them, for example in lower case. arguments: the arguments of
+        `encode_prompt`, by name. Raises UserError if words could not be located in the texts."""
+        names = ("prompt", "prompt_2", "prompt_3")
+        texts = {name: listed(arguments[name]) for name in names if arguments.get(name) is not None}
+        clean = getattr(self.pipe, "_text_preprocessing", None)
         if texts and clean is not None:
             texts["prompt"] = clean(texts["prompt"], clean_caption=arguments.get("clean_caption", False))
-        usual = inspect.signature(type(self._pipe).__call__).parameters.get(INSTRUCTION)
+        usual = inspect.signature(type(self.pipe).__call__).parameters.get(INSTRUCTION)
         if texts and usual is not None and listed(arguments.get(INSTRUCTION)) != listed(usual.default):
             raise UserError(INSTRUCTION, "words can be located only with the pipeline's own", "leave it out")
-        others = [part for part in beside if isinstance(part, list) or (torch.is_tensor(part) and part.ndim > 2)]
-        if not any(name in arguments for name in PER_PROMPT):
-            states = self._repeat(states)
-        self._noted.append(Encoded(list(states), texts, [*chain.from_iterable(others)]))
+        return texts
+
+    # What capture encodes
 
     def encode(self, texts: Sequence[str]) -> list[torch.Tensor]:
-        """The state of each text, which capture itself encodes as the pipeline encodes prompts."""
-        self._is_own = True
+        """The state (T, D) of each text. Capture itself encodes the texts, as the pipeline encodes prompts."""
+        self.is_encoding = True
         try:
-            return encode_texts(self._family, self._pipe, texts)
+            return encode_texts(self.family, self.pipe, texts)
         finally:
-            self._is_own = False
+            self.is_encoding = False
 
-    def encode_own(self) -> None:
-        """Encode the call's prompt, or else the prompt that the script named, once and without the pipeline's help.
-        Where a pipeline has no `encode_prompt`, this is done before it draws, so that whoever looks at the network's
-        calls does not find the text encoder in them. Raises UserError if that is impossible."""
-        prompts = listed(self._arguments.get("prompt")) or list(self._named.prompts)
-        if prompts and self._own is None:
-            self._own = Encoded(self._repeat(self.encode(prompts)), {"prompt": prompts})
+    def encode_prompts(self) -> None:
+        """Encode the call's prompts, or else the prompts that the script named, and remember this encoding. If there
+        are no prompts, do nothing. Raises UserError if the prompts cannot be encoded."""
+        prompts = listed(self.arguments.get("prompt")) or list(self.named.prompts)
+        if prompts:
+            self.noted.append(Encoded(self._repeat(self.encode(prompts)), {"prompt": prompts}))
+
+    # Which of it is the prompt
 
     def choose(self, states: Sequence[torch.Tensor]) -> Encoded:
-        """The encoded prompt, by the class's table. states: the text state of each row in a call of the network. Raises
-        UserError if the prompt is unknown, and for a negative prompt that equals it."""
-        named, arguments = self._named, self._arguments
-        texts = {"prompt": named.prompts} if named.prompts else {}
-        if named.states is not None:
-            return Encoded(named.states, texts, rule="any")
-        if self._pipe is None:
-            return Encoded([states[0]], texts, rule="all")
-        embeddings, prompts = arguments.get("prompt_embeds"), listed(arguments.get("prompt"))
-        if len(self._noted) == 1:
-            prompt = self._noted[0]
-        elif self._noted:
-            prompt = self._first_of(prompts) or self._first_of(list(named.prompts))
-            if prompt is None:
-                raise UserError("several texts were encoded, and none is the call's prompt", fix=NAME_TEXT)
-        elif embeddings is not None:
-            negative = arguments.get("negative_prompt_embeds")
-            prompt = Encoded(self._repeat(embeddings), {}, [] if negative is None else list(negative))
-        else:
-            self.encode_own()
-            if self._own is None:
-                raise UserError("no encode_prompt encoded the text, so it is unknown which rows have it", fix=NAME_TEXT)
-            prompt = self._own
-        others = [*prompt.other_states]
-        for encoded in self._noted:
-            if encoded.texts != prompt.texts:  # some pipelines encode the prompt twice
-                others += [*encoded.states, *encoded.other_states]
-        for state, other in product(prompt.states, others):
-            # A shorter text may begin like the prompt, and does not equal it.
-            if state.shape == other.shape and match([state], [other]) == [0]:
-                problem = "equals a prompt, so which rows draw the picture is unknown"
-                raise UserError("negative_prompt", problem, "give another one")
-        return replace(prompt, texts=prompt.texts or texts, other_states=others)
+        """The encoded prompt. states: the state of each row in a call of the network. Raises UserError if the prompt is
+        unknown, and for a negative prompt that equals it."""
+        prompt = self._prompt(states)
+        others, texts = [*prompt.other_states], prompt.texts
+        if not texts and self.named.prompts:
+            texts = {"prompt": self.named.prompts}
+        if prompt.rule == "one per picture":
+            for encoded in self.noted:
+                if encoded.texts != prompt.texts:  # some pipelines encode the prompt twice
+                    others += [*encoded.states, *encoded.other_states]
+        _check_distinct(prompt.states, others)
+        return replace(prompt, texts=texts, other_states=others)
 
-    def _first_of(self, prompts: Sequence[str]) -> Encoded | None:
-        """The first encoding of these prompts, if there is one."""
-        return next((each for each in self._noted if prompts and list(each.texts.get("prompt", ())) == prompts), None)
+    def _prompt(self, states: Sequence[torch.Tensor]) -> Encoded:
+        """The encoded prompt, perhaps without its text. The first line that applies decides:
+
+            the script named states                  these states
+            the script captures a network alone      the state of the batch's first row
+            the pipeline encoded nothing:
+                the call has prompt_embeds=…         these embeddings
+                the call has a prompt, or            this prompt, as capture itself encodes it
+                the script named one
+                otherwise                            a UserError
+            the pipeline made one encoding           this encoding
+            the pipeline made several encodings      the first encoding of the call's prompt, or else of the prompt
+                                                     that the script named; otherwise a UserError
+
+        states: the state of each row in a call of the network.
+        """
+        named, arguments = self.named, self.arguments
+        if named.states is not None:
+            return Encoded(named.states, rule="any")
+        if self.pipe is None:
+            return Encoded([states[0]], rule="all")
+        if not self.noted:
+            embeddings, negative = arguments.get("prompt_embeds"), arguments.get("negative_prompt_embeds")
+            if embeddings is not None:
+                return Encoded(self._repeat(embeddings), other_states=[] if negative is None else list(negative))
+            self.encode_prompts()
+        if not self.noted:
+            raise UserError("no encode_prompt encoded the text, so it is unknown which rows have it", fix=NAME_TEXT)
+        if len(self.noted) == 1:
+            return self.noted[0]
+        for prompts in (listed(arguments.get("prompt")), list(named.prompts)):
+            for encoded in self.noted:
+                if prompts and list(encoded.texts.get("prompt", ())) == prompts:
+                    return encoded
+        raise UserError("several texts were encoded, and none is the call's prompt", fix=NAME_TEXT)
 
     def _repeat(self, states: Iterable[torch.Tensor]) -> list[torch.Tensor]:
-        """The state of each picture. states: the state of each prompt."""
-        count = next((int(self._arguments[name]) for name in PER_PROMPT if self._arguments.get(name)), 1)
+        """The state of each picture, if the call draws several pictures of each prompt. states: the state of each
+        prompt."""
+        count = next((int(self.arguments[name]) for name in PER_PROMPT if self.arguments.get(name)), 1)
         return [state for state, _ in product(states, range(count))]
 
 
+def _check_distinct(prompts: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> None:
+    """Raise UserError if another text equals a prompt, because then it is unknown which rows draw the picture. prompts:
+    their states. others: the states of all other encoded texts."""
+    for state, other in product(prompts, others):
+        # A shorter text may begin like the prompt, and does not equal it.
+        if state.shape == other.shape and match([state], [other]) == [0]:
+            problem = "equals a prompt, so which rows draw the picture is unknown"
+            raise UserError("negative_prompt", problem, "give another one")
+
+
 def encode_texts(family: Family, pipe: Any, texts: Sequence[str]) -> list[torch.Tensor]:
-    """The state of each text, from the pipeline's own tokenizer and text encoder. Raises UserError if that is
-    impossible."""
+    """The state (T, D) of each text, from the pipeline's own tokenizer and text encoder. Raises UserError if they
+    cannot encode it."""
     device = getattr(pipe, "_execution_device", "cpu")
     try:
         with torch.no_grad():
@@ -186,5 +217,5 @@ def encode_texts(family: Family, pipe: Any, texts: Sequence[str]) -> list[torch.
 
 
 def listed(texts: Any) -> list[str]:
-    """One text, several texts or None, as a list."""
+    """A list of texts. texts: one text, several texts, or None for an empty list."""
     return list(texts or ()) if isinstance(texts, list | tuple | None) else [texts]

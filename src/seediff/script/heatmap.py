@@ -16,20 +16,21 @@ from ..drawing.shown import as_html
 from ..errors import UserError
 
 Phrase = str | Sequence[int]
-"""A word or phrase of the prompt, or the numbers of text columns."""
+"""A word or phrase of the prompt, or the numbers of text columns. A column is the place of one token in the text."""
 SIDE = 320
-"""The longer side in pixels of the pictures in a sheet."""
+"""The longer side of each picture in a sheet, in pixels."""
 
 
 @dataclass(frozen=True, repr=False)
 class HeatMap:
-    """A heat map, which notebooks show."""
+    """A heat map of one word. Notebooks show it over its picture."""
 
     values: np.ndarray
-    """(H, W) float32 in [0, 1]; `np.asarray` returns them, too."""
+    """(H, W) float32 in [0, 1]; `np.asarray(heat_map)` returns them, too."""
     phrase: str
+    """The word, or a text such as "columns 5, 6"."""
     pixels: np.ndarray | None = None
-    """The picture (H, W, 3) uint8; None: it is not known."""
+    """The picture (H, W, 3) uint8; None if it is not known."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.values, dtype=dtype, copy=copy)
@@ -43,9 +44,11 @@ class HeatMap:
         return Image.fromarray(heat_colours()[to_levels(self.values)])
 
     def over(self, pixels: Any = None, alpha: float = 0.6, *, scale: bool = False) -> Image.Image:
-        """The heat map laid over a picture. pixels: a Pillow picture or (H, W, 3) uint8 of any size; None: the drawn
-        picture. alpha: the heat map's opacity in [0, 1]. scale: whether to add the scale of colours beneath. Raises
-        UserError if there is no picture."""
+        """The heat map laid over a picture.
+
+        pixels: a Pillow picture or (H, W, 3) uint8 of any size; None: the drawn picture. alpha: the heat map's opacity
+        in [0, 1]. scale: whether to add the scale of colours beneath. Raises UserError if there is no picture.
+        """
         if pixels is None:
             pixels = self.pixels
         if pixels is None:
@@ -56,8 +59,8 @@ class HeatMap:
         return Image.fromarray(with_scale(np.asarray(drawn))) if scale else drawn
 
     def save(self, path: Path | str) -> None:
-        """Write `image()` to a file, with the scale of colours beneath; `over(scale=True).save(path)` writes it over
-        the picture."""
+        """Write `image()` to a file, with the scale of colours beneath. (`over(scale=True).save(path)` writes the heat
+        map laid over the picture.) path: the file."""
         Image.fromarray(with_scale(np.asarray(self.image()))).save(path)
 
     def __repr__(self) -> str:
@@ -76,8 +79,8 @@ class HeatMap:
 
 
 def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
-    """A sheet of tiles: the picture itself, if it is known, then each heat map over the picture, with its word beneath.
-    The scale of colours is below all tiles."""
+    """A sheet of tiles: the picture, if it is known, then each heat map over the picture, with its word beneath. The
+    scale of colours is below all tiles. maps: heat maps of one picture."""
     tiles, labels = [np.asarray(heat.best()) for heat in maps], [heat.phrase for heat in maps]
     if maps[0].pixels is not None:
         tiles, labels = [maps[0].pixels, *tiles], ["picture", *labels]
@@ -86,7 +89,8 @@ def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
 
 
 def phrase_name(phrase: Phrase) -> str:
-    """A phrase as a text: "dog" for "dog", "columns 5, 6" for (5, 6). Raises UserError for anything else."""
+    """A phrase as a text: for example "dog" for "dog", and "columns 5, 6" for (5, 6). Raises UserError for anything
+    but words and numbers of columns."""
     if isinstance(phrase, str):
         return phrase
     if not isinstance(phrase, Collection) or not all(isinstance(column, Integral) for column in phrase):

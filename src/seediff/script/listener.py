@@ -1,10 +1,17 @@
-"""`Listener`: is called where a captured pipeline draws or its network runs, and begins and ends runs.
+"""`Listener`: is called by the captured pipeline and its network. It begins a run, passes on what happens in it, and
+ends it.
 
-pipe(…) ─▶ Listener.draw ─▶ the pipeline's own call, in which
-               encode_prompt(…) ─▶ Listener.encode ─▶ Encodings.note                (encodings.py)
-               network(…) ─▶ Listener.before_network ─▶ RunRecorder.record          (run_recorder.py)
-               image_processor.apply_overlay(…) ─▶ Listener.place ─▶ Placing.note   (placement.py)
-           Listener._end ─▶ RunRecorder.close ─▶ Run                                (run.py)
+In one call of the pipeline, from top to bottom:
+
+    the pipeline                   the listener      what it calls
+    pipe(…) begins                 draw              RunRecorder(…).begin    (run_recorder.py)
+      encode_prompt(…) returns     encode            Encodings.note          (encodings.py)
+      network(…) begins            before_network    RunRecorder.record      (run_recorder.py)
+        its layers compute                           AttentionRecorder       (attention/recorder.py)
+      apply_overlay(…) returns     edit              Edits.note              (placement.py)
+    pipe(…) returns                _end_run          RunRecorder.finish      (run_recorder.py), which makes a `Run`
+
+`capture` wraps these methods of the pipeline, and puts a hook on its network. The pipeline does not know of it.
 """
 
 from __future__ import annotations
@@ -12,115 +19,115 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
 
 from ..errors import UserError
-from .placement import PLACING
+from .placement import EDITING
 from .run import Run
 from .run_recorder import THE_WAY, Block, RunRecorder
 
 Around = Callable[[Mapping[str, Any], Callable[[], Any]], Any]
-"""A function that is called in place of a method, and returns what the method's caller gets. Its parameters: the call's
-arguments, by name; and a function that calls the method itself with them."""
+"""A function that Python calls in place of a method. Its parameters: the call's arguments, by name, and a function
+without parameters that runs the method itself. It returns what the method's caller gets."""
 
 
+@dataclass
 class Listener:
-    """Follows a pipeline and its network inside of the `with` block. arguments, call: the parameters of an `Around`."""
+    """Follows a pipeline and its network inside of the `with` block. In its methods, `arguments` and `call` are the
+    parameters of an `Around`."""
 
-    def __init__(self, block: Block) -> None:
-        self.block = block
-        self.run: RunRecorder | None = None
-        """The run in progress."""
-        self.passed_over = False
-        """Whether the network ran outside of the pipeline's calls: another pipeline drew with it."""
-        self._encoded_outside = False
-        """Whether the pipeline has encoded a text since its last call: a loop of the script's own is about to draw."""
+    block: Block
+    run: RunRecorder | None = None
+    """The run in progress; None between runs."""
+    ran_outside: bool = False
+    """Whether the network ran outside of the pipeline's calls, because another pipeline drew with it."""
+    encoded_outside: bool = False
+    """Whether the pipeline encoded a text after its last call. Then a loop of the script's own is about to draw."""
 
-    def methods(self, pipe: Any) -> list[tuple[Any, str, Around]]:
-        """(owner, name, around) of each method that is called through `draw`, `encode` or `place`. pipe: the pipeline,
-        or a network alone, which has no such method."""
+    def methods(self) -> Iterator[tuple[Any, str, Around]]:
+        """(owner, name, around) of each method to `wrap`, so that Python calls `draw`, `encode` or `edit` in its place;
+        nothing for a network alone."""
+        pipe = self.block.pipe
         processor = getattr(pipe, "image_processor", None)
-        found: list[tuple[Any, str, Around]] = [
-            (processor, name, partial(self.place, name)) for name in PLACING if hasattr(processor, name)
-        ]
+        for name in EDITING:
+            if hasattr(processor, name):
+                yield processor, name, partial(self.edit, name)
         if hasattr(pipe, "encode_prompt"):
-            found.append((pipe, "encode_prompt", self.encode))
-        if self.block.pipe is not None:
-            found.append((pipe, "__call__", self.draw))
-        return found
+            yield pipe, "encode_prompt", self.encode
+        if pipe is not None:
+            yield pipe, "__call__", self.draw
 
     def draw(self, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
-        """Let the pipeline draw, and return its result. A call that ends with an error leaves no `Run`."""
+        """Let the pipeline draw, and return its result. A run begins before it and ends after it. A call that ends with
+        an error leaves no `Run`."""
         if self.run is not None:
             self.run.check_thread()
             if self.run.prompt.steps:
                 raise UserError("the captured pipeline was called before its last call ended; draw one at a time")
         self.run = RunRecorder(self.block, arguments)
-        self._encoded_outside = False
+        self.encoded_outside = False
         try:
-            is_given = self.block.named.states is not None or arguments.get("prompt_embeds") is not None
-            if not is_given and not hasattr(self.block.pipe, "encode_prompt"):
-                self.run.encodings.encode_own()
-            self.run.encode_negative()
+            self.run.begin()
             output = call()
         except BaseException:
             self.run = None
             self.block.restart()
             raise
-        self._end(output)
+        self._end_run(output)
         return output
 
     def encode(self, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
         """Let the pipeline encode texts with its `encode_prompt`, and return its result."""
         output, run = call(), self.run
         if run is None or not run.is_here:
-            self._encoded_outside = True
+            self.encoded_outside = True
         elif not run.prompt.steps:  # a text that a callback encodes is not the prompt
-            with run.keeping_errors():
+            with run.raise_or_warn():
                 run.encodings.note(arguments, output)
         return output
 
-    def place(self, name: str, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
-        """Let an image processor paste or resize the drawn picture with its method `name`, a name in PLACING, and
-        return its result."""
+    def edit(self, name: str, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
+        """Let the pipeline's image processor paste or resize the drawn picture, and return its result. name: the name
+        of the image processor's method, in EDITING."""
         output = call()
         if self.run is not None:
-            with self.run.keeping_errors():
-                self.run.placing.note(name, arguments)
+            with self.run.raise_or_warn():
+                self.run.edits.note(name, arguments)
         return output
 
     def before_network(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Begin to record a call of the network, which runs next, if the call belongs to a run. Raises UserError for a
-        loop of the script's own around a captured pipeline."""
+        """Begin to record the network call that runs next, if it belongs to a run. args, kwargs: the call's arguments.
+        Raises UserError for a loop of the script's own inside of `with capture(pipe)`."""
         if self.run is not None:
             self.run.check_thread()
         for recorder in self.block.recorders.values():
-            recorder.end_call()  # unless the call turns out to have its text
+            recorder.end_call()  # record nothing, unless the call turns out to have the recorder's text
         if self.run is None and self.block.pipe is not None:
-            if self._encoded_outside:
+            if self.encoded_outside:
                 raise UserError("the network ran outside of the captured pipeline's calls", fix=THE_WAY)
-            self.passed_over = True  # another pipeline with the same network
+            self.ran_outside = True  # another pipeline with the same network
             return
         self.run = self.run or RunRecorder(self.block, {})
         if self.run.prompt.recorder.error is None:
-            with self.run.keeping_errors():
+            with self.run.raise_or_warn():
                 self.run.record(network, args, kwargs)
 
-    def _end(self, output: Any = None) -> None:
-        """End the run in progress, if there is one."""
+    def _end_run(self, output: Any = None) -> None:
+        """End the run in progress, if any. output: what the pipeline returned; None for a network alone."""
         run, self.run = self.run, None
         if run is not None:
-            drawn = run.close(output)
+            drawn = run.finish(output)
             self.block.restart()
             if drawn is not None:
                 self.block.runs.append(drawn)
 
     @property
     def finished(self) -> list[Run]:
-        """The runs that have ended. A network alone has one run, which ends where its results are requested."""
+        """The runs that have ended. A network alone has one run, which ends here: where the script wants results."""
         if self.block.pipe is None:
-            self._end()
+            self._end_run()
         return self.block.runs
 
 
@@ -128,10 +135,10 @@ class Listener:
 def wrap(owner: Any, name: str, around: Around) -> Iterator[None]:
     """Inside the `with` block, Python calls `around` in place of an object's method.
 
-    Until then, the object has a class of the same name, derived from its own, because Python searches for `__call__` in
-    the class.
+    owner: the object. name: the method's name. Python searches for `__call__` in the class, not in the object.
+    Therefore, inside the block, the object belongs to a class derived from its own.
     """
-    kind, of_object = type(owner), vars(owner).pop(name, None)
+    kind, of_object = type(owner), vars(owner).pop(name, None)  # somebody may have set the method on the object
     method = of_object or getattr(owner, name)
     signature = inspect.signature(method)
 

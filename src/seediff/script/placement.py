@@ -1,7 +1,8 @@
-"""Where the drawn picture lies in the returned picture, and results that are placed there: masks and segments.
+"""Where the drawn picture lies in the returned picture, and results that are put there: masks and segments.
 
-A pipeline may draw only a part of the returned picture (`padding_mask_crop`), or draw at another size and cut the
-picture to the requested size (`use_resolution_binning`).
+Most pipelines return the picture that they drew. Some draw only a part of the returned picture and paste it into the
+rest (`padding_mask_crop`), or draw at another size, then resize the picture and cut off its edges
+(`use_resolution_binning`). `Edits` records this while the pipeline draws, and computes a `Canvas` from it.
 """
 
 from __future__ import annotations
@@ -24,72 +25,93 @@ from ..masks.make_masks import MaskResult, finish_masks, soft_masks
 if TYPE_CHECKING:
     from ..segments.make_segments import Segments
 
-PLACING = ("apply_overlay", "resize_and_crop_tensor")
-"""Methods of diffusers' image processors: the first pastes the drawn picture into another picture, the second resizes
-it and cuts off its edges."""
+EDITING = ("apply_overlay", "resize_and_crop_tensor")
+"""Methods of diffusers' image processors that edit drawn pictures: the first pastes the drawn picture into another
+picture, the second resizes it and cuts off its edges."""
 PixelSize = tuple[int, int]
 """(H, W) in pixels."""
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Where the drawn picture lies in the returned picture:
+class Canvas:
+    """The picture in which a script wants results, and where the drawn picture lies in it:
 
-        drawn ── resized ──▶ scaled ── cut to `view` ──▶ what is shown ── pasted at `window` ──▶ a picture of `size`
+        the drawn picture ── resized to `scaled` ── cut to `view` ── pasted into `window` ──▶ a picture of `size`
 
-    For example, 64 × 64 pixels were drawn for a part of 32 × 24 (height × width) in a picture of 100 × 100, at row 10
-    and column 20: they were resized to 32 × 32, and 4 columns were cut off at either side.
+    For example, 64 × 64 pixels were drawn for a part of 32 × 24 pixels (height × width), at row 10 and column 20 of a
+    picture of 100 × 100 pixels. The pipeline resized them to 32 × 32 and cut off 4 columns at either side.
     """
 
     size: PixelSize
-    """The size of the returned picture: (100, 100)."""
+    """The size of the picture: (100, 100)."""
     map_size: PixelSize
     """The size to which maps are resized first: the drawn picture's size, or `scaled` if it was pasted: (32, 32)."""
     scaled: PixelSize
-    """The size of the drawn picture after it was resized: (32, 32)."""
+    """The size of the drawn picture after the pipeline resized it: (32, 32)."""
     view: Window
-    """The part of the resized picture that is shown: Window(0, 4, 32, 24)."""
+    """The part of the resized picture that is left after the cut: Window(0, 4, 32, 24)."""
     window: Window
-    """The part of the returned picture that is filled: Window(10, 20, 32, 24)."""
+    """The part of the picture that it fills: Window(10, 20, 32, 24)."""
+    pixels: np.ndarray | None = None
+    """The picture, (H, W, 3) uint8; None if it is unknown."""
+
+    @property
+    def drawn_part(self) -> np.ndarray | None:
+        """The pixels of the part that the pipeline drew, (H, W, 3) uint8; None if they are unknown."""
+        return None if self.pixels is None else self.pixels[self.window.slices]
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flag BLANK for a black picture, as a safety checker leaves it; otherwise empty."""
+        return (BLANK,) if self.pixels is not None and not self.pixels.any() else ()
 
 
 @dataclass
-class Placing:
-    """What a pipeline's call did to its pictures after it drew them. `note` fills the record while the call runs."""
+class Edits:
+    """What a pipeline's call did to its pictures after it drew them. `note` records it while the call runs."""
 
     crop: tuple[int, int, int, int] | None = None
-    """The edges (left, top, right, bottom) of the drawn part in the returned picture; None: all of it was drawn."""
+    """The edges (left, top, right, bottom) of the drawn part in the returned picture; None: the pipeline drew all of
+    it."""
     is_resized: bool = False
-    """Whether the picture was resized and its edges cut off."""
+    """Whether the pipeline resized the picture and cut off its edges."""
     must_crop: bool = False
-    """Whether the call was given `padding_mask_crop`."""
+    """Whether the call had the argument `padding_mask_crop`, so that `crop` must become known."""
 
     def note(self, name: str, arguments: Mapping[str, Any]) -> None:
-        """Note that an image processor's method `name`, a name in PLACING, has run. arguments: its arguments, by
-        name."""
+        """Record that a method of the image processor has run. name: the method's name, in EDITING. arguments: its
+        arguments, by name."""
         self.is_resized |= name == "resize_and_crop_tensor"
         if arguments.get("crop_coords") is not None:
             self.crop = tuple(arguments["crop_coords"])
 
-    def place(self, lattice: Grid, drawn: PixelSize, shown: PixelSize | None, returned: PixelSize | None) -> Placement:
-        """Where the drawn picture lies in the picture in which results are shown. lattice: (height, width) of the drawn
-        picture in positions. drawn: its (H, W) in pixels; in positions, if the pipeline does not say how many pixels a
-        position has. shown: (H, W) of the picture for results; None: the drawn picture itself. returned: (H, W) of the
-        picture that the pipeline returned; None: it returned no picture. Raises UserError if the place is unknown.
+    def canvas(self, lattice: Grid, drawn: PixelSize, shown: PixelSize | None, returned: PixelSize | None) -> Canvas:
+        """The canvas, without pixels: the shown picture, and where the drawn picture lies in it. The shown picture is
+        the picture in which a script wants results.
+
+        lattice: (height, width) of the drawn picture in positions: the places that the network attends to, for example
+        8 × 8 pixels each. drawn: (H, W) of the drawn picture in pixels; in positions, if the pipeline does not say how
+        many pixels a position has. shown: (H, W) of the shown picture; None: it is the drawn picture. returned: (H, W)
+        of the picture that the pipeline returned; None: it returned no picture. Raises UserError if the place is
+        unknown.
         """
         if self.must_crop and self.crop is None:
             problem = "where the crop lies in the picture is unknown"
             raise UserError("padding_mask_crop", problem, "draw the crop as a picture of its own")
         if shown is None:
             return _fill(drawn, drawn)
+
+        # The pipeline edited what it drew
         if (self.is_resized or self.crop) and shown != returned:
             raise UserError("pixels", "the pipeline cut or pasted what it drew", "give the picture that it returned")
         if self.crop is not None:
             left, top, right, bottom = self.crop
-            place = _fill(drawn, shown, Window(top, left, bottom - top, right - left))
-            return replace(place, map_size=place.scaled)  # maps are coarse enough for one resizing
+            canvas = _fill(drawn, shown, Window(top, left, bottom - top, right - left))
+            return replace(canvas, map_size=canvas.scaled)  # maps are coarse enough for one resizing
         if self.is_resized:
             return _fill(drawn, shown)
+
+        # It did not: the shown picture is the drawn one, or the drawn one in another size
         off = abs(shown[0] * lattice[1] - shown[1] * lattice[0])
         if shown == returned and (off or shown[0] % lattice[0]):
             problem = f"{shown[1]} × {shown[0]} pixels, but {lattice[1]} × {lattice[0]} positions were drawn"
@@ -99,34 +121,17 @@ class Placing:
         return _fill(shown, shown)
 
 
-def _fill(drawn: PixelSize, size: PixelSize, window: Window | None = None) -> Placement:
-    """The placement of a drawn picture that fills a window of a picture of `size`; by default it fills the whole
-    picture. What is too long of the drawn picture is cut off at both ends."""
+def _fill(drawn: PixelSize, size: PixelSize, window: Window | None = None) -> Canvas:
+    """The canvas in which a drawn picture fills a window. If the drawn picture has other proportions, both ends of its
+    longer side are cut off.
+
+    drawn: (H, W) of the drawn picture. size: (H, W) of the canvas. window: the part to fill; by default all.
+    """
     window = window or Window(0, 0, *size)
     factor = max(window.height / drawn[0], window.width / drawn[1])
     scaled = max(int(drawn[0] * factor), window.height), max(int(drawn[1] * factor), window.width)
     top, left = (scaled[0] - window.height) // 2, (scaled[1] - window.width) // 2
-    return Placement(size, drawn, scaled, Window(top, left, window.height, window.width), window)
-
-
-@dataclass(frozen=True)
-class Canvas:
-    """A picture in which results are placed."""
-
-    place: Placement
-    """Where the drawn picture lies in it."""
-    pixels: np.ndarray | None
-    """(H, W, 3) uint8; None: unknown."""
-
-    @property
-    def drawn_part(self) -> np.ndarray | None:
-        """The pixels that were drawn, (H, W, 3) uint8."""
-        return None if self.pixels is None else self.pixels[self.place.window.slices]
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """The flag BLANK for a black picture; otherwise empty."""
-        return (BLANK,) if self.pixels is not None and not self.pixels.any() else ()
+    return Canvas(size, drawn, scaled, Window(top, left, window.height, window.width), window)
 
 
 def masks_of_frames(
@@ -137,40 +142,36 @@ def masks_of_frames(
     canvases: Sequence[Canvas],
     wanted: Sequence[int],
 ) -> list[MaskResult]:
-    """The masks of words in the `wanted` frames of a clip; a picture is a clip of one frame.
+    """The masks of words in some frames of a clip. A picture is a clip of one frame.
 
-    maps: the maps of each frame; frames of one latent frame share one object. words: word → its columns. names: the
-    words in the order of the masks. canvases: the picture of each frame.
+    maps: the maps of each frame. The network works on fewer latent frames, so that several frames may share one object.
+    words: word → its text columns. names: the words in the order of the masks. canvases: the picture of each frame.
+    wanted: the numbers of the frames to make masks of, in the clip.
     """
-    place = canvases[0].place
-    latents = {id(one): replace(one, words=words) for one in maps}
-    softs = {key: soft_masks(one, names, config) for key, one in latents.items()}
-    small = [torch.stack([mask.soft for mask in each]) for each in softs.values()]
+    first = canvases[0]
+    latents = {id(shared): replace(shared, words=words) for shared in maps}
+    softs = {latent: soft_masks(each, names, config) for latent, each in latents.items()}
+    small = [torch.stack([mask.soft for mask in masks]) for masks in softs.values()]
     parts = [canvas.drawn_part for canvas in canvases]
-    large = clip_softs(parts, small, config, place.map_size, place.scaled, place.view)
-    masks: list[MaskResult] = []
-    for i in wanted:
-        mask = finish_masks(parts[i], names, softs[id(maps[i])], large[i], config)
-        masks.append(_place(mask, canvases[i]))
-    return masks
+    large = clip_softs(parts, small, config, first.map_size, first.scaled, first.view)
+    return [_place(finish_masks(parts[i], names, softs[id(maps[i])], large[i], config), canvases[i]) for i in wanted]
 
 
 def _place(mask: MaskResult, canvas: Canvas) -> MaskResult:
-    """Masks of the drawn picture, placed in a canvas, whose other pixels have no class."""
-    place, flags = canvas.place, (*mask.flags, *canvas.flags)
-    soft = torch.from_numpy(paste(mask.soft.numpy(), place.window, place.size, outside=0))
-    label_map = paste(mask.label_map, place.window, place.size, outside=0)
-    return replace(mask, label_map=label_map, soft=soft, flags=flags, pixels=canvas.pixels)
+    """The masks of a canvas, from the masks of the part that the pipeline drew. All other pixels are background."""
+    soft = torch.from_numpy(paste(mask.soft.numpy(), canvas.window, canvas.size, outside=0))
+    label_map = paste(mask.label_map, canvas.window, canvas.size, outside=0)
+    return replace(mask, label_map=label_map, soft=soft, flags=(*mask.flags, *canvas.flags), pixels=canvas.pixels)
 
 
 def place_segments(proposals: torch.Tensor, config: SegmentConfig, canvas: Canvas) -> Segments:
-    """Segments of the drawn picture, from its proposals (P, h, w), placed in a canvas."""
+    """The segments of a canvas. Pixels outside of the drawn part have the id −1. proposals: (P, h, w) maps of the drawn
+    part, one for each possible segment. config: the constants of segments."""
     from ..segments.make_segments import label_photo  # imports scipy
 
-    place = canvas.place
-    scaled = np.zeros((*place.scaled, 3), np.uint8)
+    scaled = np.zeros((*canvas.scaled, 3), np.uint8)
     if canvas.drawn_part is not None:
-        scaled[place.view.slices] = canvas.drawn_part
-    found = label_photo(scaled, Window(0, 0, *place.scaled), proposals, config)
-    label_map = paste(found.label_map[place.view.slices], place.window, place.size)
+        scaled[canvas.view.slices] = canvas.drawn_part
+    found = label_photo(scaled, Window(0, 0, *canvas.scaled), proposals, config)
+    label_map = paste(found.label_map[canvas.view.slices], canvas.window, canvas.size)
     return replace(found, label_map=label_map, pixels=canvas.pixels, flags=canvas.flags)

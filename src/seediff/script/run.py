@@ -1,4 +1,8 @@
-"""`Run`: what one call of a captured pipeline drew, picture by picture."""
+"""`Run`: what one call of a captured pipeline drew, picture by picture.
+
+The network attends to a text by its columns: one for each token, and perhaps some for padding. The state of a text is
+what the network is given of it: one vector for each column.
+"""
 
 from __future__ import annotations
 
@@ -14,54 +18,58 @@ from PIL import Image
 from ..attention.maps import AttentionMaps
 from ..errors import UserError
 from ..files.image_files import on_white
-from .placement import Placing
+from .placement import Edits
 from .which_rows import Texts
 
 TextKind = Literal["prompt", "negative"]
 
 
 class ReadText(NamedTuple):
-    """A text of a picture: its prompt, or its negative prompt."""
+    """A text of a picture, as the network read it: its prompt, or its negative prompt."""
 
     texts: Texts
-    """Empty if only embeddings were given."""
-    width: int = 0
-    """The number of columns in the text's state, which may include padding; 0: unknown."""
-    columns: int = 0
-    """The number of columns in the text's maps."""
+    """Empty if the pipeline was given only embeddings."""
+    state_columns: int
+    """The number of columns in the text's state. It may include padding."""
 
     @property
     def prompt(self) -> str:
-        """The text for the first encoder; "" if only embeddings were given."""
+        """The text for the first text encoder; "" if the pipeline was given only embeddings."""
         return self.texts.get("prompt", "")
 
 
 @dataclass(frozen=True)
 class Attention:
-    """Attention to a text of one picture, or of one frame of a clip."""
+    """Attention to a text of one picture. The network draws clips as fewer latent frames: all frames of a latent frame
+    share this object."""
 
     text: ReadText
     maps: AttentionMaps
     """On the CPU, without words."""
     apart: dict[str, AttentionMaps]
-    """The maps of each step or layer, if they are kept apart."""
+    """The maps of each step or of each layer, if the script wants them apart; otherwise empty."""
+
+    @property
+    def map_columns(self) -> int:
+        """The number of text columns in the maps; 0 if no attention to text was captured."""
+        return next((cross.shape[1] for cross in self.maps.cross_attention.values()), 0)
 
 
 @dataclass(frozen=True)
 class Picture:
     """A picture, or a frame of a clip, and what was captured while it was drawn."""
 
-    text: ReadText
-    """The prompt."""
+    prompt: str
+    """The text for the first text encoder; "" if the pipeline was given only embeddings."""
     outcomes: Mapping[TextKind, Attention | UserError]
-    """Attention to each captured text, or the error that says why its maps cannot be had."""
+    """Attention to each captured text, or the error because of which there are no maps."""
     pixels: np.ndarray | None
-    """(H, W, 3) uint8; None: the pipeline did not return it."""
-    placing: Placing
-    """What the pipeline did to the picture after it was drawn."""
+    """(H, W, 3) uint8; None if the pipeline did not return the picture."""
+    edits: Edits
+    """What the pipeline did to the picture after it drew it."""
 
     def attention(self, of: TextKind) -> Attention:
-        """Attention to one of its texts. Raises UserError if its maps cannot be had."""
+        """Attention to the prompt or to the negative prompt. Raises UserError if there are no maps."""
         found = self.outcomes.get(of)
         if found is None:
             raise UserError("of", f"{of!r}: must be prompt, or negative in capture(pipe, negative=True)")
@@ -72,24 +80,28 @@ class Picture:
 
 @dataclass(frozen=True)
 class Run:
-    """What one call of the pipeline drew, or what was drawn in the block around a network alone."""
+    """What one call of the pipeline drew. If the script captures a network alone, what its whole `with` block drew."""
 
     pictures: Sequence[Picture]
     frames: int
     """The number of frames of each clip; 1 for images."""
     steps: int
-    """How often the network was called with the prompt."""
-    map_bytes: int
-    """Bytes of all maps."""
+    """The number of network calls with the prompt."""
 
     @property
-    def maps(self) -> list[AttentionMaps]:
-        """The maps of each picture, without words. Raises UserError if there are none."""
-        return [picture.attention("prompt").maps for picture in self.pictures]
+    def map_bytes(self) -> int:
+        """Bytes of all maps."""
+        sizes: dict[int, int] = {}  # frames may share their maps
+        for outcome in chain.from_iterable(picture.outcomes.values() for picture in self.pictures):
+            if isinstance(outcome, Attention):
+                for maps in (outcome.maps, *outcome.apart.values()):
+                    sizes |= {id(tensor): tensor.nbytes for *_, tensor in maps.tensors()}
+        return sum(sizes.values())
 
 
 def returned_images(output: Any) -> list[np.ndarray]:
-    """The pictures (H, W, 3) uint8 in what a pipeline returned, on white; an empty list for latents."""
+    """The pictures (H, W, 3) uint8 in what a pipeline returned, transparent ones on white; an empty list for latents.
+    output: the pipeline's result, or any part of it: pictures, clips, arrays or tensors with values in [0, 1]."""
     images: Any = getattr(output, "images", getattr(output, "frames", output))
     if isinstance(images, tuple):
         images = list(images[:1])  # what else is returned are flags

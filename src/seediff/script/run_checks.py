@@ -1,4 +1,5 @@
-"""Checks of a run: whether its maps will fit into memory, and whether only the picture's own calls had the prompt."""
+"""Checks of a run: whether its maps will fit into memory, and whether only the network calls that draw the picture had
+the prompt. A pipeline may call its network more often, for example once for each tile of a panorama."""
 
 from __future__ import annotations
 
@@ -21,19 +22,26 @@ from ..models.saving_memory import memory_bytes
 def check_memory(
     pipe: Any, recorders: Iterable[AttentionRecorder], size: Grid, images: int, device: torch.device, earlier: int
 ) -> None:
-    """Raise UserError if the maps of all recorders do not fit into the free memory of the GPU that computes, or into
-    the computer's memory in addition to earlier pictures. pipe: the pipeline that draws; None: a network alone. size:
-    (height, width) of L. images: the number of pictures, or latent frames. device: where the network computes. earlier:
-    bytes of the maps of earlier pictures."""
-    needed, whole = 0, memory_bytes()
+    """Raise UserError if the maps do not fit into the free memory of the GPU that computes, or, together with the maps
+    of earlier pictures, into the computer's memory.
+
+    pipe: the pipeline that draws; None for a network alone. recorders: record the maps. size: (height, width) of the
+    network's lattice, in positions, for example 64 × 64 for 512 × 512 pixels. images: the number of pictures, or of
+    latent frames. device: where the network computes. earlier: bytes of the maps of earlier pictures.
+    """
+    # 1. What the maps need: means over steps and layers, and with `apart` the maps of each step or layer
+    per_image, whole = 0, memory_bytes()
     for recorder in recorders:
         expected, every = recorder.plan.expected(size, type(pipe).__name__), recorder.plan.capture.steps
-        needed += images * expected.map_bytes
-        if recorder.apart == "step":
+        per_image += expected.map_bytes
+        if recorder.apart == "step":  # every step is recorded, or every k-th
             calls = len(getattr(getattr(pipe, "scheduler", None), "timesteps", ())) or 1
-            needed += images * expected.map_bytes * (calls if isinstance(every, str) else math.ceil(calls / every))
+            per_image += expected.map_bytes * (calls if isinstance(every, str) else math.ceil(calls / every))
         elif recorder.apart == "layer":
-            needed += images * expected.bytes_by_layer
+            per_image += expected.bytes_by_layer
+    needed = images * per_image
+
+    # 2. What is free: on a GPU, also the memory that torch holds without using it
     rooms = [max(whole - earlier, 0)] if whole else []
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -48,9 +56,12 @@ def check_memory(
 
 
 def check_timesteps(scheduler: Any, with_prompt: torch.Tensor) -> None:
-    """Raise UserError if the prompt was given to more calls than drawing the picture needs: more than the scheduler has
-    timesteps, or more at one timestep than the scheduler itself ever runs. with_prompt: (calls,) the timestep of each
-    call with the prompt."""
+    """Raise UserError if more network calls had the prompt than drawing the picture needs: more than the scheduler has
+    timesteps, or more at one timestep than the scheduler itself ever runs.
+
+    scheduler: the pipeline's; None if it has no scheduler. with_prompt: (calls,) the timestep of each call with the
+    prompt.
+    """
     expected = _expected(scheduler, with_prompt)
     if _repeats(with_prompt) > _repeats(expected) or len(with_prompt) > len(expected):
         counts = f"{len(with_prompt)} times, {_repeats(with_prompt)} times at one step"
@@ -59,8 +70,8 @@ def check_timesteps(scheduler: Any, with_prompt: torch.Tensor) -> None:
 
 
 def warn_of_other_texts(with_prompt: Sequence[float], without: Sequence[float]) -> None:
-    """Warn if the network was called at some timesteps without the prompt only. with_prompt, without: the timestep of
-    each call."""
+    """Warn if the prompt was left out at some timesteps. with_prompt, without: the timestep of each network call that
+    had the prompt, and of each call that did not."""
     own, others = set(with_prompt), set(without)
     if others - own:
         count = f"at {len(own)} of {len(others | own)} timesteps (a callback that changes it?)"
@@ -68,8 +79,9 @@ def warn_of_other_texts(with_prompt: Sequence[float], without: Sequence[float]) 
 
 
 def _expected(scheduler: Any, timesteps: torch.Tensor) -> torch.Tensor:
-    """The scheduler's timesteps, on the scale of `timesteps`, which the network was given. If these are not the
-    scheduler's, as in a loop with timesteps of its own: each of them once."""
+    """The timesteps at which the network should be called: the scheduler's, on the scale on which the network was given
+    them. If the network was given other timesteps, as in a loop with timesteps of its own: each of these once.
+    timesteps: what the network was given."""
     steps = getattr(scheduler, "timesteps", None)
     if torch.is_tensor(steps) and len(steps):
         steps = steps.to(timesteps)

@@ -1,8 +1,27 @@
-"""`RunRecorder`: records one run, which is one call of the pipeline, or the whole block around a network alone.
+"""`RunRecorder`: records one run. A run is one call of the pipeline. If the script captures a network alone, its whole
+`with` block is one run.
 
-network(inputs) ─▶ RunRecorder.record ─▶ TextRecording.find ─▶ the rows with the text
-                                      ─▶ TextRecording.record ─▶ AttentionRecorder.begin_call, with these rows
-the run ends    ─▶ RunRecorder.close ─▶ TextRecording.close ─▶ Attention to the text of each picture
+Who owns whom:
+
+    Listener                   one per `with` block: the pipeline and its network call it (listener.py)
+    ├── Block                  what the block captures, and the runs that have ended
+    │   └── AttentionRecorder  one for the prompts, perhaps another for the negative prompts: sums up attention maps
+    └── RunRecorder            one per run, only while the run lasts
+        ├── Encodings          the texts that the pipeline encoded (encodings.py)
+        ├── Edits              what the pipeline did to the drawn picture (placement.py)
+        └── TextRecording      one per AttentionRecorder: chooses the rows whose attention is summed up
+
+The network reads a batch. A row is one member of the batch: a picture, with one text. Guidance predicts each picture
+twice, with the prompt and without it, in two rows or in two calls. Only the rows with the prompt are recorded, and with
+`capture(pipe, negative=True)` also the rows with the negative prompt. What happens in a run:
+
+    begin    before the pipeline draws: encode the texts for which the pipeline has no `encode_prompt`
+    record   before each call of the network
+               Encodings.choose: the encoded prompt, once
+               TextRecording.find: the rows with this text
+               TextRecording.record ─▶ AttentionRecorder.begin_call, which sums up their maps while the network runs
+    finish   when the pipeline returns
+               TextRecording.attention ─▶ AttentionRecorder.maps: the means
 """
 
 from __future__ import annotations
@@ -11,7 +30,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain, product
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,12 +40,12 @@ from ..attention.networks import check_processors, find_networks
 from ..attention.recorder import AttentionRecorder
 from ..errors import UserError
 from ..masks.clips import frame_weights
-from ..models.families.family import Family, named_inputs
+from ..models.families.family import Family, NetworkInputs, named_inputs
 from .encodings import STATES, Encodings, NamedText, listed
-from .placement import Placing
+from .placement import Edits
 from .run import Attention, Picture, ReadText, Run, TextKind, returned_images
 from .run_checks import check_memory, check_timesteps, warn_of_other_texts
-from .which_rows import Encoded, find_rows
+from .which_rows import NO_TEXT, Encoded, find_rows
 
 THE_WAY = (
     "capture the pipeline that draws, or, for a loop of your own, the network, in one `with` block for each picture:"
@@ -39,86 +58,90 @@ KNOWN_CALLS = 3
 
 @dataclass(frozen=True)
 class Block:
-    """What a `with` block captures."""
+    """What a `with` block captures, and the runs that have ended."""
 
     pipe: Any
-    """The pipeline; None: a network alone."""
+    """The pipeline; None if the script captures a network alone."""
     family: Family
     networks: Sequence[Any]
+    """The pipeline's networks: one, or two that take turns."""
     named: NamedText
-    """What the script says of the text."""
+    """What the script says about the text."""
     recorders: Mapping[TextKind, AttentionRecorder]
-    """They record attention to the prompts and, if it is captured, to the negative prompts."""
+    """The recorder of attention to the prompts, and perhaps another recorder for the negative prompts."""
     runs: list[Run] = field(default_factory=list)
     """The runs that have ended."""
 
     def restart(self) -> None:
-        """Free the maps that are being recorded, and forget errors."""
+        """Discard the maps that are being recorded, and any error."""
         for recorder in self.recorders.values():
             recorder.restart()
 
 
+@dataclass
 class TextRecording:
-    """Records attention to one text of each picture during one run: to the prompt, or to the negative prompt.
+    """Records attention to one kind of text during one run: to the prompts, or to the negative prompts."""
 
-    recorder: records attention, and keeps the first error, after which it records nothing.
-    """
+    recorder: AttentionRecorder
+    """Sums up the maps. It keeps the first error, and then records nothing more."""
+    encoded: Encoded = NO_TEXT
+    """The encoded texts, one per picture; empty until they are known."""
+    texts: list[ReadText] = field(default_factory=list)
+    """The text of each picture; empty until a call of the network had it."""
+    known: list[tuple[Any, list[int], dict[int, int]]] = field(default_factory=list)
+    """(states, their versions, rows) of the last KNOWN_CALLS calls of the network."""
 
-    def __init__(self, recorder: AttentionRecorder) -> None:
-        self.recorder = recorder
-        self.encoded = Encoded((), rule="any")
-        """The texts whose rows are recorded; without any text until they are known."""
-        self.texts: list[ReadText] = []
-        """The text of each picture, once a call of the network had it."""
-        self.steps = 0
-        """How often the network was called with the text."""
-        self.attention: list[Attention] = []
-        """After `close`, the attention of each picture, or of each frame."""
-        self.map_bytes = 0
-        """Bytes of all maps in `attention`."""
-        self._known: list[tuple[Any, list[int], dict[int, int]]] = []
-        """(states, their versions, rows) of the last KNOWN_CALLS calls of the network."""
+    @property
+    def steps(self) -> int:
+        """The number of network calls with the text."""
+        return self.recorder.calls.count
 
     @contextmanager
-    def keeping_refusals(self) -> Iterator[None]:
-        """Inside the `with` block, keep a UserError, which is raised where this text's maps are requested."""
+    def raise_later(self) -> Iterator[None]:
+        """Inside the `with` block, keep a UserError until the script wants this text's maps."""
         try:
             yield
         except UserError as error:
             self.recorder.error = self.recorder.error or error
 
     def find(self, states: Any) -> dict[int, int]:
-        """Row → the number of its text, as `find_rows` returns it for a call of the network. states: the text state of
-        each row. States of one of the last calls are not compared again: that would wait for the GPU."""
+        """Row → the number of its text, for the rows of a network call that have one of the texts (`find_rows`).
+        states: the state of each row: what the network is given of its text. States of one of the last calls are not
+        compared again, because comparing waits for the GPU."""
         # A version counts how often a tensor was changed in place; PyTorch does not count in `inference_mode`.
         versions = [one._version for one in states if not one.is_inference()]
-        for known, of_known, rows in self._known:
+        for known, of_known, rows in self.known:
             if known is states and of_known == versions:
                 return rows
         rows = find_rows(self.encoded, states, was_seen=bool(self.texts))
-        self._known = [(states, versions, rows), *self._known[: KNOWN_CALLS - 1]]
+        self.known = [(states, versions, rows), *self.known[: KNOWN_CALLS - 1]]
         return rows
 
     def record(self, rows: Mapping[int, int], states: Any, *call_of_network: Any) -> None:
-        """Record these rows of a call of the network, which runs next; nothing if there are no rows. states: the text
-        state of each row. call_of_network: the network, its arguments and its keyword arguments."""
+        """Record the network call that runs next, in these rows; without any row, do nothing.
+
+        rows: row → the number of its text, from `find`. states: the state of each row. call_of_network: the network,
+        its arguments and its keyword arguments.
+        """
         if not rows:
             return
         if not self.texts:
-            for row, text in rows.items():
-                self.texts.append(ReadText(self.encoded.texts_of(text), len(states[row])))
+            self.texts = [ReadText(self.encoded.texts_of(text), len(states[row])) for row, text in rows.items()]
         numbers: Sequence[int] = [*rows]
         if len(numbers) == numbers[-1] + 1 - numbers[0]:
             numbers = range(numbers[0], numbers[-1] + 1)  # capture takes a range of rows without a copy
         self.recorder.begin_call(*call_of_network, rows=numbers)
-        self.steps += 1
 
-    def close(self, frames: int) -> None:
-        """Make `attention` from what was recorded. frames: the number of frames of each clip. A frame has the attention
-        of its clip's nearest latent frame. Raises UserError for the kept error, and for attention that was not a
-        number."""
+    def attention(self, frames: int) -> list[Attention]:
+        """Attention to the text of each picture, or of each frame of each clip. It ends the recording.
+
+        frames: the number of frames of each clip; 1 for images. The network works on fewer latent frames, so that each
+        frame has the attention of its nearest latent frame. Raises UserError for the kept error, and for attention
+        that is not a number.
+        """
         latents = self.recorder.calls.latest.frames
-        prompts = [text.prompt for text, _ in product(self.texts, range(latents))]
+        texts = [text for text in self.texts for _ in range(latents)]
+        prompts = [text.prompt for text in texts]
         try:
             maps = [each.cpu() for each in self.recorder.maps([{}] * len(prompts), prompts)]
         except UserError as error:
@@ -126,37 +149,35 @@ class TextRecording:
                 raise
             raise UserError("the network", error.problem, "pipe.to(torch.float32), or torch.bfloat16, first") from error
         apart = [{name: each.cpu() for name, each in of.items()} for of in self.recorder.maps_apart(prompts)]
-        every = chain.from_iterable(each.tensors() for each in chain(maps, *(each.values() for each in apart)))
-        self.map_bytes = sum(tensor.nbytes for *_, tensor in every)
-        columns = next((each.shape[1] for each in maps[0].cross_attention.values()), 0)
-        self.texts = [text._replace(columns=columns) for text in self.texts]
-        for clip, latent in product(range(len(self.texts)), frame_weights(frames, latents).argmax(1)):
-            number = clip * latents + latent
-            self.attention.append(Attention(self.texts[clip], maps[number], apart[number]))
+        of_latents = list(map(Attention, texts, maps, apart))
+        nearest = frame_weights(frames, latents).argmax(1)
+        return [of_latents[clip * latents + latent] for clip, latent in product(range(len(self.texts)), nearest)]
 
 
 class RunRecorder:
-    """Records one run. arguments: the arguments of the pipeline's call, by name.
+    """Records one run. arguments: the arguments of the pipeline's call, by name; empty for a network alone.
 
-    What happens to errors of capture: a UserError before the first step ends the pipeline's call. After any other
-    error the pipeline goes on: the prompt's recorder keeps the error, one warning reports it, and it is raised where
-    maps are requested. A UserError about the negative prompt alone is kept without a warning, by the negative prompt's
-    recorder.
+    What an error of capture does:
+
+        a UserError before the first step         it ends the pipeline's call
+        any other error                           the pipeline goes on without capture. One warning reports the error,
+                                                  which is raised when the script wants maps
+        a UserError about the negative prompt     the same, without a warning, for the negative prompt's maps alone
     """
 
     def __init__(self, block: Block, arguments: Mapping[str, Any]) -> None:
         block.restart()
         self.block, self.arguments = block, arguments
         self.encodings = Encodings(block.family, block.pipe, block.named, arguments)
+        self.edits = Edits(must_crop=arguments.get("padding_mask_crop") is not None)
         self.recordings: dict[TextKind, TextRecording] = {
             kind: TextRecording(recorder) for kind, recorder in block.recorders.items()
         }
         self.prompt = self.recordings["prompt"]
         self.negative = self.recordings.get("negative")
-        self.placing = Placing(must_crop=arguments.get("padding_mask_crop") is not None)
         self._timesteps: dict[bool, list[torch.Tensor]] = {True: [], False: []}
         """For calls of the network with the prompt (True) and without it (False): the timestep of each call, (1,). They
-        are compared when the run ends, because that waits for the GPU."""
+        are compared when the run ends, because comparing waits for the GPU."""
         self._has_ended = False
         self._thread = threading.get_ident()
 
@@ -173,8 +194,9 @@ class RunRecorder:
             )
 
     @contextmanager
-    def keeping_errors(self) -> Iterator[None]:
-        """Inside the `with` block, raise or keep errors of capture, as the class says."""
+    def raise_or_warn(self) -> Iterator[None]:
+        """Inside the `with` block, handle errors of capture as in the class's table: raise a UserError before the first
+        step; keep any other error, and warn."""
         try:
             yield
         except Exception as error:
@@ -184,12 +206,17 @@ class RunRecorder:
 
     # While the pipeline draws
 
-    def encode_negative(self) -> None:
-        """Encode the negative prompt as the pipeline encodes prompts, because words are located as in prompts."""
+    def begin(self) -> None:
+        """Before the pipeline draws, encode the prompt if the pipeline has no `encode_prompt`, and the negative prompt
+        if it is captured. Words of a negative prompt can be located only if it is encoded as prompts are."""
+        # In the network's first call, the text encoder would run inside of the network, for all hooks to see.
+        named = self.block.named.states is not None or self.arguments.get("prompt_embeds") is not None
+        if not named and not hasattr(self.block.pipe, "encode_prompt"):
+            self.encodings.encode_prompts()
         if self.negative is None:
             return
         texts = listed(self.arguments.get("negative_prompt"))
-        with self.negative.keeping_refusals():
+        with self.negative.raise_later():
             if not any(texts):
                 problem = "is empty, or was not given as a text"
                 raise UserError("negative_prompt", problem, "give the pipeline negative_prompt='…'")
@@ -199,80 +226,91 @@ class RunRecorder:
         """Record a call of the network, which runs next: its rows with the prompt, and with the negative prompt. args,
         kwargs: the call's arguments."""
         # 1. What the call is given
-        block, family, inputs = self.block, self.block.family, named_inputs(network, args, kwargs)
+        family, inputs = self.block.family, named_inputs(network, args, kwargs)
         if inputs.get("skip_layers") is not None:  # a further prediction of SD 3's
             return
-        states, frames = _first_of(inputs, STATES), family.frames(inputs)
+        states = _first_of(inputs, STATES)
         if states is None:
             raise UserError("the network was given no text")
         if family.frames_in_rows:
-            states = states[::frames]  # one row for each clip
+            states = states[:: family.frames(inputs)]  # one row for each clip
 
         # 2. Which rows have the prompt, and whether their maps can be had
         prompt, is_first = self.prompt, not self.prompt.steps
-        if not prompt.encoded.count:  # once: capture's own encoding runs the text encoder
+        if not prompt.encoded.states:  # once: it may run the text encoder
             prompt.encoded = self.encodings.choose(states)
         rows = prompt.find(states)
         if rows and is_first:
             check_processors(network)
-        grows = block.pipe is None and prompt.recorder.apart == "step"  # how many steps will come is unknown
+        grows = self.block.pipe is None and prompt.recorder.apart == "step"  # how many steps will come is unknown
         if rows and (is_first or grows):
-            earlier = prompt.recorder.running.map_bytes + sum(run.map_bytes for run in block.runs)
-            size, device = family.lattice(network, inputs)[1:], states[0].device  # weights may be offloaded
-            check_memory(block.pipe, block.recorders.values(), size, len(rows) * frames, device, earlier)
+            self._check_memory(network, inputs, len(rows), states[0].device)  # weights may be offloaded
 
         # 3. Record them
         prompt.record(rows, states, network, args, kwargs)
         if self.negative is not None:
-            with self.negative.keeping_refusals():
+            with self.negative.raise_later():
                 self.negative.record(self.negative.find(states), states, network, args, kwargs)
         timestep = _first_of(inputs, ("timestep", "t"))
         if timestep is not None:
             self._timesteps[bool(rows)].append(torch.as_tensor(timestep).detach().flatten()[:1].clone())
 
+    def _check_memory(self, network: Any, inputs: NetworkInputs, rows: int, device: torch.device) -> None:
+        """Raise UserError if the run's maps do not fit into memory. inputs: the network call's inputs. rows: the number
+        of rows with the prompt. device: where the network computes."""
+        block, family = self.block, self.block.family
+        earlier = self.prompt.recorder.running.map_bytes + sum(run.map_bytes for run in block.runs)
+        images, size = rows * family.frames(inputs), family.lattice(network, inputs)[1:]
+        check_memory(block.pipe, block.recorders.values(), size, images, device, earlier)
+
     # When the pipeline has drawn
 
-    def close(self, output: Any) -> Run | None:
-        """End the run, and return what was drawn; None if nothing was. output: what the pipeline returned."""
+    def finish(self, output: Any) -> Run | None:
+        """End the run, and return what was drawn; None if nothing was drawn. output: what the pipeline returned."""
         self._has_ended = True
         prompt, negative, images = self.prompt, self.negative, list[np.ndarray]()
 
-        # 1. The pictures, and their texts
-        with self.keeping_errors():
+        # 1. The pictures, and their prompts
+        with self.raise_or_warn():
             if self.arguments.get("output_type") != "latent":
                 images = returned_images(output)
-        if not prompt.texts:  # no call of the network was recorded
+        prompts = [text.prompt for text in prompt.texts]
+        if not prompts:  # no call of the network was recorded
             count = len(images) if self.block.pipe is not None else int(self.block.named.states is not None)
-            prompt.texts = [ReadText({})] * count
-        clips, frames = len(prompt.texts), 1  # an image is a clip of one frame
+            prompts = [""] * count
+        clips, frames = len(prompts), 1  # an image is a clip of one frame
         if not clips:
             return None
-        if self.block.family.frames_dimension:
+        if self.block.family.frames_dimension:  # the pipeline draws clips; as latents, if it returned no frames
             frames = len(images) // clips or prompt.recorder.calls.latest.frames
 
         # 2. Attention to the prompts, and to the negative prompts
-        with self.keeping_errors():
+        attention: dict[TextKind, list[Attention]] = {}
+        with self.raise_or_warn():
             if prompt.recorder.error is None:
                 self._check(len(images))
-                prompt.close(frames)
+                attention["prompt"] = prompt.attention(frames)
                 if negative is not None:
-                    with negative.keeping_refusals():
+                    with negative.raise_later():
                         self._check_negative()
-                        negative.close(frames)
+                        attention["negative"] = negative.attention(frames)
 
         # 3. One record for each picture, or for each frame
+        errors: dict[TextKind, UserError | None] = {
+            kind: prompt.recorder.error or each.recorder.error for kind, each in self.recordings.items()
+        }
         pictures: list[Picture] = []
         for number in range(clips * frames):
-            outcomes: dict[TextKind, Attention | UserError] = {}
-            for kind, recording in self.recordings.items():
-                outcomes[kind] = prompt.recorder.error or recording.recorder.error or recording.attention[number]
+            outcomes: dict[TextKind, Attention | UserError] = {
+                kind: error or attention[kind][number] for kind, error in errors.items()
+            }
             pixels = images[number] if number < len(images) else None  # not all may be returned
-            pictures.append(Picture(prompt.texts[number // frames], outcomes, pixels, self.placing))
-        held = sum(recording.map_bytes for recording in self.recordings.values())
-        return Run(pictures, frames, prompt.steps, held)
+            pictures.append(Picture(prompts[number // frames], outcomes, pixels, self.edits))
+        return Run(pictures, frames, prompt.steps)
 
     def _check(self, images: int) -> None:
-        """Raise UserError if the maps may not be the pictures'. images: how many the pipeline returned."""
+        """Raise UserError if the recorded maps may not belong to the pictures. images: how many pictures the pipeline
+        returned."""
         block, prompt = self.block, self.prompt
         if not prompt.steps:
             raise self._explain_nothing()
@@ -288,7 +326,7 @@ class RunRecorder:
             raise UserError("pictures", problem, "which rows draw them is unknown: draw one at a time")
 
     def _explain_nothing(self) -> UserError:
-        """The error that says why no call of the network was recorded, although pictures were drawn."""
+        """The error that says why no call of the network was recorded, although the pipeline drew pictures."""
         block = self.block
         if block.named.states is not None:
             return UserError("states", "no call of the network was given them", "name the states that it is given")

@@ -1,4 +1,4 @@
-"""Masks and segments of one picture in memory, without a folder, as the commands `mask` and `segment` make them."""
+"""Masks and segments of one picture in memory, as the commands `mask` and `segment` make them for a folder."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     """Masks of named classes in one picture: soft masks, and a label map (H, W) of the picture's size, with 0 for the
     background, i + 1 for classes[i], 255 for ignored pixels. (`mask_photos` is the command `seediff mask`.)
 
-    classes: the classes' names. model: required: a name as for `--model`, or a model from `load_model`. The model that
-    a script named last stays loaded. A warning says if a model knows only its own drawings, unless the picture is a
-    file of a set that it drew. options: fields of MaskPhotosConfig, such as presence=0, or of MaskConfig, such as
-    beta=0.4, as in `Captured.masks`. A class that scores below `presence` has no pixels, and the result has the flag
-    `absent:NAME`.
+    image: a Pillow picture, (H, W, 3) uint8, or the path of a file. classes: the classes' names. model: required: a
+    name as for `--model`, or a model from `load_model`. The model that a script named last stays loaded. options:
+    fields of MaskPhotosConfig, such as presence=0, or of MaskConfig, such as beta=0.4, as in `Captured.masks`.
 
-    Raises UserError for a picture or option that cannot be used, and for a class that the model does not know.
+    A class that scores below `presence` has no pixels, and the result has the flag `absent:NAME`. A warning says if the
+    model knows only its own drawings, unless the picture is a file of a dataset that this model drew. Raises UserError
+    for a picture or option that cannot be used, and for a class that the model does not know.
     """
     config, info = _configure(MaskPhotosConfig, model, {**options, "classes": classes})
     pixels = as_pixels(image)
@@ -49,7 +49,7 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     masks = masker.masks(found, trace=True)
     full, small = masks.full, masks.small
 
-    # All requested classes, also those that are not in the picture
+    # All requested classes, also absent ones
     ids = [config.classes.index(name) + 1 for name in full.classes]
     soft = torch.zeros(len(config.classes), *pixels.shape[:2])
     for number, values in zip(ids, masks.soft(), strict=True):
@@ -61,9 +61,10 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
 
 def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any) -> Segments:
     """Segments of one picture without any class: a label map (H, W) int32 of the picture's size with their ids, and how
-    clear each segment is. model: as in `mask`. options: fields of SegmentPhotosConfig, such as fit="crop", or of
-    SegmentConfig, such as method="kmeans" and k=6, as in `Captured.segments`. Raises UserError for a picture or option
-    that cannot be used.
+    clear each segment is.
+
+    image, model: as in `mask`. options: fields of SegmentPhotosConfig, such as fit="crop", or of SegmentConfig, such as
+    method="kmeans" and k=6, as in `Captured.segments`. Raises UserError for a picture or option that cannot be used.
     """
     if "names" in options:
         fix = "use segment_photos, or ask `mask` for the words"
@@ -81,7 +82,8 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
 
 
 def _warn(model: Model, config: RunConfig, image: ImageInput) -> None:
-    """Warn that results may mean nothing if the model is not for photographs, unless it drew the picture."""
+    """Warn that results may mean nothing if the model is not for photographs, unless the picture is a file of a dataset
+    that this model drew. config: names the model. image: as in `mask`."""
     label = config.model_label
     line = doubt_line(model.info, label)
     if line and not (isinstance(image, Path | str) and are_drawings([Path(image)], label)):
@@ -91,9 +93,12 @@ def _warn(model: Model, config: RunConfig, image: ImageInput) -> None:
 def _configure(
     kind: type[Config], model: str | Path | Model, options: Mapping[str, Any]
 ) -> tuple[Config, ModelInfo | None]:
-    """(config, info): the configuration of `kind` with these options, and the model's facts, if they are known without
-    loading it. Raises UserError if an option for loading, such as lora, is given with a model that is already
-    loaded."""
+    """(config, info): the configuration with a script's options, and the model's facts, if they are known without
+    loading it.
+
+    kind: the configuration's class. model, options: as in `mask`. Raises UserError for an option that cannot be used.
+    For example, options for loading, such as `lora`, cannot be used with a loaded model.
+    """
     if not isinstance(model, Model):
         return recommend(kind, {**options, "model": model})
     for name in ("base", *(field.name for field in fields(LoadOptions)), "device", "dtype"):
@@ -105,8 +110,8 @@ def _configure(
 def _prepare(
     config: MaskPhotosConfig | SegmentPhotosConfig, info: ModelInfo | None, model: str | Path | Model
 ) -> tuple[Model, CapturePlan]:
-    """(model, plan): the loaded model, and the plan of what is captured of it. info: the model's facts, as `_configure`
-    returns them."""
+    """(model, plan): the loaded model, and the plan of what is captured of it. config, info: from `_configure`. model:
+    as in `mask`. Raises UserError if the model cannot do what the configuration says."""
     if not isinstance(model, Model):
         if info is not None:
             check_model(config, info, info.layers())
@@ -118,5 +123,6 @@ def _prepare(
 
 @lru_cache(maxsize=1)
 def _load(name: str, base: str | None, device: str | None, dtype: str | None, options: LoadOptions) -> Model:
-    """Load a model, and keep it until a script names another model."""
+    """The model, which stays loaded until a script names another model. Parameters: as in `seediff.load_model`.
+    options: its further options."""
     return registry.load_model(name, base=base, device=device, dtype=dtype, **vars(options))

@@ -1,10 +1,11 @@
-"""Which rows of a batch have the prompt: those whose text states equal the prompt's.
+"""Which rows of a network's batch have the prompt: the rows whose state equals the state of a prompt.
 
-    the prompt's states ─┐
-    the batch's states ──┴▶ match ─▶ the text of each row, or None ─▶ find_rows ─▶ the rows to record
+    the prompts' states ─┐
+    the batch's states ──┴▶ match ─▶ the number of each row's prompt, or None ─▶ find_rows ─▶ the rows to record
 
-The state of a text is what the network is given of it: (T, D), or (T, layers, D). A row is one member of the network's
-batch, and has one state. A row's place in the batch never decides.
+A row is one member of the network's batch: one picture with one text. The state of a text is what the network is given
+of it: (T, D), or (T, layers, D), with a vector for each of T columns. With guidance, other rows have the negative
+prompt. Pipelines order rows in different ways, therefore a row's place in the batch never decides.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ import torch
 from ..errors import UserError
 
 CLOSE = 1e-3
-"""A state equals the prompt's state up to this distance, as a share of the norm of the prompt's state."""
+"""The maximum distance at which a state equals the prompt's state, as a share of the norm of the prompt's state."""
 CLEAR = 10
-"""Any other state must be at least this many times as far from the prompt's state as the nearest state is."""
+"""If a state equals the prompt's state, any other state must be at least this many times as far away."""
 SAME = 1e-6
-"""Two states up to this distance are of one text, which may have been encoded in batches of several sizes."""
+"""The maximum distance, on the scale of CLOSE, between two states of one text. They may differ at all because the text
+encoder rounds differently in batches of different sizes."""
 NAME_STATES = (
     "name the encoded prompt that the loop itself uses, capture(network, prompt='…', tokenizer=pipe.tokenizer,"
     " states=prompt_embeds)"
@@ -37,51 +39,54 @@ Texts = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Encoded:
-    """Texts as a pipeline encoded them for the pictures of one call: all prompts, or all negative prompts."""
+    """The encoded texts of one kind for the pictures of one call: all prompts, or all negative prompts."""
 
     states: Sequence[torch.Tensor]
-    """The state of each text; if several pictures have one text, its state once for each picture."""
+    """The state of each picture's text. If several pictures have one text, its state comes once for each of them."""
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The pipeline's argument → its texts; empty if the pipeline was given only embeddings."""
+    """Argument of the pipeline → its texts, for example {"prompt": ["a dog", "a cat"]}; empty if the pipeline was given
+    only embeddings."""
     other_states: Sequence[torch.Tensor] = ()
-    """The states of all other texts that the pipeline encoded, such as negative prompts."""
+    """The states of all other encoded texts, such as negative prompts."""
     rule: Literal["one per picture", "any", "all"] = "one per picture"
     """How many rows of a batch must have these texts (`find_rows` has a table). "any": the script named the states, or
-    they are negative prompts. "all": nothing but the batch itself says what the text is."""
-
-    @property
-    def count(self) -> int:
-        """The number of states."""
-        return len(self.states)
+    they are negative prompts. "all": only the batch itself says what the text is."""
 
     @cached_property
     def order(self) -> list[int | None]:
-        """What `match` returns for a batch with one row for each picture. Equal texts have the number of the first of
-        them: the prompts A, B, A give [0, 1, 0]."""
+        """What `match` returns for a batch with one row for each picture, in the pictures' order. A repeated text has
+        the number of its first copy: the prompts A, B, A give [0, 1, 0]."""
         return match(self.states, self.states)
 
     def texts_of(self, number: int) -> Texts:
-        """The texts of state `number`. Raises UserError if the number of texts does not divide the number of states."""
+        """The texts of one state. number: the state's number. Raises UserError if there are neither as many texts as
+        states, nor one text for several states each."""
+        count = len(self.states)
         for texts in self.texts.values():
-            if self.count % len(texts):
-                problem = f"{len(texts)} texts were given, but {self.count} images are drawn together"
+            if count % len(texts):
+                problem = f"{len(texts)} texts were given, but {count} images are drawn together"
                 raise UserError("prompt", problem, "give one for each, or one for all")
-        return {name: texts[number * len(texts) // self.count] for name, texts in self.texts.items()}
+        return {name: texts[number * len(texts) // count] for name, texts in self.texts.items()}
+
+
+NO_TEXT = Encoded((), rule="any")
+"""Stands for texts that are not known, which no row of a batch has."""
 
 
 def find_rows(prompt: Encoded, states: Sequence[torch.Tensor], *, was_seen: bool) -> dict[int, int]:
-    """Row → the number of its text in `prompt`, for the rows of a batch that draw the pictures; empty in a call without
-    the prompt.
+    """Row → the number of its prompt, for the rows of a batch that have a prompt and therefore draw the pictures; empty
+    in a call without a prompt.
 
-    states: the text state of each row. was_seen: whether an earlier call had the prompt. In this table, A and B are the
-    prompts of two pictures, and X is another text:
+    prompt: the encoded prompts. states: the state of each row. was_seen: whether an earlier call had the prompts. In
+    this table, A and B are the prompts of two pictures, and X is another text:
 
         prompt.rule        batch      rows that draw
-        "any"              A X A      0 and 2: all with the prompt, if any
-        "all"              A A        0 and 1; a row with another text is a UserError
+        "any"              A X A      0 and 2: every row with a prompt
+        "all"              A A        0 and 1
+                           A X        UserError: a row has another text
         "one per picture"  X X A B    2 and 3
-                           X X        none. UserError if no earlier call had the prompt, and X was not encoded
-                           A B A B    UserError: other rows than one for each picture, in the pictures' order
+                           X X        no row; a UserError if no earlier call had the prompts, and X is unknown
+                           A B A B    UserError: there must be one row for each picture, in the pictures' order
     """
     matched = {row: text for row, text in enumerate(match(prompt.states, states)) if text is not None}
     if prompt.rule == "all" and len(matched) < len(states):
@@ -89,33 +94,33 @@ def find_rows(prompt: Encoded, states: Sequence[torch.Tensor], *, was_seen: bool
     if prompt.rule != "one per picture" or list(matched.values()) == prompt.order:
         return matched
     if matched:
-        problem = f"{len(matched)} rows of a batch of {len(states)} have the prompt, for {prompt.count} pictures"
+        problem = f"{len(matched)} rows of a batch of {len(states)} have the prompt, for {len(prompt.states)} pictures"
         raise UserError(problem, "which of them draw the pictures is unknown", "draw one at a time")
     if not was_seen and None in match(prompt.other_states, states):
         raise UserError("the network was given no text that equals the prompt's encoded states", fix=NAME_TEXT)
-    return {}  # a text that the pipeline encoded, or that a callback put in the prompt's place
+    return {}  # the pipeline encoded this text, or a callback put it in the prompt's place
 
 
 def match(prompt_states: Sequence[torch.Tensor], batch_states: Sequence[torch.Tensor]) -> list[int | None]:
-    """For each state of a batch, the number of the first prompt's state that it equals, or None.
+    """For each state of a batch, the number of the first prompt that it equals, or None.
 
-    The batch's state that is nearest to a prompt's state equals it if it is within CLOSE. So does every other state of
-    the batch within SAME of that nearest state. Raises UserError if any further state of the batch is less than CLEAR
-    times as far from the prompt's state.
+    For each prompt, the nearest state of the batch equals it, if its distance is at most CLOSE. So does every other
+    state within SAME of that nearest state. Raises UserError if any further state is less than CLEAR times as far from
+    the prompt as the nearest state: then which of them is the prompt's is unclear.
     """
     found: list[int | None] = [None] * len(batch_states)
     if not prompt_states or not found:
         return found
     for number, distances in enumerate(_distances(prompt_states, batch_states)):
-        best = min(distances)
-        if best > CLOSE:
+        least = min(distances)
+        if least > CLOSE:
             continue
         from_nearest = distances  # the nearest state is the prompt's own
-        if best > SAME:
-            (from_nearest,) = _distances([batch_states[distances.index(best)]], batch_states)
+        if least > SAME:
+            (from_nearest,) = _distances([batch_states[distances.index(least)]], batch_states)
         for row, distance in enumerate(distances):
             is_nearest = from_nearest[row] <= SAME
-            if not is_nearest and distance < CLEAR * best:
+            if not is_nearest and distance < CLEAR * least:
                 raise UserError("two texts of a batch are about equally near to the prompt's", fix=NAME_STATES)
             if is_nearest and found[row] is None:
                 found[row] = number
@@ -123,13 +128,14 @@ def match(prompt_states: Sequence[torch.Tensor], batch_states: Sequence[torch.Te
 
 
 def _distances(prompt_states: Sequence[torch.Tensor], batch_states: Sequence[torch.Tensor]) -> list[list[float]]:
-    """For each state of the prompt, its distance from each state of the batch, as a share of its norm."""
+    """For each prompt's state, its distance from each state of the batch, as a share of its norm."""
     each = torch.stack([_distance(one, other) for one, other in product(prompt_states, batch_states)])
     return each.nan_to_num(torch.inf).view(len(prompt_states), -1).tolist()  # waits for a GPU once
 
 
 def _distance(prompt_state: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-    """The distance of two states in the columns that both have, because padding may be cut off."""
+    """The distance of two states as a share of the first state's norm. Only the columns that both have count, because
+    padding may be cut off. States of other shapes are infinitely far away."""
     if prompt_state.shape[1:] != state.shape[1:]:
         return torch.full((), torch.inf, device=state.device)
     columns = min(len(prompt_state), len(state))
