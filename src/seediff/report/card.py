@@ -6,13 +6,17 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
 from ..models.short_names import EMBEDDED, named_model
 from .tables import SampleRow, count_classes, is_of_photo, plain_facts, render, row_classes
 
+Product = Literal["images", "masks", "segments"]
+"""What a model made: images with their masks, masks of photographs, or segments of photographs."""
+SUBJECTS = {"images": "Generated masks", "segments": "Segments"}
+"""Product → what a card's title calls it; "Masks" for all others."""
 MOST_PROMPTS = 20
 DTYPES = {"bool": {bool}, "int64": {int}, "float64": {int, float}, "string": {str}}
 """Arrow's name of a type → the Python types that such values have in JSON."""
@@ -22,35 +26,30 @@ EMBEDDED_LICENCE = "MIT; it was trained on scenes composited from Fluent Emoji a
 
 
 def dataset_card(
-    about: Mapping[str, Any], rows: Sequence[SampleRow], class_names: Sequence[str], *, drawn: bool | None = None
+    about: Mapping[str, Any], rows: Sequence[SampleRow], class_names: Sequence[str], *, product: Product | None = None
 ) -> str:
     """The text of README.md: YAML front matter for the Hugging Face hub, then Markdown.
 
     about: facts about the whole set, and `model`, `prompts` and `rejected`, as for `write_page`. rows: the rows of
-    metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: True if the model drew the images, False if it
-    made only their masks, None if they may be of any origin. Raises UserError for a class that the dataset does not
-    have."""
-    by_model = drawn is not None
+    metadata.jsonl. class_names: label i + 1 is class_names[i]. product: what the model `about["model"]` made; None: the
+    samples may have any origin. Raises UserError for a class that the dataset does not have."""
     classes = count_classes(rows, class_names, about.get("rejected"))
     # Without templates each image has a prompt of its own. The first ones show what they are like.
     prompts = about.get("prompts") or dict.fromkeys(
         str(row["prompt"]) for row in rows[:MOST_PROMPTS] if "prompt" in row
     )
     models = [str(row["model"]) for row in rows if row.get("model") and not is_of_photo(row)]
-    named = [str(about.get("model", "unknown"))] if by_model else sorted(set(models))
+    named = [str(about.get("model", "unknown"))] if product else sorted(set(models))
     objects = [len(row["instances"]) for row in rows if "instances" in row]
     facts = plain_facts(about)
     if objects:
         facts.append(("objects", f"{sum(objects)} in {len(objects)} images"))
     shown = class_names if len(class_names) <= 5 else [*class_names[:5], "…"]
-    subject = "Masks"
-    if drawn:
-        subject = "Generated masks"
+    subject = SUBJECTS.get(product or "", "Masks")
     return render(
         "card.md.j2",
         title=yaml_text(f"{subject}: {', '.join(shown) or 'empty'}"),
-        drawn=drawn,
-        by_model=by_model,
+        product=product,
         size=size_category(len(rows)),
         files=Markup(json.dumps(_config(rows), ensure_ascii=False)),  # safe: front matter is YAML, and JSON is, too
         images=len(rows),

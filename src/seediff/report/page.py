@@ -20,7 +20,7 @@ from ..files.outputs import STEPS, write_atomic
 from ..files.photo_files import sample_name
 from ..files.reading import inside, read_bytes
 from ..masks.flags import explain_flag, flag_kind
-from .card import dataset_card
+from .card import Product, dataset_card
 from .tables import SampleRow, count_classes, operations_of, plain_facts, render, row_classes
 
 AUGMENTATIONS = "augmentations.jpg"
@@ -71,11 +71,11 @@ def write_reports(
     rows: Sequence[SampleRow],
     classes: Sequence[str],
     *,
-    drawn: bool | None = None,
+    product: Product | None = None,
 ) -> None:
-    """Write the card and the page of a native dataset. about, rows, classes: as for `write_page`. drawn: as for
+    """Write the card and the page of a native dataset. about, rows, classes: as for `write_page`. product: as for
     `dataset_card`."""
-    write_atomic(folder / "README.md", dataset_card(about, rows, classes, drawn=drawn).encode("utf-8"))
+    write_atomic(folder / "README.md", dataset_card(about, rows, classes, product=product).encode("utf-8"))
     write_page(folder, about, rows, classes)
 
 

@@ -108,7 +108,7 @@ class DrawnBatch(NamedTuple):
 class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     """Draws images of classes, makes their masks, and writes both."""
 
-    drawn = True
+    product = "images"
     left_out = "rejected", native.REJECTED
 
     def __init__(

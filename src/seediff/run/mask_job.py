@@ -55,8 +55,7 @@ def mask_photos(
 class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
     """Makes masks of the classes in photographs with `PhotoMasker`, and writes the samples."""
 
-    drawn = False
-    made, named = "masks", "Classes"
+    product, named = "masks", "Classes"
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ from ..models.fingerprint import weights_fingerprint
 from ..models.registry import LoadOptions, check_options
 from ..models.saving_memory import USUAL_LOADING, Loading, Offload, memory_bytes
 from ..models.short_names import named_model
+from ..report.card import Product
 from ..report.page import write_reports
 from .job import Captured, Item, Job
 
@@ -47,9 +48,8 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
 
     classes: Sequence[str]
     """The classes of the dataset."""
-    drawn: bool | None = None
-    """True if the model draws the images, False if it labels photographs by class words, None for segments without
-    class words."""
+    product: Product
+    """What the model makes, for the dataset card."""
     capture_plan: CapturePlan | None = None
     """The plan of what is captured. None before `plan`, and after it if the model's small files are not on this
     machine."""
@@ -119,7 +119,7 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         path, text = out / native.CLASSES, native.classes_text(classes)
         if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
             write_atomic(path, text)
-        write_reports(out, about, rows, classes, drawn=self.drawn)
+        write_reports(out, about, rows, classes, product=self.product)
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
     def plan_lines(self, verbose: bool) -> list[str]:

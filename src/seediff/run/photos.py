@@ -63,8 +63,6 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
     one."""
 
     left_out = "failed", FAILED
-    made: str
-    """What the job makes, for messages: "masks" or "segments"."""
     named: str
     """What the job's words are, for messages: "Classes" or "Names"."""
     words: Sequence[str]
@@ -103,7 +101,7 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
 
     def describe(self, verbose: bool) -> Iterator[str]:
         count = len(self.specs)
-        yield f"{self.made} of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
+        yield f"{self.product} of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
         if self.words:
             yield f"{self.named}: {', '.join(self.words)}"
         yield from (*self.plan_lines(verbose), *filter(None, [self.doubt]))

@@ -127,7 +127,7 @@ def label_digest(sample: Sample) -> str | None:
 class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
     """Divides photographs into segments, names the segments, and writes them."""
 
-    made, named = "segments", "Names"
+    product, named = "segments", "Names"
 
     def __init__(
         self,
