@@ -25,10 +25,11 @@ from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..metrics.confusion import tally
+from ..metrics.scores import Figure
 from ..workers import Progress
 from .predictors import Predictor, open_predictor
 from .protocols import join_names, protocol_for, read_class_map
-from .semantic import Figure, Scores, check_bootstrap, evaluate_pairs
+from .semantic import Scores, check_bootstrap, evaluate_pairs
 from .tables import Points, ScoreTable, Value, as_json, csv_text, write_json
 
 SCORES, IMAGES, GALLERY, BARS = "scores.json", "images.csv", "images.jpg", "classes.png"

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from ..files.label_maps import IGNORE
-from ..metrics.scores import Tally, bootstrap, class_iou, mean_iou
-from .tables import Interval, ScoreTable
+from ..metrics.scores import Interval, Tally, class_figures, class_iou, mean_figure, mean_iou
+from .tables import ScoreTable
 
 if TYPE_CHECKING:
     import torch
@@ -91,12 +91,12 @@ def score_column(classes: Sequence[str], tuning: np.ndarray, scored: np.ndarray,
     """One protocol's scores. tuning, scored: (pictures, 3, K, C), from `count`. seed, draws: for the bootstrap."""
     best = best_beta(tuning)
     tp, fp, fn = scored[:, :, best].swapaxes(0, 1)
-    counts = Tally(tp, fp, fn, (tp + fn).sum(1))
-    iou = counts.total().iou
+    per_class, _ = class_figures(classes, Tally(tp, fp, fn, (tp + fn).sum(1)), seed=seed, draws=draws)
+    miou = mean_figure("mIoU", per_class.values())
     return Column(
-        miou=float(mean_iou(iou)),
-        miou_ci95=bootstrap(counts, seed=seed, draws=draws).miou,
-        per_class=dict(zip(classes, iou.tolist(), strict=True)),
+        miou=miou.value,
+        miou_ci95=miou.ci95,
+        per_class={iou.name: iou.value for iou in per_class.values()},
         beta=float(BETAS[best]) if scored.shape[2] > 1 else None,
     )
 

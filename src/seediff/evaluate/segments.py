@@ -29,9 +29,9 @@ from ..files.label_maps import (
 from ..files.messages import plural
 from ..files.reading import read_lines
 from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, tally_images
-from ..metrics.scores import Tally, stack
+from ..metrics.scores import Figure, Tally, class_figures, mean_figure, stack
 from ..workers import Progress
-from .semantic import Figure, check_bootstrap, class_figures, mean_figure
+from .semantic import check_bootstrap
 from .tables import ScoreTable, as_json
 
 

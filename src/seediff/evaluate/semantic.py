@@ -6,57 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..dataset.split import check_seed
 from ..errors import UserError
 from ..metrics.confusion import Confusion, boundary_counts
-from ..metrics.scores import Tally, class_iou, interval, mean_iou, resample
+from ..metrics.scores import Figure, class_figures, class_iou, mean_figure, mean_iou
 from .protocols import Protocol
-from .tables import Interval, as_json
+from .tables import as_json
 
 TINY = np.finfo(np.float64).tiny
-
-
-class Figure(NamedTuple):
-    """A score: an IoU, a mean of IoUs, or an accuracy."""
-
-    name: str
-    value: float
-    """In [0, 1]; NaN without a class that counts."""
-    drawn: np.ndarray
-    """(D,): the score of each draw of the bootstrap."""
-
-    @property
-    def ci95(self) -> Interval:
-        """(low, high) of the 95 % interval of the draws."""
-        return interval(self.drawn)
-
-    def minus(self, other: Figure) -> Figure:
-        """The difference from the same score of other predictions for the same images, over the same draws."""
-        return Figure(self.name, self.value - other.value, self.drawn - other.drawn)
-
-    def keyed(self, key: str) -> dict[str, Any]:
-        """The value and its interval under the keys of JSON files: `miou` → miou and miou_ci95."""
-        return {key: self.value, f"{key}_ci95": self.ci95}
-
-
-def class_figures(names: Iterable[str], images: Tally, *, seed: int, draws: int) -> tuple[dict[str, Figure], Figure]:
-    """(name → IoU of the class, pixel accuracy) of a set of images.
-
-    names: the classes in the order of their columns. images: (I, C) counts. seed, draws: for the bootstrap.
-    """
-    whole, drawn = images.total(), resample(images, seed=seed, draws=draws)
-    ious = {name: Figure(name, *each) for name, *each in zip(names, whole.iou.tolist(), drawn.iou.T, strict=True)}
-    return ious, Figure("pixel accuracy", float(whole.accuracy), drawn.accuracy)
-
-
-def mean_figure(name: str, ious: Iterable[Figure]) -> Figure:
-    """The mean IoU of some classes; classes that are neither in the truth nor predicted are left out."""
-    _, values, drawn = zip(*ious, strict=True)
-    return Figure(name, float(mean_iou(np.array(values))), mean_iou(np.stack(drawn, -1)))
 
 
 @dataclass(frozen=True)

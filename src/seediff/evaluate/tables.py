@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from ..files.outputs import write_atomic
+from ..metrics.scores import Interval
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 TableFormat = Literal["text", "latex", "csv", "markdown"]
-Interval = tuple[float, float]
 LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}",
