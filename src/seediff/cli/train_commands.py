@@ -153,7 +153,7 @@ def train(
 
 @contextmanager
 def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields a function to call with the number of saved steps. After an interruption or a full disk, the message names
+    """Yields a function to call with the number of saved steps. Ctrl-C and a full disk become errors whose message has
     this number. out: the folder of the segmenter. total: the number of all steps."""
     kept: int | None = None
 

@@ -1,4 +1,4 @@
-"""`tune`: a model's thresholds from labelled photographs:
+"""`tune`: finds the best thresholds of a model on labelled photographs:
 
 presence        the score from which a class counts as present (`mask`)
 name_threshold  the score from which a segment keeps its name (`segment --names`)
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 FIT: Fit = "keep"
 """The default of `fit` in `mask` and `segment`."""
 MOST_ABSENT, MOST_ASKED = 3, 20
-"""Maximum number of absent classes in a question of the kind `several`, and of classes in a question of the kind
-`many`."""
+"""Limits of `questions`: how many absent classes the kind `several` has, and how many classes the kind `many` has."""
 PRESENCE_THRESHOLDS = np.round(np.arange(0.5, 1.0, 0.005), 3)
 NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
 """Candidates for thresholds. They begin at ½, the score of average attention."""
@@ -56,10 +55,11 @@ class Tuning(NamedTuple):
 
 
 Answer = tuple[str, bool, float]
-"""(group, present, score): the kind of a question, whether the photograph shows the class, and the class's score."""
+"""(group, present, score) of a class in a question about a photograph: the question's kind (`questions`), whether the
+photograph shows the class, and the score that the model gives the class."""
 ScoredName = tuple[bool, float]
-"""(is_right, score): whether a segment's best word is the class of most of its labelled pixels, and the word's
-score."""
+"""(is_right, score) of a segment's name: whether most of the segment's labelled pixels are of this class, and the
+name's score."""
 
 
 def tune(
@@ -74,8 +74,9 @@ def tune(
 ) -> Tuning:
     """Find a model's thresholds on at most `count` evenly spaced photographs of a set.
 
-    weights: the fingerprint of the model's weights. classes: id → name, from `countable`. segment: the method that
-    makes the segments to be named. Raises UserError if no photograph can be used.
+    masker: has the model. weights: the fingerprint of its weights. data: the set. classes: id → name, from `countable`.
+    segment: how photographs are divided into the segments that get names. Raises UserError if no photograph can be
+    used.
     """
     from ..segments.make_segments import check_fits
 
@@ -84,7 +85,7 @@ def tune(
     check_fits(model, segment, size)
     masker.sentences(tuple(dict.fromkeys(classes.values())))  # refuses words that the model cannot read
 
-    # 1. Each photograph is seen once, for all three
+    # 1. Answers, names and counts of each photograph, for the three thresholds
     background = next((number for number, name in data.names.items() if name == BACKGROUND), None)
     words = {name: number for number, name in classes.items()}
     answers, names = list[Answer](), list[ScoredName]()
@@ -135,7 +136,7 @@ def tune(
 
 
 def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[Answer]:
-    """The presence scores of a photograph's classes, in answer to `questions`. classes: id → name."""
+    """The model's answers to the `questions` about a photograph. classes: id → name."""
     from ..masks.presence import find_classes
 
     shown, unclear = classes_shown(model, photo.truth, classes, photo.view.seen)
@@ -152,8 +153,8 @@ def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[
 def score_names(
     model: Model, classes: Mapping[int, str], segment: SegmentConfig, size: Size | None, photo: LabelledPhoto
 ) -> list[ScoredName]:
-    """(is_right, score) of the name of each segment with labelled pixels. classes: id → name. segment: the method that
-    makes the segments. size: the size that the model sees."""
+    """The names of a photograph's segments, without segments that have no labelled pixel. classes: id → name. segment:
+    how the photograph is divided. size: the size that the model sees; None: the model's own."""
     from ..segments.make_segments import make_segments
     from ..segments.naming import name_photo
 
@@ -177,7 +178,8 @@ def score_names(
 
 
 def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
-    """The questions (group, classes) that are asked about a picture. They are the ways in which people use `mask`:
+    """The questions (group, classes) about a picture: which of the classes does it show? The groups are the ways in
+    which people use `mask`:
 
         several  the picture's classes and index % 4 other classes, in one sentence
         one      one of its classes; and in a second question, one other class
@@ -197,9 +199,8 @@ def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: in
 
 
 def best_presence_threshold(group: np.ndarray, present: np.ndarray, score: np.ndarray) -> float:
-    """The threshold with the highest balanced accuracy, averaged over the groups; the lowest of several equally good
-    thresholds. group, present, score: (n,), for n questions: the kind, whether the class is in the picture, and its
-    score."""
+    """The threshold with the highest balanced accuracy, averaged over the groups; the lowest of equally good ones.
+    group, present, score: (n,) each, the columns of n `Answer`s."""
     kinds = [(group == one) & (present == there) for one, there in product(np.unique(group), (True, False))]
 
     def balanced(threshold: float) -> float:
@@ -211,9 +212,9 @@ def best_presence_threshold(group: np.ndarray, present: np.ndarray, score: np.nd
 
 
 def countable(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
-    """Id → name, for the classes of a set with which thresholds are tuned. vocabulary: the words that the model knows;
-    None: any. chosen: the classes that the user named; empty: all. Raises UserError if the set lacks a chosen class, or
-    if the model knows no class."""
+    """Id → name of the classes on which thresholds are tuned: classes of a set that the model knows. vocabulary: the
+    words that the model knows; None: any. chosen: the classes that the user named; empty: all. Raises UserError if the
+    set lacks a chosen class, or if the model knows no class."""
     objects = {number: name for number, name in data.names.items() if name != BACKGROUND}
     listed = join_names(list(objects.values()), 20)
     unknown = [name for name in chosen if name not in objects.values()]
@@ -229,9 +230,9 @@ def countable(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[
 def classes_shown(
     model: Model, truth: np.ndarray, classes: Mapping[int, str], seen: np.ndarray
 ) -> tuple[list[str], set[str]]:
-    """(shown, unclear): the classes that a photograph shows, and the classes that cover less than one position of the
-    model's latent, for which either answer is right. truth: (H, W) ids. classes: id → name. seen: the photograph as the
-    model sees it."""
+    """(shown, unclear): the classes that a photograph shows, and the classes that are too small to judge, because they
+    cover less than one position of the model's latent. truth: (H, W) ids. classes: id → name. seen: the photograph as
+    the model sees it, (h, w, 3)."""
     pixels = dict.fromkeys(classes.values(), 0)
     for number, name in classes.items():
         pixels[name] += int((truth == number).sum())
@@ -240,7 +241,7 @@ def classes_shown(
 
 
 def best_name_threshold(names: Sequence[ScoredName]) -> float:
-    """The lowest threshold at which most segments get the right name, or rightly no name."""
+    """The lowest threshold at which the most segments are treated right: a right name is kept, a wrong one is not."""
     right, score = (np.array(column) for column in zip(*names, strict=True))
     return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
 
