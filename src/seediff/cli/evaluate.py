@@ -193,7 +193,7 @@ def segments(
     with bar_or_lines(quiet) as progress:
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))
     if json is not None:
-        write_json(scores.table(), json)  # before the table: its reader may close the output
+        write_json(scores.to_json(), json)  # before the table: its reader may close the output
     _show(score_table(scores), form, notes(scores), JSON=json)
 
 

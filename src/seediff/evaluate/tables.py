@@ -1,4 +1,5 @@
-"""Scores for readers and programs: tables for the terminal, for papers as LaTeX, CSV or Markdown, and JSON."""
+"""Shows scores: `ScoreTable` as a table for the terminal or, for papers, as LaTeX, CSV or Markdown; JSON for
+programs."""
 
 from __future__ import annotations
 
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from ..files.outputs import write_atomic
-from ..metrics.scores import Interval
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,24 +32,24 @@ LATEX = {
 
 
 class Points(float):
-    """A difference of two shares. It is shown in percentage points, with its sign: 0.012 → `+1.2`."""
+    """A difference of two shares, which tables show in percentage points and with its sign: 0.012 → `+1.2`."""
 
 
-Value = str | float | Interval
+Value = str | float | tuple[float, float]  # `metrics.scores.Interval`, without numpy, which `--help` must not import
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """A table of scores. A value is a share in [0, 1], `Points`, an interval of either, or a text; NaN is an empty
-    cell."""
+    """A table of scores. A cell has a share in [0, 1], `Points`, an interval of either, or a text; it is empty for
+    NaN."""
 
     title: str
     columns: Sequence[str]
-    """The headings after the first column, which has names."""
+    """The headings, without the first column, which has the names of rows."""
     rows: Sequence[Sequence[Value]]
-    """For each row its name, then its values."""
+    """Each row: its name, then its values."""
     sums: Sequence[Sequence[Value]] = ()
-    """Rows below a rule."""
+    """Rows below a line, such as the mean."""
 
     def rich(self) -> Table:
         """The table for the terminal."""
@@ -66,8 +66,8 @@ class ScoreTable:
         return table
 
     def write(self, form: TableFormat) -> str:
-        """The table in percent, in a format for papers. LaTeX has the title as a comment, and needs the package
-        booktabs. Intervals take two columns in CSV."""
+        """The text of the table in a format for papers, with scores in percent. LaTeX has the title as a comment, and
+        needs the package booktabs. In CSV an interval takes two columns."""
         if form == "csv":
             return self._csv()
         cells = [[show_cell(value) for value in row] for row in (*self.rows, *self.sums)]
@@ -107,17 +107,17 @@ def csv_text(rows: Iterable[Sequence[str]]) -> str:
 
 
 def as_json(scores: object) -> Any:
-    """Scores, in dataclasses, dicts and tuples of any nesting, as JSON values; NaN becomes None."""
+    """Scores as JSON values. scores: dataclasses, dicts and tuples, nested in any way; NaN becomes None."""
     return json.loads(msgspec.json.encode(scores))
 
 
 def write_json(scores: object, path: Path) -> None:
-    """Write scores as JSON, atomically; missing folders are created."""
+    """Write scores into a JSON file, atomically. Missing folders are created."""
     write_atomic(path, (json.dumps(as_json(scores), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
 def show_cell(value: Value, unit: str = "") -> str:
-    """The text of a cell. unit: what follows a share, such as "%"."""
+    """The text of a cell: 0.123 → `12.3`. unit: what follows a share, such as "%"."""
     if isinstance(value, str):
         return value
     if isinstance(value, tuple):
