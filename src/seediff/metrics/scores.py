@@ -20,8 +20,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Tally:
-    """The pixels of each class, counted: (C,) for one image or for several images together, (I, C) for each of I
-    images."""
+    """Counts of each class's pixels. Arrays are (C,) for one image or a whole set, (I, C) for each image of a set."""
 
     tp: np.ndarray
     """(…, C) int64: true positives."""
@@ -39,7 +38,7 @@ class Tally:
 
     @property
     def accuracy(self) -> np.ndarray:
-        """(…): the share of labelled pixels with the right class."""
+        """(…): the share of the labelled pixels that have the right class."""
         return self.tp.sum(-1) / self.pixels
 
     def total(self) -> Tally:
@@ -71,20 +70,20 @@ class Figure(NamedTuple):
 
 
 def stack(tallies: Iterable[Tally]) -> Tally:
-    """The counts of I images, (C,) each, as one tally (I, C). Needs at least one image."""
+    """The counts (I, C) of I images. tallies: (C,) each, at least one."""
     rows = [(t.tp, t.fp, t.fn, t.pixels) for t in tallies]
     tp, fp, fn, pixels = zip(*rows, strict=True)
     return Tally(np.stack(tp), np.stack(fp), np.stack(fn), np.array(pixels, np.int64))
 
 
 def class_iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    """(…, C): tp / (tp + fp + fn), NaN for a class that is neither labelled nor predicted anywhere."""
+    """(…, C): tp / (tp + fp + fn); NaN for a class that is neither labelled nor predicted. tp, fp, fn: (…, C)."""
     union = np.asarray(tp + fp + fn, np.float64)
     return np.divide(tp, union, out=np.full(union.shape, np.nan), where=union > 0)
 
 
 def mean_iou(iou: np.ndarray) -> np.ndarray:
-    """(…): mean of IoUs (…, C) over the classes that are not NaN; NaN if all are NaN."""
+    """(…): the mean of IoUs (…, C) over the classes that are not NaN; NaN if all are."""
     present = ~np.isnan(iou)
     classes = np.asarray(present.sum(-1))
     return np.divide(np.where(present, iou, 0).sum(-1), classes, out=np.full(classes.shape, np.nan), where=classes > 0)
@@ -110,7 +109,7 @@ def mean_figure(name: str, ious: Iterable[Figure]) -> Figure:
 def resample(images: Tally, *, seed: int = 0, draws: int = 2000) -> Tally:
     """The counts (D, C) float64 of D draws. Each draw takes I of the images, with replacement, and sums their counts.
 
-    images: counts (I, C). seed, draws: seed and number of the draws; draws without a labelled pixel are left out.
+    images: counts (I, C). seed, draws: seed and number of the draws. Draws without a labelled pixel are left out.
     """
     sums = [
         (times @ images.tp, times @ images.fp, times @ images.fn, times @ images.pixels)
@@ -122,8 +121,8 @@ def resample(images: Tally, *, seed: int = 0, draws: int = 2000) -> Tally:
 
 
 def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np.ndarray]:
-    """How often each of I images occurs in each draw of I images with replacement: (≤ AT_ONCE, I) float64 at a time,
-    because the counts of all draws of 100,000 images would take gigabytes."""
+    """How often each of I images occurs in each draw, as arrays (≤ AT_ONCE, I) float64. A single array for all draws of
+    100,000 images would take gigabytes. images: I. seed, draws: seed and number of the draws."""
     rng = np.random.default_rng(seed)
     for first in range(0, draws, AT_ONCE):
         times = rng.multinomial(images, np.full(images, 1 / images), min(AT_ONCE, draws - first))

@@ -1,4 +1,5 @@
-"""The dataset card: a README.md that says what is in a dataset's folder, how it was made and how to load it."""
+"""The dataset card: a README.md that says what is in a dataset's folder, how it was made and how to load it. The text
+is in templates/card.md.j2."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ SUBJECTS = {"images": "Generated masks", "segments": "Segments"}
 """Product → what a card's title calls it; "Masks" for all others."""
 MOST_PROMPTS = 20
 DTYPES = {"bool": {bool}, "int64": {int}, "float64": {int, float}, "string": {str}}
-"""Arrow's name of a type → the Python types that such values have in JSON."""
+"""Name of a type in Arrow → the Python types of its values in JSON."""
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
 
 EMBEDDED_LICENCE = "MIT; it was trained on scenes composited from Fluent Emoji art (Microsoft, MIT)"
@@ -30,11 +31,11 @@ def dataset_card(
 ) -> str:
     """The text of README.md: YAML front matter for the Hugging Face hub, then Markdown.
 
-    about: facts about the whole set, and `model`, `prompts` and `rejected`, as for `write_page`. rows: the rows of
-    metadata.jsonl. class_names: label i + 1 is class_names[i]. product: what the model `about["model"]` made; None: the
-    samples may have any origin. Raises UserError for a class that the dataset does not have."""
+    about: facts about the whole set, as in `write_page`. rows: the rows of metadata.jsonl. class_names: label i + 1 is
+    class_names[i]. product: what the model `about["model"]` made; None: the samples may have any origin. Raises
+    UserError for a class that the dataset does not have."""
     classes = count_classes(rows, class_names, about.get("rejected"))
-    # Without templates each image has a prompt of its own. The first ones show what they are like.
+    # If the run recorded no templates, the first images' own prompts show what prompts are like.
     prompts = about.get("prompts") or dict.fromkeys(
         str(row["prompt"]) for row in rows[:MOST_PROMPTS] if "prompt" in row
     )
@@ -65,8 +66,9 @@ def dataset_card(
 
 
 def _config(rows: Sequence[SampleRow]) -> dict[str, Any]:
-    """The configuration with which `datasets` loads the folder. Without it, `datasets` would take a photograph named
-    `test_1.jpg` for a part of the set, and derive the types of keys from the first megabytes of rows."""
+    """The configuration with which Hugging Face's `datasets` loads the folder. Without it, `datasets` would take a
+    photograph named `test_1.jpg` for a part of the set, and guess the types of keys from the first megabytes of
+    rows."""
     config: dict[str, Any] = {"config_name": "default", "data_files": [{"split": "train", "path": "**"}]}
     if rows:
         described = [{key: value for key, value in row.items() if not key.endswith("file_name")} for row in rows]
@@ -76,14 +78,15 @@ def _config(rows: Sequence[SampleRow]) -> dict[str, Any]:
 
 
 def _feature(values: Iterable[Any]) -> dict[str, Any]:
-    """The type of a key in the form that `datasets` writes. values: all values of the key."""
-    held = [value for value in values if value is not None]
-    kinds = {type(value) for value in held}
+    """The type of a key as `datasets` writes it, such as {"dtype": "string"} or {"list": "int64"}. values: of the key,
+    in all rows."""
+    present = [value for value in values if value is not None]
+    kinds = {type(value) for value in present}
     if kinds == {dict}:
-        names = dict.fromkeys(chain.from_iterable(held))
-        return {"struct": [{"name": name, **_feature(value.get(name) for value in held)} for name in names]}
+        names = dict.fromkeys(chain.from_iterable(present))
+        return {"struct": [{"name": name, **_feature(value.get(name) for value in present)} for name in names]}
     if kinds and kinds <= {list, tuple}:
-        inner = _feature(chain.from_iterable(held))
+        inner = _feature(chain.from_iterable(present))
         return {"list": inner.get("dtype") or inner.get("struct") or inner}
     fitting = (name for name, of in DTYPES.items() if kinds and kinds <= of)
     return {"dtype": next(fitting, "null")}
@@ -94,7 +97,7 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:
 
 
 def model_note(model: str) -> str:
-    """What the card says about a model's licence, if the licence is known, and where to read more. model: its name."""
+    """A phrase about a model's licence, if it is known, and where to read more. model: its name."""
     if model in EMBEDDED:
         return EMBEDDED_LICENCE
     known, elsewhere = named_model(model), "see the model's own card for what it says about generated images"
@@ -107,12 +110,12 @@ def size_category(count: int) -> str:
 
 
 def yaml_text(text: str) -> Markup:
-    """A text as a double-quoted YAML scalar. JSON strings are valid YAML."""
+    """A text in double quotes for YAML. A JSON string is valid YAML."""
     return Markup(json.dumps(_one_line(text), ensure_ascii=False))  # safe: front matter is YAML, not markup
 
 
 def markdown_text(text: str) -> Markup:
-    """A text on one line, escaped so that Markdown and HTML in it are shown literally."""
+    """A text on one line, in which Markdown and HTML are escaped."""
     escaped = re.sub(r"([\\`*_{}\[\]()#+!|~$>-])", r"\\\1", _one_line(text))
     # A backslash keeps ">" literal in Markdown; "&" and "<" need HTML's own escapes.
     return Markup(escaped.replace("&", "&amp;").replace("<", "&lt;"))
