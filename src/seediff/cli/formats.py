@@ -38,15 +38,15 @@ SHOWN = 8
 def export_option(name: str, text: str, default: object = "no") -> Parameter:
     """An option of `export` that only some formats have; its help begins with the names of these formats, as in "voc,
     yolo: …". name: its field. text: the rest of the help. default: the default that the help shows."""
-    return _of([kind for kind in get_args(FormatName) if name in export_options(kind)], text, default)
+    return _format_option([kind for kind in get_args(FormatName) if name in export_options(kind)], text, default)
 
 
 def import_option(name: str, text: str, default: object) -> Parameter:
     """An option of `import` that only some formats have. The arguments are those of `export_option`."""
-    return _of([kind for kind in get_args(SourceName) if name in import_options(kind)], text, default)
+    return _format_option([kind for kind in get_args(SourceName) if name in import_options(kind)], text, default)
 
 
-def _of(kinds: Sequence[str], text: str, default: object) -> Parameter:
+def _format_option(kinds: Sequence[str], text: str, default: object) -> Parameter:
     negative = {"negative": ()} if default == "no" else {}
     return option(CHOICE, f"{', '.join(kinds)}: {text}", default, **negative)
 

@@ -26,7 +26,6 @@ from ..models.saving_memory import Graphs, Loading, Offload
 from .progress import show_progress
 
 if TYPE_CHECKING:
-    from ..run.engine import Engine
     from ..run.loop import RunResult
     from ..run.model_job import ModelJob
 
@@ -119,14 +118,6 @@ class RunOptions:
         if not self.quiet:
             print(f"seediff: {text}", file=sys.stderr, flush=True)
 
-    def make_engine(self) -> Engine | None:
-        """The engine that makes the batches; None: this process makes them."""
-        if self.engine == "local":
-            return None
-        from ..run.cluster import Ray
-
-        return Ray(self.workers, self.address)
-
 
 AS_USUAL = RunOptions()
 
@@ -141,7 +132,11 @@ def carry_out(
     """
     from ..run import loop
 
-    engine, job.warn = options.make_engine(), options.warn
+    engine, job.warn = None, options.warn
+    if options.engine == "ray":
+        from ..run.cluster import Ray
+
+        engine = Ray(options.workers, options.address)
     lines = loop.dry_run(job, out, options.verbose)
     if options.dry_run:
         print(next(lines), flush=True)

@@ -74,7 +74,7 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
         text += f"\nNo segment got a name: none reached --name-threshold {config.name_threshold:g}."
     if middle <= 1 and config.segment.method == "diffseg":
         text += "\nMost are one segment: lower --kl-threshold, or use --method kmeans -k 5."
-    text += _own_line(doubt)
+    text += _further_line(doubt)
     commands = [
         command_line("look", result.out, about="see the segments, and correct them"),
         command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="with your own label maps"),
@@ -96,7 +96,7 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, doubt:
     commands = [command_line("look", result.out, about=LOOK)]
     if not doubt:  # masks that mean nothing are not to be trained on
         commands += [train_line(result.out), export_line(result.out)]
-    _show(result, table, text + _own_line(doubt), commands)
+    _show(result, table, text + _further_line(doubt), commands)
 
 
 def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: int = 0) -> str:
@@ -112,7 +112,8 @@ def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: i
     return f"{text}."
 
 
-def _own_line(text: str) -> str:
+def _further_line(text: str) -> str:
+    """A warning as a further line of the summary; "" if there is none."""
     return f"\n{text[0].upper()}{text[1:]}." if text else ""
 
 

@@ -30,7 +30,7 @@ from ..workers import Progress
 from .predictors import Predictor, open_predictor
 from .protocols import join_names, protocol_for, read_class_map
 from .semantic import Scores, check_bootstrap, evaluate_pairs
-from .tables import Points, ScoreTable, Value, as_json, csv_text, write_json
+from .tables import CI95, Points, ScoreTable, Value, as_json, csv_text, write_json
 
 SCORES, IMAGES, GALLERY, BARS = "scores.json", "images.csv", "images.jpg", "classes.png"
 ROWS = 8
@@ -236,14 +236,14 @@ def score_table(evaluation: Evaluation) -> ScoreTable:
             if not math.isnan(one.value) or not math.isnan(two.value):
                 classes.append((_row_name(one.name, scores), *_compare(one, two)))
         pairs = zip(scores.means, other.scores.means, strict=True)
-        columns = (evaluation.predictor.name, other.predictor.name, "difference", "95 % CI")
+        columns = (evaluation.predictor.name, other.predictor.name, "difference", CI95)
         return ScoreTable(title, columns, classes, [(one.name, *_compare(one, two)) for one, two in pairs])
     for iou, boundary, pixels in zip(scores.per_class.values(), scores.boundary_iou, scores.pixels, strict=True):
         if not math.isnan(iou.value):
             classes.append((_row_name(iou.name, scores), iou.value, iou.ci95, float(boundary), float(pixels / total)))
     mean_of = {scores.miou.name: scores.boundary_miou}
     sums = [(mean.name, mean.value, mean.ci95, mean_of.get(mean.name, ""), "") for mean in scores.means]
-    return ScoreTable(title, ("IoU", "95 % CI", "boundary IoU", "pixels"), classes, sums)
+    return ScoreTable(title, ("IoU", CI95, "boundary IoU", "pixels"), classes, sums)
 
 
 def _compare(one: Figure, two: Figure) -> Sequence[Value]:

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..files.label_maps import IGNORE
 from ..metrics.scores import Interval, Tally, class_figures, class_iou, mean_figure, mean_iou
-from .tables import ScoreTable
+from .tables import CI95, ScoreTable
 
 if TYPE_CHECKING:
     import torch
@@ -112,4 +112,4 @@ def mask_table(columns: Mapping[str, Column], title: str) -> ScoreTable:
     for name, column in columns.items():
         threshold = "" if column.beta is None else f"{column.beta:.2f}"
         rows.append((name, column.miou, column.miou_ci95, threshold))
-    return ScoreTable(title, ("mIoU", "95 % CI", "β from the tuning pictures"), rows)
+    return ScoreTable(title, ("mIoU", CI95, "β from the tuning pictures"), rows)

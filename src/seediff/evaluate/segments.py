@@ -33,7 +33,7 @@ from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol
 from ..metrics.scores import Figure, Tally, class_figures, mean_figure, stack
 from ..workers import Progress
 from .semantic import check_bootstrap
-from .tables import ScoreTable, as_json
+from .tables import CI95, ScoreTable, as_json
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def score_table(scores: SegmentScores) -> ScoreTable:
     classes = zip(scores.per_class.values(), labelled, strict=True)
     rows = [(iou.name, iou.value, iou.ci95, share) for iou, share in classes if not math.isnan(iou.value)]
     sums = [(figure.name, figure.value, figure.ci95, "") for figure in (scores.miou, scores.acc)]
-    return ScoreTable(title, ("IoU", "95 % CI", "labelled pixels"), rows, sums)
+    return ScoreTable(title, ("IoU", CI95, "labelled pixels"), rows, sums)
 
 
 def notes(scores: SegmentScores) -> list[str]:

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +30,10 @@ LATEX = {
     "−": "$-$",
     "β": r"$\beta$",
 }
+
+
+CI95 = "95 % CI"
+"""The heading of a column of intervals, which takes two columns in CSV."""
 
 
 class Points(float):
@@ -84,18 +89,12 @@ class ScoreTable:
         return f"{begin}{body}\n\\bottomrule\n\\end{{tabular}}\n"
 
     def _csv(self) -> str:
-        rows = (*self.rows, *self.sums)
-        spans = [any(isinstance(row[place], tuple) for row in rows) for place in range(1, len(self.columns) + 1)]
-        heads = [""]
-        for name, span in zip(self.columns, spans, strict=True):
-            heads += [f"{name}, low", f"{name}, high"] if span else [name]
-        lines = [heads]
-        for name, *values in rows:
-            cells = [str(name)]
-            for value, span in zip(values, spans, strict=True):
-                ends = value if isinstance(value, tuple) else [value] * (1 + span)
-                cells += [end if isinstance(end, str) else _number(end) for end in ends]
-            lines.append(cells)
+        lines = [[""]]
+        for name in self.columns:
+            lines[0] += [f"{name}, low", f"{name}, high"] if name == CI95 else [name]
+        for row in (*self.rows, *self.sums):
+            ends = [value if isinstance(value, tuple) else [value] for value in row]
+            lines.append([end if isinstance(end, str) else _number(end) for end in chain.from_iterable(ends)])
         return csv_text(lines)
 
 

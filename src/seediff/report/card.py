@@ -39,8 +39,8 @@ def dataset_card(
     prompts = about.get("prompts") or dict.fromkeys(
         str(row["prompt"]) for row in rows[:MOST_PROMPTS] if "prompt" in row
     )
-    models = [str(row["model"]) for row in rows if row.get("model") and not is_of_photo(row)]
-    named = [str(about.get("model", "unknown"))] if product else sorted(set(models))
+    drawn_by = [str(row["model"]) for row in rows if row.get("model") and not is_of_photo(row)]
+    models = [str(about.get("model", "unknown"))] if product else sorted(set(drawn_by))
     objects = [len(row["instances"]) for row in rows if "instances" in row]
     facts = plain_facts(about)
     if objects:
@@ -60,8 +60,8 @@ def dataset_card(
         rejected=any(count.rejected for count in classes),
         prompts=[markdown_text(prompt) for prompt in prompts],
         classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in classes],
-        models=_pairs((name, model_note(name)) for name in named),
-        without_model=len(rows) - len(models),
+        models=_pairs((name, model_note(name)) for name in models),
+        without_model=len(rows) - len(drawn_by),
     )
 
 

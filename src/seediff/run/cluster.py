@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
 from ..config.settings import MACHINE, RunConfig
@@ -242,9 +242,9 @@ def make_batch(work: Sequence[ObjectRef[Work]], number: int | None, size: int) -
         return WorkerAnswer(weights, record, files, job.timer.take())
 
 
-def check_answers(address: str | None) -> None:
+def check_answers(address: str) -> None:
     """Raise OSError if nothing listens at the address `host:port`. (Ray itself would wait for minutes.)"""
-    host, colon, port = (address or "").rpartition(":")
+    host, colon, port = address.rpartition(":")
     if colon and port.isdigit() and "/" not in host:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
@@ -258,11 +258,6 @@ def resources() -> Counter[str]:
 
 def largest_node() -> int:
     """The number of cores of the machine with the most cores."""
-    return int(max((node["Resources"].get("CPU", 0) for node in alive()), default=1))
-
-
-def alive() -> list[Mapping[str, Any]]:
-    """The cluster's machines, as Ray describes them."""
     import ray
 
-    return [node for node in ray.nodes() if node["Alive"]]
+    return int(max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=1))

@@ -106,33 +106,64 @@ def tune(
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
 
     # 2. The best thresholds
-    used = plural(len(counts), "photograph")
-    lines = [f"{used}, {plural(len(classes), 'class')}"]
-    presence = name_threshold = beta = None
-    if len({present for _, present, _ in answers}) == 2:
-        group, present, score = (np.array(column) for column in zip(*answers, strict=True))
-        presence = best_presence_threshold(group, present, score)
-        found = score >= presence
-        precise = f"{present[found].mean():.0%}" if found.any() else "–"
-        quality = f"{precise} of the classes found are present, {found[present].mean():.0%} of those present are found"
-        lines.append(f"presence = {presence}: {quality}")
-    else:
-        why = "every class is in every photograph, or none in any, or all are too small"
-        lines.append(f"presence: could not be tuned: {why}")
-    if names:
-        name_threshold = best_name_threshold(names)
-        right = np.mean([is_right == (score >= name_threshold) for is_right, score in names])
-        quality = f"{right:.0%} of {plural(len(names), 'segment')} get the right name, or none where it would be wrong"
-        lines.append(f"name_threshold = {name_threshold}: {quality}")
-    else:
-        lines.append("name_threshold: could not be tuned: no segment has labels")
-    if background is not None:
-        beta = float(BETAS[best_beta(np.array(counts))])
-        lines.append(f"beta = {beta}: the highest mIoU of masks of the classes that each photograph shows")
-    else:
-        lines.append("beta: could not be tuned: the set has no background")
-    config, note = masker.config, f"{used}, asked for {plural(len(classes), 'class')} (from {data.about})"
+    used, asked = plural(len(counts), "photograph"), plural(len(classes), "class")
+    presence, presence_line = tune_presence(answers)
+    name_threshold, name_line = tune_names(names)
+    beta, beta_line = tune_beta(counts, background)
+    lines = [f"{used}, {asked}", presence_line, name_line, beta_line]
+    config, note = masker.config, f"{used}, asked for {asked} (from {data.about})"
     return Tuning(Tuned(config.model, weights, presence, name_threshold, beta, config.mask.method, note), lines, failed)
+
+
+def tune_presence(answers: Sequence[Answer]) -> tuple[float | None, str]:
+    """(threshold, line): the presence threshold, None if it cannot be tuned; and a line about it for the user.
+
+    The threshold has the highest balanced accuracy, averaged over the groups of questions. It is the lowest of several
+    equally good ones.
+    """
+    if len({present for _, present, _ in answers}) < 2:
+        why = "every class is in every photograph, or none in any, or all are too small"
+        return None, f"presence: could not be tuned: {why}"
+    group, present, score = (np.array(column) for column in zip(*answers, strict=True))
+    kinds = [(group == one) & (present == there) for one, there in product(np.unique(group), (True, False))]
+
+    def balanced(threshold: float) -> float:
+        right = (score >= threshold) == present
+        # rounded, so that equal scores compare equal
+        return round(float(np.mean([right[kind].mean() for kind in kinds if kind.any()])), 9)
+
+    best = float(max(PRESENCE_THRESHOLDS, key=balanced))
+    found = score >= best
+    precise = f"{present[found].mean():.0%}" if found.any() else "–"
+    quality = f"{precise} of the classes found are present, {found[present].mean():.0%} of those present are found"
+    return best, f"presence = {best}: {quality}"
+
+
+def tune_names(names: Sequence[ScoredName]) -> tuple[float | None, str]:
+    """(threshold, line): the threshold of names, None if no segment has labels; and a line about it for the user.
+
+    The threshold treats the most segments right: it keeps right names, and no wrong ones. It is the lowest of several
+    equally good ones.
+    """
+    if not names:
+        return None, "name_threshold: could not be tuned: no segment has labels"
+    is_right, score = (np.array(column) for column in zip(*names, strict=True))
+
+    def treated_right(threshold: float) -> float:
+        return np.mean(is_right == (score >= threshold)).item()
+
+    best = float(max(NAME_THRESHOLDS, key=treated_right))
+    share = f"{treated_right(best):.0%} of {plural(len(names), 'segment')}"
+    return best, f"name_threshold = {best}: {share} get the right name, or none where it would be wrong"
+
+
+def tune_beta(counts: Sequence[np.ndarray], background: int | None) -> tuple[float | None, str]:
+    """(beta, line): the threshold of soft masks, None without a background; and a line about it for the user. counts:
+    (3, K, C) of each photograph, from `count_pixels`. background: its id; None: the set has no background."""
+    if background is None:
+        return None, "beta: could not be tuned: the set has no background"
+    beta = float(BETAS[best_beta(np.array(counts))])
+    return beta, f"beta = {beta}: the highest mIoU of masks of the classes that each photograph shows"
 
 
 def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[Answer]:
@@ -198,19 +229,6 @@ def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: in
     return [(group, names) for group, names in asked if names]
 
 
-def best_presence_threshold(group: np.ndarray, present: np.ndarray, score: np.ndarray) -> float:
-    """The threshold with the highest balanced accuracy, averaged over the groups; the lowest of equally good ones.
-    group, present, score: (n,) each, the columns of n `Answer`s."""
-    kinds = [(group == one) & (present == there) for one, there in product(np.unique(group), (True, False))]
-
-    def balanced(threshold: float) -> float:
-        right = (score >= threshold) == present
-        # rounded, so that equal scores compare equal
-        return round(float(np.mean([right[kind].mean() for kind in kinds if kind.any()])), 9)
-
-    return float(max(PRESENCE_THRESHOLDS, key=balanced))
-
-
 def countable(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
     """Id → name of the classes on which thresholds are tuned: classes of a set that the model knows. vocabulary: the
     words that the model knows; None: any. chosen: the classes that the user named; empty: all. Raises UserError if the
@@ -238,12 +256,6 @@ def classes_shown(
         pixels[name] += int((truth == number).sum())
     least = truth.size / math.prod(side // model.sizes.position for side in seen.shape[:2])
     return [name for name, n in pixels.items() if n >= least], {name for name, n in pixels.items() if 0 < n < least}
-
-
-def best_name_threshold(names: Sequence[ScoredName]) -> float:
-    """The lowest threshold at which the most segments are treated right: a right name is kept, a wrong one is not."""
-    right, score = (np.array(column) for column in zip(*names, strict=True))
-    return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
 
 
 def read_labelled(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
