@@ -111,14 +111,14 @@ def describe_unknown(typed: Mapping[str, str], options: Collection[str]) -> str:
     here = {_field(option): option for option in sorted(options)}
     here |= {_field(argument): "" for argument in options if argument.isupper()}
     values = {_field(option): value for option, value in typed.items()}
-    meant = {option: own_name(_field(option), here, values) for option in typed if option not in options}
-    unknown = next((option for option, (name, _) in meant.items() if not name), None)
+    names_here = {option: own_name(_field(option), here, values) for option in typed if option not in options}
+    unknown = next((option for option, (name, _) in names_here.items() if not name), None)
     if unknown and typed[unknown] in FORMATS:
         return f"unknown option {unknown}; a dataset's other formats: `seediff export DATASET --to {typed[unknown]}`"
     if unknown:
         return f"unknown option {unknown}{did_you_mean(unknown, options)}"
-    names = dict.fromkeys(f"{here[name]} {value}".strip() for name, value in meant.values())
-    return f"unknown option {', '.join(meant)}; the name here: {' '.join(names)}"
+    names = dict.fromkeys(f"{here[name]} {value}".strip() for name, value in names_here.values())
+    return f"unknown option {', '.join(names_here)}; the name here: {' '.join(names)}"
 
 
 def _field(option: str) -> str:

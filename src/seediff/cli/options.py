@@ -159,23 +159,23 @@ def check_mask_effects(typed: Collection[str], mask: MaskConfig, reject: bool = 
     """Raise UserError for a typed option that has no effect, for example --pamr-dilations without PAMR. typed: flat
     names, such as `mask.pamr_dilations`. mask: the constants in use. reject: whether rejected samples are drawn
     again."""
-    finish, own = mask.facts.finish, f"{mask.method} has its own"
-    unread = [
+    finish, has_own = mask.facts.finish, f"{mask.method} has its own"
+    rules = [  # (option, whether it has no effect, why)
         ("attempts", not reject, "only --reject draws samples again"),
         ("mask.beta", mask.ignore_band, "the ignored band replaces it"),
-        ("mask.beta", finish.threshold, own),
+        ("mask.beta", finish.threshold, has_own),
         ("mask.pamr_iterations", not mask.pamr, "PAMR is off"),
-        ("mask.pamr_iterations", finish.iterations, own),
+        ("mask.pamr_iterations", finish.iterations, has_own),
         ("mask.pamr_dilations", not mask.pamr, "PAMR is off"),
-        ("mask.pamr_dilations", finish.dilations, own),
+        ("mask.pamr_dilations", finish.dilations, has_own),
     ]
     for name in typed:
         constant = name.removeprefix("mask.")
         methods = [method for method, facts in METHOD_FACTS.items() if constant in facts.special_options]
         is_special = name.startswith("mask.") and methods
         another = is_special and mask.method not in methods and mask.facts.user_function is None
-        unread.append((name, another, f"it is an option of {', '.join(methods)}, not of {mask.method}"))
-    for name, applies, reason in unread:
+        rules.append((name, another, f"it is an option of {', '.join(methods)}, not of {mask.method}"))
+    for name, applies, reason in rules:
         if applies and name in typed:
             raise UserError(name, f"has no effect, as {reason}", "leave it out")
 

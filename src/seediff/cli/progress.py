@@ -86,8 +86,8 @@ def progress_lines(counted: str = "images", clock: Callable[[], float] = time.mo
         if before is None or done == before:
             before, begun = done, now
             return
-        last = done == total and 0 < shown < total
-        if now - printed < LINE_SECONDS and not last:
+        is_last = done == total and 0 < shown < total
+        if now - printed < LINE_SECONDS and not is_last:
             return
         printed, shown = now, done
         rate = (done - before) / max(now - begun, 1e-9)

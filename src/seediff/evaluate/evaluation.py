@@ -123,19 +123,19 @@ def evaluate(
     labelled = (data if isinstance(data, Dataset) else open_truths(data, split)).labelled(with_rejected)
     chosen = protocol_for(protocol, labelled.names.values())
     truth_table = chosen.truth_table(labelled.names, labelled.about)
-    opened: list[tuple[Predictor, np.ndarray]] = []
+    predictors: list[tuple[Predictor, np.ndarray]] = []
     for path in filter(None, (predictions, against)):
         predictor = open_predictor(Path(path), labelled, classes, tuple(scales), flip, device)
-        opened.append((predictor, chosen.predicted_table(predictor.classes, mapped, str(path))))
+        predictors.append((predictor, chosen.predicted_table(predictor.classes, mapped, str(path))))
 
-    done, total = count(), len(opened) * len(labelled)
+    done, total = count(), len(predictors) * len(labelled)
 
     def report(name: str) -> None:
         progress(next(done), total, name)
 
     report("")
     evaluations: list[Evaluation] = []
-    for predictor, predicted_table in opened:
+    for predictor, predicted_table in predictors:
         pairs = _pairs(labelled, truth_table, predictor, predicted_table, report)
         scores = evaluate_pairs(pairs, chosen, seed=seed, draws=draws, boundary=boundary)
         trained_on = sum(predictor.saw(sample) for sample in labelled)

@@ -117,7 +117,7 @@ def inspect(job: AnyJob, out: Path) -> State:
     UserError for an output that is not the job's, and for a complete one that lacks files."""
     state, job.config = look_into(out, job.config)
     if state == "complete":
-        check_files(out, job.batches)
+        check_files(out, job.batches, job.left_out[1])
     return state
 
 
@@ -217,5 +217,5 @@ def _halve(job: AnyJob, total: int) -> None:
     text = f"{size} pictures at once do not fit into the GPU's memory; batches have {half}"
     warnings.warn(text, Notice, stacklevel=2)
     job.rebatch(half)
-    gc.collect()  # what the error held
+    gc.collect()  # the tensors of the failed batch
     torch.cuda.empty_cache()

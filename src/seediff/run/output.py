@@ -168,9 +168,10 @@ def read_record(out: Path, number: int) -> BatchRecord | None:
     return None
 
 
-def check_files(out: Path, numbers: Iterable[int]) -> None:
-    """Raise UserError if a complete output lacks a file or a row that its run wrote, or if a file has another size than
-    its batch's record says. numbers: the numbers of all batches."""
+def check_files(out: Path, numbers: Iterable[int], left_out: str) -> None:
+    """Raise UserError if a complete output lacks a file or a row that its run wrote, if a file has another size than
+    its batch's record says, or if rows cannot be read. numbers: the numbers of all batches. left_out: the file that
+    `Job.left_out` names."""
     sizes: dict[str, int | None] = {}
     written: list[str] = []
     for number in numbers:
@@ -182,6 +183,8 @@ def check_files(out: Path, numbers: Iterable[int]) -> None:
         try:
             native.read_classes(out)  # refuses a damaged list
             rows = [*checked_rows(out / native.METADATA, native.ABSENT)]  # a recipe's rows may have no mask
+            if (out / left_out).is_file():
+                native.read_rows(out, left_out)
         except UserError as error:
             raise UserError(error.subject, error.problem, RESTORE) from error
         listed = {row.get("file_name") for row in rows}

@@ -186,9 +186,9 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
 
         config, pixels = self.config, read_photo(spec.photo.path)
         positions = check_photo(self.model, pixels.shape, config.segment, config.fit, config.size)
-        if not self.truth:
-            return CountedPhoto(pixels, 1)
-        count = truth_count(self.truth, spec.label, pixels.shape[:2], config.fit, positions)
+        count = 1
+        if self.truth:
+            count = truth_count(self.truth, spec.label, pixels.shape[:2], config.fit, positions)
         return CountedPhoto(pixels, count)
 
     def see(self, specs: Sequence[PhotoSpec], photos: Sequence[CountedPhoto]) -> list[DividedPhoto]:

@@ -74,9 +74,9 @@ def tune(
 ) -> Tuning:
     """Find a model's thresholds on at most `count` evenly spaced photographs of a set.
 
-    masker: has the model. weights: the fingerprint of its weights. data: the set. classes: id → name, from `countable`.
-    segment: how photographs are divided into the segments that get names. Raises UserError if no photograph can be
-    used.
+    masker: has the model. weights: the fingerprint of its weights. data: the set. classes: id → name, from
+    `classes_to_tune`. segment: how photographs are divided into the segments that get names. Raises UserError if no
+    photograph can be used.
     """
     from ..segments.make_segments import check_fits
 
@@ -106,12 +106,12 @@ def tune(
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
 
     # 2. The best thresholds
-    used, asked = plural(len(counts), "photograph"), plural(len(classes), "class")
+    photo_count, class_count = plural(len(counts), "photograph"), plural(len(classes), "class")
     presence, presence_line = tune_presence(answers)
     name_threshold, name_line = tune_names(names)
     beta, beta_line = tune_beta(counts, background)
-    lines = [f"{used}, {asked}", presence_line, name_line, beta_line]
-    config, note = masker.config, f"{used}, asked for {asked} (from {data.about})"
+    lines = [f"{photo_count}, {class_count}", presence_line, name_line, beta_line]
+    config, note = masker.config, f"{photo_count}, asked for {class_count} (from {data.about})"
     return Tuning(Tuned(config.model, weights, presence, name_threshold, beta, config.mask.method, note), lines, failed)
 
 
@@ -172,11 +172,11 @@ def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[
 
     shown, unclear = classes_shown(model, photo.truth, classes, photo.view.seen)
     clear = [name for name in dict.fromkeys(classes.values()) if name not in unclear]
-    asked = questions(shown, clear, photo.view.number, seed=0)
-    sentences = [split_prompts(model.readers, words) for _, words in asked]
+    about_photo = questions(shown, clear, photo.view.number, seed=0)
+    sentences = [split_prompts(model.readers, words) for _, words in about_photo]
     answers: list[Answer] = []
-    found = find_classes(model, photo.latents[[0] * len(asked)], sentences)
-    for (group, words), scores in zip(asked, found, strict=True):
+    scores_of = find_classes(model, photo.latents[[0] * len(sentences)], sentences)
+    for (group, words), scores in zip(about_photo, scores_of, strict=True):
         answers += [(group, name in shown, scores[name]) for name in words]
     return answers
 
@@ -225,11 +225,11 @@ def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: in
     many = [*shown, *others][:MOST_ASKED] if len(classes) > MOST_ASKED else list(classes)
     everything = tuple(str(name) for name in rng.permutation(many))
     alone = [str(rng.choice(list(shown)))] if shown else []
-    asked = [("several", shuffled), ("one", tuple(alone)), ("one", tuple(others[-1:])), ("many", everything)]
-    return [(group, names) for group, names in asked if names]
+    groups = [("several", shuffled), ("one", tuple(alone)), ("one", tuple(others[-1:])), ("many", everything)]
+    return [(group, names) for group, names in groups if names]
 
 
-def countable(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
+def classes_to_tune(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
     """Id → name of the classes on which thresholds are tuned: classes of a set that the model knows. vocabulary: the
     words that the model knows; None: any. chosen: the classes that the user named; empty: all. Raises UserError if the
     set lacks a chosen class, or if the model knows no class."""

@@ -81,8 +81,8 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     if initial:
         where = f"weights = {source!r}"
     if not folder.is_dir() and not (cached_file(source, WEIGHTS) or cached_file(source, INDEX)):
-        held = hub_files(source, "weights").items()
-        needed = {name: size for name, size in held if fnmatch(name, "model*.safetensors*")}
+        sizes = hub_files(source, "weights").items()
+        needed = {name: size for name, size in sizes if fnmatch(name, "model*.safetensors*")}
         fetch_files(source, needed, field="weights")
     if folder.is_dir() and ((folder / WEIGHTS).is_file() or not (folder / INDEX).is_file()):
         read_header(folder / WEIGHTS, "no such file; only safetensors weights are read, never pickles")

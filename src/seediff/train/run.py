@@ -302,21 +302,21 @@ def hold_interrupts() -> Iterator[threading.Event]:
     """In this block, the first interrupt (SIGINT) only sets the event that this yields, so that a step can be finished
     and saved. The second interrupt takes effect at once. At the end of the block, KeyboardInterrupt is raised for the
     first. In other threads than the main one, where Python handles no interrupts, this does nothing."""
-    asked, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    interrupted, before = threading.Event(), signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield asked
+        yield interrupted
         return
 
     def hold(*_: object) -> None:
-        asked.set()
+        interrupted.set()
         signal.signal(signal.SIGINT, before)
 
     signal.signal(signal.SIGINT, hold)
     try:
-        yield asked
+        yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)
-    if asked.is_set():
+    if interrupted.is_set():
         raise KeyboardInterrupt
 
 
