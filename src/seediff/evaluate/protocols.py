@@ -2,10 +2,10 @@
 to them. Names match without case, spaces and punctuation; `comparison_key` also knows synonyms. The published
 protocols:
 
-- voc: Pascal VOC's 21 classes with the background; `objects` is the mean of the 20 without it. - voc-zero-shot: the
-same, but the mean is over the 20, of which 5 are unseen; also the harmonic mean of seen and unseen. -
-voc-zero-shot-objects: as before, but pixels of the truth's background do not count, as in some papers. -
-cityscapes-human-vehicle: Human = person and rider, Vehicle = car, truck, bus and train; the mean is over the two.
+- voc: Pascal VOC's 21 classes with the background; `objects` is the mean of the 20 without it.
+- voc-zero-shot: the same, but the mean is over the 20, of which 5 are unseen; plus the harmonic mean of both parts.
+- voc-zero-shot-objects: as before, but pixels of the truth's background do not count, as in some papers.
+- cityscapes-human-vehicle: Human = person and rider, Vehicle = car, truck, bus and train; the mean is over the two.
   Motorcycles, bicycles and the classes that Cityscapes itself does not evaluate are ignored; all else is background.
 - ade20k: bus, car and person; all other labels are background.
 - domain: car, person and motorbike on any data set that has them; a rider is a person, as in VOC; all other labels are

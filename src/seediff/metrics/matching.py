@@ -12,9 +12,8 @@ Three protocols:
   Segments are left unmatched only if P > C. They are false negatives for the classes beneath them and nothing else.
 - dataset: one matching for the whole set, on the sum of its images' tables. Segment ids must mean the same in all
   images, as the clusters of K-Means over a data set do.
-- strict: the matching of `diffseg`, but all labelled pixels of an unmatched segment are also false positives. They
-count
-  for the class that the segment covers most (the lowest id of several equal ones).
+- strict: the matching of `diffseg`, but all labelled pixels of an unmatched segment are also false positives, for the
+  class that it covers most (the lowest id of several equal ones).
 
 In all protocols, a labelled pixel without a prediction (for example outside a centre crop) is a false negative for its
 class.
