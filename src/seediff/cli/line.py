@@ -30,8 +30,8 @@ def options_of(kind: type) -> Callable[[Command], Command]:
     """A decorator that gives a command an option for each field of a configuration. kind: the configuration's class.
     The command must have a keyword-only parameter `typed: Typed` without a default.
 
-    The parser is told that `typed` is a configuration, so that it makes an option of each field. When the command runs,
-    `CommandLine.parse` passes the typed values instead.
+    The decorator makes `typed` look like a configuration, so the parser makes an option of each field. When the command
+    runs, `CommandLine.parse` passes the typed values instead.
     """
 
     def decorate(command: Command) -> Command:

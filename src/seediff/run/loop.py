@@ -3,7 +3,7 @@ continues. A batch counts as made when it is committed, which means that a recor
 
 A `Job` (job.py) is a command's work: how a batch is made, and what is written when all are finished. An `Engine`
 (engine.py) makes the batches, in this process or in a cluster (cluster.py). `run` does the rest. What it does depends
-on the state of the folder, which `look_into` (output.py) finds:
+on the state of the folder, which `state_of_output` (output.py) finds:
 
 new          makes all batches
 unfinished   makes the missing batches
@@ -41,8 +41,8 @@ from .output import (
     commit,
     grow,
     lock,
-    look_into,
     read_record,
+    state_of_output,
 )
 
 
@@ -115,7 +115,7 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
 def inspect(job: AnyJob, out: Path) -> State:
     """The state of an output. Replaces the job's configuration by the one to make or continue the output with. Raises
     UserError for an output that is not the job's, and for a complete one that lacks files."""
-    state, job.config = look_into(out, job.config)
+    state, job.config = state_of_output(out, job.config)
     if state == "complete":
         check_files(out, job.batches, job.left_out[1])
     return state

@@ -81,7 +81,7 @@ def _place(out: Path, name: str) -> Path:
     return inside(out, name)
 
 
-def look_into(out: Path, config: Config) -> tuple[State, Config]:
+def state_of_output(out: Path, config: Config) -> tuple[State, Config]:
     """(state, configuration): the state of the folder `out`, and the configuration with which its output is made or
     continued: `config`, with the output's values where it leaves them open. Raises UserError for a file, for a folder
     with other contents, for the output of another command or configuration, and for an unfinished output of another

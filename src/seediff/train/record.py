@@ -32,8 +32,8 @@ from ..files.messages import show_json
 from ..files.outputs import append, write_atomic, write_tensors
 from ..files.reading import read_lines, read_text
 from ..files.tensors import read_header
+from .defaults import DAMAGED, find_begun
 from .stages import Stage, image_digest
-from .usual import DAMAGED, find_begun
 
 LOSSES, CHART, RECORD = "losses.csv", "losses.png", "training.json"
 TRAINED_ON = "trained_on.txt"

@@ -40,6 +40,7 @@ from ..files.output_folders import open_folder
 from ..files.outputs import CONFIG, write_atomic, write_tensors
 from ..metrics.confusion import Confusion
 from .data import Decoded, Pair, batches
+from .defaults import choose_defaults
 from .models import Network, Trainee, build_network, find_weights, parameter_groups
 from .predict import Segmenter
 from .record import (
@@ -59,7 +60,6 @@ from .record import (
     write_trained_on,
 )
 from .stages import Data, Stage, check_stages, open_training
-from .usual import settle
 
 if TYPE_CHECKING:
     from ..workers import Progress
@@ -103,7 +103,7 @@ def train_segmenter(
     """
     sets = [data] if isinstance(data, Data) else data
     training = open_training(sets, epochs=epochs, steps=steps, validation=validation, with_rejected=with_rejected)
-    config, line = settle(options, None, training, Path(out))
+    config, line = choose_defaults(options, None, training, Path(out))
     if line:
         warnings.warn(line, Notice, stacklevel=2)
     return train(config, training.stages, Path(out), progress, validation=training.validation)
