@@ -1,5 +1,5 @@
-"""Loads segmenters and backbones from safetensors files, with checks that transformers lacks: it also reads pickles,
-and gives missing tensors random values with only a warning."""
+"""Loads segmenters and backbones, from safetensors files only. transformers by itself would also read pickles, and
+would give missing tensors random values with only a warning."""
 
 from __future__ import annotations
 
