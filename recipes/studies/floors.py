@@ -75,7 +75,7 @@ def score_floors(
 
 
 def differences(tallies: Tally, others: Sequence[Tally], *, seed: int = 0, draws: int = 2000) -> list[Difference]:
-    """The difference between `tallies` and each of the others, with 95 % intervals from the same draws as `bootstrap`.
+    """The difference between `tallies` and each of the others, with 95 % intervals from the same draws for all.
 
     Paired: a draw takes the same images for both, so images that are hard for both do not widen the interval. All
     counts must be of the same images in one order; raises ValueError if their labelled pixels differ.

@@ -29,7 +29,7 @@ from seediff.files.label_maps import resize_nearest
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
 from seediff.metrics.matching import contingency, count_segments, match, tally_matched
-from seediff.metrics.scores import Tally, bootstrap, mean_iou, stack
+from seediff.metrics.scores import Tally, interval, mean_iou, resample, stack
 from seediff.models.registry import Model, load_model
 from seediff.segments.labelling import follow_edges, label
 from seediff.segments.make_segments import capture_inputs, propose
@@ -132,12 +132,12 @@ class Outcome:
         """acc and miou by DiffSeg's protocol (matching per image) with 95 % bootstrap intervals over images, and the
         mean number of segments."""
         counts = self.counts()
-        intervals = bootstrap(counts)
+        drawn = resample(counts)
         return {
             "acc": round(float(counts.total().accuracy), 4),
-            "acc_ci95": _rounded(intervals.acc),
+            "acc_ci95": _rounded(interval(drawn.accuracy)),
             "miou": round(self.miou(), 4),
-            "miou_ci95": _rounded(intervals.miou),
+            "miou_ci95": _rounded(interval(mean_iou(drawn.iou))),
             "segments": round(float(np.mean(self.segments)), 2),
         }
 

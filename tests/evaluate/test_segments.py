@@ -25,7 +25,7 @@ def folders(tmp_path):
 def test_known_answer(folders):
     seen = []
     scores = evaluate_segments(*folders, num_classes=3, progress=lambda *step: seen.append(step))
-    table = scores.table()
+    table = scores.to_json()
     assert table["acc"] == 11 / 13
     assert table["miou"] == pytest.approx((6 / 8 + 5 / 7) / 2)
     assert (table["images"], table["pixels"], table["unpredicted"]) == (2, 13, 0)

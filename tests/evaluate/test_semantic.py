@@ -35,7 +35,7 @@ def test_zero_shot_parts_and_their_harmonic_mean():
 def test_intervals_are_of_the_seed():
     one = own(("background", "cat", "dog"))
     pairs = random_pairs(one, 12)
-    scores, again, other = (evaluate_pairs(pairs, one, seed=seed, bootstrap=100, boundary=False) for seed in (3, 3, 4))
+    scores, again, other = (evaluate_pairs(pairs, one, seed=seed, draws=100, boundary=False) for seed in (3, 3, 4))
     low, high = scores.miou.ci95
     assert low < scores.miou.value < high
     assert (again.table(), np.isnan(again.boundary_miou)) == (scores.table(), True)
@@ -45,7 +45,7 @@ def test_intervals_are_of_the_seed():
 def test_json_has_no_nan_and_the_key_miou():
     one = own(("background", "cat", "dog"))
     truth = np.array([[0, 1]], np.uint8)
-    table = evaluate_pairs([("a", truth, truth)], one, bootstrap=10).table()
+    table = evaluate_pairs([("a", truth, truth)], one, draws=10).table()
     assert table["miou"] == 1.0
     assert table["per_class"]["dog"] == {"iou": None, "iou_ci95": [None, None], "boundary_iou": None, "pixels": 0}
     json.dumps(table, allow_nan=False)

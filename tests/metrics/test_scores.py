@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from tallies import random_tallies
 
-from seediff.metrics.scores import Tally, bootstrap, class_iou, mean_iou, stack
+from seediff.metrics.scores import Tally, class_figures, class_iou, mean_figure, mean_iou, stack
 
 
 def test_iou_of_classes_that_are_labelled_or_predicted():
@@ -16,7 +16,7 @@ def test_iou_of_classes_that_are_labelled_or_predicted():
 
 def test_intervals_are_those_of_resampled_images():
     tallies = random_tallies(12, 3)
-    found = bootstrap(stack(tallies), seed=4, draws=250)
+    ious, accuracy = class_figures("abc", stack(tallies), seed=4, draws=250)
     rng = np.random.default_rng(4)  # the same draws, one at a time with images repeated
     accs, mious, first = [], [], []
     for _ in range(250):
@@ -26,5 +26,5 @@ def test_intervals_are_those_of_resampled_images():
         accs.append(sums[0].sum() / sum(t.pixels for t in drawn))
         mious.append(iou.mean())
         first.append(iou[0])
-    for bounds, values in ((found.acc, accs), (found.miou, mious), (found.iou[0], first)):
-        np.testing.assert_allclose(bounds, np.quantile(values, (0.025, 0.975)), rtol=1e-12)
+    for figure, values in ((accuracy, accs), (mean_figure("mean", ious.values()), mious), (ious["a"], first)):
+        np.testing.assert_allclose(figure.ci95, np.quantile(values, (0.025, 0.975)), rtol=1e-12)

@@ -21,7 +21,7 @@ def front_matter(card):
 
 def test_says_what_is_in_the_folder(tmp_path):
     rows = write_dataset(tmp_path, 9)
-    card = dataset_card(SUMMARY, rows, CLASSES, drawn=True)
+    card = dataset_card(SUMMARY, rows, CLASSES, product="images")
     head = front_matter(card)
     assert (head["license"], head["task_categories"]) == ("other", ["image-segmentation"])
     assert head["size_categories"] == ["n<1K"]
@@ -29,8 +29,8 @@ def test_says_what_is_in_the_folder(tmp_path):
     lines = ("| 3 | potted plant | 3 | 0 |", "| 1 | dog | 3 | degenerate 2 |", "| 0 | background |", "| 255 | ignore")
     for text in (*lines, "Fluent Emoji", "pseudo-labels", "1 of 9 images carry a flag"):
         assert text in card
-    assert card == dataset_card(SUMMARY, rows, CLASSES, drawn=True)
-    plain = dataset_card({**SUMMARY, "rejected": {}}, rows, CLASSES, drawn=False)
+    assert card == dataset_card(SUMMARY, rows, CLASSES, product="images")
+    plain = dataset_card({**SUMMARY, "rejected": {}}, rows, CLASSES, product="masks")
     assert "| value in masks | class | images | mean area | flags |\n|---:|---|---:|---:|---|\n| 0 |" in plain
     assert "| 3 | potted plant | 3 | 0 |" not in plain
     assert str(tmp_path) not in card
@@ -38,7 +38,7 @@ def test_says_what_is_in_the_folder(tmp_path):
 
 def test_photos_are_not_said_to_be_drawn(tmp_path):
     rows = [row | {"model": "sd1.4", "asked": ["dog"]} for row in write_dataset(tmp_path, 2)]
-    card = dataset_card(SUMMARY, rows, CLASSES, drawn=False)
+    card = dataset_card(SUMMARY, rows, CLASSES, product="masks")
     later = dataset_card({"command": "filter"}, [*rows, rows[0] | {"asked": [], "classes": []}], CLASSES)
     for text in (card, later):
         assert not {"synthetic", "diffusion"} & set(front_matter(text)["tags"])
@@ -47,12 +47,23 @@ def test_photos_are_not_said_to_be_drawn(tmp_path):
     assert "- 3 images do not say what made them" in later
 
 
+def test_segments_are_labels_of_a_machine_but_not_of_words(tmp_path):
+    rows = [row | {"asked": [], "instances": [1, 1]} for row in write_dataset(tmp_path, 2)]
+    card = dataset_card({"model": "sd1.5", "method": "diffseg"}, rows, CLASSES, product="segments")
+    head = front_matter(card)
+    assert (head["annotations_creators"], head["pretty_name"][:9]) == (["machine-generated"], "Segments:")
+    assert head["tags"] == ["semantic-segmentation", "pseudo-labels", "seediff"]
+    for text in ("A segment without a name has the class `segment`", "not checked by people", "with the model sd1.5: "):
+        assert text in card
+    assert not any(text in card for text in ("rompts", "class's words", "do not say what made them", "SeeDiff: Park"))
+
+
 def test_its_code_loads_the_dataset(tmp_path, monkeypatch):
     import json
 
     rows = write_dataset(tmp_path, 3)
     (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    card = dataset_card(SUMMARY, rows, CLASSES, drawn=True)
+    card = dataset_card(SUMMARY, rows, CLASSES, product="images")
     blocks = [block.split("```")[0] for block in card.split("```python\n")[1:]]
     monkeypatch.chdir(tmp_path)
     plain = {}
@@ -71,7 +82,7 @@ def test_hostile_text_stays_text(tmp_path):
     evil = '"\n---\n<script>alert(1)</script> | [x](javascript:1) `code` {{ 7*7 }}\u2028\x00'
     rows = write_dataset(tmp_path, 1, classes=(evil,))
     summary = {"model": evil, "method": evil, "prompts": [evil], "rejected": {evil: {evil: 1}}}
-    card = dataset_card(summary, rows, (evil,), drawn=True)
+    card = dataset_card(summary, rows, (evil,), product="images")
     assert "alert(1)" in front_matter(card)["pretty_name"]
     body = card.split("---\n", 2)[2]
     assert "<script" not in body

@@ -37,7 +37,7 @@ def set_of(folder, *, model="mini", command="generate"):
     return folder
 
 
-def test_whose_drawings_pictures_are_is_what_their_set_says(tmp_path):
+def test_whose_drawings_pictures_are_is_what_their_set_says(tmp_path, monkeypatch):
     def drawn(folder, label="mini"):
         return are_drawings(sorted((folder / "images").iterdir()), label)
 
@@ -52,6 +52,8 @@ def test_whose_drawings_pictures_are_is_what_their_set_says(tmp_path):
     assert not drawn(pets)  # `mask` made these rows
     (pets / CONFIG).write_text('command = "generate"\nmodel = "mini"\nseed = 0\n')
     assert drawn(pets)
+    monkeypatch.chdir(pets)
+    assert not are_drawings([tmp_path / "photo.png"], "mini")  # of no set, whatever the current folder is
     (pets / CONFIG).write_text('command = "mask"\nmodel = "mini"\nseed = 0\n')
     assert not drawn(pets)
 

@@ -125,5 +125,5 @@ def test_the_command_scores_what_mask_makes(tmp_path, mini_folder, capsys):
     made = [read_segment_ids(result.out / row["mask_file_name"]).astype(np.uint8) for row in result.rows]
     scored = np.random.default_rng(0).permutation(3)[1:]
     pairs = [(str(i), made[i], truths[i]) for i in scored]
-    compared = evaluate_pairs(pairs, own(("background", "dog", "car")), bootstrap=5)
+    compared = evaluate_pairs(pairs, own(("background", "dog", "car")), draws=5)
     assert oracle["miou"] == pytest.approx(compared.miou.value)

@@ -103,6 +103,9 @@ def test_the_same_bytes_elsewhere_and_held_against_their_records(name, inputs, m
         for path in damage:
             (out / path).write_bytes(before[path])
     assert run(out=out).done == 0
+    (out / {"generate": native.REJECTED}.get(name, "failed.jsonl")).write_bytes(b"{")
+    with user_error("put them back from a copy"):
+        run(out=out)
 
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=2)

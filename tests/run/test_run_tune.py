@@ -15,7 +15,7 @@ from seediff.config.presets import Tuned, read_tuned
 from seediff.files.documents import read_toml
 from seediff.models.describe import read_settings
 from seediff.models.short_names import EMBEDDED
-from seediff.run.tune import best_name_threshold
+from seediff.run.tune import tune_names
 
 
 @pytest.fixture
@@ -133,4 +133,4 @@ def test_the_best_name_threshold_by_trying_all():
     names = [(bool(right), float(0.55 + 0.05 * right + rng.normal(0, 0.03))) for right in rng.integers(0, 2, 200)]
     grid = np.round(np.arange(0.5, 0.9, 0.002), 3)
     done = [sum(right == (score >= limit) for right, score in names) for limit in grid]
-    assert best_name_threshold(names) == grid[int(np.argmax(done))]
+    assert tune_names(names)[0] == grid[int(np.argmax(done))]

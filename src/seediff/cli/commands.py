@@ -69,7 +69,7 @@ GROUPS = {
 
 
 def show_default(value: Any) -> str | None:
-    """A default as a user would type it; None for a default that the help does not show."""
+    """A default as a user would type it, such as `0.5,1`; None for a default that the help does not show."""
     if value in (None, "", ()):
         return None
     if isinstance(value, tuple):
@@ -84,7 +84,7 @@ EVERY_OPTION = Parameter(show_default=show_default, allow_leading_hyphen=False)
 
 
 class Help(DefaultFormatter):
-    """The help of a command, with its arguments and only those options that are in `names`."""
+    """Prints the help of a command: all its arguments, but only the options in `names`."""
 
     def __init__(self, names: set[str]) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Help(DefaultFormatter):
 
 
 def prepare_help(program: App, command: str, every: bool) -> None:
-    """Make the help of a command: its most common options, or with `every` all options."""
+    """Set what the help of a command shows: its most common options, or all options if `every`."""
     epilogue = "A model, method, preset or backbone may have other defaults: `--dry-run --verbose` prints those in use."
     if not every:
         program[command].help_formatter = Help({f"--{name}" for name in COMMON[command].split()})
@@ -105,8 +105,8 @@ def prepare_help(program: App, command: str, every: bool) -> None:
 
 
 def make_app(listing: bool = False) -> App:
-    """The App of the command line. listing: whether commands are described by their lines in COMMANDS, as in the list
-    of commands, because their own help would import all modules."""
+    """The App of the command line. listing: describe each command by its line in COMMANDS, for the list of commands.
+    (The command's own help would be shown otherwise, and all modules imported for it.)"""
     program = App(
         name="seediff",
         version=f"seediff {__version__}",

@@ -129,8 +129,8 @@ def semantic(
 
 
 def _show(table: ScoreTable, form: TableFormat, notes: Iterable[str], **places: Path | None) -> None:
-    """Print a table, notes, and the paths of the written files. In a format for papers, only the table goes to stdout,
-    everything else to stderr. places: the name of a file → its path."""
+    """Print a table, notes, and the paths of the written files. form: as "text", all of it goes to stdout; in a format
+    for papers only the table does, and the rest goes to stderr. places: what was written → its path."""
     if form == "text":
         console = make_console()
         console.print(table.rich())
@@ -193,7 +193,7 @@ def segments(
     with bar_or_lines(quiet) as progress:
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))
     if json is not None:
-        write_json(scores.table(), json)  # before the table: its reader may close the output
+        write_json(scores.to_json(), json)  # before the table: its reader may close the output
     _show(score_table(scores), form, notes(scores), JSON=json)
 
 

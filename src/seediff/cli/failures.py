@@ -20,13 +20,13 @@ from .progress import InterruptedRun
 
 PACKAGES = ("seediff", "diffusers", "transformers")
 OURS = re.compile(r"seediff\.|.*\.(utils\.|check_inputs$)")
-"""A pattern for functions in which an error is a bug of SeeDiff: its own functions, and functions of libraries that
-wrap or check its calls."""
+"""Matches functions in which an error is a bug of SeeDiff: its own functions, and functions of libraries that wrap or
+check its calls."""
 
 
 def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bool = False) -> tuple[int, str]:
-    """(exit code, message) for an error. interrupted: whether somebody pressed Ctrl-C, which some libraries turn into
-    an error of their own."""
+    """(exit code, message) for an error. line: the command line that was run. interrupted: whether somebody pressed
+    Ctrl-C, which some libraries turn into an error of their own."""
     command = "".join(line.words[:1])
     if isinstance(error, InterruptedRun):
         return 130, str(error)
@@ -56,7 +56,7 @@ def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bo
 
 def describe_misread(error: CycloptsError, line: CommandLine) -> str:
     """The message for a command line that the parser refuses: the parser's own message, except where another message
-    helps more."""
+    helps more. For example, `generate --classes dog cat --out pets` gets the hint to separate names with commas."""
     error.verbose = False
     words, options = line.words, line.command_options()
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
@@ -74,7 +74,7 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
     # An unknown option explains more than the argument that is missing because of it
     typed = typed_options(words)
     if not {*typed} <= options and not isinstance(error, UnknownCommandError):
-        return describe_foreign(typed, options)
+        return describe_unknown(typed, options)
     missing = isinstance(error, MissingArgumentError) and error.keyword is None and error.argument
     if missing and not missing.tokens:
         name = missing.name
@@ -85,8 +85,9 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
 
 
 def typed_options(words: Sequence[str]) -> dict[str, str]:
-    """Each option as it was typed → its value: what follows `=`, or else the next word, quoted for a shell. "" if the
-    next word is an option, too."""
+    """Option → value: `["--size=512", "--out", "my pets", "--quiet"]` → `{"--size": "512", "--out": "'my pets'",
+    "--quiet": ""}`. The value is what follows `=`, or else the next word, quoted for a shell, unless that is an option,
+    too."""
     typed = dict[str, str]()
     for word, value in pairwise([*words, "-"]):
         option, _, given = word.partition("=")
@@ -97,21 +98,27 @@ def typed_options(words: Sequence[str]) -> dict[str, str]:
     return typed
 
 
-def describe_foreign(typed: Mapping[str, str], options: Collection[str]) -> str:
-    """The message about options that the command does not have. typed: option → value, from `typed_options`. options:
-    the command's options."""
+def describe_unknown(typed: Mapping[str, str], options: Collection[str]) -> str:
+    """The message about options that the command does not have, for example:
+
+        export pets --coco x          unknown option --coco (did you mean '--to'?)
+        export pets --format coco     unknown option --format; the name here: --to coco
+        generate --num-images 5       unknown option --num-images; the name here: --per-class 5 (of each class)
+
+    typed: option → value, from `typed_options`. options: the command's options and arguments.
+    """
     # Name as in a configuration → option of the command; "" for an argument. Of --k and -k, the last counts: -k
     here = {_field(option): option for option in sorted(options)}
     here |= {_field(argument): "" for argument in options if argument.isupper()}
     values = {_field(option): value for option, value in typed.items()}
-    meant = {option: own_name(_field(option), here, values) for option in typed if option not in options}
-    unknown = next((option for option, (name, _) in meant.items() if not name), None)
+    names_here = {option: own_name(_field(option), here, values) for option in typed if option not in options}
+    unknown = next((option for option, (name, _) in names_here.items() if not name), None)
     if unknown and typed[unknown] in FORMATS:
         return f"unknown option {unknown}; a dataset's other formats: `seediff export DATASET --to {typed[unknown]}`"
     if unknown:
         return f"unknown option {unknown}{did_you_mean(unknown, options)}"
-    names = dict.fromkeys(f"{here[name]} {value}".strip() for name, value in meant.values())
-    return f"unknown option {', '.join(meant)}; the name here: {' '.join(names)}"
+    names = dict.fromkeys(f"{here[name]} {value}".strip() for name, value in names_here.values())
+    return f"unknown option {', '.join(names_here)}; the name here: {' '.join(names)}"
 
 
 def _field(option: str) -> str:
@@ -120,8 +127,8 @@ def _field(option: str) -> str:
 
 
 def is_of_model(error: BaseException) -> bool:
-    """Whether an error comes from a model's own code in diffusers or transformers. If a hook of this package failed
-    there, or this package's arguments were wrong, the answer is False."""
+    """Whether an error comes from a model's own code in diffusers or transformers, and is no bug of SeeDiff: neither a
+    hook of SeeDiff failed there, nor were its arguments wrong."""
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     names = [f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}" for frame in reversed(frames)]
     return not OURS.match(next((name for name in names if name.startswith(PACKAGES)), "seediff."))

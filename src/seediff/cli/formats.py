@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CHOICE = Group("Format", sort_key=6)
 SHOWN = 8
-"""Maximum number of names in a note."""
+"""Maximum number of class names in a note."""
 
 
 def export_option(name: str, text: str, default: object = "no") -> Parameter:
-    """An option of `export` that only some formats have; its help begins with the names of these formats. name: the
-    name of its field. text: the rest of the help."""
-    return _of([kind for kind in get_args(FormatName) if name in export_options(kind)], text, default)
+    """An option of `export` that only some formats have; its help begins with the names of these formats, as in "voc,
+    yolo: …". name: its field. text: the rest of the help. default: the default that the help shows."""
+    return _format_option([kind for kind in get_args(FormatName) if name in export_options(kind)], text, default)
 
 
 def import_option(name: str, text: str, default: object) -> Parameter:
     """An option of `import` that only some formats have. The arguments are those of `export_option`."""
-    return _of([kind for kind in get_args(SourceName) if name in import_options(kind)], text, default)
+    return _format_option([kind for kind in get_args(SourceName) if name in import_options(kind)], text, default)
 
 
-def _of(kinds: Sequence[str], text: str, default: object) -> Parameter:
+def _format_option(kinds: Sequence[str], text: str, default: object) -> Parameter:
     negative = {"negative": ()} if default == "no" else {}
     return option(CHOICE, f"{', '.join(kinds)}: {text}", default, **negative)
 
@@ -216,7 +216,8 @@ def import_(
 
 
 def say_corrected(done: Imported, corrects: Path, accepted: bool) -> None:
-    """Print how the masks of the dataset `corrects` changed. accepted: whether unchanged masks were accepted."""
+    """Print how the masks changed. done: the import. corrects: the dataset whose masks were corrected. accepted:
+    whether unchanged masks were accepted."""
     from ..dataset.importing import sum_changes
 
     print(*sum_changes(done.changes), sep="\n")
@@ -228,7 +229,7 @@ def say_corrected(done: Imported, corrects: Path, accepted: bool) -> None:
 
 
 def absent_classes(done: Imported) -> list[str]:
-    """A line about the classes that no mask shows; empty if there are no such classes."""
+    """A line about the classes that no mask shows, in a list; an empty list if there are no such classes."""
     absent = [name for name in done.classes if not any(row["area"].get(name) for row in done.rows)]
     if not absent:
         return []
@@ -250,7 +251,7 @@ def read_class_names(classes: str | None) -> tuple[str, ...] | None:
 
 
 def recognise_source(source: Path, options: ImportOptions, quiet: bool) -> SourceName:
-    """The format of a source without --from. Prints it."""
+    """The format of a source, from its files, if --from does not name it. Prints the format."""
     format_: SourceName = "masks" if options.masks is not None else recognise(source)
     if not quiet:
         print(f"{source} is read as {format_}: {FORMATS[format_].looked_for}")
@@ -262,9 +263,9 @@ def say_notes(notes: Iterable[str]) -> None:
 
 
 def options_given(own: Collection[str], options: Mapping[str, Any], format_: str) -> dict[str, Any]:
-    """The options that a user gave: name → value. own: the options of the format. options: all options; None for a
-    value that was not given. format_: the option that names the format, for the message. Raises UserError for a given
-    option that the format does not have."""
+    """The options that a user gave: name → value. own: the names of the format's options. options: name → value of all
+    options; None: not given. format_: the option that names the format, for the message, such as `--to yolo`. Raises
+    UserError for a given option that the format does not have."""
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if name not in own:
@@ -275,8 +276,8 @@ def options_given(own: Collection[str], options: Mapping[str, Any], format_: str
 
 
 def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
-    """A function that passes samples through, and shows a progress bar meanwhile. Without a terminal, or if `quiet`, it
-    shows nothing."""
+    """A function that yields the samples that it gets, and shows a progress bar meanwhile. Without a terminal, or if
+    `quiet`, it shows no bar."""
     if quiet or not sys.stderr.isatty():
         return iter
     from rich.progress import track

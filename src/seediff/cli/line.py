@@ -1,4 +1,9 @@
-"""The words of a command line: as values for the command, and as names in messages."""
+"""`CommandLine`: turns the words of a command line into values for a command, and later names them in messages.
+
+A command such as `generate` has two kinds of options. Its own parameters, such as --out, get values from the parser
+(cyclopts). The fields of its configuration, such as --beta, are only collected: `typed` gets `mask.beta` → 0.4, because
+a configuration is made of more than what was typed, such as files and presets.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +23,15 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Typed = Mapping[str, Any]
 """Flat name → value, such as `mask.beta` → 0.4, for the fields of a configuration that a user typed."""
 TYPED = "typed"
-"""The name of the parameter that gives a command its typed values."""
+"""The parameter with which a command gets its typed values."""
 
 
 def options_of(kind: type) -> Callable[[Command], Command]:
-    """Give a command an option for each field of a configuration. The command has a keyword-only parameter `typed:
-    Typed` without a default.
+    """A decorator that gives a command an option for each field of a configuration. kind: the configuration's class.
+    The command must have a keyword-only parameter `typed: Typed` without a default.
 
-    For the parser, this parameter is a configuration, so it makes options of the fields. It cannot make the
-    configuration itself, which also needs files and presets. Therefore `CommandLine.parse` passes what was typed.
+    The decorator makes `typed` look like a configuration, so the parser makes an option of each field. When the command
+    runs, `CommandLine.parse` passes the typed values instead.
     """
 
     def decorate(command: Command) -> Command:
@@ -39,13 +44,14 @@ def options_of(kind: type) -> Callable[[Command], Command]:
 
 
 class CommandLine:
-    """A command line. It parses its words, and later names them in messages about errors."""
+    """A command line: the program, and the words after its name."""
 
     def __init__(self, program: App, words: Sequence[str]) -> None:
         self.program, self.words = program, list(words)
         self._typed: dict[str, Any] = {}
         self._options: dict[str, str] = {}
-        """Flat name of a field, or name of a parameter → its option as it was typed, or else the name itself."""
+        """Flat name of a field, or name of a parameter → its option as it was typed, such as `mask.beta` → `--beta`.
+        What was not typed has its own name."""
 
     def run(self) -> Any:
         """Call the command with what was typed. Raises UserError and the parser's CycloptsError."""
@@ -54,14 +60,14 @@ class CommandLine:
 
     def parse(self) -> tuple[Callable[..., Any], inspect.BoundArguments]:
         """(command, arguments): the command's function, and the arguments to call it with."""
-        self.program.config = (self._take,)
+        self.program.config = (self._take_typed,)
         command, bound, _ = self.program.parse_args(self.words, exit_on_error=False, print_error=False)
         if TYPED in bound.signature.parameters:
             bound.arguments[TYPED] = self._typed
         return command, bound
 
     def name(self, subject: str) -> str:
-        """The subject of a message as the user knows it: for a field, its option."""
+        """The subject of a message as the user knows it: `mask.beta` → `--beta`."""
         return self._options.get(subject, subject)
 
     def command_options(self) -> set[str]:
@@ -70,12 +76,20 @@ class CommandLine:
         arguments = command.assemble_argument_collection() if command.default_command else ()
         return set(chain.from_iterable(argument.names for argument in arguments))
 
-    def _take(self, app: App, commands: tuple[str, ...], arguments: Sequence[Argument]) -> None:
-        """Take the typed values of a configuration from the parser, which calls this before it converts the other
-        words. With no words left for it, the parser does not make the configuration itself. arguments: the command's
-        parameters, and the fields of parameters that are dataclasses. Raises UserError for an empty path."""
+    def _take_typed(self, app: App, commands: tuple[str, ...], arguments: Sequence[Argument]) -> None:
+        """Take the typed values of the configuration away from the parser, so that it does not make the configuration.
+        The parser calls this when it has sorted the words, and before it converts them. For example, for
+        `generate --beta 0.4 --out pets`:
+
+            --beta 0.4   a field of `typed`: `_typed` gets mask.beta → 0.4, `_options` gets mask.beta → --beta,
+                         and the parser loses the words
+            --out pets   a parameter: `_options` gets out → --out, and the parser keeps the words
+
+        arguments: the command's parameters, and below those that are dataclasses, their fields. Raises UserError for an
+        empty path, and for a value after `--no-…`.
+        """
         for parameter in arguments:
-            if parameter.keys:  # a field, which is among its parameter's children
+            if parameter.keys:  # a field, which comes below with its parameter
                 continue
             for argument in (parameter, *parameter.children_recursive):
                 name = ".".join(argument.keys) or argument.field_info.name
@@ -91,7 +105,8 @@ class CommandLine:
 
 
 def read_value(name: str, argument: Argument) -> Any:
-    """The typed value of a field. The file of a user's own method, FILE.py:FUNCTION, is run to register the method."""
+    """The typed value of a field, converted and checked. A user's own method, such as `--method my.py:rings`, is
+    registered: its file is run. name: the field's flat name."""
     value: Any = argument.convert_and_validate()
     if name == "mask.method" and ".py:" in value:
         from ..masks.own import register_file  # imports torch

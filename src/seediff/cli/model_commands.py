@@ -150,7 +150,7 @@ def tune(
     from ..dataset.dataset import open_truths
     from ..run.evaluate_masks import load_masker
     from ..run.photos import doubt_line, is_drawing
-    from ..run.tune import countable
+    from ..run.tune import classes_to_tune
     from ..run.tune import tune as find_thresholds
 
     check_writable(out, is_file=True)
@@ -160,7 +160,7 @@ def tune(
     labelled = open_truths(data, split)
     segmenting, found = recommend(SegmentPhotosConfig, {"model": model})
     info = found or describe(find_model(model))
-    kept = countable(labelled, info.settings.words, classes)
+    kept = classes_to_tune(labelled, info.settings.words, classes)
     names = tuple(dict.fromkeys(kept.values()))
     given = {"classes": names, "model": model, "size": size, "device": device, "dtype": dtype}
     config, _ = recommend(MaskPhotosConfig, given, info)

@@ -1,11 +1,12 @@
-"""What several commands share: options, carrying out a job, checks of photographs, and the lines about next steps."""
+"""What several commands share: options, `carry_out`, which runs a job, checks of what was typed, and the lines about
+next steps."""
 
 from __future__ import annotations
 
 import shlex
 import shutil
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -25,20 +26,19 @@ from ..models.saving_memory import Graphs, Loading, Offload
 from .progress import show_progress
 
 if TYPE_CHECKING:
-    from ..run.engine import Engine
-    from ..run.job import AnyJob
     from ..run.loop import RunResult
+    from ..run.model_job import ModelJob
 
 
 def option(group: Group, text: str, default: object = None, **parameter: Any) -> Parameter:
-    """The parameter of an option. group: its group in the help. text: its help text. default: the default to show;
-    None: show no default."""
+    """The parameter of an option. group: its group in the help. text: its help text. default: the default that the help
+    shows; None: no default. parameter: further arguments of cyclopts' `Parameter`."""
     shown = False if default in (None, "") else str(default)
     return Parameter(group=group, help=text, show_default=shown, **parameter)
 
 
 def shown(default: str | bool) -> Parameter:
-    """A parameter that makes the help show a default. False: it shows no default."""
+    """A parameter with which the help shows a default. default: its text; False: show no default."""
     return Parameter(show_default=default)
 
 
@@ -53,10 +53,10 @@ def _check_seed(kind: type, seed: int) -> None:
 
 
 HERE = Parameter(converter=_folder)
-"""An additional parameter for options whose value is a folder or file on this machine. Raises UserError for a URL."""
+"""Added to an option whose value is a folder or file on this machine: a URL is refused."""
 AT_LEAST_1 = Parameter(validator=Number(gte=1))
 SEED = Parameter(validator=_check_seed)
-"""An additional parameter for random seeds. Raises UserError for a seed that a random generator does not accept."""
+"""Added to an option for a random seed: a number that random generators do not accept is refused."""
 Data = Annotated[Path, Parameter(help="Folder of a finished dataset.")]
 RunOut = Annotated[Path, HERE, option(RUN, "Folder for the dataset. Continues an unfinished run there.")]
 NewOut = Annotated[Path, HERE, option(RUN, "New folder; it appears when it is complete.")]
@@ -118,25 +118,25 @@ class RunOptions:
         if not self.quiet:
             print(f"seediff: {text}", file=sys.stderr, flush=True)
 
-    def make_engine(self) -> Engine | None:
-        """The engine that makes the batches; None: this process makes them."""
-        if self.engine == "local":
-            return None
-        from ..run.cluster import Ray
-
-        return Ray(self.workers, self.address)
-
 
 AS_USUAL = RunOptions()
 
 
-def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunResult | None:
-    """Run a job, and show progress on stderr. With --dry-run, print what it would do and return None. counted: what
-    progress counts, in the plural. Without a terminal for progress, print a line about the run before torch is
-    imported."""
+def carry_out(
+    job: ModelJob[Any, Any, Any], out: Path, options: RunOptions, counted: str, show: Callable[[RunResult], None]
+) -> RunResult | None:
+    """Run a job, with its progress on stderr, and print its summary. With --dry-run, print what it would do and return
+    None. Without a terminal for progress, print a line about the run before torch is imported.
+
+    out: the folder of the output. counted: what progress counts, in the plural. show: prints the summary.
+    """
     from ..run import loop
 
-    engine = options.make_engine()
+    engine, job.warn = None, options.warn
+    if options.engine == "ray":
+        from ..run.cluster import Ray
+
+        engine = Ray(options.workers, options.address)
     lines = loop.dry_run(job, out, options.verbose)
     if options.dry_run:
         print(next(lines), flush=True)
@@ -149,29 +149,33 @@ def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunR
     if not (options.quiet or sys.stderr.isatty()):  # where no bar shows that it has begun
         print(next(lines).removeprefix("Would "), flush=True)
     with show_progress(options.quiet, out, counted) as progress:
-        return loop.run(job, out, engine=engine, progress=progress)
+        result = loop.run(job, out, engine=engine, progress=progress)
+    if not options.quiet:
+        show(result)
+    return result
 
 
 def check_mask_effects(typed: Collection[str], mask: MaskConfig, reject: bool = False) -> None:
-    """Raise UserError for a typed option that has no effect: an option about masks, or --attempts. typed: flat names,
-    such as `mask.beta`. reject: whether samples are drawn again."""
-    finish, own = mask.facts.finish, f"{mask.method} has its own"
-    unread = [
+    """Raise UserError for a typed option that has no effect, for example --pamr-dilations without PAMR. typed: flat
+    names, such as `mask.pamr_dilations`. mask: the constants in use. reject: whether rejected samples are drawn
+    again."""
+    finish, has_own = mask.facts.finish, f"{mask.method} has its own"
+    rules = [  # (option, whether it has no effect, why)
         ("attempts", not reject, "only --reject draws samples again"),
         ("mask.beta", mask.ignore_band, "the ignored band replaces it"),
-        ("mask.beta", finish.threshold, own),
+        ("mask.beta", finish.threshold, has_own),
         ("mask.pamr_iterations", not mask.pamr, "PAMR is off"),
-        ("mask.pamr_iterations", finish.iterations, own),
+        ("mask.pamr_iterations", finish.iterations, has_own),
         ("mask.pamr_dilations", not mask.pamr, "PAMR is off"),
-        ("mask.pamr_dilations", finish.dilations, own),
+        ("mask.pamr_dilations", finish.dilations, has_own),
     ]
     for name in typed:
         constant = name.removeprefix("mask.")
         methods = [method for method, facts in METHOD_FACTS.items() if constant in facts.special_options]
         is_special = name.startswith("mask.") and methods
         another = is_special and mask.method not in methods and mask.facts.user_function is None
-        unread.append((name, another, f"it is an option of {', '.join(methods)}, not of {mask.method}"))
-    for name, applies, reason in unread:
+        rules.append((name, another, f"it is an option of {', '.join(methods)}, not of {mask.method}"))
+    for name, applies, reason in rules:
         if applies and name in typed:
             raise UserError(name, f"has no effect, as {reason}", "leave it out")
 
@@ -181,8 +185,8 @@ PHOTOS_AND_MAPS = (("images", "masks"), ("JPEGImages", "SegmentationClass"), ("l
 
 
 def check_photos(paths: Sequence[Path]) -> None:
-    """Raise UserError for a folder that is a dataset or contains one, because its label maps would count as
-    photographs. Outputs of runs inside the folder are allowed, because `find_photos` leaves them out."""
+    """Raise UserError for a folder that is a dataset or contains one, because its label maps would be taken for
+    photographs. Outputs of SeeDiff inside the folder are allowed, because `find_photos` leaves them out."""
     for path in filter(Path.is_dir, paths):
         below = [folder for folder in sorted(path.iterdir()) if not (folder / CONFIG).is_file()]
         for folder, (photos, maps) in product([path, *below], PHOTOS_AND_MAPS):
@@ -192,8 +196,8 @@ def check_photos(paths: Sequence[Path]) -> None:
 
 
 def report_unusable(failed: Sequence[Mapping[str, str]], photos: int, out: Path) -> None:
-    """Raise UserError if some photographs could not be used, so that the exit code says it. The others are finished.
-    failed: the rows of failed.jsonl in the folder `out`. photos: the number of all photographs."""
+    """Raise UserError at the end of a run if some photographs could not be used, so that the exit code shows it.
+    failed: the rows of failed.jsonl. photos: the number of all photographs. out: the folder of the output."""
     from ..files.photo_files import FAILED  # imports numpy
 
     if failed:
@@ -209,8 +213,8 @@ LOOK = "see how each mask was made, and correct it"
 
 
 def next_steps(*commands: str, made: Path | None = None) -> str:
-    """The last lines of a command: "Next:" with the commands to run next, and the page of the dataset. made: the
-    dataset's folder; None: there is no page."""
+    """The last lines that a command prints: the commands to run next, and the page to look at. commands: from
+    `command_line`. made: the folder of the new dataset, which has the page; None: there is no page."""
     from ..dataset.native import PREVIEW  # imports numpy
 
     steps = "\n  ".join(("\nNext:", *commands))
@@ -218,7 +222,8 @@ def next_steps(*commands: str, made: Path | None = None) -> str:
 
 
 def command_line(*arguments: object, about: str = "") -> str:
-    """A shell command that runs this program. about: its purpose, appended as a comment."""
+    """A line for a shell that runs this program, such as `seediff check pets`. about: its purpose, appended as a
+    comment."""
     line = " ".join([own_command(), *(shlex.quote(str(argument)) for argument in arguments)])
     return f"{line}    # {about}" if about else line
 
@@ -232,8 +237,8 @@ def train_line(data: Path) -> str:
 
 
 def own_command() -> str:
-    """The words with which a shell runs this program: `seediff` if the shell finds the running script by that name,
-    otherwise the script's path. `python -m seediff` if it was started without a script."""
+    """What to type to run this program: `seediff` if the shell finds it by that name; otherwise the path of the running
+    script, or `python -m seediff` if no script is running."""
     script = Path(sys.argv[0])
     if script.stem != "seediff":
         return f"{shlex.quote(sys.executable)} -m seediff"

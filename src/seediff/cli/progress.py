@@ -21,13 +21,13 @@ LINE_SECONDS = 10.0
 
 
 class InterruptedRun(KeyboardInterrupt):
-    """Ctrl-C during a run. Its text says how to continue."""
+    """Ctrl-C during a run. Its text says what is finished, and how to continue."""
 
 
 @contextmanager
 def report_on_interrupt(state: Callable[[], str]) -> Iterator[None]:
-    """Turn Ctrl-C into InterruptedRun, and OSError, such as a full disk, into UserError. state: returns a text about
-    what is finished, for the message."""
+    """In this block, turn Ctrl-C into InterruptedRun, and OSError, such as a full disk, into UserError. state: returns
+    what is finished, for the message, such as "3 of 9 images finished in pets"."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -39,8 +39,8 @@ def report_on_interrupt(state: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def show_progress(quiet: bool, out: Path, counted: str = "images") -> Iterator[Progress]:
-    """Yields a function to which a run into the folder `out` reports its progress. The progress is shown as by
-    `bar_or_lines`. Errors for Ctrl-C and OSError say how much is finished."""
+    """Yields a function that shows progress as `bar_or_lines` does. Ctrl-C and OSError become errors that say how much
+    is finished in the folder `out`. counted: what is counted, in the plural."""
     finished = [0, 0]
 
     def state() -> str:
@@ -73,9 +73,9 @@ def no_progress() -> Iterator[Progress]:
 @contextmanager
 def progress_lines(counted: str = "images", clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
     """Yields a function that prints progress as lines on stderr, for logs: after a batch, but at most one line in
-    LINE_SECONDS, and a last line if there were others."""
-    # The rate is that of this run alone: `before` items were finished when it began. Its clock starts with the last
-    # report at which it had finished none, because until then it loads the model.
+    LINE_SECONDS, and a last line if there were others. clock: the time in seconds."""
+    # The rate is of this run alone: `before` items were finished when it began. The time starts with the last report
+    # without a further item, because until then the run loads the model.
     begun = printed = clock()
     before: int | None = None
     shown = 0
@@ -86,8 +86,8 @@ def progress_lines(counted: str = "images", clock: Callable[[], float] = time.mo
         if before is None or done == before:
             before, begun = done, now
             return
-        last = done == total and 0 < shown < total
-        if now - printed < LINE_SECONDS and not last:
+        is_last = done == total and 0 < shown < total
+        if now - printed < LINE_SECONDS and not is_last:
             return
         printed, shown = now, done
         rate = (done - before) / max(now - begun, 1e-9)

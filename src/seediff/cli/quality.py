@@ -112,7 +112,7 @@ def filter_(
 
 
 def describe_errors(checked: Checked) -> str:
-    """A text about the errors: their number, the first error, and what helps."""
+    """The message about a dataset's errors: their number, the first error, and what helps."""
     from ..dataset.quality.check import FILE_FINDINGS
     from .summary import counts
 

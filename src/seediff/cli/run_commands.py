@@ -95,14 +95,10 @@ def generate(
         prompts = varied_prompts(config.prompts, kinds, config.classes, info and info.settings.words)
         config = config.changed(GIVEN, prompts=prompts)
     from ..run.generate_job import GenerateJob
+    from .summary import show_generated
 
     job = GenerateJob(config, info=info, loading=options.loading)
-    job.warn = options.warn
-    result = carry_out(job, out, options, "images")
-    if result and not options.quiet:
-        from .summary import show_generated  # imports rich
-
-        show_generated(result, config)
+    carry_out(job, out, options, "images", lambda result: show_generated(result, config))
 
 
 @options_of(SegmentPhotosConfig)
@@ -177,7 +173,7 @@ def segment(
         words = read_words(captions, found.photos, config.names, info and info.settings.words)
     warning = threshold_warning(config) if named else ""
     job = SegmentJob(config, found, words=words, labels=labels, info=info, loading=options.loading)
-    _run(job, found, out, options, show_segments, warning)
+    _run_on_photos(job, found, out, options, show_segments, warning)
 
 
 @options_of(MaskPhotosConfig)
@@ -224,7 +220,7 @@ def mask(
     if "classes" not in typed and len(paths) > 1 and not (paths[-1].suffix or paths[-1].exists()):
         raise UserError(paths[-1], "no such file or folder", f"a class is an option: --classes {paths[-1]}")
     found = find_photos(paths, exclude=out)
-    # The classes: each photograph's own from a table, or the typed ones for all
+    # A table gives each photograph its own classes; otherwise the typed ones are for all
     values, classes_of = {**typed}, dict[str, tuple[str, ...]]()
     table = find_table(paths, values.get("classes", ()))
     if table is not None:
@@ -243,10 +239,10 @@ def mask(
     mirrored = side_notes(config.classes) if config.capture.flip else []
     warning = "; ".join(filter(None, [threshold_warning(config), *mirrored]))
     job = MaskJob(config, found, classes_of, info=info, loading=options.loading)
-    _run(job, found, out, options, show_masks, warning)
+    _run_on_photos(job, found, out, options, show_masks, warning)
 
 
-def _run(
+def _run_on_photos(
     job: SegmentJob | MaskJob,
     found: FoundPhotos,
     out: Path,
@@ -254,12 +250,11 @@ def _run(
     show: Callable[..., None],
     warning: str,
 ) -> None:
-    """Carry out a job and print its summary. found: the photographs. show: prints the summary of the command. warning:
+    """Carry out the job of `mask` or `segment`. found: the photographs. show: `show_masks` or `show_segments`. warning:
     printed after the summary; "": no warning. Raises UserError if some photographs could not be used."""
-    job.warn = options.warn
-    result = carry_out(job, out, options, "photographs")
-    if result and not options.quiet:
-        show(result, job.config, found.skipped, job.doubt)
+    result = carry_out(
+        job, out, options, "photographs", lambda result: show(result, job.config, found.skipped, job.doubt)
+    )
     if warning:
         options.warn(warning)
     if result:
@@ -267,8 +262,8 @@ def _run(
 
 
 def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
-    """A warning that the command's threshold was tuned for another model; "" if it was tuned for this model, or
-    given."""
+    """A warning that the command's threshold (`presence` of `mask`, `name_threshold` of `segment`) was tuned for
+    another model; "" if it was tuned for this model, or typed."""
     name = THRESHOLDS[config.command]
     source = config.source(name)
     if source == DEFAULT:
@@ -285,8 +280,9 @@ def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
 
 
 def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
-    """The table with the classes of each photograph; None without a table. It is named in `classes`, or is the
-    classes.csv in a folder in `paths`. Raises UserError for a table together with names, and for several tables."""
+    """The table with the classes of each photograph: the one that --classes names, or without --classes a classes.csv
+    in one of the folders; None without a table. paths: the photographs and their folders. classes: what was typed.
+    Raises UserError for a table together with names, and for several tables."""
     for name in classes:
         if name.lower().endswith(".csv"):
             if len(classes) > 1:
@@ -302,8 +298,8 @@ def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
 
 
 def check_effects(typed: Collection[str], config: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
-    """Raise UserError for a typed option that has no effect. typed: flat names, such as `segment.rounds`. labels: the
-    folder of --labels. named: whether segments get names."""
+    """Raise UserError for a typed option of `segment` that has no effect, for example --kl-threshold with K-Means.
+    typed: flat names, such as `segment.rounds`. labels: the folder of --labels. named: whether segments get names."""
     segment = config.segment
     if "segment.rounds" in typed and isinstance(segment.kl_threshold, tuple):
         problem = f"{len(segment.kl_threshold)} values of --kl-threshold already set the number of rounds"

@@ -29,7 +29,7 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads release their core: several times as fast beside other programs
 }
 TIDYING = 5.0
-"""Seconds after the first Ctrl-C in which further Ctrl-Cs have no effect (`FirstInterrupt`)."""
+"""Seconds after the first Ctrl-C during which a further Ctrl-C has no effect (`FirstInterrupt`)."""
 
 
 def run(words: Sequence[str], program: App | None = None) -> int:
@@ -68,8 +68,8 @@ def run(words: Sequence[str], program: App | None = None) -> int:
 
 
 def choose_program(words: Sequence[str]) -> App:
-    """The App that runs these words. For the list of commands it imports no command. For the help of a command with
-    many options it knows which options to show."""
+    """The App that runs these words: one that imports no command for `seediff --help`; one that shows only common
+    options for, say, `seediff generate --help`; and otherwise the usual one."""
     if not words or words[0] in ("-h", HELP, HELP_ALL):
         return make_app(listing=True)
     if words[0] in COMMON and {"-h", HELP, HELP_ALL} & set(words):
@@ -80,15 +80,16 @@ def choose_program(words: Sequence[str]) -> App:
 
 
 class FirstInterrupt:
-    """Lets only the first Ctrl-C raise KeyboardInterrupt, so that further ones do not disturb the cleanup.
+    """From its creation on, lets only the first Ctrl-C raise KeyboardInterrupt, so that others do not disturb the
+    cleanup.
 
-    In case the cleanup hangs, a Ctrl-C more than TIDYING seconds after the first ends the process at once. Its workers
-    end with it, and the next run removes its leftovers.
+    If the cleanup hangs, a Ctrl-C more than TIDYING seconds after the first ends the process and its workers at once.
+    The next run removes what they leave.
     """
 
     def __init__(self) -> None:
         self.first: float | None = None
-        """The time of the first Ctrl-C by `time.monotonic`; None before."""
+        """When the first Ctrl-C came, by `time.monotonic`; None: not yet."""
         before = signal.getsignal(signal.SIGINT)
         own = before is signal.default_int_handler or isinstance(getattr(before, "__self__", None), FirstInterrupt)
         if own and threading.current_thread() is threading.main_thread():
@@ -103,8 +104,8 @@ class FirstInterrupt:
 
 
 def close_output() -> int:
-    """Stop writing output, because its reader, such as `head`, closed it. Returns the exit code with which shells
-    report SIGPIPE."""
+    """Discard further output, because its reader, such as `head`, closed it. Returns 141, the exit code that shells
+    give to such a program."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

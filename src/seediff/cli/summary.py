@@ -1,4 +1,4 @@
-"""The summary that a command prints at its end: a table, its time, and commands to run next."""
+"""The summary that a command prints at its end: a table, the time that it took, and commands to run next."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ BARS = " ▁▂▃▄▅▆▇█"
 
 
 def show_generated(result: RunResult, config: GenerateConfig) -> None:
-    """Print the summary of a `generate` that is finished, now or before.
+    """Print the summary of `generate`. result: of a run that has finished the dataset, or found it finished.
 
-    A table has for each class the number of images, of rejected draws and of flags, both by reason, and the mean share
-    of the image. A sentence says how many images there are, and how many are missing because all their draws were
-    flagged.
+    The table has for each class its images, rejected draws and flags by reason, and its mean share of an image. A
+    sentence says how many images there are, and how many are left out because all their draws were rejected.
     """
     from ..run.output import sample_number
 
@@ -53,7 +52,7 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
 
 
 def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, doubt: str = "") -> None:
-    """Print the summary of `segment`, unless no photograph was divided. skipped: the number of files that are not
+    """Print the summary of `segment`; nothing if no photograph was divided. skipped: the number of files that are not
     pictures. doubt: the warning `PhotoJob.doubt`, or ""."""
     if not result.rows:
         return
@@ -75,7 +74,7 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
         text += f"\nNo segment got a name: none reached --name-threshold {config.name_threshold:g}."
     if middle <= 1 and config.segment.method == "diffseg":
         text += "\nMost are one segment: lower --kl-threshold, or use --method kmeans -k 5."
-    text += _own_line(doubt)
+    text += _further_line(doubt)
     commands = [
         command_line("look", result.out, about="see the segments, and correct them"),
         command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="with your own label maps"),
@@ -85,7 +84,7 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
 
 
 def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, doubt: str = "") -> None:
-    """Print the summary of `mask`, unless no photograph has masks. skipped, doubt: as in `show_segments`."""
+    """Print the summary of `mask`; nothing if no photograph has masks. skipped, doubt: as in `show_segments`."""
     if not result.rows:
         return
     table = _numbers_table("class", "asked", "found", "mean area")
@@ -97,12 +96,12 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, doubt:
     commands = [command_line("look", result.out, about=LOOK)]
     if not doubt:  # masks that mean nothing are not to be trained on
         commands += [train_line(result.out), export_line(result.out)]
-    _show(result, table, text + _own_line(doubt), commands)
+    _show(result, table, text + _further_line(doubt), commands)
 
 
 def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: int = 0) -> str:
-    """A sentence about the finished output. count: what there is, in words. skipped: the number of files that are not
-    pictures. left_out: the number of images without an accepted draw."""
+    """A sentence about the finished output. count: its contents, such as "9 images with masks in pets". skipped: the
+    number of files that are not pictures. left_out: the number of images whose draws were all rejected."""
     text = count
     if not result.done:
         text = f"Complete: {count}; nothing to do"
@@ -113,7 +112,8 @@ def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: i
     return f"{text}."
 
 
-def _own_line(text: str) -> str:
+def _further_line(text: str) -> str:
+    """A warning as a further line of the summary; "" if there is none."""
     return f"\n{text[0].upper()}{text[1:]}." if text else ""
 
 
@@ -139,7 +139,7 @@ def _numbers_table(*columns: str) -> Table:
 
 
 def findings_table(checked: Checked) -> Table:
-    """A table with one row per kind of finding: how many there are, and the first."""
+    """A table with one row per kind of finding: the number of such findings, and the first of them."""
     kinds: dict[tuple[str, str], list[Text]] = {}
     for finding in checked.findings:
         kinds.setdefault((finding.level, finding.kind), []).append(Text(f"{finding.where}: {finding.text}"))

@@ -109,15 +109,15 @@ def train(
 
     - `seediff train synthetic real real --architecture segformer --out segmenter --dry-run`
     """
+    from ..train.defaults import choose_defaults
     from ..train.stages import find_doubts, open_training
-    from ..train.usual import settle
 
     make_config(typed, config_file)  # refuses wrong values before data are read
     training = open_training(data, **vars(options or TrainingOptions()))
-    config, usual = settle(typed, config_file, training, out)
+    config, why_tiny = choose_defaults(typed, config_file, training, out)
     if not quiet:
         sides = side_notes(training.classes) if config.flip else ()
-        say_notes([*filter(None, [usual]), *find_doubts(training), *sides])
+        say_notes([*filter(None, [why_tiny]), *find_doubts(training), *sides])
     if dry_run:
         from ..train.stages import describe_training
 
@@ -153,7 +153,7 @@ def train(
 
 @contextmanager
 def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields a function to call with the number of saved steps. After an interruption or a full disk, the message names
+    """Yields a function to call with the number of saved steps. Ctrl-C and a full disk become errors whose message has
     this number. out: the folder of the segmenter. total: the number of all steps."""
     kept: int | None = None
 

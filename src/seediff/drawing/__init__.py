@@ -1,1 +1,2 @@
-"""Pictures of masks, attention and scores, from arrays; how results show themselves in notebooks."""
+"""Draws pictures from arrays: overlays.py of masks and attention, charts.py of scores; shown.py makes what notebooks
+show of a result."""

@@ -23,17 +23,19 @@ Lines = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 class Bar(NamedTuple):
-    """A bar of a chart. share: the class's value, in [0, 1]. interval: its lower and upper bound. counted: whether the
-    class counts in the mean."""
+    """A bar of a chart, for a class."""
 
     name: str
     share: float
+    """The length, in [0, 1]."""
     interval: tuple[float, float]
+    """(low, high), the ends of a line over the bar."""
     counted: bool
+    """Whether the class counts in the mean; if not, its bar is grey."""
 
 
 def can_draw(file: str) -> bool:
-    """Whether matplotlib is installed. Otherwise a notice says that `file` is not drawn."""
+    """Whether matplotlib is installed. If not, a notice says that the chart `file` is not drawn."""
     found = find_spec("matplotlib") is not None
     if not found:
         text = f"{file} is not drawn, because matplotlib is not installed; pip install 'seediff[plots]'"
@@ -42,9 +44,9 @@ def can_draw(file: str) -> bool:
 
 
 def line_charts(charts: Mapping[str, Lines], x_label: str, borders: Sequence[float] = ()) -> bytes:
-    """The bytes of a PNG with charts of lines, one below the other. charts: title → lines. If all values of a chart are
-    above 0 and differ much, its axis is logarithmic, so that no line is flat. x_label: the text below each chart.
-    borders: x of vertical lines."""
+    """The bytes of a PNG with charts of lines, one below the other. If the values of a chart are positive and differ
+    much, its y axis is logarithmic, so that no line is flat. charts: title → lines. x_label: the text below each chart.
+    borders: where vertical lines stand, as x."""
     with _figure(3.6 * len(charts)) as (figure, image):
         for axes, (title, lines) in zip(figure.subplots(len(charts), squeeze=False).flat, charts.items(), strict=True):
             for name, (x, y) in lines.items():
@@ -60,8 +62,7 @@ def line_charts(charts: Mapping[str, Lines], x_label: str, borders: Sequence[flo
 
 
 def bar_chart(title: str, bars: Sequence[Bar], mean: float) -> bytes:
-    """The bytes of a PNG of horizontal bars, the first at the top, with intervals. mean: where a vertical line
-    stands."""
+    """The bytes of a PNG of horizontal bars, the first at the top. mean: where a vertical line stands."""
     places, names = range(len(bars)), [f"{bar.name[:LONGEST_NAME]}  {bar.share:.1%}" for bar in bars]
     with _figure(1.5 + 0.25 * len(bars)) as (figure, image):
         axes = figure.subplots()
@@ -77,7 +78,8 @@ def bar_chart(title: str, bars: Sequence[Bar], mean: float) -> bytes:
 
 @contextmanager
 def _figure(height: float) -> Iterator[tuple[Any, io.BytesIO]]:
-    """(figure, image). figure: a figure 9 inches wide, to draw on in the block. image: has the PNG after the block."""
+    """Yields (figure, image). figure: matplotlib's, 9 inches wide, to draw on in this block. image: gets the PNG at the
+    end of the block. height: in inches."""
     import matplotlib.style
     from matplotlib.figure import Figure
 

@@ -1,7 +1,7 @@
-"""Pictures of masks and attention, and their colours. They are made from arrays: images (H, W, 3) uint8, label maps
-(H, W) uint8 (0 = background, 255 = ignore), soft maps (H, W) in [0, 1].
+"""Draws masks and attention, and has their colours. Arrays are images (H, W, 3) uint8, label maps (H, W) uint8 with 0
+for the background and 255 for ignored pixels, and soft maps (H, W) in [0, 1].
 
-Masks are shown in bright colours. Their files keep VOC's palette, most of whose colours are dark.
+Masks are drawn in bright colours. The files of masks have VOC's palette, most of whose colours are dark.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ BRIGHT = (
     "ff870f", "783cff", "b4b4ff", "c32d78", "d2ffa5", "5ab4a5", "ff0f0f", "b4fff0", "e1ff1e", "3c78a5",
     "7878e1", "3c870f", "96e196", "a5e1ff", "9696ff", "5a96b4", "d2d22d", "b47869", "3cc369", "69d2c3",
 )  # fmt: skip
-"""Twenty bright colours. People with red-green blindness can tell them apart, too. The first differ most."""
+"""Twenty bright colours of classes, which people with red-green blindness can distinguish, too. The first differ
+most."""
 GREYS = ("f5f5f5", "a0a0a0", "d2d2d2", "787878", "e1dcd2", "8c8c96")
 """Colours of segments without a name, in pictures in which classes have the bright colours."""
 IGNORED = "e0e0c0"
 UNNAMED = 201
-"""The first id that is shown in grey. The ids below it repeat the bright colours."""
+"""Ids from this one on are drawn in GREYS; the ids below it, in BRIGHT again and again."""
 
 VIRIDIS_ANCHORS = (
     "440154", "481a6c", "472f7d", "414487", "39568c", "31688e", "2a788e", "23888e",
     "1f988b", "22a884", "35b779", "54c568", "7ad151", "a5db36", "d2e21b", "fde725",
 )  # fmt: skip
-"""Sixteen evenly spaced colours of viridis: lightness grows evenly, and colour-blind readers see the same order."""
+"""Sixteen evenly spaced colours of viridis. Lightness grows evenly, so colour-blind readers see the same order."""
 LABEL_HEIGHT = 18  # pixels, of a line of text beneath a tile
 
 
@@ -48,7 +49,7 @@ def mask_colours() -> np.ndarray:
 
 
 def is_dark() -> np.ndarray:
-    """(256,) bool: whether the colour of each id is dark. A white line is seen best around dark colours."""
+    """(256,) bool: whether the colour of each id is dark, so that a white line around it is seen best."""
     return mask_colours() @ np.array([0.299, 0.587, 0.114]) <= 128
 
 
@@ -58,14 +59,16 @@ def css_colour(label: int) -> str:
 
 
 def shown_ids(label_map: np.ndarray, numbers: np.ndarray, unnamed: int, *, alone: bool) -> np.ndarray:
-    """(H, W) uint8: ids to show, in which each segment without a name has an id, and so a colour, of its own.
+    """(H, W) uint8: the label map for drawing, in which each segment without a name has an id, and so a colour, of its
+    own.
 
-    label_map: (H, W) uint8. numbers: (H, W), the number of each pixel's object; 0 for no object. unnamed: the class id
-    of segments without a name. alone: True if there is no other class; then segments have bright colours, otherwise
-    greys."""
+    label_map: (H, W) uint8. numbers: (H, W), the number of each pixel's object; 0: no object. unnamed: the class id of
+    segments without a name. alone: whether there is no other class; then the segments get bright colours, otherwise
+    greys.
+    """
     first, last = (1, UNNAMED) if alone else (UNNAMED, IGNORE)
-    own = (numbers - 1) % (last - first) + first
-    return np.where((label_map == unnamed) & (numbers > 0), own, label_map).astype(np.uint8)
+    ids = (numbers - 1) % (last - first) + first
+    return np.where((label_map == unnamed) & (numbers > 0), ids, label_map).astype(np.uint8)
 
 
 @lru_cache(maxsize=1)
@@ -79,15 +82,14 @@ def heat_colours() -> np.ndarray:
 
 
 def to_levels(values: np.ndarray) -> np.ndarray:
-    """uint8 levels, 0 to 255, of a map in [0, 1] or of bool. Values outside are clipped, and NaN becomes 0."""
+    """A map in uint8, from 0 to 255. values: in [0, 1], or bool; others are clipped, and NaN becomes 0."""
     return (np.clip(np.nan_to_num(values.astype(np.float64), nan=0.0), 0, 1) * 255).round().astype(np.uint8)
 
 
 def cut_out(image: np.ndarray, label_map: np.ndarray, class_id: int, soft: np.ndarray | None = None) -> Image.Image:
-    """The picture of a class on a transparent ground (RGBA): opaque where the label map has the class.
-
-    soft: (H, W), the class's soft mask, if there is one. Then the picture is the more opaque the higher this mask is,
-    and clear where the label map has another class."""
+    """The picture of a class on a transparent ground (RGBA): opaque where the label map has the class. soft: (H, W),
+    the class's soft mask, which decides how opaque pixels are, except that other classes are clear; None: no soft
+    mask."""
     alpha = label_map == class_id
     if soft is not None:
         others = ~np.isin(label_map, (0, class_id, IGNORE))
@@ -96,7 +98,7 @@ def cut_out(image: np.ndarray, label_map: np.ndarray, class_id: int, soft: np.nd
 
 
 def fit_side(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarray:
-    """(H, W) or (H, W, 3) uint8: a picture resized in proportion, so that its longer side has `side` pixels."""
+    """The picture, resized in proportion, with a longer side of `side` pixels. array: (H, W) or (H, W, 3) uint8."""
     height, width = array.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -106,15 +108,16 @@ def fit_side(array: np.ndarray, side: int, resample: Image.Resampling) -> np.nda
 
 
 def shrink(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarray:
-    """The picture of `fit_side`, but never larger than the given one."""
+    """As `fit_side`, but a picture is never enlarged."""
     return fit_side(array, min(side, max(array.shape[:2])), resample)
 
 
 def overlay(
     image: np.ndarray, label_map: np.ndarray, regions: np.ndarray | None = None, *, alpha: float = 0.35
 ) -> np.ndarray:
-    """(H, W, 3) uint8: the image with its labels laid over it: a light fill, and around each region a line in its
-    colour, with a black line outside, or a white one around dark colours. The rest of the background is unchanged.
+    """(H, W, 3) uint8: the image with its labels over it. Each region is filled lightly with its label's colour, and
+    has a line in this colour around it, outside of which is a black line, or a white one around dark colours. The rest
+    of the background is unchanged.
 
     regions: (H, W) whole numbers that separate regions of one label, such as objects' numbers; None: the label map.
     alpha: how much of the fill's colour shows, in [0, 1].
@@ -134,8 +137,8 @@ def overlay(
 
 
 def draw_mask(image: np.ndarray, label_map: np.ndarray, side: int, numbers: np.ndarray | None = None) -> np.ndarray:
-    """The picture of `overlay`, with a longer side of at most `side` pixels. numbers: (H, W), the number of each
-    pixel's object, so that each object has a line around it."""
+    """As `overlay`, but with a longer side of at most `side` pixels. numbers: (H, W), the number of each pixel's
+    object, so that each object has a line around it; None: each class has."""
     labels = shrink(label_map, side, Image.Resampling.NEAREST)
     regions = None
     if numbers is not None:
@@ -146,11 +149,11 @@ def draw_mask(image: np.ndarray, label_map: np.ndarray, side: int, numbers: np.n
 def draw_named(
     image: np.ndarray | None, label_map: np.ndarray, names: Mapping[int, str], regions: np.ndarray | None = None
 ) -> np.ndarray:
-    """(H, W, 3) uint8: `overlay`, or labels on black without an image, with the name of each region in its colour,
-    once.
-
-    names: number of a region → name. regions: (H, W) whole numbers; None: the label map. A name that would cover
+    """(H, W, 3) uint8: as `overlay`, with the name of each region written once, in its colour. A name that would cover
     another is left out. A name that the font cannot write, such as Chinese, is replaced by its number.
+
+    image: None: the labels are drawn on black. names: number of a region → name. regions: (H, W) whole numbers; None:
+    the label map.
     """
     if image is None:
         drawn = overlay(np.zeros((*label_map.shape, 3), np.uint8), label_map, regions, alpha=1)
@@ -160,10 +163,10 @@ def draw_named(
         regions = label_map
     sheet = Image.fromarray(drawn)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(max(8, min(regions.shape) // 24))
-    # Places are searched on a lattice: every pixel of a large picture would take seconds for each name.
+    # Places for names are searched among few pixels: all pixels of a large picture would take seconds for each name.
     cell = max(1, max(regions.shape) // 512)
     lattice = regions[::cell, ::cell]
-    free = np.ones(lattice.shape, bool)  # of names
+    free = np.ones(lattice.shape, bool)  # where no name is yet
     for number, name in names.items():
         text = fit_text(draw, font, name, regions.shape[1])
         if "?" in text and not text.strip("?… "):
@@ -185,9 +188,9 @@ def draw_named(
 
 
 def _deepest(free: np.ndarray, size: tuple[float, float]) -> np.ndarray:
-    """(row, column) of the place for a name in a region, the farthest from the region's border. free: (H, W) bool, the
-    region. size: (height, width) of the name; for a wide name, a border at its left or right is nearer than one
-    above."""
+    """(row, column) of the place for a name: about the farthest from the region's border. free: (H, W) bool, the
+    region. size: (height, width) of the name. Distances are measured in heights and widths of the name, because a wide
+    name needs more room at its left and right."""
     from scipy.ndimage import distance_transform_edt  # takes half a second to import
 
     padded: Any = distance_transform_edt(np.pad(free, 1), sampling=(1 / size[0], 1 / size[1]))
@@ -197,7 +200,7 @@ def _deepest(free: np.ndarray, size: tuple[float, float]) -> np.ndarray:
 
 
 def _edges(regions: np.ndarray, wide: int) -> np.ndarray:
-    """(H, W) bool: pixels with another region within `wide` pixels above, below, left or right."""
+    """(H, W) bool: the pixels that have another region within `wide` pixels above, below, left or right."""
     edge = np.zeros(regions.shape, bool)
     for edges, values in ((edge, regions), (edge.T, regions.T)):
         for step in range(1, wide + 1):
@@ -210,8 +213,8 @@ def _edges(regions: np.ndarray, wide: int) -> np.ndarray:
 def contact_sheet(
     tiles: Sequence[np.ndarray], columns: int, labels: Sequence[str] | None = None, *, gap: int = 6
 ) -> np.ndarray:
-    """(H, W, 3) uint8: tiles in rows of `columns`, each with its label beneath. tiles: (h, w, 3) uint8 each; smaller
-    ones are centred. gap: pixels between tiles."""
+    """(H, W, 3) uint8: pictures in rows of `columns`, each with its label beneath. tiles: (h, w, 3) uint8 each; smaller
+    ones are centred. labels: one per tile; None: no labels. gap: pixels between tiles."""
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     cell_h, cell_w = max(t.shape[0] for t in tiles), max(t.shape[1] for t in tiles)
@@ -230,13 +233,13 @@ def contact_sheet(
 
 
 _HAS = frozenset("".join(map(chr, range(32, 127))) + "…·°±")
-"""The letters that Pillow's own font has. The font is the same on every machine."""
+"""The letters that Pillow's own font has. This font is used because it is the same on every machine."""
 _SPELLED = str.maketrans({"ß": "ss", "–": "-", "×": "x"})
 
 
 def fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: float) -> str:
-    """The text, or as much of its beginning as fits into `width` pixels, with an ellipsis. Letters that Pillow's own
-    font lacks lose their accents, or become question marks."""
+    """The text, or as much of its beginning as fits into `width` pixels, with an ellipsis. Letters that the font lacks
+    lose their accents, or become question marks."""
     plain = unicodedata.normalize("NFKD", " ".join(text.translate(_SPELLED).split()))
     text = "".join(letter if letter in _HAS else "?" for letter in plain if not unicodedata.combining(letter))
     fitting = text
@@ -247,8 +250,8 @@ def fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: float) -> str:
 
 
 def with_scale(picture: np.ndarray) -> np.ndarray:
-    """(H + 18, W, 3) uint8: a picture in `heat_colours`, with a scale of these colours from 0 to 1 beneath it. picture:
-    (H, W, 3) uint8."""
+    """(H + 18, W, 3) uint8: a picture with a scale of `heat_colours` from 0 to 1 beneath it. picture: (H, W, 3) uint8,
+    drawn in these colours."""
     wide = picture.shape[1]
     scale = Image.new("RGB", (wide, LABEL_HEIGHT), "white")
     draw, font, side = ImageDraw.Draw(scale), ImageFont.load_default(12), min(14, wide // 4)
@@ -260,14 +263,16 @@ def with_scale(picture: np.ndarray) -> np.ndarray:
 
 
 def compress_image(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:
-    """The bytes of a picture file. image: (H, W) or (H, W, 3) uint8. options: for Pillow's `save`."""
+    """The bytes of a picture file. image: (H, W) or (H, W, 3) uint8. image_format: Pillow's name of it. options: of
+    Pillow's `save`."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, image_format, **options)
     return buffer.getvalue()
 
 
 def jpeg_uri(image: np.ndarray) -> str:
-    """A picture (H, W, 3) uint8 as a JPEG data URI. Colour is not subsampled, so that the edges of masks stay sharp."""
+    """The data URI of a JPEG of a picture (H, W, 3) uint8. Colours are not subsampled, so that edges of masks stay
+    sharp."""
     return data_uri("jpeg", compress_image(image, "JPEG", quality=85, subsampling=0))
 
 

@@ -1,4 +1,4 @@
-"""What notebooks show of a result: HTML with pictures and a legend."""
+"""Makes the HTML that a notebook shows of a result: pictures and a legend."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ SIDE = 512
 
 
 def as_html(title: str, pixels: np.ndarray | None, result: Image.Image, legend: Sequence[tuple[str, str]] = ()) -> str:
-    """HTML of a title, the pictures side by side, and a legend. pixels: (H, W, 3) uint8, the picture, if it is known.
-    result: the picture of the result. legend: for each entry (background in CSS, text)."""
+    """HTML with a title, two pictures side by side, and a legend. pixels: the picture that the result is about, (H, W,
+    3) uint8; None: unknown, and not shown. result: the picture of the result. legend: for each entry (colour as CSS,
+    text)."""
     name, images, entries = html.escape(title), "", ""
     for one in (pixels, np.asarray(result)):
         if one is None:
@@ -36,8 +37,8 @@ def shown_names(classes: Sequence[str]) -> dict[int, str]:
 
 
 def label_legend(label_map: np.ndarray, classes: Sequence[str]) -> list[tuple[str, str]]:
-    """The legend of a label map (H, W) uint8: (colour, name and share of the picture) for each class, and for ignored
-    pixels if there are some."""
+    """The legend of a label map, for `as_html`: for each class its colour, name and share of the picture, such as
+    ("#ff870f", "dog 12%"); also for ignored pixels, if any. label_map: (H, W) uint8."""
     shares = np.bincount(label_map.ravel(), minlength=IGNORE + 1) / label_map.size
     names = shown_names(classes)
     if not shares[IGNORE]:

@@ -1,5 +1,5 @@
-"""`seediff evaluate`: compares a segmenter or a folder of label maps with a labelled data set, and writes the
-report."""
+"""`seediff evaluate`: compares predictions with a labelled data set. `evaluate` computes an `Evaluation`; the other
+functions show it: `write_report` as files, `score_table` as a table, `notes` as sentences."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..metrics.confusion import tally
+from ..metrics.scores import Figure
 from ..workers import Progress
 from .predictors import Predictor, open_predictor
 from .protocols import join_names, protocol_for, read_class_map
-from .semantic import Figure, Scores, check_bootstrap, evaluate_pairs
-from .tables import Points, ScoreTable, Value, as_json, csv_text, write_json
+from .semantic import Scores, check_bootstrap, evaluate_pairs
+from .tables import CI95, Points, ScoreTable, Value, as_json, csv_text, write_json
 
 SCORES, IMAGES, GALLERY, BARS = "scores.json", "images.csv", "images.jpg", "classes.png"
 ROWS = 8
-"""The maximum number of rows in the gallery. Each has a bad image and a good one."""
+"""The maximum number of rows in the gallery. Each row has a bad image at the left and a good one at the right."""
 SIDE = 240  # longer side of a picture in the gallery, in pixels
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The compared data and the scores."""
+    """The scores of predictions, and what was compared."""
 
     scores: Scores
     data: Dataset
@@ -47,17 +48,17 @@ class Evaluation:
     truth_table: np.ndarray
     """(256,) uint8: the protocol's id for each id of the data."""
     predicted_table: np.ndarray
-    """(256,) uint8: the protocol's id for each id of the predictor."""
+    """(≥ 256,) uint8: the protocol's id for each id of the predictor."""
     trained_on: int
-    """The number of images on which the predictor was trained, as far as is known."""
+    """The number of compared images on which the predictor was trained, as far as is known."""
     against: Evaluation | None = None
-    """The evaluation of other predictions for the same data, if two are compared."""
+    """The evaluation of other predictions for the same data, with which these are compared; None: no comparison."""
 
     @property
     def absent(self) -> list[str]:
         """The protocol's classes that the data lacks."""
-        held = set(self.truth_table[list(self.data.names)])
-        return [name for i, name in enumerate(self.scores.protocol.classes) if i not in held]
+        in_data = set(self.truth_table[list(self.data.names)])
+        return [name for i, name in enumerate(self.scores.protocol.classes) if i not in in_data]
 
     @property
     def never(self) -> list[str]:
@@ -67,8 +68,8 @@ class Evaluation:
         return [name for i, name in classes if i not in predicted and name not in self.absent]
 
     def to_json(self) -> dict[str, Any]:
-        """`Scores.table`, and descriptions of the compared data; if two predictions are compared, also the scores of
-        the second, and the differences."""
+        """`Scores.table`, and what was compared. With other predictions, also their scores under `against`, and the
+        differences of all scores under `difference`."""
         about: dict[str, Any] = {
             "predictions": self.predictor.about,
             "data": self.data.about,
@@ -107,37 +108,39 @@ def evaluate(
     with_rejected: bool = False,
     progress: Progress = lambda done, total, name: None,
 ) -> Evaluation:
-    """Evaluate a folder of `seediff train`, or of label maps, on a labelled folder.
+    """Score predictions on labelled data.
 
-    data: a folder, read by `open_truths` with `split`, or the result of that function. against: other predictions, to
-    compare with the first. protocol: see `protocol_for`. class_map: see `read_class_map`. classes: names for the label
-    maps' ids, from id 1; by default those in classes.txt in or beside their folder, or else the data's own ids. scales,
-    flip: a segmenter's test-time augmentation. boundary, seed, draws: see `evaluate_pairs`. with_rejected: use samples
-    that people rejected, too. Raises UserError; for wrong names, before the first image is read.
+    predictions: a folder of `seediff train`, a dataset, or a folder of label maps. data: a folder, which `open_truths`
+    reads with `split`, or a dataset. against: other predictions, to compare with the first. protocol: see
+    `protocol_for`. class_map: see `read_class_map`. classes: names for the label maps' ids, from id 1; None: those in
+    classes.txt in or beside their folder, or else the data's own ids. scales, flip: a segmenter also sees each image at
+    these relative sizes, and mirrored. device: of a segmenter. boundary, seed, draws: see `evaluate_pairs`.
+    with_rejected: use samples that people rejected, too. Raises UserError; for wrong names, before the first image is
+    read.
     """
     check_bootstrap(seed, draws)
     mapped = read_class_map(class_map)
     labelled = (data if isinstance(data, Dataset) else open_truths(data, split)).labelled(with_rejected)
     chosen = protocol_for(protocol, labelled.names.values())
     truth_table = chosen.truth_table(labelled.names, labelled.about)
-    opened: list[tuple[Predictor, np.ndarray]] = []
+    predictors: list[tuple[Predictor, np.ndarray]] = []
     for path in filter(None, (predictions, against)):
         predictor = open_predictor(Path(path), labelled, classes, tuple(scales), flip, device)
-        opened.append((predictor, chosen.predicted_table(predictor.classes, mapped, str(path))))
+        predictors.append((predictor, chosen.predicted_table(predictor.classes, mapped, str(path))))
 
-    done, total = count(), len(opened) * len(labelled)
+    done, total = count(), len(predictors) * len(labelled)
 
     def report(name: str) -> None:
         progress(next(done), total, name)
 
     report("")
-    found: list[Evaluation] = []
-    for predictor, predicted_table in opened:
+    evaluations: list[Evaluation] = []
+    for predictor, predicted_table in predictors:
         pairs = _pairs(labelled, truth_table, predictor, predicted_table, report)
-        scores = evaluate_pairs(pairs, chosen, seed=seed, bootstrap=draws, boundary=boundary)
+        scores = evaluate_pairs(pairs, chosen, seed=seed, draws=draws, boundary=boundary)
         trained_on = sum(predictor.saw(sample) for sample in labelled)
-        found.append(Evaluation(scores, labelled, predictor, truth_table, predicted_table, trained_on))
-    first, *second = found
+        evaluations.append(Evaluation(scores, labelled, predictor, truth_table, predicted_table, trained_on))
+    first, *second = evaluations
     return replace(first, against=next(iter(second), None))
 
 
@@ -148,21 +151,22 @@ def _pairs(
     predicted_table: np.ndarray,
     report: Callable[[str], None],
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """(name, predicted, truth) of each sample, in the protocol's ids. report: called with the name when a pair has been
-    used."""
+    """(name, predicted, truth) of each sample, for `evaluate_pairs`, in the protocol's ids. truth_table,
+    predicted_table: as in `Evaluation`. report: called with the sample's name when its pair has been used."""
     for sample, predicted in zip(data.samples, predictor.predict(data.samples), strict=True):
         yield sample.name, predicted_table[predicted], truth_table[sample.unchecked_labels()]
         report(sample.name)
 
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
-    """Write images.csv (each image's mean IoU, the worst first), images.jpg if there are pictures, classes.png and
-    scores.json to the folder `out`."""
+    """Write a report into the folder `out`: scores.json; images.csv, each image's mean IoU, the worst first;
+    images.jpg, the gallery, if the images have pictures; and classes.png, a chart of the classes, if matplotlib is
+    installed."""
     # Images without a mean IoU are left out.
     scored = {name: iou for name, iou in evaluation.scores.images.items() if not np.isnan(iou)}
     ranked = sorted(scored, key=lambda name: (scored[name], name))
     table = csv_text([("name", "miou"), *((name, f"{scored[name]:.6f}") for name in ranked)])
-    # May take long: before the first file, so that the same command can follow a Ctrl-C.
+    # Before the first file, because it may take long: after a Ctrl-C, the same command can be run again.
     image = draw_gallery(evaluation, ranked)
     with open_folder(out):
         write_atomic(out / IMAGES, table.encode("utf-8"))
@@ -174,7 +178,7 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
 
 
 def draw_bars(scores: Scores) -> bytes:
-    """A PNG of each class's IoU, the highest first, and of the mean IoU."""
+    """The bytes of a PNG, a chart of each class's IoU, the highest first, and of the mean IoU."""
     bars: list[Bar] = []
     for name, iou in scores.per_class.items():
         if not math.isnan(iou.value):
@@ -187,9 +191,9 @@ def draw_bars(scores: Scores) -> bytes:
 
 
 def draw_gallery(evaluation: Evaluation, ranked: Sequence[str]) -> np.ndarray | None:
-    """A picture (H, W, 3) uint8 with the worst images at the left and the best at the right. Beside each are its truth
-    and its prediction, which is made again. ranked: the names of all images, the worst first. Images without a picture
-    of the truth's size are left out; None if no image remains."""
+    """The gallery (H, W, 3) uint8: the worst images at the left, the best at the right, and beside each image its truth
+    and its prediction, which is made again. Images without a picture of the truth's size are left out; None if no image
+    remains. ranked: the names of all images, the worst first."""
     rows = min(ROWS, (len(ranked) + 1) // 2)
     by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data}
 
@@ -221,8 +225,8 @@ def _draw_maps(evaluation: Evaluation, sample: Sample) -> Iterator[np.ndarray]:
 
 
 def score_table(evaluation: Evaluation) -> ScoreTable:
-    """The table of the classes that are in the truth or predicted, the groups, the mean and the accuracy. If two
-    predictions are compared, it has the scores of both and their paired differences."""
+    """The table of scores: a row for each class in the truth or the predictions, then the groups, the mean and the
+    accuracy. With other predictions, the columns are the scores of both, and their paired difference."""
     scores, other = evaluation.scores, evaluation.against
     total = int(scores.pixels.sum())
     title = f"protocol {scores.protocol.name}, {plural(len(scores.images), 'image')}, {total:,} pixels"
@@ -232,18 +236,18 @@ def score_table(evaluation: Evaluation) -> ScoreTable:
             if not math.isnan(one.value) or not math.isnan(two.value):
                 classes.append((_row_name(one.name, scores), *_compare(one, two)))
         pairs = zip(scores.means, other.scores.means, strict=True)
-        columns = (evaluation.predictor.name, other.predictor.name, "difference", "95 % CI")
+        columns = (evaluation.predictor.name, other.predictor.name, "difference", CI95)
         return ScoreTable(title, columns, classes, [(one.name, *_compare(one, two)) for one, two in pairs])
     for iou, boundary, pixels in zip(scores.per_class.values(), scores.boundary_iou, scores.pixels, strict=True):
         if not math.isnan(iou.value):
             classes.append((_row_name(iou.name, scores), iou.value, iou.ci95, float(boundary), float(pixels / total)))
     mean_of = {scores.miou.name: scores.boundary_miou}
     sums = [(mean.name, mean.value, mean.ci95, mean_of.get(mean.name, ""), "") for mean in scores.means]
-    return ScoreTable(title, ("IoU", "95 % CI", "boundary IoU", "pixels"), classes, sums)
+    return ScoreTable(title, ("IoU", CI95, "boundary IoU", "pixels"), classes, sums)
 
 
 def _compare(one: Figure, two: Figure) -> Sequence[Value]:
-    """The cells of two values, their difference and its interval."""
+    """Four cells: two scores, their difference, and the difference's interval."""
     difference = one.minus(two)
     low, high = difference.ci95
     return one.value, two.value, Points(difference.value), (Points(low), Points(high))
@@ -256,7 +260,7 @@ def _row_name(class_name: str, scores: Scores) -> str:
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """Notes about the scores for readers, one per line."""
+    """Sentences about the scores, for readers."""
     lines = [f"Labels: {evaluation.data.about}.", *evaluation.data.notes, *_predictor_notes(evaluation)]
     if evaluation.against is not None:
         lines += [f"Against: {line}" for line in _predictor_notes(evaluation.against)]
@@ -288,9 +292,9 @@ def _predictor_notes(evaluation: Evaluation) -> list[str]:
 
 
 def one_lower(confusion: np.ndarray, objects: Sequence[int]) -> bool:
-    """Whether the predictions' ids seem to be one too low. That is so if each class in the truth would have a higher
-    IoU with ids that are one higher, and the mean of these would be above ½; there must be two such classes or more.
-    confusion: `Confusion.table` (C, C + 1). objects: the ids of the classes other than the background."""
-    there = [number for number in objects if confusion[number].any()]
-    own, moved = tally(confusion).iou[there], tally(np.roll(confusion, 1, axis=1)).iou[there]
-    return len(there) > 1 and bool((moved > own).all()) and moved.mean() > 0.5
+    """Whether the predictions' ids seem to be one too low, for example 0 for the class 1. Each of at least two classes
+    in the truth must have a higher IoU if every id is raised by one, and their mean must then be above ½. confusion:
+    `Confusion.table` (C, C + 1). objects: the ids of the classes other than the background."""
+    in_truth = [number for number in objects if confusion[number].any()]
+    iou, raised = tally(confusion).iou[in_truth], tally(np.roll(confusion, 1, axis=1)).iou[in_truth]
+    return len(in_truth) > 1 and bool((raised > iou).all()) and raised.mean() > 0.5

@@ -1,11 +1,13 @@
-"""Masks of named classes under several protocols: which classes compete, and whether the background counts.
+"""Scores soft masks of named classes under several protocols. A protocol says which classes compete for a pixel, and
+whether the background counts:
 
 oracle          the classes of the picture's truth, and the background if the data set has one
 oracle-ignored  the same classes; every pixel gets one of them, and pixels of the truth's background are ignored
 vocabulary      all classes of the data set; background as in `oracle`
 
 A pixel gets the class with the highest soft value. With a background, it is background if that value is below a
-threshold β. Pixels are counted for all of BETAS, so that β can be chosen on other pictures than those that are scored.
+threshold β. `count` counts pixels for all thresholds in BETAS at once, because β is chosen afterwards, on some of the
+pictures, and the other pictures are scored with it.
 
 Shape letters: K thresholds, C classes, (H, W) the truth's own size.
 """
@@ -19,8 +21,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from ..files.label_maps import IGNORE
-from ..metrics.scores import Tally, bootstrap, class_iou, mean_iou
-from .tables import Interval, ScoreTable
+from ..metrics.scores import Interval, Tally, class_figures, class_iou, mean_figure, mean_iou
+from .tables import CI95, ScoreTable
 
 if TYPE_CHECKING:
     import torch
@@ -32,19 +34,20 @@ BETAS = np.round(np.arange(0.02, 1.0, 0.02), 2)
 
 @dataclass(frozen=True)
 class Column:
-    """One protocol's scores in [0, 1]."""
+    """One protocol's scores, in [0, 1]."""
 
     miou: float
     miou_ci95: Interval
     per_class: Mapping[str, float]
     """Class → IoU; NaN for a class that is neither in the truth nor predicted."""
     beta: float | None
-    """The threshold from the tuning pictures; None if no background competes."""
+    """The threshold β, chosen on the tuning pictures; None if no background competes."""
 
 
 def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """(values, classes): the highest of n soft maps (h, w) at each pixel, (H, W) float32, and its class, (H, W) uint8,
-    after bilinear enlarging; −1 and 255 if n = 0. The first of several equal maps wins. ids: the class of each map."""
+    """(values, classes): the highest value of n soft maps at each pixel, (H, W) float32, and its class, (H, W) uint8;
+    −1 and 255 if n = 0. The first of several equal maps wins. soft: (h, w) each; they are resized bilinearly first.
+    ids: the class of each map. size: (H, W)."""
     from ..masks.arithmetic import highest, resize  # imports torch
 
     if not ids:
@@ -56,8 +59,9 @@ def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int,
 def count(
     value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes: int, background: int | None
 ) -> np.ndarray:
-    """(3, K, C) int64: tp, fp and fn of each class at each of BETAS. value, classes: from `strongest`. truth: (H, W),
-    255 ignored. background: the class of pixels below the threshold; None: there is no threshold, and K is 1.
+    """(3, K, C) int64: the true positives, false positives and false negatives of each class at each threshold. value,
+    classes: from `strongest`. truth: (H, W), 255 ignored. num_classes: C. background: the class of pixels below the
+    threshold; None: there is no threshold, and K is 1.
 
     Example: a pixel of class 1 has its highest value, 0.3, for class 2. Up to β = 0.3 it is class 2: one fp of class 2,
     one fn of class 1. Above, it is background: one fp of the background, one fn of class 1.
@@ -88,15 +92,16 @@ def best_beta(tuning: np.ndarray) -> int:
 
 
 def score_column(classes: Sequence[str], tuning: np.ndarray, scored: np.ndarray, *, seed: int, draws: int) -> Column:
-    """One protocol's scores. tuning, scored: (pictures, 3, K, C), from `count`. seed, draws: for the bootstrap."""
+    """One protocol's scores. tuning, scored: (pictures, 3, K, C), from `count`, of the pictures that decide β and of
+    the others. seed, draws: for the bootstrap."""
     best = best_beta(tuning)
     tp, fp, fn = scored[:, :, best].swapaxes(0, 1)
-    counts = Tally(tp, fp, fn, (tp + fn).sum(1))
-    iou = counts.total().iou
+    per_class, _ = class_figures(classes, Tally(tp, fp, fn, (tp + fn).sum(1)), seed=seed, draws=draws)
+    miou = mean_figure("mIoU", per_class.values())
     return Column(
-        miou=float(mean_iou(iou)),
-        miou_ci95=bootstrap(counts, seed=seed, draws=draws).miou,
-        per_class=dict(zip(classes, iou.tolist(), strict=True)),
+        miou=miou.value,
+        miou_ci95=miou.ci95,
+        per_class={iou.name: iou.value for iou in per_class.values()},
         beta=float(BETAS[best]) if scored.shape[2] > 1 else None,
     )
 
@@ -107,4 +112,4 @@ def mask_table(columns: Mapping[str, Column], title: str) -> ScoreTable:
     for name, column in columns.items():
         threshold = "" if column.beta is None else f"{column.beta:.2f}"
         rows.append((name, column.miou, column.miou_ci95, threshold))
-    return ScoreTable(title, ("mIoU", "95 % CI", "β from the tuning pictures"), rows)
+    return ScoreTable(title, ("mIoU", CI95, "β from the tuning pictures"), rows)

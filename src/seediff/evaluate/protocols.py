@@ -1,9 +1,10 @@
-"""Protocols: the classes that an evaluation counts, those in the mean, and how other classes map to them: by name,
-without case, spaces and punctuation, and by SYNONYMS.
+"""`Protocol`: the classes of an evaluation, which of them are in the mean, and how the classes of data and models map
+to them. Names match without case, spaces and punctuation; `comparison_key` also knows synonyms. The published
+protocols:
 
 - voc: Pascal VOC's 21 classes with the background; `objects` is the mean of the 20 without it.
-- voc-zero-shot: the same pixels; the mean is over the 20, of which 5 are unseen; harmonic mean of seen and unseen.
-- voc-zero-shot-objects: as before, but pixels of the truth's background do not count, as some papers have it.
+- voc-zero-shot: the same, but the mean is over the 20, of which 5 are unseen; plus the harmonic mean of both parts.
+- voc-zero-shot-objects: as before, but pixels of the truth's background do not count, as in some papers.
 - cityscapes-human-vehicle: Human = person and rider, Vehicle = car, truck, bus and train; the mean is over the two.
   Motorcycles, bicycles and the classes that Cityscapes itself does not evaluate are ignored; all else is background.
 - ade20k: bus, car and person; all other labels are background.
@@ -36,13 +37,13 @@ CITYSCAPES_IGNORED = ("parking", "rail track", "guard rail", "bridge", "tunnel",
 class Protocol:
     """The classes of an evaluation, and how other class names map to them.
 
-    Unknown classes are background if the protocol has one; otherwise they are ignored in the truth and wrong in a
-    prediction.
+    A class that maps to none of them is background if the protocol has a background. Otherwise its pixels are ignored
+    in the truth, and wrong in a prediction.
     """
 
     name: str
     classes: tuple[str, ...]
-    """Entry i is id i in the compared arrays."""
+    """classes[i] has the id i in compared label maps."""
     counted: tuple[str, ...]
     """The classes in the mean."""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -50,13 +51,13 @@ class Protocol:
     harmonic: tuple[str, str] | None = None
     """Two groups whose harmonic mean is reported."""
     truth: Mapping[str, str | None] = field(default_factory=dict)
-    """A data set's class → the protocol's class; None: ignored. Equal names need no entry."""
+    """A data set's class → the protocol's class; None: its pixels are ignored. Equal names need no entry."""
     predicted: Mapping[str, str] = field(default_factory=dict)
-    """A model's class → the protocol's class, in addition to `truth`."""
+    """A model's class → the protocol's class. It also uses the entries of `truth`."""
 
     def truth_table(self, classes: Mapping[int, str], where: str = "the data set") -> np.ndarray:
-        """(256,) uint8: the protocol's id for each id of a data set; ids without a class are ignored. Raises UserError
-        if the data set has none of the counted classes."""
+        """(256,) uint8: the protocol's id for each id of a data set; 255 for ids without a class. classes: id → class
+        of the data set. where: its description, for errors. Raises UserError if it has none of the counted classes."""
         table, has_any = self._table(classes, self._targets(self.truth))
         if not has_any:
             wanted = f"has none of the classes of protocol {self.name} ({join_names(self.counted)})"
@@ -66,9 +67,12 @@ class Protocol:
     def predicted_table(
         self, classes: Mapping[int, str], class_map: Mapping[str, str] | None = None, where: str = "the model"
     ) -> np.ndarray:
-        """(256,) uint8, or longer for larger ids: the protocol's id for each id in a model's label maps; ids without a
-        class become 255 and count as wrong. class_map: the model's name of a class → the protocol's or the data set's.
-        Raises UserError if the model has none of the counted classes."""
+        """(256,) uint8, or longer for larger ids: the protocol's id for each id in a model's label maps; 255, which
+        counts as wrong, for ids without a class.
+
+        classes: id → class of the model. class_map: the model's name of a class → the protocol's or the data set's.
+        where: the model, for errors. Raises UserError if the model has none of the counted classes.
+        """
         class_map = class_map or {}
         targets = self._targets({**self.truth, **self.predicted})
         plain_names = set(map(comparison_key, classes.values()))
@@ -90,15 +94,14 @@ class Protocol:
         return table
 
     def _targets(self, names: Mapping[str, str | None]) -> dict[str, str | None]:
-        """A class's name, without case, spaces and punctuation → the protocol's class, or None to ignore it. names: the
-        names that differ from the protocol's own → the protocol's class or None."""
+        """`comparison_key` of a name → the protocol's class; None: ignored. names: the names that differ from the
+        protocol's own → the protocol's class or None."""
         own_names = dict(zip(self.classes, self.classes, strict=True))
         return {comparison_key(name): target for name, target in {**own_names, **names}.items()}
 
     def _table(self, classes: Mapping[int, str], targets: Mapping[str, str | None]) -> tuple[np.ndarray, bool]:
-        """(table, has_any) for the classes of label maps, id → name. table: (256,) uint8, or longer: the protocol's id
-        for each id. has_any: whether an id maps to a counted class other than the background. targets: from
-        `_targets`."""
+        """(table, has_any). table: (256,) uint8, or longer: the protocol's id for each id. has_any: whether an id maps
+        to a counted class other than the background. classes: id → class. targets: from `_targets`."""
         table = np.full(max(256, max(classes, default=0) + 1), IGNORE, np.uint8)
         ids = {name: number for number, name in enumerate(self.classes)}
         has_any = False
@@ -110,8 +113,8 @@ class Protocol:
 
 
 def own(classes: Sequence[str]) -> Protocol:
-    """The protocol with a data set's own classes; if there is a background, `objects` is the mean without it. Raises
-    UserError if there are no classes, too many, or two with the same `comparison_key`."""
+    """The protocol `own`, with a data set's own classes. If there is a background, its group `objects` is the mean
+    without it. Raises UserError for no classes, too many, or two with the same `comparison_key`."""
     classes = tuple(classes)
     objects = tuple(name for name in classes if name != BACKGROUND)
     if not objects or len(classes) > IGNORE:
@@ -129,8 +132,8 @@ def own(classes: Sequence[str]) -> Protocol:
 
 
 def protocol_for(name: str, classes: Iterable[str]) -> Protocol:
-    """The protocol with a name; `own` is the protocol of the data's own classes, for Cityscapes the 19 that it
-    evaluates. Raises UserError for an unknown name."""
+    """The protocol with a name. classes: the data's, which the protocol `own` uses; for Cityscapes, only the 19 classes
+    that it evaluates itself. Raises UserError for an unknown name."""
     if name != "own" and name not in PROTOCOLS:
         raise UserError("protocol", f"{name} must be own or one of {', '.join(PROTOCOLS)}")
     if name != "own":
@@ -153,7 +156,7 @@ def read_class_map(path: Path | None) -> dict[str, str] | None:
 
 
 def join_names(names: Mapping[int, str] | Sequence[str], most: int = 8) -> str:
-    """The names, or the first `most` of them and their number, for messages."""
+    """Names for a message: `dog, cat`, or for more than `most` names `dog, cat, … (30 in all)`."""
     if isinstance(names, Mapping):
         names = list(names.values())
     listed = ", ".join(names[:most])
@@ -188,4 +191,4 @@ _PROTOCOLS = (
     Protocol("camvid", CAMVID_CLASSES, CAMVID_CLASSES, predicted={"person": "pedestrian", "rider": "bicyclist"}),
 )
 PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _PROTOCOLS}
-"""The protocols by name; `own` makes a protocol for any other data set."""
+"""Name → published protocol. `own` makes a protocol for any other data set."""

@@ -1,4 +1,5 @@
-"""`seediff evaluate segments`: compares unnamed segments with labels, one image in memory at a time."""
+"""`seediff evaluate segments`: compares unnamed segments with labels. metrics/matching.py matches segments with
+classes, one image in memory at a time."""
 
 from __future__ import annotations
 
@@ -29,15 +30,15 @@ from ..files.label_maps import (
 from ..files.messages import plural
 from ..files.reading import read_lines
 from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, tally_images
-from ..metrics.scores import Tally, stack
+from ..metrics.scores import Figure, Tally, class_figures, mean_figure, stack
 from ..workers import Progress
-from .semantic import Figure, check_bootstrap, class_figures, mean_figure
-from .tables import ScoreTable, as_json
+from .semantic import check_bootstrap
+from .tables import CI95, ScoreTable, as_json
 
 
 @dataclass(frozen=True)
 class SegmentScores:
-    """The result of an evaluation."""
+    """The scores of segments."""
 
     protocol: MatchingProtocol
     labels: str
@@ -45,7 +46,7 @@ class SegmentScores:
     acc: Figure
     """The share of labelled pixels with the right class."""
     miou: Figure
-    """The mean IoU over classes that are labelled or predicted somewhere."""
+    """The mean IoU over the classes that are labelled or predicted in any image."""
     per_class: Mapping[str, Figure]
     """Class → IoU, in the order of ids; NaN for a class that is neither labelled nor predicted."""
     counts: Tally
@@ -57,7 +58,7 @@ class SegmentScores:
     """The side of the centred square that was evaluated; None: all of each image, at its own size."""
     seed: int
 
-    def table(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The scores as JSON values, with null for NaN."""
         columns = self.counts.tp.tolist(), self.counts.fp.tolist(), self.counts.fn.tolist()
         per_class: dict[str, Any] = {}
@@ -95,11 +96,11 @@ def evaluate_segments(
 ) -> SegmentScores:
     """Compare a folder of segment maps with a folder of labels.
 
-    predictions: see `open_segments`; named like the labels, see `label_maps.pair`. labels, num_classes, split, void:
-    see `open_truths`. names: a text file of the labels to evaluate, one per line. size: evaluate only the
-    centred square of each image, resized to size × size pixels (nearest), as in DiffSeg's paper (512, or 320). A
-    prediction has the size of its label or of the resized square. seed, draws: for the bootstrap. Raises UserError
-    naming the faulty file or argument.
+    predictions: a dataset of `seediff segment`, or PNG label maps named like the labels. A prediction must have the
+    size of its label, or with `size` of the square. labels, num_classes, split, void: see `open_truths`. protocol: see
+    metrics/matching.py. names: a text file of the labels to evaluate, one per line. size: evaluate only the centred
+    square of each image, resized to size × size pixels by the nearest pixel, as in DiffSeg's paper (512, or 320). seed,
+    draws: for the bootstrap. Raises UserError naming the faulty file or argument.
     """
     if protocol not in MATCHING_PROTOCOLS:
         raise UserError("protocol", f"{protocol} must be one of {', '.join(MATCHING_PROTOCOLS)}")
@@ -121,8 +122,8 @@ def evaluate_segments(
         raise UserError(predictions, problem, "list the labels to evaluate (--list)")
     lowest_id = min(truths.names)
 
-    # 1. One table per image. `tally_images` takes one after the other and keeps only its counts, so the pixels that no
-    # segment covers are counted on the way.
+    # 1. One table per image. `tally_images` takes one after the other and does not keep them, so the pixels that no
+    # segment covers are counted here.
     unpredicted = 0
 
     def tables() -> Iterator[Contingency]:
@@ -157,7 +158,7 @@ def evaluate_segments(
 
 
 def select(samples: Mapping[str, Sample], names: Path) -> dict[str, Sample]:
-    """The samples that a text file lists, one name or path per line. Raises UserError."""
+    """Name → sample, for the samples that a text file lists, one name or path per line. Raises UserError."""
     chosen = {}
     for line in filter(None, map(str.strip, read_lines(names))):
         name = find_name(samples, re.sub(r"(?i)\.(png|jpe?g)$", "", line))
@@ -170,9 +171,11 @@ def select(samples: Mapping[str, Sample], names: Path) -> dict[str, Sample]:
 
 
 def open_segments(folder: Path, labels: Iterable[str]) -> tuple[Mapping[str, Sample | Path], list[str]]:
-    """(found, missing). found: label → what `read_segments` reads for it. missing: the labels without segments. folder:
-    a dataset of `seediff segment`, whose objects, with corrections, are the segments; or PNG label maps, whose ids are
-    the segments. Raises UserError."""
+    """(segments, missing). segments: label → its segments, for `read_segments`. missing: the labels without segments.
+
+    folder: a dataset of `seediff segment`, whose objects, perhaps corrected, are the segments; or PNG label maps, whose
+    ids are the segments. labels: the names of all labels. Raises UserError.
+    """
     # Datasets of other commands have classes, not segments, as objects: their label maps are compared.
     if not (folder / native.METADATA).is_file() or SEGMENT not in native.read_classes(folder):
         return pair(labels, folder)
@@ -182,7 +185,8 @@ def open_segments(folder: Path, labels: Iterable[str]) -> tuple[Mapping[str, Sam
 
 
 def read_segments(segments: Sample | Path) -> np.ndarray:
-    """(H, W) int32: the number of each pixel's segment, from 0; −1: no segment. Raises UserError."""
+    """(H, W) int32: the number of each pixel's segment, from 0 on; −1: no segment. segments: from `open_segments`.
+    Raises UserError."""
     if isinstance(segments, Path):
         return read_segment_ids(segments)
     objects = segments.instances
@@ -204,8 +208,9 @@ def _name_of(segments: Sample | Path) -> str:
 def _read_pair(
     sample: Sample, lowest_id: int, segments: Sample | Path, size: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(prediction, label) of a sample, both (H, W) int32. In the label, 0 is the id `lowest_id`, and −1 is ignored.
-    size: evaluate the centred square, resized to this side. Raises UserError for a prediction of another size."""
+    """(prediction, label) of a sample, both (H, W) int32, for `contingency`. lowest_id: the id that becomes 0 in the
+    label; ignored pixels become −1. segments: from `open_segments`. size: the side of the centred square to evaluate;
+    None: the whole image. Raises UserError for a prediction of another size."""
     stored = sample.unchecked_labels()
     whole = np.where(stored == IGNORE, -1, stored.astype(np.int32) - lowest_id)
 
@@ -224,18 +229,18 @@ def _read_pair(
 
 
 def score_table(scores: SegmentScores) -> ScoreTable:
-    """The table of every class that is labelled or predicted, then of the mean and the accuracy."""
+    """The table of scores: a row for each class that is labelled or predicted, then the mean and the accuracy."""
     total = int(scores.counts.pixels)
     title = f"protocol {scores.protocol}, {plural(scores.images, 'image')}, {total:,} pixels"
     labelled = ((scores.counts.tp + scores.counts.fn) / total).tolist()
     classes = zip(scores.per_class.values(), labelled, strict=True)
     rows = [(iou.name, iou.value, iou.ci95, share) for iou, share in classes if not math.isnan(iou.value)]
     sums = [(figure.name, figure.value, figure.ci95, "") for figure in (scores.miou, scores.acc)]
-    return ScoreTable(title, ("IoU", "95 % CI", "labelled pixels"), rows, sums)
+    return ScoreTable(title, ("IoU", CI95, "labelled pixels"), rows, sums)
 
 
 def notes(scores: SegmentScores) -> list[str]:
-    """Notes about the scores for readers, one per line."""
+    """Sentences about the scores, for readers."""
     lines = [scores.labels]
     if scores.size:
         lines.append(f"Labels: centre square, {scores.size} × {scores.size} pixels.")

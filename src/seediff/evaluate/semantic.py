@@ -1,89 +1,51 @@
-"""Scores predictions with classes against truths: one image in memory at a time, scores of the whole set with intervals
-at the end.
+"""Scores predicted label maps against true ones. Pixels are counted one image at a time; the scores of the whole set,
+with their intervals, come from the counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..dataset.split import check_seed
 from ..errors import UserError
 from ..metrics.confusion import Confusion, boundary_counts
-from ..metrics.scores import Tally, class_iou, interval, mean_iou, resample
+from ..metrics.scores import Figure, class_figures, class_iou, mean_figure, mean_iou
 from .protocols import Protocol
-from .tables import Interval, as_json
+from .tables import as_json
 
 TINY = np.finfo(np.float64).tiny
 
 
-class Figure(NamedTuple):
-    """A score: an IoU, a mean of IoUs, or an accuracy."""
-
-    name: str
-    value: float
-    """In [0, 1]; NaN without a class that counts."""
-    drawn: np.ndarray
-    """(D,): the score of each draw of the bootstrap."""
-
-    @property
-    def ci95(self) -> Interval:
-        """(low, high) of the 95 % interval of the draws."""
-        return interval(self.drawn)
-
-    def minus(self, other: Figure) -> Figure:
-        """The difference from the same score of other predictions for the same images, over the same draws."""
-        return Figure(self.name, self.value - other.value, self.drawn - other.drawn)
-
-    def keyed(self, key: str) -> dict[str, Any]:
-        """The value and its interval under the keys of JSON files: `miou` → miou and miou_ci95."""
-        return {key: self.value, f"{key}_ci95": self.ci95}
-
-
-def class_figures(names: Iterable[str], images: Tally, *, seed: int, draws: int) -> tuple[dict[str, Figure], Figure]:
-    """(name → IoU of the class, pixel accuracy) of a set of images.
-
-    names: the classes in the order of their columns. images: (I, C) counts. seed, draws: for the bootstrap.
-    """
-    whole, drawn = images.total(), resample(images, seed=seed, draws=draws)
-    ious = {name: Figure(name, *each) for name, *each in zip(names, whole.iou.tolist(), drawn.iou.T, strict=True)}
-    return ious, Figure("pixel accuracy", float(whole.accuracy), drawn.accuracy)
-
-
-def mean_figure(name: str, ious: Iterable[Figure]) -> Figure:
-    """The mean IoU of some classes; classes that are neither in the truth nor predicted are left out."""
-    _, values, drawn = zip(*ious, strict=True)
-    return Figure(name, float(mean_iou(np.array(values))), mean_iou(np.stack(drawn, -1)))
-
-
 @dataclass(frozen=True)
 class Scores:
-    """The result of an evaluation. Scores are in [0, 1]; intervals (low, high) are 95 % of a bootstrap over images."""
+    """The scores of a set of label maps, in [0, 1], with 95 % intervals of a bootstrap over images."""
 
     protocol: Protocol
     miou: Figure
     """The mean IoU over the protocol's counted classes that are in the truth or predicted."""
     pixel_accuracy: Figure
     groups: Mapping[str, Figure]
-    """Mean IoUs: of the protocol's groups, and `harmonic` if it has one."""
+    """Name → mean IoU of each of the protocol's groups; and `harmonic`, the harmonic mean of two groups, if the
+    protocol has one."""
     per_class: Mapping[str, Figure]
     """Class → IoU, in the order of ids; NaN for a class that is neither in the truth nor predicted."""
     boundary_iou: np.ndarray
-    """(C,) float64: boundary IoU of each class; NaN if it was not requested."""
+    """(C,) float64: boundary IoU of each class; NaN if it was not measured."""
     images: Mapping[str, float]
-    """The mean IoU of each image by itself; NaN without a counted class."""
+    """Name of an image → its own mean IoU; NaN if it shows no counted class."""
     seed: int
-    bootstrap: int
-    """The number of draws."""
+    draws: int
+    """The number of draws of the bootstrap."""
     confusion: np.ndarray
     """(C, C + 1): `Confusion.table`."""
 
     @property
     def boundary_miou(self) -> float:
-        """The mean boundary IoU over the protocol's counted classes; NaN if it was not requested."""
+        """The mean boundary IoU over the protocol's counted classes; NaN if it was not measured."""
         counted = [iou for iou, name in zip(self.boundary_iou, self.per_class, strict=True) if self.counts(name)]
         return float(mean_iou(np.array(counted)))
 
@@ -102,7 +64,8 @@ class Scores:
         return name in self.protocol.counted
 
     def table(self) -> dict[str, Any]:
-        """The scores as JSON values, with null for NaN; `images` and `pixels` are numbers of all that count."""
+        """The scores as JSON values, with null for NaN. `images` and `pixels` are the numbers of counted images and
+        pixels."""
         per_class: dict[str, Any] = {}
         columns = self.boundary_iou.tolist(), self.pixels.tolist()
         for figure, boundary, pixels in zip(self.per_class.values(), *columns, strict=True):
@@ -118,7 +81,7 @@ class Scores:
                 "images": len(self.images),
                 "pixels": int(self.pixels.sum()),
                 "seed": self.seed,
-                "bootstrap": self.bootstrap,
+                "bootstrap": self.draws,
                 "counted": self.protocol.counted,
             }
         )
@@ -129,17 +92,19 @@ def evaluate_pairs(
     protocol: Protocol,
     *,
     seed: int = 0,
-    bootstrap: int = 1000,
+    draws: int = 1000,
     boundary: bool = True,
 ) -> Scores:
-    """The scores of pairs: (name, predicted, truth) of every image, with maps (H, W) uint8 of the protocol's ids or
-    255, as explained in `metrics.confusion`.
+    """The scores of a set of label maps.
 
-    seed, bootstrap: seed and number of the draws of whole images for the intervals. boundary: also measure boundary
-    IoU, which takes most of the time. Raises UserError for maps that cannot be compared, and without any pair.
+    pairs: (name, predicted, truth) of each image: two maps (H, W) uint8 with the protocol's ids. 255 in the truth is
+    ignored; 255 in the prediction means no class, which is wrong. seed, draws: of the bootstrap, for the intervals.
+    boundary: also measure boundary IoU, which takes most of the time. Raises UserError for maps that cannot be
+    compared, and if there is no pair or no pixel to score.
     """
-    confusion = Confusion(len(protocol.classes))
-    shared, joined = np.zeros((2, len(protocol.classes)), np.int64)
+    # 1. Count the pixels of each pair
+    size = len(protocol.classes)
+    confusion, (shared, joined) = Confusion(size), np.zeros((2, size), np.int64)
     counted = [protocol.classes.index(name) for name in protocol.counted]
     images: dict[str, float] = {}
     for name, predicted, truth in pairs:
@@ -149,27 +114,15 @@ def evaluate_pairs(
             raise UserError(name, str(error)) from error
         images[name] = float(mean_iou(counts.iou[counted]))
         if boundary:
-            inter, union = boundary_counts(predicted, truth, len(protocol.classes))
-            shared += inter
-            joined += union
+            intersections, unions = boundary_counts(predicted, truth, size)
+            shared += intersections
+            joined += unions
     if not len(confusion):
         raise UserError("there are no images to evaluate")
     if not confusion.table.any():
         raise UserError(f"no pixel of the {len(confusion)} truths counts in protocol {protocol.name}: all are ignored")
-    boundary_iou = class_iou(shared, joined - shared, np.zeros_like(shared))
-    return _score(confusion, boundary_iou, protocol, images, seed, bootstrap)
 
-
-def _score(
-    confusion: Confusion,
-    boundary_iou: np.ndarray,
-    protocol: Protocol,
-    images: Mapping[str, float],
-    seed: int,
-    draws: int,
-) -> Scores:
-    """All scores. confusion: the counts of all images. boundary_iou, images: the fields of `Scores`. seed, draws: for
-    the bootstrap."""
+    # 2. The scores of the set
     per_class, accuracy = class_figures(protocol.classes, confusion.tallies(), seed=seed, draws=draws)
 
     def mean(name: str, classes: Iterable[str]) -> Figure:
@@ -186,10 +139,10 @@ def _score(
         pixel_accuracy=accuracy,
         groups=groups,
         per_class=per_class,
-        boundary_iou=boundary_iou,
+        boundary_iou=class_iou(shared, joined - shared, np.zeros_like(shared)),
         images=images,
         seed=seed,
-        bootstrap=draws,
+        draws=draws,
         confusion=confusion.table,
     )
 

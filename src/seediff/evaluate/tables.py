@@ -1,4 +1,5 @@
-"""Scores for readers and programs: tables for the terminal, for papers as LaTeX, CSV or Markdown, and JSON."""
+"""Shows scores: `ScoreTable` as a table for the terminal or, for papers, as LaTeX, CSV or Markdown; JSON for
+programs."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 TableFormat = Literal["text", "latex", "csv", "markdown"]
-Interval = tuple[float, float]
 LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -31,25 +32,29 @@ LATEX = {
 }
 
 
+CI95 = "95 % CI"
+"""The heading of a column of intervals, which takes two columns in CSV."""
+
+
 class Points(float):
-    """A difference of two shares. It is shown in percentage points, with its sign: 0.012 → `+1.2`."""
+    """A difference of two shares, which tables show in percentage points and with its sign: 0.012 → `+1.2`."""
 
 
-Value = str | float | Interval
+Value = str | float | tuple[float, float]  # `metrics.scores.Interval`, without numpy, which `--help` must not import
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """A table of scores. A value is a share in [0, 1], `Points`, an interval of either, or a text; NaN is an empty
-    cell."""
+    """A table of scores. A cell has a share in [0, 1], `Points`, an interval of either, or a text; it is empty for
+    NaN."""
 
     title: str
     columns: Sequence[str]
-    """The headings after the first column, which has names."""
+    """The headings, without the first column, which has the names of rows."""
     rows: Sequence[Sequence[Value]]
-    """For each row its name, then its values."""
+    """Each row: its name, then its values."""
     sums: Sequence[Sequence[Value]] = ()
-    """Rows below a rule."""
+    """Rows below a line, such as the mean."""
 
     def rich(self) -> Table:
         """The table for the terminal."""
@@ -66,8 +71,8 @@ class ScoreTable:
         return table
 
     def write(self, form: TableFormat) -> str:
-        """The table in percent, in a format for papers. LaTeX has the title as a comment, and needs the package
-        booktabs. Intervals take two columns in CSV."""
+        """The text of the table in a format for papers, with scores in percent. LaTeX has the title as a comment, and
+        needs the package booktabs. In CSV an interval takes two columns."""
         if form == "csv":
             return self._csv()
         cells = [[show_cell(value) for value in row] for row in (*self.rows, *self.sums)]
@@ -84,18 +89,12 @@ class ScoreTable:
         return f"{begin}{body}\n\\bottomrule\n\\end{{tabular}}\n"
 
     def _csv(self) -> str:
-        rows = (*self.rows, *self.sums)
-        spans = [any(isinstance(row[place], tuple) for row in rows) for place in range(1, len(self.columns) + 1)]
-        heads = [""]
-        for name, span in zip(self.columns, spans, strict=True):
-            heads += [f"{name}, low", f"{name}, high"] if span else [name]
-        lines = [heads]
-        for name, *values in rows:
-            cells = [str(name)]
-            for value, span in zip(values, spans, strict=True):
-                ends = value if isinstance(value, tuple) else [value] * (1 + span)
-                cells += [end if isinstance(end, str) else _number(end) for end in ends]
-            lines.append(cells)
+        lines = [[""]]
+        for name in self.columns:
+            lines[0] += [f"{name}, low", f"{name}, high"] if name == CI95 else [name]
+        for row in (*self.rows, *self.sums):
+            ends = [value if isinstance(value, tuple) else [value] for value in row]
+            lines.append([end if isinstance(end, str) else _number(end) for end in chain.from_iterable(ends)])
         return csv_text(lines)
 
 
@@ -107,17 +106,17 @@ def csv_text(rows: Iterable[Sequence[str]]) -> str:
 
 
 def as_json(scores: object) -> Any:
-    """Scores, in dataclasses, dicts and tuples of any nesting, as JSON values; NaN becomes None."""
+    """Scores as JSON values. scores: dataclasses, dicts and tuples, nested in any way; NaN becomes None."""
     return json.loads(msgspec.json.encode(scores))
 
 
 def write_json(scores: object, path: Path) -> None:
-    """Write scores as JSON, atomically; missing folders are created."""
+    """Write scores into a JSON file, atomically. Missing folders are created."""
     write_atomic(path, (json.dumps(as_json(scores), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
 def show_cell(value: Value, unit: str = "") -> str:
-    """The text of a cell. unit: what follows a share, such as "%"."""
+    """The text of a cell: 0.123 → `12.3`. unit: what follows a share, such as "%"."""
     if isinstance(value, str):
         return value
     if isinstance(value, tuple):

@@ -1,13 +1,14 @@
-"""Counts the pixels of label maps and their truths: the confusion matrix of a set of images, filled one image at a
-time, each image's counts for the bootstrap, and the counts for boundary IoU.
+"""Counts the pixels of predicted and true label maps. `Confusion` adds up a set of images, one at a time;
+`boundary_counts` has the counts for boundary IoU.
 
 255 in the truth is ignored. 255 in a prediction means no class, which is wrong: a false negative for the pixel's class,
 and no false positive.
 
 Boundary IoU says how well outlines agree, whatever an object's size (B. Cheng et al., "Boundary IoU: Improving
-Object-Centric Image Segmentation Evaluation", CVPR 2021): the IoU of only those pixels of each mask that are near its
-outline: within d erosions with a 3 × 3 square. d is 2 % of the image's diagonal, and the image's edge is an outline,
-too. So a pixel counts if the square of 2d + 1 pixels around it contains several classes, or reaches beyond the image.
+Object-Centric Image Segmentation Evaluation", CVPR 2021). It is the IoU of the band of each mask that is near its
+outline: what d erosions with a 3 × 3 square take away. d is 2 % of the image's diagonal, and the image's edge is an
+outline, too. So a pixel is in the band if the square of 2d + 1 pixels around it contains several classes, or reaches
+beyond the image.
 
 Shape letters: C classes, I images.
 """
@@ -21,17 +22,18 @@ import numpy as np
 from ..files.label_maps import IGNORE
 from .scores import Tally, mean_iou, stack
 
-DISTANCE = 0.02  # of the diagonal, near which boundary IoU counts pixels
+DISTANCE = 0.02  # d in diagonals of the image
 
 
 class Confusion:
-    """Pixels of each true class (rows) that were predicted as each class (columns), summed over all images; and three
-    counts per class for each image."""
+    """The counts of a set of images: how many pixels of each true class were predicted as each class. `tallies` has the
+    counts of each image by itself, for the bootstrap."""
 
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
         self.table = np.zeros((num_classes, num_classes + 1), np.int64)
-        """(C, C + 1) int64; the last column counts pixels without a prediction (255)."""
+        """(C, C + 1) int64: entry [t, p] is the number of pixels of class t that were predicted as class p. The last
+        column has pixels without a prediction (255)."""
         self._tallies: list[Tally] = []
 
     def __len__(self) -> int:
@@ -39,8 +41,8 @@ class Confusion:
         return len(self._tallies)
 
     def add(self, predicted: np.ndarray, truth: np.ndarray) -> Tally:
-        """Add an image, and return its own counts. predicted, truth: (H, W) uint8 of one size, ids below C or 255.
-        Raises ValueError for other ids."""
+        """Add an image, and return its own counts (C,). predicted, truth: (H, W) uint8 of one size, ids below C or 255.
+        Raises ValueError for other ids or sizes."""
         table = self._count(predicted, truth)
         self.table += table
         counts = tally(table)
@@ -65,7 +67,7 @@ class Confusion:
         return tally(self.table).iou
 
     def miou(self) -> float:
-        """Mean of `iou` over the classes that are in the truth or predicted; NaN if no pixel counts."""
+        """The mean of `iou` over the classes that are in the truth or predicted; NaN if no pixel counts."""
         return float(mean_iou(self.iou()))
 
     def pixel_accuracy(self) -> float:
@@ -76,12 +78,13 @@ class Confusion:
         return float(counts.accuracy)
 
     def tallies(self) -> Tally:
-        """The counts of every image (I, C), in the order in which they were added; needs at least one image."""
+        """The counts (I, C) of each image, in the order in which images were added. At least one must have been."""
         return stack(self._tallies)
 
 
 def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(256, 256) int64: the number of pixels with id i in the first map (H, W) uint8 and j in the second."""
+    """(256, 256) int64: entry [i, j] is the number of pixels with id i in the first map and id j in the second. first,
+    second: (H, W) uint8."""
     # The two ids of a pixel form one 16-bit number, so a single count over all pixels is enough.
     both = np.multiply(first, np.uint16(256), dtype=np.uint16)
     both |= second
@@ -89,23 +92,23 @@ def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def tally(table: np.ndarray) -> Tally:
-    """The counts (C,) in a table (C, C + 1) such as `Confusion.table`."""
+    """The counts (C,) of each class from a table (C, C + 1) like `Confusion.table`."""
     tp = np.diagonal(table).copy()
     return Tally(tp, table[:, :-1].sum(0) - tp, table.sum(1) - tp, int(table.sum()))
 
 
 def boundary_distance(height: int, width: int) -> int:
-    """d in pixels: 2 % of the diagonal, rounded to the nearest (halves to even), at least 1."""
+    """d in pixels, at least 1: 2 % of the diagonal, rounded (halves to even)."""
     return max(1, round(DISTANCE * math.hypot(height, width)))
 
 
 def boundary_band(labels: np.ndarray, distance: int) -> np.ndarray:
-    """(H, W) bool: pixels within `distance` pixels of their own region's outline, for a label map (H, W)."""
+    """(H, W) bool: the pixels that are within `distance` pixels of their own region's outline. labels: (H, W)."""
     band = np.ones(labels.shape, bool)
     d = distance
     if min(labels.shape) <= 2 * d:
         return band
-    # In the square around an inner pixel: does any row change, or the middle column?
+    # The square around an inner pixel has several classes if any of its rows changes, or its middle column.
     rows = _any_of(_any_of(labels[:, 1:] != labels[:, :-1], 2 * d, axis=1), 2 * d + 1, axis=0)
     column = _any_of(labels[1:, d:-d] != labels[:-1, d:-d], 2 * d, axis=0)
     band[d:-d, d:-d] = rows | column
@@ -113,9 +116,9 @@ def boundary_band(labels: np.ndarray, distance: int) -> np.ndarray:
 
 
 def _any_of(flags: np.ndarray, length: int, axis: int) -> np.ndarray:
-    """For each run of `length` neighbours along an axis: whether any of them is true. So the axis becomes shorter by
-    length − 1: [False, True, False, False] → [True, True, False] for a length of 2. Doubling the runs is 50 times as
-    fast as scipy's filters."""
+    """Whether any of `length` neighbours along an axis is true, for each such group of neighbours. The axis becomes
+    shorter by length − 1: for a length of 2, [False, True, False, False] → [True, True, False]. 50 times as fast as
+    scipy's filters, because the groups double in each round."""
     if axis == 1:
         return _any_of(flags.T, length, axis=0).T
     covered = 1
@@ -127,9 +130,9 @@ def _any_of(flags: np.ndarray, length: int, axis: int) -> np.ndarray:
 
 
 def boundary_counts(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """(intersections, unions), (C,) int64 each: for each class, the pixels that are near its outline in both label
-    maps, and in at least one of them. predicted, truth: (H, W) uint8, ids below C or 255. Where the truth is 255, the
-    prediction counts as 255, too."""
+    """(intersections, unions), (C,) int64 each: how many pixels are in a class's band in both label maps, and in at
+    least one of them. predicted, truth: (H, W) uint8, ids below C or 255. Where the truth is 255, the prediction counts
+    as 255, too. num_classes: C."""
     predicted = _hide(predicted, truth == IGNORE)
     distance = boundary_distance(*truth.shape)
     predicted_band, truth_band = (_hide(labels, ~boundary_band(labels, distance)) for labels in (predicted, truth))
@@ -139,5 +142,5 @@ def boundary_counts(predicted: np.ndarray, truth: np.ndarray, num_classes: int) 
 
 
 def _hide(labels: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """Label maps (H, W) uint8 with 255 where `hidden` (H, W) bool is true, faster than by np.where."""
+    """A label map (H, W) uint8, with 255 where `hidden` (H, W) bool is true. Faster than np.where."""
     return labels | (hidden.view(np.uint8) * np.uint8(IGNORE))

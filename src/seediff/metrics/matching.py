@@ -1,19 +1,19 @@
-"""Matches unnamed segments with classes (Hungarian matching), and counts the result.
+"""Matches unnamed segments with classes (Hungarian matching), and counts the pixels that are then right or wrong.
 
 Adapted from google/diffseg, `diffseg/utils.py`, which follows PiCIE's evaluation: MIT License, Copyright 2023 Google
 LLC (see NOTICE).
 
-Shape letters: C classes, P segment ids from 0 to the highest, n entries of a table that are not zero.
+Shape letters: C classes; P segments, whose ids are 0 to P − 1; n pairs of a class and a segment that share pixels.
 
 Three protocols:
 
 - diffseg: as published. In each image, a C × max(C, P) table of shared pixels is matched one to one, so that the number
-  of matched pixels is maximal. Classes that the image does not show also get segments, as their false positives.
-  Unmatched segments, which exist only if P > C, are false negatives for the classes beneath them and nothing else.
+  of matched pixels is maximal. Classes that the image does not show also get segments, which are false positives then.
+  Segments are left unmatched only if P > C. They are false negatives for the classes beneath them and nothing else.
 - dataset: one matching for the whole set, on the sum of its images' tables. Segment ids must mean the same in all
   images, as the clusters of K-Means over a data set do.
 - strict: the matching of `diffseg`, but all labelled pixels of an unmatched segment are also false positives, for the
-  class that it covers most (the lowest id if several are equal).
+  class that it covers most (the lowest id of several equal ones).
 
 In all protocols, a labelled pixel without a prediction (for example outside a centre crop) is a false negative for its
 class.
@@ -36,26 +36,26 @@ MAX_SEGMENTS = 2**16  # a table has a column for each id up to the highest, so t
 
 @dataclass(frozen=True)
 class Contingency:
-    """How many labelled pixels each class of an image shares with each segment: n entries, for the pairs that share
-    any, sorted by class, then by segment."""
+    """How many labelled pixels each class of an image shares with each segment: a sparse table of n pairs, sorted by
+    class, then by segment."""
 
     classes: np.ndarray
-    """(n,) int64: the class of each entry."""
+    """(n,) int64: the class of each pair."""
     segments: np.ndarray
-    """(n,) int64: the segment of each entry."""
+    """(n,) int64: the segment of each pair."""
     pixels: np.ndarray
-    """(n,) int64: the number of pixels that they share."""
+    """(n,) int64: how many pixels the two share."""
     unpredicted: np.ndarray
     """(C,) int64: the number of each class's pixels that no segment covers."""
     num_segments: int
-    """P, the highest id in the prediction plus one."""
+    """P, the highest segment id in the prediction plus one."""
 
 
 def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> Contingency:
-    """The table for one image.
+    """The table of one image.
 
-    prediction: (H, W) integers: ids of segments from 0 to 65535, −1 without a segment. label: (H, W) integers: classes
-    from 0 to num_classes − 1, −1 without a label. Raises ValueError if the two differ in shape, or if an id is higher.
+    prediction: (H, W) integers: ids of segments from 0 to 65535; −1: no segment. label: (H, W) integers: classes from 0
+    to num_classes − 1; −1: no label. Raises ValueError if the two differ in shape, or for a higher segment id.
     """
     if prediction.shape != label.shape:
         raise ValueError(f"prediction {prediction.shape} and label {label.shape} must have one shape")
@@ -70,8 +70,8 @@ def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> 
 
 
 def match(tables: Sequence[Contingency]) -> np.ndarray:
-    """(P,) int64: the class of each segment id; −1 for unmatched segments. tables: of one image or several, which get
-    one matching: the one with the most matched pixels in all of them together."""
+    """(max(C, P),) int64: the class of each segment id; −1 for unmatched segments. The matching has the most matched
+    pixels in all images together. tables: of one image, or of several in which segment ids mean the same."""
     from scipy.optimize import linear_sum_assignment  # late: an export to COCO never calls this
 
     num_classes = len(tables[0].unpredicted)
@@ -85,8 +85,8 @@ def match(tables: Sequence[Contingency]) -> np.ndarray:
 
 
 def tally_matched(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = False) -> Tally:
-    """An image's counts (C,), once segments have classes. table: the image's. taken: (P,), the class of each segment,
-    from `match`. charge_left_over: unmatched segments are also false positives (protocol `strict`)."""
+    """An image's counts (C,), when its segments have classes. table: the image's. taken: the class of each segment,
+    from `match`. charge_left_over: unmatched segments are also false positives, as in the protocol `strict`."""
     num_classes = len(table.unpredicted)
     owner = taken[table.segments]  # (n,) the class matched with the entry's segment
     right, matched = owner == table.classes, owner >= 0
@@ -101,8 +101,8 @@ def tally_matched(table: Contingency, taken: np.ndarray, *, charge_left_over: bo
 
 
 def tally_images(tables: Iterable[Contingency], protocol: MatchingProtocol) -> Iterator[Tally]:
-    """The counts of every image of a set, in order. Only the protocol `dataset` holds all tables at once; they are
-    small."""
+    """The counts (C,) of each image of a set, in order. tables: of the images. Only the protocol `dataset` holds all of
+    them in memory; they are small."""
     if protocol == "dataset":
         tables = list(tables)
         if tables:
@@ -114,7 +114,8 @@ def tally_images(tables: Iterable[Contingency], protocol: MatchingProtocol) -> I
 
 
 def count_segments(label: np.ndarray, *, unlabelled: int = 255) -> int:
-    """The number of distinct ids in a label map (H, W), without negative ids and `unlabelled`: the k of K-Means-S."""
+    """The number of different ids in a label map (H, W), without negative ids and `unlabelled`. `segment -k truth`
+    divides a photograph into so many segments."""
     ids = label[(label >= 0) & (label != unlabelled)]
     if ids.max(initial=0) < MAX_SEGMENTS:  # counting takes a tenth of the time that sorting takes
         return int(np.count_nonzero(np.bincount(ids)))
@@ -122,6 +123,6 @@ def count_segments(label: np.ndarray, *, unlabelled: int = 255) -> int:
 
 
 def _sums(index: np.ndarray, pixels: np.ndarray, length: int) -> np.ndarray:
-    """(length,) int64: for each number 0 … length − 1, the sum of `pixels` where the index has it. Summed in floating
-    point, which is exact up to 2^53."""
+    """(length,) int64: entry i is the sum of `pixels` where `index` is i. Summed in floating point, which is exact up
+    to 2^53."""
     return np.bincount(index, pixels, length).astype(np.int64)

@@ -1,1 +1,2 @@
-"""Output for people to look at: the page preview.html, the dataset card, and pictures of masks and their steps."""
+"""Output for people to look at: page.py writes preview.html, card.py the dataset card, explain.py draws the steps of a
+mask. tables.py has the figures that page and card share; their texts are in templates/."""

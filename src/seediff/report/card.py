@@ -1,4 +1,5 @@
-"""The dataset card: a README.md that says what is in a dataset's folder, how it was made and how to load it."""
+"""The dataset card: a README.md that says what is in a dataset's folder, how it was made and how to load it. The text
+is in templates/card.md.j2."""
 
 from __future__ import annotations
 
@@ -6,51 +7,50 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
 from ..models.short_names import EMBEDDED, named_model
 from .tables import SampleRow, count_classes, is_of_photo, plain_facts, render, row_classes
 
+Product = Literal["images", "masks", "segments"]
+"""What a model made: images with their masks, masks of photographs, or segments of photographs."""
+SUBJECTS = {"images": "Generated masks", "segments": "Segments"}
+"""Product → what a card's title calls it; "Masks" for all others."""
 MOST_PROMPTS = 20
 DTYPES = {"bool": {bool}, "int64": {int}, "float64": {int, float}, "string": {str}}
-"""Arrow's name of a type → the Python types that such values have in JSON."""
+"""Name of a type in Arrow → the Python types of its values in JSON."""
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
 
 EMBEDDED_LICENCE = "MIT; it was trained on scenes composited from Fluent Emoji art (Microsoft, MIT)"
 
 
 def dataset_card(
-    about: Mapping[str, Any], rows: Sequence[SampleRow], class_names: Sequence[str], *, drawn: bool | None = None
+    about: Mapping[str, Any], rows: Sequence[SampleRow], class_names: Sequence[str], *, product: Product | None = None
 ) -> str:
     """The text of README.md: YAML front matter for the Hugging Face hub, then Markdown.
 
-    about: facts about the whole set, and `model`, `prompts` and `rejected`, as for `write_page`. rows: the rows of
-    metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: True if the model drew the images, False if it
-    made only their masks, None if they may be of any origin. Raises UserError for a class that the dataset does not
-    have."""
-    by_model = drawn is not None
+    about: facts about the whole set, as in `write_page`. rows: the rows of metadata.jsonl. class_names: label i + 1 is
+    class_names[i]. product: what the model `about["model"]` made; None: the samples may have any origin. Raises
+    UserError for a class that the dataset does not have."""
     classes = count_classes(rows, class_names, about.get("rejected"))
-    # Without templates each image has a prompt of its own. The first ones show what they are like.
+    # If the run recorded no templates, the first images' own prompts show what prompts are like.
     prompts = about.get("prompts") or dict.fromkeys(
         str(row["prompt"]) for row in rows[:MOST_PROMPTS] if "prompt" in row
     )
-    models = [str(row["model"]) for row in rows if row.get("model") and not is_of_photo(row)]
-    named = [str(about.get("model", "unknown"))] if by_model else sorted(set(models))
+    drawn_by = [str(row["model"]) for row in rows if row.get("model") and not is_of_photo(row)]
+    models = [str(about.get("model", "unknown"))] if product else sorted(set(drawn_by))
     objects = [len(row["instances"]) for row in rows if "instances" in row]
     facts = plain_facts(about)
     if objects:
         facts.append(("objects", f"{sum(objects)} in {len(objects)} images"))
     shown = class_names if len(class_names) <= 5 else [*class_names[:5], "…"]
-    subject = "Masks"
-    if drawn:
-        subject = "Generated masks"
+    subject = SUBJECTS.get(product or "", "Masks")
     return render(
         "card.md.j2",
         title=yaml_text(f"{subject}: {', '.join(shown) or 'empty'}"),
-        drawn=drawn,
-        by_model=by_model,
+        product=product,
         size=size_category(len(rows)),
         files=Markup(json.dumps(_config(rows), ensure_ascii=False)),  # safe: front matter is YAML, and JSON is, too
         images=len(rows),
@@ -60,14 +60,15 @@ def dataset_card(
         rejected=any(count.rejected for count in classes),
         prompts=[markdown_text(prompt) for prompt in prompts],
         classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in classes],
-        models=_pairs((name, model_note(name)) for name in named),
-        without_model=len(rows) - len(models),
+        models=_pairs((name, model_note(name)) for name in models),
+        without_model=len(rows) - len(drawn_by),
     )
 
 
 def _config(rows: Sequence[SampleRow]) -> dict[str, Any]:
-    """The configuration with which `datasets` loads the folder. Without it, `datasets` would take a photograph named
-    `test_1.jpg` for a part of the set, and derive the types of keys from the first megabytes of rows."""
+    """The configuration with which Hugging Face's `datasets` loads the folder. Without it, `datasets` would take a
+    photograph named `test_1.jpg` for a part of the set, and guess the types of keys from the first megabytes of
+    rows."""
     config: dict[str, Any] = {"config_name": "default", "data_files": [{"split": "train", "path": "**"}]}
     if rows:
         described = [{key: value for key, value in row.items() if not key.endswith("file_name")} for row in rows]
@@ -77,14 +78,15 @@ def _config(rows: Sequence[SampleRow]) -> dict[str, Any]:
 
 
 def _feature(values: Iterable[Any]) -> dict[str, Any]:
-    """The type of a key in the form that `datasets` writes. values: all values of the key."""
-    held = [value for value in values if value is not None]
-    kinds = {type(value) for value in held}
+    """The type of a key as `datasets` writes it, such as {"dtype": "string"} or {"list": "int64"}. values: of the key,
+    in all rows."""
+    present = [value for value in values if value is not None]
+    kinds = {type(value) for value in present}
     if kinds == {dict}:
-        names = dict.fromkeys(chain.from_iterable(held))
-        return {"struct": [{"name": name, **_feature(value.get(name) for value in held)} for name in names]}
+        names = dict.fromkeys(chain.from_iterable(present))
+        return {"struct": [{"name": name, **_feature(value.get(name) for value in present)} for name in names]}
     if kinds and kinds <= {list, tuple}:
-        inner = _feature(chain.from_iterable(held))
+        inner = _feature(chain.from_iterable(present))
         return {"list": inner.get("dtype") or inner.get("struct") or inner}
     fitting = (name for name, of in DTYPES.items() if kinds and kinds <= of)
     return {"dtype": next(fitting, "null")}
@@ -95,7 +97,7 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:
 
 
 def model_note(model: str) -> str:
-    """What the card says about a model's licence, if the licence is known, and where to read more. model: its name."""
+    """A phrase about a model's licence, if it is known, and where to read more. model: its name."""
     if model in EMBEDDED:
         return EMBEDDED_LICENCE
     known, elsewhere = named_model(model), "see the model's own card for what it says about generated images"
@@ -108,12 +110,12 @@ def size_category(count: int) -> str:
 
 
 def yaml_text(text: str) -> Markup:
-    """A text as a double-quoted YAML scalar. JSON strings are valid YAML."""
+    """A text in double quotes for YAML. A JSON string is valid YAML."""
     return Markup(json.dumps(_one_line(text), ensure_ascii=False))  # safe: front matter is YAML, not markup
 
 
 def markdown_text(text: str) -> Markup:
-    """A text on one line, escaped so that Markdown and HTML in it are shown literally."""
+    """A text on one line, in which Markdown and HTML are escaped."""
     escaped = re.sub(r"([\\`*_{}\[\]()#+!|~$>-])", r"\\\1", _one_line(text))
     # A backslash keeps ">" literal in Markdown; "&" and "<" need HTML's own escapes.
     return Markup(escaped.replace("&", "&amp;").replace("<", "&lt;"))

@@ -1,4 +1,5 @@
-"""The steps of a mask for people to look at: each as a small map with a sentence, or all side by side in a strip."""
+"""Explains the steps of making a mask: each step as a small map with a sentence (`show_steps`), or all steps side by
+side in one picture (`draw_strip`)."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ SHOWN_SIDE = 256
 
 
 class Explanation(NamedTuple):
-    """A sentence about what a step shows, and its equation in the paper."""
+    """A sentence about what a step's map shows, and the step's equation in the SeeDiff paper."""
 
     text: str
     equation: str = ""
@@ -32,17 +33,17 @@ class Explanation(NamedTuple):
 
 @dataclass(frozen=True)
 class ShownStep:
-    """A step of one class's mask."""
+    """A step of making one class's mask."""
 
     name: str
     levels: np.ndarray
-    """(h, w) uint8: the map after this step, from 0 to 255."""
+    """(h, w) uint8: the map after this step; 255 stands for 1."""
     why: Explanation
 
 
 def show_steps(result: MaskResult, class_name: str, method: str) -> list[ShownStep]:
-    """Every step of a class's mask, in order. If PAMR ran, its input and its result come last. result: the masks with
-    their trace. method: the method's name."""
+    """Every step of a class's mask, in order. If the mask was refined by PAMR, PAMR's input and result come last.
+    result: the masks of an image, with their trace. class_name: the class. method: the mask method's name."""
     shown: list[ShownStep] = []
     trace = result.trace[class_name]
     for step, values in trace.items():
@@ -62,8 +63,9 @@ def explain_step(step: MaskStep, *, before: Sequence[MaskStep] = (), method: str
 
     before: the earlier steps. Two explanations depend on them: seeds come from the expansion directly before them (eq.
     8–9) or from cross-attention (eq. 6), and the soft mask may be a product with the background (eq. 11). method: the
-    method's name; steps of other methods than `seediff` have general explanations."""
-    if method != "seediff":  # its steps of these names may be different ones
+    mask method's name; steps of other methods than `seediff` get general explanations.
+    """
+    if method != "seediff":  # another method may give these names to other steps
         return _EVERY_METHOD.get(step.kind, GENERAL)
     if step.kind == "seeds" and before and before[-1].kind == "expansion":
         return Explanation(
@@ -110,8 +112,8 @@ AFTER_PAMR = Explanation(
 
 
 def draw_strip(image: np.ndarray, label_map: np.ndarray, steps: Sequence[ShownStep]) -> bytes:
-    """The bytes of a PNG with three kinds of pictures side by side: the image, the map after every step of a class's
-    mask, and the mask over the image. image: (H, W, 3) uint8. label_map: (H, W) uint8."""
+    """The bytes of a PNG with pictures side by side: the image, the map after each step of a class's mask, and the mask
+    over the image. image: (H, W, 3) uint8. label_map: (H, W) uint8. steps: from `show_steps`."""
     small = shrink(image, STRIP_SIDE, Image.Resampling.LANCZOS)
     size = small.shape[1], small.shape[0]
     # A box filter shows each position as a square where it enlarges.

@@ -20,11 +20,11 @@ from ..files.outputs import STEPS, write_atomic
 from ..files.photo_files import sample_name
 from ..files.reading import inside, read_bytes
 from ..masks.flags import explain_flag, flag_kind
-from .card import dataset_card
+from .card import Product, dataset_card
 from .tables import SampleRow, count_classes, operations_of, plain_facts, render, row_classes
 
 AUGMENTATIONS = "augmentations.jpg"
-"""A picture in the folder of a set from `augment`. It shows a sample before and after each kind of addition."""
+"""A picture in the folder of a dataset from `augment`. It shows a sample before and after each kind of change."""
 MOST_IMAGES, MOST_STRIPS = 60, 8
 SIDE = 256
 """The longer side of the page's pictures in pixels."""
@@ -32,7 +32,7 @@ SIDE = 256
 
 @dataclass(frozen=True)
 class ClassTag:
-    """A class's name and its colour in masks, such as #ff870f."""
+    """A class's name, and its colour in masks as CSS, such as #ff870f."""
 
     name: str
     colour: str
@@ -40,14 +40,15 @@ class ClassTag:
 
 @dataclass(frozen=True)
 class Tile:
-    """A sample on the page."""
+    """What the page shows of a sample."""
 
     name: str
     image: str
+    """The picture as a data URI."""
     mask: str
-    """`image` and `mask` are pictures as data URIs."""
+    """The picture with its mask, as a data URI."""
     shares: str
-    """How much each class covers, in words."""
+    """How much each class covers, such as "dog 12% of the image"."""
     prompt: str
     about: str
     classes: Sequence[ClassTag]
@@ -71,21 +72,22 @@ def write_reports(
     rows: Sequence[SampleRow],
     classes: Sequence[str],
     *,
-    drawn: bool | None = None,
+    product: Product | None = None,
 ) -> None:
-    """Write the card and the page of a native dataset. about, rows, classes: as for `write_page`. drawn: as for
+    """Write the card and the page of a native dataset. about, rows, classes: as for `write_page`. product: as for
     `dataset_card`."""
-    write_atomic(folder / "README.md", dataset_card(about, rows, classes, drawn=drawn).encode("utf-8"))
+    write_atomic(folder / "README.md", dataset_card(about, rows, classes, product=product).encode("utf-8"))
     write_page(folder, about, rows, classes)
 
 
 def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow], classes: Sequence[str]) -> Path:
     """Write preview.html into the folder of a native dataset, from its files, and return its path.
 
-    about: facts for the header, numbers or texts by name, such as `model` and `method`; also `prompts`, a list of
-    templates, and `rejected`, what `count_flags` returns for the rejected draws. rows: the rows of metadata.jsonl.
-    classes: label i + 1 is classes[i]. Raises UserError for a picture that is missing, unreadable or outside the
-    folder."""
+    about: name → fact, for the head of the page, such as `model` and `method`. The names `prompts`, a list of
+    templates, and `rejected`, the `count_flags` of rejected draws, have places of their own. rows: the rows of
+    metadata.jsonl. classes: label i + 1 is classes[i]. Raises UserError for a picture that is missing, unreadable or
+    outside the folder.
+    """
     counts = count_classes(rows, classes, about.get("rejected"))
     tags = [ClassTag(name, css_colour(label)) for label, name in enumerate(classes, 1)]
     kinds = sorted({*map(flag_kind, chain.from_iterable(row.get("flags") or () for row in rows))})
@@ -112,7 +114,7 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
 
 
 def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -> Iterator[Tile]:
-    """Tiles of at most MOST_IMAGES samples, evenly spaced."""
+    """Tiles of at most MOST_IMAGES samples, evenly spaced. tags: of the classes, in order."""
     labels = {tag.name: label for label, tag in enumerate(tags, 1)}
     count = min(len(rows), MOST_IMAGES)
     for number in range(count):
@@ -122,7 +124,7 @@ def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) ->
         names, name = row_classes(row), sample_name(row["file_name"])
         shares = [f"{name} {(label_map == labels[name]).mean():.0%} of the image" for name in names]
         numbers = None
-        if SEGMENT in labels and "instances" in row:  # the class alone would show nothing
+        if SEGMENT in labels and "instances" in row:  # all segments have one class, so show each in its own colour
             numbers, *_ = read_pixels(inside(folder, f"instances/{name}.png"))
             label_map = shown_ids(label_map, numbers, labels[SEGMENT], alone=len(labels) == 1)
         about = [name, operations_of(row)]
@@ -135,7 +137,7 @@ def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) ->
             image=jpeg_uri(shrink(image, SIDE, Image.Resampling.LANCZOS)),
             mask=jpeg_uri(draw_mask(image, label_map, SIDE, numbers)),
             shares=", ".join(shares) or "no class",
-            prompt=str(row.get("source") or row.get("prompt", "")),  # photographs do not show one
+            prompt=str(row.get("source") or row.get("prompt", "")),  # a photograph's name instead of its prompt
             about=" · ".join(filter(None, about)),
             classes=[tags[labels[name] - 1] for name in names],
             flags=list(row.get("flags") or ()),
@@ -154,7 +156,7 @@ def _read_pair(folder: Path, row: SampleRow, position: int) -> tuple[np.ndarray,
 
 
 def _strips(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -> Iterator[Strip]:
-    """The strips of the page: of each class the first one in the folder, at most MOST_STRIPS."""
+    """The strips of the page: for each class the first one in steps/, at most MOST_STRIPS."""
     prompts = {sample_name(row["file_name"]): str(row.get("prompt", "")) for row in rows}
     shown: set[int] = set()
     for path in sorted((folder / STEPS).rglob("*.png")):

@@ -1,12 +1,11 @@
-"""What the page and the card share: figures from the rows of `metadata.jsonl`, and `render`, which fills in a template
-from the folder `templates`."""
+"""What the page and the card share: figures from the rows of metadata.jsonl as texts, and `render`, which fills in a
+template."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -26,11 +25,11 @@ class ClassCount:
     images: int
     """The number of images that show the class."""
     area: float | None
-    """The class's mean share of these images, in [0, 1]; None if no row gives it."""
+    """The class's mean share of these images, in [0, 1]; None if no row has it."""
     rejected: Mapping[str, int]
     """Reason → the number of images that were drawn and rejected for it."""
     flags: Mapping[str, int]
-    """Kind of flag → the number of rows with it."""
+    """Kind of flag → the number of images with it."""
 
     def cells(self) -> dict[str, str]:
         """Column → the class's text in the tables of the page and the card."""
@@ -46,8 +45,8 @@ class ClassCount:
 def count_classes(
     rows: Sequence[SampleRow], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None
 ) -> list[ClassCount]:
-    """The figures of each class, in the order of `class_names`. rejected: what `count_flags` returns for the rejected
-    images. Raises UserError for a class that the dataset does not have."""
+    """The figures of each class, in the order of `class_names`. rejected: the `count_flags` of rejected draws. Raises
+    UserError for a class that the dataset does not have."""
     # 1. Count
     images, flags = Counter[str](), count_flags(rows, class_names)
     areas: dict[str, list[float]] = {name: [] for name in class_names}
@@ -88,12 +87,12 @@ def row_classes(row: SampleRow) -> list[str]:
 
 
 def operations_of(row: SampleRow) -> str:
-    """The operations of a row's recipe, joined by +, such as `flip`; "" for a sample without one."""
+    """What `augment` did to make a row's sample, such as `flip+noise`; "" for a sample without a recipe."""
     return "+".join(step["operation"] for step in row.get("recipe", {}).get("steps", ()))
 
 
 def is_of_photo(row: SampleRow) -> bool:
-    """Whether `mask` or `segment` made the row: its `model` saw the picture, but did not draw it."""
+    """Whether a row is about a photograph: `mask` or `segment` made it, so its `model` did not draw the picture."""
     return "asked" in row
 
 
@@ -103,7 +102,7 @@ def show_reasons(reasons: Mapping[str, int]) -> str:
 
 
 def plain_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, value as text) of the entries of a summary, without tables and prompts."""
+    """(name, value as text) of a summary's entries. Prompts and entries with a mapping are left out."""
     return [
         (key.replace("_", " "), show_value(value))
         for key, value in summary.items()
@@ -112,7 +111,7 @@ def plain_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def show_value(value: Any) -> str:
-    """A value for readers: lists with commas, booleans as `yes` and `no`, None as `not set`."""
+    """A value as a text: lists with commas, booleans as `yes` and `no`, None as `not set`."""
     if isinstance(value, (list, tuple)):
         return ", ".join(show_value(v) for v in value)
     if isinstance(value, bool):
@@ -122,19 +121,17 @@ def show_value(value: Any) -> str:
     return str(value)
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("seediff.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("seediff.report", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
 
 
 def render(template: str, /, **values: Any) -> str:
-    """The text of a template with `values` filled in. Text from outside, such as prompts and class names, cannot become
-    markup."""
-    return _environment().get_template(template).render(**values)
+    """The text of a template, with `values` filled in. Values are escaped, so that a prompt or a class name cannot
+    become markup. template: a file in templates/."""
+    return _ENVIRONMENT.get_template(template).render(**values)

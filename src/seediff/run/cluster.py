@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
 from ..config.settings import MACHINE, RunConfig
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef
 
 ATTEMPTS = 3
-"""The run gives up after this many deaths of workers at one batch, or while workers load the model."""
+"""The run gives up when this many workers have died at one batch, or while they loaded the model."""
 SETTINGS = {
     "RAY_task_oom_retries": str(ATTEMPTS - 1),  # otherwise Ray repeats forever a batch that fills a machine's memory
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -43,13 +43,13 @@ SETTINGS = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # otherwise Ray prints a page when a machine goes down
 }
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Environment that makes a cluster of this machine alone listen on 127.0.0.1. (Ray replaces
-`_node_ip_address="127.0.0.1"` by the address that other machines reach.)"""
+"""Environment variables for a cluster of this machine alone: it listens on 127.0.0.1. The argument
+`_node_ip_address="127.0.0.1"` is no help, because Ray replaces it by an address that other machines reach."""
 STORE_BYTES = 512_000_000
 """Bytes of shared memory for finished batches, in a cluster that the run starts. Ray puts larger batches into a
 file."""
 LOOK = 1.0
-"""Seconds after which this process looks for signals, such as Ctrl-C, while it waits for batches."""
+"""While this process waits for batches, it checks for Ctrl-C every LOOK seconds."""
 
 
 class Ray(Engine):
@@ -57,8 +57,8 @@ class Ray(Engine):
 
     workers: their number; None: one per GPU, or on the CPU as many as the cluster has cores for. address: the address
     of a running cluster, or "auto" for the cluster that this machine belongs to; None: the run starts a cluster on this
-    machine alone. A program that is already connected to a cluster uses that cluster. Raises UserError if Ray is not
-    installed.
+    machine alone. If this process is already connected to a cluster, the run uses that one. Raises UserError if Ray is
+    not installed.
     """
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
@@ -107,8 +107,8 @@ class Ray(Engine):
             self.connected = False
 
     def resolve(self, job: AnyJob) -> RunConfig:
-        """The job's configuration with the device, number format and threads of the cluster's machines, which may
-        differ from this machine's. The device has no number, because a worker sees one GPU only."""
+        """The job's configuration with the device, number format and threads of the cluster's machines, where they may
+        be others than here. The device has no number, because a worker sees one GPU only."""
         from ..devices import default_device
 
         config, there = job.config, resources()
@@ -120,8 +120,8 @@ class Ray(Engine):
         return filled if filled.device == device else filled.changed(MACHINE, device=device)
 
     def share(self, config: RunConfig) -> tuple[int, dict[str, float]]:
-        """(count, needs): the number of workers, and the resources that each worker takes, as options of Ray. Raises
-        UserError for cuda in a cluster without a GPU."""
+        """(count, needs): the number of workers, and the resources that each worker takes, as options of Ray: for
+        example (2, {"num_gpus": 1}). Raises UserError for cuda in a cluster without a GPU."""
         there = resources()
         if (config.device or "").startswith("cuda"):
             if not there["GPU"]:
@@ -183,10 +183,10 @@ class Work:
 
 @dataclass(frozen=True)
 class WorkerAnswer:
-    """A batch that a worker made, or only the fingerprint of its model's weights."""
+    """A batch that a worker made. Without a batch, only `weights` is set."""
 
     weights: str
-    """The fingerprint of its model's weights."""
+    """The fingerprint of the weights of the worker's model."""
     record: BatchRecord = field(default_factory=BatchRecord)
     files: Mapping[str, bytes] = field(default_factory=dict)
     """Path in the output → contents, for each file of the batch."""
@@ -228,8 +228,9 @@ def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, str]:
 
 
 def make_batch(work: Sequence[ObjectRef[Work]], number: int | None, size: int) -> WorkerAnswer:
-    """Make a batch in a worker. work: a list with the reference to the `Work`, so that Ray passes the reference and not
-    the value. number: the batch's number; None: only load the model. size: the number of items in a batch."""
+    """Make a batch in a worker. work: a list with only the reference to the `Work`; outside a list, Ray would replace
+    the reference by the value for each batch. number: the batch's number; None: only load the model. size: the number
+    of items in a batch."""
     job, weights = load_job(work[0])
     if number is None:
         return WorkerAnswer(weights)
@@ -241,9 +242,9 @@ def make_batch(work: Sequence[ObjectRef[Work]], number: int | None, size: int) -
         return WorkerAnswer(weights, record, files, job.timer.take())
 
 
-def check_answers(address: str | None) -> None:
+def check_answers(address: str) -> None:
     """Raise OSError if nothing listens at the address `host:port`. (Ray itself would wait for minutes.)"""
-    host, colon, port = (address or "").rpartition(":")
+    host, colon, port = address.rpartition(":")
     if colon and port.isdigit() and "/" not in host:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
@@ -257,11 +258,6 @@ def resources() -> Counter[str]:
 
 def largest_node() -> int:
     """The number of cores of the machine with the most cores."""
-    return int(max((node["Resources"].get("CPU", 0) for node in alive()), default=1))
-
-
-def alive() -> list[Mapping[str, Any]]:
-    """The cluster's machines, as Ray describes them."""
     import ray
 
-    return [node for node in ray.nodes() if node["Alive"]]
+    return int(max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=1))

@@ -1,4 +1,4 @@
-"""`Engine`: what makes the batches of a job, in this process. cluster.py has one for several machines."""
+"""`Engine`: makes the batches of a job, in this process. cluster.py has an engine for several machines."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ FinishedBatch = tuple[int, BatchRecord]
 
 
 class Engine(AbstractContextManager["Engine"]):
-    """Makes batches in this process. Its subclasses make them in other processes.
+    """Makes batches in this process. A subclass makes them elsewhere (`cluster.Ray`).
 
     writes_in_thread: whether a second thread makes a batch's masks and files while this thread captures the next batch.
-    None: only on CUDA, where the GPU then never waits for the disk. On a CPU, both would share the same cores; on
-    Metal, two threads crash.
+    None: only on CUDA, where the GPU then never waits for the disk. On a CPU, the two threads would share the same
+    cores; on Metal, they crash.
     """
 
     def __init__(self, writes_in_thread: bool | None = None) -> None:
@@ -90,8 +90,8 @@ def make_overlapped(
 
 
 def write_ready(job: AnyJob, captured: Any, out: Path, ready: Any) -> BatchRecord:
-    """The record of a batch, written by `Job.write` in a thread. ready: a CUDA event to wait for before captured
-    tensors are read; None: read them at once."""
+    """Write a captured batch, in the thread for writing. Returns its record. ready: a CUDA event after which the
+    captured tensors may be read; None: they may be read at once."""
     if ready is not None:
         ready.wait()
     with GPU_ALONE:

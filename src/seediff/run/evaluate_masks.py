@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ..workers import Progress
 
 TUNE_SHARE = 0.2
-"""The share of the pictures with which the thresholds are chosen."""
+"""The share of the pictures on which the thresholds are chosen. The other pictures are scored."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class MaskScores:
     images: int
     """The number of scored pictures."""
     tuned_on: int
-    """The number of pictures with which the thresholds were chosen."""
+    """The number of pictures on which the thresholds were chosen."""
     never: tuple[str, ...]
-    """The classes of the data for which the model has no word."""
+    """The classes of the data that are never predicted, because the model has no word for them."""
     seed: int
     doubt: str = ""
     """A warning that the scores mean nothing (`doubt_line`), or ""."""
@@ -82,18 +82,19 @@ def evaluate_masks(
     class_map: Mapping[str, str] | None = None,
     count: int | None = None,
     draws: int = 1000,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total, what: None,
     info: ModelInfo | None = None,
 ) -> MaskScores:
     """Score the masks of a model and method on labelled photographs, one column per protocol.
 
     config: the model and method. The data's classes replace the configuration's, and `beta` is chosen on a fifth of the
-    pictures; the seed also chooses these and the bootstrap's draws. photos: a folder of photographs, named like the
-    labels, which may have other sizes. class_map: word for the prompt → class of the data, for names that the model
-    does not know or knows as other words. count: how many pictures to use, evenly spaced; None: all. draws: the number
-    of bootstrap draws. info: the model, if it was found already.
+    pictures. The seed decides the noise, which pictures this fifth has, and the bootstrap's draws. photos: a folder of
+    photographs, named like the labels, but perhaps of other sizes. data: the labels. protocols: the columns. class_map:
+    word for the prompt → class of the data, for classes that the model knows under another name. count: how many
+    pictures to use, evenly spaced; None: all. draws: the number of bootstrap draws. info: the model, if it was found
+    already.
 
-    All files are read once before the model is loaded. Raises UserError.
+    Reads all files once before it loads the model. Raises UserError.
     """
     # 1. Everything that can be checked before the model is loaded
     if not protocols or set(protocols) - set(MASK_PROTOCOLS) or len(set(protocols)) < len(protocols):
@@ -122,14 +123,13 @@ def evaluate_masks(
     # 2. The counts of each picture
     masker, _ = load_masker(config, info)
     counts: dict[MaskProtocol, list[np.ndarray]] = {protocol: [] for protocol in protocols}
-    report = progress or (lambda done, total, what: None)
-    report(0, len(samples), "")
+    progress(0, len(samples), "")
     for index, (path, sample) in enumerate(samples):
         photo = encode_labelled(masker, index, read_photo(path), sample.unchecked_labels())
         in_photo = count_pixels(masker, photo, words, len(classes.classes), background, protocols)
         for protocol in protocols:
             counts[protocol].append(in_photo[protocol])
-        report(index + 1, len(samples), sample.name)
+        progress(index + 1, len(samples), sample.name)
 
     # 3. The thresholds from the tuning pictures, and the scores of the others at these thresholds
     columns: dict[str, Column] = {}
@@ -147,9 +147,12 @@ def evaluate_masks(
 def words_of(
     classes: Protocol, class_map: Mapping[str, str], model: str, vocabulary: Sequence[str] | None
 ) -> dict[str, int]:
-    """Word for the prompt → class id, sorted by id. A class has the words that `class_map` gives it; otherwise the
-    model's words for it if the model has a list of words, or its own name. Raises UserError if no class has a word, or
-    if the map does not fit the data."""
+    """Word for the prompt → class id, sorted by id. The words of a class are those that `class_map` maps to it. If
+    there are none, the word is the class's name, in the model's spelling if the model lists its words.
+
+    classes: the data's. class_map: word → class. model: its name, for errors. vocabulary: the words that the model
+    knows; None: any. Raises UserError if no class has a word, or if the map does not fit the data.
+    """
     candidates = list(dict.fromkeys([*class_map, *(vocabulary or classes.classes)]))
     table = classes.predicted_table(dict(enumerate(candidates)), class_map, f"model '{model}'")
     words: dict[str, int] = {}
@@ -163,9 +166,12 @@ def words_of(
 def pair_photos(
     photos: Path, data: Dataset, classes: Protocol, most: int | None
 ) -> tuple[list[tuple[Path, Sample]], np.ndarray]:
-    """(pairs, pixels). pairs: the path of each photograph and its sample, whose labels have the protocol's ids. pixels:
-    (pictures, C) int, the number of pixels of each class. most: how many pictures to use; None: all. Reads all files.
-    Raises UserError."""
+    """(pairs, pixels). pairs: the path of each photograph, and its sample with labels renumbered to the protocol's ids.
+    pixels: (pictures, C) int, the number of labelled pixels of each class. Reads all files.
+
+    photos: their folder. data: the labels. classes: the protocol of the data's classes. most: how many pictures to use;
+    None: all. Raises UserError.
+    """
     table = classes.truth_table(data.names, data.about)
     paths = {photo.name.removesuffix(PHOTO_ENDING): photo.path for photo in find_photos(photos).photos}
     missing = [sample.name for sample in data if sample.name not in paths]
@@ -179,7 +185,7 @@ def pair_photos(
     for sample in (data[i] for i in chosen):
         path, truth = paths[sample.name], table[sample.unchecked_labels()]
         (height, width), (rows, columns) = read_photo(path).shape[:2], truth.shape
-        # Resizing rounds a side by a pixel.
+        # A photograph may have another size than its labels, but not other proportions; resizing may round by a pixel.
         if abs(height * columns - width * rows) > max(height, width) + max(rows, columns):
             shapes = f"is {width} × {height}, but the labels '{sample.name}' are {columns} × {rows}"
             fix = "name the folder of the pictures that were labelled, as they were turned"
@@ -197,7 +203,7 @@ class LabelledPhoto:
     latents: torch.Tensor
     """(1, C, h', w'), encoded by the model."""
     truth: np.ndarray
-    """(h, w) uint8: ids, 255 for ignored pixels. The photograph may have another size."""
+    """(h, w) uint8: ids of classes, 255 for ignored pixels; maybe of another size than the photograph."""
 
 
 def load_masker(config: MaskPhotosConfig, info: ModelInfo) -> tuple[PhotoMasker, str]:
@@ -226,10 +232,10 @@ def count_pixels(
     background: int | None,
     protocols: Sequence[MaskProtocol],
 ) -> dict[MaskProtocol, np.ndarray]:
-    """Protocol → the photograph's counts (3, K, C) of `mask_protocols.count`.
+    """Protocol → the photograph's counts (3, K, C) as from `mask_protocols.count`.
 
-    words: word for the prompt → id. size: C, the number of ids. background: the id of the background; None: the data
-    have none.
+    words: word for the prompt → class id. size: C, the number of classes. background: the id of the background; None:
+    the data have none.
     """
     pixels = np.bincount(photo.truth.ravel(), minlength=256)
     captured: dict[tuple[str, ...], Sequence[torch.Tensor]] = {(): ()}  # words → their soft masks
@@ -256,6 +262,6 @@ def soft_masks(masker: PhotoMasker, photo: LabelledPhoto, words: tuple[str, ...]
 
 
 def evenly(total: int, most: int | None) -> list[int]:
-    """The positions of at most `most` of `total` things, evenly spaced: evenly(5, 3) → [0, 2, 4]. most: None: all
-    positions."""
+    """Positions from 0 to total − 1, at most `most` of them, evenly spaced: evenly(5, 3) → [0, 2, 4]. most: None:
+    all."""
     return np.unique(np.linspace(0, total - 1, most or total).round().astype(int)).tolist()

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from ..prompts.specs import SampleSpec
 
 Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]
-"""Takes specifications of samples, and returns their images, each (H, W, 3) uint8, and their attention maps. Equal
-specifications must always give equal images and maps."""
+"""Takes the specifications of a batch. Returns (images, maps): each sample's image (H, W, 3) uint8 and attention maps.
+Equal specifications must always give equal images and maps."""
 PROMPTS_SHOWN = 8
 
 
@@ -67,8 +67,8 @@ def generate(
     as it is.
 
     draw: a function that replaces the model. offload: which parts of the model wait in the computer's memory while they
-    are not used. graphs: whether the network's calls are replayed as CUDA graphs, as in `load_model`. Neither changes a
-    byte. engine: makes the batches; None: this process. progress: a function to report to.
+    are not used. graphs: whether the network's calls are replayed as CUDA graphs, as in `load_model`. Neither offload
+    nor graphs changes a byte. engine: makes the batches; None: this process. progress: a function to report to.
 
     Raises UserError for everything that the user can fix: `out` has other contents or a dataset of another
     configuration, another run is using it, the model is missing, or it does not know a class. Raises OSError if the
@@ -108,7 +108,7 @@ class DrawnBatch(NamedTuple):
 class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     """Draws images of classes, makes their masks, and writes both."""
 
-    drawn = True
+    product = "images"
     left_out = "rejected", native.REJECTED
 
     def __init__(
@@ -132,7 +132,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
 
     @property
     def mask_config(self) -> MaskConfig:
-        """The constants for masks. Their levels of attention are levels that the model has."""
+        """The constants for masks. Levels of attention that the model lacks are replaced, if the plan is known."""
         return (self.capture_plan and self.capture_plan.mask) or self.config.mask
 
     def load(self) -> str:
@@ -160,14 +160,14 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         )
 
     def doubts(self) -> list[str]:
-        """Warnings about the prompts, for a model with a list of its words: about classes in the prompts that get no
-        label, and about words that the model does not know."""
+        """Warnings about prompts, for a model that lists its words: that they name classes which get no label, or words
+        that the model does not know."""
         settings = self.info.settings
         if not settings.words or not settings.classes:
             return []
         lines = list[str]()
 
-        # 1. Classes that it draws and nobody asked for
+        # 1. Classes that the prompts name although they are not among the dataset's
         named = {*chain.from_iterable(classes_in(self.config.prompts, settings.classes))}
         others = ", ".join(sorted(named - {*self.config.classes}))
         if others:
@@ -175,16 +175,16 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
                 f"Prompts name {others}, not among the classes: what is drawn of it may get another class's label"
             )
 
-        # 2. Words that it does not know
+        # 2. Words that the model does not know
         used = dict.fromkeys(chain.from_iterable(content_words(spec.prompt) for spec in each_spec(self.config)))
         taught = {*content_words(" ".join(map(spoken, settings.words)))}
         strange = [word for word in used if word not in taught]
         if strange:
-            listed = strange[:PROMPTS_SHOWN]
+            words = strange[:PROMPTS_SHOWN]
             if len(strange) > PROMPTS_SHOWN:
-                listed.append("…")
+                words.append("…")
             model = f"Model '{self.config.model}'"
-            lines.append(f"{model} was never taught some words: {', '.join(listed)}; with them it draws worse")
+            lines.append(f"{model} was never taught some words: {', '.join(words)}; with them it draws worse")
         return lines
 
     def draw_batch(self, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
@@ -204,8 +204,9 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         )
 
     def capture(self, batch: Sequence[SampleSpec]) -> DrawnBatch:
-        """Draw a batch. With `reject`, the samples whose masks have flags, or agree too little with masks by CA·SA, are
-        drawn again as a smaller batch, until all are kept or the attempts are used up."""
+        """Draw a batch. With `reject`, a sample is rejected if its masks have flags, or agree too little with the masks
+        of the method CA·SA. Rejected samples are drawn again as a smaller batch, until all are kept or the attempts are
+        used up."""
         attempts, kept, rejected = 1, list[DrawnSample](), list[dict[str, Any]]()
         if self.config.reject:
             attempts = self.config.attempts
@@ -225,7 +226,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return DrawnBatch(kept, rejected)
 
     def _drawn(self, specs: Sequence[SampleSpec]) -> Iterator[DrawnSample]:
-        """The samples of specifications, drawn together. With `reject`, they have masks."""
+        """The samples of specifications, drawn together as one batch. With `reject`, they have masks."""
         with self.timer("drawing"):
             images, maps = (self.draw or self.draw_batch)(specs)
         for spec, image, attention in zip(specs, images, maps, strict=True):
@@ -235,8 +236,8 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             yield DrawnSample(spec, image, attention, masks)
 
     def reasons_to_reject(self, sample: DrawnSample) -> list[str]:
-        """Why a sample is rejected: the flags of its masks, and `agreement:CLASS` for each class whose mask agrees too
-        little with its mask by CA·SA. Empty without masks."""
+        """Why a sample is rejected: the flags of its masks, and `agreement:dog` if the mask of dog agrees too little
+        with the mask of the method CA·SA. Empty for a good sample, and for a sample without masks."""
         masks, least = sample.masks, self.config.min_agreement or 0.0
         if masks is None:
             return []
@@ -253,8 +254,9 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             return replace(result, flags=(*result.flags, *missing))
 
     def missing(self, spec: SampleSpec, attention: AttentionMaps) -> list[str]:
-        """The classes of a sample with several that the model seems not to have drawn. Empty for a model without
-        `own_contrast`, the least contrast of attention that a drawn class has."""
+        """The classes that the model seems not to have drawn, because their attention has too little contrast. Only
+        samples of several classes are judged, and only if the model's settings say how much contrast a drawn class
+        has (`own_contrast`)."""
         from ..masks.presence import CONTRAST_LEVEL, contrast
 
         least = None if self.draw else self.model.info.settings.own_contrast
@@ -311,7 +313,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         yield from self.doubts()
 
     def _extent(self) -> str:
-        """A phrase about the size of the images."""
+        """The size of the images, as the end of a line: "each of 512×512"."""
         sizes = self.info.sizes()
         size = self.config.size or (sizes and sizes.side)
         if size is None:

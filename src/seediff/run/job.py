@@ -34,6 +34,7 @@ class Timer(dict[str, float]):
 
     @contextmanager
     def __call__(self, what: str) -> Iterator[None]:
+        """Count the seconds of this block for the part `what`."""
         start = time.perf_counter()
         try:
             yield
@@ -55,16 +56,16 @@ class Timer(dict[str, float]):
 class Job(ABC, Generic[Config, Item, Captured]):
     """The work of one command.
 
-    A batch must depend only on the configuration and on its number, never on which files exist already. Each process
-    that makes batches loads its own copy of the job. Only `run` replaces `config`: first by the configuration in the
-    output, then by one with this machine's device.
+    A batch must depend only on the configuration and on its number, never on which files exist already. Then a killed
+    run can continue, and several processes can share the batches; each loads its own copy of the job. Only `run`
+    replaces `config`: first by the configuration in the output, then by one with this machine's device.
     """
 
     left_out: tuple[str, str] = "", ""
-    """(field, file): a field of `RunResult`, and the file in the output with its rows: about rejected draws, or about
-    photographs that could not be used."""
+    """(field, file): a field of `RunResult`, and the file in the output with its rows, about what did not become a
+    sample. For example ("failed", "failed.jsonl"), about photographs that could not be used."""
     runs_model = True
-    """Whether a model runs. False: device, number format and threads stay open, because nothing depends on them."""
+    """Whether a model runs. If not, nothing depends on the device, number format and threads: they stay open."""
 
     def __init__(self, config: Config, info: ModelInfo | None = None, loading: Loading = USUAL_LOADING) -> None:
         """info: the model, if it was found already. loading: how the model uses memory."""
@@ -115,14 +116,14 @@ class Job(ABC, Generic[Config, Item, Captured]):
         return {name: value for name, value in vars(self).items() if name not in cached}
 
     def check_values(self) -> None:
-        """Raise UserError for wrong values, as far as this needs no torch, whose import takes seconds."""
+        """Raise UserError for wrong values that can be found without torch, whose import takes seconds."""
 
     def check(self) -> None:
-        """For a dry run: raise UserError for what `load` would refuse, as far as the model's small files show it."""
+        """For a dry run: raise UserError for what `load` would refuse, if the model's small files already show it."""
 
     def describe(self, verbose: bool) -> Iterator[str]:
-        """The lines of `--dry-run`. The first line says what would be made, and needs no `check` before. verbose:
-        whether lines also name captured layers and all settings."""
+        """The lines of `--dry-run`. The first line says what would be made, for example "9 images in 2 batches, each of
+        512×512"; it comes before `check`, the others after. verbose: also name captured layers and all settings."""
         yield from ()
 
     def load(self) -> str:
@@ -153,7 +154,7 @@ class Job(ABC, Generic[Config, Item, Captured]):
         batches, as in `BatchRecord`."""
 
     def read_result(self, out: Path) -> dict[str, Any]:
-        """Field of `RunResult` → its value, for the fields that the files of the finished output give."""
+        """The fields of `RunResult` that are in the finished output: `rows`, and the field that `left_out` names."""
         field, file = self.left_out
         result: dict[str, Any] = {"rows": native.read_rows(out)}
         if (out / file).is_file():

@@ -1,9 +1,9 @@
-"""The loop of `generate`, `mask` and `segment`: it makes and commits the batches that are missing in a folder, so a
-killed run continues.
+"""The loop of `generate`, `mask` and `segment`: it makes the batches that are missing in a folder, so a killed run
+continues. A batch counts as made when it is committed, which means that a record of its files is written.
 
 A `Job` (job.py) is a command's work: how a batch is made, and what is written when all are finished. An `Engine`
 (engine.py) makes the batches, in this process or in a cluster (cluster.py). `run` does the rest. What it does depends
-on the state of the folder, which `look_into` (output.py) finds:
+on the state of the folder, which `state_of_output` (output.py) finds:
 
 new          makes all batches
 unfinished   makes the missing batches
@@ -41,8 +41,8 @@ from .output import (
     commit,
     grow,
     lock,
-    look_into,
     read_record,
+    state_of_output,
 )
 
 
@@ -115,14 +115,14 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
 def inspect(job: AnyJob, out: Path) -> State:
     """The state of an output. Replaces the job's configuration by the one to make or continue the output with. Raises
     UserError for an output that is not the job's, and for a complete one that lacks files."""
-    state, job.config = look_into(out, job.config)
+    state, job.config = state_of_output(out, job.config)
     if state == "complete":
-        check_files(out, job.batches)
+        check_files(out, job.batches, job.left_out[1])
     return state
 
 
 def _complete_locked(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
-    """Make what is missing in a locked output. Returns the number of items that this run made."""
+    """Make what is missing in an output that this process has locked. Returns the number of items that it made."""
     state, done = inspect(job, out), 0  # a second time, because now no other run can change it
     if state == "to grow":
         grow(out, job.config)
@@ -141,8 +141,8 @@ def _complete_locked(job: AnyJob, out: Path, engine: Engine, report: Progress) -
 
 
 def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -> int:
-    """Make the missing batches and finish the output. new: whether the output has no batch yet. report: called with the
-    progress. Returns the number of items that this run made."""
+    """Make the missing batches and finish the output. Returns the number of items that this run made. new: whether the
+    output has no batch yet."""
     records = {number: None if new else read_record(out, number) for number in job.batches}
     before, total = _count_items(job, records), sum(map(len, job.batches.values()))
     weights = ""
@@ -152,7 +152,7 @@ def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progres
             weights = engine.load(job)
     if not new:
         check_same_weights(out, job.config.model_label, weights)
-    while True:
+    while True:  # again with half the batch size, if a new output's first batch does not fit into the GPU's memory
         if new:
             begin(out, job.config, weights)
         try:
@@ -182,8 +182,7 @@ def _count_items(job: AnyJob, records: Mapping[int, BatchRecord | None]) -> int:
 def _make_and_commit(
     job: AnyJob, out: Path, engine: Engine, records: dict[int, BatchRecord | None], report: Progress
 ) -> None:
-    """Make and commit each batch whose record in `records` is None, and put its record there. records: number →
-    record."""
+    """Make and commit the missing batches, and put their records into `records`: number → record, None if missing."""
     done, total = _count_items(job, records), sum(map(len, job.batches.values()))
 
     def say(what: str) -> None:
@@ -201,8 +200,8 @@ def _make_and_commit(
 
 
 def _can_halve(config: RunConfig, total: int, error: RuntimeError) -> bool:
-    """Whether an error says that a batch does not fit into a GPU's memory, and a smaller batch is possible: nobody
-    chose the size. total: the number of all items."""
+    """Whether an error says that a batch does not fit into a GPU's memory, and the batch can be made smaller: it has
+    several items, and no user chose its size. total: the number of all items."""
     import torch
 
     own = config.source("batch_size") in (DEFAULT, MACHINE)
@@ -218,5 +217,5 @@ def _halve(job: AnyJob, total: int) -> None:
     text = f"{size} pictures at once do not fit into the GPU's memory; batches have {half}"
     warnings.warn(text, Notice, stacklevel=2)
     job.rebatch(half)
-    gc.collect()  # what the error held
+    gc.collect()  # the tensors of the failed batch
     torch.cuda.empty_cache()

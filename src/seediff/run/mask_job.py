@@ -1,5 +1,4 @@
-"""`mask`: masks of named classes in the user's photographs, written as a dataset with the same folders as
-`generate`'s."""
+"""`mask`: makes masks of named classes in the user's photographs, and writes a dataset like `generate`."""
 
 from __future__ import annotations
 
@@ -55,8 +54,7 @@ def mask_photos(
 class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
     """Makes masks of the classes in photographs with `PhotoMasker`, and writes the samples."""
 
-    drawn = False
-    made, named = "masks", "Classes"
+    product, named = "masks", "Classes"
 
     def __init__(
         self,
@@ -70,13 +68,13 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
         """photos, classes_of: as in `mask_photos`. info: the model, if it was found already. loading: how the model
         uses memory."""
         photos = list(photos)
-        listed = [tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos]
-        unknown = sorted(set().union(*listed) - set(config.classes))
+        classes = [tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos]
+        unknown = sorted(set().union(*classes) - set(config.classes))
         if unknown:
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
-        own = ["" if classes == config.classes else repr(classes) for classes in listed]
-        specs = [PhotoSpec(i, *each) for i, each in enumerate(zip(photos, listed, strict=True))]
-        super().__init__(config, specs, own, info, loading)
+        settings_of = ["" if names == config.classes else repr(names) for names in classes]
+        specs = [PhotoSpec(i, *each) for i, each in enumerate(zip(photos, classes, strict=True))]
+        super().__init__(config, specs, settings_of, info, loading)
         self.words = self.classes = config.classes
 
     @cached_property
@@ -84,7 +82,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
         return SampleWriter(self.config, traced_classes(self.sample(spec, spec.words) for spec in self.specs))
 
     def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
-        """The specification of a photograph's sample. classes: the classes in its prompt."""
+        """The specification of the sample that a photograph becomes. classes: the classes in its prompt."""
         prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
         return SampleSpec(spec.index, classes, prompt, self.config.seed)
 

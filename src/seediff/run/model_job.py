@@ -1,5 +1,5 @@
-"""Jobs that run a model and write a dataset: checks before and after the model is loaded, the plan of what is captured,
-the lines of a dry run, and the files about the whole dataset."""
+"""`ModelJob`: a job that runs a model and writes a dataset. It checks the configuration before and after the model is
+loaded, plans which attention is captured, describes dry runs, and writes the files about the whole dataset."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from ..models.fingerprint import weights_fingerprint
 from ..models.registry import LoadOptions, check_options
 from ..models.saving_memory import USUAL_LOADING, Loading, Offload, memory_bytes
 from ..models.short_names import named_model
+from ..report.card import Product
 from ..report.page import write_reports
 from .job import Captured, Item, Job
 
@@ -47,19 +48,18 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
 
     classes: Sequence[str]
     """The classes of the dataset."""
-    drawn: bool | None = None
-    """True if the model draws the images, False if it labels photographs by class words, None for segments without
-    class words."""
+    product: Product
+    """What the model makes, for the dataset card."""
     capture_plan: CapturePlan | None = None
-    """The plan of what is captured. None before `plan`, and after it if the model's small files are not on this
+    """Which attention is captured. None before `plan`; afterwards, None if the model's small files are not on this
     machine."""
     reads: Reads | None = None
-    """The attention that is captured for other purposes than masks, such as names of segments. None: only what the plan
-    needs for masks."""
+    """The attention that the job captures, if it needs other attention than masks do, for example to name segments.
+    None: what the plan says."""
     model: Model
     """The loaded model."""
     warn: Callable[[str], None] = staticmethod(warnings.warn)
-    """A function that shows a warning, before the first batch, about what makes the results doubtful."""
+    """Shows a warning about doubtful results, before the first batch."""
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"capture_plan": None}
@@ -74,7 +74,8 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
             self.check_texts(readers)
 
     def plan(self) -> None:
-        """Plan what is captured, as far as the model's small files show it. Raises UserError as `check_model` does."""
+        """Set `capture_plan` from the model's small files, if it is not set yet. Raises UserError as `check_model`
+        does."""
         if self.capture_plan is None:
             self.capture_plan = check_model(self.config, self.info, self.info.layers())
 
@@ -90,7 +91,7 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         return weights
 
     def use(self, model: Model) -> None:
-        """Use this loaded model. Raises UserError for what only a loaded model shows to be wrong."""
+        """Take this loaded model for all batches. Raises UserError for faults that only a loaded model shows."""
         self.model, self.info = model, model.info
         self.capture_plan = check_model(self.config, model.info, model.layers)
 
@@ -110,8 +111,8 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         return replace(plan, reads=self.reads or plan.reads).expected(lattice, self.info.pipeline)
 
     def about(self, left_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Facts about the whole run for the dataset card and the page. They have no times and no paths, so that they
-        are reproducible. left_out: the rows about what did not become a sample."""
+        """Facts about the whole run for the dataset card and the page: name → value. They have no times and no paths,
+        so that they are reproducible. left_out: the rows about what did not become a sample."""
         return {"model": self.config.model_label, "method": self.config.method, "version": __version__}
 
     def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
@@ -119,11 +120,11 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         path, text = out / native.CLASSES, native.classes_text(classes)
         if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
             write_atomic(path, text)
-        write_reports(out, about, rows, classes, drawn=self.drawn)
+        write_reports(out, about, rows, classes, product=self.product)
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
     def plan_lines(self, verbose: bool) -> list[str]:
-        """Lines of a dry run about the model, its memory and what is captured. verbose: whether to include captured
+        """Lines of a dry run about the model, its memory and the captured attention. verbose: also name captured
         layers, replaced levels and all settings."""
         config, plan, info, expected = self.resolved(), self.capture_plan, self.info, self.expected
         size = weight_bytes(config, info)
@@ -161,10 +162,10 @@ def load_weights(config: ModelConfig, info: ModelInfo, loading: Loading = USUAL_
 
 
 def check_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None) -> CapturePlan | None:
-    """The plan of what is captured of a model; None if its layers are not known yet.
+    """The plan of which attention of a model is captured; None if its layers are not known yet.
 
-    layers: the model's layers with attention, by name, from the loaded model or its small files; None: not known yet.
-    Raises UserError for everything in the configuration that does not fit the model.
+    layers: name → layer with attention, from the loaded model or its small files; None: not known yet. Raises UserError
+    for everything in the configuration that does not fit the model.
     """
     check_values(config, info)
     if layers is None:
@@ -210,8 +211,8 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
 
 
 def lattice_of(config: ModelConfig, info: ModelInfo) -> tuple[int, int] | None:
-    """(height, width) of the lattice L on which the model draws or sees a picture, counted in positions, not in pixels.
-    None if the model's files do not say how many pixels a position has."""
+    """(height, width) of the latent on which the model draws or sees a picture, in positions: for example (64, 64) for
+    512 × 512 pixels. None if the model's files do not say how many pixels a position has."""
     sizes = info.sizes()
     if sizes is None:
         return None
@@ -241,7 +242,7 @@ def weight_bytes(config: RunConfig, info: ModelInfo) -> int | None:
 
 def memory_line(config: RunConfig, size: int | None, maps: int | None) -> str:
     """The line of a dry run about memory. size: bytes of the model's weights. maps: bytes of an image's attention maps.
-    None: not known."""
+    None for either: not known."""
     line = "Memory: not known, because the weights are not all on this machine"
     if size:
         line = f"Memory: {show_bytes(size)} of weights in {config.dtype}"

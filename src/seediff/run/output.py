@@ -1,10 +1,10 @@
 """The folder of a run's output: its finished batches, who may write to it, and how it grows.
 
-A batch is finished when its record, .batches/000007.json, exists: it has the size of each file, and is written when
-they are on the disk (docs/decisions/README.md).
+A batch is finished when its record exists, for example .batches/000007.json. The record has the size of each of the
+batch's files, and is written after they are on the disk (docs/decisions/README.md).
 
-To grow, a complete dataset becomes an unfinished one: metadata.jsonl becomes EARLIER, and the command continues as
-after any interruption. A grown dataset has the bytes of a dataset that was as large from the start.
+To grow, a complete dataset becomes an unfinished one: metadata.jsonl is moved to EARLIER, and the command continues as
+after an interruption. A grown dataset has the bytes of a dataset that was as large from the start.
 """
 
 from __future__ import annotations
@@ -35,17 +35,18 @@ from ..files.reading import inside
 from ..prompts.specs import sample_count
 
 State = Literal["new", "unfinished", "complete", "to grow"]
-"""The state of an output folder. "to grow": complete, but for fewer samples of the same series
-(`RunConfig.extends`)."""
+"""The state of an output folder. "to grow": complete with fewer samples than the user wants now, for example 50 per
+class instead of 100 (`RunConfig.extends`)."""
 
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
 """The folders to which only batches of runs write."""
 RESTORE = "put them back from a copy, or choose a new folder"
 IMAGE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
+"""Matches the path of a drawn picture, such as images/000012.png."""
 EARLIER = f"{BATCHES}/{native.METADATA}"
-"""The rows of a dataset that was complete before it grew. Samples keep the `split` that they have there."""
+"""The file with the rows that a dataset had before it grew. Samples keep the `split` that they have there."""
 DECIDE_ROUNDING = ("device", "dtype", "threads")
-"""Fields that decide rounding. Where a later run leaves them open, it continues with the values in the output."""
+"""Fields that decide how numbers are rounded. A later run that leaves them open continues with the output's values."""
 
 
 @dataclass
@@ -73,16 +74,18 @@ class BatchRecord:
 
 
 def _place(out: Path, name: str) -> Path:
-    """The path of a file in the output. It must be in one of RUN_FOLDERS, which `begin` empties after a killed run."""
+    """The path of a batch's file. It must be in one of RUN_FOLDERS, because `begin` empties only these after a killed
+    run."""
     fix = "add its folder to EXTRAS (dataset/native.py) or RUN_FOLDERS (run/output.py)"
     assert name.partition("/")[0] in RUN_FOLDERS, f"{name}: {fix}"
     return inside(out, name)
 
 
-def look_into(out: Path, config: Config) -> tuple[State, Config]:
-    """(state, configuration): the state of the folder `out`, and the configuration to make or continue its output with.
-    Raises UserError for a file, for a folder with other contents, for the output of another command or configuration,
-    and for an unfinished output of another version of this package."""
+def state_of_output(out: Path, config: Config) -> tuple[State, Config]:
+    """(state, configuration): the state of the folder `out`, and the configuration with which its output is made or
+    continued: `config`, with the output's values where it leaves them open. Raises UserError for a file, for a folder
+    with other contents, for the output of another command or configuration, and for an unfinished output of another
+    version of this package."""
     device, numbered, _ = (config.device or "").partition(":")
     if numbered:  # the number of a GPU changes nothing
         config = config.changed(GIVEN, device=device)
@@ -107,8 +110,8 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
 
 
 def read_begun(out: Path, config: RunConfig) -> dict[str, Any] | None:
-    """The contents of the seediff.toml in a folder; None if there is nothing to continue. Raises UserError for a file,
-    for a folder with other contents, and for another command's output."""
+    """The contents of the seediff.toml in a folder; None if a run can begin there as if it were empty. Raises UserError
+    for a file, for a folder with other contents, and for another command's output."""
     if out.exists() and not out.is_dir():
         raise UserError(out, "there is a file where the folder should be")
     entries = out.iterdir() if out.is_dir() else ()
@@ -123,15 +126,16 @@ def read_begun(out: Path, config: RunConfig) -> dict[str, Any] | None:
     command = about.get("command", config.command)
     if command != config.command:
         raise UserError(out, f"already holds the output of `seediff {command}`", "choose another folder")
-    # Reviews are about samples of the configuration that made them.
+    # Without a finished batch, nothing is lost if another configuration begins; but a review would be about its
+    # samples.
     if names.isdisjoint((config.last_file, REVIEWS)) and nothing_committed(out):
         return None
     return about
 
 
 def nothing_committed(out: Path) -> bool:
-    """Whether an output has no finished batch. Without a folder of records, nobody knows whose the files of samples
-    are, so there must be no files."""
+    """Whether an output has no finished batch. If the folder of records is missing, files of samples may be anybody's:
+    then the answer is True only if there are none."""
     if (out / BATCHES).is_dir():
         return not any((out / BATCHES).glob("*.json"))
     folders = [out / name for name in RUN_FOLDERS if (out / name).is_dir()]
@@ -139,8 +143,8 @@ def nothing_committed(out: Path) -> bool:
 
 
 def as_begun(config: Config, begun: Config) -> Config:
-    """The configuration `config`, with values from `begun`, the configuration in the output, where `config` leaves them
-    open."""
+    """The configuration `config`; the fields that it leaves open have their values from `begun`, the configuration in
+    the output."""
     config = config.filled(MACHINE, **{name: getattr(begun, name) for name in DECIDE_ROUNDING})
     if config.source("batch_size") == DEFAULT and begun.source("batch_size") == MACHINE:
         return config.changed(MACHINE, batch_size=begun.batch_size)
@@ -164,9 +168,10 @@ def read_record(out: Path, number: int) -> BatchRecord | None:
     return None
 
 
-def check_files(out: Path, numbers: Iterable[int]) -> None:
-    """Raise UserError if a complete output lacks a file or a row that its run wrote, or if a file has another size than
-    its batch's record says. numbers: the numbers of all batches."""
+def check_files(out: Path, numbers: Iterable[int], left_out: str) -> None:
+    """Raise UserError if a complete output lacks a file or a row that its run wrote, if a file has another size than
+    its batch's record says, or if rows cannot be read. numbers: the numbers of all batches. left_out: the file that
+    `Job.left_out` names."""
     sizes: dict[str, int | None] = {}
     written: list[str] = []
     for number in numbers:
@@ -178,6 +183,8 @@ def check_files(out: Path, numbers: Iterable[int]) -> None:
         try:
             native.read_classes(out)  # refuses a damaged list
             rows = [*checked_rows(out / native.METADATA, native.ABSENT)]  # a recipe's rows may have no mask
+            if (out / left_out).is_file():
+                native.read_rows(out, left_out)
         except UserError as error:
             raise UserError(error.subject, error.problem, RESTORE) from error
         listed = {row.get("file_name") for row in rows}
@@ -195,12 +202,12 @@ def check_files(out: Path, numbers: Iterable[int]) -> None:
 
 
 def _has_size(path: Path, size: int | None) -> bool:
-    """Whether there is a file of this size in bytes. size: None: of any size."""
+    """Whether a file exists and has this size in bytes. size: None: any size."""
     return path.is_file() and (size is None or path.stat().st_size == size)
 
 
 def commit(out: Path, number: int, record: BatchRecord) -> None:
-    """Mark a batch as finished. Its files must be on the disk."""
+    """Mark a batch as finished, by writing its record. Its files must be on the disk."""
     data = json.dumps(vars(record), ensure_ascii=False).encode("utf-8")
     write_atomic(inside(out, record_path(number)), data)
 
@@ -249,9 +256,9 @@ def check_growth(folder: Path) -> None:
 
 
 def grow(folder: Path, config: GenerateConfig) -> None:
-    """Turn a complete output into an unfinished one of a configuration with more samples. A last batch with fewer
-    images than the others is drawn again, because the number of images in a batch changes rounding. Raises UserError as
-    `check_growth` does."""
+    """Turn a complete output into an unfinished one with more samples. A last batch with fewer images than the others
+    is drawn again, because the number of images in a batch changes rounding. config: for all samples. Raises UserError
+    as `check_growth` does."""
     check_growth(folder)
     saved = load_config(folder / CONFIG, GenerateConfig)
     whole, rest = divmod(sample_count(saved), config.batch_size)
@@ -265,14 +272,13 @@ def grow(folder: Path, config: GenerateConfig) -> None:
     write_atomic(folder / CONFIG, config.to_toml(weights).encode("utf-8"))
 
 
-def earlier_rows(folder: Path) -> list[dict[str, Any]]:
-    return native.read_rows(folder, EARLIER) if (folder / EARLIER).is_file() else []
-
-
 def rows_in_order(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows sorted by the number of the sample. After an output has grown, samples keep the `split` that they had
     before."""
-    splits = {row["file_name"]: {"split": row["split"]} for row in earlier_rows(folder) if "split" in row}
+    splits: dict[str, dict[str, Any]] = {}
+    if (folder / EARLIER).is_file():
+        earlier = native.read_rows(folder, EARLIER)
+        splits = {row["file_name"]: {"split": row["split"]} for row in earlier if "split" in row}
     by_number = sorted(rows, key=lambda row: sample_number(row["file_name"]))
     return [{**row, **splits.get(row["file_name"], {})} for row in by_number]
 

@@ -1,5 +1,5 @@
-"""The part that `mask` and `segment` share: reading and writing photographs, and listing photographs that could not be
-used."""
+"""What `mask` and `segment` share: a job that reads photographs, shows them to the model, and lists those that could
+not be used; and the warning that a model for drawings sees nothing in photographs."""
 
 from __future__ import annotations
 
@@ -63,8 +63,6 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
     one."""
 
     left_out = "failed", FAILED
-    made: str
-    """What the job makes, for messages: "masks" or "segments"."""
     named: str
     """What the job's words are, for messages: "Classes" or "Names"."""
     words: Sequence[str]
@@ -78,8 +76,9 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
         info: ModelInfo | None,
         loading: Loading,
     ) -> None:
-        """specs: one per photograph. settings_of: per photograph its own settings as a text, "" without own settings. A
-        fingerprint of both becomes part of the configuration, so that only the same run continues."""
+        """specs: one per photograph. settings_of: for each photograph a text with the settings that only it has; "": it
+        has the settings of all. A fingerprint of both becomes part of the configuration, so that only the same run
+        continues."""
         photos = fingerprint_photos([spec.photo for spec in specs], settings_of)
         super().__init__(config.changed("the pictures", photos=photos), info, loading)
         self.specs = specs
@@ -103,7 +102,7 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
 
     def describe(self, verbose: bool) -> Iterator[str]:
         count = len(self.specs)
-        yield f"{self.made} of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
+        yield f"{self.product} of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
         if self.words:
             yield f"{self.named}: {', '.join(self.words)}"
         yield from (*self.plan_lines(verbose), *filter(None, [self.doubt]))
@@ -136,8 +135,8 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
 
     @abstractmethod
     def see(self, specs: Sequence[PhotoSpec], photos: Sequence[Read]) -> list[Seen]:
-        """What the model sees in the photographs of a batch: one value per photograph. specs, photos: the
-        specifications, and what `read` returned."""
+        """Show the photographs of a batch to the model. Returns what it sees: one value per photograph, for
+        `write_photo`. specs: one per photograph. photos: what `read` returned for each."""
 
     def write(self, captured: PhotoBatch[Seen], out: Path) -> BatchRecord:
         record = BatchRecord(left_out=list(captured.failed))
@@ -158,8 +157,8 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
 
 
 def fingerprint_photos(photos: Sequence[Photo], settings_of: Sequence[str]) -> str:
-    """A text such as `12 photographs (3f2a…)`, which identifies photographs by their names, their sizes in bytes, and
-    their own settings."""
+    """A text such as `12 photographs (3f2a…)`, which changes with the name, the size in bytes and the settings of any
+    photograph. settings_of: as in `PhotoJob`."""
     digest = hashlib.blake2b(digest_size=6)
     for photo, settings in zip(photos, settings_of, strict=True):
         size = photo.path.stat().st_size if photo.path.is_file() else -1
@@ -168,8 +167,9 @@ def fingerprint_photos(photos: Sequence[Photo], settings_of: Sequence[str]) -> s
 
 
 def doubt_line(info: ModelInfo, label: str, pictures: Sequence[Path] = ()) -> str:
-    """The warning that what this model finds in photographs means nothing. It is "" unless the model knows only its own
-    drawings, and "" if the model drew all of the pictures. label: the model's name."""
+    """The warning that what this model finds in photographs means nothing; "" if there is no reason to warn. Only an
+    embedded model gives a reason, such as `mini`, which knows nothing but its own drawings, and only if it did not draw
+    all of the pictures. label: the model's name."""
     if not info.settings.words or (pictures and are_drawings(pictures, label)):
         return ""
     return (
@@ -178,16 +178,19 @@ def doubt_line(info: ModelInfo, label: str, pictures: Sequence[Path] = ()) -> st
 
 
 def are_drawings(pictures: Sequence[Path], label: str) -> bool:
-    """Whether a model drew all of the pictures, according to the seediff.toml or the rows of their datasets. label: the
-    model's name."""
-    sets: dict[Path, set[str]] = {}
+    """Whether a model drew all of the pictures, according to the seediff.toml or the rows of their datasets. A picture
+    outside a dataset counts as a photograph. label: the model's name."""
+    names: dict[Path, set[str]] = {}  # folder of a dataset → its pictures, such as images/000012.png
     for picture in map(Path.absolute, pictures):
-        folder = next((parent.parent for parent in picture.parents if parent.name == native.IMAGES), Path())
-        sets.setdefault(folder, set()).add(picture.relative_to(folder).as_posix() if folder.name else "")
-    return all(_drew(folder, names, label) for folder, names in sets.items())
+        folder = next((parent.parent for parent in picture.parents if parent.name == native.IMAGES), None)
+        if folder is None:
+            return False
+        names.setdefault(folder, set()).add(picture.relative_to(folder).as_posix())
+    return all(_drew(folder, in_folder, label) for folder, in_folder in names.items())
 
 
 def _drew(folder: Path, names: Collection[str], label: str) -> bool:
+    """Whether a model drew these pictures of a dataset. An unreadable dataset says no."""
     with suppress(UserError):
         about = read_toml(folder / CONFIG) if (folder / CONFIG).is_file() else {}
         if about.get("command") == "generate":
@@ -198,16 +201,17 @@ def _drew(folder: Path, names: Collection[str], label: str) -> bool:
 
 
 def is_drawing(row: Mapping[str, Any], label: str) -> bool:
-    """Whether a model drew a picture, according to the picture's row or the configuration of `generate`. Only drawings
-    have a seed. An embedded model also counts the drawings of the other embedded models as its own."""
+    """Whether a model drew a picture. Only drawings have a seed. An embedded model also counts the drawings of the
+    other embedded models as its own. row: the picture's row, or the configuration of `generate`. label: the model's
+    name."""
     alike = EMBEDDED if label in EMBEDDED else (label,)
     return "seed" in row and row.get("model") in alike
 
 
 def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str, ...]]:
-    """Photo name → its classes, from a table `classes.csv` with the columns file and classes. Classes are separated by
-    commas or semicolons; files are named as in the table's folder, with or without suffix. Raises UserError naming a
-    line."""
+    """Photo name → its classes, from a table with the columns file and classes. For example, the line `a.jpg,dog;cat`
+    gives the photograph a.jpg in the table's folder two classes. Classes are separated by semicolons or commas; files
+    may lack their suffix. Raises UserError naming a line."""
     named = find_named(path, read_csv(path, ("file", "classes")), photos)
     lists = {photo.name: row["classes"].replace(";", ",").split(",") for photo, row in named}
     return {name: tuple(dict.fromkeys(part.strip() for part in parts if part.strip())) for name, parts in lists.items()}

@@ -1,4 +1,4 @@
-"""Writes the samples of a native dataset from finished masks, for `generate` and `mask`."""
+"""Writes samples with finished masks into a dataset, for `generate` and `mask`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from ..prompts.specs import SampleSpec
 
 CLASSES_WITH_STRIPS, STRIPS_OF_A_CLASS = 8, 2
-"""Limits of the pictures in steps/: the number of classes, and the number of samples per class. Two samples, because
-`reject` may drop one."""
+"""How many pictures the folder steps/ gets: for at most 8 classes, of 2 samples each, because `reject` may drop one."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +46,18 @@ class MaskedSample:
     masks: MaskResult
     """The masks at the picture's size."""
     soft: Callable[[], Iterable[np.ndarray]]
-    """A function that makes the soft mask (H, W) of each class, one after the other. All soft masks of a large
-    photograph together would take hundreds of megabytes."""
+    """A function that yields the soft mask (H, W) of each class, one after the other: all soft masks of a large
+    photograph at once would take hundreds of megabytes."""
     small: MaskResult | None
-    """The masks at the size that the model saw, with the steps of making them; None for a sample without classes."""
+    """The masks at the size that the model saw, with a trace of the steps that made them; None for a sample without
+    classes."""
     attention: AttentionMaps | None
     facts: Mapping[str, Any]
-    """The keys of its row that only one of the commands writes, such as `seed`."""
+    """Keys of its row that only one of the commands writes, such as `seed` of `generate`."""
 
 
 def traced_classes(specs: Iterable[SampleSpec]) -> dict[int, list[str]]:
-    """Index of a sample → the classes whose steps are drawn into steps/. specs: the specifications of all samples."""
+    """Index of a sample → those of its classes whose masks' steps are drawn into steps/. specs: of all samples."""
     traced: dict[int, list[str]] = {}
     seen: Counter[str] = Counter()
     for spec in specs:
@@ -70,11 +70,11 @@ def traced_classes(specs: Iterable[SampleSpec]) -> dict[int, list[str]]:
 
 @dataclass(frozen=True)
 class SampleWriter:
-    """Writes the samples of a dataset. traced: index of a sample → the classes whose steps are drawn
-    (`traced_classes`)."""
+    """Writes the samples of a dataset."""
 
     config: GenerateConfig | MaskPhotosConfig
     traced: Mapping[int, Sequence[str]]
+    """From `traced_classes`."""
 
     @cached_property
     def ids(self) -> dict[str, int]:

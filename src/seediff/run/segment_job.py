@@ -1,5 +1,5 @@
-"""`segment`: divides photographs into segments without given classes. The segments are the objects of a dataset with
-the same folders as `mask`'s. A segment without a name has the class `segment`."""
+"""`segment`: divides photographs into segments without given classes, and writes a dataset whose objects are the
+segments. A segment without a name has the class `segment`."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 
 
 class CountedPhoto(NamedTuple):
-    """A photograph, and its number of segments if a label map gives it."""
+    """A photograph, and the number of segments into which K-Means divides it."""
 
     pixels: np.ndarray
     """(H, W, 3) uint8."""
     count: int
-    """The number of segments for `k="truth"`, otherwise 1."""
+    """For `k="truth"`, the number of classes in the photograph's label map; otherwise 1, which has no effect."""
 
 
 class DividedPhoto(NamedTuple):
@@ -85,12 +85,12 @@ def segment_photos(
 
 
 def truth_count(truth: Mapping[str, Sample], name: str | None, shape: tuple[int, ...], fit: str, positions: int) -> int:
-    """The number of segments for K-Means-S: the number of classes in a photograph's label map, at least 1. With
-    `fit="crop"`, only the centred square counts.
+    """The number of segments for `k="truth"`: the number of classes in a photograph's label map, at least 1.
 
     truth: name → sample with a label map. name: the label map's name; None: no label map. shape: (H, W) of the
-    photograph. positions: how many positions K-Means divides. Raises UserError if the label map is missing or does not
-    fit, or has more classes than positions.
+    photograph. fit: with "crop", only the centred square of the label map counts. positions: how many positions K-Means
+    divides. Raises UserError if the label map is missing, has another size than the photograph, or has more classes
+    than positions.
     """
     if name is None:
         raise UserError("it has no label map, or more than one matches; -k truth needs exactly one")
@@ -117,7 +117,7 @@ def naming_words(words: Iterable[str]) -> tuple[str, ...]:
 
 def label_digest(sample: Sample) -> str | None:
     """A digest of a label map's pixels, so that only a run with the same labels continues. None if the label map cannot
-    be read, which is reported later."""
+    be read; `truth_count` reports that later."""
     try:
         return hashlib.sha256(sample.unchecked_labels().tobytes()).hexdigest()
     except UserError:
@@ -127,7 +127,7 @@ def label_digest(sample: Sample) -> str | None:
 class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
     """Divides photographs into segments, names the segments, and writes them."""
 
-    made, named = "segments", "Names"
+    product, named = "segments", "Names"
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             truth, about = {sample.name: sample for sample in opened}, opened.about
         self.truth = truth
         shared = naming_words(config.names)
-        specs, own = list[PhotoSpec](), list[str]()
+        specs, settings_of = list[PhotoSpec](), list[str]()
         for index, photo in enumerate(photos):
             wanted = (words or {}).get(photo.name, config.names)
             if isinstance(wanted, str):
@@ -160,14 +160,14 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             label = find_name(truth, photo.name)
             specs.append(PhotoSpec(index, photo, named, label))
             digest = label_digest(truth[label]) if label else None
-            own.append(repr((named if named != shared else None, label, digest)))
+            settings_of.append(repr((named if named != shared else None, label, digest)))
         self.words = tuple(dict.fromkeys(chain.from_iterable(spec.words for spec in specs)))
         self.classes = (SEGMENT, *self.words)
         check_segment_names(self.words, "names" if config.names else "words of the photographs")
         if truth and not any(spec.label for spec in specs):
             none = f"no label map of any of the {len(specs)} photographs"
             raise UserError("labels", f"{none} among the {about}")
-        super().__init__(config, specs, own, info, loading)
+        super().__init__(config, specs, settings_of, info, loading)
         if self.words:
             self.reads = {"cross": None} if config.segment.divides_features else EVERYTHING
 
@@ -186,9 +186,9 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
 
         config, pixels = self.config, read_photo(spec.photo.path)
         positions = check_photo(self.model, pixels.shape, config.segment, config.fit, config.size)
-        if not self.truth:
-            return CountedPhoto(pixels, 1)
-        count = truth_count(self.truth, spec.label, pixels.shape[:2], config.fit, positions)
+        count = 1
+        if self.truth:
+            count = truth_count(self.truth, spec.label, pixels.shape[:2], config.fit, positions)
         return CountedPhoto(pixels, count)
 
     def see(self, specs: Sequence[PhotoSpec], photos: Sequence[CountedPhoto]) -> list[DividedPhoto]:
@@ -258,8 +258,8 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Instances:
-    """The segments as objects. Segment 0 becomes object 1, because 0 stands for pixels outside all segments. names: one
-    name per segment; empty without words. classes: `segment`, then all words."""
+    """The segments as objects of a dataset. Segment 0 becomes object 1, because object 0 stands for pixels outside all
+    segments. names: one name per segment; empty without words. classes: `segment`, then all words."""
     ids = {word: number for number, word in enumerate(classes, 1)}
     class_ids = [ids[SEGMENT]] * len(segments.scores)
     for segment, named in enumerate(names):

@@ -1,4 +1,4 @@
-"""`tune`: a model's thresholds from labelled photographs:
+"""`tune`: finds the best thresholds of a model on labelled photographs:
 
 presence        the score from which a class counts as present (`mask`)
 name_threshold  the score from which a segment keeps its name (`segment --names`)
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 FIT: Fit = "keep"
 """The default of `fit` in `mask` and `segment`."""
 MOST_ABSENT, MOST_ASKED = 3, 20
-"""Maximum number of absent classes in a question of the kind `several`, and of classes in a question of the kind
-`many`."""
+"""Limits of `questions`: how many absent classes the kind `several` has, and how many classes the kind `many` has."""
 PRESENCE_THRESHOLDS = np.round(np.arange(0.5, 1.0, 0.005), 3)
 NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
 """Candidates for thresholds. They begin at ½, the score of average attention."""
@@ -56,10 +55,11 @@ class Tuning(NamedTuple):
 
 
 Answer = tuple[str, bool, float]
-"""(group, present, score): the kind of a question, whether the photograph shows the class, and the class's score."""
+"""(group, present, score) of a class in a question about a photograph: the question's kind (`questions`), whether the
+photograph shows the class, and the score that the model gives the class."""
 ScoredName = tuple[bool, float]
-"""(is_right, score): whether a segment's best word is the class of most of its labelled pixels, and the word's
-score."""
+"""(is_right, score) of a segment's name: whether most of the segment's labelled pixels are of this class, and the
+name's score."""
 
 
 def tune(
@@ -74,8 +74,9 @@ def tune(
 ) -> Tuning:
     """Find a model's thresholds on at most `count` evenly spaced photographs of a set.
 
-    weights: the fingerprint of the model's weights. classes: id → name, from `countable`. segment: the method that
-    makes the segments to be named. Raises UserError if no photograph can be used.
+    masker: has the model. weights: the fingerprint of its weights. data: the set. classes: id → name, from
+    `classes_to_tune`. segment: how photographs are divided into the segments that get names. Raises UserError if no
+    photograph can be used.
     """
     from ..segments.make_segments import check_fits
 
@@ -84,7 +85,7 @@ def tune(
     check_fits(model, segment, size)
     masker.sentences(tuple(dict.fromkeys(classes.values())))  # refuses words that the model cannot read
 
-    # 1. Each photograph is seen once, for all three
+    # 1. Answers, names and counts of each photograph, for the three thresholds
     background = next((number for number, name in data.names.items() if name == BACKGROUND), None)
     words = {name: number for number, name in classes.items()}
     answers, names = list[Answer](), list[ScoredName]()
@@ -105,46 +106,77 @@ def tune(
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
 
     # 2. The best thresholds
-    used = plural(len(counts), "photograph")
-    lines = [f"{used}, {plural(len(classes), 'class')}"]
-    presence = name_threshold = beta = None
-    if len({present for _, present, _ in answers}) == 2:
-        group, present, score = (np.array(column) for column in zip(*answers, strict=True))
-        presence = best_presence_threshold(group, present, score)
-        found = score >= presence
-        precise = f"{present[found].mean():.0%}" if found.any() else "–"
-        quality = f"{precise} of the classes found are present, {found[present].mean():.0%} of those present are found"
-        lines.append(f"presence = {presence}: {quality}")
-    else:
-        why = "every class is in every photograph, or none in any, or all are too small"
-        lines.append(f"presence: could not be tuned: {why}")
-    if names:
-        name_threshold = best_name_threshold(names)
-        right = np.mean([is_right == (score >= name_threshold) for is_right, score in names])
-        quality = f"{right:.0%} of {plural(len(names), 'segment')} get the right name, or none where it would be wrong"
-        lines.append(f"name_threshold = {name_threshold}: {quality}")
-    else:
-        lines.append("name_threshold: could not be tuned: no segment has labels")
-    if background is not None:
-        beta = float(BETAS[best_beta(np.array(counts))])
-        lines.append(f"beta = {beta}: the highest mIoU of masks of the classes that each photograph shows")
-    else:
-        lines.append("beta: could not be tuned: the set has no background")
-    config, note = masker.config, f"{used}, asked for {plural(len(classes), 'class')} (from {data.about})"
+    photo_count, class_count = plural(len(counts), "photograph"), plural(len(classes), "class")
+    presence, presence_line = tune_presence(answers)
+    name_threshold, name_line = tune_names(names)
+    beta, beta_line = tune_beta(counts, background)
+    lines = [f"{photo_count}, {class_count}", presence_line, name_line, beta_line]
+    config, note = masker.config, f"{photo_count}, asked for {class_count} (from {data.about})"
     return Tuning(Tuned(config.model, weights, presence, name_threshold, beta, config.mask.method, note), lines, failed)
 
 
+def tune_presence(answers: Sequence[Answer]) -> tuple[float | None, str]:
+    """(threshold, line): the presence threshold, None if it cannot be tuned; and a line about it for the user.
+
+    The threshold has the highest balanced accuracy, averaged over the groups of questions. It is the lowest of several
+    equally good ones.
+    """
+    if len({present for _, present, _ in answers}) < 2:
+        why = "every class is in every photograph, or none in any, or all are too small"
+        return None, f"presence: could not be tuned: {why}"
+    group, present, score = (np.array(column) for column in zip(*answers, strict=True))
+    kinds = [(group == one) & (present == there) for one, there in product(np.unique(group), (True, False))]
+
+    def balanced(threshold: float) -> float:
+        right = (score >= threshold) == present
+        # rounded, so that equal scores compare equal
+        return round(float(np.mean([right[kind].mean() for kind in kinds if kind.any()])), 9)
+
+    best = float(max(PRESENCE_THRESHOLDS, key=balanced))
+    found = score >= best
+    precise = f"{present[found].mean():.0%}" if found.any() else "–"
+    quality = f"{precise} of the classes found are present, {found[present].mean():.0%} of those present are found"
+    return best, f"presence = {best}: {quality}"
+
+
+def tune_names(names: Sequence[ScoredName]) -> tuple[float | None, str]:
+    """(threshold, line): the threshold of names, None if no segment has labels; and a line about it for the user.
+
+    The threshold treats the most segments right: it keeps right names, and no wrong ones. It is the lowest of several
+    equally good ones.
+    """
+    if not names:
+        return None, "name_threshold: could not be tuned: no segment has labels"
+    is_right, score = (np.array(column) for column in zip(*names, strict=True))
+
+    def treated_right(threshold: float) -> float:
+        return np.mean(is_right == (score >= threshold)).item()
+
+    best = float(max(NAME_THRESHOLDS, key=treated_right))
+    share = f"{treated_right(best):.0%} of {plural(len(names), 'segment')}"
+    return best, f"name_threshold = {best}: {share} get the right name, or none where it would be wrong"
+
+
+def tune_beta(counts: Sequence[np.ndarray], background: int | None) -> tuple[float | None, str]:
+    """(beta, line): the threshold of soft masks, None without a background; and a line about it for the user. counts:
+    (3, K, C) of each photograph, from `count_pixels`. background: its id; None: the set has no background."""
+    if background is None:
+        return None, "beta: could not be tuned: the set has no background"
+    beta = float(BETAS[best_beta(np.array(counts))])
+    return beta, f"beta = {beta}: the highest mIoU of masks of the classes that each photograph shows"
+
+
 def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[Answer]:
-    """The presence scores of a photograph's classes, in answer to `questions`. classes: id → name."""
+    """The model's answers to the `questions` about a photograph. classes: id → name."""
     from ..masks.presence import find_classes
 
     shown, unclear = classes_shown(model, photo.truth, classes, photo.view.seen)
     clear = [name for name in dict.fromkeys(classes.values()) if name not in unclear]
-    asked = questions(shown, clear, photo.view.number, seed=0)
-    sentences = [split_prompts(model.readers, words) for _, words in asked]
+    about_photo = questions(shown, clear, photo.view.number, seed=0)
+    sentences = [split_prompts(model.readers, words) for _, words in about_photo]
     answers: list[Answer] = []
-    found = find_classes(model, photo.latents[[0] * len(asked)], sentences)
-    for (group, words), scores in zip(asked, found, strict=True):
+    scores_of = find_classes(model, photo.latents[[0] * len(sentences)], sentences)
+    for (group, words), scores in zip(about_photo, scores_of, strict=True):
         answers += [(group, name in shown, scores[name]) for name in words]
     return answers
 
@@ -152,8 +184,8 @@ def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[
 def score_names(
     model: Model, classes: Mapping[int, str], segment: SegmentConfig, size: Size | None, photo: LabelledPhoto
 ) -> list[ScoredName]:
-    """(is_right, score) of the name of each segment with labelled pixels. classes: id → name. segment: the method that
-    makes the segments. size: the size that the model sees."""
+    """The names of a photograph's segments, without segments that have no labelled pixel. classes: id → name. segment:
+    how the photograph is divided. size: the size that the model sees; None: the model's own."""
     from ..segments.make_segments import make_segments
     from ..segments.naming import name_photo
 
@@ -177,7 +209,8 @@ def score_names(
 
 
 def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
-    """The questions (group, classes) that are asked about a picture. They are the ways in which people use `mask`:
+    """The questions (group, classes) about a picture: which of the classes does it show? The groups are the ways in
+    which people use `mask`:
 
         several  the picture's classes and index % 4 other classes, in one sentence
         one      one of its classes; and in a second question, one other class
@@ -192,28 +225,14 @@ def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: in
     many = [*shown, *others][:MOST_ASKED] if len(classes) > MOST_ASKED else list(classes)
     everything = tuple(str(name) for name in rng.permutation(many))
     alone = [str(rng.choice(list(shown)))] if shown else []
-    asked = [("several", shuffled), ("one", tuple(alone)), ("one", tuple(others[-1:])), ("many", everything)]
-    return [(group, names) for group, names in asked if names]
+    groups = [("several", shuffled), ("one", tuple(alone)), ("one", tuple(others[-1:])), ("many", everything)]
+    return [(group, names) for group, names in groups if names]
 
 
-def best_presence_threshold(group: np.ndarray, present: np.ndarray, score: np.ndarray) -> float:
-    """The threshold with the highest balanced accuracy, averaged over the groups; the lowest of several equally good
-    thresholds. group, present, score: (n,), for n questions: the kind, whether the class is in the picture, and its
-    score."""
-    kinds = [(group == one) & (present == there) for one, there in product(np.unique(group), (True, False))]
-
-    def balanced(threshold: float) -> float:
-        right = (score >= threshold) == present
-        # rounded, so that equal scores compare equal
-        return round(float(np.mean([right[kind].mean() for kind in kinds if kind.any()])), 9)
-
-    return float(max(PRESENCE_THRESHOLDS, key=balanced))
-
-
-def countable(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
-    """Id → name, for the classes of a set with which thresholds are tuned. vocabulary: the words that the model knows;
-    None: any. chosen: the classes that the user named; empty: all. Raises UserError if the set lacks a chosen class, or
-    if the model knows no class."""
+def classes_to_tune(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
+    """Id → name of the classes on which thresholds are tuned: classes of a set that the model knows. vocabulary: the
+    words that the model knows; None: any. chosen: the classes that the user named; empty: all. Raises UserError if the
+    set lacks a chosen class, or if the model knows no class."""
     objects = {number: name for number, name in data.names.items() if name != BACKGROUND}
     listed = join_names(list(objects.values()), 20)
     unknown = [name for name in chosen if name not in objects.values()]
@@ -229,20 +248,14 @@ def countable(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[
 def classes_shown(
     model: Model, truth: np.ndarray, classes: Mapping[int, str], seen: np.ndarray
 ) -> tuple[list[str], set[str]]:
-    """(shown, unclear): the classes that a photograph shows, and the classes that cover less than one position of the
-    model's latent, for which either answer is right. truth: (H, W) ids. classes: id → name. seen: the photograph as the
-    model sees it."""
+    """(shown, unclear): the classes that a photograph shows, and the classes that are too small to judge, because they
+    cover less than one position of the model's latent. truth: (H, W) ids. classes: id → name. seen: the photograph as
+    the model sees it, (h, w, 3)."""
     pixels = dict.fromkeys(classes.values(), 0)
     for number, name in classes.items():
         pixels[name] += int((truth == number).sum())
     least = truth.size / math.prod(side // model.sizes.position for side in seen.shape[:2])
     return [name for name, n in pixels.items() if n >= least], {name for name, n in pixels.items() if 0 < n < least}
-
-
-def best_name_threshold(names: Sequence[ScoredName]) -> float:
-    """The lowest threshold at which most segments get the right name, or rightly no name."""
-    right, score = (np.array(column) for column in zip(*names, strict=True))
-    return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
 
 
 def read_labelled(sample: Sample) -> tuple[np.ndarray, np.ndarray]:

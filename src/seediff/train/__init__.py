@@ -1,6 +1,12 @@
 """Trains segmenters (Mask2Former, SegFormer) on datasets of any format, and predicts with them.
 
-config/train.py has all settings. stages.py opens the data, usual.py chooses the default backbone, models.py builds
-networks (loss.py: their losses), data.py makes batches, run.py is the training loop, record.py reads and writes
-checkpoints, and predict.py loads a trained segmenter.
+stages.py opens the data and divides a training into stages
+defaults.py chooses the default backbone
+models.py builds networks (loading.py reads their weights, loss.py has Mask2Former's loss)
+data.py makes batches
+run.py is the training loop
+record.py reads and writes checkpoints, losses and the model card
+predict.py loads a trained segmenter and predicts label maps
+
+config/train.py has all settings.
 """

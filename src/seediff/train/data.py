@@ -1,6 +1,5 @@
-"""Makes batches from samples: chooses, crops and recolours samples, and reads them ahead of training. An image
-depends only on the seed and on its position in a stage. So a resumed training sees the same images, with any number of
-threads."""
+"""Makes batches: chooses samples, crops and recolours them, and reads them ahead of the training. An image depends only
+on the seed and on its position in a stage, so a continued training sees the same images, with any number of threads."""
 
 from __future__ import annotations
 
@@ -19,10 +18,10 @@ from ..files.label_maps import IGNORE
 from .stages import Stage
 
 CACHE_BYTES = 2 << 30
-"""Memory for decoded samples in bytes; 20,000 images of 128² fit."""
+"""Bytes of memory for decoded samples; 20,000 images of 128 × 128 pixels fit."""
 PAD = 128  # grey, near the mean of photographs
 AHEAD = 3  # batches that threads read ahead
-LONGEST_SIDE = 4  # maximum of an image's longer side after resizing, in sides of a crop
+LONGEST_SIDE = 4  # an image is resized to a longer side of at most 4 sides of a crop
 Pair = tuple[np.ndarray, np.ndarray]
 """(image, labels): (H, W, 3) and (H, W) uint8; or a batch of both."""
 
@@ -30,8 +29,8 @@ Pair = tuple[np.ndarray, np.ndarray]
 def sample_at(count: int, number: int, position: int, seed: int) -> int:
     """The index of the sample at a position of a stage. Every epoch uses each sample once, in another order.
 
-    count: the number of the stage's samples. number: the stage's number. position: from 0 on, over all epochs: with 100
-    samples, position 250 is in the third epoch.
+    count: how many samples the stage has. number: the stage's number. position: from 0 on, over all epochs: with 100
+    samples, position 250 is in the third epoch. seed: of the training.
     """
     epoch, at = divmod(position, count)
     return int(_order(count, seed, number, epoch)[at])
@@ -43,8 +42,8 @@ def _order(count: int, seed: int, number: int, epoch: int) -> np.ndarray:
 
 
 class Decoded:
-    """Decoded samples by index: (RGB picture, label map as an "L" picture), kept in memory while there is room. Raises
-    UserError for ids outside the class list, unequal sizes and unreadable files."""
+    """Index → decoded sample: (RGB picture, label map as an "L" picture). Decoded samples stay in memory while there is
+    room. Raises UserError for ids outside the class list, unequal sizes and unreadable files."""
 
     def __init__(self, items: Sequence[Sample], classes: int) -> None:
         self.items, self.classes, self.room = items, classes, CACHE_BYTES
@@ -67,8 +66,8 @@ def augment(
 ) -> Pair:
     """A random crop at a random scale, randomly coloured and flipped: (crop, crop, 3) uint8 and (crop, crop) uint8.
 
-    mirrored: `mirrored_ids` of the classes. Label maps are never interpolated. Beyond the image, pixels are grey and
-    labels 255.
+    Label maps are never interpolated. Beyond the image, pixels are grey and labels 255. rng: draws all random numbers.
+    mirrored: id → its id in a flipped picture, where a left hand is a right hand (`mirrored_ids`).
     """
     side = config.crop
     factor = side * rng.uniform(*config.scale) / min(image.size)
@@ -95,8 +94,8 @@ _LEVELS = np.arange(256, dtype=np.float32)
 
 
 def jitter(image: Image.Image, rng: np.random.Generator, strength: float) -> Image.Image:
-    """A picture with other colours, as SSD's augmentation makes it: brightness, contrast, saturation and hue change,
-    each with probability ½. strength: of the changes; 1 is SSD's."""
+    """The picture with other colours, as in the augmentation of the detector SSD: brightness, contrast, saturation and
+    hue change, each with probability ½. strength: how much they change; 1: as much as SSD's."""
     brightness, contrast, saturation, hue = (
         base + strength * width * rng.uniform(-1, 1) * (rng.random() < 0.5)
         for base, width in ((0, 32), (1, 0.5), (1, 0.5), (0, 18 / 360))
@@ -113,8 +112,9 @@ def jitter(image: Image.Image, rng: np.random.Generator, strength: float) -> Ima
 
 
 def batches(stage: Stage, number: int, config: TrainConfig, *, first: int = 0, workers: int = 1) -> Iterator[Pair]:
-    """The batches of a stage from step `first`: (images (B, H, W, 3) uint8, labels (B, H, W) uint8 of class ids, 255
-    ignored). number: the stage's number. workers: the number of threads that read ahead; 0: read on demand."""
+    """The batches of a stage: (images (B, H, W, 3) uint8, labels (B, H, W) uint8). Labels are class ids, 255 is
+    ignored. number: the stage's number. first: the step to begin with. workers: how many threads read ahead; 0:
+    none."""
     decoded, mirrored = Decoded(stage.items, len(stage.classes)), mirrored_ids(stage.classes)
 
     def make(position: int) -> Pair:

@@ -1,5 +1,5 @@
-"""Loads segmenters and backbones from safetensors. transformers would initialise missing tensors at random with only a
-warning, and would also read pickles."""
+"""Loads segmenters and backbones, from safetensors files only. transformers by itself would also read pickles, and
+would give missing tensors random values with only a warning."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 BACKBONE_TYPES = ("resnet", "swin")
 """transformers' `model_type` of the allowed Mask2Former backbones."""
 NEW_HEADS = ("decode_head.", "hidden_states_norms.")
-"""How the names of tensors begin that a pretrained backbone may lack: those of the decoder, and of the norms of its
-stages' outputs."""
+"""Prefixes of the tensors that pretrained weights of a backbone may lack: the decoder, and the norms of the backbone's
+outputs."""
 
 
 class About(msgspec.Struct, frozen=True):
@@ -40,7 +40,8 @@ class About(msgspec.Struct, frozen=True):
 
 
 def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, ...]]:
-    """(config.json, classes without the background) of a segmenter. Raises UserError like `read_network_config`."""
+    """(about, classes): a segmenter's config.json, and its classes without the background. kinds: the allowed
+    `model_type`s. Raises UserError as `read_network_config` does, and for a faulty list of classes."""
     path = folder / "config.json"
     about = fit(read_network_config(path, kinds), About, str(path))
     names = tuple(about.id2label.get(str(i), "") for i in range(len(about.id2label)))
@@ -54,8 +55,8 @@ def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, 
 
 
 def read_network_config(path: Path, kinds: Collection[str]) -> dict[str, Any]:
-    """A network's config.json. Raises UserError for a `model_type` outside `kinds`, for a configuration that leads to
-    code or other files, and for a backbone outside BACKBONE_TYPES."""
+    """The contents of a network's config.json. kinds: the allowed `model_type`s. Raises UserError for another one, for
+    a backbone outside BACKBONE_TYPES, and for settings that would run foreign code or read other files."""
     settings = read_json(path, dict[str, Any])
     kind = settings.get("model_type")
     if kind not in tuple(kinds):
@@ -72,16 +73,16 @@ def read_network_config(path: Path, kinds: Collection[str]) -> dict[str, Any]:
 def load_network(kind: Any, source: str, *, initial: bool = False, **options: Any) -> Any:
     """A network or a backbone, with its weights.
 
-    kind: its transformers class. source: a local folder, or a hub id, whose files are downloaded. initial: whether
-    these are the first weights of a training, which need not have all tensors (see `_check_loaded`). options: arguments
+    kind: its transformers class. source: a local folder; or a hub id, whose files are fetched. initial: whether these
+    are the first weights of a training, which may lack some tensors (see `_check_loaded`). options: further arguments
     of `from_pretrained`. Raises UserError for weights that are missing, damaged, or of another network.
     """
     where, folder = source, Path(source)
     if initial:
         where = f"weights = {source!r}"
     if not folder.is_dir() and not (cached_file(source, WEIGHTS) or cached_file(source, INDEX)):
-        held = hub_files(source, "weights").items()
-        needed = {name: size for name, size in held if fnmatch(name, "model*.safetensors*")}
+        sizes = hub_files(source, "weights").items()
+        needed = {name: size for name, size in sizes if fnmatch(name, "model*.safetensors*")}
         fetch_files(source, needed, field="weights")
     if folder.is_dir() and ((folder / WEIGHTS).is_file() or not (folder / INDEX).is_file()):
         read_header(folder / WEIGHTS, "no such file; only safetensors weights are read, never pickles")
@@ -100,10 +101,11 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
 def _check_loaded(
     info: Mapping[str, Any], network: nn.Module, where: str, files: Sequence[Path], initial: bool
 ) -> None:
-    """Raise UserError if a tensor is missing, has another shape, or holds values that are not finite.
+    """Raise UserError if a tensor is missing, has another shape, or has values that are not finite.
 
-    info: transformers' `output_loading_info`. initial: these are the initial weights of a training: their tensors may
-    differ in the first side, the number of classes, and each part in NEW_HEADS may be missing as a whole.
+    info: transformers' `output_loading_info`. where: the weights, for errors. files: those of the weights. initial:
+    whether these are the first weights of a training. Then tensors may differ in the first side, which is the number of
+    classes, and all tensors of a prefix in NEW_HEADS may be missing.
     """
     missing, names = set(info["missing_keys"]), list(network.state_dict())
     sizes = info["mismatched_keys"]

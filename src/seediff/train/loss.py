@@ -1,7 +1,9 @@
 """Mask2Former's loss for label maps: every class in an image is one mask, matched with one query.
 
-In transformers' own loss, a pixel without a class (255) lies outside all masks, and so teaches the network that no
-class is there. Here points are pixels of the label map, and pixels of 255 have no weight, in matching and in the loss.
+In transformers' own loss, an ignored pixel (255) lies outside all masks, and so teaches the network that no class is
+there. Here such pixels have no weight, neither when classes are matched with queries nor in the loss. Losses are
+computed at random pixels of the label map, the points.
+
 Letters: B images, Q queries, C classes with background, P points.
 """
 
@@ -18,13 +20,13 @@ from ..config.train import TrainConfig
 from ..files.label_maps import IGNORE
 
 OVERSAMPLE, IMPORTANCE = 3, 0.75
-"""A mask's loss is computed at P points. OVERSAMPLE · P candidates are drawn at random: the IMPORTANCE · P points at
-which the mask is least certain are taken, and the other points are drawn at random."""
+"""A mask's loss is computed at P points. Of OVERSAMPLE · P random pixels, the IMPORTANCE · P pixels at which the mask
+is least certain are taken. The other points are drawn at random."""
 
 
 def present_classes(labels: torch.Tensor) -> list[np.ndarray]:
-    """The classes in each label map (B, H, W), in rising order, without 255. Found once for all decoder layers, because
-    this waits for the GPU."""
+    """The classes in each label map, in rising order, without 255. labels: (B, H, W). Called once for all decoder
+    layers, because it waits for the GPU."""
     return [np.setdiff1d(one, IGNORE) for one in labels.cpu().numpy()]
 
 
@@ -35,8 +37,8 @@ def set_losses(
     present: Sequence[np.ndarray],
     config: TrainConfig,
 ) -> dict[str, torch.Tensor]:
-    """The weighted losses `class`, `mask` and `dice`, scalars, of one decoder layer. Waits for the GPU once, for the
-    costs of matching.
+    """The weighted losses of one decoder layer: `class`, `mask` and `dice`, scalars. Waits for the GPU once, to match
+    classes with queries.
 
     mask_logits: (B, Q, h, w), of any size. class_logits: (B, Q, C + 1), the last for "no class". labels: (B, H, W)
     int64, 0 … C − 1 or 255. present: the labels' `present_classes`.
@@ -50,8 +52,8 @@ def set_losses(
 
 
 def _sample(logits: torch.Tensor, pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(N, K, P): logits (N, K, h, w), interpolated bilinearly at pixel centres. pixels: (N, P), the pixels' numbers,
-    row by row, in an image of height × width."""
+    """(N, K, P): the logits at the centres of P pixels, interpolated bilinearly. logits: (N, K, h, w). pixels: (N, P),
+    the pixels' numbers, counted row by row in an image of height × width."""
     x = (pixels % width + 0.5) * (2 / width) - 1
     y = (pixels // width + 0.5) * (2 / height) - 1
     return F.grid_sample(logits, torch.stack([x, y], -1)[:, None], align_corners=False)[:, :, 0]
@@ -65,8 +67,8 @@ def _match(
     present: Sequence[np.ndarray],
     config: TrainConfig,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The cheapest assignment of each image's classes to queries: (images, queries, classes) of M pairs, (M,) int64
-    each."""
+    """(images, queries, classes), (M,) int64 each: M pairs of a class in an image with the query that predicts it, so
+    that all pairs of an image together cost the least."""
     batch, height, width = labels.shape
     pixels = torch.randint(height * width, (batch, config.points), device=labels.device)
     logits = _sample(mask_logits, pixels, height, width)  # (B, Q, P)
@@ -103,8 +105,8 @@ def _class_loss(
     classes: torch.Tensor,
     no_object: float,
 ) -> torch.Tensor:
-    """Cross entropy of every query with its matched class, or else with "no class", weighted by `no_object`. Images
-    that are all 255 are left out."""
+    """The mean cross entropy of every query with its matched class. A query without a match should say "no class", and
+    has the weight `no_object`. Images that are all 255 are left out."""
     nothing = logits.shape[-1] - 1
     target = torch.full(logits.shape[:2], nothing, device=logits.device)
     target[rows, queries] = classes
@@ -140,7 +142,8 @@ def _mask_losses(
 def _draw_points(
     logits: torch.Tensor, labels: torch.Tensor, height: int, width: int, config: TrainConfig
 ) -> torch.Tensor:
-    """The pixels (M, P) of each mask's loss: mostly those where the mask is least certain, without ignored pixels."""
+    """(M, P): the numbers of the pixels at which each mask's loss is computed, mostly those where the mask is least
+    certain. logits: (M, h, w). labels: (M, H · W)."""
     drawn = torch.randint(height * width, (len(logits), config.points * OVERSAMPLE), device=logits.device)
     certainty = _sample(logits[:, None], drawn, height, width)[:, 0].abs()
     certainty = certainty.masked_fill(labels.gather(1, drawn) == IGNORE, torch.inf)

@@ -1,10 +1,9 @@
-"""Segmenter networks of transformers: builds them with initial weights, and computes their losses, and their class
-scores for every pixel.
+"""Segmenter networks from transformers. `DESIGNS` has the sizes of every network that can be trained.
 
-`DESIGNS` has the sizes of every network that can be trained. `build_network` makes a network of one of them, and
-`find_weights` says what it starts from: random numbers, a backbone's weights, or a whole network's weights.
+`find_weights` says what a training starts from: random numbers, a backbone's weights, or a whole network's weights.
+`build_network` makes the network. `Trainee` computes its losses, `class_scores` its scores for every pixel.
 
-Class id 0 is the background, a class like any other; 255 is ignored (`loss` keeps Mask2Former from learning it).
+Class id 0 is the background, a class like any other; 255 is ignored (loss.py keeps Mask2Former from learning it).
 Letters: B images, C classes with background, H × W pixels, Q queries.
 """
 
@@ -45,12 +44,12 @@ STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
 
 class Design(NamedTuple):
-    """What a backbone's name stands for."""
+    """What the name of a backbone stands for."""
 
     pretrained: str
     """The folder or hub id of its pretrained weights; "" if there are none."""
     kind: type[PretrainedConfig]
-    """transformers' configuration of the backbone; for SegFormer, of the whole network."""
+    """transformers' configuration class of the backbone; for SegFormer, of the whole network."""
     sizes: Mapping[str, Any]
     """Where the backbone differs from the defaults of `kind`."""
     decoder: Mapping[str, Any] = {}
@@ -100,10 +99,8 @@ class InitialWeights(NamedTuple):
 
 
 def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
-    """A network for `classes` and the background, with its initial weights. Random weights depend on the seed.
-
-    Raises UserError for weights that cannot be read, or are of another architecture or backbone.
-    """
+    """A network for `classes` and the background, with its initial weights. Random weights depend on the seed. Raises
+    UserError for weights that cannot be read, or are of another architecture or backbone."""
     weights, kind, settings = find_weights(config), CLASSES[config.architecture], _settings(config, classes)
     if weights is not None and weights.is_whole:
         labels = {"id2label": settings.id2label, "label2id": settings.label2id}
@@ -145,14 +142,14 @@ def _settings(config: TrainConfig, classes: Sequence[str]) -> Any:
 
 
 def count_parameters(config: TrainConfig, classes: Sequence[str]) -> int:
-    """The number of parameters of the network to train. Builds it without memory for weights."""
+    """The number of parameters of the network to train. Takes no memory for weights."""
     with torch.device("meta"):
         return sum(p.numel() for p in CLASSES[config.architecture](_settings(config, classes)).parameters())
 
 
 def find_weights(config: TrainConfig) -> InitialWeights | None:
-    """The initial weights; None for random ones. Reads their config.json only: shapes are checked when they are loaded.
-    Raises UserError if it cannot be read, or is of another architecture, kind of backbone or number of queries."""
+    """Where the initial weights come from; None for random ones. Reads only their config.json: loading checks their
+    shapes. Raises UserError if it cannot be read, or has another architecture, backbone or number of queries."""
     if config.weights == "scratch":
         return None
     source = weights_source(config)
@@ -189,7 +186,7 @@ def _config_file(config: TrainConfig, source: str) -> Path:
 
 
 class Trainee(nn.Module):
-    """A network with its losses, called in each training step."""
+    """A network with its losses. Each training step calls it."""
 
     def __init__(self, network: Network, config: TrainConfig) -> None:
         super().__init__()
@@ -235,7 +232,7 @@ class Trainee(nn.Module):
 
 
 def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The mean cross entropy over the pixels that are not ignored; 0 if all are ignored. logits: (B, C, h, w) of any
+    """The mean cross entropy over all pixels but the ignored ones; 0 if all are ignored. logits: (B, C, h, w) of any
     size. labels: (B, H, W)."""
     logits = F.interpolate(logits.float(), labels.shape[1:], mode="bilinear")
     return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / (labels != IGNORE).sum().clamp(min=1)
@@ -249,7 +246,8 @@ def to_pixels(images: torch.Tensor) -> torch.Tensor:
 
 
 def class_scores(network: Network, images: torch.Tensor, dtype: str | None = None) -> torch.Tensor:
-    """(B, C, H, W) float32: how likely each class is at each pixel of images (B, H, W, 3) uint8; at least 0."""
+    """(B, C, H, W) float32, at least 0: how likely each class is at each pixel. images: (B, H, W, 3) uint8. dtype:
+    None: as the weights are; "bfloat16": mixed precision."""
     with mixed_precision(images.device, dtype == "bfloat16"):
         output = network(pixel_values=to_pixels(images))
     if isinstance(network, SegformerForSemanticSegmentation):
@@ -263,7 +261,7 @@ def class_scores(network: Network, images: torch.Tensor, dtype: str | None = Non
 
 
 def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, Any]]:
-    """AdamW's parameter groups: the backbone has its own learning rate; norms, embeddings and position tables have no
+    """AdamW's parameter groups. The backbone has its own learning rate. Norms, embeddings and position tables have no
     weight decay."""
     undecayed: set[nn.Parameter] = set()
     for module in trainee.modules():

@@ -1,4 +1,4 @@
-"""Predicts label maps of pictures with a trained segmenter. `seediff predict` does it for files."""
+"""Predicts label maps of pictures with a trained segmenter (`Segmenter`), and of files for `seediff predict`."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ if TYPE_CHECKING:
     from ..workers import Progress
 
 STRIDE = 32
-"""A network's input sides are padded with grey to multiples of its coarsest feature's stride."""
+"""A picture's sides are padded with grey to multiples of 32 pixels, the side of a network's coarsest feature."""
 LARGEST_SCALE = 16
 LARGEST_AREA = 16
-"""The network sees at most this many times `side`² pixels: a picture with a larger aspect ratio is reduced further."""
+"""The network sees at most 16 · side² pixels of a picture. A picture more than 16 times as long as it is wide is shrunk
+further."""
 
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A network with its classes, on a device. Made by `load_segmenter`."""
+    """A trained network with its classes, on a device. `load_segmenter` makes it."""
 
     network: Network
     classes: tuple[str, ...]
@@ -56,11 +57,13 @@ class Segmenter:
         flip: bool = False,
         side: int | None = None,
     ) -> list[np.ndarray]:
-        """Label maps (H, W) uint8 of images (H, W, 3) uint8 of any size: 0 is the background, i + 1 is `classes[i]`.
+        """The label map (H, W) uint8 of each image: 0 is the background, i + 1 is `classes[i]`.
 
-        scales: the network sees an image once for each scale, with a shorter side of scale · side pixels. flip: it also
-        sees each of these mirrored. The scores of all these views are averaged. side: None: the network's own. Images
-        of one size go through the network together. Raises UserError for a faulty image, scale or side."""
+        images: (H, W, 3) uint8 each, of any size; images of one size go through the network together. scales: the
+        network sees an image once for each scale, with a shorter side of scale · side pixels, and the scores are
+        averaged. flip: it also sees each of these mirrored. side: in pixels; None: the network's own. Raises UserError
+        for a faulty image, scale or side.
+        """
         if not scales or not all(0 < scale <= LARGEST_SCALE for scale in scales):
             raise UserError("scales", f"{tuple(scales)}: must be one or more numbers above 0, up to {LARGEST_SCALE}")
         if side is not None and not STRIDE <= side <= LARGEST_SIDE:
@@ -76,6 +79,7 @@ class Segmenter:
 
     @torch.inference_mode()
     def _segment(self, images: torch.Tensor, scales: Sequence[float], flip: bool, side: int) -> np.ndarray:
+        """The label maps (B, H, W) of images (B, H, W, 3)."""
         height, width = images.shape[1:3]
         views: list[torch.Tensor] = []
         mirrored = mirrored_ids(self.classes, len(self.classes) + 1)
@@ -96,8 +100,8 @@ class Segmenter:
 
 
 def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.Tensor:
-    """(height, width) uint8: the class with the highest score at each pixel. views: scores (C, h, w) of an image, at
-    any sizes; they are resized bilinearly to (height, width), then averaged."""
+    """(height, width) uint8: the class with the highest score at each pixel. views: the scores of an image, (C, h, w)
+    each, of any sizes; they are resized bilinearly, then averaged."""
 
     def scores() -> Iterator[torch.Tensor]:
         for number in range(len(views[0])):
@@ -110,8 +114,8 @@ def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.T
 
 
 def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
-    """Images (B, H, W, 3) uint8 with a shorter side of `shorter` pixels. Long images become smaller than that, with at
-    most LARGEST_AREA · shorter² pixels."""
+    """The images with a shorter side of `shorter` pixels. Very long images become smaller, with at most LARGEST_AREA ·
+    shorter² pixels. images: (B, H, W, 3) uint8."""
     height, width = images.shape[1:3]
     factor = shorter / max(min(height, width), math.sqrt(height * width / LARGEST_AREA))
     h, w = max(1, round(height * factor)), max(1, round(width * factor))
@@ -126,8 +130,8 @@ def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
 
 
 def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:
-    """The segmenter in a folder of `seediff train`. device: where it runs; None: on the fastest that is available.
-    dtype: "bfloat16" for mixed precision; "float32" or None for full precision. Raises UserError."""
+    """The segmenter in a folder of `seediff train`. device: where it runs; None: the fastest device. dtype: "bfloat16":
+    mixed precision; "float32" or None: full precision. Raises UserError."""
     if dtype not in (None, "float32", "bfloat16"):
         raise UserError("dtype", f"{dtype!r} must be float32 or bfloat16")
     device = check_device(device or default_device())
@@ -154,8 +158,13 @@ def predict_files(
     device: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[int, list[dict[str, str]]]:
-    """Write a dataset of the pictures with their label maps, which have the segmenter's class ids. Returns the number
-    of pictures, and the rows of failed.jsonl: the pictures that could not be used. Raises UserError."""
+    """Write a dataset of pictures with predicted label maps. Returns (count, failed): the number of its samples, and
+    the rows of failed.jsonl, about pictures that could not be used.
+
+    model: the segmenter's folder. paths: pictures, or folders of pictures. out: the dataset's folder. scales, flip,
+    side: as in `Segmenter.label_maps`. batch_size: pictures at a time. device: as in `load_segmenter`. Raises
+    UserError.
+    """
     found = find_photos(paths, exclude=out).photos
     segmenter = load_segmenter(model, device)
     failed: list[dict[str, str]] = []

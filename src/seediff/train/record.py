@@ -32,8 +32,8 @@ from ..files.messages import show_json
 from ..files.outputs import append, write_atomic, write_tensors
 from ..files.reading import read_lines, read_text
 from ..files.tensors import read_header
+from .defaults import DAMAGED, find_begun
 from .stages import Stage, image_digest
-from .usual import DAMAGED, find_begun
 
 LOSSES, CHART, RECORD = "losses.csv", "losses.png", "training.json"
 TRAINED_ON = "trained_on.txt"
@@ -48,15 +48,15 @@ class State:
 
     step: Count = 0
     best: Annotated[float, msgspec.Meta(ge=-1, le=1)] = -1.0
-    """The mIoU of the network in the folder; −1: not measured."""
+    """The mIoU of the network in the folder; −1: not measured yet."""
     best_step: Count = 0
     data: dict[str, Any] = field(default_factory=dict)
-    """The facts of `check_stages`, and the steps between validations. A training continues only with equal facts."""
+    """The facts from `check_stages`, and the steps between validations. A training continues only if they are equal."""
 
 
 def start_losses(path: Path, steps: int) -> None:
-    """Write losses.csv with only the first `steps` of its rows, those up to the checkpoint. Raises UserError for
-    damaged rows."""
+    """Cut losses.csv off after the checkpoint, or begin it. steps: the number of rows to keep, one per step up to the
+    checkpoint. Raises UserError for damaged rows."""
     rows: list[str] = []
     if steps and path.exists():
         rows = read_lines(path)[1 : steps + 1]  # without a killed run's half line
@@ -68,8 +68,8 @@ def start_losses(path: Path, steps: int) -> None:
 def add_losses(
     path: Path, step: int, stage: str, rate: float, losses: Mapping[str, float], norm: float, miou: float | None
 ) -> None:
-    """Append a step's row to losses.csv. Cells are empty for losses that the network lacks, and for miou in steps
-    without validation."""
+    """Append a step's row to losses.csv. stage: its name. rate: the learning rate. losses: name → loss. norm: of the
+    gradient. miou: None: not measured after this step, so the cell is empty."""
     numbers = {"learning_rate": rate, **losses, "loss": sum(losses.values()), "gradient_norm": norm}
     values = {name: f"{value:.6g}" for name, value in numbers.items()}
     values |= {"step": str(step), "stage": stage}
@@ -81,12 +81,12 @@ def add_losses(
 
 
 def read_losses(path: Path) -> list[dict[str, str]]:
-    """The rows of losses.csv. Raises UserError naming a damaged line."""
+    """The rows of losses.csv, each column → text. Raises UserError naming a damaged line."""
     return [row for _, row in parse_csv(read_text(path), FIELDS, path)]
 
 
 def write_trained_on(out: Path, samples: Iterable[Sample]) -> None:
-    """Write trained_on.txt, by which `evaluate` recognises these pictures under any name."""
+    """Write trained_on.txt, by which `evaluate` recognises the pictures of these samples under any name."""
     digests = sorted({image_digest(sample) for sample in samples})
     write_atomic(out / TRAINED_ON, "".join(f"{digest}\n" for digest in digests).encode())
 
@@ -100,8 +100,8 @@ def read_trained_on(folder: Path) -> frozenset[str]:
 
 
 def draw_losses(rows: Sequence[Mapping[str, str]], stages: Sequence[Stage], batch_size: int) -> bytes:
-    """A PNG of the losses, averaged over up to 200 parts of the training, and of the mIoU in percent, by epoch. rows:
-    of losses.csv, at least one."""
+    """The bytes of a PNG with charts of the losses and of the mIoU in percent, by epoch. A point of a loss is its mean
+    over one of at most 200 equal parts of the training. rows: of losses.csv, at least one."""
     per_step = {stage.name: batch_size / len(stage.items) for stage in stages}
     epochs = np.cumsum([per_step[row["stage"]] for row in rows])
     begins = [number for number in range(1, len(rows)) if rows[number]["stage"] != rows[number - 1]["stage"]]
@@ -131,7 +131,8 @@ def model_card(
     parameters: int,
     chart: bool,
 ) -> str:
-    """The text of a trained network's README.md. rows: of losses.csv. chart: whether there is a file CHART."""
+    """The text of a trained network's README.md. rows: of losses.csv. parameters: how many the network has. chart:
+    whether the file CHART exists."""
     names, steps = stages[0].classes, [stage.step_count(config.batch_size) for stage in stages]
     earlier = sum(steps[:-1])
     measured = [row for row in rows[earlier:] if row["miou"]]  # each stage starts its own search for the best
@@ -198,7 +199,7 @@ def write_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Opti
 
 
 def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Load a checkpoint into the trainee and the optimizer. Raises UserError for tensors of another network."""
+    """Load a checkpoint into the trainee and the optimizer. Raises UserError if its tensors are of another network."""
     weights: dict[str, torch.Tensor] = {}
     moments: dict[int, dict[str, torch.Tensor]] = {}
     try:
@@ -222,10 +223,10 @@ def read_state(path: Path) -> State:
 
 
 def find_state(out: Path, config: TrainConfig, new: State) -> State:
-    """How far the training in the folder `out` is; `new` if no training has begun there, or if it has no checkpoint.
+    """The progress of the training in the folder `out`; `new` if none has begun there, or if it has no checkpoint yet.
 
-    config, new: the configuration and the data of the training that is to run. Raises UserError if `out` holds anything
-    else, or a training with another configuration or on other data.
+    config: of the training to run. new: its state at the beginning, with the facts about its data. Raises UserError if
+    `out` holds anything but a training with the same configuration on the same data.
     """
     saved, state = find_begun(out), new
     if saved is None:

@@ -1,4 +1,4 @@
-"""The training loop: stages → a folder that transformers, `seediff predict` and `seediff evaluate` read.
+"""The training loop: trains on stages, and writes a folder that transformers, `predict` and `evaluate` read.
 
     out/  config.json, model.safetensors   the network with the best validation mIoU, or the last one without validation
           seediff.toml                     the exact configuration     losses.csv    one row per step
@@ -40,6 +40,7 @@ from ..files.output_folders import open_folder
 from ..files.outputs import CONFIG, write_atomic, write_tensors
 from ..metrics.confusion import Confusion
 from .data import Decoded, Pair, batches
+from .defaults import choose_defaults
 from .models import Network, Trainee, build_network, find_weights, parameter_groups
 from .predict import Segmenter
 from .record import (
@@ -59,7 +60,6 @@ from .record import (
     write_trained_on,
 )
 from .stages import Data, Stage, check_stages, open_training
-from .usual import settle
 
 if TYPE_CHECKING:
     from ..workers import Progress
@@ -93,17 +93,17 @@ def train_segmenter(
     progress: Progress | None = None,
     **options: Any,
 ) -> TrainResult:
-    """Train a segmenter like `seediff train`, and write it to the folder `out`. If it was stopped, the same call
-    continues.
+    """Train a segmenter as `seediff train` does, and write it to the folder `out`. If the training was stopped, the
+    same call continues it.
 
-    data: a `Dataset`, a folder of any format, or several of these. validation: a dataset or folder; the segmenter with
-    the best mIoU on it is kept. Default: the `val` parts of `data`. epochs, steps: default 10 epochs. with_rejected:
-    use samples that people rejected, too. options: fields of `TrainConfig`; the default backbone is `tiny` without a
-    GPU, and for small pictures. Raises UserError.
+    data: a `Dataset`, a folder of any format, or several of these. validation: a dataset or folder; the network with
+    the best mIoU on it is kept. Default: the `val` parts of `data`. epochs, steps: the length; default: 10 epochs.
+    with_rejected: use samples that people rejected, too. options: fields of `TrainConfig`; the default backbone is
+    `tiny` without a GPU, and for small pictures. Raises UserError.
     """
     sets = [data] if isinstance(data, Data) else data
     training = open_training(sets, epochs=epochs, steps=steps, validation=validation, with_rejected=with_rejected)
-    config, line = settle(options, None, training, Path(out))
+    config, line = choose_defaults(options, None, training, Path(out))
     if line:
         warnings.warn(line, Notice, stacklevel=2)
     return train(config, training.stages, Path(out), progress, validation=training.validation)
@@ -123,10 +123,11 @@ def train(
 ) -> TrainResult:
     """Train on the stages one after the other and write the network to `out`. Continues an unfinished training there.
 
-    validation: samples whose mIoU, over all classes and the background, decides which network is kept; measured every
-    `validate_every` steps (None: once per epoch, at least 50 steps apart) and at the end of each stage. save_every:
-    steps between checkpoints; each new best network has one, too. workers: threads that read images ahead; None: one
-    per core, at most 8; 0: none. keep: called with the number of saved steps, at the start and after every checkpoint.
+    validation: samples on which the mIoU, over all classes and the background, is measured; the best network is kept.
+    validate_every: steps between these measurements; there is one at the end of each stage, too. None: once per epoch,
+    at least 50 steps apart. save_every: steps between checkpoints; each new best network gets one, too. workers: how
+    many threads read images ahead; None: one per core, at most 8; 0: none. keep: called with the number of saved steps,
+    at the start and after every checkpoint.
 
     An interrupt (SIGINT) finishes and saves the current step, then stops; a second one stops at once. Raises UserError,
     before any step, for unusable data and for a folder with another training, or one on other data.
@@ -161,7 +162,7 @@ def _result(out: Path, state: State, seconds: float, images: int) -> TrainResult
 
 @dataclass
 class _Training:
-    """One run of a training: what its steps share."""
+    """One run of a training: everything that its steps share."""
 
     config: TrainConfig
     stages: Sequence[Stage]
@@ -181,11 +182,12 @@ class _Training:
             load_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer)
         start_losses(self.out / LOSSES, self.state.step)
         self.charts = can_draw(CHART)
-        if not self.charts:  # of fewer steps
+        if not self.charts:  # an earlier run's chart would lack the new steps
             (self.out / CHART).unlink(missing_ok=True)
 
     def run(self, progress: Progress | None, workers: int) -> TrainResult:
-        """Train until the end, and write the model card. Raises KeyboardInterrupt after the step of an interrupt."""
+        """Train until the end, and write the model card. After an interrupt, saves the step and raises
+        KeyboardInterrupt."""
         begun, already = time.perf_counter(), self.state.step
         counts = [stage.step_count(self.config.batch_size) for stage in self.stages]
         with hold_interrupts() as interrupted:
@@ -198,10 +200,10 @@ class _Training:
         return _result(self.out, self.state, seconds, (self.state.step - already) * self.config.batch_size)
 
     def _run_stage(self, number: int, before: int, interrupted: threading.Event, workers: int) -> Iterator[str]:
-        """Take the steps of a stage that are not done yet. Yields a line about each step: its losses and the last mIoU.
+        """Take the missing steps of a stage. Yields a line about each step: its losses and the last mIoU.
 
-        number: the stage's. before: the number of steps in the stages before it. interrupted: when it is set, the stage
-        ends with the current step, saved.
+        number: the stage's. before: the number of steps in the stages before it. interrupted: when it is set, the
+        current step is saved and KeyboardInterrupt raised. workers: as in `train`.
         """
         stage, config, shown = self.stages[number], self.config, ""
         count, every = stage.step_count(config.batch_size), self.state.data["steps between validations"][number]
@@ -220,8 +222,8 @@ class _Training:
             row = self.state.step, stage.name, rate * config.learning_rate
             add_losses(self.out / LOSSES, *row, losses, norm, miou)
 
-            # 2. A checkpoint, also for a new best network: on CUDA, its step done again after a kill would measure
-            # something slightly different
+            # 2. A checkpoint, also for a new best network: if it had to be trained again after a kill, CUDA would round
+            # otherwise, and its mIoU would not be the recorded one
             is_best = self.state.best_step == self.state.step
             if self.state.step % self.save_every == 0 or is_last or is_best or stop:
                 self._save()
@@ -230,9 +232,8 @@ class _Training:
                 raise KeyboardInterrupt
 
     def step(self, batch: Pair, rate: float) -> tuple[dict[str, float], float]:
-        """One step of AdamW at `rate` times the learning rates. Returns the losses, and the gradient's norm before
-        clipping. Raises UserError if a loss is not a number.
-        """
+        """Take one step of AdamW. Returns (losses, norm): name → loss, and the gradient's norm before clipping. rate:
+        the factor for all learning rates. Raises UserError if a loss is not a number."""
         config = self.config
         # Every step draws its own points and dropped paths.
         torch.manual_seed((config.seed * 1_000_003 + self.state.step) * 64 + 1)
@@ -257,8 +258,8 @@ class _Training:
         return dict(zip(total, values, strict=True)), length
 
     def _validate(self, is_first: bool) -> float:
-        """The mIoU of the current weights. Writes the network if it is the best of its stage. is_first: whether no
-        network of the stage was measured before."""
+        """The mIoU of the current network, which is written if it is the best of its stage. is_first: whether it is the
+        first that is measured in the stage."""
         self.network.eval()
         classes, test_side = self.stages[0].classes, self.config.test_side
         segmenter = Segmenter(self.network, classes, test_side, self.device, self.config.dtype)
@@ -269,7 +270,7 @@ class _Training:
         return miou
 
     def _save(self) -> None:
-        """Draw the losses until now, and write a checkpoint."""
+        """Write a checkpoint, and draw the losses up to it."""
         if self.charts:
             chart = draw_losses(read_losses(self.out / LOSSES), self.stages, self.config.batch_size)
             write_atomic(self.out / CHART, chart)
@@ -298,30 +299,29 @@ class _Training:
 
 @contextmanager
 def hold_interrupts() -> Iterator[threading.Event]:
-    """In this block, hold the first interrupt back, so that a step can be finished and saved; the second takes effect
-    at once. Yields an event that the first interrupt sets; an interrupt that is still held back takes effect at the
-    end. Does nothing in threads other than the main thread, where Python handles no interrupts."""
-    asked, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    """In this block, the first interrupt (SIGINT) only sets the event that this yields, so that a step can be finished
+    and saved. The second interrupt takes effect at once. At the end of the block, KeyboardInterrupt is raised for the
+    first. In other threads than the main one, where Python handles no interrupts, this does nothing."""
+    interrupted, before = threading.Event(), signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield asked
+        yield interrupted
         return
 
     def hold(*_: object) -> None:
-        asked.set()
+        interrupted.set()
         signal.signal(signal.SIGINT, before)
 
     signal.signal(signal.SIGINT, hold)
     try:
-        yield asked
+        yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)
-    if asked.is_set():
+    if interrupted.is_set():
         raise KeyboardInterrupt
 
 
 def learning_rate_at(step: int, steps: int, config: TrainConfig) -> float:
-    """The factor by which a step multiplies all learning rates. step: counted from 0. steps: the number of steps in the
-    stage."""
+    """The factor for all learning rates at a step of a stage. step: counted from 0. steps: how many the stage has."""
     rising = min(1.0, (step + 1) / max(config.warmup, 1))
     if config.schedule == "poly":
         return rising * (1 - step / steps) ** config.power

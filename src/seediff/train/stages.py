@@ -1,5 +1,5 @@
-"""Makes the stages of a training from datasets of any format, with a common class list, and keeps samples for
-validation.
+"""Opens the data of a training, in any format: the stages, which are trained on one after the other, and the samples
+for validation, all with one class list.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ MOST_STEPS = 10**9
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training: its samples and its length. Exactly one of epochs and steps is given."""
+    """A part of a training: its samples, and its length in either epochs or steps."""
 
     items: Sequence[Sample]
-    """Samples whose label maps number `classes` from 1."""
+    """Samples; in their label maps, id i + 1 is classes[i]."""
     classes: tuple[str, ...]
     epochs: float | None = None
     steps: int | None = None
@@ -55,8 +55,8 @@ class Stage:
                 raise UserError(field, f"{length:g} must be above 0 and at most {MOST_STEPS:,}")
 
     def step_count(self, batch_size: int) -> int:
-        """The number of steps in the stage. An epoch has as many images as the stage has items, which may not be a
-        whole number of steps."""
+        """The number of steps in the stage. An epoch, which shows each sample once, need not be a whole number of
+        steps."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None
@@ -71,7 +71,7 @@ class TrainingData:
     stages: tuple[Stage, ...]
     validation: tuple[Sample, ...]
     left_out: Sequence[str] = ()
-    """Lines with the numbers of samples that are not used."""
+    """Lines about samples that are not used, and how many there are."""
 
 
 def open_training(
@@ -87,12 +87,14 @@ def open_training(
     classes: Sequence[str] | None = None,
     with_rejected: bool = False,
 ) -> TrainingData:
-    """Open datasets and make the stages `train` and, with `finetune`, `finetune`.
+    """Open datasets and make the stage `train`, and the stage `finetune` if there are datasets for it.
 
-    If a dataset is named twice, its samples are used twice as often. validation: a dataset for validation; if it has a
-    `val` part, only that part is used. validation_share: the share of the first dataset that is kept for validation.
-    Without both, the `val` parts of all datasets are for validation. classes: default: the first dataset's. Classes of
-    other datasets are matched by name. with_rejected: use samples that people rejected, too. Raises UserError.
+    data: the datasets of the first stage; a dataset that is named twice counts twice. epochs, steps: the stage's
+    length, in one of the two; default: 10 epochs. finetune, finetune_epochs, finetune_steps: the same for the second
+    stage. validation: a dataset for validation; if it has a `val` part, only that part is used. validation_share: the
+    share of the first dataset that is kept for validation instead. Without both, the `val` parts of all datasets are
+    for validation. classes: None: the first dataset's; other datasets' classes are matched by name. with_rejected: use
+    samples that people rejected, too. Raises UserError.
     """
     reasons: dict[Data, list[str]] = {}
 
@@ -124,16 +126,17 @@ def open_training(
     # The samples for validation.
     if validation is not None:
         items = as_classes(opened(validation), names)
-        held = _marked(items) or items
-        if not held:
+        validated = _marked(items) or items
+        if not validated:
             raise UserError("validation", f"{validation} has no samples")
     elif validation_share is not None:
-        kept[0], held = _split_off(sets[0], names, validation_share)
-    else:  # once, if both stages train on a dataset
+        kept[0], validated = _split_off(sets[0], names, validation_share)
+    else:
         marked = _marked([*chain.from_iterable(sets), *real])
-        held = list({(item.source, item.name): item for item in marked}.values())
+        # A dataset may be in both stages; its samples are for validation only once.
+        validated = list({(item.source, item.name): item for item in marked}.values())
 
-    # The stages, of what is left.
+    # The stages, from all other samples.
     for path, items in zip(data, kept, strict=True):
         if not items:
             raise UserError(path, "has no samples to train on")
@@ -141,7 +144,7 @@ def open_training(
     if finetune:
         items = _without(real, "val", "test")
         stages.append(Stage(items, names, *_length(finetune_epochs, finetune_steps), name="finetune"))
-    return TrainingData(names, tuple(stages), tuple(held), left_out_notes(chain(*reasons.values())))
+    return TrainingData(names, tuple(stages), tuple(validated), left_out_notes(chain(*reasons.values())))
 
 
 def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int | None]:
@@ -156,12 +159,12 @@ def _without(items: Sequence[Sample], *parts: str) -> list[Sample]:
 
 
 def _marked(items: Sequence[Sample]) -> list[Sample]:
-    """The samples of their data set's part for validation."""
+    """The samples that belong to the part `val` of their data set."""
     return [item for item in items if item.row.split == "val"]
 
 
 def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
-    """A dataset's samples with label maps renumbered to `names`. Raises UserError for a class that is not in
+    """A dataset's samples, with label maps in which id i + 1 is names[i]. Raises UserError for a class outside
     `names`."""
     unknown = [name for name in dataset.classes if name not in names]
     if unknown:
@@ -172,8 +175,8 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
 
 
 def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) -> tuple[list[Sample], list[Sample]]:
-    """(samples for training, samples for validation): the samples, divided as `seediff split` divides a data set,
-    without the samples for testing. share: the share for validation, in [0, 1]."""
+    """(samples for training, samples for validation), divided as `seediff split` divides a data set, without the
+    samples of the part `test`. share: the share for validation, in [0, 1]."""
     if not 0 <= share <= 1:
         raise UserError("validation_share", f"{share:g} must be a share, in [0, 1]")
     items = _without(items, "test")
@@ -185,8 +188,8 @@ def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) ->
 
 
 def find_doubts(data: TrainingData) -> list[str]:
-    """Lines about samples that are left out, about classes that no label map for training shows, and about samples that
-    are for both training and validation. Reads label maps until every class was seen."""
+    """Warnings about a training's data: samples that are left out, classes that no label map shows, and pictures that
+    are both trained on and validated with. Reads label maps until every class was seen."""
     items = list(chain.from_iterable(stage.items for stage in data.stages))
     missing = dict(enumerate(data.classes, 1))
     for item in items:
@@ -195,7 +198,7 @@ def find_doubts(data: TrainingData) -> list[str]:
         for number in np.flatnonzero(np.bincount(item.labels(len(data.classes)).ravel())).tolist():
             missing.pop(number, None)
     both, lines = 0, [*data.left_out]
-    if data.validation:  # else no picture needs to be read
+    if data.validation:  # otherwise no picture needs to be read
         trained = set(map(image_digest, items))
         both = sum(image_digest(item) in trained for item in data.validation)
     if missing:
@@ -208,16 +211,18 @@ def find_doubts(data: TrainingData) -> list[str]:
 
 
 def image_digest(item: Sample) -> str:
-    """A digest of the bytes of a sample's picture, as it is stored."""
+    """A digest of the bytes of a sample's picture file."""
     return hashlib.blake2b(stored_bytes(item.image_file), digest_size=8).hexdigest()
 
 
 def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_size: int) -> dict[str, Any]:
-    """Fact → value, for all facts about the data that decide the training: each stage's length and classes, and digests
-    of its samples and of those for validation (of their names, their pictures' sizes in bytes, and their label maps).
+    """Fact → value, for all facts about the data that decide the training: each stage's length and classes, and a
+    digest of its samples and of the samples for validation. A digest changes with the samples' names, the sizes of
+    their picture files, and their label maps.
 
     Reads every label map once. Raises UserError if stages differ in classes, or if labels cannot be read, have unknown
-    ids or show no class at all."""
+    ids or show no class at all.
+    """
     classes, facts = stages[0].classes, {}
     for stage in stages:
         what = f"stage '{stage.name}'"
@@ -247,10 +252,10 @@ def _digest(what: str, items: Sequence[Sample], classes: int) -> str:
 
 
 def describe_training(config: TrainConfig, data: TrainingData, out: Path, verbose: bool = True) -> Iterator[str]:
-    """The lines about a training for a dry run: network, stages, steps, time and memory. verbose: all settings, too.
-    The first lines come at once, the others take seconds.
+    """The lines of a dry run: network, classes, stages, validation, memory and output. The first lines come at once,
+    the others take seconds. verbose: also all settings.
 
-    Loads no weights and writes nothing. Raises UserError if the training would fail at once.
+    Loads no weights and writes nothing. Raises UserError if the training would fail before its first step.
     """
     yield f"Would train: {config.architecture}, backbone {config.backbone}"
     yield f"Classes: the background and {len(data.classes)}: {', '.join(data.classes)}"

@@ -1,4 +1,5 @@
-"""Chooses the default backbone of a training, for this machine and these pictures."""
+"""Chooses a training's defaults: what an unfinished training in its folder has, or a backbone for this machine and
+these pictures."""
 
 from __future__ import annotations
 
@@ -19,21 +20,24 @@ SMALL = 256
 """The longest side in pixels of small pictures, for which the backbone `tiny` is made."""
 DAMAGED = "holds a training that is damaged or of another version of seediff"
 AS_BEGUN = ("backbone", "device", "dtype")
-"""Fields that keep their values when a training continues, on any machine, unless somebody names them."""
+"""Fields that keep their values when a training continues, perhaps on another machine, unless the user names them."""
 
 
-def settle(values: Mapping[str, Any], file: Path | None, data: TrainingData, out: Path) -> tuple[TrainConfig, str]:
-    """(configuration, line) for a training on `data` in the folder `out`. line: says which backbone was chosen here,
-    and why; "" if nothing was chosen, because the user named a backbone or weights, or a training has begun in `out`.
+def choose_defaults(
+    values: Mapping[str, Any], file: Path | None, data: TrainingData, out: Path
+) -> tuple[TrainConfig, str]:
+    """(configuration, line) of a training. line: says that the backbone `tiny` was chosen, and why; "" if it was not:
+    the user named a backbone or weights, a training has begun in `out`, or the default suits this machine and data.
 
-    values, file: what the user gave, for `make_config`. Raises UserError.
+    values, file: what the user gave, for `make_config`. data: to train on. out: the training's folder. Raises
+    UserError.
     """
     config = make_config(values, file)
     open_fields = [name for name in AS_BEGUN if config.source(name) == DEFAULT]
     begun = find_begun(out)
     if begun and begun.architecture == config.architecture:
-        usual = [SourcedValues(begun.source(name), {name: getattr(begun, name)}) for name in open_fields]
-        return make_config(values, file, usual), ""
+        defaults = [SourcedValues(begun.source(name), {name: getattr(begun, name)}) for name in open_fields]
+        return make_config(values, file, defaults), ""
     if "backbone" not in open_fields or config.source("weights") != DEFAULT:
         return config, ""
     from ..devices import default_device  # imports torch
@@ -45,14 +49,14 @@ def settle(values: Mapping[str, Any], file: Path | None, data: TrainingData, out
         why = f"no picture has more than {SMALL} pixels a side"
     else:
         return config, ""
-    usual = [SourcedValues(MACHINE, {"backbone": "tiny"})]
+    defaults = [SourcedValues(MACHINE, {"backbone": "tiny"})]
     line = f"backbone tiny, because {why}; --backbone {config.backbone} is for large pictures and a GPU"
-    return make_config(values, file, usual), line
+    return make_config(values, file, defaults), line
 
 
 def find_begun(out: Path) -> TrainConfig | None:
-    """The configuration of the training in a folder; None for an empty or missing folder. Raises UserError for a folder
-    with anything else."""
+    """The configuration of the training in a folder; None for an empty or missing folder. Raises UserError if the
+    folder holds anything else."""
     entries = out.iterdir() if out.is_dir() else ()
     names = [entry.name for entry in entries if not entry.name.startswith(".")]
     if not names:

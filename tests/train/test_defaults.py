@@ -4,8 +4,8 @@ import pytest
 from seediff.config.train import make_config
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.sample import Sample
+from seediff.train.defaults import choose_defaults
 from seediff.train.stages import open_training
-from seediff.train.usual import settle
 
 
 def data_of(*sides):
@@ -33,7 +33,7 @@ def machine(monkeypatch):
 )
 def test_the_default_backbone_is_one_that_runs(machine, tmp_path, device, sides, given, backbone, said):
     machine(device)
-    config, line = settle(given, None, data_of(*sides), tmp_path)
+    config, line = choose_defaults(given, None, data_of(*sides), tmp_path)
     assert config == make_config({**given, "backbone": backbone})
     assert said in line
     assert bool(line) == bool(said)
@@ -42,8 +42,8 @@ def test_the_default_backbone_is_one_that_runs(machine, tmp_path, device, sides,
 def test_a_training_goes_on_with_its_backbone_on_any_machine(machine, tmp_path):
     data = data_of(512)
     machine("cpu")
-    begun, _ = settle({"seed": 3, "device": "cpu", "dtype": "bfloat16"}, None, data, tmp_path)
+    begun, _ = choose_defaults({"seed": 3, "device": "cpu", "dtype": "bfloat16"}, None, data, tmp_path)
     (tmp_path / "seediff.toml").write_text(begun.to_toml())
     machine("cuda")
-    assert settle({"seed": 3}, None, data, tmp_path) == (begun, "")
-    assert settle({"seed": 3, "backbone": "r50"}, None, data, tmp_path)[0].backbone == "r50"
+    assert choose_defaults({"seed": 3}, None, data, tmp_path) == (begun, "")
+    assert choose_defaults({"seed": 3, "backbone": "r50"}, None, data, tmp_path)[0].backbone == "r50"
