@@ -1,5 +1,6 @@
 // The grid of samples, its filters, and what is done there to one or many samples.
 
+import { writeLater } from "./address.js";
 import { act, post } from "./api.js";
 import { Bulk } from "./bulk.js";
 import { ShownVersion } from "./changes.js";
@@ -23,7 +24,7 @@ export class Browse {
       open: page.open,
       act: (key, at) => this.judge(key, at),
       failed: (error) => (error.status === 410 ? this.refresh({ keep: true }) : tell(error)),
-      moved: () => page.keep(300),
+      moved: () => writeLater(page.keep, 300),
       chose: () => this.bulk.show(),
     });
     this.filters = new Filters($("filters"), () => {

@@ -43,9 +43,12 @@ export class SampleList {
     }
   }
 
-  // A sample's newer state.
+  // A sample's state. Answers and reports may come late: an older version changes nothing.
   hear(state) {
+    if (this.heard.get(state.index)?.version > state.version) return;
     this.heard.set(state.index, state);
-    for (const sample of this.samples.values()) if (sample.index === state.index) Object.assign(sample, state);
+    for (const sample of this.samples.values()) {
+      if (sample.index === state.index && sample.version <= state.version) Object.assign(sample, state);
+    }
   }
 }

@@ -22,11 +22,17 @@ export class Polygon extends Tool {
     super.draw(pen, x, y);
   }
 
+  // A corner that is being moved stays where it is.
   cancel() {
     const { length } = this.points;
+    this.up();
+    this.clear();
+    return length > 0;
+  }
+
+  clear() {
     Object.assign(this, { points: [], closed: false });
     this.view.stage.drawLines();
-    return length > 0;
   }
 
   down(x, y) {

@@ -120,10 +120,10 @@ export class SampleView {
 
   async open(number) {
     const turn = ++this.turn;
+    this.leave();
     const pending = this.changes.pendingOf(number); // of the same sample, opened again
     if (pending) forget(number);
     const loading = pending ? this.changes.last.then(() => load(number)) : load(number);
-    this.leave();
     this.shown = new ShownVersion(number, loading.then(({ about }) => about));
     $("sample").ariaBusy = true;
     const { about, photo, labels } = await loading;
@@ -142,10 +142,12 @@ export class SampleView {
     this.attention.enter(number, about);
   }
 
-  // Nobody paints on a sample that goes, though it is seen until the next one has come.
+  // End the stroke under way, which is this sample's. From then on nobody paints on it, though it is seen until the next
+  // one has come.
   leave() {
-    this.labels = this.objects.values = null;
+    this.stage.pressed = false;
     this.tool.leave();
+    this.labels = this.objects.values = null;
     this.attention.leave();
   }
 
@@ -161,7 +163,7 @@ export class SampleView {
       this.shown = new ShownVersion(shown.number, Promise.resolve(about));
       await this.shown.ready;
     }
-    if (this.tools.polygon.closed) this.tools.polygon.cancel();
+    if (this.tools.polygon.closed) this.tools.polygon.clear();
     Object.assign(this, { about, labels: labels.values });
     this.draw();
     this.describe();
@@ -229,7 +231,7 @@ export class SampleView {
     const { count, box } = paint.clean(this.labels, this.width, this.height, Number($("least").value));
     const text = count ? `Removed ${counted(count, "small piece")}.` : "There are no holes or islands this small.";
     hint(text);
-    if (box) this.tools.polygon.cancel();
+    if (box) this.tools.polygon.clear();
     this.finish("cleaned", box);
   }
 
@@ -249,7 +251,7 @@ export class SampleView {
     const { number } = this;
     const send = (version) => act(number, { action, version, ...more });
     this.changes.enqueue(this.shown, send, { newMap: NEW_MAP.includes(action) });
-    if ((action === "accept" || action === "reject") && $("onward").checked) this.page.move(1);
+    if ((action === "accept" || action === "reject") && $("onward").checked && !this.page.coming) this.page.move(1);
   }
 
   async saved(shown, state, newMap) {
