@@ -1,10 +1,11 @@
-// Changes of many samples, their progress, and undoing them together.
+// Changes of many selected samples as a job of the server: starting, progress, undo. browse.js owns it.
 
 import { post } from "./api.js";
 import { tell } from "./header.js";
 import { $, fillClasses, grey } from "./page.js";
 import { set } from "./set.js";
 
+// Start a job, or say why not.
 export const startJob = (path, body) => post(path, body).catch(tell);
 
 export class Bulk {
@@ -20,6 +21,7 @@ export class Bulk {
     $("job-close").onclick = () => { $("job").hidden = true; };
   }
 
+  // The classes to change into each other.
   fill() { fillClasses($("many-old"), $("many-new"), set.classes); }
 
   act(action) {
@@ -28,6 +30,7 @@ export class Bulk {
     return startJob("/api/job", { view: list.view, places: grid.ranges(), action, ...classes });
   }
 
+  // How many samples are selected.
   show() {
     const count = this.browse.grid.chosen.size;
     const none = !count && "Select samples first: click the corner of a tile";
@@ -37,6 +40,7 @@ export class Bulk {
     }
   }
 
+  // Show what the server reports of a job.
   hear({ job, text, done, total, ended, undoable }) {
     this.job = job;
     $("job").hidden = false;

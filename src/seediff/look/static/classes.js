@@ -1,4 +1,5 @@
-// The classes to paint with, in the set's order. Those that the mask lacks are dimmed. A field finds or adds a class.
+// The list of classes to paint with, in the set's order. Classes that the mask lacks are dimmed. A field finds or adds a
+// class. sample.js owns it.
 
 import { hint } from "./header.js";
 import { $, IGNORED, choice, element, fillClasses, grey, percent, toPicture, values } from "./page.js";
@@ -6,9 +7,9 @@ import { css, set } from "./set.js";
 
 export class Classes {
   value = set.classes.length ? 1 : 0; // to paint with
-  area = {}; // name → share of the picture
+  area = {}; // name of a class → its share of the picture
 
-  // view: SampleView. add(name): adds a class to the set; promises whether it could.
+  // view: SampleView. add(name): adds a class to the set, and promises whether it could.
   constructor(view, add) {
     Object.assign(this, { view, addToSet: add });
     this.field = $("class-search");
@@ -25,7 +26,7 @@ export class Classes {
     this.fill();
   }
 
-  // The set's classes, of which there may be more than before.
+  // List the set's classes; again, after one was added.
   fill() {
     this.rows = values(set.classes).map(([value, name]) => {
       const { label, box, more } = choice("radio", "paint-class", value, name, "kbd", css(value));
@@ -43,6 +44,7 @@ export class Classes {
     this.show(this.area);
   }
 
+  // Paint with the class of this value.
   choose(value) {
     const { label, box } = this.rows.find((row) => row.value === value);
     this.value = value;
@@ -53,7 +55,7 @@ export class Classes {
     if (top < 0 || top + label.offsetHeight > list.clientHeight) list.scrollTop += top - list.clientHeight / 3;
   }
 
-  // The picture's classes, and the share of it that each has.
+  // Show which share of the picture each class has.
   show(area) {
     this.area = area;
     for (const { value, name, label, share } of this.rows) {
@@ -65,7 +67,7 @@ export class Classes {
     this.list();
   }
 
-  // Another picture: paint and relabel one of its classes.
+  // Another picture is shown: paint and relabel one of its classes.
   enter() {
     const present = this.rows.filter(({ value, name }) => value && name in this.area);
     if (!present.length) return;
@@ -82,12 +84,14 @@ export class Classes {
 
   get typed() { return this.field.value.trim(); }
 
+  // The rows whose name contains the typed text; first, those whose name begins with it.
   matching() {
     const text = this.typed.toLowerCase();
     const rank = ({ name }) => (name.toLowerCase().startsWith(text) ? 0 : 1);
     return this.rows.filter(({ name }) => name.toLowerCase().includes(text)).sort((a, b) => rank(a) - rank(b));
   }
 
+  // Show the matching rows, and whether the typed name can be added.
   list() {
     const shown = this.matching();
     for (const row of this.rows) row.label.hidden = !shown.includes(row);

@@ -1,9 +1,9 @@
-// A histogram over two fields, from and to: dragging over its bars fills them in.
+// A histogram above two fields, from and to: dragging over its bars fills them in. filters.js owns them.
 
 import { clamp, element } from "./page.js";
 
 export class Histogram {
-  // bars: the element for them. low, high: the fields, `scale` times the values, which are in [0, 1].
+  // bars: the element for the bars. low, high: the fields. scale: a field shows the value, from 0 to 1, times this.
   constructor(bars, low, high, scale) {
     Object.assign(this, { bars, low, high, scale });
     bars.onpointerdown = (event) => {
@@ -16,16 +16,17 @@ export class Histogram {
     for (const field of [low, high]) field.oninput = () => this.mark();
   }
 
+  // The bar under the pointer.
   bar(event) {
     const box = this.bars.getBoundingClientRect();
     const count = this.bars.children.length;
     return clamp(Math.floor(((event.clientX - box.left) / box.width) * count), 0, count - 1);
   }
 
-  // A value's field text, of the edge before bar i.
+  // What a field shows for the left edge of bar i.
   edge(i) { return String(Number(((i / this.bars.children.length) * this.scale).toFixed(4))); }
 
-  // The first bar also counts values below the bounds.
+  // Fill the fields with the bars that the pointer has passed. The first bar also counts lower values.
   choose(event) {
     const to = this.bar(event);
     const first = Math.min(this.from, to);
@@ -37,6 +38,7 @@ export class Histogram {
     this.low.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
+  // counts: one for each bar.
   show(counts) {
     const most = Math.max(1, ...counts);
     while (this.bars.children.length < counts.length) this.bars.append(element("i"));
@@ -46,6 +48,7 @@ export class Histogram {
     this.mark();
   }
 
+  // Grey the bars outside the fields.
   mark() {
     const low = Number(this.low.value || -Infinity);
     const high = Number(this.high.value || Infinity);

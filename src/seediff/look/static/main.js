@@ -10,9 +10,9 @@ import { Browse } from "./browse.js";
 import { Changes } from "./changes.js";
 import { hint, notice, tell } from "./header.js";
 import { fillHelp, keyOf, typing } from "./keys.js";
-import { forget, prefetch } from "./loading.js";
 import { $, toPicture } from "./page.js";
 import { SampleView } from "./sample.js";
+import { forget, prefetch } from "./samples.js";
 import { set } from "./set.js";
 
 const state = {
@@ -66,6 +66,7 @@ function open(at) {
   return show(at, { push: inGrid });
 }
 
+// Show the sample at a place. push: as in `writeAddress`; undefined if the address says it already.
 async function show(at, { push } = {}) {
   if (!browse.list.has(at)) return;
   const coming = changes.last.then(() => browse.list.sampleAt(at));
@@ -95,6 +96,7 @@ function move(by) {
   hint(by > 0 ? "This was the last sample shown." : "This is the first sample shown.");
 }
 
+// Go back to the grid.
 function close() {
   state.coming = null;
   if (leadsBackToGrid()) return history.back();
@@ -102,7 +104,7 @@ function close() {
   return keep();
 }
 
-// Leave the sample, if one is open, for a place in the grid.
+// Show the grid with this place active.
 async function leave(at) {
   if ($("browse").hidden) {
     view.leave();
@@ -114,6 +116,7 @@ async function leave(at) {
   browse.grid.select(at);
 }
 
+// A report of the server: about a job, the classes or a sample.
 function hear(report) {
   if (report.kind === "job") return browse.bulk.hear(report);
   if (report.kind === "classes") return get("/api/set").then(update, tell);
@@ -122,6 +125,7 @@ function hear(report) {
   if (report.window !== WINDOW) view.hear(report).catch(tell);
 }
 
+// Show new classes. found: the set as the server has it.
 function update(found) {
   if (found.classes.length === set.classes.length) return;
   Object.assign(set, found);
@@ -130,7 +134,7 @@ function update(found) {
   view.classes.fill();
 }
 
-// Add a class to the set; whether it could be.
+// Add a class to the set. Promises whether it could.
 async function addClass(name) {
   try {
     update(await post("/api/classes", { name }));
@@ -163,7 +167,7 @@ $("sample").onclick = (event) => {
 };
 onAddress((how) => restore(how).catch(tell));
 
-// Keys; whether it was one of ours.
+// Act on a key. Returns whether the page has such a key.
 function press(event) {
   const control = (event.ctrlKey || event.metaKey) && !event.altKey;
   const step = control && { z: event.shiftKey ? "y" : "z", y: "y" }[event.key.toLowerCase()]; // undo, redo
@@ -181,6 +185,7 @@ function press(event) {
   return true;
 }
 
+// The same of a key in the grid.
 function pressInGrid(key, step) {
   if (step) browse.judge(step, browse.grid.active);
   else if (key === "Escape") browse.grid.box.focus();
@@ -188,6 +193,7 @@ function pressInGrid(key, step) {
   return true;
 }
 
+// The same of a key in the view of a sample. step: undo or redo. typed: it was pressed in a field.
 function pressInSample(event, key, step, typed) {
   const by = { PageDown: 1, j: 1, PageUp: -1, k: -1 }[key];
   if (key === "Escape" && typed) toPicture();

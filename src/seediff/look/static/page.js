@@ -1,23 +1,23 @@
-// Small parts that several views are made of.
+// Elements, texts and small functions that several modules use.
 
 export const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
-export const OF_THE_MASK = ["confidence", "agreement"]; // numbers that a set has or lacks
+export const OF_THE_MASK = ["confidence", "agreement"]; // values that some sets lack
 export const IGNORED = 255;
 
 export const $ = (id) => document.getElementById(id);
 
-// An element with properties and children, which are texts or elements.
+// Make an element. children: texts or elements.
 export const element = (tag, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);
   return made;
 };
 
-// [value, name] of all that a pixel may be.
+// [value, name] of everything that a pixel can be.
 export const values = (classes) =>
   [[0, "background"], ...classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]];
 
-// Fill two lists to change one class into another, which is never the same.
+// Fill two lists, to change a class into another one. The second list does not offer the class chosen in the first.
 export const fillClasses = (from, to, classes) => {
   for (const list of [from, to]) {
     const [background, ...others] = values(classes).map(([value, name]) => new Option(name, value));
@@ -37,17 +37,19 @@ export const percent = (share) => `${(share * 100).toFixed(1)} %`;
 
 export const clamp = (value, least, most) => Math.max(least, Math.min(most, value));
 
+// Move the keyboard to the picture.
 export const toPicture = () => $("stage").focus({ preventScroll: true });
 
 export const counted = (count, noun) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
 
+// Disable a button or field, and say why; without a reason, enable it.
 export const grey = (part, why) => {
   part.disabled = Boolean(why);
   if (why) part.title = why;
   else part.removeAttribute("title");
 };
 
-// A radio button or checkbox: { label, box, more }. colour: of a swatch. tag: of `more`, the last element.
+// Make a radio button or checkbox: { label, box, more }. tag: of `more`, an empty element at its end. colour: of a swatch.
 export const choice = (type, name, value, text, tag, colour) => {
   const box = element("input", { type, name, value });
   const more = element(tag);
@@ -59,7 +61,7 @@ export const choice = (type, name, value, text, tag, colour) => {
   return { label, box, more };
 };
 
-// A function of whose calls only the last waits while one is at work.
+// A function that calls work(...), one call after another. Of the calls that wait, only the last is made.
 export const latest = (work) => {
   let waiting = null, busy = false;
   return async (...asked) => {

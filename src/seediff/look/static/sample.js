@@ -1,4 +1,4 @@
-// One sample: its picture, its mask and what is done to them. Every change is saved before the next one is sent.
+// The view of one sample: its picture, its mask, and what the person does to them. main.js shows it.
 
 import { act, sendLabels } from "./api.js";
 import { AttentionPanel } from "./attention.js";
@@ -6,11 +6,11 @@ import { ShownVersion } from "./changes.js";
 import { Classes } from "./classes.js";
 import { hint } from "./header.js";
 import { TOOLS, fillTools, keyOf } from "./keys.js";
-import { fetchSample, forget, forgetAll, load } from "./loading.js";
 import { Objects } from "./objects.js";
 import { $, IGNORED, VERDICT, counted, element, grey, percent } from "./page.js";
 import * as paint from "./paint.js";
 import { Polygon } from "./polygon.js";
+import { fetchSample, forget, forgetAll, load } from "./samples.js";
 import { Segments } from "./segments.js";
 import { set } from "./set.js";
 import { Stage } from "./stage.js";
@@ -19,18 +19,18 @@ import { Brush, Fill, Look } from "./tools.js";
 const BUTTONS = {
   a: "accept", x: "reject", r: "reset", z: "undo", y: "redo", v: "clean", u: "apply", t: "outlined", h: "by-object",
   ",": "coarser-button", ".": "finer-button", "+": "zoom-in", "-": "zoom-out", "=": "zoom-fit",
-}; // that keys press
+}; // key → the button that it presses
 const JUDGED = ["accept", "reject", "reset", "undo", "redo"];
-const NEW_MAP = ["undo", "redo", "relabel"]; // actions after which the server has another label map
+const NEW_MAP = ["undo", "redo", "relabel"]; // actions that make the server change the label map
 const KINDS = { look: Look, brush: Brush, eraser: Brush, polygon: Polygon, fill: Fill, segment: Segments };
 
 export class SampleView {
-  turn = 0; // counts opens and reloads: only the last one's answer is used
+  turn = 0; // counts opens and reloads: only the last answer is used
   shown = null; // the ShownVersion that changes are made on
-  about = null; // the server's state of it
-  labels = null; // its label map; null until it has come
+  about = null; // the sample's state
+  labels = null; // its label map; null until it is loaded
 
-  // page: as in main.js. changes: Changes, which the grid sends, too.
+  // page: main.js. changes: Changes, shared with Browse.
   constructor(page, changes) {
     Object.assign(this, { page, changes });
     this.stage = new Stage((x, y) => this.nameAt(x, y));
@@ -45,12 +45,14 @@ export class SampleView {
 
   get tool() { return this.stage.tool; }
 
+  // The name of what the shown mask has at a pixel.
   nameAt(x, y) {
     const value = (this.attention.tried || this.labels)?.[y * this.width + x];
     if (value === IGNORED) return "ignored";
     return value ? set.classes[value - 1] : "background";
   }
 
+  // Connect the buttons and fields.
   build() {
     const { readOnly } = set;
     const click = (id, action) => { $(id).onclick = action; };
@@ -85,6 +87,7 @@ export class SampleView {
     }
   }
 
+  // Choose a tool.
   choose(name) {
     const box = this.boxOf(name);
     if (box.disabled) return hint(box.title);
@@ -103,13 +106,13 @@ export class SampleView {
 
   boxOf(name) { return $("tools").querySelector(`[value="${name}"]`); }
 
-  // Segments and heat need attention. why: why there is none.
+  // Allow what needs attention maps: segments and heat. why: the reason why there are none; "" if there are.
   allowAttention(why) {
     grey(this.boxOf("segment"), set.readOnly || why);
     $("heat-line").classList.toggle("none", Boolean(why));
   }
 
-  // The brush's size; by: larger or smaller.
+  // Show the brush's size. by: 1 makes it larger, -1 smaller.
   sized(by = 0) {
     const slider = $("brush-size");
     const size = Number(slider.value);
@@ -118,10 +121,11 @@ export class SampleView {
     this.stage.drawLines();
   }
 
+  // Show a sample.
   async open(number) {
     const turn = ++this.turn;
     this.leave();
-    const pending = this.changes.pendingOf(number); // of the same sample, opened again
+    const pending = this.changes.pendingOf(number); // when the same sample is opened again
     if (pending) forget(number);
     const loading = pending ? this.changes.last.then(() => load(number)) : load(number);
     this.shown = new ShownVersion(number, loading.then(({ about }) => about));
@@ -151,7 +155,7 @@ export class SampleView {
     this.attention.leave();
   }
 
-  // Show what the server has now of the same sample.
+  // Show the newest state of the same sample.
   async reload() {
     const turn = ++this.turn;
     const { shown } = this;
@@ -170,6 +174,7 @@ export class SampleView {
     this.objects.fetch();
   }
 
+  // Write everything about the sample except its mask.
   describe() {
     const { about, page } = this;
     const place = (page.place + 1).toLocaleString();
@@ -202,15 +207,16 @@ export class SampleView {
     grey($("redo"), readOnly || (!redo && "Nothing to redo"));
   }
 
+  // Draw the mask: the tried one, the objects, or the label map. box: the part that changed.
   draw(box) {
     if (!this.labels) return;
     this.stage.drawLabels(this.attention.tried || this.objects.values || this.labels, box || undefined);
   }
 
-  // Whether strokes can be made: the label map has come, and no change on its way makes another one.
+  // Whether the person can paint: the label map is loaded, and no change on its way makes another one.
   get canPaint() { return Boolean(this.labels) && !this.shown.newMaps; }
 
-  // The label map is about to be changed: show it. Returns whether it can be.
+  // Show the label map before it is painted on. Returns whether the person can paint.
   startPainting() {
     if (!this.canPaint) return false;
     this.attention.endTrial();
@@ -218,7 +224,7 @@ export class SampleView {
     return true;
   }
 
-  // Esc. Returns whether there was something to give up.
+  // Act on Esc. Returns whether there was something to give up.
   giveUp() {
     if (this.tool.cancel() || this.attention.endTrial()) return true;
     if (this.tool.name === "look") return false;
@@ -235,9 +241,9 @@ export class SampleView {
     this.finish("cleaned", box);
   }
 
-  // Save the label map. tool: what changed it in the box, if in any.
+  // Save the label map. tool: what changed it. box: the changed part; null if nothing changed.
   finish(tool, box) {
-    if (!this.canPaint) return; // during the stroke, an undo was sent: its label map is about to be shown
+    if (!this.canPaint) return; // an undo was sent during the stroke: its label map will be shown
     if (!box) return this.objects.fetch();
     this.objects.leave();
     this.draw(box);
@@ -246,6 +252,7 @@ export class SampleView {
     this.changes.enqueue(this.shown, (version) => sendLabels(number, labels, { tool, version }));
   }
 
+  // Send an action. more: its further fields.
   judge(action, more = {}) {
     this.tools.polygon.cancel();
     const { number } = this;
@@ -254,26 +261,23 @@ export class SampleView {
     if ((action === "accept" || action === "reject") && $("onward").checked && !this.page.coming) this.page.move(1);
   }
 
+  // Show a change that was saved.
   async saved(shown, state, newMap) {
     forget(shown.number);
     if (shown !== this.shown || shown.replaced) return;
     if (state.version === this.about.version) hint("That changed nothing.");
     Object.assign(this.about, state);
-    if (!newMap) {
-      this.describe();
-      return this.objects.fetch();
-    }
-    shown.newMaps += 1; // for good, if the map cannot be loaded
-    await this.reload();
-    shown.newMaps -= 1;
+    if (newMap) return shown.whileNewMap(() => this.reload());
+    this.describe();
+    return this.objects.fetch();
   }
 
-  // What is shown is not what the server has.
+  // Show what the server has instead of what is shown.
   async wrong(shown) {
     if (shown === this.shown && this.labels) await this.reload().catch(() => {});
   }
 
-  // Somebody acted on a sample in another window.
+  // Show what somebody did to the sample in another window.
   async hear(report) {
     const { shown } = this;
     if (report.index !== shown?.number) return;
@@ -285,7 +289,7 @@ export class SampleView {
     await this.reload();
   }
 
-  // Returns whether the key was one of this view's.
+  // Act on a key. Returns whether this view has such a key.
   key(event) {
     const key = keyOf(event);
     const tool = !event.shiftKey && TOOLS.find(([, letter]) => letter.toLowerCase() === key);
@@ -295,7 +299,7 @@ export class SampleView {
       o: () => { $("mask").hidden = !$("mask").hidden; },
     };
     const isPending = !set.readOnly && this.changes.pendingOf(this.number);
-    if (key === "z" && isPending) this.judge("undo"); // what the button cannot know yet
+    if (key === "z" && isPending) this.judge("undo"); // the button still says that there is nothing to undo
     else if (key in BUTTONS) $(BUTTONS[key]).click();
     else if (tool) this.choose(tool[0]);
     else if (key in others) others[key]();
