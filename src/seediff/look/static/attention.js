@@ -146,8 +146,7 @@ export class AttentionPanel {
     this.view.stage.drawHeat(maps[shown], heat, this.info.part);
   }
 
-  // The constants in the fields.
-  constants() {
+  constantsInFields() {
     const { value: method } = $("method");
     return { method, alpha: Number($("alpha").value), beta: Number($("beta").value), pamr: $("pamr").checked };
   }
@@ -164,7 +163,7 @@ export class AttentionPanel {
     if (!this.info) return;
     this.showConstants();
     this.view.stage.drawHeat(null);
-    this.tryOut(this.constants());
+    this.tryOut(this.constantsInFields());
   }
 
   // constants: null to end the trial, so that an answer on its way is not shown.
@@ -195,7 +194,7 @@ export class AttentionPanel {
   apply() {
     if (!this.info) return;
     const { number, view } = this;
-    const constants = this.constants();
+    const constants = this.constantsInFields();
     this.endTrial();
     if (number !== view.number) return; // the next sample is being opened
     const send = (version) => post(`/api/samples/${number}/tuned`, { ...constants, version, window: WINDOW });
@@ -206,7 +205,7 @@ export class AttentionPanel {
     const { list } = this.view.page;
     const samples = counted(list.count, "sample");
     const question = `Make new masks for ${samples}? Reviewed and corrected samples keep their masks.`;
-    if (window.confirm(question)) startJob("/api/job/masks", { ...this.constants(), view: list.view });
+    if (window.confirm(question)) startJob("/api/job/masks", { ...this.constantsInFields(), view: list.view });
   }
 
   async capture() {
@@ -218,7 +217,7 @@ export class AttentionPanel {
   }
 
   steps() {
-    const query = new URLSearchParams({ ...this.constants(), name: $("steps-class").value });
+    const query = new URLSearchParams({ ...this.constantsInFields(), name: $("steps-class").value });
     return this.ask(`steps?${query}`, ({ steps }) => $("steps").replaceChildren(...steps.map((step) => {
       const canvas = element("canvas");
       paintHeat(canvas, unpack(step), heat);

@@ -1,6 +1,6 @@
 // The view of the grid: its filters, its list, and changes of one or many samples. main.js shows it.
 
-import { writeLater } from "./address.js";
+import { keepAddress } from "./address.js";
 import { act, post } from "./api.js";
 import { Bulk } from "./bulk.js";
 import { ShownVersion } from "./changes.js";
@@ -24,12 +24,12 @@ export class Browse {
       open: page.open,
       act: (key, at) => this.judge(key, at),
       failed: (error) => (error.status === 410 ? this.refresh({ keep: true }) : tell(error)),
-      moved: () => writeLater(page.keep, 300),
+      moved: () => keepAddress({ later: 300 }),
       chose: () => this.bulk.show(),
     });
     this.filters = new Filters($("filters"), () => {
       this.refresh();
-      page.keep();
+      keepAddress();
     });
     $("with-labels").onchange = (event) => {
       this.grid.labels = event.target.checked;
@@ -40,7 +40,7 @@ export class Browse {
       this.resize($("tile-size").value);
       this.grid.select(this.grid.active);
     };
-    $("tile-size").onchange = () => page.keep();
+    $("tile-size").onchange = () => keepAddress();
     $("select-all").onclick = () => this.grid.chooseAll();
   }
 
@@ -58,7 +58,6 @@ export class Browse {
     if (this.filters.set(wanted) || !this.list.view) await this.refresh();
   }
 
-  // side: pixels of a tile.
   resize(side) {
     $("tile-size").value = side;
     this.grid.least = Number($("tile-size").value);
@@ -72,7 +71,7 @@ export class Browse {
     try {
       const found = await post("/api/views", query);
       if (turn !== this.turn) return;
-      this.filters.counts(found);
+      this.filters.showCounts(found);
       $("shown").textContent = `${found.count.toLocaleString()} of ${set.count.toLocaleString()} shown`;
       this.grid.show(new SampleList(found.view, found.count, query.sort), options);
     } catch (error) {

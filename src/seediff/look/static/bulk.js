@@ -21,7 +21,6 @@ export class Bulk {
     $("job-close").onclick = () => { $("job").hidden = true; };
   }
 
-  // The classes to change into each other.
   fill() { fillClasses($("many-old"), $("many-new"), set.classes); }
 
   act(action) {

@@ -10,7 +10,6 @@
 import { Refused } from "./api.js";
 import { countUnsaved, notice } from "./header.js";
 
-// What a view shows of a sample, and what changes are made on.
 export class ShownVersion {
   name = "";
   version = 0; // of the sample, on the server
@@ -39,14 +38,13 @@ export class Changes {
   last = Promise.resolve(); // fulfilled after the last change
   pending = new Map(); // sample's number → changes that are not saved yet
 
-  // hear(state): shows a new state in the grid. saved(shown, state, newMap): shows a saved change in the view of the
-  // sample. wrong(shown): shows there what the server has instead.
+  // hear(state): shows it in the grid. In the view of the sample, saved(shown, state, newMap) shows a saved change, and
+  // wrong(shown) what the server has instead.
   constructor({ hear, saved, wrong }) { Object.assign(this, { hear, saved, wrong }); }
 
   pendingOf(number) { return this.pending.get(number) || 0; }
 
-  // Send a change after those before it. send(version): sends it, and promises the new state. newMap: whether the server
-  // makes another label map.
+  // Send a change after all earlier ones. send(version): promises the new state. newMap: the server makes another map.
   enqueue(shown, send, { newMap = false } = {}) {
     const work = () => {
       this.last = this.last.then(() => this.change(shown, send, newMap));

@@ -1,5 +1,5 @@
-// The list of classes to paint with, in the set's order. Classes that the mask lacks are dimmed. A field finds or adds a
-// class. sample.js owns it.
+// The classes to paint with, in the set's order. Classes that the mask lacks are dimmed. A field finds or adds a class.
+// sample.js owns them.
 
 import { hint } from "./header.js";
 import { $, IGNORED, choice, element, fillClasses, grey, percent, toPicture, values } from "./page.js";
@@ -44,7 +44,6 @@ export class Classes {
     this.show(this.area);
   }
 
-  // Paint with the class of this value.
   choose(value) {
     const { label, box } = this.rows.find((row) => row.value === value);
     this.value = value;

@@ -28,7 +28,7 @@ export class Filters {
   boxes = { states: {}, classes: {}, flags: {} }; // value → { label, box, more }
   histograms = {}; // name of a range → Histogram
 
-  // changed(): called after the person changed the form.
+  // changed(): the person changed the form.
   constructor(form, changed) {
     this.form = form;
     for (const [value, text] of Object.entries(STATES)) this.add("states", value, text);
@@ -50,7 +50,6 @@ export class Filters {
     toggle.onclick = () => { toggle.ariaExpanded = toggle.ariaExpanded !== "true"; };
   }
 
-  // Add a box to a group of GROUPS.
   add(group, value, text, colour) {
     const made = choice("checkbox", group, value, text, "span", colour);
     made.more.className = "count";
@@ -58,7 +57,6 @@ export class Filters {
     this.boxes[group][value] = made;
   }
 
-  // A histogram with a lowest and a highest value.
   addRange({ name, title, scale, least, help }) {
     const bars = element("div", { className: "histogram", ariaHidden: "true" });
     const bounds = { type: "number", min: least * scale, max: scale, step: "any", inputMode: "decimal" };
@@ -81,7 +79,6 @@ export class Filters {
     $("sort").value = this.usual;
   }
 
-  // Add the set's new classes.
   addClasses() {
     set.classes.forEach((name, i) => {
       if (!this.boxes.classes[i + 1]) this.add("classes", i + 1, name, css(i + 1));
@@ -116,18 +113,16 @@ export class Filters {
     if ($("sort").selectedIndex < 0) $("sort").value = this.usual;
     for (const group of GROUPS) {
       const wanted = (values[group] ?? "").split(",").filter(Boolean);
-      if (group === "flags") for (const kind of wanted) this.flag(kind); // the server sends the set's flags later
+      if (group === "flags") for (const kind of wanted) this.addFlag(kind); // the server sends the set's flags later
       for (const [name, one] of Object.entries(this.boxes[group])) one.box.checked = wanted.includes(name);
     }
     return JSON.stringify(this.values()) !== before;
   }
 
-  // Add a kind of flag, if it is new.
-  flag(kind) {
+  addFlag(kind) {
     if (!this.boxes.flags[kind]) this.add("flags", kind, kind.replaceAll("_", " "));
   }
 
-  // What the server filters and sorts by.
   query() {
     const data = new FormData(this.form);
     const sort = data.get("sort");
@@ -142,9 +137,8 @@ export class Filters {
     return query;
   }
 
-  // Show the server's numbers.
-  counts({ counts, histograms }) {
-    for (const kind of Object.keys(counts.flags)) this.flag(kind);
+  showCounts({ counts, histograms }) {
+    for (const kind of Object.keys(counts.flags)) this.addFlag(kind);
     for (const group of GROUPS) {
       for (const [name, one] of Object.entries(this.boxes[group])) {
         one.more.textContent = (counts[group][name] || 0).toLocaleString();

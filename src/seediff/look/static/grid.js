@@ -25,7 +25,7 @@ export class Grid {
   // handlers: open(place), act(key, place), failed(error), moved() to another place, chose() another selection.
   constructor(box, inner, handlers) {
     Object.assign(this, { box, inner }, handlers);
-    box.onscroll = () => this.soon();
+    box.onscroll = () => this.drawSoon();
     box.onkeydown = (event) => this.key(event);
     inner.onclick = (event) => {
       const tile = event.target.closest(".tile");
@@ -60,8 +60,7 @@ export class Grid {
     this.draw();
   }
 
-  // Draw in the next frame.
-  soon() {
+  drawSoon() {
     this.waiting ||= requestAnimationFrame(() => {
       this.waiting = 0;
       this.draw();
@@ -77,7 +76,7 @@ export class Grid {
       if (place < first || place >= last) this.remove(place, tile);
     }
     for (let place = first; place < last; place++) {
-      if (!this.tiles.has(place)) this.put(place);
+      if (!this.tiles.has(place)) this.addTile(place);
     }
     clearTimeout(this.settling);
     this.settling = setTimeout(() => this.fill(), SETTLED);
@@ -95,7 +94,6 @@ export class Grid {
     for (const [place, tile] of this.tiles) this.write(place, tile);
   }
 
-  // Show a sample's new state.
   hear(state) {
     this.list.hear(state);
     for (const [place, tile] of this.tiles) {
@@ -103,8 +101,7 @@ export class Grid {
     }
   }
 
-  // Make the tile of a place.
-  put(place) {
+  addTile(place) {
     const facts = { className: "tile", id: `tile-${place}`, role: "option", ariaPosInSet: place + 1 };
     const tile = element("div", { ...facts, ariaSetSize: this.count },
       element("img", { alt: "", decoding: "async" }),
@@ -181,7 +178,6 @@ export class Grid {
     this.moved();
   }
 
-  // Select places in place of those selected before.
   choose(places) {
     this.chosen = new Set(places);
     for (const [at, tile] of this.tiles) this.mark(at, tile);

@@ -8,16 +8,15 @@ export class Histogram {
     Object.assign(this, { bars, low, high, scale });
     bars.onpointerdown = (event) => {
       bars.setPointerCapture(event.pointerId);
-      this.from = this.bar(event);
+      this.from = this.barAt(event);
       this.choose(event);
     };
     bars.onpointermove = (event) => { if (this.from !== undefined) this.choose(event); };
     bars.onlostpointercapture = () => { this.from = undefined; };
-    for (const field of [low, high]) field.oninput = () => this.mark();
+    for (const field of [low, high]) field.oninput = () => this.greyBars();
   }
 
-  // The bar under the pointer.
-  bar(event) {
+  barAt(event) {
     const box = this.bars.getBoundingClientRect();
     const count = this.bars.children.length;
     return clamp(Math.floor(((event.clientX - box.left) / box.width) * count), 0, count - 1);
@@ -28,7 +27,7 @@ export class Histogram {
 
   // Fill the fields with the bars that the pointer has passed. The first bar also counts lower values.
   choose(event) {
-    const to = this.bar(event);
+    const to = this.barAt(event);
     const first = Math.min(this.from, to);
     const low = first ? this.edge(first) : "";
     const high = this.edge(Math.max(this.from, to) + 1);
@@ -38,18 +37,16 @@ export class Histogram {
     this.low.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
-  // counts: one for each bar.
   show(counts) {
     const most = Math.max(1, ...counts);
     while (this.bars.children.length < counts.length) this.bars.append(element("i"));
     counts.forEach((count, i) => {
       this.bars.children[i].style.height = count ? `${Math.max(8, (100 * count) / most)}%` : "0";
     });
-    this.mark();
+    this.greyBars();
   }
 
-  // Grey the bars outside the fields.
-  mark() {
+  greyBars() {
     const low = Number(this.low.value || -Infinity);
     const high = Number(this.high.value || Infinity);
     [...this.bars.children].forEach((bar, i) => {

@@ -49,22 +49,14 @@ export const TOOLS = [
   ["fill", "F", "Fill", "M11 3v4M4 12l8-8 8 8-8 8zM4 12h16M21 15c1 2 2 3 2 4a2 2 0 0 1-4 0c0-1 1-2 2-4z"],
   ["segment", "S", "Segment", "M4 20 14 10M16 3v4M14 5h4M20 10v4M18 12h4M8 4v3M6.500 5.500h3"],
 ];
-const SVG = "http://www.w3.org/2000/svg";
 
-// Add a button for each tool. choose(name): called when it is pressed.
 export function fillTools(bar, choose) {
   for (const [value, key, title, icon] of TOOLS) {
     const { label, box, more } = choice("radio", "tool", value, title, "kbd");
-    const svg = document.createElementNS(SVG, "svg");
-    const path = document.createElementNS(SVG, "path");
-    svg.setAttribute("viewBox", "0 0 24 24");
-    svg.ariaHidden = true;
-    path.setAttribute("d", icon);
-    svg.append(path);
     label.title = `${title} (${key})`;
     label.querySelector("bdi").className = "unseen";
     more.textContent = key;
-    more.before(svg);
+    more.insertAdjacentHTML("beforebegin", `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="${icon}"/></svg>`);
     box.onchange = () => choose(value);
     bar.append(label);
   }

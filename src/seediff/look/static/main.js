@@ -4,7 +4,7 @@
 //    ^                        ^──────────── move(±1) ────────────────┤
 //    └──── close(): Back, if that leads to the grid; else leave ─────┘
 
-import { leadsBackToGrid, onAddress, readAddress, stopWriting, writeAddress, writeLater } from "./address.js";
+import { keepAddress, leadsBackToGrid, readAddress, watchAddress } from "./address.js";
 import { LOST, WINDOW, get, listen, post } from "./api.js";
 import { Browse } from "./browse.js";
 import { Changes } from "./changes.js";
@@ -18,7 +18,7 @@ import { set } from "./set.js";
 const state = {
   place: -1, // of the open sample in the list
   coming: null, // a promise of the sample to open, until it is known which one it is
-  lost: false, // whether the connection to the server is lost
+  lost: false, // whether the server is lost
   pointed: false, // whether a click came from a pointer, not from a key
 };
 
@@ -29,7 +29,7 @@ if (set.readOnly) notice(`${set.readOnly}.`);
 
 // What both views get.
 const page = {
-  open, move, keep, addClass,
+  open, move, addClass,
   get list() { return browse.list; },
   get place() { return state.place; },
   get coming() { return state.coming; },
@@ -42,14 +42,8 @@ const changes = new Changes({
 const browse = new Browse(page, changes);
 const view = new SampleView(page, changes);
 
-// Keep what is shown in the address. options: of `writeAddress`.
-function keep(options) {
-  writeAddress({ ...browse.values(), sample: $("sample").hidden ? "" : view.number }, options);
-}
-
 // Show what the address says. typed: a person wrote it.
 async function restore({ typed }) {
-  stopWriting(); // it was about the address before
   state.coming = null;
   const wanted = readAddress();
   await browse.restore(wanted);
@@ -62,11 +56,11 @@ async function restore({ typed }) {
 // Open a sample from the grid, or in place of another one.
 function open(at) {
   const inGrid = !$("browse").hidden;
-  if (inGrid) keep(); // where Back leads
+  if (inGrid) keepAddress(); // where Back leads
   return show(at, { push: inGrid });
 }
 
-// Show the sample at a place. push: as in `writeAddress`; undefined if the address says it already.
+// Show the sample at a place. push: as for `keepAddress`; undefined if the address says it already.
 async function show(at, { push } = {}) {
   if (!browse.list.has(at)) return;
   const coming = changes.last.then(() => browse.list.sampleAt(at));
@@ -79,7 +73,7 @@ async function show(at, { push } = {}) {
     $("sample").hidden = false;
     if (!$("sample").contains(document.activeElement)) toPicture();
     const opened = view.open(index);
-    if (push !== undefined) keep({ push });
+    if (push !== undefined) keepAddress({ push });
     await opened;
     if (browse.list.has(at + 1)) prefetch((await browse.list.sampleAt(at + 1)).index);
   } catch (error) {
@@ -96,12 +90,11 @@ function move(by) {
   hint(by > 0 ? "This was the last sample shown." : "This is the first sample shown.");
 }
 
-// Go back to the grid.
 function close() {
   state.coming = null;
   if (leadsBackToGrid()) return history.back();
   leave(state.place);
-  return keep();
+  return keepAddress();
 }
 
 // Show the grid with this place active.
@@ -165,7 +158,10 @@ for (const kind of ["pointerdown", "keydown"]) {
 $("sample").onclick = (event) => {
   if (state.pointed && event.target.closest("button, input[type=radio], input[type=checkbox]")) toPicture();
 };
-onAddress((how) => restore(how).catch(tell));
+watchAddress(
+  () => ({ ...browse.values(), sample: $("sample").hidden ? "" : view.number }),
+  (how) => restore(how).catch(tell),
+);
 
 // Act on a key. Returns whether the page has such a key.
 function press(event) {
@@ -185,7 +181,6 @@ function press(event) {
   return true;
 }
 
-// The same of a key in the grid.
 function pressInGrid(key, step) {
   if (step) browse.judge(step, browse.grid.active);
   else if (key === "Escape") browse.grid.box.focus();
@@ -193,7 +188,7 @@ function pressInGrid(key, step) {
   return true;
 }
 
-// The same of a key in the view of a sample. step: undo or redo. typed: it was pressed in a field.
+// step: undo or redo. typed: the key was pressed in a field.
 function pressInSample(event, key, step, typed) {
   const by = { PageDown: 1, j: 1, PageUp: -1, k: -1 }[key];
   if (key === "Escape" && typed) toPicture();

@@ -6,7 +6,6 @@ export const IGNORED = 255;
 
 export const $ = (id) => document.getElementById(id);
 
-// Make an element. children: texts or elements.
 export const element = (tag, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);
@@ -37,7 +36,6 @@ export const percent = (share) => `${(share * 100).toFixed(1)} %`;
 
 export const clamp = (value, least, most) => Math.max(least, Math.min(most, value));
 
-// Move the keyboard to the picture.
 export const toPicture = () => $("stage").focus({ preventScroll: true });
 
 export const counted = (count, noun) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
@@ -49,7 +47,8 @@ export const grey = (part, why) => {
   else part.removeAttribute("title");
 };
 
-// Make a radio button or checkbox: { label, box, more }. tag: of `more`, an empty element at its end. colour: of a swatch.
+// Make a radio button or checkbox: { label, box, more }. tag: of `more`, an empty element at its end. colour: of its
+// swatch.
 export const choice = (type, name, value, text, tag, colour) => {
   const box = element("input", { type, name, value });
   const more = element(tag);

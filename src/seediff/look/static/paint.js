@@ -1,5 +1,5 @@
-// Painting on label maps, which have one byte a pixel, row by row. The tools call it. Most functions return the changed box
-// [left, top, right, bottom), or null if nothing changed.
+// Painting on label maps, one byte a pixel, row by row. The tools call it. Functions return the changed box [left, top,
+// right, bottom), or null if nothing changed.
 
 import { IGNORED, clamp } from "./page.js";
 
@@ -110,8 +110,8 @@ export function inBox(segments, width, height, box) {
   return new Set([...inside.keys()].filter((number) => number && 2 * inside.get(number) > all.get(number)));
 }
 
-// Give connected pieces of fewer than `least` pixels the label that most of their border has; ignored pixels (255) stay.
-// Returns { count, box }: the number of such pieces, and the changed box.
+// Give connected pieces of fewer than `least` pixels the label that most of their border has; ignored pixels stay.
+// Returns { count, box }, the number of such pieces and the changed box.
 export function clean(labels, width, height, least) {
   const seen = new Uint8Array(labels.length);
   let count = 0, box = null;

@@ -4,7 +4,7 @@
 const MOST = 8; // outlines per pixel of the picture's width and height; only a mask like noise has more
 
 export class Pen {
-  // context: of a canvas, in pixels of the picture. scale: how many pixels of the screen a pixel of the picture has.
+  // context: of a canvas, in pixels of the picture. scale: pixels of the screen in one of them.
   constructor(context, scale) { Object.assign(this, { context, scale }); }
 
   // Stroke the path that draw(context) makes.
@@ -46,8 +46,7 @@ export class Pen {
     });
   }
 
-  // A dashed rectangle.
-  box(left, top, right, bottom) {
+  dashedBox(left, top, right, bottom) {
     const { context, scale } = this;
     context.lineWidth = 3 / scale;
     for (const [colour, dash] of [["#000", []], ["#fff", [9, 6]]]) {
@@ -73,8 +72,7 @@ export class Pen {
   }
 }
 
-// The borders between the labels of a label map: label → Path2D of its borders with lower labels, in pixels of the
-// picture. Empty for a mask like noise.
+// Label → Path2D of its borders with lower labels, in pixels of the picture. Empty for a mask like noise.
 export function findOutlines(labels, width, height) {
   const paths = new Map();
   let room = MOST * (width + height);

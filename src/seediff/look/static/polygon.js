@@ -1,5 +1,5 @@
-// The tool for polygons. A closed polygon is painted; then its corners can be moved until the person does something else.
-// sample.js owns it.
+// The tool for polygons. A closed polygon is painted, and its corners can be moved until the person does something
+// else. sample.js owns it.
 
 import * as paint from "./paint.js";
 import { Tool } from "./tools.js";
@@ -67,7 +67,7 @@ export class Polygon extends Tool {
     this.accept();
   }
 
-  // Close it, and paint it.
+  // Close and paint it.
   accept() {
     const { view } = this;
     if (!this.open) return false;

@@ -38,7 +38,7 @@ export class SampleView {
     this.objects = new Objects(this, $("by-object"));
     this.classes = new Classes(this, page.addClass);
     this.tools = Object.fromEntries(Object.entries(KINDS).map(([name, Kind]) => [name, new Kind(this, name)]));
-    this.build();
+    this.connect();
   }
 
   get number() { return this.shown?.number; }
@@ -52,11 +52,10 @@ export class SampleView {
     return value ? set.classes[value - 1] : "background";
   }
 
-  // Connect the buttons and fields.
-  build() {
+  connect() {
     const { readOnly } = set;
     const click = (id, action) => { $(id).onclick = action; };
-    fillTools($("tools"), (name) => this.choose(name));
+    fillTools($("tools"), (name) => this.chooseTool(name));
     for (const action of JUDGED) {
       click(action, () => this.judge(action));
       grey($(action), readOnly);
@@ -76,7 +75,7 @@ export class SampleView {
     for (const part of $("repair").querySelectorAll("input, select, button")) grey(part, readOnly);
     for (const [name] of TOOLS) if (name !== "look" && readOnly) grey(this.boxOf(name), readOnly);
     $("sample").classList.toggle("compared", set.against);
-    this.choose("look");
+    this.chooseTool("look");
     this.fade();
   }
 
@@ -87,8 +86,7 @@ export class SampleView {
     }
   }
 
-  // Choose a tool.
-  choose(name) {
+  chooseTool(name) {
     const box = this.boxOf(name);
     if (box.disabled) return hint(box.title);
     box.checked = true;
@@ -121,7 +119,6 @@ export class SampleView {
     this.stage.drawLines();
   }
 
-  // Show a sample.
   async open(number) {
     const turn = ++this.turn;
     this.leave();
@@ -146,8 +143,7 @@ export class SampleView {
     this.attention.enter(number, about);
   }
 
-  // End the stroke under way, which is this sample's. From then on nobody paints on it, though it is seen until the next
-  // one has come.
+  // End the stroke under way, which is this sample's. Nobody paints on it afterwards, though it may still be seen.
   leave() {
     this.stage.pressed = false;
     this.tool.leave();
@@ -228,7 +224,7 @@ export class SampleView {
   giveUp() {
     if (this.tool.cancel() || this.attention.endTrial()) return true;
     if (this.tool.name === "look") return false;
-    this.choose("look");
+    this.chooseTool("look");
     return true;
   }
 
@@ -301,7 +297,7 @@ export class SampleView {
     const isPending = !set.readOnly && this.changes.pendingOf(this.number);
     if (key === "z" && isPending) this.judge("undo"); // the button still says that there is nothing to undo
     else if (key in BUTTONS) $(BUTTONS[key]).click();
-    else if (tool) this.choose(tool[0]);
+    else if (tool) this.chooseTool(tool[0]);
     else if (key in others) others[key]();
     else if (/^\d$/.test(key)) {
       if (Number(key) <= set.classes.length) this.classes.choose(Number(key));

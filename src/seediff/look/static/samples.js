@@ -1,5 +1,4 @@
-// Samples from the server: a list, of which the grid and main.js load the parts that they need, and the one that
-// sample.js opens, with its picture. Both are loaded ahead of time.
+// Samples from the server: a list, loaded in chunks for browse.js, and single samples with pictures for sample.js.
 
 import { get, image, pixels } from "./api.js";
 
@@ -27,12 +26,11 @@ export class SampleList {
   // Load the samples at places.
   fill(places) {
     const numbers = [...new Set(places.map(chunkOf))];
-    for (const number of numbers) if (!this.chunks.has(number)) this.chunks.set(number, this.ask(number));
+    for (const number of numbers) if (!this.chunks.has(number)) this.chunks.set(number, this.loadChunk(number));
     return Promise.all(numbers.map((number) => this.chunks.get(number)));
   }
 
-  // Load a chunk.
-  async ask(number) {
+  async loadChunk(number) {
     try {
       const { samples } = await get(`/api/views/${this.view}?begin=${number * CHUNK}&count=${CHUNK}`);
       samples.forEach((sample, i) => {
@@ -57,8 +55,8 @@ export class SampleList {
 
 const loading = new Map(); // sample's number → what `load` promised
 
-// Promises a sample's state and label map: { about, labels }. If their versions differ, the older one counts, so that the
-// server refuses changes.
+// Promises a sample's { about, labels }. If their versions differ, the older one counts, so that the server refuses
+// changes.
 export async function fetchSample(number) {
   const [about, labels] = await Promise.all([get(`/api/samples/${number}`), pixels(`/api/samples/${number}/labels`)]);
   return { about: { ...about, version: Math.min(about.version, labels.version) }, labels };

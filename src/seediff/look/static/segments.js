@@ -1,5 +1,5 @@
-// The tool for segments of the sample's attention: a click or a box proposes segments, and Enter gives them to a class.
-// sample.js owns it.
+// The tool for segments of the attention: a click or a box proposes some, and Enter gives them to a class. sample.js
+// owns it.
 
 import { pixels } from "./api.js";
 import { $, counted } from "./page.js";
@@ -7,15 +7,13 @@ import * as paint from "./paint.js";
 import { findOutlines } from "./pen.js";
 import { Tool } from "./tools.js";
 
-const MOVED = 5; // pixels on the screen that the pointer moves at least to make a box, not a click
+const MOVED = 5; // pixels on the screen from which on a movement makes a box, not a click
 const STRIPES = 48; // across the picture
 // What is drawn over segments, and its colours: the segment under the pointer is lighter, a proposed one has stripes.
 const POINTED = 1, BRIGHT = 2, DARK = 3, TINT = Uint32Array.of(0, 0x60ffffff, 0xe0ffffff, 0x70000000);
 
 export class Segments extends Tool {
-  // sample: its number. values: the segment of each pixel. count: of segments. fine: how fine, for the server. borders:
-  // a path.
-  found = null;
+  found = null; // { sample: number, values: segment of each pixel, count: of segments, fine: level, borders: Path2D }
   chosen = new Set(); // the proposed segments
   pointed = -1; // the segment under the pointer
   begun = null; // [x, y] where the pointer was pressed
@@ -132,12 +130,13 @@ export class Segments extends Tool {
     stage.drawHeat({ values, height, width }, TINT, [0, 0, height, width]);
     stage.drawLines();
     this.say("Click segments, or drag a box.");
-    if (chosen.size) this.say(`${chosen.size} of ${counted(current.count, "segment")} chosen. Enter paints, Esc cancels.`);
+    const count = counted(current.count, "segment");
+    if (chosen.size) this.say(`${chosen.size} of ${count} chosen. Enter paints, Esc cancels.`);
   }
 
   draw(pen, x, y) {
     if (this.current) pen.outlines([[0, this.current.borders]]);
-    if (this.box) pen.box(...this.box);
+    if (this.box) pen.dashedBox(...this.box);
     super.draw(pen, x, y);
   }
 }

@@ -1,4 +1,4 @@
-// The picture with its mask, heat, outlines and the tool's marks. It passes the pointer to the tool, or moves and zooms.
+// The picture with its mask, heat, outlines and the tool's marks. The pointer uses the tool, or moves and zooms it.
 // sample.js owns it.
 
 import { $, clamp } from "./page.js";
@@ -28,8 +28,8 @@ export class Stage {
 
   listen() {
     const stage = this.frame;
-    stage.onpointerdown = (event) => this.press(event);
-    stage.onpointermove = (event) => this.follow(event);
+    stage.onpointerdown = (event) => this.pointerPressed(event);
+    stage.onpointermove = (event) => this.pointerMoved(event);
     stage.onpointerup = stage.onpointercancel = () => {
       const { pressed } = this;
       this.pressed = false;
@@ -45,14 +45,13 @@ export class Stage {
     stage.onkeydown = (event) => this.key(event);
     stage.onkeyup = (event) => {
       if (event.key !== " " || !this.space) return;
-      if (this.space === "pressed") this.use();
+      if (this.space === "pressed") this.useTool();
       this.space = "";
     };
     stage.onblur = () => { this.space = ""; };
   }
 
-  // The pointer is pressed: use the tool, or drag the picture.
-  press(event) {
+  pointerPressed(event) {
     if (!this.width) return;
     this.frame.setPointerCapture(event.pointerId);
     if (event.button === 1 || this.space) {
@@ -62,11 +61,10 @@ export class Stage {
     if (event.button !== 0) return;
     this.pressed = true;
     this.point(event);
-    this.tool.down(...this.at(event));
+    this.tool.down(...this.pointerAt(event));
   }
 
-  // The pointer has moved.
-  follow(event) {
+  pointerMoved(event) {
     if (!this.width) return;
     if (this.panning) {
       const [x, y] = this.panning;
@@ -74,15 +72,14 @@ export class Stage {
       return this.shift(event.clientX - x, event.clientY - y);
     }
     this.point(event);
-    if (this.pressed) this.tool.drag(...this.at(event));
+    if (this.pressed) this.tool.drag(...this.pointerAt(event));
     else this.tool.hover();
   }
 
   // The middle of the cross's pixel.
   get middle() { return this.cross.map((at) => at + 0.5); }
 
-  // Use the tool at the cross.
-  use() {
+  useTool() {
     this.tool.down(...this.middle);
     this.tool.up();
   }
@@ -125,13 +122,13 @@ export class Stage {
     if (this.zoom && (x || y)) this.shift(x, y);
   }
 
-  // Where the pointer is, in pixels of the picture.
-  at(event) {
+  // In pixels of the picture.
+  pointerAt(event) {
     const { left, top } = this.layers.getBoundingClientRect();
     return [(event.clientX - left) / this.scale, (event.clientY - top) / this.scale];
   }
 
-  point(event) { this.moveCross(...this.at(event).map(Math.floor)); }
+  point(event) { this.moveCross(...this.pointerAt(event).map(Math.floor)); }
 
   moveCross(x, y) {
     this.cross = [clamp(x, 0, this.width - 1), clamp(y, 0, this.height - 1)];
@@ -244,8 +241,7 @@ export class Stage {
     return new Pen(context, this.scale);
   }
 
-  // Lay a map over a part of the picture. map: null to remove it. ofLevels: the colours of its levels. part: [top, left,
-  // height, width].
+  // Lay a map over the part [top, left, height, width] of the picture; null removes it. ofLevels: their colours.
   drawHeat(map, ofLevels, part) {
     this.heat.hidden = !map;
     if (!map) return;

@@ -68,7 +68,6 @@ export class Brush extends Tool {
   draw(pen, x, y) { pen.circle(x, y, this.radius); }
 }
 
-// Fills connected pixels of the same label.
 export class Fill extends Tool {
   down() {
     const { view } = this;
