@@ -58,7 +58,7 @@ class Events:
             window.put_nowait(line)
 
     async def listen(self) -> AsyncIterator[bytes]:
-        """Yields all further reports to one window, as lines of server-sent events."""
+        """Yields the reports of `tell` from now on, as lines of server-sent events, to one window."""
         self._loop = asyncio.get_running_loop()
         window: asyncio.Queue[str] = asyncio.Queue()
         self._windows.add(window)
@@ -76,8 +76,8 @@ class Events:
 
 
 class Cache(Generic[Value]):
-    """Keeps the values that were used last. Thread-safe. limit: the maximum sum of their sizes; a single value may be
-    larger. size: the size of a value; by default, each counts 1."""
+    """Keeps the most recently used values. Several threads may use it. limit: the maximum sum of their sizes, except
+    that a single value may be larger. size: the size of a value; by default, 1."""
 
     def __init__(self, limit: int, size: Callable[[Value], int] = lambda value: 1) -> None:
         self.limit, self.size, self.held = limit, size, 0
@@ -102,6 +102,6 @@ class Cache(Generic[Value]):
         return value
 
     def get_or_make(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The value of a key. If the cache lacks it, `make` makes it."""
+        """The value of a key. If the cache lacks the key, `make` makes the value."""
         value = self.get(key)
         return self.put(key, make()) if value is None else value
