@@ -2,8 +2,7 @@
 
 import { WINDOW, decode, get, pixels, post } from "./api.js";
 import { startJob } from "./bulk.js";
-import { notice } from "./header.js";
-import { $, counted, element, latest } from "./page.js";
+import { $, counted, element, latest, notice } from "./page.js";
 import { heat } from "./set.js";
 import { paintHeat } from "./stage.js";
 

@@ -6,8 +6,7 @@ import { Bulk } from "./bulk.js";
 import { ShownVersion } from "./changes.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
-import { tell } from "./header.js";
-import { $ } from "./page.js";
+import { $, tell } from "./page.js";
 import { SampleList } from "./samples.js";
 import { set } from "./set.js";
 

@@ -1,9 +1,8 @@
 // Changes of many selected samples as a job of the server: starting, progress, undo. browse.js owns it.
 
 import { post } from "./api.js";
-import { tell } from "./header.js";
-import { $, fillClasses, grey } from "./page.js";
-import { set } from "./set.js";
+import { $, grey, tell } from "./page.js";
+import { fillClasses, set } from "./set.js";
 
 // Start a job, or say why not.
 export const startJob = (path, body) => post(path, body).catch(tell);
@@ -21,7 +20,7 @@ export class Bulk {
     $("job-close").onclick = () => { $("job").hidden = true; };
   }
 
-  fill() { fillClasses($("many-old"), $("many-new"), set.classes); }
+  fill() { fillClasses($("many-old"), $("many-new")); }
 
   act(action) {
     const { grid, list } = this.browse;

@@ -8,7 +8,7 @@
 // After an undo, redo or relabel, the server has another label map: nobody can paint until it is shown.
 
 import { Refused } from "./api.js";
-import { countUnsaved, notice } from "./header.js";
+import { countUnsaved, notice } from "./page.js";
 
 export class ShownVersion {
   name = "";

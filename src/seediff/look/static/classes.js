@@ -1,9 +1,8 @@
 // The classes to paint with, in the set's order. Classes that the mask lacks are dimmed. A field finds or adds a class.
 // sample.js owns them.
 
-import { hint } from "./header.js";
-import { $, IGNORED, choice, element, fillClasses, grey, percent, toPicture, values } from "./page.js";
-import { css, set } from "./set.js";
+import { $, IGNORED, choice, element, grey, hint, percent, toPicture } from "./page.js";
+import { css, fillClasses, set, values } from "./set.js";
 
 export class Classes {
   value = set.classes.length ? 1 : 0; // to paint with
@@ -28,7 +27,7 @@ export class Classes {
 
   // List the set's classes; again, after one was added.
   fill() {
-    this.rows = values(set.classes).map(([value, name]) => {
+    this.rows = values().map(([value, name]) => {
       const { label, box, more } = choice("radio", "paint-class", value, name, "kbd", css(value));
       const share = element("span", { className: "count" });
       more.textContent = value === IGNORED ? "I" : value;
@@ -39,7 +38,7 @@ export class Classes {
       return { value, name, label, box, share };
     });
     $("paint-classes").replaceChildren($("paint-classes").firstElementChild, ...this.rows.map((row) => row.label));
-    fillClasses($("old-class"), $("new-class"), set.classes);
+    fillClasses($("old-class"), $("new-class"));
     this.choose(this.value);
     this.show(this.area);
   }

@@ -7,7 +7,7 @@ import { SampleList } from "./samples.js";
 import { set } from "./set.js";
 
 const GAP = 8; // pixels between tiles
-const CAPTION = 42; // pixels of a tile below its picture
+const CAPTION = 42; // pixels of a tile below its picture, as in look.css
 const SETTLED = 70; // milliseconds after which scrolling has ended
 const LARGE = 416; // pixels of a thumbnail for large tiles; small tiles have the usual size
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
@@ -55,6 +55,7 @@ export class Grid {
     this.columns = Math.max(1, Math.floor(width / (this.least + GAP)));
     this.side = Math.floor(width / this.columns) - GAP;
     this.step = this.side + CAPTION + GAP;
+    this.inner.style.setProperty("--side", `${this.side}px`);
     this.inner.style.height = `${Math.ceil(this.count / this.columns) * this.step + GAP}px`;
     for (const [place, tile] of this.tiles) this.move(place, tile);
     this.draw();
@@ -123,9 +124,6 @@ export class Grid {
   }
 
   move(place, tile) {
-    tile.style.width = `${this.side}px`;
-    tile.style.height = `${this.side + CAPTION}px`;
-    tile.firstChild.style.height = `${this.side}px`;
     const [row, column] = [Math.floor(place / this.columns), place % this.columns];
     tile.style.transform = `translate(${GAP / 2 + column * (this.side + GAP)}px, ${row * this.step + GAP / 2}px)`;
   }

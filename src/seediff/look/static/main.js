@@ -8,9 +8,8 @@ import { keepAddress, leadsBackToGrid, readAddress, watchAddress } from "./addre
 import { LOST, WINDOW, get, listen, post } from "./api.js";
 import { Browse } from "./browse.js";
 import { Changes } from "./changes.js";
-import { hint, notice, tell } from "./header.js";
 import { fillHelp, keyOf, typing } from "./keys.js";
-import { $, toPicture } from "./page.js";
+import { $, hint, notice, tell, toPicture } from "./page.js";
 import { SampleView } from "./sample.js";
 import { forget, prefetch } from "./samples.js";
 import { set } from "./set.js";

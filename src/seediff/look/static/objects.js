@@ -1,7 +1,7 @@
 // The mask with a colour for each object, not for each class, until somebody paints. sample.js owns it.
 
 import { pixels } from "./api.js";
-import { tell } from "./header.js";
+import { tell } from "./page.js";
 import { set } from "./set.js";
 
 export class Objects {

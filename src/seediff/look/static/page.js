@@ -1,8 +1,12 @@
-// Elements, texts and small functions that several modules use.
+// Elements, texts and messages of the page. Nearly every module uses them.
 
 export const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
 export const OF_THE_MASK = ["confidence", "agreement"]; // values that some sets lack
 export const IGNORED = 255;
+
+const FADE = 6000; // milliseconds after which a hint goes
+let fading; // a timer
+let unsaved = 0; // changes that are not saved yet
 
 export const $ = (id) => document.getElementById(id);
 
@@ -10,26 +14,6 @@ export const element = (tag, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);
   return made;
-};
-
-// [value, name] of everything that a pixel can be.
-export const values = (classes) =>
-  [[0, "background"], ...classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]];
-
-// Fill two lists, to change a class into another one. The second list does not offer the class chosen in the first.
-export const fillClasses = (from, to, classes) => {
-  for (const list of [from, to]) {
-    const [background, ...others] = values(classes).map(([value, name]) => new Option(name, value));
-    const { value } = list;
-    others.splice(-1, 0, background);
-    list.replaceChildren(...others);
-    if (value) list.value = value;
-  }
-  from.onchange = () => {
-    for (const option of to.options) option.disabled = option.value === from.value;
-    if (to.value === from.value) to.value = to.querySelector(":enabled").value;
-  };
-  from.onchange();
 };
 
 export const percent = (share) => `${(share * 100).toFixed(1)} %`;
@@ -78,3 +62,23 @@ export const latest = (work) => {
     }
   };
 };
+
+// Show a message until it is closed; "" removes it.
+export function notice(text) {
+  clearTimeout(fading);
+  $("notice-text").textContent = text;
+  $("notice").hidden = !text;
+}
+
+// Show a message that goes by itself.
+export function hint(text) {
+  notice(text);
+  fading = setTimeout(() => { $("notice").hidden = true; }, FADE);
+}
+
+export const tell = (error) => notice(error.message);
+
+export function countUnsaved(by) {
+  unsaved += by;
+  $("saving").textContent = unsaved ? "Saving …" : "Saved";
+}

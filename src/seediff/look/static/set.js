@@ -1,6 +1,7 @@
-// The set as the server describes it, and its colours. Nearly every module reads it.
+// The set as the server describes it: its classes, which main.js replaces when there are more, and its colours.
 
 import { get } from "./api.js";
+import { IGNORED } from "./page.js";
 
 export const set = await get("/api/set");
 export const colours = packColours(set.palette); // id in a label map → colour
@@ -13,3 +14,23 @@ function packColours(flat) {
   const pack = (_, i) => 0xff000000 | flat[3 * i] | (flat[3 * i + 1] << 8) | (flat[3 * i + 2] << 16);
   return Uint32Array.from({ length: flat.length / 3 }, pack);
 }
+
+// [value, name] of everything that a pixel can be.
+export const values = () =>
+  [[0, "background"], ...set.classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]];
+
+// Fill two lists, to change a class into another one: `to` does not offer the class that is chosen in `from`.
+export const fillClasses = (from, to) => {
+  for (const list of [from, to]) {
+    const [background, ...others] = values().map(([value, name]) => new Option(name, value));
+    const { value } = list;
+    others.splice(-1, 0, background);
+    list.replaceChildren(...others);
+    if (value) list.value = value;
+  }
+  from.onchange = () => {
+    for (const option of to.options) option.disabled = option.value === from.value;
+    if (to.value === from.value) to.value = to.querySelector(":enabled").value;
+  };
+  from.onchange();
+};
