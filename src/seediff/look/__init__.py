@@ -17,5 +17,5 @@ The page is in `static/`. `main.js` shows one of two views, and keeps the `addre
     sample   one sample   stage (the picture; pen), tools, polygon, segments (what the pointer does; paint),
                           classes, objects, attention (why this mask)
 
-Both send `changes`, one after another. `samples`, `set`, `header`, `page`, `keys` and `api` are for all of them.
+Both send `changes`, one after another. `samples`, `set`, `page`, `keys` and `api` serve them all.
 """

@@ -168,7 +168,7 @@ class AttentionAnswers:
         """The action that saves a sample's mask with other constants; None if the mask would be the same. If the sample
         must keep its mask, returns the reason, such as "already reviewed"."""
         history = self.session.history(number)
-        version = history.version  # read first, so that somebody who acts in between makes it stale
+        version = history.version  # read first: if somebody acts in between, the action is stale
         if history.reviewed:
             return "already reviewed"
         if self.attention.find(number) is None:

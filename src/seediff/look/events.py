@@ -80,7 +80,7 @@ class Cache(Generic[Value]):
     that a single value may be larger. size: the size of a value; by default, 1."""
 
     def __init__(self, limit: int, size: Callable[[Value], int] = lambda value: 1) -> None:
-        self.limit, self.size, self.held = limit, size, 0
+        self.limit, self.size, self.total = limit, size, 0
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -94,11 +94,11 @@ class Cache(Generic[Value]):
     def put(self, key: Hashable, value: Value) -> Value:
         with self._lock:
             if key in self._values:
-                self.held -= self.size(self._values.pop(key))
+                self.total -= self.size(self._values.pop(key))
             self._values[key] = value
-            self.held += self.size(value)
-            while self.held > self.limit and len(self._values) > 1:
-                self.held -= self.size(self._values.popitem(last=False)[1])
+            self.total += self.size(value)
+            while self.total > self.limit and len(self._values) > 1:
+                self.total -= self.size(self._values.popitem(last=False)[1])
         return value
 
     def get_or_make(self, key: Hashable, make: Callable[[], Value]) -> Value:

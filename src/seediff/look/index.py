@@ -25,7 +25,7 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     classes: tuple[Annotated[int, msgspec.Meta(ge=1, le=254)], ...] = ()
     """Ids of classes. A sample must have at least one of them."""
     flags: tuple[str, ...] = ()
-    """Kinds of flags, or "none" for no flag. A sample must match at least one of them."""
+    """Kinds of flags, or "none" for a sample without flags. A sample must match at least one of them."""
     states: tuple[Literal["unreviewed", "accepted", "rejected", "corrected"], ...] = ()
     """A sample must be in at least one of these states."""
     area: tuple[float, float] | None = None

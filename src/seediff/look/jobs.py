@@ -55,7 +55,7 @@ class Jobs:
 
         def undo_one(number: int, detail: dict[str, Any]) -> Prepared | None:
             history = self.session.history(number)
-            version = history.version  # read first, so that somebody who acts in between makes it stale
+            version = history.version  # read first: if somebody acts in between, the action is stale
             if not _is_last(job, history):
                 raise Stale(number)
             return self.session.prepare(number, version, Edit("undo", detail=detail))

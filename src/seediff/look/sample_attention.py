@@ -70,7 +70,7 @@ def read_config(folder: Path, name: str | None = None) -> DatasetConfig | None:
 
 
 def maps_path(sample: Sample) -> Path | None:
-    """The file with a sample's attention maps; None if the dataset has none for it."""
+    """The file with a sample's attention maps; None if they were not saved."""
     return sample.extras.get((native.ATTENTION, None))
 
 
@@ -109,7 +109,7 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
     if not isinstance(config, MaskPhotosConfig):
         return SampleAttention(maps, image, size, whole, mask, image)
 
-    # A photograph, of which the model saw a part, at a size of its own
+    # The model saw a part of the photograph, at another size
     part = seen_window(*size, config.fit)
     sizes = info and info.sizes()
     pixels = sizes.position if sizes else PIXELS
@@ -122,11 +122,12 @@ def pixel_maps(attention: SampleAttention, x: int, y: int) -> list[dict[str, Any
     """Where a pixel of the sample attends: for each level of self-attention, what `map_for_page` returns. x, y: the
     pixel. Raises UserError for a pixel that the model did not see."""
     part = attention.part
-    if not (part.top <= y < part.top + part.height and part.left <= x < part.left + part.width):
+    x, y = x - part.left, y - part.top
+    if not (0 <= x < part.width and 0 <= y < part.height):
         raise UserError("the model did not see this pixel")
     maps = []
     for (height, width), self_map in sorted(attention.maps.self_attention.items(), reverse=True):
-        row, column = (y - part.top) * height // part.height, (x - part.left) * width // part.width
+        row, column = y * height // part.height, x * width // part.width
         maps.append(_scaled_map(attention.maps, self_map[row * width + column].reshape(height, width)))
     return maps
 
@@ -169,7 +170,7 @@ def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
     for match in any_name(names).finditer(maps.prompt):
         found[match.span()] = maps.words[names[(match.lastindex or 1) - 1]]
 
-    # 2. Words that are in none of them
+    # 2. Words outside the classes' names
     readers = _readers(model) if model and " | " not in maps.prompt else ()
     for match in re.finditer(rf"{ANY_WORD}|\d+", maps.prompt):
         overlaps = any(start < match.end() and match.start() < end for start, end in found)

@@ -87,7 +87,7 @@ class Session:
         self.histories: dict[int, History] = {}
         self.numbers = {sample.name: number for number, sample in enumerate(dataset.samples)}
 
-        # Only one process may write, if any
+        # Only one process may write; in a read-only folder, no process can
         self._stack = ExitStack()
         try:
             self._stack.enter_context(open_folder(dataset.folder, (REVIEWED,)))

@@ -74,7 +74,7 @@ class ActOnMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     view: Name = ""
     """The name of the list that has the samples."""
     places: tuple[tuple[Number, Number], ...] = ()
-    """The places of the samples in the list, as ranges from the first place to the one after the last."""
+    """The places of the samples in the list, as ranges (begin, end) without the end."""
     old: Label = 0
     new: Label = 0
     job: Name = ""
@@ -103,8 +103,8 @@ class Thumb(msgspec.Struct, frozen=True):
 
 
 class SetAnswers:
-    """The answers about one session. Each takes the request and, for a POST, its body, and returns the response. The
-    server calls them in threads."""
+    """The answers about a session's set and its samples. Each method takes the request and, for a POST, its body, and
+    returns the response. The server calls the methods in threads."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -178,7 +178,7 @@ class SetAnswers:
         row = self.session.row(number)
         return JSONResponse(
             {
-                "prompt": "" if row.get("source") else str(row.get("prompt") or ""),  # photographs do not show one
+                "prompt": "" if row.get("source") else str(row.get("prompt") or ""),  # photographs show no prompt
                 "why": {flag: explain_flag(flag) for flag in row.get("flags") or ()},
                 "about": {key: row[key] for key in ABOUT if row.get(key) is not None},
                 **self.session.for_page(number),
@@ -263,7 +263,7 @@ class SetAnswers:
 
     def _edit_one(self, act: ActOnMany, number: int, detail: dict[str, Any]) -> Prepared | str | None:
         edit, history = edit_of(act), self.session.history(number)
-        version = history.version  # read first, so that somebody who acts in between makes it stale
+        version = history.version  # read first: if somebody acts in between, the action is stale
         if history.verdict == edit.verdict:
             return None
         if act.action == "relabel" and not (self.session.labels(number) == act.old).any():

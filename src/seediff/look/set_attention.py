@@ -123,7 +123,7 @@ class Tuner:
         return refine(picture, resize(soft, picture.shape[:2]), config, seen, self._weigh)
 
     def _weigh(self, picture: np.ndarray, *constants: Any) -> torch.Tensor:
-        """What `pamr_weights` returns, cached. The picture is always the same one of this sample."""
+        """What `pamr_weights` returns, cached by the constants, because the picture of a sample is always the same."""
         return self._weights.get_or_make(constants, partial(pamr_weights, picture, *constants))
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
@@ -169,14 +169,16 @@ class SetAttention:
         return constants_of(config.mask if config else MaskConfig()), " ".join(notes)
 
     def load(self, number: int) -> Tuner:
-        """The attention of a sample. Raises UserError if the set has none, and for an unusable file."""
+        """The attention of a sample. Raises UserError if it was neither saved nor captured again, or the file is
+        unusable."""
         tuner = self.find(number)
         if tuner is None:
             raise UserError("no attention maps were saved; recompute them first")
         return tuner
 
     def find(self, number: int) -> Tuner | None:
-        """The attention of a sample; None if the set has none. Raises UserError for an unusable file."""
+        """The attention of a sample; None if it was neither saved nor captured again. Raises UserError for an unusable
+        file."""
         with self._loading:  # otherwise two threads would read the same file
             tuner, path = self._tuners.get(number), maps_path(self.session.dataset.samples[number])
             if tuner is not None or path is None:

@@ -15,7 +15,7 @@ const SIDE = 148; // pixels of a tile, unless the person chose otherwise
 export class Browse {
   turn = 0; // counts requests for lists: only the last answer is shown
 
-  // page: main.js. changes: Changes, shared with SampleView.
+  // page: of main.js. changes: Changes, shared with SampleView.
   constructor(page, changes) {
     this.changes = changes;
     this.bulk = new Bulk(this);

@@ -1,7 +1,7 @@
 // Changes of many selected samples as a job of the server: starting, progress, undo. browse.js owns it.
 
 import { post } from "./api.js";
-import { $, grey, tell } from "./page.js";
+import { $, disable, tell } from "./page.js";
 import { fillClasses, set } from "./set.js";
 
 // Start a job, or say why not.
@@ -34,7 +34,7 @@ export class Bulk {
     const none = !count && "Select samples first: click the corner of a tile";
     $("selected").textContent = `${count.toLocaleString()} selected`;
     for (const part of $("selection").querySelectorAll("button, select")) {
-      grey(part, none || (part.id !== "select-none" && set.readOnly));
+      disable(part, none || (part.id !== "select-none" && set.readOnly));
     }
   }
 

@@ -1,7 +1,7 @@
 // The classes to paint with, in the set's order. Classes that the mask lacks are dimmed. A field finds or adds a class.
 // sample.js owns them.
 
-import { $, IGNORED, choice, element, grey, hint, percent, toPicture } from "./page.js";
+import { $, IGNORED, choice, disable, element, hint, percent, toPicture } from "./page.js";
 import { css, fillClasses, set, values } from "./set.js";
 
 export class Classes {
@@ -95,7 +95,7 @@ export class Classes {
     for (const row of this.rows) row.label.hidden = !shown.includes(row);
     let why = !this.typed && "Type the name of the new class";
     if (this.rows.some(({ name }) => name === this.typed)) why = "This class already exists";
-    grey($("class-add"), set.readOnly || why);
+    disable($("class-add"), set.readOnly || why);
   }
 
   // Paint with the first class that matches.

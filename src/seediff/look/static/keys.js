@@ -33,7 +33,7 @@ export function fillHelp(body) {
 export const keyOf = ({ key }) => (key.length === 1 ? key.toLowerCase() : key);
 
 // Whether a key is typed into a field or is a key of the browser. ours: the page has this key with Ctrl.
-export const typing = (event, ours) => {
+export const isTyped = (event, ours) => {
   const target = document.activeElement; // not event.target: the key may have waited for a sample
   if ((event.ctrlKey || event.metaKey || event.altKey) && !ours) return true;
   if (target instanceof HTMLInputElement) return !["checkbox", "radio", "button", "range"].includes(target.type);

@@ -8,7 +8,7 @@ import { keepAddress, leadsBackToGrid, readAddress, watchAddress } from "./addre
 import { LOST, WINDOW, get, listen, post } from "./api.js";
 import { Browse } from "./browse.js";
 import { Changes } from "./changes.js";
-import { fillHelp, keyOf, typing } from "./keys.js";
+import { fillHelp, isTyped, keyOf } from "./keys.js";
 import { $, hint, notice, tell, toPicture } from "./page.js";
 import { SampleView } from "./sample.js";
 import { forget, prefetch } from "./samples.js";
@@ -17,7 +17,7 @@ import { set } from "./set.js";
 const state = {
   place: -1, // of the open sample in the list
   coming: null, // a promise of the sample to open, until it is known which one it is
-  lost: false, // whether the server is lost
+  lost: false, // whether the connection to the server is lost
   pointed: false, // whether a click came from a pointer, not from a key
 };
 
@@ -26,7 +26,7 @@ document.title = `${set.name}: seediff look`;
 fillHelp($("help-rows"));
 if (set.readOnly) notice(`${set.readOnly}.`);
 
-// What both views get.
+// What both views need of this module.
 const page = {
   open, move, addClass,
   get list() { return browse.list; },
@@ -167,7 +167,7 @@ function press(event) {
   const control = (event.ctrlKey || event.metaKey) && !event.altKey;
   const step = control && { z: event.shiftKey ? "y" : "z", y: "y" }[event.key.toLowerCase()]; // undo, redo
   const key = keyOf(event);
-  const typed = typing(event, step);
+  const typed = isTyped(event, step);
   if ($("help").open || (typed && key !== "Escape")) return false;
   const browsing = !$("browse").hidden;
   if (key === "c") { // also while a sample is on its way, for what is typed next is no key of ours

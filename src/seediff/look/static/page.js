@@ -25,7 +25,7 @@ export const toPicture = () => $("stage").focus({ preventScroll: true });
 export const counted = (count, noun) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
 
 // Disable a button or field, and say why; without a reason, enable it.
-export const grey = (part, why) => {
+export const disable = (part, why) => {
   part.disabled = Boolean(why);
   if (why) part.title = why;
   else part.removeAttribute("title");

@@ -6,7 +6,7 @@ import { ShownVersion } from "./changes.js";
 import { Classes } from "./classes.js";
 import { TOOLS, fillTools, keyOf } from "./keys.js";
 import { Objects } from "./objects.js";
-import { $, IGNORED, VERDICT, counted, element, grey, hint, percent } from "./page.js";
+import { $, IGNORED, VERDICT, counted, disable, element, hint, percent } from "./page.js";
 import * as paint from "./paint.js";
 import { Polygon } from "./polygon.js";
 import { fetchSample, forget, forgetAll, load } from "./samples.js";
@@ -29,7 +29,7 @@ export class SampleView {
   about = null; // the sample's state
   labels = null; // its label map; null until it is loaded
 
-  // page: main.js. changes: Changes, shared with Browse.
+  // page: of main.js. changes: Changes, shared with Browse.
   constructor(page, changes) {
     Object.assign(this, { page, changes });
     this.stage = new Stage((x, y) => this.nameAt(x, y));
@@ -57,7 +57,7 @@ export class SampleView {
     fillTools($("tools"), (name) => this.chooseTool(name));
     for (const action of JUDGED) {
       click(action, () => this.judge(action));
-      grey($(action), readOnly);
+      disable($(action), readOnly);
     }
     click("relabel-button", () => {
       this.judge("relabel", { old: Number($("old-class").value), new: Number($("new-class").value) });
@@ -68,11 +68,11 @@ export class SampleView {
     click("zoom-in", () => this.stage.zoomBy(1.5));
     click("zoom-out", () => this.stage.zoomBy(1 / 1.5));
     click("zoom-fit", () => this.stage.zoomBy(0));
-    $("brush-size").oninput = () => this.sized();
+    $("brush-size").oninput = () => this.sizeBrush();
     for (const id of ["opacity", "heat-opacity"]) $(id).oninput = () => this.fade();
     $("outlined").onchange = () => this.stage.drawEdges();
-    for (const part of $("repair").querySelectorAll("input, select, button")) grey(part, readOnly);
-    for (const [name] of TOOLS) if (name !== "look" && readOnly) grey(this.boxOf(name), readOnly);
+    for (const part of $("repair").querySelectorAll("input, select, button")) disable(part, readOnly);
+    for (const [name] of TOOLS) if (name !== "look" && readOnly) disable(this.boxOf(name), readOnly);
     $("sample").classList.toggle("compared", set.against);
     this.chooseTool("look");
     this.fade();
@@ -97,7 +97,7 @@ export class SampleView {
     $("sizes").hidden = !(this.tool instanceof Brush);
     $("finer").hidden = name !== "segment";
     $("tool-shown").textContent = this.tool.help;
-    this.sized();
+    this.sizeBrush();
     this.tool.enter();
   }
 
@@ -105,12 +105,12 @@ export class SampleView {
 
   // Allow what needs attention maps: segments and heat. why: the reason why there are none; "" if there are.
   allowAttention(why) {
-    grey(this.boxOf("segment"), set.readOnly || why);
+    disable(this.boxOf("segment"), set.readOnly || why);
     $("heat-line").classList.toggle("none", Boolean(why));
   }
 
   // Show the brush's size. by: 1 makes it larger, -1 smaller.
-  sized(by = 0) {
+  sizeBrush(by = 0) {
     const slider = $("brush-size");
     const size = Number(slider.value);
     if (by) slider.value = by > 0 ? Math.round(size * 1.25) + 1 : Math.max(1, Math.round(size * 0.8));
@@ -198,8 +198,8 @@ export class SampleView {
     $("accept").ariaPressed = verdict === "accepted";
     $("reject").ariaPressed = verdict === "rejected";
     const { readOnly } = set;
-    grey($("undo"), readOnly || (!undo && "Nothing to undo"));
-    grey($("redo"), readOnly || (!redo && "Nothing to redo"));
+    disable($("undo"), readOnly || (!undo && "Nothing to undo"));
+    disable($("redo"), readOnly || (!redo && "Nothing to redo"));
   }
 
   // Draw the mask: the tried one, the objects, or the label map. box: the part that changed.
@@ -247,7 +247,7 @@ export class SampleView {
     this.changes.enqueue(this.shown, (version) => sendLabels(number, labels, { tool, version }));
   }
 
-  // Send an action. more: its further fields.
+  // Send an action of JUDGED or "relabel". more: its other fields.
   judge(action, more = {}) {
     this.tools.polygon.cancel();
     const { number } = this;
@@ -290,7 +290,7 @@ export class SampleView {
     const tool = !event.shiftKey && TOOLS.find(([, letter]) => letter.toLowerCase() === key);
     const others = {
       i: () => this.classes.choose(IGNORED),
-      "[": () => this.sized(-1), "]": () => this.sized(1),
+      "[": () => this.sizeBrush(-1), "]": () => this.sizeBrush(1),
       o: () => { $("mask").hidden = !$("mask").hidden; },
     };
     const isPending = !set.readOnly && this.changes.pendingOf(this.number);

@@ -60,7 +60,7 @@ export class Stage {
     }
     if (event.button !== 0) return;
     this.pressed = true;
-    this.point(event);
+    this.moveCrossTo(event);
     this.tool.down(...this.pointerAt(event));
   }
 
@@ -71,7 +71,7 @@ export class Stage {
       this.pan([event.clientX, event.clientY]);
       return this.shift(event.clientX - x, event.clientY - y);
     }
-    this.point(event);
+    this.moveCrossTo(event);
     if (this.pressed) this.tool.drag(...this.pointerAt(event));
     else this.tool.hover();
   }
@@ -128,7 +128,7 @@ export class Stage {
     return [(event.clientX - left) / this.scale, (event.clientY - top) / this.scale];
   }
 
-  point(event) { this.moveCross(...this.pointerAt(event).map(Math.floor)); }
+  moveCrossTo(event) { this.moveCross(...this.pointerAt(event).map(Math.floor)); }
 
   moveCross(x, y) {
     this.cross = [clamp(x, 0, this.width - 1), clamp(y, 0, this.height - 1)];
