@@ -56,6 +56,18 @@ def test_a_sample_on_its_way_is_not_opened_after_the_person_went_back(browser, p
         assert page.locator("#browse").is_visible()
 
 
+def test_of_two_addresses_the_last_one_is_shown(browser, pets):
+    with window(browser, pets[2].url) as page:
+        show(page, 5)
+        held = hold(page, "**/api/views/*/7")
+        page.evaluate("() => { location.hash = 'sample=7'; }")
+        route = held()
+        show(page, 9)
+        route.continue_()
+        page.wait_for_timeout(300)
+        assert page.text_content("#sample-name") == NAMES[9]
+
+
 def test_an_older_answer_replaces_no_newer_state(browser, pets):
     with window(browser, pets[2].url) as page:
         held = hold(page, "**/api/samples/3/act")

@@ -44,12 +44,17 @@ const view = new SampleView(page, changes);
 // Show what the address says. typed: a person wrote it.
 async function restore({ typed }) {
   state.coming = null;
-  const wanted = readAddress();
+  const { hash } = location;
+  const { sample, ...wanted } = readAddress();
   await browse.restore(wanted);
+  const named = /^\d{1,9}$/.test(sample ?? "");
+  const { view } = browse.list;
+  const found = named && view ? (await get(`/api/views/${view}/${sample}`)).place : -1;
+  if (hash !== location.hash) return; // the person went to another address meanwhile
+  if (found >= 0) return show(found);
+  if (named) return leave(0);
   const back = !typed && !$("sample").hidden; // to the tile of the sample that was open
-  if (!/^\d{1,9}$/.test(wanted.sample ?? "")) return leave(back ? state.place : Number(wanted.at) || 0);
-  const found = browse.list.view ? (await get(`/api/views/${browse.list.view}/${wanted.sample}`)).place : -1;
-  return found >= 0 ? show(found) : leave(0);
+  return leave(back ? state.place : Number(wanted.at) || 0);
 }
 
 // Open a sample from the grid, or in place of another one.
