@@ -82,7 +82,7 @@ def test_an_image_of_each_view(tmp_path, browser):
         page.evaluate("() => document.querySelector('#show-steps').scrollIntoView()")
         take(page, "steps")
 
-        page.evaluate("() => document.querySelector('#correct').scrollIntoView()")
+        page.evaluate("() => document.querySelector('.panels section').scrollIntoView()")
         page.keyboard.press("s")
         until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('Click')")
         drag(page, (2, max(0, top - 4)), (column * 2 - 2, bottom + 2))

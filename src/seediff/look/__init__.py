@@ -1,4 +1,4 @@
-"""`seediff look`: a page in the browser that shows a dataset and how its masks were made, and takes corrections of
+"""`seediff look`: a page in the browser that shows a dataset and how its masks were made, and where a person corrects
 them.
 
     samples         opens a set               sample_attention   the attention of one sample
@@ -11,11 +11,11 @@ them.
 `app` says which answer belongs to which address of the page, `gate` keeps everybody else out, and `serve` runs the
 server. `events` has what all requests share.
 
-The page is in `static/`. `main.js` shows one of two views, and keeps the address:
+The page is in `static/`. `main.js` shows one of two views, and keeps the `address`:
 
-    browse   the grid     filters (histogram), list (samples from the server), grid (tiles), bulk (jobs)
+    browse   the grid     filters (histogram), grid (tiles), bulk (jobs)
     sample   one sample   stage (the picture; pen), tools, polygon, segments (what the pointer does; paint),
-                          classes, objects (outlines), attention (why this mask)
+                          classes, objects, attention (why this mask)
 
-Both send `changes`, one after another. `set`, `header`, `page`, `keys`, `api` and `loading` are for all of them.
+Both send `changes`, one after another. `samples`, `set`, `page`, `keys` and `api` serve them all.
 """

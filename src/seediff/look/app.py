@@ -1,4 +1,4 @@
-"""The application that `serve` runs behind `gate`: the function that answers each address, and the responses to
+"""The application that `serve` runs behind `gate`: which function answers which address, and the responses to
 errors."""
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 SAMPLE = "/samples/{number:short}"
 SOON = 1.5
-"""Seconds from the opening of a window to the import of torch, which would delay the first sample."""
+"""Seconds from the opening of a window to the import of torch. An earlier import would delay the first sample."""
 Run = Callable[[Callable[[], Response]], Awaitable[Response]]
 """Runs the function that it is given in a thread, and returns that function's response."""
 
 
 class ShortConvertor(IntegerConvertor):
-    """Matches the number of a sample in an address, of at most 9 digits: Python raises an error for thousands of
+    """Matches a sample's number in an address. It has at most 9 digits, because Python raises an error for thousands of
     digits."""
 
     regex = "[0-9]{1,9}"
@@ -45,11 +45,11 @@ register_url_convertor("short", ShortConvertor())
 
 
 def make_app(session: Session, events: Events) -> Starlette:
-    """The application for the page of a session. events: what it reports to the open windows. `Gate` controls the
-    access to it."""
+    """The application for the page of a session, without access control: `Gate` has that. events: sends reports to the
+    open windows."""
     set_answers = SetAnswers(session)
     loading = threading.Lock()
-    slowly = Worker().do  # one after another
+    slowly = Worker().do  # one request after another
 
     @cache
     def import_attention() -> AttentionAnswers:
@@ -62,8 +62,8 @@ def make_app(session: Session, events: Events) -> Starlette:
             return import_attention()
 
     def later(pick: Callable[[AttentionAnswers], Callable[..., Response]]) -> Callable[..., Response]:
-        """An answer about attention, which `pick` takes from all of them. Torch is imported at the first such request,
-        so that the first samples do not wait for it."""
+        """An answer that imports torch at the first request, so that the first samples do not wait for it. pick: takes
+        the answer from `AttentionAnswers`."""
         return lambda *request: pick(attention())(*request)
 
     def send_events(request: Request) -> Response:
@@ -115,7 +115,8 @@ def make_app(session: Session, events: Events) -> Starlette:
 
 
 def get(path: str, answer: Callable[[Request], Response], run: Run = run_in_threadpool) -> Route:
-    """A route for GET requests. answer: makes the response from the request. run: runs `answer` in a thread."""
+    """A route for GET requests. path: the address. answer: makes the response from the request. run: runs `answer` in a
+    thread."""
 
     async def respond(request: Request) -> Response:
         return await run(partial(answer, request))
@@ -124,7 +125,8 @@ def get(path: str, answer: Callable[[Request], Response], run: Run = run_in_thre
 
 
 def post(path: str, answer: Callable[[Request, bytes], Response], run: Run = run_in_threadpool) -> Route:
-    """A route for POST requests. answer: makes the response from the request and its body. run: as for `get`."""
+    """A route for POST requests. path: the address. answer: makes the response from the request and its body. run: runs
+    `answer` in a thread."""
 
     async def respond(request: Request) -> Response:
         return await run(partial(answer, request, await request.body()))

@@ -25,8 +25,8 @@ from .set_answers import Name, Number, SetAnswers, pack, read_address
 from .set_attention import Constants, SetAttention, Tuner
 
 THRESHOLDS = (1.1, 0.8, 0.55, 0.4, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05)
-"""DiffSeg's thresholds for clickable segments, from coarse to fine. The first is the paper's; flatter attention needs
-the lower ones."""
+"""DiffSeg's thresholds for clickable segments, from coarse to fine. The paper has the first one; flatter attention
+needs lower ones."""
 FEW = 6
 """Minimum number of segments, unless the page names a threshold."""
 MOST_POINTS = 16
@@ -46,13 +46,13 @@ class Fine(msgspec.Struct, frozen=True):
     """Query parameter of a request for segments."""
 
     fine: int | None = None
-    """How fine the segments are: an index of THRESHOLDS. The server takes the nearest threshold for a number outside,
-    and chooses itself for None."""
+    """How fine the segments are: an index of THRESHOLDS, or a number below or above for the first or last threshold.
+    For None, the server chooses."""
 
 
 class Apply(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of a request to make one sample's mask with other constants. version: the version of the sample that the
-    page shows."""
+    """Body of a request to make one sample's mask with other constants. version: the version of the sample on the
+    page. window: the name of the window."""
 
     version: Number
     window: Name = ""
@@ -65,7 +65,8 @@ class ApplyToMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class AttentionAnswers:
-    """The answers about the attention of a session's samples. Each takes the request, and returns the response."""
+    """The answers about the attention of a session's samples. Each method takes the request, and returns the
+    response."""
 
     def __init__(self, set_answers: SetAnswers) -> None:
         self.set_answers, self.session, self.number = set_answers, set_answers.session, set_answers.number
@@ -79,30 +80,30 @@ class AttentionAnswers:
         return self.about(request)
 
     def about(self, request: Request) -> Response:
-        """What the page first shows about a sample's attention: its prompt and words, its classes, and the constants
-        that made its mask."""
+        """What the page shows first about a sample's attention: its prompt with its words, its classes, and the
+        constants that made its mask."""
         number = self.number(request)
         tuner = self.attention.find(number)
         if tuner is None:
             return JSONResponse(self._about_none(number))
-        of, facts = tuner.attention, METHOD_FACTS.items()
+        attention, facts = tuner.attention, METHOD_FACTS.items()
         constants, note = self.attention.constants(number)
         return JSONResponse(
             {
                 "note": note,
-                "prompt": of.maps.prompt,
-                "words": find_words(of.maps, None),
-                "classes": of.classes,
-                "part": astuple(of.part),
-                "methods": [name for name, fact in facts if not (fact.plain_means and of.maps.normalized)],
+                "prompt": attention.maps.prompt,
+                "words": find_words(attention.maps, None),
+                "classes": attention.classes,
+                "part": astuple(attention.part),
+                "methods": [name for name, fact in facts if not (fact.plain_means and attention.maps.normalized)],
                 "seeded": [name for name, fact in facts if "alpha" in fact.options],
                 "constants": constants.values(),
             }
         )
 
     def _about_none(self, number: int) -> dict[str, Any]:
-        """The answer of `about` for a sample without attention: why it has none, and whether the page can ask for
-        it."""
+        """The answer of `about` for a sample without attention: why the attention is missing, and whether the page can
+        have it captured."""
         reason = self.attention.cannot_capture(number)
         hint = " (--keep-attention saves them)" if self.attention.config(number) else ""
         ending = f", and {reason}." if reason else "; they can be recomputed."
@@ -112,7 +113,7 @@ class AttentionAnswers:
         }
 
     def words(self, request: Request) -> Response:
-        """All words of the prompt that the model's tokenizers find. To load the tokenizers takes seconds, the first
+        """All words of the prompt that the model's tokenizers find. Loading the tokenizers takes seconds the first
         time."""
         number = self.number(request)
         tuner, config = self.attention.load(number), self.attention.config(number)
@@ -131,7 +132,7 @@ class AttentionAnswers:
 
     def segments(self, request: Request) -> Response:
         """(H, W) uint16: the number of DiffSeg's segment at each pixel. The header x-fine has the index of the
-        threshold. By default, it is the coarsest threshold that makes at least FEW segments."""
+        threshold. By default, this is the coarsest threshold that makes at least FEW segments."""
         number, wanted = self.number(request), read_address(request, Fine).fine
         tuner = self.attention.load(number)
         tried = range(len(THRESHOLDS))
@@ -164,10 +165,10 @@ class AttentionAnswers:
         return JSONResponse({"samples": len(numbers)}, 202)
 
     def _remake(self, constants: Constants, number: int, detail: dict[str, Any]) -> Prepared | str | None:
-        """The action that saves a sample's mask with other constants. Returns the reason, such as "already reviewed",
-        if the sample keeps its mask."""
+        """The action that saves a sample's mask with other constants; None if the mask would be the same. If the sample
+        must keep its mask, returns the reason, such as "already reviewed"."""
         history = self.session.history(number)
-        version = history.version  # read first, so that somebody who acts in between makes it stale
+        version = history.version  # read first: if somebody acts in between, the action is stale
         if history.reviewed:
             return "already reviewed"
         if self.attention.find(number) is None:
@@ -179,12 +180,12 @@ class AttentionAnswers:
 
 
 def divide(tuner: Tuner, threshold: float) -> np.ndarray:
-    """(H, W) uint16: the number of DiffSeg's segment at each pixel of a sample, from 1; 0 where the model saw
-    nothing."""
-    of = tuner.attention
-    size = of.maps.latent_size
-    rows, points = aggregate(of.maps.self_attention, size), min(MOST_POINTS, max(size))
+    """(H, W) uint16: the number of DiffSeg's segment at each pixel of a sample, from 1; 0 outside the part that the
+    model saw. tuner: has the sample's attention. threshold: DiffSeg's."""
+    attention = tuner.attention
+    size = attention.maps.latent_size
+    rows, points = aggregate(attention.maps.self_attention, size), min(MOST_POINTS, max(size))
     proposals = diffseg(rows, size, num_points=points, kl_thresholds=(threshold,) * 3)
-    labels = np.zeros(of.size, np.uint16)
-    labels[of.part.slices] = label(proposals, (of.part.height, of.part.width)).numpy() + 1
+    labels = np.zeros(attention.size, np.uint16)
+    labels[attention.part.slices] = label(proposals, (attention.part.height, attention.part.width)).numpy() + 1
     return labels

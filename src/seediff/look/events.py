@@ -58,7 +58,7 @@ class Events:
             window.put_nowait(line)
 
     async def listen(self) -> AsyncIterator[bytes]:
-        """Yields all further reports to one window, as lines of server-sent events."""
+        """Yields the reports of `tell` from now on, as lines of server-sent events, to one window."""
         self._loop = asyncio.get_running_loop()
         window: asyncio.Queue[str] = asyncio.Queue()
         self._windows.add(window)
@@ -76,11 +76,11 @@ class Events:
 
 
 class Cache(Generic[Value]):
-    """Keeps the values that were used last. Thread-safe. limit: the maximum sum of their sizes; a single value may be
-    larger. size: the size of a value; by default, each counts 1."""
+    """Keeps the most recently used values. Several threads may use it. limit: the maximum sum of their sizes, except
+    that a single value may be larger. size: the size of a value; by default, 1."""
 
     def __init__(self, limit: int, size: Callable[[Value], int] = lambda value: 1) -> None:
-        self.limit, self.size, self.held = limit, size, 0
+        self.limit, self.size, self.total = limit, size, 0
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -94,14 +94,14 @@ class Cache(Generic[Value]):
     def put(self, key: Hashable, value: Value) -> Value:
         with self._lock:
             if key in self._values:
-                self.held -= self.size(self._values.pop(key))
+                self.total -= self.size(self._values.pop(key))
             self._values[key] = value
-            self.held += self.size(value)
-            while self.held > self.limit and len(self._values) > 1:
-                self.held -= self.size(self._values.popitem(last=False)[1])
+            self.total += self.size(value)
+            while self.total > self.limit and len(self._values) > 1:
+                self.total -= self.size(self._values.popitem(last=False)[1])
         return value
 
     def get_or_make(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The value of a key. If the cache lacks it, `make` makes it."""
+        """The value of a key. If the cache lacks the key, `make` makes the value."""
         value = self.get(key)
         return self.put(key, make()) if value is None else value

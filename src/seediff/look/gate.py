@@ -37,7 +37,7 @@ HEADERS = {
 TOKEN_FORM = 1 << 16
 """Maximum bytes of the form with the token, which anybody may send."""
 LARGEST = 32 << 20
-"""Maximum bytes of any other body, such as a packed label map. Painted shapes on a hundred megapixels take a tenth."""
+"""Maximum bytes of any other body, such as a packed label map. A painted map of a hundred megapixels has a tenth."""
 ENTERED = (
     '<!doctype html><html lang="en"><title>seediff look</title><link rel="icon" href="/static/icon.svg">'
     '<meta http-equiv="refresh" content="0;url=/"><a href="/">Enter</a></html>'
@@ -53,8 +53,8 @@ class Gate:
     def __init__(self, app: ASGIApp, *, token: str, host: str, port: int) -> None:
         self.app, self.token, self.host = app, token, host
         self.once = secrets.token_urlsafe(24)
-        """A secret that is accepted a single time in place of the token. It stands in the address that a browser is
-        started with, which everybody on the machine can read."""
+        """A secret that is accepted a single time in place of the token. `seediff look` starts a browser with an
+        address that contains it, and everybody on the machine can read that address."""
         # Browsers share cookies between a host's ports, so each server needs its own.
         self.cookie = f"seediff_look_{port}"
 
@@ -70,13 +70,13 @@ class Gate:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        with suppress(ClientDisconnect):  # in the middle of a body: nobody waits for the answer
+        with suppress(ClientDisconnect):  # the client left while it sent the body: nobody waits for the answer
             answer = self._refuse(scope, headers) or await self._admit(scope, receive) or self.app
             await answer(scope, receive, sending)
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
-        """The response to a forbidden request, such as one from another site's page; None for a permitted one. The
-        token is not checked here."""
+        """The response to a forbidden request, for example from another site's page; None for a permitted one. This
+        does not check the token."""
         if len(headers.getlist("host")) != 1 or not allowed_host(headers["host"], self.host):
             return PlainTextResponse("This name is not the server's; use the address that `seediff look` printed.", 421)
         length = headers.get("content-length", "0")
@@ -95,7 +95,7 @@ class Gate:
         return None
 
     async def _admit(self, scope: Scope, receive: Receive) -> Response | None:
-        """The response to a request without the cookie, or with the token in its address; None lets the request
+        """The response to a request that has no cookie, or has the token in its address; None for a request that may
         pass."""
         request = Request(scope, receive)
         if _same(request.cookies.get(self.cookie, ""), self.token) or scope["path"] in OPEN:
@@ -130,9 +130,9 @@ class Gate:
 
 
 def allowed_host(header: str, host: str) -> bool:
-    """Whether a Host header names this machine; the port may be any, because tunnels have their own. header: such as
-    `localhost:8765`. host: the address that the server listens at. If it is a loopback address, only the loopback's
-    names are allowed; otherwise also IP addresses and the machine's own names."""
+    """Whether a Host header names this machine, with any port, because tunnels have their own. header: for example
+    `localhost:8765`. host: the address at which the server listens. For a loopback address, only the names of the
+    loopback are allowed; otherwise also IP addresses and the machine's own names."""
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?", header, re.ASCII)
     if not match:
         return False

@@ -17,8 +17,8 @@ MOVES = {"undo": -1, "redo": 1}
 
 
 class Result(NamedTuple):
-    """A sample after an action. The fields have the order of `Action.result`. mask: the label map's path; None for the
-    original."""
+    """A sample after an action. The fields have the order of `Action.result`. mask: the path of the label map; None for
+    the original one."""
 
     verdict: Verdict | None
     mask: str | None = None
@@ -38,9 +38,9 @@ class History:
     makers: dict[str, Action] = field(default_factory=dict)
     """Path of each new mask → the action that made it."""
     steps: list[Action | None] = field(default_factory=lambda: [None])
-    """None, which stands for the original; then one action a step."""
+    """The actions in order, after None for the original."""
     at: int = 0
-    """The position in `steps` of the last action in effect; those after it were undone."""
+    """The position in `steps` of the last action in effect. The actions after it were undone."""
     version: int = 0
 
     @property
@@ -74,7 +74,7 @@ class History:
         return self.makers.get(self.mask or "")
 
     def apply(self, action: Action) -> None:
-        """Put an action into effect: one that somebody just made, or one that was read from the file."""
+        """Put an action into effect: a new one, or one read from review.jsonl."""
         self.version = action.version
         if action.mask:
             self.makers.setdefault(action.mask, action)

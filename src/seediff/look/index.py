@@ -1,4 +1,4 @@
-"""Filters, sorts and counts the samples of a set. Their values stand in columns of numbers in memory."""
+"""Filters, sorts and counts the samples of a set, from columns of numbers in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..dataset.rows import OF_THE_MASK, as_row, ids_by_name
 from ..masks.flags import flag_kind
 
 STATES = ("unreviewed", "accepted", "rejected")
-"""What `Index.verdict` means: each number there is a position in this tuple."""
+"""What the numbers in `Index.verdict` mean: each is a position in this tuple."""
 BARS = 20
 """Number of ranges in a histogram."""
 Sort = Literal["order", "area", "confidence", "agreement", "flags", "miou"]
@@ -25,18 +25,18 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     classes: tuple[Annotated[int, msgspec.Meta(ge=1, le=254)], ...] = ()
     """Ids of classes. A sample must have at least one of them."""
     flags: tuple[str, ...] = ()
-    """Kinds of flags, or "none" for no flag. A sample must match at least one of them."""
+    """Kinds of flags, or "none" for a sample without flags. A sample must match at least one of them."""
     states: tuple[Literal["unreviewed", "accepted", "rejected", "corrected"], ...] = ()
     """A sample must be in at least one of these states."""
     area: tuple[float, float] | None = None
-    """Bounds, both included. The area is the share of the picture that the chosen `classes` cover together; if none is
-    chosen, that all classes cover."""
+    """Bounds, both included, of the share of the picture that the chosen `classes` cover together. If no class is
+    chosen, all classes count."""
     confidence: tuple[float, float] | None = None
     """Bounds, both included."""
     agreement: tuple[float, float] | None = None
     """Bounds, both included."""
     text: Annotated[str, msgspec.Meta(max_length=1000)] = ""
-    """A text that a sample's prompt, source or name must contain, whatever its case."""
+    """A text that a sample's prompt, source or name must contain, in upper or lower case."""
     sort: Sort = "order"
     descending: bool = False
 
@@ -62,8 +62,8 @@ class Index:
         self.flagged: dict[str, np.ndarray] = {}
         """Kind of flag → (samples,) bool: whether each sample has it."""
         self.of_mask = {key: np.full(count, np.nan, np.float32) for key in OF_THE_MASK}
-        """Confidence and agreement, (samples,) float32 each, by the rules of `seediff filter`: 1 for a mask that a
-        person corrected, NaN if unknown. For a mask that was made on the page they are unknown."""
+        """Confidence and agreement, (samples,) float32 each. As in `seediff filter`, a mask that a person corrected has
+        1. NaN stands for unknown, as for a mask that was made on the page."""
         self.miou = np.array([scores.get(name, np.nan) for name in names], np.float32)
         """(samples,) float32: each sample's mIoU with its prediction; NaN if unknown."""
         for number, row in enumerate(rows):
@@ -101,8 +101,8 @@ class Index:
         """(numbers, counts, histograms) for a query.
 
         numbers: the samples that match the query, in its order. counts: for each class, flag and state, the number of
-        samples that have it and match all filters of other kinds. histograms: such numbers for each of BARS ranges
-        from 0 to 1 of area, of confidence and of agreement.
+        samples that have it and match all filters of other kinds. histograms: the same for BARS ranges from 0 to 1 of
+        area, confidence and agreement each.
         """
         # 1. Which samples match each filter that is set
         everything = np.ones(len(self.rows), bool)
@@ -129,7 +129,7 @@ class Index:
             if bounds:
                 filters[key] = (column >= bounds[0] - 1e-6) & (column <= bounds[1] + 1e-6)
 
-        # 2. How many there would be with another choice of one filter
+        # 2. How many samples another choice in one filter would show
         def match(but: str = "") -> np.ndarray:
             return np.logical_and.reduce([everything, *(fits for name, fits in filters.items() if name != but)])
 
@@ -161,6 +161,6 @@ class Index:
 
 
 def _bars(values: np.ndarray) -> list[int]:
-    """The number of values in each of BARS equal ranges from 0 to 1. Values outside count in the first or the last
-    range."""
+    """The number of values in each of BARS equal ranges from 0 to 1. Lower values count in the first range, higher
+    values in the last one."""
     return np.histogram(np.clip(values[~np.isnan(values)], 0, 1), BARS, (0, 1))[0].tolist()

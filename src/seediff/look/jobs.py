@@ -19,12 +19,12 @@ from .history import History
 from .session import Edit, Prepared, Session, Stale
 
 FAILED, UNDONE, STALE, UNCHANGED = "failed", "undone", "changed by someone else", "unchanged"
-"""Outcomes of samples that jobs count."""
+"""What a report calls a sample that a job did not change, or whose change it undid."""
 EVERY = 0.2
 """Seconds between two writes. A write takes long, because it waits for the disk, but saves any number of actions."""
 EditOne = Callable[[int, dict[str, Any]], Prepared | str | None]
-"""Changes one sample. It takes the sample's number and the fields that the action's `detail` must have. It returns the
-action to save, or else the outcome that the job counts; None means UNCHANGED."""
+"""Changes one sample. It takes the sample's number and fields for the action's `detail`. It returns the action to save,
+or why there is none, which the report counts; None means UNCHANGED."""
 
 
 class Jobs:
@@ -33,13 +33,14 @@ class Jobs:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.stop = threading.Event()
-        """Ends the running job after the present sample."""
+        """Set to end the running job after its current sample."""
         self._running = threading.Lock()
         """Locked from a job's start to its end."""
 
     def start(self, numbers: Sequence[int], outcome: str, edit_one: EditOne) -> None:
-        """Start a job that changes the samples `numbers`. outcome: what its report calls a changed sample, for example
-        "accepted". Raises UserError if nothing can be saved, HTTPException while another job is running."""
+        """Start a job that changes samples. numbers: the samples. outcome: what the report calls a changed sample, for
+        example "accepted". edit_one: changes a sample. Raises UserError if nothing can be saved, and HTTPException
+        while another job is running."""
         if self.session.read_only:
             raise UserError(self.session.read_only)
         if not self._running.acquire(blocking=False):
@@ -49,11 +50,12 @@ class Jobs:
         threading.Thread(target=self._run, args=arguments, daemon=True, name="look job").start()
 
     def undo(self, job: str) -> None:
-        """Start a job that undoes another one. Samples that somebody has changed since then stay as they are."""
+        """Start a job that undoes another job. Samples that somebody has changed since then stay as they are. job: the
+        name of the job to undo."""
 
         def undo_one(number: int, detail: dict[str, Any]) -> Prepared | None:
             history = self.session.history(number)
-            version = history.version  # read first, so that somebody who acts in between makes it stale
+            version = history.version  # read first: if somebody acts in between, the action is stale
             if not _is_last(job, history):
                 raise Stale(number)
             return self.session.prepare(number, version, Edit("undo", detail=detail))
@@ -84,7 +86,8 @@ class Jobs:
     ) -> None:
         """Change samples until all are done or the job is stopped. Even after an error, changes are saved.
 
-        report: what every report of this job says. counts: outcome → number of samples; it grows here.
+        numbers, outcome, edit_one: as for `start`. report: what every report of this job says. counts: outcome → number
+        of samples, to which this method adds.
         """
         prepared: list[Prepared] = []
         last_save = 0.0
@@ -118,5 +121,5 @@ class Jobs:
 
 
 def _is_last(job: str, history: History) -> bool:
-    """Whether a sample's last action in effect is an action of the job named `job`."""
+    """Whether a job made a sample's last action in effect. job: the name of the job."""
     return history.last is not None and history.last.detail.get("job") == job

@@ -1,4 +1,4 @@
-"""The attention that a sample's mask was made of: where its pixels and words attend, and how to capture it again."""
+"""The attention from which a sample's mask was made: where its pixels and words attend, and how to capture it again."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ from ..prompts.tokens import locate_columns
 from .samples import read_image
 
 PIXELS = 8
-"""Side in pixels of a position of the model's lattice L, if the model is not known. It is Stable Diffusion's."""
+"""Pixels of the picture along a side of one latent position, for an unknown model: the number of Stable Diffusion."""
 MAX_WORDS = 100
+"""Maximum number of words with a button on the page."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class SampleAttention:
     part_pixels: np.ndarray
     """(H', W', 3) uint8: the part that the model saw, at the sample's own size."""
     edge_megapixels: float = 0.0
-    """Maximum megapixels at which masks follow the edges of `part_pixels`. 0: they follow those of `image`."""
+    """Maximum megapixels at which masks follow the edges of `part_pixels`. For 0, they follow the edges of `image`."""
 
     @property
     def classes(self) -> list[str]:
@@ -60,9 +61,8 @@ class SampleAttention:
 
 
 def read_config(folder: Path, name: str | None = None) -> DatasetConfig | None:
-    """The configuration of the `generate` or `mask` run that made a sample; None if there is no such file, or it cannot
-    be read. folder: the dataset. name: the value of `made` in the sample's row, if it has a configuration of its
-    own."""
+    """The configuration of the `generate` or `mask` run that made a sample; None if its file is missing or unreadable.
+    folder: the dataset. name: `made` in the sample's row; None if the sample has no configuration of its own."""
     with suppress(UserError):
         path = native.made_by(folder, name)
         return path and load_dataset_config(path, MaskPhotosConfig)
@@ -70,7 +70,7 @@ def read_config(folder: Path, name: str | None = None) -> DatasetConfig | None:
 
 
 def maps_path(sample: Sample) -> Path | None:
-    """The file with a sample's attention maps; None if the dataset has none for it."""
+    """The file with a sample's attention maps; None if they were not saved."""
     return sample.extras.get((native.ATTENTION, None))
 
 
@@ -109,7 +109,7 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
     if not isinstance(config, MaskPhotosConfig):
         return SampleAttention(maps, image, size, whole, mask, image)
 
-    # A photograph, of which the model saw a part, at a size of its own
+    # The model saw a part of the photograph, at another size
     part = seen_window(*size, config.fit)
     sizes = info and info.sizes()
     pixels = sizes.position if sizes else PIXELS
@@ -118,55 +118,59 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
     return SampleAttention(maps, seen, size, part, mask, image[part.slices], config.edge_megapixels)
 
 
-def pixel_maps(of: SampleAttention, x: int, y: int) -> list[dict[str, Any]]:
-    """Where a pixel of the sample attends: for each level of self-attention, what `show_levels` returns. x, y: the
+def pixel_maps(attention: SampleAttention, x: int, y: int) -> list[dict[str, Any]]:
+    """Where a pixel of the sample attends: for each level of self-attention, what `map_for_page` returns. x, y: the
     pixel. Raises UserError for a pixel that the model did not see."""
-    part = of.part
-    if not (part.top <= y < part.top + part.height and part.left <= x < part.left + part.width):
+    part = attention.part
+    x, y = x - part.left, y - part.top
+    if not (0 <= x < part.width and 0 <= y < part.height):
         raise UserError("the model did not see this pixel")
     maps = []
-    for (height, width), own in sorted(of.maps.self_attention.items(), reverse=True):
-        row, column = (y - part.top) * height // part.height, (x - part.left) * width // part.width
-        maps.append(_levels(of.maps, own[row * width + column].reshape(height, width)))
+    for (height, width), self_map in sorted(attention.maps.self_attention.items(), reverse=True):
+        row, column = y * height // part.height, x * width // part.width
+        maps.append(_scaled_map(attention.maps, self_map[row * width + column].reshape(height, width)))
     return maps
 
 
-def word_maps(of: SampleAttention, columns: tuple[int, ...]) -> list[dict[str, Any]]:
-    """How much each position attends to words: for each level of cross-attention, what `show_levels` returns. columns:
-    the words' columns of the text, whose mean is taken. Raises UserError for a column that the text lacks."""
+def word_maps(attention: SampleAttention, columns: tuple[int, ...]) -> list[dict[str, Any]]:
+    """How much each position attends to words: for each level of cross-attention, what `map_for_page` returns. columns:
+    the columns of the words in the text; the maps show their mean. Raises UserError for a column that the text
+    lacks."""
     maps = []
-    for grid, crossed in sorted(of.maps.cross_attention.items(), reverse=True):
-        if max(columns) >= crossed.shape[1]:
-            raise UserError(f"the text has columns 0 to {crossed.shape[1] - 1}")
-        maps.append(_levels(of.maps, crossed[:, list(columns)].mean(1).reshape(grid)))
+    for grid, cross_map in sorted(attention.maps.cross_attention.items(), reverse=True):
+        if max(columns) >= cross_map.shape[1]:
+            raise UserError(f"the text has columns 0 to {cross_map.shape[1] - 1}")
+        maps.append(_scaled_map(attention.maps, cross_map[:, list(columns)].mean(1).reshape(grid)))
     return maps
 
 
-def _levels(maps: AttentionMaps, values: torch.Tensor) -> dict[str, Any]:
-    """What `show_levels` returns for a map (h, w), scaled so that its minimum becomes 0 and its maximum 255."""
+def _scaled_map(maps: AttentionMaps, values: torch.Tensor) -> dict[str, Any]:
+    """What `map_for_page` returns for a map, scaled so that its minimum becomes 0 and its maximum 255. maps: the
+    attention, which knows the names of its levels. values: (h, w), the map."""
     name = level_name(maps.level((values.shape[0], values.shape[1])))
     low, high = map(float, values.aminmax())
-    levels = ((values - low) / max(high - low, 1e-20) * 255).round().to(torch.uint8)
-    return show_levels(name, levels.cpu().numpy())
+    scaled = ((values - low) / max(high - low, 1e-20) * 255).round().to(torch.uint8)
+    return map_for_page(name, scaled.cpu().numpy())
 
 
-def show_levels(name: str, levels: np.ndarray) -> dict[str, Any]:
-    """A map (h, w) uint8 as JSON for the page: {name, height, width, data}. data: its values row by row, in base64."""
-    height, width = levels.shape
-    data = base64.b64encode(np.ascontiguousarray(levels).tobytes()).decode("ascii")
+def map_for_page(name: str, values: np.ndarray) -> dict[str, Any]:
+    """A map as JSON for the page: {name, height, width, data}. `data` has the values row by row, in base64. name: the
+    title of the map. values: (h, w) uint8."""
+    height, width = values.shape
+    data = base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
     return {"name": name, "height": height, "width": width, "data": data}
 
 
 def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
-    """The words of the prompt whose columns of cross-attention are known, in order: {start, end, columns} each. start,
-    end: the word's place in the prompt. The classes are always known; other words only if `model` is given and its
-    tokenizers are on this machine."""
+    """The words of the prompt whose columns of cross-attention are known, in order: {start, end, columns} each, where
+    prompt[start:end] is the word. maps: the attention, which knows the columns of the classes. model: the model whose
+    tokenizers find the other words, if they are on this machine; None to find only the classes."""
     # 1. Classes
     names, found = longest_first(list(maps.words)), dict[tuple[int, int], tuple[int, ...]]()
     for match in any_name(names).finditer(maps.prompt):
         found[match.span()] = maps.words[names[(match.lastindex or 1) - 1]]
 
-    # 2. Words that are in none of them
+    # 2. Words outside the classes' names
     readers = _readers(model) if model and " | " not in maps.prompt else ()
     for match in re.finditer(rf"{ANY_WORD}|\d+", maps.prompt):
         overlaps = any(start < match.end() and match.start() < end for start, end in found)
@@ -185,14 +189,15 @@ def _readers(model: str) -> Sequence[Reader]:
 
 
 def sample_index(sample: Sample) -> int:
-    """A sample's number in its run, which determines the noise that the model adds. The name of a generated sample is
-    this number."""
+    """A sample's number in its run, from which the model's noise is made. A generated sample has this number as its
+    name."""
     last = sample.name.rpartition("/")[2]
     return sample.metadata.get("index", int(last) if last.isdecimal() and len(last) < 12 else 0)
 
 
 class Capturer:
-    """Captures the attention of samples again by running their models. The last model stays loaded. Not thread-safe."""
+    """Captures the attention of samples again by running their models. The last model stays loaded. Only one thread may
+    use it at a time."""
 
     def __init__(self) -> None:
         self._job: Any = None
@@ -202,12 +207,12 @@ class Capturer:
         """The attention of a sample, after its model has drawn it again or seen its photograph again. config: the
         configuration that made the sample. Raises UserError."""
         row, number = sample.metadata, sample_index(sample)
-        config = replace(config, keep_attention=True)  # all maps, for the page shows any of them and tries all methods
+        config = replace(config, keep_attention=True)  # all maps: the page shows each of them, and tries all methods
         try:
             check_device(config.device or default_device())
         except UserError:  # this machine lacks the device
             config = replace(config, device=None, dtype=None)
-        # The jobs of `run` are imported here, as only this function needs them.
+        # Only this function needs the jobs of `run`, which import much.
         if isinstance(config, GenerateConfig):
             from ..prompts.specs import SampleSpec
             from ..run.generate_job import GenerateJob
@@ -225,8 +230,8 @@ class Capturer:
         return masker.attention(views, [row["classes"]], masker.encode(views))[0].cpu()
 
     def _load(self, config: DatasetConfig, make: Callable[[], Any]) -> Any:
-        """A job with its model loaded. make: makes the job. The last job is returned again if the configurations differ
-        only in their classes."""
+        """A job of `run` with its model loaded. It is the job of the last call if the configurations differ only in
+        their classes. config: the job's configuration. make: makes a new job."""
         key = repr(replace(config, classes=("any",)))
         if self._key != key:
             self._job, self._key = None, ""  # one model at a time

@@ -44,9 +44,9 @@ class OpenedSet:
         return SEGMENT in self.classes
 
     def shown_objects(self, labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """(H, W) uint8: ids to show, in which each object has an id and so a colour of its own. In a set that has
-        segments without a name and classes too, only these segments do. labels: (H, W) uint8, the label map. numbers:
-        (H, W), the number of each pixel's object; 0 for no object."""
+        """(H, W) uint8: ids to show, a different id and so a different colour for each object. If a set has both
+        classes and segments without a name, only the segments are coloured by object. labels: (H, W) uint8, the label
+        map. numbers: (H, W), the number of each pixel's object; 0 for no object."""
         if self.by_object and len(self.classes) > 1:
             return shown_ids(labels, numbers, self.classes.index(SEGMENT) + 1, alone=False)
         return shown_ids(np.where(labels == IGNORE, labels, 0), numbers, 0, alone=True)
@@ -56,7 +56,7 @@ class OpenedSet:
 
     def read_labels(self, name: str, sha256: str | None = None) -> np.ndarray:
         """(H, W) uint8: the class ids of a label map. name: its path in the set. sha256: the hash that its file must
-        have; None: any. Raises UserError."""
+        have; None for any hash. Raises UserError."""
         path = self.mask_path(name)
         labels = read_label_map(path, sha256)
         highest = int(labels[labels < IGNORE].max(initial=0))
@@ -82,7 +82,7 @@ def original_mask(sample: Sample) -> str:
 
 def read_image(sample: Sample, side: int | None = None) -> np.ndarray:
     """(H, W, 3) uint8: a sample's picture, turned as its label map is. side: a JPEG may be decoded faster at a smaller
-    size, whose longer side has at least so many pixels; None: at its full size. Raises UserError."""
+    size whose longer side has at least this many pixels; None for the full size. Raises UserError."""
     with open_own(sample.image_file, sample.where) as image:
         if side:
             image.draft("RGB", (side, side))
@@ -98,9 +98,9 @@ def image_bytes(sample: Sample) -> tuple[bytes, str]:
 
 
 def thumbnail(sample: Sample, labels: np.ndarray | None, objects: Instances | None, side: int = THUMB) -> bytes:
-    """The bytes of a JPEG of a sample. labels: (H, W) uint8 ids to draw over it; None: only the picture. objects: the
-    objects to draw lines around; None: lines are drawn around classes. side: the maximum pixels of the longer side.
-    Raises UserError."""
+    """The bytes of a JPEG of a sample. labels: (H, W) uint8 ids to draw over the picture; None for only the picture.
+    objects: the objects to draw lines around; None for lines around classes. side: the maximum pixels of the longer
+    side. Raises UserError."""
     small = shrink(read_image(sample, side), side, Image.Resampling.BILINEAR)
     if labels is not None:
         regions = labels if objects is None else objects.numbers.astype(np.int32)
@@ -113,9 +113,9 @@ def thumbnail(sample: Sample, labels: np.ndarray | None, objects: Instances | No
 
 
 def open_against(predictions: Path, folder: Path, progress: Progress) -> Evaluation:
-    """The scores of predictions against the present masks of a dataset, also of rejected samples. predictions: a folder
-    of label maps, or another dataset. folder: the dataset. progress: called as `workers.Progress` says. Raises
-    UserError if names, sizes or classes do not match."""
+    """The scores of predictions against the current masks of a dataset, including rejected samples. predictions: a
+    folder of label maps, or another dataset. folder: the dataset. progress: reports the progress. Raises UserError if
+    names, sizes or classes do not match."""
     from ..evaluate.evaluation import evaluate
 
     return evaluate(predictions, folder, boundary=False, draws=1, with_rejected=True, progress=progress)

@@ -30,19 +30,19 @@ LOCAL = "127.0.0.1"
 
 
 def _open_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens at an address of this machine. port: 0 for any free port. Raises UserError if the port or
-    the host cannot be used."""
+    """A socket that listens at an address of this machine. host: the address. port: 0 for any free port. Raises
+    UserError for an unusable port or host."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     dual_stack = host == "::" and socket.has_dualstack_ipv6()
     try:
         return socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=dual_stack)
-    except (OSError, TypeError, UnicodeError) as error:  # the last two are about impossible names of hosts
+    except (OSError, TypeError, UnicodeError) as error:  # impossible names of hosts raise the last two
         problem = f"{port} cannot be used at {host} ({error.args[-1]})"
         raise UserError("port", problem, "name another port or host, or none") from error
 
 
 def _unless_cancelled(record: logging.LogRecord) -> bool:
-    """Whether to log a record. Records about cancelled tasks are left out: windows may still listen when the server
+    """Whether to log a record. A record about a cancelled task is not logged: windows may still listen when the server
     ends."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Replaces a method of uvicorn, which would wait for clients, and raise the signal again at the end."""
+        """Replaces uvicorn's method, which would wait for clients, and would raise the signal again at the end."""
         logging.getLogger("uvicorn.error").addFilter(_unless_cancelled)
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -80,9 +80,9 @@ class Opened:
     session: Session
     server: Server
     listening: socket.socket
-    """The server's socket, which accepts connections already."""
+    """The server's socket, which already accepts connections."""
     url: str
-    """The page's address. If only this machine can reach it, it contains the token; otherwise the page asks for the
+    """The address of the page. It contains the token if only this machine can reach it; otherwise the page asks for the
     token."""
     token: str
     once: str
@@ -97,8 +97,9 @@ class Opened:
 def serve(
     path: Path, *, by: str, host: str = LOCAL, port: int = 0, against: Evaluation | None = None
 ) -> Iterator[Opened]:
-    """Opens a dataset and a server that shows it; `Opened.run` starts the server. path: the dataset's folder. by: the
-    reviewer's name. host, port: where to listen. against: predictions to show beside the masks. Raises UserError."""
+    """Opens a dataset and makes a server that shows it. `Opened.run` starts the server. path: the dataset's folder. by:
+    the reviewer's name. host, port: where to listen. against: predictions to show beside the masks. Raises
+    UserError."""
     events = Events()
     session = Session(open_set(path), by=by, tell=events.tell, against=against)
     try:

@@ -1,5 +1,5 @@
-"""The actions of reviewers on a set's samples. The session saves each action before it confirms it, and sends it to
-every window.
+"""The actions of reviewers on a set's samples. Each action is saved before it is confirmed, and is reported to every
+window.
 
 A sample's version is the number of its actions. A request to act names the version that its window shows. If somebody
 else has acted in the meantime, the request is refused (`Stale`), and nothing is lost or overwritten."""
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..evaluate.evaluation import Evaluation
 
 KEEP: Literal["keep"] = "keep"
-"""Stands for "the verdict stays as it is"."""
+"""A verdict that stays as it is."""
 NewVerdict = Verdict | Literal["keep"] | None
 Labels = np.ndarray | Callable[[np.ndarray], np.ndarray]
 """A corrected label map, (H, W) uint8, or a function that makes it from the current one."""
@@ -46,14 +46,14 @@ class Edit:
     """What somebody does to a sample."""
 
     name: str
-    """The name of the action in review.jsonl. "undo" and "redo" move along the sample's history."""
+    """The name of the action in review.jsonl. The names "undo" and "redo" move along the sample's history."""
     verdict: NewVerdict = KEEP
     labels: Labels | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Prepared(NamedTuple):
-    """An action to save. label_map: the PNG of its label map, if that is a new one."""
+    """An action to save. label_map: the bytes of its new label map, a PNG; None if the action makes no new one."""
 
     action: Action
     label_map: bytes | None
@@ -67,8 +67,9 @@ class Stale(Exception):
 
 
 class Session:
-    """A set that somebody reviews. by: the reviewer's name. tell: called with a report of every action, in the thread
-    that acts. against: predictions to show beside the masks. Raises UserError if another process reviews the set."""
+    """A set that somebody reviews. dataset: the set. by: the reviewer's name. tell: called with a report of every
+    action, in the thread that acts. against: predictions to show beside the masks. Raises UserError if another process
+    reviews the set."""
 
     def __init__(
         self,
@@ -82,11 +83,11 @@ class Session:
         self.acted = 0
         self.lock = threading.RLock()
         self.read_only = ""
-        """Why nothing can be saved; "" if it can."""
+        """Why nothing can be saved; "" if actions can be saved."""
         self.histories: dict[int, History] = {}
         self.numbers = {sample.name: number for number, sample in enumerate(dataset.samples)}
 
-        # Only one process may write, if any
+        # Only one process may write; in a read-only folder, no process can
         self._stack = ExitStack()
         try:
             self._stack.enter_context(open_folder(dataset.folder, (REVIEWED,)))
@@ -114,8 +115,8 @@ class Session:
             raise
 
     def add_class(self, name: str) -> None:
-        """Append a class to the set's classes.txt, so that every export has it too. Raises UserError for an unusable
-        name."""
+        """Append a class to the set's classes.txt, so that every export has it, too. name: the class. Raises UserError
+        for an unusable name."""
         with self.lock:
             if self.read_only:
                 raise UserError(self.read_only)
@@ -141,7 +142,7 @@ class Session:
         return History(Result(review.verdict), review.corrected)
 
     def row(self, number: int) -> dict[str, Any]:
-        """A sample's row of metadata.jsonl, changed as its actions changed the sample."""
+        """A sample's row of metadata.jsonl with the changes that its actions made."""
         history = self.history(number)
         row = self.dataset.samples[number].metadata
         return reviewed_row(row, history.last, history.maker, self.dataset.classes)
@@ -158,14 +159,14 @@ class Session:
         return self.dataset.read_labels(history.mask, history.result.hash)
 
     def instances(self, number: int, labels: np.ndarray) -> Instances | None:
-        """The objects of a sample in a label map; None if the set records none. labels: (H, W) uint8, the label map,
-        perhaps corrected. Raises UserError."""
+        """The objects of a sample in a label map; None if the set records no objects. labels: (H, W) uint8, the label
+        map, perhaps corrected. Raises UserError."""
         sample = self.dataset.samples[number]
         objects, mask = sample.instances, original_mask(sample)
         return objects and objects_after(objects, self.dataset.read_labels(mask), labels, mask)
 
     def for_page(self, number: int) -> dict[str, Any]:
-        """What the page shows of a sample in every view, by name: its title, classes, flags, scores and review."""
+        """What the page shows of a sample in every view, as JSON: its title, classes, flags, scores and review."""
         history, row = self.history(number), as_row(self.row(number))
         last, ids = history.last, self.index.ids
         columns = {**self.index.of_mask, "miou": self.index.miou}
@@ -189,11 +190,11 @@ class Session:
         }
 
     def act(self, number: int, version: int, edit: Edit, window: str = "") -> dict[str, Any]:
-        """Act on a sample, save the action, and send it to all windows. Returns what `for_page` returns then.
+        """Act on a sample, save the action, and report it to all windows. Returns what `for_page` returns afterwards.
+        An edit that changes nothing is no action, and the version stays.
 
-        version: the version that the window shows. An edit that changes nothing is not an action, and the version
-        stays. window: the window that acts. Raises Stale if somebody else has acted since, and UserError for an
-        impossible edit."""
+        version: the version that the window shows. edit: what to do. window: the name of the window that acts. Raises
+        Stale if somebody else has acted since that version, and UserError for an impossible edit."""
         with self.lock:
             prepared = self.prepare(number, version, edit)
             if prepared is not None:
@@ -201,8 +202,8 @@ class Session:
             return self.for_page(number)
 
     def prepare(self, number: int, version: int, edit: Edit) -> Prepared | None:
-        """The action that `act` would save; None if it would change nothing. Nothing is written. Raises what `act`
-        raises."""
+        """The action that `act` would save; None if the edit would change nothing. This writes nothing. It raises what
+        `act` raises."""
         with self.lock:
             history = self.history(number)
             if version != history.version:
@@ -213,10 +214,11 @@ class Session:
             return None if edit.labels is not None and prepared.action.result == history.result else prepared
 
     def commit(self, prepared: Sequence[Prepared], window: str = "") -> int:
-        """Save prepared actions, and send them to all windows. An action on a sample that somebody changed in the
-        meantime is left out. Returns the number of saved actions.
+        """Save prepared actions, and report them to all windows. An action on a sample that somebody has changed in the
+        meantime is not saved. Returns the number of saved actions.
 
-        Label maps are saved first. Then one write saves all actions, which takes as long for many as for one."""
+        Label maps are saved first. Then one write saves all actions, for many take as long as one. window: the name of
+        the window that acts."""
         with self.lock:
             current: list[tuple[int, Action]] = []
             for action, label_map in prepared:
@@ -254,8 +256,8 @@ class Session:
         return Prepared(action, label_map)
 
     def _result(self, number: int, history: History, edit: Edit) -> tuple[Result, bytes | None]:
-        """(result, label_map). result: the sample after an edit. label_map: the PNG of its label map, if that is a new
-        one. Raises UserError for an impossible edit."""
+        """(result, label_map). result: the sample after an edit. label_map: the bytes of its new label map, a PNG; None
+        if the edit makes no new one. Raises UserError for an impossible edit."""
         move = MOVES.get(edit.name, 0)
         if not history.can_move(move):
             raise UserError(f"there is nothing to {edit.name}")
@@ -269,8 +271,8 @@ class Session:
         return self._correct(number, history, result, edit.labels)
 
     def _correct(self, number: int, history: History, result: Result, labels: Labels) -> tuple[Result, bytes | None]:
-        """(result, label_map). result: `result` with new labels. label_map: their PNG; None if no pixel changes.
-        labels: the corrected labels. Raises UserError for labels of another size or with unknown ids."""
+        """What `_result` returns for corrected labels. result: the sample before. labels: the corrected labels. Raises
+        UserError for labels of another size or with unknown ids."""
         classes = self.dataset.classes
         present = self.labels(number)
         corrected = labels(present) if callable(labels) else labels

@@ -33,15 +33,15 @@ from .samples import THUMB, draw_prediction, image_bytes, thumbnail
 from .session import KEEP, Edit, Prepared, Session
 
 FRESH = {"cache-control": "no-store"}
-"""A header that forbids the browser to keep an answer: another set may be served at the same address later."""
+"""A header that forbids the browser to keep an answer, because another set may have the same address later."""
 VIEWS = 16
-"""Maximum number of lists that the server keeps. A list has the samples that match a window's filters."""
+"""Maximum number of lists in memory. A list has the samples that match a window's filters."""
 ABOUT = ("seed", "model", "method", "source", "split", "confidence", "agreement", "presence")
 """Fields of a sample's row that the page shows unchanged."""
 VERDICTS: dict[str, Verdict | None] = {"accept": "accepted", "reject": "rejected", "reset": None}
 """Action → the verdict that it gives."""
 OUTCOMES = {"accept": "accepted", "reject": "rejected", "reset": "cleared", "relabel": "relabelled"}
-"""Action → what a job calls a sample on which it was done."""
+"""Action → what a job's report calls a sample after it."""
 T = TypeVar("T")
 Number = Annotated[int, msgspec.Meta(ge=0)]
 Label = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -49,8 +49,8 @@ Name = Annotated[str, msgspec.Meta(max_length=64)]
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of a request to act on one sample. version: the version that the page shows. old, new: "relabel" changes
-    class `old` to `new`."""
+    """Body of a request to act on one sample. version: the version that the page shows. window: the name of the window.
+    old, new: "relabel" changes class `old` to `new`."""
 
     version: Number
     action: Literal["accept", "reject", "reset", "undo", "redo", "relabel"]
@@ -60,7 +60,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Painted(msgspec.Struct, frozen=True):
-    """Query parameters of a request to save a painted label map. The body has its bytes."""
+    """Query parameters of a request to save a painted label map, whose bytes are the body."""
 
     version: Number
     tool: Literal["brush", "eraser", "polygon", "fill", "segment", "cleaned"]
@@ -74,7 +74,7 @@ class ActOnMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     view: Name = ""
     """The name of the list that has the samples."""
     places: tuple[tuple[Number, Number], ...] = ()
-    """The places of the samples in the list, as ranges from the first place to the one after the last."""
+    """The places of the samples in the list, as ranges (begin, end) without the end."""
     old: Label = 0
     new: Label = 0
     job: Name = ""
@@ -88,7 +88,7 @@ class NewClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ListPart(msgspec.Struct, frozen=True):
-    """Query parameters of a request for a part of a list: `count` samples from place `begin` on."""
+    """Query parameters of a request for a part of a list: `count` samples, from place `begin` on."""
 
     begin: Number
     count: Annotated[int, msgspec.Meta(ge=0, le=500)]
@@ -103,8 +103,8 @@ class Thumb(msgspec.Struct, frozen=True):
 
 
 class SetAnswers:
-    """The answers about one session. Each takes the request and, for a POST, its body, and returns the response. The
-    server calls them in threads."""
+    """The answers about a session's set and its samples. Each method takes the request and, for a POST, its body, and
+    returns the response. The server calls the methods in threads."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -136,8 +136,8 @@ class SetAnswers:
         return self.describe(request)
 
     def view(self, request: Request, body: bytes) -> Response:
-        """The samples that match a filter: their number, counts for each filter, histograms, and the name of their
-        list. With this name the page asks for parts of the list."""
+        """The samples that match the filters: their number, counts for each filter, histograms, and the name of their
+        list. The page uses this name to ask for parts of the list."""
         query = parse_json(body, Query, "the filter")
         with self.session.lock:
             shown, counts, histograms = self.session.index.select(query)
@@ -178,7 +178,7 @@ class SetAnswers:
         row = self.session.row(number)
         return JSONResponse(
             {
-                "prompt": "" if row.get("source") else str(row.get("prompt") or ""),  # photographs do not show one
+                "prompt": "" if row.get("source") else str(row.get("prompt") or ""),  # photographs show no prompt
                 "why": {flag: explain_flag(flag) for flag in row.get("flags") or ()},
                 "about": {key: row[key] for key in ABOUT if row.get(key) is not None},
                 **self.session.for_page(number),
@@ -223,8 +223,8 @@ class SetAnswers:
             return pack(self.session.labels(number), {"x-version": str(version)})
 
     def pieces(self, request: Request) -> Response:
-        """The current label map, to show by object. If the set knows no objects, each connected piece counts as an
-        object."""
+        """The current label map with an id for each object, as `OpenedSet.shown_objects` makes it. If the set records
+        no objects, each connected piece is an object."""
         number = self.number(request)
         version = self.session.history(number).version
         with self.decoding:
@@ -263,7 +263,7 @@ class SetAnswers:
 
     def _edit_one(self, act: ActOnMany, number: int, detail: dict[str, Any]) -> Prepared | str | None:
         edit, history = edit_of(act), self.session.history(number)
-        version = history.version  # read first, so that somebody who acts in between makes it stale
+        version = history.version  # read first: if somebody acts in between, the action is stale
         if history.verdict == edit.verdict:
             return None
         if act.action == "relabel" and not (self.session.labels(number) == act.old).any():
@@ -285,8 +285,8 @@ def change_class(old: int, new: int, labels: np.ndarray) -> np.ndarray:
 
 
 def pack(labels: np.ndarray, headers: Mapping[str, str] = {}) -> Response:
-    """A response with a label map, packed by gzip, which the browser unpacks. labels: (H, W), uint8 or little-endian
-    uint16. The headers x-height and x-width have its size. headers: others to add."""
+    """A response with a label map, packed by gzip, which the browser unpacks. The headers x-height and x-width have its
+    size. labels: (H, W), uint8 or little-endian uint16. headers: more headers."""
     height, width = labels.shape
     about = {"content-encoding": "gzip", **FRESH, "x-height": str(height), "x-width": str(width), **headers}
     data = gzip.compress(np.ascontiguousarray(labels).tobytes(), 1)
@@ -295,7 +295,7 @@ def pack(labels: np.ndarray, headers: Mapping[str, str] = {}) -> Response:
 
 def unpack(data: bytes, present: np.ndarray) -> np.ndarray:
     """(H, W) uint8: a label map. data: its bytes, packed by zlib. present: (H, W), a label map of the same shape.
-    Raises UserError for any other number of pixels, after unpacking at most one byte too many."""
+    Raises UserError for another number of pixels. At most one byte too many is unpacked."""
     height, width = present.shape
     decompressor = zlib.decompressobj()
     try:
@@ -308,5 +308,5 @@ def unpack(data: bytes, present: np.ndarray) -> np.ndarray:
 
 
 def read_address(request: Request, kind: type[T]) -> T:
-    """The query parameters in a request's address, as a `kind`. Raises UserError."""
+    """The query parameters in a request's address. kind: the type to make from them. Raises UserError."""
     return fit(dict(request.query_params), kind, "the address", strict=False)

@@ -1,7 +1,7 @@
-"""The attention of a set's samples, loaded or captured again, and masks made of it with other constants. It is quick,
+"""Masks of a set's samples with other constants, made from attention that was saved or is captured again. It is quick,
 because attention, soft masks and PAMR's weights stay in memory.
 
-The steps are the same as in `masks.make_masks`. So the page shows the masks that `generate` and `mask` would write with
+The steps are the same as in `masks.make_masks`, so the page shows the masks that `generate` and `mask` would write with
 these constants."""
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from .sample_attention import (
     SampleAttention,
     attention_of,
     cannot_capture,
+    map_for_page,
     maps_path,
     read_config,
-    show_levels,
 )
 from .session import Session
 
 MEMORY = 1 << 30
-"""Maximum bytes of attention in memory. The attention of one sample always stays."""
+"""Maximum bytes of attention in memory. The attention of the last sample stays, even if it is larger."""
 CORRECTED = "A person corrected this mask; attention explains the mask before that."
 UNKNOWN = "It is not known how this mask was made: masks and steps shown here use the default constants."
 ALONE = threading.Lock()
-"""Held while a mask is made, which sets torch's number of threads for the whole process."""
+"""Locked while a mask is made, because that sets torch's number of threads for the whole process."""
 CACHED = 3
 """Maximum number of entries in each cache of a sample."""
 
@@ -87,7 +87,7 @@ def constants_of(config: MaskConfig) -> Constants:
 
 
 class Tuner:
-    """Makes masks of one sample from its attention."""
+    """Makes masks of one sample from its attention, and keeps intermediate results for the next mask."""
 
     def __init__(self, attention: SampleAttention) -> None:
         self.attention = attention
@@ -98,48 +98,50 @@ class Tuner:
     def labels(self, config: MaskConfig, ids: Mapping[str, int]) -> np.ndarray:
         """(H, W) uint8: the label map that a configuration makes. ids: class → its id in the set. Raises UserError, for
         example for a level that was not captured."""
-        of, classes = self.attention, self.attention.classes
+        attention, classes = self.attention, self.attention.classes
         for name in classes:
             if name not in ids:
                 raise UserError(f"class '{name}' is not a class of the set")
-        # Soft masks are made before their threshold, but SAM sees it.
+        # Soft masks do not depend on the threshold, unless SAM refines them.
         key = config if config.sam else replace(config, beta=MaskConfig.beta, ignore_band=None)
         soft = self._soft.get_or_make(key, partial(self._soft_masks, config))
         class_ids = [ids[name] for name in classes]
-        labels = np.full(of.size, IGNORE, np.uint8)
-        labels[of.part.slices] = label_pixels(soft, config, (of.part.height, of.part.width)).numpy()
+        labels = np.full(attention.size, IGNORE, np.uint8)
+        part = attention.part
+        labels[part.slices] = label_pixels(soft, config, (part.height, part.width)).numpy()
         return dataset_labels(labels, class_ids)
 
     def _soft_masks(self, config: MaskConfig) -> torch.Tensor:
         """(C, h, w) float32: the soft mask of each class, before its threshold."""
-        of = self.attention
-        seen = of.image.shape[:2]
-        soft = enlarge(torch.stack([soft_mask(of.maps, name, config).soft for name in of.classes]), seen, config)
-        picture = picture_to_follow(of.part_pixels, seen, config, of.edge_megapixels)
+        attention = self.attention
+        seen = attention.image.shape[:2]
+        masks = [soft_mask(attention.maps, name, config).soft for name in attention.classes]
+        soft = enlarge(torch.stack(masks), seen, config)
+        picture = picture_to_follow(attention.part_pixels, seen, config, attention.edge_megapixels)
         if picture is None:
-            picture = of.image
+            picture = attention.image
         return refine(picture, resize(soft, picture.shape[:2]), config, seen, self._weigh)
 
     def _weigh(self, picture: np.ndarray, *constants: Any) -> torch.Tensor:
-        """What `pamr_weights` returns, cached. The picture is always the same one of this sample."""
+        """What `pamr_weights` returns, cached by the constants, because the picture of a sample is always the same."""
         return self._weights.get_or_make(constants, partial(pamr_weights, picture, *constants))
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
-        """The steps of a mask in order: for each what `show_levels` returns, a text, and the equation in the paper.
-        name: the mask's class. Raises UserError for an unknown class."""
-        of = self.attention
-        config = constants.change(of.config)
-        if name not in of.classes:
+        """The steps of a mask in order: for each step what `map_for_page` returns, a text, and the number of the
+        paper's equation. name: the class of the mask. Raises UserError for an unknown class."""
+        attention = self.attention
+        config = constants.change(attention.config)
+        if name not in attention.classes:
             raise UserError(f"there is no class '{name}' here")
-        result = make_masks(of.image, of.maps, of.classes, config)
+        result = make_masks(attention.image, attention.maps, attention.classes, config)
         return [
-            {**show_levels(step.name, step.levels), "text": step.why.text, "equation": step.why.equation}
+            {**map_for_page(step.name, step.levels), "text": step.why.text, "equation": step.why.equation}
             for step in show_steps(result, name, config.method)
         ]
 
 
 class SetAttention:
-    """The attention of a session's samples, which its methods know by their numbers."""
+    """The attention of a session's samples. Its methods take the number of a sample."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -154,8 +156,8 @@ class SetAttention:
         return self._configs(self.session.dataset.samples[number].metadata.get("made"))
 
     def constants(self, number: int) -> tuple[Constants, str]:
-        """(constants, note). constants: those that made a sample's current mask; if they are unknown, the usual ones.
-        note: what the page says about that; "" if all is known."""
+        """(constants, note). constants: what made a sample's current mask, or the default constants if that is unknown.
+        note: what the page says about it; "" if everything is known."""
         review, config = as_row(self.session.row(number)).review, self.config(number)
         remade = review.made
         if remade is not None:
@@ -167,14 +169,16 @@ class SetAttention:
         return constants_of(config.mask if config else MaskConfig()), " ".join(notes)
 
     def load(self, number: int) -> Tuner:
-        """The attention of a sample. Raises UserError if the set has none, and for an unusable file."""
+        """The attention of a sample. Raises UserError if it was neither saved nor captured again, or the file is
+        unusable."""
         tuner = self.find(number)
         if tuner is None:
             raise UserError("no attention maps were saved; recompute them first")
         return tuner
 
     def find(self, number: int) -> Tuner | None:
-        """The attention of a sample; None if the set has none. Raises UserError for an unusable file."""
+        """The attention of a sample; None if it was neither saved nor captured again. Raises UserError for an unusable
+        file."""
         with self._loading:  # otherwise two threads would read the same file
             tuner, path = self._tuners.get(number), maps_path(self.session.dataset.samples[number])
             if tuner is not None or path is None:
@@ -186,7 +190,7 @@ class SetAttention:
         return cannot_capture(self.session.dataset.samples[number], self.config(number))
 
     def capture(self, number: int) -> None:
-        """Capture the attention of a sample again, and keep it in memory. It takes as long as drawing the sample.
+        """Capture the attention of a sample again, and keep it in memory. This takes as long as drawing the sample.
         Raises UserError."""
         config, reason = self.config(number), self.cannot_capture(number)
         if config is None or reason:
@@ -198,8 +202,8 @@ class SetAttention:
         return self._tuners.put(number, Tuner(attention_of(sample, maps, self.config(number))))
 
     def make_labels(self, number: int, constants: Constants) -> np.ndarray:
-        """(H, W) uint8: the label map of a sample with other constants, computed with as many threads as the set was.
-        Raises UserError as `load` does."""
+        """(H, W) uint8: the label map of a sample with other constants. It is computed with as many threads as the set
+        was, because rounding depends on them. Raises UserError as `load` does."""
         tuner, config = self.load(number), self.config(number)
         threads = config and config.threads
         with ALONE, cpu_threads(threads or 1, self._threads):

@@ -1,10 +1,10 @@
-// What the page asks of its server, and what it hears from it.
+// Requests to the server, and its reports. Every module that needs the server goes through this one.
 
 export const LOST = "The server is not responding. Changes are not saved. Restart seediff look.";
-export const WINDOW = crypto.randomUUID().slice(0, 8);
+export const WINDOW = crypto.randomUUID().slice(0, 8); // name of this window in requests and reports
 
 export class Refused extends Error {
-  // answer: the server's; for a change that came too late, with the sample's state.
+  // status: of HTTP, or 0 without an answer. answer: the server's; if someone else was faster, with the sample's state.
   constructor(status, answer) {
     super(answer.error || `The server answered ${status}`);
     Object.assign(this, { status, answer });
@@ -32,7 +32,7 @@ export async function post(path, body) {
   return (await ask(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
 }
 
-// A map of one or two bytes a value: { values, height, width, version }.
+// A label map or the like, one or two bytes a pixel: { values, height, width, version, headers }.
 export async function pixels(path) {
   const answer = await ask(path);
   const bytes = await answer.arrayBuffer();
@@ -43,7 +43,7 @@ export async function pixels(path) {
 
 export const image = async (path) => createImageBitmap(await (await ask(path)).blob(), { imageOrientation: "none" });
 
-// Send a label map, packed: { tool, version } say what it is.
+// Save a label map. number: the sample's. about: { tool, version }, what changed which version. Promises the new state.
 export async function sendLabels(number, labels, about) {
   const stream = new Blob([labels]).stream().pipeThrough(new CompressionStream("deflate"));
   const packed = await new Response(stream).arrayBuffer();
@@ -51,13 +51,13 @@ export async function sendLabels(number, labels, about) {
   return (await ask(`/api/samples/${number}/labels?${query}`, { method: "POST", body: packed })).json();
 }
 
-// The address of a sample's thumbnail. labels: whether its mask lies over it.
+// The address of a sample's thumbnail. labels: whether to draw its mask.
 export const thumb = ({ index, version }, labels) =>
   `/api/samples/${index}/thumb?v=${version}&labels=${Number(labels)}`;
 
 export const act = (number, body) => post(`/api/samples/${number}/act`, { ...body, window: WINDOW });
 
-// Hear what happens in this and other windows. hear(report); lost(isLost) when the connection goes and comes.
+// Call hear(report) for whatever happens in any window, and lost(isLost) when the connection breaks or comes back.
 export function listen(hear, lost) {
   const events = new EventSource("/api/events");
   events.onmessage = (event) => hear(JSON.parse(event.data));
@@ -65,4 +65,5 @@ export function listen(hear, lost) {
   events.onerror = () => lost(true);
 }
 
+// The bytes of a base64 text.
 export const decode = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

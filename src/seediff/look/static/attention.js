@@ -1,24 +1,25 @@
-// Why a mask is as it is: where pixels and words attend, other constants, every step.
+// The panel "Why this mask" of sample.js: where pixels and words attend, masks with other constants, every step.
 
 import { WINDOW, decode, get, pixels, post } from "./api.js";
 import { startJob } from "./bulk.js";
-import { notice } from "./header.js";
-import { $, counted, element, latest } from "./page.js";
+import { $, counted, element, latest, notice } from "./page.js";
 import { heat } from "./set.js";
 import { paintHeat } from "./stage.js";
 
+// A map of the server with its values as bytes.
 const unpack = (map) => ({ ...map, values: decode(map.data) });
 
 export class AttentionPanel {
   number = null; // the sample's
-  info = null; // about its attention
-  maps = []; // a pixel's or a word's, one a level
-  level = 0; // index of the map in the picture
+  info = null; // about its attention; null if there is none
+  maps = []; // of a pixel or a word, one a level
+  level = 0; // index of the map that lies over the picture
   word = -1; // index of the word whose maps are shown
-  fixed = false; // whether the pixel was clicked, and stays
-  trial = null; // tried constants
-  tried = null; // the label map that they make, once it has come
+  fixed = false; // whether a pixel was clicked: its maps stay, wherever the pointer goes
+  trial = null; // constants that the person tries
+  tried = null; // the label map that they make
 
+  // view: SampleView.
   constructor(view) {
     this.view = view;
     this.fetchMaps = latest((about) => {
@@ -39,7 +40,7 @@ export class AttentionPanel {
     $("capture").onclick = () => this.capture();
   }
 
-  // Ask about this sample. An answer after another sample was opened is dropped.
+  // Ask about this sample, and call then(answer) or failed(message): neither after another sample was opened.
   async ask(path, then, { failed = notice, from = get } = {}) {
     const { number } = this;
     try {
@@ -88,7 +89,7 @@ export class AttentionPanel {
     this.showConstants();
   }
 
-  // The prompt, with a button for each word whose columns are known.
+  // The prompt with a button for each known word.
   showWords(info) {
     this.info = info;
     this.word = -1;
@@ -104,6 +105,7 @@ export class AttentionPanel {
     $("prompt").replaceChildren(...[...parts, info.prompt.slice(at)].filter(Boolean));
   }
 
+  // Show the maps of word i; -1: of no word.
   showWord(i) {
     this.word = i;
     $("prompt").querySelectorAll("button").forEach((button, at) => { button.ariaPressed = at === i; });
@@ -111,7 +113,7 @@ export class AttentionPanel {
     else this.fetchMaps({ columns: this.info.words[i].columns.join(",") });
   }
 
-  // A pixel: where it attends. fixed: it was clicked, and stays.
+  // Show where pixel (x, y) attends. fixed: it was clicked.
   point(x, y, fixed) {
     if (!this.info || (this.fixed && !fixed)) return;
     if (fixed) {
@@ -122,6 +124,7 @@ export class AttentionPanel {
     if (y >= top && x >= left && y < top + height && x < left + width) this.fetchMaps({ x, y });
   }
 
+  // A button for each level; the chosen level lies over the picture.
   showMaps(maps) {
     this.maps = maps;
     const shown = Math.min(this.level, maps.length - 1);
@@ -142,8 +145,7 @@ export class AttentionPanel {
     this.view.stage.drawHeat(maps[shown], heat, this.info.part);
   }
 
-  // What the controls say.
-  constants() {
+  constantsInFields() {
     const { value: method } = $("method");
     return { method, alpha: Number($("alpha").value), beta: Number($("beta").value), pamr: $("pamr").checked };
   }
@@ -155,27 +157,27 @@ export class AttentionPanel {
     $("beta-shown").textContent = $("beta").value;
   }
 
-  // Show the mask that the controls' constants make, without saving it.
+  // Show the mask that the constants in the fields make, without saving it.
   try() {
     if (!this.info) return;
     this.showConstants();
     this.view.stage.drawHeat(null);
-    this.tryOut(this.constants());
+    this.tryOut(this.constantsInFields());
   }
 
-  // constants: null after the trial's end.
+  // constants: null to end the trial, so that an answer on its way is not shown.
   async fetchTried(constants) {
     this.trial = constants;
     if (!constants) return;
-    await this.ask(`tuned?${new URLSearchParams(constants)}`, (made) => {
+    await this.ask(`tuned?${new URLSearchParams(constants)}`, ({ values }) => {
       if (constants !== this.trial) return;
-      this.tried = made.values;
+      this.tried = values;
       this.view.draw();
       $("tuned-shown").textContent = "tried, not saved";
     }, { from: pixels });
   }
 
-  // Back to the saved mask. Returns whether anything was tried.
+  // Show the saved mask again. Returns whether another one was shown.
   endTrial() {
     this.trial = null;
     this.tryOut(null);
@@ -187,12 +189,13 @@ export class AttentionPanel {
     return true;
   }
 
+  // Save the mask that the constants in the fields make.
   apply() {
     if (!this.info) return;
     const { number, view } = this;
-    const constants = this.constants();
+    const constants = this.constantsInFields();
     this.endTrial();
-    if (number !== view.number) return; // the next one is being opened
+    if (number !== view.number) return; // the next sample is being opened
     const send = (version) => post(`/api/samples/${number}/tuned`, { ...constants, version, window: WINDOW });
     view.changes.enqueue(view.shown, send, { newMap: true });
   }
@@ -201,7 +204,7 @@ export class AttentionPanel {
     const { list } = this.view.page;
     const samples = counted(list.count, "sample");
     const question = `Make new masks for ${samples}? Reviewed and corrected samples keep their masks.`;
-    if (window.confirm(question)) startJob("/api/job/masks", { ...this.constants(), view: list.view });
+    if (window.confirm(question)) startJob("/api/job/masks", { ...this.constantsInFields(), view: list.view });
   }
 
   async capture() {
@@ -213,7 +216,7 @@ export class AttentionPanel {
   }
 
   steps() {
-    const query = new URLSearchParams({ ...this.constants(), name: $("steps-class").value });
+    const query = new URLSearchParams({ ...this.constantsInFields(), name: $("steps-class").value });
     return this.ask(`steps?${query}`, ({ steps }) => $("steps").replaceChildren(...steps.map((step) => {
       const canvas = element("canvas");
       paintHeat(canvas, unpack(step), heat);

@@ -1,10 +1,10 @@
-// Changes of many samples, their progress, and undoing them together.
+// Changes of many selected samples as a job of the server: starting, progress, undo. browse.js owns it.
 
 import { post } from "./api.js";
-import { tell } from "./header.js";
-import { $, fillClasses, grey } from "./page.js";
-import { set } from "./set.js";
+import { $, disable, tell } from "./page.js";
+import { fillClasses, set } from "./set.js";
 
+// Start a job, or say why not.
 export const startJob = (path, body) => post(path, body).catch(tell);
 
 export class Bulk {
@@ -20,7 +20,7 @@ export class Bulk {
     $("job-close").onclick = () => { $("job").hidden = true; };
   }
 
-  fill() { fillClasses($("many-old"), $("many-new"), set.classes); }
+  fill() { fillClasses($("many-old"), $("many-new")); }
 
   act(action) {
     const { grid, list } = this.browse;
@@ -28,15 +28,17 @@ export class Bulk {
     return startJob("/api/job", { view: list.view, places: grid.ranges(), action, ...classes });
   }
 
+  // How many samples are selected.
   show() {
     const count = this.browse.grid.chosen.size;
     const none = !count && "Select samples first: click the corner of a tile";
     $("selected").textContent = `${count.toLocaleString()} selected`;
     for (const part of $("selection").querySelectorAll("button, select")) {
-      grey(part, none || (part.id !== "select-none" && set.readOnly));
+      disable(part, none || (part.id !== "select-none" && set.readOnly));
     }
   }
 
+  // Show what the server reports of a job.
   hear({ job, text, done, total, ended, undoable }) {
     this.job = job;
     $("job").hidden = false;

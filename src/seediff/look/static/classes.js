@@ -1,14 +1,14 @@
-// The classes to paint with, in the set's order. Those that the mask lacks are dimmed. A field finds or adds a class.
+// The classes to paint with, in the set's order. Classes that the mask lacks are dimmed. A field finds or adds a class.
+// sample.js owns them.
 
-import { hint } from "./header.js";
-import { $, IGNORED, choice, element, fillClasses, grey, percent, toPicture, values } from "./page.js";
-import { css, set } from "./set.js";
+import { $, IGNORED, choice, disable, element, hint, percent, toPicture } from "./page.js";
+import { css, fillClasses, set, values } from "./set.js";
 
 export class Classes {
   value = set.classes.length ? 1 : 0; // to paint with
-  area = {}; // name → share of the picture
+  area = {}; // name of a class → its share of the picture
 
-  // view: SampleView. add(name): adds a class to the set; promises whether it could.
+  // view: SampleView. add(name): adds a class to the set, and promises whether it could.
   constructor(view, add) {
     Object.assign(this, { view, addToSet: add });
     this.field = $("class-search");
@@ -25,9 +25,9 @@ export class Classes {
     this.fill();
   }
 
-  // The set's classes, of which there may be more than before.
+  // List the set's classes; again, after one was added.
   fill() {
-    this.rows = values(set.classes).map(([value, name]) => {
+    this.rows = values().map(([value, name]) => {
       const { label, box, more } = choice("radio", "paint-class", value, name, "kbd", css(value));
       const share = element("span", { className: "count" });
       more.textContent = value === IGNORED ? "I" : value;
@@ -38,7 +38,7 @@ export class Classes {
       return { value, name, label, box, share };
     });
     $("paint-classes").replaceChildren($("paint-classes").firstElementChild, ...this.rows.map((row) => row.label));
-    fillClasses($("old-class"), $("new-class"), set.classes);
+    fillClasses($("old-class"), $("new-class"));
     this.choose(this.value);
     this.show(this.area);
   }
@@ -53,7 +53,7 @@ export class Classes {
     if (top < 0 || top + label.offsetHeight > list.clientHeight) list.scrollTop += top - list.clientHeight / 3;
   }
 
-  // The picture's classes, and the share of it that each has.
+  // Show which share of the picture each class has.
   show(area) {
     this.area = area;
     for (const { value, name, label, share } of this.rows) {
@@ -65,7 +65,7 @@ export class Classes {
     this.list();
   }
 
-  // Another picture: paint and relabel one of its classes.
+  // Another picture is shown: paint and relabel one of its classes.
   enter() {
     const present = this.rows.filter(({ value, name }) => value && name in this.area);
     if (!present.length) return;
@@ -82,18 +82,20 @@ export class Classes {
 
   get typed() { return this.field.value.trim(); }
 
+  // The rows whose name contains the typed text; first, those whose name begins with it.
   matching() {
     const text = this.typed.toLowerCase();
     const rank = ({ name }) => (name.toLowerCase().startsWith(text) ? 0 : 1);
     return this.rows.filter(({ name }) => name.toLowerCase().includes(text)).sort((a, b) => rank(a) - rank(b));
   }
 
+  // Show the matching rows, and whether the typed name can be added.
   list() {
     const shown = this.matching();
     for (const row of this.rows) row.label.hidden = !shown.includes(row);
     let why = !this.typed && "Type the name of the new class";
     if (this.rows.some(({ name }) => name === this.typed)) why = "This class already exists";
-    grey($("class-add"), set.readOnly || why);
+    disable($("class-add"), set.readOnly || why);
   }
 
   // Paint with the first class that matches.

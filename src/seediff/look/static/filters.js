@@ -1,4 +1,4 @@
-// The form that says what is shown, and how many there are of each.
+// The form that filters and sorts the grid, with the number of samples for each choice. browse.js owns it.
 
 import { Histogram } from "./histogram.js";
 import { $, OF_THE_MASK, VERDICT, choice, element } from "./page.js";
@@ -13,7 +13,7 @@ const RANGES = [
     name: "agreement", title: "Agreement with CA·SA, 0 to 1", scale: 1, least: 0,
     help: "Whether a second method, CA·SA, makes the same mask",
   },
-]; // scale: of the fields; least: the lowest value
+]; // scale: a field shows the value times this; least: the lowest value
 const SORTS = [
   ["order", "as in the dataset", "as in the dataset, last first"],
   ["area", "area, smallest first", "area, largest first"],
@@ -21,14 +21,14 @@ const SORTS = [
   ["agreement", "agreement, lowest first", "agreement, highest first"],
   ["flags", "", "most flags"],
   ["miou", "mIoU, worst first", "mIoU, best first"],
-]; // name, title, title if descending
+]; // name, title, title in descending order; "" if there is no such order
 const FIELDS = ["text", "sort", ...RANGES.flatMap(({ name }) => [`${name}-low`, `${name}-high`])];
 
 export class Filters {
   boxes = { states: {}, classes: {}, flags: {} }; // value → { label, box, more }
   histograms = {}; // name of a range → Histogram
 
-  // changed(): the form says something else.
+  // changed(): the person changed the form.
   constructor(form, changed) {
     this.form = form;
     for (const [value, text] of Object.entries(STATES)) this.add("states", value, text);
@@ -79,7 +79,6 @@ export class Filters {
     $("sort").value = this.usual;
   }
 
-  // The set's classes, of which there may be more than before.
   addClasses() {
     set.classes.forEach((name, i) => {
       if (!this.boxes.classes[i + 1]) this.add("classes", i + 1, name, css(i + 1));
@@ -93,34 +92,34 @@ export class Filters {
     $("text").focus();
   }
 
-  // Everything is shown, in the order that was chosen.
+  // Show everything, in the same order as before.
   reset() {
     const order = $("sort").value;
     this.form.reset();
     $("sort").value = order;
   }
 
-  // What the form says, as texts for the address.
+  // The fields as texts for the address; without the usual order.
   values() {
     const data = new FormData(this.form);
     const texts = [...FIELDS, ...GROUPS].map((name) => [name, data.getAll(name).join(",").trim()]);
     return Object.fromEntries(texts.filter(([name, text]) => name !== "sort" || text !== this.usual));
   }
 
-  // The form says what an address said; whether that is something else.
+  // Fill the fields with what `values` returned. Returns whether that changed the form.
   set(values) {
     const before = JSON.stringify(this.values());
     for (const id of FIELDS) $(id).value = values[id] ?? "";
     if ($("sort").selectedIndex < 0) $("sort").value = this.usual;
     for (const group of GROUPS) {
       const wanted = (values[group] ?? "").split(",").filter(Boolean);
-      if (group === "flags") for (const kind of wanted) this.flag(kind); // those of the set are heard of later
+      if (group === "flags") for (const kind of wanted) this.addFlag(kind); // the server sends the set's flags later
       for (const [name, one] of Object.entries(this.boxes[group])) one.box.checked = wanted.includes(name);
     }
     return JSON.stringify(this.values()) !== before;
   }
 
-  flag(kind) {
+  addFlag(kind) {
     if (!this.boxes.flags[kind]) this.add("flags", kind, kind.replaceAll("_", " "));
   }
 
@@ -138,8 +137,8 @@ export class Filters {
     return query;
   }
 
-  counts({ counts, histograms }) {
-    for (const kind of Object.keys(counts.flags)) this.flag(kind);
+  showCounts({ counts, histograms }) {
+    for (const kind of Object.keys(counts.flags)) this.addFlag(kind);
     for (const group of GROUPS) {
       for (const [name, one] of Object.entries(this.boxes[group])) {
         one.more.textContent = (counts[group][name] || 0).toLocaleString();

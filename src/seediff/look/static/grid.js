@@ -1,31 +1,31 @@
-// A grid of any number of samples; only visible tiles exist.
+// A grid of any number of samples; only visible tiles exist. A place is a position in the list. browse.js owns it.
 
 import { thumb } from "./api.js";
 import { keyOf } from "./keys.js";
-import { SampleList } from "./list.js";
 import { OF_THE_MASK, VERDICT, clamp, element, percent } from "./page.js";
+import { SampleList } from "./samples.js";
 import { set } from "./set.js";
 
 const GAP = 8; // pixels between tiles
-const CAPTION = 42; // pixels of a tile below its picture
+const CAPTION = 42; // pixels of a tile below its picture, as in look.css
 const SETTLED = 70; // milliseconds after which scrolling has ended
-const LARGE = 416; // the side of a thumbnail for large tiles; small ones have the usual
+const LARGE = 416; // pixels of a thumbnail for large tiles; small tiles have the usual size
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
 
 export class Grid {
-  least = 148; // pixels of a tile's side
+  least = 148; // pixels of a tile's side, at least
   list = new SampleList();
-  active = 0; // place that keys are about
+  active = 0; // place of the sample that keys act on
   anchor = 0; // place from which a selection is extended
   chosen = new Set(); // selected places
   labels = true; // whether thumbnails have masks
-  tiles = new Map(); // place → element
+  tiles = new Map(); // place → element, of visible places
   columns = 1;
 
-  // handlers: open(place), act(key, place), failed(error), moved(), chose().
+  // handlers: open(place), act(key, place), failed(error), moved() to another place, chose() another selection.
   constructor(box, inner, handlers) {
     Object.assign(this, { box, inner }, handlers);
-    box.onscroll = () => this.soon();
+    box.onscroll = () => this.drawSoon();
     box.onkeydown = (event) => this.key(event);
     inner.onclick = (event) => {
       const tile = event.target.closest(".tile");
@@ -34,7 +34,7 @@ export class Grid {
     new ResizeObserver(() => this.measure()).observe(box);
   }
 
-  // keep: the place and the selection stay, if it is the same list.
+  // Show a list. keep: the place stays. The selection stays if it is the same list.
   show(list, { keep = false } = {}) {
     if (list.view !== this.list.view) this.choose([]);
     this.list = list;
@@ -48,18 +48,20 @@ export class Grid {
 
   nearest(place) { return clamp(place, 0, Math.max(0, this.count - 1)); }
 
+  // Fit the tiles to the width.
   measure() {
     const width = this.box.clientWidth - GAP;
     if (width <= 0) return;
     this.columns = Math.max(1, Math.floor(width / (this.least + GAP)));
     this.side = Math.floor(width / this.columns) - GAP;
     this.step = this.side + CAPTION + GAP;
+    this.inner.style.setProperty("--side", `${this.side}px`);
     this.inner.style.height = `${Math.ceil(this.count / this.columns) * this.step + GAP}px`;
     for (const [place, tile] of this.tiles) this.move(place, tile);
     this.draw();
   }
 
-  soon() {
+  drawSoon() {
     this.waiting ||= requestAnimationFrame(() => {
       this.waiting = 0;
       this.draw();
@@ -75,13 +77,13 @@ export class Grid {
       if (place < first || place >= last) this.remove(place, tile);
     }
     for (let place = first; place < last; place++) {
-      if (!this.tiles.has(place)) this.put(place);
+      if (!this.tiles.has(place)) this.addTile(place);
     }
     clearTimeout(this.settling);
     this.settling = setTimeout(() => this.fill(), SETTLED);
   }
 
-  // After scrolling: names, states and pictures of what is visible.
+  // Write names, states and pictures into the visible tiles.
   async fill() {
     const { list } = this;
     try {
@@ -93,7 +95,6 @@ export class Grid {
     for (const [place, tile] of this.tiles) this.write(place, tile);
   }
 
-  // What happened to a sample, wherever it is in the list.
   hear(state) {
     this.list.hear(state);
     for (const [place, tile] of this.tiles) {
@@ -101,7 +102,7 @@ export class Grid {
     }
   }
 
-  put(place) {
+  addTile(place) {
     const facts = { className: "tile", id: `tile-${place}`, role: "option", ariaPosInSet: place + 1 };
     const tile = element("div", { ...facts, ariaSetSize: this.count },
       element("img", { alt: "", decoding: "async" }),
@@ -123,9 +124,6 @@ export class Grid {
   }
 
   move(place, tile) {
-    tile.style.width = `${this.side}px`;
-    tile.style.height = `${this.side + CAPTION}px`;
-    tile.firstChild.style.height = `${this.side}px`;
     const [row, column] = [Math.floor(place / this.columns), place % this.columns];
     tile.style.transform = `translate(${GAP / 2 + column * (this.side + GAP)}px, ${row * this.step + GAP / 2}px)`;
   }
@@ -144,7 +142,7 @@ export class Grid {
     if (image.getAttribute("src") !== wanted) image.src = wanted;
   }
 
-  // A tile's last line, which begins with what it is sorted by.
+  // A tile's last line, which begins with the value that the list is sorted by.
   about({ corrected, made, flags, miou, classes, ...more }) {
     const number = OF_THE_MASK.includes(this.list.sort) ? more[this.list.sort] : null;
     return [
@@ -158,7 +156,7 @@ export class Grid {
   }
 
   remove(place, tile) {
-    tile.firstChild.removeAttribute("src"); // a picture on its way is not waited for
+    tile.firstChild.removeAttribute("src"); // do not wait for a picture on its way
     tile.remove();
     this.tiles.delete(place);
   }
@@ -167,6 +165,7 @@ export class Grid {
     for (const [place, tile] of this.tiles) this.remove(place, tile);
   }
 
+  // Make a place the active one, and scroll to it.
   select(place) {
     this.active = this.nearest(place);
     const { box, step } = this;
@@ -191,6 +190,7 @@ export class Grid {
     this.choose(this.chosen);
   }
 
+  // Select everything from the anchor to a place.
   extend(place) {
     this.choose(range(Math.min(this.anchor, place), Math.max(this.anchor, place) + 1));
   }

@@ -1,33 +1,33 @@
-// A histogram over two fields, from and to: dragging over its bars fills them in.
+// A histogram above two fields, from and to: dragging over its bars fills them in. filters.js owns them.
 
 import { clamp, element } from "./page.js";
 
 export class Histogram {
-  // bars: the element for them. low, high: the fields, `scale` times the values, which are in [0, 1].
+  // bars: the element for the bars. low, high: the fields. scale: a field shows the value, from 0 to 1, times this.
   constructor(bars, low, high, scale) {
     Object.assign(this, { bars, low, high, scale });
     bars.onpointerdown = (event) => {
       bars.setPointerCapture(event.pointerId);
-      this.from = this.bar(event);
+      this.from = this.barAt(event);
       this.choose(event);
     };
     bars.onpointermove = (event) => { if (this.from !== undefined) this.choose(event); };
     bars.onlostpointercapture = () => { this.from = undefined; };
-    for (const field of [low, high]) field.oninput = () => this.mark();
+    for (const field of [low, high]) field.oninput = () => this.greyBars();
   }
 
-  bar(event) {
+  barAt(event) {
     const box = this.bars.getBoundingClientRect();
     const count = this.bars.children.length;
     return clamp(Math.floor(((event.clientX - box.left) / box.width) * count), 0, count - 1);
   }
 
-  // A value's field text, of the edge before bar i.
+  // What a field shows for the left edge of bar i.
   edge(i) { return String(Number(((i / this.bars.children.length) * this.scale).toFixed(4))); }
 
-  // The first bar also counts values below the bounds.
+  // Fill the fields with the bars that the pointer has passed. The first bar also counts lower values.
   choose(event) {
-    const to = this.bar(event);
+    const to = this.barAt(event);
     const first = Math.min(this.from, to);
     const low = first ? this.edge(first) : "";
     const high = this.edge(Math.max(this.from, to) + 1);
@@ -43,10 +43,10 @@ export class Histogram {
     counts.forEach((count, i) => {
       this.bars.children[i].style.height = count ? `${Math.max(8, (100 * count) / most)}%` : "0";
     });
-    this.mark();
+    this.greyBars();
   }
 
-  mark() {
+  greyBars() {
     const low = Number(this.low.value || -Infinity);
     const high = Number(this.high.value || Infinity);
     [...this.bars.children].forEach((bar, i) => {

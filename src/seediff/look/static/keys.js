@@ -1,4 +1,4 @@
-// The keys of the page, and its tools.
+// The keys and tools of the page: their names in the help and in the toolbar. main.js and sample.js act on them.
 
 import { choice, element } from "./page.js";
 
@@ -29,18 +29,18 @@ export function fillHelp(body) {
   }
 }
 
-// A key's name; of a letter, without Shift.
+// A key's name; a letter in lower case.
 export const keyOf = ({ key }) => (key.length === 1 ? key.toLowerCase() : key);
 
-// Whether a key is typed into a field, or is the browser's. ours: it is a key with Ctrl, but the page's.
-export const typing = (event, ours) => {
-  const target = document.activeElement; // not the event's: a key may have waited for a sample, after a search
+// Whether a key is typed into a field or is a key of the browser. ours: the page has this key with Ctrl.
+export const isTyped = (event, ours) => {
+  const target = document.activeElement; // not event.target: the key may have waited for a sample
   if ((event.ctrlKey || event.metaKey || event.altKey) && !ours) return true;
   if (target instanceof HTMLInputElement) return !["checkbox", "radio", "button", "range"].includes(target.type);
   return target instanceof HTMLSelectElement;
 };
 
-// Tools: name, key, title, and an icon of lines on a field of 24 × 24.
+// Tools: name, key, title, and the lines of an icon in 24 × 24 units.
 export const TOOLS = [
   ["look", "L", "Look", "M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12zM12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6z"],
   ["brush", "B", "Brush", "M20 3 9 14l2 2L22 5zM9 14c-3 0-4 2-4 4s-1 2-3 2c2 2 9 2 9-4"],
@@ -49,21 +49,14 @@ export const TOOLS = [
   ["fill", "F", "Fill", "M11 3v4M4 12l8-8 8 8-8 8zM4 12h16M21 15c1 2 2 3 2 4a2 2 0 0 1-4 0c0-1 1-2 2-4z"],
   ["segment", "S", "Segment", "M4 20 14 10M16 3v4M14 5h4M20 10v4M18 12h4M8 4v3M6.500 5.500h3"],
 ];
-const SVG = "http://www.w3.org/2000/svg";
 
 export function fillTools(bar, choose) {
   for (const [value, key, title, icon] of TOOLS) {
     const { label, box, more } = choice("radio", "tool", value, title, "kbd");
-    const svg = document.createElementNS(SVG, "svg");
-    const path = document.createElementNS(SVG, "path");
-    svg.setAttribute("viewBox", "0 0 24 24");
-    svg.ariaHidden = true;
-    path.setAttribute("d", icon);
-    svg.append(path);
     label.title = `${title} (${key})`;
     label.querySelector("bdi").className = "unseen";
     more.textContent = key;
-    more.before(svg);
+    more.insertAdjacentHTML("beforebegin", `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="${icon}"/></svg>`);
     box.onchange = () => choose(value);
     bar.append(label);
   }

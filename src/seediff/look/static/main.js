@@ -1,111 +1,110 @@
-// The page: the grid or one sample, the address that says which, and reports from the server.
+// The page: it shows the grid or one sample, and passes keys and the server's reports to them. index.html starts it.
 //
 //   grid ── open(at) ──> `coming`: a promise of the sample ──> sample at `place`
 //    ^                        ^──────────── move(±1) ────────────────┤
 //    └──── close(): Back, if that leads to the grid; else leave ─────┘
 
+import { keepAddress, leadsBackToGrid, readAddress, watchAddress } from "./address.js";
 import { LOST, WINDOW, get, listen, post } from "./api.js";
 import { Browse } from "./browse.js";
 import { Changes } from "./changes.js";
-import { hint, notice, tell } from "./header.js";
-import { fillHelp, keyOf, typing } from "./keys.js";
-import { forget, prefetch } from "./loading.js";
-import { $, toPicture } from "./page.js";
+import { fillHelp, isTyped, keyOf } from "./keys.js";
+import { $, hint, notice, tell, toPicture } from "./page.js";
 import { SampleView } from "./sample.js";
+import { forget, prefetch } from "./samples.js";
 import { set } from "./set.js";
 
-let place = -1; // of the open sample in the list
-let coming = null; // a promise of the next sample, while its number is still asked for
-let keeping; // a timer
+const state = {
+  place: -1, // of the open sample in the list
+  coming: null, // a promise of the sample to open, until it is known which one it is
+  lost: false, // whether the connection to the server is lost
+  pointed: false, // whether a click came from a pointer, not from a key
+};
 
 $("set-name").textContent = set.name;
 document.title = `${set.name}: seediff look`;
 fillHelp($("help-rows"));
 if (set.readOnly) notice(`${set.readOnly}.`);
 
-// What both views get.
+// What both views need of this module.
 const page = {
-  open, move, keep, addClass,
+  open, move, addClass,
   get list() { return browse.list; },
-  get place() { return place; },
+  get place() { return state.place; },
+  get coming() { return state.coming; },
 };
 const changes = new Changes({
-  hear: (state) => browse.grid.hear(state),
+  hear: (sample) => browse.grid.hear(sample),
   saved: (...what) => view.saved(...what),
   wrong: (shown) => view.wrong(shown),
 });
 const browse = new Browse(page, changes);
 const view = new SampleView(page, changes);
 
-// Keep what is shown in the address. later: milliseconds to wait. push: Back leads to what was before.
-function keep(later = 0, { push = false } = {}) {
-  clearTimeout(keeping);
-  if (later) {
-    keeping = setTimeout(keep, later);
-    return;
-  }
-  const about = { ...browse.values(), sample: $("sample").hidden ? "" : view.number };
-  const kept = new URLSearchParams(Object.entries(about).filter(([, value]) => value !== ""));
-  const state = { inside: push || inside() };
-  history[push ? "pushState" : "replaceState"](state, "", `${location.pathname}${kept.size ? `#${kept}` : ""}`);
-}
-
-// Whether Back leads from a sample to the grid.
-function inside() { return Boolean(history.state?.inside); }
-
 // Show what the address says. typed: a person wrote it.
 async function restore({ typed }) {
-  clearTimeout(keeping); // it was about the address before
-  const wanted = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  state.coming = null;
+  const { hash } = location;
+  const { sample, ...wanted } = readAddress();
   await browse.restore(wanted);
+  const named = /^\d{1,9}$/.test(sample ?? "");
+  const { view } = browse.list;
+  const found = named && view ? (await get(`/api/views/${view}/${sample}`)).place : -1;
+  if (hash !== location.hash) return; // the person went to another address meanwhile
+  if (found >= 0) return show(found);
+  if (named) return leave(0);
   const back = !typed && !$("sample").hidden; // to the tile of the sample that was open
-  if (!/^\d{1,9}$/.test(wanted.sample ?? "")) return leave(back ? place : Number(wanted.at) || 0);
-  const found = browse.list.view ? (await get(`/api/views/${browse.list.view}/${wanted.sample}`)).place : -1;
-  return found >= 0 ? show(found) : leave(0);
+  return leave(back ? state.place : Number(wanted.at) || 0);
 }
 
 // Open a sample from the grid, or in place of another one.
 function open(at) {
   const inGrid = !$("browse").hidden;
-  if (inGrid) keep(); // where Back leads
+  if (inGrid) keepAddress(); // where Back leads
   return show(at, { push: inGrid });
 }
 
+// Show the sample at a place. push: as for `keepAddress`; undefined if the address says it already.
 async function show(at, { push } = {}) {
   if (!browse.list.has(at)) return;
+  const coming = changes.last.then(() => browse.list.sampleAt(at));
+  state.coming = coming;
   try {
-    coming = changes.last.then(() => browse.list.sampleAt(at));
     const { index } = await coming;
-    coming = null;
-    place = at;
+    if (coming !== state.coming) return; // the person asked for something else meanwhile
+    Object.assign(state, { coming: null, place: at });
     $("browse").hidden = true;
     $("sample").hidden = false;
     if (!$("sample").contains(document.activeElement)) toPicture();
     const opened = view.open(index);
-    if (push !== undefined) keep(0, { push });
+    if (push !== undefined) keepAddress({ push });
     await opened;
     if (browse.list.has(at + 1)) prefetch((await browse.list.sampleAt(at + 1)).index);
   } catch (error) {
-    coming = null;
+    if (coming === state.coming) state.coming = null;
     tell(error);
   }
 }
 
+// Open the next sample (1) or the one before (-1): from the sample that is on its way, if there is one.
 function move(by) {
+  const { coming, place } = state;
+  if (coming) return coming.then(() => $("sample").hidden || move(by), () => {});
   if (browse.list.has(place + by)) return open(place + by);
   hint(by > 0 ? "This was the last sample shown." : "This is the first sample shown.");
 }
 
 function close() {
-  if (inside()) return history.back();
-  leave(place);
-  return keep();
+  state.coming = null;
+  if (leadsBackToGrid()) return history.back();
+  leave(state.place);
+  return keepAddress();
 }
 
-// Leave the sample, if one is open, for a place in the grid.
+// Show the grid with this place active.
 async function leave(at) {
   if ($("browse").hidden) {
-    view.attention.leave();
+    view.leave();
     $("sample").hidden = true;
     $("browse").hidden = false;
     await browse.refresh({ keep: true });
@@ -114,6 +113,7 @@ async function leave(at) {
   browse.grid.select(at);
 }
 
+// A report of the server: about a job, the classes or a sample.
 function hear(report) {
   if (report.kind === "job") return browse.bulk.hear(report);
   if (report.kind === "classes") return get("/api/set").then(update, tell);
@@ -122,6 +122,7 @@ function hear(report) {
   if (report.window !== WINDOW) view.hear(report).catch(tell);
 }
 
+// Show new classes. found: the set as the server has it.
 function update(found) {
   if (found.classes.length === set.classes.length) return;
   Object.assign(set, found);
@@ -130,7 +131,7 @@ function update(found) {
   view.classes.fill();
 }
 
-// Add a class to the set; whether it could be.
+// Add a class to the set. Promises whether it could.
 async function addClass(name) {
   try {
     update(await post("/api/classes", { name }));
@@ -142,11 +143,10 @@ async function addClass(name) {
   }
 }
 
-let away = false;
 listen(hear, (lost) => {
-  if (lost || away) notice(lost ? LOST : "");
-  if (away && !lost) browse.refresh({ keep: true });
-  away = lost;
+  if (lost || state.lost) notice(lost ? LOST : "");
+  if (state.lost && !lost) browse.refresh({ keep: true });
+  state.lost = lost;
 });
 
 $("notice-close").onclick = () => notice("");
@@ -156,27 +156,29 @@ $("previous").onclick = () => move(-1);
 $("help-button").onclick = () => $("help").showModal();
 for (const button of document.querySelectorAll("button[aria-label]")) button.title = button.ariaLabel;
 // After a click on a button, keys go to the picture again.
-let pointed = false;
 for (const kind of ["pointerdown", "keydown"]) {
-  $("sample").addEventListener(kind, () => { pointed = kind === "pointerdown"; }, true);
+  $("sample").addEventListener(kind, () => { state.pointed = kind === "pointerdown"; }, true);
 }
 $("sample").onclick = (event) => {
-  if (pointed && event.target.closest("button, input[type=radio], input[type=checkbox]")) toPicture();
+  if (state.pointed && event.target.closest("button, input[type=radio], input[type=checkbox]")) toPicture();
 };
-window.addEventListener("popstate", ({ state }) => restore({ typed: !state }).catch(tell));
+watchAddress(
+  () => ({ ...browse.values(), sample: $("sample").hidden ? "" : view.number }),
+  (how) => restore(how).catch(tell),
+);
 
-// Keys; whether it was one of ours.
+// Act on a key. Returns whether the page has such a key.
 function press(event) {
   const control = (event.ctrlKey || event.metaKey) && !event.altKey;
   const step = control && { z: event.shiftKey ? "y" : "z", y: "y" }[event.key.toLowerCase()]; // undo, redo
   const key = keyOf(event);
-  const typed = typing(event, step);
+  const typed = isTyped(event, step);
   if ($("help").open || (typed && key !== "Escape")) return false;
   const browsing = !$("browse").hidden;
   if (key === "c") { // also while a sample is on its way, for what is typed next is no key of ours
     if (browsing) browse.filters.search();
     else $("class-search").focus();
-  } else if (coming) coming.then(() => press(event), () => {}); // the key is about the next sample
+  } else if (state.coming) state.coming.then(() => press(event), () => {}); // the key is about the next sample
   else if (key === "?") $("help").showModal();
   else if (browsing) return pressInGrid(key, step);
   else return pressInSample(event, key, step, typed);
@@ -190,6 +192,7 @@ function pressInGrid(key, step) {
   return true;
 }
 
+// step: undo or redo. typed: the key was pressed in a field.
 function pressInSample(event, key, step, typed) {
   const by = { PageDown: 1, j: 1, PageUp: -1, k: -1 }[key];
   if (key === "Escape" && typed) toPicture();

@@ -1,21 +1,21 @@
-// The mask in colours of its objects in place of its classes, where nobody paints.
+// The mask with a colour for each object, not for each class, until somebody paints. sample.js owns it.
 
 import { pixels } from "./api.js";
-import { tell } from "./header.js";
+import { tell } from "./page.js";
 import { set } from "./set.js";
 
 export class Objects {
-  values = null; // what to draw in place of the label map
-  turn = 0; // counts what changes the values
+  values = null; // an id for each pixel, drawn in place of the label map; null to draw the label map
+  turn = 0; // counts requests: only the last answer is shown
 
-  // view: SampleView. box: the checkbox that turns them on.
+  // view: SampleView. box: the checkbox that turns objects on.
   constructor(view, box) {
     Object.assign(this, { view, box });
     box.checked = set.byObject;
     box.onchange = () => this.fetch();
   }
 
-  // The label map is being changed.
+  // Show the classes, for somebody paints.
   leave() {
     this.turn += 1;
     if (!this.values) return;
@@ -23,7 +23,7 @@ export class Objects {
     this.view.draw();
   }
 
-  // The label map is another one.
+  // Show the objects of the label map that the server has.
   async fetch() {
     const turn = ++this.turn;
     const { view } = this;
@@ -33,7 +33,7 @@ export class Objects {
       await view.changes.last;
       const { values, version } = await pixels(`/api/samples/${shown.number}/pieces`);
       const late = turn !== this.turn || shown !== view.shown || version !== shown.version;
-      if (late || !view.labels) return; // another one follows
+      if (late || !view.labels) return; // another request follows
       this.values = values;
       view.draw();
     } catch (error) {

@@ -1,36 +1,19 @@
-// Small parts that several views are made of.
+// Elements, texts and messages of the page. Nearly every module uses them.
 
 export const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
-export const OF_THE_MASK = ["confidence", "agreement"]; // numbers that a set has or lacks
+export const OF_THE_MASK = ["confidence", "agreement"]; // values that some sets lack
 export const IGNORED = 255;
+
+const FADE = 6000; // milliseconds after which a hint goes
+let fading; // a timer
+let unsaved = 0; // changes that are not saved yet
 
 export const $ = (id) => document.getElementById(id);
 
-// An element with properties and children, which are texts or elements.
 export const element = (tag, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);
   return made;
-};
-
-// [value, name] of all that a pixel may be.
-export const values = (classes) =>
-  [[0, "background"], ...classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]];
-
-// Fill two lists to change one class into another, which is never the same.
-export const fillClasses = (from, to, classes) => {
-  for (const list of [from, to]) {
-    const [background, ...others] = values(classes).map(([value, name]) => new Option(name, value));
-    const { value } = list;
-    others.splice(-1, 0, background);
-    list.replaceChildren(...others);
-    if (value) list.value = value;
-  }
-  from.onchange = () => {
-    for (const option of to.options) option.disabled = option.value === from.value;
-    if (to.value === from.value) to.value = to.querySelector(":enabled").value;
-  };
-  from.onchange();
 };
 
 export const percent = (share) => `${(share * 100).toFixed(1)} %`;
@@ -41,13 +24,15 @@ export const toPicture = () => $("stage").focus({ preventScroll: true });
 
 export const counted = (count, noun) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
 
-export const grey = (part, why) => {
+// Disable a button or field, and say why; without a reason, enable it.
+export const disable = (part, why) => {
   part.disabled = Boolean(why);
   if (why) part.title = why;
   else part.removeAttribute("title");
 };
 
-// A radio button or checkbox: { label, box, more }. colour: of a swatch. tag: of `more`, the last element.
+// Make a radio button or checkbox: { label, box, more }. tag: of `more`, an empty element at its end. colour: of its
+// swatch.
 export const choice = (type, name, value, text, tag, colour) => {
   const box = element("input", { type, name, value });
   const more = element(tag);
@@ -59,7 +44,7 @@ export const choice = (type, name, value, text, tag, colour) => {
   return { label, box, more };
 };
 
-// A function of whose calls only the last waits while one is at work.
+// A function that calls work(...), one call after another. Of the calls that wait, only the last is made.
 export const latest = (work) => {
   let waiting = null, busy = false;
   return async (...asked) => {
@@ -77,3 +62,23 @@ export const latest = (work) => {
     }
   };
 };
+
+// Show a message until it is closed; "" removes it.
+export function notice(text) {
+  clearTimeout(fading);
+  $("notice-text").textContent = text;
+  $("notice").hidden = !text;
+}
+
+// Show a message that goes by itself.
+export function hint(text) {
+  notice(text);
+  fading = setTimeout(() => { $("notice").hidden = true; }, FADE);
+}
+
+export const tell = (error) => notice(error.message);
+
+export function countUnsaved(by) {
+  unsaved += by;
+  $("saving").textContent = unsaved ? "Saving …" : "Saved";
+}

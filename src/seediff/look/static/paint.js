@@ -1,20 +1,21 @@
-// Painting on label maps, one byte a pixel, row by row. Functions return the box [left, top, right, bottom) that they
-// changed, or null.
+// Painting on label maps, one byte a pixel, row by row. The tools call it. Functions return the changed box [left, top,
+// right, bottom), or null if nothing changed.
 
 import { IGNORED, clamp } from "./page.js";
 
-// The part of a box within the picture.
+// The part of a box within the picture, or null.
 const clip = ([left, top, right, bottom], width, height) => {
   const box = [Math.max(0, left), Math.max(0, top), Math.min(width, right), Math.min(height, bottom)];
   return box[0] < box[2] && box[1] < box[3] ? box : null;
 };
 
+// The smallest box around two boxes; either may be null.
 export const join = (a, b) => {
   if (!a || !b) return a || b;
   return [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])];
 };
 
-// All pixels whose middle is within `radius` of the line from (x0, y0) to (x1, y1).
+// Paint all pixels whose middle is within `radius` of the line from (x0, y0) to (x1, y1).
 export function stroke(labels, width, height, x0, y0, x1, y1, radius, value) {
   const box = clip([
     Math.floor(Math.min(x0, x1) - radius), Math.floor(Math.min(y0, y1) - radius),
@@ -34,7 +35,7 @@ export function stroke(labels, width, height, x0, y0, x1, y1, radius, value) {
   return box;
 }
 
-// The connected pixels (by edges) of the label under (x, y).
+// Paint the pixels of the label at (x, y) that are connected to it by edges.
 export function fill(labels, width, height, x, y, value) {
   const from = labels[y * width + x];
   if (from === value) return null;
@@ -59,7 +60,7 @@ export function fill(labels, width, height, x, y, value) {
   return box;
 }
 
-// Pixels whose middle is inside the polygon of points [[x, y], …], by the even-odd rule.
+// Paint the pixels whose middle is inside the polygon of points [[x, y], …], by the even-odd rule.
 export function polygon(labels, width, height, points, value) {
   if (points.length < 3) return null;
   const xs = points.map(([x]) => x);
@@ -85,7 +86,8 @@ export function polygon(labels, width, height, points, value) {
   return box;
 }
 
-// Give segments (a set of numbers) to a class, or to the background if all of them have the class already.
+// Give segments to a class; to the background, if all their pixels have the class already. segments: the number of each
+// pixel's segment. numbers: a Set of those to change.
 export function segment(labels, segments, numbers, value) {
   let whole = true;
   for (let i = 0; i < labels.length && whole; i++) whole = !numbers.has(segments[i]) || labels[i] === value;
@@ -93,7 +95,7 @@ export function segment(labels, segments, numbers, value) {
   for (let i = 0; i < labels.length; i++) if (numbers.has(segments[i])) labels[i] = given;
 }
 
-// The segments that lie mostly in a box [left, top, right, bottom].
+// A Set of the segments that lie mostly in a box [left, top, right, bottom].
 export function inBox(segments, width, height, box) {
   const all = new Map();
   const inside = new Map(); // numbers → pixels
@@ -108,34 +110,20 @@ export function inBox(segments, width, height, box) {
   return new Set([...inside.keys()].filter((number) => number && 2 * inside.get(number) > all.get(number)));
 }
 
-// Give connected pieces of fewer than `least` pixels the label that most of their border touches; ignored pixels (255)
-// stay. Returns { count, box }.
+// Give connected pieces of fewer than `least` pixels the label that most of their border has; ignored pixels stay.
+// Returns { count, box }, the number of such pieces and the changed box.
 export function clean(labels, width, height, least) {
   const seen = new Uint8Array(labels.length);
   let count = 0, box = null;
   for (let start = 0; start < labels.length; start++) {
     if (seen[start]) continue;
-    const label = labels[start];
-    const piece = [start];
-    const border = []; // pixels around the piece
-    const touched = new Map(); // labels → pixels of them in the border
-    seen[start] = 1;
-    for (let i = 0; i < piece.length; i++) {
-      for (const next of beside(piece[i], width, labels.length)) {
-        if (labels[next] !== label) border.push(next);
-        else if (!seen[next]) {
-          seen[next] = 1;
-          piece.push(next);
-        }
-      }
-    }
-    if (piece.length >= least || label === IGNORED || !border.length) continue;
-    for (const at of border) touched.set(labels[at], (touched.get(labels[at]) || 0) + 1);
-    const given = [...touched].sort((a, b) => b[1] - a[1] || a[0] - b[0])[0][0];
-    const known = border.some((at) => labels[at] === given && seen[at]); // otherwise both are looked at together
+    const { piece, border } = findPiece(labels, width, start, seen);
+    if (piece.length >= least || labels[start] === IGNORED || !border.length) continue;
+    const given = mostFrequent(border.map((at) => labels[at]));
+    const joinsSeen = border.some((at) => labels[at] === given && seen[at]); // otherwise both are one piece later
     for (const at of piece) {
       labels[at] = given;
-      seen[at] = known;
+      seen[at] = joinsSeen;
       box = join(box, [at % width, Math.floor(at / width), (at % width) + 1, Math.floor(at / width) + 1]);
     }
     count += 1;
@@ -143,6 +131,30 @@ export function clean(labels, width, height, least) {
   return { count, box };
 }
 
+// The connected pixels of the label at `start`, which become seen, and the pixels around them.
+function findPiece(labels, width, start, seen) {
+  const piece = [start], border = [];
+  seen[start] = 1;
+  for (let i = 0; i < piece.length; i++) {
+    for (const next of beside(piece[i], width, labels.length)) {
+      if (labels[next] !== labels[start]) border.push(next);
+      else if (!seen[next]) {
+        seen[next] = 1;
+        piece.push(next);
+      }
+    }
+  }
+  return { piece, border };
+}
+
+// The most frequent label; the lowest of several.
+function mostFrequent(labels) {
+  const counts = new Map();
+  for (const label of labels) counts.set(label, (counts.get(label) || 0) + 1);
+  return [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0])[0][0];
+}
+
+// The pixels above, below, left and right of a pixel.
 function* beside(at, width, length) {
   if (at % width) yield at - 1;
   if ((at + 1) % width) yield at + 1;

@@ -1,10 +1,13 @@
-// Draws lines of the same width at any zoom, with a dark rim, so that they are seen on any picture.
+// Lines over the picture, and the outlines of its mask. Lines have the same width at any zoom, and a dark rim, so that
+// they are seen on any picture. stage.js makes the pen, and tools draw with it.
+
+const MOST = 8; // outlines per pixel of the picture's width and height; only a mask like noise has more
 
 export class Pen {
   // context: of a canvas, in pixels of the picture. scale: pixels of the screen in one of them.
   constructor(context, scale) { Object.assign(this, { context, scale }); }
 
-  // Stroke what draw() adds to the path.
+  // Stroke the path that draw(context) makes.
   trace(draw) {
     const { context } = this;
     for (const [colour, width] of [["#000", 3], ["#fff", 1]]) {
@@ -30,7 +33,7 @@ export class Pen {
     this.trace((context) => context.arc(x, y, Math.max(1.5 / this.scale, radius), 0, 2 * Math.PI));
   }
 
-  // Lines from point to point [x, y]; closed: and back to the first, with a square at each.
+  // Lines from point to point [x, y]. closed: also back to the first point, and with a square at each.
   polygon(points, closed) {
     this.trace((context) => {
       for (const point of points) context.lineTo(...point);
@@ -43,8 +46,7 @@ export class Pen {
     });
   }
 
-  // Dashed, unlike outlines.
-  box(left, top, right, bottom) {
+  dashedBox(left, top, right, bottom) {
     const { context, scale } = this;
     context.lineWidth = 3 / scale;
     for (const [colour, dash] of [["#000", []], ["#fff", [9, 6]]]) {
@@ -55,7 +57,7 @@ export class Pen {
     context.setLineDash([]);
   }
 
-  // Stroke paths by label, each in its label's colour; white without one.
+  // Stroke what `findOutlines` returned. colours: of the labels; white without them.
   outlines(paths, colours = []) {
     const { context } = this;
     context.lineCap = "square";
@@ -68,4 +70,37 @@ export class Pen {
       }
     }
   }
+}
+
+// Label → Path2D of its borders with lower labels, in pixels of the picture. Empty for a mask like noise.
+export function findOutlines(labels, width, height) {
+  const paths = new Map();
+  let room = MOST * (width + height);
+  const line = (value, x0, y0, x1, y1) => {
+    if (!paths.has(value)) paths.set(value, new Path2D());
+    const path = paths.get(value);
+    path.moveTo(x0, y0);
+    path.lineTo(x1, y1);
+  };
+  // Along each row and each column of borders, pieces of the same label are one line.
+  const scan = (count, length, stride, along, across, draw) => {
+    for (let i = 1; i < count; i++) {
+      let value = 0, begin = 0;
+      for (let j = 0; j <= length; j++) {
+        let now = 0;
+        if (j < length) {
+          const at = i * stride + j * along, a = labels[at], b = labels[at - across];
+          if (a !== b) now = a > b ? a : b;
+        }
+        if (now === value) continue;
+        if (value && --room < 0) return;
+        if (value) draw(value, i, begin, j);
+        value = now;
+        begin = j;
+      }
+    }
+  };
+  scan(height, width, width, 1, width, (value, y, from, to) => line(value, from, y, to, y));
+  scan(width, height, 1, width, 1, (value, x, from, to) => line(value, x, from, x, to));
+  return room < 0 ? new Map() : paths;
 }

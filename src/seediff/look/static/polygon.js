@@ -1,17 +1,18 @@
-// A polygon. Once it is closed and painted, its corners can be moved until something else is done.
+// The tool for polygons. A closed polygon is painted, and its corners can be moved until the person does something
+// else. sample.js owns it.
 
 import * as paint from "./paint.js";
 import { Tool } from "./tools.js";
 
-const NEAR = 10; // pixels on the screen from a corner that mean this corner
+const NEAR = 10; // pixels on the screen from a corner at which the pointer takes it
 
 export class Polygon extends Tool {
   help = "Click the corners; double-click or Enter to close. Then drag corners to adjust.";
-  points = []; // its corners [x, y]
+  points = []; // the corners [x, y]
   closed = false;
-  corner = -1; // the one under the pointer
-  before = null; // once it is closed: the label map without it
-  value = 0; // and its class
+  corner = -1; // index of the corner that the pointer took
+  before = null; // the label map without the closed polygon
+  value = 0; // the class of the closed polygon
 
   get open() { return this.points.length > 0 && !this.closed; }
 
@@ -22,11 +23,17 @@ export class Polygon extends Tool {
     super.draw(pen, x, y);
   }
 
+  // A corner that is being moved stays where it is.
   cancel() {
     const { length } = this.points;
+    this.up();
+    this.clear();
+    return length > 0;
+  }
+
+  clear() {
     Object.assign(this, { points: [], closed: false });
     this.view.stage.drawLines();
-    return length > 0;
   }
 
   down(x, y) {
@@ -53,14 +60,14 @@ export class Polygon extends Tool {
     this.view.finish(this.name, this.paint());
   }
 
-  // The clicks of a double click are corners already.
+  // Close it without the second click of the double click, which is a corner already.
   twice() {
     if (!this.open) return;
     this.points.pop();
     this.accept();
   }
 
-  // Close it.
+  // Close and paint it.
   accept() {
     const { view } = this;
     if (!this.open) return false;
@@ -72,7 +79,7 @@ export class Polygon extends Tool {
     return true;
   }
 
-  // Returns the box to draw: all, as the polygon may have covered more before.
+  // Returns the box to draw: the whole picture, as the polygon may have covered another part before.
   paint() {
     const { labels, width, height } = this.view;
     labels.set(this.before);

@@ -1,16 +1,15 @@
-// One sample: its picture, its mask and what is done to them. Every change is saved before the next one is sent.
+// The view of one sample: its picture, its mask, and what the person does to them. main.js shows it.
 
 import { act, sendLabels } from "./api.js";
 import { AttentionPanel } from "./attention.js";
 import { ShownVersion } from "./changes.js";
 import { Classes } from "./classes.js";
-import { hint } from "./header.js";
 import { TOOLS, fillTools, keyOf } from "./keys.js";
-import { fetchSample, forget, forgetAll, load } from "./loading.js";
 import { Objects } from "./objects.js";
-import { $, IGNORED, VERDICT, counted, element, grey, percent } from "./page.js";
+import { $, IGNORED, VERDICT, counted, disable, element, hint, percent } from "./page.js";
 import * as paint from "./paint.js";
 import { Polygon } from "./polygon.js";
+import { fetchSample, forget, forgetAll, load } from "./samples.js";
 import { Segments } from "./segments.js";
 import { set } from "./set.js";
 import { Stage } from "./stage.js";
@@ -19,18 +18,18 @@ import { Brush, Fill, Look } from "./tools.js";
 const BUTTONS = {
   a: "accept", x: "reject", r: "reset", z: "undo", y: "redo", v: "clean", u: "apply", t: "outlined", h: "by-object",
   ",": "coarser-button", ".": "finer-button", "+": "zoom-in", "-": "zoom-out", "=": "zoom-fit",
-}; // that keys press
+}; // key → the button that it presses
 const JUDGED = ["accept", "reject", "reset", "undo", "redo"];
-const NEW_MAP = ["undo", "redo", "relabel"]; // actions after which the server has another label map
+const NEW_MAP = ["undo", "redo", "relabel"]; // actions that make the server change the label map
 const KINDS = { look: Look, brush: Brush, eraser: Brush, polygon: Polygon, fill: Fill, segment: Segments };
 
 export class SampleView {
-  turn = 0; // counts opens and reloads: only the last one's answer is used
+  turn = 0; // counts opens and reloads: only the last answer is used
   shown = null; // the ShownVersion that changes are made on
-  about = null; // the server's state of it
-  labels = null; // its label map; null until it has come
+  about = null; // the sample's state
+  labels = null; // its label map; null until it is loaded
 
-  // page: as in main.js. changes: Changes, which the grid sends, too.
+  // page: of main.js. changes: Changes, shared with Browse.
   constructor(page, changes) {
     Object.assign(this, { page, changes });
     this.stage = new Stage((x, y) => this.nameAt(x, y));
@@ -38,26 +37,27 @@ export class SampleView {
     this.objects = new Objects(this, $("by-object"));
     this.classes = new Classes(this, page.addClass);
     this.tools = Object.fromEntries(Object.entries(KINDS).map(([name, Kind]) => [name, new Kind(this, name)]));
-    this.build();
+    this.connect();
   }
 
   get number() { return this.shown?.number; }
 
   get tool() { return this.stage.tool; }
 
+  // The name of what the shown mask has at a pixel.
   nameAt(x, y) {
     const value = (this.attention.tried || this.labels)?.[y * this.width + x];
     if (value === IGNORED) return "ignored";
     return value ? set.classes[value - 1] : "background";
   }
 
-  build() {
+  connect() {
     const { readOnly } = set;
     const click = (id, action) => { $(id).onclick = action; };
-    fillTools($("tools"), (name) => this.choose(name));
+    fillTools($("tools"), (name) => this.chooseTool(name));
     for (const action of JUDGED) {
       click(action, () => this.judge(action));
-      grey($(action), readOnly);
+      disable($(action), readOnly);
     }
     click("relabel-button", () => {
       this.judge("relabel", { old: Number($("old-class").value), new: Number($("new-class").value) });
@@ -68,13 +68,13 @@ export class SampleView {
     click("zoom-in", () => this.stage.zoomBy(1.5));
     click("zoom-out", () => this.stage.zoomBy(1 / 1.5));
     click("zoom-fit", () => this.stage.zoomBy(0));
-    $("brush-size").oninput = () => this.sized();
+    $("brush-size").oninput = () => this.sizeBrush();
     for (const id of ["opacity", "heat-opacity"]) $(id).oninput = () => this.fade();
     $("outlined").onchange = () => this.stage.drawEdges();
-    for (const part of $("repair").querySelectorAll("input, select, button")) grey(part, readOnly);
-    for (const [name] of TOOLS) if (name !== "look" && readOnly) grey(this.boxOf(name), readOnly);
+    for (const part of $("repair").querySelectorAll("input, select, button")) disable(part, readOnly);
+    for (const [name] of TOOLS) if (name !== "look" && readOnly) disable(this.boxOf(name), readOnly);
     $("sample").classList.toggle("compared", set.against);
-    this.choose("look");
+    this.chooseTool("look");
     this.fade();
   }
 
@@ -85,7 +85,7 @@ export class SampleView {
     }
   }
 
-  choose(name) {
+  chooseTool(name) {
     const box = this.boxOf(name);
     if (box.disabled) return hint(box.title);
     box.checked = true;
@@ -97,20 +97,20 @@ export class SampleView {
     $("sizes").hidden = !(this.tool instanceof Brush);
     $("finer").hidden = name !== "segment";
     $("tool-shown").textContent = this.tool.help;
-    this.sized();
+    this.sizeBrush();
     this.tool.enter();
   }
 
   boxOf(name) { return $("tools").querySelector(`[value="${name}"]`); }
 
-  // Segments and heat need attention. why: why there is none.
+  // Allow what needs attention maps: segments and heat. why: the reason why there are none; "" if there are.
   allowAttention(why) {
-    grey(this.boxOf("segment"), set.readOnly || why);
+    disable(this.boxOf("segment"), set.readOnly || why);
     $("heat-line").classList.toggle("none", Boolean(why));
   }
 
-  // The brush's size; by: larger or smaller.
-  sized(by = 0) {
+  // Show the brush's size. by: 1 makes it larger, -1 smaller.
+  sizeBrush(by = 0) {
     const slider = $("brush-size");
     const size = Number(slider.value);
     if (by) slider.value = by > 0 ? Math.round(size * 1.25) + 1 : Math.max(1, Math.round(size * 0.8));
@@ -120,10 +120,10 @@ export class SampleView {
 
   async open(number) {
     const turn = ++this.turn;
-    const pending = this.changes.pendingOf(number); // of the same sample, opened again
+    this.leave();
+    const pending = this.changes.pendingOf(number); // when the same sample is opened again
     if (pending) forget(number);
     const loading = pending ? this.changes.last.then(() => load(number)) : load(number);
-    this.leave();
     this.shown = new ShownVersion(number, loading.then(({ about }) => about));
     $("sample").ariaBusy = true;
     const { about, photo, labels } = await loading;
@@ -142,14 +142,15 @@ export class SampleView {
     this.attention.enter(number, about);
   }
 
-  // Nobody paints on a sample that goes, though it is seen until the next one has come.
+  // End the stroke under way, which is this sample's. Nobody paints on it afterwards, though it may still be seen.
   leave() {
-    this.labels = this.objects.values = null;
+    this.stage.pressed = false;
     this.tool.leave();
+    this.labels = this.objects.values = null;
     this.attention.leave();
   }
 
-  // Show what the server has now of the same sample.
+  // Show the newest state of the same sample.
   async reload() {
     const turn = ++this.turn;
     const { shown } = this;
@@ -161,13 +162,14 @@ export class SampleView {
       this.shown = new ShownVersion(shown.number, Promise.resolve(about));
       await this.shown.ready;
     }
-    if (this.tools.polygon.closed) this.tools.polygon.cancel();
+    if (this.tools.polygon.closed) this.tools.polygon.clear();
     Object.assign(this, { about, labels: labels.values });
     this.draw();
     this.describe();
     this.objects.fetch();
   }
 
+  // Write everything about the sample except its mask.
   describe() {
     const { about, page } = this;
     const place = (page.place + 1).toLocaleString();
@@ -196,19 +198,20 @@ export class SampleView {
     $("accept").ariaPressed = verdict === "accepted";
     $("reject").ariaPressed = verdict === "rejected";
     const { readOnly } = set;
-    grey($("undo"), readOnly || (!undo && "Nothing to undo"));
-    grey($("redo"), readOnly || (!redo && "Nothing to redo"));
+    disable($("undo"), readOnly || (!undo && "Nothing to undo"));
+    disable($("redo"), readOnly || (!redo && "Nothing to redo"));
   }
 
+  // Draw the mask: the tried one, the objects, or the label map. box: the part that changed.
   draw(box) {
     if (!this.labels) return;
     this.stage.drawLabels(this.attention.tried || this.objects.values || this.labels, box || undefined);
   }
 
-  // Whether strokes can be made: the label map has come, and no change on its way makes another one.
+  // Whether the person can paint: the label map is loaded, and no change on its way makes another one.
   get canPaint() { return Boolean(this.labels) && !this.shown.newMaps; }
 
-  // The label map is about to be changed: show it. Returns whether it can be.
+  // Show the label map before it is painted on. Returns whether the person can paint.
   startPainting() {
     if (!this.canPaint) return false;
     this.attention.endTrial();
@@ -216,11 +219,11 @@ export class SampleView {
     return true;
   }
 
-  // Esc. Returns whether there was something to give up.
+  // Act on Esc. Returns whether there was something to give up.
   giveUp() {
     if (this.tool.cancel() || this.attention.endTrial()) return true;
     if (this.tool.name === "look") return false;
-    this.choose("look");
+    this.chooseTool("look");
     return true;
   }
 
@@ -229,13 +232,13 @@ export class SampleView {
     const { count, box } = paint.clean(this.labels, this.width, this.height, Number($("least").value));
     const text = count ? `Removed ${counted(count, "small piece")}.` : "There are no holes or islands this small.";
     hint(text);
-    if (box) this.tools.polygon.cancel();
+    if (box) this.tools.polygon.clear();
     this.finish("cleaned", box);
   }
 
-  // Save the label map. tool: what changed it in the box, if in any.
+  // Save the label map. tool: what changed it. box: the changed part; null if nothing changed.
   finish(tool, box) {
-    if (!this.canPaint) return; // during the stroke, an undo was sent: its label map is about to be shown
+    if (!this.canPaint) return; // an undo was sent during the stroke: its label map will be shown
     if (!box) return this.objects.fetch();
     this.objects.leave();
     this.draw(box);
@@ -244,34 +247,32 @@ export class SampleView {
     this.changes.enqueue(this.shown, (version) => sendLabels(number, labels, { tool, version }));
   }
 
+  // Send an action of JUDGED or "relabel". more: its other fields.
   judge(action, more = {}) {
     this.tools.polygon.cancel();
     const { number } = this;
     const send = (version) => act(number, { action, version, ...more });
     this.changes.enqueue(this.shown, send, { newMap: NEW_MAP.includes(action) });
-    if ((action === "accept" || action === "reject") && $("onward").checked) this.page.move(1);
+    if ((action === "accept" || action === "reject") && $("onward").checked && !this.page.coming) this.page.move(1);
   }
 
+  // Show a change that was saved.
   async saved(shown, state, newMap) {
     forget(shown.number);
     if (shown !== this.shown || shown.replaced) return;
     if (state.version === this.about.version) hint("That changed nothing.");
     Object.assign(this.about, state);
-    if (!newMap) {
-      this.describe();
-      return this.objects.fetch();
-    }
-    shown.newMaps += 1; // for good, if the map cannot be loaded
-    await this.reload();
-    shown.newMaps -= 1;
+    if (newMap) return shown.whileNewMap(() => this.reload());
+    this.describe();
+    return this.objects.fetch();
   }
 
-  // What is shown is not what the server has.
+  // Show what the server has instead of what is shown.
   async wrong(shown) {
     if (shown === this.shown && this.labels) await this.reload().catch(() => {});
   }
 
-  // Somebody acted on a sample in another window.
+  // Show what somebody did to the sample in another window.
   async hear(report) {
     const { shown } = this;
     if (report.index !== shown?.number) return;
@@ -283,19 +284,19 @@ export class SampleView {
     await this.reload();
   }
 
-  // Returns whether the key was one of this view's.
+  // Act on a key. Returns whether this view has such a key.
   key(event) {
     const key = keyOf(event);
     const tool = !event.shiftKey && TOOLS.find(([, letter]) => letter.toLowerCase() === key);
     const others = {
       i: () => this.classes.choose(IGNORED),
-      "[": () => this.sized(-1), "]": () => this.sized(1),
+      "[": () => this.sizeBrush(-1), "]": () => this.sizeBrush(1),
       o: () => { $("mask").hidden = !$("mask").hidden; },
     };
     const isPending = !set.readOnly && this.changes.pendingOf(this.number);
-    if (key === "z" && isPending) this.judge("undo"); // what the button cannot know yet
+    if (key === "z" && isPending) this.judge("undo"); // the button still says that there is nothing to undo
     else if (key in BUTTONS) $(BUTTONS[key]).click();
-    else if (tool) this.choose(tool[0]);
+    else if (tool) this.chooseTool(tool[0]);
     else if (key in others) others[key]();
     else if (/^\d$/.test(key)) {
       if (Number(key) <= set.classes.length) this.classes.choose(Number(key));

@@ -1,22 +1,23 @@
-// Segments of a sample's attention: proposed by a click or a box, and given to a class when accepted.
+// The tool for segments of the attention: a click or a box proposes some, and Enter gives them to a class. sample.js
+// owns it.
 
 import { pixels } from "./api.js";
-import { outlines } from "./outlines.js";
 import { $, counted } from "./page.js";
 import * as paint from "./paint.js";
+import { findOutlines } from "./pen.js";
 import { Tool } from "./tools.js";
 
-const MOVED = 5; // pixels on the screen from which on a press is a box
-const STRIPES = 48; // across a chosen picture
-// Levels of the tint, and their colours: a segment under the pointer is lighter, a chosen one has stripes.
+const MOVED = 5; // pixels on the screen from which on a movement makes a box, not a click
+const STRIPES = 48; // across the picture
+// What is drawn over segments, and its colours: the segment under the pointer is lighter, a proposed one has stripes.
 const POINTED = 1, BRIGHT = 2, DARK = 3, TINT = Uint32Array.of(0, 0x60ffffff, 0xe0ffffff, 0x70000000);
 
 export class Segments extends Tool {
-  found = null; // { sample: its number, values: a segment's number a pixel, count, fine: the server's, borders: a path }
+  found = null; // { sample: number, values: segment of each pixel, count: of segments, fine: level, borders: Path2D }
   chosen = new Set(); // the proposed segments
   pointed = -1; // the segment under the pointer
-  begun = null; // where the pointer was pressed
-  box = null; // from there to the pointer
+  begun = null; // [x, y] where the pointer was pressed
+  box = null; // [left, top, right, bottom] from there to the pointer
 
   get active() { return this.view.tool === this; }
 
@@ -31,10 +32,10 @@ export class Segments extends Tool {
 
   say(text) { if (this.active) $("tool-shown").textContent = text; }
 
-  // The segments of the open sample, if they have come.
+  // The segments of the open sample, if they are loaded.
   get current() { return this.found?.sample === this.view.number ? this.found : null; }
 
-  // by: 1 finer, -1 coarser than those that are there.
+  // Load segments. by: 1 for finer, -1 for coarser ones than those shown.
   async fetch(by = 0) {
     const { view, current } = this;
     if (!this.active || this.fetching || !view.labels) return;
@@ -46,7 +47,7 @@ export class Segments extends Tool {
       const wanted = current ? `?fine=${current.fine + by}` : "";
       const { values, height, width, headers } = await pixels(`/api/samples/${sample}/segments${wanted}`);
       const borders = new Path2D();
-      for (const path of outlines(values, width, height).values()) borders.addPath(path);
+      for (const path of findOutlines(values, width, height).values()) borders.addPath(path);
       const count = values.reduce((a, b) => Math.max(a, b), 0);
       this.found = { sample, values, count, fine: Number(headers.get("x-fine")), borders };
       this.clear();
@@ -60,6 +61,7 @@ export class Segments extends Tool {
     this.show();
   }
 
+  // The segment at a pixel; -1 before they are loaded.
   at(column, row) { return this.current ? this.current.values[row * this.view.width + column] : -1; }
 
   down(x, y) {
@@ -95,7 +97,7 @@ export class Segments extends Tool {
     this.show();
   }
 
-  // Give the proposal to the class, or remove it if it has that class already.
+  // Give the proposed segments to the class; if they have it already, to the background.
   accept() {
     const { view } = this;
     if (!this.chosen.size || !view.canPaint) return false;
@@ -128,12 +130,13 @@ export class Segments extends Tool {
     stage.drawHeat({ values, height, width }, TINT, [0, 0, height, width]);
     stage.drawLines();
     this.say("Click segments, or drag a box.");
-    if (chosen.size) this.say(`${chosen.size} of ${counted(current.count, "segment")} chosen. Enter paints, Esc cancels.`);
+    const count = counted(current.count, "segment");
+    if (chosen.size) this.say(`${chosen.size} of ${count} chosen. Enter paints, Esc cancels.`);
   }
 
   draw(pen, x, y) {
     if (this.current) pen.outlines([[0, this.current.borders]]);
-    if (this.box) pen.box(...this.box);
+    if (this.box) pen.dashedBox(...this.box);
     super.draw(pen, x, y);
   }
 }

@@ -1,14 +1,36 @@
-// The set as the server describes it, and the colours of its classes.
+// The set as the server describes it: its classes, which main.js replaces when there are more, and its colours.
 
 import { get } from "./api.js";
+import { IGNORED } from "./page.js";
 
 export const set = await get("/api/set");
-export const colours = packColours(set.palette); // of ids in label maps
-export const heat = packColours(set.heat); // of levels in maps of attention
+export const colours = packColours(set.palette); // id in a label map → colour
+export const heat = packColours(set.heat); // level in a map of attention → colour
+// The colour of an id for style sheets.
 export const css = (id) => `rgb(${set.palette.slice(3 * id, 3 * id + 3).join(" ")})`;
 
-// [r, g, b, r, …] as little-endian 32-bit colours.
+// Colours for pixels of a canvas, 32 bits each, from [red, green, blue, red, …].
 function packColours(flat) {
   const pack = (_, i) => 0xff000000 | flat[3 * i] | (flat[3 * i + 1] << 8) | (flat[3 * i + 2] << 16);
   return Uint32Array.from({ length: flat.length / 3 }, pack);
 }
+
+// [value, name] of everything that a pixel can be.
+export const values = () =>
+  [[0, "background"], ...set.classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]];
+
+// Fill two lists, to change a class into another one: `to` does not offer the class that is chosen in `from`.
+export const fillClasses = (from, to) => {
+  for (const list of [from, to]) {
+    const [background, ...others] = values().map(([value, name]) => new Option(name, value));
+    const { value } = list;
+    others.splice(-1, 0, background);
+    list.replaceChildren(...others);
+    if (value) list.value = value;
+  }
+  from.onchange = () => {
+    for (const option of to.options) option.disabled = option.value === from.value;
+    if (to.value === from.value) to.value = to.querySelector(":enabled").value;
+  };
+  from.onchange();
+};

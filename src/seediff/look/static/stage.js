@@ -1,23 +1,24 @@
-// The picture with its mask, heat, outlines and the tool's marks. Pointer and keyboard move and zoom it, and use the tool.
+// The picture with its mask, heat, outlines and the tool's marks. The pointer uses the tool, or moves and zooms it.
+// sample.js owns it.
 
-import { outlines } from "./outlines.js";
 import { $, clamp } from "./page.js";
-import { Pen } from "./pen.js";
+import { Pen, findOutlines } from "./pen.js";
 import { colours } from "./set.js";
 
-const MOST = 48; // times the picture's size on the screen
-const LARGE = 4e6; // pixels whose outlines take longer than a frame
+const MOST = 48; // pixels of the screen that a pixel of the picture has at most
+const LARGE = 4e6; // pixels of a picture whose outlines take longer than a frame
+// Elements, which are fields of the stage, too.
 const PARTS = ["layers", "beside", "photo", "mask", "heat", "edges", "lines", "pixel"];
 
 export class Stage {
-  tool = null; // what the pointer does, a Tool
-  width = 0; // pixels of the picture; 0 before the first
+  tool = null; // the Tool that the pointer uses
+  width = 0; // pixels of the picture; 0 before the first picture
   height = 0;
-  zoom = 0; // pixels of the screen in one of the picture; 0: the whole picture is seen
-  cross = [0, 0];
+  zoom = 0; // pixels of the screen that a pixel of the picture has; 0 to show the whole picture
+  cross = [0, 0]; // the pixel under the pointer, or where keys moved it
   paths = new Map(); // outlines of the mask
 
-  // nameAt(x, y): what the mask has there.
+  // nameAt(x, y): the name of what the mask has there.
   constructor(nameAt) {
     this.frame = $("stage");
     Object.assign(this, { nameAt }, Object.fromEntries(PARTS.map((id) => [id, $(id)])));
@@ -27,33 +28,12 @@ export class Stage {
 
   listen() {
     const stage = this.frame;
-    const call = (name, event) => this.tool[name](...this.at(event));
-    stage.onpointerdown = (event) => {
-      if (!this.width) return;
-      stage.setPointerCapture(event.pointerId);
-      if (event.button === 1 || this.space) {
-        event.preventDefault(); // no scrolling by itself
-        return this.pan([event.clientX, event.clientY]);
-      }
-      if (event.button !== 0) return;
-      this.pressed = true;
-      this.point(event);
-      call("down", event);
-    };
-    stage.onpointermove = (event) => {
-      if (!this.width) return;
-      if (this.panning) {
-        const [x, y] = this.panning;
-        this.panning = [event.clientX, event.clientY];
-        return this.shift(event.clientX - x, event.clientY - y);
-      }
-      this.point(event);
-      call(this.pressed ? "drag" : "hover", event);
-    };
-    stage.onpointerup = stage.onpointercancel = (event) => {
+    stage.onpointerdown = (event) => this.pointerPressed(event);
+    stage.onpointermove = (event) => this.pointerMoved(event);
+    stage.onpointerup = stage.onpointercancel = () => {
       const { pressed } = this;
       this.pressed = false;
-      if (pressed) call("up", event);
+      if (pressed) this.tool.up();
       this.pan(null);
     };
     stage.onwheel = (event) => {
@@ -65,27 +45,53 @@ export class Stage {
     stage.onkeydown = (event) => this.key(event);
     stage.onkeyup = (event) => {
       if (event.key !== " " || !this.space) return;
-      if (this.space === "pressed") this.use();
+      if (this.space === "pressed") this.useTool();
       this.space = "";
     };
     stage.onblur = () => { this.space = ""; };
   }
 
-  // Where the tool marks the cross: the middle of its pixel.
+  pointerPressed(event) {
+    if (!this.width) return;
+    this.frame.setPointerCapture(event.pointerId);
+    if (event.button === 1 || this.space) {
+      event.preventDefault(); // the browser would scroll
+      return this.pan([event.clientX, event.clientY]);
+    }
+    if (event.button !== 0) return;
+    this.pressed = true;
+    this.moveCrossTo(event);
+    this.tool.down(...this.pointerAt(event));
+  }
+
+  pointerMoved(event) {
+    if (!this.width) return;
+    if (this.panning) {
+      const [x, y] = this.panning;
+      this.pan([event.clientX, event.clientY]);
+      return this.shift(event.clientX - x, event.clientY - y);
+    }
+    this.moveCrossTo(event);
+    if (this.pressed) this.tool.drag(...this.pointerAt(event));
+    else this.tool.hover();
+  }
+
+  // The middle of the cross's pixel.
   get middle() { return this.cross.map((at) => at + 0.5); }
 
-  use() {
+  useTool() {
     this.tool.down(...this.middle);
     this.tool.up();
   }
 
-  // The picture follows the pointer, from where it is; null: no more.
+  // Let the picture follow the pointer. from: where the pointer is; null to end it.
   pan(from) {
     this.panning = from;
     if (from && this.space) this.space = "dragged";
     this.frame.classList.toggle("panning", Boolean(from));
   }
 
+  // Move the picture by pixels of the screen.
   shift(x, y) {
     this.zoom ||= this.scale;
     this.left += x;
@@ -102,13 +108,13 @@ export class Stage {
       this.keepCross();
       this.tool.hover();
     } else if (event.key === " ") {
-      this.space ||= "pressed"; // the tool is used when it is let go, unless the picture was dragged meanwhile
+      this.space ||= "pressed"; // its release uses the tool, unless the picture was dragged meanwhile
     } else return;
     event.preventDefault();
     event.stopPropagation();
   }
 
-  // The cross is moved by keys: it stays in sight.
+  // Move the picture so that the cross is seen.
   keepCross() {
     const outside = (at, room) => Math.max(0, 16 - at) - Math.max(0, at - (room - 16));
     const x = outside(this.left + this.cross[0] * this.scale, this.frame.clientWidth);
@@ -116,12 +122,13 @@ export class Stage {
     if (this.zoom && (x || y)) this.shift(x, y);
   }
 
-  at(event) {
+  // In pixels of the picture.
+  pointerAt(event) {
     const { left, top } = this.layers.getBoundingClientRect();
     return [(event.clientX - left) / this.scale, (event.clientY - top) / this.scale];
   }
 
-  point(event) { this.moveCross(...this.at(event).map(Math.floor)); }
+  moveCrossTo(event) { this.moveCross(...this.pointerAt(event).map(Math.floor)); }
 
   moveCross(x, y) {
     this.cross = [clamp(x, 0, this.width - 1), clamp(y, 0, this.height - 1)];
@@ -129,7 +136,7 @@ export class Stage {
     this.pixel.textContent = `${this.cross.join(", ")}: ${this.nameAt(...this.cross)}`;
   }
 
-  // The picture of a sample, and the size of its label map.
+  // Show another picture. height, width: of its label map.
   setImage(image, height, width) {
     Object.assign(this, { width, height, zoom: 0 });
     this.cross = [Math.floor(width / 2), Math.floor(height / 2)];
@@ -139,9 +146,10 @@ export class Stage {
     this.moveCross(...this.cross);
   }
 
-  // The scale at which the whole picture is seen.
+  // The zoom at which the whole picture just fits.
   get fit() { return Math.min(this.frame.clientWidth / this.width, this.frame.clientHeight / this.height); }
 
+  // Place the picture and its canvases.
   layout() {
     if (!this.width) return;
     const room = [this.frame.clientWidth, this.frame.clientHeight];
@@ -149,7 +157,7 @@ export class Stage {
     const scale = this.zoom || fit;
     const size = [this.width * scale, this.height * scale];
     this.scale = scale;
-    // The middle of the room is never off the picture.
+    // The middle of the stage always shows a part of the picture.
     const within = (at, i) => (scale <= fit ? (room[i] - size[i]) / 2 : clamp(at, room[i] / 2 - size[i], room[i] / 2));
     this.left = within(this.left, 0);
     this.top = within(this.top, 1);
@@ -167,7 +175,7 @@ export class Stage {
     this.drawLines();
   }
 
-  // What is at a point of the window stays there.
+  // Zoom by a factor around a point of the window.
   zoomAt(factor, clientX, clientY) {
     if (!this.width) return;
     const box = this.frame.getBoundingClientRect();
@@ -181,6 +189,7 @@ export class Stage {
     this.layout();
   }
 
+  // Zoom by a factor around the middle; 0 shows the whole picture.
   zoomBy(factor) {
     const box = this.frame.getBoundingClientRect();
     if (factor) return this.zoomAt(factor, box.left + box.width / 2, box.top + box.height / 2);
@@ -188,7 +197,7 @@ export class Stage {
     return this.layout();
   }
 
-  // Draw a label map, or a box [left, top, right, bottom) of it. Its outlines follow in the next frame.
+  // Draw a label map, or only a box [left, top, right, bottom) of it. Outlines are drawn in the next frame.
   drawLabels(labels, box = [0, 0, this.width, this.height]) {
     const [left, top, right, bottom] = box;
     const data = new ImageData(right - left, bottom - top);
@@ -206,10 +215,10 @@ export class Stage {
 
   outline(labels) {
     this.drawn = labels;
-    if (this.pressed && labels.length > LARGE) return; // once the stroke is done
+    if (this.pressed && labels.length > LARGE) return; // drawn after the stroke
     this.waiting ||= requestAnimationFrame(() => {
       this.waiting = 0;
-      this.paths = outlines(this.drawn, this.width, this.height);
+      this.paths = findOutlines(this.drawn, this.width, this.height);
       this.drawEdges();
     });
   }
@@ -223,7 +232,7 @@ export class Stage {
     if (this.width) this.tool.draw(this.pen(this.lines), ...this.middle);
   }
 
-  // For an emptied canvas over the whole stage.
+  // A pen for a canvas over the whole stage, which is emptied first.
   pen(canvas) {
     const context = canvas.getContext("2d"), scale = this.ratio * this.scale;
     context.setTransform(1, 0, 0, 1, 0, 0);
@@ -232,7 +241,7 @@ export class Stage {
     return new Pen(context, this.scale);
   }
 
-  // A map over the part [top, left, height, width] of the picture, and its levels' colours. null: none.
+  // Lay a map over the part [top, left, height, width] of the picture; null removes it. ofLevels: their colours.
   drawHeat(map, ofLevels, part) {
     this.heat.hidden = !map;
     if (!map) return;
@@ -243,7 +252,7 @@ export class Stage {
   }
 }
 
-// Draw a map { values, height, width } of levels 0 … 255 on a canvas.
+// Draw a map on a canvas. map: { values, height, width }, with levels from 0 to 255. colours: of the levels.
 export function paintHeat(canvas, map, colours) {
   canvas.width = map.width;
   canvas.height = map.height;

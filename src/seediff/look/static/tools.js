@@ -1,32 +1,33 @@
-// The tools: what the pointer does on the picture. The stage calls the chosen tool with x and y in its pixels:
+// The tools: what the pointer does on the picture. sample.js owns them. stage.js calls the chosen one, `down`, `drag`
+// and `draw` with x and y in pixels of the picture:
 //
-//   down, drag …, up     while the pointer is pressed; down and up, when the space bar uses the tool at the cross
-//   hover                the pointer is moved, or keys move the cross
+//   down, drag …, up     the pointer is pressed, moves, is released; Space calls down and up at the cross
+//   hover                the pointer moves without being pressed, or keys move the cross
 //   twice                a double click, after its two clicks
-//   draw                 the tool's marks and the cross
+//   draw                 draws the tool's marks and the cross
 
 import { $ } from "./page.js";
 import * as paint from "./paint.js";
 
 export class Tool {
-  help = ""; // what to do with it
+  help = ""; // tells the person what to do
 
-  // name: in keys.js, and for the server. view: the SampleView.
+  // view: SampleView. name: in keys.js and for the server.
   constructor(view, name) { Object.assign(this, { view, name }); }
 
-  enter() {} // it is chosen, or another sample is shown
+  enter() {} // the tool is chosen, or another sample is shown
   leave() { this.cancel(); } // another tool is chosen, or another sample is on its way
   down() {}
   drag() {}
   up() {}
   hover() {}
   twice() {}
-  cancel() { return false; } // Esc; whether there was something to give up
-  accept() { return false; } // Enter; whether there was something to accept
+  cancel() { return false; } // Esc. Returns whether there was something to give up
+  accept() { return false; } // Enter. Returns whether there was something to accept
   draw(pen, x, y) { pen.cross(x, y); }
 }
 
-// Shows where the pixel at the cross attends.
+// Shows where the pixel at the cross attends. A click fixes the pixel.
 export class Look extends Tool {
   down() { this.point(true); }
   drag() { this.point(true); }
@@ -34,10 +35,10 @@ export class Look extends Tool {
   point(fixed) { this.view.attention.point(...this.view.stage.cross, fixed); }
 }
 
-// The brush, and the eraser, which paints with the background.
+// The brush; the eraser is a brush that paints with the background.
 export class Brush extends Tool {
-  from = null; // during a stroke: where it is
-  box = null; // and what it changed
+  from = null; // [x, y] of the pointer during a stroke
+  box = null; // the part that the stroke has changed
 
   get radius() { return $("brush-size").value / 2; }
 
