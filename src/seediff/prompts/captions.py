@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config.class_names import ANY_WORD, any_name
+from ..config.class_names import ANY_WORD, names_and_plurals
 from ..errors import UserError
 from ..files.documents import read_csv
 from ..files.photo_files import Photo, find_named
@@ -55,9 +55,10 @@ def read_words(
 
 
 def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names that the caption contains as whole words, ignoring case; also with a final s or es, or with a line
-    break inside."""
-    return tuple(name for name in names if any_name([name], "(?:s|es)?").search(caption))
+    """The names that the caption contains as whole words or as English plurals, in the order of `names`. Case does not
+    matter, and a line break may stand between words. `a hot dog` does not mention a dog if both are names."""
+    mentioned = {name for name, *_ in names_and_plurals([caption], names)[caption]}
+    return tuple(name for name in names if name in mentioned)
 
 
 def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
