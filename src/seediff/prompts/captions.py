@@ -1,4 +1,4 @@
-"""Words in a text that may name something, and captions beside photographs, whose words name segments."""
+"""Captions beside photographs: their words that may name something in the picture become names of segments."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ FUNCTION_WORDS = frozenset(
     until up upon us very via view was we were what when where which while who whose will with within without
     you your""".split()
 )
-"""English words that name nothing visible. A caption's remaining words are its nouns, adjectives and verbs; word
-classes are not guessed."""
+"""English words that name nothing visible. A caption's other words are mostly nouns, adjectives and verbs, among which
+SeeDiff does not distinguish."""
 
 
 def content_words(caption: str) -> tuple[str, ...]:
-    """The words of a caption that may name something, in lower case, each once, in order."""
+    """The words of a caption that may name something, in lower case, in order and without repeats: `A dog on grass` →
+    dog, grass."""
     words = dict.fromkeys(re.findall(ANY_WORD, caption.lower()))
     # A single letter names nothing, but a Chinese character or a Korean syllable does.
     return tuple(word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word > "\u0e00"))
@@ -39,8 +40,8 @@ def read_words(
     """Name of a photograph → the words of its caption, for every photograph with a caption.
 
     source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME, which may
-    be a path such as trip/1. names: if given, the words are the names that the caption contains.
-    vocabulary: the model's words, if it knows only some; other words are left out.
+    be a path such as trip/1. photos: all photographs. names: if given, only these names count as words. vocabulary: the
+    words that the model knows, and other words are left out; None: it knows all.
 
     Raises UserError for a faulty file or line, and if no photograph has a caption.
     """
@@ -62,10 +63,12 @@ def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
+    """Name of a photograph → its caption."""
     paths = {photo.name: folder / f"{photo.name}.txt" for photo in photos}
     return {name: read_text(path) for name, path in paths.items() if path.is_file()}
 
 
 def _from_csv(path: Path, photos: Sequence[Photo]) -> dict[str, str]:
+    """Name of a photograph → its caption."""
     named = find_named(path, read_csv(path, ("file", "caption")), photos)
     return {photo.name: row["caption"] for photo, row in named}
