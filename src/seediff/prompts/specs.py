@@ -1,10 +1,13 @@
 """`SampleSpec`: classes, prompt and seed of each sample in a run. They depend only on the configuration and the
 sample's index. A template is a prompt with {class}.
 
-1. `varied_prompts`, on request, adds places, light and points of view to the templates, so that the images of a class
-do not all look alike. 2. The classes and the prompt of each image: if all prompts are templates, from `take_turns`, in
-which classes and templates take turns; otherwise from `deal_prompts`, in which the class with the fewest images gets
-its next prompt. 3. `each_spec` replaces {class} by the class or one of its subclasses, and gives each sample its seed.
+1. `varied_prompts` adds places, light and points of view to the templates, if the user wants it, so that the images of
+a class do not all look alike.
+
+2. Each image gets its classes and its prompt. If all prompts are templates, classes and templates take turns
+(`take_turns`). Otherwise the class with the fewest images gets its next prompt (`deal_prompts`).
+
+3. `each_spec` replaces {class} by the class or one of its subclasses, and gives each sample its seed.
 """
 
 from __future__ import annotations
