@@ -103,11 +103,12 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
         if not is_pattern and out is not None and Path(os.path.realpath(given)).is_relative_to(out):
             raise UserError(given, f"is inside the output folder {out}", "write the results elsewhere")
         for top in tops:
-            below = walk(top, is_output) if top.is_dir() else [top]
+            folder, below = top.parent, iter([top])
+            if top.is_dir():
+                folder, below = top, walk(top, is_output)
             for path in sorted(below, key=_reading_order):
                 if looks_like_image(path.name) or (path == top and not is_pattern):
-                    name = Path(path.name) if path == top else path.relative_to(top)
-                    files.setdefault(os.path.realpath(path), (path, name))
+                    files.setdefault(os.path.realpath(path), (path, path.relative_to(folder)))
                 else:
                     skipped.add(os.path.realpath(path))
     if not files:

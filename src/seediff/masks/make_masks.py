@@ -138,32 +138,32 @@ def finish_masks(
 ) -> MaskResult:
     """The masks of an image from the soft mask of each class. softs: from `soft_masks`. soft: (C, H, W), the same soft
     masks from `enlarge`. image, classes, config, trace: as for `make_masks`."""
-    # 1. The method's flags, and its maps after each step
-    steps, flags = {}, []
-    for name, mask in zip(classes, softs, strict=True):
-        flags += [f"{flag}:{name}" for flag in mask.flags]
-        if trace:
-            steps[name] = dict(mask.trace)
-
-    # 2. PAMR and SAM, all classes at once.
+    # 1. PAMR and SAM, all classes at once
     unrefined = soft
     if image is not None:
-        if config.pamr:
-            for by_step, values in zip(steps.values(), soft, strict=False):
-                by_step[BEFORE_PAMR] = values
         soft = refine(image, soft, config)
 
-    # 3. Threshold, and one class per pixel.
+    # 2. Threshold, and one class per pixel
     label_map = label_pixels(soft, config).cpu().numpy()
-    flags += degenerate(class_shares(label_map, classes))
-    on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
 
-    # 4. The agreement with second masks.
+    # 3. Flags, of the method for each class and of the masks
+    flags = [f"{flag}:{name}" for name, mask in zip(classes, softs, strict=True) for flag in mask.flags]
+    flags += degenerate(class_shares(label_map, classes))
+
+    # 4. The maps after each step
+    steps: dict[str, dict[MaskStep, torch.Tensor]] = {}
+    for name, mask, pamr_input in zip(classes, softs, unrefined, strict=True):
+        if trace:
+            steps[name] = {step: values.cpu() for step, values in mask.trace.items()}
+            if image is not None and config.pamr:
+                steps[name][BEFORE_PAMR] = pamr_input.cpu()
+
+    # 5. The agreement with second masks
     seconds = [mask.second for mask in softs if mask.second is not None]
     agreed = {}
     if len(seconds) == len(classes):
         agreed = agreement(label_map, classes, seconds)
-    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreed, image, unrefined.cpu())
+    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), steps, agreed, image, unrefined.cpu())
 
 
 def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) -> list[SoftMask]:

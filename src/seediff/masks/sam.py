@@ -53,14 +53,7 @@ def load_sam(name: str) -> Any:
         kind = SAM_CLASSES[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
         options = {"local_files_only": True, "dtype": torch.float32}
         network, info = load_checked(getattr(transformers, kind), str(folder), **options)
-        problem = misfit(network, info, [weights]) or not_finite(network)
-        side = network.config.prompt_encoder_config.image_size
-        if not 0 < side <= LARGEST_SIDE:
-            problem = f"image_size = {side} of its prompt_encoder_config must be from 1 to {LARGEST_SIDE}"
-        if not problem:
-            logits = prompt_sam(network.eval(), np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
-            if not logits.isfinite().all():
-                problem = "its answers are not numbers"
+        problem = misfit(network, info, [weights]) or not_finite(network) or _problem_in_use(network.eval())
     except UserError:
         raise
     except Exception as error:  # transformers raises nearly every kind for a folder that is not quite right
@@ -68,6 +61,17 @@ def load_sam(name: str) -> Any:
     if problem:
         raise UserError("mask.sam", f"{name}: {problem}", fix)
     return network
+
+
+def _problem_in_use(network: Any) -> str:
+    """Why a SAM model cannot be used on a small picture; "" if it can."""
+    side = network.config.prompt_encoder_config.image_size
+    if not 0 < side <= LARGEST_SIDE:
+        return f"image_size = {side} of its prompt_encoder_config must be from 1 to {LARGEST_SIDE}"
+    logits = prompt_sam(network, np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
+    if not logits.isfinite().all():
+        return "its answers are not numbers"
+    return ""
 
 
 @torch.no_grad()
