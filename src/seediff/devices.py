@@ -88,6 +88,7 @@ def has_bfloat16(device: torch.device | str) -> bool:
 
 @lru_cache
 def _computes_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16, whatever the switch says."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -32,7 +32,7 @@ _PILLOW_SETTINGS = threading.Lock()
 
 
 def named(source: Path | bytes, where: str | None = None) -> str:
-    """The name of a picture in messages."""
+    """The name of a picture in messages: `where`, otherwise the file's path. source: the file, or its bytes."""
     return where or (str(source) if isinstance(source, Path) else "a picture")
 
 
@@ -112,7 +112,8 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def check_pixels(size: tuple[int, int], name: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
-    """Raises UserError if a picture of `size` (width, height) has more pixels than allowed."""
+    """Raises UserError for a picture of more than `max_megapixels`. size: (width, height). name: the picture's name in
+    messages."""
     width, height = size
     if width * height > max_megapixels * 1e6:
         megapixels = f"{width * height / 1e6:.4g} megapixels ({width} × {height})"
@@ -123,7 +124,10 @@ def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Im
     """The picture with 8 bits per channel. Pillow itself would clip 16-bit grey to white.
 
     The picture's highest value decides whether 8, 10, 12 or 16 bits are used, and so which value is white. A TIFF may
-    say that 0 is white. Raises UserError for kinds of pixels that do not say which value is white."""
+    say that 0 is white.
+
+    image: opened. name: its name in messages. Raises UserError for kinds of pixels that do not say which value is
+    white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # Pillow scales PGM to 16 bits
         pixels = np.asarray(image)
         highest = min(white for white in WHITES if white >= pixels.max())

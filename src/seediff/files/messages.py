@@ -59,6 +59,7 @@ UP = re.compile(r"[\n\r]*(\x1b\[A)+")
 
 
 def _escape(text: str) -> str:
+    """The text with escaped control characters, for example `\\x1b`."""
     return CONTROL.sub(lambda control: control[0].encode("unicode_escape").decode("ascii"), text)
 
 

@@ -42,7 +42,8 @@ def check_unpacked(path: Path | str) -> None:
 
 
 def read_bytes(path: Path | str, absent: str = ABSENT) -> bytes:
-    """All bytes of a regular file of at most LARGEST bytes. Raises UserError, also as `open_regular` does."""
+    """All bytes of a regular file. absent: the message for a missing file. Raises UserError for more than LARGEST
+    bytes, and as `open_regular` does."""
     with open_regular(path, absent) as file:
         size = os.fstat(file.fileno()).st_size
         if size > LARGEST:
@@ -51,7 +52,8 @@ def read_bytes(path: Path | str, absent: str = ABSENT) -> bytes:
 
 
 def read_text(path: Path | str, absent: str = ABSENT) -> str:
-    """The text of a UTF-8 file, without a byte-order mark. Raises UserError as `decode_text` does."""
+    """The text of a UTF-8 file, without a byte-order mark. absent: as for `read_bytes`. Raises UserError as
+    `read_bytes` and `decode_text` do."""
     return decode_text(read_bytes(path, absent), path)
 
 
@@ -76,8 +78,8 @@ def decode_text(data: bytes, path: Path | str, first: int = 1) -> str:
 
 
 def read_lines(path: Path | str, absent: str = ABSENT) -> list[str]:
-    """The lines of a UTF-8 file, without line ends. Empty lines are kept, so that `lines[i]` is line i + 1 of the
-    file."""
+    """The lines of a UTF-8 file, without line ends. Empty lines are kept, so that `lines[i]` is line i + 1 of the file.
+    absent: as for `read_bytes`. Raises UserError as `read_text` does."""
     lines = [line.removesuffix("\r") for line in read_text(path, absent).split("\n")]
     return lines if lines[-1] else lines[:-1]
 

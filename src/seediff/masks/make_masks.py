@@ -113,9 +113,9 @@ def make_masks(
     Raises UserError if the image or size is missing, for a class that is given twice or is not in the prompt, and for a
     level that was not captured.
     """
-    if image is not None and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):
-        raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
     if image is not None:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
         size = (image.shape[0], image.shape[1])
     elif config.pamr or config.sam is not None:
         size = None

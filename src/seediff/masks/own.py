@@ -61,9 +61,8 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
     if "levels" in stated:
         levels = Levels(**stated.pop("levels"))
     finish = Finish(**stated.pop("finish", {}))
-    models = {}
-    for model, table in stated.pop("models", {}).items():
-        models[model] = check_table(MethodConstants, table, f"{where} [models.{model}]")
+    tables = stated.pop("models", {}).items()
+    models = {model: check_table(MethodConstants, table, f"{where} [models.{model}]") for model, table in tables}
     plain_means = stated.pop("plain_means", False)
     if plain_means:
         stated["capture"] = {"normalize": False, **stated.get("capture", {})}

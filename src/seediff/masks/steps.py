@@ -67,7 +67,7 @@ class Steps:
         self._flags: dict[str, None] = {}
 
     def keep(self, step: MaskStep, values: torch.Tensor, flags: Sequence[str] = ()) -> torch.Tensor:
-        """Record the map after a step and return it."""
+        """Record the map after a step, and flags, and return the map."""
         self._maps[step] = values
         self.flag(flags)
         return values

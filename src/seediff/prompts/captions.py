@@ -45,7 +45,12 @@ def read_words(
 
     Raises UserError for a faulty file or line, and if no photograph has a caption.
     """
-    captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
+    if source.is_dir():
+        paths = {photo.name: source / f"{photo.name}.txt" for photo in photos}
+        captions = {name: read_text(path) for name, path in paths.items() if path.is_file()}
+    else:
+        named = find_named(source, read_csv(source, ("file", "caption")), photos)
+        captions = {photo.name: row["caption"] for photo, row in named}
     if not captions:
         raise UserError("captions", f"{source} has no captions for any of the {len(photos)} photographs")
     words_of: dict[str, tuple[str, ...]] = {}
@@ -60,15 +65,3 @@ def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
     matter, and a line break may stand between words. `a hot dog` does not mention a dog if both are names."""
     mentioned = {name for name, *_ in names_and_plurals([caption], names)[caption]}
     return tuple(name for name in names if name in mentioned)
-
-
-def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
-    """Name of a photograph → its caption."""
-    paths = {photo.name: folder / f"{photo.name}.txt" for photo in photos}
-    return {name: read_text(path) for name, path in paths.items() if path.is_file()}
-
-
-def _from_csv(path: Path, photos: Sequence[Photo]) -> dict[str, str]:
-    """Name of a photograph → its caption."""
-    named = find_named(path, read_csv(path, ("file", "caption")), photos)
-    return {photo.name: row["caption"] for photo, row in named}

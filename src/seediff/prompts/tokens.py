@@ -122,7 +122,8 @@ def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: in
     """Word or phrase → its text columns by one tokenizer, found as by `locate_columns`; an empty set if the word is not
     in the prompt. If the prompt is too long, only the part that the tokenizer reads counts.
 
-    chunks: the number of parts into which the word BREAK divides the prompt. The tokenizer reads each part by itself.
+    reader: the tokenizer. phrases: the words and phrases. chunks: the number of parts into which the word BREAK divides
+    the prompt. The tokenizer reads each part by itself.
     """
     columns: dict[str, set[int]] = {phrase: set() for phrase in phrases}
     if reader.first is None:

@@ -101,10 +101,10 @@ def follow_edges(picture: np.ndarray, segments: np.ndarray, config: SegmentConfi
     weights = affinity(torch.tensor(picture).permute(2, 0, 1) / 255, dilations)
 
     # 2. The highest mask at each pixel
-    def refined() -> Iterator[torch.Tensor]:
+    def refined_masks() -> Iterator[torch.Tensor]:
         for number in range(count):
             mask = pamr((coarse == number).float()[None], weights, config.edge_rounds, dilations)
             yield resize(mask, (height, width))[0]
 
-    _, numbers = highest(refined())
+    _, numbers = highest(refined_masks())
     return np.unique(numbers.numpy(), return_inverse=True)[1].reshape(height, width).astype(np.int32)
