@@ -40,8 +40,8 @@ class Masks:
         if context.conf_threshold is not None:
             options["presence"] = context.conf_threshold
         labels = mask(image, self.classes, model=self.model, **options).label_map
-        shown = [number for number in range(len(self.classes)) if (labels == number + 1).any()]
-        return [self.cvat.mask(number, encode(labels == number + 1)) for number in shown]
+        masks = [labels == number + 1 for number in range(len(self.classes))]
+        return [self.cvat.mask(number, encode(inside)) for number, inside in enumerate(masks) if inside.any()]
 
 
 def create(*, model: str = "", classes: str = "", **options: Any) -> Masks:

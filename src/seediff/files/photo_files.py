@@ -12,7 +12,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +124,7 @@ def _matches(pattern: str, is_output: Callable[[Path], bool]) -> list[Path]:
     if not matches:
         raise UserError(pattern, "no such file or folder")
     # An output is only left out if a wildcard found it, and not if the pattern names it.
-    fixed = len(list(takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)))
+    fixed = [glob.has_magic(part) for part in Path(pattern).parts].index(True)  # parts before the first wildcard
     kept = [path for path in matches if not any(map(is_output, (path, *path.parents)[: len(path.parts) - fixed]))]
     return sorted(kept, key=_reading_order)
 
@@ -310,7 +309,8 @@ def find_named(
         where, file = f"{path}, line {number}", f"file '{row['file']}'"
         if len(matches) != 1:
             raise UserError(where, f"{file} is the name of {len(matches)} photographs given")
-        if matches <= taken:
+        (photo,) = matches
+        if photo in taken:
             raise UserError(where, f"{file} appears twice")
-        taken |= matches
-        yield next(iter(matches)), row
+        taken.add(photo)
+        yield photo, row

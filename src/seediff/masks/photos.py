@@ -170,10 +170,9 @@ def enlarge_masks(
     small: the masks at the model's size; None if no class was found. fine: soft masks (C, h', w') of the window, from
     `fine_masks`. window: the part that the model saw. size: (H, W) of the photograph. config: the mask constants."""
     labels = np.full(size, IGNORE, np.uint8)
-    if small is None:
-        labels[window.slices] = 0
-        return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
     labels[window.slices] = label_pixels(fine, config, (window.height, window.width)).numpy()
+    if small is None:
+        return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
     flags = [flag for flag in small.flags if flag_kind(flag) != "degenerate"]
     flags += degenerate(class_shares(labels, small.classes))
     return MaskResult(labels, torch.zeros(0, *size), small.classes, tuple(flags), agreement=small.agreement)

@@ -138,9 +138,7 @@ def _scores(model: Model, latents: torch.Tensor, captured: Sequence[AttentionMap
     `find_classes`."""
     if not captured:
         return {}
-    named: dict[str, AttentionMaps] = {}
-    for maps in captured:
-        named |= dict.fromkeys(maps.words, maps)
+    named = {name: maps for maps in captured for name in maps.words}
     compared = sorted(named, key=lambda name: -presence(named[name], name))[:MOST_COMPARED]
     prompts = [template.replace("{class}", join_classes((name,))) for name in compared]
     errors = denoising_errors(model, latents, ["", *prompts], timesteps=NOISED)
