@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+# Public name → its module, with `:NAME` if it has another name there.
 _HOMES = {
     "AttentionMaps": "attention.maps",
     "Dataset": "dataset.dataset",
@@ -74,8 +75,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'seediff' has no attribute '{name}'")
-    home, _, own = _HOMES[name].partition(":")
-    return getattr(import_module(f".{home}", __name__), own or name)
+    module, _, other_name = _HOMES[name].partition(":")
+    return getattr(import_module(f".{module}", __name__), other_name or name)
 
 
 def __dir__() -> list[str]:

@@ -17,9 +17,10 @@ from .script.single_image import mask
 
 
 class Masks:
-    """CVAT's detection function. It gives one mask per class that a picture shows.
+    """CVAT's detection function: one mask for each class that a picture shows.
 
-    model: as for `seediff.mask`. classes: labels of the task. options: of `seediff.mask`, such as method or presence.
+    model: as for `seediff.mask`. classes: names of the task's labels. options: further arguments of `seediff.mask`,
+    such as method or presence.
     """
 
     def __init__(self, model: str, classes: Sequence[str], options: dict[str, Any]) -> None:
@@ -31,21 +32,22 @@ class Masks:
         self.model = load_model(model)
 
     def detect(self, context: Any, image: Image.Image) -> list[Any]:
-        """The masks of a picture, as CVAT's shapes. Ignored pixels are in no mask. context: CVAT's own options; its
-        --conf-threshold is `presence`. Raises UserError for --conv-mask-to-poly."""
+        """The masks of a picture as CVAT shapes. Ignored pixels are in no mask. context: the options of
+        `auto-annotate`. --conf-threshold sets `presence`; --conv-mask-to-poly raises UserError."""
         if context.conv_mask_to_poly:
             raise UserError("conv-mask-to-poly", "polygons lose pixels of masks", "leave it out")
         options = dict(self.options)
         if context.conf_threshold is not None:
             options["presence"] = context.conf_threshold
         labels = mask(image, self.classes, model=self.model, **options).label_map
-        shown = [number for number in range(len(self.classes)) if (labels == number + 1).any()]
-        return [self.cvat.mask(number, encode(labels == number + 1)) for number in shown]
+        masks = [labels == number + 1 for number in range(len(self.classes))]
+        return [self.cvat.mask(number, encode(inside)) for number, inside in enumerate(masks) if inside.any()]
 
 
 def create(*, model: str = "", classes: str = "", **options: Any) -> Masks:
-    """The detection function, which CVAT creates with the values of `-p`. classes: names of the task's labels,
-    separated by commas, because CVAT does not say which labels the task has. Raises UserError for a missing value."""
+    """The detection function, with the values of `-p`; CVAT calls `create`. model: as for `seediff.mask`. classes:
+    names of the task's labels, separated by commas, because CVAT does not say which labels the task has. options:
+    further arguments of `seediff.mask`. Raises UserError for a missing value."""
     names = [name.strip() for name in classes.split(",") if name.strip()]
     for name, value, example in (("model", model, "sd1.5"), ("classes", names, "dog,cat")):
         if not value:
@@ -54,8 +56,8 @@ def create(*, model: str = "", classes: str = "", **options: Any) -> Masks:
 
 
 def encode(inside: np.ndarray) -> list[int]:
-    """CVAT's points of a mask (H, W) bool that is not empty: first the lengths of runs in its box, row by row,
-    outside first; then the box as left, top, last column and last row."""
+    """The numbers by which CVAT stores a mask (H, W) bool, which must not be empty. First come the lengths of runs in
+    the mask's box, row by row: outside, inside, outside, … Then comes the box: left, top, last column, last row."""
     rows, columns = inside.nonzero()
     left, top, right, bottom = columns.min(), rows.min(), columns.max(), rows.max()
     flat = np.concatenate([[False], inside[top : bottom + 1, left : right + 1].ravel()])

@@ -17,13 +17,13 @@ BF16_SWITCH = "SEEDIFF_BF16"
 """Environment variable: 0 switches bfloat16 off, 1 on. If it is not set, the device decides."""
 
 X86_INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-"""CPU features that compute in bfloat16. oneDNN also accepts plain AVX-512, which converts back and forth: convolutions
-then take 2.3 to 3.8 times as long as in float32. Without AVX-512 they take at least 20 times as long."""
+"""torch's checks for CPU instructions that compute in bfloat16. With AVX-512 alone, oneDNN converts numbers back and
+forth: convolutions take 2.3 to 3.8 times as long as in float32. Without AVX-512 they take at least 20 times as long."""
 
 
 def default_device() -> str:
-    """The fastest available device: cuda, mps or cpu. A notice says if a GPU cannot be used, for example because of an
-    old driver."""
+    """The fastest available device: cuda, mps or cpu. Warns with a `Notice` if there is a GPU that cannot be used, for
+    example because of an old driver."""
     why = _no_cuda()
     if why:
         warnings.warn(f"the GPU is not used: {why}", Notice, stacklevel=2)
@@ -36,26 +36,26 @@ def default_device() -> str:
 
 @lru_cache
 def _no_cuda() -> str:
-    """Torch's reason why a GPU cannot be used, such as an old driver; "" without a reason. Torch says it only once in a
-    process."""
+    """The reason that torch gives why a GPU cannot be used, such as an old driver; "" if it gives none. The result is
+    kept, because torch says it only once in a process."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if torch.cuda.is_available():
             return ""
-    reasons = (str(warning.message) for warning in caught)
-    return next((one.removeprefix("CUDA initialization: ").split(". ")[0] for one in reasons if "CUDA" in one), "")
+    reasons = [str(warning.message) for warning in caught if "CUDA" in str(warning.message)]
+    return "".join(reasons[:1]).removeprefix("CUDA initialization: ").split(". ")[0]
 
 
 def check_device(device: str) -> str:
     """Returns `device` if it is available. Raises UserError for an unavailable or unknown device."""
-    kind, why = device.split(":")[0], _no_cuda()  # first, because torch says it once
+    kind, why = device.split(":")[0], _no_cuda()  # before `is_available`, because torch says it once
     usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     try:
         index = torch.device(device).index or 0
-        is_there = usable[kind] and (kind != "cuda" or index < torch.cuda.device_count())
+        is_available = usable[kind] and (kind != "cuda" or index < torch.cuda.device_count())
     except (KeyError, RuntimeError) as error:
         raise UserError("device", f"{device} must be one of cuda, cuda:0, mps, cpu") from error
-    if is_there:
+    if is_available:
         return device
     problem, fix = f"{device}: is not available", f"available: {', '.join(filter(usable.get, usable))}"
     if kind == "cuda" and why:
@@ -67,12 +67,15 @@ def check_device(device: str) -> str:
 
 
 def default_dtype(device: str, half: str = "float16") -> str:
-    """The number format for a model on a device. half: the model's 16-bit format, which cuda takes; for bfloat16 on a
-    GPU without it, float16. Other devices take float32: mps does not fully support 16 bits, and a cpu is slower with
-    them."""
+    """The number format in which a model runs on a device: float32 on mps and cpu, `half` on cuda. mps does not fully
+    support 16 bits, and a cpu is slower with them.
+
+    half: the model's 16-bit format. A GPU that does not compute in bfloat16 gets float16 instead."""
     if not device.startswith("cuda"):
         return "float32"
-    return "float16" if half == "bfloat16" and torch.cuda.is_available() and not has_bfloat16(device) else half
+    if half == "bfloat16" and torch.cuda.is_available() and not has_bfloat16(device):
+        return "float16"
+    return half
 
 
 def has_bfloat16(device: torch.device | str) -> bool:
@@ -85,6 +88,7 @@ def has_bfloat16(device: torch.device | str) -> bool:
 
 @lru_cache
 def _computes_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16, whatever the switch says."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -97,8 +101,8 @@ def _computes_bfloat16(device: torch.device) -> bool:
 
 
 def mixed_precision(device: torch.device | str, enabled: bool | None = None) -> torch.autocast:
-    """A context in which the device computes in bfloat16. enabled: whether it does so; None: only if that is fast on
-    the device."""
+    """A context in which the device computes in bfloat16. enabled: False computes in float32 instead; None computes in
+    bfloat16 if that is fast on the device."""
     if enabled is None:
         enabled = has_bfloat16(device)
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=enabled)
@@ -106,11 +110,10 @@ def mixed_precision(device: torch.device | str, enabled: bool | None = None) -> 
 
 @contextmanager
 def cpu_threads(count: int | None, usual: int | None = None) -> Iterator[None]:
-    """Sets the number of torch's threads in the whole process during the block. The number changes the last bits of
-    sums.
+    """Sets the number of torch's threads in the whole process during the block. It decides the last bits of sums.
 
-    count: the number; None: no change. usual: the number after the block; None: the number before the block, which
-    another thread's block may have set."""
+    count: the number in the block; None changes nothing. usual: the number after the block; None restores the number
+    from before the block, which another thread's block may have set."""
     if count is None:
         yield
         return

@@ -6,16 +6,16 @@ import re
 from collections.abc import Iterator
 
 CLASS = re.compile(r"^((\w+\.)*[A-Z]\w*(Error|Exception): *)+")
-"""Matches names of errors' classes at the beginning of a line."""
+"""Matches the names of exception classes at the beginning of a line, such as `ValueError: `."""
 LONGEST = 300
 """Characters of another library's text in a message."""
 
 
 class UserError(Exception):
-    """Bad input. The command line prints the error as one line and exits with code 2. Nothing half-written is left.
+    """Bad input. The command line prints the error as one line and exits with code 2; no half-written file is left.
 
-    subject: the file, folder or field. problem: what is wrong with it. fix: what would be right. A whole sentence is
-    passed as the subject alone. The command line adds the names of its options.
+    subject: the file, folder or field; or a whole sentence, without the other two. problem: what is wrong with it. fix:
+    what would be right. For a field, the command line also prints the option that sets it.
     """
 
     def __init__(self, subject: object, problem: str = "", fix: str = "") -> None:
@@ -34,12 +34,13 @@ class UserError(Exception):
 
 
 class Notice(UserWarning):
-    """Something that a user should know of a run that goes on. The command line prints it as one line."""
+    """A warning about a run that goes on. The command line prints it as one line."""
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's error says: its first sentence, on one line, without names of its classes. A line that
-    ends in a colon goes on with the next. Without a text, the words of its class."""
+    """The first sentence of another library's error, on one line, without names of exception classes. A line that ends
+    in a colon is joined to the next line. An error without a text gives the words of its class: `out of memory
+    error`."""
     if isinstance(error, KeyError) and error.args and " " not in str(error.args[0]):
         return f"there is no {error.args[0]!r}"
     line = ""
@@ -54,12 +55,12 @@ def first_line(error: BaseException) -> str:
 
 
 def system_reason(error: OSError) -> str:
-    """The file and reason of a system error, for a message."""
+    """A system error as `file: reason`, for a message."""
     return ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """An error, and what caused it."""
+    """Yields an error, then its cause, then the cause's cause, and so on."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause

@@ -1,5 +1,5 @@
-"""Calls one function with many arguments, in this process or in several on this machine. Results come in the order of
-the arguments.
+"""Calls one function with many arguments, in threads, in this process, or in several processes on this machine. Results
+come in the order of the arguments.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 Progress = Callable[[int, int, str], None]
-"""Shows the progress of long work. It is called at the start and after every batch with (number of finished images,
+"""Shows the progress of long work. A run calls it at the start and after every batch: (number of finished images,
 number of all images, what is being done)."""
 
 AHEAD = 4
-"""Number of chunks that wait for each process: enough that no process is idle, few enough to limit memory."""
+"""Chunks of arguments per process that are sent before their results are taken. With more, no process is idle; with
+fewer, results take less memory."""
 
 GPU_ALONE = threading.Lock()
-"""Held by a thread while no other thread of this process may use the GPU: while a CUDA graph is recorded, or masks are
-made during the drawing."""
+"""A thread holds this lock while no other thread of this process may use the GPU: while it records a CUDA graph, or
+makes masks during the drawing."""
 
 
 def check_workers(count: int) -> None:
@@ -41,7 +42,7 @@ def check_workers(count: int) -> None:
 
 
 Follow = Callable[[Sequence[Any]], Iterable[Any]]
-"""Wraps a sequence of work, to show progress: yields its items one by one."""
+"""Yields the items of a sequence one by one, and shows progress meanwhile."""
 
 
 def in_threads(
@@ -49,8 +50,8 @@ def in_threads(
     arguments: Sequence[Argument],
     follow: Follow = iter,
 ) -> Iterator[Result]:
-    """Yields `function(argument)` for each argument, in order, computed in at most eight threads. It is for work that
-    releases Python's lock. follow: wraps the arguments, to show progress."""
+    """Yields `function(argument)` for each argument, in order, computed in at most eight threads. This is faster only
+    for a function that releases Python's lock, such as reading files. follow: shows progress."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(function, arguments)
         try:
@@ -65,11 +66,12 @@ def in_threads(
 def in_order(
     function: Callable[[Argument], Result], workers: int, *, chunk: int = 1
 ) -> Iterator[Callable[[Iterable[Argument]], Iterable[Result]]]:
-    """Yields a `map` for one function, which calls it in this process, or in several.
+    """Yields a function that works like `map` with `function`: it takes arguments and returns the results in order.
 
-    workers: the number of processes; 1 means this process. Others end with the block, and the function, its arguments
-    and its results must be picklable. chunk: the number of arguments that are sent together. Raises UserError if
-    `workers` is below 1 or a process dies, and whatever the function raises."""
+    function: what to call; for several processes, it must be picklable, and so must its arguments and results. workers:
+    the number of processes; 1 means this process. Others end with the block. chunk: the number of arguments that are
+    sent to a process at once. Raises UserError if `workers` is below 1 or a process dies, and whatever the function
+    raises."""
     check_workers(workers)
     if workers == 1:
         yield partial(map, function)
@@ -93,11 +95,12 @@ def in_order(
 
 
 def _results(pool: ProcessPoolExecutor, ahead: int, chunk: int, arguments: Iterable[Any]) -> Iterator[Any]:
-    left, waiting = iter(arguments), deque[Future[list[Any]]]()
-    parts = iter(lambda: list(islice(left, chunk)), [])
+    """Yields the results in order, while at most `ahead` chunks are computed or wait."""
+    remaining, waiting = iter(arguments), deque[Future[list[Any]]]()
+    chunks = iter(lambda: list(islice(remaining, chunk)), [])  # ends at the first empty list
     while True:
-        for part in islice(parts, ahead - len(waiting)):
-            with _uninterrupted():  # starts processes
+        for part in islice(chunks, ahead - len(waiting)):
+            with _uninterrupted():  # `submit` starts processes
                 waiting.append(pool.submit(_call, part))
         if not waiting:
             return
@@ -119,17 +122,18 @@ def _uninterrupted() -> Iterator[None]:
 
 
 _FUNCTION: list[Callable[[Any], Any]] = []
-"""The function of a worker process, which is sent once."""
+"""In a worker process: the function that it calls. It is sent once, at the start of the process."""
 
 
 def _begin(function: Callable[[Any], Any]) -> None:
+    """Prepares a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for systems without signal masks
     _FUNCTION.append(function)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Ends this worker when the process that started it is killed. Otherwise it would wait for work forever."""
+    """Ends this worker process when its parent is killed. Otherwise the worker would wait for work forever."""
     parent = multiprocessing.parent_process()
     if parent:
         parent.join()

@@ -3,8 +3,8 @@
 A type is anything that msgspec knows. "5" is not a number, and 1 is not true. Dataclasses ignore unknown names; a
 Struct may forbid them.
 
-Numbers that are not finite are refused. So are aliases in YAML and document types in XML, of which a few lines can
-become gigabytes."""
+Numbers must be finite. Aliases in YAML and document types in XML are refused, because a few lines with them can expand
+to gigabytes."""
 
 from __future__ import annotations
 
@@ -40,37 +40,40 @@ Json = dict[str, Any]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 BOM = b"\xef\xbb\xbf"
 DEPTH = 64
-"""Maximum nesting in YAML; its parser takes minutes for deeper nesting."""
+"""Maximum nesting in YAML. For deeper nesting, the parser takes minutes."""
+# A type's name in msgspec's messages → the words in ours.
 TYPE_WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list"}
 TYPE_WORDS |= {"object": "an object", "null": "null"}
 TYPE = re.compile(f"`((?:{'|'.join(TYPE_WORDS)}| [|] )+)`")
-"""Matches the names that msgspec's messages give to kinds of values."""
+"""Matches the names of types in msgspec's messages, such as `str | null` in backquotes."""
 _ONE_AT_A_TIME = threading.RLock()
-"""msgspec 0.22 crashes if two threads use a type for the first time at once."""
+"""A thread holds this lock while it calls msgspec. Version 0.22 crashes if two threads use a type for the first time at
+once."""
 
 
 # Values of a type.
 
 
 def fit(value: Any, kind: type[T], where: str, *, strict: bool = True) -> T:
-    """The value as a `kind`. where: the file and the place in it, for the message. strict: whether a text such as "5"
-    is refused as a number. Raises UserError."""
+    """The value as a `kind`. where: the file and the place in it, for messages. strict: refuse a text such as "5" where
+    a number is expected. Raises UserError."""
     return _typed(lambda: msgspec.convert(value, kind, strict=strict), where)
 
 
 def _plain_words(problem: str) -> str:
-    """A message of msgspec in plain words, such as "must be a text or null, not a whole number"."""
+    """A message of msgspec in plain words: "Expected `str | null`, got `int`" → "must be a text or null, not a whole
+    number"."""
     for theirs, ours in {
         "Expected ": "must be ",
         ", got ": ", not ",
         "Object missing required field": "has no",
     }.items():
         problem = problem.replace(theirs, ours)
-    return TYPE.sub(lambda found: " or ".join(map(TYPE_WORDS.__getitem__, found[1].split(" | "))), problem)
+    return TYPE.sub(lambda types: " or ".join(TYPE_WORDS[name] for name in types[1].split(" | ")), problem)
 
 
 def _typed(convert: Callable[[], T], where: str) -> T:
-    """What `convert` returns. Raises UserError for any error of msgspec."""
+    """The result of `convert`, a call of msgspec. Raises UserError for any error in it."""
     try:
         with _ONE_AT_A_TIME:
             return convert()
@@ -88,8 +91,8 @@ def _typed(convert: Callable[[], T], where: str) -> T:
 
 
 def read_json(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> T:
-    """The JSON document in a file as a `kind`, such as a frozen dataclass or `Json`. absent: the message for a missing
-    file. Raises UserError."""
+    """The JSON document in a file, as a `kind`. path: the file. kind: a type, such as a frozen dataclass or `Json`.
+    absent: the message for a missing file. Raises UserError."""
     return parse_json(read_bytes(path, absent), kind, str(path))
 
 
@@ -111,8 +114,8 @@ def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = T
 
 
 def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
-    """(line number, value) for each line of a file with one JSON value per line; empty lines are skipped. Raises
-    UserError naming the line."""
+    """Yields (line number, value) for each line of a file that has one JSON value per line. Empty lines are skipped.
+    path, kind, absent: as for `read_json`. Raises UserError naming the line."""
     for number, line in enumerate(read_bytes(path, absent).split(b"\n"), 1):
         if line.removeprefix(BOM).strip():
             yield number, parse_json(decode_text(line, path, number), kind, f"{path}, line {number}")
@@ -127,13 +130,13 @@ def read_toml(path: Path | str) -> Json:
 
 
 def read_yaml(path: Path | str) -> Json:
-    """The content of a YAML file. All values are texts as they are written: `no` is a text, and not false. Raises
-    UserError."""
+    """The content of a YAML file. Every value is a text as it stands in the file: `no` is the text "no", and not false.
+    Raises UserError."""
     return _settings(path, "YAML", _parse_yaml)
 
 
 def _parse_yaml(text: str) -> Any:
-    """A YAML document whose values are all texts. Raises errors of nearly any kind."""
+    """A YAML document with all values as texts. Raises errors of nearly any kind."""
     import yaml
 
     kind: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -158,7 +161,8 @@ def _parse_yaml(text: str) -> Any:
 
 
 def _settings(path: Path | str, language: str, parse: Callable[[str], Any]) -> Json:
-    """The content of a file that `parse` reads. language: its name in messages. Raises UserError."""
+    """The content of a file, a table with finite numbers. language: what the file is written in, for messages. parse:
+    reads the file's text. Raises UserError."""
     text = read_text(path)
     try:
         document = parse(text)
@@ -189,16 +193,16 @@ def _is_finite(document: Any) -> bool:
 
 
 def read_csv(path: Path | str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """(line number, row) for each line below the first. columns: names that the first line must have; it may have
-    others. Raises UserError."""
+    """(line number, row) for each line of a CSV file below its first line. A row is column → cell. columns: names that
+    the first line must have; it may have others. Raises UserError."""
     return parse_csv(read_text(path), columns, path)
 
 
 def parse_csv(
     text: str, columns: Sequence[str], path: Path | str, *, delimiter: str = ","
 ) -> list[tuple[int, dict[str, str]]]:
-    """What `read_csv` returns, for a text. Cells are stripped, and blank lines left out. path: the file, for
-    messages."""
+    """The rows of a CSV text, as `read_csv` returns them. Cells are stripped, and blank lines left out. text, columns,
+    delimiter: what to read. path: the file, for messages. Raises UserError."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
         lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
@@ -230,7 +234,7 @@ class Node:
     children: list[Node] = field(default_factory=list)
 
     def all(self, *path: str) -> Iterator[Node]:
-        """The elements at the end of a path below this one. path: the tag at each step."""
+        """Yields the elements at the end of a path that begins below this element. path: the tag at each step."""
         below: list[Node] = [self]
         for tag in path:
             below = [child for child in chain(*(node.children for node in below)) if child.tag == tag]
@@ -245,7 +249,7 @@ class Node:
 
 def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
     """The root element of an XML file. root: the tag that it must have. absent: the message for a missing file. Raises
-    UserError, also for a document type, whose entities could expand or be downloaded."""
+    UserError, also for a document type: its entities could expand to gigabytes, or be downloaded."""
     data = read_bytes(path, absent)
     parser: Any = expat.ParserCreate()
     parser.buffer_text = True

@@ -1,5 +1,5 @@
-"""Opens pictures safely: the number of pixels is checked in the header, and errors of all decoders become one line.
-Also removes EXIF orientations."""
+"""Opens pictures safely: the header must give an allowed number of pixels, and an error of any decoder becomes one
+line. Also reads pixels as they are stored, and removes EXIF orientations."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from ..errors import UserError, first_line
 from .reading import open_regular, read_bytes
 
 DECODERS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
-"""The decoders of Pillow that are allowed. Others run programs (EPS) or accept any bytes (TGA)."""
+"""Pillow's decoders that SeeDiff uses. Others run programs (EPS) or accept any bytes (TGA)."""
 MAX_MEGAPIXELS = 100.0
 """Default maximum size of a picture: 300 MB of colours."""
 SPREAD = {"L;2": 85, "L;4": 17}
-"""Layout of a PNG with greys of 2 or 4 bits → the factor by which Pillow multiplies them, so that they fill 0 to
+"""Pillow's name for PNG greys of 2 or 4 bits → the factor by which Pillow multiplies them, so that white becomes
 255."""
 WHITES = (255, 1023, 4095, 65535)
 """The values of white in 16-bit greys: cameras, DICOM files and satellites use only 8, 10, 12 or all 16 bits."""
-_TURNS = threading.Lock()
+_PILLOW_SETTINGS = threading.Lock()
+"""A thread holds this lock while it changes settings that Pillow has once in a process."""
 
 
 def named(source: Path | bytes, where: str | None = None) -> str:
-    """The name of a picture in messages."""
+    """The name of a picture in messages: `where`, otherwise the file's path. source: the file, or its bytes."""
     return where or (str(source) if isinstance(source, Path) else "a picture")
 
 
@@ -47,9 +48,10 @@ def open_image(
     *,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Iterator[Image.Image]:
-    """Opens a picture and reads its header. source: a file, or its bytes. where: the picture's name in messages; None:
-    its path. Raises UserError for anything but a whole picture of an allowed size, also for an error of a decoder in
-    the block."""
+    """Opens a picture and reads its header; its pixels are decoded in the block.
+
+    source: a file, or its bytes. where: the picture's name in messages; None: its path. Raises UserError for anything
+    but a whole picture of an allowed size, also if a decoder fails in the block."""
     name = named(source, where)
     with nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source) as file:
         try:
@@ -70,26 +72,26 @@ def open_image(
 
 
 def whole_pages(image: Any) -> list[int]:
-    """The pages of an opened TIFF, without smaller copies and masks of other pages; the first page if no other is
-    left."""
-    here, found = image.tell(), []
+    """The numbers of an opened TIFF's pages, without pages that are smaller copies or masks of others. Without any
+    other page, the first."""
+    current, pages = image.tell(), []
     for number in range(image.n_frames):
         image.seek(number)
         if not image.tag_v2.get(Base.NewSubfileType, 0) & 5:  # 1: a smaller copy, 4: a mask
-            found.append(number)
-    image.seek(here)
-    return found or [0]
+            pages.append(number)
+    image.seek(current)
+    return pages or [0]
 
 
 def _check_planes(image: Any) -> None:
-    """Raises UnidentifiedImageError for a TIFF of several grey planes, of which Pillow would only read the first."""
+    """Raises UnidentifiedImageError for a TIFF of several grey planes. Pillow would read only the first plane."""
     tags = image.tag_v2
     if tags.get(Base.PhotometricInterpretation) in (0, 1) and tags.get(Base.SamplesPerPixel, 1) > 2:
         raise UnidentifiedImageError
 
 
 def _why_unknown(file: BinaryIO) -> tuple[str, str]:
-    """(problem, fix) of a file that Pillow does not read."""
+    """(problem, fix) for the message about a file that Pillow does not read."""
     file.seek(0)
     if file.read(2) in (b"II", b"MM"):
         return "is a TIFF of a kind that is not read", "save one band as grey, or three as RGB, with 8 bits"
@@ -99,9 +101,8 @@ def _why_unknown(file: BinaryIO) -> tuple[str, str]:
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Switches off Pillow's warnings and its size limit in the block. Threads take turns, because both are global to
-    the process."""
-    with _TURNS, warnings.catch_warnings():
+    """Switches off Pillow's warnings and its size limit in the block. Only one thread at a time is in such a block."""
+    with _PILLOW_SETTINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -111,7 +112,8 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def check_pixels(size: tuple[int, int], name: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
-    """Raises UserError if a picture of `size` (width, height) has more pixels than allowed."""
+    """Raises UserError for a picture of more than `max_megapixels`. size: (width, height). name: the picture's name in
+    messages."""
     width, height = size
     if width * height > max_megapixels * 1e6:
         megapixels = f"{width * height / 1e6:.4g} megapixels ({width} × {height})"
@@ -121,8 +123,11 @@ def check_pixels(size: tuple[int, int], name: str, max_megapixels: float = MAX_M
 def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
     """The picture with 8 bits per channel. Pillow itself would clip 16-bit grey to white.
 
-    White is the highest value of the 8, 10, 12 or 16 bits that the picture uses; in a TIFF it may be 0, if the file
-    says so. Raises UserError for kinds of pixels that do not say which value is white."""
+    The picture's highest value decides whether 8, 10, 12 or 16 bits are used, and so which value is white. A TIFF may
+    say that 0 is white.
+
+    image: opened. name: its name in messages. Raises UserError for kinds of pixels that do not say which value is
+    white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # Pillow scales PGM to 16 bits
         pixels = np.asarray(image)
         highest = min(white for white in WHITES if white >= pixels.max())
@@ -137,8 +142,8 @@ def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Im
 
 
 def check_bright(image: Image.Image, name: Path | str) -> None:
-    """Raises UserError for an opened picture with 16-bit colours that uses only 12 bits or fewer. Pillow keeps only the
-    upper 8 bits, so that it would be nearly black. The picture must not be decoded yet."""
+    """Raises UserError for 16-bit colours below 4096: Pillow keeps only the upper 8 bits, so the picture would be
+    nearly black. image: opened, and not decoded yet."""
     if is_wide(image) and np.asarray(image)[..., :3].max() < 16:
         problem = "its highest value is below 4096 of 65535, so it would be nearly black"
         raise UserError(name, problem, "save its values with 8 bits")
@@ -151,7 +156,7 @@ def in_rgb(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """The picture in RGB; transparent pixels are laid on white."""
+    """The picture in RGB, laid on white where it is transparent."""
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
@@ -159,8 +164,8 @@ def on_white(image: Image.Image) -> Image.Image:
 
 def stored_pixels(image: Image.Image) -> tuple[np.ndarray, str]:
     """(pixels, mode) of an opened picture. pixels: the numbers as stored; for a palette picture the indices. mode:
-    Pillow's name of the kind of pixels, and ";16" for colours of 16 bits, of which Pillow keeps only the upper 8."""
-    wide, layout = is_wide(image), str(getattr(image, "tile", ""))  # gone once it is decoded
+    Pillow's name of the kind of pixels. It ends in ";16" for colours of 16 bits, of which Pillow keeps the upper 8."""
+    wide, layout = is_wide(image), str(getattr(image, "tile", ""))  # before decoding, which removes `tile`
     pixels, mode = np.asarray(image), image.mode
     for name, step in SPREAD.items():
         if name in layout:
@@ -169,29 +174,31 @@ def stored_pixels(image: Image.Image) -> tuple[np.ndarray, str]:
 
 
 def is_wide(image: Image.Image) -> bool:
-    """Whether an opened picture has colours of 16 bits. It must not be decoded yet."""
+    """Whether a picture has colours of 16 bits. image: opened, and not decoded yet."""
     return image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
 
 
 def read_pixels(source: Path | bytes, where: str | None = None) -> tuple[np.ndarray, str | None, str]:
-    """(pixels, format, mode) of a picture. pixels, mode: as from `stored_pixels`. format: Pillow's name of the file
-    format. source, where: as for `open_image`. Raises UserError."""
+    """(pixels, format, mode) of a picture. pixels, mode: as from `stored_pixels`. format: Pillow's name of the file's
+    format, such as PNG. source, where: as for `open_image`. Raises UserError."""
     with open_image(source, where) as image:
         pixels, mode = stored_pixels(image)
         return pixels, image.format, mode
 
 
-# EXIF orientation: some readers turn a picture by it, and others do not.
+# EXIF orientation: some programs turn a picture by it when they read it, and others do not.
 
 MARKS = {b"\x89PNG": (b"eXIf", b"com.adobe.xmp", b"Raw profile type "), b"\xff\xd8": (b"\xff\xe1",)}
-"""First bytes of a file → markers. A file with an orientation has at least one of them. They are searched because
-Pillow would decode a whole PNG to find out."""
+"""First bytes of a PNG or JPEG → markers, of which a file with an orientation has at least one. The bytes are searched
+for them, because Pillow would decode a whole PNG to look."""
 JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+"""The beginning of a JPEG segment with XMP."""
 
 
 def orientation_of(source: Path | bytes, where: str | None = None) -> int:
-    """The EXIF orientation, 1 to 8, of a PNG or JPEG; 1 if it is missing or broken. where: the picture's name in
-    messages. Raises UserError for bytes that look as if they had an orientation and cannot be opened as a picture."""
+    """The EXIF orientation of a picture, from 1 (upright) to 8; 1 if it is missing or broken, and for formats other
+    than PNG and JPEG. source, where: as for `open_image`. Raises UserError for a file with one of MARKS that cannot be
+    opened as a picture."""
     data = stored_bytes(source)
     if not any(data.startswith(start) and any(mark in data for mark in marks) for start, marks in MARKS.items()):
         return 1
@@ -203,8 +210,8 @@ def orientation_of(source: Path | bytes, where: str | None = None) -> int:
 
 
 def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """Pixels of a picture as it is shown, turned as the picture is stored. pixels: (H, W). turn: the EXIF orientation;
-    for 5 to 8 the result is (W, H)."""
+    """Pixels in the order in which the file stores them. pixels: (H, W), in the order in which programs show them.
+    turn: the file's EXIF orientation; for 5 to 8 the result is (W, H)."""
     if turn in (3, 4, 7, 8):
         pixels = pixels[::-1]
     if turn in (2, 3, 6, 7):
@@ -215,9 +222,12 @@ def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
 
 
 def as_stored(data: bytes, where: str | None = None) -> bytes:
-    """The bytes of a PNG or JPEG. If readers would turn the picture by its EXIF or XMP, a PNG is written anew without
-    them, and from a JPEG these segments are cut. where: the picture's name in messages. Raises UserError as
-    `orientation_of` does, and if the orientation cannot be removed."""
+    """The bytes of a picture without an orientation, so that every program shows it as it is stored. Unchanged if it
+    has none. Otherwise a PNG is written anew without EXIF and XMP, and the segments with EXIF and XMP are cut from a
+    JPEG.
+
+    data: the file's bytes. where: the picture's name in messages. Raises UserError as `orientation_of` does, and if the
+    orientation cannot be removed."""
     if orientation_of(data, where) == 1:
         return data
     with open_image(data, where) as image:

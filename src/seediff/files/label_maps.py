@@ -17,14 +17,14 @@ from .reading import composed
 IGNORE = 255
 """The 8-bit id of ignored pixels."""
 MAP_FOLDERS = ("labels", "masks")
-"""Folders in which SeeDiff and other programs store label maps."""
+"""Names of folders in which SeeDiff and other programs store label maps."""
 PHOTO_ENDING = "_leftImg8bit"
-"""The ending of the names of Cityscapes' photographs. The names of its labels end differently."""
+"""The ending of photographs' names in Cityscapes, which its labels' names do not have."""
 
 
 def read_segment_ids(path: Path) -> np.ndarray:
-    """(H, W) int32: the ids in a palette or grey PNG; −1 for no label, which is 255 in 8 bits and 65535 in 16 bits.
-    Raises UserError for any other file."""
+    """The ids in a palette or grey PNG, (H, W) int32. The highest value, 255 in 8 bits and 65535 in 16 bits, means no
+    label and becomes −1. Raises UserError for any other file."""
     array, kind, mode = read_pixels(path)
     if kind != "PNG":
         raise UserError(path, f"is {kind} data; a label map must be PNG, which keeps ids exactly")
@@ -36,8 +36,8 @@ def read_segment_ids(path: Path) -> np.ndarray:
 
 
 def map_folder(folder: Path) -> Path:
-    """The folder of the label maps: `labels/` or `masks/` in this folder, or else the folder itself. Raises
-    UserError."""
+    """The folder that has the label maps: `labels/` or `masks/` in `folder`, otherwise `folder` itself. Raises
+    UserError if `folder` is no folder."""
     if not folder.exists():
         raise UserError(folder, "no such folder")
     if not folder.is_dir():
@@ -46,8 +46,9 @@ def map_folder(folder: Path) -> Path:
 
 
 def walk(top: Path, leave_out: Callable[[Path], bool] = lambda folder: False) -> Iterator[Path]:
-    """Every file below a folder, without hidden files and folders. Follows links, but not in circles. leave_out:
-    whether to skip a folder below it. Raises UserError for a folder that cannot be read."""
+    """Yields every file below a folder, without hidden files and folders. Follows links, but not in circles. top: the
+    folder. leave_out: decides whether a folder below it is skipped. Raises UserError for a folder that cannot be
+    read."""
 
     def stop(error: OSError) -> None:
         raise UserError(error.filename, f"the folder cannot be read ({error.strerror})") from error
@@ -59,23 +60,25 @@ def walk(top: Path, leave_out: Callable[[Path], bool] = lambda folder: False) ->
             folders.clear()
             continue
         seen.add(real)
-        # Sorted: of a folder and a link to it, every machine takes the same first one.
+        # Sorted, so that every machine comes to a folder and to a link to it in the same order, and takes the first.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(here, name) for name in names if not name.startswith("."))
 
 
 def visible(folder: Path, pattern: str) -> Iterator[Path]:
-    """The files in a folder that match a pattern, without hidden ones, such as those that macOS adds (`._NAME`)."""
+    """The files in a folder that match a pattern, without hidden files such as macOS's `._NAME`."""
     return (path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
 def named_images(folder: Path, suffixes: Collection[str] = (".png",)) -> list[tuple[str, Path]]:
     """(name, file) for each picture below a folder, sorted, without hidden files. A name is the path in the folder
-    without suffix, with accents composed and `/` between its parts. suffixes: which files are pictures. Raises
-    UserError for two files of one name that differ in the encoding of accents or in the case of the suffix."""
+    without suffix, with accents composed and `/` between its parts.
+
+    suffixes: which files are pictures. Raises UserError for two files of one name, which differ in the encoding of
+    accents or in the case of the suffix."""
     files = walk(folder) if folder.is_dir() else ()
-    found = sorted(path for path in files if path.suffix.lower() in suffixes and path.is_file())
-    named = [(composed(path.relative_to(folder).with_suffix("").as_posix()), path) for path in found]
+    pictures = sorted(path for path in files if path.suffix.lower() in suffixes and path.is_file())
+    named = [(composed(path.relative_to(folder).with_suffix("").as_posix()), path) for path in pictures]
     seen = dict[tuple[str, str], Path]()
     for name, path in named:
         other = seen.setdefault((name, path.suffix.lower()), path)
@@ -88,25 +91,27 @@ def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list
     """(files, missing). files: the name of a label → the file of its prediction. missing: the names of labels without a
     prediction.
 
-    A prediction has the same path in its folder, or else the same file name anywhere; its name may have the ending of
-    Cityscapes' photographs. Raises UserError if more than one file fits."""
+    A label's prediction has the label's path in its folder; otherwise it has the label's file name, anywhere below the
+    folder. Its name may have the ending of photographs in Cityscapes.
+
+    names: the names of all labels. predictions: the folder. Raises UserError if more than one file fits a label."""
     folder = map_folder(predictions)
     maps = dict(named_images(folder))
     if not maps:
         raise UserError(folder, "has no PNG files; predictions are label maps, or what `seediff segment` writes")
-    own, missing = match_names(names, maps, folder)
-    return {name: maps[found] for name, found in own.items()}, missing
+    matches, missing = match_names(names, maps, folder)
+    return {label: maps[prediction] for label, prediction in matches.items()}, missing
 
 
 def match_names(labels: Iterable[str], predictions: Iterable[str], where: Path) -> tuple[dict[str, str], list[str]]:
     """(matches, missing), by the rule of `pair`. matches: label → its prediction. missing: labels without a prediction.
-    labels, predictions: names. where: the predictions' folder, for errors."""
-    found = {composed(name): name for name in predictions}
-    names = {key.removesuffix(PHOTO_ENDING): name for key, name in found.items()} | found
+    labels, predictions: names. where: the predictions' folder, for errors. Raises UserError if several fit."""
+    exact = {composed(name): name for name in predictions}
+    names = {key.removesuffix(PHOTO_ENDING): name for key, name in exact.items()} | exact
     by_stem: dict[str, list[str]] = {}
     for key, name in names.items():
         by_stem.setdefault(stem(key), []).append(name)
-    matched: dict[str, str] = {}
+    matches: dict[str, str] = {}
     missing: list[str] = []
     for label in labels:
         key = composed(label)
@@ -115,23 +120,25 @@ def match_names(labels: Iterable[str], predictions: Iterable[str], where: Path) 
             problem = f"predictions '{fitting[0]}' and '{fitting[1]}' could both belong to label '{label}'"
             raise UserError(where, problem, "keep one")
         if fitting:
-            matched[label] = fitting[0]
+            matches[label] = fitting[0]
         else:
             missing.append(label)
-    for name, count in Counter(matched.values()).items():
+    for name, count in Counter(matches.values()).items():
         if count > 1:
             raise UserError(where, f"prediction '{name}' could belong to {count} labels", "use the labels' subfolders")
-    return matched, missing
+    return matches, missing
 
 
 def find_name(labels: Collection[str], name: str) -> str | None:
-    """The label that belongs to a name, or None. It has the same path, or else it is the only label with the same last
-    part. labels: the names of all labels. name: the name of a photograph or prediction, a path without suffix; it may
-    have the ending of Cityscapes' photographs."""
+    """The label that belongs to a photograph or prediction: the label with its name, otherwise the only label with the
+    last part of its name. None if there is no such label.
+
+    labels: the names of all labels. name: of the photograph or prediction, a path without suffix. It may have the
+    ending of photographs in Cityscapes."""
     names = name, name.removesuffix(PHOTO_ENDING)
-    for one in names:
-        if one in labels:
-            return one
+    for label in names:
+        if label in labels:
+            return label
     same = [label for label in labels if stem(label) in map(stem, names)]
     return same[0] if len(same) == 1 else None
 
@@ -142,8 +149,8 @@ def stem(name: str) -> str:
 
 
 def centre_square(array: np.ndarray) -> np.ndarray:
-    """The largest centred square of an array (H, W). If the margins cannot be equal, the margin at the bottom or right
-    is a pixel wider, as in DiffSeg."""
+    """The largest centred square (S, S) of an array (H, W). If the two margins cannot be equal, the one at the bottom
+    or right is a pixel wider, as in DiffSeg."""
     height, width = array.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -151,15 +158,16 @@ def centre_square(array: np.ndarray) -> np.ndarray:
 
 
 def resize_nearest(array: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W) → (height, width): each pixel gets the value beneath its centre."""
+    """An array (H, W) at the size (height, width): each pixel gets the value beneath its centre."""
     rows = (2 * np.arange(height) + 1) * array.shape[0] // (2 * height)
     columns = (2 * np.arange(width) + 1) * array.shape[1] // (2 * width)
     return array[rows[:, None], columns]
 
 
-@cache  # it takes longer than encoding a mask
+@cache  # because it takes longer than encoding a mask
 def voc_palette() -> list[int]:
-    """VOC's 256 colours as 768 values in [0, 255] (R, G, B, R, …): 0 is black, 255 cream (224, 224, 192)."""
+    """The 256 colours of VOC's label maps as 768 values in [0, 255] (R, G, B, R, …). Id 0 is black, and 255 is cream
+    (224, 224, 192)."""
     # The bits of a label, the lowest first, go in turn to red, green and blue, from the highest bit of each down.
     labels, colours = np.arange(256), np.zeros((256, 3), int)
     for bit in range(8):

@@ -1,5 +1,5 @@
-"""Text for people: values in a short form, and streams that escape control characters. Names from foreign files must
-not control the terminal: messages keep names as they are, and the streams escape them."""
+"""Text for people: values in a short form, and streams that escape control characters. A name from a foreign file must
+not control the terminal, so messages contain it as it is, and the stream to the terminal escapes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXT = 60
 
 
 def show_json(value: Any) -> str:
-    """A value as JSON, shortened: `5`, `"dog"`, `[1, 2, 3…`."""
+    """A value as JSON of at most about TEXT characters: `5`, `"dog"`, `[1, 2, 3…`."""
     try:
         text = str(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
     except (TypeError, ValueError, RecursionError):  # keys that are not texts, numbers of thousands of digits
@@ -52,23 +52,24 @@ def show_bytes(count: float) -> str:
 
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|(?<=.)\r(?!\n)")
-"""Matches characters to escape: control characters except tabs, line ends, and \\r at the beginning of a write; changes
-of the writing direction; surrogates."""
+"""Matches characters to escape: control characters (except tabs, line ends, and \\r at the beginning of a write),
+characters that change the writing direction, and surrogates."""
 UP = re.compile(r"[\n\r]*(\x1b\[A)+")
-"""Matches the writes by which libraries move the cursor between several progress bars."""
+"""Matches what libraries write to move the cursor up to another progress bar."""
 
 
 def _escape(text: str) -> str:
+    """The text with escaped control characters, for example `\\x1b`."""
     return CONTROL.sub(lambda control: control[0].encode("unicode_escape").decode("ascii"), text)
 
 
 class EscapedStream:
-    """A stream that writes control characters as `\\x1b` and the like to another stream."""
+    """A stream that escapes control characters, for example as `\\x1b`, and writes to another stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self.rich_proxied_file = stream
-        """The stream behind this one. rich's consoles look for an attribute of this name, and write to it directly.
-        They escape names themselves (`make_console`), and their colours must not be escaped."""
+        """The other stream. rich's consoles search for an attribute of this name and write to it directly. That suits
+        `make_console`, whose consoles escape names themselves, while their colours must not be escaped."""
 
     def write(self, text: str) -> int:
         self.rich_proxied_file.write(text if UP.fullmatch(text) else _escape(text))
@@ -79,7 +80,8 @@ class EscapedStream:
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """A console for tables and progress bars. It writes its own colours, but escapes control characters in names."""
+    """A rich console for tables and progress bars. It writes its own colours, but escapes control characters in the
+    text that it is given. stderr: whether it writes to stderr instead of stdout."""
     from rich.console import Console
     from rich.segment import Segment
 
@@ -96,8 +98,8 @@ def make_console(*, stderr: bool = False) -> Console:
 
 @contextmanager
 def escaped_streams() -> Iterator[None]:
-    """Makes stdout and stderr an `EscapedStream` during the block. A character that the stream's encoding lacks is
-    written as `\\u2192`. If the stream is closed, its output is discarded."""
+    """Replaces stdout and stderr by an `EscapedStream` each during the block. A character that a stream's encoding
+    lacks is escaped, for example as `\\u2192`. What goes to a closed stream is discarded."""
     before = sys.stdout, sys.stderr
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         for name in ("stdout", "stderr"):

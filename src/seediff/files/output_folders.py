@@ -1,4 +1,4 @@
-"""Folders for output, which are checked before long work, and to which one run at a time writes."""
+"""Folders for output. They are checked before long work, and only one run at a time writes to a folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOCK = ".lock"
 
 
 def parse_folder(text: Path | str) -> Path:
-    """A folder or file on this machine. Raises UserError for an address, and for a text that cannot be a path."""
+    """The path in a text. Raises UserError for an address such as `s3://…`, and for a text that cannot be a path."""
     if not str(text).strip():
         raise UserError(repr(text), "empty path", "the current folder is .")
     if "\0" in str(text):
@@ -30,15 +30,15 @@ def parse_folder(text: Path | str) -> Path:
 def check_apart(out: Path, sources: Iterable[Path]) -> None:
     """Raise UserError if the output is a source, lies in a source, or has a source in it, also through links. Otherwise
     the next run would read the output of this run."""
-    inner = Path(os.path.realpath(out))
+    real_out = Path(os.path.realpath(out))
     for source in sources:
-        outer = Path(os.path.realpath(parse_folder(source)))
-        if inner.is_relative_to(outer) or outer.is_relative_to(inner):
+        real_source = Path(os.path.realpath(parse_folder(source)))
+        if real_out.is_relative_to(real_source) or real_source.is_relative_to(real_out):
             raise UserError(out, f"must not be the dataset {source} itself, nor lie in it or around it")
 
 
 def check_outside(out: Path) -> None:
-    """Raise UserError for an output inside a finished dataset, of which it would seem to be a part."""
+    """Raise UserError for an output inside a finished dataset, because it would look like a part of the dataset."""
     for folder in Path(os.path.realpath(out)).parents:
         if (folder / "metadata.jsonl").is_file() and (folder / "classes.txt").is_file():
             raise UserError(out, f"is inside of the dataset {folder}", "choose a folder beside it")
@@ -53,8 +53,8 @@ def check_writable(path: Path | None, *, is_file: bool = False) -> None:
     """Raise UserError unless an output can be written, so that long work does not fail at its end. Leaves nothing
     behind.
 
-    path: the output; None passes. is_file: whether the output is a file. A device such as /dev/null is refused, because
-    files are written by renaming, which would replace it."""
+    path: the output; None is accepted. is_file: whether the output is a file, and not a folder. A device such as
+    /dev/null is refused, because the finished file would replace it (outputs.py renames files)."""
     if path is None:
         return
     folder = path
@@ -69,7 +69,7 @@ def check_writable(path: Path | None, *, is_file: bool = False) -> None:
 
 @contextmanager
 def _writing(path: Path, fix: str = "") -> Iterator[None]:
-    """Turns OSErrors in the block into UserErrors about `path`."""
+    """Turns an OSError in the block into a UserError about `path`. fix: the fix for its message."""
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
@@ -79,8 +79,8 @@ def _writing(path: Path, fix: str = "") -> Iterator[None]:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or its nearest parent that exists. Raises OSError for an impossible name."""
-    return next(each for each in (folder, *folder.parents) if each.exists())
+    """The folder itself if it exists, otherwise its nearest existing parent. Raises OSError for an impossible name."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 class InUse(UserError):
@@ -89,45 +89,44 @@ class InUse(UserError):
 
 @contextmanager
 def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None = None) -> Iterator[None]:
-    """Locks out other runs from a folder during the block.
+    """Locks a folder during the block, so that no other run writes to it.
 
-    At the start, makes the folder if needed, and removes what killed runs left half-written in it and in its folders
-    `below`. At the end, removes the folder again if nothing was written. out: the folder's name in errors.
+    At the start, makes the folder if needed, and removes half-written files of killed runs. At the end, removes the
+    folder again if nothing was written. The system releases the lock when a run is killed.
 
-    The system holds the lock, and releases it when a run is killed. Raises UserError; InUse if another run holds the
-    lock."""
+    below: names of folders in it that may have half-written files, too. out: the folder's name in errors; None: its
+    path. Raises UserError if the folder cannot be written to, and InUse if another run holds the lock."""
     from filelock import FileLock, Timeout
 
-    out, path = out or folder, folder / LOCK
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    lock = FileLock(path, timeout=0, thread_local=False)
+    out, lock_file = out or folder, folder / LOCK
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
+    lock = FileLock(lock_file, timeout=0, thread_local=False)
     try:
         with _writing(out):
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire()  # raises OSError for a link
             except Timeout as error:
-                holder = path.read_text(errors="replace") or "unknown"
+                holder = lock_file.read_text(errors="replace") or "unknown"
                 fix = "wait for it or choose another folder"
                 raise InUse(out, f"in use by another run (process {holder[:20]})", fix) from error
-            path.write_text(str(os.getpid()))
+            lock_file.write_text(str(os.getpid()))
         clear_leftovers(folder, below)
         yield
     finally:
         if lock.is_locked:
             with suppress(OSError):
-                path.unlink()  # removed while held, so that waiting processes notice that it is gone
+                lock_file.unlink()  # before the release, so that waiting processes notice that the file is gone
             lock.release()
-        for each in missing:
+        for path in new_folders:
             with suppress(OSError):  # not empty
-                each.rmdir()
+                path.rmdir()
 
 
 @contextmanager
 def stage_output(out: Path | str) -> Iterator[Path]:
-    """Yields a hidden folder beside `out`. If the block succeeds, the folder becomes `out`; otherwise it is removed.
-    What a killed run left there is removed first. Raises UserError if another run is making `out`, or `out` is not
-    empty."""
+    """Yields an empty hidden folder beside `out`. If the block succeeds, the folder becomes `out`; otherwise it is
+    removed. Raises UserError if another run is making `out`, or `out` is not empty."""
     out = parse_folder(out)
     check_free(out)
     check_outside(out)
@@ -136,11 +135,11 @@ def stage_output(out: Path | str) -> Iterator[Path]:
     with open_folder(part, out=out):
         check_free(out)  # another run may have finished meanwhile
         try:
-            for left in part.iterdir():
-                if left.is_dir() and not left.is_symlink():
-                    shutil.rmtree(left)
-                elif left.name != LOCK:
-                    left.unlink()
+            for path in part.iterdir():  # what a killed run left
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path.name != LOCK:
+                    path.unlink()
             yield part
             if target.is_dir():
                 target.rmdir()  # empty
@@ -148,13 +147,14 @@ def stage_output(out: Path | str) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-        # Only now, so that processes that opened the lock before the renaming find it held.
+        # Only after the renaming: processes that opened the lock's file before must find it held.
         (target / LOCK).unlink(missing_ok=True)
 
 
 def check_free(out: Path, *, replaced: bool = True) -> None:
-    """Raise UserError unless `out` does not exist, or is an empty folder. replaced: whether the output is made beside
-    `out` and then takes its place. A mounted folder and the current folder cannot be replaced."""
+    """Raise UserError if something is at `out`, other than an empty folder. replaced: whether the output is made beside
+    `out` and then takes its place, as in `stage_output`. Then `out` must not be a mounted folder or the current folder,
+    which cannot be replaced."""
     with _writing(out, "choose another folder"):
         if not os.path.lexists(out):
             return

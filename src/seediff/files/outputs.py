@@ -1,5 +1,5 @@
-"""Writes files for all modules. A file is written under a random name and then renamed, so that nobody ever sees half a
-file."""
+"""Writes files for all modules. Each file is written under a random name and then renamed, so that nobody ever sees
+half a file."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ if TYPE_CHECKING:
     import torch
 
 CONFIG = "seediff.toml"
-"""The name of the configuration in every output. It marks a folder as an output, and says how to continue a run."""
+"""The name of the configuration's file in every output. It marks a folder as an output, and the same command continues
+its run."""
 IMAGES, STEPS = "images", "steps"
-"""Folders of a dataset. steps/NAME_3.png shows how the mask of class 3 in sample NAME was made."""
+"""Names of folders in a dataset: the pictures, and the steps of masks. steps/NAME_3.png shows how the mask of class 3
+in sample NAME was made."""
 BATCHES = ".batches"
-"""The folder of a run's records. There is a record for each finished batch."""
+"""The name of the folder in which a run records each finished batch."""
 LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.part")
-"""Matches names from `fresh_name`. A killed run left such a file, unless a process is using it."""
+"""Matches names from `fresh_name`. Unless a process is using such a file, a killed run left it."""
 
 
 def fresh_name() -> str:
-    """A hidden random name."""
+    """A random hidden name for a half-written file."""
     return f".{secrets.token_hex(8)}.part"
 
 
 @contextmanager
 def name_errors(path: Path) -> Iterator[None]:
-    """Makes an OSError in the block name this file. When the disk is full, systems do not say which file they could not
-    write."""
+    """Adds the file's name to an OSError in the block. When the disk is full, the system's error does not name the
+    file."""
     try:
         yield
     except OSError as error:
@@ -47,8 +49,8 @@ def name_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Yields a free path in the folder of `path`, which is made if needed. The file there becomes `path` if the block
-    succeeds. Raises OSError naming the file."""
+    """Yields a new path in the folder of `path`, to which the block writes a file. If the block succeeds, the file is
+    renamed to `path`. The folder is made if needed. Raises OSError naming the file."""
     part = path.with_name(fresh_name())
     with name_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,8 +64,8 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Write a file, and make its folder if needed. A file or link of this name is replaced. durable: return only when
-    the data is on the disk. Raises OSError naming the file."""
+    """Write a file, and make its folder if needed. A file or link at `path` is replaced. durable: return only when the
+    data is on the disk. Raises OSError naming the file."""
     with replace_file(path) as part, part.open("xb") as file:
         file.write(data)
         if durable:
@@ -72,15 +74,16 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
 
 
 def flush(path: Path) -> None:
-    """Return when a file's data is on the disk. A file that may only be read, such as a linked photograph, is not
-    touched."""
+    """Wait until a file's data is on the disk. Returns at once for a file that may only be read, such as a linked
+    photograph."""
     with suppress(PermissionError), path.open("r+b") as file:
         os.fsync(file.fileno())
 
 
 def put(path: Path, source: bytes | Path, *, link: bool = False) -> None:
-    """Write bytes, or copy a file, to a free path, and make its folder if needed. link: make a hard link to the file
-    instead, if the file system has hard links. Raises UserError if the path is taken, or the source is no file."""
+    """Write a new file, and make its folder if needed. source: the bytes to write, or the file to copy. link: make a
+    hard link to that file instead of a copy, if the file system can. Raises UserError if there is something at `path`,
+    or the source is no file."""
     if path.exists():
         problem = "two files would have this name in the output"
         raise UserError(path.name, problem, "rename one (some file systems ignore case)")
@@ -95,7 +98,7 @@ def put(path: Path, source: bytes | Path, *, link: bool = False) -> None:
 
 
 def append(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Append all of the data to a file, or none of it. The file is made if needed. durable: as for `write_atomic`.
+    """Append data to a file, which is made if needed: all of the data, or nothing. durable: as for `write_atomic`.
     Raises OSError naming the file."""
     with name_errors(path), path.open("ab", buffering=0) as file:
         before = file.tell()
@@ -107,18 +110,18 @@ def append(path: Path, data: bytes, *, durable: bool = False) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file, atomically. Tensors must not share memory. metadata: at most one key, because several
-    would be written in no fixed order."""
+    """Write a safetensors file. tensors: by name; they must not share memory. metadata: at most one key, because
+    several would be written in no fixed order."""
     from safetensors.torch import save
 
     write_atomic(path, save(dict(tensors), dict(metadata) if metadata else None))
 
 
 def clear_leftovers(folder: Path, below: Collection[str] = ()) -> None:
-    """Remove half-written files of killed runs in a folder, and at any depth in its folders `below`, without following
-    links."""
+    """Remove half-written files of killed runs from a folder, without following links. below: names of folders in it,
+    which are searched at any depth."""
     inner = [folder / name for name in below if not (folder / name).is_symlink()]
-    for path in chain(folder.glob(".*.part"), *(each.rglob(".*.part") for each in inner)):
+    for path in chain(folder.glob(".*.part"), *(part.rglob(".*.part") for part in inner)):
         with suppress(OSError):
             if LEFTOVER.fullmatch(path.name):
                 path.unlink()

@@ -1,4 +1,5 @@
-"""Photographs: from the files, folders and patterns that the user names to upright, opaque pixels in sRGB."""
+"""Photographs: finds them in the files, folders and patterns that a user names, gives each a name, and reads upright,
+opaque pixels in sRGB."""
 
 from __future__ import annotations
 
@@ -8,10 +9,9 @@ import logging
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,15 @@ SUFFIXES = (
     ".avif", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo",
     ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 )  # fmt: skip
-"""Suffixes by which pictures in folders are recognised. A file that is named directly may have any."""
+"""Suffixes by which pictures in folders are recognised. A file that the user names may have any suffix."""
 
 LONGEST_PART = 200
 """Maximum bytes of a part of a name; file systems allow 255."""
 FAILED = "failed.jsonl"
-"""The file about photographs that could not be used: a row {"photo": file name, "reason"} each. It is only written if
-there are such photographs."""
+"""The file that lists photographs which could not be used, if there are any. A row is {"photo": file name, "reason":
+…}."""
 SHORTEST_SIDE = 8
-"""Minimum side in pixels."""
+"""Minimum side of a photograph in pixels."""
 
 # Pillow logs some broken TIFF files; without a handler Python would print that to the terminal.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -51,11 +51,11 @@ class Photo:
     path: Path
     """The path as the user named it."""
     name: str
-    """The name of the photograph's results, such as `trip/IMG_1`: relative, and unique even if case is ignored."""
+    """The name for results, such as `trip/IMG_1`. It is a relative path, and unique even if case is ignored."""
 
     @property
     def file_name(self) -> str:
-        """The name with the file's suffix. It is unique, too."""
+        """The name with the file's suffix, such as `trip/IMG_1.jpg`. It is unique, too."""
         kept = not looks_like_image(self.path.name) or self.name.rpartition("/")[2] == _readable(self.path.name)
         return self.name if kept else self.name + self.path.suffix
 
@@ -65,26 +65,26 @@ class FoundPhotos:
     """The photographs among the named files, folders and patterns."""
 
     photos: tuple[Photo, ...]
-    """In the given order, each folder in natural order (img2 before img10)."""
+    """In the order in which the user named them; within a folder, in natural order (img2 before img10)."""
     skipped: int
-    """Number of files in folders and patterns without a suffix of pictures."""
+    """Number of other files in the folders and patterns: their suffixes are not those of pictures."""
 
     def __iter__(self) -> Iterator[Photo]:
         return iter(self.photos)
 
 
 def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | None = None) -> FoundPhotos:
-    """Finds photographs. paths: one or several files, folders (with subfolders) and patterns such as `photos/*.jpg`. A
-    file that is named twice, also through a link, is taken once. exclude: the output folder. It is skipped, and so are
-    hidden files, and outputs of earlier runs (folders with a seediff.toml) below the given folders.
+    """Finds photographs in one or several files, folders (with subfolders) and patterns such as `photos/*.jpg`. A file
+    that is found twice, also through a link, is taken once. Hidden files are skipped, and so are outputs of earlier
+    runs (folders with a seediff.toml) below the given folders.
 
     A photograph's name is its path below the given folder, or its file name, without suffix: `photos` → `trip/IMG_1`.
     If files of several folders would have equal names, all names are paths below the common folder (`a/1`, `b/1`).
-    Files that differ only in their suffix keep it (`1.jpg`, `1.png`); names that still differ only in case get numbers
+    Files that differ only in their suffix keep it (`1.jpg`, `1.png`). Names that still differ only in case get numbers
     (`1.JPG`, `1.jpg~2`).
 
-    Raises UserError if a path or pattern matches nothing, a folder cannot be listed, input is inside `exclude`, or no
-    picture is found.
+    paths: what the user named. exclude: the output folder, which is skipped. Raises UserError if a path or pattern
+    matches nothing, a folder cannot be listed, a path is inside `exclude`, or no picture is found.
     """
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not paths or not all(str(given).strip() for given in paths):
@@ -94,30 +94,39 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
     def is_output(folder: Path) -> bool:
         return (folder / CONFIG).is_file() or (out is not None and Path(os.path.realpath(folder)).is_relative_to(out))
 
-    depths: dict[str, tuple[Path, int]] = {}  # real path → path, and number of its last parts below the given path
+    files: dict[str, tuple[Path, Path]] = {}  # real path → path, and path below the given folder
     skipped: set[str] = set()
     for given in map(str, paths):
-        named = os.path.lexists(given)
-        tops = [given] if named else glob.glob(given, recursive=True)
-        if not tops:
-            raise UserError(given, "no such file or folder")
-        if named and out is not None and Path(os.path.realpath(given)).is_relative_to(out):
+        is_pattern = not os.path.lexists(given)
+        tops = _matches(given, is_output) if is_pattern else [Path(given)]
+        if not is_pattern and out is not None and Path(os.path.realpath(given)).is_relative_to(out):
             raise UserError(given, f"is inside the output folder {out}", "write the results elsewhere")
-        fixed = len(list(takewhile(lambda part: not glob.has_magic(part), Path(given).parts)))
-        for top in sorted(map(Path, tops), key=_reading_order):
-            if not named and any(map(is_output, (top, *top.parents)[: len(top.parts) - fixed])):
-                continue
-            files = walk(top, is_output) if top.is_dir() else [top]
-            for path in sorted(files, key=_reading_order):
-                if looks_like_image(path.name) or (named and path == top):
-                    depths.setdefault(os.path.realpath(path), (path, len(path.relative_to(top).parts) or 1))
+        for top in tops:
+            folder, below = top.parent, iter([top])
+            if top.is_dir():
+                folder, below = top, walk(top, is_output)
+            for path in sorted(below, key=_reading_order):
+                if looks_like_image(path.name) or (path == top and not is_pattern):
+                    files.setdefault(os.path.realpath(path), (path, path.relative_to(folder)))
                 else:
                     skipped.add(os.path.realpath(path))
-    if not depths:
+    if not files:
         read = ", ".join(suffix[1:] for suffix in SUFFIXES)
         raise UserError(paths[0], f"has no pictures among {plural(len(skipped), 'file')}", f"supported: {read}")
-    named_photos = zip(depths.values(), _unique_names([*depths.values()]), strict=True)
-    return FoundPhotos(tuple(Photo(path, name) for (path, _), name in named_photos), len(skipped))
+    photos = zip(files.values(), _unique_names([*files.values()]), strict=True)
+    return FoundPhotos(tuple(Photo(path, name) for (path, _), name in photos), len(skipped))
+
+
+def _matches(pattern: str, is_output: Callable[[Path], bool]) -> list[Path]:
+    """The files and folders that a pattern matches, in natural order, without outputs. Raises UserError if the pattern
+    matches nothing."""
+    matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
+    if not matches:
+        raise UserError(pattern, "no such file or folder")
+    # An output is only left out if a wildcard found it, and not if the pattern names it.
+    fixed = [glob.has_magic(part) for part in Path(pattern).parts].index(True)  # parts before the first wildcard
+    kept = [path for path in matches if not any(map(is_output, (path, *path.parents)[: len(path.parts) - fixed]))]
+    return sorted(kept, key=_reading_order)
 
 
 def looks_like_image(name: str) -> bool:
@@ -126,27 +135,24 @@ def looks_like_image(name: str) -> bool:
 
 
 def _reading_order(path: Path) -> tuple[list[list[str | int]], Path]:
-    """A sort key by which img2 comes before img10. Case does not matter, but equal paths are sorted by the path
-    itself."""
-    return [
-        [int(t) if i % 2 else t for i, t in enumerate(re.split("([0-9]+)", part.casefold()))] for part in path.parts
-    ], path
+    """A sort key by which img2 comes before img10, whatever their case. Paths that differ only in case are sorted by
+    the path itself."""
+    parts = [re.split("([0-9]+)", part.casefold()) for part in path.parts]  # every second text is a number
+    return [[int(text) if i % 2 else text for i, text in enumerate(texts)] for texts in parts], path
 
 
-def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
-    """A name for each file, as `find_photos` describes. depths: path, and number of its last parts below the given
-    folder."""
-    # Paths below the given folders, or below the common folder if those of several folders are equal.
-    full = [Path(os.path.abspath(path)) for path, _ in depths]
-    below = [Path(*path.parts[-depth:]) for path, (_, depth) in zip(full, depths, strict=True)]
+def _unique_names(files: Sequence[tuple[Path, Path]]) -> list[str]:
+    """A name for each file, as `find_photos` describes. files: (path, path below the given folder)."""
+    # Paths below the given folders. If files of several folders would have one name, below the common folder.
+    full, below = [Path(os.path.abspath(path)) for path, _ in files], [name for _, name in files]
     folders: dict[str, set[Path]] = {}
     for path, name in zip(full, below, strict=True):
         folders.setdefault(_folded(without_suffix(name.as_posix())), set()).add(path.parent)
-    if any(len(homes) > 1 for homes in folders.values()):
+    if any(len(parents) > 1 for parents in folders.values()):
         common = os.path.commonpath([path.parent for path in full])
         below = [path.relative_to(common) for path in full]
 
-    # Without suffix where that is unique, and numbered where even the name with suffix is not.
+    # Names without suffix if these are unique, otherwise with it; with a number if that is not unique, either.
     whole = [_readable(name.as_posix()) for name in below]
     short = [_readable(without_suffix(name)) for name in whole]
     count = Counter(map(_folded, short))
@@ -162,14 +168,14 @@ def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
 
 
 def _folded(name: str) -> str:
-    """The same text for all names that some file system cannot tell apart."""
+    """A form of a name that is equal for names which some file system takes for the same."""
     return composed(name).casefold()
 
 
 def _readable(name: str) -> str:
-    """A sample's name from a relative path, as `rows.check_name` allows it. Bytes that are not UTF-8 are replaced, and
-    so are characters that some file system, list of names or terminal refuses. No part is hidden, and each part has
-    room for endings."""
+    """A relative path, changed into a sample's name that `rows.check_name` allows. Bytes that are not UTF-8 are
+    replaced, and so are characters that some file system, list of names or terminal refuses. No part of the name begins
+    with a dot, and each is short enough to get an ending."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     text = "".join(letter if letter.isprintable() and letter not in "\\:" else "_" for letter in text)
     text = "/".join(part.encode("utf-8")[:LONGEST_PART].decode("utf-8", "ignore") for part in text.split("/"))
@@ -177,7 +183,7 @@ def _readable(name: str) -> str:
 
 
 def without_suffix(name: str) -> str:
-    """The name without the suffix of a picture. Other suffixes are part of the name, as in scan.0001."""
+    """The name without the suffix, if that is one of pictures: `1.png` → `1`; `scan.0001` stays."""
     return os.path.splitext(name)[0] if looks_like_image(name) else name
 
 
@@ -187,15 +193,15 @@ def sample_name(file_name: str) -> str:
 
 
 def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
-    """Reads a picture as upright sRGB pixels (H, W, 3) uint8. max_megapixels: a larger picture is refused from its
-    header.
+    """The upright sRGB pixels (H, W, 3) uint8 of a picture's file.
 
     The EXIF orientation is applied, transparency laid on white, 16-bit grey scaled as in `eight_bits`, and a valid ICC
-    profile converted. A fourth band of a TIFF is only transparency if at least half of it is 0 or 255, whatever the
-    file says. Further pictures in an MPO, and smaller copies and masks in a TIFF, are ignored.
+    profile converted. A fourth band of a TIFF counts as transparency only if at least half of it is 0 or 255, whatever
+    the file says. Further pictures in an MPO, and smaller copies and masks in a TIFF, are ignored.
 
-    Raises UserError for a file that is no whole picture, too large, or has a side below 8 pixels; for animations and
-    several pages; for pixels that do not say which value is white, and colours of 16 bits that are nearly black.
+    path: the file. max_megapixels: a picture with more is refused after reading its header. Raises UserError for a file
+    that is no whole picture, is too large, or has a side below 8 pixels; for animations and several pages; for pixels
+    that do not say which value is white; and as `check_bright` does.
     """
     path = Path(path)
     with open_image(path, max_megapixels=max_megapixels) as image, quiet_pillow():
@@ -204,7 +210,7 @@ def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> n
 
 def failed_row(photo: Photo, error: UserError) -> dict[str, str]:
     """The row of failed.jsonl for a photograph."""
-    # without the path, so that an output does not reveal where its input was
+    # Without the path, because an output must not reveal where its input was.
     reason = error.reason if error.subject == str(photo.path) else str(error)
     return {"photo": photo.file_name, "reason": reason}
 
@@ -214,16 +220,16 @@ ImageInput = Path | str | Image.Image | np.ndarray
 
 
 def as_pixels(image: ImageInput) -> np.ndarray:
-    """The pixels (H, W, 3) uint8 of a file or a Pillow picture, as `read_photo` reads them, or of an array of this
-    form. Raises UserError."""
+    """The pixels (H, W, 3) uint8 of an image. A file and a Pillow picture are read as by `read_photo`; an array must
+    already have this shape. Raises UserError."""
     if isinstance(image, Path | str):
         return read_photo(image)
     if isinstance(image, Image.Image):
         with quiet_pillow():
-            _check_frames(image, "the picture")  # a copy no longer knows them
-            own: Any = image.copy()
-            own.format, own.tag_v2 = image.format, getattr(image, "tag_v2", {})
-            return _decode(own, "the picture")
+            _check_frames(image, "the picture")  # before copying, because a copy has one frame
+            copy: Any = image.copy()
+            copy.format, copy.tag_v2 = image.format, getattr(image, "tag_v2", {})
+            return _decode(copy, "the picture")
     pixels = np.asarray(image)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or min(pixels.shape[:2]) < SHORTEST_SIDE:
         least = f"(H, W, 3) of uint8 with both sides at least {SHORTEST_SIDE}"
@@ -259,7 +265,7 @@ def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
         image = image.convert("RGBA")
         counts = image.getchannel("A").histogram()
         between = sum(counts[1:255])
-        if kind == "TIFF" and between > counts[0] + counts[255]:  # such as near infrared, whatever it is called
+        if kind == "TIFF" and between > counts[0] + counts[255]:  # but for example near infrared
             if multiplied:
                 problem = (
                     "says that its colours were multiplied by its last band, which is no transparency by its values"
@@ -286,22 +292,25 @@ def find_named(
     path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]
 ) -> Iterator[tuple[Photo, dict[str, str]]]:
     """Yields (photograph, row) for each row of a table. The column `file` names a photograph by its path in the folder,
-    or else by its file's name alone. path: the table, for messages. rows: (line number, row). Raises UserError unless a
-    row names exactly one photograph, and no two rows name the same."""
+    or else by its file's name alone.
+
+    path: the table, for messages. rows: (line number, row). photos: all photographs. Raises UserError unless a row
+    names exactly one photograph, and no two rows name the same."""
     by_path, by_name = defaultdict[str, set[Photo]](set), defaultdict[str, set[Photo]](set)
     for photo in photos:
-        for whole in (photo.name, photo.file_name, photo.path.as_posix()):
-            by_path[composed(whole)].add(photo)
+        for name in (photo.name, photo.file_name, photo.path.as_posix()):
+            by_path[composed(name)].add(photo)
         for name in (photo.path.name, photo.path.stem):
             by_name[composed(name)].add(photo)
-    found: set[Photo] = set()
+    taken: set[Photo] = set()
     for number, row in rows:
         name = composed(row["file"].strip().replace("\\", "/"))
         matches = by_path.get(name) or by_name.get(name, set())
-        if len(matches) != 1 or matches <= found:
-            why = f"is the name of {len(matches)} photographs given"
-            if len(matches) == 1:
-                why = "appears twice"
-            raise UserError(f"{path}, line {number}", f"file '{row['file']}' {why}")
-        found |= matches
-        yield next(iter(matches)), row
+        where, file = f"{path}, line {number}", f"file '{row['file']}'"
+        if len(matches) != 1:
+            raise UserError(where, f"{file} is the name of {len(matches)} photographs given")
+        (photo,) = matches
+        if photo in taken:
+            raise UserError(where, f"{file} appears twice")
+        taken.add(photo)
+        yield photo, row

@@ -1,5 +1,5 @@
-"""Reads bytes, text and lines of files. Only regular files of limited size are read: a named pipe could take forever,
-and a terabyte would fill the memory."""
+"""Reads bytes, text and lines of files. A file must be regular and of limited size: reading a named pipe could take
+forever, and a terabyte would fill the memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from ..errors import UserError
 from .messages import show_bytes, show_json
 
 LARGEST = 2 << 30
-"""Maximum bytes of a file that is read as a whole. COCO's own annotations have 450 MB."""
+"""Maximum bytes of a file that is read as a whole. The largest annotations of COCO have 450 MB."""
 ABSENT = "no such file"
+"""The message for a missing file, unless a caller has its own."""
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 
 
@@ -35,13 +36,14 @@ def open_regular(path: Path | str, absent: str = ABSENT) -> BinaryIO:
 
 
 def check_unpacked(path: Path | str) -> None:
-    """Raises UserError for an archive, which may contain the folder or file that the user means."""
+    """Raises UserError for an archive. The user may mean the folder or file in it."""
     if str(path).lower().endswith(ARCHIVES) and os.path.isfile(path):
         raise UserError(path, "is an archive", "unpack it, and name what was in it")
 
 
 def read_bytes(path: Path | str, absent: str = ABSENT) -> bytes:
-    """All bytes of a regular file of at most LARGEST bytes. Raises UserError, also as `open_regular` does."""
+    """All bytes of a regular file. absent: the message for a missing file. Raises UserError for more than LARGEST
+    bytes, and as `open_regular` does."""
     with open_regular(path, absent) as file:
         size = os.fstat(file.fileno()).st_size
         if size > LARGEST:
@@ -50,13 +52,14 @@ def read_bytes(path: Path | str, absent: str = ABSENT) -> bytes:
 
 
 def read_text(path: Path | str, absent: str = ABSENT) -> str:
-    """The text of a UTF-8 file, without a byte-order mark. Raises UserError as `decode_text` does."""
+    """The text of a UTF-8 file, without a byte-order mark. absent: as for `read_bytes`. Raises UserError as
+    `read_bytes` and `decode_text` do."""
     return decode_text(read_bytes(path, absent), path)
 
 
 def decode_text(data: bytes, path: Path | str, first: int = 1) -> str:
-    """The text of UTF-8 bytes, without a byte-order mark. path: the file with these bytes. first: the number of the
-    line with which they begin. Raises UserError with the line and the likely encoding."""
+    """The text of UTF-8 bytes, without a byte-order mark. path: the file that they come from. first: the number of
+    their first line in the file. Raises UserError naming the line and the likely encoding."""
     text, wrong = "", data.find(0)
     try:
         text = data.decode("utf-8-sig")
@@ -75,23 +78,23 @@ def decode_text(data: bytes, path: Path | str, first: int = 1) -> str:
 
 
 def read_lines(path: Path | str, absent: str = ABSENT) -> list[str]:
-    """The lines of a UTF-8 file, without line ends. Empty lines are kept, so that `lines[i]` is line i + 1 of the
-    file."""
+    """The lines of a UTF-8 file, without line ends. Empty lines are kept, so that `lines[i]` is line i + 1 of the file.
+    absent: as for `read_bytes`. Raises UserError as `read_text` does."""
     lines = [line.removesuffix("\r") for line in read_text(path, absent).split("\n")]
     return lines if lines[-1] else lines[:-1]
 
 
 def composed(name: str) -> str:
-    """A name whose accents are composed with their letters (NFC). Some file systems store both apart."""
+    """A name in Unicode's composed form (NFC): é is one character. Some file systems store e and the accent apart."""
     return unicodedata.normalize("NFC", name)
 
 
 def inside(root: Path, name: object, where: object = "", field: str = "") -> Path:
-    """The path root/name. Raises UserError unless it lies inside `root`, also after following links: datasets may come
-    from anybody.
+    """The path root/name, which may come from anybody. Raises UserError if it leads out of `root`, also by a link, or
+    if it is no usable path.
 
-    name: a text from a file, or a Path below `root`. where, field: the row and the field that have the name, for
-    errors."""
+    root: a folder. name: a text from a file, or a Path that begins with `root`. where, field: the row and the field
+    that contain the name, for errors."""
     if isinstance(name, str) and _is_plain(root, name):
         return root / name
     about = f"'{field}' " * bool(field)
@@ -112,13 +115,13 @@ def inside(root: Path, name: object, where: object = "", field: str = "") -> Pat
 
 
 def _is_plain(root: Path, name: str) -> bool:
-    """Whether root/name exists, without a link or `..` below `root`. This is fast: resolving 100,000 paths takes half a
-    minute."""
-    here = str(root)
+    """Whether root/name exists, without a link or `..` below `root`. Then it surely lies inside `root`. This check is
+    fast: resolving 100,000 paths takes half a minute."""
+    path = str(root)
     with suppress(OSError, ValueError):
         for part in name.split("/"):
-            here = f"{here}/{part}"
-            if part in ("", "..") or "\\" in part or stat.S_ISLNK(os.lstat(here).st_mode):
+            path = f"{path}/{part}"
+            if part in ("", "..") or "\\" in part or stat.S_ISLNK(os.lstat(path).st_mode):
                 return False
         return True
     return False

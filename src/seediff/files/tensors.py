@@ -1,5 +1,5 @@
-"""Reads safetensors files, and the headers of GGUF files. The safetensors library checks a header against the size of
-its file."""
+"""Reads safetensors files, and headers of GGUF files. The safetensors library checks that a file has the size that its
+header says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Tensor:
-    """An entry in a header."""
+    """A tensor's entry in a header."""
 
     dtype: str
     """The file format's name of the type, such as "F32"."""
@@ -28,15 +28,15 @@ class Tensor:
 
 @dataclass(frozen=True)
 class TensorFile:
-    """The header of a safetensors file: its tensors by name, and its metadata. The tensors fill the file exactly."""
+    """The header of a safetensors file: its tensors by name, and its metadata."""
 
     path: Path
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
 
     def about(self, key: str, kind: type[T], what: str) -> T:
-        """The metadata of a key, which is a JSON text, as a `kind`. what: what the file should be, such as "saved
-        attention maps", for messages. Raises UserError."""
+        """The metadata of a key, whose JSON text is read as a `kind`. what: what the file should contain, such as
+        "saved attention maps", for messages. Raises UserError."""
         if key not in self.metadata:
             raise UserError(self.path, f"is not a file of {what}: its header has no '{key}'")
         return parse_json(self.metadata[key], kind, f"{self.path}, '{key}' of its header")
@@ -61,7 +61,7 @@ class TensorFile:
 
 def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
     """The header of a safetensors file. absent: the message for a missing file. Raises UserError, also if the tensors
-    do not fill the file."""
+    in the header do not fill the file exactly."""
     path = Path(path)
     with open_regular(path, absent), _opened(path, "np") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
@@ -70,16 +70,16 @@ def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
 
 
 def read_gguf_header(path: Path) -> dict[str, Tensor]:
-    """Name → tensor of a GGUF file, with types such as "Q4_K" and shapes as in torch, where the last dimension varies
-    fastest. Needs the package gguf. Raises UserError naming the file, also if it is cut off."""
+    """Name → tensor, from the header of a GGUF file. A type is for example "Q4_K". Shapes are torch's, in which the
+    last dimension varies fastest. Needs the package gguf. Raises UserError naming the file, also if its end is
+    missing."""
     library: Any = import_module("gguf")
     with open_regular(path):
         pass
     try:
-        tensors = library.GGUFReader(str(path)).tensors
         return {
-            each.name: Tensor(each.tensor_type.name, tuple(int(side) for side in reversed(each.shape)))
-            for each in tensors
+            tensor.name: Tensor(tensor.tensor_type.name, tuple(int(side) for side in reversed(tensor.shape)))
+            for tensor in library.GGUFReader(str(path)).tensors
         }
     except Exception as error:
         raise UserError(path, f"is not a valid GGUF file ({first_line(error)})") from error

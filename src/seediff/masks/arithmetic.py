@@ -1,7 +1,7 @@
 """Arithmetic for the steps of the methods: min-max, resizing, sums in a fixed order, Otsu's threshold.
 
-Results depend on the values alone, to the last bit: BLAS's matrix–vector product would round differently with memory
-alignment and the number of threads.
+Results depend on the values alone, to the last bit. So there are sums of its own here: the rounding of BLAS's
+matrix–vector product depends on memory alignment and on the number of threads.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from ..attention.maps import AttentionMaps
 from ..errors import UserError
 
 ROUNDING = 8 * torch.finfo(torch.float32).eps
-"""A range up to this share of the largest value is float32 rounding and not a signal."""
+"""A map whose range is at most this share of its largest value counts as constant: the differences are float32
+rounding."""
 TINY = torch.finfo(torch.float32).tiny
+"""The least divisor, so that nothing is divided by 0."""
 
 
 def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """(map, flags): `(x − min) / (max − min)` over a whole map, in [0, 1]. A constant map becomes zeros, with the flag
-    `constant_map`. Raises UserError if a value is NaN or infinite."""
+    """(map, flags): a map (h, w) stretched to [0, 1], `(x − min) / (max − min)`. A constant map becomes zeros, with the
+    flag `constant_map`. Raises UserError if a value is NaN or infinite."""
     low, high = values.aminmax()
     span = high - low
     if not torch.isfinite(span):
@@ -34,8 +36,8 @@ def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
 
 
 def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "bicubic"] = "bilinear") -> torch.Tensor:
-    """Maps (…, h, w) at another size (height, width), align_corners=False (eq. 8). A side is reduced by averaging.
-    Bicubic results may slightly leave [0, 1]."""
+    """Maps (…, h, w) at another size (height, width). A longer side is interpolated with align_corners=False (eq. 8), a
+    shorter side averaged. mode: the interpolation; bicubic results may slightly leave [0, 1]."""
     before, after = tuple(maps.shape[-2:]), tuple(size)
     if before == after:
         return maps
@@ -49,26 +51,29 @@ def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "b
 
 
 def highest(maps: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """(values, numbers): the highest of maps (H, W) at each pixel, and the number of the map that has it, int32; the
-    first of equals. maps: at least one; each is used before the next is taken, because all of them at the size of a
-    large picture would take gigabytes."""
-    waiting = iter(maps)
-    values = next(waiting).clone()
+    """(values, numbers), (H, W) each: the highest value of several maps at each pixel, and the number of the map that
+    has it, int32; the first of equals.
+
+    maps: at least one (H, W). They are taken one after the other, because all maps at the size of a large picture would
+    take gigabytes."""
+    remaining = iter(maps)
+    values = next(remaining).clone()
     numbers = torch.zeros_like(values, dtype=torch.int32)
-    for number, each in enumerate(waiting, 1):
-        numbers.masked_fill_(each > values, number)
-        torch.maximum(values, each, out=values)
+    for number, candidate in enumerate(remaining, 1):
+        numbers.masked_fill_(candidate > values, number)
+        torch.maximum(values, candidate, out=values)
     return values, numbers
 
 
 BLOCK = 128
-"""Rows summed at a time: short sums round less than one long sum."""
+"""Number of rows in a partial sum. Short sums round less than one long sum."""
 CHUNK = 2**19
-"""Elements multiplied at a time (2 MiB), so that products stay in the cache."""
+"""Number of elements that are multiplied at a time: 2 MiB, so that products stay in the cache."""
 
 
 def sum_of_rows(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """`Σ_{i ∈ rows} w_i · matrix[i]`, (M,), of matrix (N, M). weights: in the order of rows; None: all 1."""
+    """The weighted sum of rows of a matrix, `Σ_{i ∈ rows} w_i · matrix[i]`, (M,). matrix: (N, M). rows: their indexes.
+    weights: in the order of `rows`; None: all 1."""
     if rows.device.type == "mps":  # `embedding_bag` exists there from torch 2.10 on
         gathered = matrix[rows]
         if weights is not None:
@@ -79,24 +84,27 @@ def sum_of_rows(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor 
 
 
 def times_vector(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
-    """`matrix · v`, (N,), of matrix (N, M) and v (M,)."""
+    """The product of a matrix (N, M) and a vector (M,): (N,)."""
     rows = max(1, CHUNK // matrix.shape[1])
     return torch.cat([(band * vector).sum(1) for band in matrix.split(rows)])
 
 
 def random_walk(self_attention: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """`SA · v` (h, w): each position gets the mean of v (h, w) over the positions that it attends to. Rows of SA (N, N)
-    that were divided by their maxima (eq. 5) do not sum to 1, so the product is divided by the rows' sums."""
+    """`SA · v` (h, w): each position gets the mean of v over the positions that it attends to.
+
+    self_attention: SA (N, N). Its rows need not sum to 1 (eq. 5 divides them by their maxima), so the product is
+    divided by their sums. values: v (h, w)."""
     total = self_attention.sum(1).clamp_min(TINY)
     return (times_vector(self_attention, values.flatten()) / total).reshape(values.shape)
 
 
 BINS = 256
+"""Number of bins of Otsu's histogram."""
 
 
 def otsu(values: torch.Tensor) -> float:
-    """Otsu's threshold: the value t with the largest variance between `values < t` and `values ≥ t`, by a histogram of
-    256 bins; the middle one of several equally good values. For a constant map, its value."""
+    """Otsu's threshold: the value t for which the variance between `values < t` and `values ≥ t` is largest, from a
+    histogram of 256 bins. Of several equally good values it is the middle one; of a constant map, the map's value."""
     samples = values.detach().cpu().double().numpy().ravel()  # to the CPU first, because not every device has float64
     low, high = samples.min(), samples.max()
     if low == high:
@@ -112,22 +120,23 @@ def otsu(values: torch.Tensor) -> float:
 
 
 def mean_cross_attention(maps: AttentionMaps, class_name: str, levels: Sequence[int]) -> torch.Tensor:
-    """The class's cross-attention averaged over levels (divisors of L): (h, w) at the finest level, not normalised."""
+    """A class's cross-attention, averaged over levels: (h, w) at the finest of them, not normalised. levels: divisors
+    of the latent's side L."""
     finest = maps.grid(min(levels))
     return torch.stack([resize(maps.cross_at(level, class_name), finest) for level in levels]).mean(0)
 
 
 SHARPNESS = 2.0
-"""How fast a class's value decays, per standard deviation by which another stands out more."""
+"""How fast `compete` lowers a class's value, per standard deviation by which another class stands out more."""
 
 
 def compete(soft: torch.Tensor) -> torch.Tensor:
-    """Soft maps (C, …, h, w) after competition: each class gets the highest value of any class at a position, times a
-    factor that falls the less the class stands out there.
+    """Soft maps (C, …, h, w) after a competition of the classes at each position. The class that stands out most gets
+    the highest value of any class there; the others get less, the less they stand out.
 
         M_c ← max_k M_k · exp(2 (z_c − max_k z_k)),   z_c = (M_c − mean M_c) / std M_c over the map
 
-    Each map is stretched by itself, so only standard deviations compare classes.
+    Values of two classes cannot be compared, because each map was stretched by itself; standard deviations can.
     """
     spread, mean = torch.std_mean(soft, (-2, -1), correction=0, keepdim=True)
     numbers = torch.finfo(soft.dtype)
@@ -135,10 +144,13 @@ def compete(soft: torch.Tensor) -> torch.Tensor:
     return soft.amax(0) * (SHARPNESS * (ahead - ahead.amax(0))).exp()
 
 
-def level_shares(weights: Mapping[int, float], there: Collection[int]) -> dict[int, float]:
-    """Level → its share, so that the shares sum to 1. weights: level → a method's weight. there: the captured levels
-    (`AttentionMaps.levels`); other levels get no share. If no captured level has a weight, the coarsest gets all.
-    Example: weights {4: 0.7, 2: 0.3} of which only 4 was captured → {4: 1.0}."""
-    found = {level: weight for level, weight in weights.items() if level in there} or {max(there, default=1): 1.0}
-    total = sum(found.values())
-    return {level: weight / total for level, weight in found.items()}
+def level_shares(weights: Mapping[int, float], captured: Collection[int]) -> dict[int, float]:
+    """Level → its share of a mean over the captured levels; the shares sum to 1. For example, weights {4: 0.7, 2: 0.3}
+    become {4: 1.0} if only level 4 was captured. Methods in recipes/methods use it.
+
+    weights: level → a method's weight. captured: the captured levels (`AttentionMaps.levels`). If none of them has a
+    weight, the coarsest gets all."""
+    kept = {level: weight for level, weight in weights.items() if level in captured}
+    kept = kept or {max(captured, default=1): 1.0}
+    total = sum(kept.values())
+    return {level: weight / total for level, weight in kept.items()}

@@ -1,4 +1,5 @@
-"""Soft masks of the frames of a clip, from the attention of fewer latent frames."""
+"""Soft masks of the frames of a clip. A video model's latents have fewer frames than the clip, and so has its
+attention."""
 
 from __future__ import annotations
 
@@ -12,17 +13,18 @@ from ..config.method_constants import MaskConfig
 from .make_masks import enlarge
 
 SAME_COLOUR = 0.05
-"""The mean difference of R, G and B, in [0, 1], at which a pixel shares 1/e of its value."""
+"""The mean difference of R, G and B, in [0, 1], at which a pixel gives 1/e of its value to the next frame."""
 ROUNDS = 4
-"""How often pixels share their values with the next frames; values spread over this number of frames."""
+"""How often pixels share their values with the frames before and after; a value spreads over this number of frames."""
 
 
 def frame_weights(frames: int, latents: int) -> np.ndarray:
-    """(frames, latents) float32, rows that sum to 1: how much each latent frame counts in a frame, linear between the
-    latents' centres. An autoencoder turns the first latent frame into one frame, and each other into equally many."""
+    """The weight of each latent frame in each frame, (frames, latents) float32; rows sum to 1. Weights are linear
+    between the latent frames' centres in time. An autoencoder turns the first latent frame into one frame, and each
+    other latent frame into the same number of frames."""
     stride = (frames - 1) / max(latents - 1, 1)
     centres = np.maximum(np.arange(latents) * stride - (stride - 1) / 2, 0)
-    columns = [np.interp(np.arange(frames), centres, one) for one in np.eye(latents)]
+    columns = [np.interp(np.arange(frames), centres, unit) for unit in np.eye(latents)]
     return np.stack(columns, 1).astype(np.float32)
 
 
@@ -36,8 +38,9 @@ def clip_softs(
 ) -> torch.Tensor:
     """Soft masks (frames, C, H, W) of a clip, before PAMR: blended between its latent frames, then shared along time.
 
-    images: the clip's frames (H, W, 3) uint8; if they are not known, None for each, and nothing is shared along time.
-    latents: the soft masks (C, h, w) of its latent frames. size, scaled, view: as in `enlarge`.
+    images: the clip's frames (H, W, 3) uint8. If they are not known, each is None, and nothing is shared along time.
+    latents: the soft masks (C, h, w) of the latent frames. config: constants for `enlarge`. size, scaled, view: as in
+    `enlarge`.
     """
     large = torch.stack([enlarge(soft, size, config, scaled, view) for soft in latents])
     soft = torch.tensordot(torch.from_numpy(frame_weights(len(images), len(latents))), large, 1)
@@ -48,8 +51,10 @@ def clip_softs(
 
 
 def along_time(soft: torch.Tensor, images: Sequence[np.ndarray]) -> torch.Tensor:
-    """Soft masks (frames, C, H, W) after ROUNDS rounds, in which each pixel shares its values with the frames before
-    and after it, the less the more its colour changes. images: (H, W, 3) uint8 each."""
+    """Soft masks (frames, C, H, W) after ROUNDS rounds, in each of which a pixel's values are averaged with its values
+    in the frames before and after. These count less, the more the pixel's colour differs there.
+
+    soft: the masks before. images: the frames, (H, W, 3) uint8 each."""
     change = np.abs(np.diff(np.stack(images).astype(np.int16), axis=0)).mean(3) / 255
     same = torch.from_numpy(np.exp(-change / SAME_COLOUR)).float()[:, None]  # (frames − 1, 1, H, W)
     weight = torch.ones_like(soft[:, :1])

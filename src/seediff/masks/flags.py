@@ -1,5 +1,5 @@
-"""The flags that mark masks which may be wrong. A row's `flags` lists them as `kind:class`; `no_class`, `blank` and
-`unlabelled` are about the picture."""
+"""The flags that mark masks which may be wrong. A sample's row lists them in `flags`, as `kind:class`. The flags
+`no_class`, `blank` and `unlabelled` are about the whole picture and name no class."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ FLAGS = {
     BLANK: "the picture is black, as a safety checker leaves it: masks are of what was drawn before",
     UNLABELLED: "nobody has painted the picture's mask, or accepted it as empty",
 }
-"""Kind of flag → its meaning, without a full stop, for all flags of a set's rows."""
+"""Kind of flag → its meaning, without a full stop, for all flags of SeeDiff. OF_CLASSES has those that name a class."""
 SMALLEST, LARGEST = 0.01, 0.95
-"""Bounds on a mask's share of the picture; a mask outside them gets the flag `degenerate`."""
+"""The smallest and the largest usual share of a mask in its picture. Any other mask gets the flag `degenerate`."""
 
 
 def degenerate(area: Mapping[str, float]) -> list[str]:
@@ -38,17 +38,18 @@ def flag_kind(flag: str) -> str:
 
 
 def explain_flag(flag: str) -> str:
-    """The meaning of a flag; empty for a flag of another program."""
+    """The meaning of a flag; "" for a flag of another program."""
     return FLAGS.get(flag_kind(flag), "")
 
 
-def check_flags(asked: Sequence[str], classes: Sequence[str], flags: Iterable[str]) -> None:
-    """Raise UserError for a text that is neither a kind of flag, `kind:class`, nor `all`. classes, flags: the dataset's
-    classes and flags, which may come from other programs."""
+def check_flags(texts: Sequence[str], classes: Sequence[str], flags: Iterable[str]) -> None:
+    """Raise UserError for a text that names no flag. A kind of flag, `kind:class` and `all` name flags.
+
+    texts: what the user gave. classes, flags: the dataset's own, which may come from other programs."""
     flags = set(flags)
     kinds = [*FLAGS, *sorted({flag_kind(flag) for flag in flags} - set(FLAGS))]
     of_classes = {f"{kind}:{name}" for kind, name in product(OF_CLASSES, classes)}
-    unknown = [text for text in asked if text not in {"all", *kinds, *flags, *of_classes}]
+    unknown = [text for text in texts if text not in {"all", *kinds, *flags, *of_classes}]
     if unknown:
         example = f"{kinds[0]}:{[*classes, 'dog'][0]}"
         fix = f"there are {', '.join(kinds)} and all; for one class, for example {example}"

@@ -1,10 +1,10 @@
-"""From an image's `AttentionMaps` to its label map. The steps, and the sizes of maps after them:
+"""From an image's `AttentionMaps` to its label map. `make_masks` takes these steps; at the right, the size of the maps
+after each step:
 
-    soft_masks     (h, w): a level of L, which the method chooses
-    enlarge        (H, W): the image as the model drew or saw it; if a script then resized it to `scaled` and cropped
-                   it, its part `view`
-    refine         the same size: PAMR, SAM
-    label_pixels   the same size: threshold, and one class per pixel
+    soft_masks     the method's soft mask of each class      (h, w), at a level of L that the method chooses
+    enlarge        the same, as large as the image           (H, W), the size at which the model drew or saw the image
+    refine         moved to the image's edges: PAMR, SAM     (H, W)
+    label_pixels   threshold, and one class per pixel        (H, W)
 
 A photograph is larger than what the model saw of it. `refine_photo` refines `MaskResult.unrefined` once more, along the
 photograph at a larger size, and `label_pixels` enlarges the result to the photograph's own size.
@@ -47,11 +47,11 @@ class MaskResult:
     """(C, H, W) float32 in [0, 1]."""
     classes: tuple[str, ...]
     flags: tuple[str, ...] = ()
-    """Problems of the masks, such as `no_seeds:dog`; flags.py lists them."""
+    """Possible problems of the masks, such as `no_seeds:dog` (flags.py)."""
     trace: Mapping[str, Mapping[MaskStep, torch.Tensor]] = field(default_factory=dict)
-    """Class → step → map."""
+    """Class → step → the map after it."""
     agreement: Mapping[str, float] = field(default_factory=dict)
-    """Class → IoU of its mask with a second mask, if the method makes one."""
+    """Class → IoU of its mask with a second mask (`agreement`), if the method makes one."""
     pixels: np.ndarray | None = None
     """The image (H, W, 3) uint8, if it is known."""
     unrefined: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 1, 1))
@@ -66,12 +66,13 @@ class MaskResult:
         return as_html(", ".join(self.classes), self.pixels, self.overlay(), legend)
 
     def overlay(self) -> Image.Image:
-        """The masks laid over the picture, or over black if it is not known, with outlines and names."""
+        """The picture with the masks laid over it, with outlines and names; black instead of an unknown picture."""
         return Image.fromarray(draw_named(self.pixels, self.label_map, shown_names(self.classes)))
 
     def cutout(self, name: str) -> Image.Image:
-        """The picture with the soft mask of a class as its transparency (RGBA): opaque where it is highest, clear where
-        the label map has another class. Raises UserError for a class without a mask, and without a picture."""
+        """The picture in RGBA with a class's soft mask as its transparency. It is opaque where the soft mask is
+        highest, and clear where the label map has another class. name: the class. Raises UserError for a class without
+        a mask, and if the picture is not known."""
         if name not in self.classes:
             raise UserError("cutout", f"'{name}' has no mask", f"classes: {', '.join(self.classes)}")
         if self.pixels is None:
@@ -80,8 +81,8 @@ class MaskResult:
         return cut_out(self.pixels, self.label_map, number + 1, self.soft[number].numpy())
 
     def detections(self) -> Any:
-        """`supervision.Detections`: the mask and box of each class that has pixels. class_id: the class's number in
-        `classes`, from 0; data["class_name"]: its name. Raises UserError if supervision is not installed."""
+        """The mask and box of each class with pixels, as `supervision.Detections`. Its `class_id` is the class's index
+        in `classes`, its `data["class_name"]` the name. Raises UserError if supervision is not installed."""
         try:
             import supervision
         except ImportError as error:
@@ -102,18 +103,19 @@ def make_masks(
     size: tuple[int, int] | None = None,
     trace: bool = True,
 ) -> MaskResult:
-    """Masks of `classes` in one image, from its attention alone; on the CPU.
+    """Masks of classes in one image, from its attention, on the CPU. A pixel gets the class with the highest soft value
+    among the classes whose threshold it reaches, the first of equals.
 
-    image: (H, W, 3) uint8, for PAMR and SAM. If neither is used, it may be None; then `size` (H, W) is the masks' size.
-    trace: also return every step's map.
+    image: (H, W, 3) uint8, for PAMR and SAM; may be None if neither is used. maps: the image's attention. classes:
+    names in the prompt. config: the method and its constants. size: (H, W) of the masks, if `image` is None. trace:
+    also return the map after every step.
 
-    A pixel goes to the class with the highest soft value among those that reach their threshold, to the first of
-    equals. Raises UserError if the image or size is missing, for a class that is given twice or is not in the prompt,
-    and for a level that was not captured.
+    Raises UserError if the image or size is missing, for a class that is given twice or is not in the prompt, and for a
+    level that was not captured.
     """
-    if image is not None and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):
-        raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
     if image is not None:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
         size = (image.shape[0], image.shape[1])
     elif config.pamr or config.sam is not None:
         size = None
@@ -134,47 +136,47 @@ def finish_masks(
     *,
     trace: bool = True,
 ) -> MaskResult:
-    """The masks of an image, once each class's soft mask is known. softs: from `soft_masks`. soft: (C, H, W), these
-    soft masks, enlarged to the image's size. image, config, trace: as in `make_masks`."""
-    # 1. What the classes' methods report
-    steps, flags = {}, []
-    for name, mask in zip(classes, softs, strict=True):
-        flags += [f"{flag}:{name}" for flag in mask.flags]
-        if trace:
-            steps[name] = dict(mask.trace)
-
-    # 2. PAMR and SAM, all classes at once.
+    """The masks of an image from the soft mask of each class. softs: from `soft_masks`. soft: (C, H, W), the same soft
+    masks from `enlarge`. image, classes, config, trace: as for `make_masks`."""
+    # 1. PAMR and SAM, all classes at once
     unrefined = soft
     if image is not None:
-        if config.pamr:
-            for by_step, values in zip(steps.values(), soft, strict=False):
-                by_step[BEFORE_PAMR] = values
         soft = refine(image, soft, config)
 
-    # 3. Threshold, and one class per pixel.
+    # 2. Threshold, and one class per pixel
     label_map = label_pixels(soft, config).cpu().numpy()
-    flags += degenerate(class_shares(label_map, classes))
-    on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
 
-    # 4. The agreement with second masks.
+    # 3. Flags, of the method for each class and of the masks
+    flags = [f"{flag}:{name}" for name, mask in zip(classes, softs, strict=True) for flag in mask.flags]
+    flags += degenerate(class_shares(label_map, classes))
+
+    # 4. The maps after each step
+    steps: dict[str, dict[MaskStep, torch.Tensor]] = {}
+    for name, mask, pamr_input in zip(classes, softs, unrefined, strict=True):
+        if trace:
+            steps[name] = {step: values.cpu() for step, values in mask.trace.items()}
+            if image is not None and config.pamr:
+                steps[name][BEFORE_PAMR] = pamr_input.cpu()
+
+    # 5. The agreement with second masks
     seconds = [mask.second for mask in softs if mask.second is not None]
     agreed = {}
     if len(seconds) == len(classes):
         agreed = agreement(label_map, classes, seconds)
-    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreed, image, unrefined.cpu())
+    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), steps, agreed, image, unrefined.cpu())
 
 
 def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) -> list[SoftMask]:
-    """The soft mask of each class. Raises UserError if there are not 1 to 254 classes, if a class is given twice, and
-    for the reasons of `soft_mask`."""
+    """The soft mask of each class. Raises UserError unless there are 1 to 254 classes, each once, and as `soft_mask`
+    does."""
     if not 0 < len(set(classes)) == len(classes) < IGNORE:
         raise UserError("classes", f"{', '.join(classes) or 'none'}: must be 1 to {IGNORE - 1} names, each once")
     return [soft_mask(maps, name, config) for name in classes]
 
 
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """The soft mask of one class by `config.method`. Raises UserError for a class that is not in the prompt, a level
-    that was not captured, and normalised maps if the method needs plain means."""
+    """The soft mask of one class, made by `config.method`. Raises UserError for a class that is not in the prompt, for
+    a level that was not captured, and for normalised maps if the method needs plain means."""
     fix = f"use maps of this method, as capture(pipe, keep='{config.method}') makes them"
     check_capture(config.method, maps.normalized, fix)
     return METHODS.get(config.method, call_own)(maps, class_name, config)
@@ -187,10 +189,10 @@ def enlarge(
     scaled: Sequence[int] | None = None,
     view: Window | None = None,
 ) -> torch.Tensor:
-    """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR.
+    """Soft masks (C, H, W) in [0, 1] at the image's size, the input of PAMR, from soft maps (C, h, w).
 
-    size: (height, width) of the image that the model drew or saw. scaled, view: if a script resized this image and
-    cropped it, its (height, width) before the crop, and the part that is left.
+    size: (height, width) of the image that the model drew or saw. scaled, view: only if a script resized this image and
+    then cropped it: its (height, width) after resizing, and the part that the crop keeps.
     """
     finish = config.facts.finish
     soft = resize(soft, size, finish.resize)
@@ -214,14 +216,16 @@ def refine(
     seen: Sequence[int] | None = None,
     weigh: Callable[..., torch.Tensor] = pamr_weights,
 ) -> torch.Tensor:
-    """Soft masks (C, H, W) refined along the image (H, W, 3) uint8 by PAMR and then SAM, if the configuration has them.
-    seen: the size (h, w) at which the model saw the image; PAMR's dilations are for this size. None: the image's own
-    size. weigh: `pamr_weights`, or a function that keeps its results for the next call."""
+    """Soft masks (C, H, W) moved to the edges of the image, by PAMR and then by SAM, if the configuration has them.
+
+    image: (H, W, 3) uint8. soft: the masks before. seen: the size (h, w) at which the model saw the image, for which
+    PAMR's dilations are configured; None: the image's own size. weigh: `pamr_weights`, or a function that keeps its
+    results for the next call."""
     if config.pamr:
         finish, dilations = config.facts.finish, _dilations(image, config, seen)
         weights = weigh(image, dilations, finish.bandwidth, soft.device)
         iterations = finish.iterations or config.pamr_iterations
-        soft = pamr(soft, weights, iterations, dilations).clamp_(0, 1)  # weights sum to 1 but rounding
+        soft = pamr(soft, weights, iterations, dilations).clamp_(0, 1)  # weights sum to 1 except for rounding
     if config.sam is not None:
         from .sam import refine_by_sam  # imports scipy
 
@@ -230,8 +234,8 @@ def refine(
 
 
 def _dilations(image: np.ndarray, config: MaskConfig, seen: Sequence[int] | None) -> tuple[int, ...]:
-    """PAMR's dilations in pixels of the image (H, W, 3). They are configured for the size `seen` (h, w), and grow with
-    the image: the dilations 1, 2, 4 for 512 pixels are 2, 4, 8 for an image of 1,024."""
+    """PAMR's dilations in pixels of the image (H, W, 3). They are configured for the size `seen` (h, w) and grow with
+    the image: dilations 1, 2, 4 for 512 pixels become 2, 4, 8 for an image of 1,024."""
     size = seen or image.shape[:2]
     dilations = config.facts.finish.dilations or config.pamr_dilations or scaled_dilations(size)
     growth = min(image.shape[:2]) / min(size)
@@ -243,18 +247,19 @@ def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
     _, upper = config.ignore_band or (None, None)
     threshold = upper or config.facts.finish.threshold or config.beta
     if threshold == "otsu":
-        return otsu(values) or 1.0  # Otsu's of a map of zeros is 0, which every pixel reaches
+        return otsu(values) or 1.0  # not 0, Otsu's threshold for a map of zeros, which every pixel would reach
     return float(threshold)
 
 
 def refine_photo(
     photo: np.ndarray, unrefined: torch.Tensor, config: MaskConfig, megapixels: float
 ) -> torch.Tensor | None:
-    """Soft masks `unrefined` (C, h, w) of what a model saw of a photograph (H, W, 3) uint8, refined along the
-    photograph at its largest size within `megapixels`: (C, H', W'). None if that size is not larger than (h, w), or if
-    PAMR is off: then the masks that were refined along what the model saw are as good.
+    """Soft masks (C, H', W') moved to the edges of a photograph at a larger size than the model saw. None if that adds
+    nothing, because PAMR is off or the model saw the photograph at no smaller size: then `MaskResult.soft` is as good.
 
-    Dilations grow with the size, so that PAMR reaches equally far in the picture.
+    photo: (H, W, 3) uint8, or the part of it that the model saw. unrefined: `MaskResult.unrefined` (C, h, w). config:
+    as for `make_masks`. megapixels: the most that (H', W') may have, the largest size of the photograph within it.
+    PAMR's dilations grow with the size, so that it reaches equally far in the picture.
     """
     picture = picture_to_follow(photo, unrefined.shape[1:], config, megapixels)
     if picture is None:
@@ -265,8 +270,8 @@ def refine_photo(
 def picture_to_follow(
     photo: np.ndarray, seen: Sequence[int], config: MaskConfig, megapixels: float
 ) -> np.ndarray | None:
-    """The photograph at the size (H', W', 3) at which `refine_photo` refines; None if that would add nothing, as
-    explained there. seen: the size (h, w) that the model saw."""
+    """The photograph (H', W', 3) at the size at which `refine_photo` refines masks; None if that adds nothing. photo,
+    config, megapixels: as for `refine_photo`. seen: the size (h, w) at which the model saw the photograph."""
     size = largest_size(photo.shape, megapixels)
     if not config.pamr or math.prod(size) <= math.prod(seen):
         return None
@@ -274,9 +279,9 @@ def picture_to_follow(
 
 
 def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:
-    """Label map (H, W) uint8 of soft masks (C, h, w): 0 = background, i + 1 = class i, 255 where the values lie inside
-    `ignore_band`. size: (H, W) to which the masks are enlarged, one class at a time to save memory; None: their own
-    size."""
+    """Label map (H, W) uint8 of soft masks (C, h, w): 0 = background, i + 1 = class i. 255 = ignore: no class reaches
+    its threshold, but a value lies inside `config.ignore_band`. size: (H, W) to which the masks are first enlarged, one
+    class at a time to save memory; None: their own size."""
     low, _ = config.ignore_band or (None, None)
     size = tuple(size or soft.shape[1:])
     best = soft.new_full(size, -1)
@@ -293,29 +298,30 @@ def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | N
 
 
 def class_shares(label_map: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
-    """Class → its share of a label map (H, W) uint8, in [0, 1]; i + 1 = classes[i]."""
+    """Class → the share of a label map (H, W) uint8 that it covers, in [0, 1]. The value i + 1 stands for
+    classes[i]."""
     shares = np.bincount(label_map.ravel(), minlength=256)[1:] / label_map.size
     return dict(zip(classes, shares.tolist(), strict=False))
 
 
 def agreement(label_map: np.ndarray, classes: Sequence[str], second_maps: Sequence[torch.Tensor]) -> dict[str, float]:
-    """Class → how well its mask agrees with a second mask, from the same maps in another way (`SoftMask.second`): IoU
-    in [0, 1], to four digits; 0 for a class without pixels.
+    """Class → IoU of its mask with a second mask, in [0, 1] to four digits; 0 for a class without pixels.
 
-    label_map: (H, W), i + 1 = classes[i]. second_maps: each class's second soft map (h, w). A class's second mask is
-    made of the pixels where its map is the highest of all: those with the highest values, as many as label_map has.
+    Second masks come from `second_maps`, which are made of the same attention in another way (`SoftMask.second`). A
+    class's second mask has the pixels where its map is higher than those of other classes; if they are more than the
+    mask in the label map has, only as many, with the highest values.
+
+    label_map: (H, W), i + 1 = classes[i]. second_maps: each class's second soft map (h, w).
     """
     soft = resize(torch.stack(list(second_maps)), label_map.shape).cpu()
     wins = soft.argmax(0)
-    shares = {}
+    agreed = dict.fromkeys(classes, 0.0)
     for index, name in enumerate(classes):
         mask = torch.from_numpy(label_map == index + 1)
         count = int(mask.sum())
-        if not count:
-            shares[name] = 0.0
-            continue
-        values = torch.where(wins == index, soft[index], 0)
-        lowest = values.flatten().kthvalue(values.numel() - count + 1).values
-        others = (values >= lowest) & (values > 0)
-        shares[name] = round(float((mask & others).sum() / (mask | others).sum()), 4)
-    return shares
+        if count:
+            values = torch.where(wins == index, soft[index], 0)
+            lowest = values.flatten().kthvalue(values.numel() - count + 1).values
+            second = (values >= lowest) & (values > 0)
+            agreed[name] = round(float((mask & second).sum() / (mask | second).sum()), 4)
+    return agreed

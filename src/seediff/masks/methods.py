@@ -1,7 +1,7 @@
 """The mask methods of the package, and `METHODS`, which has them by name.
 
-SeeDiff (Park, Jo, Baik: "SeeDiff: Off-the-Shelf Seeded Mask Generation from Diffusion Models", AAAI 2025), its paper's
-two baselines, and DAAM. The baselines are written from the papers' descriptions:
+They are SeeDiff (Park, Jo, Baik: "SeeDiff: Off-the-Shelf Seeded Mask Generation from Diffusion Models", AAAI 2025), the
+two baselines of its paper, and DAAM. The baselines follow the descriptions in their papers:
 
 - CA: cross-attention alone, as in DiffuMask (Wu et al., ICCV 2023) without its learnt thresholds.
 - CA·SA: cross-attention multiplied with self-attention, as in Dataset Diffusion (Nguyen et al., NeurIPS 2023).
@@ -20,11 +20,11 @@ from .steps import MaskStep, SoftMask, Steps
 
 
 def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """Cross-attention gives seeds, self-attention expands them from coarse to fine, and the background's expansion is
-    subtracted.
+    """SeeDiff's soft mask of a class, at the finest of `config.expand_levels`. Cross-attention gives seeds,
+    self-attention expands them from coarse to fine, and the background, expanded in the same way, is suppressed.
 
-    Soft map at the finest of `config.expand_levels`. Flags: `no_seeds`, `no_background_seeds`, `constant_map`.
-    Ablations: with background=False, `expansion` "none" is CAA, "parallel" CRE, "iterative" IRE; `background` adds BE.
+    Flags: `no_seeds`, `no_background_seeds`, `constant_map`. The paper's ablations: `config.expansion` "none" is CAA,
+    "parallel" CRE, "iterative" IRE, with background=False; `config.background` adds BE.
     """
     steps = Steps()
 
@@ -37,7 +37,7 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
     else:
         soft = _iterative(maps, class_name, config, steps)
 
-    # 4. Subtract the background, expanded from its own seeds (eq. 10–11).
+    # 4. Suppress the background, which is expanded from its own seeds (eq. 10–11).
     if config.background:
         seeds = steps.keep(MaskStep("background seeds"), *background_seeds(soft, config.alpha))
         if seeds.any():
@@ -75,9 +75,8 @@ def _parallel(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: S
 
 
 def find_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """`S = {(i, j) | M[i, j] ≥ α}` (eq. 6, 9) of soft (h, w), as bool, and its flags. If nothing reaches α, the seed is
-    the highest position (the first of equals), flagged `no_seeds`.
-    """
+    """(seeds, flags) of a soft map (h, w). seeds: `S = {(i, j) | M[i, j] ≥ α}` (eq. 6, 9) as bool (h, w). If no
+    position reaches α, the highest position (the first of equals) is the seed, with the flag `no_seeds`."""
     seeds = soft >= alpha
     if seeds.any():
         return seeds, ()
@@ -86,14 +85,15 @@ def find_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[st
 
 
 def expand(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
-    """`M'[·] = 1/|S| Σ_{i ∈ S} SA[i, ·]` (eq. 7): the mean of the rows of SA (N, N) at the seeds (h, w)."""
+    """The mean of the rows of self-attention at the seeds, `M'[·] = 1/|S| Σ_{i ∈ S} SA[i, ·]` (eq. 7), (h, w).
+    self_attention: SA (N, N). seeds: S as bool (h, w)."""
     rows = seeds.flatten().nonzero().squeeze(1)
     return (sum_of_rows(self_attention, rows) / len(rows)).reshape(seeds.shape)
 
 
 def background_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """`S_bg = {1 − M' ≥ α}` (eq. 10, 9) as bool (h, w), and its flags. An empty set has the flag
-    `no_background_seeds`."""
+    """(seeds, flags) of the background. seeds: `S_bg = {1 − M' ≥ α}` (eq. 10, 9) as bool (h, w); without any, there is
+    the flag `no_background_seeds`. soft: M' (h, w)."""
     seeds = 1 - soft >= alpha
     if seeds.any():
         return seeds, ()
@@ -101,13 +101,13 @@ def background_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tu
 
 
 def suppress(soft: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
-    """`M'_final = (1 − M'_bg) ⊙ M'` (eq. 11), (h, w) in [0, 1]."""
+    """The soft map (h, w) in [0, 1] without the background: `M'_final = (1 − M'_bg) ⊙ M'` (eq. 11)."""
     return (1 - background) * soft
 
 
 def second_opinion(maps: AttentionMaps, class_name: str, config: MaskConfig) -> torch.Tensor | None:
-    """The class's soft map (h, w) by CA·SA with τ = 1, from maps that SeeDiff reads: if the two methods disagree about
-    a mask, it is often wrong. None if SeeDiff reads no self-attention."""
+    """The class's soft map (h, w) by CA·SA with τ = 1, from maps that SeeDiff reads anyway; None if it reads no
+    self-attention. A mask about which the two methods disagree is often wrong."""
     if not config.has_agreement:
         return None
     reads = maps_read(config)
@@ -124,9 +124,8 @@ def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) ->
 
 
 def daam(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """DAAM (Tang et al., ACL 2023, section 2.2): `D = mean over levels of max(0, bicubic(CA_level))`, min-max.
-    castorini/daam at 09564e0 (MIT) clamps each head's map, not a level's mean.
-    """
+    """DAAM (Tang et al., ACL 2023, section 2.2): `D = mean over levels of max(0, bicubic(CA_level))`, min-max. Their
+    program, castorini/daam at 09564e0 (MIT), clamps each head's map instead of a level's mean."""
     steps, levels = Steps(), config.expand_levels
     finest = maps.grid(min(levels))
     enlarged = [resize(maps.cross_at(level, class_name), finest, "bicubic").clamp_min(0) for level in levels]
@@ -134,7 +133,8 @@ def daam(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
 
 
 def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """CA·SA: `M = SA_{self_level}^τ · CA_{seed_level}`, a random walk of τ steps over self-attention."""
+    """CA·SA: cross-attention after a random walk of τ steps over self-attention, `M = SA_{self_level}^τ ·
+    CA_{seed_level}`, min-max."""
     steps, level = Steps(), config.self_level
 
     # 1. Cross-attention at one level, brought to self-attention's side.
@@ -156,4 +156,5 @@ METHODS: Mapping[str, Callable[[AttentionMaps, str, MaskConfig], SoftMask]] = {
     "ca_sa": cross_times_self,
     "daam": daam,
 }
-"""The package's methods: an image's maps, a class name and the configuration → the class's soft mask."""
+"""Name → method. A method takes an image's maps, a class name and the configuration, and returns the class's soft
+mask."""

@@ -1,4 +1,4 @@
-"""Mask methods of one's own: a function becomes a value of `MaskConfig.method`, in Python or from a file that the
+"""A user's own mask methods: a function becomes a value of `MaskConfig.method`, in Python or from a file that the
 command line names. recipes/methods/ has examples.
 
 def halves(maps, class_name, config):                 # AttentionMaps, one of their classes, MaskConfig
@@ -34,22 +34,24 @@ OwnMethod = Callable[[AttentionMaps, str, MaskConfig], "torch.Tensor | SoftMask"
 
 @dataclass(frozen=True)
 class StatedConstants(MethodConstants):
-    """What a method of one's own may state, in addition to constants that replace the defaults."""
+    """What a user's method may state: constants that replace the defaults, and the following."""
 
     guidance_scale: float | None = None
     plain_means: bool = False
-    """Whether the method needs plain means of attention, which are then captured."""
+    """Whether the method needs plain means of attention. They are then captured, instead of normalised maps."""
     levels: Levels = field(default_factory=Levels)
-    """If stated, maps of other levels are not captured."""
+    """The levels whose maps the method reads. If they are stated, maps of other levels are not captured."""
     finish: Finish = field(default_factory=Finish)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Model → the tables `mask` and `capture` that were tuned for this model."""
 
 
 def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any] | None = None) -> None:
-    """Make a function a mask method of this process, `MaskConfig(method=name)`: an image's maps (not to be changed), a
-    class name and the configuration → the class's soft mask (h, w) in [0, 1], or a `SoftMask`. constants: the fields of
-    `StatedConstants`. Raises UserError for a name of the package's own methods, and for unknown constants.
+    """Make a function a mask method of this process, which `MaskConfig(method=name)` selects.
+
+    function: takes an image's maps, which it must not change, a class name and the configuration. It returns the
+    class's soft mask (h, w) in [0, 1], or a `SoftMask`. constants: the fields of `StatedConstants`. Raises UserError
+    for a name of the package's own methods, and for unknown constants.
     """
     if name in METHOD_FACTS and METHOD_FACTS[name].user_function is None:
         raise UserError(f"method {name}", "is one of the package's", "choose another name")
@@ -59,9 +61,8 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
     if "levels" in stated:
         levels = Levels(**stated.pop("levels"))
     finish = Finish(**stated.pop("finish", {}))
-    models = {}
-    for model, table in stated.pop("models", {}).items():
-        models[model] = check_table(MethodConstants, table, f"{where} [models.{model}]")
+    tables = stated.pop("models", {}).items()
+    models = {model: check_table(MethodConstants, table, f"{where} [models.{model}]") for model, table in tables}
     plain_means = stated.pop("plain_means", False)
     if plain_means:
         stated["capture"] = {"normalize": False, **stated.get("capture", {})}
@@ -76,26 +77,27 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
 
 
 def register_file(text: str) -> str:
-    """Run the file in `FILE.py:FUNCTION`, register the function, and return the method's name, with a digest of the
-    file's bytes: an output continues only with the same file. Raises UserError naming the file."""
+    """Run the file that `text`, FILE.py:FUNCTION, names, register its function, and return the method's name. The name
+    has a digest of the file's bytes, so that a run continues only with the same file. Raises UserError naming the
+    file."""
     path, _, function = text.rpartition(":")
     if not path or not function:
         raise UserError("method", f"{text} must be FILE.py:FUNCTION")
     data = read_bytes(path)
     try:
         name = f"{Path(path).name}:{function}@{hashlib.sha256(data).hexdigest()[:12]}"
-        found = run_path(path, run_name="seediff_method")
+        content = run_path(path, run_name="seediff_method")
     except (Exception, SystemExit) as error:
         raise UserError(path, f"cannot be run: {type(error).__name__}: {first_line(error)}") from error
-    if not callable(found.get(function)):
+    if not callable(content.get(function)):
         raise UserError(path, f"has no function '{function}'", f"define def {function}(maps, class_name, config)")
-    register_method(name, found[function], found.get("CONSTANTS"))
+    register_method(name, content[function], content.get("CONSTANTS"))
     return name
 
 
 def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """The soft mask of a class, from the user's own function. Raises UserError if the function fails, or if it returns
-    anything else."""
+    """The soft mask of a class from the user's function, which `config.method` names. Raises UserError if the function
+    fails, or if it does not return a soft mask."""
     try:
         assert config.facts.user_function is not None
         mask = config.facts.user_function(maps, class_name, config)
@@ -112,7 +114,7 @@ def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMa
 
 
 def _check_values(values: Any, class_name: str, config: MaskConfig) -> torch.Tensor:
-    """A soft map (h, w) as float32. Raises UserError if `values` are anything else."""
+    """What the user's function returned, as float32. Raises UserError unless it is (h, w) with values in [0, 1]."""
     try:
         soft = torch.as_tensor(values).float()
         low, high = (float(bound) for bound in soft.aminmax())

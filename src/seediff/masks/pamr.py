@@ -1,8 +1,8 @@
 """PAMR, pixel-adaptive mask refinement: soft masks move to the edges of the image.
 
-The method is Araslanov and Roth's ("Single-Stage Semantic Segmentation from Image Labels", CVPR 2020; their program
-visinf/1-stage-wseg is Apache-2.0, © 2020 TU Darmstadt). Neighbours are shifted views where the program has dilated
-convolutions. Results agree within 1e-5.
+The method is Araslanov and Roth's ("Single-Stage Semantic Segmentation from Image Labels", CVPR 2020). Their program,
+visinf/1-stage-wseg (Apache-2.0, © 2020 TU Darmstadt), finds neighbours by dilated convolutions, and this module by
+shifted views. Results agree within 1e-5.
 """
 
 from __future__ import annotations
@@ -17,41 +17,42 @@ from PIL import Image
 
 PAPER_DILATIONS = (1, 2, 4, 8, 12, 24)
 """SeeDiff's dilations, in pixels of a 512² image."""
+# (down, right) of a pixel's eight neighbours.
 DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
 
 def scaled_dilations(size: Sequence[int], base: Sequence[int] = PAPER_DILATIONS) -> tuple[int, ...]:
-    """The dilations for a picture (H, W): `base`, which is for a side of 512 pixels, scaled to the picture's shorter
-    side; each at least 1, without repeats."""
-    return tuple(dict.fromkeys(max(1, round(d * min(size) / 512)) for d in base))
+    """The dilations for a picture of `size` (H, W), each at least 1, without repeats. base: the dilations for a shorter
+    side of 512 pixels."""
+    return tuple(dict.fromkeys(max(1, round(dilation * min(size) / 512)) for dilation in base))
 
 
 def largest_size(size: Sequence[int], megapixels: float) -> tuple[int, int]:
-    """The largest (H, W) with the proportions of `size`, with at most `megapixels`, and not above `size`. `affinity`
-    takes 32·|D| bytes a pixel."""
+    """The size (H', W') to which a picture of `size` (H, W, …) is reduced so that it has at most `megapixels`;
+    unchanged if it has. `affinity` takes 32 bytes per pixel and dilation."""
     height, width = size[:2]
     scale = min(1.0, math.sqrt(megapixels * 1e6 / (height * width)))
     return max(1, int(height * scale)), max(1, int(width * scale))
 
 
 def reduce_picture(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A picture (H, W, 3) uint8 at a smaller size (h, w), in which each pixel is the mean of the pixels that it
-    covers."""
+    """A picture (H, W, 3) uint8 reduced to `size` (h, w): each pixel is the mean of the pixels that it covers."""
     if size == picture.shape[:2]:
         return picture
     return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BOX))
 
 
 def pamr(masks: torch.Tensor, weights: torch.Tensor, iterations: int, dilations: Sequence[int]) -> torch.Tensor:
-    """Masks (C, H, W) float32 after `iterations` rounds of `m_i ← Σ_j w_ij m_j`.
+    """Masks (C, H, W) float32 after `iterations` rounds, in each of which a pixel i gets the weighted mean of its
+    neighbours j, `m_i ← Σ_j w_ij m_j`.
 
-    weights: the image's `affinity`. dilations: distances of neighbours in pixels. j runs over the 8 neighbours of pixel
-    i at each of them; beyond the border, the nearest pixel counts.
+    masks: before the first round. weights: the image's `affinity`. dilations: distances of neighbours in pixels. A
+    pixel has 8 neighbours at each distance; beyond the border, the nearest pixel is the neighbour.
     """
     for _ in range(iterations):
         average = torch.zeros_like(masks)
-        for weight, there in zip(weights, _neighbours(masks, dilations), strict=True):
-            average.addcmul_(there, weight)
+        for weight, neighbour in zip(weights, _neighbours(masks, dilations), strict=True):
+            average.addcmul_(neighbour, weight)
         masks = average
     return masks
 
@@ -59,32 +60,36 @@ def pamr(masks: torch.Tensor, weights: torch.Tensor, iterations: int, dilations:
 def pamr_weights(
     image: np.ndarray, dilations: Sequence[int], bandwidth: float, device: torch.device | str = "cpu"
 ) -> torch.Tensor:
-    """`affinity` of an image (H, W, 3) uint8, which takes most of PAMR's time."""
-    # torch refuses arrays with negative strides, such as bgr[:, :, ::-1]
+    """The `affinity` of an image (H, W, 3) uint8. It takes most of PAMR's time. dilations, bandwidth: as for
+    `affinity`. device: computes it."""
+    # torch refuses arrays with negative strides, such as bgr[:, :, ::-1].
     scaled = torch.tensor(np.ascontiguousarray(image), device=device).float() / 255
     return affinity(scaled.permute(2, 0, 1), dilations, bandwidth)
 
 
 def affinity(image: torch.Tensor, dilations: Sequence[int], bandwidth: float = 0.1) -> torch.Tensor:
-    """`w_ij = softmax_j mean_rgb −|x_i − x_j| / (1e-8 + bandwidth σ_i)`, (8·|D|, H, W), summing to 1 over the
-    neighbours.
+    """The weights of each pixel's neighbours by colour, (8·|D|, H, W), with a sum of 1 for each pixel:
 
-    image: (3, H, W) in [0, 1]. σ_i is the unbiased deviation, per channel, of the 9·|D| samples around i: the pixel
-    itself counts once per dilation. σ_i is computed from differences to the pixel itself, Σd² − (Σd)²/n, because Σx² −
-    (Σx)²/n would need float64. bandwidth: at least 0.05, or the weights underflow.
+        w_ij = softmax_j mean_rgb −|x_i − x_j| / (1e-8 + bandwidth σ_i)
+
+    σ_i is the unbiased deviation, per channel, of the 9·|D| samples around i; the pixel itself counts once per
+    dilation.
+
+    image: x (3, H, W) in [0, 1]. dilations: D. bandwidth: at least 0.05, or the weights underflow.
     """
     image = image.float().contiguous()  # a transposed (H, W, 3) would stride through every view
     samples = 9 * len(dilations)
     total, squares, difference = torch.zeros_like(image), torch.zeros_like(image), torch.empty_like(image)
-    for there in _neighbours(image, dilations):
-        torch.sub(there, image, out=difference)
+    # σ² from differences d to the pixel itself, Σd² − (Σd)²/n; Σx² − (Σx)²/n would need float64.
+    for neighbour in _neighbours(image, dilations):
+        torch.sub(neighbour, image, out=difference)
         total += difference
         squares.addcmul_(difference, difference)
     deviation = squares.addcmul_(total, total, value=-1 / samples).div_(samples - 1).clamp_min_(0).sqrt_()
     scale = deviation.mul_(bandwidth).add_(1e-8).reciprocal_().div_(-len(image))
     weights, partition = image.new_empty(8 * len(dilations), *image.shape[1:]), torch.zeros_like(image[0])
-    for weight, there in zip(weights, _neighbours(image, dilations), strict=True):
-        torch.sub(there, image, out=difference).abs_()
+    for weight, neighbour in zip(weights, _neighbours(image, dilations), strict=True):
+        torch.sub(neighbour, image, out=difference).abs_()
         torch.mul(difference[0], scale[0], out=weight)
         for of_channel, scale_of_channel in zip(difference[1:], scale[1:], strict=True):
             weight.addcmul_(of_channel, scale_of_channel)
@@ -94,7 +99,8 @@ def affinity(image: torch.Tensor, dilations: Sequence[int], bandwidth: float = 0
 
 
 def _neighbours(maps: torch.Tensor, dilations: Sequence[int]) -> Iterator[torch.Tensor]:
-    """Views (C, H, W) of the neighbours of every pixel of maps (C, H, W), one per direction and dilation."""
+    """Yields one view (C, H, W) of maps (C, H, W) per dilation and direction: at each pixel it has the value of this
+    neighbour."""
     margin, (height, width) = max(dilations), maps.shape[1:]
     padded = F.pad(maps[None], [margin] * 4, mode="replicate")[0]
     for dilation in dilations:

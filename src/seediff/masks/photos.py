@@ -1,5 +1,6 @@
-"""Masks of named classes in photographs, in memory: which classes are there, the attention to them, and masks at the
-photograph's size. `mask`, `tune`, `evaluate masks` and `seediff.mask` share it."""
+"""Masks of named classes in photographs, in memory. `PhotoMasker` finds the classes that a photograph shows, captures
+the attention to them, and makes masks at the photograph's size. The commands `mask`, `tune` and `evaluate masks` and
+the function `seediff.mask` share it."""
 
 from __future__ import annotations
 
@@ -35,18 +36,18 @@ class PhotoView:
     seen: np.ndarray
     """The window's pixels at the model's size, (h, w, 3) uint8."""
     number: int
-    """The photograph's number, which decides the noise."""
+    """The photograph's number in the run, which decides the noise that is added to it."""
 
 
 @dataclass(frozen=True)
 class FoundClasses:
-    """The classes in a photograph."""
+    """The classes that a photograph shows, and the attention to them."""
 
     view: PhotoView
     scores: Mapping[str, float]
-    """Requested class → presence score, in (0, 1)."""
+    """Class → presence score in (0, 1), for every class that was searched for."""
     maps: AttentionMaps | None
-    """Attention to the classes that were found; None if no class was."""
+    """Attention to the found classes; None if no class was found."""
 
 
 @dataclass(frozen=True)
@@ -55,25 +56,26 @@ class PhotoMasks:
 
     view: PhotoView
     small: MaskResult | None
-    """The masks at the model's size (h, w); None without any class."""
+    """The masks at the model's size (h, w); None if no class was found."""
     full: MaskResult
-    """The masks at the photograph's size (H, W), 255 outside the window; without soft masks, which would take hundreds
-    of megabytes for a large photograph."""
+    """The masks at the photograph's size (H, W), 255 outside the window. It has no soft masks, because they would take
+    hundreds of megabytes for a large photograph."""
     fine: torch.Tensor
-    """The soft masks (C, h', w') that follow the photograph's edges; `full` is made of them."""
+    """The soft masks (C, h', w') along the photograph's edges, from which `full` is made."""
 
     def soft(self) -> Iterator[np.ndarray]:
-        """The soft mask (H, W) float32 of each class, one after the other."""
+        """Yields the soft mask (H, W) float32 of each class, 0 outside the window."""
         window, size = self.view.window, self.view.pixels.shape[:2]
-        for part in self.fine:
+        for soft in self.fine:
             values = np.zeros(size, np.float32)
-            values[window.slices] = resize(part[None], (window.height, window.width))[0].numpy()
+            values[window.slices] = resize(soft[None], (window.height, window.width))[0].numpy()
             yield values
 
 
 @dataclass(frozen=True)
 class PhotoMasker:
-    """Makes masks of photographs with a loaded model. plan: what the configuration captures with this model."""
+    """Makes masks of photographs with a loaded model. plan: the maps that the configuration captures with this
+    model."""
 
     model: Model
     config: MaskPhotosConfig
@@ -81,54 +83,56 @@ class PhotoMasker:
 
     @property
     def mask_config(self) -> MaskConfig:
-        """The constants of masks, with levels of attention that the model has."""
+        """The constants of the mask method, with levels of attention that the model has."""
         return self.plan.mask or self.config.mask
 
     def view(self, pixels: np.ndarray, number: int = 0) -> PhotoView:
-        """What the model sees of a photograph (H, W, 3) uint8. Raises UserError for a photograph that is too long and
-        narrow."""
+        """A photograph as the model sees it. pixels: (H, W, 3) uint8. number: as in `PhotoView`. Raises UserError for a
+        photograph that is too long and narrow."""
         window = seen_window(pixels.shape[0], pixels.shape[1], self.config.fit)
         shape = seen_shape(self.model, pixels.shape, self.config.fit, self.config.size)
         return PhotoView(pixels, window, cut(pixels, window, shape), number)
 
     def find(self, views: Sequence[PhotoView], classes: Sequence[Sequence[str]]) -> list[FoundClasses]:
-        """The classes in photographs of any shapes. classes: for each photograph, the classes to search for, if any."""
+        """The classes that each photograph shows, with the attention to them. views: photographs of any shapes.
+        classes: for each photograph, the classes to search for; may be empty."""
         found = {i: FoundClasses(view, {}, None) for i, view in enumerate(views)}
-        for together in batches_by_shape([view.seen.shape for view in views], self.config.batch_size):
-            asked = [i for i in together if classes[i]]
-            if asked:
-                answers = self._find([views[i] for i in asked], [classes[i] for i in asked])
-                found |= zip(asked, answers, strict=True)
+        for batch in batches_by_shape([view.seen.shape for view in views], self.config.batch_size):
+            numbers = [i for i in batch if classes[i]]
+            if numbers:
+                results = self._find([views[i] for i in numbers], [classes[i] for i in numbers])
+                found |= zip(numbers, results, strict=True)
         return [found[i] for i in range(len(views))]
 
     def _find(self, views: Sequence[PhotoView], classes: Sequence[Sequence[str]]) -> list[FoundClasses]:
-        """What `find` returns, for photographs of one shape with at least one class each."""
-        # 1. Presence of every class
+        """The same for photographs of one shape, with at least one class for each."""
+        # 1. The presence of every class
         latents = self.encode(views)  # once, for both scores and maps
         sentences = [self.sentences(names) for names in classes]
         scores = find_classes(self.model, latents, sentences, template=self.config.prompts[0])
-        there = [[name for name, score in of.items() if score >= self.config.presence] for of in scores]
+        shown = [[name for name, score in scored.items() if score >= self.config.presence] for scored in scores]
 
-        # 2. Attention to those that are there
-        rows = [row for row, names in enumerate(there) if names]
+        # 2. The attention to the classes that a photograph shows
+        rows = [row for row, names in enumerate(shown) if names]
         captured: list[AttentionMaps] = []
         if rows:
-            captured = self.attention([views[row] for row in rows], [there[row] for row in rows], latents[rows])
+            captured = self.attention([views[row] for row in rows], [shown[row] for row in rows], latents[rows])
         maps = dict(zip(rows, captured, strict=True))
         return [FoundClasses(view, scores[row], maps.get(row)) for row, view in enumerate(views)]
 
     def encode(self, views: Sequence[PhotoView]) -> torch.Tensor:
-        """Latents (B, C, h', w') of photographs that the model sees at one size."""
+        """Latents (B, C, h, w) of photographs that the model sees at one size."""
         return encode_images(self.model, [view.seen for view in views])
 
     def sentences(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
-        """The sentences that name the classes, as few as the text encoders' limits allow, and the classes in each."""
+        """(sentence, the classes in it) for as few sentences as the text encoders' limits allow, which name all
+        `classes`."""
         return split_prompts(self.model.readers, classes, self.config.prompts[0])
 
     def attention(
         self, views: Sequence[PhotoView], classes: Sequence[Sequence[str]], latents: torch.Tensor
     ) -> list[AttentionMaps]:
-        """Attention to the classes of each photograph, which must have at least one. latents: from `encode`."""
+        """The attention to the classes of each photograph. classes: at least one for each. latents: from `encode`."""
         return capture_classes(
             self.model,
             latents,
@@ -141,7 +145,7 @@ class PhotoMasker:
         )
 
     def masks(self, found: FoundClasses, *, trace: bool = False) -> PhotoMasks:
-        """The masks of the classes in a photograph. trace: keep every step's map, too."""
+        """The masks of the found classes of a photograph. trace: also keep the map after every step."""
         view, small, fine = found.view, None, torch.zeros(0, 1, 1)
         if found.maps is not None:
             small = make_masks(view.seen, found.maps, list(found.maps.words), self.mask_config, trace=trace)
@@ -150,22 +154,25 @@ class PhotoMasker:
         return PhotoMasks(view, small, full, fine)
 
     def fine_masks(self, view: PhotoView, small: MaskResult) -> torch.Tensor:
-        """The soft masks (C, h', w') of what the model saw, refined along the edges of the photograph."""
-        part, most = view.pixels[view.window.slices], self.config.edge_megapixels
-        refined = refine_photo(part, small.unrefined, self.mask_config, most)
+        """Soft masks (C, h', w') of the window, moved to the edges of the photograph. small: the masks at the model's
+        size."""
+        window_pixels = view.pixels[view.window.slices]
+        refined = refine_photo(window_pixels, small.unrefined, self.mask_config, self.config.edge_megapixels)
         return small.soft if refined is None else refined
 
 
 def enlarge_masks(
     small: MaskResult | None, fine: torch.Tensor, window: Window, size: tuple[int, int], config: MaskConfig
 ) -> MaskResult:
-    """The masks of a window of a photograph, at the photograph's size (H, W): the soft masks `fine`, enlarged, then
-    thresholded. The flag `degenerate` is set by a mask's share of the whole photograph."""
+    """The masks at the photograph's size, 255 outside the window. The soft masks are enlarged and then thresholded. The
+    flag `degenerate` is decided anew, by the masks' shares of the whole photograph.
+
+    small: the masks at the model's size; None if no class was found. fine: soft masks (C, h', w') of the window, from
+    `fine_masks`. window: the part that the model saw. size: (H, W) of the photograph. config: the mask constants."""
     labels = np.full(size, IGNORE, np.uint8)
-    if small is None:
-        labels[window.slices] = 0
-        return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
     labels[window.slices] = label_pixels(fine, config, (window.height, window.width)).numpy()
+    if small is None:
+        return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
     flags = [flag for flag in small.flags if flag_kind(flag) != "degenerate"]
     flags += degenerate(class_shares(labels, small.classes))
     return MaskResult(labels, torch.zeros(0, *size), small.classes, tuple(flags), agreement=small.agreement)

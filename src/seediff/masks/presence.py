@@ -1,11 +1,11 @@
-"""Presence: is the class in the picture? The score has two parts (docs/segments.md has what each gains).
+"""Presence: is the class in the picture? The score has two parts; docs/segments.md shows what each of them gains.
 
-1. The cross-attention to the class's word, relative to the attention to words without meaning at the beginning of the
-sentence (`a photo of a`): a softmax gives some attention to every word.
+1. Attention. A softmax gives some attention to every word. So the class's attention is divided by the attention to
+words without meaning at the beginning of the sentence (`a photo of a`).
 
-2. Attention shows where a class would be, not whether it is there. So the picture is noised, and denoised with one
-sentence per class. Where the class's word gets most attention, the right sentence has the smallest error (as in
-diffusion classifiers: Li et al., ICCV 2023).
+2. Denoising errors. Attention shows where a class would be, not whether it is there. So the picture is noised, and
+denoised with one sentence per class. Where the class's word gets most attention, the right sentence has the smallest
+error (as in diffusion classifiers: Li et al., ICCV 2023).
 """
 
 from __future__ import annotations
@@ -29,29 +29,35 @@ if TYPE_CHECKING:
 TIMESTEP = 150
 """Timestep at which the UNet sees the noise-free latents."""
 STRONGEST = 0.02
-"""The share of positions, those with the strongest attention, that the score uses."""
+"""The score is a mean over this share of positions, those with the strongest attention."""
 CROWDING = 0.25
-"""Exponent of the number of classes in a sentence: with it, one threshold suits sentences of one class and of seven."""
+"""Exponent of the number of classes in a sentence. By this factor, one threshold suits sentences of one class and of
+seven."""
 FLOOR = 1e-6
 """Attention below this counts as zero, as in half precision."""
 CONTRAST_LEVEL = 4
 """The level that `contrast` reads, because most methods read its maps anyway."""
 NOISED = (400, 600)
 """Timesteps of the noised latents in the second part."""
-LOOKED_AT = 0.05
-"""The share of positions at which errors are compared."""
+COMPARED_SHARE = 0.05
+"""Errors are compared at this share of positions, those with the strongest attention."""
 WEIGHT, LARGEST_GAIN = 4.0, 0.5
-"""Weight of the error relative to attention, and the largest gain that counts, both as logarithms."""
+"""The factor of `gains` in the score, and the largest gain that counts."""
 MOST_COMPARED = 20
-"""Maximum number of classes that the second part compares; classes with less attention get no gain."""
+"""Maximum number of classes whose denoising errors are compared, those with most attention. All others get the gain
+−LARGEST_GAIN."""
 TOGETHER = 8
 """Prompts per network call of `denoising_errors`."""
 
 
 def presence(maps: AttentionMaps, class_name: str, gain: float = 0.0) -> float:
-    """How clearly a picture shows a class, in (0, 1): r / (1 + r), so ½ means as much attention as a word without
-    meaning gets. r is `exp(log_ratio)`, averaged (as a logarithm) over the strongest 2 % of positions, times n^¼ in a
-    sentence of n classes, times e^(4 gain). maps: for one sentence. gain: the class's, from `gains`.
+    """How clearly a picture shows a class, in (0, 1). With gain 0, ½ means that the class gets as much attention as a
+    word without meaning.
+
+    The score is r / (1 + r) with r = exp(mean of the `log_ratio` over the strongest 2 % of positions) · n^¼ · e^(4
+    gain), where n is the number of classes in the sentence.
+
+    maps: of one sentence. class_name: a class in it. gain: the class's gain from `gains`.
     """
     ratio = log_ratio(maps, class_name).flatten()
     strongest = ratio.topk(max(1, round(STRONGEST * len(ratio)))).values.mean()
@@ -59,45 +65,48 @@ def presence(maps: AttentionMaps, class_name: str, gain: float = 0.0) -> float:
 
 
 def contrast(maps: AttentionMaps, class_name: str) -> float:
-    """Standard deviation of the attention to a class at L / CONTRAST_LEVEL, divided by its mean: large for a class with
-    a place in the picture, and small for a class that was not drawn, as for any word without a place."""
+    """The standard deviation of the attention to a class, divided by its mean, at L / CONTRAST_LEVEL. It is large for a
+    class that has a place in the picture, and small for a class that was not drawn."""
     word = maps.cross_at(CONTRAST_LEVEL, class_name)
     return float(word.std() / word.mean().clamp_min(TINY))
 
 
 def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """Class → how much smaller the error is with the class's sentence than with the best other sentence, in e-folds, at
-    the positions where its word gets most attention; clipped to ±LARGEST_GAIN. errors: class, or "" for the empty
-    sentence, → (K, h, w) at L. ratios: class → its `log_ratio` (h, w)."""
+    """Class → its gain: how much smaller the denoising error is with the class's sentence than with the best other
+    sentence, as the logarithm of their ratio, between ±LARGEST_GAIN. The errors are compared where the class's word
+    gets most attention.
+
+    errors: class → (K, h, w) at L, the errors with its sentence; "" has the errors with the empty sentence. A class
+    without errors gets −LARGEST_GAIN. ratios: class → its `log_ratio` (h, w)."""
     by_class = {}
     for name, ratio in ratios.items():
-        where = ratio.flatten().topk(max(1, round(LOOKED_AT * ratio.numel()))).indices
-        at = {}
-        for other in (other for other in errors if other in ratios or not other):
-            of_timestep = resize(errors[other], ratio.shape).flatten(1)[:, where].mean(1)
-            at[other] = float(of_timestep.clamp_min(TINY).log().mean())
+        positions = ratio.flatten().topk(max(1, round(COMPARED_SHARE * ratio.numel()))).indices
+        logs = {}
+        for sentence, error in errors.items():
+            by_timestep = resize(error, ratio.shape).flatten(1)[:, positions].mean(1)
+            logs[sentence] = float(by_timestep.clamp_min(TINY).log().mean())
         gain = -LARGEST_GAIN
-        if name in at:
-            gain = min(value for other, value in at.items() if other != name) - at[name]
+        if name in logs:
+            gain = min(log for sentence, log in logs.items() if sentence != name) - logs[name]
         by_class[name] = max(-LARGEST_GAIN, min(LARGEST_GAIN, gain))
     return by_class
 
 
 def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
-    """(h, w) at the finest captured level: the logarithm of the attention to the class, relative to the attention to
-    words before the first class, averaged over levels. A text that begins with a class has no such words; then its
-    first token that belongs to no class takes their place."""
+    """The logarithm of the attention to a class, divided by the attention to words without meaning, averaged over
+    levels: (h, w) at the finest captured level. Words without meaning are those before the first class. A text that
+    begins with a class has none; then the first token that belongs to no class takes their place."""
     if maps.normalized or not maps.cross_attention:
         raise ValueError("presence compares words, so it needs plain means of cross-attention")
-    taken = set(chain.from_iterable(maps.words.values()))
-    # The tokens between the start token and the first class; texts of T5 have no start token.
-    empty = list(range(1, min(taken))) or [min({*range(len(taken) + 1)} - taken)]
+    class_tokens = set(chain.from_iterable(maps.words.values()))
+    # The tokens between the start token and the first class. Texts of T5 have no start token.
+    empty = list(range(1, min(class_tokens))) or [min({*range(len(class_tokens) + 1)} - class_tokens)]
     finest = max(maps.cross_attention)
     ratios = []
     for grid, attention in maps.cross_attention.items():
         word = maps.cross_at(maps.level(grid), class_name)
-        nothing = attention[:, empty].mean(1).reshape(grid)
-        ratios.append(resize(word.clamp_min(FLOOR).log() - nothing.clamp_min(FLOOR).log(), finest))
+        meaningless = attention[:, empty].mean(1).reshape(grid)
+        ratios.append(resize(word.clamp_min(FLOOR).log() - meaningless.clamp_min(FLOOR).log(), finest))
     return torch.stack(ratios).mean(0)
 
 
@@ -108,27 +117,28 @@ def find_classes(
     *,
     template: str = DEFAULT_PROMPTS[0],
 ) -> list[dict[str, float]]:
-    """For each image, class → presence score, in the order of the sentences. latents: (B, C, h, w).
+    """For each image, class → presence score, in the order of the sentences.
 
-    sentences: for each image, (prompt, the classes that it names). template: for sentences with one class. The network
-    runs once per sentence without noise, and then twice, with two amounts of noise, for the empty sentence and for each
-    of the MOST_COMPARED likeliest classes.
+    The network sees an image once per sentence without noise. Then it sees the image with two amounts of noise, for the
+    empty sentence and for each of the MOST_COMPARED classes with most attention.
+
+    latents: (B, C, h, w) of the images. sentences: for each image, (prompt, the classes that it names) for several
+    prompts. template: the prompt for a class alone.
     """
 
     def capture(rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]) -> list[AttentionMaps]:
         return capture_clean(model, latents[rows], prompts, classes, timestep=TIMESTEP, kind="cross")
 
     captured = by_sentence(sentences, capture)
-    return [_scores(model, latent, of_image, template) for latent, of_image in zip(latents, captured, strict=True)]
+    return [_scores(model, latent, maps, template) for latent, maps in zip(latents, captured, strict=True)]
 
 
 def _scores(model: Model, latents: torch.Tensor, captured: Sequence[AttentionMaps], template: str) -> dict[str, float]:
-    """Class → presence in one image. latents: (C, h, w). captured: the maps for each of its sentences."""
+    """Class → presence score in one image. latents: (C, h, w). captured: the maps of each sentence. template: as for
+    `find_classes`."""
     if not captured:
         return {}
-    named: dict[str, AttentionMaps] = {}
-    for maps in captured:
-        named |= dict.fromkeys(maps.words, maps)
+    named = {name: maps for maps in captured for name in maps.words}
     compared = sorted(named, key=lambda name: -presence(named[name], name))[:MOST_COMPARED]
     prompts = [template.replace("{class}", join_classes((name,))) for name in compared]
     errors = denoising_errors(model, latents, ["", *prompts], timesteps=NOISED)
@@ -141,11 +151,11 @@ def _scores(model: Model, latents: torch.Tensor, captured: Sequence[AttentionMap
 def denoising_errors(
     model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int]
 ) -> torch.Tensor:
-    """(P, K, h, w) float32: for each prompt and timestep, the squared error of the network's prediction at every
-    position, averaged over channels. The prediction is of noise, velocity or the image, as the model was trained.
+    """The squared errors of the network's predictions, averaged over channels: (P, K, h, w) float32 for P prompts and K
+    timesteps. The network predicts noise, velocity or the image, as it was trained.
 
-    latents: (C, h, w) of one image, noised at each of K timesteps. The noise depends only on the timestep, and is the
-    same for every prompt and image.
+    latents: (C, h, w) of one image. prompts: what the network reads. timesteps: those to which the latents are noised.
+    The noise depends only on the timestep, and is the same for every prompt and image.
     """
     check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe

@@ -1,7 +1,7 @@
-"""Outlines by a segment-anything model (SAM or SAM 2), prompted by soft masks.
+"""Outlines from a segment-anything model (SAM or SAM 2), which soft masks prompt.
 
-Each connected piece of a class's mask is a prompt: its box, its highest position, and the soft mask itself. If SAM's
-mask overlaps the piece enough, it replaces the piece. Nothing is random.
+Each connected piece of a class's mask becomes a prompt: its box, its highest position, and the soft mask itself. If
+SAM's mask overlaps the piece enough, it replaces the piece. Nothing is random.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from ..models.weights import load_checked, misfit, not_finite
 from .arithmetic import resize
 
 SAM_CLASSES = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
-"""`model_type` in config.json → transformers' class. SAM 2's folders name the video model, which contains the other."""
+"""`model_type` in config.json → transformers' class. SAM 2's folders name the video model, which contains the model for
+pictures."""
 LARGEST_SIDE = 2048
-"""Twice the side at which the published models see pictures."""
+"""Maximum side in pixels at which a model sees pictures: twice the side of the published models."""
 AGREE, SMALLEST, EDGE = 0.5, 0.002, 0.01
-"""AGREE: the least IoU of a piece and SAM's mask. SMALLEST: the least share of the picture for a piece to be refined.
-EDGE: values are kept this far from 0 and 1, so that their logits are finite."""
+"""AGREE: SAM's mask replaces a piece if their IoU is at least this. SMALLEST: a piece with a smaller share of the
+picture stays as it is. EDGE: values are kept this far from 0 and 1, so that their logits are finite."""
 
 
 @lru_cache(maxsize=1)
 @torch.no_grad()
 def load_sam(name: str) -> Any:
-    """The model of a folder or hub id, in float32 on the CPU, tried on a small picture. No code from the folder is run.
-    Raises UserError if any of this fails."""
+    """The SAM model in float32 on the CPU, after a test on a small picture. name: a folder or hub id; no code in it is
+    run. Raises UserError if the model cannot be loaded or its answers are not numbers."""
     transformers = import_transformers()
     file = f"{name}/model.safetensors"
     fix = f"name a model in transformers' format of model_type {', '.join(SAM_CLASSES)}"
@@ -52,14 +53,7 @@ def load_sam(name: str) -> Any:
         kind = SAM_CLASSES[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
         options = {"local_files_only": True, "dtype": torch.float32}
         network, info = load_checked(getattr(transformers, kind), str(folder), **options)
-        problem = misfit(network, info, [weights]) or not_finite(network)
-        side = network.config.prompt_encoder_config.image_size
-        if not 0 < side <= LARGEST_SIDE:
-            problem = f"image_size = {side} of its prompt_encoder_config must be from 1 to {LARGEST_SIDE}"
-        if not problem:
-            logits = prompt_sam(network.eval(), np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
-            if not logits.isfinite().all():
-                problem = "its answers are not numbers"
+        problem = misfit(network, info, [weights]) or not_finite(network) or _problem_in_use(network.eval())
     except UserError:
         raise
     except Exception as error:  # transformers raises nearly every kind for a folder that is not quite right
@@ -69,34 +63,50 @@ def load_sam(name: str) -> Any:
     return network
 
 
+def _problem_in_use(network: Any) -> str:
+    """Why a SAM model cannot be used on a small picture; "" if it can."""
+    side = network.config.prompt_encoder_config.image_size
+    if not 0 < side <= LARGEST_SIDE:
+        return f"image_size = {side} of its prompt_encoder_config must be from 1 to {LARGEST_SIDE}"
+    logits = prompt_sam(network, np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
+    if not logits.isfinite().all():
+        return "its answers are not numbers"
+    return ""
+
+
 @torch.no_grad()
 def refine_by_sam(image: np.ndarray, soft: torch.Tensor, name: str, thresholds: Sequence[float]) -> torch.Tensor:
-    """Soft masks (C, H, W) in which every piece has SAM's outline if SAM agrees with it. thresholds: for each class,
-    the lowest value of its pixels; values inside SAM's outline reach it."""
+    """Soft masks (C, H, W) in which each piece has SAM's outline, if SAM's mask overlaps it enough.
+
+    image: (H, W, 3) uint8. soft: the masks before. name: of the model, as for `load_sam`. thresholds: for each class,
+    the lowest value of its pixels. Inside SAM's outline, the class's values reach it."""
     answer = prompt_sam(load_sam(name).to(soft.device), image)
     best, refined = soft.argmax(0), soft.clone()
     for index, (values, value) in enumerate(zip(soft, thresholds, strict=True)):
         threshold = min(max(value, EDGE), 1 - EDGE)
-        middle = math.log(threshold / (1 - threshold))
+        middle = math.log(threshold / (1 - threshold))  # the threshold's logit, which is 0 for SAM
         pieces, count = ndimage.label(((best == index) & (values >= threshold)).cpu().numpy())  # type: ignore[misc]
         for number in range(1, count + 1):
             piece = torch.from_numpy(pieces == number).to(soft.device)
             if piece.float().mean() >= SMALLEST:
                 logits = answer(values.logit(EDGE) - middle, piece)
-                if (piece & (logits >= 0)).sum() >= AGREE * (piece | (logits >= 0)).sum():
-                    refined[index] = torch.where(piece | (logits >= 0), torch.sigmoid(logits + middle), refined[index])
+                outline = logits >= 0
+                if (piece & outline).sum() >= AGREE * (piece | outline).sum():
+                    refined[index] = torch.where(piece | outline, torch.sigmoid(logits + middle), refined[index])
     return refined
 
 
 def prompt_sam(network: Any, image: np.ndarray) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """A function that asks SAM about the picture (H, W, 3) uint8. It takes the logits (H, W) of a mask and one piece of
-    this mask, (H, W) bool, and returns SAM's logits (H, W) for this piece."""
+    """A function that asks SAM about a picture, which SAM sees only once. The function takes the logits (H, W) of a
+    mask and one piece of the mask, (H, W) bool. It returns SAM's logits (H, W) for this piece.
+
+    network: from `load_sam`. image: the picture (H, W, 3) uint8."""
     from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
     settings, (height, width) = network.config.prompt_encoder_config, image.shape[:2]
     side, patch = settings.image_size, settings.patch_size
     high, wide = height, width
-    if network.config.model_type == "sam":  # sees the picture in the corner of a square; SAM 2, squeezed into one
+    if network.config.model_type == "sam":  # SAM sees the picture in the corner of a square, SAM 2 squeezed into one
         high = wide = max(height, width)
     margins = (0, wide - width, 0, high - height)
     constants = image, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -105,18 +115,18 @@ def prompt_sam(network: Any, image: np.ndarray) -> Callable[[torch.Tensor, torch
     embeddings = network.get_image_embeddings(F.interpolate(pixels, (side, side), mode="bilinear", antialias=True))
 
     def answer(prompt: torch.Tensor, piece: torch.Tensor) -> torch.Tensor:
-        places = piece.nonzero()
-        points = torch.stack([places.amin(0), places.amax(0), places[prompt[piece].argmax()]])
-        points = (points * side / places.new_tensor((high, wide))).flip(1)  # (x, y)
+        inside = piece.nonzero()  # (y, x) of each pixel
+        corners_and_highest = torch.stack([inside.amin(0), inside.amax(0), inside[prompt[piece].argmax()]])
+        points = (corners_and_highest * side / inside.new_tensor((high, wide))).flip(1)  # (x, y)
         mask = F.pad(prompt, margins, value=float(prompt.min()))[None, None]
-        seen = network(
+        output = network(
             image_embeddings=embeddings,
             input_boxes=points[:2].reshape(1, 1, 4),
             input_points=points[None, None, 2:],
-            input_labels=places.new_ones(1, 1, 1),
+            input_labels=inside.new_ones(1, 1, 1),
             input_masks=resize(mask, (4 * side // patch,) * 2),
             multimask_output=False,
         )
-        return resize(seen.pred_masks[0, 0, 0], (high, wide))[:height, :width]
+        return resize(output.pred_masks[0, 0, 0], (high, wide))[:height, :width]
 
     return answer

@@ -1,5 +1,5 @@
-"""The steps of a mask by name, the maps after them, and a method's result for one class. On disk and in reports a step
-is a text, such as `expansion L/2`."""
+"""The names of a mask's steps, the map after each step, and a method's result for one class. On disk and in reports a
+step is a text, such as `expansion L/2`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..config.method_constants import level_name
 
 @dataclass(frozen=True)
 class MaskStep:
-    """A step of a mask method."""
+    """The name of a step of a mask method."""
 
     kind: str
-    """The operation; report/explain.py explains the operations of the package's methods."""
+    """The operation, such as `expansion`. report/explain.py explains those of the package's methods."""
     level: int | None = None
-    """The divisor of L, if the operation is repeated at several levels."""
+    """The level, as a divisor of the latent's side L, if the method repeats the operation at several levels."""
     number: int | None = None
-    """1, 2, …, if the method repeats the step."""
+    """1, 2, …, if the method repeats the operation at one level."""
 
     def __str__(self) -> str:
         parts = [self.kind]
@@ -33,7 +33,7 @@ class MaskStep:
 
     @classmethod
     def parse(cls, text: str) -> MaskStep:
-        """The step that `str` turned into this text. Raises ValueError for a text without a name."""
+        """The step whose `str` is this text. Raises ValueError for a text without a name."""
         parts = re.fullmatch(r"(.+?)(?: ([1-9]\d{0,8}))?(?: (L)(?:/([1-9]\d{0,8}))?)?", text, re.DOTALL)
         if parts is None:
             raise ValueError("a step has no name")
@@ -43,7 +43,7 @@ class MaskStep:
 
 
 BEFORE_PAMR = MaskStep("before PAMR")
-"""The last step of a trace if PAMR runs: PAMR's input, at the image's size."""
+"""The step for PAMR's input, at the image's size. It is the last step of a trace if PAMR runs."""
 
 
 @dataclass(frozen=True)
@@ -56,28 +56,28 @@ class SoftMask:
     trace: Mapping[MaskStep, torch.Tensor] = field(default_factory=dict)
     """The map after every step."""
     second: torch.Tensor | None = None
-    """A soft map (h, w) of the class, made in another way: its agreement with the mask shows how sure the mask is."""
+    """A soft map (h, w) of the class, made in another way. If the mask agrees with it, the mask is more often right."""
 
 
 class Steps:
-    """Collects a method's maps, in order, and its flags, each once."""
+    """Collects the maps after a method's steps, in order, and its flags without repeats."""
 
     def __init__(self) -> None:
         self._maps: dict[MaskStep, torch.Tensor] = {}
         self._flags: dict[str, None] = {}
 
     def keep(self, step: MaskStep, values: torch.Tensor, flags: Sequence[str] = ()) -> torch.Tensor:
-        """Record the map after a step and return it."""
+        """Record the map after a step, and flags, and return the map."""
         self._maps[step] = values
         self.flag(flags)
         return values
 
     def flag(self, flags: Sequence[str]) -> None:
-        """Record flags from a step without a map."""
+        """Record flags without a map."""
         self._flags |= dict.fromkeys(flags)
 
     def finish(self, soft: torch.Tensor, flags: Sequence[str] = (), second: torch.Tensor | None = None) -> SoftMask:
-        """The method's result, with all recorded steps and flags. soft: the class's soft mask, recorded as the last
-        step. second: as in `SoftMask`."""
+        """The method's result, with all recorded steps and flags. soft: the class's soft mask (h, w), which becomes the
+        last step. flags: of the last step. second: as in `SoftMask`."""
         self.keep(MaskStep("soft mask"), soft, flags)
         return SoftMask(soft, tuple(self._flags), dict(self._maps), second)

@@ -1,1 +1,1 @@
-"""Scenes of the embedded model's world with exact masks."""
+"""Scenes like the embedded model's pictures, with exact masks (scenes.py)."""

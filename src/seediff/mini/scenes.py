@@ -1,7 +1,7 @@
-"""Scenes of the embedded model's world with exact masks, to try methods on.
+"""60 scenes like the embedded model's pictures, with exact masks, to try methods on.
 
-60 scenes, half of whose objects are sprites that the model was never trained on. The images are WebP (quality 95), the
-label maps PNG (exact). recipes/mini renders more of them.
+Half of the objects are sprites that the model was never trained on. Images are stored as WebP (quality 95), label maps
+as PNG (exact). recipes/mini renders more scenes.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ FILE = Path(__file__).parent / "data" / "scenes.safetensors"
 
 @dataclass(frozen=True)
 class Scene:
-    """image (H, W, 3) uint8; label_map (H, W) uint8 with VOC's class ids, 0 = background; classes in caption order."""
+    """A rendered picture and its masks."""
 
     image: np.ndarray
+    """(H, W, 3) uint8."""
     label_map: np.ndarray
+    """(H, W) uint8 with VOC's class ids, 0 = background."""
     classes: tuple[str, ...]
+    """The classes in the scene, in the order of the caption."""
     caption: str
 
 
 @dataclass(frozen=True)
 class SceneRow:
-    """A scene's entry in the header."""
+    """A scene's entry in the file's header."""
 
     classes: tuple[str, ...]
     caption: str
 
 
 def load_scenes(count: int | None = None) -> list[Scene]:
-    """The first `count` of 60 scenes; all of them by default."""
+    """The first `count` of the 60 scenes; None: all of them."""
     return read_scenes(FILE, count)
 
 
 def read_scenes(path: Path, count: int | None = None, *, option: str = "scenes") -> list[Scene]:
-    """The first `count` scenes in a file; all by default. option: the name of the option that gave `count`, for
-    messages.
-
-    Raises UserError if it holds fewer.
-    """
+    """The first `count` scenes in a file; None: all of them. option: the option that gave `count`, for messages. Raises
+    UserError if the file holds fewer."""
     file = read_header(path)
     about = file.about("scenes", list[SceneRow], "scenes")
     if count is None:
@@ -66,7 +66,7 @@ def read_scenes(path: Path, count: int | None = None, *, option: str = "scenes")
 
 
 def unpack_blobs(file: TensorFile, kind: str) -> list[bytes]:
-    """Encoded pictures from `pack_blobs`."""
+    """The encoded pictures of a file that `pack_blobs` of recipes/mini made. kind: "images" or "masks"."""
     tensors = file.load("np", (kind, f"{kind}.ends"))
     data, ends = tensors[kind].tobytes(), [0, *tensors[f"{kind}.ends"].tolist()]
     return [data[a:b] for a, b in pairwise(ends)]

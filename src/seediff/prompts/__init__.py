@@ -1,6 +1,6 @@
 """From class names to prompts, and from prompts to tokens.
 
-specs.py     classes, prompt and seed of each sample of a run
-captions.py  words that may name something, in captions beside photographs
+specs.py     classes, prompt and seed of each sample in a run
 tokens.py    which tokens of a prompt belong to which class
+captions.py  words of captions beside photographs that may name something in the picture
 """

@@ -1,4 +1,4 @@
-"""Words in a text that may name something, and captions beside photographs, whose words name segments."""
+"""Captions beside photographs: their words that may name something in the picture become names of segments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config.class_names import ANY_WORD, PLURAL, any_name
+from ..config.class_names import ANY_WORD, names_and_plurals
 from ..errors import UserError
 from ..files.documents import read_csv
 from ..files.photo_files import Photo, find_named
@@ -22,12 +22,13 @@ FUNCTION_WORDS = frozenset(
     until up upon us very via view was we were what when where which while who whose will with within without
     you your""".split()
 )
-"""English words that name nothing visible. A caption's remaining words are its nouns, adjectives and verbs; word
-classes are not guessed."""
+"""English words that name nothing visible. A caption's other words are mostly nouns, adjectives and verbs, among which
+SeeDiff does not distinguish."""
 
 
 def content_words(caption: str) -> tuple[str, ...]:
-    """The words of a caption that may name something, in lower case, each once, in order."""
+    """The words of a caption that may name something, in lower case, in order and without repeats: `A dog on grass` →
+    dog, grass."""
     words = dict.fromkeys(re.findall(ANY_WORD, caption.lower()))
     # A single letter names nothing, but a Chinese character or a Korean syllable does.
     return tuple(word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word > "\u0e00"))
@@ -39,12 +40,17 @@ def read_words(
     """Name of a photograph → the words of its caption, for every photograph with a caption.
 
     source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME, which may
-    be a path such as trip/1. names: if given, the words are the names that the caption contains.
-    vocabulary: the model's words, if it knows only some; other words are left out.
+    be a path such as trip/1. photos: all photographs. names: if given, only these names count as words. vocabulary: the
+    words that the model knows, and other words are left out; None: it knows all.
 
     Raises UserError for a faulty file or line, and if no photograph has a caption.
     """
-    captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
+    if source.is_dir():
+        paths = {photo.name: source / f"{photo.name}.txt" for photo in photos}
+        captions = {name: read_text(path) for name, path in paths.items() if path.is_file()}
+    else:
+        named = find_named(source, read_csv(source, ("file", "caption")), photos)
+        captions = {photo.name: row["caption"] for photo, row in named}
     if not captions:
         raise UserError("captions", f"{source} has no captions for any of the {len(photos)} photographs")
     words_of: dict[str, tuple[str, ...]] = {}
@@ -55,16 +61,7 @@ def read_words(
 
 
 def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names that the caption contains as whole words, ignoring case; also with a final s or es, or with a line
-    break inside."""
-    return tuple(name for name in names if any_name([name], PLURAL).search(caption))
-
-
-def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
-    paths = {photo.name: folder / f"{photo.name}.txt" for photo in photos}
-    return {name: read_text(path) for name, path in paths.items() if path.is_file()}
-
-
-def _from_csv(path: Path, photos: Sequence[Photo]) -> dict[str, str]:
-    named = find_named(path, read_csv(path, ("file", "caption")), photos)
-    return {photo.name: row["caption"] for photo, row in named}
+    """The names that the caption contains as whole words or as English plurals, in the order of `names`. Case does not
+    matter, and a line break may stand between words. `a hot dog` does not mention a dog if both are names."""
+    mentioned = {name for name, *_ in names_and_plurals([caption], names)[caption]}
+    return tuple(name for name in names if name in mentioned)

@@ -1,12 +1,13 @@
 """`SampleSpec`: classes, prompt and seed of each sample in a run. They depend only on the configuration and the
-sample's index.
+sample's index. A template is a prompt with {class}.
 
-    templates alone             `take_turns`: classes in turn, several in an image if asked, templates in turn
-    a prompt without {class}    `deal_prompts`: the class with the fewest images, its next prompt
-    then                        `each_spec`: a {class} becomes a subclass or the class; each sample gets its seed
+1. `varied_prompts` adds places, light and points of view to the templates, if the user wants it, so that the images of
+a class do not all look alike.
 
-Before that, `varied_prompts` may add places, light and points of view to the templates, so that the images of a class
-do not all look alike.
+2. Each image gets its classes and its prompt. If all prompts are templates, classes and templates take turns
+(`take_turns`). Otherwise the class with the fewest images gets its next prompt (`deal_prompts`).
+
+3. `each_spec` replaces {class} by the class or one of its subclasses, and gives each sample its seed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Line(NamedTuple):
-    """What an image shows, and the prompt or template for it."""
+    """The classes that an image shows, and its prompt or template."""
 
     classes: tuple[str, ...]
     prompt: str
@@ -35,14 +36,14 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """The specification of sample `index`. It depends only on the configuration and is the same on any machine."""
+    """What to draw for one sample. It is the same on every machine."""
 
     index: int
     classes: tuple[str, ...]
     prompt: str
     seed: int
     attempt: int = 0
-    """How often this sample was drawn before; each drawing has different noise."""
+    """How often this sample was drawn before. Each attempt has different noise."""
 
 
 def sample_count(config: GenerateConfig) -> int:
@@ -63,8 +64,8 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
 
 
 def each_spec(config: GenerateConfig) -> Iterator[SampleSpec]:
-    """The specifications of all samples, one after the other. A class's subclasses take turns in an order that changes
-    from round to round, so that each meets different templates."""
+    """Yields the specifications of all samples. A class's subclasses take turns, in an order that changes from round to
+    round, so that each subclass gets different templates."""
     phrases = phrase_of(config.subclasses, config.classes, config.seed)
     lines = take_turns(config) if _all_templates(config) else deal_prompts(config)
     for index, (classes, prompt) in enumerate(lines):
@@ -74,16 +75,17 @@ def each_spec(config: GenerateConfig) -> Iterator[SampleSpec]:
 
 
 def take_turns(config: GenerateConfig) -> Iterator[Line]:
-    """(classes, template) of each image.
+    """Yields the classes and the template of each image.
 
     With one class per image, classes take turns. With several, their order changes from round to round, so that
     combinations vary. Each class is in `per_class` images; if the division has a remainder, a few classes are in one
-    more. Templates take turns; with one class per image, each class gets all of them.
+    more. Templates take turns. Each round begins with the next template, so that with one class per image, each class
+    gets all templates.
     """
     kinds = len(config.classes)
     groups = class_groups(kinds, config.turns, config.seed)
-    shown = 0  # the number of classes so far
-    current, first_of_round = 0, 0  # the round in which an image begins, and this round's first image
+    shown = 0  # classes in all images so far; a round shows each class once
+    current, first_of_round = 0, 0  # the round in which an image begins, and the index of this round's first image
     for index in range(sample_count(config)):
         if shown // kinds > current:
             current, first_of_round = shown // kinds, index
@@ -93,13 +95,14 @@ def take_turns(config: GenerateConfig) -> Iterator[Line]:
 
 
 def _all_templates(config: GenerateConfig) -> bool:
+    """Whether all prompts are templates."""
     return all("{class}" in prompt for prompt in config.prompts)
 
 
 def deal_prompts(config: GenerateConfig) -> Iterator[Line]:
-    """(classes, prompt) of each image, until every class is in `per_class` images. A prompt shows the classes that it
-    names, a template any one class. The next image takes the next prompt of the class with the fewest images so far, so
-    that a larger `per_class` only adds images."""
+    """Yields the classes and the prompt of each image, until every class is in `per_class` images. A prompt shows the
+    classes that it names, and a template shows any one class. Each image takes the next prompt of the class with the
+    fewest images so far, so that a larger `per_class` only adds images."""
     lines_of: dict[str, list[Line]] = {name: [] for name in config.classes}
     for prompt, named in zip(config.prompts, classes_in(config.prompts, config.classes), strict=True):
         for name in config.classes:
@@ -115,56 +118,59 @@ def deal_prompts(config: GenerateConfig) -> Iterator[Line]:
 
 
 def _least_used(lines: Sequence[Line], used: Counter[Line]) -> Iterator[Line]:
-    """An endless series whose next line is the least used of `lines`, the first of equals. used: line → its uses by the
-    series of all classes, to which this function adds."""
+    """Yields lines without end, each time the least used of `lines`, the first of equals. used: line → how often the
+    series of all classes have used it; this function adds to it."""
     for turn in itertools.count():
-        for line in lines:  # other classes' series may have used it more often than this one
+        for line in lines:  # the series of other classes may have used it more than `turn` times
             if used[line] <= turn:
                 used[line] += 1
                 yield line
 
 
 def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:
-    """An endless series of groups of distinct positions in [0, kinds); group sizes cycle through `sizes`. A round uses
-    each position once: for groups of one in the order 0, 1, 2, …, otherwise in an order that the seed gives."""
+    """Yields groups of distinct numbers in [0, kinds), without end. A round uses each number once: for groups of one in
+    the order 0, 1, 2, …, otherwise in an order that depends on the seed. sizes: of the groups, in turn."""
     rounds = itertools.count()
-    waiting: list[int] = []  # has no duplicates when a group begins, so a group soon finds candidates
+    waiting: list[int] = []  # numbers of this round, and of the next one when a group spans both
     for size in itertools.cycle(sizes):
         group: list[int] = []
         while len(group) < size:
-            position = next((p for p in waiting if p not in group), None)
-            if position is None:
+            number = next((number for number in waiting if number not in group), None)
+            if number is None:
                 waiting += _round_order(kinds, max(sizes), seed, next(rounds))
                 continue
-            waiting.remove(position)
-            group.append(position)
+            waiting.remove(number)
+            group.append(number)
         yield tuple(group)
 
 
-def _round_order(kinds: int, size: int, seed: int, number: int) -> list[int]:
+def _round_order(kinds: int, size: int, seed: int, turn: int) -> list[int]:
+    """The order of the numbers in [0, kinds) in round `turn`. size: of the largest group."""
     order = list(range(kinds))
-    return order if size == 1 else sorted(order, key=lambda position: _stable_hash(seed, "round", number, position))
+    return order if size == 1 else sorted(order, key=lambda number: _stable_hash(seed, "round", turn, number))
 
 
 def phrase_of(subclasses: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, Iterator[str]]:
-    """Class → an endless series of its names in prompts: its subclasses, or the class itself. Every round uses each
-    name once, in an order that the seed gives."""
+    """Class → an endless series of what stands for it in prompts: its subclasses, or the class itself. Every round uses
+    each subclass once, in an order that depends on the seed."""
     of_class = by_class(subclasses, classes)
     return {name: _turns(phrases or (name,), name, seed) for name, phrases in of_class.items()}
 
 
 def _turns(phrases: Sequence[str], name: str, seed: int) -> Iterator[str]:
+    """The series of one class, `name`."""
     for turn in itertools.count():
         yield from sorted(phrases, key=lambda phrase: _stable_hash(seed, "subclass", turn, name, phrase))
 
 
 def sample_seed(seed: int, index: int, attempt: int) -> int:
-    """The seed for one sample's noise, in [0, 2^48): well mixed, and exact in JSON readers that only have doubles."""
+    """The seed for a sample's noise, in [0, 2^48): well mixed, and exact in JSON readers that only have doubles. seed:
+    of the configuration."""
     return _stable_hash(seed, "sample", index, attempt)
 
 
 def redraw(spec: SampleSpec, seed: int, attempt: int) -> SampleSpec:
-    """The same sample with the noise for another attempt (0 is the first). seed: the configuration's."""
+    """The same sample with the noise for another attempt. seed: of the configuration. attempt: from 0 on."""
     return replace(spec, seed=sample_seed(seed, spec.index, attempt), attempt=attempt)
 
 
@@ -185,9 +191,9 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "in close-up",
     ),
 }  # fmt: skip
-"""Phrases that fit any class. They name no other object."""
+"""Kind of phrase → phrases that fit any class and name no other object."""
 MOST_TEMPLATES = 200
-"""The maximum number of templates with phrases."""
+"""Maximum number of templates that `varied_prompts` returns."""
 
 
 def varied_prompts(
@@ -195,13 +201,13 @@ def varied_prompts(
 ) -> tuple[str, ...]:
     """The templates with phrases: `a {class}` → `a {class}`, `a {class} on grass`, `a {class} on grass at night`, …
 
-    Each template is combined with each phrase of every kind, and with no phrase of a kind, before its full stop. At
-    most MOST_TEMPLATES are returned, in a mixed order that is always the same. The prompts that name their classes
-    follow unchanged.
+    Each template is combined with every choice of at most one phrase of each kind, before its full stop. There are at
+    most MOST_TEMPLATES results, in a mixed order that is always the same. Prompts that are no templates follow
+    unchanged.
 
-    Phrases that name one of the classes are left out. words: the model's words, if its vocabulary is limited; phrases
-    with other words are left out, too. Raises UserError for an unknown kind, for a kind without a remaining phrase, and
-    without a template.
+    prompts: may have templates. kinds: keys of PHRASES. classes: phrases that name one of them are left out. words: the
+    words that the model knows, and phrases with others are left out, too; None: it knows all. Raises UserError for an
+    unknown kind, for a kind without a remaining phrase, and if there is no template.
     """
     templates = [prompt for prompt in prompts if "{class}" in prompt]
     if not templates:

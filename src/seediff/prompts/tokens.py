@@ -1,4 +1,5 @@
-"""Where the words of a prompt are among its tokens, by the tokenizer's character offsets."""
+"""Finds the words of a prompt among its tokens, by the tokenizer's character offsets. A text column is a token's place
+in cross-attention."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from ..errors import UserError
 from ..models.families.readers import Reader
 
 BREAK = "BREAK"
-"""The word that web interfaces read as the end of a chunk of the prompt."""
+"""The word at which web interfaces divide a prompt into parts."""
 
 
 class Reading(NamedTuple):
@@ -22,11 +23,11 @@ class Reading(NamedTuple):
     text: str
     """The prompt after `Reader.convert`."""
     spans: list[tuple[int, int]]
-    """For each token, the characters (start, end) of `text` that belong to it; see `token_spans`."""
+    """For each token, the characters (start, end) of `text` that belong to it, from `token_spans`."""
 
     @property
     def is_too_long(self) -> bool:
-        """Whether the tokenizer would cut off its end."""
+        """Whether the tokenizer would cut off the prompt's end."""
         return len(self.spans) > self.reader.limit
 
     def columns(self, phrases: Sequence[str]) -> dict[str, set[int]]:
@@ -42,10 +43,11 @@ class Reading(NamedTuple):
         for match in any_name(ordered).finditer(self.text):
             assert match.lastindex is not None
             begin, stop = match.span()
-            tokens = {t: span for t, span in enumerate(self.spans) if span[0] < stop and span[1] > begin}
-            beside = "".join(self.text[max(start, 0) : begin] + self.text[stop:end] for start, end in tokens.values())
-            if not re.search(f"[{UNSPACED}]", beside):  # otherwise it is a part of a token, so of another word
-                columns_of[ordered[match.lastindex - 1]] |= {first + t for t in tokens}
+            tokens = {i: span for i, span in enumerate(self.spans) if span[0] < stop and span[1] > begin}
+            # In a script without spaces, a match inside a token is a part of another word.
+            rest = "".join(self.text[max(start, 0) : begin] + self.text[stop:end] for start, end in tokens.values())
+            if not re.search(f"[{UNSPACED}]", rest):
+                columns_of[ordered[match.lastindex - 1]] |= {first + i for i in tokens}
         return columns_of
 
 
@@ -56,12 +58,13 @@ def read(reader: Reader, prompt: str) -> Reading:
 
 
 def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Class → its ascending text columns in the prompt, from every tokenizer whose tokens have columns.
+    """Class → its text columns in the prompt, ascending, from every tokenizer whose tokens have columns.
 
-    Classes are searched in their spoken form (`pottedplant` as `potted plant`), as whole words, ignoring case, at every
-    place; in scripts without spaces, as whole tokens. If one class contains another (`potted plant`, `plant`), the
-    longer one gets the words. Raises UserError if a class is not in the prompt, or if the prompt is too long for a
-    tokenizer, naming the words that would be cut off.
+    Every occurrence counts, in upper or lower case, as whole words; in scripts without spaces, as whole tokens. A class
+    is searched for as it is spoken (`pottedplant` as `potted plant`). If the names of two classes match at a place
+    (`potted plant`, `plant`), the longer one gets the words.
+
+    readers: the model's tokenizers. Raises UserError if a class is not in the prompt, and as `check_length` does.
     """
     columns_of: dict[str, set[int]] = {name: set() for name in classes}
     for reading in check_length(readers, prompt):
@@ -75,13 +78,14 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
 
 
 def check_length(readers: Sequence[Reader], prompt: str) -> list[Reading]:
-    """The prompt as each tokenizer reads it whose tokens have columns. Raises UserError if the prompt is too long for a
-    tokenizer, naming the words that would be cut off."""
+    """The prompt as read by each tokenizer whose tokens have columns. Raises UserError if the prompt is too long for
+    one of them, naming the words that would be cut off."""
     readings = [read(reader, prompt) for reader in readers if reader.first is not None]
     for reading in readings:
         text, spans, limit = reading.text, reading.spans, reading.reader.limit
         if reading.is_too_long:
-            # The last place is for the end token; with a template, perhaps only its end would be cut off.
+            # The last place is for the end token. If the model wraps the prompt in a text of its own, perhaps only that
+            # text's end would be cut off.
             first_cut = min(max(spans[limit - 1][0], 0), max(len(text.rstrip()) - 1, 0))
             word_start = re.search(r"\S*$", text[:first_cut]).start()  # type: ignore[union-attr]  # matches nothing, too
             raise UserError(
@@ -94,8 +98,11 @@ def check_length(readers: Sequence[Reader], prompt: str) -> list[Reading]:
 def split_prompts(
     readers: Sequence[Reader], names: Sequence[str], template: str = DEFAULT_PROMPTS[0]
 ) -> list[tuple[str, tuple[str, ...]]]:
-    """(sentence, the names in it) for as few sentences as the text encoders' limits allow, evenly filled, which contain
-    all of `names`. Raises UserError if one name alone is too long for a sentence."""
+    """(sentence, the names in it) for as few sentences as the text encoders' limits allow. Together they contain all
+    names, and each about equally many.
+
+    readers: the model's tokenizers. names: classes or words. template: the sentence, with {class}. Raises UserError if
+    one name alone is too long for a sentence."""
     for count in range(1, len(names) + 1):
         bounds = [round(i * len(names) / count) for i in range(count + 1)]
         groups = [tuple(names[a:b]) for a, b in pairwise(bounds)]
@@ -112,17 +119,18 @@ def split_prompts(
 
 
 def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: int = 1) -> dict[str, set[int]]:
-    """Word or phrase → its text columns by one tokenizer, under the rules of `locate_columns`; an empty set if the word
-    is not in the prompt. If the prompt is too long, only the part that the tokenizer reads counts.
+    """Word or phrase → its text columns by one tokenizer, found as by `locate_columns`; an empty set if the word is not
+    in the prompt. If the prompt is too long, only the part that the tokenizer reads counts.
 
-    chunks: the number of parts into which the words BREAK divide the prompt; each part is read by itself.
+    reader: the tokenizer. phrases: the words and phrases. chunks: the number of parts into which the word BREAK divides
+    the prompt. The tokenizer reads each part by itself.
     """
     columns: dict[str, set[int]] = {phrase: set() for phrase in phrases}
     if reader.first is None:
         return columns
-    for number, part in enumerate(prompt.split(BREAK, chunks - 1)):  # one chunk has the word BREAK in it
+    for number, part in enumerate(prompt.split(BREAK, chunks - 1)):  # a single part may contain the word BREAK
         reading = read(reader, part)
-        if reading.is_too_long:  # the last place goes to the end token
+        if reading.is_too_long:  # the last place is for the end token
             reading = reading._replace(spans=reading.spans[: reader.limit - 1])
         for phrase, found in reading.columns(phrases).items():
             columns[phrase] |= {number * reader.limit + column for column in found}
@@ -130,21 +138,22 @@ def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: in
 
 
 def is_divided(reader: Reader, prompt: str, chunks: int) -> bool:
-    """Whether the words BREAK divide the prompt into exactly `chunks` parts, each short enough for the tokenizer."""
+    """Whether the word BREAK divides the prompt into exactly `chunks` parts, each short enough for the tokenizer."""
     parts = prompt.split(BREAK)
     return len(parts) == chunks and not any(read(reader, part).is_too_long for part in parts)
 
 
 def find_weight(text: str) -> str | None:
-    """The first part of a text that looks like a weight of compel or of a web interface, such as `cat++`, `(cat)1.5`,
-    `(cat)` or `[cat]`, or like a bracket that is escaped because of these; None without such a text."""
+    """The first part of a text that looks like a weight in compel or a web interface, such as `cat++`, `(cat)1.5`,
+    `(cat)`, `[cat]`, or an escaped bracket; None if there is none."""
     match = re.search(r"\S*(?:[^\W\d](?:\+|--)(?!\w)|[()\[\]])\S*", text)
     return None if match is None else match[0]
 
 
 def token_spans(reader: Reader, text: str) -> list[tuple[int, int]]:
-    """The characters (start, end) of the text that belong to each token. Start and end tokens have empty spans; spans
-    of a template around the text lie outside the text. Raises UserError if the tokenizer gives no character offsets."""
+    """The characters (start, end) of the text that belong to each token. Start and end tokens have empty spans. If the
+    model wraps the prompt in a text of its own, that text's tokens have spans outside `text`. Raises UserError if the
+    tokenizer gives no character offsets."""
     if not getattr(reader.tokenizer, "is_fast", False):
         kind = type(reader.tokenizer).__name__
         raise UserError(f"the model's tokenizer ({kind}) does not say where its tokens are; a fast one does")

@@ -1,8 +1,9 @@
-"""Attention aggregation (DiffSeg section 3.2): self-attention of all resolutions as one map (N, N), N the positions of
-the latent's size L.
+"""Attention aggregation (DiffSeg section 3.2): self-attention of all resolutions becomes one matrix (N, N), where N is
+the number of positions of the latents (size L).
 
-Adapted from google/diffseg (`aggregate_weights`), Copyright 2023 Google LLC, MIT License. Each resolution's layers are
-averaged first, as there, but during capture; and the coarse resolutions are added up before they are tiled.
+Adapted from google/diffseg (`aggregate_weights`), Copyright 2023 Google LLC, MIT License. There are two differences:
+each resolution's layers were already averaged during capture, and coarse resolutions are added up before they are
+tiled.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from ..attention.maps import Grid, grid_text
 from ..errors import UserError
 
 Weights = Literal["proportional", "uniform"] | Sequence[float]
+"""The weight of each resolution; `level_weights` explains the values."""
 
 
 def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "proportional") -> dict[Grid, float]:
-    """Size (height, width) of a resolution → its share in the aggregate, above 0; the finest first, with a sum of 1.
+    """Size (height, width) of a resolution → its share in the aggregate, which is above 0. Shares sum to 1. The finest
+    resolution comes first.
 
-    grids: the captured sizes; the size of L, `latent_size`, must be the same multiple of each on both sides. weights:
-    "proportional" to the side, "uniform", or one number per level L, L/2, L/4, …; missing levels at the end count as 0.
-    Raises UserError for a number of a level that was not captured.
+    grids: the sizes of the captured maps. latent_size: the size of L, which must be the same multiple of a map's height
+    and width. weights: "proportional" to the side, "uniform", or one number for each of the levels L, L/2, L/4, …;
+    missing numbers at the end count as 0. Raises UserError for a number of a level that was not captured.
     """
     levels = {latent_size[0] // grid[0]: grid for grid in sorted(grids, reverse=True)}
     if not levels:
@@ -52,21 +55,24 @@ def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "
 def aggregate(
     self_attention: Mapping[Grid, torch.Tensor], latent_size: Grid, weights: Weights = "proportional"
 ) -> torch.Tensor:
-    """Aggregated self-attention (N, N) float32 of L's N = H·W positions; row = query; rows sum to 1.
+    """Aggregated self-attention (N, N) float32 of the N = H·W positions of L. A row belongs to a query and sums to 1.
 
-    Each row at each resolution is a map, upsampled bilinearly to (H, W) and divided by its sum. A coarse position
-    stands for all positions of L that it covers. self_attention: {(h, w): (h·w, h·w)} float32, plain means. Raises
-    UserError as `level_weights` does, and if the attention is not finite.
+    Each row at each resolution is a map (h, w). It is upsampled bilinearly to (H, W), divided by its sum, and added to
+    the rows of all positions of L that the coarse query covers.
+
+    self_attention: (h, w) → (h·w, h·w) float32, plain means. latent_size: (H, W). weights: as for `level_weights`.
+    Raises UserError as `level_weights` does, and if the attention is not finite.
     """
     shares = level_weights(self_attention, latent_size, weights)
     last, *finer = sorted(shares)
     total, sums = _level(self_attention[last], last, latent_size, shares[last])
     extremes = [*sums.aminmax()]
-    for grid in finer:
+    for grid in finer:  # from coarse to fine: `total` has a row for each query of the grid `last`
         rows, sums = _level(self_attention[grid], grid, latent_size, shares[grid])
         extremes += sums.aminmax()
         tile, width, keys = grid[1] // last[1], last[1], rows.shape[1]
-        rows.view(-1, tile, width, tile, keys).add_(total.view(-1, 1, width, 1, keys))  # each covers tile² positions
+        # A query of `last` covers tile × tile queries of this grid.
+        rows.view(-1, tile, width, tile, keys).add_(total.view(-1, 1, width, 1, keys))
         total, last = rows, grid
     numbers = torch.stack(extremes).tolist()  # once, because it waits for the GPU
     if not all(0 < number < float("inf") for number in numbers):
@@ -78,8 +84,8 @@ def aggregate(
 
 
 def _level(attention: torch.Tensor, grid: Grid, size: Grid, share: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """(rows, sums) of one level's attention (h·w, h·w). rows: (h·w, N), `share · upsampled rows / sums`. sums: (h·w,
-    1)."""
+    """(rows, sums) of one resolution's attention (h·w, h·w). rows: (h·w, N), upsampled to L, each with the sum `share`.
+    sums: (h·w, 1), of the upsampled rows before."""
     rows = upsample(attention.view(-1, *grid), size[0] // grid[0]).view(len(attention), -1)
     sums = rows.sum(1, keepdim=True)
     return rows * (share / sums), sums
@@ -88,8 +94,8 @@ def _level(attention: torch.Tensor, grid: Grid, size: Grid, share: float) -> tup
 def upsample(maps: torch.Tensor, factor: int) -> torch.Tensor:
     """Maps (B, h, w) upsampled bilinearly (align_corners=False) by a whole factor: (B, h·factor, w·factor).
 
-    Each phase of the finer grid has one weight: single products and sums, whose rounding does not depend on the
-    processor's instructions, as `F.interpolate`'s may.
+    There is one weight for each of the `factor` places inside a coarse cell, so that results are single products and
+    sums. The rounding of `F.interpolate` may depend on the processor's instructions, and theirs does not.
     """
     if factor == 1:
         return maps
@@ -97,14 +103,15 @@ def upsample(maps: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def _upsample(maps: torch.Tensor, factor: int, dim: int) -> torch.Tensor:
-    """(B, h, w) upsampled by `factor` along one dimension."""
+    """The same along one dimension."""
     length = maps.shape[dim]
     # Beyond the border, use the nearest value.
     padded = torch.cat([maps.narrow(dim, 0, 1), maps, maps.narrow(dim, length - 1, 1)], dim)
     finer = maps.new_empty(*maps.shape[: dim + 1], factor, *maps.shape[dim + 1 :])
-    for phase in range((factor + 1) // 2):  # and its mirror image, with the same weights
-        beside = 0.5 - (phase + 0.5) / factor
-        near, far = maps * (1 - beside), padded * beside
-        torch.add(near, far.narrow(dim, 0, length), out=finer.select(dim + 1, phase))
-        torch.add(near, far.narrow(dim, 2, length), out=finer.select(dim + 1, factor - 1 - phase))
+    # A place in the first half of a cell, and its mirror image in the second half, have the same weights.
+    for place in range((factor + 1) // 2):
+        neighbour = 0.5 - (place + 0.5) / factor
+        near, far = maps * (1 - neighbour), padded * neighbour
+        torch.add(near, far.narrow(dim, 0, length), out=finer.select(dim + 1, place))
+        torch.add(near, far.narrow(dim, 2, length), out=finer.select(dim + 1, factor - 1 - place))
     return finer.flatten(dim, dim + 1)

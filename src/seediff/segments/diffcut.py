@@ -2,11 +2,11 @@
 classes.
 
 The method is Couairon, Shukor, Haugeard, Cord and Thome's ("DiffCut: Catalyzing Zero-Shot Semantic Segmentation with
-Diffusion Features and Recursive Normalized Cut", NeurIPS 2024); their program, PaulCouairon/DiffCut, is MIT-licensed, ©
-2024 Paul Couairon, and its arithmetic is restated here, in float64.
+Diffusion Features and Recursive Normalized Cut", NeurIPS 2024). This module restates the arithmetic of their program,
+PaulCouairon/DiffCut (MIT License, © 2024 Paul Couairon), in float64.
 
-The number of threads may change the last digits of sums, which must not decide ties: of costs, of the eigenvector's
-sign, and between vectors of equal eigenvalues.
+The number of threads may change the last digits of sums. So they must not decide which of two equal costs is taken,
+which sign an eigenvector has, and which vector belongs to equal eigenvalues: values within TIE count as equal.
 
 Shape letters: C channels, N = h·w positions, K segments.
 """
@@ -23,20 +23,22 @@ from ..errors import UserError
 from ..masks.arithmetic import ROUNDING
 
 LARGEST_SIDE = 64
-"""Maximum side of a square graph: N × N weights of 64² positions take 128 MiB."""
+"""A graph has at most the positions of a square with this side: the N × N weights of 64² positions take 128 MiB."""
 TIE = 1e-9
 """Values this close count as equal: far above float64 rounding, far below float32 precision."""
 DENSE = 128
-"""Up to this number of positions, the matrix is decomposed: Lanczos fails on the smallest graphs."""
+"""Up to this number of positions, the whole matrix is decomposed, because Lanczos iterations fail on the smallest
+graphs."""
 CUTS = 100
 """The eigenvector is cut at this number of values, which are evenly spaced over 99 % of its range."""
 
 
 def cut_features(features: torch.Tensor, config: SegmentConfig) -> torch.Tensor:
-    """Proposals (K, h, w) float64 of features (C, h, w): how much each position resembles each part, its cosine times
-    the length of the part's mean direction (the program's "masked spatial marginal mean").
+    """Proposals (K, h, w) float64: how much each position resembles each of K segments. The value is the cosine of the
+    position's feature and the segment's mean direction, times this mean's length (the "masked spatial marginal mean" of
+    the authors' program).
 
-    Raises UserError for too many positions.
+    features: (C, h, w). config: `cut_power` and `cut_threshold`. Raises UserError for too many positions.
     """
     height, width = features.shape[1:]
     if height * width > LARGEST_SIDE**2:
@@ -53,8 +55,8 @@ def cut_features(features: torch.Tensor, config: SegmentConfig) -> torch.Tensor:
 
 
 def feature_affinity(directions: np.ndarray, power: float) -> np.ndarray:
-    """(N, N): the cosines of all pairs of unit columns (C, N), min-max, raised to `power`; all ones if all are
-    equal."""
+    """The graph's weights (N, N): the cosines of all pairs of positions, stretched to [0, 1] and raised to `power`. If
+    all cosines are equal, all weights are 1. directions: the positions' features as unit columns (C, N)."""
     cosine = directions.T @ directions
     low, high = cosine.min(), cosine.max()
     if high - low <= ROUNDING:
@@ -66,9 +68,11 @@ def feature_affinity(directions: np.ndarray, power: float) -> np.ndarray:
 
 
 def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
-    """(N,): the part of each position, from 0 in order of appearance. The graph is cut in two, and each side again,
-    while the cut's cost is below tau. As in the authors' program, a position whose affinity to some
-    other position is exactly 0 takes part in the first cut only; later it stays with the side that keeps its number."""
+    """The number of each position's segment (N,), from 0 in order of appearance. The graph is cut in two, and each side
+    again, while the cut's cost is below `tau`.
+
+    As in the authors' program, a position whose affinity to some other position is exactly 0 takes part only in the
+    first cut. Later it stays with the side that keeps its number. affinity: the graph's weights (N, N)."""
     parts = np.zeros(len(affinity), np.int64)
     linked = np.asarray((affinity > 0).all(1))
     everything = np.arange(len(affinity))
@@ -87,9 +91,9 @@ def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
 
 
 def bipartition(affinity: np.ndarray) -> tuple[float, np.ndarray]:
-    """(cost, side) of the cheapest of CUTS cuts of the second eigenvector. cost: `cut / volume(S) + cut / volume(T)`,
-    in [0, 2], where cut is the affinity between S and T, and volume the affinity of one side to the whole graph (Shi
-    and Malik 2000). side: (N,) bool, neither all true nor all false."""
+    """(cost, side) of the cheapest of CUTS cuts of the second eigenvector (Shi and Malik 2000). cost: `cut / volume(S)
+    + cut / volume(T)`, in [0, 2]. Here cut is the affinity between the sides S and T, and the volume of a side is its
+    affinity to the whole graph. side: (N,) bool, true on the one side and false on the other; none is empty."""
     degrees = affinity.sum(1)
     vector = second_eigenvector(affinity, degrees)
     thresholds = np.linspace(vector.min() * 0.99, vector.max() * 0.99, CUTS)
@@ -103,10 +107,14 @@ def bipartition(affinity: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def second_eigenvector(affinity: np.ndarray, degrees: np.ndarray) -> np.ndarray:
-    """(N,) y with the second smallest λ of `(D − A) y = λ D y`, its largest entry positive; not normalised.
+    """The eigenvector y (N,) for the second smallest λ of `(D − A) y = λ D y`. It is not normalised; its largest entry
+    is positive.
 
-    The first eigenvector is constant and has λ = 0. It is moved to the other end of the spectrum: then the wanted
-    eigenvector is extreme, and perpendicular to it even if the graph falls apart and several λ are 0.
+    The first eigenvector is constant and has λ = 0. It is moved to the other end of the spectrum, so that the wanted
+    eigenvector comes first. It is then perpendicular to the constant one even if the graph has several pieces, for
+    which several λ are 0.
+
+    affinity: A (N, N). degrees: the diagonal of D (N,).
     """
     roots = np.sqrt(degrees)
     normalized = affinity / roots[:, None] / roots  # its eigenvalues are 1 − λ
@@ -118,7 +126,7 @@ def second_eigenvector(affinity: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 
 
 def _largest_eigenvector(matrix: np.ndarray) -> np.ndarray:
-    """An eigenvector for the largest eigenvalue of a symmetric matrix; always the same if there are several."""
+    """An eigenvector for the largest eigenvalue of a symmetric matrix. Of several, it is always the same one."""
     start = np.random.default_rng(0).standard_normal(len(matrix))
     if len(matrix) > DENSE:
         try:

@@ -1,8 +1,8 @@
 """DiffSeg: segments of a photograph from its self-attention alone (Tian et al., "Diffuse, Attend, and Segment", CVPR
 2024).
 
-Adapted from google/diffseg (`segmentor.py`), Copyright 2023 Google LLC, MIT License. The same steps in float64: the
-original's first round compares in float16.
+Adapted from google/diffseg (`segmentor.py`), Copyright 2023 Google LLC, MIT License. The steps are the same, but in
+float64; the original compares in float16 in the first round.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ..errors import UserError
 from .kmeans import kmeans
 
 FLOOR = 1e-12
-"""Smaller probabilities are replaced by this inside the logarithm."""
+"""Logarithms are taken of probabilities that are at least this."""
 BAND = 512
-"""Rows that are held in float64 at a time."""
+"""Number of rows that are converted to float64 at a time, to save memory."""
 
 
 def diffseg(
@@ -32,8 +32,8 @@ def diffseg(
     """Object proposals (P, h, w) float64, each a distribution over positions. `label` turns them into segments.
 
     rows: (N, N) float32, from `aggregate`. size: (h, w) of L. num_points: anchors on the longer side. kl_thresholds: τ
-    for every round: 1.1 for COCO-Stuff-27, 0.9 for Cityscapes. refine: run K-Means on the rows, starting from the
-    proposals. Raises UserError if the anchors do not fit.
+    of each round; the paper has 1.1 for COCO-Stuff-27 and 0.9 for Cityscapes. refine: run K-Means on the rows, starting
+    from the proposals. Raises UserError for more anchors than positions.
     """
     if rows.device.type == "mps":
         rows = rows.cpu()  # it has no float64
@@ -44,14 +44,14 @@ def diffseg(
 
 
 def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Sequence[float]) -> torch.Tensor:
-    """Object proposals (P, N) float64, by iterative attention merging (section 3.3); each is a mean of rows (N, N)
-    float32. kl_thresholds: τ of each round."""
+    """Object proposals (P, N) float64 from iterative attention merging (section 3.3). Each is a mean of rows. The
+    arguments are those of `diffseg`."""
     # 1. Round 1: every anchor becomes the mean of all rows that are closer to it than τ.
     anchors = rows[anchor_positions(size, num_points, rows.device)]
     members = (symmetric_kl(anchors, rows) < kl_thresholds[0]).double()
     means = torch.zeros(len(anchors), rows.shape[1], dtype=torch.float64, device=rows.device)
-    for band, of in zip(rows.split(BAND), members.split(BAND, 1), strict=True):
-        means.addmm_(of, band.double())
+    for band, members_in_band in zip(rows.split(BAND), members.split(BAND, 1), strict=True):
+        means.addmm_(members_in_band, band.double())
     means /= members.sum(1, keepdim=True)
 
     # 2. Rounds 2 … N: proposals absorb each other.
@@ -61,11 +61,11 @@ def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Se
 
 
 def anchor_positions(size: Grid, num_points: int, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Flat indexes (A,) of the anchors among the positions of L (h, w): an even, centred grid (16 points on 64: 1, 5,
-    …, 61).
+    """Indexes (A,) of the anchors among the positions of L, an even, centred grid. For example, 16 points on a side of
+    64 are 1, 5, …, 61.
 
-    The longer side has num_points anchors, the shorter as many as fit at the same distance. Raises UserError if
-    num_points is not from 2 to the longer side.
+    size: (h, w) of L. num_points: anchors on the longer side; the shorter side has as many as fit at the same distance.
+    Raises UserError if num_points is not from 2 to the longer side.
     """
     longer = max(size)
     if not 2 <= num_points <= longer:
@@ -76,16 +76,18 @@ def anchor_positions(size: Grid, num_points: int, device: torch.device | str = "
 
 
 def _line(side: int, count: int, device: torch.device | str) -> torch.Tensor:
-    """Evenly spaced, centred positions on one side."""
+    """The anchors' positions on one side (count,)."""
     step = (side - 1) // max(count - 1, 1)
     start = (side - 1 - step * (count - 1)) // 2
     return start + step * torch.arange(count, device=device)
 
 
 def merge(maps: torch.Tensor, threshold: float) -> torch.Tensor:
-    """The proposals (≤ P, N) after one later round. The proposals (P, N) take turns. Each absorbs all proposals that
-    are closer than τ, and becomes the mean of them; a proposal that was absorbed has no turn. As in the original
-    program, it can be absorbed again.
+    """The proposals (≤ P, N) after one of the later rounds. Proposals take turns: each absorbs all proposals that are
+    closer than τ, and becomes their mean. An absorbed proposal gets no turn; as in the original program, others can
+    absorb it again.
+
+    maps: the proposals (P, N) before. threshold: τ.
     """
     closer = (symmetric_kl(maps, maps) < threshold).cpu()
     absorbed = torch.zeros(len(maps), dtype=torch.bool)
@@ -99,16 +101,17 @@ def merge(maps: torch.Tensor, threshold: float) -> torch.Tensor:
 
 
 def refine_segments(rows: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-    """Proposals (P, N) after K-Means on the rows (N, N), starting from them; empty clusters are dropped."""
+    """The proposals (≤ P, N) after K-Means on the rows (N, N), without empty clusters. maps: the proposals (P, N) from
+    which K-Means starts."""
     labels, centres = kmeans(rows, len(maps), initial=maps)
     return centres[labels.bincount(minlength=len(centres)) > 0].to(rows.device)
 
 
 def symmetric_kl(anchors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """`D(p, q) = ½ (KL(p‖q) + KL(q‖p))` of every anchor p and row q, (A, M) float64, in nats.
+    """The distance `D(p, q) = ½ (KL(p‖q) + KL(q‖p))` of every anchor p and row q, (A, M) float64, in nats.
 
-    anchors: (A, N), rows: (M, N); each sums to 1, zeros allowed. With h(p) = Σ p log p, `2 D = h(p) + h(q) − p·log q −
-    q·log p`: two matrix products.
+    It takes two matrix products: with h(p) = Σ p log p, `2 D = h(p) + h(q) − p·log q − q·log p`. anchors: (A, N), each
+    with a sum of 1; may have zeros. rows: (M, N), likewise.
     """
     anchors = anchors.double()
     anchor_logs, anchor_entropies = _log_and_entropy(anchors)
@@ -120,5 +123,6 @@ def symmetric_kl(anchors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 
 
 def _log_and_entropy(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(log p, h(p)) of each row p."""
     logs = rows.clamp_min(FLOOR).log_()
     return logs, (rows * logs).sum(1)

@@ -1,7 +1,7 @@
 """K-Means on attention rows: DiffSeg's baselines K-Means-C and K-Means-S, and its optional refinement.
 
-Lloyd's iterations are scipy's, in float64; k-means++ and the rules for stopping and for empty clusters are
-scikit-learn's.
+Lloyd's iterations are scipy's, in float64. The first centres (k-means++) and the rules for stopping and for empty
+clusters are scikit-learn's.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ TOLERANCE = 1e-4
 def kmeans(
     rows: torch.Tensor, k: int, *, seed: int = 0, initial: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(labels, centres) on the CPU: labels (N,) int64, the cluster of each row, from 0 to k − 1; centres (k, M)
-    float64, the mean of the rows in each cluster.
+    """(labels, centres) on the CPU. labels: (N,) int64, the cluster of each row, from 0 to k − 1. centres: (k, M)
+    float64, the mean of the rows in each cluster. An empty cluster gets the row that is farthest from its own centre.
 
-    rows: (N, M). seed: for k-means++, which draws the first centres. initial: (k, M), first centres to use instead. An
-    empty cluster gets the row that is farthest from its own centre. Raises UserError if k is below 1 or above N.
+    rows: (N, M). k: the number of clusters. seed: for k-means++, which draws the first centres. initial: (k, M), the
+    first centres; None: k-means++ draws them. Raises UserError if k is below 1 or above N.
     """
     check_k(k, len(rows))
     rows = rows.cpu().double()
@@ -52,14 +52,14 @@ def kmeans(
 
 
 def check_k(k: int, positions: int) -> None:
-    """Raise UserError for a number of segments that is not from 1 to the number of positions."""
+    """Raise UserError unless the number of segments is from 1 to the number of positions."""
     if not 1 <= k <= positions:
         raise UserError("segment.k", f"{k} must be from 1 to {positions}, the number of positions")
 
 
 def _plus_plus(rows: torch.Tensor, k: int, seed: int) -> list[int]:
-    """Indexes of k rows from k-means++ (Arthur and Vassilvitskii 2007): each is drawn with a probability proportional
-    to the squared distance to earlier ones, the best of 2 + ln k draws."""
+    """Indexes of k rows as first centres, from k-means++ (Arthur and Vassilvitskii 2007). Each is the best of 2 + ln k
+    random rows, whose probability is proportional to the squared distance to the nearest earlier centre."""
     generator = torch.Generator().manual_seed(seed)
     chosen = [int(torch.randint(len(rows), (1,), generator=generator))]
     (distances,) = _squared_distances(rows, chosen)
@@ -75,5 +75,5 @@ def _plus_plus(rows: torch.Tensor, k: int, seed: int) -> list[int]:
 
 
 def _squared_distances(rows: torch.Tensor, chosen: list[int]) -> torch.Tensor:
-    """`|row − centre|²` of every row to each of the chosen rows, (len(chosen), N)."""
+    """The squared distances of the chosen rows to all rows, (len(chosen), N)."""
     return torch.from_numpy(distance.cdist(rows[chosen].numpy(), rows.numpy(), "sqeuclidean"))

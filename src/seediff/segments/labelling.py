@@ -1,11 +1,13 @@
-"""Turns soft proposals into a label map of segments at the photograph's size: `label`, then `follow_edges`.
+"""Turns a method's proposals into a label map of segments at the photograph's size: `label`, then `follow_edges`.
 
 `label` gives each pixel to the proposal with the highest value (DiffSeg section 3.4). It resizes proposals itself, in
-bands: `F.interpolate` takes up to 1.6 times as long, and decides near ties by weights that are rounded to float32.
+bands of rows. `F.interpolate` takes up to 1.6 times as long, and rounds its weights to float32, which would decide
+between nearly equal proposals.
 
-`follow_edges` moves segments to the edges of the picture: PAMR of every segment's mask along the picture, then the
-highest mask at each pixel. It is not part of DiffSeg's paper or of K-Means. DiffCut's program does it with ten rounds
-at 4, 8, 16, 32 pixels of a side of 512, and a 3 × 3 median of the segment numbers afterwards.
+`follow_edges` moves segments to the edges of the picture: PAMR refines every segment's mask along the picture, and each
+pixel goes to the segment with the highest mask. Neither DiffSeg's paper nor K-Means has this step. DiffCut's program
+has it, with ten rounds, dilations of 4, 8, 16 and 32 pixels for a side of 512, and a 3 × 3 median of the segments'
+numbers afterwards.
 """
 
 from __future__ import annotations
@@ -21,14 +23,15 @@ from ..masks.arithmetic import highest, resize
 from ..masks.pamr import affinity, largest_size, pamr, reduce_picture, scaled_dilations
 
 CHUNK, ROWS = 2**18, 2**22
-"""Pixels per operation (1 MiB, few enough for the cache), and elements of proposals per band of rows."""
+"""CHUNK: maximum pixels in a band of rows, 1 MiB, few enough for the cache. ROWS: maximum elements of all proposals in
+a band of rows."""
 
 
 def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Label map (H, W) int32 on the CPU: the proposal with the highest value at each pixel, the first of equals.
+    """Label map (H, W) int32 on the CPU: each pixel has the id of the proposal with the highest value, the first of
+    equals. Ids are 0 … n − 1 in the order of the proposals. A proposal that wins no pixel gets no id.
 
-    proposals: (P, h, w), resized to `size` (H, W) bilinearly (align_corners=False). Ids are 0 … n − 1 in the order of
-    the proposals; a proposal that wins no pixel has no id.
+    proposals: (P, h, w), which are resized bilinearly (align_corners=False). size: (H, W).
     """
     maps = proposals.float()
     if maps.device.type == "mps":
@@ -51,8 +54,10 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
 
 
 def _columns(maps: torch.Tensor, size: tuple[int, int], top: int, rows: int) -> Iterator[torch.Tensor]:
-    """Each of the maps (P, h, w), enlarged bilinearly (align_corners=False) to `size` (H, W), but only the band of
-    `rows` rows from row `top` on. The band is transposed, (W, rows), so that widening it copies whole runs."""
+    """Yields a band of each map, resized bilinearly (align_corners=False). The band is transposed, (W, rows), because
+    widening it then copies whole rows of memory.
+
+    maps: (P, h, w). size: (H, W) of the whole resized maps. top, rows: the band's first row, and its number of rows."""
     above, below, down = _taps(maps.shape[1], size[0], top, rows, maps.device)
     left, right, across = _taps(maps.shape[2], size[1], 0, size[1], maps.device)
     bands = maps[:, above] * (1 - down[:, None]) + maps[:, below] * down[:, None]
@@ -63,11 +68,12 @@ def _columns(maps: torch.Tensor, size: tuple[int, int], top: int, rows: int) -> 
 def _taps(
     positions: int, pixels: int, start: int, count: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Where bilinear interpolation reads along one side: (before, after, weight), (count,) each: for each of `count`
-    pixels from pixel `start` on, the position before it, the position after it, and the weight of the latter.
+    """(before, after, weight), (count,) each: what bilinear interpolation reads along one side for each pixel. before,
+    after: the positions before and after the pixel. weight: of the position after it. For example, 2 positions and 4
+    pixels give before = 0, 0, 0, 1 and weight = 0, ¼, ¾, 0.
 
-    positions, pixels: numbers of positions and of pixels on this side. Example: 2 positions and 4 pixels have before =
-    0, 0, 0, 1 and weight = 0, ¼, ¾, 0.
+    positions, pixels: the numbers of positions and of pixels on this side. start, count: the first pixel, and the
+    number of pixels.
     """
     along = torch.arange(start, start + count, dtype=torch.float64, device=device)
     points = ((along + 0.5) * positions / pixels - 0.5).clamp(0, positions - 1)
@@ -76,10 +82,11 @@ def _taps(
 
 
 def follow_edges(picture: np.ndarray, segments: np.ndarray, config: SegmentConfig) -> np.ndarray:
-    """Segments (H, W) int32 moved to the edges of the picture (H, W, 3) uint8, in `config.edge_rounds` rounds; 0 rounds
-    change nothing. Ids keep their order; a segment that wins no pixel loses its id.
+    """Segments (H, W) int32 moved to the edges of the picture. Ids keep their order; a segment that wins no pixel loses
+    its id.
 
-    A picture of more than `config.edge_megapixels` is reduced to that size for PAMR, and the masks are enlarged.
+    picture: (H, W, 3) uint8. segments: (H, W) int32, before. config: PAMR takes `edge_rounds` rounds; without rounds,
+    nothing changes. A picture of more than `edge_megapixels` is reduced for PAMR, and the refined masks are enlarged.
     """
     height, width = segments.shape
     count = int(segments.max()) + 1
@@ -94,10 +101,10 @@ def follow_edges(picture: np.ndarray, segments: np.ndarray, config: SegmentConfi
     weights = affinity(torch.tensor(picture).permute(2, 0, 1) / 255, dilations)
 
     # 2. The highest mask at each pixel
-    def refined() -> Iterator[torch.Tensor]:
+    def refined_masks() -> Iterator[torch.Tensor]:
         for number in range(count):
             mask = pamr((coarse == number).float()[None], weights, config.edge_rounds, dilations)
             yield resize(mask, (height, width))[0]
 
-    _, numbers = highest(refined())
+    _, numbers = highest(refined_masks())
     return np.unique(numbers.numpy(), return_inverse=True)[1].reshape(height, width).astype(np.int32)

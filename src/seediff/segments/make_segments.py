@@ -1,5 +1,8 @@
-"""Divides photographs into segments, in memory: the model sees each photograph once, and a method makes a label map of
-segment ids.
+"""Divides photographs into segments, in memory. For each photograph these steps follow each other:
+
+capture_inputs  the model sees it once: self-attention, or the encoder's features
+propose         the method's proposals: for each segment, how much every position belongs to it
+label_photo     the segment with the highest value at each pixel, then moved to the photograph's edges
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from .kmeans import check_k, kmeans
 from .labelling import follow_edges, label
 
 MethodInput = AttentionMaps | torch.Tensor
-"""What a method divides: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
+"""What a method divides: self-attention whose rows sum to 1, or the encoder's features as a tensor (C, h, w)."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,10 +45,11 @@ class Segments:
     """Segments of one photograph. Notebooks show them as a picture."""
 
     label_map: np.ndarray
-    """(H, W) int32: the segment of each pixel, 0 … n − 1; −1 outside a centre crop, where there are no segments."""
+    """(H, W) int32: the id of each pixel's segment, 0 … n − 1; −1 outside a centre crop, where there are no
+    segments."""
     scores: tuple[float, ...]
-    """How clearly the pixels of each segment belong to it, on average, in [0, 1]. DiffSeg: the winning proposal's share
-    of the sum of all. K-Means: always 1. DiffCut: the value of `cut_features`."""
+    """For each segment, how clearly its pixels belong to it, on average, in [0, 1]. DiffSeg: the winning proposal's
+    value divided by the sum of all proposals. K-Means: always 1. DiffCut: the value of `cut_features`."""
     pixels: np.ndarray | None = None
     """The photograph (H, W, 3) uint8, if it is known."""
     flags: tuple[str, ...] = ()
@@ -56,7 +60,7 @@ class Segments:
         return f"<Segments: {self.label_map.shape}, {count}>"
 
     def overlay(self) -> Image.Image:
-        """The segments laid over the picture, or over black if it is not known, with outlines and ids."""
+        """The picture with the segments laid over it, with outlines and ids; black instead of an unknown picture."""
         numbers, names = self.label_map + 1, {number + 1: str(number) for number in range(len(self.scores))}
         ids = shown_ids(np.zeros(numbers.shape, np.uint8), numbers, 0, alone=True)
         return Image.fromarray(draw_named(self.pixels, ids, names, numbers))
@@ -76,48 +80,52 @@ def make_segments(
     seed: int = 0,
     batch_size: int = 8,
 ) -> list[Segments]:
-    """Segments of photographs (H, W, 3) uint8 of any size, in order.
+    """The segments of each photograph, in order.
 
-    fit, size: how the model sees a photograph, and at which size (`windows.seen_shape`). counts: with `k="truth"`, the
-    number of segments for each photograph. seed: for K-Means. batch_size: pictures of one shape per network call.
+    model: sees the photographs. photos: (H, W, 3) uint8 of any size. config: the method and its constants. fit, size:
+    how the model sees a photograph, and at which size (`windows.seen_shape`). counts: the number of segments for each
+    photograph, if `config.k` is "truth". seed: for K-Means. batch_size: photographs of one shape per network call.
+    Raises UserError as `propose` does.
     """
     if config.k == "truth" and counts is None:
         raise UserError("segment.k", "truth: needs the number of segments of each photograph")
 
-    # 1. What the model sees of each photograph, and at which shape
-    areas = [seen_window(photo.shape[0], photo.shape[1], fit) for photo in photos]
+    # 1. The window of each photograph that the model sees, and at which shape
+    windows = [seen_window(photo.shape[0], photo.shape[1], fit) for photo in photos]
     shapes = [seen_shape(model, photo.shape, fit, size) for photo in photos]
 
     # 2. Segments, from one call of the network for several photographs of one shape
     divided: dict[int, Segments] = {}
-    for together in batches_by_shape(shapes, batch_size):
-        seen = capture_inputs(model, [cut(photos[i], areas[i], shapes[i]) for i in together], config)
-        for i, of_photo in zip(together, seen, strict=True):
+    for batch in batches_by_shape(shapes, batch_size):
+        inputs = capture_inputs(model, [cut(photos[i], windows[i], shapes[i]) for i in batch], config)
+        for i, method_input in zip(batch, inputs, strict=True):
             k = config.k
             if k == "truth":
                 assert counts is not None
                 k = counts[i]
-            divided[i] = label_photo(photos[i], areas[i], propose(of_photo, config, k, seed), config)
+            divided[i] = label_photo(photos[i], windows[i], propose(method_input, config, k, seed), config)
     return [divided[i] for i in range(len(photos))]
 
 
 def capture_inputs(model: Model, images: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[MethodInput]:
-    """A method's input for each image (H, W, 3) uint8 of one size, from one network call on their noise-free latents.
-    config: only its `timestep_shown`, and whether its method divides features, matter here."""
+    """The method's input for each image, from one network call on noise-free latents. images: (H, W, 3) uint8, all of
+    one size. config: the timestep that the network is shown, and whether the method divides features."""
     latents = encode_images(model, images)
     if config.divides_features:
-        with capture_features(model.network, latents.shape[-2:]) as found:
+        with capture_features(model.network, latents.shape[-2:]) as features:
             run_clean(model, latents, timestep=config.timestep_shown)
-        return list(found[0])
+        return list(features[0])
     return capture_clean(model, latents, timestep=config.timestep_shown, kind="self")
 
 
-def propose(seen: MethodInput, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
-    """Proposals (P, h, w) of one image, each high where its segment is. k, seed: for K-Means. Raises UserError for
-    constants that do not suit the number of positions."""
-    if isinstance(seen, torch.Tensor):
-        return cut_features(seen, config)
-    rows, size = aggregate(seen.self_attention, seen.latent_size, config.weights), seen.latent_size
+def propose(method_input: MethodInput, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
+    """The proposals (P, h, w) of one image. Each is high where its segment is. method_input: from `capture_inputs`.
+    config: the method and its constants. k, seed: for K-Means. Raises UserError for constants that do not suit the
+    number of positions."""
+    if isinstance(method_input, torch.Tensor):
+        return cut_features(method_input, config)
+    size = method_input.latent_size
+    rows = aggregate(method_input.self_attention, size, config.weights)
     if config.method == "kmeans":
         assert k is not None
         return F.one_hot(kmeans(rows, k, seed=seed)[0], k).T.unflatten(1, size).float()
@@ -125,7 +133,8 @@ def propose(seen: MethodInput, config: SegmentConfig, k: int | None, seed: int) 
 
 
 def label_photo(photo: np.ndarray, window: Window, proposals: torch.Tensor, config: SegmentConfig) -> Segments:
-    """Segments of a photograph (H, W, 3) uint8 from the proposals (P, h, w) of the part that the model sees."""
+    """The segments of a photograph (H, W, 3) uint8. window: the part that the model sees. proposals: (P, h, w) of this
+    part."""
     label_map = label(proposals, (window.height, window.width)).numpy()
     label_map = follow_edges(photo[window.slices], label_map, config)
     scores = _scores(label_map, proposals.double(), config)
@@ -133,19 +142,20 @@ def label_photo(photo: np.ndarray, window: Window, proposals: torch.Tensor, conf
 
 
 def _scores(label_map: np.ndarray, proposals: torch.Tensor, config: SegmentConfig) -> tuple[float, ...]:
-    """The score of each segment (`Segments.scores`), computed at the proposals' positions. A segment that is too small
-    to cover any position gets the mean of all."""
-    clear = proposals.amax(0)
-    clear = clear.clamp(0, 1) if config.divides_features else clear / proposals.sum(0)
-    ids, count = resize_nearest(label_map, *clear.shape).ravel(), int(label_map.max()) + 1
-    sums = np.bincount(ids, clear.flatten().cpu().numpy(), minlength=count)
+    """The score of each segment (`Segments.scores`), a mean over the proposals' positions. A segment that is too small
+    to cover any position gets the mean over all positions."""
+    clarity = proposals.amax(0)
+    clarity = clarity.clamp(0, 1) if config.divides_features else clarity / proposals.sum(0)
+    ids, count = resize_nearest(label_map, *clarity.shape).ravel(), int(label_map.max()) + 1
+    sums = np.bincount(ids, clarity.flatten().cpu().numpy(), minlength=count)
     counts = np.bincount(ids, minlength=count)
     mean = float(sums.sum() / counts.sum())
     return tuple(np.divide(sums, counts, out=np.full(count, mean), where=counts > 0).tolist())
 
 
 def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
-    """Raise UserError if photographs cannot be divided with this model at this size. Computes nothing."""
+    """Raise UserError if the method cannot divide photographs with this model. size: at which the model sees them;
+    None: its own. No network runs."""
     height, width = image_shape(model, size)
     check_shape(model, (height, width), "size")
     plan = plan_segments(model.family, model.layers, config, model.info.name)
@@ -153,8 +163,9 @@ def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
 
 
 def check_photo(model: Model, shape: Sequence[int], config: SegmentConfig, fit: Fit, size: Size | None) -> int:
-    """The number of positions at which a model sees a photograph of `shape` (H, W, …). Raises UserError for a
-    photograph that is too long and narrow, or has fewer positions than `k` segments."""
+    """The number of positions at which a model sees a photograph. shape: (H, W, …) of the photograph. config: the
+    number `k` of segments. fit, size: as for `make_segments`. Raises UserError for a photograph that is too long and
+    narrow, or has fewer positions than segments."""
     rows, columns = seen_shape(model, shape, fit, size)
     positions = (rows // model.sizes.position) * (columns // model.sizes.position)
     if isinstance(config.k, int):
@@ -163,8 +174,8 @@ def check_photo(model: Model, shape: Sequence[int], config: SegmentConfig, fit: 
 
 
 def check_positions(config: SegmentConfig, levels: Sequence[int], latent_size: Grid) -> None:
-    """Raise UserError for weights of levels that the model lacks, and for more segments or anchors than L has
-    positions."""
+    """Raise UserError for weights of levels that the model lacks, and for more segments or anchors than there are
+    positions. levels: of the model's self-attention, as divisors of L. latent_size: (h, w) of L."""
     if config.divides_features:
         return
     level_weights([(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights)

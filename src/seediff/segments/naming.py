@@ -1,7 +1,7 @@
 """Names segments: each segment gets the word that its positions attend to.
 
-DiffSeg's extension (section on labels): the UNet sees the photograph once more, at the same noise level, with sentences
-that contain the candidate words.
+This is an extension in DiffSeg's paper. The network sees the photograph once more, at the same noise level, with
+sentences that contain the candidate words.
 
 Shape letters: S segments, C names, (h, w) height and width of a map, T tokens.
 """
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from ..models.registry import Model
 
 LEVELS = (1, 2, 4)
-"""Divisors of L whose cross-attention is averaged. On the embedded model's tuning scenes all three together name 77 %
-of the objects correctly, the single levels 65, 67 and 69 %."""
+"""The levels whose cross-attention is averaged, as divisors of L. On the embedded model's tuning scenes, all three
+together name 77 % of the objects correctly, and single levels 65, 67 and 69 %."""
 GRID = 4
-"""Segments and attention are compared on a grid with this multiple of the latent's sides."""
+"""Segments and attention are compared on a grid whose sides are this multiple of the latent's sides."""
 
 
 class SegmentName(NamedTuple):
@@ -40,14 +40,17 @@ class SegmentName(NamedTuple):
     name: str | None
     """None if no word fits."""
     score: float
-    """The best word's score in [0, 1], even below the threshold."""
+    """The best word's score in [0, 1], also if it is below the threshold."""
 
 
 def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
-    """(C, h, w) in [0, 1), for each name how much each position attends to it, at the finest captured level of LEVELS.
-    The value is r / (1 + r). r is the position's attention divided by the word's mean attention over the image,
-    averaged over levels. So ½ is average attention, and a word that is absent from the picture is near ½ everywhere.
-    Raises UserError if none of LEVELS was captured."""
+    """How much each position attends to each name, (C, h, w) in [0, 1), at the finest captured level of LEVELS.
+
+    The value is r / (1 + r). Here r is the position's attention divided by the name's mean attention over the image,
+    averaged over levels. So ½ is average attention, and a name that the picture does not show is near ½ everywhere.
+
+    maps: cross-attention of sentences with the names. names: C names. Raises UserError if none of LEVELS was
+    captured."""
     levels = [level for level in LEVELS if maps.grid(level) in maps.cross_attention]
     if not levels:
         wanted = ", ".join(f"L/{level}" for level in LEVELS)
@@ -64,9 +67,10 @@ def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
 def name_segments(
     label_map: np.ndarray, maps: torch.Tensor, names: Sequence[str], threshold: float = 0.0
 ) -> list[SegmentName]:
-    """The name of every segment 0 … S − 1 in label_map (H, W) int32 (−1: no segment): the word whose map (C, h, w) has
-    the highest mean in the segment, which is the score. A segment has no name if its score is below `threshold`, or if
-    it has no pixels."""
+    """The name of each segment 0 … S − 1: the name whose map has the highest mean in the segment. This mean is the
+    score. A segment gets no name if its score is below `threshold`, or if it has no pixels.
+
+    label_map: (H, W) int32; −1 is no segment. maps: (C, h, w) from `name_maps`. names: of the maps."""
     count = int(label_map.max(initial=-1)) + 1
     inside = label_map >= 0
     ids = label_map[inside]
@@ -74,12 +78,12 @@ def name_segments(
     heights = resize(maps, label_map.shape).cpu().double().numpy()[:, inside]  # (C, pixels in segments)
     means = np.stack([np.bincount(ids, of_name, minlength=count) for of_name in heights], 1)  # (S, C)
     means /= np.maximum(sizes, 1)[:, None]
-    found = []
-    for of_segment, pixels in zip(means, sizes, strict=True):
-        best = float(of_segment.max())
-        name = str(names[of_segment.argmax()])
-        found.append(SegmentName(name if pixels and best >= threshold else None, best))
-    return found
+    named = []
+    for scores, pixels in zip(means, sizes, strict=True):
+        best = float(scores.max())
+        name = str(names[scores.argmax()])
+        named.append(SegmentName(name if pixels and best >= threshold else None, best))
+    return named
 
 
 def name_photo(
@@ -93,7 +97,11 @@ def name_photo(
     timestep: int,
     threshold: float,
 ) -> list[SegmentName]:
-    """Names for the segments of a photograph (H, W, 3) uint8, from at least one word."""
+    """The name of each segment of a photograph.
+
+    model: sees the photograph. photo: (H, W, 3) uint8. label_map: (H, W) int32, its segments. words: at least one.
+    fit, size: how the model sees the photograph, and at which size. timestep: the noise level that the network is
+    shown. threshold: as for `name_segments`."""
     window = seen_window(photo.shape[0], photo.shape[1], fit)
     latents = encode_images(model, [cut(photo, window, seen_shape(model, photo.shape, fit, size))])
     captured = []

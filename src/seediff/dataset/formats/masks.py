@@ -157,33 +157,11 @@ def read(
     If the set has a single class, grey masks and alpha channels with the values 0 and 255 alone show this class as 255.
     In all other masks, 255 is ignored. Raises UserError.
     """
-    root, about = source.path, ""
     for number in void:
         if not 0 <= number < IGNORE:
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
-    file = semantic_yaml(root) if masks is None and classes is None else None
-    published = find_published(root) if not (file or classes or images or masks) else None
-    if void and (file or published):
-        raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
-    source.shown = file is not None  # Ultralytics turns pictures
-    if file is not None:
-        class_list, found = _named_by_yaml(source, file, split, images)
-    elif published is not None:
-        class_list, found = read_published(source, *published, split)
-        about = str(class_list.where)
-    else:
-        folders = [*_folders(root)]
-        if images or masks:
-            image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
-            folders = [Folders(None, images or image_folders[0], masks or mask_folders[0])]
-        if source.labels_alone and (map_folder(root) != root or not folders):
-            about = f"label maps in {map_folder(root)}"
-            class_list, found = _labels_alone(source, num_classes, about)
-        else:
-            class_list, found = _matched(source, folders, classes)
-        class_list = replace(class_list, ids={**class_list.ids, **dict.fromkeys(void, IGNORE)})
-        class_list = with_single(class_list, [one.mask for one in found], source.note)
-
+    class_list, found, about = _open_layout(source, split, classes, images, masks, num_classes, void)
+    root = source.path
     samples: list[Sample] = []
     names = unique_names((one.split, one.name + (one.image or one.mask).suffix) for one in found)
     for name, one in zip(names, found, strict=True):
@@ -191,8 +169,8 @@ def read(
         part = one.split or PARTS.get(top.lower())
         if split not in (None, part or "train"):
             continue
-        # `find_images` has checked the paths of a YAML file
-        if file is None and one.image is not None and not source.labels_alone:
+        # `find_images` has checked the paths of a YAML file, whose pictures alone are shown turned
+        if not source.shown and one.image is not None and not source.labels_alone:
             inside(images or root, one.image)
             inside(masks or root, one.mask)
         labels = partial(read_mask, one.mask, class_list)
@@ -200,6 +178,43 @@ def read(
     if not samples and split is not None:
         raise UserError("split", f"{split}: {root} has no picture in this part")
     return Contents(class_list.classes, samples, class_list.ids, about)
+
+
+def _open_layout(
+    source: Import,
+    split: str | None,
+    classes: Sequence[str] | None,
+    images: Path | None,
+    masks: Path | None,
+    num_classes: int | None,
+    void: Sequence[int],
+) -> tuple[ClassList, list[FoundMask], str]:
+    """(classes, masks, description of the set; "": its folder says enough) of the first layout in the table of `read`
+    that applies. The arguments are those of `read`. Raises UserError."""
+    root = source.path
+    file = semantic_yaml(root) if masks is None and classes is None else None
+    published = find_published(root) if not (file or classes or images or masks) else None
+    if void and (file or published):
+        raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
+    source.shown = file is not None  # Ultralytics turns pictures
+    if file is not None:
+        return *_named_by_yaml(source, file, split, images), ""
+    if published is not None:
+        class_list, found = read_published(source, *published, split)
+        return class_list, found, str(class_list.where)
+
+    folders = [*_folders(root)]
+    if images or masks:
+        image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
+        folders = [Folders(None, images or image_folders[0], masks or mask_folders[0])]
+    about = ""
+    if source.labels_alone and (map_folder(root) != root or not folders):
+        about = f"label maps in {map_folder(root)}"
+        class_list, found = _labels_alone(source, num_classes, about)
+    else:
+        class_list, found = _matched(source, folders, classes)
+    class_list = replace(class_list, ids={**class_list.ids, **dict.fromkeys(void, IGNORE)})
+    return with_single(class_list, [one.mask for one in found], source.note), found, about
 
 
 def _named_by_yaml(
