@@ -29,17 +29,6 @@ def pets(tmp_path):
     return tmp_path / "pets"
 
 
-def test_there_and_back(pets, tmp_path, capsys):
-    run(f"export {pets} --to coco --out {tmp_path}/other --link")
-    assert capsys.readouterr().out.startswith(f"4 samples in {tmp_path / 'other'} (")
-    run(f"import {tmp_path}/other --from coco --out {tmp_path}/back")
-    said = capsys.readouterr().out
-    assert said.startswith(f"4 samples of 2 classes in {tmp_path / 'back'}\n\nNext:\n")
-    assert f"seediff check {tmp_path / 'back'}\n" in said
-    for one, two in zip(Dataset.open(pets), Dataset.open(tmp_path / "back"), strict=True):
-        assert np.array_equal(one.label_map, two.label_map)
-
-
 OPTIONS = {
     "voc": ["--jpeg"],
     "coco": ["--polygons", "--min-area", 70],
@@ -59,28 +48,6 @@ def test_other_workers_the_same_bytes_and_notes(pets, tmp_path, capsys, name):
         said.append(capsys.readouterr().out.partition("\n")[2].replace(str(out), "OUT"))
     assert made[0] == made[1]
     assert said[0] == said[1]
-
-
-def test_a_number_of_workers_that_is_none(pets, tmp_path):
-    with user_error("workers: 0 must be at least 1"):
-        run(f"export {pets} --to coco --out {tmp_path}/out --workers 0")
-    assert [path.name for path in tmp_path.iterdir()] == ["pets"]
-
-
-@pytest.mark.parametrize(
-    ("name", "step"),
-    [
-        ("yolo", "yolo segment train data=OUT/data.yaml model=yolo11n-seg.pt    # Ultralytics"),
-        ("labelme", "seediff import EXPORTED --from labelme --corrects PETS --out PETS-corrected"),
-        ("panoptic", "seediff train OUT --out segmenter"),
-        ("cutouts", ""),
-    ],
-)
-def test_the_next_step(pets, tmp_path, capsys, name, step):
-    run(f"export {pets} --to {name} --out {tmp_path}/out")
-    said = capsys.readouterr().out
-    assert step.replace("OUT", f"{tmp_path}/out").replace("PETS", str(pets)) in said
-    assert ("Next" in said) == bool(step)
 
 
 def test_what_a_format_does_not_have_is_refused(pets, tmp_path):
