@@ -25,16 +25,6 @@ def pets(tmp_path):
     return write_pets(tmp_path / "pets", row=row)
 
 
-def test_check_of_a_sound_dataset(pets, tmp_path, capsys):
-    run(f"check {pets} --json {tmp_path}/check.json")
-    out = capsys.readouterr().out
-    assert out.endswith(f"{pets}: no errors, 0 warnings\n")
-    assert "4 images (4 of 16×20); background 75.0% of the pixels" in out
-    found = json.loads((tmp_path / "check.json").read_text())
-    assert (found["errors"], found["warnings"], found["findings"]) == (0, 0, [])
-    assert found["stats"]["classes"][1]["images"] == 2
-
-
 def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
     rows = native.read_rows(pets)
     rows[1]["area"] = {"cat": 1.0}
