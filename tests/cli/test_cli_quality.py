@@ -4,8 +4,10 @@ import pytest
 from command_line import runner
 from cyclopts import CoercionError
 from items import write_pets
+from layouts import save_map, save_voc
 from refusals import user_error
 
+from seediff.cli.main import main
 from seediff.cli.quality import check, filter_, stats
 from seediff.dataset import native
 from seediff.dataset.native import open_native
@@ -83,3 +85,19 @@ def test_a_filter_that_cannot_be_leaves_nothing(pets, tmp_path, monkeypatch, wor
     with pytest.raises((UserError, CoercionError), match=message):
         run(f"filter {pets}", *out, *words)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_segments_are_scored_by_the_command(tmp_path, capsys):
+    root = save_voc(tmp_path / "VOCdevkit" / "VOC2012", {"2007_000032": [[0, 0, 15, 15], [0, 0, 15, 255]]})
+    save_map(tmp_path / "out" / "labels" / "2007_000032.png", [[3, 3, 3, 1], [3, 3, 1, 1]])
+    path = tmp_path / "scores.json"
+    line = f"evaluate segments {tmp_path}/out --labels {root.parents[1]} --protocol strict".split()
+    assert main([*line, "--json", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert f"Pascal VOC's folders in {root.parents[1]}" in out
+    assert err == ""
+    scores = json.loads(path.read_text())
+    assert (scores["acc"], scores["protocol"]) == (6 / 7, "strict")
+    assert scores["miou"] == pytest.approx((4 / 5 + 2 / 3) / 2)
+    assert main([*line, "--format", "markdown"]) == 0
+    assert "| person | 66.7 | 66.7–66.7 | " in capsys.readouterr().out
