@@ -2,9 +2,10 @@ import itertools
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
 
-from seediff.drawing.overlays import BRIGHT, UNNAMED, draw_named, fit_text, mask_colours, overlay, shown_ids
+from seediff.drawing.charts import can_draw
+from seediff.drawing.overlays import BRIGHT, UNNAMED, draw_named, mask_colours, overlay, shown_ids
+from seediff.errors import Notice
 
 
 def test_overlay_fills_lightly_with_a_bright_line_and_a_dark_one_outside():
@@ -57,19 +58,6 @@ def test_names_lie_in_their_regions_and_not_on_each_other():
     assert draw_named(None, np.ones((3, 3), np.uint8), {1: "dog"}).shape == (3, 3, 3)
 
 
-@pytest.mark.parametrize(
-    ("text", "written"),
-    [("dog", "dog"), ("a  long\tname", "a long name"), ("Größe 3–5 × 2", "Grosse 3-5 x 2"), ("狗 1", "? 1")],
-)
-def test_text_is_in_letters_that_the_font_has(text, written):
-    draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    font = ImageFont.load_default(12)
-    assert fit_text(draw, font, text, 500) == written
-    short = fit_text(draw, font, text, 20)
-    assert draw.textlength(short, font) <= 20
-    assert short == written or short.endswith("…")
-
-
 # What people with no red or no green cones see, in linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
 SEEN = {
     "all cones": np.eye(3),
@@ -106,3 +94,10 @@ def test_unnamed_segments_have_no_colour_of_a_class():
     named, unnamed = ({tuple(one) for one in part.tolist()} for part in (table[1:UNNAMED], table[UNNAMED:255]))
     assert not named & unnamed
     assert shown_ids(label_map, numbers, 1, alone=True).tolist() == [[0, 1, 2, 2, 255]]
+
+
+def test_a_chart_that_cannot_be_drawn_is_named(monkeypatch):
+    assert can_draw("losses.png")
+    monkeypatch.setattr("seediff.drawing.charts.find_spec", lambda name: None)
+    with pytest.warns(Notice, match=r"losses.png is not drawn.*pip install 'seediff\[plots\]'"):
+        assert not can_draw("losses.png")
