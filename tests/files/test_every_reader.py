@@ -7,6 +7,7 @@ from refusals import user_error
 from safetensors.numpy import save
 
 from seediff.attention.maps import AttentionMaps
+from seediff.files.tensors import read_header
 from seediff.models.fingerprint import model_fingerprint
 from seediff.models.model_files import locate_model
 from seediff.train.loading import read_about
@@ -66,3 +67,20 @@ def test_tensors(tmp_path):
         refused += refusal(lambda: AttentionMaps.load(path), path) is not None
         assert refused or data is whole
     assert refused > 100
+
+
+WHOLE = save({"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros(0, np.uint8)}, {"state": '{"step": 3}'})
+
+
+def test_whole_file_is_read(tmp_path):
+    path = tmp_path / "t.safetensors"
+    path.write_bytes(WHOLE)
+    header = read_header(path)
+    assert header.tensors["a"].shape == (2, 3)
+    assert header.about("state", dict[str, int], "states") == {"step": 3}
+    header.check("a", "F32", (2, None), "states")
+    np.testing.assert_array_equal(header.load("np", ["a"])["a"], [[0, 1, 2], [3, 4, 5]])
+    with user_error(r"tensor 'a' is F32 \(2, 3\), but must be U8 \(any, 3\)"):
+        header.check("a", "U8", (None, 3), "states")
+    with user_error("is not a file of states: it has no tensor 'c'"):
+        header.check("c", "U8", (), "states")
