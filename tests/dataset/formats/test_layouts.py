@@ -168,25 +168,3 @@ def test_colours_of_vocs_palette(tmp_path):
     Image.fromarray(palette[quarter(20)]).save(tmp_path / "SegmentationClass/a.png")
     with user_error(r"a\.png: has the colour 1,2,3, which is not a class of VOC's palette; a labelmap"):
         Dataset.from_voc(tmp_path)[0].labels(254)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("names: [a", "is not YAML"),
-        ("train: images/train", "'names'"),
-        ("names: {-1: a}\ntrain: images/train", "'names'"),
-        ("names: {0: a, '0': b}\ntrain: images/train", 'has "0" twice'),
-        ("names: [a]", "has no 'train'"),
-        ("names: [a]\ntrain: [1, {2: 3}]", "must be"),
-        ("names: [cat, dog]\ntrain: images/train\nkpt_shape: [3, 2]", r"has poses \(kpt_shape\)"),
-        # Another folder with a name like it is not meant.
-        *((f"names: [cat]\ntrain: {entry}", "'train': must name") for entry in ("my_images/", "../..", "/x/images/.")),
-        ("names: [a]\npath: /\ntrain: etc", "'train': must name pictures in"),
-    ],
-)
-def test_broken_descriptions_of_yolo_are_named(tmp_path, text, message):
-    write_case("Ultralytics: a folder a part", tmp_path)
-    (tmp_path / "data.yaml").write_text(text)
-    with user_error(rf"data\.yaml.*{message}"):
-        Dataset.from_yolo(tmp_path)

@@ -2,9 +2,6 @@ from blocks import some
 from formats import export, imported
 from items import item
 from PIL import Image
-from refusals import user_error
-
-from seediff.dataset.dataset import Dataset
 
 
 def test_files_are_as_vocs_readers_expect(tmp_path):
@@ -28,18 +25,3 @@ def test_splits_of_rows_and_names_with_dots_and_blanks_are_kept(tmp_path):
     assert (tmp_path / "voc/ImageSets/Segmentation/val.txt").read_text() == "a.b\n"
     assert (tmp_path / "voc/ImageSets/Segmentation/train.txt").read_text(encoding="utf-8") == "x y\né\n"
     assert [one.name for one in imported("voc", tmp_path / "voc")[1]] == ["a.b", "x y", "é"]
-
-
-def test_folders_that_cannot_be_read(tmp_path):
-    with user_error("has no SegmentationClass"):
-        imported("voc", tmp_path)
-    export("voc", ("cat",), [item("a")], tmp_path)
-    (tmp_path / "ImageSets/Segmentation/val.txt").write_text("../a\n")
-    with user_error(r"val.txt, line 1: .*JPEGImages has no picture '\.\./a'"):
-        imported("voc", tmp_path)
-
-
-def test_objects_are_said_to_be_left_out(tmp_path):
-    export("voc", ("cat",), [item("a")], tmp_path)
-    (tmp_path / "SegmentationObject").mkdir()
-    assert any("SegmentationObject) are not read" in note for note in Dataset.load("voc", tmp_path).notes)
