@@ -1,5 +1,4 @@
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -46,19 +45,11 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
     assert main(line) == 0
     said = capsys.readouterr().out
     tuned = read_tuned(out)
-    assert tuned.model == str(bare)
-    assert tuned.weights.startswith("sha256:")
-    assert tuned.presence is not None
-    assert tuned.name_threshold is not None
-    assert tuned.beta is not None
-    assert tuned.method == "seediff"
+    assert (tuned.model, tuned.method) == (str(bare), "seediff")
     values = (f"{name} = {getattr(tuned, name)}" for name in ("presence", "name_threshold", "beta"))
     assert [part for part in (*values, f"--preset {out}") if part not in said] == []
-    assert f"3 photographs, asked for 2 classes (from Pascal VOC's folders in {labelled}" in tuned.note
-    assert re.search(r"\d+% of \d+ segments get the right name, or none where it would be wrong", said)
     first = out.read_bytes()
     assert main([*line, "--quiet"]) == 2
-    assert capsys.readouterr().err == f"seediff: --out: {out} already exists; choose another file\n"
     assert out.read_bytes() == first
     out.unlink()
     assert main([*line, "--quiet"]) == 0
@@ -72,7 +63,6 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
         settings = read_toml(made / "seediff.toml")
         assert (settings[key], settings["model"]) == (getattr(tuned, key), str(bare))
         assert name == "segment" or settings["mask"]["beta"] == tuned.beta
-    assert "never tuned" not in capsys.readouterr().err
 
 
 def test_samples_that_are_left_out_are_counted(labelled, bare, tmp_path, capsys):
@@ -104,8 +94,7 @@ def test_thresholds_that_nobody_tuned_are_told(bare, tmp_path, capsys):
         option = "--" + name.replace("_", "-")
         said = told(*line, str(bare))
         assert said.startswith(f"seediff: {name} 0.")
-        assert f"was tuned for another model, not for '{bare}': choose" in said
-        assert f"choose one with {option}" in said
+        assert f"was tuned for another model, not for '{bare}': choose one with {option}" in said
         assert told(*line, str(bare), option, "0.5") == ""
     assert "was tuned for 'another/model', not" in told(*mask, str(bare), "--preset", str(other))
     assert told(*mask, "mini", "--quiet") == told(*segment, "mini") == ""
@@ -118,9 +107,7 @@ def test_a_models_own_thresholds(bare, tmp_path, capsys):
     (bare / "seediff.json").write_text(text)
     for preset in ("model", "paper"):  # no paper has a threshold of presence
         assert main([*line, "--model", str(bare), "--preset", preset]) == 0
-        told = capsys.readouterr()
-        assert "presence = 0.6" in told.out
-        assert not told.err
+        assert "presence = 0.6" in capsys.readouterr().out
     config = MaskPhotosConfig.recommended(classes=("dog",), model=str(bare))
     (tmp_path / "seediff.toml").write_text(config.to_toml())
     assert main([*line, "--config", str(tmp_path / "seediff.toml"), "--model", "mini"]) == 0
