@@ -5,7 +5,7 @@ from command_line import runner
 from cyclopts import CoercionError
 from items import write_pets
 from layouts import save_map, save_voc
-from refusals import user_error
+from refusals import refused, user_error
 
 from seediff.cli.main import main
 from seediff.cli.quality import check, filter_, stats
@@ -101,3 +101,4 @@ def test_segments_are_scored_by_the_command(tmp_path, capsys):
     assert scores["miou"] == pytest.approx((4 / 5 + 2 / 3) / 2)
     assert main([*line, "--format", "markdown"]) == 0
     assert "| person | 66.7 | 66.7–66.7 | " in capsys.readouterr().out
+    assert "val: 1 image, 21 classes; leave it out" in refused(capsys, *line, "--num-classes", "27")
