@@ -126,26 +126,6 @@ def test_what_is_written(tmp_path, polygons):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"label": "cow"}, 'shape 1: has the label "cow"'),
-        ({"points": [[1, 1], [2, 2]]}, "shape 1: a polygon"),
-        ({"points": [[1, 1], [1e9, 2], [3, 3]]}, "points"),
-        ({"shape_type": "mask", "points": [[1, 1], [3, 3]], "mask": "eJw="}, "shape 1: mask: "),
-        (
-            {"shape_type": "mask", "points": [[1, 1], [3, 3]], "mask": encoded(np.zeros((3, 3)), "RGBA")},
-            "shape 1: mask: is a picture in RGBA; it must be grey",
-        ),
-    ],
-)
-def test_what_is_refused(tmp_path, change, said):
-    write(tmp_path / "a.json", [{**SHAPES[0], **change}], "a.png")
-    image(tmp_path / "a.png")
-    with user_error(said):
-        _ = imported("labelme", tmp_path, classes=("dog",))[1][0].label_map
-
-
-@pytest.mark.parametrize(
     ("data", "said"),
     [(None, r'"\.\./\.\./etc/a\.jpg" in .*; --images names'), ("iVBORw0K", "its copy in the file is not read: save")],
 )
@@ -167,28 +147,3 @@ def test_two_files_of_one_image(tmp_path):
     image(tmp_path / "a.png")
     with user_error(r"b\.json: its picture, .*a\.png, is that of .*a\.json, too"):
         imported("labelme", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "refused"),
-    [
-        ("b.json", b'{"shapes": [{"label": ', True),
-        ("deep/c.json", '{"shapes": []}'.encode("utf-16"), True),
-        ("b.json", b'{"version": 1}', False),
-        ("._a.json", b"\0\x05\x16\x07", False),
-    ],
-)
-def test_a_file_that_is_no_json_is_refused_and_other_json_is_counted(tmp_path, name, data, refused):
-    image = item("a", np.zeros((4, 6), np.uint8))
-    (tmp_path / "a.png").write_bytes(image.data())
-    shape = {"label": "dog", "points": [[0, 0], [3, 0], [3, 3]]}
-    (tmp_path / "a.json").write_text(json.dumps({"shapes": [shape], "imagePath": "a.png"}))
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_bytes(data)
-    notes = []
-    if refused:
-        with user_error(name.replace(".", r"\.")):
-            imported("labelme", tmp_path, note=notes.append)
-    else:
-        assert len(imported("labelme", tmp_path, note=notes.append)[1]) == 1
-        assert len(notes) == (not name.startswith("."))

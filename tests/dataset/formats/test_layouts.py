@@ -19,6 +19,10 @@ from seediff.files.label_maps import voc_palette
 
 CASES = {case["about"]: case for case in read_toml(Path(__file__).parent / "layouts.toml")["case"]}
 SHAPE = (8, 8)
+CVAT = """<annotations><version>1.1</version><meta><job><labels>
+<label><name>cat</name></label>
+</labels></job></meta>
+<image id="0" name="a.png" width="8" height="8">{}</image></annotations>"""
 
 
 def quarter(value):
@@ -54,6 +58,8 @@ def write(path, given):
         names, brace, more = rest.partition("{")
         changes, parent = json.JSONDecoder().raw_decode(brace + more) if brace else ({}, 0)
         save(path, coco(names.split(), changes, (brace + more)[parent:].strip()))
+    elif kind == "@cvat":
+        save(path, CVAT.format(rest))
     elif kind == "@yolo":
         save(path, f"{rest} 0.01 0.01 0.25 0.01 0.49 0.01 0.49 0.49 0.01 0.49\n")
     else:
