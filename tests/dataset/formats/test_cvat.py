@@ -1,14 +1,11 @@
 import json
-import shutil
 from xml.etree import ElementTree
 
 import numpy as np
 from blocks import some
 from formats import export, imported
 from items import item
-from refusals import user_error
 
-from seediff import Dataset
 from seediff.dataset.shapes.objects import find_objects
 
 CLASSES = ("cat", "dog <b>", 'a "cow" & co')
@@ -62,42 +59,3 @@ def test_masks_are_painted_by_z_order_and_then_in_turn(tmp_path):
     assert classes == ("cat", "dog")
     assert np.array_equal(read.label_map, labels)
     assert notes == []
-
-
-def test_polygons_boxes_and_others(tmp_path):
-    notes = []
-    shapes = (
-        '<box label="cat" xtl="0.0" ytl="0.5" xbr="2.5" ybr="1.5"/><polygon label="dog"'
-        ' points="1.0, 1.0; 5.0,1.0;5.0,4.0;1.0,4.0"/><points label="cat" points="1,1"/><tag label="cat"/>'
-    )
-    (read,) = imported("cvat", one_image(tmp_path, shapes), note=notes.append)[1]
-    labels = np.zeros((4, 6))
-    labels[:2, :3] = 255
-    labels[1:, 1:5] = 2
-    assert np.array_equal(read.label_map, labels)
-    assert notes == [
-        "1 shapes are not masks; pixels in the boxes around them but in no mask are ignored (255), such as box cat",
-        "2 shapes are no masks and are left out, such as points cat, tag cat",
-    ]
-
-
-def test_the_file_alone_with_images_elsewhere(tmp_path):
-    export("cvat", CLASSES, some(), tmp_path / "set")
-    (tmp_path / "set/annotations.xml").rename(tmp_path / "set/train.xml")  # as the export of a subset is called
-    with user_error("if its .xml file is CVAT's, name the file"):
-        Dataset.open(tmp_path / "set")
-    shutil.move(tmp_path / "set/images", tmp_path / "pictures")
-    _, items = imported("cvat", tmp_path / "set/train.xml", images=tmp_path / "pictures")
-    assert np.array_equal(items[1].label_map, some()[1].label_map)
-
-
-def test_names_of_two_subsets(tmp_path):
-    """CVAT exports a project's pictures as images/SUBSET/NAME."""
-    items = [item(name, np.full((4, 6), 1, np.uint8), {"split": name}) for name in ("train", "val")]
-    export("cvat", CLASSES, items, tmp_path / "set")
-    file = tmp_path / "set/annotations.xml"
-    for name in ("train", "val"):
-        (tmp_path / f"set/images/{name}").mkdir()
-        (tmp_path / f"set/images/{name}.png").rename(tmp_path / f"set/images/{name}/a.png")
-        file.write_text(file.read_text().replace(f'name="{name}.png"', 'name="a.png"'))
-    assert [one.name for one in imported("cvat", tmp_path / "set")[1]] == ["train/a", "val/a"]

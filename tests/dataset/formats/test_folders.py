@@ -10,8 +10,6 @@ from layouts import save_image, save_map
 from PIL import Image
 from refusals import user_error
 
-from seediff.dataset.dataset import Dataset
-
 CLASSES = ("cat", "dog, or wolf", 'a "cow"')
 
 
@@ -76,13 +74,3 @@ def test_ultralytics_of_others(tmp_path):
         found, (one,) = imported("masks", ultralytics(tmp_path / f"{number}", given, a=values))
         assert found == classes
         assert np.array_equal(one.label_map, ids)
-
-
-@pytest.mark.parametrize("name", ["voc", "yolo", "labelstudio", "coco"])
-def test_files_of_macos_are_passed_over(tmp_path, name):
-    """Beside each file one of attributes, `._NAME`, as archives and disks from a Mac have them."""
-    sample = item("a", np.kron(np.eye(2), np.ones((4, 4))).astype(np.uint8), {}, (8, 8))
-    Dataset(("dog",), [sample]).export(name, tmp_path / "in")
-    for path in [path for path in (tmp_path / "in").rglob("*") if path.is_file()]:
-        path.with_name(f"._{path.name}").write_bytes(b"\0\x05\x16\x07\0\x02\0\0Mac OS X\xb0")
-    assert [one.label_map.tolist() for one in Dataset.open(tmp_path / "in")] == [sample.label_map.tolist()]

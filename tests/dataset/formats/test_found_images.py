@@ -135,10 +135,3 @@ def test_accents_apart_from_their_letters(tmp_path, image, mask):
     (tmp_path / "ImageSets/Segmentation/val.txt").write_text(APART)
     (one,) = Dataset.open(tmp_path)
     assert (one.name, one.label_map.tolist()) == (COMPOSED, [[0, 1]])
-
-
-@pytest.mark.parametrize("document", [{"description": "", "size": {}, "objects": []}, [], {"images": []}, [3]])
-def test_unknown_json_is_not_taken_for_coco(tmp_path, document):
-    (tmp_path / "a.json").write_text(json.dumps(document))
-    with user_error("is JSON of no format that is read; it has .*; COCO has images, annotations and categories"):
-        Dataset.open(tmp_path / "a.json")

@@ -1,13 +1,10 @@
 import json
-import shutil
 
 import numpy as np
-import pytest
 from blocks import some
 from formats import export, imported
 from items import item
 
-from seediff.dataset.dataset import Dataset
 from seediff.dataset.shapes.rle import encode_brush
 
 CLASSES = ("cat", "dog <b>", 'a "cow" & co')
@@ -80,29 +77,6 @@ def test_annotations_go_before_predictions_and_the_last_one_counts(tmp_path):
     assert (imported("labelstudio", folder)[1][0].label_map == 1).all()
 
 
-def test_polygons_and_other_results(tmp_path):
-    folder = exported(tmp_path, [item("a", None, {}, (20, 40))])
-    tasks, sides = tasks_of(folder), {"original_width": 40, "original_height": 20}
-    polygon = {"points": [[25, 10], [75, 10], [75, 50], [25, 50]], "closed": True, "polygonlabels": ["Cat"]}
-    box = {"x": 50, "y": 40, "width": 40, "height": 20, "rectanglelabels": ["Dog"]}
-    results = [{"type": "polygonlabels", "value": polygon, **sides}, {"type": "rectanglelabels", "value": box, **sides}]
-    results += [{"type": "choices", "value": {"choices": ["good"]}}, {"type": "relation"}]
-    tasks[0]["annotations"] = [{"result": results}]
-    save(folder, tasks)
-    (folder / "label_config.xml").unlink()
-    dataset = Dataset.from_labelstudio(folder)
-    labels = np.zeros((20, 40))
-    labels[8:12, 20:36] = 255
-    labels[2:10, 10:30] = 1
-    assert dataset.classes == ("Cat",)
-    assert np.array_equal(dataset[0].label_map, labels)
-    assert dataset.notes == (
-        "1 shapes are not masks; pixels in the boxes around them but in no mask are ignored (255), "
-        'such as rectanglelabels ["Dog"]',
-        '1 shapes are no masks and are left out, such as choices ["good"]',
-    )
-
-
 def test_a_picture_with_an_area_of_unknown_place_is_ignored(tmp_path):
     folder = exported(tmp_path, [item("a", None, {}, (20, 40))])
     tasks, value = tasks_of(folder), {"imageDataURL": "data:image/png;base64,", "bitmasklabels": ["Dog"]}
@@ -110,23 +84,3 @@ def test_a_picture_with_an_area_of_unknown_place_is_ignored(tmp_path):
     tasks[0]["annotations"] = [{"result": [result]}]
     save(folder, tasks)
     assert (imported("labelstudio", folder)[1][0].label_map == 255).all()
-
-
-@pytest.mark.parametrize("address", ["/data/upload/3/0a1b2c3d-1.jpg", "/data/local-files/?d=set/images/trip/1.jpg"])
-def test_images_are_found_by_the_end_of_their_address(tmp_path, address):
-    folder = exported(tmp_path)
-    shutil.copy(folder / "images/trip/1.jpg", folder / "images/1.jpg")
-    shutil.copytree(folder / "images", folder / "images/images")  # of samples that are called images/…
-    task = tasks_of(folder)[1]
-    task["data"] = {"picture": address}
-    save(folder, [task])
-    (one,) = imported("labelstudio", folder)[1]
-    assert one.name in ("1", "trip/1")
-    assert "images/images" not in one.image_file.as_posix()
-    assert np.array_equal(one.label_map, some()[1].label_map)
-
-
-def test_an_export_is_known_by_its_only_json_file(tmp_path):
-    export("labelstudio", ("cat",), [item("a", np.eye(4, 6, dtype=np.uint8))], tmp_path / "set")
-    (tmp_path / "set/tasks.json").rename(tmp_path / "set/project-1-at-2026-11-01.json")
-    assert np.array_equal(Dataset.open(tmp_path / "set")[0].label_map, np.eye(4, 6))

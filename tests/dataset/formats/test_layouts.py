@@ -82,7 +82,7 @@ def test_a_layout(tmp_path, case):
         write(tmp_path / path, given)
     source = tmp_path / case.get("source", "")
     options = {name: filled(value, tmp_path) for name, value in case.get("options", {}).items()}
-    read = getattr(Dataset, f"from_{case['format']}")
+    read = getattr(Dataset, f"from_{case['format']}" if "format" in case else "open")
     if "refused" in case:
         with user_error(case["refused"]):
             [one.labels(254) for one in read(source, **options)]
@@ -108,30 +108,6 @@ def write_case(about, folder):
 
 
 # What a table does not say: some pixels, links, our own exports.
-
-
-def test_boxes_without_a_mask_among_others_are_ignored(tmp_path):
-    given = coco(["a.png", "b.png"], {}, "")
-    given["annotations"][1].update(segmentation=[], bbox=[0.5, 0, 3.2, 4])
-    save(tmp_path / "instances.json", given)
-    for name in ("a", "b"):
-        save_image(tmp_path / f"{name}.png", SHAPE)
-    dataset = Dataset.from_coco(tmp_path)
-    assert dataset.notes == (
-        "1 of 2 annotations are boxes without a mask; pixels in them but in no mask are ignored (255)",
-    )
-    np.testing.assert_array_equal([one.label_map for one in dataset], [quarter(1), quarter(255)])
-
-    # Ultralytics refuses to train masks on such a set; a box's four corners are no outline.
-    write_case("Ultralytics: a folder a part", tmp_path / "yolo")
-    line = tmp_path / "yolo/labels/train/a.txt"
-    line.write_text("0 0.5 0.5 0.5 0.5\n" + line.read_text())
-    dataset = Dataset.from_yolo(tmp_path / "yolo")
-    expected = quarter(0)
-    expected[2:6, 2:6] = 255
-    expected[:4, :4] = 1
-    np.testing.assert_array_equal(dataset[0].label_map, expected)
-    assert "objects are boxes; pixels in them but in no polygon are ignored (255)" in dataset.notes[0]
 
 
 @pytest.mark.parametrize("file", ["", "annotations/instances_train.json"])

@@ -93,21 +93,3 @@ def test_values_of_one_mask(tmp_path, mode, values, classes, void, ids):
     else:
         assert dataset[0].label_map.tolist() == [ids]
         assert not void or dataset.notes == ()
-
-
-def test_folders_of_any_name(tmp_path):
-    for folder, name in (("photos", "a.jpg"), ("photos", "b.png"), ("photos", "b.jpg")):
-        save_image(tmp_path / folder / name, LABELS.shape)
-    for name in ("a_mask.png", "b.jpg.png", "b.png.png"):
-        save_map(tmp_path / "photo_masks" / name, LABELS)
-    given = {"classes": ("dog", "cat"), "images": tmp_path / "photos", "masks": tmp_path / "photo_masks"}
-    read = imported("masks", tmp_path / "photo_masks", **given)[1]
-    assert [one.name for one in read] == ["a", "b.jpg", "b.png"]
-    assert all(np.array_equal(one.label_map, LABELS) for one in read)
-    assert len(imported("masks", tmp_path / "photo_masks", **{**given, "masks": None})[1]) == 3
-    with user_error("images: nowhere: no such folder"):
-        imported("masks", tmp_path, **{**given, "images": "nowhere"})
-    (tmp_path / "photo_masks/b.png.png").rename(tmp_path / "photo_masks/b.png")
-    (tmp_path / "photo_masks/b.jpg.png").unlink()
-    with user_error(r"could be the mask of b\.jpg and of b\.png"):
-        imported("masks", tmp_path, **given)
