@@ -2,7 +2,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from formats import READ, WRITTEN, export
+from formats import READ, WRITTEN, export, imported
 from items import item, names
 from PIL import Image
 from refusals import user_error
@@ -81,3 +81,11 @@ def test_soft_masks_are_the_transparency_unless_the_mask_was_replaced(tmp_path):
 def test_classes_that_would_share_a_folder(tmp_path):
     with user_error("^class 'A_b': would share the folder A_b with 'a:b'; rename one of them"):
         export("cutouts", ("a:b", "A_b"), [item()], tmp_path / "out")
+
+
+def test_splits_of_rows_and_names_with_dots_and_blanks_are_kept(tmp_path):
+    given = [item("a.b", row={"split": "val"}), item("x y"), item("é", row={"split": "train"})]
+    export("voc", (), given, tmp_path / "voc")
+    assert (tmp_path / "voc/ImageSets/Segmentation/val.txt").read_text() == "a.b\n"
+    assert (tmp_path / "voc/ImageSets/Segmentation/train.txt").read_text(encoding="utf-8") == "x y\né\n"
+    assert [one.name for one in imported("voc", tmp_path / "voc")[1]] == ["a.b", "x y", "é"]
