@@ -70,18 +70,6 @@ def test_an_import_without_an_object_is_an_error(tmp_path, pets):
     run(f"import {tmp_path}/empty --from coco --out {tmp_path}/out --corrects {pets} --quiet")
 
 
-def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
-    Dataset.open(pets).as_yolo(tmp_path / "yolo")
-    run(f"import {tmp_path}/yolo --out {tmp_path}/out")
-    assert capsys.readouterr().out.startswith(
-        f"{tmp_path / 'yolo'} is read as yolo: data.yaml, or labels/ and classes.txt (YOLO)\n4 samples of 2 classes in "
-    )
-    (tmp_path / "nothing/.batches").mkdir(parents=True)
-    (tmp_path / "nothing/seediff.toml").write_text('command = "segment"')
-    with user_error(r"is not finished; run the same command to continue it"):
-        run(f"import {tmp_path}/nothing --out {tmp_path}/other")
-
-
 @pytest.mark.parametrize(("folder", "workers"), [("images", 1), ("images", 2), ("masks", 2)])
 def test_a_picture_that_is_cut_off_is_not_copied(pets, tmp_path, folder, workers):
     path = pets / folder / "000002.png"
