@@ -10,7 +10,6 @@ from refusals import refused, user_error
 from seediff.cli.main import main
 from seediff.cli.quality import check, filter_, stats
 from seediff.dataset import native
-from seediff.dataset.native import open_native
 from seediff.errors import UserError
 
 run = runner(check, stats, filter_)
@@ -40,22 +39,6 @@ def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
     with user_error(r"1 error \(structure 1\); the first: .*metadata.jsonl: no such file.*; restore what is damaged"):
         run(f"check {pets} --quiet")
     assert capsys.readouterr().out == ""
-
-
-def test_filter(pets, tmp_path, capsys):
-    options = "--drop-flags all,degenerate --best 1 --link".split()
-    run(f"filter {pets} --out {tmp_path}/good", *options)
-    said = capsys.readouterr().out
-    assert said.startswith(f"2 samples in {tmp_path / 'good'}; dropped: flags 1, best 1\n")
-    assert f"train {tmp_path / 'good'} --out segmenter\n" in said.partition("\nNext:\n")[2]
-    items = open_native(tmp_path / "good")[1]
-    assert [item.name for item in items] == ["000001", "000002"]
-    assert (tmp_path / "good/images/000001.png").samefile(pets / "images/000001.png")
-    card = (tmp_path / "good/README.md").read_text()
-    assert "| drop flags | all, degenerate |" in card
-    assert "| dropped | 2 |" in card
-    with user_error("already exists and is not empty"):
-        run(f"filter {pets} --out {tmp_path}/good")
 
 
 @pytest.mark.parametrize(
