@@ -69,14 +69,3 @@ def test_there_corrected_and_back(masked, tmp_path, capsys):
     assert main(["check", str(tmp_path / "corrected")]) == 0
     run(capsys, "filter", tmp_path / "corrected", "--reviewed", "corrected", "--out", tmp_path / "kept", "--quiet")
     assert [one.name for one in open_native(tmp_path / "kept")[1]] == changed
-
-
-@pytest.mark.parametrize("tool", ["labelstudio", "cvat"])
-def test_untouched_masks_get_no_verdict(masked, tmp_path, capsys, tool):
-    run(capsys, "export", masked, "--to", tool, "--out", tmp_path / "there", "--quiet")
-    back = ("import", tmp_path / "there", "--from", tool, "--corrects", masked)
-    said = run(capsys, *back, "--out", tmp_path / "back")
-    assert "unchanged masks get no verdict; --accept-unchanged accepts them" in said
-    assert not any("review" in one.metadata for one in open_native(tmp_path / "back")[1])
-    run(capsys, *back, "--out", tmp_path / "accepted", "--accept-unchanged")
-    assert {one.metadata["review"]["verdict"] for one in open_native(tmp_path / "accepted")[1]} == {"accepted"}
