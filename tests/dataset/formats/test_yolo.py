@@ -12,16 +12,6 @@ from seediff.dataset.shapes.objects import find_objects
 IDS = {0: 1, 1: 2, 2: 3}
 
 
-def test_what_is_left_out_is_told(tmp_path):
-    labels = np.zeros((10, 10), np.uint8)
-    labels[:4, :4], labels[8, 8] = 1, 1
-    notes = export("yolo", ("cat",), [item("a", labels, {}, (10, 10))], tmp_path / "yolo", min_area=2).notes
-    assert notes == (
-        "1 pieces below 2 pixels are left out",
-        "no samples for validation: val in data.yaml is the training set; --split 0.1 sets a tenth aside",
-    )
-
-
 def test_text_of_a_label_file():
     labels = np.zeros((4, 8), np.uint8)
     labels[1:3, 2:6] = 2
