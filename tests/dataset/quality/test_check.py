@@ -1,5 +1,4 @@
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +6,6 @@ import pytest
 from items import write_pets
 from PIL import Image
 from refusals import user_error
-from safetensors.numpy import save_file
 
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_mask
@@ -38,12 +36,6 @@ def edit(folder, number, **values):
 
 def kinds(folder):
     return [(one.level, one.kind, one.where) for one in check_dataset(folder).findings]
-
-
-def test_a_sound_dataset_has_no_findings(pets):
-    checked = check_dataset(pets)
-    assert (checked.findings, checked.errors) == ((), 0)
-    assert [one.images for one in checked.stats.classes] == [2, 2]
 
 
 def no_image(pets):
@@ -133,16 +125,3 @@ def test_what_a_row_cannot_say_is_found_and_refused_by_all_who_open_the_set(pets
     assert [(one.kind, one.where) for one in check_dataset(pets).findings if one.level == "error"] == [("row", "row 2")]
     with user_error(f"row 2: .*{re.escape(message)}"):
         open_native(pets)
-
-
-def test_attention_is_expected_of_images_with_a_class_that_the_model_found(pets):
-    save_file({"maps": np.zeros(1, np.float32)}, pets / "maps.safetensors")
-    (pets / "attention").mkdir()
-    for number in (0, 1):
-        shutil.copy(pets / "maps.safetensors", pets / f"attention/{number:06d}.safetensors")
-    (pets / "masks/000002.png").write_bytes(encode_mask(np.zeros((24, 32), np.uint8)))
-    edit(pets, 2, classes=[], class_ids=[], area={})
-    edit(pets, 3, review={"verdict": "accepted", "corrected": True, "by": "a"})
-    assert kinds(pets) == []
-    (pets / "attention/000001.safetensors").unlink()
-    assert kinds(pets) == [("error", "missing", "attention/000001.safetensors")]
