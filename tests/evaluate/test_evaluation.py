@@ -223,15 +223,6 @@ def test_predictions_that_count_from_0_are_refused_where_nothing_is_background(t
     assert evaluate(tmp_path / "p", root, boundary=False).scores.miou.value == 1.0
 
 
-def test_camvids_own_labels_are_predictions_of_camvid(tmp_path):
-    maps = {"0001TP_008550": [[0, 10, 11], [8, 9, 3]]}
-    root = save_camvid(tmp_path / "CamVid", maps)
-    for data in (root, root / "testannot"):
-        found = evaluate(root / "testannot", data, protocol="camvid", boundary=False)
-        assert (found.scores.miou.value, found.scores.pixels.sum()) == (1.0, 5)
-        assert found.data[0].image.shape == (2, 3, 3)
-
-
 def test_sets_of_other_pictures_are_not_compared(tmp_path):
     labels = np.array([[0, 1], [1, 1]], np.uint8)
 
