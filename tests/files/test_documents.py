@@ -25,15 +25,6 @@ def test_byte_order_mark_is_passed_over_everywhere(tmp_path):
     assert read_csv(path, ["file"]) == [(2, {"file": "x", "a": "1"})]
 
 
-def test_rows_are_read_until_the_first_bad_one(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"a": 1}\n\n{"a": 2}\n{"a": "x"}\n')
-    rows = read_json_lines(path, dict[str, int])
-    assert [next(rows), next(rows)] == [(1, {"a": 1}), (3, {"a": 2})]
-    with user_error(r"rows.jsonl, line 4: `\[...\]`: must be a whole number, not a text"):
-        next(rows)
-
-
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     "text",
@@ -173,24 +164,10 @@ def test_threads_that_meet_a_type_for_the_first_time():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
-
-
 def save(tmp_path, text):
     path = tmp_path / "a.xml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
     return path
-
-
-def test_nodes(tmp_path):
-    path = save(tmp_path, HEAD + '<a>\n <b n="1 &lt; 2"><c>x</c><c>ä\n</c></b>\n <b n="-7"/>\n</a>')
-    root = read_xml(path, "a")
-    assert [one.text for one in root.all("b", "c")] == ["x", "ä\n"]
-    first, second = root.all("b")
-    assert first.get("n") == "1 < 2"
-    assert (second.get("n"), second.where) == ("-7", f"{path}, line 5")
-    with user_error(r"a\.xml, line 5: <b> must have 'm'"):
-        second.get("m")
 
 
 @pytest.mark.parametrize(
