@@ -185,22 +185,3 @@ def test_batches_are_halved_until_they_fit(tmp_path, monkeypatch, capsys, mini_f
         assert read_toml(out / "seediff.toml") == about
         assert main([*line, "--batch-size", "8"]) == 2
         assert "batch_size: 2 → 8" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_interrupted_while_drawing(tmp_path, error):
-    """What is being written meanwhile is finished before the folder is given free, and the run continues."""
-    calls = [0]
-
-    def draw(specs):
-        calls[0] += 1
-        if calls[0] == 3:
-            raise error
-        return fake_draw(specs)
-
-    with pytest.raises(error):
-        generate(CONFIG, tmp_path / "out", draw=draw, engine=Engine(writes_in_thread=True))
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("writing")]
-    generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Engine(writes_in_thread=True))
-    generate(CONFIG, tmp_path / "whole", draw=fake_draw)
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
