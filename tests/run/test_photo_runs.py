@@ -121,23 +121,6 @@ def test_every_photo_has_segments_of_its_size(tmp_path, segment, found, fit):
     assert [finding for finding in check_dataset(tmp_path / "out").findings if finding.level == "error"] == []
 
 
-def test_methods_and_names(tmp_path, segment, found):
-    for constants in (
-        SegmentConfig(method="kmeans", k=3),
-        SegmentConfig(method="diffcut"),
-        SegmentConfig(refine=True, kl_threshold=0.3),
-    ):
-        out = tmp_path / f"{constants.method}{constants.refine}"
-        chosen = segment(segment=constants, names=("dog", "car"), name_threshold=0.0)
-        result = segment_photos(chosen, found[:2], out)
-        assert all(set(row["instances"]) <= {2, 3} for row in result.rows)
-        assert (out / "classes.txt").read_text().split() == ["background", "segment", "dog", "car"]
-        for sample in Dataset.open(out).samples:
-            np.testing.assert_array_equal(sample.label_map, sample.instances.label_map())
-        if constants.method == "kmeans":
-            assert all(len(row["instances"]) <= 3 for row in result.rows)
-
-
 def write_label(path, shape, count=2, first=0):
     """A label map of `count` upright stripes of one width."""
     path.parent.mkdir(parents=True, exist_ok=True)
