@@ -1,4 +1,3 @@
-import json
 import shutil
 from pathlib import Path
 
@@ -9,11 +8,8 @@ from photo_set import scene_photo, write_photos
 from PIL import Image
 
 from seediff.cli.main import main
-from seediff.config.photos_config import MaskPhotosConfig
 from seediff.config.presets import Tuned, read_tuned
 from seediff.files.documents import read_toml
-from seediff.models.describe import read_settings
-from seediff.models.short_names import EMBEDDED
 from seediff.run.tune import best_name_threshold
 
 
@@ -65,19 +61,6 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
         assert name == "segment" or settings["mask"]["beta"] == tuned.beta
 
 
-def test_samples_that_are_left_out_are_counted(labelled, bare, tmp_path, capsys):
-    photos, out = write_photos(tmp_path / "photos", 2), tmp_path / "own.toml"
-    for line in (
-        f"import {labelled} --out {tmp_path}/done --quiet",
-        f"import {photos} --classes dog,car,unicorn --unlabelled --out {tmp_path}/undone --quiet",
-        f"merge {tmp_path}/done {tmp_path}/undone --out {tmp_path}/both --quiet",
-        f"tune {tmp_path}/both --model {bare} --classes dog,car --count 1 --device cpu --out {out}",
-    ):
-        assert main(line.split()) == 0
-    left_out = sum(1 for _ in photos.iterdir())
-    assert f"note: {left_out} unlabelled samples left out" in capsys.readouterr().out
-
-
 def test_thresholds_that_nobody_tuned_are_told(bare, tmp_path, capsys):
     photos, out = str(write_photos(tmp_path / "photos", 1)), str(tmp_path / "out")
     other = tmp_path / "other.toml"
@@ -99,20 +82,6 @@ def test_thresholds_that_nobody_tuned_are_told(bare, tmp_path, capsys):
     assert "was tuned for 'another/model', not" in told(*mask, str(bare), "--preset", str(other))
     assert told(*mask, "mini", "--quiet") == told(*segment, "mini") == ""
     assert told("segment", photos, "--out", out, "--dry-run", "--model", str(bare)) == ""  # nothing is named
-
-
-def test_a_models_own_thresholds(bare, tmp_path, capsys):
-    line = f"mask {write_photos(tmp_path / 'photos', 1)} --classes dog --dry-run --verbose --out x".split()
-    text = json.dumps({"classes": ["dog", "car"], "preset": {"presence": 0.6, "name_threshold": 0.7}})
-    (bare / "seediff.json").write_text(text)
-    for preset in ("model", "paper"):  # no paper has a threshold of presence
-        assert main([*line, "--model", str(bare), "--preset", preset]) == 0
-        assert "presence = 0.6" in capsys.readouterr().out
-    config = MaskPhotosConfig.recommended(classes=("dog",), model=str(bare))
-    (tmp_path / "seediff.toml").write_text(config.to_toml())
-    assert main([*line, "--config", str(tmp_path / "seediff.toml"), "--model", "mini"]) == 0
-    own = read_settings(EMBEDDED["mini"]).preset["presence"]
-    assert f"presence = {own}" in capsys.readouterr().out  # another model's threshold gives way
 
 
 def test_the_best_name_threshold_by_trying_all():
