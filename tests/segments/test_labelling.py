@@ -57,13 +57,6 @@ def test_the_highest_of_all_masks_at_once():
     assert (expected.amax(0) - expected.gather(0, found[None])[0]).max() < 1e-6
 
 
-def test_what_stays_as_it_is():
-    picture, _, rough = picture_and_segments(20, 30)
-    assert follow_edges(picture, rough, SegmentConfig(edge_rounds=0)) is rough
-    one = np.zeros((20, 30), np.int32)
-    assert follow_edges(picture, one, SegmentConfig()) is one
-
-
 def test_segments_that_disappear_leave_no_gap():
     picture, _, rough = picture_and_segments(60, 90)
     rough = rough * 2
