@@ -9,7 +9,6 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.native import read_rows
 from seediff.dataset.saving import save_native
 from seediff.evaluate.evaluation import evaluate, notes
-from seediff.train.models import class_scores
 from seediff.train.predict import likeliest, load_segmenter
 from seediff.train.record import CHECKPOINT
 from seediff.train.run import train
@@ -21,18 +20,6 @@ def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("trained") / "segmenter"
     train(small(), [Stage(items(4), CLASSES, steps=2)], out, workers=0)
     return out
-
-
-def test_label_maps_are_the_best_scores(folder):
-    segmenter = load_segmenter(folder, "cpu")
-    assert segmenter.side == 64
-    images = [scene(0)[0], scene(1)[0]]
-    found = segmenter.label_maps(images)
-    with torch.inference_mode():
-        scores = class_scores(segmenter.network, torch.from_numpy(np.stack(images)))
-    assert scores.shape == (2, 3, 64, 64)
-    assert np.array_equal(np.stack(found), scores.argmax(1).numpy())
-    assert found[0].dtype == np.uint8
 
 
 def test_any_size_and_order(folder):
