@@ -83,7 +83,7 @@ def test_same_dataset_same_bytes_wherever_it_lies(tmp_path):
 def test_hostile_text_stays_text(tmp_path):
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}'
     rows = write_dataset(tmp_path, 2, classes=(evil, "dog"))
-    put_strip(tmp_path, 0, 1, evil)
+    put_strip(tmp_path, 0)
     rows[0] |= {"prompt": evil, "flags": [f"{evil}:dog"], "seed": evil}
     about = {"model": evil, "method": evil, evil: evil, "prompts": [evil]}
     about["rejected"] = {evil: {evil: 1}}
