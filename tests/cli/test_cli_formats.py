@@ -104,5 +104,3 @@ def test_doubts_about_classes(tmp_path, capsys, lines, values, said):
     assert all(text in notes[0] for text in said)
     warned = [finding.text for finding in check_dataset(tmp_path / "set").findings if finding.kind == "names"]
     assert warned == [note.removeprefix("note: ") for note in notes if " are two classes" in note]
-    merged = Dataset.open(tmp_path / "set").merge(Dataset(["Road"], []))
-    assert ('"road" and "Road" are two classes, though their names mean the same' in merged.notes) == ("road" in lines)
