@@ -145,9 +145,7 @@ def test_255_is_the_class_if_there_is_one_and_no_other_number(tmp_path, read_by)
     ("change", "said"),
     [
         (lambda ids: np.where(ids == 0, 255, ids - 1), "The ids of the predictions seem to be one too low"),
-        (lambda ids: np.maximum(ids, 1) - 1, "The ids of the predictions seem to be one too low"),
         (lambda ids: np.where(ids == 0, 0, 255), "No pixel is predicted to be of a class."),
-        (lambda ids: ids * 0, "No pixel is predicted to be of a class."),
         (lambda ids: ids, None),
         (lambda ids: (ids + 2) % 4, None),
     ],
