@@ -1,6 +1,6 @@
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
@@ -107,9 +107,7 @@ class Whole:
     kind: Literal["a", "b"] = "a"
     words: tuple[str, ...] = ()
     pair: tuple[float, float] = (0.0, 0.0)
-    share: dict[str, float] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
-    limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
     def __post_init__(self):
         if len(self.words) > 3:
@@ -123,9 +121,7 @@ class Whole:
         ({"kind": "c"}, "`kind`: Invalid enum value 'c'"),
         ({"words": list("abcd")}, "4 words are more than 3"),
         ({"pair": [1]}, "`pair`: must be a list of length 2, not 1"),
-        ({"share": {"dog": True}}, "`share[...]`: must be a number, not true or false"),
         ({"parts": [{"name": "x", "size": 0}]}, "`parts[0].size`: must be a whole number >= 1"),
-        ({"limit": 0}, "`limit`: must be a number > 0"),
         ({"kind": "\x1b[31m" + "x" * 1000}, "`kind`: Invalid enum value '\\x1b[31m"),
     ],
 )
