@@ -37,10 +37,9 @@ def test_json(tmp_path, name):
     assert refused > 25
 
 
-def saved_maps():
+def saved_maps(tensors):
     about = {"latent_size": [2, 2], "words": {"dog": [1]}, "prompt": "a dog", "normalized": True}
-    maps = {"self.2,2": np.ones((4, 4), np.float32), "cross.2,2": np.ones((4, 3), np.float32)}
-    return save(maps, {"seediff": json.dumps(about)})
+    return save(tensors, {"seediff": json.dumps(about)})
 
 
 @pytest.mark.parametrize(
@@ -54,14 +53,14 @@ def saved_maps():
     ],
 )
 def test_maps_that_are_none(tmp_path, tensors, said):
-    about = {"latent_size": [2, 2], "words": {"dog": [1]}, "prompt": "a dog", "normalized": True}
-    (tmp_path / "a.safetensors").write_bytes(save(tensors, {"seediff": json.dumps(about)}))
+    (tmp_path / "a.safetensors").write_bytes(saved_maps(tensors))
     with user_error(said):
         AttentionMaps.load(tmp_path / "a.safetensors")
 
 
 def test_tensors(tmp_path):
-    path, whole, refused = tmp_path / "file.safetensors", saved_maps(), 0
+    maps = {"self.2,2": np.ones((4, 4), np.float32), "cross.2,2": np.ones((4, 3), np.float32)}
+    path, whole, refused = tmp_path / "file.safetensors", saved_maps(maps), 0
     for data in (whole, *tensor_damages(whole)):
         path.write_bytes(data)
         refused += refusal(lambda: AttentionMaps.load(path), path) is not None
@@ -76,9 +75,7 @@ def test_whole_file_is_read(tmp_path):
     path = tmp_path / "t.safetensors"
     path.write_bytes(WHOLE)
     header = read_header(path)
-    assert header.tensors["a"].shape == (2, 3)
     assert header.about("state", dict[str, int], "states") == {"step": 3}
-    header.check("a", "F32", (2, None), "states")
     np.testing.assert_array_equal(header.load("np", ["a"])["a"], [[0, 1, 2], [3, 4, 5]])
     with user_error(r"tensor 'a' is F32 \(2, 3\), but must be U8 \(any, 3\)"):
         header.check("a", "U8", (None, 3), "states")
