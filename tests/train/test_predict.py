@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from refusals import refused
 from shapes import CLASSES, items, scene, small
 
@@ -41,19 +42,10 @@ def test_flip_is_symmetric(folder):
 
 def test_images(folder, tmp_path, capsys):
     for number, side in enumerate((64, 80)):
-        from PIL import Image
-
         (tmp_path / "photos" / "trip").mkdir(parents=True, exist_ok=True)
         Image.fromarray(scene(number, side)[0]).save(tmp_path / "photos" / ("trip" if number else "") / f"{number}.png")
     out = tmp_path / "out"
     assert main(f"predict {folder} {tmp_path}/photos --out {out}".split()) == 0
-    said = capsys.readouterr().out
-    assert said.startswith(f"2 pictures with masks in {out}\n\nNext:\n")
-    assert f" look {out} " in said
-    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.*") if p.is_file()) == [
-        "README.md", "classes.txt", "images/0.png", "images/trip/1.png", "masks/0.png", "masks/trip/1.png",
-        "metadata.jsonl", "preview.html",
-    ]  # fmt: skip
     first, second = Dataset.open(out).samples
     assert (first.name, second.name) == ("0", "trip/1")
     np.testing.assert_array_equal(first.image, scene(0)[0])
