@@ -13,7 +13,6 @@ from PIL import Image
 from refusals import refused
 
 from seediff import Dataset, __version__
-from seediff.cli.commands import COMMON, HELP_ALL
 from seediff.cli.main import main
 from seediff.errors import UserError
 from seediff.models.short_names import EMBEDDED
@@ -264,22 +263,6 @@ def test_faults_show_a_traceback_only_when_asked(tmp_path, capsys, monkeypatch, 
             main([*BASE, "--out", str(tmp_path / "out")])
     else:
         assert "SEEDIFF_DEBUG=1" in refused(capsys, *BASE, "--out", tmp_path / "out", code=1)
-
-
-@pytest.mark.parametrize("command", COMMON)
-def test_help_shows_common_options_and_help_all_the_rest(capsys, command):
-    assert main([command, "--help"]) == 0
-    short = capsys.readouterr().out
-    assert main([command, HELP_ALL]) == 0
-    whole = capsys.readouterr().out
-    named = {f"--{name}" for name in COMMON[command].split()}
-    rows = re.findall(r"│[ *]{1,4}(--[a-z-]+)", short)
-    assert {"--quiet"} | set(rows) <= named
-    assert "│ *  " in short  # what is required
-    assert all(name in short for name in named)
-    assert f"seediff {command} {HELP_ALL}" in short
-    assert all("--dry-run --verbose prints those in use" in " ".join(text.split()) for text in (short, whole))
-    assert len(re.findall(r"│[ *]{1,4}(--[a-z-]+)", whole)) > 2 * len(rows)
 
 
 def test_all_classes_of_the_model_and_varied_prompts(tmp_path, capsys):

@@ -1,13 +1,14 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from seediff.cli.commands import HELP_ALL
+from seediff.cli.commands import COMMANDS, HELP, HELP_ALL
 from seediff.cli.main import main
 from seediff.cli.summary import show_masks, show_segments
 from seediff.config.fields import field_types, tables_of
@@ -90,3 +91,11 @@ def test_every_field_of_a_command_is_an_option_with_a_text(command, kind, capsys
         for name in set(field_types(part)) - set(tables_of(kind)) - set(IN_FILES):
             option = name if part is not CaptureConfig else f"capture-{name}"
             assert f"--{option.replace('_', '-')} " in said
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "evaluate masks", "evaluate segments"])
+def test_every_help_has_an_example_and_defaults_in_words(command, capsys):
+    assert main([*command.split(), HELP]) == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"seediff {command}" in said.partition("For example: ")[2]
+    assert not re.findall(r"default: (?:False|True|None|\(\)|\[\])", said)
