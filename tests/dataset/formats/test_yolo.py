@@ -12,6 +12,12 @@ from seediff.dataset.shapes.objects import find_objects
 IDS = {0: 1, 1: 2, 2: 3}
 
 
+def test_what_is_left_out_is_told(tmp_path):
+    labels = np.eye(4, 6, dtype=np.uint8)
+    notes = export("yolo", ("cat",), [item("a", labels * (np.arange(6) < 1))], tmp_path / "yolo", min_area=2).notes
+    assert notes[0] == "1 pieces below 2 pixels are left out"
+
+
 def test_text_of_a_label_file():
     labels = np.zeros((4, 8), np.uint8)
     labels[1:3, 2:6] = 2
