@@ -9,7 +9,7 @@ from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.quality.check import check_dataset
 from seediff.files.documents import read_csv, read_json, read_json_lines, read_toml, read_yaml
 from seediff.files.photo_files import read_photo
-from seediff.files.reading import read_bytes, read_text
+from seediff.files.reading import read_bytes, read_lines, read_text
 
 
 def refusal(path):
@@ -42,6 +42,11 @@ def test_size_is_known_before_anything_is_read(tmp_path):
 )
 def test_what_is_no_path(path, said):
     assert said in refusal(path)
+
+
+def test_lines_without_byte_order_mark_and_with_any_ends(tmp_path):
+    (tmp_path / "classes.txt").write_bytes("\ufeffbackground\r\ndog\n\ncat\n".encode())
+    assert read_lines(tmp_path / "classes.txt") == ["background", "dog", "", "cat"]
 
 
 ENCODED = [

@@ -6,6 +6,7 @@ import pytest
 from items import write_pets
 from PIL import Image
 from refusals import user_error
+from safetensors.numpy import save_file
 
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_mask
@@ -125,3 +126,12 @@ def test_what_a_row_cannot_say_is_found_and_refused_by_all_who_open_the_set(pets
     assert [(one.kind, one.where) for one in check_dataset(pets).findings if one.level == "error"] == [("row", "row 2")]
     with user_error(f"row 2: .*{re.escape(message)}"):
         open_native(pets)
+
+
+def test_no_attention_is_expected_of_a_picture_without_a_class(pets):
+    (pets / "attention").mkdir()
+    for number in (0, 1, 3):
+        save_file({"maps": np.zeros(1, np.float32)}, pets / f"attention/{number:06d}.safetensors")
+    (pets / "masks/000002.png").write_bytes(encode_mask(np.zeros((24, 32), np.uint8)))
+    edit(pets, 2, classes=[], class_ids=[], area={})
+    assert kinds(pets) == []
