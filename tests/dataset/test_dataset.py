@@ -94,16 +94,6 @@ def test_a_part_that_no_sample_has(tmp_path):
         Dataset.open(tmp_path / "some", split="test")
 
 
-def test_filter_takes_a_function_and_the_criteria_of_the_command():
-    assert [sample.name for sample in pets().filter(lambda sample: sample.name > "trip/1")] == ["trip/2", "trip/3"]
-    flagged = [pets()[0].replace(metadata={"flags": ["degenerate:cat"]}), pets()[1]]
-    assert [sample.name for sample in Dataset(CLASSES, flagged).filter(drop_flags="degenerate")] == ["trip/1"]
-    with user_error(r"^drop_flags: degenrate: no such flag; there are no_seeds, "):
-        Dataset(CLASSES, flagged).filter(drop_flags="degenrate")
-    with user_error(r"^reviewed: "):
-        pets().filter(reviewed="yes")
-
-
 def test_as_torch(tmp_path):
     pets().save(tmp_path / "pets")
     given = Dataset.open(tmp_path / "pets")[::2].merge(Dataset(("fox", "cat"), [item("x", blocks(7, 2), {}, (20, 30))]))
