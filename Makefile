@@ -42,7 +42,7 @@ tests: setup
 
 # The core against its references, and reading: under a minute, on every system.
 quick:
-	$(BIN)/python -m pytest tests/metrics tests/prompts tests/segments tests/masks/test_seediff.py tests/masks/test_pamr.py tests/test_cvat_driver.py
+	$(BIN)/python -m pytest tests/metrics tests/prompts tests/segments tests/masks/test_methods_of_masks.py tests/masks/test_pamr.py tests/test_cvat_driver.py
 
 # What depends on how a CPU rounds, a second time.
 avx2: setup

@@ -9,13 +9,11 @@ import recipes.mini.__main__ as mini
 import recipes.studies.__main__ as studies
 import recipes.tables.__main__ as recipes_tables
 from recipes import renew
-from recipes.mini.recipe import Denoiser, Recipe
 from recipes.studies.markdown import sections
 from recipes.studies.truth import COLUMNS, SECTIONS, TITLES
 from recipes.tables.results import write_table
 from seediff.cli.commands import app
 from seediff.cli.line import CommandLine
-from seediff.files.documents import read_toml
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -106,11 +104,3 @@ def test_the_pasted_table_says_what_the_results_do():
             if heading == title or name == "truth":
                 own = {TITLES.get(row[0], row[0]): figures(row[column]) for row in made[2:]}
                 assert {method: figures(cell) for method, cell in pasted[heading].items()} == own
-
-
-@pytest.mark.parametrize("name", ["attention", "words", "deep"])
-def test_trainings_that_made_the_weights_set_what_recipes_have(name):
-    """docs/mini.md starts them."""
-    values = read_toml(ROOT / "recipes" / "mini" / f"{name}.toml")
-    assert values.keys() <= Recipe.__annotations__.keys()
-    assert values["denoiser"].keys() <= Denoiser.__annotations__.keys()

@@ -13,8 +13,6 @@ from PIL import Image
 from refusals import refused
 
 from seediff import Dataset, __version__
-from seediff.cli import progress
-from seediff.cli.commands import COMMANDS, COMMON, GROUPS, HELP_ALL
 from seediff.cli.main import main
 from seediff.errors import UserError
 from seediff.models.short_names import EMBEDDED
@@ -78,15 +76,6 @@ def test_names_files_and_options_are_refused_before_torch_is_imported(tmp_path):
     assert [text for text, line in zip(REFUSED_FIRST.values(), errors, strict=True) if text not in line] == []
     assert not {"torch", "scipy", "diffusers", "transformers"} & set(modules.split())
     assert not (tmp_path / "out").exists()
-
-
-def test_the_first_line_of_a_dry_run_needs_no_torch(tmp_path, monkeypatch, capsys):
-    def stop(_):
-        raise UserError("stop", "before the plan")
-
-    monkeypatch.setattr(run.GenerateJob, "check", stop)
-    assert main(f"generate --classes dog --per-class 3 --keep-attention --out {tmp_path}/o --dry-run".split()) == 2
-    assert capsys.readouterr().out.startswith("Would make: 3 images in 1 batch, each of 128×128\n")
 
 
 def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
@@ -245,17 +234,6 @@ def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatc
     assert "Complete: 4 images" in capsys.readouterr().out
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path, capsys, monkeypatch):
-    def interrupted(specs):
-        if specs[0].index >= 2:
-            raise KeyboardInterrupt
-        return fake_draw(specs)
-
-    draw_by(monkeypatch, interrupted)
-    said = refused(capsys, *BASE, "--out", tmp_path / "out", code=130)
-    assert "interrupted with 2 of 4 images finished" in said
-
-
 @pytest.mark.parametrize(
     "error",
     [
@@ -273,19 +251,6 @@ def test_out_of_memory_is_no_fault(tmp_path, capsys, monkeypatch, error):
     assert "out of memory; use a smaller --batch-size or --size, or --offload model on a GPU" in said
 
 
-def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
-    now = [0.0]
-    with progress.progress_lines(clock=lambda: now[0]) as show:
-        for seconds, done in ((0, 4), (60, 4), (66, 8), (69, 12), (80, 16), (84, 20), (85, 24), (86, 24)):
-            now[0] = seconds  # a minute to load the model
-            show(done, 24, "dog")
-    assert capsys.readouterr().err.splitlines() == [
-        "seediff: 8 of 24 images, 0.67 images/s, 0:00:24 left",
-        "seediff: 16 of 24 images, 0.60 images/s, 0:00:13 left",
-        "seediff: 24 of 24 images, 0.80 images/s, 0:00:00 left",
-    ]
-
-
 @pytest.mark.parametrize(("debug", "raised"), [("", False), ("1", True)])
 def test_faults_show_a_traceback_only_when_asked(tmp_path, capsys, monkeypatch, debug, raised):
     def broken(specs):
@@ -298,34 +263,6 @@ def test_faults_show_a_traceback_only_when_asked(tmp_path, capsys, monkeypatch, 
             main([*BASE, "--out", str(tmp_path / "out")])
     else:
         assert "SEEDIFF_DEBUG=1" in refused(capsys, *BASE, "--out", tmp_path / "out", code=1)
-
-
-@pytest.mark.parametrize("command", COMMON)
-def test_help_shows_common_options_and_help_all_the_rest(capsys, command):
-    assert main([command, "--help"]) == 0
-    short = capsys.readouterr().out
-    assert main([command, HELP_ALL]) == 0
-    whole = capsys.readouterr().out
-    named = {f"--{name}" for name in COMMON[command].split()}
-    rows = re.findall(r"│[ *]{1,4}(--[a-z-]+)", short)
-    assert {"--quiet"} | set(rows) <= named
-    assert "│ *  " in short  # what is required
-    assert all(name in short for name in named)
-    assert f"seediff {command} {HELP_ALL}" in short
-    assert all("--dry-run --verbose prints those in use" in " ".join(text.split()) for text in (short, whole))
-    assert len(re.findall(r"│[ *]{1,4}(--[a-z-]+)", whole)) > 2 * len(rows)
-
-
-def test_commands_come_by_group_and_options_for_research_last(capsys):
-    assert main(["--help"]) == 0
-    names = re.findall(r"^│ ([a-z-]+) ", capsys.readouterr().out, re.M)
-    assert names == " ".join(GROUPS.values()).split()
-    assert {*names[:-2]} == {*COMMANDS, "completion"}
-    assert main(["generate", HELP_ALL]) == 0
-    before, _, research = capsys.readouterr().out.partition("─ Research ─")
-    for name in ("--alpha", "--tau", "--expand-levels", "--pamr-iterations", "--capture-layers"):
-        assert name in research
-        assert name not in before
 
 
 def test_all_classes_of_the_model_and_varied_prompts(tmp_path, capsys):

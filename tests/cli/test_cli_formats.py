@@ -29,17 +29,6 @@ def pets(tmp_path):
     return tmp_path / "pets"
 
 
-def test_there_and_back(pets, tmp_path, capsys):
-    run(f"export {pets} --to coco --out {tmp_path}/other --link")
-    assert capsys.readouterr().out.startswith(f"4 samples in {tmp_path / 'other'} (")
-    run(f"import {tmp_path}/other --from coco --out {tmp_path}/back")
-    said = capsys.readouterr().out
-    assert said.startswith(f"4 samples of 2 classes in {tmp_path / 'back'}\n\nNext:\n")
-    assert f"seediff check {tmp_path / 'back'}\n" in said
-    for one, two in zip(Dataset.open(pets), Dataset.open(tmp_path / "back"), strict=True):
-        assert np.array_equal(one.label_map, two.label_map)
-
-
 OPTIONS = {
     "voc": ["--jpeg"],
     "coco": ["--polygons", "--min-area", 70],
@@ -61,28 +50,6 @@ def test_other_workers_the_same_bytes_and_notes(pets, tmp_path, capsys, name):
     assert said[0] == said[1]
 
 
-def test_a_number_of_workers_that_is_none(pets, tmp_path):
-    with user_error("workers: 0 must be at least 1"):
-        run(f"export {pets} --to coco --out {tmp_path}/out --workers 0")
-    assert [path.name for path in tmp_path.iterdir()] == ["pets"]
-
-
-@pytest.mark.parametrize(
-    ("name", "step"),
-    [
-        ("yolo", "yolo segment train data=OUT/data.yaml model=yolo11n-seg.pt    # Ultralytics"),
-        ("labelme", "seediff import EXPORTED --from labelme --corrects PETS --out PETS-corrected"),
-        ("panoptic", "seediff train OUT --out segmenter"),
-        ("cutouts", ""),
-    ],
-)
-def test_the_next_step(pets, tmp_path, capsys, name, step):
-    run(f"export {pets} --to {name} --out {tmp_path}/out")
-    said = capsys.readouterr().out
-    assert step.replace("OUT", f"{tmp_path}/out").replace("PETS", str(pets)) in said
-    assert ("Next" in said) == bool(step)
-
-
 def test_what_a_format_does_not_have_is_refused(pets, tmp_path):
     with user_error("--polygons is not an option of --to voc; it has --link, --split, --seed"):
         run(f"export {pets} --to voc --out {tmp_path}/voc --polygons")
@@ -101,18 +68,6 @@ def test_an_import_without_an_object_is_an_error(tmp_path, pets):
         run(f"import {tmp_path}/empty --from coco --out {tmp_path}/out")
     assert not (tmp_path / "out").exists()
     run(f"import {tmp_path}/empty --from coco --out {tmp_path}/out --corrects {pets} --quiet")
-
-
-def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
-    Dataset.open(pets).as_yolo(tmp_path / "yolo")
-    run(f"import {tmp_path}/yolo --out {tmp_path}/out")
-    assert capsys.readouterr().out.startswith(
-        f"{tmp_path / 'yolo'} is read as yolo: data.yaml, or labels/ and classes.txt (YOLO)\n4 samples of 2 classes in "
-    )
-    (tmp_path / "nothing/.batches").mkdir(parents=True)
-    (tmp_path / "nothing/seediff.toml").write_text('command = "segment"')
-    with user_error(r"is not finished; run the same command to continue it"):
-        run(f"import {tmp_path}/nothing --out {tmp_path}/other")
 
 
 @pytest.mark.parametrize(("folder", "workers"), [("images", 1), ("images", 2), ("masks", 2)])
@@ -149,5 +104,3 @@ def test_doubts_about_classes(tmp_path, capsys, lines, values, said):
     assert all(text in notes[0] for text in said)
     warned = [finding.text for finding in check_dataset(tmp_path / "set").findings if finding.kind == "names"]
     assert warned == [note.removeprefix("note: ") for note in notes if " are two classes" in note]
-    merged = Dataset.open(tmp_path / "set").merge(Dataset(["Road"], []))
-    assert ('"road" and "Road" are two classes, though their names mean the same' in merged.notes) == ("road" in lines)

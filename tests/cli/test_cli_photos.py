@@ -5,7 +5,6 @@ from photo_set import write_photos
 from refusals import refused
 
 from seediff.cli.main import main
-from seediff.config.presets import Tuned
 from seediff.dataset.dataset import Dataset
 
 
@@ -37,13 +36,6 @@ def test_a_dataset_is_no_folder_of_photos(tmp_path, monkeypatch, capsys, form, g
     assert "model 'mini' is for its own drawings: what it finds in photographs means nothing" in said
 
 
-def test_all_classes_are_those_of_the_tuned_model(tmp_path, capsys):
-    write_photos(tmp_path / "photos")
-    (tmp_path / "tuned.toml").write_text(Tuned("sd2-base").to_toml())
-    line = f"mask {tmp_path}/photos --classes all --preset {tmp_path}/tuned.toml --dry-run --out {tmp_path}/out"
-    assert "--classes: all: model 'sd2-base' is not limited to a" in refused(capsys, line)
-
-
 def test_classes_are_understood_as_the_model_spells_them(tmp_path, capsys):
     photos = write_photos(tmp_path / "photos")
     (tmp_path / "table.csv").write_text("file,classes\n0.png,Dog\n")
@@ -57,14 +49,8 @@ def test_classes_are_understood_as_the_model_spells_them(tmp_path, capsys):
         assert "cross-attention at " in said  # names of segments need it, too
     line = f"segment {photos} --model mini --names fox --dry-run --out {tmp_path}/out".split()
     assert "--names: model 'mini' does not know 'fox'; it knows: " in refused(capsys, *line)
-
-
-def test_captions_for_a_network_that_is_not_fetched_yet(tmp_path, capsys):
-    """It has no list of words, unlike its base."""
-    write_photos(tmp_path / "photos")
     (tmp_path / "captions.csv").write_text("file,caption\n0.png,A fox.\n")
-    line = f"segment {tmp_path}/photos --captions {tmp_path}/captions.csv --dry-run".split()
-    assert (
-        main([*line, "--model", "owner/models/mine.safetensors", "--base", "mini", "--out", str(tmp_path / "out")]) == 0
-    )
+    line = f"segment {photos} --captions {tmp_path}/captions.csv --dry-run --out {tmp_path}/out".split()
+    elsewhere = "--model owner/models/mine.safetensors --base mini".split()  # not fetched yet: it has no list of words
+    assert main([*line, *elsewhere]) == 0
     assert "Names: fox" in capsys.readouterr().out

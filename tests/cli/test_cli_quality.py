@@ -4,11 +4,12 @@ import pytest
 from command_line import runner
 from cyclopts import CoercionError
 from items import write_pets
-from refusals import user_error
+from layouts import save_map, save_voc
+from refusals import refused, user_error
 
+from seediff.cli.main import main
 from seediff.cli.quality import check, filter_, stats
 from seediff.dataset import native
-from seediff.dataset.native import open_native
 from seediff.errors import UserError
 
 run = runner(check, stats, filter_)
@@ -25,16 +26,6 @@ def pets(tmp_path):
     return write_pets(tmp_path / "pets", row=row)
 
 
-def test_check_of_a_sound_dataset(pets, tmp_path, capsys):
-    run(f"check {pets} --json {tmp_path}/check.json")
-    out = capsys.readouterr().out
-    assert out.endswith(f"{pets}: no errors, 0 warnings\n")
-    assert "4 images (4 of 16×20); background 75.0% of the pixels" in out
-    found = json.loads((tmp_path / "check.json").read_text())
-    assert (found["errors"], found["warnings"], found["findings"]) == (0, 0, [])
-    assert found["stats"]["classes"][1]["images"] == 2
-
-
 def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
     rows = native.read_rows(pets)
     rows[1]["area"] = {"cat": 1.0}
@@ -48,22 +39,6 @@ def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
     with user_error(r"1 error \(structure 1\); the first: .*metadata.jsonl: no such file.*; restore what is damaged"):
         run(f"check {pets} --quiet")
     assert capsys.readouterr().out == ""
-
-
-def test_filter(pets, tmp_path, capsys):
-    options = "--drop-flags all,degenerate --best 1 --link".split()
-    run(f"filter {pets} --out {tmp_path}/good", *options)
-    said = capsys.readouterr().out
-    assert said.startswith(f"2 samples in {tmp_path / 'good'}; dropped: flags 1, best 1\n")
-    assert f"train {tmp_path / 'good'} --out segmenter\n" in said.partition("\nNext:\n")[2]
-    items = open_native(tmp_path / "good")[1]
-    assert [item.name for item in items] == ["000001", "000002"]
-    assert (tmp_path / "good/images/000001.png").samefile(pets / "images/000001.png")
-    card = (tmp_path / "good/README.md").read_text()
-    assert "| drop flags | all, degenerate |" in card
-    assert "| dropped | 2 |" in card
-    with user_error("already exists and is not empty"):
-        run(f"filter {pets} --out {tmp_path}/good")
 
 
 @pytest.mark.parametrize(
@@ -93,3 +68,20 @@ def test_a_filter_that_cannot_be_leaves_nothing(pets, tmp_path, monkeypatch, wor
     with pytest.raises((UserError, CoercionError), match=message):
         run(f"filter {pets}", *out, *words)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_segments_are_scored_by_the_command(tmp_path, capsys):
+    root = save_voc(tmp_path / "VOCdevkit" / "VOC2012", {"2007_000032": [[0, 0, 15, 15], [0, 0, 15, 255]]})
+    save_map(tmp_path / "out" / "labels" / "2007_000032.png", [[3, 3, 3, 1], [3, 3, 1, 1]])
+    path = tmp_path / "scores.json"
+    line = f"evaluate segments {tmp_path}/out --labels {root.parents[1]} --protocol strict".split()
+    assert main([*line, "--json", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert f"Pascal VOC's folders in {root.parents[1]}" in out
+    assert err == ""
+    scores = json.loads(path.read_text())
+    assert (scores["acc"], scores["protocol"]) == (6 / 7, "strict")
+    assert scores["miou"] == pytest.approx((4 / 5 + 2 / 3) / 2)
+    assert main([*line, "--format", "markdown"]) == 0
+    assert "| person | 66.7 | 66.7–66.7 | " in capsys.readouterr().out
+    assert "val: 1 image, 21 classes; leave it out" in refused(capsys, *line, "--num-classes", "27")

@@ -42,10 +42,8 @@ def test_stages_and_resume(data, tmp_path, capsys):
         ([], None),
         ("--val pets --val-share 0.1".split(), "--val-share: 0.1 is given together with other validation sets"),
         (["--epochs", "-1"], "--epochs: -1 must be above 0"),
-        (["--epochs", "1e300"], "--epochs: 1e+300 must be above 0 and at most 1,000,000,000"),
         (["--scale", "1"], "Invalid value for --scale: '1' must be 2 values, each a number"),
         (["--classes", "dog"], "class 'cat' is not in dog"),
-        (["--val", "nowhere"], "nowhere: no such folder"),
         (["--workers", "-1"], 'Invalid value "-1" for --workers'),
     ],
 )

@@ -2,21 +2,10 @@ import shutil
 from xml.etree import ElementTree
 
 import numpy as np
-import pytest
 from photo_set import write_photos
 
 from seediff.cli.main import main
 from seediff.dataset.native import open_native
-
-
-@pytest.fixture(scope="module")
-def masked(tmp_path_factory):
-    """Three photographs by `mask`, each asked for a class that may be anywhere."""
-    folder = tmp_path_factory.mktemp("correcting")
-    write_photos(folder / "photos", 2)
-    options = "--model mini --classes dog,cat --presence 0 --timesteps 300 --quiet".split()
-    assert main(["mask", str(folder / "photos"), *options, "--out", str(folder / "masked")]) == 0
-    return folder / "masked"
 
 
 def run(capsys, *words):
@@ -45,7 +34,11 @@ def edit(folder, before):
     return {before[0].name: corner, before[1].name: np.zeros_like(before[1].label_map)}
 
 
-def test_there_corrected_and_back(masked, tmp_path, capsys):
+def test_there_corrected_and_back(tmp_path, capsys):
+    """Three photographs by `mask`, each asked for a class that may be anywhere."""
+    write_photos(tmp_path / "photos", 2)
+    masked, options = tmp_path / "masked", "--model mini --classes dog,cat --presence 0 --timesteps 300 --quiet"
+    run(capsys, "mask", tmp_path / "photos", *options.split(), "--out", masked)
     run(capsys, "export", masked, "--to", "cvat", "--out", tmp_path / "cvat", "--quiet")
     classes, before = open_native(masked)
     truths, file = edit(tmp_path / "cvat", before), tmp_path / "annotations.xml"
@@ -69,14 +62,3 @@ def test_there_corrected_and_back(masked, tmp_path, capsys):
     assert main(["check", str(tmp_path / "corrected")]) == 0
     run(capsys, "filter", tmp_path / "corrected", "--reviewed", "corrected", "--out", tmp_path / "kept", "--quiet")
     assert [one.name for one in open_native(tmp_path / "kept")[1]] == changed
-
-
-@pytest.mark.parametrize("tool", ["labelstudio", "cvat"])
-def test_untouched_masks_get_no_verdict(masked, tmp_path, capsys, tool):
-    run(capsys, "export", masked, "--to", tool, "--out", tmp_path / "there", "--quiet")
-    back = ("import", tmp_path / "there", "--from", tool, "--corrects", masked)
-    said = run(capsys, *back, "--out", tmp_path / "back")
-    assert "unchanged masks get no verdict; --accept-unchanged accepts them" in said
-    assert not any("review" in one.metadata for one in open_native(tmp_path / "back")[1])
-    run(capsys, *back, "--out", tmp_path / "accepted", "--accept-unchanged")
-    assert {one.metadata["review"]["verdict"] for one in open_native(tmp_path / "accepted")[1]} == {"accepted"}

@@ -1,13 +1,23 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from seediff.cli.commands import COMMANDS, HELP, HELP_ALL
 from seediff.cli.main import main
+from seediff.cli.summary import show_masks, show_segments
+from seediff.config.fields import field_types, tables_of
+from seediff.config.generate_config import GenerateConfig
+from seediff.config.method_constants import CaptureConfig
+from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.train import TrainConfig
 from seediff.files.messages import EscapedStream
+from seediff.run.loop import RunResult
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\x7f"
 
@@ -49,3 +59,43 @@ def test_streams(line, code):
     assert done.returncode == code, done.stderr
     assert "fault" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["b]", "[/b]", "[link=x]"])
+def test_names_are_no_markup(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    rows = [{"source": name, "classes": ["segment", name], "instances": [2, 1, 2]}]
+    show_segments(RunResult(Path("out[b]"), rows, 1, {"segmenting": 1.0}), SegmentPhotosConfig(model="mini"), 0)
+    text = capsys.readouterr().out
+    (row,) = (line for line in text.splitlines() if "│" in line and line.count(name) > 1)
+    assert row.count(name) == 2  # the photograph's and the segment's
+    assert "Look at 'out[b]/preview.html'" in text
+    rows = [{"file_name": "images/0.png", "classes": [name], "asked": [name], "area": {name: 0.5}}]
+    show_masks(RunResult(Path("out"), rows, 1, {}), MaskPhotosConfig(classes=(name,), model="mini"), 0)
+    assert name in capsys.readouterr().out
+
+
+IN_FILES = (
+    "prompts text_share photos power drops class_weight mask_weight dice_weight no_object points auxiliary".split()
+)
+"""Fields without an option of their name."""
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"), [("generate", GenerateConfig), ("segment", SegmentPhotosConfig), ("train", TrainConfig)]
+)
+def test_every_field_of_a_command_is_an_option_with_a_text(command, kind, capsys):
+    assert main([command, HELP_ALL]) == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for part in (kind, *tables_of(kind).values()):
+        for name in set(field_types(part)) - set(tables_of(kind)) - set(IN_FILES):
+            option = name if part is not CaptureConfig else f"capture-{name}"
+            assert f"--{option.replace('_', '-')} " in said
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "evaluate masks", "evaluate segments"])
+def test_every_help_has_an_example_and_defaults_in_words(command, capsys):
+    assert main([*command.split(), HELP]) == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"seediff {command}" in said.partition("For example: ")[2]
+    assert not re.findall(r"default: (?:False|True|None|\(\)|\[\])", said)

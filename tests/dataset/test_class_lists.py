@@ -5,7 +5,7 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.config.class_names import name_of_zero, parse_classes
-from seediff.dataset.class_lists import find_list, named_classes, number_classes
+from seediff.dataset.class_lists import find_list, named_classes
 from seediff.dataset.encoding import read_label_map, read_objects
 from seediff.dataset.stored_masks import read_mask
 from seediff.files.label_maps import read_segment_ids, voc_palette
@@ -59,11 +59,6 @@ def test_greys_are_the_stored_numbers(tmp_path, bits):
         read_label_map(path) if 1 < bits < 16 else values,
     ):
         np.testing.assert_array_equal(found, values)
-
-
-def test_ids_of_16_bits_that_label_maps_cannot_hold(tmp_path):
-    with user_error(r"a\.png: has id 300; ids of label maps are 0 to 254"):
-        read_mask(save_png(tmp_path / "a.png", [[300]], bits=16), named_classes(("dog",)))
 
 
 @pytest.mark.parametrize("kind", [2, 4, 6])
@@ -148,19 +143,6 @@ def test_refused_numbers_of_classes(tmp_path, text, said):
 def test_the_name_of_id_zero_of_a_file(tmp_path):
     assert name_of_zero(str(listing(tmp_path, "Void / dog"))) == "Void"
     assert name_of_zero(",".join(f"class {number}" for number in range(254))) == ""  # longer than a path may be
-
-
-def test_a_list_of_colours_says_what_is_ignored(tmp_path):
-    notes, path = [], listing(tmp_path, "background:0,0,0:: / Void:9,9,9:: / dog:128,0,0::", "labelmap.txt")
-    assert find_list(tmp_path, note=notes.append) is not None
-    assert notes == [f'"Void" in {path} is no class: its pixels are ignored (255)']
-
-
-def test_a_class_whose_name_label_maps_ignore_is_told():
-    notes = []
-    listed = number_classes({1: "dog", 2: "void"}, "a.json", void=(255,), note=notes.append)
-    assert listed.classes == ("dog", "void")
-    assert notes == ['"void" in a.json: kept as a class; in label maps, pixels of this name are ignored']
 
 
 def test_lists_of_names_and_colours_that_disagree_are_refused(tmp_path):

@@ -7,7 +7,7 @@ from formats import EVERY, LOSSY, READ, WRITTEN, export, imported
 from items import item, names
 from refusals import user_error
 
-from seediff import Dataset, Sample, UserError
+from seediff import Dataset, UserError
 from seediff.dataset.formats.format_table import FORMATS, export_options
 from seediff.dataset.native import open_native
 
@@ -78,23 +78,12 @@ def test_bad_samples_are_named_and_leave_nothing(tmp_path, name):
         assert list(tmp_path.iterdir()) == []
 
 
-def test_it_is_a_sequence(tmp_path):
-    given = pets()
-    assert (len(given), given[1].name, given[-1].name) == (4, "trip/1", "trip/3")
-    assert [sample.name for sample in given] == [f"trip/{i}" for i in range(4)]
-    part = given[1:3]
-    assert isinstance(part, Dataset)
-    assert (part.classes, [sample.name for sample in part]) == (CLASSES, ["trip/1", "trip/2"])
+def test_classes_are_a_list_of_different_names(tmp_path):
     with user_error("class 'a' appears twice"):
         Dataset(("a", "a"), [])
     for make in (lambda: Dataset("dog", []), lambda: Dataset.from_masks(tmp_path, classes="dog")):
         with user_error(r"^classes: must be a list of names, like \['dog'\]$"):
             make()
-
-
-def test_a_part_of_a_dataset_keeps_its_notes():
-    given = Dataset(CLASSES, samples(), notes=("1 picture has no mask",))
-    assert given[:1].notes == given.filter(min_area=0.01).notes == given.notes
 
 
 def test_a_part_that_no_sample_has(tmp_path):
@@ -103,32 +92,6 @@ def test_a_part_that_no_sample_has(tmp_path):
     assert [sample.name for sample in Dataset.open(tmp_path / "some", split="train")] == ["0", "2"]
     with user_error(r"some: has no part 'test'; parts there: train, val$"):
         Dataset.open(tmp_path / "some", split="test")
-
-
-def test_an_image_that_is_damaged_in_its_middle_is_not_copied(tmp_path):
-    data = bytearray(item("a", shape=(20, 30)).source)
-    data[len(data) // 2] ^= 1
-    (tmp_path / "a.png").write_bytes(data)
-    with user_error(r"a\.png: cannot be read as a picture"):
-        Dataset(("cat",), [Sample(tmp_path / "a.png", np.zeros((20, 30), np.uint8), name="a")]).as_voc(tmp_path / "voc")
-
-
-def test_nothing_is_read_before_it_is_looked_at():
-    def never():
-        raise AssertionError
-
-    given = Dataset(("cat",), [Sample(item().source, never, name="a")])
-    assert len(given.filter(lambda sample: sample.name == "a").merge(given[:0])) == 1
-
-
-def test_filter_takes_a_function_and_the_criteria_of_the_command():
-    assert [sample.name for sample in pets().filter(lambda sample: sample.name > "trip/1")] == ["trip/2", "trip/3"]
-    flagged = [pets()[0].replace(metadata={"flags": ["degenerate:cat"]}), pets()[1]]
-    assert [sample.name for sample in Dataset(CLASSES, flagged).filter(drop_flags="degenerate")] == ["trip/1"]
-    with user_error(r"^drop_flags: degenrate: no such flag; there are no_seeds, "):
-        Dataset(CLASSES, flagged).filter(drop_flags="degenrate")
-    with user_error(r"^reviewed: "):
-        pets().filter(reviewed="yes")
 
 
 def test_as_torch(tmp_path):

@@ -48,12 +48,6 @@ def objects_of(sample):
     return {(class_id, (instances.numbers == i).tobytes()) for i, class_id in enumerate(instances.class_ids, 1)}
 
 
-def pieces_of(sample):
-    pieces, owners = sample.objects(sample.label_map).pieces()
-    assert len(owners) == len(pieces.class_ids)
-    return {(class_id, (pieces.numbers == i).tobytes()) for i, class_id in enumerate(pieces.class_ids, 1)}
-
-
 ROUND_TRIPS = [
     ("coco", {}),
     ("cvat", {"objects": True}),
@@ -78,28 +72,6 @@ def test_objects_come_back(tmp_path, name, out):
     Dataset(CLASSES, pairs()).save(tmp_path / "own")
     done = import_set(name, tmp_path / "set", tmp_path / "again", corrects=tmp_path / "own")
     assert {change.objects for change in done.changes} == {"same"}
-
-
-def test_an_ignored_shape_is_in_no_export_as_an_object(tmp_path):
-    (_, given, other) = pairs()
-    numbers = given.instances.numbers
-    labels = np.where(numbers == 2, 255, given.label_map).astype(np.uint8)
-    dataset = Dataset(CLASSES, [given.replace(label_map=labels, instances=Instances(numbers, (2, 255, 1))), other])
-    assert dataset.as_torch(objects=True)[0][1]["labels"].tolist() == [1, 2]
-    for number, (name, options) in enumerate(ROUND_TRIPS):
-        export(name, CLASSES, dataset, tmp_path / f"{number}", **options)
-        (back,) = (sample for sample in imported(name, tmp_path / f"{number}")[1] if sample.name == "p1")
-        assert np.array_equal(back.label_map, labels), name
-        assert sorted(back.instances.class_ids) == [1, 2], name
-
-
-def test_polygons_are_objects_of_one_piece(tmp_path):
-    done = export("yolo", CLASSES, pairs(), tmp_path / "yolo")
-    assert "2 objects in several pieces" in "".join(done.notes)
-    for sample, truth in zip(imported("yolo", tmp_path / "yolo")[1], pairs(), strict=True):
-        assert np.array_equal(sample.label_map, np.where(truth.label_map == 255, 0, truth.label_map))
-        assert objects_of(sample) >= pieces_of(truth)
-        assert len(objects_of(sample)) == len(pieces_of(truth)) + (truth.name == "p0")
 
 
 def test_a_mask_for_each_class_is_no_object(tmp_path):

@@ -17,7 +17,7 @@ from seediff.dataset.augmented import open_augmented
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_mask, encode_soft, read_label_map
 from seediff.dataset.importing import correct
-from seediff.dataset.native import open_native, save_native
+from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS
 from seediff.errors import Notice
@@ -50,12 +50,6 @@ def pets(tmp_path):
     return out
 
 
-def test_predictions_are_evaluated_as_they_were_corrected(pets):
-    """In sample 3, the dog became a cat."""
-    assert evaluate(pets, pets, draws=1).scores.miou.value == 1
-    assert evaluate(pets / "masks", pets, draws=1).scores.miou.value < 1
-
-
 def test_opened_anywhere_it_is_the_corrected_set(pets):
     _, items = open_native(pets)
     assert [one.metadata for one in opened(pets)[1]] == [one.metadata for one in items]
@@ -66,31 +60,6 @@ def test_opened_anywhere_it_is_the_corrected_set(pets):
     assert [("soft", 1) in items[number].extras for number in (0, 3)] == [True, False]
     assert "review" not in items[2].metadata
     assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
-
-
-@pytest.fixture
-def returned(pets, tmp_path):
-    """`pets`, back from another tool: the masks of 1 and 2 were changed there, and the soft masks of the others
-    stay.
-    """
-    classes, items = open_native(pets)
-    back = [items[i].replace(label_map=np.where(items[i].label_map == 0, np.uint8(3), np.uint8(0))) for i in (1, 2)]
-    save_native(tmp_path / "returned", *correct(pets, classes, back, by="cvat"), about={})
-    return tmp_path / "returned"
-
-
-def test_a_mask_of_a_persons_stays_one_when_it_is_accepted(returned, tmp_path):
-    session = Session(open_set(returned), by="ann")
-    for number, verdict in enumerate(("accepted", "rejected", "accepted", "accepted")):
-        session.act(number, 0, Edit("decide", verdict=verdict))
-    session.close()
-    classes, items = open_native(returned)
-    for number, verdict, corrected in ((0, "accepted", False), (1, "rejected", True), (2, "accepted", True)):
-        assert items[number].metadata["review"] == {"verdict": verdict, "corrected": corrected, "by": "ann"}
-    run(f"filter {returned} --out {tmp_path}/out --reviewed corrected")
-    assert [one.name for one in open_native(tmp_path / "out")[1]] == ["000001", "000002", "000003"]
-    for found in (items, correct(returned, classes, [items[4]], by="cvat")[1]):
-        assert [any(kind == "soft" for kind, _ in one.extras) for one in found] == [1, 0, 0, 0, 1, 1]
 
 
 CONSTANTS = {"method": "ca", "alpha": 0.5, "beta": 0.6, "pamr": True}
@@ -125,16 +94,6 @@ def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path):
     back = [items[0], items[1].replace(label_map=np.zeros((64, 64), np.uint8))]
     found = correct(tmp_path / "unreviewed", classes, back, by="cvat")[1]
     assert [item.metadata["review"].get("made") for item in found] == [CONSTANTS, None]
-
-
-def test_copies_are_made_of_the_corrected_mask(pets, tmp_path):
-    run(f"augment {pets} --add flip:100% --out {tmp_path}/out")
-    items = {item.name: item for item in opened(tmp_path / "out")[1]}
-    corrected = read_label_map(pets / "reviewed/000003.1.png")
-    assert items["000003"].metadata["classes"] == ["cat"]
-    np.testing.assert_array_equal(items["000003"].label_map, corrected)
-    (copy,) = (item for item in items.values() if item.metadata.get("recipe", {}).get("source") == "000003")
-    np.testing.assert_array_equal(copy.label_map, corrected[:, ::-1])
 
 
 def test_rejected_samples_are_left_out_unless_they_are_asked_for(pets, tmp_path, capsys):

@@ -9,7 +9,7 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
-from seediff.dataset.split import Group, assign_splits, deal, group_copies, pixel_digest, set_splits, split_samples
+from seediff.dataset.split import assign_splits, group_copies, pixel_digest, set_splits, split_samples
 from seediff.drawing.overlays import compress_image
 
 SHARES = {"val": 0.2, "test": 0.1}
@@ -116,13 +116,3 @@ def test_copies_are_counted_and_checked_in_every_command(tmp_path):
     assert len(warned) == 12
     assert "scores on it are too high" in warned[0].text
     assert Dataset.open(tmp_path / "zoo").split(val=0.3)[0].notes == ()
-
-
-def test_deal_serves_the_rarest_class_first():
-    one = Group(1, {1: 1})
-    parts = deal([one] * 100 + [Group(1, {1: 1, 2: 1})] * 4, [0.5, 0.5])
-    assert Counter(parts[100:]) == {0: 2, 1: 2}
-    assert Counter(parts) == {0: 52, 1: 52}
-    # A group too large for any part but one goes there.
-    assert deal([Group(60, {1: 60})] + [one] * 40, [0.7, 0.3])[0] == 0
-    assert deal([Group(1, {})] * 10, [0.8, 0.2]).count(1) == 2

@@ -8,7 +8,6 @@ from seediff.cli.formats import export_, import_
 from seediff.cli.quality import check, filter_
 from seediff.cli.sets import merge, split
 from seediff.dataset.dataset import Dataset, open_truths
-from seediff.dataset.importing import correct
 from seediff.dataset.native import open_native
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.segments import evaluate_segments
@@ -77,26 +76,9 @@ def test_the_flag_goes_when_somebody_paints_or_accepts(begun, tmp_path, capsys):
         evaluate(begun, truths, draws=1)
 
 
-@pytest.mark.parametrize(("looked", "left"), [(True, 0), (False, 2)])
-def test_masks_that_came_back_as_they_were_are_labels_if_somebody_looked(begun, looked, left):
-    back = correct(begun, *open_native(begun), by="cvat", accept_unchanged=looked)[1]
-    assert sum(sample.metadata["flags"] == ["unlabelled"] for sample in back) == left
-
-
 def test_classes_must_be_named(empty, tmp_path):
     with user_error("classes: is missing"):
         run("import", tmp_path / "photos", "--unlabelled", "--out", tmp_path / "out")
-
-
-def test_who_has_only_pictures_is_told_how_to_paint(tmp_path):
-    photos = tmp_path / "my photos"
-    photos.mkdir()
-    Image.new("RGB", (32, 32)).save(photos / "a.jpg")
-    told = rf"paint masks of them: `seediff import '{photos}' --classes dog,cat --unlabelled"
-    with user_error(rf"holds pictures without labels \(a.jpg\); to {told}"):
-        run("import", photos, "--out", tmp_path / "out")
-    with user_error(rf"is not a SeeDiff dataset \(it holds a.jpg\); to {told}"):
-        run("check", photos)
 
 
 def test_labels_are_not_taken_for_pictures(begun, tmp_path):

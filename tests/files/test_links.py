@@ -86,14 +86,6 @@ def test_a_run_writes_through_no_link(begun, victim):
     assert contents(victim) == HELD
 
 
-def test_an_output_named_by_a_link_is_its_owners_wish(tmp_path):
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "out").symlink_to("disk")
-    with stage_output(tmp_path / "out") as part:
-        (part / "a").touch()
-    assert ((tmp_path / "out").is_symlink(), os.listdir(tmp_path / "disk")) == (True, ["a"])
-
-
 def test_leftovers_of_killed_runs_vanish(begun, victim, tmp_path):
     whole, out = begun
     for folder in {"", *(f"{Path(name).parent.as_posix()}/" for name in whole if "/" in name)}:

@@ -6,17 +6,7 @@ import torch
 from refusals import user_error
 
 from seediff.files.output_folders import check_apart, check_writable
-from seediff.files.outputs import write_atomic, write_tensors
-
-
-def test_folders_are_tried_and_nothing_is_left(tmp_path):
-    (tmp_path / "c").mkdir()
-    check_writable(None)
-    check_writable(tmp_path / "a" / "b")
-    check_writable(tmp_path / "c" / "figures.json", is_file=True)
-    assert [p.name for p in tmp_path.rglob("*")] == ["c"]
-    write_atomic(tmp_path / "a" / "b" / "figures.json", b"{}")  # makes its folder
-    assert (tmp_path / "a" / "b" / "figures.json").read_bytes() == b"{}"
+from seediff.files.outputs import write_tensors
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 from random_maps import random_maps
 from refusals import user_error
 
-from seediff.config.method_constants import EVERYTHING, MaskConfig, maps_read
+from seediff.config.method_constants import MaskConfig, maps_read
 from seediff.config.methods import METHOD_FACTS, own_methods
 from seediff.config.photos_config import MaskPhotosConfig
 from seediff.masks.make_masks import make_masks, soft_mask
@@ -50,13 +50,6 @@ def made(method):
     return make_masks(
         None, random_maps(), ["dog", "cat"], MaskConfig(method=method, beta=0.5, pamr=False), size=(32, 32)
     )
-
-
-def test_a_function_by_a_name_is_a_method():
-    register_method("halves", lambda maps, name, config: maps.cross_at(4, name) >= maps.cross_at(4, name).median())
-    result = made("halves")
-    assert set(result.soft.unique().tolist()) >= {0.0, 1.0}
-    assert maps_read(MaskConfig(method="halves")) == EVERYTHING
 
 
 def test_a_file_is_named_by_its_bytes_and_brings_its_constants(file):

@@ -4,25 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from seediff.attention.windows import seen_window
 from seediff.config.method_constants import MaskConfig
-from seediff.masks.make_masks import MaskResult, refine_photo
-from seediff.masks.photos import enlarge_masks
-
-
-def test_degenerate_is_about_the_whole_photo():
-    """A class that fills the middle square of a wide photograph has a quarter of it; 3 % of the square are less than 1
-    %.
-    """
-    soft = torch.ones(2, 8, 8)
-    soft[1] = 0
-    soft[1, 0, :2], soft[0, 0, :2] = 1, 0
-    small = MaskResult(np.ones((8, 8), np.uint8), soft, ("dog", "cat"), ("degenerate:dog", "no_seeds:dog"))
-    full = enlarge_masks(small, soft, seen_window(8, 32, "crop"), (8, 32), MaskConfig())
-    assert full.flags == (
-        "no_seeds:dog",
-        "degenerate:cat",
-    )
+from seediff.masks.clips import ROUNDS, SAME_COLOUR, along_time, frame_weights
+from seediff.masks.make_masks import refine_photo
 
 
 @pytest.mark.parametrize("megapixels", [0.0, 0.01, 2.0])
@@ -46,3 +30,40 @@ def test_what_a_model_saw_at_full_size_stays():
     soft = torch.rand(2, 32, 40)
     assert refine_photo(np.zeros((32, 40, 3), np.uint8), soft, MaskConfig(), 2.0) is None
     assert refine_photo(np.zeros((64, 80, 3), np.uint8), soft, MaskConfig(pamr=False), 2.0) is None
+
+
+@pytest.mark.parametrize(
+    ("frames", "latents", "expected"),
+    [
+        (3, 3, np.eye(3)),
+        (1, 1, [[1]]),
+        # Latent frame 1 is decoded to frames 1 to 4, so its centre is 2.5.
+        (9, 3, [[1, 0.6, 0.2, 0, 0, 0, 0, 0, 0], [0, 0.4, 0.8, 0.875, 0.625, 0.375, 0.125, 0, 0]]),
+    ],
+)
+def test_weights_of_latent_frames(frames, latents, expected):
+    weights = frame_weights(frames, latents)
+    assert weights.shape == (frames, latents)
+    np.testing.assert_allclose(weights.T[: len(expected)], expected, atol=1e-6)
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+
+
+def test_values_are_shared_along_time():
+    """Pixel by pixel in float64."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 40, (5, 3, 4, 3), dtype=np.uint8)
+    images[3, 0] = 255  # colours change
+    soft = random.random((5, 2, 3, 4), dtype=np.float32)
+    expected = soft.astype(float)
+    for _ in range(ROUNDS):
+        before = expected.copy()
+        for t, y, x in np.ndindex(5, 3, 4):
+            total, weight = before[t, :, y, x].copy(), 1.0
+            for other in {max(t - 1, 0), min(t + 1, 4)} - {t}:
+                change = np.abs(images[t, y, x].astype(float) - images[other, y, x]).mean() / 255
+                total += np.exp(-change / SAME_COLOUR) * before[other, :, y, x]
+                weight += np.exp(-change / SAME_COLOUR)
+            expected[t, :, y, x] = total / weight
+    found = along_time(torch.from_numpy(soft), list(images))
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(found[3, :, 0].numpy(), soft[3, :, 0], atol=1e-3)

@@ -19,23 +19,6 @@ def front_matter(card):
     return yaml.safe_load(head)
 
 
-def test_says_what_is_in_the_folder(tmp_path):
-    rows = write_dataset(tmp_path, 9)
-    card = dataset_card(SUMMARY, rows, CLASSES, product="images")
-    head = front_matter(card)
-    assert (head["license"], head["task_categories"]) == ("other", ["image-segmentation"])
-    assert head["size_categories"] == ["n<1K"]
-    assert head["annotations_creators"] == ["machine-generated"]
-    lines = ("| 3 | potted plant | 3 | 0 |", "| 1 | dog | 3 | degenerate 2 |", "| 0 | background |", "| 255 | ignore")
-    for text in (*lines, "Fluent Emoji", "pseudo-labels", "1 of 9 images carry a flag"):
-        assert text in card
-    assert card == dataset_card(SUMMARY, rows, CLASSES, product="images")
-    plain = dataset_card({**SUMMARY, "rejected": {}}, rows, CLASSES, product="masks")
-    assert "| value in masks | class | images | mean area | flags |\n|---:|---|---:|---:|---|\n| 0 |" in plain
-    assert "| 3 | potted plant | 3 | 0 |" not in plain
-    assert str(tmp_path) not in card
-
-
 def test_photos_are_not_said_to_be_drawn(tmp_path):
     rows = [row | {"model": "sd1.4", "asked": ["dog"]} for row in write_dataset(tmp_path, 2)]
     card = dataset_card(SUMMARY, rows, CLASSES, product="masks")

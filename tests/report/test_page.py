@@ -4,9 +4,15 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from PIL import Image
+from random_maps import random_maps
 from refusals import user_error
 from synthetic import CLASSES, put_strip, write_dataset
 
+from seediff.config.method_constants import MaskConfig
+from seediff.config.methods import METHOD_FACTS
+from seediff.masks.make_masks import soft_mask
+from seediff.masks.steps import MaskStep
+from seediff.report.explain import explain_step
 from seediff.report.page import write_page
 
 ABOUT = {
@@ -47,29 +53,6 @@ def page_of(out, rows, classes=CLASSES, about=ABOUT):
     return path.read_text(encoding="utf-8")
 
 
-def test_shows_the_dataset_its_doubts_and_its_steps(tmp_path):
-    rows = write_dataset(tmp_path, 15)
-    put_strip(tmp_path, 0)
-    put_strip(tmp_path, 3)
-    put_strip(tmp_path, 1, 2, "cat")
-    put_strip(tmp_path, 77)  # of no sample
-    html = page_of(tmp_path, rows)
-    page = Page(html)
-    assert len([f for f in page.all("figure") if "tile" in (f["class"] or "")]) == 15
-    strips = [a["aria-label"] for a in page.all("div") if a.get("class") == "strip"]
-    assert strips == ["Steps of dog in image 000000", "Steps of cat in image 000001"]  # one per class
-    for text in (
-        "degenerate 2",
-        "A model made these masks",
-        "Flagged: 2 of 15 images",
-    ):
-        assert text in html
-    assert html.count("Rejected draws") == 1
-    assert "Rejected draws" not in page_of(tmp_path, rows, about={**ABOUT, "rejected": {}})  # of photographs
-    assert "<b>degenerate</b>: the mask covers less than 1 % or more than 95 % of the image" in html
-    assert "nobody has checked" not in page_of(tmp_path, rows[:6], about={"command": "import"})
-
-
 def test_fetches_nothing_and_every_image_is_described(tmp_path):
     rows = write_dataset(tmp_path, 4)
     put_strip(tmp_path, 0)
@@ -100,7 +83,7 @@ def test_same_dataset_same_bytes_wherever_it_lies(tmp_path):
 def test_hostile_text_stays_text(tmp_path):
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}'
     rows = write_dataset(tmp_path, 2, classes=(evil, "dog"))
-    put_strip(tmp_path, 0, 1, evil)
+    put_strip(tmp_path, 0)
     rows[0] |= {"prompt": evil, "flags": [f"{evil}:dog"], "seed": evil}
     about = {"model": evil, "method": evil, evil: evil, "prompts": [evil]}
     about["rejected"] = {evil: {evil: 1}}
@@ -134,3 +117,12 @@ def test_a_strip_that_leads_out_of_the_dataset_is_refused(tmp_path):
     (out / "steps/000000_1.png").symlink_to(tmp_path / "secret.png")
     with user_error("000000_1"):
         page_of(out, rows)
+
+
+@pytest.mark.parametrize("method", [name for name, facts in METHOD_FACTS.items() if facts.user_function is None])
+@pytest.mark.parametrize("expansion", ["none", "iterative"])
+def test_every_step_is_explained(method, expansion):
+    config = MaskConfig(method=method, expansion=expansion)
+    steps = list(soft_mask(random_maps(normalized=False), "dog", config).trace)
+    texts = [" ".join(explain_step(step, before=steps[:i], method=method)).strip() for i, step in enumerate(steps)]
+    assert explain_step(MaskStep.parse("something")).text not in texts

@@ -12,7 +12,7 @@ from region_maps import region_maps
 from scipy.optimize import linear_sum_assignment
 
 from seediff.segments.aggregate import aggregate
-from seediff.segments.diffseg import anchor_positions, diffseg, proposals
+from seediff.segments.diffseg import diffseg, proposals
 from seediff.segments.labelling import label
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -66,14 +66,6 @@ def test_equals_the_plain_reference(size, num_points, thresholds):
     best = F.interpolate(torch.from_numpy(expected).view(1, -1, *size), (50, 30), mode="bilinear")[0].argmax(0)
     ours = segments.numpy() == np.unique(best, return_inverse=True)[1].reshape(50, 30)
     assert ours.mean() > 0.997  # pixels on an edge
-
-
-@pytest.mark.parametrize(
-    ("latent_side", "num_points", "line"), [(64, 16, range(1, 62, 4)), (64, 2, (0, 63)), (96, 16, range(2, 93, 6))]
-)
-def test_the_grid_of_the_original_at_any_side(latent_side, num_points, line):
-    expected = [i * latent_side + j for i in line for j in line]
-    assert anchor_positions((latent_side, latent_side), num_points).tolist() == expected
 
 
 @pytest.mark.parametrize("num_points", [1, 17])

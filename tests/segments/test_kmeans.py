@@ -4,13 +4,9 @@ import torch
 from refusals import user_error
 from region_maps import region_maps
 
-from seediff.attention.maps import AttentionMaps
-from seediff.config.method_constants import SegmentConfig
 from seediff.segments import kmeans as module
 from seediff.segments.aggregate import aggregate
 from seediff.segments.kmeans import kmeans
-from seediff.segments.labelling import label
-from seediff.segments.make_segments import propose
 
 
 def plain_lloyd(rows, centres, iterations=300):
@@ -63,15 +59,6 @@ def test_an_empty_cluster_takes_the_farthest_row():
     assert labels[3] == 1
     assert len(labels.unique()) == 3
     assert centres[labels[3]] == 10
-
-
-@pytest.mark.parametrize("size", [(16, 16), (8, 16)])
-def test_segments_at_the_photo_s_size(size):
-    maps = region_maps(size, seed=1, levels=2)
-    proposals = propose(AttentionMaps(maps, {}, size, normalized=False), SegmentConfig(method="kmeans", k=6), 6, 0)
-    assert torch.equal(proposals.sum(0), torch.ones(size))
-    assert label(proposals, (64, 48)).unique().tolist() == list(range(6))
-    assert torch.equal(label(proposals, size).flatten().long(), kmeans(aggregate(maps, size), 6, seed=0)[0])
 
 
 @pytest.mark.parametrize("k", [0, 257])

@@ -2,11 +2,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from refusals import user_error
 
+from seediff.attention.maps import AttentionMaps
 from seediff.config.method_constants import SegmentConfig
 from seediff.masks.pamr import affinity, pamr, scaled_dilations
 from seediff.segments import labelling
 from seediff.segments.labelling import follow_edges, label
+from seediff.segments.naming import name_maps, name_segments
 
 
 @pytest.mark.parametrize(("size", "chunk", "rows"), [((70, 41), 1000, 300), ((9, 60), 20, 1), ((1, 1), 2**18, 2**22)])
@@ -52,16 +57,43 @@ def test_the_highest_of_all_masks_at_once():
     assert (expected.amax(0) - expected.gather(0, found[None])[0]).max() < 1e-6
 
 
-def test_what_stays_as_it_is():
-    picture, _, rough = picture_and_segments(20, 30)
-    assert follow_edges(picture, rough, SegmentConfig(edge_rounds=0)) is rough
-    one = np.zeros((20, 30), np.int32)
-    assert follow_edges(picture, one, SegmentConfig()) is one
-
-
 def test_segments_that_disappear_leave_no_gap():
     picture, _, rough = picture_and_segments(60, 90)
     rough = rough * 2
     rough[30, 20] = 1  # a pixel in the middle of the dark half
     found = follow_edges(picture, rough, SegmentConfig())
     assert np.unique(found).tolist() == [0, 1]
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_against_a_plain_reference(seed):
+    rng = np.random.default_rng(seed)
+    label_map = rng.integers(-1, 5, (12, 9)).astype(np.int32)
+    maps = torch.from_numpy(rng.random((3, 12, 9), np.float32))
+    found = name_segments(label_map, maps, ["a", "b", "c"], 0.4)
+    assert len(found) == label_map.max() + 1
+    for segment, one in enumerate(found):
+        inside = label_map == segment
+        if not inside.any():
+            assert one.name is None
+            continue
+        means = [float(m[inside].double().mean()) for m in maps]
+        best = int(np.argmax(means))
+        assert one.score == pytest.approx(means[best], abs=1e-6)
+        assert one.name == (["a", "b", "c"][best] if means[best] >= 0.4 else None)
+
+
+def test_words_are_looked_up_at_three_levels():
+    cross = {(side, side): torch.rand(side * side, 4) for side in (16, 8, 4)}
+    maps = AttentionMaps({}, cross, (16, 16), {"dog": (1,), "cat": (2, 3)}, "")
+    found = name_maps(maps, ["dog", "cat"])
+    assert found.shape == (2, 16, 16)
+    assert 0 <= found.min() <= found.max() < 1
+    scaled = AttentionMaps(
+        {}, {side: one * torch.tensor([1.0, 5.0, 1.0, 1.0]) for side, one in cross.items()}, (16, 16), maps.words, ""
+    )
+    torch.testing.assert_close(name_maps(scaled, ["dog", "cat"]), found)
+    flat = AttentionMaps({}, {(8, 8): torch.full((64, 4), 0.3)}, (16, 16), maps.words, "")
+    torch.testing.assert_close(name_maps(flat, ["dog"]), torch.full((1, 8, 8), 0.5))
+    with user_error("L/2, L/4"):
+        name_maps(AttentionMaps({}, {(2, 2): torch.rand(4, 4)}, (16, 16), maps.words, ""), ["dog"])

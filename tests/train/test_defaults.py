@@ -4,6 +4,7 @@ import pytest
 from seediff.config.train import make_config
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.sample import Sample
+from seediff.errors import UserError
 from seediff.train.defaults import choose_defaults
 from seediff.train.stages import open_training
 
@@ -47,3 +48,32 @@ def test_a_training_goes_on_with_its_backbone_on_any_machine(machine, tmp_path):
     machine("cuda")
     assert choose_defaults({"seed": 3}, None, data, tmp_path) == (begun, "")
     assert choose_defaults({"seed": 3, "backbone": "r50"}, None, data, tmp_path)[0].backbone == "r50"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"backbone": "b0"}, "mask2former has r50, swin-t, swin-b, tiny"),
+        (
+            {"architecture": "segformer", "backbone": "tiny", "weights": "pretrained"},
+            "is not available for segformer's tiny",
+        ),
+        ({"accumulate": 3}, "cannot be divided into 3"),
+        ({"scale": (2.0, 1.0)}, "0 < low ≤ high"),
+    ],
+)
+def test_bad_values(given, says):
+    with pytest.raises(UserError) as error:
+        make_config(given)
+    assert says in str(error.value)
+
+
+def test_other_weights_over_a_file_bring_their_rate(tmp_path):
+    file = tmp_path / "seediff.toml"
+    for first, other in ((("scratch", 1.0), ("pretrained", 0.1)), (("pretrained", 0.1), ("scratch", 1.0))):
+        file.write_text(make_config({"backbone": "tiny", "weights": first[0]}).to_toml())
+        assert make_config({}, file).backbone_factor == first[1]
+        assert make_config({"weights": other[0]}, file).backbone_factor == other[1]
+    file.write_text(make_config({"backbone": "tiny"}).to_toml())
+    swin = make_config({"backbone": "swin-b"}, file)  # the weights were those of the tiny backbone
+    assert (swin.weights, swin.backbone_factor) == ("pretrained", 0.1)

@@ -2,7 +2,6 @@ import shutil
 
 import numpy as np
 import pytest
-from formats import export
 from refusals import user_error
 from shapes import CLASSES, items
 
@@ -22,18 +21,6 @@ def native(tmp_path):
         return tmp_path / name
 
     return write
-
-
-def test_stages(native, tmp_path):
-    export("voc", CLASSES, items(3, first=50), tmp_path / "real")
-    plan = open_training(
-        [native("a"), native("b", 2, first=20)], steps=5, finetune=[tmp_path / "real"], finetune_epochs=2
-    )
-    assert plan.classes == CLASSES
-    train, finetune = plan.stages
-    assert (len(train.items), train.step_count(4)) == (6, 5)
-    assert (len(finetune.items), finetune.name, finetune.step_count(4)) == (3, "finetune", 2)
-    assert plan.validation == ()
 
 
 def test_classes_are_found_by_name(native):

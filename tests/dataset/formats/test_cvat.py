@@ -1,16 +1,11 @@
 import json
-import re
-import shutil
 from xml.etree import ElementTree
 
 import numpy as np
-import pytest
 from blocks import some
 from formats import export, imported
 from items import item
-from refusals import user_error
 
-from seediff import Dataset
 from seediff.dataset.shapes.objects import find_objects
 
 CLASSES = ("cat", "dog <b>", 'a "cow" & co')
@@ -64,95 +59,3 @@ def test_masks_are_painted_by_z_order_and_then_in_turn(tmp_path):
     assert classes == ("cat", "dog")
     assert np.array_equal(read.label_map, labels)
     assert notes == []
-
-
-def test_polygons_boxes_and_others(tmp_path):
-    notes = []
-    shapes = (
-        '<box label="cat" xtl="0.0" ytl="0.5" xbr="2.5" ybr="1.5"/><polygon label="dog"'
-        ' points="1.0, 1.0; 5.0,1.0;5.0,4.0;1.0,4.0"/><points label="cat" points="1,1"/><tag label="cat"/>'
-    )
-    (read,) = imported("cvat", one_image(tmp_path, shapes), note=notes.append)[1]
-    labels = np.zeros((4, 6))
-    labels[:2, :3] = 255
-    labels[1:, 1:5] = 2
-    assert np.array_equal(read.label_map, labels)
-    assert notes == [
-        "1 shapes are not masks; pixels in the boxes around them but in no mask are ignored (255), such as box cat",
-        "2 shapes are no masks and are left out, such as points cat, tag cat",
-    ]
-
-
-def test_a_cuboid_is_the_box_around_its_corners(tmp_path):
-    corners = {"tl1": (1, 0), "bl1": (1, 1.5), "tr1": (2, 0.5), "br1": (2, 2), "tl2": (3, 0), "bl2": (3, 1)}
-    corners |= {"tr2": (4, 0), "br2": (3.5, 1)}
-    shown = " ".join(f'x{corner}="{x}" y{corner}="{y}"' for corner, (x, y) in corners.items())
-    notes = []
-    folder = one_image(tmp_path, mask("dog") + f'<cuboid label="cat" {shown}/>')
-    (read,) = imported("cvat", folder, note=notes.append)[1]
-    labels = np.zeros((4, 6))
-    labels[:2, 1:4] = 255
-    labels[1:3, 1:3] = 2
-    assert np.array_equal(read.label_map, labels)
-    around = "pixels in the boxes around them but in no mask are ignored (255), such as cuboid cat"
-    assert notes == [f"1 shapes are not masks; {around}"]
-
-
-@pytest.mark.parametrize(
-    ("shapes", "message"),
-    [
-        (mask("bird"), 'has the label "bird", which is not a class'),
-        (mask(rle="1,2"), "run lengths of its mask add up to 3, not to 2 × 2"),
-        (mask(rle="-1,5"), "'rle': `[0]`"),
-        (mask(box=(5, 1, 2, 2)), "is not inside the picture of 6 × 4"),
-        (mask(rle="0", box=(1, 1, 0, 2)), "box of 0 × 2 is not inside"),
-        (mask(box=(-1, 1, 2, 2)), "`left`: must"),
-        ('<box label="cat" xtl="nan" ytl="0" xbr="2" ybr="2"/>', "`xtl`: must"),
-        ('<cuboid label="cat" xtl1="1" ytl1="1" xbl1="1" ybl1="2"/>', "<cuboid> must have 'xtr1'"),
-        ('<polygon label="cat" points="1,1;2"/>', "'points': `[1]`"),
-        ('<polygon label="cat" points="1,1;2,2;1e300,4"/>', "'points'"),
-    ],
-)
-def test_damage(tmp_path, shapes, message):
-    folder = one_image(tmp_path, shapes)
-    with user_error(r"annotations\.xml, line 4: .*") as error:
-        imported("cvat", folder)[1][0].labels(254)
-    assert message in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda text: text.replace("<label>", "<lable>").replace("</label>", "</lable>"), "lists no labels"),
-        (lambda text: text.replace("<image", "<track/><image"), "has tracks, which belong to videos"),
-        (lambda text: re.sub("(<image .*</image>)", r"\1\1", text), "two samples are called 'a.png'"),
-    ],
-)
-def test_damage_of_the_rest(tmp_path, change, message):
-    folder = one_image(tmp_path, mask())
-    file = folder / "annotations.xml"
-    file.write_text(change(file.read_text()))
-    with user_error(message):
-        [one.label_map for one in imported("cvat", folder)[1]]
-
-
-def test_the_file_alone_with_images_elsewhere(tmp_path):
-    export("cvat", CLASSES, some(), tmp_path / "set")
-    (tmp_path / "set/annotations.xml").rename(tmp_path / "set/train.xml")  # as the export of a subset is called
-    with user_error("if its .xml file is CVAT's, name the file"):
-        Dataset.open(tmp_path / "set")
-    shutil.move(tmp_path / "set/images", tmp_path / "pictures")
-    _, items = imported("cvat", tmp_path / "set/train.xml", images=tmp_path / "pictures")
-    assert np.array_equal(items[1].label_map, some()[1].label_map)
-
-
-def test_names_of_two_subsets(tmp_path):
-    """CVAT exports a project's pictures as images/SUBSET/NAME."""
-    items = [item(name, np.full((4, 6), 1, np.uint8), {"split": name}) for name in ("train", "val")]
-    export("cvat", CLASSES, items, tmp_path / "set")
-    file = tmp_path / "set/annotations.xml"
-    for name in ("train", "val"):
-        (tmp_path / f"set/images/{name}").mkdir()
-        (tmp_path / f"set/images/{name}.png").rename(tmp_path / f"set/images/{name}/a.png")
-        file.write_text(file.read_text().replace(f'name="{name}.png"', 'name="a.png"'))
-    assert [one.name for one in imported("cvat", tmp_path / "set")[1]] == ["train/a", "val/a"]

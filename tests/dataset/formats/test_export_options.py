@@ -2,13 +2,16 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from builders.refusals import user_error
-from formats import READ, WRITTEN, export
+from formats import READ, WRITTEN, export, imported
+from items import item, names
+from PIL import Image
+from refusals import user_error
 
 from seediff import Dataset
 from seediff.cli.formats import ExportOptions, ImportOptions
+from seediff.dataset.encoding import encode_grey
 from seediff.dataset.formats.format_table import export_options, import_options
-from seediff.dataset.sample import Sample
+from seediff.dataset.sample import SOFT, Sample
 
 
 @pytest.mark.parametrize("call", [*(f"as_{name}" for name in WRITTEN), *(f"from_{name}" for name in READ)])
@@ -46,3 +49,43 @@ def test_a_folder_that_is_not_empty_is_refused_before_a_picture_is_read(tmp_path
     unread = Sample(None, None, name="0")  # type: ignore[arg-type]
     with user_error("already exists and is not empty"):
         export("coco", ("dog",), [unread], tmp_path, split=0.5)
+
+
+LABELS = np.array([[0, 1, 1, 255, 2, 2]] * 4, np.uint8)
+
+
+def alpha(path):
+    with Image.open(path) as image:
+        assert image.mode == "RGBA"
+        pixels = np.asarray(image)
+    assert np.array_equal(pixels[..., :3], item().image)
+    return pixels[0, :, 3].tolist()
+
+
+def test_soft_masks_are_the_transparency_unless_the_mask_was_replaced(tmp_path):
+    level = np.array([[50, 100, 200, 100, 150, 0]] * 4, np.uint8)
+    (tmp_path / "soft.png").write_bytes(encode_grey(level))
+    row = {"classes": ["cat"], "class_ids": [1]}
+    soft = item("trip/soft", LABELS, row).replace(extras={(SOFT, 1): tmp_path / "soft.png"})
+    corrected = soft.replace(name="corrected", metadata={**row, "review": {"corrected": True}})
+    done = export("cutouts", ("cat", "a/dog"), [soft, corrected, item("none")], tmp_path / "out")
+    files = ["a_dog/corrected.png", "a_dog/trip/soft.png", "cat/corrected.png", "cat/trip/soft.png"]
+    assert names(tmp_path / "out") == files
+    assert (done.samples, done.files) == (3, 4)
+    assert done.notes == ("2 samples have no soft masks that describe their masks: their edges are hard",)
+    assert alpha(tmp_path / "out/cat/trip/soft.png") == [64, 128, 255, 128, 0, 0]  # not the dog's pixels
+    assert alpha(tmp_path / "out/cat/corrected.png") == [0, 255, 255, 0, 0, 0]
+    assert alpha(tmp_path / "out/a_dog/trip/soft.png") == [0, 0, 0, 0, 255, 255]
+
+
+def test_classes_that_would_share_a_folder(tmp_path):
+    with user_error("^class 'A_b': would share the folder A_b with 'a:b'; rename one of them"):
+        export("cutouts", ("a:b", "A_b"), [item()], tmp_path / "out")
+
+
+def test_splits_of_rows_and_names_with_dots_and_blanks_are_kept(tmp_path):
+    given = [item("a.b", row={"split": "val"}), item("x y"), item("é", row={"split": "train"})]
+    export("voc", (), given, tmp_path / "voc")
+    assert (tmp_path / "voc/ImageSets/Segmentation/val.txt").read_text() == "a.b\n"
+    assert (tmp_path / "voc/ImageSets/Segmentation/train.txt").read_text(encoding="utf-8") == "x y\né\n"
+    assert [one.name for one in imported("voc", tmp_path / "voc")[1]] == ["a.b", "x y", "é"]

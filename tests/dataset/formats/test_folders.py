@@ -10,8 +10,6 @@ from layouts import save_image, save_map
 from PIL import Image
 from refusals import user_error
 
-from seediff.dataset.dataset import Dataset
-
 CLASSES = ("cat", "dog, or wolf", 'a "cow"')
 
 
@@ -76,30 +74,3 @@ def test_ultralytics_of_others(tmp_path):
         found, (one,) = imported("masks", ultralytics(tmp_path / f"{number}", given, a=values))
         assert found == classes
         assert np.array_equal(one.label_map, ids)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"names": ["road"], "masks_dir": "../masks"}, "leads out of"),
-        ({"names": ["road"], "masks_dir": [3]}, "'masks_dir'"),
-        ({"names": ["road"], "masks_dir": "elsewhere"}, r"a\.png: has no mask .*elsewhere/train/a\.png"),
-        ({"names": {300: "road", 1: "sky"}}, "'names' has a class number 300"),
-        ({"names": ["a", "b"], "label_mapping": {1: 7}}, "label_mapping: maps 1 to a number that no class has"),
-        ({"names": ["a", "b"], "label_mapping": {"x": 1}}, "label_mapping: .*must be"),
-        ({"names": ["a", "b"]}, r"train/a\.png: has id 7, which is not a class of .*set\.yaml"),
-    ],
-)
-def test_ultralytics_damage(tmp_path, given, message):
-    with user_error(message):
-        imported("masks", ultralytics(tmp_path, given, a=[[0, 7]]))[1][0].labels(254)
-
-
-@pytest.mark.parametrize("name", ["voc", "yolo", "labelstudio", "coco"])
-def test_files_of_macos_are_passed_over(tmp_path, name):
-    """Beside each file one of attributes, `._NAME`, as archives and disks from a Mac have them."""
-    sample = item("a", np.kron(np.eye(2), np.ones((4, 4))).astype(np.uint8), {}, (8, 8))
-    Dataset(("dog",), [sample]).export(name, tmp_path / "in")
-    for path in [path for path in (tmp_path / "in").rglob("*") if path.is_file()]:
-        path.with_name(f"._{path.name}").write_bytes(b"\0\x05\x16\x07\0\x02\0\0Mac OS X\xb0")
-    assert [one.label_map.tolist() for one in Dataset.open(tmp_path / "in")] == [sample.label_map.tolist()]

@@ -9,7 +9,6 @@ from blocks import blocks
 from formats import export, imported
 from items import item
 from PIL import Image, ImageDraw
-from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
 
@@ -83,34 +82,6 @@ def test_shapes_are_those_of_labelme(tmp_path):
     assert np.array_equal(Dataset.open(tmp_path / "a.json")[0].label_map, drawn())
 
 
-def test_the_box_around_a_shape_of_another_kind_is_ignored(tmp_path):
-    corners = [[30, 30], [45.5, 36], [40, 33]]
-    strip = shape("lead", corners, "linestrip")
-    write(tmp_path / "a.json", [*SHAPES[:6], shape("car", corners, "cuboid"), strip], "a.png")
-    image(tmp_path / "a.png")
-    notes = []
-    classes, (one,) = imported("labelme", tmp_path, note=notes.append)
-    labels = drawn()
-    box = labels[30:36, 30:46]
-    box[box == 0] = 255
-    assert classes == ("cat", "dog")
-    assert np.array_equal(one.label_map, labels)
-    around = "pixels in the boxes around them but in no mask are ignored (255), such as cuboid car"
-    assert notes == [
-        f"1 shapes are not masks; {around}",
-        "1 shapes are no masks and are left out, such as linestrip lead",
-    ]
-
-
-def test_images_are_where_the_files_say(tmp_path):
-    write(tmp_path / "ann/a.json", SHAPES, "..\\images\\a.png")
-    image(tmp_path / "images/a.png")
-    (tmp_path / "labels.txt").write_text("__ignore__\n_background_\ncow\ndog\ncat\n")
-    classes, (one,) = imported("labelme", tmp_path)
-    assert (classes, one.name) == (("cow", "dog", "cat"), "a")
-    assert np.array_equal(one.label_map, np.array([0, 3, 2])[drawn() % 255] + 255 * (drawn() == 255))
-
-
 @pytest.mark.parametrize("polygons", [False, True])
 def test_what_is_written(tmp_path, polygons):
     labels = blocks(3, 3, SIZE[::-1])
@@ -123,72 +94,3 @@ def test_what_is_written(tmp_path, polygons):
         (left, top), (right, bottom) = one["points"]
         assert Image.open(io.BytesIO(base64.b64decode(one["mask"]))).size == (right - left + 1, bottom - top + 1)
     assert np.array_equal(imported("labelme", tmp_path / "set")[1][0].label_map, labels)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"label": "cow"}, 'shape 1: has the label "cow"'),
-        ({"points": [[1, 1], [2, 2]]}, "shape 1: a polygon"),
-        ({"points": [[1, 1], [1e9, 2], [3, 3]]}, "points"),
-        ({"shape_type": "mask", "points": [[1, 1], [3, 3]], "mask": "eJw="}, "shape 1: mask: "),
-        (
-            {"shape_type": "mask", "points": [[1, 1], [3, 3]], "mask": encoded(np.zeros((3, 3)), "RGBA")},
-            "shape 1: mask: is a picture in RGBA; it must be grey",
-        ),
-    ],
-)
-def test_what_is_refused(tmp_path, change, said):
-    write(tmp_path / "a.json", [{**SHAPES[0], **change}], "a.png")
-    image(tmp_path / "a.png")
-    with user_error(said):
-        _ = imported("labelme", tmp_path, classes=("dog",))[1][0].label_map
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [(None, r'"\.\./\.\./etc/a\.jpg" in .*; --images names'), ("iVBORw0K", "its copy in the file is not read: save")],
-)
-def test_an_image_that_is_not_there(tmp_path, data, said):
-    """If the file holds the picture, a.png may be the mask of a.jpg."""
-    write(tmp_path / "a.json", SHAPES, "../../etc/a.jpg", data)
-    if data:
-        image(tmp_path / "a.png")
-    with user_error(rf"there is no picture .*{said}"):
-        imported("labelme", tmp_path)
-    notes = []
-    assert imported("labelme", tmp_path, skip_missing=True, note=notes.append)[1] == []
-    assert notes[-1] == "labels whose picture is missing, left out: 1"
-
-
-def test_two_files_of_one_image(tmp_path):
-    for name in ("a", "b"):
-        write(tmp_path / f"{name}.json", SHAPES, "a.png", "iVBORw0K")
-    image(tmp_path / "a.png")
-    with user_error(r"b\.json: its picture, .*a\.png, is that of .*a\.json, too"):
-        imported("labelme", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "refused"),
-    [
-        ("b.json", b'{"shapes": [{"label": ', True),
-        ("deep/c.json", '{"shapes": []}'.encode("utf-16"), True),
-        ("b.json", b'{"version": 1}', False),
-        ("._a.json", b"\0\x05\x16\x07", False),
-    ],
-)
-def test_a_file_that_is_no_json_is_refused_and_other_json_is_counted(tmp_path, name, data, refused):
-    image = item("a", np.zeros((4, 6), np.uint8))
-    (tmp_path / "a.png").write_bytes(image.data())
-    shape = {"label": "dog", "points": [[0, 0], [3, 0], [3, 3]]}
-    (tmp_path / "a.json").write_text(json.dumps({"shapes": [shape], "imagePath": "a.png"}))
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_bytes(data)
-    notes = []
-    if refused:
-        with user_error(name.replace(".", r"\.")):
-            imported("labelme", tmp_path, note=notes.append)
-    else:
-        assert len(imported("labelme", tmp_path, note=notes.append)[1]) == 1
-        assert len(notes) == (not name.startswith("."))

@@ -22,40 +22,6 @@ def test_two_masks_of_one_name_are_refused(tmp_path):
         imported("masks", tmp_path, classes=("dog", "cat"))
 
 
-def coloured(tmp_path):
-    colours = np.zeros((256, 3), np.uint8)
-    colours[[0, 1, 2, 255]] = [(0, 0, 0), (10, 20, 30), (200, 0, 0), (9, 9, 9)]
-    save_image(tmp_path / "images/a.jpg", LABELS.shape)
-    (tmp_path / "masks").mkdir()
-    Image.fromarray(colours[LABELS]).save(tmp_path / "masks/a.png")
-
-
-COLOURS = "name,r,g,b\nbackground,0,0,0\ndog,10,20,30\ncat,200,0,0\nvoid,9,9,9\n"
-
-
-@pytest.mark.parametrize(
-    ("file", "text"),
-    [
-        ("class_dict.csv", COLOURS),
-        (
-            "dataset_meta.json",
-            '{"label_map": {"0": "background",\n"2": "cat", "1": "dog",\n"3": "void"},'
-            '"segmentation_colors": [[0, 0, 0], [10, 20, 30], [200, 0, 0], [9, 9, 9]]}',
-        ),
-        ("labelmap.txt", "background:0,0,0::\ndog:10,20,30::\ncat:200,0,0::\nvoid:9,9,9::\n"),
-    ],
-)
-def test_colours_of_a_list(tmp_path, file, text):
-    coloured(tmp_path)
-    (tmp_path / file).write_text(text)
-    classes, (one,) = imported("masks", tmp_path)
-    assert classes == ("dog", "cat")
-    assert np.array_equal(one.label_map, LABELS)
-    (tmp_path / file).write_text(text.replace("200", "900"))
-    with user_error(rf'{file}.*"cat" needs a colour r,g,b'):
-        imported("masks", tmp_path)
-
-
 @pytest.mark.parametrize(
     ("name", "images", "masks"), [("masks", "images", "masks"), ("voc", "JPEGImages", "SegmentationClass")]
 )
@@ -127,43 +93,6 @@ def test_values_of_one_mask(tmp_path, mode, values, classes, void, ids):
     else:
         assert dataset[0].label_map.tolist() == [ids]
         assert not void or dataset.notes == ()
-
-
-def test_folders_of_any_name(tmp_path):
-    for folder, name in (("photos", "a.jpg"), ("photos", "b.png"), ("photos", "b.jpg")):
-        save_image(tmp_path / folder / name, LABELS.shape)
-    for name in ("a_mask.png", "b.jpg.png", "b.png.png"):
-        save_map(tmp_path / "photo_masks" / name, LABELS)
-    given = {"classes": ("dog", "cat"), "images": tmp_path / "photos", "masks": tmp_path / "photo_masks"}
-    read = imported("masks", tmp_path / "photo_masks", **given)[1]
-    assert [one.name for one in read] == ["a", "b.jpg", "b.png"]
-    assert all(np.array_equal(one.label_map, LABELS) for one in read)
-    assert len(imported("masks", tmp_path / "photo_masks", **{**given, "masks": None})[1]) == 3
-    with user_error("images: nowhere: no such folder"):
-        imported("masks", tmp_path, **{**given, "images": "nowhere"})
-    (tmp_path / "photo_masks/b.png.png").rename(tmp_path / "photo_masks/b.png")
-    (tmp_path / "photo_masks/b.jpg.png").unlink()
-    with user_error(r"could be the mask of b\.jpg and of b\.png"):
-        imported("masks", tmp_path, **given)
-
-
-def test_what_is_missing_is_said(tmp_path):
-    save_image(tmp_path / "images/a.jpg", LABELS.shape)
-    save_image(tmp_path / "images/b.jpg", LABELS.shape)
-    save_map(tmp_path / "masks/a.png", LABELS)
-    with user_error(r"name the ids from 1 up with --classes or a classes.txt"):
-        imported("masks", tmp_path)
-    notes = []
-    imported("masks", tmp_path, classes=("dog", "cat"), note=notes.append)
-    assert notes[0].startswith("1 of 2 pictures have no mask")
-    save_map(tmp_path / "masks/c.png", LABELS)
-    with user_error(r"c.png: is a mask, but there is no picture of its name in .*images; --images"):
-        imported("masks", tmp_path, classes=("dog", "cat"))
-    read = imported("masks", tmp_path, classes=("dog", "cat"), skip_missing=True, note=notes.append)[1]
-    assert [one.name for one in read] == ["a"]
-    assert notes[-1] == "labels whose picture is missing, left out: 1"
-    with user_error(r"has no images/ and masks/ with PNG masks, and no NAME_mask.png"):
-        imported("masks", tmp_path / "images", classes=("dog",))
 
 
 def test_masks_without_a_picture_are_counted_when_label_maps_are_compared(tmp_path):

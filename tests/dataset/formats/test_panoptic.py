@@ -66,16 +66,6 @@ def test_objects_stuff_crowds_and_void(tmp_path):
     assert np.array_equal(sample.instances.numbers, NUMBERS)
 
 
-def test_without_objects_everything_is_stuff(tmp_path):
-    document = written(tmp_path / "set", objects=False)
-    assert not any(one["isthing"] for one in document["categories"])
-    found, _ = by_the_book(tmp_path / "set", document)
-    assert [one[:2] for one in found] == [(0, 0), (1, 0), (2, 0)]
-    (sample,) = imported("panoptic", tmp_path / "set")[1]
-    assert sample.instances is None
-    assert np.array_equal(sample.label_map, LABELS)
-
-
 def test_more_segments_than_a_byte_holds(tmp_path):
     numbers = np.arange(1, 301).reshape(20, 15)
     labels = np.ones(numbers.shape, np.uint8)

@@ -1,13 +1,11 @@
-import io
-
 import numpy as np
 import pytest
-from formats import EVERY, export, imported
+from formats import EVERY, export
 from items import item
 from PIL import Image, ImageOps
 from refusals import user_error
 
-from seediff import Dataset, Sample
+from seediff import Sample
 from seediff.dataset.formats.drivers import read_format
 
 CLASSES = ("cat", "dog")
@@ -22,27 +20,6 @@ def turned(path):
     labels = np.zeros((20, 30), np.uint8)
     labels[2:12, 3:20] = 1
     return Sample(path, labels, metadata={"classes": ["cat"]}, name="turned")
-
-
-def check(samples, given):
-    found = {
-        sample.name: sample.source if isinstance(sample.source, bytes) else sample.source.read_bytes()
-        for sample in samples
-    }
-    for sample in given:
-        with Image.open(io.BytesIO(found[sample.name])) as image:
-            assert np.array_equal(np.asarray(ImageOps.exif_transpose(image)), sample.image)
-    assert found["plain"] == given[1].source
-
-
-@pytest.mark.parametrize("name", [*EVERY, "native"])
-def test_every_format(tmp_path, name):
-    given = [turned(tmp_path / "turned.jpg"), item("plain", np.ones((20, 30), np.uint8), {}, (20, 30), "jpg")]
-    if name == "native":
-        Dataset(CLASSES, given).save(tmp_path / "out", link=True)
-        return check(list(Dataset.open(tmp_path / "out")), given)
-    export(name, CLASSES, given, tmp_path / "out", link=True)
-    check(imported(name, tmp_path / "out")[1], given)
 
 
 SIDES, SQUARE = (20, 30), (24, 24)

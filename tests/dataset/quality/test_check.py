@@ -1,5 +1,4 @@
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +37,6 @@ def edit(folder, number, **values):
 
 def kinds(folder):
     return [(one.level, one.kind, one.where) for one in check_dataset(folder).findings]
-
-
-def test_a_sound_dataset_has_no_findings(pets):
-    checked = check_dataset(pets)
-    assert (checked.findings, checked.errors) == ((), 0)
-    assert [one.images for one in checked.stats.classes] == [2, 2]
 
 
 def no_image(pets):
@@ -135,14 +128,10 @@ def test_what_a_row_cannot_say_is_found_and_refused_by_all_who_open_the_set(pets
         open_native(pets)
 
 
-def test_attention_is_expected_of_images_with_a_class_that_the_model_found(pets):
-    save_file({"maps": np.zeros(1, np.float32)}, pets / "maps.safetensors")
+def test_no_attention_is_expected_of_a_picture_without_a_class(pets):
     (pets / "attention").mkdir()
-    for number in (0, 1):
-        shutil.copy(pets / "maps.safetensors", pets / f"attention/{number:06d}.safetensors")
+    for number in (0, 1, 3):
+        save_file({"maps": np.zeros(1, np.float32)}, pets / f"attention/{number:06d}.safetensors")
     (pets / "masks/000002.png").write_bytes(encode_mask(np.zeros((24, 32), np.uint8)))
     edit(pets, 2, classes=[], class_ids=[], area={})
-    edit(pets, 3, review={"verdict": "accepted", "corrected": True, "by": "a"})
     assert kinds(pets) == []
-    (pets / "attention/000001.safetensors").unlink()
-    assert kinds(pets) == [("error", "missing", "attention/000001.safetensors")]
