@@ -143,7 +143,7 @@ def count_started(name: str, folder: Path) -> None:
         mock.patch.object(running_maps, "can_fuse", return_value=True),
         mock.patch.object(fused, "tile_of", return_value=tile),
         mock.patch.object(fused, "import_module", return_value=captured.kernels()),
-        mock.patch.multiple(log_sum_exps, _can_return_sums=lambda *_: True, _is_right=lambda *_: True, OPERATIONS=SUMS),
+        mock.patch.multiple(log_sum_exps, _can_return_lses=lambda *_: True, _is_right=lambda *_: True, OPERATIONS=SUMS),
         mock.patch.object(torch, "_fused_sdp_choice", return_value=next(iter(SUMS))),
         mock.patch.object(type(model.family), "lattice", return_value=lattice),  # some read it from values
         capture(model, argparse.Namespace(method=None)),

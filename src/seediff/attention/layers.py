@@ -44,7 +44,7 @@ class CapturedLayer:
     layer: Layer
     """What the module attends to."""
     kinds: Collection[Kind]
-    """The kinds of attention to record, of those that it has."""
+    """Which of its kinds of attention to record."""
     attention: Any
     """The module."""
     recorder: AttentionRecorder
@@ -96,7 +96,7 @@ class LayerRun:
     why_not: str = "computes a part of its attention in a way that is not known"
     """Why the latest product was not the picture's."""
     pieces: list[Product] = field(default_factory=list)
-    """What has come of a product that the layer computes in pieces."""
+    """The pieces that have come so far, if the layer computes a product in pieces."""
 
     def record(self, read: Callable[[], Product]) -> None:
         """Record a product, if it is the picture's. read: returns it, or raises UserError."""
@@ -195,7 +195,8 @@ def cut_picture(
     query, key, mask, scale, log_sum_exps = product
     query, key = choose(query, members), choose(key, members)
     if mask is not None:
-        mask = mask[(None,) * (4 - mask.ndim)]
+        while mask.ndim < 4:
+            mask = mask[None]
         if len(mask) > 1:
             mask = choose(mask, members)
 
@@ -228,8 +229,8 @@ def choose(states: torch.Tensor, members: Sequence[int]) -> torch.Tensor:
 
 
 def _bias(mask: torch.Tensor, queries: slice) -> torch.Tensor:
-    """What a mask adds to the scores of some queries, in float32: −inf where it hides a column. mask: (B, H, N, T), of
-    which any may be 1."""
+    """What a mask adds to the scores of some queries, in float32: −inf where it hides a column. mask: (B, H, N, T); any
+    of these sizes may be 1."""
     if mask.shape[2] > 1:
         mask = mask[:, :, queries]
     if mask.dtype == torch.bool:
@@ -239,14 +240,16 @@ def _bias(mask: torch.Tensor, queries: slice) -> torch.Tensor:
 
 def _picture_first(mask: torch.Tensor, positions: int) -> torch.Tensor:
     """The order of columns, (B or 1, S), that puts the picture first: from text, picture, padding to picture, text,
-    padding. For example 2 3 4 0 1 5 for 2 columns of text, 3 positions and 1 column of padding. mask: (B or 1, 1, 1, S)
-    bool, False where a column is padding. positions: N. Raises UserError for a mask of another kind."""
+    padding. For 2 columns of text, 3 positions and 1 column of padding, it is 2 3 4 0 1 5.
+
+    mask: (B or 1, 1, 1, S) bool, False where a column is padding. positions: N. Raises UserError for a mask of another
+    kind."""
     if mask.dtype != torch.bool or mask.shape[1:3] != (1, 1):
         raise UserError("attention", "has a mask that does not say where the text ends", "draw without it")
-    filled = mask[:, 0, 0].sum(1, keepdim=True)  # columns of text and picture
-    columns = torch.arange(mask.shape[3], device=mask.device)
-    after_picture = torch.where(columns < filled, columns - positions, columns)
-    return torch.where(columns < positions, columns + filled - positions, after_picture)
+    texts = mask[:, 0, 0].sum(1, keepdim=True) - positions  # the number of text columns, 2
+    columns = torch.arange(mask.shape[3], device=mask.device)  # 0 1 2 3 4 5
+    text_or_padding = torch.where(columns < positions + texts, columns - positions, columns)  # . . . 0 1 5
+    return torch.where(columns < positions, columns + texts, text_or_padding)  # 2 3 4 0 1 5
 
 
 def by_frames(scores: Scores, spans: Spans, frames: int) -> tuple[Scores, Spans]:

@@ -37,7 +37,8 @@ CANNOT = {
         "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
     ),
 }
-"""Name of a pipeline's class, or of a class it inherits from → (problem, a way out or the reason), for UserError."""
+"""Name of a pipeline's class, or of a class it inherits from → two parts of a UserError: the problem, and either a way
+out or, where there is no way out, the reason."""
 
 
 def find_networks(pipe: Any) -> tuple[list[Any], Family]:
@@ -103,9 +104,8 @@ def check_processors(network: Any) -> None:
     for name, module in network.named_modules():
         processor = getattr(module, "processor", None)
         cls = type(processor)
-        forward = vars(module).get(
-            "forward", type(module).forward
-        )  # hooks of diffusers and accelerate count as its own
+        # Hooks of diffusers and accelerate also set `forward`, but with the `__module__` that it had.
+        forward = vars(module).get("forward", type(module).forward)
         if processor is not None and not forward.__module__.startswith(("diffusers.", type(module).__module__)):
             foreign["forward of its own"] = name
         if "fuser" in name.split("."):

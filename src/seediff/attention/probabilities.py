@@ -23,8 +23,7 @@ ALL = slice(None)
 
 
 class Scores(NamedTuple):
-    """The scores of queries and keys before they are computed: scale · QKᵀ + bias, (B, H, N, T). Their softmax over T
-    is attention."""
+    """What scores are computed from: scale · QKᵀ + bias, (B, H, N, T). Their softmax over T is attention."""
 
     query: torch.Tensor
     """(B, H, N, D)"""
@@ -56,8 +55,8 @@ class Target(NamedTuple):
     columns: slice = ALL
     """Which of the T columns."""
     per_column: bool = False
-    """Whether to divide each column by its own maximum. Otherwise a map is divided by the maximum of all its columns,
-    which in cross-attention is always the start token's."""
+    """Whether `normalize` divides each column by its own maximum. Otherwise it divides a map by the maximum of all its
+    columns; in cross-attention that is always the start token's."""
 
 
 class Scratch:
@@ -113,14 +112,14 @@ def add_probabilities(
         for some_queries in _slices(queries, queries_at_once):
             for some_heads in _slices(heads, heads_at_once):
                 probabilities = _softmax(some.select(ALL, some_heads, some_queries), block_memory)
-                if hidden is not None and hidden.shape[1] > 1:  # each head has a mask of its own
+                if hidden is not None and hidden.shape[1] > 1:  # a mask for each head
                     probabilities.masked_fill_(_select(hidden, ALL, some_heads, some_queries), 0)
                 for target, total in zip(targets, head_sums, strict=True):
                     _add_heads(probabilities[..., target.columns], total[:, some_queries], some_heads.start == 0)
 
         # 3. Into the running maps
         for target, total in zip(targets, head_sums, strict=True):
-            if hidden is not None and hidden.shape[1] == 1:
+            if hidden is not None and hidden.shape[1] == 1:  # one mask for all heads: cheaper here, in their sum
                 total.masked_fill_(hidden[:, 0], 0)
             peak = total.amax(1 if target.per_column else (1, 2), keepdim=True)
             finite += peak.sum()
@@ -148,7 +147,7 @@ def _softmax(scores: Scores, memory: torch.Tensor) -> torch.Tensor:
     shape = (*query.shape[:3], key.shape[2])
     block = memory[: math.prod(shape)].view(shape)
     if not query.is_cpu:
-        block.zero_()  # Metal multiplies what is there by beta = 0, and NaN stays NaN
+        block.zero_()  # Metal multiplies the block's old values by beta = 0, and NaN · 0 is NaN
     product = (query.float().flatten(0, 1), key.mT.flatten(0, 1))
     torch.baddbmm(block.flatten(0, 1), *product, beta=0, alpha=scale, out=block.flatten(0, 1))
     if bias is not None:

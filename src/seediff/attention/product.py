@@ -3,8 +3,9 @@
     watch = Watch(attention, on_product)   # when the layer begins
     watch.end()                            # when it ends, also with an error
 
-Callers look up at each call, under a name, what computes attention. A `Watch` puts a `Watched` in that place, around
-the function it finds. A `Watched` reports the product in its arguments, and passes the arguments on untouched: the
+A layer finds the function that computes attention under a name, such as the attribute `scaled_dot_product_attention`
+of the module `torch.nn.functional`, at each call anew. A `Watch` sets this attribute to a `Watched`, which wraps the
+function that was there. A `Watched` reports the product in its arguments, and passes the arguments on untouched. So the
 output stays the same to the bit, and functions that others put there, before or after, keep working.
 
     no layer runs:               name ─▶ torch's
@@ -135,8 +136,8 @@ class WatchedBackend(Watched):
     __slots__ = ()
 
     def attend(self, read: Callable[[], Product], *args: Any, **kwargs: Any) -> Any:
-        """Call the backend. Most backends call PyTorch's function, which is watched, too; the product of any other
-        backend is reported here."""
+        """Call the backend. Most backends call PyTorch's function, whose own `Watched` reports the product. If it was
+        not reported so, it is reported here."""
         if kwargs.get("_parallel_config") is not None:  # refused: each GPU has some of the rows
             self.watch.report(read)
         before = self.watch.count
@@ -147,8 +148,8 @@ class WatchedBackend(Watched):
 
 
 class WatchedTable(dict[Any, Any]):
-    """diffusers' table of backends, with the watch around each of them. watch, read, wrapped: as in `Watched`, of the
-    table."""
+    """diffusers' table of backends, with a watch around each backend. watch, read: as in `Watched`. wrapped: the table
+    without watches."""
 
     def __init__(self, watch: Watch, read: Callable[..., Product], wrapped: Mapping[Any, Any]) -> None:
         super().__init__({name: WatchedBackend(watch, read, backend) for name, backend in wrapped.items()})
@@ -167,11 +168,11 @@ class PatchPoint(NamedTuple):
     read: Callable[..., Product]
     wrapper: Callable[..., Any] = Watched
     inherited: Any = None
-    """A method that callers find in the owner's class if the owner has no such attribute itself. None: no such
-    method."""
+    """The method of this name in the owner's class, which callers find if the owner itself has no such attribute. None:
+    the class has no such method."""
 
-    def topmost_active(self) -> Any:
-        """The attribute's value, below everything on top whose watch has ended: a function, or a table of functions."""
+    def skip_ended(self) -> Any:
+        """The attribute's value without the ended watches on top of it: a function, or a table of functions."""
         value = getattr(self.owner, self.name)
         while isinstance(value, Watched | WatchedTable) and value.watch.has_ended:
             value = value.wrapped
@@ -179,14 +180,14 @@ class PatchPoint(NamedTuple):
 
     def put_watch(self, watch: Watch) -> None:
         """Put a watch around the value."""
-        setattr(self.owner, self.name, self.wrapper(watch, self.read, self.topmost_active()))
+        setattr(self.owner, self.name, self.wrapper(watch, self.read, self.skip_ended()))
 
     def remove_ended(self) -> None:
-        """Remove everything on top whose watch has ended."""
-        value = self.topmost_active()
+        """Remove the ended watches on top of the value."""
+        value = self.skip_ended()
         setattr(self.owner, self.name, value)
         if value == self.inherited:
-            delattr(self.owner, self.name)
+            delattr(self.owner, self.name)  # callers find the method in the class again
 
 
 SCORES = "get_attention_scores"
@@ -215,7 +216,7 @@ _lock = threading.Lock()
 
 
 def unpatch(points: Sequence[PatchPoint]) -> None:
-    """Remove the functions of ended watches that are on top."""
+    """Remove the ended watches on top of each attribute."""
     with _lock:
         for point in points:
             point.remove_ended()
@@ -245,6 +246,6 @@ class Watch:
         self._on_product(read)
 
     def end(self) -> None:
-        """Report nothing more, and remove the functions that are on top."""
+        """Report nothing more, and remove this watch wherever it is on top."""
         self.has_ended = True
         unpatch(self._points)

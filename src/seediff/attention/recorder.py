@@ -94,13 +94,14 @@ class AttentionRecorder:
             self._recorded_steps.append(call.step)
 
     def end_call(self) -> None:
-        """Record nothing more until the next call begins. Layers may still run: backward computes some again."""
+        """Record nothing more until the next call begins. Layers may still run: a backward pass with checkpointing runs
+        some of them again."""
         self.call = None
         self.end_watch()
 
     def begin_watch(self, attention: Any, on_product: Callable[..., None]) -> None:
         """Watch the products of a layer that begins. attention: its module. on_product: as in `Watch`."""
-        self.end_watch()  # of an earlier layer that Ctrl-C ended: then PyTorch calls no hooks
+        self.end_watch()  # if Ctrl-C ended an earlier layer, PyTorch did not call the hook at its end
         self.watch = Watch(attention, on_product)
 
     def end_watch(self) -> None:
@@ -142,14 +143,15 @@ class AttentionRecorder:
         return self._settings, self.call.latent_size, self.call.images, tuple(self.call.rows)
 
     def take_back(self) -> Any:
-        """Uncount this call's additions to the maps, because making a CUDA graph of the call added nothing. Returns
-        them for `add_again`."""
+        """Uncount this call's additions to the maps, and return them for `add_again`. Called after a CUDA graph of the
+        call was made: that ran the Python code but added nothing (see running_maps.py)."""
         if self.call is None:
             return []
         return self.running.take_back(self.call.step)
 
     def add_again(self, additions: Any) -> None:
-        """Count the additions of a replayed CUDA graph in this call. additions: from `take_back`."""
+        """Count additions that a replayed CUDA graph made in this call without Python. additions: from `take_back`,
+        when the graph was made."""
         if self.call is not None:
             self.running.add_again(self.call.step, additions)
 

@@ -48,20 +48,20 @@ class MapKey(NamedTuple):
     kind: Kind
     grid: Grid
     owner: str
-    """The name of a layer, or the number of a step; "": all layers and steps add to this map."""
+    """Whose additions the map has: the name of a layer, the number of a step, or "" for all layers and steps."""
 
 
 class RunningMaps:
-    """The sums (B, N, T) float32: one for each kind of attention, resolution and owner. The owner decides what is added
-    up in one sum: everything a step adds, everything a layer adds, or ("") everything. It depends on `apart` and
-    `capture.mean`:
+    """The sums (B, N, T) float32: one for each kind of attention, resolution and owner. An owner is a step, a layer, or
+    all of them, and its sum has everything that it adds. `apart` and `capture.mean` decide who the owners are. A
+    geometric mean needs the sum of each layer, so for cross-attention it overrides `apart`:
 
-        apart    capture.mean   self-attention   cross-attention
-        None     arithmetic     ""               ""
-        None     geometric      ""               each layer
-        "step"   arithmetic     each step        each step
-        "step"   geometric      each step        each layer
-        "layer"  either         each layer       each layer
+        apart    capture.mean   owners in self-attention   owners in cross-attention
+        None     arithmetic     "", all                    "", all
+        None     geometric      "", all                    each layer
+        "step"   arithmetic     each step                  each step
+        "step"   geometric      each step                  each layer
+        "layer"  either         each layer                 each layer
 
     plan: what is captured. apart: whether steps or layers have maps of their own. graphs: the CUDA graphs that add to
     the sums, in whose memory they then are; None: no graphs.
@@ -70,9 +70,9 @@ class RunningMaps:
     def __init__(self, plan: CapturePlan, apart: Apart | None, graphs: GraphedNetwork | None) -> None:
         self.plan, self.graphs = plan, graphs
         self.apart_by_kind: dict[Kind, Apart | None] = dict.fromkeys(KINDS, apart)
-        """Kind of attention → the owners of its running maps; None: all layers and steps share one."""
+        """Kind of attention → the owners of its running maps; None: all layers and steps share one map."""
         if plan.capture.mean == "geometric":
-            self.apart_by_kind["cross"] = "layer"
+            self.apart_by_kind["cross"] = "layer"  # it averages the layers' means, not their additions
         self.steps: dict[LayerMap, list[int]] = {}
         """The steps in which a layer added something."""
         self._maps: dict[MapKey, torch.Tensor] = {}  # sums, and means after `finish`
@@ -157,7 +157,8 @@ class RunningMaps:
     # Calls that CUDA graphs replay
 
     def take_back(self, step: int) -> list[tuple[LayerMap, torch.Tensor]]:
-        """Uncount this step's additions. Returns each addition: the name of the layer's map, and the running map."""
+        """Uncount this step's additions: they were counted while a CUDA graph was made, which adds nothing. Returns
+        each addition: the name of the layer's map, and the running map."""
         additions: list[tuple[LayerMap, torch.Tensor]] = []
         for added, steps in self.steps.items():
             if steps[-1:] == [step]:
@@ -187,8 +188,9 @@ class RunningMaps:
         return [layer for layer, is_finite in zip(self._finite, finite, strict=True) if not is_finite]
 
     def steps_by_layer(self, latent_size: Grid) -> dict[str, list[list[int]]]:
-        """A layer's name → the steps in which it added something: one list for each of its kinds of attention in the
-        plan. For example {"mid_block.attn1": [[0, 1, 2]]}. latent_size: (height, width) of L."""
+        """A layer's name → lists of the steps in which it added maps, one list for each kind of attention that is
+        captured from it. For example {"attn": [[0, 1], [0]]}: maps of one kind in steps 0 and 1, of the other in step
+        0. latent_size: (height, width) of the latents."""
         found: dict[str, list[list[int]]] = {}
         for kind in self.plan.reads:
             for name, layer in self.plan.layers[kind].items():
@@ -205,12 +207,12 @@ class RunningMaps:
         return found
 
     def means(self) -> dict[Kind, dict[Grid, torch.Tensor]]:
-        """The means over all owners, after `finish`: kind → (h, w), the finest first → (B, N, T). `capture.mean` says
-        which mean."""
+        """The means over all owners, after `finish`: kind → (h, w), the finest first → (B, N, T). `capture.mean`
+        decides between arithmetic and geometric means."""
         means: dict[Kind, dict[Grid, torch.Tensor]] = {kind: {} for kind in KINDS}
         counts = self._counts()
-        for (kind, grid), group in groupby(self._maps.items(), lambda item: item[0][:2]):
-            maps = dict(group)
+        for (kind, grid), group in groupby(self._maps.items(), lambda item: item[0][:2]):  # `finish` has sorted them
+            maps = dict(group)  # one for each owner
             mean = next(iter(maps.values()))
             if len(maps) > 1 and self.plan.capture.mean == "geometric":
                 mean = torch.stack([*maps.values()]).clamp_min(LEAST).log().mean(0).exp()
