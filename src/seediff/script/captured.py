@@ -274,13 +274,14 @@ class Captured:
     ) -> list[MaskResult]:
         """The masks of each frame of a clip, or of the one picture. image: the clip, or the picture's number from 0 on.
         config: the constants; None: the constants of heat maps."""
-        # 1. A picture is a clip of one frame; a frame's masks are blended with the clip's other frames
+        # 1. The clip; a picture is a clip of one frame. A frame's masks are blended with the other frames of its clip
         wanted = image if isinstance(image, range) else range(image, image + 1)
         clip = next((clip for clip in self.clips if wanted[0] in clip), wanted)
         if len(clip) > 1 and pixels is not None:
             raise UserError("pixels", "those of a clip are what the pipeline returned", "leave it out")
 
-        # 2. What the masks are made of
+        # 2. What the masks are made of. All frames of a clip have one prompt and one size: the words' columns and the
+        # lattice are the first frame's
         first = self._maps(clip[0], phrases, of)
         config = config or _heat_config(first)
         canvases = [self._canvas(number, first, pixels) for number in clip]

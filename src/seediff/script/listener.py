@@ -138,13 +138,14 @@ def wrap(owner: Any, name: str, around: Around) -> Iterator[None]:
     owner: the object. name: the method's name. Python searches for `__call__` in the class, not in the object.
     Therefore, inside the block, the object belongs to a class derived from its own.
     """
-    kind, of_object = type(owner), vars(owner).pop(name, None)  # somebody may have set the method on the object
+    kind = type(owner)
+    of_object = vars(owner).pop(name, None)  # somebody may have set the method on the object itself
     method = of_object or getattr(owner, name)
     signature = inspect.signature(method)
 
     @wraps(getattr(kind, name, method))
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self is not owner:  # a copy that was made inside of the block
+        if self is not owner:  # a copy that was made inside of the block: call its own method
             return (of_object or getattr(kind, name).__get__(self))(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()

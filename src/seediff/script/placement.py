@@ -38,20 +38,24 @@ class Canvas:
 
         the drawn picture ── resized to `scaled` ── cut to `view` ── pasted into `window` ──▶ a picture of `size`
 
-    For example, 64 × 64 pixels were drawn for a part of 32 × 24 pixels (height × width), at row 10 and column 20 of a
-    picture of 100 × 100 pixels. The pipeline resized them to 32 × 32 and cut off 4 columns at either side.
+    Two examples, with sizes as height × width:
+
+    1. The pipeline drew 64 × 64 pixels for a part of 32 × 24 pixels, at row 10 and column 20 of a picture of 100 × 100.
+       It resized them to 32 × 32, cut off 4 columns at either side, and pasted the rest into the picture.
+    2. It drew 64 × 64 pixels for a picture of 96 × 80, resized them to 96 × 96, and cut off 8 columns at either side.
     """
 
     size: PixelSize
-    """The size of the picture: (100, 100)."""
+    """The size of the picture: (100, 100) and (96, 80)."""
     map_size: PixelSize
-    """The size to which maps are resized first: the drawn picture's size, or `scaled` if it was pasted: (32, 32)."""
+    """The size to which maps are resized before they are resized to `scaled`, as the pixels were: the drawn picture's
+    size (64, 64) in example 2. In example 1 it is `scaled`, because pasted pictures need one resizing only."""
     scaled: PixelSize
-    """The size of the drawn picture after the pipeline resized it: (32, 32)."""
+    """The size of the drawn picture after the pipeline resized it: (32, 32) and (96, 96)."""
     view: Window
-    """The part of the resized picture that is left after the cut: Window(0, 4, 32, 24)."""
+    """The part of the resized picture that is left after the cut: Window(0, 4, 32, 24) and Window(0, 8, 96, 80)."""
     window: Window
-    """The part of the picture that it fills: Window(10, 20, 32, 24)."""
+    """The part of the picture that it fills: Window(10, 20, 32, 24) and Window(0, 0, 96, 80)."""
     pixels: np.ndarray | None = None
     """The picture, (H, W, 3) uint8; None if it is unknown."""
 
@@ -107,7 +111,7 @@ class Edits:
         if self.crop is not None:
             left, top, right, bottom = self.crop
             canvas = _fill(drawn, shown, Window(top, left, bottom - top, right - left))
-            return replace(canvas, map_size=canvas.scaled)  # maps are coarse enough for one resizing
+            return replace(canvas, map_size=canvas.scaled)  # one resizing is enough, because maps are coarse
         if self.is_resized:
             return _fill(drawn, shown)
 
@@ -144,7 +148,7 @@ def masks_of_frames(
 ) -> list[MaskResult]:
     """The masks of words in some frames of a clip. A picture is a clip of one frame.
 
-    maps: the maps of each frame. The network works on fewer latent frames, so that several frames may share one object.
+    maps: the maps of each frame. Frames of one latent frame share one object: the network works on fewer frames.
     words: word → its text columns. names: the words in the order of the masks. canvases: the picture of each frame.
     wanted: the numbers of the frames to make masks of, in the clip.
     """

@@ -89,7 +89,8 @@ class TextRecording:
     texts: list[ReadText] = field(default_factory=list)
     """The text of each picture; empty until a call of the network had it."""
     known: list[tuple[Any, list[int], dict[int, int]]] = field(default_factory=list)
-    """(states, their versions, rows) of the last KNOWN_CALLS calls of the network."""
+    """(states, their versions, rows) of the last KNOWN_CALLS calls of the network. It keeps these states alive, so that
+    no other states can take their place in memory."""
 
     @property
     def steps(self) -> int:
@@ -106,12 +107,12 @@ class TextRecording:
 
     def find(self, states: Any) -> dict[int, int]:
         """Row → the number of its text, for the rows of a network call that have one of the texts (`find_rows`).
-        states: the state of each row: what the network is given of its text. States of one of the last calls are not
-        compared again, because comparing waits for the GPU."""
+        states: the state of each row, which is the encoding of its text. The same states as in one of the last calls
+        are not compared again, because comparing waits for the GPU."""
         # A version counts how often a tensor was changed in place; PyTorch does not count in `inference_mode`.
         versions = [one._version for one in states if not one.is_inference()]
-        for known, of_known, rows in self.known:
-            if known is states and of_known == versions:
+        for known, known_versions, rows in self.known:
+            if known is states and known_versions == versions:  # the very same tensor, unchanged since that call
                 return rows
         rows = find_rows(self.encoded, states, was_seen=bool(self.texts))
         self.known = [(states, versions, rows), *self.known[: KNOWN_CALLS - 1]]
@@ -135,9 +136,9 @@ class TextRecording:
     def attention(self, frames: int) -> list[Attention]:
         """Attention to the text of each picture, or of each frame of each clip. It ends the recording.
 
-        frames: the number of frames of each clip; 1 for images. The network works on fewer latent frames, so that each
-        frame has the attention of its nearest latent frame. Raises UserError for the kept error, and for attention
-        that is not a number.
+        frames: the number of frames of each clip; 1 for images. The network works on fewer latent frames, and each
+        frame has the attention of its nearest latent frame. Raises the kept UserError, and UserError for attention that
+        is not a number.
         """
         latents = self.recorder.calls.latest.frames
         texts = [text for text in self.texts for _ in range(latents)]

@@ -51,7 +51,8 @@ class TextColumns:
 
     @cached_property
     def _readers(self) -> list[PromptReader]:
-        """The tokenizers whose tokens have columns; empty for a network alone, unless the script named a tokenizer."""
+        """The tokenizers whose tokens have columns in the maps. If the script captures a network without its pipeline,
+        only the tokenizers that the script named are known, perhaps none."""
         pipe, texts = self.pipe, self.text.texts
         tokenizers = [name for name in TOKENIZERS if getattr(pipe, name, None) is not None]
         readers = self.named.readers or ()
@@ -126,12 +127,16 @@ class TextColumns:
             return problem, "write BREAK between its chunks, capture(pipe, prompt='… BREAK …'), or name columns"
         return None
 
-    # Long texts, and texts of another length than the tokenizer's usual one
+    # Long texts, and texts of another length than the tokenizer's usual one. Example: SD3 was given 77 + 128 columns.
+    #
+    #     _longest_chunk    205: a transformer's pipeline encodes the whole text as one chunk
+    #     _chunks           1: all columns fit into it
+    #     _as_in_run        CLIP read 77 tokens, its own limit. T5, whose columns begin at 77, read the remaining 128
 
     @cached_property
     def _chunks(self) -> int:
-        """The number of chunks in which the text was encoded; 0 if it is unknown. Each chunk of several has as many
-        columns as every tokenizer reads. For example, a UNet whose tokenizer reads 77 tokens:
+        """The number of chunks in which the text was encoded; 0 if it is unknown. If there are several chunks, each has
+        as many columns as every tokenizer reads. For example, a UNet whose tokenizer reads 77 tokens:
 
             77 columns                     1
             154 columns, "… BREAK …"       2, if each part fits into 77 tokens
@@ -167,11 +172,13 @@ class TextColumns:
         return max(most_read, self.family.text_columns)  # SD3 without T5 has columns that no tokenizer reads
 
     def _as_in_run(self, each: PromptReader) -> Reader:
-        """The tokenizer with the limit that it had in this run. A transformer's last tokenizer read as many tokens as
-        there were columns for it. If padding comes before the text, the text ends at the last column.
+        """The tokenizer with the limit that it had in this run. In a transformer, the last tokenizer read one token for
+        every column after its first one:
 
             FLUX, 256 columns    T5: 256, although it may read 512
             SD3, 77 + 128        CLIP: 77, its own limit. T5: 128, because its columns begin at 77
+
+        If padding comes before the text, the text ends at the last column.
         """
         reader, first, _ = each
         if self.family.network_part == "unet" or self._chunks > 1:

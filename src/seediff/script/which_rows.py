@@ -3,9 +3,9 @@
     the prompts' states ─┐
     the batch's states ──┴▶ match ─▶ the number of each row's prompt, or None ─▶ find_rows ─▶ the rows to record
 
-A row is one member of the network's batch: one picture with one text. The state of a text is what the network is given
-of it: (T, D), or (T, layers, D), with a vector for each of T columns. With guidance, other rows have the negative
-prompt. Pipelines order rows in different ways, therefore a row's place in the batch never decides.
+A row is one member of the network's batch: one picture with one text. The state of a text is its encoding,
+which the network is given: (T, D), or (T, layers, D), with a vector for each of T columns. With guidance, other rows
+have the negative prompt. Pipelines order rows in different ways, therefore a row's place in the batch never decides.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from ..errors import UserError
 CLOSE = 1e-3
 """The maximum distance at which a state equals the prompt's state, as a share of the norm of the prompt's state."""
 CLEAR = 10
-"""If a state equals the prompt's state, any other state must be at least this many times as far away."""
+"""If a state equals the prompt's state, any other state must be at least this many times as far away: with the nearest
+state at a distance of 2e-4, at least 2e-3."""
 SAME = 1e-6
 """The maximum distance, on the scale of CLOSE, between two states of one text. They may differ at all because the text
 encoder rounds differently in batches of different sizes."""
@@ -59,8 +60,8 @@ class Encoded:
         return match(self.states, self.states)
 
     def texts_of(self, number: int) -> Texts:
-        """The texts of one state. number: the state's number. Raises UserError if there are neither as many texts as
-        states, nor one text for several states each."""
+        """The texts of one state. number: the state's number. For example, 2 texts and 4 states: states 0 and 1 have
+        the first text. Raises UserError if the number of states is no multiple of the number of texts."""
         count = len(self.states)
         for texts in self.texts.values():
             if count % len(texts):
@@ -115,7 +116,8 @@ def match(prompt_states: Sequence[torch.Tensor], batch_states: Sequence[torch.Te
         least = min(distances)
         if least > CLOSE:
             continue
-        from_nearest = distances  # the nearest state is the prompt's own
+        # Distances from the nearest state. If it has the prompt's values, these are the distances from the prompt.
+        from_nearest = distances
         if least > SAME:
             (from_nearest,) = _distances([batch_states[distances.index(least)]], batch_states)
         for row, distance in enumerate(distances):
@@ -128,14 +130,15 @@ def match(prompt_states: Sequence[torch.Tensor], batch_states: Sequence[torch.Te
 
 
 def _distances(prompt_states: Sequence[torch.Tensor], batch_states: Sequence[torch.Tensor]) -> list[list[float]]:
-    """For each prompt's state, its distance from each state of the batch, as a share of its norm."""
+    """(P lists of B numbers): the distance from each prompt's state to each state of the batch, as `_distance`."""
     each = torch.stack([_distance(one, other) for one, other in product(prompt_states, batch_states)])
     return each.nan_to_num(torch.inf).view(len(prompt_states), -1).tolist()  # waits for a GPU once
 
 
 def _distance(prompt_state: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-    """The distance of two states as a share of the first state's norm. Only the columns that both have count, because
-    padding may be cut off. States of other shapes are infinitely far away."""
+    """The distance of two states as a share of the first state's norm. The states may have different numbers of
+    columns, because padding may be cut off; then only the columns present in both are compared. If their other
+    dimensions differ, the distance is infinite."""
     if prompt_state.shape[1:] != state.shape[1:]:
         return torch.full((), torch.inf, device=state.device)
     columns = min(len(prompt_state), len(state))
