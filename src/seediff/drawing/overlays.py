@@ -49,7 +49,7 @@ def mask_colours() -> np.ndarray:
 
 
 def is_dark() -> np.ndarray:
-    """(256,) bool: whether the colour of each id is dark, so that a white line around it is seen best."""
+    """(256,) bool: whether the colour of each id is dark. A white line around a dark colour is seen best."""
     return mask_colours() @ np.array([0.299, 0.587, 0.114]) <= 128
 
 
@@ -66,8 +66,8 @@ def shown_ids(label_map: np.ndarray, numbers: np.ndarray, unnamed: int, *, alone
     segments without a name. alone: whether there is no other class; then the segments get bright colours, otherwise
     greys.
     """
-    first, last = (1, UNNAMED) if alone else (UNNAMED, IGNORE)
-    ids = (numbers - 1) % (last - first) + first
+    first, stop = (1, UNNAMED) if alone else (UNNAMED, IGNORE)  # ids from `first` on, below `stop`
+    ids = (numbers - 1) % (stop - first) + first
     return np.where((label_map == unnamed) & (numbers > 0), ids, label_map).astype(np.uint8)
 
 
@@ -87,9 +87,8 @@ def to_levels(values: np.ndarray) -> np.ndarray:
 
 
 def cut_out(image: np.ndarray, label_map: np.ndarray, class_id: int, soft: np.ndarray | None = None) -> Image.Image:
-    """The picture of a class on a transparent ground (RGBA): opaque where the label map has the class. soft: (H, W),
-    the class's soft mask, which decides how opaque pixels are, except that other classes are clear; None: no soft
-    mask."""
+    """The picture of a class on a transparent ground (RGBA). soft: (H, W), the class's soft mask. Pixels are as opaque
+    as it is high, and pixels of other classes are clear. None: pixels are opaque where the label map has the class."""
     alpha = label_map == class_id
     if soft is not None:
         others = ~np.isin(label_map, (0, class_id, IGNORE))
@@ -115,9 +114,9 @@ def shrink(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarr
 def overlay(
     image: np.ndarray, label_map: np.ndarray, regions: np.ndarray | None = None, *, alpha: float = 0.35
 ) -> np.ndarray:
-    """(H, W, 3) uint8: the image with its labels over it. Each region is filled lightly with its label's colour, and
-    has a line in this colour around it, outside of which is a black line, or a white one around dark colours. The rest
-    of the background is unchanged.
+    """(H, W, 3) uint8: the image with its labels over it. Each region is filled lightly with its label's colour. Around
+    it is a line in this colour, and around that a black line, which is white if the colour is dark. The rest of the
+    background is unchanged.
 
     regions: (H, W) whole numbers that separate regions of one label, such as objects' numbers; None: the label map.
     alpha: how much of the fill's colour shows, in [0, 1].
@@ -138,7 +137,7 @@ def overlay(
 
 def draw_mask(image: np.ndarray, label_map: np.ndarray, side: int, numbers: np.ndarray | None = None) -> np.ndarray:
     """As `overlay`, but with a longer side of at most `side` pixels. numbers: (H, W), the number of each pixel's
-    object, so that each object has a line around it; None: each class has."""
+    object, so that each object has a line around it; None: each class has a line around it."""
     labels = shrink(label_map, side, Image.Resampling.NEAREST)
     regions = None
     if numbers is not None:
@@ -164,22 +163,22 @@ def draw_named(
     sheet = Image.fromarray(drawn)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(max(8, min(regions.shape) // 24))
     # Places for names are searched among few pixels: all pixels of a large picture would take seconds for each name.
-    cell = max(1, max(regions.shape) // 512)
+    cell = max(1, max(regions.shape) // 512)  # one pixel of each cell × cell pixels
     lattice = regions[::cell, ::cell]
     free = np.ones(lattice.shape, bool)  # where no name is yet
     for number, name in names.items():
         text = fit_text(draw, font, name, regions.shape[1])
-        if "?" in text and not text.strip("?… "):
+        if "?" in text and not text.strip("?… "):  # the font cannot write any letter of it
             text = str(number)
         here = (lattice == number) & free
         if not text or not here.any():
             continue
-        left, top, right, bottom = draw.textbbox((0, 0), text, font, anchor="mm", stroke_width=1)
-        y, x = cell * _deepest(here, (bottom - top, right - left))
+        left, top, right, bottom = draw.textbbox((0, 0), text, font, anchor="mm", stroke_width=1)  # around (0, 0)
+        y, x = cell * _deepest(here, (bottom - top, right - left))  # the middle of the name, in pixels
         rows = slice(max(0, int(y + top) // cell), int(y + bottom) // cell + 1)
-        box = rows, slice(max(0, int(x + left) // cell), int(x + right) // cell + 1)
-        if free[box].all():
-            free[box] = False
+        columns = slice(max(0, int(x + left) // cell), int(x + right) // cell + 1)
+        if free[rows, columns].all():
+            free[rows, columns] = False
             label = int(label_map[regions == number][0])
             colour = css_colour(label) if image is not None else "white"
             around = "white" if is_dark()[label] else "black"
@@ -188,9 +187,10 @@ def draw_named(
 
 
 def _deepest(free: np.ndarray, size: tuple[float, float]) -> np.ndarray:
-    """(row, column) of the place for a name: about the farthest from the region's border. free: (H, W) bool, the
-    region. size: (height, width) of the name. Distances are measured in heights and widths of the name, because a wide
-    name needs more room at its left and right."""
+    """(row, column) of the place for a name: far from the region's border. free: (H, W) bool, the region. size:
+    (height, width) of the name. Distances are measured in heights and widths of the name, because a wide name needs
+    more room at its left and right. Among the places nearly as far from the border as the farthest, it is the one
+    nearest to their middle."""
     from scipy.ndimage import distance_transform_edt  # takes half a second to import
 
     padded: Any = distance_transform_edt(np.pad(free, 1), sampling=(1 / size[0], 1 / size[1]))
@@ -202,7 +202,7 @@ def _deepest(free: np.ndarray, size: tuple[float, float]) -> np.ndarray:
 def _edges(regions: np.ndarray, wide: int) -> np.ndarray:
     """(H, W) bool: the pixels that have another region within `wide` pixels above, below, left or right."""
     edge = np.zeros(regions.shape, bool)
-    for edges, values in ((edge, regions), (edge.T, regions.T)):
+    for edges, values in ((edge, regions), (edge.T, regions.T)):  # `edge.T` is a view: both write to `edge`
         for step in range(1, wide + 1):
             change = values[step:] != values[:-step]
             edges[step:] |= change

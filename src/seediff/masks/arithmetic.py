@@ -1,6 +1,6 @@
 """Arithmetic for the steps of the methods: min-max, resizing, sums in a fixed order, Otsu's threshold.
 
-Results depend on the values alone, to the last bit. So there are sums of its own here: the rounding of BLAS's
+Results depend on the values alone, to the last bit. Therefore this module adds up by itself: the rounding of BLAS's
 matrix–vector product depends on memory alignment and on the number of threads.
 """
 
@@ -36,8 +36,8 @@ def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
 
 
 def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "bicubic"] = "bilinear") -> torch.Tensor:
-    """Maps (…, h, w) at another size (height, width). A longer side is interpolated with align_corners=False (eq. 8), a
-    shorter side averaged. mode: the interpolation; bicubic results may slightly leave [0, 1]."""
+    """Maps (…, h, w) at another size (height, width). A side that grows is interpolated with align_corners=False (eq.
+    8), and a side that shrinks is averaged. mode: the interpolation; bicubic results may slightly leave [0, 1]."""
     before, after = tuple(maps.shape[-2:]), tuple(size)
     if before == after:
         return maps
@@ -51,8 +51,8 @@ def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "b
 
 
 def highest(maps: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """(values, numbers), (H, W) each: the highest value of several maps at each pixel, and the number of the map that
-    has it, int32; the first of equals.
+    """(values, numbers), (H, W) each: the highest value of several maps at each pixel, and the number of the map with
+    this value, int32, the first of equals.
 
     maps: at least one (H, W). They are taken one after the other, because all maps at the size of a large picture would
     take gigabytes."""
@@ -72,8 +72,8 @@ CHUNK = 2**19
 
 
 def sum_of_rows(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """The weighted sum of rows of a matrix, `Σ_{i ∈ rows} w_i · matrix[i]`, (M,). matrix: (N, M). rows: their indexes.
-    weights: in the order of `rows`; None: all 1."""
+    """The weighted sum of rows of a matrix, `Σ_{i ∈ rows} w_i · matrix[i]`, (M,). matrix: (N, M). rows: indexes of
+    rows. weights: in the order of `rows`; None: all 1."""
     if rows.device.type == "mps":  # `embedding_bag` exists there from torch 2.10 on
         gathered = matrix[rows]
         if weights is not None:
@@ -93,7 +93,7 @@ def random_walk(self_attention: torch.Tensor, values: torch.Tensor) -> torch.Ten
     """`SA · v` (h, w): each position gets the mean of v over the positions that it attends to.
 
     self_attention: SA (N, N). Its rows need not sum to 1 (eq. 5 divides them by their maxima), so the product is
-    divided by their sums. values: v (h, w)."""
+    divided by the rows' sums. values: v (h, w)."""
     total = self_attention.sum(1).clamp_min(TINY)
     return (times_vector(self_attention, values.flatten()) / total).reshape(values.shape)
 
@@ -104,7 +104,8 @@ BINS = 256
 
 def otsu(values: torch.Tensor) -> float:
     """Otsu's threshold: the value t for which the variance between `values < t` and `values ≥ t` is largest, from a
-    histogram of 256 bins. Of several equally good values it is the middle one; of a constant map, the map's value."""
+    histogram of 256 bins. If several values are equally good, the middle one is returned. The threshold of a constant
+    map is the map's value."""
     samples = values.detach().cpu().double().numpy().ravel()  # to the CPU first, because not every device has float64
     low, high = samples.min(), samples.max()
     if low == high:
@@ -140,6 +141,7 @@ def compete(soft: torch.Tensor) -> torch.Tensor:
     """
     spread, mean = torch.std_mean(soft, (-2, -1), correction=0, keepdim=True)
     numbers = torch.finfo(soft.dtype)
+    # A constant map stands out least. Its z is finite: differences of −∞ would be NaN if all maps are constant.
     ahead = ((soft - mean) / spread.clamp_min(numbers.tiny)).masked_fill(spread <= ROUNDING, numbers.min / 4)
     return soft.amax(0) * (SHARPNESS * (ahead - ahead.amax(0))).exp()
 

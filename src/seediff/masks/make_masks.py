@@ -2,7 +2,7 @@
 after each step:
 
     soft_masks     the method's soft mask of each class      (h, w), at a level of L that the method chooses
-    enlarge        the same, as large as the image           (H, W), the size at which the model drew or saw the image
+    enlarge        these masks, enlarged                     (H, W), the size at which the model drew or saw the image
     refine         moved to the image's edges: PAMR, SAM     (H, W)
     label_pixels   threshold, and one class per pixel        (H, W)
 
@@ -136,8 +136,8 @@ def finish_masks(
     *,
     trace: bool = True,
 ) -> MaskResult:
-    """The masks of an image from the soft mask of each class. softs: from `soft_masks`. soft: (C, H, W), the same soft
-    masks from `enlarge`. image, classes, config, trace: as for `make_masks`."""
+    """The masks of an image from the soft mask of each class. image, classes, config, trace: as for `make_masks`.
+    softs: from `soft_masks`. soft: (C, H, W), these soft masks after `enlarge`."""
     # 1. PAMR and SAM, all classes at once
     unrefined = soft
     if image is not None:
@@ -254,12 +254,12 @@ def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
 def refine_photo(
     photo: np.ndarray, unrefined: torch.Tensor, config: MaskConfig, megapixels: float
 ) -> torch.Tensor | None:
-    """Soft masks (C, H', W') moved to the edges of a photograph at a larger size than the model saw. None if that adds
-    nothing, because PAMR is off or the model saw the photograph at no smaller size: then `MaskResult.soft` is as good.
+    """Soft masks (C, H', W') moved to the edges of a photograph at a larger size than the model saw. None if PAMR is
+    off, or if the model saw the photograph at this size or a larger one: then `MaskResult.soft` is as good.
 
     photo: (H, W, 3) uint8, or the part of it that the model saw. unrefined: `MaskResult.unrefined` (C, h, w). config:
-    as for `make_masks`. megapixels: the most that (H', W') may have, the largest size of the photograph within it.
-    PAMR's dilations grow with the size, so that it reaches equally far in the picture.
+    as for `make_masks`. megapixels: decides (H', W'), which is `largest_size`. PAMR's dilations grow with the size, so
+    that PAMR reaches equally far in the picture.
     """
     picture = picture_to_follow(photo, unrefined.shape[1:], config, megapixels)
     if picture is None:
@@ -270,8 +270,9 @@ def refine_photo(
 def picture_to_follow(
     photo: np.ndarray, seen: Sequence[int], config: MaskConfig, megapixels: float
 ) -> np.ndarray | None:
-    """The photograph (H', W', 3) at the size at which `refine_photo` refines masks; None if that adds nothing. photo,
-    config, megapixels: as for `refine_photo`. seen: the size (h, w) at which the model saw the photograph."""
+    """The photograph (H', W', 3) at the size at which `refine_photo` refines masks; None if `refine_photo` returns
+    None. photo, config, megapixels: as for `refine_photo`. seen: the size (h, w) at which the model saw the
+    photograph."""
     size = largest_size(photo.shape, megapixels)
     if not config.pamr or math.prod(size) <= math.prod(seen):
         return None
@@ -308,8 +309,8 @@ def agreement(label_map: np.ndarray, classes: Sequence[str], second_maps: Sequen
     """Class → IoU of its mask with a second mask, in [0, 1] to four digits; 0 for a class without pixels.
 
     Second masks come from `second_maps`, which are made of the same attention in another way (`SoftMask.second`). A
-    class's second mask has the pixels where its map is higher than those of other classes; if they are more than the
-    mask in the label map has, only as many, with the highest values.
+    class's second mask has the pixels where its map is higher than the maps of other classes. It has at most as many
+    pixels as the mask in the label map: the pixels with the highest values.
 
     label_map: (H, W), i + 1 = classes[i]. second_maps: each class's second soft map (h, w).
     """
@@ -321,7 +322,7 @@ def agreement(label_map: np.ndarray, classes: Sequence[str], second_maps: Sequen
         count = int(mask.sum())
         if count:
             values = torch.where(wins == index, soft[index], 0)
-            lowest = values.flatten().kthvalue(values.numel() - count + 1).values
-            second = (values >= lowest) & (values > 0)
+            lowest_kept = values.flatten().kthvalue(values.numel() - count + 1).values  # the count-th highest
+            second = (values >= lowest_kept) & (values > 0)
             agreed[name] = round(float((mask & second).sum() / (mask | second).sum()), 4)
     return agreed

@@ -17,7 +17,7 @@ from PIL import Image
 
 PAPER_DILATIONS = (1, 2, 4, 8, 12, 24)
 """SeeDiff's dilations, in pixels of a 512² image."""
-# (down, right) of a pixel's eight neighbours.
+# The directions (down, right) of a pixel's eight neighbours.
 DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
 
@@ -28,8 +28,8 @@ def scaled_dilations(size: Sequence[int], base: Sequence[int] = PAPER_DILATIONS)
 
 
 def largest_size(size: Sequence[int], megapixels: float) -> tuple[int, int]:
-    """The size (H', W') to which a picture of `size` (H, W, …) is reduced so that it has at most `megapixels`;
-    unchanged if it has. `affinity` takes 32 bytes per pixel and dilation."""
+    """The size (H', W') to which PAMR reduces a picture of `size` (H, W, …) with more than `megapixels`, and otherwise
+    (H, W). The limit saves memory: the weights from `affinity` take 32 bytes per pixel and dilation."""
     height, width = size[:2]
     scale = min(1.0, math.sqrt(megapixels * 1e6 / (height * width)))
     return max(1, int(height * scale)), max(1, int(width * scale))
@@ -80,17 +80,21 @@ def affinity(image: torch.Tensor, dilations: Sequence[int], bandwidth: float = 0
     image = image.float().contiguous()  # a transposed (H, W, 3) would stride through every view
     samples = 9 * len(dilations)
     total, squares, difference = torch.zeros_like(image), torch.zeros_like(image), torch.empty_like(image)
-    # σ² from differences d to the pixel itself, Σd² − (Σd)²/n; Σx² − (Σx)²/n would need float64.
+
+    # 1. σ, from differences d to the pixel itself; Σx² − (Σx)²/n would need float64. Memory is used again at each line.
     for neighbour in _neighbours(image, dilations):
-        torch.sub(neighbour, image, out=difference)
-        total += difference
-        squares.addcmul_(difference, difference)
-    deviation = squares.addcmul_(total, total, value=-1 / samples).div_(samples - 1).clamp_min_(0).sqrt_()
-    scale = deviation.mul_(bandwidth).add_(1e-8).reciprocal_().div_(-len(image))
+        torch.sub(neighbour, image, out=difference)  # d
+        total += difference  # Σd
+        squares.addcmul_(difference, difference)  # Σd²
+    variance = squares.addcmul_(total, total, value=-1 / samples).div_(samples - 1)  # (Σd² − (Σd)²/n) / (n − 1)
+    deviation = variance.clamp_min_(0).sqrt_()  # σ
+    scale = deviation.mul_(bandwidth).add_(1e-8).reciprocal_().div_(-len(image))  # −1 / (3 (1e-8 + bandwidth σ))
+
+    # 2. The softmax over neighbours
     weights, partition = image.new_empty(8 * len(dilations), *image.shape[1:]), torch.zeros_like(image[0])
     for weight, neighbour in zip(weights, _neighbours(image, dilations), strict=True):
         torch.sub(neighbour, image, out=difference).abs_()
-        torch.mul(difference[0], scale[0], out=weight)
+        torch.mul(difference[0], scale[0], out=weight)  # red; then green and blue are added
         for of_channel, scale_of_channel in zip(difference[1:], scale[1:], strict=True):
             weight.addcmul_(of_channel, scale_of_channel)
         # No maximum is subtracted: the mean |x_i − x_j| is at most 3.2 σ_i, so some exponent is above −3.2 / bandwidth.

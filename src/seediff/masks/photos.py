@@ -1,6 +1,17 @@
 """Masks of named classes in photographs, in memory. `PhotoMasker` finds the classes that a photograph shows, captures
 the attention to them, and makes masks at the photograph's size. The commands `mask`, `tune` and `evaluate masks` and
-the function `seediff.mask` share it."""
+the function `seediff.mask` share it.
+
+One photograph has masks at three sizes (`PhotoMasks`):
+
+    small    masks, soft masks    (h, w), the size at which the model saw the window
+      │ moved to the photograph's edges
+      ▼
+    fine     soft masks           (h', w'), the window at up to `edge_megapixels`
+      │ enlarged, then thresholded
+      ▼
+    full     masks                (H, W), the whole photograph
+"""
 
 from __future__ import annotations
 
@@ -52,16 +63,16 @@ class FoundClasses:
 
 @dataclass(frozen=True)
 class PhotoMasks:
-    """The masks of a photograph."""
+    """The masks of a photograph, at three sizes."""
 
     view: PhotoView
     small: MaskResult | None
     """The masks at the model's size (h, w); None if no class was found."""
     full: MaskResult
-    """The masks at the photograph's size (H, W), 255 outside the window. It has no soft masks, because they would take
-    hundreds of megabytes for a large photograph."""
+    """The masks at the photograph's size (H, W), 255 outside the window. Its `soft` is empty, because soft masks of a
+    large photograph would take hundreds of megabytes; `PhotoMasks.soft` makes them one by one."""
     fine: torch.Tensor
-    """The soft masks (C, h', w') along the photograph's edges, from which `full` is made."""
+    """The soft masks (C, h', w') along the photograph's edges; (0, 1, 1) if no class was found."""
 
     def soft(self) -> Iterator[np.ndarray]:
         """Yields the soft mask (H, W) float32 of each class, 0 outside the window."""

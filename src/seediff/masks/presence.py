@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 import torch
@@ -76,7 +76,7 @@ def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]
     sentence, as the logarithm of their ratio, between ±LARGEST_GAIN. The errors are compared where the class's word
     gets most attention.
 
-    errors: class → (K, h, w) at L, the errors with its sentence; "" has the errors with the empty sentence. A class
+    errors: class → (K, h, w) at L, the errors with its sentence; "" → the errors with the empty sentence. A class
     without errors gets −LARGEST_GAIN. ratios: class → its `log_ratio` (h, w)."""
     by_class = {}
     for name, ratio in ratios.items():
@@ -93,14 +93,15 @@ def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]
 
 
 def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
-    """The logarithm of the attention to a class, divided by the attention to words without meaning, averaged over
-    levels: (h, w) at the finest captured level. Words without meaning are those before the first class. A text that
-    begins with a class has none; then the first token that belongs to no class takes their place."""
+    """log(attention to a class / attention to words without meaning), averaged over levels: (h, w) at the finest
+    captured level. Words without meaning are the words before the first class. If the text begins with a class, the
+    first token that belongs to no class takes their place."""
     if maps.normalized or not maps.cross_attention:
         raise ValueError("presence compares words, so it needs plain means of cross-attention")
     class_tokens = set(chain.from_iterable(maps.words.values()))
     # The tokens between the start token and the first class. Texts of T5 have no start token.
-    empty = list(range(1, min(class_tokens))) or [min({*range(len(class_tokens) + 1)} - class_tokens)]
+    first_free = next(token for token in count() if token not in class_tokens)
+    empty = [*range(1, min(class_tokens))] or [first_free]
     finest = max(maps.cross_attention)
     ratios = []
     for grid, attention in maps.cross_attention.items():
@@ -122,8 +123,8 @@ def find_classes(
     The network sees an image once per sentence without noise. Then it sees the image with two amounts of noise, for the
     empty sentence and for each of the MOST_COMPARED classes with most attention.
 
-    latents: (B, C, h, w) of the images. sentences: for each image, (prompt, the classes that it names) for several
-    prompts. template: the prompt for a class alone.
+    latents: (B, C, h, w) of the images. sentences: for each image, several pairs (prompt, the classes that it names).
+    template: the prompt for a class alone.
     """
 
     def capture(rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]) -> list[AttentionMaps]:
@@ -154,7 +155,7 @@ def denoising_errors(
     """The squared errors of the network's predictions, averaged over channels: (P, K, h, w) float32 for P prompts and K
     timesteps. The network predicts noise, velocity or the image, as it was trained.
 
-    latents: (C, h, w) of one image. prompts: what the network reads. timesteps: those to which the latents are noised.
+    latents: (C, h, w) of one image. prompts: what the network reads. timesteps: the latents are noised to each of them.
     The noise depends only on the timestep, and is the same for every prompt and image.
     """
     check_schedule(model, timesteps)
@@ -167,9 +168,9 @@ def denoising_errors(
         noisy = a * latents + b * noise
         target = family.target(pipe, timestep, latents, noise).float()
         for start in range(0, len(prompts), TOGETHER):
-            part: Condition = {name: tensor[start : start + TOGETHER] for name, tensor in condition.items()}
-            count = len(prompts[start : start + TOGETHER])
-            predicted = family.denoise(pipe, noisy.expand(count, *latents.shape), timestep, part)
-            errors[start : start + count, number] = (predicted.float() - target).square().mean(1)
+            some = slice(start, start + TOGETHER)
+            part: Condition = {name: tensor[some] for name, tensor in condition.items()}
+            predicted = family.denoise(pipe, noisy.expand(len(prompts[some]), *latents.shape), timestep, part)
+            errors[some, number] = (predicted.float() - target).square().mean(1)
     model.rest()
     return errors

@@ -78,8 +78,8 @@ def _problem_in_use(network: Any) -> str:
 def refine_by_sam(image: np.ndarray, soft: torch.Tensor, name: str, thresholds: Sequence[float]) -> torch.Tensor:
     """Soft masks (C, H, W) in which each piece has SAM's outline, if SAM's mask overlaps it enough.
 
-    image: (H, W, 3) uint8. soft: the masks before. name: of the model, as for `load_sam`. thresholds: for each class,
-    the lowest value of its pixels. Inside SAM's outline, the class's values reach it."""
+    image: (H, W, 3) uint8. soft: the masks before. name: the model's, as for `load_sam`. thresholds: for each class,
+    the lowest value of its pixels. Inside SAM's outline, the class's values are at least this threshold."""
     answer = prompt_sam(load_sam(name).to(soft.device), image)
     best, refined = soft.argmax(0), soft.clone()
     for index, (values, value) in enumerate(zip(soft, thresholds, strict=True)):
@@ -105,26 +105,29 @@ def prompt_sam(network: Any, image: np.ndarray) -> Callable[[torch.Tensor, torch
 
     settings, (height, width) = network.config.prompt_encoder_config, image.shape[:2]
     side, patch = settings.image_size, settings.patch_size
-    high, wide = height, width
-    if network.config.model_type == "sam":  # SAM sees the picture in the corner of a square, SAM 2 squeezed into one
+    mask_side = 4 * side // patch  # SAM takes masks with 4 × 4 values for each patch of the picture
+
+    # A picture of (high, wide) is resized to the square of this side.
+    high, wide = height, width  # SAM 2 sees the picture squeezed into the square
+    if network.config.model_type == "sam":  # SAM sees it in proportion, in the square's upper left corner
         high = wide = max(height, width)
-    margins = (0, wide - width, 0, high - height)
+    margins = (0, wide - width, 0, high - height)  # left, right, above, below
     constants = image, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
     pixels, mean, std = (torch.tensor(values, device=network.device) for values in constants)
     pixels = F.pad(((pixels / 255 - mean) / std).permute(2, 0, 1), margins)[None]
     embeddings = network.get_image_embeddings(F.interpolate(pixels, (side, side), mode="bilinear", antialias=True))
 
     def answer(prompt: torch.Tensor, piece: torch.Tensor) -> torch.Tensor:
-        inside = piece.nonzero()  # (y, x) of each pixel
+        inside = piece.nonzero()  # (pixels, 2): y, x
         corners_and_highest = torch.stack([inside.amin(0), inside.amax(0), inside[prompt[piece].argmax()]])
-        points = (corners_and_highest * side / inside.new_tensor((high, wide))).flip(1)  # (x, y)
-        mask = F.pad(prompt, margins, value=float(prompt.min()))[None, None]
+        points = (corners_and_highest * side / inside.new_tensor((high, wide))).flip(1)  # (3, 2): x, y in the square
+        mask = F.pad(prompt, margins, value=float(prompt.min()))[None, None]  # (1, 1, high, wide)
         output = network(
             image_embeddings=embeddings,
-            input_boxes=points[:2].reshape(1, 1, 4),
-            input_points=points[None, None, 2:],
-            input_labels=inside.new_ones(1, 1, 1),
-            input_masks=resize(mask, (4 * side // patch,) * 2),
+            input_boxes=points[:2].reshape(1, 1, 4),  # images, boxes, (left, top, right, bottom)
+            input_points=points[None, None, 2:],  # (1, 1, 1, 2): images, boxes, points, (x, y)
+            input_labels=inside.new_ones(1, 1, 1),  # 1: the point belongs to the object
+            input_masks=resize(mask, (mask_side, mask_side)),
             multimask_output=False,
         )
         return resize(output.pred_masks[0, 0, 0], (high, wide))[:height, :width]

@@ -47,7 +47,7 @@ class SampleSpec:
 
 
 def sample_count(config: GenerateConfig) -> int:
-    """The number of images: the fewest that show classes · per_class classes in all."""
+    """The number of images: as few as are needed to show every class `per_class` times."""
     if not _all_templates(config):
         return sum(1 for _ in deal_prompts(config))
     rounds, missing = divmod(len(config.classes) * config.per_class, sum(config.turns))
@@ -77,10 +77,10 @@ def each_spec(config: GenerateConfig) -> Iterator[SampleSpec]:
 def take_turns(config: GenerateConfig) -> Iterator[Line]:
     """Yields the classes and the template of each image.
 
-    With one class per image, classes take turns. With several, their order changes from round to round, so that
-    combinations vary. Each class is in `per_class` images; if the division has a remainder, a few classes are in one
-    more. Templates take turns. Each round begins with the next template, so that with one class per image, each class
-    gets all templates.
+    With one class per image, classes take turns. With several classes per image, their order changes from round to
+    round, so that combinations vary. Each class is in `per_class` images, or in one more to fill the last image.
+    Templates take turns. The first round begins with the first template, the second round with the second, and so on:
+    with one class per image, each class gets all templates.
     """
     kinds = len(config.classes)
     groups = class_groups(kinds, config.turns, config.seed)
@@ -91,7 +91,8 @@ def take_turns(config: GenerateConfig) -> Iterator[Line]:
             current, first_of_round = shown // kinds, index
         classes = tuple(config.classes[position] for position in next(groups))
         shown += len(classes)
-        yield Line(classes, config.prompts[(current + index - first_of_round) % len(config.prompts)])
+        place = index - first_of_round  # in the round, which begins with template number `current`
+        yield Line(classes, config.prompts[(current + place) % len(config.prompts)])
 
 
 def _all_templates(config: GenerateConfig) -> bool:
@@ -118,18 +119,18 @@ def deal_prompts(config: GenerateConfig) -> Iterator[Line]:
 
 
 def _least_used(lines: Sequence[Line], used: Counter[Line]) -> Iterator[Line]:
-    """Yields lines without end, each time the least used of `lines`, the first of equals. used: line → how often the
-    series of all classes have used it; this function adds to it."""
+    """Yields lines without end, each time the least used line, the first of equals. lines: all that name one class.
+    used: line → how often any class has used it; this function adds to it."""
     for turn in itertools.count():
-        for line in lines:  # the series of other classes may have used it more than `turn` times
-            if used[line] <= turn:
+        for line in lines:
+            if used[line] <= turn:  # otherwise other classes have already used it in this round
                 used[line] += 1
                 yield line
 
 
 def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:
-    """Yields groups of distinct numbers in [0, kinds), without end. A round uses each number once: for groups of one in
-    the order 0, 1, 2, …, otherwise in an order that depends on the seed. sizes: of the groups, in turn."""
+    """Yields groups of distinct numbers in [0, kinds), without end. A round uses each number once. If every group has
+    one number, the order is 0, 1, 2, …; otherwise it depends on the seed. sizes: the groups' sizes, in turn."""
     rounds = itertools.count()
     waiting: list[int] = []  # numbers of this round, and of the next one when a group spans both
     for size in itertools.cycle(sizes):
@@ -145,7 +146,7 @@ def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[tuple[
 
 
 def _round_order(kinds: int, size: int, seed: int, turn: int) -> list[int]:
-    """The order of the numbers in [0, kinds) in round `turn`. size: of the largest group."""
+    """The order of the numbers in [0, kinds) in round `turn`. size: the largest group's."""
     order = list(range(kinds))
     return order if size == 1 else sorted(order, key=lambda number: _stable_hash(seed, "round", turn, number))
 
@@ -158,19 +159,19 @@ def phrase_of(subclasses: Sequence[str], classes: Sequence[str], seed: int) -> d
 
 
 def _turns(phrases: Sequence[str], name: str, seed: int) -> Iterator[str]:
-    """The series of one class, `name`."""
+    """The series of the class `name` in `phrase_of`."""
     for turn in itertools.count():
         yield from sorted(phrases, key=lambda phrase: _stable_hash(seed, "subclass", turn, name, phrase))
 
 
 def sample_seed(seed: int, index: int, attempt: int) -> int:
     """The seed for a sample's noise, in [0, 2^48): well mixed, and exact in JSON readers that only have doubles. seed:
-    of the configuration."""
+    the configuration's."""
     return _stable_hash(seed, "sample", index, attempt)
 
 
 def redraw(spec: SampleSpec, seed: int, attempt: int) -> SampleSpec:
-    """The same sample with the noise for another attempt. seed: of the configuration. attempt: from 0 on."""
+    """The same sample with the noise for another attempt. seed: the configuration's. attempt: from 0 on."""
     return replace(spec, seed=sample_seed(seed, spec.index, attempt), attempt=attempt)
 
 
@@ -205,9 +206,9 @@ def varied_prompts(
     most MOST_TEMPLATES results, in a mixed order that is always the same. Prompts that are no templates follow
     unchanged.
 
-    prompts: may have templates. kinds: keys of PHRASES. classes: phrases that name one of them are left out. words: the
-    words that the model knows, and phrases with others are left out, too; None: it knows all. Raises UserError for an
-    unknown kind, for a kind without a remaining phrase, and if there is no template.
+    prompts: may have templates. kinds: keys of PHRASES. classes: phrases that name a class are left out. words: the
+    words that the model knows, and phrases with unknown words are left out, too; None: it knows all words. Raises
+    UserError for an unknown kind, for a kind without a remaining phrase, and if there is no template.
     """
     templates = [prompt for prompt in prompts if "{class}" in prompt]
     if not templates:

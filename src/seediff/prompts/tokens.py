@@ -32,10 +32,10 @@ class Reading(NamedTuple):
 
     def columns(self, phrases: Sequence[str]) -> dict[str, set[int]]:
         """Word or phrase → the text columns of all its occurrences; an empty set if it does not occur."""
-        first, end = self.reader.first, self.reader.end
+        first = self.reader.first
         assert first is not None
-        if end is not None:  # padding comes before the text
-            first = end - len(self.spans)
+        if self.reader.end is not None:  # padding comes before the text
+            first = self.reader.end - len(self.spans)
         ordered = longest_first(phrases)
         columns_of: dict[str, set[int]] = {phrase: set() for phrase in phrases}
         if not ordered:
@@ -44,7 +44,7 @@ class Reading(NamedTuple):
             assert match.lastindex is not None
             begin, stop = match.span()
             tokens = {i: span for i, span in enumerate(self.spans) if span[0] < stop and span[1] > begin}
-            # In a script without spaces, a match inside a token is a part of another word.
+            # In a script without spaces, a match inside a token is a part of another word: 马 in the token 斑马, zebra.
             rest = "".join(self.text[max(start, 0) : begin] + self.text[stop:end] for start, end in tokens.values())
             if not re.search(f"[{UNSPACED}]", rest):
                 columns_of[ordered[match.lastindex - 1]] |= {first + i for i in tokens}
@@ -84,9 +84,10 @@ def check_length(readers: Sequence[Reader], prompt: str) -> list[Reading]:
     for reading in readings:
         text, spans, limit = reading.text, reading.spans, reading.reader.limit
         if reading.is_too_long:
-            # The last place is for the end token. If the model wraps the prompt in a text of its own, perhaps only that
-            # text's end would be cut off.
-            first_cut = min(max(spans[limit - 1][0], 0), max(len(text.rstrip()) - 1, 0))
+            # The last place is for the end token. If the model wraps the prompt in a text of its own, the cut may lie
+            # before the prompt: then all words are named. If it lies after the prompt, the last word is named.
+            last_character = max(len(text.rstrip()) - 1, 0)
+            first_cut = min(max(spans[limit - 1][0], 0), last_character)
             word_start = re.search(r"\S*$", text[:first_cut]).start()  # type: ignore[union-attr]  # matches nothing, too
             raise UserError(
                 f"the prompt has {len(spans)} tokens and the model reads {limit}: these words would be cut off: "
@@ -145,7 +146,7 @@ def is_divided(reader: Reader, prompt: str, chunks: int) -> bool:
 
 def find_weight(text: str) -> str | None:
     """The first part of a text that looks like a weight in compel or a web interface, such as `cat++`, `(cat)1.5`,
-    `(cat)`, `[cat]`, or an escaped bracket; None if there is none."""
+    `(cat)`, `[cat]`, or an escaped bracket; None if no part does."""
     match = re.search(r"\S*(?:[^\W\d](?:\+|--)(?!\w)|[()\[\]])\S*", text)
     return None if match is None else match[0]
 

@@ -71,7 +71,7 @@ def aggregate(
         rows, sums = _level(self_attention[grid], grid, latent_size, shares[grid])
         extremes += sums.aminmax()
         tile, width, keys = grid[1] // last[1], last[1], rows.shape[1]
-        # A query of `last` covers tile × tile queries of this grid.
+        # A query of `last` covers tile × tile queries of this grid. Axes: height of `last`, tile, width, tile, keys.
         rows.view(-1, tile, width, tile, keys).add_(total.view(-1, 1, width, 1, keys))
         total, last = rows, grid
     numbers = torch.stack(extremes).tolist()  # once, because it waits for the GPU
@@ -79,13 +79,14 @@ def aggregate(
         raise UserError("attention holds NaN or infinite values, or nothing but zeros; capture it again in float32")
     if last == latent_size:
         return total
+    # Each position of L has the row of its query. The same axes, with the keys of L.
     (height, width), keys, tile = last, total.shape[1], latent_size[0] // last[0]
     return total.view(height, 1, width, 1, keys).expand(-1, tile, -1, tile, -1).reshape(-1, keys)
 
 
 def _level(attention: torch.Tensor, grid: Grid, size: Grid, share: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """(rows, sums) of one resolution's attention (h·w, h·w). rows: (h·w, N), upsampled to L, each with the sum `share`.
-    sums: (h·w, 1), of the upsampled rows before."""
+    """(rows, sums) of one resolution's attention (h·w, h·w). rows: (h·w, N), upsampled to L and scaled, so that each
+    row sums to `share`. sums: (h·w, 1), the sums of the upsampled rows before they were scaled."""
     rows = upsample(attention.view(-1, *grid), size[0] // grid[0]).view(len(attention), -1)
     sums = rows.sum(1, keepdim=True)
     return rows * (share / sums), sums
@@ -95,7 +96,7 @@ def upsample(maps: torch.Tensor, factor: int) -> torch.Tensor:
     """Maps (B, h, w) upsampled bilinearly (align_corners=False) by a whole factor: (B, h·factor, w·factor).
 
     There is one weight for each of the `factor` places inside a coarse cell, so that results are single products and
-    sums. The rounding of `F.interpolate` may depend on the processor's instructions, and theirs does not.
+    sums. Their rounding does not depend on the processor's instructions, as that of `F.interpolate` may.
     """
     if factor == 1:
         return maps
@@ -103,15 +104,17 @@ def upsample(maps: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def _upsample(maps: torch.Tensor, factor: int, dim: int) -> torch.Tensor:
-    """The same along one dimension."""
+    """Maps upsampled along one dimension, `dim`. For example, with factor 2 both places inside a cell have ¾ of the
+    cell's value: the first ¼ of the cell before, the second ¼ of the cell after."""
     length = maps.shape[dim]
     # Beyond the border, use the nearest value.
     padded = torch.cat([maps.narrow(dim, 0, 1), maps, maps.narrow(dim, length - 1, 1)], dim)
     finer = maps.new_empty(*maps.shape[: dim + 1], factor, *maps.shape[dim + 1 :])
     # A place in the first half of a cell, and its mirror image in the second half, have the same weights.
     for place in range((factor + 1) // 2):
-        neighbour = 0.5 - (place + 0.5) / factor
+        neighbour = 0.5 - (place + 0.5) / factor  # the neighbouring cell's weight
         near, far = maps * (1 - neighbour), padded * neighbour
-        torch.add(near, far.narrow(dim, 0, length), out=finer.select(dim + 1, place))
-        torch.add(near, far.narrow(dim, 2, length), out=finer.select(dim + 1, factor - 1 - place))
+        before, after = far.narrow(dim, 0, length), far.narrow(dim, 2, length)
+        torch.add(near, before, out=finer.select(dim + 1, place))
+        torch.add(near, after, out=finer.select(dim + 1, factor - 1 - place))
     return finer.flatten(dim, dim + 1)

@@ -5,8 +5,8 @@ The method is Couairon, Shukor, Haugeard, Cord and Thome's ("DiffCut: Catalyzing
 Diffusion Features and Recursive Normalized Cut", NeurIPS 2024). This module restates the arithmetic of their program,
 PaulCouairon/DiffCut (MIT License, © 2024 Paul Couairon), in float64.
 
-The number of threads may change the last digits of sums. So they must not decide which of two equal costs is taken,
-which sign an eigenvector has, and which vector belongs to equal eigenvalues: values within TIE count as equal.
+The number of threads may change the last digits of sums. These digits must not decide which of two equal costs is
+taken, which sign an eigenvector has, and which vector belongs to equal eigenvalues: values within TIE count as equal.
 
 Shape letters: C channels, N = h·w positions, K segments.
 """
@@ -72,28 +72,29 @@ def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
     again, while the cut's cost is below `tau`.
 
     As in the authors' program, a position whose affinity to some other position is exactly 0 takes part only in the
-    first cut. Later it stays with the side that keeps its number. affinity: the graph's weights (N, N)."""
+    first cut. For example, the first cut gives segments 0 and 1, and such a position is in segment 1. If segment 1 is
+    cut again into 1 and 2, the position stays in 1. affinity: the graph's weights (N, N)."""
     parts = np.zeros(len(affinity), np.int64)
     linked = np.asarray((affinity > 0).all(1))
     everything = np.arange(len(affinity))
-    waiting = [(everything, everything)]  # positions to cut, and those of them that take part
+    waiting = [(everything, everything)]  # (members, cuttable): a segment's positions, and which of them take part
     while waiting and affinity.min() < affinity.max():
-        whole, graph = waiting.pop()
-        if len(graph) < 2:
+        members, cuttable = waiting.pop()
+        if len(cuttable) < 2:
             continue
-        cost, side = bipartition(affinity[np.ix_(graph, graph)])
+        cost, side = bipartition(affinity[np.ix_(cuttable, cuttable)])
         if cost < tau:
-            part = graph[side]
-            rest = np.setdiff1d(whole, part, assume_unique=True)
+            part = cuttable[side]
+            rest = np.setdiff1d(members, part, assume_unique=True)  # keeps its number
             parts[part] = parts.max() + 1
-            waiting += [(side_part, side_part[linked[side_part]]) for side_part in (part, rest)]
+            waiting += [(segment, segment[linked[segment]]) for segment in (part, rest)]
     return by_appearance(parts)
 
 
 def bipartition(affinity: np.ndarray) -> tuple[float, np.ndarray]:
     """(cost, side) of the cheapest of CUTS cuts of the second eigenvector (Shi and Malik 2000). cost: `cut / volume(S)
     + cut / volume(T)`, in [0, 2]. Here cut is the affinity between the sides S and T, and the volume of a side is its
-    affinity to the whole graph. side: (N,) bool, true on the one side and false on the other; none is empty."""
+    affinity to the whole graph. side: (N,) bool, true in S and false in T; neither is empty."""
     degrees = affinity.sum(1)
     vector = second_eigenvector(affinity, degrees)
     thresholds = np.linspace(vector.min() * 0.99, vector.max() * 0.99, CUTS)
@@ -126,7 +127,7 @@ def second_eigenvector(affinity: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 
 
 def _largest_eigenvector(matrix: np.ndarray) -> np.ndarray:
-    """An eigenvector for the largest eigenvalue of a symmetric matrix. Of several, it is always the same one."""
+    """An eigenvector for the largest eigenvalue of a symmetric matrix, always the same one if there are several."""
     start = np.random.default_rng(0).standard_normal(len(matrix))
     if len(matrix) > DENSE:
         try:

@@ -58,19 +58,19 @@ def check_k(k: int, positions: int) -> None:
 
 
 def _plus_plus(rows: torch.Tensor, k: int, seed: int) -> list[int]:
-    """Indexes of k rows as first centres, from k-means++ (Arthur and Vassilvitskii 2007). Each is the best of 2 + ln k
-    random rows, whose probability is proportional to the squared distance to the nearest earlier centre."""
+    """Indexes of k rows as first centres, from k-means++ (Arthur and Vassilvitskii 2007). Each centre is the best of
+    2 + ln k random rows. A row's probability is proportional to its squared distance to the nearest earlier centre."""
     generator = torch.Generator().manual_seed(seed)
     chosen = [int(torch.randint(len(rows), (1,), generator=generator))]
     (distances,) = _squared_distances(rows, chosen)
     while len(chosen) < k:
-        reach = distances.cumsum(0)
-        draws = torch.rand(2 + int(math.log(k)), generator=generator, dtype=torch.float64) * reach[-1]
-        trials = torch.searchsorted(reach, draws).clamp_max(len(rows) - 1).tolist()
-        reached = torch.minimum(distances, _squared_distances(rows, trials))
-        best = int(reached.sum(1).argmin())
+        cumulative = distances.cumsum(0)
+        draws = torch.rand(2 + int(math.log(k)), generator=generator, dtype=torch.float64) * cumulative[-1]
+        trials = torch.searchsorted(cumulative, draws).clamp_max(len(rows) - 1).tolist()
+        after_trial = torch.minimum(distances, _squared_distances(rows, trials))  # (trials, N)
+        best = int(after_trial.sum(1).argmin())
         chosen.append(trials[best])
-        distances = reached[best]
+        distances = after_trial[best]
     return chosen
 
 

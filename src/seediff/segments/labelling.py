@@ -39,11 +39,13 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
 
     # 1. Bands of rows
     height, width = size
-    labels, used = np.empty((height, width), np.int32), np.zeros(len(maps), bool)
+    labels = np.empty((height, width), np.int32)
+    used = np.zeros(len(maps), bool)  # whether a proposal wins a pixel
     rows = max(1, min(CHUNK // width, ROWS // (len(maps) * maps.shape[2])))
     for top in range(0, height, rows):
         band = labels[top : top + rows]
-        band[:] = highest(_columns(maps, (height, width), top, len(band)))[1].cpu().T.numpy()
+        _, numbers = highest(_transposed_bands(maps, size, top, len(band)))  # (W, rows)
+        band[:] = numbers.cpu().T.numpy()
         used[band] = True
 
     # 2. Ids without gaps
@@ -53,24 +55,24 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     return torch.from_numpy(labels)
 
 
-def _columns(maps: torch.Tensor, size: tuple[int, int], top: int, rows: int) -> Iterator[torch.Tensor]:
-    """Yields a band of each map, resized bilinearly (align_corners=False). The band is transposed, (W, rows), because
-    widening it then copies whole rows of memory.
+def _transposed_bands(maps: torch.Tensor, size: Sequence[int], top: int, rows: int) -> Iterator[torch.Tensor]:
+    """Yields the same band of each map, resized bilinearly (align_corners=False) and transposed: (W, rows). Transposed
+    bands are faster to widen, because widening copies whole rows of memory.
 
     maps: (P, h, w). size: (H, W) of the whole resized maps. top, rows: the band's first row, and its number of rows."""
     above, below, down = _taps(maps.shape[1], size[0], top, rows, maps.device)
     left, right, across = _taps(maps.shape[2], size[1], 0, size[1], maps.device)
-    bands = maps[:, above] * (1 - down[:, None]) + maps[:, below] * down[:, None]
-    for row_map in bands.transpose(1, 2).contiguous():
-        yield (row_map[left] * (1 - across[:, None])).add_(row_map[right].mul_(across[:, None]))
+    bands = maps[:, above] * (1 - down[:, None]) + maps[:, below] * down[:, None]  # (P, rows, w)
+    for band in bands.transpose(1, 2).contiguous():  # (w, rows)
+        yield (band[left] * (1 - across[:, None])).add_(band[right].mul_(across[:, None]))
 
 
 def _taps(
     positions: int, pixels: int, start: int, count: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(before, after, weight), (count,) each: what bilinear interpolation reads along one side for each pixel. before,
-    after: the positions before and after the pixel. weight: of the position after it. For example, 2 positions and 4
-    pixels give before = 0, 0, 0, 1 and weight = 0, ¼, ¾, 0.
+    after: the positions before and after the pixel. weight: the weight of the position after the pixel. For example, 2
+    positions and 4 pixels give before = 0, 0, 0, 1 and weight = 0, ¼, ¾, 0.
 
     positions, pixels: the numbers of positions and of pixels on this side. start, count: the first pixel, and the
     number of pixels.
@@ -82,19 +84,19 @@ def _taps(
 
 
 def follow_edges(picture: np.ndarray, segments: np.ndarray, config: SegmentConfig) -> np.ndarray:
-    """Segments (H, W) int32 moved to the edges of the picture. Ids keep their order; a segment that wins no pixel loses
-    its id.
+    """Segments (H, W) int32 moved to the edges of the picture. Ids keep their order. If a segment wins no pixel, the
+    ids above its own become lower by one.
 
-    picture: (H, W, 3) uint8. segments: (H, W) int32, before. config: PAMR takes `edge_rounds` rounds; without rounds,
-    nothing changes. A picture of more than `edge_megapixels` is reduced for PAMR, and the refined masks are enlarged.
+    picture: (H, W, 3) uint8. segments: (H, W) int32, before they are moved. config: PAMR takes `edge_rounds` rounds;
+    without rounds, the segments are returned. A picture of more than `edge_megapixels` is reduced for PAMR, and the
+    refined masks are enlarged.
     """
-    height, width = segments.shape
     count = int(segments.max()) + 1
     if not config.edge_rounds or count < 2:
         return segments
 
     # 1. The picture's weights, at the size that PAMR works at
-    size = largest_size((height, width), config.edge_megapixels)
+    size = largest_size(segments.shape, config.edge_megapixels)
     picture = reduce_picture(picture, size)
     coarse = torch.from_numpy(resize_nearest(segments, *size))
     dilations = scaled_dilations(size, config.edge_dilations)
@@ -104,7 +106,7 @@ def follow_edges(picture: np.ndarray, segments: np.ndarray, config: SegmentConfi
     def refined_masks() -> Iterator[torch.Tensor]:
         for number in range(count):
             mask = pamr((coarse == number).float()[None], weights, config.edge_rounds, dilations)
-            yield resize(mask, (height, width))[0]
+            yield resize(mask, segments.shape)[0]
 
     _, numbers = highest(refined_masks())
-    return np.unique(numbers.numpy(), return_inverse=True)[1].reshape(height, width).astype(np.int32)
+    return np.unique(numbers.numpy(), return_inverse=True)[1].reshape(segments.shape).astype(np.int32)
