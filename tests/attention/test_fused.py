@@ -134,7 +134,7 @@ def compiled(width, major, minor, shared):
     constants |= {"HAS_BIAS": False, "NORMALIZE": True, "PER_COLUMN": False}
     constants |= {"query_channel": 1, "key_channel": 1, "channels": width}
     kinds = dict.fromkeys(("query", "key", "bias"), "*bf16") | dict.fromkeys(("scale", "base"), "fp32")
-    kinds |= dict.fromkeys(("sums", "out", "means", "peaks", "finite"), "*fp32")
+    kinds |= dict.fromkeys(("lses", "out", "means", "peaks", "finite"), "*fp32")
     strides = ("query_image", "query_row", "key_image", "key_row")  # multiples of 16 numbers in all published networks
     found = []
     for kernel in (kernels.log_sum_exps, kernels.head_means):

@@ -1,8 +1,8 @@
 """Reads the calls of a network: their sizes, which rows have the prompt, and whether they are recorded.
 
-A call is one run of the network. A step is a call with the prompt, counted from 0. The network's batch has rows: images
-or clips, each with the prompt and, under guidance, once more without. Attention's batch has members: the rows, or in
-some networks each frame of each row. For example, two clips of 4 frames, with guidance:
+A call is one run of the network. A step is a call with the prompt, counted from 0. The network's batch has rows: each
+image or clip has one row with the prompt and, under guidance, another row without it. Attention's batch has members:
+the rows, or in some networks each frame of each row. For example, two clips of 4 frames, with guidance:
 
                                             rows   members   frames in a member
     AnimateDiff (`Family.frames_in_rows`)      4        16                    1
@@ -36,7 +36,7 @@ class NetworkCall:
     rows: Sequence[int]
     """The numbers of the rows with the prompt, whose attention is recorded."""
     latent_size: Grid
-    """(height, width) of L."""
+    """(height, width) of the latents."""
     frames: int = 1
     """The number of latent frames of a clip; 1 for images. Each frame has its own maps."""
     frames_in_member: int = 1
@@ -61,13 +61,14 @@ class NetworkCall:
         return self.batch * self.frames // self.frames_in_member
 
     def recorded_members(self, count: int) -> Sequence[int] | None:
-        """The numbers of the members with the prompt, in a product of attention with `count` members. None if that is
-        not the number of members in this call."""
+        """The numbers of the members with the prompt, in a product of attention with `count` members. None if this call
+        has another number of members."""
         members_in_row = self.frames // self.frames_in_member
         if count == self.members:
             if members_in_row == 1:
                 return self.rows
             return [row * members_in_row + number for row, number in product(self.rows, range(members_in_row))]
+        # FasterCache gave the layer only the second half of the batch, and these rows have the prompt.
         second_half = [*range(self.batch // 2, self.batch)]
         if self.may_drop_half and 2 * count == self.members and [*self.rows] == second_half:
             return range(count)

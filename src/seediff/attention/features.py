@@ -4,9 +4,9 @@
         pipe.unet(latents, 50, encoder_hidden_states=embeddings)
     (features,) = found  # (B, C, h, w)
 
-Features are the outputs of the last self-attention module of an encoder level: of `attn1`, before they are added to
-the hidden states. So it is in the program of Couairon et al. ("DiffCut", NeurIPS 2024). A forward hook reads them and
-does not change the UNet's results.
+As in the program of Couairon et al. ("DiffCut", NeurIPS 2024), features are the outputs of the last self-attention
+module (`attn1`) of an encoder level, before they are added to the hidden states. A forward hook reads them and does not
+change the UNet's results.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@
     head_means      for each target: the mean over heads of its columns
     add_divided     for each target, if means are normalised: the mean, divided by its maximum, into the running map
 
-A normalised mean needs its maximum before it can be added, so `head_means` first writes it to memory of its own. The
-allocator gives all layers' calls the same memory, and a CUDA graph keeps it.
+A normalised mean needs its maximum before it can be added, so `head_means` first writes it to memory of its own. This
+memory is freed after each call, and PyTorch gives it to the next layer's call. If the calls are made into a CUDA graph,
+the graph keeps it.
 """
 
 from __future__ import annotations
@@ -155,27 +156,28 @@ def _add(tile: Blocks, targets: list[Target], scores: Scores, *, normalize: bool
     """Do what `add_probabilities_fused` does, with one tile. Each target is removed from `targets` once its running map
     is complete."""
     kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
-    query, sums = scores.query, scores.log_sum_exps
+    query, lses = scores.query, scores.log_sum_exps
     images, heads, queries, _ = query.shape
     row_tiles = -(-queries // tile.rows)
 
     # 1. Log-sum-exps over all columns: the layer's have base e, ours base 2
     base = LOG2_E
-    if sums is not None:
-        sums = sums.contiguous()
+    if lses is not None:
+        lses = lses.contiguous()
     else:
-        sums, base = query.new_empty(images, heads, queries, dtype=torch.float32), 1.0
-        kernels.log_sum_exps[row_tiles, images * heads](out=sums, **_arguments(tile, scores))
+        lses, base = query.new_empty(images, heads, queries, dtype=torch.float32), 1.0
+        kernels.log_sum_exps[row_tiles, images * heads](out=lses, **_arguments(tile, scores))
 
-    # 2. The means of each target, into its running map; or into memory of their own, to be divided by their maxima
+    # 2. The means of each target
     while targets:
         running_map, columns, per_column = targets[0]
+        # Plain means: the kernel adds them to the running map. It does not use `peaks`: any tensor will do.
         width, means, peaks = running_map.shape[2], running_map, finite
-        if normalize:
+        if normalize:  # the kernel writes means and their maxima to memory of their own; `add_divided` adds them
             means = torch.empty_like(running_map)
             peaks = query.new_zeros(images, width if per_column else 1, dtype=torch.float32)
         tiles, given = -(-width // tile.columns), _arguments(tile, scores.select(columns=columns))
-        given |= {"sums": sums, "base": base, "means": means, "peaks": peaks, "finite": finite}
+        given |= {"lses": lses, "base": base, "means": means, "peaks": peaks, "finite": finite}
         kernels.head_means[row_tiles, tiles, images](NORMALIZE=normalize, PER_COLUMN=per_column, **given)
         if normalize:
             rows = min(tile.rows, ADDED_ROWS)
@@ -183,7 +185,7 @@ def _add(tile: Blocks, targets: list[Target], scores: Scores, *, normalize: bool
             kernels.add_divided[-(-queries // rows), tiles, images](
                 means, running_map, peaks, PER_COLUMN=per_column, **sizes
             )
-        del targets[0]
+        del targets[0]  # its running map is complete
 
 
 def _arguments(tile: Blocks, scores: Scores) -> dict[str, Any]:

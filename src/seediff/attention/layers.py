@@ -171,6 +171,7 @@ class LayerRun:
         texts = 0
         if self.captured.layer.is_joint:
             texts = self.call.texts or 0
+        # The first of the two lengths that differs from the picture's.
         others = next((count - texts for count in (queries, columns) if count - texts != positions), positions)
         return f"attends over {others} positions instead of {positions} (token merging or tiles?)"
 
@@ -187,7 +188,7 @@ def cut_picture(
 ) -> tuple[Scores, Spans]:
     """(scores, spans): the scores of the picture's queries, and where picture and text are among their columns.
 
-    product: of the whole batch. members: the members of the batch to keep. spans: where picture and text are in the
+    product: the whole batch's. members: the members of the batch to keep. spans: where picture and text are in the
     product. positions: N. padding_last: as in `Layer`: each picture follows its own text directly, so the mask must say
     where the text ends. Raises UserError if the mask does not say it.
     """

@@ -133,7 +133,7 @@ class AttentionMaps:
             if not bool(torch.isfinite(values).all()):
                 raise UserError(f"{path}: tensor '{name}' holds values that are not finite")
             maps[kind][grid] = values
-        # the order of a capture, for equal sums
+        # In the order of a capture, so that sums over maps are the same.
         self_maps, cross_maps = (dict(sorted(of_kind.items(), reverse=True)) for of_kind in maps.values())
         return cls(self_maps, cross_maps, about.latent_size, about.words, about.prompt, about.normalized)
 

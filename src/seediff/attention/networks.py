@@ -83,7 +83,7 @@ def leaves_out_half(network: Any) -> bool:
 
 def _check_compiled(network: Any, family: Family | None) -> None:
     """Raise UserError for a network that torch compiled, and for an object in a network's place, such as a traced
-    network or an engine. family: the pipeline's family; None: its class belongs to no family."""
+    network or an engine. family: the pipeline's family; None: the pipeline's class belongs to no family."""
     bases = {base.__name__ for base in type(network).__mro__}
     replaced = "Module" not in bases or (family is not None and "ModelMixin" not in bases)
     if bases & {"OptimizedModule", "ScriptModule"} or replaced:

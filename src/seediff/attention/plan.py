@@ -98,7 +98,7 @@ def plan_capture(
 
     family: the network's. all_layers: from `Family.layers`. capture: how maps are averaged. mask: the masks that will
     be made; their method decides what is captured, unless `reads` does. Without either, everything is captured. reads,
-    own_softmax: as in `CapturePlan`; `capture.text_share` may add "cross" to the latter.
+    own_softmax: as in `CapturePlan`; `capture.text_share` may add "cross" to `own_softmax`.
 
     Raises UserError for layers and levels that the network lacks, for a method that needs attention which these layers
     do not have, and for `capture.prompt` without a UNet.
@@ -132,9 +132,10 @@ def plan_segments(
     model: str,
     capture: CaptureConfig = PLAIN_MEANS,
 ) -> CapturePlan:
-    """The plan for segments. They are made of plain means of self-attention, or of features, and then nothing is
-    captured. family, all_layers, capture: as in `plan_capture`. segment: the method and its constants. model: the
-    model's name, for messages. Raises UserError if the family has no self-attention, or no features for the method."""
+    """The plan for segments. They are made of plain means of self-attention. If the method divides features, no
+    attention is captured. family, all_layers, capture: as in `plan_capture`. segment: the method and its constants.
+    model: the model's name, for messages. Raises UserError if the family has no self-attention, or no features for the
+    method."""
     if family.no_self_attention:
         why = family.no_self_attention
         problem = f"{model}: segments need self-attention, and {family.title} has no maps of it: {why}"
@@ -191,7 +192,8 @@ def fit_levels(
     for kind in maps_read(mask):
         levels, option, group = {*levels_there[kind]}, options.get(kind), by_kind(layers)[kind]
         if isinstance(option, str):
-            levels = usable[option] = usable.get(option, levels) & levels
+            levels &= usable.get(option, levels)
+            usable[option] = levels
         if not levels and (option or group != "all"):  # Z-Image's first blocks do not read the text
             problem = f"method {mask.method} reads {kind}-attention, which these layers do not have"
             raise UserError("capture.layers", f"{group}: {problem}")
@@ -215,8 +217,9 @@ def fit_levels(
 
 
 def nearest(wanted: Collection[int], levels: Collection[int]) -> tuple[int, ...]:
-    """The levels nearest to the wanted ones, without repetitions, coarse to fine. Distance is the ratio of two levels;
-    of two equally near levels the finer counts. For example (4, 1) for wanted 8 and 1 of levels 1, 2 and 4."""
+    """The levels nearest to the wanted levels, without repetitions, coarse to fine. Distance is the ratio of two
+    levels. If two levels are equally near, the finer one counts. For example, wanted 8 and 1 give (4, 1) of levels 1,
+    2, 4."""
     found = {min(levels, key=lambda other: (abs(log2(other / level)), other)) for level in wanted}
     return tuple(sorted(found, reverse=True))
 

@@ -141,8 +141,8 @@ def _block_shape(scores: Scores) -> tuple[int, int, int]:
 
 
 def _softmax(scores: Scores, memory: torch.Tensor) -> torch.Tensor:
-    """The softmax of the scores, (B, H, N, T) float32. memory: at least as many float32 values, in which the scores are
-    computed; on a CPU the softmax, too, because one block fits its cache."""
+    """The softmax of the scores, (B, H, N, T) float32. memory: (at least B·H·N·T,) float32. The scores are computed in
+    it, and on a CPU the softmax, too, because one block fits its cache."""
     query, key, scale, bias, _ = scores
     shape = (*query.shape[:3], key.shape[2])
     block = memory[: math.prod(shape)].view(shape)

@@ -33,11 +33,11 @@ from .running_maps import Apart, RunningMaps
 class AttentionRecorder:
     """Records calls of one network, or of two that take turns.
 
-    plan: what is captured. guidance, total_steps, text_states: as in `capture_attention`. graphs: the CUDA graphs of
-    the network's calls, which add to memory that outlives this capture; None: no call is replayed. apart: "step" or
-    "layer": also keep the maps of each step, or of each layer; None: only their means. keeps_errors: whether an error
-    of capture ends only the capture, and not the drawing: one warning reports it, and it is raised where maps are
-    requested. Otherwise it is raised at once.
+    plan: what is captured. guidance, total_steps, text_states: as in `capture_attention`. graphs: the network's CUDA
+    graphs. They add to maps in memory of their own, which outlives this capture. None: no call is replayed. apart:
+    "step" or "layer": also keep the maps of each step, or of each layer; None: only their means. keeps_errors: True: an
+    error of capture ends only the capture, and not the drawing. One warning reports it, and it is raised where maps are
+    requested. False: it is raised at once.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class AttentionRecorder:
         self.apart: Apart | None = apart
         self.graphs, self.keeps_errors, self._given_states = graphs, keeps_errors, text_states
         self._new_reader = partial(CallReader, plan, guidance=guidance, total_steps=total_steps)
-        form = (getattr(text_states, name, None) for name in ("shape", "dtype"))
+        form = [getattr(text_states, name, None) for name in ("shape", "dtype")]
         self._settings = repr((plan.capture, sorted(plan.reads.items()), sorted(plan.own_softmax), *form))
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
@@ -147,13 +147,13 @@ class AttentionRecorder:
         call was made: that ran the Python code but added nothing (see running_maps.py)."""
         if self.call is None:
             return []
-        return self.running.take_back(self.call.step)
+        return self.running.uncount_step(self.call.step)
 
     def add_again(self, additions: Any) -> None:
         """Count additions that a replayed CUDA graph made in this call without Python. additions: from `take_back`,
         when the graph was made."""
         if self.call is not None:
-            self.running.add_again(self.call.step, additions)
+            self.running.count_replay(self.call.step, additions)
 
     # The result
 

@@ -5,8 +5,8 @@
     means     the mean of all layers and steps, for each kind of attention and resolution
 
 A CUDA graph (models/graphs.py) adds to the maps without Python, so additions must be counted by hand. Making a graph of
-a call runs Python but adds nothing: `take_back` uncounts that call's additions and returns them. A replay adds without
-running Python: `add_again` counts the same additions.
+a call runs Python but adds nothing: `uncount_step` uncounts that call's additions and returns them. A replay adds
+without running Python: `count_replay` counts the same additions.
 
 Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention).
 """
@@ -76,7 +76,7 @@ class RunningMaps:
         self.steps: dict[LayerMap, list[int]] = {}
         """The steps in which a layer added something."""
         self._maps: dict[MapKey, torch.Tensor] = {}  # sums, and means after `finish`
-        self._finite: dict[str, torch.Tensor] = {}  # layer → a number, NaN if any of its probabilities was
+        self._finite: dict[str, torch.Tensor] = {}  # layer → a number; NaN after a probability that was not finite
         self._scratch = Scratch()
 
     @property
@@ -89,14 +89,15 @@ class RunningMaps:
     def add(self, step: int, layer: str, grid: Grid, columns: Mapping[Kind, slice], scores: Scores) -> None:
         """Add a layer's probabilities at one step, averaged over heads.
 
-        step: its number. layer: its name. grid: (h, w) of the maps. columns: kind of attention → its columns of the
-        scores. scores: of the picture's queries. Raises UserError for maps of another shape than in earlier steps.
+        step: the step's number. layer: the layer's name. grid: (h, w) of the maps. columns: kind of attention → its
+        columns of the scores. scores: the scores of the picture's queries. Raises UserError for maps of another shape
+        than in earlier steps.
         """
         one_softmax: list[Target] = []
         for kind, chosen in columns.items():
             added, per_column = LayerMap(kind, grid, layer), kind == "cross"
             running_map = self._running_map(added, step, scores, chosen)
-            self._note(added, step)
+            self._count_addition(added, step)
             if kind in self.plan.own_softmax:
                 target = Target(running_map, per_column=per_column)
                 self._add_softmax([target], layer, scores.select(columns=chosen))
@@ -147,7 +148,7 @@ class RunningMaps:
         owners: dict[Apart | None, str] = {None: "", "layer": added.layer, "step": str(step)}
         return MapKey(added.kind, added.grid, owners[self.apart_by_kind[added.kind]])
 
-    def _note(self, added: LayerMap, step: int) -> None:
+    def _count_addition(self, added: LayerMap, step: int) -> None:
         self.steps.setdefault(added, []).append(step)
 
     def _counts(self) -> Counter[MapKey]:
@@ -156,7 +157,7 @@ class RunningMaps:
 
     # Calls that CUDA graphs replay
 
-    def take_back(self, step: int) -> list[tuple[LayerMap, torch.Tensor]]:
+    def uncount_step(self, step: int) -> list[tuple[LayerMap, torch.Tensor]]:
         """Uncount this step's additions: they were counted while a CUDA graph was made, which adds nothing. Returns
         each addition: the name of the layer's map, and the running map."""
         additions: list[tuple[LayerMap, torch.Tensor]] = []
@@ -166,12 +167,12 @@ class RunningMaps:
                 additions.append((added, self._maps[self._key(added, step)]))
         return additions
 
-    def add_again(self, step: int, additions: Sequence[tuple[LayerMap, torch.Tensor]]) -> None:
-        """Count what the replay of a CUDA graph adds in this step. additions: from `take_back`."""
+    def count_replay(self, step: int, additions: Sequence[tuple[LayerMap, torch.Tensor]]) -> None:
+        """Count what the replay of a CUDA graph adds in this step. additions: from `uncount_step`."""
         for added, total in additions:
             self._maps[self._key(added, step)] = total
             self._finite_of(added.layer, total)
-            self._note(added, step)
+            self._count_addition(added, step)
 
     # The result
 

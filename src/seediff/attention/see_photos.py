@@ -77,8 +77,8 @@ def capture_classes(
     def capture(
         shown: torch.Tensor, rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]
     ) -> list[AttentionMaps]:
-        """The maps of the images in these rows of the latents `shown`, each with one prompt, which names these
-        classes."""
+        """The maps of some images, for `by_sentence`. shown: latents of all images. rows: the numbers of the images.
+        prompts, classes: for each of these images a prompt, and the classes that it names."""
         texts, words, text_states = captured_texts(model, plan, prompts, classes)
         numbers = [indices[row] for row in rows]
         with capture_attention(
@@ -103,10 +103,10 @@ def by_sentence(
 ) -> list[list[AttentionMaps]]:
     """For each image, its maps with each of its sentences.
 
-    sentences: for each image; images may have different numbers of them. capture_images: called with (rows, prompts,
-    classes); returns the maps of the images with these numbers, each with one prompt, which names these classes. The
-    first call has the first sentence of every image, the second call the second sentence of every image that has one,
-    and so on. So no call has an image twice.
+    sentences: for each image; images may have different numbers of them. capture_images: returns the maps of some
+    images. It is called with the numbers of these images, a prompt for each, and the classes that each prompt names.
+    The first call has the first sentence of every image, the second call the second sentence of every image that has a
+    second one, and so on. So no call has an image twice.
     """
     by_image: list[list[AttentionMaps]] = [[] for _ in sentences]
     for turn in range(max(map(len, sentences), default=0)):
@@ -205,8 +205,8 @@ def average_mirrored(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionM
 @torch.no_grad()
 def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None = None, *, timestep: int) -> None:
     """Call the network once with latents (B, C, h, w) without noise, without guidance, as in DiffSeg. Returns nothing:
-    hooks read the attention. prompts: one per image; None: the empty prompt for all. timestep: what the network is told
-    about the noise."""
+    hooks read the attention. prompts: one per image; None: the empty prompt for all. timestep: the network's argument,
+    although there is no noise."""
     condition = read_prompts(model, prompts or [""] * len(latents))
     model.family.denoise(model.pipe, latents, timestep, condition)
     model.rest()

@@ -74,9 +74,10 @@ def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None 
     """(longer, shorter) side of a picture in pixels. An error in its proportions counts twice as much as missing area,
     both as logarithms. For example (80, 48) for aspect 1.5, area 64² and multiple 16.
 
-    aspect: the wanted longer / shorter side. area: the wanted number of pixels. The picture never has more, so that it
-    needs no more memory than a square. multiple: both sides are multiples of this. largest: the longest side allowed,
-    though the side of a square of this area always is; None: no limit. Raises UserError for an area below `multiple`².
+    aspect: the wanted longer / shorter side. area: the wanted number of pixels. The picture never has more pixels, so
+    that it needs no more memory than a square. multiple: both sides are multiples of this. largest: the longest side
+    allowed; None: no limit. The side of a square of this area is always allowed. Raises UserError for an area below
+    `multiple`².
     """
     if area < multiple**2:
         raise UserError(f"a picture of {area} pixels is smaller than {multiple} × {multiple}, the model's minimum")
@@ -102,7 +103,7 @@ def _about(side: float, multiple: int) -> set[int]:
 
 def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
     """Batches of pictures of one shape, as lists of their indices. Shapes are in the order of their first picture.
-    shapes: of each picture. most: the largest batch."""
+    shapes: the shape of each picture. most: the largest batch."""
     groups: dict[Hashable, list[int]] = {}
     for number, shape in enumerate(shapes):
         groups.setdefault(shape, []).append(number)

@@ -62,8 +62,9 @@ def line_charts(charts: Mapping[str, Lines], x_label: str, borders: Sequence[flo
 
 
 def bar_chart(title: str, bars: Sequence[Bar], mean: float) -> bytes:
-    """The bytes of a PNG of horizontal bars, the first at the top. mean: where a vertical line stands."""
-    places, names = range(len(bars)), [f"{bar.name[:LONGEST_NAME]}  {bar.share:.1%}" for bar in bars]
+    """The bytes of a PNG of horizontal bars. bars: from top to bottom. mean: where a vertical line stands."""
+    places = range(len(bars))
+    names = [f"{bar.name[:LONGEST_NAME]}  {bar.share:.1%}" for bar in bars]
     with _figure(1.5 + 0.25 * len(bars)) as (figure, image):
         axes = figure.subplots()
         colours = ["C0" if bar.counted else PALE for bar in bars]

@@ -59,11 +59,11 @@ def css_colour(label: int) -> str:
 
 
 def shown_ids(label_map: np.ndarray, numbers: np.ndarray, unnamed: int, *, alone: bool) -> np.ndarray:
-    """(H, W) uint8: the label map for drawing, in which each segment without a name has an id, and so a colour, of its
-    own.
+    """(H, W) uint8: the label map for drawing, in which each segment without a name has its own id, and so its own
+    colour.
 
     label_map: (H, W) uint8. numbers: (H, W), the number of each pixel's object; 0: no object. unnamed: the class id of
-    segments without a name. alone: whether there is no other class; then the segments get bright colours, otherwise
+    segments without a name. alone: True: there is no other class, and the segments get bright colours. False: they get
     greys.
     """
     first, stop = (1, UNNAMED) if alone else (UNNAMED, IGNORE)  # ids from `first` on, below `stop`
@@ -114,9 +114,12 @@ def shrink(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarr
 def overlay(
     image: np.ndarray, label_map: np.ndarray, regions: np.ndarray | None = None, *, alpha: float = 0.35
 ) -> np.ndarray:
-    """(H, W, 3) uint8: the image with its labels over it. Each region is filled lightly with its label's colour. Around
-    it is a line in this colour, and around that a black line, which is white if the colour is dark. The rest of the
-    background is unchanged.
+    """(H, W, 3) uint8: the image with its labels over it. From the inside of a labelled region to the outside:
+
+        inside        a light fill in the label's colour
+        line          the region's edge in this colour
+        rim           black, or white around dark colours, in the background
+        background    unchanged
 
     regions: (H, W) whole numbers that separate regions of one label, such as objects' numbers; None: the label map.
     alpha: how much of the fill's colour shows, in [0, 1].

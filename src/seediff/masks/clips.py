@@ -13,7 +13,7 @@ from ..config.method_constants import MaskConfig
 from .make_masks import enlarge
 
 SAME_COLOUR = 0.05
-"""The mean difference of R, G and B, in [0, 1], at which a pixel gives 1/e of its value to the next frame."""
+"""The mean difference of R, G and B, in [0, 1], at which a pixel's value in the next frame has a weight of 1/e."""
 ROUNDS = 4
 """How often pixels share their values with the frames before and after; a value spreads over this number of frames."""
 
@@ -51,10 +51,11 @@ def clip_softs(
 
 
 def along_time(soft: torch.Tensor, images: Sequence[np.ndarray]) -> torch.Tensor:
-    """Soft masks (frames, C, H, W) after ROUNDS rounds, in each of which a pixel's values are averaged with its values
-    in the frames before and after. These count less, the more the pixel's colour differs there.
+    """Soft masks (frames, C, H, W) after ROUNDS rounds. In each round, a pixel's value is averaged with its values in
+    the frame before and in the frame after. The more the pixel's colour differs in such a frame, the less that frame's
+    value counts.
 
-    soft: the masks before. images: the frames, (H, W, 3) uint8 each."""
+    soft: the masks before the first round. images: the frames, (H, W, 3) uint8 each."""
     change = np.abs(np.diff(np.stack(images).astype(np.int16), axis=0)).mean(3) / 255
     same = torch.from_numpy(np.exp(-change / SAME_COLOUR)).float()[:, None]  # (frames − 1, 1, H, W)
     weight = torch.ones_like(soft[:, :1])

@@ -22,7 +22,8 @@ FLAGS = {
     BLANK: "the picture is black, as a safety checker leaves it: masks are of what was drawn before",
     UNLABELLED: "nobody has painted the picture's mask, or accepted it as empty",
 }
-"""Kind of flag → its meaning, without a full stop, for all flags of SeeDiff. OF_CLASSES has those that name a class."""
+"""Kind of flag → its meaning, without a full stop, for all flags of SeeDiff. OF_CLASSES has the flags that name a
+class."""
 SMALLEST, LARGEST = 0.01, 0.95
 """The smallest and the largest usual share of a mask in its picture. Any other mask gets the flag `degenerate`."""
 

@@ -55,7 +55,7 @@ class MaskResult:
     pixels: np.ndarray | None = None
     """The image (H, W, 3) uint8, if it is known."""
     unrefined: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 1, 1))
-    """`soft` before PAMR and SAM."""
+    """`soft` before PAMR and SAM. Empty, (0, 1, 1), for a whole photograph (photos.py)."""
 
     def __repr__(self) -> str:
         legend = [text for _, text in label_legend(self.label_map, self.classes)]
@@ -117,9 +117,7 @@ def make_masks(
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
         size = (image.shape[0], image.shape[1])
-    elif config.pamr or config.sam is not None:
-        size = None
-    if size is None:
+    elif size is None or config.pamr or config.sam is not None:
         raise UserError("the image", "is missing", "give it; without pamr and sam, the masks' size is enough")
 
     softs = soft_masks(maps, classes, config)
@@ -243,7 +241,8 @@ def _dilations(image: np.ndarray, config: MaskConfig, seen: Sequence[int] | None
 
 
 def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
-    """The lowest value of a soft mask (H, W) at which a pixel belongs to the class."""
+    """The lowest value of a soft mask (H, W) at which a pixel belongs to the class: the upper end of `ignore_band`,
+    otherwise the method's own threshold, otherwise `beta`."""
     _, upper = config.ignore_band or (None, None)
     threshold = upper or config.facts.finish.threshold or config.beta
     if threshold == "otsu":

@@ -34,7 +34,7 @@ OwnMethod = Callable[[AttentionMaps, str, MaskConfig], "torch.Tensor | SoftMask"
 
 @dataclass(frozen=True)
 class StatedConstants(MethodConstants):
-    """What a user's method may state: constants that replace the defaults, and the following."""
+    """What a user's method may state: constants in place of the defaults, and the fields below."""
 
     guidance_scale: float | None = None
     plain_means: bool = False
@@ -77,9 +77,9 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
 
 
 def register_file(text: str) -> str:
-    """Run the file that `text`, FILE.py:FUNCTION, names, register its function, and return the method's name. The name
-    has a digest of the file's bytes, so that a run continues only with the same file. Raises UserError naming the
-    file."""
+    """Run a Python file, register one of its functions as a method, and return the method's name. The name has a digest
+    of the file's bytes, so that a run continues only with the same file. text: FILE.py:FUNCTION. Raises UserError
+    naming the file."""
     path, _, function = text.rpartition(":")
     if not path or not function:
         raise UserError("method", f"{text} must be FILE.py:FUNCTION")

@@ -116,7 +116,7 @@ class PhotoMasker:
         return [found[i] for i in range(len(views))]
 
     def _find(self, views: Sequence[PhotoView], classes: Sequence[Sequence[str]]) -> list[FoundClasses]:
-        """The same for photographs of one shape, with at least one class for each."""
+        """As `find`, for photographs of one shape, with at least one class for each."""
         # 1. The presence of every class
         latents = self.encode(views)  # once, for both scores and maps
         sentences = [self.sentences(names) for names in classes]

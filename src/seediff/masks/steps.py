@@ -17,7 +17,7 @@ class MaskStep:
     """The name of a step of a mask method."""
 
     kind: str
-    """The operation, such as `expansion`. report/explain.py explains those of the package's methods."""
+    """The operation, such as `expansion`. report/explain.py explains the operations of the package's methods."""
     level: int | None = None
     """The level, as a divisor of the latent's side L, if the method repeats the operation at several levels."""
     number: int | None = None
@@ -78,6 +78,6 @@ class Steps:
 
     def finish(self, soft: torch.Tensor, flags: Sequence[str] = (), second: torch.Tensor | None = None) -> SoftMask:
         """The method's result, with all recorded steps and flags. soft: the class's soft mask (h, w), which becomes the
-        last step. flags: of the last step. second: as in `SoftMask`."""
+        last step. flags: the last step's. second: as in `SoftMask`."""
         self.keep(MaskStep("soft mask"), soft, flags)
         return SoftMask(soft, tuple(self._flags), dict(self._maps), second)

@@ -178,8 +178,8 @@ class Captured:
         picture, if the pipeline did not return it, because PAMR follows its edges; not for clips. method: by default
         the method that `keep` names; otherwise seediff, or ca for a model without self-attention. constants: fields of
         MaskConfig, such as beta=0.4 or pamr=False. The other constants come from the model's folder, where they were
-        chosen for the layers that `keep=METHOD` captures; a folder without them leaves those of the method's paper. The
-        nearest level replaces a level that the model lacks.
+        chosen for the layers that `keep=METHOD` captures, or otherwise from the method's paper. The nearest level
+        replaces a level that the model lacks.
 
         Raises UserError for a word that is not in the prompt, for a method or constant that cannot be used, and for a
         picture without maps.

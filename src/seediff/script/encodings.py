@@ -138,7 +138,7 @@ class Encodings:
         others, texts = [*prompt.other_states], prompt.texts
         if not texts and self.named.prompts:
             texts = {"prompt": self.named.prompts}
-        if prompt.rule == "one per picture":
+        if prompt.rule == "one per picture":  # what else the pipeline encoded are other texts
             for encoded in self.noted:
                 if encoded.texts != prompt.texts:  # some pipelines encode the prompt twice
                     others += [*encoded.states, *encoded.other_states]
@@ -192,7 +192,7 @@ def _check_distinct(prompts: Sequence[torch.Tensor], others: Sequence[torch.Tens
     """Raise UserError if another text equals a prompt, because then it is unknown which rows draw the picture. prompts:
     their states. others: the states of all other encoded texts."""
     for state, other in product(prompts, others):
-        # A shorter text may begin like the prompt, and does not equal it.
+        # `match` compares only the common columns. A shorter text that begins like the prompt would seem equal.
         if state.shape == other.shape and match([state], [other]) == [0]:
             problem = "equals a prompt, so which rows draw the picture is unknown"
             raise UserError("negative_prompt", problem, "give another one")

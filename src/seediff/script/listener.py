@@ -139,7 +139,8 @@ def wrap(owner: Any, name: str, around: Around) -> Iterator[None]:
     Therefore, inside the block, the object belongs to a class derived from its own.
     """
     kind = type(owner)
-    of_object = vars(owner).pop(name, None)  # somebody may have set the method on the object itself
+    # Somebody may have set the method on the object itself. There it would hide the class's, so it is taken off.
+    of_object = vars(owner).pop(name, None)
     method = of_object or getattr(owner, name)
     signature = inspect.signature(method)
 

@@ -1,7 +1,7 @@
 """`Run`: what one call of a captured pipeline drew, picture by picture.
 
 The network attends to a text by its columns: one for each token, and perhaps some for padding. The state of a text is
-what the network is given of it: one vector for each column.
+its encoding, which the network is given: one vector for each column.
 """
 
 from __future__ import annotations
@@ -104,12 +104,12 @@ def returned_images(output: Any) -> list[np.ndarray]:
     output: the pipeline's result, or any part of it: pictures, clips, arrays or tensors with values in [0, 1]."""
     images: Any = getattr(output, "images", getattr(output, "frames", output))
     if isinstance(images, tuple):
-        images = list(images[:1])  # what else is returned are flags
-    if isinstance(images, list):  # of pictures, or of clips
+        images = list(images[:1])  # the other parts are flags
+    if isinstance(images, list):  # a list of pictures, or of clips
         return [*chain.from_iterable(map(returned_images, images))]
-    if torch.is_tensor(images) and images.ndim > 3 and images.shape[-3] == 3:  # of four channels: latents
+    if torch.is_tensor(images) and images.ndim > 3 and images.shape[-3] == 3:  # latents have other channels
         images = images.detach().movedim(-3, -1).cpu()
-        images = (images.float() if images.is_floating_point() else images).numpy()  # which has no bfloat16
+        images = (images.float() if images.is_floating_point() else images).numpy()  # numpy has no bfloat16
     if isinstance(images, np.ndarray) and images.ndim > 3 and images.shape[-1] in (3, 4):
         eight_bits = images if images.dtype == np.uint8 else (images * 255).round().astype(np.uint8)
         return returned_images(list(map(Image.fromarray, eight_bits.reshape(-1, *images.shape[-3:]))))

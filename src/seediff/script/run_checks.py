@@ -42,15 +42,15 @@ def check_memory(
     needed = images * per_image
 
     # 2. What is free: on a GPU, also the memory that torch holds without using it
-    rooms = [max(whole - earlier, 0)] if whole else []
+    free = [max(whole - earlier, 0)] if whole else []
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        rooms.append(torch.cuda.mem_get_info(device)[0] + cached)
-    if rooms and needed > min(rooms):
+        free.append(torch.cuda.mem_get_info(device)[0] + cached)
+    if free and needed > min(free):
         others = f" (earlier images hold {show_bytes(earlier)}, which seen.clear() frees)" if earlier else ""
         raise UserError(
             f"the attention maps of {images} images of {size[1]} × {size[0]} positions take {show_bytes(needed)}, and"
-            f" {show_bytes(min(rooms))} of memory are there{others}; draw fewer or smaller images at once, or capture"
+            f" {show_bytes(min(free))} of memory are there{others}; draw fewer or smaller images at once, or capture"
             " less (keep, such as keep='ca')"
         )
 

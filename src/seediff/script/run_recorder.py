@@ -163,7 +163,11 @@ class RunRecorder:
         a UserError before the first step         it ends the pipeline's call
         any other error                           the pipeline goes on without capture. One warning reports the error,
                                                   which is raised when the script wants maps
-        a UserError about the negative prompt     the same, without a warning, for the negative prompt's maps alone
+        a UserError about the negative prompt     the pipeline and capture of the prompt go on. The error is raised when
+                                                  the script wants the negative prompt's maps
+
+    `raise_or_warn` handles the first two kinds of errors, and leaves the second to `AttentionRecorder.fail`, which
+    keeps the error. `TextRecording.raise_later` handles the third kind.
     """
 
     def __init__(self, block: Block, arguments: Mapping[str, Any]) -> None:
@@ -296,7 +300,7 @@ class RunRecorder:
                         self._check_negative()
                         attention["negative"] = negative.attention(frames)
 
-        # 3. One record for each picture, or for each frame
+        # 3. One record for each picture, or for each frame. An error of the prompt's maps counts for all maps
         errors: dict[TextKind, UserError | None] = {
             kind: prompt.recorder.error or each.recorder.error for kind, each in self.recordings.items()
         }

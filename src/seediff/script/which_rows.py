@@ -105,9 +105,9 @@ def find_rows(prompt: Encoded, states: Sequence[torch.Tensor], *, was_seen: bool
 def match(prompt_states: Sequence[torch.Tensor], batch_states: Sequence[torch.Tensor]) -> list[int | None]:
     """For each state of a batch, the number of the first prompt that it equals, or None.
 
-    For each prompt, the nearest state of the batch equals it, if its distance is at most CLOSE. So does every other
-    state within SAME of that nearest state. Raises UserError if any further state is less than CLEAR times as far from
-    the prompt as the nearest state: then which of them is the prompt's is unclear.
+    A prompt is matched with the nearest state of the batch, if that is at most CLOSE away, and with every copy of that
+    state, which is at most SAME away from it. All other states are other texts. Raises UserError if one of them is less
+    than CLEAR times as far from the prompt as the nearest state: then which of the two is the prompt's is unclear.
     """
     found: list[int | None] = [None] * len(batch_states)
     if not prompt_states or not found:

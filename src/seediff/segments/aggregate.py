@@ -96,7 +96,7 @@ def upsample(maps: torch.Tensor, factor: int) -> torch.Tensor:
     """Maps (B, h, w) upsampled bilinearly (align_corners=False) by a whole factor: (B, h·factor, w·factor).
 
     There is one weight for each of the `factor` places inside a coarse cell, so that results are single products and
-    sums. Their rounding does not depend on the processor's instructions, as that of `F.interpolate` may.
+    sums, which every processor rounds equally. `F.interpolate` may round differently on different processors.
     """
     if factor == 1:
         return maps

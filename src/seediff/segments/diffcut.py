@@ -120,7 +120,7 @@ def second_eigenvector(affinity: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     roots = np.sqrt(degrees)
     normalized = affinity / roots[:, None] / roots  # its eigenvalues are 1 − λ
     constant = roots / np.linalg.norm(roots)
-    normalized -= 2 * np.outer(constant, constant)
+    normalized -= 2 * np.outer(constant, constant)  # its eigenvalue becomes −1 instead of 1
     vector = _largest_eigenvector(normalized) / roots
     largest = np.flatnonzero(np.abs(vector) >= np.abs(vector).max() * (1 - TIE))[0]
     return vector * np.sign(vector[largest])

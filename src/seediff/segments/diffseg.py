@@ -16,7 +16,7 @@ from ..errors import UserError
 from .kmeans import kmeans
 
 FLOOR = 1e-12
-"""Logarithms are taken of probabilities that are at least this."""
+"""Probabilities are raised to this minimum before their logarithms are taken."""
 BAND = 512
 """Number of rows that are converted to float64 at a time, to save memory."""
 
@@ -87,7 +87,7 @@ def merge(maps: torch.Tensor, threshold: float) -> torch.Tensor:
     closer than τ, and becomes their mean. An absorbed proposal gets no turn; as in the original program, others can
     absorb it again.
 
-    maps: the proposals (P, N) before. threshold: τ.
+    maps: the proposals (P, N) before the round. threshold: τ.
     """
     closer = (symmetric_kl(maps, maps) < threshold).cpu()
     absorbed = torch.zeros(len(maps), dtype=torch.bool)
@@ -110,8 +110,8 @@ def refine_segments(rows: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
 def symmetric_kl(anchors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """The distance `D(p, q) = ½ (KL(p‖q) + KL(q‖p))` of every anchor p and row q, (A, M) float64, in nats.
 
-    It takes two matrix products: with h(p) = Σ p log p, `2 D = h(p) + h(q) − p·log q − q·log p`. anchors: (A, N), each
-    with a sum of 1; may have zeros. rows: (M, N), likewise.
+    It takes two matrix products: with h(p) = Σ p log p, `2 D = h(p) + h(q) − p·log q − q·log p`. anchors: (A, N).
+    rows: (M, N). Every row of both sums to 1, and may have zeros.
     """
     anchors = anchors.double()
     anchor_logs, anchor_entropies = _log_and_entropy(anchors)

@@ -128,7 +128,7 @@ def propose(method_input: MethodInput, config: SegmentConfig, k: int | None, see
     rows = aggregate(method_input.self_attention, size, config.weights)
     if config.method == "kmeans":
         assert k is not None
-        return F.one_hot(kmeans(rows, k, seed=seed)[0], k).T.unflatten(1, size).float()
+        return F.one_hot(kmeans(rows, k, seed=seed)[0], k).T.unflatten(1, size).float()  # (N,) → (N, k) → (k, h, w)
     return diffseg(rows, size, num_points=config.num_points, kl_thresholds=config.thresholds, refine=config.refine)
 
 
@@ -150,12 +150,13 @@ def _scores(label_map: np.ndarray, proposals: torch.Tensor, config: SegmentConfi
     sums = np.bincount(ids, clarity.flatten().cpu().numpy(), minlength=count)
     counts = np.bincount(ids, minlength=count)
     mean = float(sums.sum() / counts.sum())
+    # Segments without a position keep the mean.
     return tuple(np.divide(sums, counts, out=np.full(count, mean), where=counts > 0).tolist())
 
 
 def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
-    """Raise UserError if the method cannot divide photographs with this model. size: at which the model sees them;
-    None: its own. No network runs."""
+    """Raise UserError if the method cannot divide photographs with this model. size: the size at which the model sees
+    them; None: the model's own size. No network runs."""
     height, width = image_shape(model, size)
     check_shape(model, (height, width), "size")
     plan = plan_segments(model.family, model.layers, config, model.info.name)

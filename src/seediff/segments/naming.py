@@ -70,7 +70,7 @@ def name_segments(
     """The name of each segment 0 … S − 1: the name whose map has the highest mean in the segment. This mean is the
     score. A segment gets no name if its score is below `threshold`, or if it has no pixels.
 
-    label_map: (H, W) int32; −1 is no segment. maps: (C, h, w) from `name_maps`. names: of the maps."""
+    label_map: (H, W) int32; −1 is no segment. maps: (C, h, w) from `name_maps`. names: the maps' names."""
     count = int(label_map.max(initial=-1)) + 1
     inside = label_map >= 0
     ids = label_map[inside]
