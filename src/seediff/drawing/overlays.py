@@ -67,7 +67,7 @@ def shown_ids(label_map: np.ndarray, numbers: np.ndarray, unnamed: int, *, alone
     greys.
     """
     first, stop = (1, UNNAMED) if alone else (UNNAMED, IGNORE)  # ids from `first` on, below `stop`
-    ids = (numbers - 1) % (stop - first) + first
+    ids = (numbers - 1) % (stop - first) + first  # if there are more objects than ids, ids repeat
     return np.where((label_map == unnamed) & (numbers > 0), ids, label_map).astype(np.uint8)
 
 
@@ -178,6 +178,7 @@ def draw_named(
             continue
         left, top, right, bottom = draw.textbbox((0, 0), text, font, anchor="mm", stroke_width=1)  # around (0, 0)
         y, x = cell * _deepest(here, (bottom - top, right - left))  # the middle of the name, in pixels
+        # The name's rectangle, in cells.
         rows = slice(max(0, int(y + top) // cell), int(y + bottom) // cell + 1)
         columns = slice(max(0, int(x + left) // cell), int(x + right) // cell + 1)
         if free[rows, columns].all():

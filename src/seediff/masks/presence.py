@@ -31,8 +31,8 @@ TIMESTEP = 150
 STRONGEST = 0.02
 """The score is a mean over this share of positions, those with the strongest attention."""
 CROWDING = 0.25
-"""With n classes in a sentence, r is multiplied by n ** CROWDING, because they share the attention. So one threshold
-suits sentences of one class and of seven."""
+"""With n classes in a sentence, r (`presence`) is multiplied by `n ** CROWDING`. So one threshold suits sentences of
+one class and of seven."""
 FLOOR = 1e-6
 """Attention below this counts as zero, as in half precision."""
 CONTRAST_LEVEL = 4

@@ -17,7 +17,7 @@ Files of `capture`, in the order in which they act:
 
 Words that these files use:
 
-    state     what the network is given of a text: one vector for each column
+    state     the encoding of a text, which the network is given: one vector for each column
     column    the place of one token, or of padding, in a text. A word has the columns of its tokens
     row       one member of the network's batch: one picture with one text. With guidance, the network predicts each
               picture with the prompt and without it (or with the negative prompt), in two rows or in two calls

@@ -274,7 +274,8 @@ class Captured:
     ) -> list[MaskResult]:
         """The masks of each frame of a clip, or of the one picture. image: the clip, or the picture's number from 0 on.
         config: the constants; None: the constants of heat maps."""
-        # 1. The clip; a picture is a clip of one frame. A frame's masks are blended with the other frames of its clip
+        # 1. The wanted frames, and their whole clip, because a frame's masks are blended with the clip's other frames.
+        # A picture is a clip of one frame
         wanted = image if isinstance(image, range) else range(image, image + 1)
         clip = next((clip for clip in self.clips if wanted[0] in clip), wanted)
         if len(clip) > 1 and pixels is not None:
@@ -291,8 +292,9 @@ class Captured:
         maps = [self._attention(number, of).maps for number in clip]
 
         # 3. The masks
-        names, frames = list(map(phrase_name, phrases)), [clip.index(number) for number in wanted]
-        return masks_of_frames(maps, first.words, names, config, canvases, frames)
+        names = list(map(phrase_name, phrases))
+        wanted_in_clip = [clip.index(number) for number in wanted]
+        return masks_of_frames(maps, first.words, names, config, canvases, wanted_in_clip)
 
     def _maps(self, image: int, phrases: Sequence[Phrase], of: TextKind = "prompt") -> AttentionMaps:
         """The maps of a picture with the columns of phrases. Raises UserError for a phrase without columns."""

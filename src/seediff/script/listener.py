@@ -139,7 +139,7 @@ def wrap(owner: Any, name: str, around: Around) -> Iterator[None]:
     Therefore, inside the block, the object belongs to a class derived from its own.
     """
     kind = type(owner)
-    # Somebody may have set the method on the object itself. There it would hide the class's, so it is taken off.
+    # Somebody may have set the method on the object itself, where it would hide the class's. It is put back at the end.
     of_object = vars(owner).pop(name, None)
     method = of_object or getattr(owner, name)
     signature = inspect.signature(method)

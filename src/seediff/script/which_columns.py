@@ -184,6 +184,7 @@ class TextColumns:
         if self.family.network_part == "unet" or self._chunks > 1:
             return reader
         limit = self.text.state_columns - first
-        if first < max(other.first for other in self._readers):  # it is not the last tokenizer
+        is_last = first == max(other.first for other in self._readers)
+        if not is_last:
             limit = min(reader.limit, limit)
         return replace(reader, limit=limit, end=None if reader.end is None else self.columns)

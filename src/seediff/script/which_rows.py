@@ -108,6 +108,11 @@ def match(prompt_states: Sequence[torch.Tensor], batch_states: Sequence[torch.Te
     A prompt is matched with the nearest state of the batch, if that is at most CLOSE away, and with every copy of that
     state, which is at most SAME away from it. All other states are other texts. Raises UserError if one of them is less
     than CLEAR times as far from the prompt as the nearest state: then which of the two is the prompt's is unclear.
+
+        distances from a prompt     result
+        2e-4, 2e-4, 0.7             the first two states have the prompt, if they are copies of each other
+        2e-4, 1e-3, 0.7             UserError: the second state is another text, and too near
+        0.5, 0.6, 0.7               no state has the prompt
     """
     found: list[int | None] = [None] * len(batch_states)
     if not prompt_states or not found:
