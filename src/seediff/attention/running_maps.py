@@ -72,7 +72,7 @@ class RunningMaps:
         self.apart_by_kind: dict[Kind, Apart | None] = dict.fromkeys(KINDS, apart)
         """Kind of attention → the owners of its running maps; None: all layers and steps share one map."""
         if plan.capture.mean == "geometric":
-            self.apart_by_kind["cross"] = "layer"  # it averages the layers' means, not their additions
+            self.apart_by_kind["cross"] = "layer"  # a geometric mean is taken of the layers' means
         self.steps: dict[LayerMap, list[int]] = {}
         """The steps in which a layer added something."""
         self._maps: dict[MapKey, torch.Tensor] = {}  # sums, and means after `finish`

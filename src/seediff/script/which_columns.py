@@ -173,7 +173,7 @@ class TextColumns:
 
     def _as_in_run(self, each: PromptReader) -> Reader:
         """The tokenizer with the limit that it had in this run. In a transformer, the last tokenizer read one token for
-        every column after its first one:
+        each column from its first column on:
 
             FLUX, 256 columns    T5: 256, although it may read 512
             SD3, 77 + 128        CLIP: 77, its own limit. T5: 128, because its columns begin at 77

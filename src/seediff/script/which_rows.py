@@ -3,9 +3,9 @@
     the prompts' states ─┐
     the batch's states ──┴▶ match ─▶ the number of each row's prompt, or None ─▶ find_rows ─▶ the rows to record
 
-A row is one member of the network's batch: one picture with one text. The state of a text is its encoding,
-which the network is given: (T, D), or (T, layers, D), with a vector for each of T columns. With guidance, other rows
-have the negative prompt. Pipelines order rows in different ways, therefore a row's place in the batch never decides.
+A row is one member of the network's batch: one picture with one text. The state of a text is its encoding, which the
+network is given: (T, D), or (T, layers, D), with a vector for each of T columns. With guidance, other rows have the
+negative prompt. Pipelines order rows in different ways, therefore a row's place in the batch never decides.
 """
 
 from __future__ import annotations
