@@ -7,6 +7,7 @@ At each call, a layer fetches the function that computes attention from an attri
 `torch.nn.functional.scaled_dot_product_attention`. A `Watch` sets this attribute to a `Watched`, which wraps the
 function that was there. A `Watched` reports the product in its arguments, and passes the arguments on untouched. So the
 output stays the same to the bit, and functions that others put there, before or after, keep working.
+
     no layer runs:               name ─▶ torch's
     layer A begins:              name ─▶ Watched(A) ─▶ torch's
     another program wraps it:    name ─▶ theirs ─▶ Watched(A) ─▶ torch's
