@@ -299,8 +299,11 @@ def recommend(
     if the caller has it. Raises UserError.
     """
     parts, table = tables_of(kind), {**values}
-    others = values.keys() - field_types(kind).keys()
-    direct = {name: {key: table.pop(key) for key in others & field_types(part).keys()} for name, part in parts.items()}
+    direct: dict[str, dict[str, Any]] = {name: {} for name in parts}  # table → fields given without it, such as beta
+    for key in values.keys() - field_types(kind).keys():
+        for name, part in parts.items():
+            if key in field_types(part):
+                direct[name][key] = table.pop(key)
     check_names(kind, table, kind.__name__)
     for name, part in parts.items():
         given = values.get(name, {})

@@ -206,7 +206,7 @@ class GraphedNetwork:
         if call.kind not in kinds:
             kinds.add(call.kind)
             return False
-        if self.trial is not None and self.store.graphs:
+        if self.trial is not None and self.store.graphs:  # a trial has one graph
             return False
         comes_often = call.kind in self.store.earlier_kinds or steps is None or steps >= MANY_CALLS
         return comes_often and len(self.store.graphs) < MOST_GRAPHS
