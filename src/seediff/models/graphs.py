@@ -176,12 +176,12 @@ class GraphedNetwork:
         if graph is None and self._is_worth_a_graph(call):
             graph = self._make_graph(call)
             if graph is not None and self.trial is not None:
-                return self._run_both(call, graph)
+                return self._run_both(call, graph)  # on trial, 1.
         if graph is None:
-            return self._run_eagerly(call)
+            return self._run_eagerly(call)  # new, or given up
         if self.trial is None:
-            return self._replay(call, graph)
-        return self._take_turns(call, graph, self.trial)
+            return self._replay(call, graph)  # replayed
+        return self._take_turns(call, graph, self.trial)  # on trial, 2.
 
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """The call with these arguments; None if it must run as in a network without graphs."""
@@ -245,7 +245,8 @@ class GraphedNetwork:
         graph = CallGraph(replay, inputs, result, additions, frozenset(self.capture.uses), reading.alive())
         self.store.graphs[call.kind] = graph
         self.graphs_made += 1
-        if not self.capture.has_replayed:  # a first call may have filled caches of the network
+        # A first call may have filled caches of the network, which `check_unchanged` must not take for a change.
+        if not self.capture.has_replayed:
             self.capture.state = self._examine()[0]
         return graph
 

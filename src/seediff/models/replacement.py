@@ -173,11 +173,11 @@ class Checkpoint(Replacement):
         the base's model_index.json; if it is empty, only the network is found."""
         found = {family.network_part: self.prefix}
         for part, prefixes in PREFIXES.items():
-            made_of = index.get(part)
-            kind = made_of[-1] if isinstance(made_of, list) and made_of else None
-            if kind == "T5EncoderModel":
+            entry = index.get(part)  # [library, class]
+            class_in_base = entry[-1] if isinstance(entry, list) and entry else None
+            if class_in_base == "T5EncoderModel":
                 prefixes = (T5_PREFIX,)
-            elif kind is None or (part == "vae" and kind != "AutoencoderKL"):
+            elif class_in_base is None or (part == "vae" and class_in_base != "AutoencoderKL"):
                 prefixes = ()
             matches = [prefix for prefix in prefixes if any(name.startswith(prefix) for name in self.tensors)]
             if matches:
