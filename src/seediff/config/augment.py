@@ -60,7 +60,8 @@ def parse_recipe(text: str) -> tuple[str, ...]:
     for part in (part.strip() for part in text.split(",")):
         if part == "diffumask":
             additions += DIFFUMASK
-        elif parse_addition(part):
+        else:
+            parse_addition(part)  # refuses what is no addition
             additions.append(part)
     return tuple(additions)
 

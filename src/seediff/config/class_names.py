@@ -273,21 +273,21 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
 
 
 def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Sequence[str] = ()) -> None:
-    """Raise UserError if there is no prompt, or if a prompt names a class that would be drawn and get no label. With
-    the classes dog and car, that is the car in `a {class} beside a car`, filled with dog, and the plural `dogs` in `two
-    dogs and a car`.
+    """Raise UserError if there is no prompt, or if a prompt names a class that would be drawn and get no label. Two
+    examples with the classes dog and car: `a {class} beside a car` names a car also where {class} is dog. `two dogs and
+    a car` names dogs, and attention is read at the words that are classes.
 
     prompts: templates with `{class}`, or prompts that name their classes themselves. field: their option, for messages.
     classes: the classes that a prompt without `{class}` may name; empty: every prompt needs `{class}`. Each of these
     classes must be in a prompt.
     """
     texts = prompts or ("",)
-    named = classes_in([text.replace("{class}", "{}") for text in texts], classes)
+    named = classes_in([text.replace("{class}", "{}") for text in texts], classes)  # a class may be called `class`
     for number, (text, names) in enumerate(zip(texts, named, strict=True), 1):
         prompt = f"prompt {number}, {text!r},"
         if not text.isprintable():
             raise UserError(field, f"{text!r} has line breaks or unprintable characters")
-        labelled = {text: names}
+        labelled = {text: names}  # prompt → the classes that get labels
         if "{class}" in text:
             labelled = {text.replace("{class}", spoken(name)): (name,) for name in classes}
         for filled, matches in names_and_plurals([*labelled], classes).items():
@@ -316,6 +316,7 @@ def names_and_plurals(texts: Sequence[str], classes: Sequence[str]) -> dict[str,
     pattern = any_name(ordered, ending=PLURAL)
     for text in texts if ordered else ():
         matches = [(match.lastindex or 0, match) for match in pattern.finditer(text)]
+        # A match that ends after its name has the ending of a plural.
         found[text] = [(ordered[i - 1], match[0], match.end() > match.end(i)) for i, match in matches]
     return found
 

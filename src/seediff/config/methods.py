@@ -1,4 +1,5 @@
-"""The mask and segment methods: what each method reads, and its constants. masks/make_masks.py has their functions.
+"""The mask and segment methods: what each method reads, and its constants. The mask methods' functions are in
+masks/methods.py, the segment methods' in segments/make_segments.py.
 
 The defaults in method_constants.py are the SeeDiff paper's constants. A method with other published constants has them
 in `MethodFacts.defaults`, so users need only its name (docs/methods.md). Constants tuned for a model take precedence

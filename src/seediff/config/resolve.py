@@ -100,6 +100,7 @@ def ranked_sources(
     None if its files are unknown. constants: "model" for the constants tuned for this model, "paper" for the papers'.
     Raises UserError for a broken preset.
     """
+    # An embedded model may be named by its folder.
     short_name = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
     given, paper = strongest(chosen), constants == "paper"
     preset, distilled, authors = Preset(), NOTHING, NOTHING
@@ -128,7 +129,7 @@ def ranked_sources(
         ranked.append(SourcedValues("the paper", {"mask.expand_levels": ALL_LEVELS}))
     # 7. The method
     ranked.append(SourcedValues(of_method, flatten(facts.defaults)))
-    # 8. The model's preset again: the steps to capture, for drawings
+    # 8. The model's preset again: the steps to capture, for drawings. A method's own steps count more.
     if preset.capture_steps is not None and "steps" in field_types(kind):
         ranked.append(SourcedValues(of_preset, {"capture.steps": preset.capture_steps}))
     return ranked
@@ -203,7 +204,7 @@ def given_values(
 
 
 def read_file(path: Path, kind: type[Settings]) -> list[SourcedValues]:
-    """The values of a configuration file by source, the strongest first. In a file that somebody wrote, all values are
+    """The values of a configuration file by source, the strongest first. In a file written by hand, all values count as
     given. An output's seediff.toml names the sources of its values, and what it leaves out is a default. Raises
     UserError for wrong values, and for the output of another command."""
     table = read_toml(path)
@@ -299,8 +300,11 @@ def recommend(
     if the caller has it. Raises UserError.
     """
     parts, table = tables_of(kind), {**values}
-    others = values.keys() - field_types(kind).keys()
-    direct = {name: {key: table.pop(key) for key in others & field_types(part).keys()} for name, part in parts.items()}
+    direct: dict[str, dict[str, Any]] = {name: {} for name in parts}  # table → fields given without it, such as beta
+    for key in values.keys() - field_types(kind).keys():
+        for name, part in parts.items():
+            if key in field_types(part):
+                direct[name][key] = table.pop(key)
     check_names(kind, table, kind.__name__)
     for name, part in parts.items():
         given = values.get(name, {})

@@ -46,9 +46,9 @@ class Settings:
     deciding: ClassVar[tuple[str, ...]] = ()
     """Flat names of the fields that decide the defaults of other fields."""
     _sources: ClassVar[Mapping[str, str] | None] = None
-    """Flat name → source; names that are missing have the class's defaults. None: nobody recorded the sources, as in an
-    instance that Python code makes directly, or copies with `replace` (this is not a field). Then all values that
-    differ from the class's defaults are given."""
+    """Flat name → source; a missing name has the class's default. None: no sources were recorded, because Python code
+    made the instance or copied it with `replace` (which copies fields only). Then all values that differ from the
+    class's defaults count as given."""
 
     def values(self) -> dict[str, Any]:
         """Field → value, with dataclasses as tables."""

@@ -74,7 +74,7 @@ class GraphMaker:
         the call's kernels. Raises the call's UserError, or RuntimeError with the first cause of a failure: CUDA itself
         would say only that making the graph failed."""
         graph = torch.cuda.CUDAGraph()
-        first: BaseException | None = None
+        first: BaseException | None = None  # the call's own error, which CUDA's error about the graph would hide
         result: Any = None
         problem: Exception | None = None
         with GPU_ALONE, self._on_stream():

@@ -176,12 +176,12 @@ class GraphedNetwork:
         if graph is None and self._is_worth_a_graph(call):
             graph = self._make_graph(call)
             if graph is not None and self.trial is not None:
-                return self._run_both(call, graph)
+                return self._run_both(call, graph)  # on trial, 1.
         if graph is None:
-            return self._run_eagerly(call)
+            return self._run_eagerly(call)  # new, or given up
         if self.trial is None:
-            return self._replay(call, graph)
-        return self._take_turns(call, graph, self.trial)
+            return self._replay(call, graph)  # replayed
+        return self._take_turns(call, graph, self.trial)  # on trial, 2.
 
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """The call with these arguments; None if it must run as in a network without graphs."""
@@ -206,7 +206,7 @@ class GraphedNetwork:
         if call.kind not in kinds:
             kinds.add(call.kind)
             return False
-        if self.trial is not None and self.store.graphs:
+        if self.trial is not None and self.store.graphs:  # a trial has one graph
             return False
         comes_often = call.kind in self.store.earlier_kinds or steps is None or steps >= MANY_CALLS
         return comes_often and len(self.store.graphs) < MOST_GRAPHS
@@ -245,7 +245,8 @@ class GraphedNetwork:
         graph = CallGraph(replay, inputs, result, additions, frozenset(self.capture.uses), reading.alive())
         self.store.graphs[call.kind] = graph
         self.graphs_made += 1
-        if not self.capture.has_replayed:  # a first call may have filled caches of the network
+        # A first call may have filled caches of the network, which `check_unchanged` must not take for a change.
+        if not self.capture.has_replayed:
             self.capture.state = self._examine()[0]
         return graph
 

@@ -136,7 +136,7 @@ def _ask_hub(hub_id: str, field: str = "model") -> Any:
 
     try:
         answer = _answer(constants.ENDPOINT, hub_id, int(time.monotonic() // ANSWER_HOLDS))
-    except Exception as error:  # from the hub: this kind may end at once, by a login
+    except Exception as error:  # a refusal, which is not kept, because a login may end it
         answer = error
     if isinstance(answer, Exception):
         raise not_fetched(hub_id, answer, INDEX, field) from answer
@@ -145,9 +145,13 @@ def _ask_hub(hub_id: str, field: str = "model") -> Any:
 
 @lru_cache(maxsize=64)
 def _answer(endpoint: str, hub_id: str, period: int) -> Any:
-    """The hub's answer about a hub id, or the error if it did not answer within ANSWER_SECONDS. endpoint: the hub's
-    address. period: the number of the present interval of ANSWER_HOLDS seconds, with which kept answers become
-    outdated. Raises HfHubHTTPError if the hub refuses, which is not kept."""
+    """The hub's answer about a hub id, or the error if the hub could not be reached within ANSWER_SECONDS. The cache
+    keeps what is returned, and not what is raised: so a hub that does not answer is asked once, and a refusal
+    (HfHubHTTPError) is raised.
+
+    endpoint: the hub's address. period: the number of the present interval of ANSWER_HOLDS seconds. A new one makes
+    kept answers outdated.
+    """
     from huggingface_hub import HfApi, errors
 
     waiting = Future[Any]()

@@ -28,7 +28,7 @@ from .trust import OWN_ATTENTION, check_parts
 from .weights import load_part, naming, part_files
 
 NETWORK = "model.diffusion_model."
-"""With what the names of the network's tensors begin in most single files."""
+"""The prefix of the names of the network's tensors in most single files."""
 QUANTISED = re.compile(
     r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$"
 )
@@ -64,8 +64,8 @@ PREFIXES = {
     "text_encoder_2": ("conditioner.embedders.1.model.", "text_encoders.clip_g.transformer."),
     "text_encoder_3": (),
 }  # fmt: skip
-"""Part other than the network → with what the names of its tensors may begin. If the part is a T5, they begin with
-T5_PREFIX instead."""
+"""Part other than the network → the prefixes that the names of its tensors may have. A T5's names begin with T5_PREFIX
+instead."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Checkpoint(Replacement):
     tensors: Mapping[str, Tensor]
     """Name → shape and type of a tensor."""
     prefix: str
-    """With what the names of the network's tensors begin."""
+    """The prefix of the names of the network's tensors."""
     place: ClassVar[str] = "the file"
 
     @property
@@ -169,15 +169,15 @@ class Checkpoint(Replacement):
         return names[0]
 
     def parts(self, family: Family, index: Mapping[str, Any]) -> dict[str, str]:
-        """Part of the pipeline that the file has → with what the names of its tensors begin. family: the base's. index:
+        """Part of the pipeline that the file has → the prefix of its tensors' names. family: the base's. index:
         the base's model_index.json; if it is empty, only the network is found."""
         found = {family.network_part: self.prefix}
         for part, prefixes in PREFIXES.items():
-            made_of = index.get(part)
-            kind = made_of[-1] if isinstance(made_of, list) and made_of else None
-            if kind == "T5EncoderModel":
+            entry = index.get(part)  # [library, class]
+            class_in_base = entry[-1] if isinstance(entry, list) and entry else None
+            if class_in_base == "T5EncoderModel":
                 prefixes = (T5_PREFIX,)
-            elif kind is None or (part == "vae" and kind != "AutoencoderKL"):
+            elif class_in_base is None or (part == "vae" and class_in_base != "AutoencoderKL"):
                 prefixes = ()
             matches = [prefix for prefix in prefixes if any(name.startswith(prefix) for name in self.tensors)]
             if matches:
@@ -265,14 +265,20 @@ def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path
     with torch.device("meta"):
         empty = kind.from_config(config)
     wanted = empty.state_dict().keys()
-    if not wanted <= tensors.keys():  # not diffusers' names
+
+    # 1. From another program's names to diffusers'
+    if not wanted <= tensors.keys():
         start = NETWORK if kind.__name__ == "UNet2DConditionModel" else ""  # its converter expects the prefix
         convert = SINGLE_FILE_LOADABLE_CLASSES[kind.__name__]["checkpoint_mapping_fn"]
         tensors = convert(checkpoint={start + name: tensor for name, tensor in tensors.items()}, config=config)
+
+    # 2. Without tensors that the part does not have
     _check_names(wanted - tensors.keys(), "are missing")
-    if folder.name in NETWORK_PARTS:  # autoencoders have further tensors, of their training
+    if folder.name in NETWORK_PARTS:  # an autoencoder's file has further tensors, which only its training used
         _check_names(tensors.keys() - wanted, "do not fit its base")
     tensors = {name: tensors[name] for name in tensors if name in wanted}
+
+    # 3. GGUF: only linear layers compute with quantised weights
     more = {}
     if gguf:
         from diffusers import GGUFQuantizationConfig

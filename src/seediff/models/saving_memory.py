@@ -126,10 +126,10 @@ def quantise(pipe: Any, family: Family, quantize: Quantize, dtype: Any) -> None:
                 _to_nf4(part, dtype)
             else:
                 ao: Any = import_module("torchao.quantization")
-                ao.quantize_(part, ao.Int8WeightOnlyConfig(), partial(_is_quantised, part))
+                ao.quantize_(part, ao.Int8WeightOnlyConfig(), partial(_should_quantise, part))
 
 
-def _is_quantised(part: Any, module: Any, name: str) -> bool:
+def _should_quantise(part: Any, module: Any, name: str) -> bool:
     """Whether to quantise a layer of a part: it is linear, does not belong to a LoRA, and need not stay in float32.
     module: the layer. name: its name in the part."""
     import torch
@@ -142,7 +142,7 @@ def _to_nf4(part: Any, dtype: Any) -> None:
     """Replace linear layers of a part by NF4 layers. dtype: as in `quantise`."""
     bits: Any = import_module("bitsandbytes.nn")
     for name, layer in list(part.named_modules()):
-        if _is_quantised(part, layer, name):
+        if _should_quantise(part, layer, name):
             sizes, bias = (layer.in_features, layer.out_features), layer.bias is not None
             quantised = bits.Linear4bit(*sizes, bias=bias, compute_dtype=dtype, quant_type="nf4", device="meta")
             quantised.weight = bits.Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")

@@ -32,7 +32,7 @@ PARTS = {
     "processor": r"transformers \w+Processor",
 }
 """Part of a pipeline without its number → a pattern for its library and class: text_encoder_2 is a text_encoder. The
-network is missing, because its family has its class."""
+network is not in this table: its family names its class."""
 NAMED_BY_FILES = re.compile(r"Auto[A-Z]|Pipeline")
 """Matches the names of classes that load whatever a configuration names. No part may have such a class."""
 ELSEWHERE = frozenset(

@@ -57,30 +57,32 @@ def chosen_files(files: Iterable[str], part: str, dtype: str) -> tuple[str | Non
     return chosen, [match[0] for match in by_variant.get(chosen, ())]
 
 
-def has_all(files: Iterable[str], listed: Iterable[str], weighted: Iterable[str], dtype: str) -> bool:
+def has_all(files: Iterable[str], all_parts: Iterable[str], own_parts: Iterable[str], dtype: str) -> bool:
     """Whether a pipeline can be loaded without a download: each part has its configuration, and each part with weights
     has all files of a suitable variant.
 
-    files: paths in the pipeline's folder. listed: all parts. weighted: the parts whose weights are loaded. dtype: the
-    number format. Files without a variant, usually in float32, suit any format. Half precision does not suit float32:
-    the result would depend on what happened to be downloaded before."""
+    files: paths in the pipeline's folder. all_parts: the pipeline's parts. own_parts: the parts whose weights are read
+    from this folder. dtype: the number format. Files without a variant, usually in float32, suit any format. Half
+    precision does not suit float32: the result would depend on what happened to be downloaded before.
+    """
     files, suitable = [*files], {PREFERRED[dtype][0], None}
     configured = {file.partition("/")[0] for file in files if file.endswith(".json")}
-    return configured.issuperset(listed) and all(_is_whole(variants(files, part), suitable) for part in weighted)
+    return configured.issuperset(all_parts) and all(_is_whole(variants(files, part), suitable) for part in own_parts)
 
 
 def _is_whole(by_variant: Mapping[str | None, Sequence[re.Match[str]]], suitable: Collection[str | None]) -> bool:
-    """Whether all files of a suitable variant are there. A file's name says how many files its variant has."""
+    """Whether all files of a suitable variant are there. A file's name says how many files its variant has: there are
+    3 like `model-00001-of-00003.fp16.safetensors`."""
     matches = [(variant, match["count"]) for variant in by_variant.keys() & suitable for match in by_variant[variant]]
-    return any(number >= int(count or 1) for (_, count), number in Counter(matches).items())
+    return any(found >= int(needed or 1) for (_, needed), found in Counter(matches).items())
 
 
-def needed_files(files: Collection[str], listed: Iterable[str], weighted: Iterable[str], dtype: str) -> list[str]:
-    """The files of a hub id that loading it reads. files: all of its files. listed, weighted, dtype: as in
+def needed_files(files: Collection[str], all_parts: Iterable[str], own_parts: Iterable[str], dtype: str) -> list[str]:
+    """The files of a hub id that loading it reads. files: all of its files. all_parts, own_parts, dtype: as in
     `has_all`."""
-    places = {*listed, "model_index.json"}
+    places = {*all_parts, "model_index.json"}
     needed = [file for file in files if file.partition("/")[0] in places and file.endswith(SMALL)]
-    for part in weighted:
+    for part in own_parts:
         needed += chosen_files(files, part, dtype)[1]
     return needed
 

@@ -77,8 +77,8 @@ def make_overlapped(
     writing: list[tuple[int, Future[BatchRecord]]] = []
     with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=begin_thread) as thread:
         for number in numbers:
-            # The batch before stays in memory meanwhile, even if it is written already. So if two batches fit once,
-            # they always fit.
+            # The batch before stays in memory until this one is captured, even if it is written already. So if two
+            # batches fit once, they always fit, and do not fail later by chance.
             captured = job.capture(job.batches[number])
             ready = cuda and cuda.current_stream(device).record_event()
             writing.append((number, thread.submit(write_ready, job, captured, out, ready)))

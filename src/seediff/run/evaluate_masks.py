@@ -156,6 +156,7 @@ def words_of(
     candidates = list(dict.fromkeys([*class_map, *(vocabulary or classes.classes)]))
     table = classes.predicted_table(dict(enumerate(candidates)), class_map, f"model '{model}'")
     words: dict[str, int] = {}
+    # Mapped words come first, so a class's own name counts only if no word is mapped to the class.
     for word, number in zip(candidates, table.tolist(), strict=False):
         counted = number != IGNORE and classes.classes[number] != BACKGROUND
         if counted and (word in class_map or number not in words.values()):

@@ -210,18 +210,19 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         attempts, kept, rejected = 1, list[DrawnSample](), list[dict[str, Any]]()
         if self.config.reject:
             attempts = self.config.attempts
+        specs = list(batch)
         for attempt in range(attempts):
-            drawn = self._drawn([redraw(spec, self.config.seed, attempt) for spec in batch])
-            batch = []
+            drawn = self._drawn([redraw(spec, self.config.seed, attempt) for spec in specs])
+            specs = []  # those to draw again
             for sample in drawn:
                 spec, reasons = sample.spec, self.reasons_to_reject(sample)
                 if reasons:
                     about = {"index": spec.index, "attempt": attempt, "seed": spec.seed, "classes": list(spec.classes)}
                     rejected.append({**about, "flags": reasons})
-                    batch.append(spec)
+                    specs.append(spec)
                 else:
                     kept.append(sample)
-            if not batch:
+            if not specs:
                 break
         return DrawnBatch(kept, rejected)
 

@@ -73,7 +73,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
         if unknown:
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
         settings_of = ["" if names == config.classes else repr(names) for names in classes]
-        specs = [PhotoSpec(i, *each) for i, each in enumerate(zip(photos, classes, strict=True))]
+        specs = [PhotoSpec(i, photo, words) for i, (photo, words) in enumerate(zip(photos, classes, strict=True))]
         super().__init__(config, specs, settings_of, info, loading)
         self.words = self.classes = config.classes
 

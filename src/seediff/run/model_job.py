@@ -51,7 +51,8 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
     product: Product
     """What the model makes, for the dataset card."""
     capture_plan: CapturePlan | None = None
-    """Which attention is captured. None before `plan`; afterwards, None if the model's small files are not on this
+    """Which attention is captured. It is made twice: by `plan` from the model's small files, to refuse faults before
+    anything slow, and by `use` from the loaded model. None before `plan`, and if the small files are not on this
     machine."""
     reads: Reads | None = None
     """The attention that the job captures, if it needs other attention than masks do, for example to name segments.

@@ -134,8 +134,8 @@ def read_begun(out: Path, config: RunConfig) -> dict[str, Any] | None:
 
 
 def nothing_committed(out: Path) -> bool:
-    """Whether an output has no finished batch. If the folder of records is missing, files of samples may be anybody's:
-    then the answer is True only if there are none."""
+    """Whether an output has no finished batch. Without the folder of records, files of samples may not be a run's: then
+    any such file counts as finished."""
     if (out / BATCHES).is_dir():
         return not any((out / BATCHES).glob("*.json"))
     folders = [out / name for name in RUN_FOLDERS if (out / name).is_dir()]

@@ -150,17 +150,17 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             opened = open_truths(labels, num_classes=MAX_CLASSES, maps_first=True)
             truth, about = {sample.name: sample for sample in opened}, opened.about
         self.truth = truth
-        shared = naming_words(config.names)
+        words_of_all = naming_words(config.names)
         specs, settings_of = list[PhotoSpec](), list[str]()
         for index, photo in enumerate(photos):
-            wanted = (words or {}).get(photo.name, config.names)
-            if isinstance(wanted, str):
-                raise UserError(f"words of '{photo.name}'", f"must be a list of words, like [{wanted!r}]")
-            named = naming_words(wanted)
+            names = (words or {}).get(photo.name, config.names)
+            if isinstance(names, str):
+                raise UserError(f"words of '{photo.name}'", f"must be a list of words, like [{names!r}]")
+            photo_words = naming_words(names)
             label = find_name(truth, photo.name)
-            specs.append(PhotoSpec(index, photo, named, label))
+            specs.append(PhotoSpec(index, photo, photo_words, label))
             digest = label_digest(truth[label]) if label else None
-            settings_of.append(repr((named if named != shared else None, label, digest)))
+            settings_of.append(repr((photo_words if photo_words != words_of_all else None, label, digest)))
         self.words = tuple(dict.fromkeys(chain.from_iterable(spec.words for spec in specs)))
         self.classes = (SEGMENT, *self.words)
         check_segment_names(self.words, "names" if config.names else "words of the photographs")

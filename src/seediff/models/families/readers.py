@@ -38,8 +38,8 @@ def prefixed(start: str, prompt: str) -> tuple[str, int]:
 
 
 def stripped(start: str, prompt: str) -> tuple[str, int]:
-    """(text, place), for `Reader.wrap`. text: `start`, then the prompt without white space around it. place: a
-    character's position in the text, less its position in the prompt."""
+    """(text, place), for `Reader.wrap`. text: `start`, then the prompt without white space around it. place: how
+    much later a character stands in the text than in the prompt; negative if it stands earlier."""
     return start + prompt.strip(), len(start) + len(prompt.lstrip()) - len(prompt)
 
 
