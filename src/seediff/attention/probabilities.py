@@ -116,6 +116,7 @@ def add_probabilities(
                     probabilities.masked_fill_(_select(hidden, ALL, some_heads, some_queries), 0)
                 for target, total in zip(targets, head_sums, strict=True):
                     _add_heads(probabilities[..., target.columns], total[:, some_queries], some_heads.start == 0)
+                del probabilities  # on a GPU, the next block takes its memory
 
         # 3. Into the running maps
         for target, total in zip(targets, head_sums, strict=True):

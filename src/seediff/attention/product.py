@@ -29,6 +29,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import MethodType
 from typing import Any, NamedTuple
@@ -100,7 +101,8 @@ def _read_scores(attention: Any, query: Any, key: Any, attention_mask: Any = Non
 # The functions that report it
 
 
-class Watched(NamedTuple):
+@dataclass(eq=False)
+class Watched:
     """A function that computes attention, with a watch around it."""
 
     watch: Watch
@@ -132,8 +134,6 @@ class Watched(NamedTuple):
 
 class WatchedBackend(Watched):
     """A backend of diffusers, with a watch around it."""
-
-    __slots__ = ()
 
     def attend(self, read: Callable[[], Product], *args: Any, **kwargs: Any) -> Any:
         """Call the backend. Most backends call PyTorch's function, whose own `Watched` reports the product. If it was
