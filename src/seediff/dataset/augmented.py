@@ -112,6 +112,7 @@ class AugmentedSamples(Sequence[Sample]):
             if not rest:
                 return [self.read(source)] * count
             chosen = rng.choice(rest, count, replace=count > rest)
+            # i counts the sources without this one, so the positions from its own on move up by one.
             return [self.read(self.sources[i + (i >= place)]) for i in chosen]
 
         before = self.read(source)
@@ -120,8 +121,8 @@ class AugmentedSamples(Sequence[Sample]):
         if self.objects:
             labels, objects = take_apart(labelled.labels)
 
-        # The prompt stays unless other samples are part of the picture, and the model if it drew the picture. Flags go:
-        # they are about the source's mask.
+        # Kept: the prompt, unless other samples are part of the picture; the model, if it drew the picture.
+        # Dropped: the flags, which are about the source's mask.
         sample = self.samples[source]
         left = {"prompt": "sources" in step, "split": False, "model": is_of_photo(sample.metadata)}
         row = {key: sample.metadata[key] for key, out in left.items() if key in sample.metadata and not out}

@@ -74,9 +74,9 @@ def number_classes(
     """The class list for numbers with names. Classes get the ids 1, 2, … in the order of their numbers. A name of the
     background gets id 0, and a name such as `ignore` gets 255.
 
-    names: number in the files → name. where: the list's name in errors. void: the numbers whose names may mean 255;
-    None: all. classes: the classes in the order of their ids, if the user named them. note: called with a line about
-    numbers that become one class. Raises UserError.
+    names: number in the files → name. where: the list's name in errors. void: only for these numbers may a name such as
+    `ignore` mean 255; None: for all. classes: the classes in the order of their ids, if the user named them. note:
+    called with a line about numbers that become one class. Raises UserError.
     """
     ids: dict[int, int] = {}
     class_names: dict[int, str] = {}

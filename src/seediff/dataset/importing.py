@@ -188,6 +188,11 @@ def correct(
             for original, item in pairs
         )
 
+    # The first that applies:
+    # pixels changed                    → the new label map and objects, corrected and accepted
+    # "divided": only the objects did   → the new objects, accepted
+    # "same", with `accept_unchanged`   → accepted
+    # else ("same" or "joined")         → as it was
     def corrected(original: Sample) -> Sample:
         if original.name not in matches:
             return original

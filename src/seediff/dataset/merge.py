@@ -27,7 +27,8 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
     """
     classes = tuple(dict.fromkeys(chain(*(class_names for _, class_names, _ in sets))))
     check_class_list(classes)
-    # A set keeps soft masks and attention of all samples or of none. steps/ shows masks in the colours of their ids.
+    # A set keeps soft masks and attention of all samples or of none. steps/ is always left out:
+    # its pictures show masks in the colours of their old ids.
     present: list[set[str]] = []
     for _, _, samples in sets:
         present.append({kind for kind, _ in chain(*(sample.extras for sample in samples))})

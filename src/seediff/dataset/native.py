@@ -330,6 +330,7 @@ def save_native(
             for name, row, sources in encoded(follow(items)):
                 check_name(name, names)
                 for path, source in sources.items():
+                    # The file at `made` belongs to several samples and is written once.
                     if path != row.get("made") or not (folder / path).exists():
                         put(folder / path, source, link=link)
                 rows.append(row)

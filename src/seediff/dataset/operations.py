@@ -48,7 +48,8 @@ def with_objects(label_map: np.ndarray, objects: Objects) -> np.ndarray:
 
 def take_apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
     """(label map, objects) of labels (H, W) int32: the reverse of `with_objects`. The label map is (H, W) uint8."""
-    values, numbers = np.unique(np.append(labels, 0), return_inverse=True)  # the appended 0 is always the first value
+    # The appended 0 is the lowest value, so that it gets number 0, the number of no object.
+    values, numbers = np.unique(np.append(labels, 0), return_inverse=True)
     class_ids = np.where(values >> 8, values & 255, 0)[1:].tolist()
     objects = Instances(numbers[:-1].reshape(labels.shape).astype(np.int32), tuple(class_ids))
     return (labels & 255).astype(np.uint8), objects.visible()

@@ -128,13 +128,16 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
     action that names a class which the set does not have.
     """
     own = row.get("review", {})
+    # No action, or an undo of everything
     if action is None or (action.action == "undo" and (action.verdict, action.mask) == (own.get("verdict"), None)):
         return dict(row)
     review = {"verdict": action.verdict, "corrected": bool(own.get("corrected")), "by": action.by}
+    # The original mask is in use
     if action.mask is None:
         if "made" in own:
             review["made"] = own["made"]
         return reviewed_as_is(row, review)
+    # Another mask is in use: a person's, or a method's (`anew`)
     ids = ids_by_name(classes)
     for name in action.classes:
         if name not in ids:

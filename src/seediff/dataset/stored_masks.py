@@ -127,9 +127,9 @@ def _of_palette(path: Path, indices: np.ndarray, entries: bytes, class_list: Cla
     """A mask with a palette. indices: (H, W). entries: the palette's bytes: red, green and blue of index 0, then of 1,
     ….
 
-    Its colours count if the list defines colours, or if each colour in use is a class's colour in VOC's palette.
-    Otherwise the indices count. They also count if an index in use has no colour, or the colour of an earlier index, as
-    in the padding of palettes.
+    Its colours count if the list defines colours. Without such a list, they count if each index in use has a class's
+    colour in VOC's palette, and no earlier index has the same colour, as happens in the padding of palettes. Otherwise
+    the indices count.
     """
     palette = (np.frombuffer(entries[: len(entries) // 3 * 3], np.uint8).reshape(-1, 3) @ WEIGHTS).tolist()
     used = np.unique(indices).tolist()
@@ -167,5 +167,6 @@ def _without_alpha(pixels: np.ndarray, rgba: np.ndarray, path: Path, by_name: bo
         problem = "both its colours and its alpha channel may be the mask"
         raise UserError(path, problem, "save it without an alpha channel, or black where it is transparent")
     if pixels.ndim == 3:
+        # Two channels: grey and alpha
         return pixels[..., 0] if pixels.shape[2] == 2 else colours
     return pixels

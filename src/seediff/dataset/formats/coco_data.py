@@ -34,7 +34,7 @@ IGNORED_CATEGORY = (IGNORE, "ignore")
 IMAGES, ANNOTATIONS = "images", "annotations"
 INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
 FILE_KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
-"""Beginnings of the names of files with masks. The files of the first kind that a folder has are read."""
+"""Prefixes of mask files, the preferred first. Of a folder, only files with the first prefix that occurs are read."""
 ROBOFLOW_FILE = "_annotations.coco.json"
 """The name of Roboflow's files."""
 

@@ -226,8 +226,8 @@ class PictureRecord:
     name: str = ""
     """The sample's name; "" if it follows from the picture's path."""
     copied: bool = False
-    """Whether the file holds a copy of the picture, as labelme files do. SeeDiff does not read the copy. It accepts
-    only a picture with exactly the given suffix: beside a missing a.jpg, a.png may be its mask."""
+    """Whether the file holds a copy of the picture, as labelme files do. SeeDiff does not read the copy. The
+    picture must have exactly the given suffix, because an a.png beside a missing a.jpg may be its mask."""
 
 
 @dataclass
@@ -271,8 +271,9 @@ class Import(Notes):
         """Picture → its split. parts: split → its pictures, in the order of SPLITS. where: the file that lists them,
         for a note.
 
-        The last split of a picture counts, so that no picture for testing is trained on. A split with exactly the
-        pictures of an earlier one does not count: many files have `val: images/train` because there is no other.
+        A picture in several splits belongs to the last of them, so that no picture for testing is trained on. A split
+        with exactly the pictures of an earlier split is skipped: many files have `val: images/train` because there is
+        no other.
         """
         splits: dict[T, str] = {}
         several: set[T] = set()

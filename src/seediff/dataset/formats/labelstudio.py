@@ -221,6 +221,7 @@ def _by_picture(
     for region in regions:
         result = region.result
         place = shown.get(result.to_name, ""), result.item_index
+        # With one picture, the name of the region's tag does not matter.
         if len(named) == 1 and len(shown) < 2:
             place = next(iter(named)), result.item_index
         if place not in on_pictures:

@@ -108,6 +108,7 @@ def read(
         names = _names_of(split, lists, known, root)
     parts: dict[str, set[str]] = {part: set() for part in SPLITS}
     for title, listed in lists.items():
+        # A list of no split, such as trainval, goes into a set that nobody reads.
         parts.get(_part(title), set()).update(listed)
     splits = source.splits_of(parts, LISTS)
     class_list = with_single(class_list, [maps[name] for name in names if name in maps], source.note)

@@ -205,14 +205,17 @@ def find_images(
     UserError.
     """
     places = Places(data, images)
+    # Split → the folders and lists that the YAML file names
     entries = {
         name: [places.locate(text, _is_entry, f"{data.file}: '{name}'") for text in texts]
         for name, texts in _entries(data, split).items()
     }
+    # Split → the pictures in them
     parts = {
         name: list(chain(*(_images_of(places, entry, name, labels) for entry in located)))
         for name, located in entries.items()
     }
+    # Each picture once, by its path
     found: dict[Path, YoloImage] = {}
     for image in chain(*parts.values()):
         # If a picture is named twice, the first with labels counts.
@@ -282,8 +285,10 @@ def _images_in_list(places: Places, path: Path) -> list[Located]:
 def _lone_labels(
     images: Mapping[Path, YoloImage], folders: Mapping[Path, Collection[Path]], labels: LabelFiles
 ) -> Iterator[Path]:
-    """The label files without a picture. images: the pictures by path. folders: what `_picture_folders` returned. The
-    folders may also hold pictures of splits that are not read. Label files of such pictures are passed over."""
+    """The label files without a picture. The label file of a picture in a split that is not read is not among them.
+
+    images: the pictures that are read, by path. folders: what `_picture_folders` returned.
+    """
     used = {one.labels for one in images.values()}
     for folder, picture_folders in sorted(folders.items()):
         pictures = filter(_is_image, chain(*(one.iterdir() for one in picture_folders)))

@@ -107,8 +107,8 @@ def objects_from_tool(
     expected: Instances, returned: Instances, labels: np.ndarray, in_pieces: bool, are_objects: Callable[[], bool]
 ) -> tuple[Instances, Division]:
     """(objects, division): the objects in label map `labels` (H, W) uint8 after a tool edited them, and how the tool
-    divided them. The division is "joined" if the expected objects stay as they are because a mask that covers several
-    of them may be a whole class.
+    divided them. A mask that covers several expected objects may be a whole class. If it may, the expected objects are
+    returned, and the division is "joined".
 
     expected: the objects without the tool. returned: the tool's masks. in_pieces: the tool's format writes each
     connected piece of an object as an object. are_objects: returns whether the tool's masks are known to be objects,
@@ -130,6 +130,7 @@ def _compare(expected: Objects, returned: Objects, in_pieces: bool) -> Division:
     pairs = Pairs.of(units[both], returned.numbers[both])
     if len(pairs.counts) == len(np.unique(pairs.first)) == len(np.unique(pairs.second)):  # each has one partner
         return "same"
+    # Does one of the tool's masks hold most of two expected objects?
     holders = Pairs.of(expected.numbers[both], returned.numbers[both]).most_frequent()
     return "joined" if len({*holders.values()}) < len(holders) else "divided"
 

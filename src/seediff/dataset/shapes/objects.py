@@ -129,6 +129,7 @@ def _in_order(numbers: np.ndarray, classes: np.ndarray, min_area: int) -> tuple[
     """
     flat = numbers.ravel(order="F")
     areas, first_pixels = np.bincount(flat, minlength=len(classes)), np.zeros(len(classes), np.int64)
+    # first_pixels: where each number appears first. np.unique of all pixels is slow, so it gets one of each run.
     runs = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))  # where runs of equal numbers begin
     present, first_runs = np.unique(flat[runs], return_index=True)
     first_pixels[present] = runs[first_runs]

@@ -86,7 +86,7 @@ class _Outlines:
         a_inside = object_at(ahead)[has_edge] == own
         l_inside = a_inside & (object_at(ahead + left)[has_edge] == own)
         next_pixels = p + np.outer(a_inside, ahead) + np.outer(l_inside, left)
-        turns = np.select([l_inside, a_inside], [-1, 0], 1)  # left, straight on, right
+        turns = np.select([l_inside, a_inside], [-1, 0], 1)  # left turn if L is inside, straight on if A is, else right
         edges = 4 * (p @ (width, 1)) + direction
         next_edges = 4 * (next_pixels @ (width, 1)) + (direction + turns) % 4
         self.next_edge.update(zip(edges.tolist(), next_edges.tolist(), strict=True))
