@@ -118,3 +118,6 @@ def test_soft_masks_of_rows_without_class_ids(folder):
     assert sample.soft.mean((1, 2)).tolist() == [0, 1]
     Dataset.open(folder).merge(Dataset.open(folder)).save(folder.parent / "copy")
     assert [copy.soft.shape for copy in Dataset.open(folder.parent / "copy")] == [(2, 4, 6)] * 2
+    (folder / "soft/000003_7.png").unlink()  # a copy counts its classes anew, and then lacks one
+    Dataset.open(folder).save(folder.parent / "rest")
+    assert Dataset.open(folder.parent / "rest")[0].soft is None

@@ -362,8 +362,12 @@ def _encoded(
         files[f"{INSTANCES}/{name}.png"] = encode_objects(instances, where)
         row |= instance_row(instances)
 
+    # Soft masks are found by `class_ids`. If the row has only now got them, there must be one for each.
+    extras = sample.extras
+    if "class_ids" not in sample.metadata and {*sample.soft_ids} != {*row["class_ids"]}:
+        extras = sample.extras_but(SOFT)
     # Optional files get the sample's name. A configuration does not, because samples share it, also in merged sets.
-    for (kind, class_id), path in sample.extras.items():
+    for (kind, class_id), path in extras.items():
         if kind == CONFIGS:
             data = read_bytes(path)
             row["made"] = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
