@@ -108,16 +108,6 @@ def test_latents_alone(made, name):
     assert [mask.soft.shape for mask in seen.masks("cat", pamr=False)] == [(1, 64, 64)] * 3
 
 
-def test_a_network_alone(made):
-    pipe = made("CogVideoX 2b")
-    states, latents = torch.randn(2, 226, 32), torch.randn(2, 3, 4, 8, 8)
-    named = {"prompt": "a cat", "tokenizer": pipe.tokenizer, "states": states[1]}
-    with seediff.capture(pipe.transformer, **named) as seen:
-        pipe.transformer(hidden_states=latents, encoder_hidden_states=states, timestep=torch.tensor([5, 5]))
-    assert seen.clips == [range(3)]
-    assert len(seen.masks("cat", pamr=False)) == 3
-
-
 def test_what_a_latent_frame_will_hold(made):
     for name, cell in (("Wan 2.1", 16), ("LTX", 4)):
         with seediff.capture(made(name)) as seen:
