@@ -131,12 +131,11 @@ def test_unclear_rows_of_the_negative_prompt_are_told_with_its_maps(sd1_model, m
 
 
 def test_several_pictures(sd1_model):
-    """Each has its own negative prompt, or all have one."""
+    """Each has its own negative prompt."""
     pipe, how = sd1_model.pipe, {"height": 64, "width": 64, "num_inference_steps": 1}
     with seediff.capture(pipe, negative=True) as seen:
         pipe(["a dog", "a cat"], negative_prompt=["a bus", "a car"], generator=noise(), **how)
-        pipe(["a dog", "a cat"], negative_prompt=["a bus", "a bus"], generator=noise(), **how)
-    for image, word in ((0, "bus"), (1, "car"), (2, "bus"), (3, "bus")):
+    for image, word in enumerate(("bus", "car")):
         assert seen.heatmap(word, image=image, of="negative").shape == (64, 64)
     with user_error("^'car': is not in the prompt 'a bus'"):
         seen.heatmap("car", image=0, of="negative")
