@@ -66,7 +66,6 @@ def test_the_command_line_says_what_is_captured(tmp_path, mini_folder, capsys, c
     [
         ({"method": "magic"}, r'seediff\.json \[preset\]: method: "magic" must be one of'),
         ({"capture_steps": 0}, r"seediff\.json \[preset\]: capture_steps: 0 must be 'all' or"),
-        ({"path": "presets.json"}, r"seediff\.json \[preset\]: there is no option 'path'"),
         ({"methods": {"ca": {"mask": {"bet": 1}}}}, r"\[preset\.methods\.ca\] \[mask\]: there is no option 'bet'"),
         ({"methods": 3}, r"\[preset\.methods\]: must be an object"),
         ({"segments": {"diffseg": {"tau": 1}}}, r"\[preset\.segments\.diffseg\]: there is no option 'tau'"),
