@@ -12,7 +12,6 @@ import torch
 from builders.configured import configured
 from builders.families import (
     SPECS,
-    assert_same_maps,
     by_the_book,
     calls_of,
     check_refused,
@@ -223,7 +222,8 @@ def test_a_rectangle_does_not_depend_on_the_batch(model):
         (first, _), (drawn_first, _) = generate(model, **how)
         assert np.abs(first.astype(int) - image).max() <= 1
         for alone, together in ((drawn, drawn_first), (seen, see(model, photos(model))[0])):
-            assert_same_maps(alone, together)
+            for (*_, one), (*_, other) in zip(alone.tensors(), together.tensors(), strict=True):
+                torch.testing.assert_close(one, other[:, : one.shape[1]], atol=1e-4, rtol=0)  # the rest fills up
             assert alone.words == together.words
 
 

@@ -6,6 +6,7 @@ from builders.configured import configured
 from builders.families import SPECS, calls_of, generate, largest_difference, request
 from builders.reference_attentions.qwen_image_21 import behind_the_longest, save_qwen_image_21
 from builders.refusals import user_error
+from builders.same_maps import assert_same_maps
 from PIL import Image
 
 from seediff.attention.see_photos import encode_images
@@ -31,7 +32,7 @@ def test_kept_keys_are_those_that_would_be_computed_again(model, monkeypatch):
     own = kind.pipeline_arguments
     monkeypatch.setattr(kind, "pipeline_arguments", lambda *given: {**own(*given), "use_kv_cache": False})
     (anew,) = generate(model, SPECS[:1], steps=3)[1]
-    families.assert_same_maps(kept, anew)
+    assert_same_maps(kept, anew)
 
 
 def test_pictures_that_are_shown_to_the_network_are_refused(model):
