@@ -7,8 +7,6 @@ from builders.refusals import user_error
 from builders.script_pipelines import PIPELINES
 
 import seediff
-from seediff.errors import UserError
-from seediff.script import run_recorder
 from seediff.script.encodings import encode_texts
 
 PROMPT, UNWANTED = "a photo of a cat and a potted plant", "a blurry cat"
@@ -112,22 +110,6 @@ def test_maps_of_the_negative_prompt_are_counted_in_memory(sd1_model, monkeypatc
         monkeypatch.setattr("seediff.script.run_checks.memory_bytes", lambda: int(1.5 * needed))
         with user_error("^the attention maps of 1 images"):
             pipe("a dog", negative_prompt="a bus", **how)
-
-
-def test_unclear_rows_of_the_negative_prompt_are_told_with_its_maps(sd1_model, monkeypatch):
-    find_rows = run_recorder.find_rows
-
-    def find(encoded, *given, **more):
-        if encoded.texts == {"prompt": ["a bus"]}:
-            raise UserError("two texts are near")
-        return find_rows(encoded, *given, **more)
-
-    monkeypatch.setattr(run_recorder, "find_rows", find)
-    with seediff.capture(sd1_model.pipe, keep="ca", negative=True) as seen:
-        sd1_model.pipe("a dog", negative_prompt="a bus", height=64, width=64, num_inference_steps=1)
-    assert seen.heatmap("dog").shape == (64, 64)
-    with user_error("^two texts are near"):
-        seen.heatmap("bus", of="negative")
 
 
 def test_several_pictures(sd1_model):
