@@ -16,6 +16,7 @@ from seediff.script.run_checks import check_memory, check_timesteps
         ([900, 500, 100], [0.9, 0.5, 0.1], True),  # as flow matching scales them
         ([900, 500, 500, 100], [900, 500, 500, 100], True),
         ([900, 500, 100], [900, 900], False),
+        ([900, 500, 500, 100], [900, 900, 500, 500, 100], False),
         ([900, 500, 500, 100], [800, 800], False),  # a loop has timesteps of its own
         (None, [800, 400], True),
     ],
