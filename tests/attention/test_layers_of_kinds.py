@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from builders.items import noise_pixels
 from builders.plans import capturing, expected_of, layer_maps, plan_of
 from builders.refusals import user_error
 
@@ -12,7 +13,7 @@ from seediff.models.layer_choice import Kind
 
 
 def image_of(model):
-    return np.random.default_rng(0).integers(0, 256, (model.sizes.side, model.sizes.side, 3), dtype=np.uint8)
+    return noise_pixels(model.sizes.side, model.sizes.side)
 
 
 def see(model, layers="all", mean="arithmetic"):

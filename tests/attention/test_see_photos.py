@@ -4,6 +4,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from builders.items import noise_pixels
 from builders.plans import capturing, plan_of, with_plan
 from builders.refusals import user_error
 from builders.same_maps import assert_same_maps
@@ -27,8 +28,7 @@ TIMESTEPS = (100, 400)
 
 @pytest.fixture(scope="module")
 def images(mini_model):
-    shape = (3, mini_model.sizes.side, mini_model.sizes.side, 3)
-    return list(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    return list(noise_pixels(3, mini_model.sizes.side, mini_model.sizes.side))
 
 
 def capture(model, images, prompts=PROMPTS, classes=CLASSES, **options):

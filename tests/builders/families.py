@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from builders.command_line import runner
 from builders.eager import everything_kept, means
+from builders.items import noise_pixels
 from builders.plans import with_plan
 from builders.reference_attention import book_of, file_of
 from builders.refusals import user_error
@@ -201,7 +202,7 @@ def run_commands(folder, out):
     assert [row["classes"] for row in rows] == [["dog"], ["cat"]]
     assert all(np.asarray(Image.open(out / "set" / row["mask_file_name"])).shape == (64, 64) for row in rows)
     photo = out / "photo.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(photo)
+    Image.fromarray(noise_pixels(48, 64)).save(photo)
     line = f"mask {photo} --classes dog,cat --presence 0 --timesteps 100,400 --out {out}/masked --quiet"
     run(line, *common)
     (row,) = read_rows(out / "masked")

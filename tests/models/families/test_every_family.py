@@ -24,6 +24,7 @@ from builders.families import (
     see,
     spelled,
 )
+from builders.items import noise_pixels
 from builders.plans import capturing, expected_of, layer_maps
 from builders.reference_attention import BOOKS, book_of, file_of
 from builders.refusals import user_error
@@ -65,7 +66,7 @@ def size(model):
 
 
 def photos(model, count=2):
-    return list(np.random.default_rng(0).integers(0, 256, (count, *pixels(model), 3), dtype=np.uint8))
+    return list(noise_pixels(count, *pixels(model)))
 
 
 def check_grids(model, maps):
