@@ -105,7 +105,6 @@ def test_every_combination_once_and_always_in_the_same_order():
     prompts = varied_prompts(["a {class}"], ["light", "view"], ["dog"])
     assert len(set(prompts)) == len(prompts) == (len(PHRASES["light"]) + 1) * (len(PHRASES["view"]) + 1)
     assert prompts == varied_prompts(["a {class}"], ["light", "view"], ["dog"])
-    assert "a {class}" in prompts
     assert all(prompt.startswith("a {class}") for prompt in prompts)
     assert len(varied_prompts(["a {class}"], ["place", "light", "view"], ["dog"])) == MOST_TEMPLATES
 
