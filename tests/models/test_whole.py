@@ -6,10 +6,8 @@ from unittest import mock
 
 import pytest
 import torch
-from builders.families import same_weights
 from builders.refusals import refused, user_error
 from builders.single_files import rewrite
-from safetensors.torch import load_file
 
 from seediff.cli.failures import is_of_model
 from seediff.models.registry import load_model
@@ -57,25 +55,6 @@ def test_of_two_files_of_a_part_the_one_that_is_loaded_counts(folder):
     load_model(str(folder), device="cpu", dtype="float32")
     with user_error("in its unet, 1 of .* missing"):
         load_model(str(folder), device="cpu", dtype="float16")
-
-
-def test_names_of_older_files(folder):
-    """As Stable Diffusion 1.4 has them."""
-
-    def older(tensors):
-        for new, old in (
-            (".to_q.", ".query."),
-            (".to_k.", ".key."),
-            (".to_v.", ".value."),
-            (".to_out.0.", ".proj_attn."),
-        ):
-            tensors = {key.replace(new, old): value for key, value in tensors.items()}
-        return tensors
-
-    before = load_model(str(folder), device="cpu").pipe.vae
-    rewrite(folder / "vae" / FILES["vae"], older)
-    assert any(".proj_attn." in key for key in load_file(folder / "vae" / FILES["vae"]))
-    assert same_weights(load_model(str(folder), device="cpu").pipe.vae, before)
 
 
 @pytest.mark.parametrize(
