@@ -2,7 +2,6 @@ import pytest
 from builders.single_files import save_single_file
 
 from seediff.config.generate_config import GenerateConfig
-from seediff.models.describe import describe_here
 from seediff.models.families.flux import FLUX
 from seediff.models.families.flux2 import FLUX2_KLEIN
 from seediff.models.families.qwen_image import QWEN_IMAGE
@@ -25,15 +24,6 @@ from seediff.models.sampling import check_scheduler, values_of_file, values_of_m
 def test_a_configuration_outranks_a_name(family, config, name, steps):
     expected = {} if steps is None else {"steps": steps, "guidance_scale": 0.0}
     assert values_of_model(family, config, name) == expected
-
-
-def test_a_name_refuses_no_guidance(twin, tmp_path):
-    (tmp_path / "own-Turbo").symlink_to(twin("xl"), target_is_directory=True)
-    config = GenerateConfig.recommended(classes=("dog",), model=str(tmp_path / "own-Turbo"))
-    assert (config.steps, config.guidance_scale) == (4, 0.0)
-    info = describe_here(str(tmp_path / "own-Turbo"))
-    assert info is not None
-    info.check_drawing(7.0, "bad")
 
 
 @pytest.mark.parametrize(
