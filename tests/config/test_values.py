@@ -56,7 +56,6 @@ FULL = GenerateConfig(
             {"classes": ("dog", "hot dog"), "prompts": ("a hot {class}",)},
             "'a hot {class}', names hot dog, which",
         ),
-        (GenerateConfig, {"prompts": ("a {class} among dogs",)}, "'a {class} among dogs', names dogs, which would get"),
         (
             GenerateConfig,
             {"classes": ("dog", "cat"), "prompts": ("a dog",)},
@@ -166,10 +165,8 @@ ALL = (4, 2, 1)
     ("options", "cross", "own"),
     [
         ({}, (4,), ALL),
-        ({"expansion": "parallel"}, ALL, ALL),
         ({"expansion": "none"}, ALL, ALL),  # of the background
         ({"expansion": "none", "background": False}, ALL, None),
-        ({"method": "ca"}, ALL, None),
         ({"method": "ca_sa"}, (4,), (2,)),
         ({"method": "reference", "seed_level": 2}, (2,), ALL),
     ],
