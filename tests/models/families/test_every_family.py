@@ -104,9 +104,7 @@ def test_maps_of_a_variant_are_those_by_the_book(variant):
     check_drawing(variant, 0.0 if weak else 3.0, CaptureConfig(), 2)
 
 
-@pytest.mark.parametrize(
-    ("family", "name", "steps"), [("krea2", "krea2-tdm", 8), ("flux2_klein", "klein-4b", 4), ("flux", "schnell", 4)]
-)
+@pytest.mark.parametrize(("family", "name", "steps"), [("krea2", "krea2-tdm", 8), ("flux2_klein", "klein-4b", 4)])
 def test_a_folder_says_that_it_is_distilled(family, name, steps, tmp_path):
     """Whatever it is called."""
     folder = BOOKS[family].variants[name](tmp_path / "own")
