@@ -128,7 +128,6 @@ def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
     named = {family.title for family in families() if family.half == "bfloat16"}
     for model in NAMED:
         family = pipeline_family(model.pipeline)
-        assert family is not None
         job = GenerateJob(GenerateConfig(("dog",), model=model.name))
         assert job.usual_dtype("cuda") == ("bfloat16" if family.title in named else "float16")
         assert job.usual_dtype("cpu") == "float32"
