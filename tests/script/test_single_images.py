@@ -81,7 +81,6 @@ def test_options_of_a_table_and_names_of_diffusers(model, photo):
     assert len(seediff.segment(photo, model=model, method="kmeans", k=3).scores) == 3
     for ask, said in (
         (lambda: seediff.segment(photo, model=model, num_inference_steps=5), "; timestep belongs inside segment={…}$"),
-        (lambda: seediff.mask(photo, ["dog"], model=model, beta=2), "mask.beta: 2"),
         (lambda: seediff.mask(photo, ["dog"], model=model, num_inference_steps=5), "; the name here: timesteps"),
     ):
         with user_error(said):
