@@ -30,11 +30,9 @@ def test_a_configuration_outranks_a_name(family, config, name, steps):
     ("family", "source", "expected"),
     [
         (SDXL, "loras/sdxl_lightning_8step_lora.safetensors", ("euler-trailing", 8, 0.0)),
-        (SDXL, "ByteDance/SDXL-Lightning", ("euler-trailing", 4, 0.0)),
         (SDXL, "Hyper-SDXL-8steps-CFG-lora.safetensors", ("ddim-trailing", 8, None)),
         (SDXL, "hypernetworks/JuggernautHyperVAE.safetensors", (None, None, None)),
         (FLUX, "Hyper-FLUX.1-dev-16steps-lora.safetensors", (None, 16, None)),
-        (FLUX, "alimama/FLUX.1-Turbo-Alpha", (None, 8, None)),
         (QWEN_IMAGE, "Qwen-Image-Lightning-8steps-V1.0.safetensors", (None, 8, 0.0)),
         (SD3, "sd3.5m_turbo.safetensors", (None, 8, 0.0)),
     ],

@@ -72,7 +72,6 @@ def test_a_model_whose_licence_is_not_accepted(hub):
         ("sdxl-turbo", 4, 0.0),
         ("flux-dev", 28, 3.5),
         ("black-forest-labs/FLUX.1-dev", 28, 3.5),
-        ("klein-base-4b", 50, 4.0),
         ("lcm-dreamshaper", 4, 8.0),
     ],
 )

@@ -94,7 +94,6 @@ KLEIN = ("double_stream_modulation_img.lin.weight", "double_blocks.0.img_attn.qk
     [
         (KLEIN, "may be made from klein-4b or klein-base-4b or"),
         (["cap_pad_token"], "z-image-turbo or z-image, or another; give its base"),
-        ([f"{UNET}out.2.bias", "cond_stage_model.model.ln_final.weight"], "sd2.1 or sd2.1-base"),
         ([f"{UNET}label_emb.0.0.weight", "edm_mean"], "sdxl, or another; give its base"),
         ([], "has no tensors"),
     ],
