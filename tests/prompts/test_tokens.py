@@ -28,7 +28,6 @@ def spelled(tokenizer, prompt, columns):
     [
         ("A Photo of a DOG.", "dog", (5,)),  # any case, punctuation beside it
         ("a photo of a potted plant", "pottedplant", (5, 6)),  # VOC's name as it is spoken
-        ("a potted  plant", "pottedplant", (2, 3)),
         ("a dog and a dog", "dog", (2, 5)),  # every occurrence
         ("a hotdog and a dog", "dog", None),  # whole words only; the column depends on how `hotdog` is split
         ("a xylophone", "xylophone", None),  # several tokens a word
@@ -76,7 +75,6 @@ def test_a_part_of_a_token_is_no_word():
     [
         ("a (cat)1.5 on a sofa", "(cat)1.5"),
         ("cat++, dog", "cat++,"),
-        ("a cat-- and", "cat--"),
         ('("a dog", "a cat").and()', '("a'),
         ("a [dog:0.5]", "[dog:0.5]"),
         (r"a dog \(animal\)", r"\(animal\)"),
