@@ -4,9 +4,9 @@ import torch
 from seediff.attention.features import capture_features
 
 
-@pytest.fixture(params=["sd1_model", "mini_model"])
-def unet(request):
-    return request.getfixturevalue(request.param).pipe.unet
+@pytest.fixture
+def unet(mini_model):
+    return mini_model.pipe.unet
 
 
 @torch.no_grad()

@@ -1,15 +1,19 @@
 import numpy as np
 import pytest
 import torch
+from builders.items import noise_pixels
 from builders.plans import capturing, expected_of, layer_maps, plan_of
+from builders.refusals import user_error
 
 from recipes.studies.capture import capture_images
+from seediff.attention.plan import fit_levels
 from seediff.attention.see_photos import encode_images, run_noised
-from seediff.config.method_constants import CaptureConfig
+from seediff.config.method_constants import CaptureConfig, MaskConfig
+from seediff.models.layer_choice import Kind
 
 
 def image_of(model):
-    return np.random.default_rng(0).integers(0, 256, (model.sizes.side, model.sizes.side, 3), dtype=np.uint8)
+    return noise_pixels(model.sizes.side, model.sizes.side)
 
 
 def see(model, layers="all", mean="arithmetic"):
@@ -39,19 +43,14 @@ def test_each_kind_has_its_own_layers(loaded, kind, cross, own):
     assert_same(both.self_attention, of_self.self_attention)
 
 
-def test_maps_are_as_large_as_was_said(mini_model):
-    """With a geometric mean, each layer's map of the text is held."""
+def test_with_a_geometric_mean_each_layers_map_of_the_text_is_held(mini_model):
     layers = "all/last"
-    maps = see(mini_model, layers)
-    about = {"pipeline": "StableDiffusionPipeline", "size": maps.latent_size}
+    about = {"pipeline": "StableDiffusionPipeline", "size": (16, 16)}
     plain, geometric = (
         expected_of(mini_model, CaptureConfig(layers=layers, mean=mean), **about).map_bytes
         for mean in ("arithmetic", "geometric")
     )
     columns = mini_model.family.most_text_columns("StableDiffusionPipeline")
-    assert plain == sum(
-        4 * (columns * len(tensor) if kind == "cross" else tensor.numel()) for kind, _, tensor in maps.tensors()
-    )
     assert geometric - plain == sum(
         4 * columns * h * w * len(held) for (h, w), held in layers_of(mini_model, layers, "cross").items()
     )
@@ -64,3 +63,12 @@ def test_the_geometric_mean_of_cross_attention_is_that_of_its_layers(mini_model)
         expected = np.exp(np.log(np.maximum(of_layers, 1e-6)).mean(0))
         assert means.cross_attention[grid].numpy() == pytest.approx(expected, abs=1e-6)
     assert_same(means.self_attention, plain.self_attention)
+
+
+def test_only_levels_that_the_method_reads_are_checked():
+    there: dict[Kind, set[int]] = {"self": {1, 2}, "cross": {1, 2}}
+    fit_levels(there, MaskConfig(method="ca", expand_levels=(2, 1), seed_level=4), replaces_missing=False)
+    with user_error(r"^mask.seed_level: 4: the model has no attention at L/4; levels there: 1, 2$"):
+        fit_levels(there, MaskConfig(expand_levels=(2, 1)), replaces_missing=False)
+    with user_error(r"^mask.expand_levels: 4,2: the model has no attention at L/4 in its up layers"):
+        fit_levels(there, MaskConfig(expand_levels=(4, 2), seed_level=2), "up", replaces_missing=False)

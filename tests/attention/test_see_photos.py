@@ -1,12 +1,17 @@
+import sys
+
+import diffusers
 import numpy as np
 import pytest
 import torch
+from builders.items import noise_pixels
 from builders.plans import capturing, plan_of, with_plan
 from builders.refusals import user_error
 from builders.same_maps import assert_same_maps
 from diffusers import DDPMScheduler
 
 from recipes.studies.capture import capture_images
+from seediff.attention.draw import draw_noise_in_float32
 from seediff.attention.see_photos import (
     capture_classes,
     capture_clean,
@@ -14,6 +19,7 @@ from seediff.attention.see_photos import (
     join_maps,
 )
 from seediff.config.method_constants import CaptureConfig
+from seediff.models.families import families
 
 PROMPTS = ["a photo of a dog", "a photo of a cat and a potted plant", "a photo of a bus"]
 CLASSES = [["dog"], ["cat", "pottedplant"], ["bus"]]
@@ -22,8 +28,7 @@ TIMESTEPS = (100, 400)
 
 @pytest.fixture(scope="module")
 def images(mini_model):
-    shape = (3, mini_model.sizes.side, mini_model.sizes.side, 3)
-    return list(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    return list(noise_pixels(3, mini_model.sizes.side, mini_model.sizes.side))
 
 
 def capture(model, images, prompts=PROMPTS, classes=CLASSES, **options):
@@ -124,3 +129,18 @@ def test_another_text_needs_a_unet(loaded, images):
         capture(joint, images, capture=CaptureConfig(prompt="{class}"))
     with user_error("has no {class}"):
         CaptureConfig(prompt="a dog")
+
+
+def test_noise_is_drawn_in_float32(sd1_model):
+    module = sys.modules[type(sd1_model.pipe).__module__]
+    own, noise = module.randn_tensor, torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    with draw_noise_in_float32(sd1_model.pipe):
+        for dtype in (torch.float32, torch.float16, torch.bfloat16):
+            drawn = module.randn_tensor((1, 4, 8, 8), [torch.Generator().manual_seed(1)], "cpu", dtype)
+            assert torch.equal(drawn, noise.to(dtype))
+    assert module.randn_tensor is own
+
+
+def test_every_pipeline_draws_its_noise_where_float32_takes_its_place():
+    pipelines = [getattr(diffusers, name) for family in families() for name in family.pipelines]
+    assert all(hasattr(sys.modules[pipeline.__module__], "randn_tensor") for pipeline in pipelines)

@@ -2,20 +2,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from items import noise_pixels
 from refusals import user_error
 
 from seediff.attention.windows import cut, paste, seen_shape, seen_window
-
-
-def noise(height, width):
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("fit", ["crop", "resize"])
 @pytest.mark.parametrize(("shape", "side"), [((31, 57), 64), ((200, 8), 16)])
 def test_cut_follows_the_bilinear_filter(fit, shape, side):
     """As PyTorch's: plain when enlarging, antialiased when reducing."""
-    image, window = noise(*shape), seen_window(*shape, fit)
+    image, window = noise_pixels(*shape), seen_window(*shape, fit)
     square = cut(image, window, (side, side))
     assert (square.shape, square.dtype) == ((side, side, 3), np.uint8)
     part = torch.from_numpy(image[window.slices]).permute(2, 0, 1)[None].float()
@@ -36,7 +33,6 @@ def test_pasted_labels_are_where_they_were_cut(fit, part):
 
 def test_at_which_size_a_photo_is_seen(mini_model):
     assert seen_shape(mini_model, (300, 400), "keep", None) == (48, 64)
-    assert seen_shape(mini_model, (300, 400), "keep", 128) == (112, 144)
     assert seen_shape(mini_model, (400, 300), "keep", "128x128") == (144, 112)
     assert seen_shape(mini_model, (77, 77), "keep", 128) == (128, 128)
     assert seen_shape(mini_model, (80, 640), "keep", 128) == (48, 336)

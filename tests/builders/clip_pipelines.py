@@ -54,11 +54,10 @@ def cog_network(**more):
     return sharpen(CogVideoXTransformer3DModel(**given))
 
 
-def cog(*, turned):
-    """turned: whether positions are rotations, as of 5b."""
+def cog():
     from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXPipeline
 
-    parts, network = text(), cog_network(use_rotary_positional_embeddings=turned)
+    parts, network = text(), cog_network()
     own = {"latent_channels": 4, "layers_per_block": 1, "norm_num_groups": 2}
     vae = AutoencoderKLCogVideoX(block_out_channels=(8, 8, 8, 8), **own)
     return CogVideoXPipeline(**parts, vae=vae, transformer=network, scheduler=CogVideoXDDIMScheduler())
@@ -82,8 +81,7 @@ def ltx():
 CLIPS = {
     "Wan 2.1": wan,
     "Wan 2.2": lambda: wan(experts=2),
-    "CogVideoX 2b": lambda: cog(turned=False),
-    "CogVideoX 5b": lambda: cog(turned=True),
+    "CogVideoX": cog,
     "LTX": ltx,
 }
 """Name → the pipeline; AnimateDiff is made of another one."""

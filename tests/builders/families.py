@@ -7,16 +7,18 @@ import numpy as np
 import torch
 from builders.command_line import runner
 from builders.eager import everything_kept, means
+from builders.items import noise_pixels
 from builders.plans import with_plan
 from builders.reference_attention import book_of, file_of
 from builders.refusals import user_error
+from builders.same_maps import assert_same_maps
 from PIL import Image
 
 from recipes.studies.capture import capture_images
 from seediff.attention.draw import check_drawing, check_shape, generate_batch, image_shape
 from seediff.config.method_constants import CaptureConfig
 from seediff.dataset.native import read_rows
-from seediff.models.describe import check_known_classes, describe_here
+from seediff.models.describe import check_known_classes
 from seediff.models.families.family import DrawRequest, named_inputs
 from seediff.prompts.specs import SampleSpec
 
@@ -72,9 +74,9 @@ def same_weights(module, other):
     return same and all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
 
 
-def see(model, photos, first=0, **options):
-    """Maps of photographs with the prompts of SPECS from number `first` on."""
-    specs = SPECS[first : first + len(photos)]
+def see(model, photos, **options):
+    """Maps of photographs with the prompts of SPECS."""
+    specs = SPECS[: len(photos)]
     told = [spec.prompt for spec in specs], [spec.classes for spec in specs]
     defaults = {
         "timesteps": (400,),
@@ -157,13 +159,6 @@ def by_the_book(model, photos=(), *, capture=CaptureConfig(), **options):  # noq
     return max(differences), images
 
 
-def assert_same_maps(a, b, atol=1e-4):
-    for left, right in ((a.self_attention, b.self_attention), (a.cross_attention, b.cross_attention)):
-        assert list(left) == list(right)
-        for side, tensor in left.items():
-            torch.testing.assert_close(tensor, right[side][:, : tensor.shape[1]], atol=atol, rtol=0)
-
-
 def check_same_numbers(model, exact):
     """That pictures are those without capture, and maps those of a model whose weights are the same numbers in
     float32."""
@@ -197,29 +192,20 @@ def spelled(model, specs, cut=0, **options):
 
 
 def run_commands(folder, out):
-    """Run `generate`, `mask` and `segment` with a model in a local folder; `segment` only if the family has maps of
-    self-attention.
-    """
-    from seediff.cli.run_commands import generate, mask, segment
+    """Run `generate` and `mask` with a model in a local folder, whose family has no maps of self-attention."""
+    from seediff.cli.run_commands import generate, mask
 
-    run = runner(generate, mask, segment)
+    run = runner(generate, mask)
     common = ("--model", folder, "--device", "cpu", "--size", 64)
     run(f"generate --classes dog,cat --per-class 1 --steps 2 --out {out}/set --quiet", *common)
     rows = read_rows(out / "set")
     assert [row["classes"] for row in rows] == [["dog"], ["cat"]]
     assert all(np.asarray(Image.open(out / "set" / row["mask_file_name"])).shape == (64, 64) for row in rows)
     photo = out / "photo.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(photo)
+    Image.fromarray(noise_pixels(48, 64)).save(photo)
     line = f"mask {photo} --classes dog,cat --presence 0 --timesteps 100,400 --out {out}/masked --quiet"
     run(line, *common)
     (row,) = read_rows(out / "masked")
     assert row["classes"] == list(row["presence"]) == ["dog", "cat"]
     assert np.asarray(Image.open(out / "masked" / row["mask_file_name"])).shape == (48, 64)
-    info = describe_here(str(folder))
-    assert info is not None
-    if info.family.no_self_attention:
-        assert 'method = "ca"' in (out / "set" / "seediff.toml").read_text(encoding="utf-8")
-        return
-    run(f"segment {photo} --names dog,cat --num-points 4 --out {out}/parts --quiet", *common)
-    (row,) = read_rows(out / "parts")
-    assert row["instances"]
+    assert 'method = "ca"' in (out / "set" / "seediff.toml").read_text(encoding="utf-8")

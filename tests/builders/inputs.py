@@ -45,12 +45,12 @@ def words(line, case):
     ]
 
 
-def label_map(number, classes=3):
+def label_map(number):
     """(32, 40) uint8: a box of each of two classes, the first in an ignored band."""
     labels = np.zeros((32, 40), np.uint8)
     labels[2:14, 2 + number : 18 + number] = 255
     for one, top in enumerate((4, 18)):
-        labels[top : top + 8, 4 + number : 16 + number] = 1 + (number + one) % classes
+        labels[top : top + 8, 4 + number : 16 + number] = 1 + (number + one) % 3
     return labels
 
 

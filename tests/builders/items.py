@@ -8,6 +8,11 @@ from seediff.dataset.reviews import read_actions
 from seediff.dataset.sample import Sample
 
 
+def noise_pixels(*size, seed=0):
+    """(H, W, 3) uint8 without any pattern. size: H and W, perhaps after a number of pictures."""
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+
+
 def item(name="a/0", labels=None, row=None, shape=(4, 6), suffix="png"):
     labels = np.zeros(shape, np.uint8) if labels is None else labels
     image = np.arange(np.prod(shape) * 3).reshape(*shape, 3).astype(np.uint8)

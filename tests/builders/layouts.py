@@ -64,10 +64,10 @@ def save_cityscapes(root, maps, split="val"):
     return root
 
 
-def save_image(path, size, *, colour=(90, 120, 60)):
+def save_image(path, size):
     """A picture of one colour. size: height and width."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size[::-1], colour).save(path)
+    Image.new("RGB", size[::-1], (90, 120, 60)).save(path)
     return path
 
 

@@ -43,13 +43,13 @@ def write_set(
     return out
 
 
-def keep_attention(out, names, latent_side=16, words=None):
+def keep_attention(out, names, words=None):
     """Write random attention for some samples. words: class → columns; by default a dog of one token and a cat of
     two.
     """
     (out / native.ATTENTION).mkdir(exist_ok=True)
     for number, name in enumerate(names):
-        maps = random_maps(latent_side, seed=number)
+        maps = random_maps(16, seed=number)
         found = replace(maps, words=words or maps.words)
         found.save(out / native.ATTENTION / f"{name}.safetensors")
 
@@ -109,9 +109,9 @@ class Client:
     def act(self, number, action, version, **more):
         return self.post(f"/api/samples/{number}/act", {"action": action, "version": version, **more})
 
-    def paint(self, number, labels, version, tool="brush"):
+    def paint(self, number, labels, version):
         return self.ask(
-            "POST", f"/api/samples/{number}/labels?tool={tool}&version={version}", zlib.compress(labels.tobytes())
+            "POST", f"/api/samples/{number}/labels?tool=brush&version={version}", zlib.compress(labels.tobytes())
         )
 
     def labels(self, number):
@@ -163,7 +163,6 @@ def start(folder, *more):
     """Start the command in a separate process; returns the process and a client that has the token."""
     command = [sys.executable, "-m", "seediff", "look", str(folder), "--no-browser", *more]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert run.stdout is not None
     line = run.stdout.readline()
     found = re.search(r"\d+ samples at http://127\.0\.0\.1:(\d+)/\?token=(\S+) \(Ctrl-C ends it\)", line)
     assert found, line

@@ -34,13 +34,11 @@ def random_maps(
     )
 
 
-def replaced(maps, *, self_value=None, cross_value=None):
-    """The maps with all of self- or cross-attention set to one value."""
-    changes = {}
-    for name, value in {"self_attention": self_value, "cross_attention": cross_value}.items():
-        if value is not None:
-            changes[name] = {grid: torch.full_like(one, value) for grid, one in getattr(maps, name).items()}
-    return replace(maps, **changes)
+def replaced(maps, value):
+    """The maps with all of cross-attention set to one value."""
+    return replace(
+        maps, cross_attention={grid: torch.full_like(one, value) for grid, one in maps.cross_attention.items()}
+    )
 
 
 def class_map(maps, side, class_name, to):

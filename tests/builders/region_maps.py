@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 
 
-def region_maps(latent_size=32, seed=0, levels=4, floor=0.1):
-    """{(h, w): (h·w, h·w)} float32 at L, L/2, …; rows sum to 1. latent_size: a side, or (height, width). floor: the
-    share of every row that is spread evenly over all positions."""
+def region_maps(latent_size=32, seed=0, levels=4):
+    """{(h, w): (h·w, h·w)} float32 at L, L/2, …; rows sum to 1. latent_size: a side, or (height, width). A tenth
+    of every row is spread evenly over all positions."""
     size = (latent_size, latent_size) if isinstance(latent_size, int) else latent_size
     generator = torch.Generator().manual_seed(seed)
     image = F.interpolate(torch.rand(1, 3, 5, 5, generator=generator), size, mode="nearest")
@@ -17,5 +17,5 @@ def region_maps(latent_size=32, seed=0, levels=4, floor=0.1):
         colour = colour + 0.03 * torch.randn(height * width, 3, generator=generator)
         lines = torch.linspace(0, 1, height), torch.linspace(0, 1, width)
         feature = torch.cat([6 * colour, 2 * torch.cartesian_prod(*lines)], 1)
-        maps[grid] = (1 - floor) * (-2 * torch.cdist(feature, feature).square()).softmax(1) + floor / (height * width)
+        maps[grid] = 0.9 * (-2 * torch.cdist(feature, feature).square()).softmax(1) + 0.1 / (height * width)
     return maps

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from builders.items import noise_pixels
 from builders.twins import WIDTH, clip_encoder, clip_tokenizer, sharpen, unet
 from PIL import Image
 
 
 def small_image():
-    return Image.fromarray(np.random.default_rng(3).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    return Image.fromarray(noise_pixels(64, 64, seed=3))
 
 
 def hole():

@@ -147,7 +147,7 @@ class TapeMaker:
         """replays_take: seconds of a replay, where an eager call takes one."""
         self.tapes = []
         self.ran = set()
-        self.renewed = self.replays = 0
+        self.replays = 0
         self.replays_take = replays_take
         self.short_of_memory = False
         self.spoils = False
@@ -155,7 +155,6 @@ class TapeMaker:
 
     def renew(self):
         self.tapes = []
-        self.renewed += 1
 
     def is_short_of_memory(self):
         return self.short_of_memory

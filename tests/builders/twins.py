@@ -28,13 +28,13 @@ def saved(make):
     return save
 
 
-def sharpen(network, factor=4):
+def sharpen(network):
     """Enlarge queries and keys, because untrained attention is almost uniform. Norms that follow and undo this are
     scaled too.
     """
     for name, weight in network.named_parameters():
         if any(part in name for part in ("to_q", "to_k", "add_q_proj", "add_k_proj", "norm_q", "norm_k", "norm_added")):
-            weight.data *= factor**0.5 if "norm" in name else factor
+            weight.data *= 2 if "norm" in name else 4
     return network
 
 

@@ -13,8 +13,11 @@ from seediff.train.predict import Segmenter
     ("classes", "ids", "said"),
     [
         ("left arm,dog,right arm", [3, 2, 1], ["change sides: left arm and right arm"]),
-        ("hand.L,hand.R,Left Leg,Right Leg", [2, 1, 4, 3], ["hand.L and hand.R, Left Leg and Right Leg"]),
-        ("leftFoot,rightFoot,RIGHT_HAND,LEFT_HAND", [2, 1, 4, 3], ["leftFoot and rightFoot, RIGHT_HAND and LEFT_HAND"]),
+        (
+            "hand.L,hand.R,leftFoot,rightFoot,RIGHT_LEG,LEFT_LEG",
+            [2, 1, 4, 3, 6, 5],
+            ["hand.L and hand.R, leftF"],
+        ),
         ("bright sky,leftovers,girl,r,copyright,l", [1, 2, 3, 4, 5, 6], []),
         ("left arm,Right arm", [1, 2], ['for "left arm", "Right arm": mirrored']),
     ],

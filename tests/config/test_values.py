@@ -43,11 +43,6 @@ FULL = GenerateConfig(
         (GenerateConfig, {"classes_per_image": (1, 2)}, "classes_per_image: 1,2 is more than 1 class"),
         (
             GenerateConfig,
-            {"prompts": ("a cow",)},
-            "prompts: prompt 1, 'a cow', has no {class} and names none of dog; write",
-        ),
-        (
-            GenerateConfig,
             {"prompts": ("a {class}", "a tree", "x")},
             "prompts: prompt 2, 'a tree', has no {class} and names none of dog",
         ),
@@ -58,15 +53,9 @@ FULL = GenerateConfig(
         ),
         (
             GenerateConfig,
-            {"classes": ("dog", "car"), "prompts": ("a {class} beside a car",)},
-            "prompts: prompt 1, 'a {class} beside a car', names car, which would get no label; write lines",
-        ),
-        (
-            GenerateConfig,
             {"classes": ("dog", "hot dog"), "prompts": ("a hot {class}",)},
             "'a hot {class}', names hot dog, which",
         ),
-        (GenerateConfig, {"prompts": ("a {class} among dogs",)}, "'a {class} among dogs', names dogs, which would get"),
         (
             GenerateConfig,
             {"classes": ("dog", "cat"), "prompts": ("a dog",)},
@@ -83,7 +72,6 @@ FULL = GenerateConfig(
             {"classes": ("dog",), "model": "mini", "prompts": ("a dog",)},
             "prompts: prompt 1, 'a dog', has no {class}; write",
         ),
-        (GenerateConfig, {"classes": ("dog", "dog")}, "classes: 'dog' and 'dog' read the same"),
         (GenerateConfig, {"size": "3200x64"}, "size: 3200x64: one side must be at most 8 times the other"),
         (GenerateConfig, {"classes": ()}, "classes: no names given"),
         (GenerateConfig, {"classes": ("background",)}, "cannot be a class"),
@@ -102,7 +90,6 @@ def test_impossible_values(kind, values, message):
         ("per_clas = 1", r"c\.toml: there is no option 'per_clas'"),
         ("[mask]\nalfa = 1", r"c\.toml \[mask\]: there is no option 'alfa'"),
         ("per_class = true", "must be a whole number"),
-        ("reject = 1", "must be true or false"),
         ("[mask]\nbeta = 'best'", r'c\.toml \[mask\]: beta: "best" must be a number above 0 and'),
         ("mask = 3", "must be a table"),
         ("classes = [", r"c\.toml: is not TOML"),
@@ -115,9 +102,7 @@ def test_bad_files_are_told_with_file_and_key(tmp_path, text, message):
         read_file(tmp_path / "c.toml", GenerateConfig)
 
 
-@pytest.mark.parametrize(
-    "config", [FULL, GenerateConfig(classes=("dog",)), MaskPhotosConfig(["dog"], model="mini", timesteps=[5])]
-)
+@pytest.mark.parametrize("config", [FULL, MaskPhotosConfig(["dog"], model="mini", timesteps=[5])])
 def test_toml_round_trip(tmp_path, config):
     (tmp_path / "seediff.toml").write_text(config.to_toml(), encoding="utf-8")
     again = load_config(tmp_path / "seediff.toml", type(config))
@@ -136,7 +121,6 @@ def test_a_size_has_one_form():
     ("size", "rules", "near"),
     [
         ("1000x770", (64, None), "1024x768"),
-        ("1001", (16, 2048), "1008"),
         ("1001x130", (16, 2048), "1008x128"),
     ],
 )
@@ -181,10 +165,8 @@ ALL = (4, 2, 1)
     ("options", "cross", "own"),
     [
         ({}, (4,), ALL),
-        ({"expansion": "parallel"}, ALL, ALL),
         ({"expansion": "none"}, ALL, ALL),  # of the background
         ({"expansion": "none", "background": False}, ALL, None),
-        ({"method": "ca"}, ALL, None),
         ({"method": "ca_sa"}, (4,), (2,)),
         ({"method": "reference", "seed_level": 2}, (2,), ALL),
     ],

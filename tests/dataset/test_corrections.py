@@ -88,12 +88,10 @@ def dogs(name, text, known=None, scores=()):
 @pytest.mark.parametrize(
     ("before", "after", "by", "proof", "objects", "division"),
     [
-        ("1100", "1200", "cvat", False, "1200", "divided"),
         ("1102", "3102", "cvat", False, "3102", "divided"),
         ("1100", "1120", "cvat", False, "1120", "divided"),  # a new dog beside another
         ("1222", "1122", "cvat", False, "1122", "divided"),  # the border between them moved
         ("1020", "2010", "cvat", False, "1020", "same"),
-        ("1012", "1032", "cvat", False, "1032", "divided"),
         ("1012", "1032", "yolo", False, "1012", "same"),  # the format writes pieces
         ("1020", "1010", "cvat", False, "1020", "joined"),  # or it is the mask of all dogs
         ("1020", "1010", "cvat", True, "1010", "divided"),

@@ -15,17 +15,13 @@ from seediff.drawing.overlays import compress_image
 SHARES = {"val": 0.2, "test": 0.1}
 
 
-def random_image(rng, shape=(32, 40)):
-    return np.kron(rng.integers(0, 256, (8, 10, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-
-
 def samples(count=60, seed=0, copies=0):
     """Items of unlike pictures, of one class of three each in turn, every fifth of two; the first `copies` again: every
     other one as it is, and the rest brighter, as `augment` would make them from the copy before.
     """
     rng = np.random.default_rng(seed)
     items = []
-    images = [random_image(rng) for _ in range(count)]
+    images = list(rng.integers(0, 256, (count, 8, 10, 3)).repeat(4, 1).repeat(4, 2).astype(np.uint8))
     for number in range(count + copies):
         image, row = images[number % count], {}
         if number >= count and number % 2:

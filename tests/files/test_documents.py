@@ -72,10 +72,8 @@ def test_values_in_yaml_are_the_texts_that_were_written(tmp_path):
     ("text", "said"),
     [
         ("", "the first line must name the columns file, n, each once"),
-        ("file\n", "the first line must name"),
         ("file,n,n\n", "the first line must name"),
         ("file,n\na\n", "line 2: must have 2 fields"),
-        ("file,n\na,1,2\n", "line 2: must have 2 fields"),
         ('file,n\na,"1\n', "is not CSV"),
         ("file,n\n" + "a" * 200_000 + ",1\n", "is not CSV: field larger"),
     ],
@@ -118,7 +116,6 @@ class Whole:
     ("value", "said"),
     [
         (5, "must be an object, not a whole number"),
-        ({"kind": "c"}, "`kind`: Invalid enum value 'c'"),
         ({"words": list("abcd")}, "4 words are more than 3"),
         ({"pair": [1]}, "`pair`: must be a list of length 2, not 1"),
         ({"parts": [{"name": "x", "size": 0}]}, "`parts[0].size`: must be a whole number >= 1"),

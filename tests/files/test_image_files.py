@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import pytest
 from damage import BYTES, refusal
+from items import noise_pixels
 from PIL import Image, ImageOps
 from refusals import user_error
 
@@ -43,7 +44,7 @@ def test_what_is_no_image_of_these_formats(tmp_path, data):
         assert refusal(lambda source=source: open_image(source, str(path)).__enter__(), path)
 
 
-PIXELS = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+PIXELS = noise_pixels(16, 24)
 XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="{}"/></x:xmpmeta>'
 
 

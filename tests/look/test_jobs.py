@@ -51,12 +51,11 @@ def test_many_are_accepted_relabelled_and_undone_as_one(pets):
 
 def test_histograms_count_what_all_other_filters_leave():
     rng = np.random.default_rng(0)
-    areas, sure = rng.random(50), rng.random(50)
-    sure[:5] = np.nan
-    known = [{} if np.isnan(p) else {"confidence": {"dog": p}} for p in sure.tolist()]
-    rows = [
-        {"classes": ["dog"], "area": {"dog": area}, **more} for area, more in zip(areas.tolist(), known, strict=True)
-    ]
+    values = rng.random((50, 2))
+    rows = [{"classes": ["dog"], "area": {"dog": area}, "confidence": {"dog": p}} for area, p in values.tolist()]
+    del rows[0]["confidence"]
+    values[0, 1] = np.nan
+    areas, sure = values.T
     index = Index(("dog",), [str(i) for i in range(50)], rows, {})
     _, _, found = index.select(Query(area=(0.5, 1.0)))
     assert found["area"] == np.histogram(areas, BARS, (0, 1))[0].tolist()

@@ -113,7 +113,7 @@ def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(co
         assert "A person corrected this mask" in client.get("/api/samples/2/attention")["note"]
 
 
-@pytest.mark.parametrize("change", [{"beta": 0.6, "alpha": 0.8}, {"method": "ca_sa"}, {"pamr": False}])
+@pytest.mark.parametrize("change", [{"method": "ca_sa"}, {"pamr": False}])
 def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
     mask = replace(CONFIG.mask, **change)
     generate(replace(CONFIG, mask=mask), tmp_path / "other", draw=fake_draw)

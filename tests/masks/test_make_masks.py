@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from items import noise_pixels
 from patience import PATIENT
 from random_maps import CLASSES, random_maps, replaced
 
@@ -17,7 +18,7 @@ from seediff.masks.flags import OF_CLASSES
 from seediff.masks.make_masks import agreement, label_pixels, make_masks, soft_mask
 from seediff.masks.steps import BEFORE_PAMR, MaskStep
 
-IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+IMAGE = noise_pixels(48, 64)
 
 
 def maps_for(method):
@@ -46,7 +47,7 @@ def test_maps_are_not_modified_and_constant_ones_are_flagged(method):
     soft_mask(maps, "dog", config)
     pairs = zip(maps.tensors(), untouched.tensors(), strict=True)
     assert all(torch.equal(found, before) for (_, _, found), (_, _, before) in pairs)
-    flat = soft_mask(replaced(maps, cross_value=0.05), "dog", config)
+    flat = soft_mask(replaced(maps, 0.05), "dog", config)
     assert "constant_map" in flat.flags
     assert {*flat.flags} <= {*OF_CLASSES}
     assert flat.soft.isfinite().all()

@@ -49,7 +49,7 @@ def test_equals_the_paper_in_float64(class_name, alpha, expansion, background, n
 
 
 def test_constant_cross_attention_is_flagged_and_still_gives_a_mask():
-    result = seediff(replaced(random_maps(), cross_value=0.06), "dog", MaskConfig())
+    result = seediff(replaced(random_maps(), 0.06), "dog", MaskConfig())
     assert result.flags == ("constant_map", "no_seeds")
     assert result.trace[MaskStep("seeds", 4)].sum() == 1
     assert torch.isfinite(result.soft).all()

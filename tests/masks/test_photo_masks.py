@@ -36,7 +36,6 @@ def test_what_a_model_saw_at_full_size_stays():
     ("frames", "latents", "expected"),
     [
         (3, 3, np.eye(3)),
-        (1, 1, [[1]]),
         # Latent frame 1 is decoded to frames 1 to 4, so its centre is 2.5.
         (9, 3, [[1, 0.6, 0.2, 0, 0, 0, 0, 0, 0], [0, 0.4, 0.8, 0.875, 0.625, 0.375, 0.125, 0, 0]]),
     ],

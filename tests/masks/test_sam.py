@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from items import noise_pixels
 from random_maps import CLASSES, random_maps
 from refusals import user_error
 from safetensors.torch import load_file, save_file
@@ -14,7 +15,7 @@ from seediff.masks import sam
 from seediff.masks.make_masks import make_masks
 from seediff.masks.sam import load_sam, prompt_sam, refine_by_sam
 
-IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+IMAGE = noise_pixels(48, 64)
 PROMPTS = {"hidden_size": 16, "image_size": 64, "mask_input_channels": 4}
 SMALL = {"hidden_size": 16, "mlp_dim": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 DECODER = {**SMALL, "iou_head_hidden_dim": 16}

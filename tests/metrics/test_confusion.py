@@ -6,15 +6,15 @@ from scipy.ndimage import binary_erosion
 from seediff.metrics.confusion import Confusion, boundary_band, boundary_counts
 
 
-def maps(seed, classes, *, ignored=0.1, images=3):
+def maps(seed, classes):
     rng = np.random.default_rng(seed)
     pairs = []
-    for _ in range(images):
+    for _ in range(3):
         truth = rng.integers(0, classes, (17, 23)).astype(np.uint8)
         predicted = np.where(rng.random(truth.shape) < 0.5, truth, rng.integers(0, classes, truth.shape)).astype(
             np.uint8
         )
-        truth[rng.random(truth.shape) < ignored] = 255
+        truth[rng.random(truth.shape) < 0.1] = 255
         pairs.append((predicted, truth))
     return pairs
 

@@ -57,7 +57,6 @@ def test_a_folder_of_a_network(twin, tuned, expected, tmp_path):
     path = tuned / "config.json"
     path.write_text(path.read_text().replace('"sample_size": ', '"own_size": 7, "sample_size": '))
     info = describe_here(str(tuned), base)
-    assert info is not None
     assert info.network_config["own_size"] == 7
     assert info.files.parts_line(info.family) == f"unet from the folder, the rest from {base}"
 

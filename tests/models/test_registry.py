@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shutil
@@ -71,7 +72,7 @@ def test_mini_is_the_packaged_folder(mini_folder, monkeypatch):
         ("/not/a/folder", "no such folder or file; `seediff models` lists the names"),
         ("Minni", r"no such folder or file \(did you mean 'mini'\?\)"),
         *((f"user/{name}", "no such folder") for name in ("my--model", "model-", "modèle")),
-        *((name, "no such file$") for name in ("user/m/../f.gguf", "x.safetensors", "models/x.safetensors")),
+        *((name, "no such file$") for name in ("user/m/../f.gguf", "models/x.safetensors")),
         *((name, "no such folder or file") for name in ("~nobody-here/model", "a" * 300)),
     ],
 )
@@ -82,11 +83,10 @@ def test_a_name_of_nothing(name, problem):
     assert model_label(name) == name
 
 
-def run_python(code, **environment):
-    env = os.environ | {"PYTHONPATH": str(SRC), "OMP_NUM_THREADS": "1"} | environment
-    return subprocess.run(
-        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+def run_python(*words, cwd=None):
+    env = os.environ | {"PYTHONPATH": str(SRC), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *words]
+    return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_loading_is_quiet_and_importing_is_light(sd1_folder):
@@ -94,5 +94,23 @@ def test_loading_is_quiet_and_importing_is_light(sd1_folder):
         "import sys, seediff.models.registry as r\nassert not {'torch', 'diffusers', 'transformers'} &"
         f" set(sys.modules)\nr.load_model({str(sd1_folder)!r}, device='cpu')"
     )
-    result = run_python(code)
+    result = run_python("-c", code)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_python_m_seediff_runs_nothing_of_the_present_folder(tmp_path):
+    for name in ("rich", "cyclopts", "numpy", "torch", "msgspec", "diffusers", "own"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w').write(__name__)\nraise SystemExit(9)\n")
+    done = run_python("-m", "seediff", "models", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_safety_checker_of_stable_diffusion_1_is_no_reason_to_refuse_it(folder):
+    """Its published model_index.json names a library that is none; the part is never loaded."""
+    file = folder / "model_index.json"
+    index = json.loads(file.read_text(encoding="utf-8"))
+    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    index["feature_extractor"] = ["transformers", "CLIPFeatureExtractor"]
+    file.write_text(json.dumps(index), encoding="utf-8")
+    assert load_model(str(folder), device="cpu").pipe.safety_checker is None

@@ -17,18 +17,9 @@ from seediff.prompts.specs import (
 )
 
 
-def test_one_class_an_image_takes_turns_and_meets_every_template():
-    config = GenerateConfig(classes=("dog", "cat"), per_class=4, prompts=("a {class}", "one {class}"))
-    specs = sample_specs(config)
-    assert [s.index for s in specs] == list(range(8))
-    assert [s.classes for s in specs] == [("dog",), ("cat",)] * 4
-    assert Counter(s.prompt for s in specs) == {"a dog": 2, "one dog": 2, "a cat": 2, "one cat": 2}
-    assert len({s.seed for s in specs}) == 8
-
-
 @pytest.mark.parametrize(
     ("kinds", "per_class", "given"),
-    [(3, 4, 2), (7, 3, 2), (2, 1, 2), (19, 90, (1, 1, 2, 2, 3)), (5, 6, (3, 1)), (2, 1, (1, 2))],
+    [(7, 3, 2), (2, 1, 2), (19, 90, (1, 1, 2, 2, 3)), (5, 6, (3, 1)), (2, 1, (1, 2))],
 )
 def test_numbers_of_classes_take_turns_and_every_class_is_shown_as_often(kinds, per_class, given):
     config = GenerateConfig(classes=VOC_CLASSES[:kinds], per_class=per_class, classes_per_image=given)
@@ -114,7 +105,6 @@ def test_every_combination_once_and_always_in_the_same_order():
     prompts = varied_prompts(["a {class}"], ["light", "view"], ["dog"])
     assert len(set(prompts)) == len(prompts) == (len(PHRASES["light"]) + 1) * (len(PHRASES["view"]) + 1)
     assert prompts == varied_prompts(["a {class}"], ["light", "view"], ["dog"])
-    assert "a {class}" in prompts
     assert all(prompt.startswith("a {class}") for prompt in prompts)
     assert len(varied_prompts(["a {class}"], ["place", "light", "view"], ["dog"])) == MOST_TEMPLATES
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from items import noise_pixels
 from PIL import Image
 from refusals import refused
 
@@ -31,7 +32,7 @@ DOUBT = "odel 'mini' is for its own drawings"
 def set_of(folder, *, model="mini", command="generate"):
     """A set with two pictures, which its rows or its configuration say were drawn by a model."""
     labels = np.ones((64, 64), np.uint8)
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    pixels = noise_pixels(64, 64)
     samples = [Sample(pixels, labels, name=f"{i}", metadata={"model": model, "seed": i}) for i in range(2)]
     save_native(folder, ("dog",), samples, about={"command": command})
     return folder
@@ -60,7 +61,7 @@ def test_whose_drawings_pictures_are_is_what_their_set_says(tmp_path, monkeypatc
 
 def test_photographs_need_a_named_model_and_mini_says_what_it_is_for(tmp_path, capsys, monkeypatch, mini_folder):
     monkeypatch.setitem(EMBEDDED, "mini", mini_folder)
-    texture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    texture = noise_pixels(96, 128)
     (tmp_path / "photos").mkdir()
     Image.fromarray(texture).save(tmp_path / "photos" / "a.png")
     line = f"{tmp_path}/photos --device cpu --out".split()

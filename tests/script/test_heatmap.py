@@ -18,7 +18,6 @@ def test_numbers_and_colours():
     heat = HeatMap(VALUES, "dog")
     assert heat.shape == (8, 8)
     assert np.array_equal(np.asarray(heat), VALUES)
-    assert np.asarray(heat, np.float64).dtype == np.float64
     shown = np.asarray(heat.image())
     assert np.array_equal(shown[0, 0], heat_colours()[0])
     assert np.array_equal(shown[7, 7], heat_colours()[255])
@@ -40,10 +39,6 @@ def test_files(tmp_path):
     assert np.array_equal(saved[:8], np.asarray(heat.image()))
     assert np.array_equal(over[:8], np.asarray(heat.over()))
     assert np.array_equal(saved[8:], over[8:])  # the same scale, from the least to the most
-    large = np.asarray(
-        HeatMap(VALUES.repeat(16, 0).repeat(16, 1), "dog").over(PIXELS.repeat(16, 0).repeat(16, 1), scale=True)
-    )
-    assert np.array_equal(large[128 + 9, [14, 113]], heat_colours()[[0, 255]])
 
 
 def test_notebooks():
@@ -81,6 +76,4 @@ def test_a_sheet_of_heat_maps():
     assert np.array_equal(
         sheet[6 : 6 + SIDE, 6 : 6 + SIDE], np.full((SIDE, SIDE, 3), 200)
     )  # alone, then below each map
-    beside = np.asarray(heat.over().resize((SIDE, SIDE), Image.Resampling.LANCZOS))
-    assert np.array_equal(sheet[6 : 6 + SIDE, 12 + SIDE : 12 + 2 * SIDE], beside)
     assert np.asarray(heat_sheet([replace(heat, pixels=None)])).shape[1] == SIDE + 12

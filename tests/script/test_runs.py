@@ -3,7 +3,6 @@ import inspect
 import threading
 import warnings
 from contextlib import suppress
-from functools import partial
 from types import SimpleNamespace
 
 import diffusers
@@ -112,11 +111,6 @@ def test_embeddings_of_several_chunks(pipe, loaded):
                 seen.heatmap("cat")
     flux = loaded("flux").pipe
     given, pooled, _ = flux.encode_prompt("a dog", None)
-    with seediff.capture(flux, prompt="a dog, a cat") as seen:
-        draw(flux, None, prompt_embeds=given.repeat(1, 2, 1), pooled_prompt_embeds=pooled)
-    with user_error("given 1024 columns"):
-        seen.heatmap("cat")
-
     with seediff.capture(flux) as seen:
         draw(flux, "a cat")
     (column,) = seen.maps[0].words["cat"]
@@ -149,11 +143,7 @@ def test_a_loop_of_ones_own(pipe):
         seen.heatmap("dog", image=1)
     with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer, states=states[1]) as seen:
         loop(pipe, states)
-    with seediff.capture(pipe.unet, prompt="a dog") as halves:
-        loop(pipe, states[1:])
     assert (seen.prompts, seen._runs()[0].steps) == (["a dog"], 4)
-    for grid, tensor in halves.maps[0].cross_attention.items():
-        torch.testing.assert_close(seen.maps[0].cross_attention[grid], tensor, atol=1e-5, rtol=0)
     assert seen.heatmap("dog").shape == (8, 8)
 
 
@@ -207,7 +197,6 @@ def test_texts_that_a_call_encodes_apart(pipe):
         (SimpleNamespace(images=[Image.new("RGB", (6, 4), (128, 128, 128))]), 1),
         (Image.new("L", (6, 4), 128), 1),
         (torch.zeros(1, 4, 4, 6), 0),
-        ((), 0),
         (None, 0),
     ],
 )
@@ -328,17 +317,13 @@ def test_two_threads_at_once(pipe):
         assert "two threads use a captured pipeline at once" in str(caught[0])
 
 
-@pytest.mark.parametrize("how", ["sequential", "group"])
-def test_offloading(sd1_pipe, how):
+def test_offloading(sd1_pipe):
+    """As `enable_sequential_cpu_offload` has it on a GPU: weights are on meta until a layer runs."""
     accelerate = pytest.importorskip("accelerate")
     plain, expected = draw(sd1_pipe), alone(sd1_pipe)[0]
-    # As `enable_…_cpu_offload` has it on a GPU, with the CPU in its place; weights are on meta until a layer runs.
-    if how == "group":
-        sd1_pipe.enable_group_offload(onload_device=torch.device("cpu"), offload_type="leaf_level")
-    else:
-        for part in (sd1_pipe.text_encoder, sd1_pipe.unet, sd1_pipe.vae):
-            accelerate.cpu_offload(part, torch.device("cpu"))
-        assert next(sd1_pipe.unet.parameters()).is_meta
+    for part in (sd1_pipe.text_encoder, sd1_pipe.unet, sd1_pipe.vae):
+        accelerate.cpu_offload(part, torch.device("cpu"))
+    assert next(sd1_pipe.unet.parameters()).is_meta
     with seediff.capture(sd1_pipe) as seen:
         assert np.array_equal(draw(sd1_pipe), plain)
     assert_same_maps(seen.maps[0], expected, atol=0)
@@ -441,23 +426,11 @@ class Own:
 AT_STEP = {
     "one call": lambda call, text, none: call([0, 0], torch.cat([none, text])),
     "two calls": lambda call, text, none: (call([0], none), call([0], text)),
-    "calls without": lambda call, text, none: (call([0], none), call([0], text), call([1], none), call([1], none)),
     "tiles": lambda call, text, none: [call([n], text) for n in (0, 1)],
-    "twice the text": lambda call, text, none: (call([0], text), call([0], none), call([0], text)),
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "scheduler"),
-    [
-        ("one call", None),
-        ("calls without", None),
-        ("tiles", None),
-        ("two calls", "HeunDiscrete"),
-        ("one call", "KDPM2Discrete"),
-        ("twice the text", "PNDM"),
-    ],
-)
+@pytest.mark.parametrize(("name", "scheduler"), [("one call", None), ("tiles", None), ("two calls", "HeunDiscrete")])
 def test_calls_with_the_prompt_at_one_timestep(pipe, name, scheduler):
     """As many as the scheduler has. None: the loop has timesteps of its own."""
     if scheduler is not None:
@@ -465,7 +438,7 @@ def test_calls_with_the_prompt_at_one_timestep(pipe, name, scheduler):
     own = Own(pipe, AT_STEP[name])
     with seediff.capture(own.pipe) as seen, warnings.catch_warnings(record=True) as told:
         own.pipe("a dog", 3 if scheduler else None)
-    if name in ("one call", "two calls", "calls without"):
+    if name != "tiles":
         assert seen._runs()[0].steps == len(own.levels)
         assert seen.heatmap("dog").shape == (64, 64)
         return
@@ -484,42 +457,28 @@ def test_another_number_of_pictures_than_rows(pipe):
         seen.heatmap("dog")
 
 
-def test_what_goes_wrong_while_it_draws_ends_no_drawing(pipe):
-    """It is told once, and raised where maps are asked for; the next picture has maps again."""
-
-    def double(_pipe, step, _level, tensors):
-        """From the second step on, the prompt is in the place of the empty text, too."""
-        if step == 0:
-            tensors["prompt_embeds"] = tensors["prompt_embeds"][[1, 1]]
-        return tensors
-
-    how = {"num_inference_steps": 2, "callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
-    draw_changed = partial(draw, pipe, callback_on_step_end=double, **how)
-    plain = draw_changed()
-    with seediff.capture(pipe) as seen, warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        images = draw_changed()
-        draw(pipe)
-    assert np.array_equal(images, plain)
-    assert np.array_equal(seen.images[0], (plain[0] * 255).round())
-    assert [str(one.message) for one in told if "2 rows of a batch of 2 have the prompt" in str(one.message)]
-    assert len([one for one in told if issubclass(one.category, Notice)]) == 1
-    with user_error("^2 rows of a batch of 2 have the prompt, for 1 pictures"):
-        seen.heatmap("dog")
-    assert seen.prompts == ["a dog and a cat"] * 2
-    assert_same_maps(seen._maps(1, seen.words[1]), alone(pipe)[0], atol=0)
-
-
 def test_an_error_of_capture_itself_ends_no_drawing(pipe, monkeypatch):
-    """While it draws, when its maps are made, and when its pictures are read."""
-    plain = draw(pipe)
-    for broken in ("which_rows.match", "run_recorder.frame_weights", "run_recorder.returned_images"):
-        with monkeypatch.context() as patch, seediff.capture(pipe) as seen:
-            patch.setattr(f"seediff.script.{broken}", lambda *_: 1 / 0)
-            assert np.array_equal(draw(pipe), plain)
-        (image,) = seen.images
+    """While it draws, when its maps are made, and when its pictures are read. The next picture has maps again."""
+    how = {"num_inference_steps": 2}
+    plain, expected = draw(pipe, **how), alone(pipe)[0]
+    for broken in (
+        "attention.running_maps.add_probabilities",
+        "script.which_rows.match",
+        "script.run_recorder.frame_weights",
+        "script.run_recorder.returned_images",
+    ):
+        with seediff.capture(pipe) as seen:
+            with monkeypatch.context() as patch:
+                patch.setattr(f"seediff.{broken}", lambda *_, **__: 1 / 0)
+                with pytest.warns(Notice) as told:
+                    images = draw(pipe, **how)
+            assert np.array_equal(images, plain)
+            draw(pipe)
+        assert len(told) == 1
+        assert_same_maps(seen._maps(1, seen.words[1]), expected, atol=0)
+        image = seen.images[0]
         assert (image is None) == broken.endswith("images")
-        with user_error(r"^the network's call: capture failed \(division by zero\)$"):
+        with user_error(r"^(the network's call|\S+attn1): capture failed \(division by zero\)$"):
             seen.heatmap("dog")
 
 
@@ -546,20 +505,11 @@ def test_attention_that_is_replaced_inside_of_the_block(sd1_pipe):
         seen.heatmap("cat")
 
 
-def scaled(module, args, output):
-    return 2 * output
-
-
-@pytest.mark.parametrize("kind", ["hook", "weights"])
-def test_what_is_put_in_place_inside_of_the_block(sd1_pipe, kind):
+def test_what_is_put_in_place_inside_of_the_block(sd1_pipe):
     """As a LoRA: maps are of what draws each picture."""
-    own = sd1_pipe.unet.mid_block.attentions[0].transformer_blocks[0].attn2.to_q
     with seediff.capture(sd1_pipe) as seen:
         draw(sd1_pipe)
-        if kind == "hook":
-            own.register_forward_hook(scaled)
-        else:
-            own.weight.data *= 2
+        sd1_pipe.unet.mid_block.attentions[0].transformer_blocks[0].attn2.to_q.weight.data *= 2
         draw(sd1_pipe)
     assert not torch.equal(*(maps.cross_attention[8, 8] for maps in seen.maps))
     assert_same_maps(seen.maps[1], alone(sd1_pipe)[0], atol=0)

@@ -48,41 +48,19 @@ def test_what_is_not_kept_apart(sd1_model):
 
 
 def test_many_steps_are_counted_in_memory(sd1_model, monkeypatch):
+    """The negative prompt has one map of all steps."""
     pipe = sd1_model.pipe
-    with seediff.capture(pipe) as seen:
-        pass
-    one = seen.expected(64, 64).map_bytes
-    monkeypatch.setattr("seediff.script.run_checks.memory_bytes", lambda: int(3.5 * one))
-    with seediff.capture(pipe):
-        draw(pipe)
-    with seediff.capture(pipe, apart="step", steps=2) as seen:  # two of four calls, and their mean
-        draw(pipe)
-    assert len(seen.maps_apart()) == 2
-    with user_error("^the attention maps of 1 images"), seediff.capture(pipe, apart="step"):
-        draw(pipe)
-
-
-def test_the_negative_prompt_has_one_map_of_all_steps_in_memory(sd1_model, monkeypatch):
-    with seediff.capture(sd1_model.pipe, keep="ca") as seen:
+    with seediff.capture(pipe, keep="ca") as seen:
         pass
     one = seen.expected(64, 64).map_bytes
     monkeypatch.setattr("seediff.script.run_checks.memory_bytes", lambda: int(4.5 * one))
-    with seediff.capture(sd1_model.pipe, keep="ca", apart="step", steps=2, negative=True) as seen:
-        sd1_model.pipe("a dog", negative_prompt="a bus", **HOW)
+    with seediff.capture(pipe, keep="ca", apart="step", steps=2, negative=True) as seen:
+        pipe("a dog", negative_prompt="a bus", **HOW)  # two of four calls, their mean, and the negative prompt's
     assert len(seen.maps_apart()) == 2
-
-
-def test_steps_of_a_network_alone_are_counted_as_they_come(sd1_model, monkeypatch):
-    """How many there will be is unknown: the picture is drawn, and its maps are refused."""
-    pipe = sd1_model.pipe
-    with seediff.capture(pipe) as seen:
-        pass
-    one, how = seen.expected(64, 64).map_bytes, {**HOW, "guidance_scale": 1.0}
-    monkeypatch.setattr("seediff.script.run_checks.memory_bytes", lambda: int(3.5 * one))
-    with seediff.capture(pipe.unet, apart="step") as seen:
-        pipe("a dog", **{**how, "num_inference_steps": 1})
-    assert len(seen.maps_apart()) == 1
-    with seediff.capture(pipe.unet, apart="step") as seen, pytest.warns(Notice, match="attention maps of 1 images"):
-        pipe("a dog", **how)
+    with user_error("^the attention maps of 1 images"), seediff.capture(pipe, keep="ca", apart="step"):
+        draw(pipe)
+    told = pytest.warns(Notice, match="attention maps of 1 images")  # of a network alone: how many will come is unknown
+    with seediff.capture(pipe.unet, keep="ca", apart="step") as seen, told:
+        pipe("a dog", **HOW, guidance_scale=1.0)
     with user_error("^the attention maps of 1 images"):
         seen.maps_apart()

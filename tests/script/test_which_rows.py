@@ -82,18 +82,6 @@ def test_states_that_a_network_is_never_given(pipe, texts):
         seen.heatmap((1,))
 
 
-def sega(pipe):
-    from diffusers import SemanticStableDiffusionPipeline as Kind
-
-    return made(pipe, Kind)
-
-
-def safe(pipe):
-    from diffusers.pipelines.deprecated.stable_diffusion_safe import StableDiffusionPipelineSafe as Kind
-
-    return made(pipe, Kind)
-
-
 def made(pipe, kind):
     parts = {name: part for name, part in pipe.components.items() if name in inspect.signature(kind).parameters}
     made = kind(**parts, requires_safety_checker=False)
@@ -110,30 +98,17 @@ EDITS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("make", "more"),
-    [
-        (sega, EDITS),
-        (safe, {"prompt": ["a bus", "a dog and a cat", "a dog and a cat"]}),
-    ],
-)
-def test_pipelines_whose_batch_has_more_than_the_prompts_two_rows(pipe, make, more):
-    """A picture's self-attention at its first step depends on the noise alone, its cross-attention on the text."""
-    given = {"prompt": "a dog and a cat", **HOW, **more}
-    of_network, other = [], make(pipe)
-    prompts = [given["prompt"]] if isinstance(given["prompt"], str) else given["prompt"]
-    for named in ({}, {"prompt": given["prompt"]}):
+def test_a_pipeline_whose_batch_has_more_than_the_prompts_two_rows(pipe):
+    from diffusers import SemanticStableDiffusionPipeline
+
+    prompt, other = "a dog and a cat", made(pipe, SemanticStableDiffusionPipeline)
+    with seediff.capture(other.unet, normalize=False, states=encode(pipe, prompt)) as expected:
+        other(prompt, generator=noise(), **HOW, **EDITS)
+    for named in ({}, {"prompt": prompt}):
         with seediff.capture(other, normalize=False, **named) as seen:
-            other(generator=noise(), **given)
-        assert seen.prompts == prompts
-        of_network.append(seen.maps)
-    for number, text in enumerate(prompts):
-        with seediff.capture(other.unet, normalize=False, states=encode(pipe, text)) as expected:
-            other(generator=noise(), **given)
-        same = [one for one, other_text in enumerate(prompts) if other_text == text]
-        assert_same_maps(of_network[0][number], expected.maps[same.index(number)])
-        assert_same_maps(of_network[1][number], of_network[0][number])
-    assert ("dog", "cat") in seen.words
+            other(prompt, generator=noise(), **HOW, **EDITS)
+        assert (seen.prompts, seen.words) == ([prompt], [("dog", "cat")])
+        assert_same_maps(seen.maps[0], expected.maps[0])
 
 
 def own_kind(pipe, order, *, through=False):
@@ -159,7 +134,7 @@ def encode_alone(pipe, text):
         return pipe.text_encoder(tokens.input_ids)[0]
 
 
-@pytest.mark.parametrize(("order", "through"), [((1, 0), False), ((0, 1, 1), False), ((0,), True)])
+@pytest.mark.parametrize(("order", "through"), [((0, 1, 1), False), ((0,), True)])
 def test_pipelines_that_encode_by_themselves(pipe, right, order, through):
     """The call's prompt, or the named one, is encoded once more to be found."""
     own = own_kind(pipe, order, through=through)
@@ -185,12 +160,11 @@ def test_pictures_of_one_prompt(pipe):
     assert_same_maps(seen.maps[2], seen.maps[5])
 
 
-@pytest.mark.parametrize("unwanted", [["a dog", "a cat"], ["a cat", "a dog"]])
 @pytest.mark.parametrize("name", ["StableDiffusionPipeline", "FluxPipeline, true_cfg_scale"])
-def test_a_negative_prompt_that_is_a_prompt(loaded, name, unwanted):
+def test_a_negative_prompt_that_is_a_prompt(loaded, name):
     """In the same batch, or in a call of its own."""
     pipe = loaded(PIPELINES[name].twin).pipe
-    how = {**PIPELINES[name].call, **HOW, "negative_prompt": unwanted}
+    how = {**PIPELINES[name].call, **HOW, "negative_prompt": ["a cat", "a dog"]}
     with user_error("^negative_prompt: equals a prompt, so .* unknown; give another one"), seediff.capture(pipe):
         pipe(["a dog", "a bus"], **how)
 
@@ -234,14 +208,11 @@ def test_how_near_a_state_must_be():
     ("kind", "batch", "found"),
     [
         ("any", "AXA", [0, 2]),
-        ("any", "XX", []),
         ("all", "AB", [0, 1]),
         ("all", "AX", "several texts"),
-        ("one per picture", "XXAB", [2, 3]),
         ("one per picture", "AXBX", [0, 2]),
         ("one per picture", "NN", []),
         ("one per picture", "XX", "no text that equals"),
-        ("one per picture", "ABAB", "^4 rows of a batch of 4"),
         ("one per picture", "BA", "^2 rows of a batch of 2"),
         ("one per picture", "BX", "^1 rows of a batch of 2"),
     ],

@@ -60,14 +60,14 @@ def published(features, tau, alpha, size):
     return torch.einsum("kc,chw->khw", means, enlarged).argmax(0).numpy()
 
 
-def smooth(side, seed, channels=8):
+def smooth(side, seed):
     """Features (C, h, w) that vary smoothly, with an offset that all share and a little noise, as those of a UNet
     do.
     """
     generator = torch.Generator().manual_seed(seed)
-    coarse = torch.randn(1, channels, 4, 4, generator=generator)
+    coarse = torch.randn(1, 8, 4, 4, generator=generator)
     features = F.interpolate(coarse, (side, side) if isinstance(side, int) else side, mode="bicubic")[0]
-    features = features + torch.randn(channels, 1, 1, generator=generator)
+    features = features + torch.randn(8, 1, 1, generator=generator)
     return features + 0.05 * torch.randn(features.shape, generator=generator)
 
 

@@ -9,10 +9,10 @@ from seediff.segments.aggregate import aggregate
 from seediff.segments.kmeans import kmeans
 
 
-def plain_lloyd(rows, centres, iterations=300):
+def plain_lloyd(rows, centres):
     """Lloyd in float64 until no label changes; no cluster may become empty."""
     labels = np.full(len(rows), -1)
-    for _ in range(iterations):
+    for _ in range(300):
         nearest = np.stack([((rows - c) ** 2).sum(1) for c in centres]).argmin(0)
         if (nearest == labels).all():
             break

@@ -27,8 +27,8 @@ def batch():
     return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels))
 
 
-def gradients(trainee, images, labels, seed=0):
-    torch.manual_seed(seed)
+def gradients(trainee, images, labels):
+    torch.manual_seed(0)
     trainee.zero_grad()
     torch.stack([*trainee(images, labels).values()]).sum().backward()
     return {name: p.grad.clone() for name, p in trainee.named_parameters() if p.grad is not None}

@@ -13,8 +13,8 @@ from seediff.train.run import learning_rate_at, train
 from seediff.train.stages import Stage, check_stages
 
 
-def stage(count=6, steps=2, **given):
-    return Stage(items(count), CLASSES, steps=steps, **given)
+def stage(steps=2, **given):
+    return Stage(items(6), CLASSES, steps=steps, **given)
 
 
 @pytest.mark.parametrize("architecture", ["mask2former", "segformer"])

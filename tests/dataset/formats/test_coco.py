@@ -105,7 +105,6 @@ def filled(order):
     [
         (filled("F"), BOX, 0),
         (filled("C"), BOX, 1),  # by rows
-        ([CORNERS], BOX, 0),
         ([CORNERS], [value + 1.5 for value in BOX], 1),
         ([CORNERS], [value + 1 for value in BOX], 0),
         ([[35, 20, 60, 20, 60, 50, 35, 50]], [35, 20, 25, 30], 0),  # that leave the picture

@@ -19,11 +19,9 @@ FILE = "annotations/panoptic_train.json"
 MASK = "annotations/panoptic_train/a.png"
 
 
-def written(folder, *, objects=True, classes=CLASSES):
-    sample = item("a", LABELS)
-    if objects:
-        sample = sample.replace(instances=Instances(NUMBERS, (1, 1)))
-    export("panoptic", classes, [sample], folder)
+def written(folder):
+    sample = item("a", LABELS).replace(instances=Instances(NUMBERS, (1, 1)))
+    export("panoptic", CLASSES, [sample], folder)
     return json.loads((folder / FILE).read_text())
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from formats import EVERY, export
-from items import item
+from items import item, noise_pixels
 from PIL import Image, ImageOps
 from refusals import user_error
 
@@ -15,7 +15,7 @@ def turned(path):
     """A JPEG file with EXIF orientation 6: as it is stored 20 × 30, turned 30 × 20."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
+    pixels = noise_pixels(20, 30, seed=1)
     Image.fromarray(pixels).save(path, exif=exif)
     labels = np.zeros((20, 30), np.uint8)
     labels[2:12, 3:20] = 1
@@ -43,7 +43,7 @@ def frames(folder, name, turn, size, *, shown, file="", **options):
             drawn = np.asarray(ImageOps.exif_transpose(image))
     export(name, CLASSES, [item("photo", drawn, {}, drawn.shape)], folder / "out", **options)
     image = next(path for path in (folder / "out").rglob("photo.png") if not MAPS & {*path.parts})
-    pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
+    pixels = noise_pixels(*size, seed=1)
     tagged = Image.Exif()
     tagged[0x0112] = turn
     Image.fromarray(pixels).save(image, exif=tagged)

@@ -32,11 +32,11 @@ def test_objects_come_back_exactly_also_from_rounded_text(labels):
             assert np.array_equal(filled(shown, labels.shape), found.numbers == number)
 
 
-def resampled(polygon, count=1000):
+def resampled(polygon):
     """The corners that Ultralytics fills: points on the outline besides its corners, all rounded down."""
     closed = np.concatenate([polygon, polygon[:1]])
     at = np.arange(len(closed))
-    places = np.linspace(0, len(closed) - 1, count - len(closed))
+    places = np.linspace(0, len(closed) - 1, 1000 - len(closed))
     places = np.insert(places, np.searchsorted(places, at), at)
     return np.stack([np.interp(places, at, closed[:, axis]) for axis in (0, 1)], 1).astype(np.float32).astype(np.int32)
 

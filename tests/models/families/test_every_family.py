@@ -12,7 +12,6 @@ import torch
 from builders.configured import configured
 from builders.families import (
     SPECS,
-    assert_same_maps,
     by_the_book,
     calls_of,
     check_refused,
@@ -25,6 +24,7 @@ from builders.families import (
     see,
     spelled,
 )
+from builders.items import noise_pixels
 from builders.plans import capturing, expected_of, layer_maps
 from builders.reference_attention import BOOKS, book_of, file_of
 from builders.refusals import user_error
@@ -66,7 +66,7 @@ def size(model):
 
 
 def photos(model, count=2):
-    return list(np.random.default_rng(0).integers(0, 256, (count, *pixels(model), 3), dtype=np.uint8))
+    return list(noise_pixels(count, *pixels(model)))
 
 
 def check_grids(model, maps):
@@ -104,9 +104,7 @@ def test_maps_of_a_variant_are_those_by_the_book(variant):
     check_drawing(variant, 0.0 if weak else 3.0, CaptureConfig(), 2)
 
 
-@pytest.mark.parametrize(
-    ("family", "name", "steps"), [("krea2", "krea2-tdm", 8), ("flux2_klein", "klein-4b", 4), ("flux", "schnell", 4)]
-)
+@pytest.mark.parametrize(("family", "name", "steps"), [("krea2", "krea2-tdm", 8), ("flux2_klein", "klein-4b", 4)])
 def test_a_folder_says_that_it_is_distilled(family, name, steps, tmp_path):
     """Whatever it is called."""
     folder = BOOKS[family].variants[name](tmp_path / "own")
@@ -223,7 +221,8 @@ def test_a_rectangle_does_not_depend_on_the_batch(model):
         (first, _), (drawn_first, _) = generate(model, **how)
         assert np.abs(first.astype(int) - image).max() <= 1
         for alone, together in ((drawn, drawn_first), (seen, see(model, photos(model))[0])):
-            assert_same_maps(alone, together)
+            for (*_, one), (*_, other) in zip(alone.tensors(), together.tensors(), strict=True):
+                torch.testing.assert_close(one, other[:, : one.shape[1]], atol=1e-4, rtol=0)  # the rest fills up
             assert alone.words == together.words
 
 

@@ -11,7 +11,6 @@ from seediff.models.registry import load_model
 def test_the_image_in_half_precision_is_that_without_capture(family, twin, monkeypatch):
     """And maps are of the model's own queries and keys, not of wider ones."""
     info = describe_here(str(twin(family)))
-    assert info is not None
     model = load_model(str(twin(family)), device="cpu", dtype=info.family.half)
     added, kinds = running_maps.add_probabilities, set()
 

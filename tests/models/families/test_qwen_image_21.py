@@ -1,11 +1,12 @@
-import numpy as np
 import pytest
 import torch
 from builders import families
 from builders.configured import configured
 from builders.families import SPECS, calls_of, generate, largest_difference, request
+from builders.items import noise_pixels
 from builders.reference_attentions.qwen_image_21 import behind_the_longest, save_qwen_image_21
 from builders.refusals import user_error
+from builders.same_maps import assert_same_maps
 from PIL import Image
 
 from seediff.attention.see_photos import encode_images
@@ -31,7 +32,7 @@ def test_kept_keys_are_those_that_would_be_computed_again(model, monkeypatch):
     own = kind.pipeline_arguments
     monkeypatch.setattr(kind, "pipeline_arguments", lambda *given: {**own(*given), "use_kv_cache": False})
     (anew,) = generate(model, SPECS[:1], steps=3)[1]
-    families.assert_same_maps(kept, anew)
+    assert_same_maps(kept, anew)
 
 
 def test_pictures_that_are_shown_to_the_network_are_refused(model):
@@ -55,7 +56,7 @@ def test_a_model_with_noise_levels_of_its_own(tmp_path, steps):
 
 def test_latents_are_the_pipelines_own(model):
     """Of an opaque picture with its fourth channel."""
-    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    image = noise_pixels(64, 96)
     pipe, pixels = model.pipe, Image.fromarray(image).convert("RGBA")
     with torch.no_grad():
         own = pipe._encode_vae_image(pipe.image_processor.preprocess(pixels).unsqueeze(2), generator=None)

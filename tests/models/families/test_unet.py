@@ -9,14 +9,10 @@ from seediff.models.registry import load_model
 pytestmark = pytest.mark.parametrize("folder", ["lcm"], indirect=True)
 
 
-@pytest.mark.parametrize("as_stable_diffusion", [False, True])
-def test_a_photo_is_told_that_there_is_no_guidance(model, folder, tmp_path, as_stable_diffusion):
+def test_a_photo_is_told_that_there_is_no_guidance(model, tmp_path):
     """Whichever pipeline has the UNet."""
-    if as_stable_diffusion:
-        parts = {name: getattr(model.pipe, name) for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")}
-        more = dict.fromkeys(("safety_checker", "feature_extractor"))
-        StableDiffusionPipeline(**parts, **more, requires_safety_checker=False).save_pretrained(tmp_path / "sd")
-        model = load_model(str(tmp_path / "sd"), device="cpu")
+    StableDiffusionPipeline(**model.pipe.components, requires_safety_checker=False).save_pretrained(tmp_path / "sd")
+    model = load_model(str(tmp_path / "sd"), device="cpu")
     image = generate(model, SPECS[:1])[0][0]
     theirs = calls_of(model, lambda: plain(model, guidance_scale=1.0))[0]
     prompts = [spec.prompt for spec in SPECS[:2]]

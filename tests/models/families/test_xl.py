@@ -1,15 +1,5 @@
-import numpy as np
-from builders.families import GUIDANCE, generate, plain
-
 from seediff.attention.plan import fit_mask
 from seediff.config.method_constants import MaskConfig
-
-
-def test_the_image_is_that_without_capture(model):
-    """An empty negative prompt is not none to this pipeline."""
-    images, maps = generate(model)
-    assert np.array_equal(np.stack(images), plain(model, guidance_scale=GUIDANCE))
-    assert (list(maps[0].self_attention), maps[0].latent_size) == ([(4, 4), (2, 2)], (8, 8))
 
 
 def test_the_nearest_level_is_taken_and_said(model):
