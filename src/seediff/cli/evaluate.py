@@ -257,7 +257,7 @@ def masks(
     for name in ("mask.beta", "mask.ignore_band"):
         if name in typed:
             raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
-    # A configuration needs classes. evaluate_masks replaces them by the data's, for which the model has to be known.
+    # `any` holds the place of the classes: evaluate_masks takes the data's, for which the model has to be known.
     config, info = configure_run(MaskPhotosConfig, {**typed, "classes": ("any",)}, config_file)
     check_mask_effects(typed, config.mask)
     # evaluate_masks refuses other names

@@ -131,7 +131,8 @@ def is_of_model(error: BaseException) -> bool:
     hook of SeeDiff failed there, nor were its arguments wrong."""
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     names = [f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}" for frame in reversed(frames)]
-    return not OURS.match(next((name for name in names if name.startswith(PACKAGES)), "seediff."))
+    innermost = next((name for name in names if name.startswith(PACKAGES)), "seediff.")
+    return not OURS.match(innermost)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -147,7 +147,7 @@ def carry_out(
         print(*lines, sep="\n")
         return None
     if not (options.quiet or sys.stderr.isatty()):  # where no bar shows that it has begun
-        print(next(lines).removeprefix("Would "), flush=True)
+        print(next(lines).removeprefix("Would "), flush=True)  # a dry run's first line, "Would make 6 images …"
     with show_progress(options.quiet, out, counted) as progress:
         result = loop.run(job, out, engine=engine, progress=progress)
     if not options.quiet:

@@ -74,11 +74,11 @@ def no_progress() -> Iterator[Progress]:
 def progress_lines(counted: str = "images", clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
     """Yields a function that prints progress as lines on stderr, for logs: after a batch, but at most one line in
     LINE_SECONDS, and a last line if there were others. clock: the time in seconds."""
-    # The rate is of this run alone: `before` items were finished when it began. The time starts with the last report
-    # without a further item, because until then the run loads the model.
-    begun = printed = clock()
-    before: int | None = None
-    shown = 0
+    # The rate is of this run alone. Every report before its first item starts the clock again: until then, the run
+    # loads the model.
+    begun = printed = clock()  # when the first item began, and when the last line was printed
+    before: int | None = None  # items that were finished when the run began
+    shown = 0  # items in the last line
 
     def progress(done: int, total: int, current: str) -> None:
         nonlocal begun, printed, before, shown

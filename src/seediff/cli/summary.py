@@ -177,4 +177,4 @@ def counts(of: Mapping[str, int]) -> str:
 def bars(values: tuple[int, ...]) -> str:
     """A histogram in a line: one character per bin, visible for every value above 0."""
     top = max(values, default=0) or 1
-    return "".join(BARS[-(-value * (len(BARS) - 1) // top)] for value in values)
+    return "".join(BARS[-(-value * (len(BARS) - 1) // top)] for value in values)  # rounded up

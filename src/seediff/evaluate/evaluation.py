@@ -80,10 +80,10 @@ class Evaluation:
         }
         if self.against is not None:
             about["against"] = self.against.to_json()
-            first, second = (
+            figures, other_figures = (
                 [*scores.per_class.values(), *scores.means] for scores in (self.scores, self.against.scores)
             )
-            differences = [one.minus(other) for one, other in zip(first, second, strict=True)]
+            differences = [one.minus(other) for one, other in zip(figures, other_figures, strict=True)]
             about["difference"] = as_json(
                 [{"name": d.name, "difference": d.value, "ci95": d.ci95} for d in differences]
             )
@@ -140,8 +140,8 @@ def evaluate(
         scores = evaluate_pairs(pairs, chosen, seed=seed, draws=draws, boundary=boundary)
         trained_on = sum(predictor.saw(sample) for sample in labelled)
         evaluations.append(Evaluation(scores, labelled, predictor, truth_table, predicted_table, trained_on))
-    first, *second = evaluations
-    return replace(first, against=next(iter(second), None))
+    first, *others = evaluations
+    return replace(first, against=next(iter(others), None))
 
 
 def _pairs(

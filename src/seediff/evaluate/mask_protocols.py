@@ -75,7 +75,7 @@ def count(
         """(K, C): the number of pixels of each id that reach each threshold. where: which pixels are counted."""
         size = (len(betas) + 1) * num_classes
         table = np.bincount(reached[where] * num_classes + ids[where], minlength=size).reshape(-1, num_classes)
-        return table.sum(0) - table.cumsum(0)[:-1]
+        return table.sum(0) - table.cumsum(0)[:-1]  # for each k: all pixels, without those that reach k or fewer
 
     tp, predicted = reaching(classes, classes == truth), reaching(classes, classes != IGNORE)
     present = np.bincount(truth, minlength=num_classes)

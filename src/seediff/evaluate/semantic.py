@@ -139,7 +139,7 @@ def evaluate_pairs(
         pixel_accuracy=accuracy,
         groups=groups,
         per_class=per_class,
-        boundary_iou=class_iou(shared, joined - shared, np.zeros_like(shared)),
+        boundary_iou=class_iou(shared, joined - shared, np.zeros_like(shared)),  # the union is shared + the rest
         images=images,
         seed=seed,
         draws=draws,

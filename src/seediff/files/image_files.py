@@ -165,7 +165,8 @@ def on_white(image: Image.Image) -> Image.Image:
 def stored_pixels(image: Image.Image) -> tuple[np.ndarray, str]:
     """(pixels, mode) of an opened picture. pixels: the numbers as stored; for a palette picture the indices. mode:
     Pillow's name of the kind of pixels. It ends in ";16" for colours of 16 bits, of which Pillow keeps the upper 8."""
-    wide, layout = is_wide(image), str(getattr(image, "tile", ""))  # before decoding, which removes `tile`
+    # `tile` says how the file stores the numbers, such as "L;2" for two bits. Decoding removes it.
+    wide, layout = is_wide(image), str(getattr(image, "tile", ""))
     pixels, mode = np.asarray(image), image.mode
     for name, step in SPREAD.items():
         if name in layout:

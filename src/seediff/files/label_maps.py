@@ -107,6 +107,7 @@ def match_names(labels: Iterable[str], predictions: Iterable[str], where: Path) 
     """(matches, missing), by the rule of `pair`. matches: label → its prediction. missing: labels without a prediction.
     labels, predictions: names. where: the predictions' folder, for errors. Raises UserError if several fit."""
     exact = {composed(name): name for name in predictions}
+    # The exact name counts more than a name without the ending.
     names = {key.removesuffix(PHOTO_ENDING): name for key, name in exact.items()} | exact
     by_stem: dict[str, list[str]] = {}
     for key, name in names.items():

@@ -123,7 +123,8 @@ def _matches(pattern: str, is_output: Callable[[Path], bool]) -> list[Path]:
     matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
     if not matches:
         raise UserError(pattern, "no such file or folder")
-    # An output is only left out if a wildcard found it, and not if the pattern names it.
+    # An output is only left out if a wildcard found it, and not if the pattern names it: of `runs/*/a.jpg`, a folder in
+    # runs may be left out, but not runs itself.
     fixed = [glob.has_magic(part) for part in Path(pattern).parts].index(True)  # parts before the first wildcard
     kept = [path for path in matches if not any(map(is_output, (path, *path.parents)[: len(path.parts) - fixed]))]
     return sorted(kept, key=_reading_order)
@@ -168,7 +169,7 @@ def _unique_names(files: Sequence[tuple[Path, Path]]) -> list[str]:
 
 
 def _folded(name: str) -> str:
-    """A form of a name that is equal for names which some file system takes for the same."""
+    """A key for comparing names. It is equal for two names if some file system does not tell them apart."""
     return composed(name).casefold()
 
 

@@ -90,8 +90,8 @@ def composed(name: str) -> str:
 
 
 def inside(root: Path, name: object, where: object = "", field: str = "") -> Path:
-    """The path root/name, which may come from anybody. Raises UserError if it leads out of `root`, also by a link, or
-    if it is no usable path.
+    """The path root/name; the name may come from an untrusted file. Raises UserError if the path leads out of `root`,
+    also by a link, or if it is no usable path.
 
     root: a folder. name: a text from a file, or a Path that begins with `root`. where, field: the row and the field
     that contain the name, for errors."""

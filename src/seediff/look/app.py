@@ -63,7 +63,7 @@ def make_app(session: Session, events: Events) -> Starlette:
 
     def later(pick: Callable[[AttentionAnswers], Callable[..., Response]]) -> Callable[..., Response]:
         """An answer that imports torch at the first request, so that the first samples do not wait for it. pick: takes
-        the answer from `AttentionAnswers`."""
+        the answer from `AttentionAnswers`, for example `lambda answers: answers.about`."""
         return lambda *request: pick(attention())(*request)
 
     def send_events(request: Request) -> Response:

@@ -74,7 +74,8 @@ class History:
         return self.makers.get(self.mask or "")
 
     def apply(self, action: Action) -> None:
-        """Put an action into effect: a new one, or one read from review.jsonl."""
+        """Put an action into effect: a new one, or one read from review.jsonl. An undo or redo that does not lead to
+        its own result, for example because somebody edited the file, is a step like any other."""
         self.version = action.version
         if action.mask:
             self.makers.setdefault(action.mask, action)

@@ -100,13 +100,13 @@ class Index:
     def select(self, query: Query) -> tuple[np.ndarray, dict[str, Any], dict[str, list[int]]]:
         """(numbers, counts, histograms) for a query.
 
-        numbers: the samples that match the query, in its order. counts: for each class, flag and state, the number of
-        samples that have it and match all filters of other kinds. histograms: the same for BARS ranges from 0 to 1 of
-        area, confidence and agreement each.
+        numbers: the samples that match the query, in its order. counts: for each class, flag and state, how
+        many samples the page would show if it were the only choice in its filter, and the other filters stayed.
+        histograms: the same for BARS ranges from 0 to 1 of area, confidence and agreement each.
         """
         # 1. Which samples match each filter that is set
-        everything = np.ones(len(self.rows), bool)
-        unflagged = ~np.logical_or.reduce([~everything, *self.flagged.values()])
+        everything, nothing = np.ones(len(self.rows), bool), np.zeros(len(self.rows), bool)
+        unflagged = ~np.logical_or.reduce([nothing, *self.flagged.values()])
         members = {
             "classes": {number: self.present[:, number] for number in self.ids.values()},
             "flags": {**dict(sorted(self.flagged.items())), "none": unflagged},
@@ -123,7 +123,7 @@ class Index:
             names = getattr(query, kind)
             if names:
                 having = [of_kind[name] for name in names if name in of_kind]
-                filters[kind] = np.logical_or.reduce([~everything, *having])
+                filters[kind] = np.logical_or.reduce([nothing, *having])
         for key, column in values.items():
             bounds = getattr(query, key)
             if bounds:

@@ -191,7 +191,7 @@ class Session:
 
     def act(self, number: int, version: int, edit: Edit, window: str = "") -> dict[str, Any]:
         """Act on a sample, save the action, and report it to all windows. Returns what `for_page` returns afterwards.
-        An edit that changes nothing is no action, and the version stays.
+        Painting that changes no pixel is no action, and the version stays.
 
         version: the version that the window shows. edit: what to do. window: the name of the window that acts. Raises
         Stale if somebody else has acted since that version, and UserError for an impossible edit."""
@@ -202,8 +202,8 @@ class Session:
             return self.for_page(number)
 
     def prepare(self, number: int, version: int, edit: Edit) -> Prepared | None:
-        """The action that `act` would save; None if the edit would change nothing. This writes nothing. It raises what
-        `act` raises."""
+        """The action that `act` would save; None for painting that changes no pixel. This writes nothing. It raises
+        what `act` raises."""
         with self.lock:
             history = self.history(number)
             if version != history.version:
@@ -211,14 +211,16 @@ class Session:
             if self.read_only:
                 raise UserError(self.read_only)
             prepared = self._action(number, history, edit)
-            return None if edit.labels is not None and prepared.action.result == history.result else prepared
+            if edit.labels is not None and prepared.action.result == history.result:
+                return None
+            return prepared
 
     def commit(self, prepared: Sequence[Prepared], window: str = "") -> int:
         """Save prepared actions, and report them to all windows. An action on a sample that somebody has changed in the
         meantime is not saved. Returns the number of saved actions.
 
-        Label maps are saved first. Then one write saves all actions, for many take as long as one. window: the name of
-        the window that acts."""
+        Label maps are saved first. Then one write saves all actions: it takes as long for many as for one. window: the
+        name of the window that acts."""
         with self.lock:
             current: list[tuple[int, Action]] = []
             for action, label_map in prepared:

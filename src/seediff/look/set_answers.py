@@ -159,7 +159,8 @@ class SetAnswers:
         return JSONResponse({"place": int(places[0]) if len(places) else -1})
 
     def shown(self, name: str) -> np.ndarray:
-        """The numbers of the samples in a list. Raises HTTPException if the server has forgotten the list."""
+        """The samples in a list that a page shows, as their numbers in the set. name: the list's name, which the page
+        sends back. Raises HTTPException if the server has forgotten the list."""
         numbers = self.views.get(name)
         if numbers is None:
             raise HTTPException(410, "the list is gone; ask for it again")
@@ -262,6 +263,7 @@ class SetAnswers:
         return JSONResponse({"samples": len(numbers)}, 202)
 
     def _edit_one(self, act: ActOnMany, number: int, detail: dict[str, Any]) -> Prepared | str | None:
+        """A sample's action; None if it has the verdict already; or the reason why the sample is left out."""
         edit, history = edit_of(act), self.session.history(number)
         version = history.version  # read first: if somebody acts in between, the action is stale
         if history.verdict == edit.verdict:

@@ -8,8 +8,9 @@ Shape letters: C classes; P segments, whose ids are 0 to P − 1; n pairs of a c
 Three protocols:
 
 - diffseg: as published. In each image, a C × max(C, P) table of shared pixels is matched one to one, so that the number
-  of matched pixels is maximal. Classes that the image does not show also get segments, which are false positives then.
-  Segments are left unmatched only if P > C. They are false negatives for the classes beneath them and nothing else.
+  of matched pixels is maximal. A class that the image does not show may get a segment, too, whose pixels are false
+  positives then. If P > C, some segments stay unmatched. Their pixels count as false negatives of their true classes,
+  and as no class's false positives.
 - dataset: one matching for the whole set, on the sum of its images' tables. Segment ids must mean the same in all
   images, as the clusters of K-Means over a data set do.
 - strict: the matching of `diffseg`, but all labelled pixels of an unmatched segment are also false positives, for the
@@ -85,8 +86,9 @@ def match(tables: Sequence[Contingency]) -> np.ndarray:
 
 
 def tally_matched(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = False) -> Tally:
-    """An image's counts (C,), when its segments have classes. table: the image's. taken: the class of each segment,
-    from `match`. charge_left_over: unmatched segments are also false positives, as in the protocol `strict`."""
+    """Counts of an image's right and wrong pixels for each class, (C,), and of all its pixels. table: the pixels of
+    each class and segment. taken: the class of each segment, from `match`. charge_left_over: unmatched segments are
+    also false positives, as in the protocol `strict`."""
     num_classes = len(table.unpredicted)
     owner = taken[table.segments]  # (n,) the class matched with the entry's segment
     right, matched = owner == table.classes, owner >= 0

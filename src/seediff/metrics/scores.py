@@ -1,5 +1,5 @@
-"""Accuracy and IoU from counts of pixels. `Figure` is a score with its 95 % interval, from a bootstrap: D times, I of
-the I images are drawn with replacement and scored. Pure.
+"""Accuracy and IoU from counts of pixels. `Figure` is a score with its 95 % interval, from a bootstrap: each of D draws
+scores I images that are chosen at random, with repetitions, among the set's I images.
 
 Shape letters: I images, C classes, D draws of the bootstrap.
 """
@@ -96,7 +96,8 @@ def class_figures(names: Iterable[str], images: Tally, *, seed: int, draws: int)
     bootstrap's draws. If segments were matched with classes, this matching stays the same in all draws.
     """
     whole, drawn = images.total(), resample(images, seed=seed, draws=draws)
-    ious = {name: Figure(name, *each) for name, *each in zip(names, whole.iou.tolist(), drawn.iou.T, strict=True)}
+    columns = zip(names, whole.iou.tolist(), drawn.iou.T, strict=True)
+    ious = {name: Figure(name, value, draws_of_class) for name, value, draws_of_class in columns}
     return ious, Figure("pixel accuracy", float(whole.accuracy), drawn.accuracy)
 
 

@@ -78,8 +78,8 @@ def _config(rows: Sequence[SampleRow]) -> dict[str, Any]:
 
 
 def _feature(values: Iterable[Any]) -> dict[str, Any]:
-    """The type of a key as `datasets` writes it, such as {"dtype": "string"} or {"list": "int64"}. values: of the key,
-    in all rows."""
+    """The type of a key as `datasets` writes it: {"dtype": "string"}, {"list": "int64"}, or for tables {"struct":
+    [{"name": "seed", "dtype": "int64"}, …]}. values: of the key, in all rows."""
     present = [value for value in values if value is not None]
     kinds = {type(value) for value in present}
     if kinds == {dict}:

@@ -46,8 +46,8 @@ def show_steps(result: MaskResult, class_name: str, method: str) -> list[ShownSt
     result: the masks of an image, with their trace. class_name: the class. method: the mask method's name."""
     shown: list[ShownStep] = []
     trace = result.trace[class_name]
-    for step, values in trace.items():
-        why = explain_step(step, before=list(trace)[: len(shown)], method=method)
+    for number, (step, values) in enumerate(trace.items()):
+        why = explain_step(step, before=list(trace)[:number], method=method)
         shown.append(ShownStep(str(step).replace("_", "-"), _levels(values), why))
     if BEFORE_PAMR in trace:
         shown.append(ShownStep("after PAMR", _levels(result.soft[result.classes.index(class_name)]), AFTER_PAMR))

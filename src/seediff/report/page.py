@@ -127,11 +127,12 @@ def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) ->
         if SEGMENT in labels and "instances" in row:  # all segments have one class, so show each in its own colour
             numbers, *_ = read_pixels(inside(folder, f"instances/{name}.png"))
             label_map = shown_ids(label_map, numbers, labels[SEGMENT], alone=len(labels) == 1)
-        about = [name, operations_of(row)]
+        about = [name]
+        if row.get("seed") is not None:
+            about.append(f"seed {row['seed']}")
+        about.append(operations_of(row))
         if row.get("review", {}).get("corrected"):
             about.append("corrected by hand")
-        if row.get("seed") is not None:
-            about.insert(1, f"seed {row['seed']}")
         yield Tile(
             name=name,
             image=jpeg_uri(shrink(image, SIDE, Image.Resampling.LANCZOS)),

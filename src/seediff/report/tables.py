@@ -76,7 +76,8 @@ def count_flags(rows: Sequence[SampleRow], class_names: Sequence[str]) -> dict[s
     for row in rows:
         for flag in row.get("flags") or ():
             _, _, flagged = flag.partition(":")
-            for name in [flagged] if flagged in counts else row_classes(row):
+            names = [flagged] if flagged in counts else row_classes(row)
+            for name in names:
                 counts[name][flag_kind(flag)] += 1
     return {name: dict(sorted(kinds.items())) for name, kinds in counts.items()}
 

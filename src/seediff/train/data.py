@@ -133,7 +133,7 @@ def batches(stage: Stage, number: int, config: TrainConfig, *, first: int = 0, w
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[list[Future[Pair]]] = deque()
         try:
-            for positions in (*numbered, *([] for _ in range(AHEAD))):
+            for positions in (*numbered, *([] for _ in range(AHEAD))):  # empty ones push out the last batches
                 waiting.append([pool.submit(make, p) for p in positions])
                 if len(waiting) > AHEAD:
                     yield stacked(sample.result() for sample in waiting.popleft())

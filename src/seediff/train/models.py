@@ -102,7 +102,7 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
     """A network for `classes` and the background, with its initial weights. Random weights depend on the seed. Raises
     UserError for weights that cannot be read, or are of another architecture or backbone."""
     weights, kind, settings = find_weights(config), CLASSES[config.architecture], _settings(config, classes)
-    if weights is not None and weights.is_whole:
+    if weights is not None and weights.is_whole:  # a network of any kind
         labels = {"id2label": settings.id2label, "label2id": settings.label2id}
         size = count_parameters(config, classes)
         torch.manual_seed(config.seed)
@@ -113,9 +113,9 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
         import_transformers()  # it warns about all backbones but Swin, although others are supported
         torch.manual_seed(config.seed)
         network = kind(settings)
-        if weights is not None and isinstance(settings, SegformerConfig):
+        if weights is not None and isinstance(settings, SegformerConfig):  # its backbone is a part of the class
             network = load_network(kind, weights.source, initial=True, config=settings)
-        elif weights is not None:
+        elif weights is not None:  # Mask2Former's backbone, a network of its own
             encoder = network.model.pixel_level_module.encoder
             loaded = load_network(type(encoder), weights.source, initial=True, config=settings.backbone_config)
             encoder.load_state_dict(loaded.state_dict())

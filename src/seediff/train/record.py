@@ -243,7 +243,8 @@ def find_state(out: Path, config: TrainConfig, new: State) -> State:
         before, now = state.data.get(key), new.data.get(key)
         if before != now:
             changed.append(f"{key}: {show_json(before)} → {show_json(now)}")
-    if changed and (state is not new or (out / LOSSES).exists()):
+    has_begun = state is not new or (out / LOSSES).exists()
+    if changed and has_begun:
         fix = "choose another folder, or give the same options and data as before"
         raise UserError(out, f"holds another training ({'; '.join(changed)})", fix)
     return state

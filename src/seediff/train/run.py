@@ -222,8 +222,8 @@ class _Training:
             row = self.state.step, stage.name, rate * config.learning_rate
             add_losses(self.out / LOSSES, *row, losses, norm, miou)
 
-            # 2. A checkpoint, also for a new best network: if it had to be trained again after a kill, CUDA would round
-            # otherwise, and its mIoU would not be the recorded one
+            # 2. A checkpoint, also after each new best network. Otherwise a killed run would train these steps again,
+            # on CUDA with other rounding, and the network's mIoU would not be the recorded one
             is_best = self.state.best_step == self.state.step
             if self.state.step % self.save_every == 0 or is_last or is_best or stop:
                 self._save()

@@ -26,11 +26,11 @@ export class ShownVersion {
 
   replace(how) { this.replaced ||= how; }
 
-  // Let nobody paint while work() makes and shows another label map; nor afterwards, if it fails.
+  // Let nobody paint while work() makes and shows another label map. Two of them may overlap, so they are counted.
   async whileNewMap(work) {
     this.newMaps += 1;
     await work();
-    this.newMaps -= 1;
+    this.newMaps -= 1; // no finally: after a failure nobody may paint
   }
 }
 

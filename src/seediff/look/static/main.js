@@ -48,8 +48,8 @@ async function restore({ typed }) {
   const { sample, ...wanted } = readAddress();
   await browse.restore(wanted);
   const named = /^\d{1,9}$/.test(sample ?? "");
-  const { view } = browse.list;
-  const found = named && view ? (await get(`/api/views/${view}/${sample}`)).place : -1;
+  const { view: list } = browse.list; // its name on the server
+  const found = named && list ? (await get(`/api/views/${list}/${sample}`)).place : -1;
   if (hash !== location.hash) return; // the person went to another address meanwhile
   if (found >= 0) return show(found);
   if (named) return leave(0);

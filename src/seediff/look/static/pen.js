@@ -82,7 +82,8 @@ export function findOutlines(labels, width, height) {
     path.moveTo(x0, y0);
     path.lineTo(x1, y1);
   };
-  // Along each row and each column of borders, pieces of the same label are one line.
+  // Along each row and each column of borders, pieces of the same label are one line. Border i begins at i * stride;
+  // along: the step to the next pixel beside it; across: the step over it.
   const scan = (count, length, stride, along, across, draw) => {
     for (let i = 1; i < count; i++) {
       let value = 0, begin = 0;

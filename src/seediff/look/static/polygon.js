@@ -42,7 +42,7 @@ export class Polygon extends Tool {
     this.corner = this.points.findIndex((point) => Math.hypot(x - point[0], y - point[1]) * view.stage.scale < NEAR);
     if (this.moving) return;
     if (this.closed) this.cancel();
-    if (!this.corner && this.points.length > 2) return void this.accept();
+    if (this.corner === 0 && this.points.length > 2) return void this.accept(); // the first corner closes it
     this.points.push([x, y]);
     view.stage.drawLines();
   }

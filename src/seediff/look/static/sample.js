@@ -156,7 +156,8 @@ export class SampleView {
     const { shown } = this;
     const { about, labels } = await fetchSample(shown.number);
     if (turn !== this.turn) return;
-    if (!shown.replaced && about.version < shown.version) return void (await this.reload()); // from before a change
+    const isOld = about.version < shown.version; // the answer is from before an own change
+    if (isOld && !shown.replaced) return void (await this.reload());
     if (shown.replaced || about.version !== shown.version) {
       shown.replace(`Someone else changed ${about.name}; their version was kept.`);
       this.shown = new ShownVersion(shown.number, Promise.resolve(about));
