@@ -80,6 +80,7 @@ def number_classes(
     """
     ids: dict[int, int] = {}
     class_names: dict[int, str] = {}
+    # Which numbers are reserved, and which are classes
     for number, name in sorted(names.items()):
         reserved = reserved_id(name.strip())
         if reserved == 0 or (reserved == IGNORE and (void is None or number in void)):
@@ -88,11 +89,13 @@ def number_classes(
             class_names[number] = composed(name.strip())
     chosen = tuple(map(composed, dict.fromkeys(class_names.values()) if classes is None else classes))
     check_class_list(chosen, where)
+    # The ids of the classes
     class_ids = ids_by_name(chosen)
     for number, name in class_names.items():
         if name not in class_ids:
             raise UserError("classes", f"does not name {show_json(name)}, which is a class of {where}")
         ids[number] = class_ids[name]
+    # Lines for the user
     for name, class_id in {BACKGROUND: 0, **class_ids}.items():
         same = [names[number].strip() for number in sorted(names) if ids[number] == class_id]
         if len(same) > 1:

@@ -167,6 +167,7 @@ def deal(groups: Sequence[Group], shares: Sequence[float]) -> list[int]:
         full = room * shares * samples < count / 2 - ROUNDING
         if not full.all():
             lacking[full] = -np.inf
+        # Rounded, so that parts that lack equally much are equal in floating point, too. The larger part then wins.
         part = parts[i] = int(np.lexsort([-np.array(shares), -np.round(lacking, 9)])[0])
         room[part] -= count / (shares[part] * samples)
         for class_id, showing in by_class.items():

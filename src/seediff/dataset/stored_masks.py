@@ -162,8 +162,8 @@ def _without_alpha(pixels: np.ndarray, rgba: np.ndarray, path: Path, by_name: bo
     all_black_or_white = colours.max() == 0 or colours.min() == 255
     if all_black_or_white and pixels.ndim == 3 and by_name and alpha.min() < 255:
         return alpha
-    even = (colours == colours[0, 0]).all()
-    if alpha.min() < alpha.max() and (even or (pixels.ndim == 3 and colours[alpha == 0].any())):
+    is_uniform = (colours == colours[0, 0]).all()
+    if alpha.min() < alpha.max() and (is_uniform or (pixels.ndim == 3 and colours[alpha == 0].any())):
         problem = "both its colours and its alpha channel may be the mask"
         raise UserError(path, problem, "save it without an alpha channel, or black where it is transparent")
     if pixels.ndim == 3:

@@ -196,7 +196,7 @@ def _open_layout(
     published = find_published(root) if not (file or classes or images or masks) else None
     if void and (file or published):
         raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
-    source.shown = file is not None  # Ultralytics turns pictures
+    source.shown = file is not None  # with a YAML file alone: Ultralytics turns pictures
     if file is not None:
         return *_named_by_yaml(source, file, split, images), ""
     if published is not None:
@@ -208,6 +208,7 @@ def _open_layout(
         image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
         folders = [Folders(None, images or image_folders[0], masks or mask_folders[0])]
     about = ""
+    # Label maps alone: there is a folder of label maps, or there are no pairs of folders.
     if source.labels_alone and (map_folder(root) != root or not folders):
         about = f"label maps in {map_folder(root)}"
         class_list, found = _labels_alone(source, num_classes, about)

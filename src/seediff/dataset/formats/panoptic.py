@@ -72,7 +72,8 @@ def segment(sample: Sample, labels: np.ndarray, things: bool) -> tuple[bytes, li
     objects = Objects(np.zeros(labels.shape, np.int32), [])
     if sample.has_objects:
         objects = sample.objects(labels)
-    # `whole_classes` leaves out 0. With every id one higher, it finds the background, and leaves out 255.
+    # `whole_classes` leaves out 0. With every id one higher, it finds the background (1), and leaves out 255, which
+    # becomes 0 in uint8.
     rest = whole_classes(objects.rest(labels + np.uint8(1)))
     numbers, segments = np.zeros(labels.shape, np.int32), list[Json]()
     for group, categories, crowds in (

@@ -149,8 +149,8 @@ def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | No
             parts: dict[str, Path] = {}
             for split, part in layout.parts.items():
                 path = root / masks.format(part)
-                below = Path(os.path.abspath(path)).is_relative_to(here)
-                if below and any(re.fullmatch(layout.maps, map_.stem) for map_ in path.rglob("*.png")):
+                is_inside = Path(os.path.abspath(path)).is_relative_to(here)
+                if is_inside and any(re.fullmatch(layout.maps, map_.stem) for map_ in path.rglob("*.png")):
                     parts[split] = path
             if parts and (root / layout.listed).exists():
                 return layout, root, parts

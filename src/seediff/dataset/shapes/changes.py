@@ -60,12 +60,14 @@ def objects_after(
     if not size == before.shape == after.shape:
         problem = f"is {after.shape}, was {before.shape}, and its objects are {size}; all are (height, width)"
         raise UserError(where, problem)
+    # Objects that changed class as a whole, and pixels that objects lose
     class_ids = _classes_after(instances, before, after)
     numbers = np.where(class_ids[instances.numbers] == after, instances.numbers, 0)
+    # New pixels, in connected pieces: each joins an object, or is one
     pieces = find_objects(np.where((before != after) & (numbers == 0), after, np.uint8(0)))
     touched = _longest_border(pieces.numbers, numbers, after)
     count, new = len(instances.class_ids), list[int]()
-    owners = np.zeros(len(pieces.class_ids) + 1, np.int32)
+    owners = np.zeros(len(pieces.class_ids) + 1, np.int32)  # number of the piece → number of its object
     for piece, class_id in enumerate(pieces.class_ids, 1):
         if piece in touched:
             owners[piece] = touched[piece]

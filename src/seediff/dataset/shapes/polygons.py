@@ -119,10 +119,15 @@ class _Outlines:
         while top and self.numbers[top - 1, column] == self.numbers[row, column]:
             top -= 1
         slit_top, slit_end = [column + NEAR, top + NEAR], [column + NEAR, row + FAR]
-        upper, again = 4 * (top * width + column), -1 - len(next_edge)
-        next_edge[again], corners[again] = next_edge[upper], corners[upper]
-        next_edge[upper], corners[upper] = next_edge[bottom], [*slit_top, *slit_end, *corners[bottom]]
-        next_edge[bottom], corners[bottom] = again, [*slit_end, *slit_top]
+        upper = 4 * (top * width + column)
+        again = -1 - len(next_edge)  # a second edge at the place of upper; no pixel's edge has a negative number
+        # upper ⇒ down the slit ⇒ around the hole to bottom ⇒ up the slit ⇒ again ⇒ the edge that followed upper
+        next_edge[again] = next_edge[upper]
+        next_edge[upper] = next_edge[bottom]
+        next_edge[bottom] = again
+        corners[again] = corners[upper]
+        corners[upper] = [*slit_top, *slit_end, *corners[bottom]]
+        corners[bottom] = [*slit_end, *slit_top]
 
     def polygon(self, start: int) -> np.ndarray:
         """(P, 2) float64: the corners of a chain. start: an edge of the chain; the corner before it is the first."""
