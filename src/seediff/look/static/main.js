@@ -17,6 +17,7 @@ import { set } from "./set.js";
 const state = {
   place: -1, // of the open sample in the list
   coming: null, // a promise of the sample to open, until it is known which one it is
+  opened: null, // the promise of the sample that was opened last
   lost: false, // whether the connection to the server is lost
   pointed: false, // whether a click came from a pointer, not from a key
 };
@@ -72,7 +73,7 @@ async function show(at, { push } = {}) {
   try {
     const { index } = await coming;
     if (coming !== state.coming) return; // the person asked for something else meanwhile
-    Object.assign(state, { coming: null, place: at });
+    Object.assign(state, { coming: null, opened: coming, place: at });
     $("browse").hidden = true;
     $("sample").hidden = false;
     if (!$("sample").contains(document.activeElement)) toPicture();
@@ -89,7 +90,7 @@ async function show(at, { push } = {}) {
 // Open the next sample (1) or the one before (-1): from the sample that is on its way, if there is one.
 function move(by) {
   const { coming, place } = state;
-  if (coming) return coming.then(() => $("sample").hidden || move(by), () => {});
+  if (coming) return coming.then(() => state.opened !== coming || move(by), () => {});
   if (browse.list.has(place + by)) return open(place + by);
   hint(by > 0 ? "This was the last sample shown." : "This is the first sample shown.");
 }
