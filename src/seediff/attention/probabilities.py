@@ -48,7 +48,8 @@ class Scores(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Some columns of one softmax, and the running map to which they are added."""
+    """A running map, and the columns of the softmax that are added to it: for example the picture's columns in a layer
+    where the picture attends to itself and to the text."""
 
     running_map: torch.Tensor
     """(B, N, width) float32"""

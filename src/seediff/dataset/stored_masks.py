@@ -1,11 +1,11 @@
 """Reads masks with a class list: what a mask's file stores, and which ids its values or colours mean.
 
-Which of its values count depends on the file:
+A PNG file can store the values of a mask in several ways:
 
-    a grey PNG                    the greys
-    a PNG in colours              the colours, or the greys if it has no other colours: `_of_colours`
-    a palette PNG                 the indices or their colours: `_of_palette`
-    a PNG with an alpha channel   perhaps the alpha channel: `_without_alpha`
+    a grey PNG                    as greys
+    a PNG in colours              as colours, or as greys if all its colours are grey: `_of_colours`
+    a palette PNG                 as indices, or as the indices' colours: `_of_palette`
+    a PNG with an alpha channel   perhaps in the alpha channel: `_without_alpha`
 
 Pixels of the value 255 are ignored, and in PNG files of 16 bits those of 65535.
 """

@@ -183,7 +183,7 @@ class Work:
 
 @dataclass(frozen=True)
 class WorkerAnswer:
-    """A batch that a worker made. Without a batch, only `weights` is set."""
+    """What a worker returns: a batch that it made; or, if it was only asked to load the model, `weights` alone."""
 
     weights: str
     """The fingerprint of the weights of the worker's model."""

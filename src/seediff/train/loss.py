@@ -105,8 +105,12 @@ def _class_loss(
     classes: torch.Tensor,
     no_object: float,
 ) -> torch.Tensor:
-    """The mean cross entropy of every query with its matched class. A query without a match should say "no class", and
-    has the weight `no_object`. Images that are all 255 are left out."""
+    """The mean cross entropy between what each query predicts and its matched class. A query without a match should
+    predict "no class", and has the weight `no_object`. Images without a labelled pixel are left out.
+
+    logits: (B, Q, C + 1), the last column "no class". present: the classes in each image. rows, queries, classes: the
+    matches, from `_match`.
+    """
     nothing = logits.shape[-1] - 1
     target = torch.full(logits.shape[:2], nothing, device=logits.device)
     target[rows, queries] = classes

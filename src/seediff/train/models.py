@@ -164,7 +164,7 @@ def find_weights(config: TrainConfig) -> InitialWeights | None:
 
 
 def weights_source(config: TrainConfig) -> str:
-    """The folder or hub id of the initial weights, which are not "scratch"."""
+    """The folder or hub id of the initial weights. Not for "scratch", which has none."""
     if config.weights == "pretrained":
         return _design(config).pretrained
     return config.weights

@@ -16,14 +16,16 @@ the east, where . is a pixel outside of the object, and * the corner of the poly
          ──┐                           ──┘                               ──────
          P*│ .                         P  *A                             P | A
 
-If L is inside and A is not, L and P meet at a corner only, and pixels of an object meet at edges: right turn.
+If L is inside and A is not, L and P touch at a corner only. Pixels of one object touch at edges, so this is a right
+turn.
 
 A slit of zero width joins a hole to the outline above it. The slit is followed down, then the hole, then the slit up:
 
     before:  … upper → next …    and the hole   bottom → … → bottom
     joined:  … upper ⇓ slit ⇓ the hole's other edges → bottom ⇑ slit ⇑ again → next …
 
-`upper` is the edge above the hole, and `again` a copy of it with a negative number, to continue behind the slit.
+`upper` is the edge above the hole. `again` is its copy, with a negative number: from there the chain goes on as it did
+from `upper` before.
 """
 
 from __future__ import annotations
