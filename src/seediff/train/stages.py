@@ -255,7 +255,8 @@ def describe_training(config: TrainConfig, data: TrainingData, out: Path, verbos
     """The lines of a dry run: network, classes, stages, validation, memory and output. The first lines come at once,
     the others take seconds. verbose: also all settings.
 
-    Loads no weights and writes nothing. Raises UserError if the training would fail before its first step.
+    Loads no weights, writes nothing, and does not compare with a training that is already in `out`. Raises UserError
+    for data, options and weights with which the training would fail before its first step.
     """
     yield f"Would train: {config.architecture}, backbone {config.backbone}"
     yield f"Classes: the background and {len(data.classes)}: {', '.join(data.classes)}"
