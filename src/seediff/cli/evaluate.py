@@ -129,8 +129,8 @@ def semantic(
 
 
 def _show(table: ScoreTable, form: TableFormat, notes: Iterable[str], **places: Path | None) -> None:
-    """Print a table, notes, and the paths of the written files. form: as "text", all of it goes to stdout; in a format
-    for papers only the table does, and the rest goes to stderr. places: what was written → its path."""
+    """Print a table, notes, and the paths of the written files. form: with "text", everything goes to stdout;
+    with a format for papers, only the table does, and the rest goes to stderr. places: what was written → its path."""
     if form == "text":
         console = make_console()
         console.print(table.rich())

@@ -107,7 +107,8 @@ def describe_unknown(typed: Mapping[str, str], options: Collection[str]) -> str:
 
     typed: option → value, from `typed_options`. options: the command's options and arguments.
     """
-    # Name as in a configuration → option of the command; "" for an argument. Of --k and -k, the last counts: -k
+    # For the second example: here has to → --to, values format → coco, names_here --format → (to, coco), or ("", "")
+    # for an unknown option. here has "" for an argument; of --k and -k, it has the last: -k
     here = {_field(option): option for option in sorted(options)}
     here |= {_field(argument): "" for argument in options if argument.isupper()}
     values = {_field(option): value for option, value in typed.items()}

@@ -42,7 +42,7 @@ def export_option(name: str, text: str, default: object = "no") -> Parameter:
 
 
 def import_option(name: str, text: str, default: object) -> Parameter:
-    """An option of `import` that only some formats have. The arguments are those of `export_option`."""
+    """An option of `import` that only some formats have. Arguments as for `export_option`."""
     return _format_option([kind for kind in get_args(SourceName) if name in import_options(kind)], text, default)
 
 

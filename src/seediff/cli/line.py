@@ -51,7 +51,7 @@ class CommandLine:
         self._typed: dict[str, Any] = {}
         self._options: dict[str, str] = {}
         """Flat name of a field, or name of a parameter → its option as it was typed, such as `mask.beta` → `--beta`.
-        What was not typed has its own name."""
+        Names that were not typed map to themselves."""
 
     def run(self) -> Any:
         """Call the command with what was typed. Raises UserError and the parser's CycloptsError."""
@@ -89,7 +89,7 @@ class CommandLine:
         empty path, and for a value after `--no-…`.
         """
         for parameter in arguments:
-            if parameter.keys:  # a field, which comes below with its parameter
+            if parameter.keys:  # a field: the next loop takes it with its parameter
                 continue
             for argument in (parameter, *parameter.children_recursive):
                 name = ".".join(argument.keys) or argument.field_info.name
@@ -99,7 +99,8 @@ class CommandLine:
                     raise UserError(option or argument.name, "an empty path", "the current folder is .")
                 if option and option.startswith("--no-") and argument.tokens[0].implicit_value is True:
                     raise UserError(option, "takes no value", f"write {option}, or {argument.name}")
-                if argument.tokens and argument.keys and parameter.field_info.name == TYPED:
+                is_field = argument.keys and parameter.field_info.name == TYPED
+                if is_field and argument.tokens:
                     self._typed[name] = read_value(name, argument)
                     argument.tokens.clear()
 

@@ -14,7 +14,7 @@ def main(words: Sequence[str] | None = None, program: App | None = None) -> int:
     """Run the command line and return its exit code. Errors become exit codes, except with SEEDIFF_DEBUG=1 in the
     environment.
 
-    words: by default, those that the process was started with. program: another App to run, for programs outside the
+    words: by default, the process's own arguments. program: another App to run, for programs outside the
     package.
     """
     try:

@@ -73,14 +73,15 @@ def count(
 
     def reaching(ids: np.ndarray, where: np.ndarray | slice) -> np.ndarray:
         """(K, C): the number of pixels of each id that reach each threshold. where: which pixels are counted."""
+        # (K + 1, C): in row r the pixels that reach exactly r thresholds, the lowest ones
         size = (len(betas) + 1) * num_classes
         table = np.bincount(reached[where] * num_classes + ids[where], minlength=size).reshape(-1, num_classes)
-        return table.sum(0) - table.cumsum(0)[:-1]  # for each k: all pixels, without those that reach k or fewer
+        return table.sum(0) - table.cumsum(0)[:-1]  # for threshold k: all without rows 0 to k
 
     tp, predicted = reaching(classes, classes == truth), reaching(classes, classes != IGNORE)
     present = np.bincount(truth, minlength=num_classes)
     if background is not None:
-        below = present - reaching(truth, slice(None))
+        below = present - reaching(truth, slice(None))  # (K, C) pixels of each true class, predicted as background
         tp[:, background] += below[:, background]
         predicted[:, background] += below.sum(1)
     return np.stack([tp, predicted - tp, present - tp])
@@ -102,7 +103,7 @@ def score_column(classes: Sequence[str], tuning: np.ndarray, scored: np.ndarray,
         miou=miou.value,
         miou_ci95=miou.ci95,
         per_class={iou.name: iou.value for iou in per_class.values()},
-        beta=float(BETAS[best]) if scored.shape[2] > 1 else None,
+        beta=float(BETAS[best]) if scored.shape[2] > 1 else None,  # K = 1: there is no threshold
     )
 
 

@@ -4,7 +4,7 @@ protocols:
 
 - voc: Pascal VOC's 21 classes with the background; `objects` is the mean of the 20 without it.
 - voc-zero-shot: the same, but the mean is over the 20, of which 5 are unseen; plus the harmonic mean of both parts.
-- voc-zero-shot-objects: as before, but pixels of the truth's background do not count, as in some papers.
+- voc-zero-shot-objects: as voc-zero-shot, but pixels of the truth's background do not count, as in some papers.
 - cityscapes-human-vehicle: Human = person and rider, Vehicle = car, truck, bus and train; the mean is over the two.
   Motorcycles, bicycles and the classes that Cityscapes itself does not evaluate are ignored; all else is background.
 - ade20k: bus, car and person; all other labels are background.
@@ -76,16 +76,16 @@ class Protocol:
         class_map = class_map or {}
         targets = self._targets({**self.truth, **self.predicted})
         plain_names = set(map(comparison_key, classes.values()))
-        given = {}
+        mapped = {}
         for name, target in class_map.items():
-            here = targets.get(comparison_key(target))
-            if here is None:
+            protocol_class = targets.get(comparison_key(target))
+            if protocol_class is None:
                 unknown = f"'{name}' is mapped to '{target}', which is not in protocol {self.name}"
                 raise UserError(f"class map: {unknown}: {join_names(self.classes)}")
             if comparison_key(name) not in plain_names:
                 raise UserError(f"class map: '{name}' is not a class of {where}, which knows {join_names(classes)}")
-            given[comparison_key(name)] = here
-        table, has_any = self._table(classes, {**targets, **given})
+            mapped[comparison_key(name)] = protocol_class
+        table, has_any = self._table(classes, {**targets, **mapped})
         if not has_any:
             wanted = f"is one of protocol {self.name}: {join_names(self.counted)}"
             if not class_map:
@@ -171,7 +171,7 @@ _NOT_EVALUATED: dict[str, str | None] = dict.fromkeys(CITYSCAPES_IGNORED)
 _HUMAN = dict.fromkeys(("person", "rider", "pedestrian", "human"), "Human")
 _VEHICLE = dict.fromkeys(("car", "truck", "bus", "train", "vehicle"), "Vehicle")
 
-_PROTOCOLS = (
+_PROTOCOLS = (  # name, classes, counted, groups, harmonic
     Protocol("voc", VOC_WITH_BACKGROUND, VOC_WITH_BACKGROUND, {"objects": VOC_CLASSES}),
     Protocol("voc-zero-shot", VOC_WITH_BACKGROUND, VOC_CLASSES, _PARTS, ("seen", "unseen")),
     Protocol("voc-zero-shot-objects", VOC_CLASSES, VOC_CLASSES, _PARTS, ("seen", "unseen")),

@@ -104,7 +104,8 @@ def evaluate_pairs(
     """
     # 1. Count the pixels of each pair
     size = len(protocol.classes)
-    confusion, (shared, joined) = Confusion(size), np.zeros((2, size), np.int64)
+    confusion = Confusion(size)
+    shared, joined = np.zeros((2, size), np.int64)  # pixels in the boundaries of both maps, and of either
     counted = [protocol.classes.index(name) for name in protocol.counted]
     images: dict[str, float] = {}
     for name, predicted, truth in pairs:
@@ -139,7 +140,7 @@ def evaluate_pairs(
         pixel_accuracy=accuracy,
         groups=groups,
         per_class=per_class,
-        boundary_iou=class_iou(shared, joined - shared, np.zeros_like(shared)),  # the union is shared + the rest
+        boundary_iou=class_iou(shared, joined - shared, np.zeros_like(shared)),  # fp + fn: `joined` without `shared`
         images=images,
         seed=seed,
         draws=draws,

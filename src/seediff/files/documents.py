@@ -101,7 +101,8 @@ def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = T
     text = data.removeprefix(BOM) if isinstance(data, bytes) else data
     try:
         return _typed(lambda: msgspec.json.decode(text, type=kind, strict=strict), where)
-    except UserError:  # is there a clearer error?
+    except UserError:
+        # All this only looks for a clearer error.
         if isinstance(data, bytes):
             decode_text(data, where)
 

@@ -126,7 +126,10 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
 @contextmanager
 def stage_output(out: Path | str) -> Iterator[Path]:
     """Yields an empty hidden folder beside `out`. If the block succeeds, the folder becomes `out`; otherwise it is
-    removed. Raises UserError if another run is making `out`, or `out` is not empty."""
+    removed. Raises UserError if another run is making `out`, or `out` is not empty.
+
+    For `pets`, in order: make .pets.part and lock it; run the block; rename .pets.part to pets; remove the lock's file;
+    release the lock."""
     out = parse_folder(out)
     check_free(out)
     check_outside(out)

@@ -67,7 +67,7 @@ class FoundPhotos:
     photos: tuple[Photo, ...]
     """In the order in which the user named them; within a folder, in natural order (img2 before img10)."""
     skipped: int
-    """Number of other files in the folders and patterns: their suffixes are not those of pictures."""
+    """Number of other files in the folders and patterns: they have no suffix of pictures."""
 
     def __iter__(self) -> Iterator[Photo]:
         return iter(self.photos)
@@ -123,8 +123,8 @@ def _matches(pattern: str, is_output: Callable[[Path], bool]) -> list[Path]:
     matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
     if not matches:
         raise UserError(pattern, "no such file or folder")
-    # An output is only left out if a wildcard found it, and not if the pattern names it: of `runs/*/a.jpg`, a folder in
-    # runs may be left out, but not runs itself.
+    # An output is only left out if a wildcard found it, and not if the pattern names it. For `runs/*/a.jpg`, an output
+    # runs/1 is left out, but runs itself may be one: of runs/1/a.jpg, only runs/1/a.jpg and runs/1 are tested.
     fixed = [glob.has_magic(part) for part in Path(pattern).parts].index(True)  # parts before the first wildcard
     kept = [path for path in matches if not any(map(is_output, (path, *path.parents)[: len(path.parts) - fixed]))]
     return sorted(kept, key=_reading_order)
@@ -144,7 +144,8 @@ def _reading_order(path: Path) -> tuple[list[list[str | int]], Path]:
 
 def _unique_names(files: Sequence[tuple[Path, Path]]) -> list[str]:
     """A name for each file, as `find_photos` describes. files: (path, path below the given folder)."""
-    # Paths below the given folders. If files of several folders would have one name, below the common folder.
+    # 1. Take the paths below the given folders. If files of several folders would have one name, take all paths below
+    # the common folder.
     full, below = [Path(os.path.abspath(path)) for path, _ in files], [name for _, name in files]
     folders: dict[str, set[Path]] = {}
     for path, name in zip(full, below, strict=True):
@@ -153,11 +154,13 @@ def _unique_names(files: Sequence[tuple[Path, Path]]) -> list[str]:
         common = os.path.commonpath([path.parent for path in full])
         below = [path.relative_to(common) for path in full]
 
-    # Names without suffix if these are unique, otherwise with it; with a number if that is not unique, either.
+    # 2. Leave out the suffix of each name that stays unique without it.
     whole = [_readable(name.as_posix()) for name in below]
     short = [_readable(without_suffix(name)) for name in whole]
     count = Counter(map(_folded, short))
     names = [name if count[_folded(name)] == 1 else long for long, name in zip(whole, short, strict=True)]
+
+    # 3. Names that still are not unique get numbers: 1.jpg, 1.jpg~2.
     taken: set[str] = set()
     for i, name in enumerate(names):
         number = 1
@@ -266,7 +269,7 @@ def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
         image = image.convert("RGBA")
         counts = image.getchannel("A").histogram()
         between = sum(counts[1:255])
-        if kind == "TIFF" and between > counts[0] + counts[255]:  # but for example near infrared
+        if kind == "TIFF" and between > counts[0] + counts[255]:  # no transparency, but for example near infrared
             if multiplied:
                 problem = (
                     "says that its colours were multiplied by its last band, which is no transparency by its values"

@@ -61,9 +61,10 @@ def make_app(session: Session, events: Events) -> Starlette:
         with loading:  # otherwise two requests at once would make two
             return import_attention()
 
+    # Three ways to answer: at once (in a thread of its own); `later`, with torch; `slowly`, one request after another.
     def later(pick: Callable[[AttentionAnswers], Callable[..., Response]]) -> Callable[..., Response]:
-        """An answer that imports torch at the first request, so that the first samples do not wait for it. pick: takes
-        the answer from `AttentionAnswers`, for example `lambda answers: answers.about`."""
+        """A function that answers requests with a method of `AttentionAnswers`. It imports torch at the first request,
+        so that the first samples do not wait for it. pick: takes the method, as `lambda answers: answers.about`."""
         return lambda *request: pick(attention())(*request)
 
     def send_events(request: Request) -> Response:

@@ -34,7 +34,7 @@ class History:
     original: Result
     """The sample before all actions. Its verdict is the one in its row."""
     own_corrected: bool
-    """Whether the sample's row says that a person corrected the original."""
+    """Whether the original label map is a person's correction already, as the rows of a copied set may say."""
     makers: dict[str, Action] = field(default_factory=dict)
     """Path of each new mask → the action that made it."""
     steps: list[Action | None] = field(default_factory=lambda: [None])

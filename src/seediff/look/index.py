@@ -100,8 +100,8 @@ class Index:
     def select(self, query: Query) -> tuple[np.ndarray, dict[str, Any], dict[str, list[int]]]:
         """(numbers, counts, histograms) for a query.
 
-        numbers: the samples that match the query, in its order. counts: for each class, flag and state, how
-        many samples the page would show if it were the only choice in its filter, and the other filters stayed.
+        numbers: the samples that match the query, in its order. counts: for each class, flag and state, how many
+        samples the page would show if it were the only choice in its filter, and the other filters stayed.
         histograms: the same for BARS ranges from 0 to 1 of area, confidence and agreement each.
         """
         # 1. Which samples match each filter that is set
@@ -129,7 +129,7 @@ class Index:
             if bounds:
                 filters[key] = (column >= bounds[0] - 1e-6) & (column <= bounds[1] + 1e-6)
 
-        # 2. How many samples another choice in one filter would show
+        # 2. How many samples another choice in one filter would show. but: a filter that does not count
         def match(but: str = "") -> np.ndarray:
             return np.logical_and.reduce([everything, *(fits for name, fits in filters.items() if name != but)])
 

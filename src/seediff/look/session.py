@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..evaluate.evaluation import Evaluation
 
 KEEP: Literal["keep"] = "keep"
-"""A verdict that stays as it is."""
+"""Stands for: leave the verdict as it is."""
 NewVerdict = Verdict | Literal["keep"] | None
 Labels = np.ndarray | Callable[[np.ndarray], np.ndarray]
 """A corrected label map, (H, W) uint8, or a function that makes it from the current one."""
@@ -136,6 +136,7 @@ class Session:
             self._stack.close()
 
     def history(self, number: int) -> History:
+        """The history of a sample. A new one is not kept here: `commit` keeps it with the first action."""
         if number in self.histories:
             return self.histories[number]
         review = self.dataset.samples[number].row.review
@@ -191,7 +192,7 @@ class Session:
 
     def act(self, number: int, version: int, edit: Edit, window: str = "") -> dict[str, Any]:
         """Act on a sample, save the action, and report it to all windows. Returns what `for_page` returns afterwards.
-        Painting that changes no pixel is no action, and the version stays.
+        A new label map without a changed pixel is no action, and the version stays.
 
         version: the version that the window shows. edit: what to do. window: the name of the window that acts. Raises
         Stale if somebody else has acted since that version, and UserError for an impossible edit."""
@@ -202,8 +203,8 @@ class Session:
             return self.for_page(number)
 
     def prepare(self, number: int, version: int, edit: Edit) -> Prepared | None:
-        """The action that `act` would save; None for painting that changes no pixel. This writes nothing. It raises
-        what `act` raises."""
+        """The action that `act` would save; None for a new label map without a changed pixel. This writes nothing. It
+        raises what `act` raises."""
         with self.lock:
             history = self.history(number)
             if version != history.version:
@@ -273,8 +274,8 @@ class Session:
         return self._correct(number, history, result, edit.labels)
 
     def _correct(self, number: int, history: History, result: Result, labels: Labels) -> tuple[Result, bytes | None]:
-        """What `_result` returns for corrected labels. result: the sample before. labels: the corrected labels. Raises
-        UserError for labels of another size or with unknown ids."""
+        """What `_result` returns for corrected labels. result: the sample with the old label map. labels: the corrected
+        labels. Raises UserError for labels of another size or with unknown ids."""
         classes = self.dataset.classes
         present = self.labels(number)
         corrected = labels(present) if callable(labels) else labels

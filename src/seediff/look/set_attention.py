@@ -102,7 +102,8 @@ class Tuner:
         for name in classes:
             if name not in ids:
                 raise UserError(f"class '{name}' is not a class of the set")
-        # Soft masks do not depend on the threshold, unless SAM refines them.
+        # Soft masks do not depend on the threshold, unless SAM refines them. So configurations that differ only in it
+        # have one key, and the first one makes the masks for all.
         key = config if config.sam else replace(config, beta=MaskConfig.beta, ignore_band=None)
         soft = self._soft.get_or_make(key, partial(self._soft_masks, config))
         class_ids = [ids[name] for name in classes]

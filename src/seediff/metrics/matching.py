@@ -63,7 +63,8 @@ def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> 
     width = int(prediction.max(initial=0)) + 2
     if width > MAX_SEGMENTS + 1:
         raise ValueError(f"segment ids go up to {MAX_SEGMENTS - 1}, not {width - 2}")
-    # Row 0 takes the pixels without a label, column 0 those without a segment.
+    # Row 0 counts the pixels without a label, and is cut off at once. Column 0 counts the pixels without a segment, so
+    # segment s is column s + 1.
     index = (label.astype(np.int64) + 1) * width + prediction + 1
     table = np.bincount(index.ravel(), minlength=(num_classes + 1) * width).reshape(num_classes + 1, width)[1:]
     classes, segments = np.nonzero(table[:, 1:])
@@ -90,13 +91,13 @@ def tally_matched(table: Contingency, taken: np.ndarray, *, charge_left_over: bo
     each class and segment. taken: the class of each segment, from `match`. charge_left_over: unmatched segments are
     also false positives, as in the protocol `strict`."""
     num_classes = len(table.unpredicted)
-    owner = taken[table.segments]  # (n,) the class matched with the entry's segment
+    owner = taken[table.segments]  # (n,) the class matched with the pair's segment; −1: none
     right, matched = owner == table.classes, owner >= 0
     fn = table.unpredicted + _sums(table.classes[~right], table.pixels[~right], num_classes)
     fp = _sums(owner[matched & ~right], table.pixels[matched & ~right], num_classes)
     if charge_left_over and not matched.all():
         for segment in np.unique(table.segments[~matched]):
-            entries = table.segments == segment
+            entries = table.segments == segment  # charge all its pixels to the class with most of them
             fp[table.classes[entries][table.pixels[entries].argmax()]] += table.pixels[entries].sum()
     pixels = int(table.pixels.sum() + table.unpredicted.sum())
     return Tally(_sums(table.classes[right], table.pixels[right], num_classes), fp, fn, pixels)
@@ -117,7 +118,7 @@ def tally_images(tables: Iterable[Contingency], protocol: MatchingProtocol) -> I
 
 def count_segments(label: np.ndarray, *, unlabelled: int = 255) -> int:
     """The number of different ids in a label map (H, W), without negative ids and `unlabelled`. `segment -k truth`
-    divides a photograph into so many segments."""
+    divides a photograph into this number of segments."""
     ids = label[(label >= 0) & (label != unlabelled)]
     if ids.max(initial=0) < MAX_SEGMENTS:  # counting takes a tenth of the time that sorting takes
         return int(np.count_nonzero(np.bincount(ids)))

@@ -84,9 +84,9 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
     """Write preview.html into the folder of a native dataset, from its files, and return its path.
 
     about: name → fact, for the head of the page, such as `model` and `method`. The names `prompts`, a list of
-    templates, and `rejected`, the `count_flags` of rejected draws, have places of their own. rows: the rows of
-    metadata.jsonl. classes: label i + 1 is classes[i]. Raises UserError for a picture that is missing, unreadable or
-    outside the folder.
+    templates, and `rejected`, the `count_flags` of rejected draws (class → reason → count), have places of their own.
+    rows: the rows of metadata.jsonl. classes: label i + 1 is classes[i]. Raises UserError for a picture that is
+    missing, unreadable or outside the folder.
     """
     counts = count_classes(rows, classes, about.get("rejected"))
     tags = [ClassTag(name, css_colour(label)) for label, name in enumerate(classes, 1)]
@@ -100,7 +100,7 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
         rejected=any(count.rejected for count in counts),
         classes=list(zip(tags, [count.cells() for count in counts], strict=True)),
         images=len(rows),
-        unchecked="model" in about,
+        unchecked="model" in about,  # a model made the masks, and no person has checked them
         flagged=sum(bool(row.get("flags")) for row in rows),
         flags=[(kind, explain_flag(kind)) for kind in kinds],
         tiles=list(_tiles(folder, rows, tags)),
@@ -147,12 +147,11 @@ def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) ->
 
 def _read_pair(folder: Path, row: SampleRow, position: int) -> tuple[np.ndarray, np.ndarray]:
     """(image, label map) of a row: (H, W, 3) and (H, W), both uint8."""
-    paths: list[Path] = []
-    for key in ("file_name", "mask_file_name"):
-        paths.append(inside(folder, row.get(key), f"row {position + 1}", key))
-    with open_image(paths[0]) as opened:
-        image = np.asarray(in_rgb(opened, paths[0]))
-    label_map, *_ = read_pixels(paths[1])
+    where = f"row {position + 1}"
+    image_path, mask_path = (inside(folder, row.get(key), where, key) for key in ("file_name", "mask_file_name"))
+    with open_image(image_path) as opened:
+        image = np.asarray(in_rgb(opened, image_path))
+    label_map, *_ = read_pixels(mask_path)
     return image, label_map
 
 

@@ -45,8 +45,8 @@ class ClassCount:
 def count_classes(
     rows: Sequence[SampleRow], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None
 ) -> list[ClassCount]:
-    """The figures of each class, in the order of `class_names`. rejected: the `count_flags` of rejected draws. Raises
-    UserError for a class that the dataset does not have."""
+    """The figures of each class, in the order of `class_names`. rejected: class → reason → count, the `count_flags` of
+    rejected draws. Raises UserError for a class that the dataset does not have."""
     # 1. Count
     images, flags = Counter[str](), count_flags(rows, class_names)
     areas: dict[str, list[float]] = {name: [] for name in class_names}

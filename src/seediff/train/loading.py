@@ -103,7 +103,7 @@ def _check_loaded(
 ) -> None:
     """Raise UserError if a tensor is missing, has another shape, or has values that are not finite.
 
-    info: transformers' `output_loading_info`. where: the weights, for errors. files: those of the weights. initial:
+    info: transformers' `output_loading_info`. where: the weights, for errors. files: the weights' files. initial:
     whether these are the first weights of a training. Then tensors may differ in the first side, which is the number of
     classes, and all tensors of a prefix in NEW_HEADS may be missing.
     """

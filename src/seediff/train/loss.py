@@ -44,10 +44,10 @@ def set_losses(
     int64, 0 … C − 1 or 255. present: the labels' `present_classes`.
     """
     mask_logits, class_logits = mask_logits.float(), class_logits.float()
-    rows, queries, classes = _match(mask_logits.detach(), class_logits.detach(), labels, present, config)
+    images, queries, classes = _match(mask_logits.detach(), class_logits.detach(), labels, present, config)
     return {
-        "class": config.class_weight * _class_loss(class_logits, present, rows, queries, classes, config.no_object),
-        **_mask_losses(mask_logits[rows, queries], classes, labels[rows], config),
+        "class": config.class_weight * _class_loss(class_logits, present, images, queries, classes, config.no_object),
+        **_mask_losses(mask_logits[images, queries], classes, labels[images], config),
     }
 
 
@@ -78,10 +78,12 @@ def _match(
     inside = F.one_hot(at.clamp(max=count), count + 1)[..., :count].float()  # (B, P, C); 255 is in no mask
     outside = valid[..., None] - inside
     total = valid.sum(1).clamp(min=1)[:, None, None]
+    # The mean cross entropy of each query with each class, −log p inside and −log(1 − p) outside of it
     cost_mask = (F.softplus(-logits) @ inside + F.softplus(logits) @ outside) / total
+    # Dice: 1 − (2 · overlap + 1) / (both areas + 1), as in `_mask_losses`
     shown = logits.sigmoid()
-    both = 2 * (shown @ inside) + 1
-    cost_dice = 1 - both / ((shown @ valid[..., None]) + inside.sum(1)[:, None] + 1)
+    overlap = shown @ inside
+    cost_dice = 1 - (2 * overlap + 1) / ((shown @ valid[..., None]) + inside.sum(1)[:, None] + 1)
     cost_class = -class_logits.softmax(-1)[..., :count]
     cost = (
         (config.mask_weight * cost_mask + config.dice_weight * cost_dice + config.class_weight * cost_class)
@@ -90,17 +92,17 @@ def _match(
         .numpy()
     )
     pairs = []
-    for row, ids in enumerate(present):
-        found, columns = linear_sum_assignment(cost[row][:, ids])
-        pairs.append(np.stack([np.full_like(found, row), found, ids[columns]]))
-    rows, queries, classes = torch.from_numpy(np.concatenate(pairs, 1)).to(labels.device)
-    return rows, queries, classes
+    for image, ids in enumerate(present):
+        chosen, columns = linear_sum_assignment(cost[image][:, ids])
+        pairs.append(np.stack([np.full_like(chosen, image), chosen, ids[columns]]))
+    images, queries, classes = torch.from_numpy(np.concatenate(pairs, 1)).to(labels.device)
+    return images, queries, classes
 
 
 def _class_loss(
     logits: torch.Tensor,
     present: Sequence[np.ndarray],
-    rows: torch.Tensor,
+    images: torch.Tensor,
     queries: torch.Tensor,
     classes: torch.Tensor,
     no_object: float,
@@ -108,12 +110,12 @@ def _class_loss(
     """The mean cross entropy between what each query predicts and its matched class. A query without a match should
     predict "no class", and has the weight `no_object`. Images without a labelled pixel are left out.
 
-    logits: (B, Q, C + 1), the last column "no class". present: the classes in each image. rows, queries, classes: the
+    logits: (B, Q, C + 1), the last column "no class". present: the classes in each image. images, queries, classes: the
     matches, from `_match`.
     """
     nothing = logits.shape[-1] - 1
     target = torch.full(logits.shape[:2], nothing, device=logits.device)
-    target[rows, queries] = classes
+    target[images, queries] = classes
     weight = torch.ones_like(logits[..., 0]).masked_fill(target == nothing, no_object)
     weight = weight * torch.tensor([float(len(ids) > 0) for ids in present], device=logits.device)[:, None]
     losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none")

@@ -99,8 +99,14 @@ class InitialWeights(NamedTuple):
 
 
 def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
-    """A network for `classes` and the background, with its initial weights. Random weights depend on the seed. Raises
-    UserError for weights that cannot be read, or are of another architecture or backbone."""
+    """A network for `classes` and the background, with its initial weights. Random weights depend on the seed:
+
+        config.weights        what is random
+        "scratch"             everything
+        of a backbone         everything but the backbone
+        of a whole network    only what has the number of classes as a side, if that differs
+
+    Raises UserError for weights that cannot be read, or are of another architecture or backbone."""
     weights, kind, settings = find_weights(config), CLASSES[config.architecture], _settings(config, classes)
     if weights is not None and weights.is_whole:  # a network of any kind
         labels = {"id2label": settings.id2label, "label2id": settings.label2id}

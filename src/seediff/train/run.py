@@ -216,7 +216,7 @@ class _Training:
             self.state.step += 1
             miou, is_last = None, step == count - 1
             if self.validation.items and ((step + 1) % every == 0 or is_last):
-                miou = self._validate(is_first=self.state.best_step <= before)
+                miou = self._validate(is_first=self.state.best_step <= before)  # no best in this stage
                 shown = f", mIoU {miou:.1%}"
             stop = interrupted.is_set()
             row = self.state.step, stage.name, rate * config.learning_rate
@@ -258,8 +258,8 @@ class _Training:
         return dict(zip(total, values, strict=True)), length
 
     def _validate(self, is_first: bool) -> float:
-        """The mIoU of the current network, which is written if it is the best of its stage. is_first: whether it is the
-        first that is measured in the stage."""
+        """The mIoU of the current network. The network is written if it is the best of its stage. is_first: whether the
+        stage has no measured network yet."""
         self.network.eval()
         classes, test_side = self.stages[0].classes, self.config.test_side
         segmenter = Segmenter(self.network, classes, test_side, self.device, self.config.dtype)

@@ -71,7 +71,7 @@ class TrainingData:
     stages: tuple[Stage, ...]
     validation: tuple[Sample, ...]
     left_out: Sequence[str] = ()
-    """Lines about samples that are not used, and how many there are."""
+    """Lines for the user: how many samples are not used, and why."""
 
 
 def open_training(

@@ -87,7 +87,7 @@ async function show(at, { push } = {}) {
   }
 }
 
-// Open the next sample (1) or the one before (-1): from the sample that is on its way, if there is one.
+// Open the next sample (1) or the one before (-1), counted from a sample on its way.
 function move(by) {
   const { coming, place } = state;
   if (coming) return coming.then(() => state.opened !== coming || move(by), () => {});
@@ -176,7 +176,7 @@ function press(event) {
   const typed = isTyped(event, step);
   if ($("help").open || (typed && key !== "Escape")) return false;
   const browsing = !$("browse").hidden;
-  if (key === "c") { // also while a sample is on its way, for what is typed next is no key of ours
+  if (key === "c") { // first, even while a sample is on its way: the keys after it are text
     if (browsing) browse.filters.search();
     else $("class-search").focus();
   } else if (state.coming) state.coming.then(() => press(event), () => {}); // the key is about the next sample

@@ -23,7 +23,7 @@ export class Polygon extends Tool {
     super.draw(pen, x, y);
   }
 
-  // A corner that is being moved stays where it is.
+  // A moved corner stays where it is now.
   cancel() {
     const { length } = this.points;
     this.up();
@@ -60,7 +60,7 @@ export class Polygon extends Tool {
     this.view.finish(this.name, this.paint());
   }
 
-  // Close it without the second click of the double click, which is a corner already.
+  // The second click of a double click has made a corner too many.
   twice() {
     if (!this.open) return;
     this.points.pop();

@@ -142,7 +142,7 @@ export class SampleView {
     this.attention.enter(number, about);
   }
 
-  // End the stroke under way, which is this sample's. Nobody paints on it afterwards, though it may still be seen.
+  // End this sample's stroke. Nobody can paint on the sample afterwards, though it may still be seen.
   leave() {
     this.stage.pressed = false;
     this.tool.leave();
@@ -155,10 +155,10 @@ export class SampleView {
     const turn = ++this.turn;
     const { shown } = this;
     const { about, labels } = await fetchSample(shown.number);
-    if (turn !== this.turn) return;
+    if (turn !== this.turn) return; // a newer reload is on its way
     const isOld = about.version < shown.version; // the answer is from before an own change
     if (isOld && !shown.replaced) return void (await this.reload());
-    if (shown.replaced || about.version !== shown.version) {
+    if (shown.replaced || about.version !== shown.version) { // the server has someone else's
       shown.replace(`Someone else changed ${about.name}; their version was kept.`);
       this.shown = new ShownVersion(shown.number, Promise.resolve(about));
       await this.shown.ready;
@@ -263,12 +263,12 @@ export class SampleView {
     if (shown !== this.shown || shown.replaced) return;
     if (state.version === this.about.version) hint("That changed nothing.");
     Object.assign(this.about, state);
-    if (newMap) return shown.whileNewMap(() => this.reload());
+    if (newMap) return shown.whileNewMap(() => this.reload()); // if that fails, nobody may paint
     this.describe();
     return this.objects.fetch();
   }
 
-  // Show what the server has instead of what is shown.
+  // Show what the server has.
   async wrong(shown) {
     if (shown === this.shown && this.labels) await this.reload().catch(() => {});
   }
