@@ -28,6 +28,10 @@ def test_stages_and_resume(data, tmp_path, capsys):
     assert main(line) == 0
     assert "it was complete" in capsys.readouterr().out
     assert "holds another training (seed: 0 → 1)" in refused(capsys, *line, "--seed", "1")
+    assert main([*line, "--seed", "1", "--dry-run"]) == 2
+    assert "holds another training (seed: 0 → 1)" in capsys.readouterr().err
+    assert main([*line, "--dry-run"]) == 0
+    capsys.readouterr()
     (out / "training.json").write_text('{"step": 3, "data": ["of an earlier version"]}')
     assert "holds a training that is damaged or of another version of seediff" in refused(capsys, *line)
     # The configuration of a training is one for another.

@@ -8,6 +8,7 @@ from shapes import CLASSES, items, scene, small
 from transformers import ResNetBackbone
 
 from seediff.config.train import make_config
+from seediff.train.dry_run import describe_training
 from seediff.train.models import (
     DESIGNS,
     Design,
@@ -17,7 +18,7 @@ from seediff.train.models import (
     parameter_groups,
 )
 from seediff.train.run import train
-from seediff.train.stages import Stage, TrainingData, describe_training
+from seediff.train.stages import Stage, TrainingData
 
 BOTH = ("mask2former", "segformer")
 

@@ -97,9 +97,9 @@ def test_weights_of_another_training(tmp_path):
 def test_data_that_cannot_be_trained_on():
     blank = items(1)[0].replace(label_map=np.zeros((64, 64), np.uint8))
     with user_error("none of its 1 label maps shows a class"):
-        check_stages([Stage([blank], CLASSES, steps=1)], [], 2)
+        check_stages([Stage([blank], CLASSES, steps=1)], [], 2, None)
     with user_error("sample 's0': id 9"):
-        check_stages([stage()], [blank.replace(label_map=blank.label_map + 9)], 2)
+        check_stages([stage()], [blank.replace(label_map=blank.label_map + 9)], 2, None)
 
 
 def test_loss_that_is_no_number(tmp_path):

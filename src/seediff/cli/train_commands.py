@@ -119,9 +119,9 @@ def train(
         sides = side_notes(training.classes) if config.flip else ()
         say_notes([*filter(None, [why_tiny]), *find_doubts(training), *sides])
     if dry_run:
-        from ..train.stages import describe_training
+        from ..train.dry_run import describe_training
 
-        for text in describe_training(config, training, out, verbose):
+        for text in describe_training(config, training, out, validate_every, verbose):
             print(text, flush=True)
         return
     from ..train.run import train as run

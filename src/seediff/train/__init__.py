@@ -1,6 +1,6 @@
 """Trains segmenters (Mask2Former, SegFormer) on datasets of any format, and predicts with them.
 
-stages.py opens the data and divides a training into stages
+stages.py opens the data and divides a training into stages (dry_run.py describes it)
 defaults.py chooses the default backbone
 models.py builds networks (loading.py reads their weights, loss.py has Mask2Former's loss)
 data.py makes batches

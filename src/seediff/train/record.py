@@ -51,7 +51,7 @@ class State:
     """The mIoU of the network in the folder; −1: not measured yet."""
     best_step: Count = 0
     data: dict[str, Any] = field(default_factory=dict)
-    """The facts from `check_stages`, and the steps between validations. A training continues only if they are equal."""
+    """The facts from `check_stages`. A training continues only if they are equal."""
 
 
 def start_losses(path: Path, steps: int) -> None:

@@ -134,8 +134,7 @@ def train(
     """
     config = with_device(config)
     find_weights(config)
-    every = [validate_every or max(50, round(len(stage.items) / config.batch_size)) for stage in stages]
-    data = check_stages(stages, validation, config.batch_size) | {"steps between validations": every}
+    data = check_stages(stages, validation, config.batch_size, validate_every)
     with open_folder(out):
         state = find_state(out, config, State(data=data))
         if (out / native.CARD).is_file():

@@ -5,7 +5,7 @@ for validation, all with one class list.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ..config.train import TrainConfig, with_device
 from ..dataset.dataset import Dataset
 from ..dataset.merge import renumber, renumber_table
 from ..dataset.reviews import left_out_notes
@@ -22,8 +21,6 @@ from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
 from ..errors import UserError
 from ..files.image_files import stored_bytes
-from ..files.messages import plural, show_bytes
-from ..files.output_folders import free_bytes
 from ..files.reading import composed
 
 Data = Dataset | Path | str
@@ -215,10 +212,12 @@ def image_digest(item: Sample) -> str:
     return hashlib.blake2b(stored_bytes(item.image_file), digest_size=8).hexdigest()
 
 
-def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_size: int) -> dict[str, Any]:
-    """Fact → value, for all facts about the data that decide the training: each stage's length and classes, and a
-    digest of its samples and of the samples for validation. A digest changes with the samples' names, the sizes of
-    their picture files, and their label maps.
+def check_stages(
+    stages: Sequence[Stage], validation: Sequence[Sample], batch_size: int, validate_every: int | None
+) -> dict[str, Any]:
+    """Fact → value, for all facts about the data that decide the training: each stage's length and classes, a digest of
+    its samples and of the samples for validation, and the steps between validations. A digest changes with the samples'
+    names, the sizes of their picture files, and their label maps. validate_every: as in `train`.
 
     Reads every label map once. Raises UserError if stages differ in classes, or if labels cannot be read, have unknown
     ids or show no class at all.
@@ -235,6 +234,8 @@ def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_si
         }
     if validation:
         facts["samples and masks of validation"] = _digest("validation", validation, len(classes))
+    once = [max(50, round(len(stage.items) / batch_size)) for stage in stages]
+    facts["steps between validations"] = [validate_every or steps for steps in once]
     return facts
 
 
@@ -249,36 +250,3 @@ def _digest(what: str, items: Sequence[Sample], classes: int) -> str:
     if not shows_a_class:
         raise UserError(what, f"none of its {len(items)} label maps shows a class: there is nothing to learn")
     return digest.hexdigest()
-
-
-def describe_training(config: TrainConfig, data: TrainingData, out: Path, verbose: bool = True) -> Iterator[str]:
-    """The lines of a dry run: network, classes, stages, validation, memory and output. The first lines come at once,
-    the others take seconds. verbose: also all settings.
-
-    Loads no weights, writes nothing, and does not compare with a training that is already in `out`. Raises UserError
-    for data, options and weights with which the training would fail before its first step.
-    """
-    yield f"Would train: {config.architecture}, backbone {config.backbone}"
-    yield f"Classes: the background and {len(data.classes)}: {', '.join(data.classes)}"
-    for stage in data.stages:
-        count = stage.step_count(config.batch_size)
-        samples = plural(len(stage.items), "sample")
-        epochs = count * config.batch_size / len(stage.items)
-        length = f"{plural(count, 'step')} of {plural(config.batch_size, 'image')} ({epochs:.1f} epochs; whole steps)"
-        yield f"Stage {stage.name}: {samples}, {length}"
-    from .models import count_parameters, find_weights  # importing transformers takes seconds
-
-    config = with_device(config)
-    if Path(config.weights).exists():  # weights on the hub are not checked
-        find_weights(config)
-    check_stages(data.stages, data.validation, config.batch_size)
-    parameters = count_parameters(config, data.classes)
-    checkpoint = show_bytes(12 * parameters)  # the weights and two moments, in float32
-    validation = "none; the last weights are kept"
-    if data.validation:
-        validation = plural(len(data.validation), "sample")
-    yield f"Validation: {validation}"
-    yield f"Memory: {show_bytes(16 * parameters)} for {parameters / 1e6:.1f} million parameters, gradients and moments"
-    yield from config.source_lines() if verbose else ["All settings: with --verbose"]
-    saved = f"{show_bytes(4 * parameters)}, and {checkpoint} of checkpoint while unfinished"
-    yield f"Output: {out}, {saved}; {show_bytes(free_bytes(out))} free"
