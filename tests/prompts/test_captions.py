@@ -21,6 +21,7 @@ def test_mentioned_names():
     assert classes_mentioned(caption, ("dog", "pottedplant", "sky", "cat")) == ("dog", "pottedplant")
     assert classes_mentioned("a red fire\nhydrant", ("fire hydrant",)) == ("fire hydrant",)
     assert classes_mentioned("hot dogs in buses", ("dog", "bus", "hot dog")) == ("bus", "hot dog")
+    assert classes_mentioned("a dog", ()) == ()
     assert classes_mentioned("1girl2, class12, red_bus", ("girl", "class1", "bus")) == ("girl", "bus")
     assert classes_mentioned("一只狗坐在沙发上", ("猫", "狗", "沙发")) == ("狗", "沙发")
     assert classes_mentioned("犬がソファに座っている", ("犬", "ソファ")) == ("犬", "ソファ")

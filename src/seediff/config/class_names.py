@@ -118,12 +118,12 @@ PLURAL = "(?:e?s)?"
 def any_name(names: Sequence[str], ending: str = "") -> re.Pattern[str]:
     """A pattern that matches any of the names as whole words, in upper or lower case, with any white space between the
     words of a name. If several names match at a position, the first of them counts. Group i + 1 of a match belongs to
-    names[i].
+    names[i]. Without names, the pattern matches nowhere.
 
     names: class names or other phrases. ending: a pattern for what may follow a name, such as an `s`.
     """
     patterns = [r"\s+".join(map(re.escape, spoken(composed(name)).split())) for name in names]
-    either = "|".join(f"({pattern}|{normalize('NFD', pattern)})" for pattern in patterns)
+    either = "|".join(f"({pattern}|{normalize('NFD', pattern)})" for pattern in patterns) or "(?!)"
     return re.compile(rf"{BORDER}(?:{either}){ending}{BORDER}", re.IGNORECASE)
 
 
@@ -144,8 +144,6 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
 def classes_in(texts: Sequence[str], classes: Sequence[str]) -> list[tuple[str, ...]]:
     """For each text, the classes that it names, in the order of `classes`. If two names match at one place, the longer
     name counts: `a hot dog` does not name the class dog."""
-    if not classes:
-        return [()] * len(texts)
     ordered = longest_first(classes)
     pattern = any_name(ordered)
     named = [{ordered[(match.lastindex or 0) - 1] for match in pattern.finditer(text)} for text in texts]
@@ -314,7 +312,7 @@ def names_and_plurals(texts: Sequence[str], classes: Sequence[str]) -> dict[str,
     found: dict[str, list[tuple[str, str, bool]]] = {}
     ordered = longest_first(classes)
     pattern = any_name(ordered, ending=PLURAL)
-    for text in texts if ordered else ():
+    for text in texts:
         matches = [(match.lastindex or 0, match) for match in pattern.finditer(text)]
         # A match that ends after its name has the ending of a plural.
         found[text] = [(ordered[i - 1], match[0], match.end() > match.end(i)) for i, match in matches]

@@ -38,8 +38,6 @@ class Reading(NamedTuple):
             first = self.reader.end - len(self.spans)
         ordered = longest_first(phrases)
         columns_of: dict[str, set[int]] = {phrase: set() for phrase in phrases}
-        if not ordered:
-            return columns_of
         for match in any_name(ordered).finditer(self.text):
             assert match.lastindex is not None
             begin, stop = match.span()
