@@ -82,7 +82,7 @@ def evaluate_masks(
     class_map: Mapping[str, str] | None = None,
     count: int | None = None,
     draws: int = 1000,
-    progress: Progress = lambda done, total, what: None,
+    progress: Progress | None = None,
     info: ModelInfo | None = None,
 ) -> MaskScores:
     """Score the masks of a model and method on labelled photographs, one column per protocol.
@@ -123,13 +123,14 @@ def evaluate_masks(
     # 2. The counts of each picture
     masker, _ = load_masker(config, info)
     counts: dict[MaskProtocol, list[np.ndarray]] = {protocol: [] for protocol in protocols}
-    progress(0, len(samples), "")
+    report = progress or (lambda done, total, what: None)
+    report(0, len(samples), "")
     for index, (path, sample) in enumerate(samples):
         photo = encode_labelled(masker, index, read_photo(path), sample.unchecked_labels())
         in_photo = count_pixels(masker, photo, words, len(classes.classes), background, protocols)
         for protocol in protocols:
             counts[protocol].append(in_photo[protocol])
-        progress(index + 1, len(samples), sample.name)
+        report(index + 1, len(samples), sample.name)
 
     # 3. The thresholds from the tuning pictures, and the scores of the others at these thresholds
     columns: dict[str, Column] = {}
