@@ -162,7 +162,7 @@ def check_source(name: str, table: Table, places: Places) -> None:
     source = table.data[name]
     if source.folder is not None:
         samples = open_source(structs.replace(source, augment=None), table.sets, places)
-        check_stages([Stage(samples.samples, samples.classes, epochs=1, name=name)], (), 1)
+        check_stages([Stage(samples.samples, samples.classes, epochs=1, name=name)], (), 1, None)
     if source.scenes in RENDERED and places.art is None:
         raise UserError(f"data '{name}' is rendered: name the folder of `python -m recipes.mini art` with --art")
     if source.set:
