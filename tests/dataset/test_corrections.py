@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from blocks import blocks, some
@@ -5,8 +7,9 @@ from items import item
 from refusals import user_error
 
 from seediff.dataset import native
-from seediff.dataset.encoding import Instances, encode_soft
-from seediff.dataset.importing import correct, sum_changes
+from seediff.dataset.encoding import Instances, encode_image, encode_soft
+from seediff.dataset.formats.drivers import export
+from seediff.dataset.importing import correct, import_set, sum_changes
 from seediff.dataset.native import open_native, save_native
 from seediff.dataset.sample import Sample
 
@@ -116,3 +119,33 @@ def test_a_rest_without_an_object_and_scores_stay(tmp_path):
         found = brought(tmp_path / "set", [dogs("a", after)], ("dog",))[1][0]
         assert (found.instances.scores, "review" in found.metadata) == (scores, after != "1123")
         assert np.array_equal(found.instances.numbers, columns(objects))
+
+
+def test_pixels_that_yolo_cannot_ignore_stay_ignored(pets):
+    before = some()[0].label_map
+    returned = np.where(before == 255, 0, before)
+    assert (before == 255).any()
+    for by, pixels in (("yolo", 0), ("cvat", int((before == 255).sum()))):
+        changes = brought(pets, [item("trip/0", returned, {}, (20, 30))], by=by)[2]
+        assert changes[0].pixels == pixels
+
+
+@pytest.mark.parametrize("pictures", [True, False], ids=["pictures beside the labels", "labels alone"])
+@pytest.mark.parametrize("tool", ["labelme", "coco", "cvat", "labelstudio", "panoptic"])
+def test_names_with_folders_come_back(pets, tmp_path, tool, pictures):
+    export(tool, CLASSES, open_native(pets)[1], tmp_path / "tool")
+    if not pictures:
+        for path in (tmp_path / "tool").rglob("*.*g"):
+            if "annotations" not in path.parts:
+                path.unlink()
+    done = import_set(tool, tmp_path / "tool", tmp_path / "back", corrects=pets)
+    assert len(done.changes) == len(some())
+    assert not any(change.pixels for change in done.changes)
+
+
+def test_a_refusal_repeats_the_notes(tmp_path):
+    (tmp_path / "a.png").write_bytes(encode_image(np.zeros((8, 8, 3), np.uint8), "png"))
+    line = {"label": "cat", "shape_type": "line", "points": [[0, 0], [4, 4]]}
+    (tmp_path / "a.json").write_text(json.dumps({"imagePath": "a.png", "shapes": [line]}))
+    with user_error("no object, .*; 1 shapes are no masks and are left out, such as line cat; nothing was written"):
+        import_set("labelme", tmp_path, tmp_path / "out")

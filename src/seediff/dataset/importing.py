@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..errors import UserError
+from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..files.photo_files import Photo, find_photos, read_photo
 from ..masks.flags import UNLABELLED
@@ -21,7 +22,7 @@ from ..workers import Follow
 from . import native
 from .encoding import Instances, encode_photo
 from .formats.drivers import read_format
-from .formats.format_table import SourceName, import_options, recognise
+from .formats.format_table import FORMATS, Contents, SourceName, recognise
 from .merge import renumber, renumber_table
 from .native import open_native, save_native
 from .reviews import reviewed_as_is
@@ -32,7 +33,7 @@ from .shapes.changes import Division, kept_apart, objects_after, objects_from_to
 SHOWN = 10
 """Maximum number of samples that a line names."""
 IN_PIECES = ("yolo",)
-"""Formats that write each connected piece of an object as an object."""
+"""Formats that write each connected piece of an object as an object, and cannot say that a pixel is ignored."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,16 @@ def import_set(
     also for a source without samples, and without `corrects` for a source in which no sample shows a class.
     """
     # Corrected masks without pictures belong to the pictures of the dataset that they correct.
-    if corrects is not None and "images" not in options and "images" in import_options(name):
-        folder = source
-        if not source.is_dir():
-            folder = source.parent
-        if not any((folder / part).is_dir() for part in (native.IMAGES, "JPEGImages")):
+    if corrects is not None and "images" not in options:
+        folder = source if source.is_dir() else source.parent
+        if FORMATS[name].names_pictures:
+            originals = open_native(corrects)[1]
+            options["originals"] = {of(one.name): one.source for of in (flat_name, str) for one in originals}
+        elif not any((folder / part).is_dir() for part in (native.IMAGES, "JPEGImages")):
             options["images"] = corrects / native.IMAGES
 
     read = read_format(name, source, **options)  # streams the samples of a single large file
-    classes, samples = read.classes, _require(read.samples, source, empty=corrects is not None)
+    classes, samples = read.classes, _require(read, source, empty=corrects is not None)
     changes = list[Change]()
     if corrects is not None:
         classes, samples = correct(
@@ -128,21 +130,21 @@ def _unlabelled(photo: Photo) -> Sample:
     return Sample(data, np.zeros(pixels.shape[:2], np.uint8), None, {"flags": [UNLABELLED]}, name=photo.name)
 
 
-def _require(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sample]:
+def _require(read: Contents, source: Path, *, empty: bool) -> Iterator[Sample]:
     """Yields the samples. source: their folder or file, for errors. empty: whether a set without a class in any sample
     is allowed. Raises UserError after the last sample if there was no sample, or if `empty` is False and no sample
-    shows a class."""
+    shows a class. The error repeats the notes of the reading, which often say why."""
     count, shows = 0, empty
-    for sample in samples:
+    for sample in read.samples:
         count += 1
         shows = shows or bool((sample.label_map % 255).any())  # 0 is background, 255 ignored
         yield sample
     if not count:
-        raise UserError(source, "has no samples; nothing was written")
+        raise UserError(source, "; ".join(["has no samples", *read.notes, "nothing was written"]))
     if not shows:
         problem = f"has {plural(count, 'picture')} but no object, only background (0) or ignored (255)"
         fix = "name the folder that also holds the labels, or their format with --from"
-        raise UserError(source, f"{problem}; nothing was written", fix)
+        raise UserError(source, "; ".join([problem, *read.notes, "nothing was written"]), fix)
 
 
 def correct(
@@ -198,6 +200,8 @@ def correct(
             return original
         item = item_of(original)
         before, after = original.labels(len(names)), item.labels(len(names))
+        if by in IN_PIECES:
+            after = np.where((before == IGNORE) & (after == 0), before, after)
         pixels = int((before != after).sum())
         objects, returned, division = original.instances, item.instances, cast(Division, "same")
         if objects is not None:

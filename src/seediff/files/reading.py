@@ -109,8 +109,11 @@ def inside(root: Path, name: object, where: object = "", field: str = "") -> Pat
         problem = f"{about}is not a usable path: {show_json(str(name))} ({getattr(error, 'strerror', None) or error})"
         raise UserError(where or path, problem) from error
     if leads_out:
-        what = f"{about}leads out of {root}, perhaps by a link: {show_json(str(name))}"
-        raise UserError(where if field else path, what, "files outside of it are neither read nor written")
+        what = f"{about}leads out of {root}: {show_json(str(name))}"
+        fix = "files outside of it are neither read nor written"
+        if os.path.abspath(path).startswith(os.path.join(os.path.abspath(root), "")):
+            fix += f"; `cp -rL {root} COPY` makes a copy with files in place of links"
+        raise UserError(where if field else path, what, fix)
     return path
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from ...errors import UserError
 from ...files.documents import parse_json
 from ...files.label_maps import IGNORE, visible
+from ...files.messages import show_json
 from ...files.reading import read_bytes
 from ..class_lists import Note, no_note, number_classes
 from ..encoding import Instances
@@ -214,7 +215,10 @@ def checked(document: CocoFile, path: Path) -> CocoFile:
     for number, entry in enumerate(document.annotations):
         for part, id_ in (("image", entry.image_id), ("category", entry.category_id)):
             if id_ not in existing[part]:
-                raise UserError(path, f"annotations[{number}] is of {part} {id_}, which does not exist")
+                alike = next((other for other in existing[part] if str(other) == str(id_)), None)
+                fix = f"its id must be written as {show_json(alike)}" if alike is not None else ""
+                problem = f"annotations[{number}] is of {part} {show_json(id_)}, which does not exist"
+                raise UserError(path, problem, fix)
     return document
 
 

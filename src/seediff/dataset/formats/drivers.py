@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from ...files.label_maps import IGNORE, voc_palette
 from ...files.messages import plural, show_json
 from ...files.output_folders import check_free, stage_output
 from ...files.outputs import put
+from ...files.photo_files import without_suffix
 from ...files.reading import check_unpacked, inside
 from ...workers import Follow, in_order
 from ..class_lists import check_meaning
@@ -35,7 +37,7 @@ from ..sample import Sample
 from ..split import assign_splits
 from .format_table import FORMATS, Contents, FormatName, SourceName, codec
 from .painting import Painted
-from .pictures import PictureFinder, stored_labels, stored_objects, unique_names
+from .pictures import PictureFinder, ends_of, of_another_kind, portable, stored_labels, stored_objects, unique_names
 
 T = TypeVar("T")
 
@@ -242,6 +244,9 @@ class Import(Notes):
     if their picture has an EXIF orientation."""
     shown: bool = False
     """As in `Format`."""
+    originals: Mapping[str, Path] = field(default_factory=dict)
+    """Name or flat name of a sample → its picture, in the set whose masks come back. They stand for pictures that the
+    tool did not return."""
     taken: set[str] = field(default_factory=set)
     """Names of the samples so far."""
     pictures: PictureFinder = field(default_factory=PictureFinder)
@@ -259,11 +264,15 @@ class Import(Notes):
         """`path` itself if it is a file, or else the file with the usual name in the folder."""
         return self.path / usual if self.path.is_dir() else self.path
 
-    def leave_out(self, where: object, problem: str) -> None:
-        """Counts labels that are left out because their picture is missing. where, problem: for the error. Raises
-        UserError, unless the user wants to leave out such labels, or compares only label maps."""
+    def leave_out(self, where: object, problem: str, *searched: Path) -> None:
+        """Counts labels that are left out because their picture is missing. where, problem: for the error. searched:
+        paths of the picture, perhaps without a suffix. Raises UserError, unless the user wants to leave out such
+        labels, or compares only label maps."""
         if not (self.skip_missing or self.labels_alone):
             fix = "--images names the folder of the pictures, and --skip-missing leaves out labels without one"
+            for other in filter(None, map(of_another_kind, searched)):
+                problem = f"its picture {other} is neither PNG nor JPEG"
+                fix = "save it as PNG under the same name; --skip-missing leaves out labels without a picture"
             raise UserError(where, problem, fix)
         self.missing_pictures += 1
 
@@ -298,7 +307,9 @@ class Import(Notes):
             path, end = found
             other = owners.setdefault(path, record.where)
             if other != record.where:
-                fix = "make them one record; of several files with pictures of one name, import each with its --images"
+                fix = "make them one record"
+                if end != portable(record.names[0]):
+                    fix = f"no file is called {show_json(record.names[0])}: --images names the folder that has it"
                 raise UserError(record.where, f"its picture, {path}, is that of {other}, too", fix)
             with_picture.append((record, path, end.removeprefix(f"{record.top}/")))
         samples: list[Sample] = []
@@ -314,6 +325,10 @@ class Import(Notes):
         """(file, name) of a record's picture, as `PictureFinder.find` returns them. None if it is missing, and
         `leave_out` allows this."""
         found = self.pictures.find(record.folders, record.names, record.where)
+        names = [portable(name) for name in record.names]
+        for end in chain.from_iterable(map(ends_of, names)):
+            if found is None and without_suffix(end) in self.originals:
+                found = self.originals[without_suffix(end)], end
         problem = "there is no picture {} in {}"
         if record.copied:
             problem += ", and its copy in the file is not read: save the copy under this name"
@@ -321,7 +336,8 @@ class Import(Notes):
                 found = None
         if found is None:
             tried = [folder for folder in record.folders if folder.is_dir()] or record.folders
-            self.leave_out(record.where, problem.format(show_json(record.names[0]), tried[0]))
+            searched = [folder / name for folder, name in product(tried, names)]
+            self.leave_out(record.where, problem.format(show_json(record.names[0]), tried[0]), *searched)
         return found
 
     def sample(
@@ -357,12 +373,18 @@ class Import(Notes):
 
 
 def read_format(
-    name: SourceName, path: Path | str, *, skip_missing: bool = False, labels_alone: bool = False, **options: Any
+    name: SourceName,
+    path: Path | str,
+    *,
+    skip_missing: bool = False,
+    labels_alone: bool = False,
+    originals: Mapping[str, Path] = MappingProxyType({}),
+    **options: Any,
 ) -> Contents:
     """The contents of a folder or file, whose notes are complete once the last sample was read.
 
-    name: the format. path: the folder or file. skip_missing, labels_alone: as in `Import`. options: parameters of the
-    codec's `read`; None stands for an option that was not given. Raises UserError.
+    name: the format. path: the folder or file. skip_missing, labels_alone, originals: as in `Import`. options:
+    parameters of the codec's `read`; None stands for an option that was not given. Raises UserError.
     """
     for key in ("images", "masks"):
         if options.get(key) is not None:
@@ -371,7 +393,7 @@ def read_format(
                 check_unpacked(folder)
                 raise UserError(key, f"{folder}: no such folder")
     read = codec(name).read
-    source = Import(Path(path), skip_missing, labels_alone, FORMATS[name].shown)
+    source = Import(Path(path), skip_missing, labels_alone, FORMATS[name].shown, originals)
     contents = read(source, **{key: value for key, value in options.items() if value is not None})
     return contents._replace(samples=_with_notes(source, contents.samples), notes=source.notes)
 

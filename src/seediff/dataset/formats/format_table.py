@@ -57,6 +57,8 @@ class Format:
     the format's JSON_KEYS. With (), the codec's `is_folder` decides."""
     void: bool = True
     """Whether the format reserves names such as `ignore` for 255."""
+    names_pictures: bool = False
+    """Whether the format's files name pictures. Otherwise a picture and its labels are paired by their paths."""
     flat: bool = False
     """Whether the format keeps all samples in one folder, so that their names contain no folder."""
     without: tuple[str, ...] = ()
@@ -74,13 +76,14 @@ FORMATS: dict[FormatName, Format] = {
         flat=True,
     ),
     "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", void=False, flat=True, objects=True, shown=True),
-    "cvat": Format("annotations.xml (CVAT)", ("annotations.xml",), shown=True),
-    "labelstudio": Format("tasks.json (Label Studio)", ("*.json",), objects=True, shown=True),
+    "cvat": Format("annotations.xml (CVAT)", ("annotations.xml",), shown=True, names_pictures=True),
+    "labelstudio": Format("tasks.json (Label Studio)", ("*.json",), objects=True, shown=True, names_pictures=True),
     "labelme": Format(
         "*.json with shapes (labelme)",
         ("*.json", "*/*.json"),
         flat=True,
         without=("split", "seed"),
+        names_pictures=True,
         objects=True,
         shown=True,
     ),
@@ -92,12 +95,14 @@ FORMATS: dict[FormatName, Format] = {
         "annotations/*.json or *.json (COCO)",
         ("annotations/*.json", "*/_annotations.coco.json", "*.json"),
         void=False,
+        names_pictures=True,
         objects=True,
     ),
     "panoptic": Format(
         "annotations/panoptic*.json (COCO panoptic)",
         ("annotations/panoptic*.json", "panoptic*.json"),
         void=False,
+        names_pictures=True,
         objects=True,
     ),
     "cutouts": Format("", without=("split", "seed", "link")),
@@ -187,6 +192,8 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
         raise UserError(path, f"holds pictures without labels ({held})", fix)
     looked_for = ", ".join(["metadata.jsonl (native)", *(FORMATS[name].looked_for for name in READ)])
     fix = "if its .xml file is CVAT's, name the file" * any(path.glob("*.xml"))
+    for file in [*path.glob("annotations/*.json"), *path.glob("*.json")][:1]:
+        fix = f"{file} {_of_no_format(file)}"
     raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}", fix)
 
 
@@ -208,14 +215,17 @@ def _of_file(path: Path) -> SourceName:
     if suffix == ".json":
         kind = json_kind(path)
         if kind is None:
-            problem = f"is JSON of no format that is read; it has {', '.join(_keys(path)[:5]) or 'no keys'}"
-            raise UserError(path, problem, "COCO has images, annotations and categories, labelme shapes")
+            raise UserError(path, _of_no_format(path), "COCO has images, annotations and categories, labelme shapes")
         return kind
     if suffix not in SUFFIXES:
         raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
     if SUFFIXES[suffix] == "yolo" and codec("masks").is_folder(path):
         return "masks"
     return SUFFIXES[suffix]
+
+
+def _of_no_format(file: Path) -> str:
+    return f"is JSON of no format that is read; it has {', '.join(_keys(file)[:5]) or 'no keys'}"
 
 
 def json_kind(file: Path) -> SourceName | None:

@@ -320,7 +320,9 @@ def _with_pictures(source: Import, split: str | None, images: Path, masks: Path)
         if other is not path:
             raise UserError(mask, f"could be the mask of {other.name} and of {path.name}", "rename one of them")
         found.append(FoundMask(split, name, path, mask))
-    for path in sorted(files - owners.keys()):
-        source.leave_out(path, f"is a mask, but there is no picture of its name in {images}")
+    for name, path in maps.items():
+        if path not in owners:
+            searched = [images / name.removesuffix(end) for end in ends]
+            source.leave_out(path, f"is a mask, but there is no picture of its name in {images}", *searched)
     source.count(len(photos) - len(found), f"of {len(photos)} pictures have no mask in {masks}: they are left out")
     return found

@@ -18,7 +18,7 @@ from ...errors import UserError
 from ...files.image_files import check_pixels, orientation_of, turned_back
 from ...files.label_maps import named_images
 from ...files.messages import show_json
-from ...files.photo_files import without_suffix
+from ...files.photo_files import looks_like_image, without_suffix
 from ...files.reading import composed, inside
 from ..encoding import Instances, ReadLabels, ReadObjects
 from ..sample import JPEG_SUFFIXES, image_size
@@ -38,6 +38,17 @@ def given_or(images: Path | None, *usual: Path) -> list[Path]:
 def images_by_name(folder: Path) -> dict[str, Path]:
     """Name → file, for the PNG and JPEG files in a folder. NAME.jpg goes before NAME.png."""
     return dict(reversed(named_images(folder, IMAGE_SUFFIXES)))
+
+
+def of_another_kind(wanted: Path) -> Path | None:
+    """A file with the name of a missing picture that is neither PNG nor JPEG, such as a TIFF. wanted: the picture's
+    path, perhaps without a suffix. None if there is no such file."""
+    folder = wanted.parent
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        other = looks_like_image(name) and not name.lower().endswith(IMAGE_SUFFIXES)
+        if other and without_suffix(name) == without_suffix(wanted.name):
+            return folder / name
+    return None
 
 
 def portable(name: str) -> str:
@@ -86,7 +97,7 @@ class PictureFinder:
         anna/pets/a.jpg, pets/a.jpg and a.jpg are tried in this order. A file fits if it has this name in any of the
         folders, or else if it is the only picture whose name differs in accents, case or suffix alone.
         """
-        ends = list(dict.fromkeys(chain.from_iterable(map(_ends, names))))
+        ends = list(dict.fromkeys(chain.from_iterable(map(ends_of, names))))
         for end in ends:
             for folder, path in self._matches(folders, end):
                 other = self.used.setdefault(inside(folder, path), ends[0])
@@ -122,7 +133,7 @@ class PictureFinder:
         return folder / alike[0] if len(alike) == 1 else None
 
 
-def _ends(name: str) -> list[str]:
+def ends_of(name: str) -> list[str]:
     """The ends of a picture's path or address, the longest first, at most 16: `y/a.jpg` and `a.jpg` for
     `x/../y/a.jpg`."""
     path = unquote(name.partition("://")[2].partition("?")[0]) if "://" in name else portable(name)

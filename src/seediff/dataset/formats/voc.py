@@ -118,7 +118,7 @@ def read(
         if mask is None and source.labels_alone:
             raise UserError(masks / f"{name}.png", f"no such file, but {where} lists it")
         if image is None and not source.labels_alone:
-            source.leave_out(where, f"{folder} has no picture '{name}'")
+            source.leave_out(where, f"{folder} has no picture '{name}'", folder / name)
             continue
         if mask is None:
             left += 1

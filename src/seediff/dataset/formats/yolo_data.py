@@ -160,16 +160,19 @@ class Places:
         """The folders to which paths in the YAML file may be relative."""
         self.named = [images] if images else []
 
-    def locate(self, text: str, is_wanted: Callable[[Path], bool], where: str, *bases: Path) -> Located:
+    def locate(
+        self, text: str, is_wanted: Callable[[Path], bool], where: str, *bases: Path, fix: str = ELSEWHERE
+    ) -> Located:
         """The first of `_candidates` that is of the wanted kind and may be read.
 
         text: the path as it is written. is_wanted: returns whether a path exists and is of the wanted kind. where: the
-        text's place in errors. bases: further folders to which the path may be relative. Raises UserError.
+        text's place in errors. bases: further folders to which the path may be relative. fix: for the error. Raises
+        UserError.
         """
         for candidate in self._candidates(text, (*bases, *self.bases)):
             if is_wanted(candidate.path) and self.holds(candidate.path):
                 return Located(*(Path(os.path.normpath(path)) for path in candidate))
-        raise UserError(where, f"must name pictures in {self.root}, not {show_json(text)}", ELSEWHERE)
+        raise UserError(where, f"must name pictures in {self.root}, not {show_json(text)}", fix)
 
     def _candidates(self, text: str, bases: Sequence[Path]) -> Iterator[Located]:
         """What a path may mean, the likeliest first. text: the path as it is written. bases: the folders to which it
@@ -206,10 +209,11 @@ def find_images(
     """
     places = Places(data, images)
     # Split → the folders and lists that the YAML file names
-    entries = {
-        name: [places.locate(text, _is_entry, f"{data.file}: '{name}'") for text in texts]
-        for name, texts in _entries(data, split).items()
-    }
+    entries, named = dict[str, list[Located]](), _entries(data, split)
+    for name, texts in named.items():
+        others = [f"remove the line, or read one part alone with --split {part}" for part in named if part != name]
+        fix = "; ".join([*others[:1], ELSEWHERE])
+        entries[name] = [places.locate(text, _is_entry, f"{data.file}: '{name}'", fix=fix) for text in texts]
     # Split → the pictures in them
     parts = {
         name: list(chain(*(_images_of(places, entry, name, labels) for entry in located)))
@@ -228,8 +232,8 @@ def find_images(
             raise UserError(path, f"leads out of {places.root}", ELSEWHERE)
     for path in _lone_labels(found, folders, labels):
         source.leave_out(path, f"has labels, but there is no picture '{path.stem}' for them")
-    named = {name: [image.path for image in part] for name, part in parts.items()}
-    splits = source.splits_of(named, data.file.name)
+    pictures = {name: [image.path for image in part] for name, part in parts.items()}
+    splits = source.splits_of(pictures, data.file.name)
     return [replace(image, split=splits[path]) for path, image in found.items()]
 
 
