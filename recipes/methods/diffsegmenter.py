@@ -14,7 +14,7 @@ import torch
 from seediff.attention.maps import AttentionMaps
 from seediff.config.method_constants import MaskConfig
 from seediff.masks.arithmetic import level_shares, min_max, random_walk, resize
-from seediff.masks.steps import MaskStep, SoftMask, Steps
+from seediff.masks.steps import CROSS_ATTENTION, SELF_ATTENTION_PRODUCT, SoftMask, Steps
 
 CONSTANTS = {
     "mask": {"self_level": 1},
@@ -41,11 +41,9 @@ def diffsegmenter(maps: AttentionMaps, class_name: str, config: MaskConfig) -> S
     # 1. Each level's cross-attention at the side of the self-attention, min-max. 2. Their weighted mean.
     weighted = []
     for level, weight in level_shares({8: 0.3, 4: 0.5, 2: 0.1, 1: 0.1}, maps.levels("cross")).items():
-        of_level = steps.keep(
-            MaskStep("cross_attention", level), *min_max(resize(maps.cross_at(level, class_name), grid))
-        )
+        of_level = steps.keep(CROSS_ATTENTION.at(level), *min_max(resize(maps.cross_at(level, class_name), grid)))
         weighted.append(weight * of_level)
 
     # 3. One product with self-attention.
     product = random_walk(maps.self_at(config.self_level), torch.stack(weighted).sum(0))
-    return steps.finish(steps.keep(MaskStep("self-attention product", config.self_level), *min_max(product)))
+    return steps.finish(steps.keep(SELF_ATTENTION_PRODUCT.at(config.self_level), *min_max(product)))

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from seediff.attention.maps import AttentionMaps
 from seediff.config.method_constants import MaskConfig
 from seediff.masks.arithmetic import level_shares, min_max, random_walk, resize
-from seediff.masks.steps import MaskStep, SoftMask, Steps
+from seediff.masks.steps import CROSS_ATTENTION, SELF_ATTENTION_PRODUCT, SoftMask, Steps
 
 CONSTANTS = {
     "mask": {"beta": 0.55},
@@ -44,7 +44,7 @@ def fa_seg(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask
     shares = level_shares({8: 0.15, 4: 0.7, 2: 0.15}, maps.levels("cross"))
     weighted = [weight * repeated(maps.cross_at(level, class_name)) for level, weight in shares.items()]
     cross = torch.stack(weighted).sum(0)
-    steps.keep(MaskStep("cross_attention"), *min_max(cross))
+    steps.keep(CROSS_ATTENTION, *min_max(cross))
 
     # 2. Spread by each level's self-attention. 3. Weighted mean.
     soft = torch.zeros_like(cross)
@@ -52,6 +52,6 @@ def fa_seg(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask
         spread = stretched = resize(cross, maps.grid(level))
         for number in (1, 2):
             spread = random_walk(maps.self_at(level), spread)
-            stretched = steps.keep(MaskStep("self-attention product", level, number), *min_max(spread))
+            stretched = steps.keep(SELF_ATTENTION_PRODUCT.at(level, number), *min_max(spread))
         soft = soft + weight * repeated(stretched)
     return steps.finish(soft)

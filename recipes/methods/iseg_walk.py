@@ -19,7 +19,7 @@ import torch
 from seediff.attention.maps import AttentionMaps
 from seediff.config.method_constants import MaskConfig
 from seediff.masks.arithmetic import TINY, level_shares, min_max, resize, times_vector
-from seediff.masks.steps import MaskStep, SoftMask, Steps
+from seediff.masks.steps import CROSS_ATTENTION, MaskStep, SoftMask, Steps
 
 CONSTANTS = {
     "mask": {"self_level": 1, "tau": 8, "beta": 0.382},
@@ -48,7 +48,7 @@ def iseg_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     for seed_level, weight in level_shares({4: 0.7, 2: 0.3}, maps.levels("cross")).items():
         values = maps.cross_at(seed_level, class_name)
         weighted.append(weight * resize(values / values.sum().clamp_min(TINY), maps.grid(level)))
-    soft = steps.keep(MaskStep("cross_attention"), *min_max(torch.stack(weighted).sum(0)))
+    soft = steps.keep(CROSS_ATTENTION, *min_max(torch.stack(weighted).sum(0)))
 
     # 2. Self-attention of less entropy. 3. The walk.
     self_attention = maps.self_at(level)

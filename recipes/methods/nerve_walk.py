@@ -11,7 +11,7 @@ from __future__ import annotations
 from seediff.attention.maps import AttentionMaps
 from seediff.config.method_constants import MaskConfig
 from seediff.masks.arithmetic import min_max, random_walk, resize
-from seediff.masks.steps import MaskStep, SoftMask, Steps
+from seediff.masks.steps import CROSS_ATTENTION, MaskStep, SoftMask, Steps
 
 CONSTANTS = {
     "mask": {"tau": 5},
@@ -40,7 +40,7 @@ def nerve_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> Soft
 
     # 1. Cross-attention at one level, brought to self-attention's side.
     start = resize(maps.cross_at(config.seed_level, class_name), maps.grid(level))
-    start = soft = steps.keep(MaskStep("cross_attention"), *min_max(start))
+    start = soft = steps.keep(CROSS_ATTENTION, *min_max(start))
 
     # 2. The walk. 3. Min-max per class.
     for number in range(1, config.tau + 1):

@@ -14,7 +14,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.method_constants import MaskConfig
 from seediff.masks.arithmetic import TINY, min_max, otsu, resize, sum_of_rows, times_vector
 from seediff.masks.methods import suppress
-from seediff.masks.steps import MaskStep, SoftMask, Steps
+from seediff.masks.steps import CROSS_ATTENTION, MaskStep, SoftMask, Steps
 
 CONSTANTS = {
     "guidance_scale": 7.0,
@@ -38,7 +38,7 @@ def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
 
     # 1. Cross-attention of the class; seeds where its square is above Otsu's threshold.
     cross = resize(maps.cross_at(config.seed_level, class_name), maps.grid(first))
-    squared = steps.keep(MaskStep("cross_attention"), *min_max(cross)).square()
+    squared = steps.keep(CROSS_ATTENTION, *min_max(cross)).square()
     seeds = steps.keep(MaskStep("seeds", first), squared >= otsu(squared))
 
     # 2. Expansion by similarity of self-attention rows.

@@ -136,8 +136,8 @@ class Tuner:
             raise UserError(f"there is no class '{name}' here")
         result = make_masks(attention.image, attention.maps, attention.classes, config)
         return [
-            {**map_for_page(step.name, step.levels), "text": step.why.text, "equation": step.why.equation}
-            for step in show_steps(result, name, config.method)
+            {**map_for_page(one.name, one.pixels), "text": one.step.text, "equation": one.step.equation}
+            for one in show_steps(result, name)
         ]
 
 

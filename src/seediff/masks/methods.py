@@ -16,7 +16,39 @@ import torch
 from ..attention.maps import AttentionMaps
 from ..config.method_constants import MaskConfig, maps_read
 from .arithmetic import mean_cross_attention, min_max, random_walk, resize, sum_of_rows
-from .steps import MaskStep, SoftMask, Steps
+from .steps import CROSS_ATTENTION, SELF_ATTENTION_PRODUCT, SOFT_MASK, MaskStep, SoftMask, Steps
+
+SEEDS = MaskStep(
+    "seeds",
+    text="Positions whose cross-attention is at least α: sure parts of the object, from which it grows.",
+    equation="eq. 6",
+)
+EXPANSION = MaskStep(
+    "expansion",
+    text="Self-attention averaged over the seeds' rows: whatever looks like the seeds lights up.",
+    equation="eq. 7",
+)
+NEXT_SEEDS = MaskStep(
+    "seeds",
+    text="The last expansion, enlarged to this side and cut at α: the next expansion starts here.",
+    equation="eq. 8, 9",
+)
+EXPANSION_MEAN = MaskStep("expansion mean", text="The expansions of all levels at one side, averaged.")
+BACKGROUND_SEEDS = MaskStep(
+    "background seeds",
+    text="Positions that the expansion left dark, 1 − M′ ≥ α: seeds of the background.",
+    equation="eq. 10, 9",
+)
+BACKGROUND = MaskStep(
+    "background",
+    text="Where the background's seeds attend, on average: the background grown from its seeds.",
+    equation="eq. 7",
+)
+VISIBLE = MaskStep(
+    "soft mask",
+    text="(1 − background) × the last expansion: what the background claims is taken away.",
+    equation="eq. 11",
+)
 
 
 def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
@@ -31,35 +63,39 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
     # 1. Aggregation over layers and denoising steps (eq. 5) was done at capture. 2. and 3. Seeds, and their expansion.
     if config.expansion == "none":
         cross = mean_cross_attention(maps, class_name, config.expand_levels)
-        soft = steps.keep(MaskStep("cross_attention"), *min_max(cross))
+        soft = steps.keep(CROSS_ATTENTION, *min_max(cross))
     elif config.expansion == "parallel":
         soft = _parallel(maps, class_name, config, steps)
     else:
         soft = _iterative(maps, class_name, config, steps)
 
     # 4. Suppress the background, which is expanded from its own seeds (eq. 10–11).
+    last = SOFT_MASK
     if config.background:
-        seeds = steps.keep(MaskStep("background seeds"), *background_seeds(soft, config.alpha))
+        last = VISIBLE
+        seeds = steps.keep(BACKGROUND_SEEDS, *background_seeds(soft, config.alpha))
         if seeds.any():
             finest = maps.self_at(min(config.expand_levels))
-            background = steps.keep(MaskStep("background"), *min_max(expand(finest, seeds)))
+            background = steps.keep(BACKGROUND, *min_max(expand(finest, seeds)))
             soft, flags = min_max(suppress(soft, background))
             steps.flag(flags)
 
     # 5. and 6. Refinement and threshold follow for all classes at once (masks/make_masks.py).
-    return steps.finish(soft, second=second_opinion(maps, class_name, config))
+    return steps.finish(soft, second=second_opinion(maps, class_name, config), step=last)
 
 
 def _iterative(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: Steps) -> torch.Tensor:
     """IRE: each level's expansion gives the next level's seeds (eq. 6–9)."""
     # 2. Cross-attention at one level, min-max: α has no meaning on its own scale, whose maxima are about 0.06.
     cross = resize(maps.cross_at(config.seed_level, class_name), maps.grid(config.expand_levels[0]))
-    soft = steps.keep(MaskStep("cross_attention"), *min_max(cross))
+    soft = steps.keep(CROSS_ATTENTION, *min_max(cross))
+    step = SEEDS
     for level in config.expand_levels:
         # 3a. The map so far, at this level's side (eq. 8), and where it is at least α (eq. 6, 9).
-        seeds = steps.keep(MaskStep("seeds", level), *find_seeds(resize(soft, maps.grid(level)), config.alpha))
+        seeds = steps.keep(step.at(level), *find_seeds(resize(soft, maps.grid(level)), config.alpha))
         # 3b. The mean of the seeds' self-attention (eq. 7).
-        soft = steps.keep(MaskStep("expansion", level), *min_max(expand(maps.self_at(level), seeds)))
+        soft = steps.keep(EXPANSION.at(level), *min_max(expand(maps.self_at(level), seeds)))
+        step = NEXT_SEEDS
     return soft
 
 
@@ -67,11 +103,11 @@ def _parallel(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: S
     """CRE: every level expands the seeds from its own cross-attention, and the expansions are averaged."""
     expansions = []
     for level in config.expand_levels:
-        cross = steps.keep(MaskStep("cross_attention", level), *min_max(maps.cross_at(level, class_name)))
-        seeds = steps.keep(MaskStep("seeds", level), *find_seeds(cross, config.alpha))
-        soft = steps.keep(MaskStep("expansion", level), *min_max(expand(maps.self_at(level), seeds)))
+        cross = steps.keep(CROSS_ATTENTION.at(level), *min_max(maps.cross_at(level, class_name)))
+        seeds = steps.keep(SEEDS.at(level), *find_seeds(cross, config.alpha))
+        soft = steps.keep(EXPANSION.at(level), *min_max(expand(maps.self_at(level), seeds)))
         expansions.append(resize(soft, maps.grid(min(config.expand_levels))))
-    return steps.keep(MaskStep("expansion mean"), *min_max(torch.stack(expansions).mean(0)))
+    return steps.keep(EXPANSION_MEAN, *min_max(torch.stack(expansions).mean(0)))
 
 
 def find_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:
@@ -120,7 +156,7 @@ def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) ->
     """CA: the class's cross-attention, averaged over `config.expand_levels` (in the paper L/4, L/2, L), min-max."""
     steps = Steps()
     cross = mean_cross_attention(maps, class_name, config.expand_levels)
-    return steps.finish(steps.keep(MaskStep("cross_attention"), *min_max(cross)))
+    return steps.finish(steps.keep(CROSS_ATTENTION, *min_max(cross)))
 
 
 def daam(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
@@ -129,7 +165,7 @@ def daam(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     steps, levels = Steps(), config.expand_levels
     finest = maps.grid(min(levels))
     enlarged = [resize(maps.cross_at(level, class_name), finest, "bicubic").clamp_min(0) for level in levels]
-    return steps.finish(steps.keep(MaskStep("cross_attention"), *min_max(torch.stack(enlarged).mean(0))))
+    return steps.finish(steps.keep(CROSS_ATTENTION, *min_max(torch.stack(enlarged).mean(0))))
 
 
 def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
@@ -139,12 +175,12 @@ def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -
 
     # 1. Cross-attention at one level, brought to self-attention's side.
     soft = resize(maps.cross_at(config.seed_level, class_name), maps.grid(level))
-    steps.keep(MaskStep("cross_attention"), *min_max(soft))
+    steps.keep(CROSS_ATTENTION, *min_max(soft))
 
     # 2. Only SA^τ · CA is needed: τ products with a vector, never a power of the matrix.
     for number in range(1, config.tau + 1):
         soft = random_walk(maps.self_at(level), soft)
-        steps.keep(MaskStep("self-attention product", level, number), *min_max(soft))
+        steps.keep(SELF_ATTENTION_PRODUCT.at(level, number), *min_max(soft))
 
     # 3. Min-max per class.
     return steps.finish(*min_max(soft))

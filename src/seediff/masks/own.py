@@ -27,7 +27,7 @@ from ..config.presets import MethodConstants
 from ..errors import UserError, first_line
 from ..files.documents import fit
 from ..files.reading import read_bytes
-from .steps import MaskStep, SoftMask
+from .steps import SOFT_MASK, SoftMask
 
 OwnMethod = Callable[[AttentionMaps, str, MaskConfig], "torch.Tensor | SoftMask"]
 
@@ -110,7 +110,7 @@ def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMa
     soft, second = _check_values(mask.soft, class_name, config), mask.second
     if second is not None:
         second = _check_values(second, class_name, config)
-    return replace(mask, soft=soft, trace=mask.trace or {MaskStep("soft mask"): soft}, second=second)
+    return replace(mask, soft=soft, trace=mask.trace or {SOFT_MASK: soft}, second=second)
 
 
 def _check_values(values: Any, class_name: str, config: MaskConfig) -> torch.Tensor:

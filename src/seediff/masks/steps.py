@@ -1,11 +1,10 @@
-"""The names of a mask's steps, the map after each step, and a method's result for one class. On disk and in reports a
+"""The steps of a mask, the map after each step, and a method's result for one class. On disk and in reports a
 step is a text, such as `expansion L/2`."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -14,14 +13,22 @@ from ..config.method_constants import level_name
 
 @dataclass(frozen=True)
 class MaskStep:
-    """The name of a step of a mask method."""
+    """A step of a mask method: its name, and what reports say about the map after it."""
 
     kind: str
-    """The operation, such as `expansion`. report/explain.py explains the operations of the package's methods."""
+    """The operation, such as `expansion`."""
     level: int | None = None
     """The level, as a divisor of the latent's side L, if the method repeats the operation at several levels."""
     number: int | None = None
     """1, 2, …, if the method repeats the operation at one level."""
+    text: str = field(default="A map that the method made on the way, from 0 (dark) to 1 (bright).", compare=False)
+    """A sentence about what the map shows."""
+    equation: str = field(default="", compare=False)
+    """The step's equation in the SeeDiff paper."""
+
+    def at(self, level: int, number: int | None = None) -> MaskStep:
+        """The step at a level, and with a number."""
+        return replace(self, level=level, number=number)
 
     def __str__(self) -> str:
         parts = [self.kind]
@@ -31,19 +38,24 @@ class MaskStep:
             parts.append(level_name(self.level))
         return " ".join(parts)
 
-    @classmethod
-    def parse(cls, text: str) -> MaskStep:
-        """The step whose `str` is this text. Raises ValueError for a text without a name."""
-        parts = re.fullmatch(r"(.+?)(?: ([1-9]\d{0,8}))?(?: (L)(?:/([1-9]\d{0,8}))?)?", text, re.DOTALL)
-        if parts is None:
-            raise ValueError("a step has no name")
-        kind, number, at_level, divisor = parts.groups()
-        level = int(divisor or 1) if at_level else None
-        return cls(kind, level, int(number) if number else None)
 
-
-BEFORE_PAMR = MaskStep("before PAMR")
-"""The step for PAMR's input, at the image's size. It is the last step of a trace if PAMR runs."""
+CROSS_ATTENTION = MaskStep(
+    "cross_attention",
+    text="How much each position attends to the class's words, averaged over layers and denoising steps.",
+    equation="eq. 3, 5",
+)
+SELF_ATTENTION_PRODUCT = MaskStep(
+    "self-attention product",
+    text="One step of a random walk: each position takes the mean of the map so far over what it attends to.",
+)
+SOFT_MASK = MaskStep("soft mask", text="The method's soft mask, before it is fitted to the image.")
+BEFORE_PAMR = MaskStep("before PAMR", text="The soft mask enlarged to the image: right place, blurred outline.")
+"""PAMR's input, at the image's size. It is the last step of a trace if PAMR runs."""
+AFTER_PAMR = MaskStep(
+    "after PAMR",
+    text="Every pixel averaged with neighbours of like colour, again and again (PAMR): outlines move to the image's"
+    " edges.",
+)
 
 
 @dataclass(frozen=True)
@@ -76,8 +88,14 @@ class Steps:
         """Record flags without a map."""
         self._flags |= dict.fromkeys(flags)
 
-    def finish(self, soft: torch.Tensor, flags: Sequence[str] = (), second: torch.Tensor | None = None) -> SoftMask:
-        """The method's result, with all recorded steps and flags. soft: the class's soft mask (h, w), which becomes the
-        last step. flags: the last step's. second: as in `SoftMask`."""
-        self.keep(MaskStep("soft mask"), soft, flags)
+    def finish(
+        self,
+        soft: torch.Tensor,
+        flags: Sequence[str] = (),
+        second: torch.Tensor | None = None,
+        step: MaskStep = SOFT_MASK,
+    ) -> SoftMask:
+        """The method's result, with all recorded steps and flags. soft: the class's soft mask (h, w), the map after
+        the last step. flags: the last step's. second: as in `SoftMask`. step: the last step."""
+        self.keep(step, soft, flags)
         return SoftMask(soft, tuple(self._flags), dict(self._maps), second)

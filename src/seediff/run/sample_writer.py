@@ -141,6 +141,6 @@ class SampleWriter:
         labels = native.dataset_labels(small.label_map, [self.ids[kind] for kind in small.classes])
         for kind in traced:
             if kind in small.classes:
-                steps = show_steps(small, kind, self.config.method)
+                steps = show_steps(small, kind)
                 strips[self.ids[kind]] = draw_strip(small.pixels, labels, steps)
         return strips
