@@ -28,7 +28,7 @@ from seediff.train.predict import Segmenter
         ("K,L,Q,R", [1, 2, 3, 4], ["if L and R are two sides"]),
         ("port wing,starboard wing,dog", [1, 2, 3], ['add --mirror "port wing=starboard wing"']),
         ("rail track,traffic light,traffic sign", [1, 2, 3], []),
-        ("food-things,food-stuff,wall-things,wall-stuff,sky-stuff", [1, 2, 3, 4, 5], []),
+        ("food-things,food-stuff,wall-things,wall-stuff,sky-stuff,cat-things", [1, 2, 3, 4, 5, 6], []),
         ("left arm,Right arm", [1, 2], ['for "left arm", "Right arm": mirrored']),
     ],
 )

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from string import digits, punctuation
 from typing import TypeVar
 from unicodedata import category, normalize
 
@@ -159,8 +158,6 @@ def reserved_id(name: str) -> int | None:
     return IGNORE if name.casefold() in IGNORED else None
 
 
-EDGES = f"{punctuation.replace('_', '')}{digits} “”„«»"
-"""What may stand around a name in a line of a class list."""
 BARE = re.compile(r"""\w(?:[^\t,;=|:#"“”„«»`'’、(){}<>\[\]]|(?<=\w)['’](?=\w)|\([^\t,;=|:#"'(){}<>\[\]]+\))*""")
 """Matches what surely is a name alone: `Queen Anne's lace`, `bow_(weapon)`."""
 
@@ -217,29 +214,25 @@ def find_odd_name(names: Sequence[str], first: int | None) -> str | None:
     class. Names that are numbers must be the classes' ids.
     """
     others = [name for name in names if reserved_id(name) is None]
-    known = {None, *map(reserved_id, names)}
-    cores = [(name, name.strip(EDGES)) for name in others]
-    odd = {name for name, core in cores if core != name and reserved_id(core.strip("_")) not in known}
-    unsure = {name for name in others if not BARE.fullmatch(normalize("NFKC", name))}
+    odd = {name for name in others if not BARE.fullmatch(normalize("NFKC", name))}
     stems = [_without_numbers(name) for name in others]
-    marked = [name for name, stem in zip(others, stems, strict=True) if stem != name]
+    marked = [name for name, stem in zip(others, stems, strict=True) if stem != name.replace("_", " ")]
     if first is None:
-        unsure.update(name for name in marked if name[0].isdecimal())
-        if len(unsure) == len(names):
-            odd |= unsure
+        odd.update(name for name in marked if name[0].isdecimal())
+        if len(odd) < len(names):
+            return None
     else:
-        odd |= unsure
-        if len({*stems}) == len(stems) > 1 and (len(marked) > 1 or any(" " in name for name in marked)):
+        if len({*stems}) == len(stems) > 1 and (len(marked) > 1 or " " in "".join(marked)):
             odd.update(marked)
-        numbers = {name: number for number, name in enumerate(names, first) if re.fullmatch(r"[\d.]+", name)}
-        if len(numbers) < len(others) or any(name != str(number) for name, number in numbers.items()):
+        numbers = {name: str(number) for number, name in enumerate(names, first) if re.fullmatch(r"[\d.]+", name)}
+        if len(numbers) < len(others) or any(name != number for name, number in numbers.items()):
             odd.update(numbers)
     return next(filter(odd.__contains__, names), None)
 
 
 def _without_numbers(name: str) -> str:
-    """The name without numbers at its ends: `0. lane 1 (2)` → `lane`."""
-    words = re.sub(r"^\d+[\s._)-]+(?=.)", "", name).split(" ")
+    """The words of a name without numbers at its ends: `0. lane 1 (2)` → `lane`, `road_1` → `road`."""
+    words = re.sub(r"^\d+[\s._)-]+(?=.)", "", name).replace("_", " ").split(" ")
     while len(words) > 1 and re.fullmatch(r"\(?[-+]?[\d.]+\)?", words[-1]):
         words.pop()
     return " ".join(words)

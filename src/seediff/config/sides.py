@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 from ..errors import UserError
 
@@ -101,27 +102,24 @@ def side_notes(classes: Sequence[str], mirror: Sequence[str] = (), *, asks: bool
 
 
 def _differ_in_a_part(classes: Sequence[str]) -> tuple[str, str] | None:
-    """Two names that differ as those of two sides do: in l and r at an end, or in one part alone. Only these names may
-    have the two parts, and the parts must make several pairs, or be short, or be in all names of several parts."""
+    """Two names that differ as those of two sides do: in l and r at an end, or in one part alone; None without such
+    names. Each name with one of these parts must have one partner, and there must be several pairs, or no other names
+    of several parts."""
     for name in classes:
         for other in (name[:1].translate(RIGHT) + name[1:], name[:-1] + name[-1:].translate(RIGHT)):
             if other != name and other in classes:
                 return name, other
     split = {name: re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) for name in classes}
-    split = {name: parts for name, parts in split.items() if len(parts) > 1}
-    alike = defaultdict[tuple[str, ...], list[tuple[str, str]]](list)
-    for name, parts in split.items():
-        for place, part in enumerate(parts):
-            if part.isalpha():
-                alike[(*parts[:place], "", *parts[place + 1 :])].append((name, part))
-    twos = [
-        (*names, frozenset(parts))
-        for names, parts in (zip(*found, strict=True) for found in alike.values())
-        if len(names) == 2
-    ]
-    counts = Counter(parts for *_, parts in twos)
-    for name, other, parts in twos:
-        having = sum(not parts.isdisjoint(each) for each in split.values())
-        if having == 2 * counts[parts] and (counts[parts] > 1 or having == len(split) or len("".join(parts)) < 7):
-            return name, other
+    long = [name for name, parts in split.items() if len(parts) > 1]
+    alike = defaultdict[frozenset[str], list[tuple[str, str]]](list)
+    for one, other in combinations(long, 2):
+        parts = frozenset(split[one]) ^ {*split[other]}
+        if len(parts) == 2 and len(split[one]) == len(split[other]) and "".join(parts).isalpha():
+            alike[parts].append((one, other))
+    for parts, pairs in alike.items():
+        shared = {*split[pairs[0][0]]} - parts
+        having = sum(not parts.isdisjoint(split[name]) for name in long)
+        family = sum(shared <= {*split[name]} for name in long)
+        if family == 2 and having == 2 * len(pairs) and (len(pairs) > 1 or having == len(long)):
+            return pairs[0]
     return None

@@ -180,11 +180,10 @@ def find_own_list(
     if own is None or len(own.classes) == len(COCO_STUFF_COARSE.split()):  # COCO-Stuff's own labels.txt
         return None
     if own.colours is None:
-        listed = _classes(layout, root, layout.title)
-        ids, own_ids = (_ids_of_names(each) for each in (listed, own))
-        for name in ids.keys() & own_ids.keys():
-            if ids[name] != own_ids[name]:
-                problem = f"gives '{name}' the id {own_ids[name]}, and {layout.title} has {ids[name]}"
+        values = _values(_classes(layout, root, layout.title))
+        for name, value in _values(own).items():
+            if values.get(name, value) != value:
+                problem = f"gives '{name}' the id {value}, and {layout.title} has {values[name]}"
                 raise UserError(own.where, problem, f"remove it to read {layout.title}, or name all ids with --classes")
     elif layout.classes == CAMVID_CLASSES:
         # The list of CamVid's 32 colours may lie beside SegNet's ids, so it says nothing of ids.
@@ -192,10 +191,10 @@ def find_own_list(
     return own
 
 
-def _ids_of_names(class_list: ClassList) -> dict[str, int]:
+def _values(class_list: ClassList) -> dict[str, int]:
     """Key of a class's name → its value in masks."""
-    names = dict(enumerate(map(comparison_key, class_list.classes), 1))
-    return {names[class_id]: value for value, class_id in class_list.ids.items() if class_id in names}
+    ids = {value: class_id for value, class_id in class_list.ids.items() if class_id not in (0, IGNORE)}
+    return {comparison_key(class_list.classes[class_id - 1]): value for value, class_id in ids.items()}
 
 
 def read_published(
