@@ -180,11 +180,13 @@ def find_own_list(
     if own is None or len(own.classes) == len(COCO_STUFF_COARSE.split()):  # COCO-Stuff's own labels.txt
         return None
     if own.colours is None:
-        values = _values(_classes(layout, root, layout.title))
-        for name, value in _values(own).items():
+        values, own_values = (_values(each) for each in (_classes(layout, root, layout.title), own))
+        for name, value in own_values.items():
             if values.get(name, value) != value:
                 problem = f"gives '{name}' the id {value}, and {layout.title} has {values[name]}"
                 raise UserError(own.where, problem, f"remove it to read {layout.title}, or name all ids with --classes")
+        if own_values.keys() <= values.keys():
+            return None
     elif layout.classes == CAMVID_CLASSES:
         # The list of CamVid's 32 colours may lie beside SegNet's ids, so it says nothing of ids.
         own = replace(own, ids={})
