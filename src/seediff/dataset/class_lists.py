@@ -182,10 +182,11 @@ def _read_names(path: Path, any_name: bool, note: Note) -> ClassList:
     class_list = number_classes(names, path, note=note)
     _tell_void(names, class_list, note)
     where, zero = str(path), {0: 0}
-    if 0 not in names and IGNORE in {id_ for number, id_ in class_list.ids.items() if number != IGNORE}:
-        note(f"{path} does not name 0, which is then the background")
-    if 0 not in names and 0 in class_list.ids.values():
+    meanings = {class_list.ids[number] for number in names if number != IGNORE and 0 not in names}
+    if 0 in meanings:
         where, zero = f"{path}, whose background is not 0: name it first, or write `id name` in every line", {}
+    elif IGNORE in meanings:
+        note(f"{path} does not name 0, which is then the background")
     return replace(class_list, ids={**zero, **class_list.ids}, where=where)
 
 
