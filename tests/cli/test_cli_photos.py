@@ -36,6 +36,19 @@ def test_a_dataset_is_no_folder_of_photos(tmp_path, monkeypatch, capsys, form, g
     assert "model 'mini' is for its own drawings: what it finds in photographs means nothing" in said
 
 
+def test_a_table_of_classes_among_the_photographs_is_named(tmp_path, capsys):
+    photos = write_photos(tmp_path / "photos")
+    (photos / "classes.csv").write_text("file,classes\n0.png,dog\n")
+    for given, said in (
+        ((), "says which classes to look for in each photograph"),
+        (("--classes", str(photos / "classes.csv")), "says which classes to look for in each photograph"),
+        (("--classes", "dog"), "is not read, because --classes is given"),
+    ):
+        line = ["mask", str(photos), "--model", "mini", "--dry-run", "--out", str(tmp_path / "out")]
+        assert main([*line, *given]) == 0
+        assert capsys.readouterr().err == f"seediff: {photos}/classes.csv {said}\n"
+
+
 def test_classes_are_understood_as_the_model_spells_them(tmp_path, capsys):
     photos = write_photos(tmp_path / "photos")
     (tmp_path / "table.csv").write_text("file,classes\n0.png,Dog\n")

@@ -136,7 +136,7 @@ def test_classes_and_prompts_from_names_voc_and_files(tmp_path):
     assert parse_classes("dog, potted plant ,") == ("dog", "potted plant")
     assert parse_classes("voc") == VOC_CLASSES
     names = tmp_path / "names.txt"
-    names.write_text("\ufeffdog\n\n  café \n", encoding="utf-8")
+    names.write_text("\ufeffdog\n  café \n\n", encoding="utf-8")
     assert parse_classes(str(names)) == ("dog", "café")
     for none in ("background", "__background__", "_background_", "__ignore__", "unlabeled", "__ignore__\n_background_"):
         names.write_text(f"{none}\nperson\nknife\n")

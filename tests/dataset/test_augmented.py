@@ -51,6 +51,14 @@ def config(**values):
     return AugmentConfig(**{"add": ADD, "seed": 5, **values})
 
 
+def test_pairs_that_are_named_change_places(pets):
+    _, samples = open_native(pets)
+    flipped = AugmentedSamples(config(add=("flip:7",), mirror=("dog=car",)), CLASSES, samples)
+    for new in flipped.new:
+        before = np.array([0, 3, 2, 1, *range(4, 256)])[flipped.samples[new.source].label_map]
+        np.testing.assert_array_equal(flipped.make(new).label_map, before[:, ::-1])
+
+
 @pytest.fixture(scope="module")
 def made(pets, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "more"

@@ -1,15 +1,20 @@
+import re
+
 import numpy as np
 import pytest
+from items import item
 from layouts import save_png
 from PIL import Image
 from refusals import user_error
 
 from seediff.config.class_names import name_of_zero, parse_classes
 from seediff.dataset.class_lists import find_list, named_classes
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import read_label_map, read_objects
 from seediff.dataset.stored_masks import read_mask
 from seediff.files.label_maps import read_segment_ids, voc_palette
 
+ODD = ("lane, left", "C#", "dog 1", "(other)")
 VALUES = np.array([[0, 1], [2, 3]], np.uint8)
 VOC = voc_palette()[:12]
 
@@ -112,6 +117,8 @@ def test_colours_of_voc_in_another_order_decide(tmp_path):
         ("0 background / 1 dog / 2 cat / 255 void", {0: 0, 1: 1, 2: 2, 255: 255}),
         ("7 dog / 8 cat", {0: 0, 7: 1, 8: 2}),
         ("dog / Void / cat / _ignore", {0: 0, 1: 1, 2: 255, 3: 2, 4: 3}),
+        ("dog / cat / Background", {1: 1, 2: 2, 3: 0}),
+        ("1 dog / 2 cat / 3 background", {1: 1, 2: 2, 3: 0}),
         ("background / dog / unlabelled / cat / ignore", {0: 0, 1: 1, 2: 255, 3: 2, 4: 255}),
     ],
 )
@@ -122,6 +129,94 @@ def test_ids_of_a_list(tmp_path, text, ids):
     assert (listed.ids, listed.classes) == (ids, ("dog", "cat", "_ignore")[: max({*ids.values()} - {255})])
     void = [note for note in notes if note.endswith("is no class: its pixels are ignored (255)")]
     assert bool(void) == any(id_ == 255 != number for number, id_ in ids.items())
+    assert any("does not name 0, which is then the background" in note for note in notes) == (text[:8] == "dog / Vo")
+    if 0 not in ids:
+        with user_error(r"has id 0, which is not a class of .*classes\.txt, whose background is not 0: name it first"):
+            read_mask(mask(tmp_path / "a.png", VALUES), listed)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "background 0 / road 1 / tree 2", "road 1 / tree 2", "road,1 / tree,2", "0,background / 1,road",
+        "road: 1 / tree: 2", "0) road / 1) tree", "0. road / 1. tree", "0 - background / 1 - road", "- road / - tree",
+        '"road" / "tree"', "0: 'background' / 1: 'road'", "# mine / road / tree", "2 / road / tree",
+        "road 0 64 0 / tree 0 0 64", "0 0 0 sky / 1 64 0 road", "names: / road", "name,id / road,1",
+        "background / 1 road / 2 tree", "2 names / road / tree", "road;1", "road=1", "['road']", "road\t1",
+        "狗，1 / 猫，2", "background_0 / road_1", "0_sky / 1_road", "0 / 1 / 2", "road (1) / tree (2)",
+        "road / tree / void 255",
+    ],
+)  # fmt: skip
+def test_lines_that_may_be_more_than_names(tmp_path, text):
+    path = listing(tmp_path, text)
+    for read in (lambda: find_list(tmp_path), lambda: parse_classes(str(path))):
+        with user_error(r"classes\.txt: .* may be more than a name; write names alone.*; or write `id name` in every"):
+            read()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "crop 2019", "SAM 2", "background / crop 2019", "lane 1 / lane 2 / road", "truck / truck 2", "crop (2019)",
+        "18-wheeler / car", "bow_(weapon) / cap_(headwear)", "Queen Anne's lace", "狗 / 猫 / กา / é", "1 / 2 / 3",
+        "C-3PO / R2-D2", "T-72 / F-16",
+        "0 background / 1 lane, left / 2 C#", "1 Boeing 737 / 2 Airbus 320", "3D model / a.b / c & d", "dog / cat / ",
+    ],
+)  # fmt: skip
+def test_lines_that_are_names(tmp_path, text):
+    names = [re.sub(r"^\d+ (?=\D)", "", line) for line in text.split(" / ")]
+    found = parse_classes(str(listing(tmp_path, text)))
+    assert [*found] == [name for name in names if name not in ("", "background")]
+
+
+def test_names_of_a_dataset_may_be_any(tmp_path):
+    Dataset(ODD, [item("a")]).save(tmp_path / "set")
+    assert find_list(tmp_path / "set" / "masks", tmp_path / "set").classes == ODD
+    assert parse_classes(str(tmp_path / "set" / "classes.txt")) == ODD
+
+
+@pytest.mark.parametrize("format_", ["voc", "labelme", "yolo", "masks"])
+def test_any_names_come_back(tmp_path, format_):
+    labels = np.array([[0, 1, 2, 3, 4, 255]], np.uint8).repeat(4, 1).repeat(4, 0)
+    Dataset(ODD, [item("a", labels, {}, labels.shape)]).export(format_, tmp_path / "out")
+    again = Dataset.load(format_, tmp_path / "out")
+    assert again.classes == ODD
+    np.testing.assert_array_equal(again[0].label_map == 4, labels == 4)
+
+
+@pytest.mark.parametrize("name", ["classes.txt", "labels.txt", "class_names.txt"])
+def test_lists_of_one_set_agree(tmp_path, name):
+    for part in ("train", "val"):
+        (tmp_path / part).mkdir()
+    listing(tmp_path / "train", "dog / cat")
+    listing(tmp_path / "val", "background / dog / cat", name)
+    folders = tmp_path, tmp_path / "train", tmp_path / "val"
+    assert find_list(*folders).classes == ("dog", "cat")
+    for text in ("cat / dog", "dog", "2 dog / 3 cat"):
+        listing(tmp_path / "val", text, name)
+        with user_error(rf"train/classes\.txt: and .*val/{name} do not list the same classes in the same order"):
+            find_list(*folders)
+
+
+def test_an_empty_line_between_names_is_refused(tmp_path):
+    for text in ("dog /  / cat", " / dog"):
+        with user_error(r"classes\.txt: has an empty line between names"):
+            parse_classes(str(listing(tmp_path, text)))
+    assert find_list(listing(tmp_path, "1 dog /  / 2 cat").parent).classes == ("dog", "cat")
+
+
+def test_colours_of_camvid_list(tmp_path):
+    listing(tmp_path, "0 0 0 void / 64 128 64\ttraffic light / # no row / 192 0 128 car", "label_colors.txt")
+    listed = find_list(tmp_path)
+    assert listed.classes == ("traffic light", "car")
+    assert [listed.colour_ids[number] for number in (0, 0x408040, 0xC00080)] == [255, 1, 2]
+    with user_error(r'label_colors\.txt, line 2: "car" needs a colour'):
+        find_list(listing(tmp_path, "0 0 0 void / 1 2 car", "label_colors.txt").parent)
+
+
+def test_a_class_named_like_the_background_is_refused():
+    with user_error("classes: id 2 is called 'Background', but the background is 0"):
+        named_classes(("dog", "Background"))
 
 
 @pytest.mark.parametrize(
@@ -156,6 +251,7 @@ def test_lists_of_names_and_colours_that_disagree_are_refused(tmp_path):
     [
         ("Background:0,215,255:: / Bone:255,0,204:: / background:000,00,0::", "background"),
         ("Bone:0,215,255:: / Bone:255,0,204::", "Bone"),
+        ("Bone:0,215,255:: / Bone :255,0,204::", "Bone"),
     ],
 )
 def test_several_lines_of_one_class_are_told(tmp_path, text, said):

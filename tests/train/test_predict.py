@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from refusals import refused
+from refusals import refused, user_error
 from shapes import CLASSES, items, scene, small
 
 from seediff.cli.main import main
@@ -29,6 +29,16 @@ def test_any_size_and_order(folder):
     assert [one.shape for one in found] == [image.shape[:2] for image in images]
     for image, one in zip(images, found, strict=True):
         assert np.mean(segmenter.label_maps([image])[0] == one) > 0.99  # batches round otherwise
+
+
+def test_pairs_of_classes_are_kept(tmp_path):
+    first, second = CLASSES[:2]
+    pair = f"{first}={second}"
+    train(small(mirror=(pair,)), [Stage(items(1), CLASSES, steps=1)], tmp_path / "out", workers=0)
+    assert load_segmenter(tmp_path / "out", "cpu").mirror == (pair,)
+    with user_error("mirror: 'a=b' must be two classes"):
+        train(small(mirror=("a=b",)), [Stage(items(1), CLASSES, steps=1)], tmp_path / "other", workers=0)
+    assert not (tmp_path / "other").exists()
 
 
 def test_flip_is_symmetric(folder):

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 PATHS = Parameter(
     help="Photographs: files, folders (with subfolders), or patterns such as 'photos/*.jpg'.", negative=()
 )
+TABLE = "classes.csv"
 
 
 @options_of(GenerateConfig)
@@ -223,6 +224,11 @@ def mask(
     # A table gives each photograph its own classes; otherwise the typed ones are for all
     values, classes_of = {**typed}, dict[str, tuple[str, ...]]()
     table = find_table(paths, values.get("classes", ()))
+    for listed in filter(Path.is_file, (path / TABLE for path in paths)):
+        role = "is not read, because --classes is given"
+        if table is not None and listed.samefile(table):
+            role = "says which classes to look for in each photograph"
+        options.warn(f"{listed} {role}")
     if table is not None:
         classes_of = read_classes_csv(table, found.photos)
         values["classes"] = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
@@ -291,7 +297,7 @@ def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
             return Path(name)
     if classes:
         return None
-    tables = [path / "classes.csv" for path in paths if (path / "classes.csv").is_file()]
+    tables = [path / TABLE for path in paths if (path / TABLE).is_file()]
     if len(tables) > 1:
         raise UserError(f"{tables[0]} and {tables[1]}: only one table of classes can be used: name it with --classes")
     return tables[0] if tables else None

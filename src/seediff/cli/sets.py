@@ -67,7 +67,11 @@ def augment(
     if quiet:
         return
     print(f"{plural(len(augmented.originals), 'original')} and {plural(len(augmented.new), 'new sample')} in {out}")
-    say_notes(side_notes(augmented.classes) if any("flip" in kind for kind in augmented.added()) else ())
+    say_notes(
+        side_notes(augmented.classes, config.mirror, asks=True)
+        if any("flip" in kind for kind in augmented.added())
+        else ()
+    )
     print(next_steps(train_line(out), made=out))
 
 

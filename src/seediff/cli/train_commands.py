@@ -16,7 +16,6 @@ from ..config.class_names import parse_classes
 from ..config.fields import RUN, WORD, read_names
 from ..config.sides import side_notes
 from ..config.train import DATA, IMAGES, TrainConfig, make_config
-from ..dataset import native
 from ..files.messages import plural
 from .formats import say_notes
 from .line import Typed, options_of
@@ -116,7 +115,7 @@ def train(
     training = open_training(data, **vars(options or TrainingOptions()))
     config, why_tiny = choose_defaults(typed, config_file, training, out)
     if not quiet:
-        sides = side_notes(training.classes) if config.flip else ()
+        sides = side_notes(training.classes, config.mirror, asks=True) if config.flip else ()
         say_notes([*filter(None, [why_tiny]), *find_doubts(training), *sides])
     if dry_run:
         from ..train.dry_run import describe_training
@@ -200,6 +199,8 @@ def predict(
 
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
+    from ..train.loading import read_about
+    from ..train.models import CLASSES
     from ..train.predict import predict_files
 
     check_photos(paths)
@@ -216,6 +217,7 @@ def predict(
         )
     if not quiet:
         print(f"{plural(count, 'picture')} with masks in {out}")
-        say_notes(side_notes(native.read_classes(out)) if views.flip else ())
+        about, classes = read_about(model, CLASSES)
+        say_notes(side_notes(classes, about.mirror) if views.flip else ())
         print(next_steps(command_line("look", out, about="see the masks, and correct them"), made=out))
     report_unusable(failed, count + len(failed), out)

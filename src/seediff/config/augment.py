@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from cyclopts import Group, Parameter
 
 from ..errors import UserError
+from .class_names import split_names
 from .fields import Seed, check_fields, read_names
 from .settings import Settings
 
@@ -108,6 +109,8 @@ class AugmentConfig(Settings):
     """OPERATION:HOW-MANY, separated by commas or repeated: flip:50% (of the training samples), noise:200 (pictures), or
     diffumask (DiffuMask's recipe). Operations: splice-RxC, noise, perspective, boxes, flip.
     """
+    mirror: Annotated[tuple[str, ...], Parameter(group=WHAT), read_names(split_names)] = ()
+    """Classes that change places in mirrored pictures, if their names do not say left and right: larm=rarm,lb=rb."""
     keep_originals: Annotated[bool, Parameter(group=OUTPUT)] = True
     """Also write the original samples."""
 

@@ -158,7 +158,11 @@ def reserved_id(name: str) -> int | None:
     return IGNORE if name.casefold() in IGNORED else None
 
 
-def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[int, str]:
+BARE = re.compile(r"""\w(?:[^\t,;=|:#"“”„«»`'’、(){}<>\[\]]|(?<=\w)['’](?=\w)|\([^\t,;=|:#"'(){}<>\[\]]+\))*""")
+"""Matches what surely is a name alone: `Queen Anne's lace`, `bow_(weapon)`."""
+
+
+def read_class_list(path: Path, first: int = 1, absent: str = ABSENT, *, any_name: bool = False) -> dict[int, str]:
     """Id → name, from a file with one class in each line: its name, or in every line `id name`.
 
         lines of the file                  ids of the names
@@ -167,8 +171,9 @@ def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[in
         `background`, `dog`                0, 1, because the first name is in GROUNDS or IGNORED
         `__ignore__`, `background`, `dog`  `__ignore__` is left out, as in labelme; 0, 1 (only if `first` is not 0)
 
-    path: the file. first: the id of the first name. absent: the problem to report if there is no file. Raises UserError
-    if two ids have the same name or two names the same id, and for an empty line between names if `first` is 0.
+    path: the file. first: the id of the first name. absent: the problem to report if there is no file. any_name:
+    whether to skip `find_odd_name`, as for the list of a dataset of SeeDiff. Raises UserError for a line that may be
+    more than a name, for an empty line between names, and if two ids have the same name or two names the same id.
     """
     given = [composed(line.strip()) for line in read_lines(path, absent=absent)]
     lines = [line for line in given if line]
@@ -179,18 +184,58 @@ def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[in
         if number is not None:
             raise UserError(path, f"gives two classes the id {number}", "give each its own, or leave out all ids")
         names = dict(numbered)
+        odd = find_odd_name([*names.values()], None)
     else:
-        if not first and given[: len(lines)] != lines:
-            raise UserError(path, "has an empty line between names, and lines from 0 on are the ids", "remove it")
+        if given[: len(lines)] != lines:
+            raise UserError(path, "has an empty line between names, and ids are counted by lines", "remove it")
         if first and len(lines) > 1 and lines[0] == "__ignore__":
             lines = lines[1:]
         if lines and reserved_id(lines[0]) is not None:
             first = 0
         names = dict(enumerate(lines, first))
+        odd = find_odd_name(lines, first)
+    if odd is not None and not any_name and not path.with_name("metadata.jsonl").is_file():
+        fix = "write names alone, without quotes, brackets and , ; : = | #; or write `id name` in every line"
+        raise UserError(path, f"{odd!r} may be more than a name", fix)
     name = first_twice(names.values())
     if name is not None:
         raise UserError(path, f"gives two classes the same name, '{name}'")
     return names
+
+
+def find_odd_name(names: Sequence[str], first: int | None) -> str | None:
+    """The first line of a class list that may be more than a name, such as `# animals`, `dog,1` or `0 - background`;
+    None if all lines surely are names.
+
+    names: the lines, without ids. first: the id of the first name; None: each line has an id before the name. Then a
+    single line that is a name alone shows how all are written.
+
+    A number at the beginning or end of a name must be a part of it, as in `lane 1`, `lane 2`, or the list has a single
+    class. Names that are numbers must be the classes' ids.
+    """
+    others = [name for name in names if reserved_id(name) is None]
+    odd = {name for name in others if not BARE.fullmatch(normalize("NFKC", name))}
+    stems = [_without_numbers(name) for name in others]
+    marked = [name for name, stem in zip(others, stems, strict=True) if stem != name.replace("_", " ")]
+    if first is None:
+        odd.update(name for name in marked if name[0].isdecimal())
+        if len(odd) < len(names):
+            return None
+    else:
+        if len({*stems}) == len(stems) > 1 and (len(marked) > 1 or " " in "".join(marked)):
+            odd.update(marked)
+        numbers = {name: str(number) for number, name in enumerate(names, first) if re.fullmatch(r"[\d.]+", name)}
+        if len(numbers) < len(others) or any(name != number for name, number in numbers.items()):
+            odd.update(numbers)
+    return next(filter(odd.__contains__, names), None)
+
+
+def _without_numbers(name: str) -> str:
+    """The words of a name without numbers at its ends: `0. lane 1 (2)` → `lane`, `road_1` → `road`."""
+    words = re.sub(r"^\d+[\s._)-]+(?=.)", "", name).replace("_", " ").split(" ")
+    while len(words) > 1 and re.fullmatch(r"\(?[-+]?[\d.]+\)?", words[-1]):
+        words.pop()
+    return " ".join(words)
 
 
 def first_twice(values: Iterable[Value]) -> Value | None:

@@ -3,45 +3,90 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from ..errors import UserError
 
 SIDE = re.compile(
     r"(?<![A-Za-z])(?:[Ll]eft|[Rr]ight|LEFT|RIGHT)(?![a-z])|(?<=[a-z])(?:Left|Right)(?![a-z])"
     r"|(?<![^\W_])[lrLR](?=[_\-. ])|(?<=[_\-. ])[lrLR](?![^\W_])"
 )
-"""Matches a side in a class's name: left or right as a word, also in `leftArm`; l or r beside a separator."""
-OPPOSITE = {"left": "right", "right": "left", "l": "r", "r": "l"}
+"""Matches what is surely a side in a class's name: left or right as a word, also in `leftArm`; l or r beside a
+separator."""
+WORDS = (
+    "left right lh rh lhs rhs lt rt lft rgt link recht gauche droite gauche droit izquierd derech izq der sinistr "
+    "destr sx dx esquerd direit esq dir vänster höger venstre højre venstre høyre vasen oikea lewy prawy lewa "
+    "prawa lewe prawe levý pravý levá pravá levé pravé лев прав лів прав αριστερ δεξι sol sağ bal jobb kiri kanan "
+    "trái phải sinist dext 左 右 왼 오른 좌 우 ซ้าย ขวา يسار يمين أيسر أيمن يسرى يمنى چپ راست שמאל ימין बायां दायां बाएं "
+    "दाएं l r"
+).split()
+"""Words and stems for left and right by turns, in several languages. Those of up to three Latin letters count only as
+parts of a name, such as `lh` in `ctx-lh`."""
+LETTER = (
+    r"(?<![^\W_])[lr](?![^\W_])|(?-i:(?<![^\W_])[lrLR](?=[A-Z][a-z])|(?<=[a-z])[LR](?![^\W_]))"
+    r"|(?<![^\W_])[lr](?=(?:arm|leg|hand|foot|feet|eye|eyebrow|brow|ear|cheek|shoulder|elbow|wrist|finger|thumb|hip|knee"
+    r"|thigh|calf|ankle|toe|shoe|sock|glove|lung|kidney|breast|wing|wheel|door)s?(?![^\W\d_]))"
+)
+"""A pattern for l or r as a side: a part of its own, as in `lArm` or `armL`, or before a word such as `arm`."""
 
 
-def other_side(name: str) -> str:
-    """The name with the other side: `left arm` → `right arm`. A name without a side stays as it is."""
+RIGHT = str.maketrans("lL", "rR")
+
+
+def other_sides(name: str) -> Iterator[str]:
+    """The name with the other side, for each pair of words in it: `left arm` → `right arm`."""
 
     def exchanged(side: re.Match[str]) -> str:
-        word = OPPOSITE[side[0].lower()]
+        word = one if side[0].casefold() == other else other
         if side[0].isupper():
             return word.upper()
         return word.capitalize() if side[0][0].isupper() else word
 
-    return SIDE.sub(exchanged, name)
+    for one, other in zip(WORDS[::2], WORDS[1::2], strict=True):
+        pattern = f"{one}|{other}"
+        if one == "l":
+            pattern = LETTER
+        elif len(one) < 4 and one.isascii():
+            pattern = rf"(?<![^\W_])(?:{pattern})(?![^\W_])"
+        if one in name.casefold() or other in name.casefold():
+            yield re.sub(pattern, exchanged, name, flags=re.IGNORECASE)
 
 
-def partners(classes: Sequence[str]) -> dict[str, str]:
-    """Class → the class of the other side, such as `left arm` → `right arm`, for classes of which both sides exist."""
-    return {name: other_side(name) for name in classes if other_side(name) != name and other_side(name) in classes}
+def partners(classes: Sequence[str], mirror: Sequence[str] = ()) -> dict[str, str]:
+    """Class → the class of the other side, such as `left arm` → `right arm`, for classes of which both sides exist. L
+    and R are no sides beside other letters. mirror: further pairs, such as `port=starboard`; `L=L` makes no pair.
+    Raises UserError for a pair of other names."""
+    pairs: dict[str, str] = {}
+    for text in mirror:
+        one, _, other = (name.strip() for name in text.partition("="))
+        if not {one, other} <= {*classes} or {one, other} & {*pairs}:
+            raise UserError("mirror", f"{text!r} must be two classes, each in one pair", "write it as 'larm=rarm'")
+        pairs |= {one: other, other: one}
+    letters = {name for name in classes if len(name) == 1 and name.isascii()}
+    if letters <= {*"lrLR"}:
+        letters.clear()
+    for name in classes:
+        for other in other_sides(name) if name not in letters else ():
+            if other != name and other in classes and not {name, other} & {*pairs}:
+                pairs |= {name: other, other: name}
+    return pairs
 
 
-def mirrored_ids(classes: Sequence[str], count: int = 256) -> list[int]:
+def mirrored_ids(classes: Sequence[str], count: int = 256, mirror: Sequence[str] = ()) -> list[int]:
     """(count,): for each id from 0, its id in the mirrored picture. classes: the names of ids 1, 2, … count: the number
-    of ids."""
-    pairs = partners(classes)
+    of ids. mirror: as for `partners`."""
+    pairs = partners(classes, mirror)
     ids = {number: classes.index(pairs[name]) + 1 for number, name in enumerate(classes, 1) if name in pairs}
     return [ids.get(number, number) for number in range(count)]
 
 
-def side_notes(classes: Sequence[str]) -> list[str]:
+def side_notes(classes: Sequence[str], mirror: Sequence[str] = (), *, asks: bool = False) -> list[str]:
     """Lines for the user about the classes that exchange their ids in mirrored pictures, and about classes with a side
-    in their name whose other side is no class."""
-    pairs = partners(classes)
+    in their name whose other side is no class. mirror: as for `partners`. asks: whether the command has --mirror; then
+    there may be a line about names that look like a pair."""
+    pairs = partners(classes, mirror)
     both = [f"{name} and {other}" for name, other in pairs.items() if classes.index(name) < classes.index(other)]
     alone = [f'"{name}"' for name in classes if SIDE.search(name) and name not in pairs]
     lines: list[str] = []
@@ -49,4 +94,32 @@ def side_notes(classes: Sequence[str]) -> list[str]:
         lines.append(f"in mirrored pictures, classes change sides: {', '.join(both)}")
     if alone:
         lines.append(f"there is no class of the other side for {', '.join(alone)}: mirrored pictures keep the name")
+    alike = _differ_in_a_part(classes) if asks and not (lines or mirror) else None
+    if alike is not None:
+        names, pair = (sign.join(alike) for sign in (" and ", "="))
+        lines.append(f'no classes change sides in mirrored pictures; if {names} are two sides, add --mirror "{pair}"')
     return lines
+
+
+def _differ_in_a_part(classes: Sequence[str]) -> tuple[str, str] | None:
+    """Two names that differ as those of two sides do: in l and r at an end, or in one part alone; None without such
+    names. Each name with one of these parts must have one partner, and there must be several pairs, or no other names
+    of several parts."""
+    for name in classes:
+        for other in (name[:1].translate(RIGHT) + name[1:], name[:-1] + name[-1:].translate(RIGHT)):
+            if other != name and other in classes:
+                return name, other
+    split = {name: re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) for name in classes}
+    long = [name for name, parts in split.items() if len(parts) > 1]
+    alike = defaultdict[frozenset[str], list[tuple[str, str]]](list)
+    for one, other in combinations(long, 2):
+        parts = frozenset(split[one]) ^ {*split[other]}
+        if len(parts) == 2 and len(split[one]) == len(split[other]) and "".join(parts).isalpha():
+            alike[parts].append((one, other))
+    for parts, pairs in alike.items():
+        shared = {*split[pairs[0][0]]} - parts
+        having = sum(not parts.isdisjoint(split[name]) for name in long)
+        family = sum(shared <= {*split[name]} for name in long)
+        if family == 2 and having == 2 * len(pairs) and (len(pairs) > 1 or having == len(long)):
+            return pairs[0]
+    return None

@@ -9,7 +9,8 @@ from cyclopts import Group, Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from .fields import RUN, WORD, AtLeastZero, Count, Device, check_fields
+from .class_names import split_names
+from .fields import RUN, WORD, AtLeastZero, Count, Device, check_fields, read_names
 from .resolve import given_values, resolve, strongest
 from .settings import DEFAULT, MACHINE, NOT_TYPED, Settings, SourcedValues
 
@@ -57,6 +58,8 @@ class TrainConfig(Settings):
     """Strength of random changes of brightness, contrast, saturation and hue, as in SSD; 0 turns them off."""
     flip: Annotated[bool, OF_IMAGES] = True
     """Mirror images with probability ½."""
+    mirror: Annotated[tuple[str, ...], OF_IMAGES, read_names(split_names)] = ()
+    """Classes that change places in mirrored pictures, if their names do not say left and right: larm=rarm,lb=rb."""
     test_side: Annotated[Side, OF_IMAGES] = 512
     """Shorter side in pixels at which images are predicted."""
 

@@ -69,7 +69,7 @@ class AugmentedSamples(Sequence[Sample]):
         if not self.sources:
             problem = "the dataset has no samples to augment: only those whose `split` is 'train' are changed"
             raise UserError(f"{problem}, and none that are rejected or unlabelled")
-        self.mirrored = np.array(mirrored_ids(self.classes))
+        self.mirrored = np.array(mirrored_ids(self.classes, mirror=config.mirror))
         self.new = self._choose()
 
     def _choose(self) -> list[NewSample]:

@@ -1,7 +1,8 @@
 """Reads class lists: files that say what the values, colours and labels of a set mean.
 
 A list of names is `classes.txt`, `class_names.txt` or labelme's `labels.txt`. A list of colours is CVAT's
-`labelmap.txt` (`name:r,g,b::`), `class_dict.csv` or `labelmap.csv` (`name,r,g,b`), or Datumaro's `dataset_meta.json`.
+`labelmap.txt` (`name:r,g,b::`), `class_dict.csv` or `labelmap.csv` (`name,r,g,b`), CamVid's `label_colors.txt`
+(`r g b name`), or Datumaro's `dataset_meta.json`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -23,7 +24,8 @@ from ..files.messages import show_json
 from ..files.reading import composed, read_lines
 from .rows import check_class_list, ids_by_name
 
-COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "labelmap.csv", "dataset_meta.json")
+RGB_FIRST = "label_colors.txt"
+COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "labelmap.csv", "dataset_meta.json", RGB_FIRST)
 NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt")
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """`colour @ WEIGHTS` is the number of a colour (r, g, b): 65536 · r + 256 · g + b."""
@@ -97,7 +99,7 @@ def number_classes(
         ids[number] = class_ids[name]
     # Lines for the user
     for name, class_id in {BACKGROUND: 0, **class_ids}.items():
-        same = [names[number].strip() for number in sorted(names) if ids[number] == class_id]
+        same = [names[number] for number in sorted(names) if ids[number] == class_id]
         if len(same) > 1:
             note(f"{', '.join(map(show_json, same))} in {where} become one class: {name}")
     kept = [show_json(name) for name in chosen if reserved_id(name) == IGNORE]
@@ -107,8 +109,11 @@ def number_classes(
 
 
 def named_classes(classes: Sequence[str]) -> ClassList:
-    """The class list for masks in which the values 1, 2, … stand for `classes` in this order, and 0 for the
-    background."""
+    """The class list for masks in which the values 1, 2, … stand for `classes` in this order, and 0 for the background.
+    Raises UserError for a class whose name means the background."""
+    for number, name in enumerate(classes, 1):
+        if reserved_id(name) == 0:
+            raise UserError("classes", f"id {number} is called {name!r}, but the background is 0", "leave it out")
     return number_classes({0: BACKGROUND, **dict(enumerate(classes, 1))}, "--classes")
 
 
@@ -138,40 +143,51 @@ class Meta(msgspec.Struct, frozen=True):
     segmentation_colors: list[list[int]]
 
 
-def find_list(*folders: Path, classes: Sequence[str] | None = None, note: Note = no_note) -> ClassList | None:
-    """The first class list in these folders; None if they hold no list. A list of colours goes before a list of names.
+def find_list(
+    *folders: Path, classes: Sequence[str] | None = None, any_name: bool = False, note: Note = no_note
+) -> ClassList | None:
+    """The class list in these folders; None if they hold no list. A list of colours goes before a list of names.
 
-    folders: in the order in which they are searched. classes: the classes in the order of their ids, if the user named
-    them; then only lists of colours count. note: as for `number_classes`. Raises UserError, also if a list of colours
-    and a list of names have different classes: a value and its colour would then mean different classes.
+    classes: the classes in the order of their ids, if the user named them; then only lists of colours count. any_name:
+    as for `read_class_list`. note: as for `number_classes`; lists after the first add no lines. Raises UserError, also
+    if two lists differ in their classes, or two of one kind in a value or colour of a class.
     """
-    coloured, named = _first(folders, COLOUR_LISTS), None
-    if classes is None:
-        named = _first(folders, NAME_LISTS)
-    by_name = named and _read_names(named, note)
-    if coloured is None:
-        return by_name
-    by_colour = _read_colours(coloured, classes, note)
-    if by_name and by_name.classes != by_colour.classes:
-        raise UserError(coloured, f"and {named} do not list the same classes in the same order", "remove one of them")
-    return by_colour
+    lists: list[ClassList] = []
+    for name in (*COLOUR_LISTS, *NAME_LISTS):
+        for path in (folder / name for folder in dict.fromkeys(folders)):
+            tell = no_note if lists else note
+            if name in COLOUR_LISTS and path.is_file():
+                lists.append(_read_colours(path, classes, tell))
+            elif classes is None and path.is_file():
+                lists.append(_read_names(path, any_name, tell))
+    for one, other in pairwise(lists):
+        differ = one.classes != other.classes
+        if (one.colours is None) == (other.colours is None):
+            differ = (
+                differ or one.colours != other.colours or {IGNORE: IGNORE, **one.ids} != {IGNORE: IGNORE, **other.ids}
+            )
+        if differ:
+            problem = f"and {other.where} do not list the same classes in the same order"
+            fix = "remove the wrong one; if each is right for its own folder, import the folders one by one"
+            raise UserError(one.where, problem, fix)
+    return next(iter(lists), None)
 
 
-def _first(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
-    """The first file with one of these names in one of the folders. An earlier name goes before an earlier folder."""
-    paths = [folder / name for name, folder in product(names, folders)]
-    return next(filter(Path.is_file, paths), None)
-
-
-def _read_names(path: Path, note: Note) -> ClassList:
-    """The class list in a file of names. note: as for `number_classes`. Raises UserError."""
-    names = read_class_list(path)
+def _read_names(path: Path, any_name: bool, note: Note) -> ClassList:
+    """The class list in a file of names. any_name, note: as for `find_list`. Raises UserError."""
+    names = read_class_list(path, any_name=any_name)
     if max(names, default=0) > IGNORE:
         problem = f"names id {max(names)}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
         raise UserError(path, problem)
     class_list = number_classes(names, path, note=note)
     _tell_void(names, class_list, note)
-    return replace(class_list, ids={0: 0, **class_list.ids})
+    where, zero = str(path), {0: 0}
+    meanings = {class_list.ids[number] for number in names if number != IGNORE and 0 not in names}
+    if 0 in meanings:
+        where, zero = f"{path}, whose background is not 0: name it first, or write `id name` in every line", {}
+    elif IGNORE in meanings:
+        note(f"{path} does not name 0, which is then the background")
+    return replace(class_list, ids={**zero, **class_list.ids}, where=where)
 
 
 def _tell_void(names: Mapping[int, str], listed: ClassList, note: Note) -> None:
@@ -213,9 +229,12 @@ def _colour_rows(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
     else:
         for number, line in enumerate(read_lines(path), 1):
             if line.strip() and line[0] != "#":
-                name, _, rest = line.partition(":")
-                parts = [part.strip().lstrip("0") or "0" for part in rest.partition(":")[0].split(",")]
-                yield name.strip(), parts, f"{path}, line {number}"
+                if path.name == RGB_FIRST:
+                    *parts, name = line.split(None, 3)
+                else:
+                    name, _, rest = line.partition(":")
+                    parts = rest.partition(":")[0].split(",")
+                yield name.strip(), [part.strip().lstrip("0") or "0" for part in parts], f"{path}, line {number}"
 
 
 def _voc_colours(count: int) -> dict[int, int]:

@@ -120,7 +120,7 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
     """The classes of the dataset `out`, without the background: position i has the class of id i + 1. Raises
     UserError."""
     path = Path(out) / CLASSES
-    names = read_class_list(path, first=0, absent=ABSENT)
+    names = read_class_list(path, first=0, absent=ABSENT, any_name=True)
     if names.get(0) != BACKGROUND or [*names] != [*range(len(names))]:
         raise UserError(path, f"the first line must be '{BACKGROUND}', the name of id 0, and line i the name of id i")
     classes = tuple(names.values())[1:]

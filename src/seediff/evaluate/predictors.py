@@ -96,7 +96,7 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
     if scales != (1.0,):
         about += f", scales {', '.join(f'{scale:g}' for scale in scales)}"
     if flip:
-        about = "; ".join([f"{about}, mirrored too", *side_notes(segmenter.classes)])
+        about = "; ".join([f"{about}, mirrored too", *side_notes(segmenter.classes, segmenter.mirror)])
 
     def predict(samples: Sequence[Sample]) -> Iterator[np.ndarray]:
         for first in range(0, len(samples), TOGETHER):

@@ -115,7 +115,7 @@ def batches(stage: Stage, number: int, config: TrainConfig, *, first: int = 0, w
     """The batches of a stage: (images (B, H, W, 3) uint8, labels (B, H, W) uint8). Labels are class ids, 255 is
     ignored. number: the stage's number. first: the step to begin with. workers: how many threads read ahead; 0:
     none."""
-    decoded, mirrored = Decoded(stage.items, len(stage.classes)), mirrored_ids(stage.classes)
+    decoded, mirrored = Decoded(stage.items, len(stage.classes)), mirrored_ids(stage.classes, mirror=config.mirror)
 
     def make(position: int) -> Pair:
         rng = np.random.default_rng((config.seed, 1000 + number, position))

@@ -37,6 +37,7 @@ class About(msgspec.Struct, frozen=True):
     id2label: dict[str, str]
     """Id → class; "0" is the background."""
     test_side: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)] | None = None
+    mirror: tuple[str, ...] = ()
 
 
 def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, ...]]:

@@ -48,6 +48,8 @@ class Segmenter:
     side: int
     device: str
     dtype: str | None
+    mirror: tuple[str, ...] = ()
+    """Pairs of classes, as for `partners`."""
 
     def label_maps(
         self,
@@ -82,7 +84,7 @@ class Segmenter:
         """The label maps (B, H, W) of images (B, H, W, 3)."""
         height, width = images.shape[1:3]
         views: list[torch.Tensor] = []
-        mirrored = mirrored_ids(self.classes, len(self.classes) + 1)
+        mirrored = mirrored_ids(self.classes, len(self.classes) + 1, self.mirror)
         for scale in scales:
             resized = _resized(images, side * scale)
             h, w = resized.shape[1:3]
@@ -143,7 +145,7 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
         raise UserError(folder, "has no config.json", "name the --out folder of a finished `seediff train`")
     about, names = read_about(folder, CLASSES)
     network = load_network(CLASSES[about.model_type], str(folder)).to(device).eval()
-    return Segmenter(network, names, about.test_side or 512, device, dtype)
+    return Segmenter(network, names, about.test_side or 512, device, dtype, about.mirror)
 
 
 def predict_files(

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..config.sides import partners
 from ..config.train import TrainConfig, with_device
 from ..dataset import native
 from ..dataset.sample import Sample
@@ -134,6 +135,7 @@ def train(
     """
     config = with_device(config)
     find_weights(config)
+    partners(stages[0].classes, config.mirror)  # refuses other names
     data = check_stages(stages, validation, config.batch_size, validate_every)
     with open_folder(out):
         state = find_state(out, config, State(data=data))
@@ -279,7 +281,11 @@ class _Training:
     def _write_network(self) -> None:
         config = self.network.config
         config.architectures = [type(self.network).__name__]
-        about = {**json.loads(config.to_json_string(use_diff=False)), "test_side": self.config.test_side}
+        about = {
+            **json.loads(config.to_json_string(use_diff=False)),
+            "test_side": self.config.test_side,
+            "mirror": self.config.mirror,
+        }
         weights = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
         write_tensors(self.out / "model.safetensors", weights, {"format": "pt"})
         write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())

@@ -9,6 +9,7 @@ from blocks import blocks
 from formats import export, imported
 from items import item
 from PIL import Image, ImageDraw
+from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
 
@@ -80,6 +81,14 @@ def test_shapes_are_those_of_labelme(tmp_path):
     assert np.array_equal(one.label_map, drawn())
     assert notes == ["2 shapes are no masks and are left out, such as line lead, point nose"]
     assert np.array_equal(Dataset.open(tmp_path / "a.json")[0].label_map, drawn())
+
+
+@pytest.mark.parametrize("label", ["", " ", "cat\nred"])
+def test_a_label_that_is_no_name_is_refused_with_its_file(tmp_path, label):
+    write(tmp_path / "a.json", [shape("cat", SHAPES[0]["points"]), shape(label, SHAPES[0]["points"])], "a.png")
+    image(tmp_path / "a.png")
+    with user_error(r"a\.json: shape 2: class name '.*': must be one printable line"):
+        imported("labelme", tmp_path)
 
 
 @pytest.mark.parametrize("polygons", [False, True])

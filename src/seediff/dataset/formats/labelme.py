@@ -23,6 +23,7 @@ import msgspec
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ...config.class_names import reserved_id
 from ...errors import UserError
 from ...files.documents import Json, read_json
 from ...files.image_files import open_image, stored_pixels
@@ -31,6 +32,7 @@ from ...files.reading import inside
 from .. import native
 from ..class_lists import find_list, number_labels
 from ..encoding import Instances, encode_grey
+from ..rows import check_class_list
 from ..sample import Sample
 from ..shapes.objects import Objects
 from ..shapes.polygons import object_polygons
@@ -132,7 +134,11 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         file = read_json(inside(root, path), LabelmeFile)  # one at a time in memory
         named_images[path] = file.imagePath, bool(file.imageData)
         filled = [shape for shape in file.shapes if shape.kind in FILLED]
-        labels.update(shape.label for shape in filled)
+        for number, shape in enumerate(file.shapes, 1):
+            if shape.kind in FILLED and shape.label not in labels:
+                label = shape.label.strip()
+                check_class_list([label] if reserved_id(label) is None else (), f"{path}: shape {number}")
+                labels.add(shape.label)
         objects = objects or _by_object(filled)
         boxed += [f"{shape.kind} {shape.label}" for shape in file.shapes if shape.boxed]
         rest = (shape for shape in file.shapes if shape.kind not in FILLED and not shape.boxed)
@@ -140,7 +146,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     source.not_drawn(boxed, lines)
     where: object = "--classes"
     if classes is None:
-        class_list = find_list(root, root.parent)
+        class_list = find_list(root, root.parent, any_name=True)  # they are found by name
         classes, where = (class_list.classes, class_list.where) if class_list else (sorted(labels), root)
     names, ids = number_labels(classes, where, source.note)
 

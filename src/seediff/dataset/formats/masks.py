@@ -40,7 +40,7 @@ from ...files.label_maps import IGNORE, map_folder, named_images
 from ...files.outputs import BATCHES, CONFIG
 from ...files.reading import inside
 from .. import native
-from ..class_lists import ClassList, Note, find_list, named_classes, number_classes
+from ..class_lists import ClassList, Note, find_list, named_classes, no_note, number_classes
 from ..encoding import encode_grey
 from ..rows import flat_name
 from ..sample import Sample
@@ -48,7 +48,7 @@ from ..stored_masks import read_mask, with_single
 from .drivers import Export, Import
 from .format_table import Contents
 from .pictures import IMAGE_SUFFIXES, PARTS, images_by_name, unique_names
-from .public_sets import FoundMask, find_published, read_published
+from .public_sets import FoundMask, find_own_list, find_published, read_published
 from .yolo_data import IMAGES, LabelFiles, find_images, find_yaml, read_data, write_data
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
@@ -193,23 +193,28 @@ def _open_layout(
     that applies. The arguments are those of `read`. Raises UserError."""
     root = source.path
     file = semantic_yaml(root) if masks is None and classes is None else None
-    published = find_published(root) if not (file or classes or images or masks) else None
-    if void and (file or published):
+    published = find_published(root) if not (file or images or masks) else None
+    folders, own = [*_folders(root)], None
+    if published is not None:
+        usual = bool(folders) or published[0].title == "COCO-Stuff"  # any set may have these folders
+        own = find_own_list(root, *published, classes, no_note if usual else source.note)
+        if own and usual:
+            published = None
+    if void and (file or (published and not own)):
         raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
     source.shown = file is not None  # with a YAML file alone: Ultralytics turns pictures
     if file is not None:
         return *_named_by_yaml(source, file, split, images), ""
-    if published is not None:
-        class_list, found = read_published(source, *published, split)
-        return class_list, found, str(class_list.where)
-
-    folders = [*_folders(root)]
+    about = ""
     if images or masks:
         image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
         folders = [Folders(None, images or image_folders[0], masks or mask_folders[0])]
-    about = ""
     # Label maps alone: there is a folder of label maps, or there are no pairs of folders.
-    if source.labels_alone and (map_folder(root) != root or not folders):
+    if published is not None:
+        class_list, found = read_published(source, *published, split, own)
+        if own is None:
+            return class_list, found, str(class_list.where)
+    elif source.labels_alone and (map_folder(root) != root or not folders):
         about = f"label maps in {map_folder(root)}"
         class_list, found = _labels_alone(source, num_classes, about)
     else:

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
+from ...config.class_names import comparison_key
 from ...errors import UserError
 from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
 from ...files.reading import read_lines
-from ..class_lists import ClassList
+from ..class_lists import ClassList, Note, find_list, named_classes
 from .drivers import Import
 from .pictures import images_by_name
 
@@ -133,15 +134,13 @@ coarse classes."""
 
 
 def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | None:
-    """(set, root, parts) of a public data set. `root`: its folder. `parts`: split → the folder of its label maps. None
-    if the folder is no public set, or if it has a classes.txt, which names other classes.
+    """(set, root, parts) of a public data set, or of other labels in its folders (`find_own_list`). `root`: its folder.
+    `parts`: split → the folder of its label maps. None for other folders.
 
     folder: the root, its parent, or the folder of a split's label maps. Raises UserError for a folder of Cityscapes
     without the files that are read.
     """
     here = Path(os.path.abspath(folder))
-    if (folder / "classes.txt").is_file():
-        return None
     # If `folder` holds the label maps of a part, the root is its parent or grandparent, and no other part counts.
     for layout in PUBLIC:
         roots = (*(folder / place for place in layout.below), here.parent, here.parent.parent)
@@ -161,16 +160,60 @@ def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | No
     return None
 
 
+def find_own_list(
+    folder: Path,
+    layout: PublicSet,
+    root: Path,
+    parts: Mapping[str, Path],
+    classes: Sequence[str] | None,
+    note: Note,
+) -> ClassList | None:
+    """The class list of other labels in the folders of a public set; None for the set's own labels.
+
+    folder: as for `find_published`. layout, root, parts: what it returned. classes: the classes in the order of their
+    ids, if the user named them. note: as for `find_list`. Raises UserError for a list of names that gives other ids to
+    names of the public set.
+    """
+    own = find_list(folder, root, *parts.values(), classes=classes, note=note)
+    if classes is not None:
+        return own or named_classes(classes)
+    if own is None or len(own.classes) == len(COCO_STUFF_COARSE.split()):  # COCO-Stuff's own labels.txt
+        return None
+    if own.colours is None:
+        values, own_values = (_values(each) for each in (_classes(layout, root, layout.title), own))
+        for name, value in own_values.items():
+            if values.get(name, value) != value:
+                problem = f"gives '{name}' the id {value}, and {layout.title} has {values[name]}"
+                raise UserError(own.where, problem, f"remove it to read {layout.title}, or name all ids with --classes")
+        if own_values.keys() <= values.keys():
+            return None
+    elif layout.classes == CAMVID_CLASSES:
+        # The list of CamVid's 32 colours may lie beside SegNet's ids, so it says nothing of ids.
+        own = replace(own, ids={})
+    return own
+
+
+def _values(class_list: ClassList) -> dict[str, int]:
+    """Key of a class's name → its value in masks."""
+    ids = {value: class_id for value, class_id in class_list.ids.items() if class_id not in (0, IGNORE)}
+    return {comparison_key(class_list.classes[class_id - 1]): value for value, class_id in ids.items()}
+
+
 def read_published(
-    source: Import, layout: PublicSet, root: Path, parts: Mapping[str, Path], split: str | None
+    source: Import,
+    layout: PublicSet,
+    root: Path,
+    parts: Mapping[str, Path],
+    split: str | None,
+    own: ClassList | None = None,
 ) -> tuple[ClassList, list[FoundMask]]:
     """(classes, label maps) of a public set.
 
     layout, root, parts: what `find_published` returned. split: the split to read. None reads all splits; to compare
-    label maps, it reads only the split whose folder the user named, or else the `usual` split. Raises UserError, also
-    for a split that does not exist.
+    label maps of the public set, it reads only the split whose folder the user named, or else the `usual` split. own:
+    the class list, if the labels are others. Raises UserError, also for a split that does not exist.
     """
-    if split is None and source.labels_alone:
+    if split is None and source.labels_alone and own is None:
         split = layout.usual
         if len(parts) == 1 and source.path not in (root, root.parent):
             (split,) = parts
@@ -196,7 +239,7 @@ def read_published(
                 source.leave_out(file, f"there is no picture of it in {folder}")
             else:
                 found.append(FoundMask(name, label, image, file))
-    return _classes(layout, root, f"{layout.title} in {root}, {', '.join(names)}"), found
+    return own or _classes(layout, root, f"{layout.title} in {root}, {', '.join(names)}"), found
 
 
 def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:

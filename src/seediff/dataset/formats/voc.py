@@ -3,7 +3,7 @@
 out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files stay PNG unless JPEG is asked for)
       SegmentationClass/NAME.png             palette PNG: 0 background, 255 ignore, else the class id
       ImageSets/Segmentation/{train,val,trainval}.txt   names, one per line
-      classes.txt                            not part of VOC: line i (from 0) names id i
+      classes.txt                            not part of VOC: line i (from 0) names id i; `i name` for names with signs
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...config.class_names import VOC_CLASSES
+from ...config.class_names import BACKGROUND, VOC_CLASSES, find_odd_name
 from ...errors import UserError
 from ...files.label_maps import named_images, visible, walk
 from ...files.photo_files import without_suffix
@@ -53,7 +53,10 @@ def write(export: Export, *, jpeg: bool = False) -> None:
     for title, splits in lists.items():
         names = (name for name, split in zip(export.names, export.splits, strict=True) if split in splits)
         export.put(f"{LISTS}/{title}.txt", "".join(f"{name}\n" for name in names))
-    export.put(native.CLASSES, native.classes_text(export.classes))
+    lines = [BACKGROUND, *export.classes]
+    if find_odd_name(lines, 0) is not None:
+        lines = [f"{number} {name}" for number, name in enumerate(lines)]
+    export.put(native.CLASSES, "".join(f"{line}\n" for line in lines))
     export.count(stay, f"pictures stay PNG files in {IMAGES}; use --jpeg for readers that only open NAME.jpg")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...config.class_names import read_class_list
 from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ...files.messages import show_json
@@ -149,6 +150,10 @@ def read(
     """
     data = read_data(source.path, classes or ())
     file = data.file
+    for path in (file.with_name(native.CLASSES), file.parent / LABELS / native.CLASSES):
+        listed = read_class_list(path, first=0) if path.is_file() else {}
+        if any(name != data.names.get(number, name) for number, name in listed.items()):
+            raise UserError(path, f"and {file} do not list the same classes in the same order", "remove the wrong one")
     class_list = number_classes(data.names, file, void=(), classes=classes, note=source.note)
     if "kpt_shape" in data.content:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
