@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -18,7 +19,7 @@ from ..config.sides import side_notes
 from ..config.train import DATA, IMAGES, TrainConfig, make_config
 from ..dataset import native
 from ..files.messages import plural
-from .formats import say_notes
+from .formats import say_notes, say_reading
 from .line import Typed, options_of
 from .options import (
     AT_LEAST_1,
@@ -36,6 +37,9 @@ from .options import (
     shown,
 )
 from .progress import bar_or_lines, report_on_interrupt, show_progress
+
+if TYPE_CHECKING:
+    from ..train.stages import TrainingData
 
 
 @Parameter(name="*", group=DATA)
@@ -123,11 +127,13 @@ def train(
 
         for text in describe_training(config, training, out, validate_every, verbose):
             print(text, flush=True)
+        say_readings(training)
         return
     from ..train.run import train as run
 
     total = sum(stage.step_count(config.batch_size) for stage in training.stages)
-    with _report_steps(out, total) as keep, bar_or_lines(quiet, "steps") as progress:
+    before = None if quiet else partial(say_readings, training)
+    with _report_steps(out, total, before) as keep, bar_or_lines(quiet, "steps") as progress:
         result = run(
             config,
             training.stages,
@@ -152,13 +158,16 @@ def train(
 
 
 @contextmanager
-def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
+def _report_steps(out: Path, total: int, before: Callable[[], None] | None = None) -> Iterator[Callable[[int], None]]:
     """Yields a function to call with the number of saved steps. Ctrl-C and a full disk become errors whose message has
-    this number. out: the folder of the segmenter. total: the number of all steps."""
+    this number. out: the folder of the segmenter. total: the number of all steps. before: called before the first
+    step."""
     kept: int | None = None
 
     def keep(steps: int) -> None:
         nonlocal kept
+        if kept is None and before:
+            before()
         kept = steps
 
     def state() -> str:
@@ -168,6 +177,13 @@ def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
 
     with report_on_interrupt(state):
         yield keep
+
+
+def say_readings(training: TrainingData) -> None:
+    """Print how each dataset of a training was understood."""
+    for dataset in training.sets:
+        print(f"{dataset.path} is understood as:")
+        say_reading(dataset.reading)
 
 
 @Parameter(name="*", group=IMAGES)

@@ -69,6 +69,8 @@ class TrainingData:
     validation: tuple[Sample, ...]
     left_out: Sequence[str] = ()
     """Lines for the user: how many samples are not used, and why."""
+    sets: Sequence[Dataset] = ()
+    """The opened datasets. Their readings count the label maps that were read."""
 
 
 def open_training(
@@ -94,11 +96,13 @@ def open_training(
     samples that people rejected, too. Raises UserError.
     """
     reasons: dict[Data, list[str]] = {}
+    watched: dict[Data, Dataset] = {}
 
     def opened(source: Data) -> Dataset:
         dataset = source if isinstance(source, Dataset) else Dataset.open(source)
         reasons[source] = [sample.row.why_left_out(with_rejected) for sample in dataset]
-        return dataset.labelled(with_rejected)
+        watched[source] = dataset.labelled(with_rejected).watched()
+        return watched[source]
 
     if not data:
         raise UserError("no data: name the folder of a dataset")
@@ -141,7 +145,8 @@ def open_training(
     if finetune:
         items = _without(real, "val", "test")
         stages.append(Stage(items, names, *_length(finetune_epochs, finetune_steps), name="finetune"))
-    return TrainingData(names, tuple(stages), tuple(validated), left_out_notes(chain(*reasons.values())))
+    left_out = left_out_notes(chain(*reasons.values()))
+    return TrainingData(names, tuple(stages), tuple(validated), left_out, [*watched.values()])
 
 
 def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int | None]:
