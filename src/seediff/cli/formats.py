@@ -255,8 +255,9 @@ def recognise_source(source: Path, options: ImportOptions, quiet: bool) -> Sourc
     return format_
 
 
-def say_reading(reading: Reading) -> None:
-    print(*reading.lines(MOST_LINES), sep="\n")
+def say_reading(*readings: Reading) -> None:
+    for reading in readings:
+        print(*reading.lines(MOST_LINES), sep="\n")
 
 
 def say_notes(notes: Iterable[str]) -> None:

@@ -6,9 +6,8 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -37,9 +36,6 @@ from .options import (
     shown,
 )
 from .progress import bar_or_lines, report_on_interrupt, show_progress
-
-if TYPE_CHECKING:
-    from ..train.stages import TrainingData
 
 
 @Parameter(name="*", group=DATA)
@@ -127,13 +123,17 @@ def train(
 
         for text in describe_training(config, training, out, validate_every, verbose):
             print(text, flush=True)
-        say_readings(training)
+        say_reading(*(dataset.reading for dataset in training.sets))
         return
     from ..train.run import train as run
 
     total = sum(stage.step_count(config.batch_size) for stage in training.stages)
-    before = None if quiet else partial(say_readings, training)
-    with _report_steps(out, total, before) as keep, bar_or_lines(quiet, "steps") as progress:
+
+    def begin() -> None:
+        if not quiet:
+            say_reading(*(dataset.reading for dataset in training.sets))
+
+    with _report_steps(out, total, begin) as keep, bar_or_lines(quiet, "steps") as progress:
         result = run(
             config,
             training.stages,
@@ -158,16 +158,16 @@ def train(
 
 
 @contextmanager
-def _report_steps(out: Path, total: int, before: Callable[[], None] | None = None) -> Iterator[Callable[[int], None]]:
+def _report_steps(out: Path, total: int, begin: Callable[[], None]) -> Iterator[Callable[[int], None]]:
     """Yields a function to call with the number of saved steps. Ctrl-C and a full disk become errors whose message has
-    this number. out: the folder of the segmenter. total: the number of all steps. before: called before the first
+    this number. out: the folder of the segmenter. total: the number of all steps. begin: called before the first
     step."""
     kept: int | None = None
 
     def keep(steps: int) -> None:
         nonlocal kept
-        if kept is None and before:
-            before()
+        if kept is None:
+            begin()
         kept = steps
 
     def state() -> str:
@@ -177,13 +177,6 @@ def _report_steps(out: Path, total: int, before: Callable[[], None] | None = Non
 
     with report_on_interrupt(state):
         yield keep
-
-
-def say_readings(training: TrainingData) -> None:
-    """Print how each dataset of a training was understood."""
-    for dataset in training.sets:
-        print(f"{dataset.path} is understood as:")
-        say_reading(dataset.reading)
 
 
 @Parameter(name="*", group=IMAGES)

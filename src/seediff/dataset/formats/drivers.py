@@ -7,7 +7,6 @@ Its `read(source, **options)` turns an `Import` into `Contents`.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -300,8 +299,9 @@ class Import(Notes):
         self.count(len(several), f"pictures are in several parts of {where}: one for validation or testing counts")
         return splits
 
-    def samples_of(self, records: Iterable[PictureRecord]) -> list[Sample]:
-        """A sample for each record whose picture exists. Raises UserError for two records of one picture."""
+    def samples_of(self, records: Iterable[PictureRecord], *, beside: bool = True) -> list[Sample]:
+        """A sample for each record whose picture exists. beside: count the pictures in the same folders that have no
+        record. Raises UserError for two records of one picture."""
         with_picture: list[tuple[PictureRecord, Path, str]] = []
         owners: dict[Path, str] = {}
         for record in records:
@@ -323,16 +323,11 @@ class Import(Notes):
             samples.append(self.sample(name, path, painted.label_map, record.where, objects=objects, **about))
         empty = sum(record.empty for record, *_ in with_picture)
         self.count(empty, f"of {len(samples)} pictures have no shape: background only")
-        if not self.labels_alone:
-            self._count_unlabelled(owners)
+        for folder in sorted({path.parent for path in owners} if beside else ()):
+            files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+            bare = sum(path not in owners for path in files)
+            self.count(bare, f"of {len(files)} pictures in {folder} have no labels in the files: they are left out")
         return samples
-
-    def _count_unlabelled(self, labelled: Collection[Path]) -> None:
-        """Notes how many pictures are in the folders of labelled pictures, but have no labels."""
-        for folder in sorted({path.parent for path in labelled}):
-            files = [folder / name for name in os.listdir(folder) if name.lower().endswith(IMAGE_SUFFIXES)]
-            others = sum(path not in labelled for path in files)
-            self.count(others, f"of {len(files)} pictures in {folder} have no labels in the files: left out")
 
     def _picture_of(self, record: PictureRecord) -> tuple[Path, str] | None:
         """(file, name) of a record's picture, as `PictureFinder.find` returns them. None if it is missing, and

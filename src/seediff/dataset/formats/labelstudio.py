@@ -158,7 +158,8 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         classes, listing = sorted({*chain(*labels)}), file
     listed, ids = number_labels(classes, listing, source.note)
     folders, objects = given_or(images, file.parent, file.parent / IMAGES), by_object(labels)
-    return Contents(listed, source.samples_of(picture.record(folders, ids, objects) for picture in pictures))
+    records = [picture.record(folders, ids, objects) for picture in pictures]
+    return Contents(listed, source.samples_of(records, beside=False))  # tasks without an annotation are counted
 
 
 @dataclass(frozen=True)
