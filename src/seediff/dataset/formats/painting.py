@@ -107,8 +107,7 @@ class Painted:
     def lost(self) -> int:
         """The number of shapes with a class, but without a visible pixel. Raises UserError."""
         painted = _painted(self.paint, self.picture)
-        counts = np.bincount(painted.numbers.ravel("K"), minlength=len(painted.class_ids) + 1)[1:]
-        return sum(not count for count, i in zip(counts, painted.class_ids, strict=True) if 0 < i < IGNORE)
+        return sum(not area for area, i in zip(painted.areas, painted.class_ids, strict=True) if 0 < i < IGNORE)
 
 
 @lru_cache(maxsize=1)  # only the last picture's shapes: those of a set may be larger than memory
