@@ -98,19 +98,18 @@ class Reading:
         """What is odd, the parts, and a line for each class. limit: the maximum number of lines. If there are more,
         classes are summed up; None: all lines."""
         classes = [row for row in self.classes if row.name not in (BACKGROUND, IGNORED_PIXELS)]
-        shown = [row for row in self.classes if row.pixels or row in classes]
         unseen = [row.name for row in classes if not row.pixels]
         odd = [f"note: {line}" for line in self.left_out]
         if unseen:
             odd.append(f"note: no mask shows {len(unseen)} of {plural(len(classes), 'class')}: {first_of(unseen)}")
         odd += [f"parts: {first_of(self.parts)}"] * bool(self.parts)
-        rows = [row.line for row in shown]
-        if limit is None or len(odd) + len(rows) <= limit:
-            return [*odd, *rows]
-        rows = [*(row.line for row in shown if row not in classes), *_summed(classes)]
-        room = limit - len(rows) - 1
-        more = [f"… and {len(odd) - room} more lines"] * (len(odd) > room + 1)
-        return [*odd[: room + 1 - len(more)], *more, *rows]
+        lines = [*odd, *(row.line for row in self.classes if row.pixels or row in classes)]
+        if limit is None or len(lines) <= limit:
+            return lines
+        summed = _summed(classes)
+        if len(odd) + len(summed) > limit:
+            odd[limit - len(summed) - 1 :] = [f"… more lines are in {READING} and on the page"]
+        return [*odd, *summed]
 
 
 def _summed(classes: Sequence[ClassReading]) -> list[str]:
