@@ -105,7 +105,7 @@ def import_set(
 
     if dry_run:
         check_free(out)
-        for sample in follow(tally.watch(samples)):
+        for sample in follow([*tally.watch(samples)]):
             sample.labels(len(classes))
     else:
         common: dict[str, Any] = {"about": about, "link": link, "workers": workers, "follow": follow}
