@@ -22,6 +22,8 @@ def test_stages_and_resume(data, tmp_path, capsys):
     assert main(line) == 0
     said = capsys.readouterr().out
     assert "3 steps, " in said
+    reading = "0 → background (classes.txt, line 1): pictures 4"  # before the first step, of all that is read
+    assert reading in said.partition("3 steps, ")[0]
     assert f"seediff predict {out} PHOTOS --out predicted" in said
     assert "on 1 samples, at step 3" in said
     assert [row["stage"] for row in read_losses(out / "losses.csv")] == ["train", "train", "finetune"]
@@ -31,7 +33,7 @@ def test_stages_and_resume(data, tmp_path, capsys):
     assert main([*line, "--seed", "1", "--dry-run"]) == 2
     assert "holds another training (seed: 0 → 1)" in capsys.readouterr().err
     assert main([*line, "--dry-run"]) == 0
-    capsys.readouterr()
+    assert reading in capsys.readouterr().out
     (out / "training.json").write_text('{"step": 3, "data": ["of an earlier version"]}')
     assert "holds a training that is damaged or of another version of seediff" in refused(capsys, *line)
     # The configuration of a training is one for another.

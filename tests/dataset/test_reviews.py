@@ -22,10 +22,9 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS
 from seediff.errors import Notice
 from seediff.evaluate.evaluation import evaluate
-from seediff.evaluate.evaluation import notes as evaluation_notes
 from seediff.look.samples import open_set
 from seediff.look.session import Edit, Session
-from seediff.train.stages import find_doubts, open_training
+from seediff.train.stages import open_training
 
 run = runner(augment, export_, filter_)
 LEFT_OUT = "1 rejected sample left out"
@@ -108,9 +107,9 @@ def test_rejected_samples_are_left_out_unless_they_are_asked_for(pets, tmp_path,
         training = open_training([dataset], validation=pets, **option)
         assert [item.name for item in training.stages[0].items] == names
         assert [item.name for item in training.validation] == names
-        assert ("2 rejected samples left out" in find_doubts(training)) == left_out
+        assert all((LEFT_OUT in opened.reading.left_out) == left_out for opened in training.sets)
         scores = evaluate(pets, pets, draws=1, **option)
-        assert ([*scores.scores.images], LEFT_OUT in evaluation_notes(scores)) == (names, left_out)
+        assert ([*scores.scores.images], LEFT_OUT in scores.data.reading.left_out) == (names, left_out)
         assert (
             scores.scores.miou.value == 1 > evaluate(pets / "masks", pets, draws=1).scores.miou.value
         )  # 3 became a cat

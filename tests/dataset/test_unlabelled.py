@@ -13,7 +13,7 @@ from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.segments import evaluate_segments
 from seediff.look.samples import open_set
 from seediff.look.session import Edit, Session
-from seediff.train.stages import find_doubts, open_training
+from seediff.train.stages import open_training
 
 run = runner(check, export_, filter_, import_, merge, split)
 NOTE = "2 unlabelled samples left out"
@@ -68,7 +68,7 @@ def test_the_flag_goes_when_somebody_paints_or_accepts(begun, tmp_path, capsys):
     assert len(Dataset.open(tmp_path / "masks")) == 2
     training, scores = open_training([begun], steps=1), evaluate(begun, begun, draws=1)
     assert (len(training.stages[0].items), [*scores.scores.images]) == (2, ["a", "b"])
-    for notes in (find_doubts(training), scores.data.notes, Dataset.open(begun).labelled().notes):
+    for notes in (training.sets[0].notes, scores.data.notes, Dataset.open(begun).labelled().notes):
         assert NOTE in notes
     assert NOTE in evaluate_segments(tmp_path / "masks/masks", begun, draws=1).labels
     truths = Dataset(("dog", "cat"), [sample.replace(metadata={}) for sample in Dataset.open(begun)])

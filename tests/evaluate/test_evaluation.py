@@ -45,7 +45,9 @@ def test_the_command_and_its_files(voc, predictions, tmp_path, capsys):
     assert run(predictions, "--data", voc, "--protocol", "voc", *files, "--draws", 20) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert "protocol voc, 2 images" in out
+    assert (
+        "12 → dog (VOC's twenty: there is no list): pictures 1, pixels 4" in out.partition("protocol voc, 2 images")[0]
+    )
     assert "Classes that are never predicted, because there is no such class: aeroplane, bicycle" in out
     scores = json.loads((tmp_path / "voc.json").read_text())
     assert scores == json.loads((report / "scores.json").read_text())
@@ -72,6 +74,8 @@ def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsy
         assert run(predictions, *more, "--format", form) == 0
         out, err = capsys.readouterr()
         assert "Against: Predictions: label maps" in err
+        assert "12 → dog (VOC's twenty: there is no list)" in err
+        assert "VOC's twenty" not in out
         return out
 
     # Person is right in the first image of the first predictions alone; of the second, only the background.
@@ -134,7 +138,7 @@ def test_255_is_the_class_if_there_is_one_and_no_other_number(tmp_path, read_by)
         found = evaluate(tmp_path / "predictions", tmp_path / "data", classes=classes, draws=5)
         assert found.scores.per_class["dog"].value == pytest.approx(expected)
         assert ("255 is 'dog'" in found.predictor.about) == (value == 255)
-        assert any("255 is 'dog'" in note for note in notes(found))
+        assert any("255 is 'dog'" in note for note in found.data.reading.left_out)
     # Not where another value is there, too.
     save_map(tmp_path / "predictions/a.png", [[0, 1] * 4] + [[0, 255] * 4] * 5)
     found = evaluate(tmp_path / "predictions", tmp_path / "data", classes=classes, draws=5)

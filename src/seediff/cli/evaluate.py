@@ -20,11 +20,13 @@ from ..evaluate.tables import ScoreTable, TableFormat
 from ..files.messages import make_console
 from ..files.output_folders import check_free, check_writable
 from .commands import EVERY_OPTION, HELP_ALL
+from .formats import MOST_LINES
 from .line import Typed, options_of
 from .options import HERE, SEED, ConfigFile, Json, check_mask_effects, shown
 from .progress import bar_or_lines
 
 if TYPE_CHECKING:
+    from ..dataset.reading import Reading
     from ..evaluate.mask_protocols import MaskProtocol
 
 app = App(name="evaluate", help_flags=("--help", "-h", HELP_ALL), default_parameter=EVERY_OPTION)
@@ -125,20 +127,25 @@ def semantic(
         write_json(evaluation.to_json(), json)  # before the table: its reader may close the output
     if out is not None:
         write_report(evaluation, out)
-    _show(score_table(evaluation), form, notes(evaluation), JSON=json, Report=out)
+    _show(score_table(evaluation), form, evaluation.data.reading, notes(evaluation), JSON=json, Report=out)
 
 
-def _show(table: ScoreTable, form: TableFormat, notes: Iterable[str], **places: Path | None) -> None:
-    """Print a table, notes, and the paths of the written files. form: with "text", everything goes to stdout;
-    with a format for papers, only the table does, and the rest goes to stderr. places: what was written → its path."""
+def _show(table: ScoreTable, form: TableFormat, reading: Reading, notes: Iterable[str], **places: Path | None) -> None:
+    """Print how the labels were understood, a table, notes, and the paths of the written files. form: with "text",
+    everything goes to stdout; with a format for papers, only the table does, and the rest goes to stderr. places: what
+    was written → its path."""
+    console = make_console(stderr=form != "text")
+
+    def say(lines: Iterable[str]) -> None:
+        for line in lines:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    say(reading.lines(MOST_LINES))
     if form == "text":
-        console = make_console()
         console.print(table.rich())
     else:
         print(table.write(form), end="")
-        console = make_console(stderr=True)
-    for line in (*notes, *(f"{name}: {place}" for name, place in places.items() if place is not None)):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    say((*notes, *(f"{name}: {place}" for name, place in places.items() if place is not None)))
 
 
 @Parameter(name="*")
@@ -194,7 +201,7 @@ def segments(
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))
     if json is not None:
         write_json(scores.to_json(), json)  # before the table: its reader may close the output
-    _show(score_table(scores), form, notes(scores), JSON=json)
+    _show(score_table(scores), form, scores.reading, notes(scores), JSON=json)
 
 
 AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
@@ -262,7 +269,7 @@ def masks(
     check_mask_effects(typed, config.mask)
     # evaluate_masks refuses other names
     protocols = cast("list[MaskProtocol]", [name.strip() for name in protocol.split(",")])
-    words, data = read_class_map(class_map), open_truths(labels, split)
+    words, data = read_class_map(class_map), open_truths(labels, split).watched()
     check_writable(json, is_file=True)
 
     # 2. The scores, and files with them
@@ -283,4 +290,4 @@ def masks(
         options = as_json({**options, "split": split, "class_map": words})
         write_json({**scores.to_json(), "options": options}, json)  # before the table: its reader may close the output
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
-    _show(mask_table(scores.protocols, title), form, scores.notes(), JSON=json)
+    _show(mask_table(scores.protocols, title), form, data.reading, scores.notes(), JSON=json)

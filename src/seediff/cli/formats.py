@@ -28,11 +28,12 @@ from .options import Data, Link, NewOut, Quiet, WithRejected, Workers, command_l
 
 if TYPE_CHECKING:
     from ..dataset.importing import Imported
+    from ..dataset.reading import Reading
 
 T = TypeVar("T")
 CHOICE = Group("Format", sort_key=6)
-SHOWN = 8
-"""Maximum number of class names in a note."""
+MOST_LINES = 30
+"""Maximum number of lines about how a set was understood."""
 
 
 def export_option(name: str, text: str, default: object = "no") -> Parameter:
@@ -169,6 +170,7 @@ def import_(
         option(RUN, "Read pictures without labels, to paint masks of --classes in `seediff look`.", negative=()),
     ] = False,
     options: ImportOptions | None = None,
+    dry_run: Annotated[bool, option(RUN, "Read all, print how it was understood, and stop.", negative=())] = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a dataset from another format, or of pictures without labels.
@@ -182,6 +184,8 @@ def import_(
     - `seediff import annotations.xml --from cvat --corrects pets --out corrected`
 
     - `seediff import photos --classes dog,cat --unlabelled --out pets`
+
+    The last lines say how the files were understood: ids, colours, names, parts, and what was left out.
     """
     from ..dataset.importing import import_set, import_unlabelled
 
@@ -193,7 +197,9 @@ def import_(
     common: dict[str, Any] = {"workers": workers, "follow": follow_progress(quiet)}
     if unlabelled:
         given = options_given(
-            ["classes"], {**asked, "from": from_, "corrects": corrects, "link": link or None}, "--unlabelled"
+            ["classes"],
+            {**asked, "from": from_, "corrects": corrects, "link": link or None, "dry-run": dry_run or None},
+            "--unlabelled",
         )
         if "classes" not in given:
             raise UserError("classes", "is missing", "name what masks will show, such as --classes dog,cat")
@@ -204,14 +210,16 @@ def import_(
         return
     format_ = from_ or recognise_source(source, options, quiet)
     given = options_given(import_options(format_), asked, f"--from {format_}")
-    done = import_set(
-        format_, source, out, corrects=corrects, accept_unchanged=accept_unchanged, link=link, **common, **given
-    )
-    if not quiet:
+    common |= {"corrects": corrects, "accept_unchanged": accept_unchanged, "link": link}
+    done = import_set(format_, source, out, dry_run=dry_run, **common, **given)
+    if dry_run:
+        say_reading(done.reading)
+    elif not quiet:
         print(f"{plural(len(done.rows), 'sample')} of {plural(len(done.classes), 'class')} in {out}")
         if corrects is not None:
             say_corrected(done, corrects, accept_unchanged)
-        say_notes([*done.notes, *alike_names(done.classes), *absent_classes(done)])
+        say_notes(alike_names(done.classes))
+        say_reading(done.reading)
         print(next_steps(command_line("check", out), train_line(out), made=out))
 
 
@@ -226,17 +234,6 @@ def say_corrected(done: Imported, corrects: Path, accepted: bool) -> None:
     missing = len(done.rows) - len(done.changes)
     if missing > 0:
         print(f"{plural(missing, 'sample')} of {corrects} were not returned: left unchanged")
-
-
-def absent_classes(done: Imported) -> list[str]:
-    """A line about the classes that no mask shows, in a list; an empty list if there are no such classes."""
-    absent = [name for name in done.classes if not any(row["area"].get(name) for row in done.rows)]
-    if not absent:
-        return []
-    listed = ", ".join(f'"{name}"' for name in absent[:SHOWN])
-    if len(absent) > SHOWN:
-        listed += " …"
-    return [f"no mask shows {len(absent)} of {plural(len(done.classes), 'class')}: {listed}"]
 
 
 def read_class_names(classes: str | None) -> tuple[str, ...] | None:
@@ -256,6 +253,11 @@ def recognise_source(source: Path, options: ImportOptions, quiet: bool) -> Sourc
     if not quiet:
         print(f"{source} is read as {format_}: {FORMATS[format_].looked_for}")
     return format_
+
+
+def say_reading(*readings: Reading) -> None:
+    for reading in readings:
+        print(*reading.lines(MOST_LINES), sep="\n")
 
 
 def say_notes(notes: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from ..config.filter import Criteria
 from ..errors import UserError
 from ..files.messages import make_console, plural
 from ..files.output_folders import check_apart, check_free, check_writable
-from .formats import follow_progress
+from .formats import follow_progress, say_reading
 from .line import Typed, options_of
 from .options import LOOK, Data, Json, Link, NewOut, Quiet, command_line, export_line, next_steps, train_line
 
@@ -45,6 +45,7 @@ def check(
             make_console().print(findings_table(checked))
         if checked.stats:
             show_stats(checked.stats)
+            say_reading(checked.reading)
     if json is not None:
         write_json(checked.as_json(), json)
     if checked.errors:

@@ -222,7 +222,7 @@ def mask(
         raise UserError(paths[-1], "no such file or folder", f"a class is an option: --classes {paths[-1]}")
     found = find_photos(paths, exclude=out)
     # A table gives each photograph its own classes; otherwise the typed ones are for all
-    values, classes_of = {**typed}, dict[str, tuple[str, ...]]()
+    values, classes_of, said = {**typed}, dict[str, tuple[str, ...]](), list[str]()
     table = find_table(paths, values.get("classes", ()))
     for listed in filter(Path.is_file, (path / TABLE for path in paths)):
         role = "is not read, because --classes is given"
@@ -234,6 +234,11 @@ def mask(
         values["classes"] = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
         if not values["classes"]:
             raise UserError(table, "lists no class for any photograph", "write names into its column 'classes'")
+        said.append(
+            f"classes are from {table}, which has a line for {len(classes_of)} of {len(found.photos)} photographs"
+        )
+        if len(classes_of) < len(found.photos):
+            said.append("the others are searched for all classes")
     constants, tuned = split_preset(preset, "model", "paper")
     config, info = configure_run(
         MaskPhotosConfig, values, config_file, constants=constants, tuned=tuned, planned=options.dry_run, out=out
@@ -243,7 +248,7 @@ def mask(
         classes_of[photo] = tuple(spelled.get(reading_key(name), name) for name in names)
     check_mask_effects(typed, config.mask)
     mirrored = side_notes(config.classes) if config.capture.flip else []
-    warning = "; ".join(filter(None, [threshold_warning(config), *mirrored]))
+    warning = "; ".join(filter(None, [*said, threshold_warning(config), *mirrored]))
     job = MaskJob(config, found, classes_of, info=info, loading=options.loading)
     _run_on_photos(job, found, out, options, show_masks, warning)
 

@@ -17,7 +17,7 @@ from ..config.fields import RUN, WORD, read_names
 from ..config.sides import side_notes
 from ..config.train import DATA, IMAGES, TrainConfig, make_config
 from ..files.messages import plural
-from .formats import say_notes
+from .formats import say_notes, say_reading
 from .line import Typed, options_of
 from .options import (
     AT_LEAST_1,
@@ -122,11 +122,17 @@ def train(
 
         for text in describe_training(config, training, out, validate_every, verbose):
             print(text, flush=True)
+        say_reading(*(dataset.reading for dataset in training.sets))
         return
     from ..train.run import train as run
 
     total = sum(stage.step_count(config.batch_size) for stage in training.stages)
-    with _report_steps(out, total) as keep, bar_or_lines(quiet, "steps") as progress:
+
+    def begin() -> None:
+        if not quiet:
+            say_reading(*(dataset.reading for dataset in training.sets))
+
+    with _report_steps(out, total, begin) as keep, bar_or_lines(quiet, "steps") as progress:
         result = run(
             config,
             training.stages,
@@ -151,13 +157,16 @@ def train(
 
 
 @contextmanager
-def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
+def _report_steps(out: Path, total: int, begin: Callable[[], None]) -> Iterator[Callable[[int], None]]:
     """Yields a function to call with the number of saved steps. Ctrl-C and a full disk become errors whose message has
-    this number. out: the folder of the segmenter. total: the number of all steps."""
+    this number. out: the folder of the segmenter. total: the number of all steps. begin: called before the first
+    step."""
     kept: int | None = None
 
     def keep(steps: int) -> None:
         nonlocal kept
+        if kept is None:
+            begin()
         kept = steps
 
     def state() -> str:

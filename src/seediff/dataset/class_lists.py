@@ -8,10 +8,11 @@ A list of names is `classes.txt`, `class_names.txt` or labelme's `labels.txt`. A
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,6 +23,7 @@ from ..files.documents import Byte, fit, read_csv, read_json
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
 from ..files.reading import composed, read_lines
+from .reading import IGNORED_PIXELS, ClassReading, PartCounts, Reading, first_of, shorten
 from .rows import check_class_list, ids_by_name
 
 RGB_FIRST = "label_colors.txt"
@@ -54,6 +56,8 @@ class ClassList:
     single: bool = False
     """Whether grey masks with the values 0 and 255 alone show the list's only class as 255. In other masks, 255 is
     ignored."""
+    sources: Mapping[int, str] = field(default_factory=dict)
+    """Id → where its name comes from; for other classes, this is `where`."""
 
     @cached_property
     def colour_ids(self) -> Mapping[int, int]:
@@ -63,6 +67,19 @@ class ClassList:
             return self.colours
         ids = {IGNORE: IGNORE, **self.ids}
         return {colour: ids[number] for colour, number in _voc_colours(254).items() if number in ids}
+
+    def reading(self, parts: PartCounts, path: Path) -> Reading:
+        """How the list understands a set, without counts. parts: the pictures of its parts. path: for
+        `shorten`."""
+        values: list[tuple[Any, int]] = [(f"#{colour:06x}", i) for colour, i in (self.colours or {}).items()]
+        rows: list[ClassReading] = []
+        for number, name in enumerate((BACKGROUND, *self.classes, IGNORED_PIXELS)):
+            class_id = IGNORE if name == IGNORED_PIXELS else number
+            source = self.sources.get(class_id, str(self.where) * (0 < class_id < IGNORE))
+            codes = [str(value) for value, i in values or self.ids.items() if i == class_id]
+            rows.append(ClassReading(first_of(codes), name, shorten(source, path)))
+        folders = [f"{folder} → {part or 'no part'} ({count})" for (part, folder), count in parts.items()]
+        return Reading(rows, parts=[shorten(line, path) for line in folders])
 
 
 def number_classes(
@@ -117,12 +134,12 @@ def named_classes(classes: Sequence[str]) -> ClassList:
     return number_classes({0: BACKGROUND, **dict(enumerate(classes, 1))}, "--classes")
 
 
-def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[tuple[str, ...], dict[str, int]]:
+def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[ClassList, dict[str, int]]:
     """(classes, ids) of the labels in a set. `classes`: the labels that are classes, in their order. `ids`: label →
     id, for each class and for every name that means 0 or 255. where, note: as for `number_classes`. Raises
     UserError."""
-    classes = number_classes(dict(enumerate(labels)), where, note=note).classes
-    return classes, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **ids_by_name(classes)}
+    listed = replace(number_classes(dict(enumerate(labels)), where, note=note), ids={})
+    return listed, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **ids_by_name(listed.classes)}
 
 
 def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:
@@ -187,7 +204,9 @@ def _read_names(path: Path, any_name: bool, note: Note) -> ClassList:
         where, zero = f"{path}, whose background is not 0: name it first, or write `id name` in every line", {}
     elif IGNORE in meanings:
         note(f"{path} does not name 0, which is then the background")
-    return replace(class_list, ids={**zero, **class_list.ids}, where=where)
+    lines = [number for number, line in enumerate(read_lines(path), 1) if line.strip()][-len(names) :]
+    sources = {class_list.ids[value]: f"{path}, line {line}" for value, line in zip(names, lines, strict=True)}
+    return replace(class_list, ids={**zero, **class_list.ids}, where=where, sources=sources)
 
 
 def _tell_void(names: Mapping[int, str], listed: ClassList, note: Note) -> None:
@@ -205,15 +224,15 @@ def _read_colours(path: Path, classes: Sequence[str] | None, note: Note) -> Clas
     class_list = number_classes(names, path, classes=classes, note=note)
     _tell_void(names, class_list, note)
     # Unless the list says otherwise, black is the background and VOC's border is ignored.
-    colour_ids, listed = _voc_colours(0), set[int]()
+    colour_ids, listed, sources = _voc_colours(0), set[int](), dict[int, str]()
     for number, (name, parts, where) in enumerate(rows):
         class_id = class_list.ids[number]
         colour = int(fit(parts, Colour, f"{where}: {show_json(name)} needs a colour r,g,b", strict=False) @ WEIGHTS)
         if colour in listed and colour_ids[colour] != class_id:
             raise UserError(path, f"gives {show_json(name)} the same colour as another name")
         listed.add(colour)
-        colour_ids[colour] = class_id
-    return replace(class_list, colours=colour_ids)
+        colour_ids[colour], sources[class_id] = class_id, where
+    return replace(class_list, colours=colour_ids, sources=sources)
 
 
 def _colour_rows(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:

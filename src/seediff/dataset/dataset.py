@@ -24,6 +24,7 @@ from .merge import merge_sets, set_names
 from .native import open_native, save_native
 from .quality.select import select_samples
 from .quality.stats import Stats, measure, summarize
+from .reading import Reading, Tally
 from .reviews import left_out_notes
 from .rows import SPLITS, check_class_list
 from .sample import Sample
@@ -43,7 +44,7 @@ class Dataset(Sequence[Sample]):
 
     classes: the names of ids 1, 2, …, without the background. path: where the dataset was read from, for messages.
     notes: lines about what was left out when it was read. ids: value in the files → id in label maps; None: they are
-    equal. title: what the dataset is, for messages.
+    equal. title: what the dataset is, for messages. reading: how its files were understood, without counts.
     """
 
     def __init__(
@@ -55,12 +56,13 @@ class Dataset(Sequence[Sample]):
         notes: Sequence[str] = (),
         ids: Mapping[int, int] | None = None,
         title: str = "",
+        reading: Reading | None = None,
     ):
         check_class_list(classes)
         self.classes, self.samples = tuple(map(composed, classes)), list(samples)
         self.path, self.notes = Path(path) if path is not None else None, tuple(notes)
         self.ids = ids or {number: number for number in range(len(self.classes) + 1)}
-        self.title = title or f"dataset in {path}"
+        self.title, self._reading, self.tally = title or f"dataset in {path}", reading or Reading(), Tally()
         self.dropped: Mapping[str, int] = {}
         """In the result of `filter`: criterion → number of samples that it dropped. A sample counts for the first
         criterion that it does not meet."""
@@ -83,8 +85,19 @@ class Dataset(Sequence[Sample]):
 
     def _of(self, samples: Sequence[Sample], notes: Sequence[str] = ()) -> Dataset:
         """A dataset of some of these samples. notes: lines to add to the notes."""
-        notes = [*self.notes, *notes]
-        return Dataset(self.classes, samples, path=self.path, notes=notes, ids=self.ids, title=self.title)
+        about = {"path": self.path, "ids": self.ids, "title": self.title, "reading": self._reading}
+        return Dataset(self.classes, samples, notes=[*self.notes, *notes], **about)
+
+    def watched(self) -> Dataset:
+        """This dataset, whose `reading` counts label maps when they are read for the first time."""
+        watched = self._of(self.samples)
+        watched.samples = [*watched.tally.watch(self.samples)]
+        return watched
+
+    @property
+    def reading(self) -> Reading:
+        """How the files were understood. Only the label maps that were read in a `watched` dataset are counted."""
+        return self._reading.counted(self.classes, self.tally, self.notes, self.path)
 
     @property
     def names(self) -> dict[int, str]:
@@ -130,7 +143,9 @@ class Dataset(Sequence[Sample]):
         """
         check_class_list(options.get("classes") or ())  # formats would take the letters of a text
         read = read_format(name, path, **options)
-        return cls(read.classes, list(read.samples), path=path, notes=read.notes, ids=read.ids, title=read.about)
+        samples = list(read.samples)
+        reading = read.listed.reading(read.parts, Path(path))
+        return cls(read.classes, samples, path=path, notes=read.notes, ids=read.ids, title=read.about, reading=reading)
 
     from_voc, from_coco = partialmethod(load, "voc"), partialmethod(load, "coco")
     from_yolo, from_masks = partialmethod(load, "yolo"), partialmethod(load, "masks")
@@ -160,7 +175,8 @@ class Dataset(Sequence[Sample]):
     @classmethod
     def from_native(cls, path: Path | str) -> Dataset:
         """Opens a native folder, with corrected masks in place of the originals."""
-        return cls(*open_native(path), path=path)
+        classes, samples = open_native(path)
+        return cls(classes, samples, path=path, reading=native.read_as(Path(path), classes, samples))
 
     def save(
         self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter

@@ -9,6 +9,7 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,11 @@ class Instances:
     scores: tuple[float, ...] = ()
     """The scores of objects 1, 2, …, in [0, 1]; empty if they are not known."""
 
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """(N,): the number of pixels of each object."""
+        return np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
+
     def label_map(self) -> np.ndarray:
         """(H, W) uint8: the class of each pixel's object, 0 where there is no object."""
         return np.array([0, *self.class_ids], np.uint8)[self.numbers]
@@ -114,9 +120,8 @@ class Instances:
     def visible(self, *, ignored: bool = False) -> Instances:
         """The objects that have a class and a pixel, numbered anew in their old order. ignored: keep shapes of the
         class 255, too."""
-        counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
-        kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE + ignored]
-        table = np.zeros(len(counts) + 1, np.int32)
+        kept = [i for i, class_id in enumerate(self.class_ids) if self.areas[i] and 0 < class_id < IGNORE + ignored]
+        table = np.zeros(len(self.areas) + 1, np.int32)
         table[np.array(kept, np.intp) + 1] = np.arange(1, len(kept) + 1)
         class_ids, scores = tuple(self.class_ids[i] for i in kept), tuple(self.scores[i] for i in kept if self.scores)
         return Instances(table[self.numbers], class_ids, scores)

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
+from ..files.output_folders import check_free
 from ..files.photo_files import Photo, find_photos, read_photo
 from ..masks.flags import UNLABELLED
 from ..workers import Follow
@@ -25,6 +26,7 @@ from .formats.drivers import read_format
 from .formats.format_table import FORMATS, Contents, SourceName, recognise
 from .merge import renumber, renumber_table
 from .native import open_native, save_native
+from .reading import Reading, Tally
 from .reviews import reviewed_as_is
 from .rows import OF_THE_MASK, check_class_list, flat_name
 from .sample import SOFT, Sample
@@ -54,10 +56,10 @@ class Imported:
 
     classes: Sequence[str]
     rows: Sequence[Mapping[str, Any]]
-    notes: Sequence[str]
-    """Lines for the user about what was left out."""
     changes: Sequence[Change]
     """With `corrects`: how each mask that came back has changed."""
+    reading: Reading
+    """How the source was understood."""
 
 
 def import_set(
@@ -67,6 +69,7 @@ def import_set(
     *,
     corrects: Path | None = None,
     accept_unchanged: bool = False,
+    dry_run: bool = False,
     link: bool = False,
     workers: int = 1,
     follow: Follow = iter,
@@ -75,9 +78,10 @@ def import_set(
     """Writes a folder or file of another format as the native dataset `out`, which appears only when it is complete.
 
     name: the format. source: the folder or file. corrects: a native dataset, if the source holds its corrected masks;
-    `out` then has its pictures and rows. accept_unchanged: as for `correct`, which says how masks are matched. link,
-    workers, follow: as for `save_native`. options: the parameters of `read` in the format's module. Raises UserError,
-    also for a source without samples, and without `corrects` for a source in which no sample shows a class.
+    `out` then has its pictures and rows. accept_unchanged: as for `correct`, which says how masks are matched. dry_run:
+    only read, and write nothing. link, workers, follow: as for `save_native`. options: the parameters of `read` in the
+    format's module. Raises UserError, also for a source without samples, and without `corrects` for a source in which
+    no sample shows a class.
     """
     # Corrected masks without pictures belong to the pictures of the dataset that they correct.
     if corrects is not None and "images" not in options:
@@ -96,8 +100,19 @@ def import_set(
             corrects, classes, samples, by=name, accept_unchanged=accept_unchanged, tell=changes.append
         )
     about = {"command": "import", "format": name}
-    rows = save_native(out, classes, samples, about=about, link=link, workers=workers, follow=follow)
-    return Imported(classes, rows, read.notes, changes)
+    rows, tally = list[Mapping[str, Any]](), Tally()
+
+    def reading() -> Reading:
+        return read.listed.reading(read.parts, source).counted(classes, tally, read.notes, source)
+
+    if dry_run:
+        check_free(out)
+        for sample in follow([*tally.watch(samples)]):
+            sample.labels(len(classes))
+    else:
+        common: dict[str, Any] = {"about": about, "link": link, "workers": workers, "follow": follow}
+        rows = save_native(out, classes, samples, tally=tally, reading=reading, **common)
+    return Imported(classes, rows, changes, reading())
 
 
 def import_unlabelled(

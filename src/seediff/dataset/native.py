@@ -17,6 +17,7 @@
           steps/NAME_3.png               a few samples: every step of class 3's mask, in one picture
           made/1f0c….toml    in a set that was filtered, split or merged: the configurations that made its masks; `made`
                              in a row names its file
+          reading.json       in an imported set: what its files were taken for, and what was left out
           review.jsonl, reviewed/        verdicts, and masks that people changed (reviews.py)
 
 A row has these keys, which `Row` in rows.py explains: file_name and mask_file_name (paths in the folder), prompt,
@@ -32,7 +33,9 @@ import json
 import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
@@ -52,7 +55,9 @@ from ..files.photo_files import looks_like_image, sample_name
 from ..files.reading import check_unpacked, inside, read_bytes
 from ..report.page import write_reports
 from ..workers import Follow, in_order
+from .class_lists import named_classes
 from .encoding import Instances, ReadLabels, ReadObjects, encode_mask, encode_objects, read_label_map, read_objects
+from .reading import READING, Reading, Tally
 from .reviews import Action, makers, read_actions, reviewed_row
 from .rows import Row, as_row, check_class_list, check_name, check_row, checked_rows, shown_classes
 from .sample import CONFIGS, SOFT, Extras, Sample
@@ -283,6 +288,13 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     return classes, samples
 
 
+def read_as(folder: Path, classes: Sequence[str], samples: Iterable[Sample]) -> Reading:
+    """How a native dataset is understood, without counts. samples: its samples."""
+    parts = Counter((sample.metadata.get("split"), Path(folder, IMAGES)) for sample in samples)
+    sources = {number: f"{CLASSES}, line {number + 1}" for number in range(len(classes) + 1)}
+    return replace(named_classes(classes), sources=sources).reading(parts, folder)
+
+
 def _objects_after(read: ReadObjects, read_before: ReadLabels, read_after: ReadLabels, mask: Path) -> Instances:
     """The objects in a corrected label map. read: reads the objects in the original label map. read_before: reads the
     original. read_after: reads the corrected label map. mask: its file, for errors."""
@@ -307,6 +319,8 @@ def save_native(
     link: bool = False,
     workers: int = 1,
     follow: Follow = iter,
+    tally: Tally | None = None,
+    reading: Callable[[], Reading] | None = None,
 ) -> list[Json]:
     """Writes the native dataset `out` with its card and its page, and returns its rows. `out` appears only when it is
     complete. The keys of rows that end in `file_name` are replaced, and classes, class_ids and area are counted anew.
@@ -315,10 +329,11 @@ def save_native(
     samples: a Sequence is read by all processes, each its own part. Any other Iterable is read by this process, and its
     samples must be picklable. about: facts for the card and the page. files: name → bytes of more files, written after
     the samples. link: make hard links to pictures and extras instead of copies. workers: number of processes. follow:
-    wraps the samples, to show progress. Raises UserError naming a sample that cannot be used.
+    wraps the samples, to show progress. tally: counts the label maps. reading: returns how an imported set was
+    understood, after the last sample. Raises UserError naming a sample that cannot be used.
     """
     check_class_list(classes)
-    rows: list[Json] = []
+    rows, tally = list[Json](), tally or Tally()
     names: set[str] = set()
     read: Any = None
     items: Any = samples
@@ -327,8 +342,9 @@ def save_native(
     encode = partial(_encoded, read=read, classes=tuple(classes))
     with stage_output(out) as folder:
         with in_order(encode, workers, chunk=CHUNK) as encoded:
-            for name, row, sources in encoded(follow(items)):
+            for name, row, sources, counts in encoded(follow(items)):
                 check_name(name, names)
+                tally.add(*counts)
                 for path, source in sources.items():
                     # The file at `made` belongs to several samples and is written once.
                     if path != row.get("made") or not (folder / path).exists():
@@ -338,16 +354,19 @@ def save_native(
         put(folder / METADATA, jsonl(rows))
         for name, data in files.items():
             put(folder / name, data)
+        if reading:
+            put(folder / READING, (json.dumps(asdict(reading()), indent=1, ensure_ascii=False) + "\n").encode())
+            about = {**about, "reading": {"lines": reading().lines()}}
         write_reports(folder, about, rows, classes)
     return rows
 
 
 def _encoded(
     item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]
-) -> tuple[str, Json, dict[str, bytes | Path]]:
-    """(name, row, files) of one sample, ready to write. `files`: path in the dataset → bytes, or the file to copy.
-    item: the sample, or with `read` its position. read: returns the sample at a position, or None. classes: the
-    dataset's."""
+) -> tuple[str, Json, dict[str, bytes | Path], tuple[np.ndarray, int]]:
+    """(name, row, files, counts) of one sample, ready to write. `files`: path in the dataset → bytes, or the file to
+    copy. `counts`: the arguments of `Tally.add`. item: the sample, or with `read` its position. read: returns the
+    sample at a position, or None. classes: the dataset's."""
     sample: Sample = read(item) if read else item
     name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
     file_name, mask = sample_files(name, sample.suffix)
@@ -355,7 +374,8 @@ def _encoded(
     for key, value in sample.metadata.items():
         if key not in ("mask", "made") and not key.endswith("file_name"):
             row[key] = value
-    row |= shown_classes(labels, classes, sample.row.classes, where)
+    counts = np.bincount(labels.ravel(), minlength=256)
+    row |= shown_classes(counts, classes, sample.row.classes, where)
     files: dict[str, bytes | Path] = {file_name: sample.picture(), mask: encode_mask(labels)}
     instances = sample.instances
     if instances is not None:
@@ -374,4 +394,4 @@ def _encoded(
             files[row["made"]] = data
         else:
             files[extra_file(kind, name, class_id)] = path
-    return name, row, files
+    return name, row, files, (counts, sample.lost())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -32,6 +32,11 @@ Extras = dict[tuple[str, int | None], Path]
 class 3. The class id is None for a file about all classes."""
 
 
+def nothing_lost() -> int:
+    """0, the number of lost shapes of a sample that is not made of shapes."""
+    return 0
+
+
 class Sample:
     """A picture of a dataset with its label map.
 
@@ -39,7 +44,8 @@ class Sample:
     can only be compared. label_map: (H, W) uint8 of class ids, 0 background, 255 ignored; or a function that reads it.
     instances: the objects in the picture, or a function that reads them; None if the set only has classes. metadata:
     the sample's row of metadata.jsonl. name: unique in the dataset, perhaps with folders (`trip/1`). extras: optional
-    files, see `Extras`. Raises UserError for a picture that is neither PNG nor JPEG, perhaps only when it is read.
+    files, see `Extras`. lost: returns how many shapes left no pixel in the label map. Raises UserError for a picture
+    that is neither PNG nor JPEG, perhaps only when it is read.
     """
 
     def __init__(
@@ -51,10 +57,11 @@ class Sample:
         *,
         name: str = "",
         extras: Extras | None = None,
+        lost: Callable[[], int] = nothing_lost,
     ) -> None:
         image = Path(image) if isinstance(image, str) else image
         self.source = encode_image(image, "png") if isinstance(image, np.ndarray) else image
-        self.name, self.extras = name, extras or {}
+        self.name, self.extras, self.lost = name, extras or {}, lost
         self.suffix = "" if self.source is None else image_suffix(self.source, f"sample '{name}': its picture")
         """ "png" or "jpg"."""
         self.unchecked_labels = label_map if callable(label_map) else partial(np.asarray, label_map)
@@ -69,7 +76,7 @@ class Sample:
         """The sample with some arguments changed. A sample with another label map loses the configuration that made the
         old one."""
         same = {"image": self.source, "label_map": self.unchecked_labels, "instances": self.stored_instances}
-        same |= {"metadata": self.metadata, "name": self.name, "extras": self.extras}
+        same |= {"metadata": self.metadata, "name": self.name, "extras": self.extras, "lost": self.lost}
         if "label_map" in changes:
             same["extras"] = self.extras_but(CONFIGS)
         return Sample(**{**same, **changes})

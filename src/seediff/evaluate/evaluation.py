@@ -120,7 +120,7 @@ def evaluate(
     """
     check_bootstrap(seed, draws)
     mapped = read_class_map(class_map)
-    labelled = (data if isinstance(data, Dataset) else open_truths(data, split)).labelled(with_rejected)
+    labelled = (data if isinstance(data, Dataset) else open_truths(data, split)).labelled(with_rejected).watched()
     chosen = protocol_for(protocol, labelled.names.values())
     truth_table = chosen.truth_table(labelled.names, labelled.about)
     predictors: list[tuple[Predictor, np.ndarray]] = []
@@ -261,7 +261,7 @@ def _row_name(class_name: str, scores: Scores) -> str:
 
 def notes(evaluation: Evaluation) -> list[str]:
     """Sentences about the scores, for readers."""
-    lines = [f"Labels: {evaluation.data.about}.", *evaluation.data.notes, *_predictor_notes(evaluation)]
+    lines = [f"Labels: {evaluation.data.about}.", *_predictor_notes(evaluation)]
     if evaluation.against is not None:
         lines += [f"Against: {line}" for line in _predictor_notes(evaluation.against)]
     return lines

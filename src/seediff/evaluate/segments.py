@@ -16,6 +16,7 @@ from ..config.class_names import SEGMENT
 from ..dataset import native
 from ..dataset.dataset import open_truths
 from ..dataset.native import open_native
+from ..dataset.reading import Reading
 from ..dataset.sample import Sample
 from ..errors import UserError
 from ..files.label_maps import (
@@ -57,6 +58,8 @@ class SegmentScores:
     size: int | None
     """The side of the centred square that was evaluated; None: all of each image, at its own size."""
     seed: int
+    reading: Reading
+    """How the labels were understood."""
 
     def to_json(self) -> dict[str, Any]:
         """The scores as JSON values, with null for NaN."""
@@ -107,7 +110,7 @@ def evaluate_segments(
     if size is not None and not 1 <= size <= 8192:
         raise UserError("size", f"{size} must be a side in pixels between 1 and 8192")
     check_bootstrap(seed, draws)
-    truths = open_truths(labels, split, num_classes=num_classes, void=void, maps_first=True)
+    truths = open_truths(labels, split, num_classes=num_classes, void=void, maps_first=True).watched()
     if num_classes not in (None, len(truths.names)):
         problem = f"{num_classes}: {truths.about}"
         raise UserError("num_classes", problem, "leave it out; it is for folders without classes.txt")
@@ -154,6 +157,7 @@ def evaluate_segments(
         unpredicted=unpredicted / int(whole.pixels),
         size=size,
         seed=seed,
+        reading=truths.reading,
     )
 
 

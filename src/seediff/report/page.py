@@ -84,7 +84,8 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
     """Write preview.html into the folder of a native dataset, from its files, and return its path.
 
     about: name → fact, for the head of the page, such as `model` and `method`. The names `prompts`, a list of
-    templates, and `rejected`, the `count_flags` of rejected draws (class → reason → count), have places of their own.
+    templates, `rejected`, the `count_flags` of rejected draws (class → reason → count), and `reading`, the `lines` that
+    say how an imported set was understood, have places of their own.
     rows: the rows of metadata.jsonl. classes: label i + 1 is classes[i]. Raises UserError for a picture that is
     missing, unreadable or outside the folder.
     """
@@ -99,6 +100,7 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
         prompts=list(about.get("prompts") or ()),
         rejected=any(count.rejected for count in counts),
         classes=list(zip(tags, [count.cells() for count in counts], strict=True)),
+        reading=about.get("reading", {}).get("lines", ()),
         images=len(rows),
         unchecked="model" in about,  # a model made the masks, and no person has checked them
         flagged=sum(bool(row.get("flags")) for row in rows),

@@ -15,7 +15,6 @@ import numpy as np
 
 from ..dataset.dataset import Dataset
 from ..dataset.merge import renumber, renumber_table
-from ..dataset.reviews import left_out_notes
 from ..dataset.rows import check_class_list
 from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
@@ -67,8 +66,8 @@ class TrainingData:
     classes: tuple[str, ...]
     stages: tuple[Stage, ...]
     validation: tuple[Sample, ...]
-    left_out: Sequence[str] = ()
-    """Lines for the user: how many samples are not used, and why."""
+    sets: Sequence[Dataset] = ()
+    """The opened datasets. Their readings count the label maps that were read."""
 
 
 def open_training(
@@ -93,12 +92,12 @@ def open_training(
     for validation. classes: None: the first dataset's; other datasets' classes are matched by name. with_rejected: use
     samples that people rejected, too. Raises UserError.
     """
-    reasons: dict[Data, list[str]] = {}
+    watched: dict[Data, Dataset] = {}
 
     def opened(source: Data) -> Dataset:
         dataset = source if isinstance(source, Dataset) else Dataset.open(source)
-        reasons[source] = [sample.row.why_left_out(with_rejected) for sample in dataset]
-        return dataset.labelled(with_rejected)
+        watched[source] = dataset.labelled(with_rejected).watched()
+        return watched[source]
 
     if not data:
         raise UserError("no data: name the folder of a dataset")
@@ -141,7 +140,7 @@ def open_training(
     if finetune:
         items = _without(real, "val", "test")
         stages.append(Stage(items, names, *_length(finetune_epochs, finetune_steps), name="finetune"))
-    return TrainingData(names, tuple(stages), tuple(validated), left_out_notes(chain(*reasons.values())))
+    return TrainingData(names, tuple(stages), tuple(validated), [*watched.values()])
 
 
 def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int | None]:
@@ -185,7 +184,7 @@ def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) ->
 
 
 def find_doubts(data: TrainingData) -> list[str]:
-    """Warnings about a training's data: samples that are left out, classes that no label map shows, and pictures that
+    """Warnings about a training's data: classes that no label map shows, and pictures that
     are both trained on and validated with. Reads label maps until every class was seen."""
     items = list(chain.from_iterable(stage.items for stage in data.stages))
     missing = dict(enumerate(data.classes, 1))
@@ -194,7 +193,7 @@ def find_doubts(data: TrainingData) -> list[str]:
             break
         for number in np.flatnonzero(np.bincount(item.labels(len(data.classes)).ravel())).tolist():
             missing.pop(number, None)
-    both, lines = 0, [*data.left_out]
+    both, lines = 0, list[str]()
     if data.validation:  # otherwise no picture needs to be read
         trained = set(map(image_digest, items))
         both = sum(image_digest(item) in trained for item in data.validation)

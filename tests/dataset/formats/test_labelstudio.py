@@ -71,6 +71,7 @@ def test_annotations_go_before_predictions_and_the_last_one_counts(tmp_path):
     assert notes == [
         "2 of 4 tasks have no annotation, or were skipped: they are left out",
         "second annotations of a task, left out: 1 (a ground truth counts, or else the last change)",
+        "1 of 2 pictures have no shape: background only",
     ]
     tasks[0]["annotations"][1]["ground_truth"] = True  # by whom the others are measured
     save(folder, tasks)

@@ -42,9 +42,10 @@ from .coco_data import (
     is_elsewhere,
     load_coco,
     paint,
+    unknown_files,
 )
 from .drivers import Export, Import, PictureRecord, Placed
-from .format_table import Contents
+from .format_table import Contents, json_kind
 
 WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
 """Keys of a row that `metadata` leaves out, because `import` computes them again. `classes` is not among them: it may
@@ -144,7 +145,10 @@ def read(
     """
     documents = {path: load_coco(path) for path in find_annotations(source.path)}
     _check_masks(documents, crowds, source)
-    classes, ids = classes_of(documents, source.note)
+    listed = classes_of(documents, source.note)
+    classes, ids = listed.classes, listed.ids
+    others = chain(*map(unknown_files, {source.folder, *(path.parent for path in documents)}))
+    source.not_read((path for path in others if json_kind(path) == "coco"), documents)
     records: list[PictureRecord] = []
     elsewhere = 0
     for path, document in documents.items():
@@ -169,11 +173,12 @@ def read(
                     split=name.split,
                     row=image.metadata,
                     objects=objects,
+                    empty=not annotations,
                 )
             )
     cause = "are run lengths by rows, or corners of a picture of another size or counted from below?"
     source.count(elsewhere, f"masks of the first 100 pictures are not where their `bbox` is; {cause}")
-    return Contents(classes, source.samples_of(records))
+    return Contents(listed, source.samples_of(records))
 
 
 def _objects_beside(name: CocoName, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
@@ -184,10 +189,10 @@ def _objects_beside(name: CocoName, classes: Sequence[str]) -> dict[str, Callabl
     if name.kind != SEMANTIC or not file.is_file():
         return {}
     document = load_coco(file)
-    names, ids = classes_of({file: document})
-    if names != classes:
+    listed = classes_of({file: document})
+    if listed.classes != classes:
         return {}
-    by_image, draw = document.by_image(), partial(paint, ids=ids, where=file)
+    by_image, draw = document.by_image(), partial(paint, ids=listed.ids, where=file)
     return {image.file_name: partial(draw, image=image, annotations=by_image[image.id]) for image in document.images}
 
 
@@ -210,4 +215,5 @@ def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, sour
         source.count(several, f"{of} are crowds (iscrowd 1), not objects; pixels only in them are ignored (255)")
     stray = sum(len(annotation.polygons) < len(annotation.all_polygons) for annotation in shapes)
     source.count(stray, f"{of} have stray points or lines without area: left out")
+    source.count(sum(bool(each.ignore) for each in shapes), f"{of} have `ignore`: their pixels are ignored (255)")
     source.count(boxes, f"{of} are boxes without a mask; pixels in them but in no mask are ignored (255)")

@@ -24,7 +24,7 @@ from ...files.documents import parse_json
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
 from ...files.reading import read_bytes
-from ..class_lists import Note, no_note, number_classes
+from ..class_lists import ClassList, Note, no_note, number_classes
 from ..encoding import Instances
 from ..shapes.rle import box_xyxy, count_runs, polygon_runs
 from .painting import Near, Shapes, Side
@@ -136,6 +136,7 @@ class Annotation(msgspec.Struct, frozen=True):
     segmentation: list[list[Near] | float] | Rle | None = None
     bbox: Any = None
     iscrowd: bool | int | None = None
+    ignore: bool | float | None = None
     attributes: Any = None
 
     def __post_init__(self) -> None:
@@ -222,10 +223,9 @@ def checked(document: CocoFile, path: Path) -> CocoFile:
     return document
 
 
-def classes_of(documents: Mapping[Path, CocoFile], note: Note = no_note) -> tuple[tuple[str, ...], dict[int, int]]:
-    """(classes, ids): the names of the classes, without the background, in the order of the category ids; and category
-    id → id in label maps. documents: the files of a set. note: called with lines for the user. Raises UserError if the
-    documents have different categories."""
+def classes_of(documents: Mapping[Path, CocoFile], note: Note = no_note) -> ClassList:
+    """The classes in the order of the category ids, and category id → id in label maps. documents: the files of a set.
+    note: called with lines for the user. Raises UserError if the documents have different categories."""
     used: set[int | None] = set()
     for document in documents.values():
         used.update(annotation.category_id for annotation in document.annotations)
@@ -234,8 +234,7 @@ def classes_of(documents: Mapping[Path, CocoFile], note: Note = no_note) -> tupl
     for other in named:
         if named[other] != names:
             raise UserError(other, f"its categories are not those of {first}", "import them one by one")
-    classes = number_classes(names, f"{first}: categories", void=(IGNORE,), note=note)
-    return classes.classes, dict(classes.ids)
+    return number_classes(names, f"{first}: categories", void=(IGNORE,), note=note)
 
 
 def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict[int, str]:
@@ -280,8 +279,9 @@ def paint(
     """The painted shapes of a picture: first boxes without a mask and crowds, as 255; over them the objects, the
     largest first.
 
-    path: the picture's file. image, annotations: the picture and its annotations in the JSON file. ids: category id →
-    id in label maps. where: the JSON file. all_objects: crowds are objects, too. Raises UserError.
+    Annotations with `ignore` are 255, like crowds. path: the picture's file. image, annotations: the picture and its
+    annotations in the JSON file. ids: category id → id in label maps. where: the JSON file. all_objects: crowds are
+    objects, too. Raises UserError.
     """
     shape, of_image = (image.height, image.width), f"{where}, image {image.id}"
     check_frame(path, shape, of_image)  # before an array of that size is made
@@ -289,7 +289,7 @@ def paint(
     masks: list[tuple[bool, int, np.ndarray]] = []
     for annotation in annotations:
         if annotation.masked:
-            seen = all_objects or not annotation.iscrowd
+            seen = not annotation.ignore and (all_objects or not annotation.iscrowd)
             runs = _runs(annotation, shape, f"{where}: annotation {annotation.id}")
             masks.append((seen, ids[annotation.category_id or 0] if seen else IGNORE, runs))
         elif annotation.box:
@@ -323,10 +323,15 @@ def find_annotations(source: Path) -> list[Path]:
         files = sorted(visible(base, pattern))
         if files:
             return files
-    other_tasks = ("captions", "image_info", "labels_")
-    others = [path for path in sorted(visible(folder, "*.json")) if not path.name.startswith(other_tasks)]
+    others = unknown_files(folder)
     parts = [path for path in others if CocoName.of(path).split]
     if parts or len(others) == 1:
         return parts or others
     held = f": it holds {', '.join(path.name for path in others[:5])}" if others else ""
     raise UserError(folder, f"has no {SEMANTIC}*.json or {INSTANCES}*.json", f"name the JSON file itself{held}")
+
+
+def unknown_files(folder: Path) -> list[Path]:
+    """The JSON files in a folder whose names are not those of COCO's own files for other tasks."""
+    known = ("captions", "image_info", "labels_", PANOPTIC, *FILE_KINDS)
+    return [path for path in sorted(visible(folder, "*.json")) if not path.name.startswith(known)]

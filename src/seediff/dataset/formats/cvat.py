@@ -22,6 +22,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.documents import Node, fit, read_xml
+from ...files.label_maps import visible
 from ..class_lists import number_labels
 from ..encoding import Instances
 from ..sample import Sample
@@ -147,7 +148,7 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
     names = [label.text.strip() for label in labels]
     if not names:
         raise UserError(root.where, "lists no labels", "there must be <label><name>…</name></label> below <meta>")
-    classes, ids = number_labels(names, root.where, source.note)
+    listed, ids = number_labels(names, file, source.note)
     folders = given_or(images, file.parent / IMAGES, file.parent)
     objects = by_object([child.attributes.get("label", "") for child in _masks(node)] for node in nodes)
     records: list[PictureRecord] = []
@@ -164,6 +165,7 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
                 part=image.subset,
                 top=image.subset,
                 split=PARTS.get(image.subset.lower()),
+                empty=not node.children,
             )
         )
     samples = source.samples_of(records)
@@ -172,7 +174,8 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
         boxed += [f"{tag} {label}" for tag in used if tag in BOXES]
         others += [f"{tag} {label}".strip() for tag in used if tag in OTHERS]
     source.not_drawn(boxed, others)
-    return Contents(classes, samples)
+    source.not_read(visible(file.parent, "*.xml"), [file])
+    return Contents(listed, samples)
 
 
 def _masks(node: Node) -> list[Node]:

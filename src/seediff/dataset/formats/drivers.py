@@ -32,12 +32,22 @@ from ...workers import Follow, in_order
 from ..class_lists import check_meaning
 from ..encoding import Instances, ReadLabels, ReadObjects
 from ..native import CHUNK
+from ..reading import first_of
 from ..rows import SPLITS, check_name, flat_name
-from ..sample import Sample
+from ..sample import Sample, nothing_lost
 from ..split import assign_splits
 from .format_table import FORMATS, Contents, FormatName, SourceName, codec
 from .painting import Painted
-from .pictures import PictureFinder, ends_of, of_another_kind, portable, stored_labels, stored_objects, unique_names
+from .pictures import (
+    IMAGE_SUFFIXES,
+    PictureFinder,
+    ends_of,
+    of_another_kind,
+    portable,
+    stored_labels,
+    stored_objects,
+    unique_names,
+)
 
 T = TypeVar("T")
 
@@ -227,6 +237,8 @@ class PictureRecord:
     """The sample's metadata."""
     name: str = ""
     """The sample's name; "" if it follows from the picture's path."""
+    empty: bool = False
+    """Whether the file has no shape on the picture, which becomes background."""
     copied: bool = False
     """Whether the file holds a copy of the picture, as labelme files do. SeeDiff does not read the copy. The
     picture must have exactly the given suffix, because an a.png beside a missing a.jpg may be its mask."""
@@ -254,6 +266,8 @@ class Import(Notes):
     """Number of labels so far that were left out because their picture is missing."""
     turned_pictures: int = 0
     """Number of pictures so far with an EXIF orientation."""
+    parts: Counter[tuple[str | None, Path]] = field(default_factory=Counter)
+    """(part, folder) → number of pictures so far."""
 
     @property
     def folder(self) -> Path:
@@ -263,6 +277,13 @@ class Import(Notes):
     def file(self, usual: str) -> Path:
         """`path` itself if it is a file, or else the file with the usual name in the folder."""
         return self.path / usual if self.path.is_dir() else self.path
+
+    def not_read(self, files: Iterable[Path], chosen: Collection[Path]) -> None:
+        """Notes the annotation files that are not read. files: those beside the chosen files. If the user named a file,
+        nothing is noted."""
+        others = sorted(path.name for path in files if path not in chosen)
+        if others and self.path.is_dir():
+            self.note(f"not read: {first_of(others)}; name a file to read it alone")
 
     def leave_out(self, where: object, problem: str, *searched: Path) -> None:
         """Counts labels that are left out because their picture is missing. where, problem: for the error. searched:
@@ -296,8 +317,9 @@ class Import(Notes):
         self.count(len(several), f"pictures are in several parts of {where}: one for validation or testing counts")
         return splits
 
-    def samples_of(self, records: Iterable[PictureRecord]) -> list[Sample]:
-        """A sample for each record whose picture exists. Raises UserError for two records of one picture."""
+    def samples_of(self, records: Iterable[PictureRecord], *, beside: bool = True) -> list[Sample]:
+        """A sample for each record whose picture exists. beside: count the pictures in the same folders that have no
+        record. Raises UserError for two records of one picture."""
         with_picture: list[tuple[PictureRecord, Path, str]] = []
         owners: dict[Path, str] = {}
         for record in records:
@@ -315,10 +337,16 @@ class Import(Notes):
         samples: list[Sample] = []
         names = unique_names((record.part or record.split, end) for record, _, end in with_picture)
         for (record, path, _), name in zip(with_picture, names, strict=True):
-            labels = Painted(record.paint, path).label_map
+            painted = Painted(record.paint, path)
             objects = record.objects and Painted(record.objects, path).objects
-            name, where, split = record.name or name, record.where, record.split
-            samples.append(self.sample(name, path, labels, where, row=record.row, split=split, objects=objects))
+            name, about = record.name or name, {"row": record.row, "split": record.split, "lost": painted.lost}
+            samples.append(self.sample(name, path, painted.label_map, record.where, objects=objects, **about))
+        empty = sum(record.empty for record, *_ in with_picture)
+        self.count(empty, f"of {len(samples)} pictures have no shape: background only")
+        for folder in sorted({path.parent for path in owners} if beside else ()):
+            files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+            bare = sum(path not in owners for path in files)
+            self.count(bare, f"of {len(files)} pictures in {folder} have no labels in the files: they are left out")
         return samples
 
     def _picture_of(self, record: PictureRecord) -> tuple[Path, str] | None:
@@ -350,18 +378,21 @@ class Import(Notes):
         row: Mapping[str, Any] = MappingProxyType({}),
         split: str | None = None,
         objects: ReadObjects | None = None,
+        lost: Callable[[], int] = nothing_lost,
     ) -> Sample:
         """A sample, whose labels are turned to fit the picture as it is stored.
 
         name: must be new. image: the picture; None if only label maps are compared. labels: reads the label map. where:
         the sample's name in errors. files: files that must lie in `path`, also after following links. row: the
-        metadata. split: the split in the format. objects: reads the objects. Raises UserError.
+        metadata. split: the split in the format. objects: reads the objects. lost: as in `Sample`. Raises UserError.
         """
         check_name(name, self.taken, where)
         if split:
             row = {**row, "split": split}
+        if image is not None:
+            self.parts[row.get("split"), image.parent] += 1
         if self.labels_alone or image is None:
-            return Sample(image, labels, None, row, name=name)
+            return Sample(image, labels, None, row, name=name, lost=lost)
         for path in files:
             inside(self.path, path)
         turn = orientation_of(image)
@@ -369,7 +400,7 @@ class Import(Notes):
             self.turned_pictures += 1
             labels = partial(stored_labels, labels, image, turn, self.shown)
             objects = objects and partial(stored_objects, objects, image, turn, self.shown)
-        return Sample(image, labels, objects, row, name=name)
+        return Sample(image, labels, objects, row, name=name, lost=lost)
 
 
 def read_format(
@@ -381,7 +412,7 @@ def read_format(
     originals: Mapping[str, Path] = MappingProxyType({}),
     **options: Any,
 ) -> Contents:
-    """The contents of a folder or file, whose notes are complete once the last sample was read.
+    """The contents of a folder or file, whose notes and parts are complete once the last sample was read.
 
     name: the format. path: the folder or file. skip_missing, labels_alone, originals: as in `Import`. options:
     parameters of the codec's `read`; None stands for an option that was not given. Raises UserError.
@@ -395,7 +426,8 @@ def read_format(
     read = codec(name).read
     source = Import(Path(path), skip_missing, labels_alone, FORMATS[name].shown, originals)
     contents = read(source, **{key: value for key, value in options.items() if value is not None})
-    return contents._replace(samples=_with_notes(source, contents.samples), notes=source.notes)
+    samples = _with_notes(source, contents.samples)
+    return contents._replace(samples=samples, notes=source.notes, parts=source.parts)
 
 
 def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from inspect import signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 
 import msgspec
@@ -22,6 +23,8 @@ from ...files.documents import parse_json, read_json
 from ...files.reading import check_unpacked
 
 if TYPE_CHECKING:
+    from ..class_lists import ClassList
+    from ..reading import PartCounts
     from ..sample import Sample
 
 SourceName = Literal["voc", "coco", "panoptic", "yolo", "masks", "cvat", "labelstudio", "labelme"]
@@ -35,8 +38,8 @@ VOC_YEAR = "VOC2[0-9][0-9][0-9]"
 class Contents(NamedTuple):
     """What a codec reads from a folder or file."""
 
-    classes: tuple[str, ...]
-    """The names of ids 1, 2, …, without the background."""
+    listed: ClassList
+    """The classes, and what the files' values mean."""
     samples: Iterable[Sample]
     ids: Mapping[int, int] | None = None
     """Value in the stored masks → id in label maps; None if the format stores no values."""
@@ -44,6 +47,13 @@ class Contents(NamedTuple):
     """A description of the set."""
     notes: Sequence[str] = ()
     """Lines about what was left out, which `read_format` adds."""
+    parts: PartCounts = MappingProxyType({})
+    """The pictures of each part, which `read_format` adds."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of ids 1, 2, …, without the background."""
+        return self.listed.classes
 
 
 @dataclass(frozen=True)

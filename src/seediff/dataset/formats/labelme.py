@@ -128,11 +128,11 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     Lines and points are left out. Pixels that are only in the box around a shape of unknown kind are ignored (255).
     """
     root, paths = source.folder, _files(source)
-    named_images, labels = dict[Path, tuple[str, bool]](), set[str]()
+    named_images, labels = dict[Path, tuple[str, bool, bool]](), set[str]()
     boxed, lines, objects = list[str](), list[str](), False
     for path in paths:
         file = read_json(inside(root, path), LabelmeFile)  # one at a time in memory
-        named_images[path] = file.imagePath, bool(file.imageData)
+        named_images[path] = file.imagePath, bool(file.imageData), not file.shapes
         filled = [shape for shape in file.shapes if shape.kind in FILLED]
         for number, shape in enumerate(file.shapes, 1):
             if shape.kind in FILLED and shape.label not in labels:
@@ -148,19 +148,20 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     if classes is None:
         class_list = find_list(root, root.parent, any_name=True)  # they are found by name
         classes, where = (class_list.classes, class_list.where) if class_list else (sorted(labels), root)
-    names, ids = number_labels(classes, where, source.note)
+    listed, ids = number_labels(classes, where, source.note)
 
     above = Path(os.path.commonpath([path.parent for path in paths]))
     records: list[PictureRecord] = []
-    for path, (image, copied) in named_images.items():
+    for path, (image, copied, empty) in named_images.items():
         folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
         if image:
             image = f"{path.parent.relative_to(root).as_posix()}/{image}".removeprefix("./")
         paint = partial(_paint, path=path, ids=ids)
         name = path.relative_to(above).with_suffix("").as_posix()
         seen = paint if objects else None
-        records.append(PictureRecord(str(path), folders, [image], paint, seen, name=name, copied=copied))
-    return Contents(names, source.samples_of(records))
+        about = {"name": name, "empty": empty, "copied": copied}
+        records.append(PictureRecord(str(path), folders, [image], paint, seen, **about))
+    return Contents(listed, source.samples_of(records))
 
 
 def _files(source: Import) -> list[Path]:

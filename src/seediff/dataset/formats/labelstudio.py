@@ -129,6 +129,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     file, files = source.file(TASKS), [*visible(source.folder, "*.json")]
     if not file.is_file() and len(files) == 1:
         (file,) = files
+    source.not_read(files, [file])
     tasks = read_json(file, list[Task])
     interface = file.parent / INTERFACE
     view = read_xml(interface, "View") if interface.is_file() else Node("View", {}, "")
@@ -155,9 +156,10 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         classes, listing = mask_labels(view), interface
     elif classes is None:
         classes, listing = sorted({*chain(*labels)}), file
-    names, ids = number_labels(classes, listing, source.note)
+    listed, ids = number_labels(classes, listing, source.note)
     folders, objects = given_or(images, file.parent, file.parent / IMAGES), by_object(labels)
-    return Contents(names, source.samples_of(picture.record(folders, ids, objects) for picture in pictures))
+    records = [picture.record(folders, ids, objects) for picture in pictures]
+    return Contents(listed, source.samples_of(records, beside=False))  # tasks without an annotation are counted
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,7 @@ class TaskPicture:
             top=IMAGES,
             row=own.metadata,
             name=own.name,
+            empty=not self.regions,
         )
 
 

@@ -142,6 +142,8 @@ def find_regions(answer: TaskAnswer, where: str) -> tuple[list[Drawn], list[str]
     regions: list[Drawn] = []
     others: list[str] = []
     for number, result in enumerate(answer.result, 1):
+        if result.type == "relation":
+            others.append(result.type)
         if not result.value or (result.id in labelled and not result.labels):
             continue
         here = f"{where}, result {number}"

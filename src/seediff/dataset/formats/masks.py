@@ -177,7 +177,7 @@ def read(
         samples.append(source.sample(name, one.image, labels, one.image or one.mask, split=part))
     if not samples and split is not None:
         raise UserError("split", f"{split}: {root} has no picture in this part")
-    return Contents(class_list.classes, samples, class_list.ids, about)
+    return Contents(class_list, samples, class_list.ids, about)
 
 
 def _open_layout(

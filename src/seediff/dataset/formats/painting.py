@@ -104,6 +104,11 @@ class Painted:
         """The visible shapes as objects. Raises UserError."""
         return _painted(self.paint, self.picture).visible()
 
+    def lost(self) -> int:
+        """The number of shapes with a class, but without a visible pixel. Raises UserError."""
+        painted = _painted(self.paint, self.picture)
+        return sum(not area for area, i in zip(painted.areas, painted.class_ids, strict=True) if 0 < i < IGNORE)
+
 
 @lru_cache(maxsize=1)  # only the last picture's shapes: those of a set may be larger than memory
 def _painted(paint: Callable[[Any], Instances], picture: Any) -> Instances:

@@ -137,7 +137,7 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
         raise UserError(root, f"has no {PANOPTIC}*.json", "name the JSON file itself")
     given = {path: parse_json(read_bytes(path), PanopticFile, str(path), strict=False) for path in files}
     documents = {path: checked(document.as_coco(), path) for path, document in given.items()}
-    classes, ids = classes_of(documents, source.note)
+    listed = classes_of(documents, source.note)
     records: list[PictureRecord] = []
     for path, document in documents.items():
         masks = {entry.image_id: path.with_suffix("") / entry.file_name for entry in given[path].annotations}
@@ -151,7 +151,7 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
             where, mask, annotations = f"{path}, image {image.id}", masks[image.id], by_image[image.id]
             if not mask.is_file():
                 raise UserError(where, f"there is no mask {mask}")
-            segments = {entry.id: ids[entry.category_id or 0] for entry in annotations}
+            segments = {entry.id: listed.ids[entry.category_id or 0] for entry in annotations}
             if len(segments) < len(annotations):
                 raise UserError(where, "two of its segments have one id")
             no_objects = {entry.id: 0 for entry in annotations if entry.iscrowd or entry.category_id not in things}
@@ -166,7 +166,7 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
                     split=name.split,
                 )
             )
-    return Contents(classes, source.samples_of(records))
+    return Contents(listed, source.samples_of(records))
 
 
 def _paint(path: Path, mask: Path, image: CocoImage, where: str, segments: Mapping[int, int]) -> Instances:
@@ -184,4 +184,5 @@ def _paint(path: Path, mask: Path, image: CocoImage, where: str, segments: Mappi
         if number not in class_ids:
             raise UserError(mask, f"has a segment {number}, which is not in `segments_info`")
     numbers = places.reshape(pixels.shape[:2]).astype(np.int32) + 1
-    return Instances(numbers, tuple(class_ids[number] for number in present.tolist()))
+    absent = class_ids.keys() - {*present.tolist(), 0}  # without a pixel, which `Painted.lost` counts
+    return Instances(numbers, tuple(class_ids[number] for number in (*present.tolist(), *absent)))

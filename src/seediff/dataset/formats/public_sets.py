@@ -249,7 +249,8 @@ def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:
     ids = {layout.first + number: number + 1 for number in range(len(classes))}
     if classes == COCO_STUFF_CLASSES:
         ids = {value: int(number) + 1 for value, number in enumerate(COCO_STUFF_COARSE.split())}
-    return ClassList(classes, {**dict.fromkeys((*layout.void, IGNORE), IGNORE), **ids}, {}, where)
+    sources = dict.fromkeys(range(1, len(classes) + 1), f"{layout.title}'s own list")
+    return ClassList(classes, {**dict.fromkeys((*layout.void, IGNORE), IGNORE), **ids}, {}, where, sources=sources)
 
 
 def _object_info(path: Path) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -98,7 +99,9 @@ def read(
     if root is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
     class_list = find_list(root, classes=classes, note=source.note)
-    class_list = class_list or named_classes(VOC_CLASSES if classes is None else classes)
+    if class_list is None and classes is None:
+        class_list = replace(named_classes(VOC_CLASSES), where="VOC's twenty: there is no list")
+    class_list = class_list or named_classes(classes or ())
     folder, masks = images or root / IMAGES, root / CLASS_MAPS
     image_paths, maps = images_by_name(folder), dict(named_images(masks))
     if not maps:
@@ -136,7 +139,7 @@ def read(
     if (root / "SegmentationObject").is_dir():
         source.note("its objects (SegmentationObject) are not read; COCO, CVAT and labelme files can bring objects")
     about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
-    return Contents(class_list.classes, samples, class_list.ids, about)
+    return Contents(class_list, samples, class_list.ids, about)
 
 
 def _part(title: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...config.class_names import read_class_list
 from ...errors import UserError
-from ...files.label_maps import IGNORE
+from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
 from ...files.reading import read_text
 from .. import native
@@ -154,6 +154,7 @@ def read(
         listed = read_class_list(path, first=0) if path.is_file() else {}
         if any(name != data.names.get(number, name) for number, name in listed.items()):
             raise UserError(path, f"and {file} do not list the same classes in the same order", "remove the wrong one")
+    source.not_read(filter(is_data, visible(file.parent, "*.y*ml")), [file])
     class_list = number_classes(data.names, file, void=(), classes=classes, note=source.note)
     if "kpt_shape" in data.content:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
@@ -167,8 +168,8 @@ def read(
     names = unique_names((image.split, image.name) for image in pictures)
     for image, name in zip(pictures, names, strict=True):
         shapes = Painted(paint, image)
-        labels, objects = shapes.label_map, shapes.objects
-        samples.append(source.sample(name, image.path, labels, image.labels, split=image.split, objects=objects))
+        about = {"split": image.split, "objects": shapes.objects, "lost": shapes.lost}
+        samples.append(source.sample(name, image.path, shapes.label_map, image.labels, **about))
     if samples and without == len(samples):
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:
@@ -177,7 +178,7 @@ def read(
         source.note("every object has four corners; if they are rotated boxes (OBB), they are no masks")
     source.count(boxes, f"of {lines} objects are boxes; pixels in them but in no polygon are ignored (255)")
     source.count(without, f"of {len(samples)} pictures have no label file: background only")
-    return Contents(class_list.classes, samples)
+    return Contents(class_list, samples)
 
 
 def _has_labels(path: Path) -> bool:

@@ -6,7 +6,7 @@ Errors break training, or teach it something wrong. Warnings are for a person to
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -23,6 +23,7 @@ from ...workers import Follow, in_threads
 from .. import native
 from ..encoding import Instances
 from ..native import RowReader, check_finished, check_native
+from ..reading import Reading, Tally
 from ..reviews import REVIEWS, read_actions
 from ..rows import SPLITS, shown_classes
 from ..sample import SOFT, Sample
@@ -56,6 +57,8 @@ class Checked:
     stats: Stats | None
     """The statistics of all samples whose label map can be read; None if classes.txt or metadata.jsonl cannot be
     read."""
+    reading: Reading = field(default_factory=Reading)
+    """How the set is understood."""
 
     @property
     def errors(self) -> int:
@@ -140,7 +143,11 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     for line in alike_names(classes):
         findings.add("names", native.CLASSES, line, "warning")
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
-    return Checked(tuple(by_level), summarize(measures, classes))
+    tally = Tally()
+    for measured in measures:
+        tally.add(measured.counts)
+    reading = native.read_as(folder, classes, samples).counted(classes, tally, (), folder)
+    return Checked(tuple(by_level), summarize(measures, classes), reading)
 
 
 def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _Findings) -> None:

@@ -1,0 +1,133 @@
+"""`Reading`: how a set was understood, for people who want to see what an import has guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from ..config.class_names import BACKGROUND
+from ..files.label_maps import IGNORE
+from ..files.messages import plural
+from .rows import ids_by_name
+from .sample import Sample
+
+READING = "reading.json"
+"""The file in an imported set that holds its whole reading."""
+NAMED = 8
+"""Maximum number of names or values in a line."""
+IGNORED_PIXELS = f"ignored ({IGNORE})"
+"""The name of the row for ignored pixels."""
+PartCounts = Mapping[tuple[str | None, Path], int]
+"""(part, folder of pictures) → number of pictures. The part is None if nothing names one."""
+
+
+@dataclass
+class Tally:
+    """Counts the pictures and pixels of each id while label maps are read."""
+
+    counts: np.ndarray = field(default_factory=lambda: np.zeros((2, 256), np.int64))
+    """(2, 256): the number of pictures that show each id, and the number of its pixels."""
+    lost: int = 0
+    """Number of shapes without a pixel."""
+    seen: set[str] = field(default_factory=set)
+    """Names of the watched samples that were counted."""
+
+    def add(self, pixels: np.ndarray, lost: int = 0) -> None:
+        """Counts a label map. pixels: (256,), the number of its pixels of each id. lost: as in `Sample`."""
+        self.counts += pixels > 0, pixels
+        self.lost += lost
+
+    def watch(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """The samples, with label maps that are counted when they are read for the first time."""
+        return (sample.replace(label_map=partial(self._read, sample)) for sample in samples)
+
+    def _read(self, sample: Sample) -> np.ndarray:
+        labels = sample.unchecked_labels()
+        if sample.name not in self.seen and labels.dtype == np.uint8:  # other labels are refused later
+            self.seen.add(sample.name)
+            self.add(np.bincount(labels.ravel(), minlength=256), sample.lost())
+        return labels
+
+
+@dataclass(frozen=True)
+class ClassReading:
+    """How a class was understood."""
+
+    values: str
+    """The ids or colours in the files that mean the class, such as `7, 9` or `#800000`; "" if the files have names."""
+    name: str
+    source: str
+    """Where the name comes from, such as `classes.txt, line 2`."""
+    pictures: int = 0
+    """Number of pictures that show the class."""
+    pixels: int = 0
+
+    @property
+    def line(self) -> str:
+        """For example, `1 → dog (classes.txt, line 2): pictures 2, pixels 40`."""
+        name, source = " → ".join(filter(None, (self.values, self.name))), f" ({self.source})" * bool(self.source)
+        return f"{name}{source}: pictures {self.pictures}, pixels {self.pixels}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a set was understood."""
+
+    classes: Sequence[ClassReading] = ()
+    """The background, the classes in the order of their ids, and IGNORED_PIXELS."""
+    left_out: Sequence[str] = ()
+    """What was left out or is odd, counted: a line for each kind."""
+    parts: Sequence[str] = ()
+    """What the folders of pictures became, such as `images/dev → val (3)`."""
+
+    def counted(self, names: Sequence[str], tally: Tally, left_out: Sequence[str], path: Path | None) -> Reading:
+        """The reading with what was counted. names: the classes of ids 1, 2, … in the tally. left_out: lines to add.
+        path: the set, for `shorten`."""
+        ids, counts = {BACKGROUND: 0, IGNORED_PIXELS: IGNORE, **ids_by_name(names)}, tally.counts.T.tolist()
+        rows = [ClassReading(row.values, row.name, row.source, *counts[ids[row.name]]) for row in self.classes]
+        lost = f"{plural(tally.lost, 'shape')} without a pixel: outside of the picture, without area, or covered"
+        lines = [shorten(line, path) for line in (*left_out, *[lost] * bool(tally.lost))]
+        return replace(self, classes=rows, left_out=lines)
+
+    def lines(self, limit: int | None = None) -> list[str]:
+        """What is odd, the parts, and a line for each class. limit: the maximum number of lines. If there are more,
+        classes are summed up; None: all lines."""
+        classes = [row for row in self.classes if row.name not in (BACKGROUND, IGNORED_PIXELS)]
+        unseen = [row.name for row in classes if not row.pixels]
+        odd = [f"note: {line}" for line in self.left_out]
+        if unseen:
+            odd.append(f"note: no mask shows {len(unseen)} of {plural(len(classes), 'class')}: {first_of(unseen)}")
+        odd += [f"parts: {first_of(self.parts)}"] * bool(self.parts)
+        lines = [*odd, *(row.line for row in self.classes if row.pixels or row in classes)]
+        if limit is None or len(lines) <= limit:
+            return lines
+        summed = _summed(classes)
+        if len(odd) + len(summed) > limit:
+            odd[limit - len(summed) - 1 :] = [f"… more lines are in {READING} and on the page"]
+        return [*odd, *summed]
+
+
+def _summed(classes: Sequence[ClassReading]) -> list[str]:
+    """A line for each source of names, such as `118 classes from classes.txt, lines 2–119`."""
+    lines: list[str] = []
+    for source, group in groupby(classes, key=lambda row: row.source.partition(", line ")[0]):
+        rows = [*group]
+        numbers = [row.source.removeprefix(f"{source}, line ") for row in (rows[0], rows[-1])]
+        place = f", lines {'–'.join(numbers)}" * (source not in numbers)
+        lines.append(f"{plural(len(rows), 'class')} from {source}{place}")
+    return lines
+
+
+def first_of(texts: Sequence[str]) -> str:
+    """The first texts, and `…` if there are more than NAMED."""
+    return ", ".join(texts[:NAMED]) + ", …" * (len(texts) > NAMED)
+
+
+def shorten(text: str, path: Path | None) -> str:
+    """A text in which absolute paths begin with the last part of `path`, the set's folder or file."""
+    return text.replace(f"{path.absolute().parent}/", "") if path else text

@@ -1,0 +1,235 @@
+"""How sets are understood: what a reading says, and what is counted as left out."""
+
+import json
+
+import numpy as np
+import pytest
+from command_line import runner
+from interrupted import contents
+from layouts import save, save_camvid, save_image, save_map, save_voc
+
+from seediff.cli.formats import import_
+from seediff.dataset.dataset import Dataset
+from seediff.dataset.reading import ClassReading, Reading, Tally
+
+run = runner(import_)
+LABELS = [[0, 1, 1], [2, 255, 255]]
+SHAPE = (8, 12)
+SQUARE = [[1, 1], [5, 1], [5, 5], [1, 5]]
+OUTSIDE = [[40, 30], [48, 30], [48, 38], [40, 38]]
+
+
+def rows(count):
+    return [ClassReading(str(i), f"class {i}", f"classes.txt, line {i + 1}", 1, i) for i in range(1, count + 1)]
+
+
+def test_lines_say_what_is_odd_first_and_sum_up_many_classes():
+    ground = ClassReading("0", "background", "classes.txt, line 1", 3, 90)
+    few = [*rows(1), ClassReading("#800000", "cat", "labelmap.txt, line 3")]
+    reading = Reading(
+        [ground, *few, ClassReading("", "ignored (255)", "")], ["1 mask is odd"], ["images → no part (3)"]
+    )
+    assert reading.lines(30) == [
+        "note: 1 mask is odd",
+        "note: no mask shows 1 of 2 classes: cat",
+        "parts: images → no part (3)",
+        "0 → background (classes.txt, line 1): pictures 3, pixels 90",
+        "1 → class 1 (classes.txt, line 2): pictures 1, pixels 1",
+        "#800000 → cat (labelmap.txt, line 3): pictures 0, pixels 0",
+    ]
+    many = Reading([ground, *rows(118), ClassReading("", "other", "--classes", 1, 1)], [f"note {i}" for i in range(40)])
+    assert len(many.lines()) == 160
+    lines = many.lines(30)
+    assert (len(lines), lines[0], lines[27]) == (30, "note: note 0", "… more lines are in reading.json and on the page")
+    assert lines[28:] == ["118 classes from classes.txt, lines 2–119", "1 class from --classes"]
+    few_notes = Reading([ground, *rows(118)], ["1 mask is odd"])
+    assert few_notes.lines(30) == ["note: 1 mask is odd", "118 classes from classes.txt, lines 2–119"]
+
+
+def in_masks(folder, files, **options):
+    save_image(folder / "images/a.png", (2, 3))
+    save_map(folder / "masks/a.png", LABELS)
+    for name, text in files.items():
+        save(folder / name, text)
+    return Dataset.load("masks", folder, **options)
+
+
+COLOURS = "name,r,g,b\nroad,128,0,0\ncar,0,128,0\n"
+YAML = "names: [background, road, car]\nmasks_dir: masks\ntrain: images\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "road"),
+    [
+        ({"classes.txt": "background\nroad\ncar\n"}, {}, "1 → road (in/classes.txt, line 2)"),
+        ({"masks/class_names.txt": "2 car\n1 road\n"}, {}, "1 → road (in/masks/class_names.txt, line 2)"),
+        ({"labels.txt": "__ignore__\n_background_\nroad\ncar\n"}, {}, "1 → road (in/labels.txt, line 3)"),
+        ({"class_dict.csv": COLOURS}, {}, "#800000 → road (in/class_dict.csv, line 2)"),
+        ({"labelmap.txt": "# name\nroad:128,0,0::\ncar:0,128,0::\n"}, {}, "#800000 → road (in/labelmap.txt, line 2)"),
+        ({}, {"classes": ("road", "car")}, "1 → road (--classes)"),
+        ({"data.yaml": YAML}, {}, "1 → road (in/data.yaml)"),
+    ],
+)
+def test_each_name_has_its_source(tmp_path, files, options, road):
+    dataset = in_masks(tmp_path / "in", files, **options).watched()
+    assert f"{road}: pictures 0, pixels 0" in dataset.reading.lines()
+    for _ in range(2):  # a picture that is read twice counts once
+        [one.label_map for one in dataset]
+    assert f"{road}: pictures 1, pixels 2" in dataset.reading.lines()
+    assert "ignored (255): pictures 1, pixels 2" in dataset.reading.lines()[-1]
+
+
+def test_assumed_classes_are_called_so(tmp_path):
+    save_voc(tmp_path / "voc", {"a": [[1, 0]]})
+    save_image(tmp_path / "voc/JPEGImages/a.jpg", (1, 2))
+    save_camvid(tmp_path / "camvid", {"a": [[1, 11]]}, "val")
+    sets = [Dataset.open(tmp_path / name).reading for name in ("voc", "camvid")]
+    assert sets[0].classes[1] == ClassReading("1", "aeroplane", "VOC's twenty: there is no list")
+    assert sets[1].classes[2] == ClassReading("1", "building", "CamVid's own list")
+    assert [reading.parts for reading in sets] == [["voc/JPEGImages → val (1)"], ["camvid/val → val (1)"]]
+    Dataset.open(tmp_path / "voc").save(tmp_path / "native")
+    native = Dataset.open(tmp_path / "native").watched()
+    [one.label_map for one in native]
+    assert native.reading.classes[1] == ClassReading("1", "aeroplane", "classes.txt, line 2", 1, 1)
+    assert native.reading.parts == ["native/images → val (1)"]
+
+
+def coco(names, annotations):
+    images = [{"id": i, "file_name": name, "width": 12, "height": 8} for i, name in enumerate(names)]
+    categories = [{"id": 3, "name": "dog"}]
+    whole = [{"id": i, "iscrowd": 0, "bbox": [1, 1, 4, 4], **one} for i, one in enumerate(annotations)]
+    return {"images": images, "annotations": whole, "categories": categories}
+
+
+def flat(points):
+    return [number for point in points for number in point]
+
+
+def as_coco(folder, shapes):
+    annotations = [
+        {"image_id": i, "category_id": 3, "segmentation": [flat(points)]}
+        for i, drawn in enumerate(shapes.values())
+        for points in drawn
+    ]
+    save(folder / "annotations.json", coco([*shapes], annotations))
+
+
+def as_cvat(folder, shapes):
+    images = ""
+    for name, drawn in shapes.items():
+        inner = "".join(
+            f'<polygon label="dog" points="{";".join(f"{x},{y}" for x, y in points)}"></polygon>' for points in drawn
+        )
+        images += f'<image name="{name}" width="12" height="8">{inner}</image>'
+    meta = "<meta><task><labels><label><name>dog</name></label></labels></task></meta>"
+    save(folder / "annotations.xml", f"<annotations>{meta}{images}</annotations>")
+
+
+def as_labelme(folder, shapes):
+    for name, drawn in shapes.items():
+        polygons = [{"label": "dog", "points": points, "shape_type": "polygon"} for points in drawn]
+        save(folder / name.replace("png", "json"), {"shapes": polygons, "imagePath": name})
+
+
+def as_labelstudio(folder, shapes):
+    tasks = []
+    for name, drawn in shapes.items():
+        about = {"type": "polygonlabels", "original_width": 12, "original_height": 8}
+        results = [
+            {**about, "value": {"points": [[x / 0.12, y / 0.08] for x, y in points], "polygonlabels": ["dog"]}}
+            for points in drawn
+        ]
+        tasks.append({"data": {"image": name}, "annotations": [{"result": results}]})
+    save(folder / "tasks.json", tasks)
+
+
+DRAWN = {"a.png": [SQUARE, OUTSIDE, OUTSIDE], "b.png": [], "c.png": [], "d.png": [SQUARE]}
+
+
+@pytest.mark.parametrize("write", [as_coco, as_cvat, as_labelme, as_labelstudio])
+def test_what_vanishes_is_counted(tmp_path, write, capsys):
+    for name in (*DRAWN, "e.png"):
+        save_image(tmp_path / "in" / name, SHAPE)
+    write(tmp_path / "in", DRAWN)
+    for workers in (1, 2):
+        run(f"import {tmp_path}/in --out {tmp_path}/out{workers} --workers {workers}")
+        said = capsys.readouterr().out
+        assert "note: 2 shapes without a pixel" in said
+        assert "note: 2 of 4 pictures have no shape: background only" in said
+        beside = "note: 1 of 5 pictures in in have no labels in the files: they are left out" in said
+        assert beside == (write is not as_labelstudio)  # which has its own files of pictures
+    assert contents(tmp_path / "out1") == contents(tmp_path / "out2")
+    write(tmp_path / "right", {"a.png": [SQUARE], "d.png": [SQUARE]})
+    for name in ("a.png", "d.png"):
+        save_image(tmp_path / "right" / name, SHAPE)
+    run(f"import {tmp_path}/right --out {tmp_path}/out")
+    assert "note:" not in capsys.readouterr().out
+
+
+def test_annotations_to_ignore_are_ignored(tmp_path):
+    save_image(tmp_path / "a.png", SHAPE)
+    shape = {"image_id": 0, "category_id": 3, "segmentation": [flat(SQUARE)]}
+    other = {**shape, "bbox": [6, 2, 4, 4], "segmentation": [[6, 2, 10, 2, 10, 6, 6, 6]], "ignore": 0}
+    save(tmp_path / "labels.json", coco(["a.png"], [{**shape, "ignore": 1}, other]))
+    dataset = Dataset.open(tmp_path)
+    assert np.bincount(dataset[0].label_map.ravel(), minlength=256)[[1, 255]].tolist() == [16, 16]
+    assert dataset.notes == ("1 of 2 annotations have `ignore`: their pixels are ignored (255)",)
+
+
+@pytest.mark.parametrize(
+    ("write", "more"),
+    [
+        (lambda folder, shapes: save(folder / "train.json", coco(shapes, [])), "train_v2.json"),
+        (as_cvat, "annotations_2.xml"),
+        (as_labelstudio, "more.json"),
+    ],
+)
+def test_a_second_file_that_is_not_read_is_named(tmp_path, write, more):
+    save_image(tmp_path / "a.png", SHAPE)
+    write(tmp_path, {"a.png": [SQUARE]})
+    (first,) = [path for path in tmp_path.iterdir() if path.suffix in (".json", ".xml")]
+    assert not any("not read" in note for note in Dataset.open(tmp_path).notes)
+    (tmp_path / more).write_bytes(first.read_bytes())
+    assert f"not read: {more}; name a file to read it alone" in Dataset.open(tmp_path).notes
+    assert not any("not read" in note for note in Dataset.open(first).notes)
+
+
+def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
+    in_masks(tmp_path / "in", {"classes.txt": "road\ncar\nbus\n"})
+    line = f"import {tmp_path}/in --out {tmp_path}/set"
+    run(f"{line} --dry-run")
+    planned = capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    expected = [
+        "note: no mask shows 1 of 3 classes: bus",
+        "parts: in/images → no part (1)",
+        "0 → background: pictures 1, pixels 1",
+        "1 → road (in/classes.txt, line 1): pictures 1, pixels 2",
+        "2 → car (in/classes.txt, line 2): pictures 1, pixels 1",
+        "3 → bus (in/classes.txt, line 3): pictures 0, pixels 0",
+        "ignored (255): pictures 1, pixels 2",
+    ]
+    assert planned.splitlines()[1:] == expected
+    run(line)
+    said = capsys.readouterr().out
+    assert "\n".join(expected) + "\n\nNext:" in said
+    whole = json.loads((tmp_path / "set/reading.json").read_text())
+    assert whole["classes"][1] == {
+        "values": "1",
+        "name": "road",
+        "source": "in/classes.txt, line 1",
+        "pictures": 1,
+        "pixels": 2,
+    }
+    page = (tmp_path / "set/preview.html").read_text()
+    assert "<li>1 → road (in/classes.txt, line 1): pictures 1, pixels 2</li>" in page
+    assert str(tmp_path) not in page + (tmp_path / "set/reading.json").read_text()
+    run(f"{line}2 --quiet")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_tally_counts_pictures_and_pixels():
+    tally = Tally()
+    for labels in ([1, 1, 255], [1, 2]):
+        tally.add(np.bincount(labels, minlength=256), lost=1)
+    assert (tally.counts[:, [1, 2, 255]].tolist(), tally.lost) == ([[2, 1, 1], [3, 1, 1]], 2)
