@@ -166,7 +166,7 @@ def read(
                     folders,
                     [image.file_name],
                     draw,
-                    split=name.split,
+                    part=name.part,
                     row=image.metadata,
                     objects=objects,
                 )
