@@ -42,6 +42,7 @@ from ...files.reading import inside
 from .. import native
 from ..class_lists import ClassList, Note, find_list, named_classes, number_classes
 from ..encoding import encode_grey
+from ..palettes import with_palettes
 from ..parts import SPLITS, part_of, row_splits
 from ..rows import flat_name
 from ..sample import Sample
@@ -240,7 +241,8 @@ def _named_by_yaml(
         if not one.labels.is_file():
             raise UserError(one.path, f"has no mask {one.labels}")
         found.append(FoundMask(one.split, Path(one.name).with_suffix("").as_posix(), one.path, one.labels))
-    return _classes_of_yaml(data.names, mapping, file, source.note), found
+    class_list = _classes_of_yaml(data.names, mapping, file, source.note)
+    return with_palettes(class_list, [one.mask for one in found]), found
 
 
 def _classes_of_yaml(
