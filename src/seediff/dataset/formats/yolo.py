@@ -23,7 +23,6 @@ from ...files.reading import read_text
 from .. import native
 from ..class_lists import number_classes
 from ..encoding import Instances
-from ..parts import row_splits
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
@@ -31,7 +30,7 @@ from .drivers import Export, Import
 from .format_table import Contents
 from .masks import semantic_yaml
 from .painting import Painted, Shapes
-from .pictures import shown_size, top_folder, unique_names
+from .pictures import shown_size, unique_names
 from .yolo_data import DATA, IMAGES, LABELS, LabelFiles, YoloImage, find_images, is_data, read_data, write_data
 
 HAIR = 0.01
@@ -161,11 +160,10 @@ def read(
         lengths.update(len(words) for _, words in _lines(_text(image)))
     boxes, lines = lengths[5], lengths.total()  # a box has a class and four numbers
     names = unique_names((image.split, image.name) for image in pictures)
-    splits = row_splits([image.split or top_folder(image.name) for image in pictures])
-    for image, name, row_split in zip(pictures, names, splits, strict=True):
+    for image, name in zip(pictures, names, strict=True):
         shapes = Painted(paint, image)
         labels, objects = shapes.label_map, shapes.objects
-        samples.append(source.sample(name, image.path, labels, image.labels, split=row_split, objects=objects))
+        samples.append(source.sample(name, image.path, labels, image.labels, split=image.split, objects=objects))
     if samples and without == len(samples):
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:

@@ -27,9 +27,9 @@ from ...files.label_maps import visible
 from ...files.messages import show_json
 from ...files.reading import read_lines
 from .. import native
-from ..parts import SPLITS, part_of
+from ..parts import SPLITS, part_of, row_splits
 from .drivers import Export, Import
-from .pictures import portable
+from .pictures import portable, top_folder
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 YOLO_SUFFIXES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
@@ -130,7 +130,8 @@ class YoloImage:
     """A picture of a YOLO dataset."""
 
     path: Path
-    split: str
+    split: str | None
+    """The `split` of its row."""
     name: str
     """The picture's path, with `/`, in the folder that the YAML file names. For a list: in the folder that all pictures
     of the list have in common."""
@@ -208,7 +209,7 @@ def find_images(
     places = Places(data, images)
     # Split → the folders and lists that the YAML file names
     entries = {
-        name: [places.locate(text, _is_entry, f"{data.file}: '{name}'") for text in texts]
+        name: [places.locate(text, _is_entry, f"{data.file}: '{key}'") for key, text in texts]
         for name, texts in _entries(data, split).items()
     }
     # Split → the pictures in them
@@ -236,7 +237,10 @@ def find_images(
             source.count(count, f"pictures of '{key}' in {data.file.name} are not read: parts are {', '.join(SPLITS)}")
     named = {name: [image.path for image in part] for name, part in parts.items()}
     splits = source.splits_of(named, data.file.name)
-    return [replace(image, split=splits[path]) for path, image in found.items()]
+    own = row_splits([splits[path] or top_folder(image.name) for path, image in found.items()])
+    wanted = split and (part_of(split) or split)
+    kept = [pair for pair in zip(found.values(), own, strict=True) if wanted in (None, pair[1] or "train")]
+    return [replace(image, split=part) for image, part in kept]
 
 
 def _picture_folders(
@@ -252,15 +256,16 @@ def _picture_folders(
     return folders
 
 
-def _entries(data: YoloData, split: str | None) -> dict[str, list[str]]:
-    """Split → the folders and lists that the YAML file names for it, as they are written. split: only this split; None:
-    all. Raises UserError if the file names no folder."""
+def _entries(data: YoloData, split: str | None) -> dict[str, list[tuple[str, str]]]:
+    """Split → (key, folder or list) for what the YAML file names for it, as written. Without a YAML file, the folder of
+    all pictures has the split "". split: only this split; None: all. Raises UserError if the file names no folder."""
     content, file = data.content, data.file
-    wanted = (*SPLITS, "") if split is None else (part_of(split) or split,)
+    wanted = (*SPLITS, "") if split is None else (part_of(split) or split, "")
     named = {key: value for key, value in content.items() if value not in EMPTY and (part_of(key) or not key)}
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[tuple[str, str]]] = {}
     for key, value in fit(named, dict[str, str | list[str]], str(file)).items():
-        found.setdefault(part_of(key) or "", []).extend([value] if isinstance(value, str) else value)
+        texts = [value] if isinstance(value, str) else value
+        found.setdefault(part_of(key) or "", []).extend((key, text) for text in texts)
     if not found.keys() & {*wanted}:
         there = ", ".join(filter(None, named))
         raise UserError(file, f"has no '{split or 'train'}', the folder of the pictures", there and f"it has {there}")
