@@ -84,7 +84,9 @@ def test_a_list_of_colours_says_which_is_meant(tmp_path):
 def test_palettes_whose_readings_agree_are_not_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr("seediff.dataset.palettes.stored_pixels", None)
     paths = [save_map(tmp_path / f"{number}.png", [[0, 1, 255]]) for number in range(2)]
-    paths.append(save_palette(tmp_path / "short.png", [0, 1], np.reshape(voc_palette(), (-1, 3))[:2].tolist()))
+    voc = np.reshape(voc_palette(), (-1, 3)).tolist()
+    paths.append(save_palette(tmp_path / "short.png", [0, 1], voc[:2]))
+    paths.append(save_palette(tmp_path / "other.png", [0, 1], [*voc[:3], PINK]))
     assert with_palettes(named_classes(TWO), paths).palettes == "indices"
 
 
@@ -131,6 +133,9 @@ def test_all_that_reads_masks_decides_for_a_set(tmp_path, layout):
     if layout == "predictions":
         predictions = tmp_path / "masks" / "train"
         assert evaluate(predictions, found, classes=THREE, draws=2).scores.miou.value == 1
-        save_palette(predictions / "1.png", [0, 1, 2], [BLACK, GREEN, RED, PINK])
-        with user_error('index 1 of its palette means "dog", and its colour "cat"'):
+    save_palette(tmp_path / masks / "1.png", [0, 1, 2], [BLACK, GREEN, RED, PINK])
+    with user_error('index 1 of its palette means "dog", and its colour "cat"'):
+        if layout == "predictions":
             evaluate(predictions, found, classes=THREE)
+        else:
+            Dataset.open(tmp_path)

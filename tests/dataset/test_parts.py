@@ -2,13 +2,17 @@ import json
 
 import numpy as np
 import pytest
-from items import item
+from items import noise_pixels
 from layouts import save, save_image, save_map
 from refusals import user_error
 
+from seediff.config.augment import AugmentConfig
+from seediff.dataset.augmented import open_augmented
 from seediff.dataset.dataset import Dataset, open_truths
+from seediff.dataset.encoding import encode_image
 from seediff.dataset.importing import import_set
 from seediff.dataset.parts import check_parts, part_of, row_splits, unclear_parts
+from seediff.dataset.sample import Sample
 from seediff.train.stages import open_training
 
 
@@ -49,7 +53,10 @@ LABELS = np.array([[0, 1]], np.uint8)
 
 def native(folder, *parts):
     """A set of a sample for each part; "" for a row without `split`."""
-    samples = [item(f"s{i}", LABELS, {"split": part} if part else {}, (1, 2)) for i, part in enumerate(parts)]
+    rows = [{"split": part} if part else {} for part in parts]
+    pictures = [encode_image(noise_pixels(1, 2, seed=number), "png") for number in range(len(parts))]
+    pairs = enumerate(zip(pictures, rows, strict=True))
+    samples = [Sample(picture, LABELS, metadata=row, name=f"s{number}") for number, (picture, row) in pairs]
     Dataset(("dog",), samples).save(folder)
     return folder
 
@@ -78,7 +85,16 @@ def test_train_and_evaluate_ask_for_unclear_parts(tmp_path, others):
 
 
 def test_parts_that_are_all_unclear_are_trained_on(tmp_path):
-    assert trained(open_training([native(tmp_path / "set", "monday", "tuesday")])) == ["s0", "s1"]
+    folder = native(tmp_path / "set", "monday", "tuesday")
+    assert trained(open_training([folder])) == ["s0", "s1"]
+    assert open_augmented(AugmentConfig(), folder).sources == [0, 1]
+
+
+def test_split_also_chooses_what_is_set_aside_and_what_is_tuned_with(tmp_path):
+    folder = native(tmp_path / "set", *["train"] * 4, "val", "holdout")
+    plan = open_training([folder], finetune=[folder], split="train", validation_share=0.5)
+    assert len(plan.validation) == 2
+    assert {*trained(plan)} <= {f"s{number}" for number in range(4)}
 
 
 def test_export_tells_that_unclear_parts_go_into_train(tmp_path):
@@ -148,8 +164,9 @@ def test_parts_of_formats(tmp_path, add):
         f'1 samples are of the part "{part}", which is none of train, val, test: `split` keeps the word, and `train` '
         "and `evaluate` ask for --split"
     ]
-    read = Dataset.open(tmp_path / "set", split="dev")
-    assert [sample.metadata["split"] for sample in read] == ["val"]
+    for asked in ("dev", "validation", "val"):
+        read = Dataset.open(tmp_path / "set", split=asked)
+        assert [sample.metadata["split"] for sample in read] == ["val"]
 
 
 @pytest.mark.parametrize("add", [coco, masks, voc, yolo, labelme, cvat])
