@@ -32,7 +32,7 @@ def test_the_split_of_a_part(names, split):
 @pytest.mark.parametrize(
     ("names", "splits"),
     [
-        (["Valid", "train", "holdout", None, ""], ["val", "train", "holdout", None, ""]),
+        (["Valid", "train", "holdout", None, ""], ["val", "train", "holdout", None, None]),
         (["monday", "tuesday", None], [None, None, None]),  # no other part says that these are parts
     ],
 )

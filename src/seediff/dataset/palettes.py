@@ -31,8 +31,10 @@ def with_palettes(class_list: ClassList, masks: Iterable[Path]) -> ClassList:
     masks: the files of a set. Their headers are read; their pixels only if a palette can be read in several ways.
     Raises UserError if several readings fit and differ, or if indices count and one of them has several colours.
     """
+    if class_list.colours is not None:
+        return class_list
     files: dict[bytes, list[Path]] = {}
-    for path in masks if class_list.colours is None else ():
+    for path in masks:
         with open_image(path) as image:
             if image.format == "PNG" and image.mode == "P" and image.palette:
                 files.setdefault(bytes(image.palette.palette), []).append(path)
@@ -54,7 +56,7 @@ def with_palettes(class_list: ClassList, masks: Iterable[Path]) -> ClassList:
             one, two = (class_list.word(int(ids[number, index])) for ids in (first, other))
             problem = f"index {index} of its palette means {one}, and its colour {two}: either may count"
             raise UserError(paths[number][0], problem, FIX)
-    for index in np.flatnonzero(_recoloured(colours, used))[:1].tolist() if name == "indices" else ():
+    for index in np.flatnonzero(_recoloured(colours, used) & (name == "indices"))[:1].tolist():
         shown = np.flatnonzero(used[:, index] & (colours[:, index] < NO_COLOUR))
         one, two = (paths[shown[place]][0] for place in np.unique(colours[shown, index], return_index=True)[1][:2])
         problem = f"index {index} of its palette has another colour than in {one}: indices or colours may count"

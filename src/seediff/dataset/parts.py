@@ -30,9 +30,8 @@ def unclear_parts(names: Iterable[str | None]) -> Counter[str]:
 def row_splits(names: Sequence[str | None]) -> list[str | None]:
     """The `split` of each sample: the split that its part's name means, or an unclear name itself, or None. names: as
     for `unclear_parts`."""
-    unclear = unclear_parts(names)
-    kept = {name: part_of(name) or (name if name in unclear else None) for name in filter(None, names)}
-    return [name and kept[name] for name in names]
+    splits = {name: part_of(name or "") for name in names} | {name: name for name in unclear_parts(names)}
+    return [splits[name] for name in names]
 
 
 def check_parts(names: Iterable[str], where: object) -> None:

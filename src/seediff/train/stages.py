@@ -123,7 +123,7 @@ def open_training(
     real: list[Sample] = []
     for source in finetune:
         real += as_classes(opened(source), names)
-    parts = [part_of(name) or name for name in split.split(",")] if split else []
+    parts = [part_of(name) or name for name in (split or "").split(",")]
 
     def trained(items: Sequence[Sample]) -> list[Sample]:
         if split is None:

@@ -230,9 +230,9 @@ def find_images(
             raise UserError(path, f"leads out of {places.root}", ELSEWHERE)
     for path in _lone_labels(found, folders, labels):
         source.leave_out(path, f"has labels, but there is no picture '{path.stem}' for them")
-    for key, value in data.content.items() if split is None else ():
-        folder = places.root / str(value)
-        if key != "path" and not part_of(key) and value != labels.folder and folder.is_dir() and places.holds(folder):
+    for key, value in data.content.items():
+        folder, is_part = places.root / str(value), split or part_of(key) or key == "path" or value == labels.folder
+        if not is_part and folder.is_dir() and places.holds(folder):
             count = len({*filter(_is_image, folder.rglob("*"))} - found.keys())
             source.count(count, f"pictures of '{key}' in {data.file.name} are not read: parts are {', '.join(SPLITS)}")
     named = {name: [image.path for image in part] for name, part in parts.items()}
