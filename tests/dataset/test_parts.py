@@ -44,7 +44,7 @@ def test_other_names_are_kept_beside_a_split(names, splits):
 def test_unclear_parts_are_refused_and_others_are_not():
     check_parts(["train", "dev", "test"], "set")
     check_parts(["monday", "tuesday"], "set")
-    with user_error('set: its part "x" of 2 samples is none of train, val, test; --split names .* train or train,x'):
+    with user_error('set: its part "x" of 2 samples is none of train, val, test; --split says which part is used, such as train or x'):
         check_parts(["train", "x", "x"], "set")
 
 
@@ -75,7 +75,7 @@ def test_rows_of_dev_are_for_validation(tmp_path):
 def test_train_and_evaluate_ask_for_unclear_parts(tmp_path, others):
     folder = native(tmp_path / "set", *others, "holdout")
     for opened in (lambda: open_training([folder]), lambda: open_training([folder], validation_share=0.5)):
-        with user_error('part "holdout" of 1 samples is none of train, val, test; --split names'):
+        with user_error('part "holdout" of 1 samples is none of train, val, test; --split says'):
             opened()
     with user_error('part "holdout"'):
         open_truths(folder)

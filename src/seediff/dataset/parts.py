@@ -38,4 +38,4 @@ def check_parts(names: Iterable[str], where: object) -> None:
     """Raises UserError if parts are unclear. names: the `Row.part` of each sample. where: their set in errors."""
     for name, count in unclear_parts(names).items():
         problem = f"its part {show_json(name)} of {count} samples is none of {', '.join(SPLITS)}"
-        raise UserError(where, problem, f"--split names the parts to use, such as train or train,{name}")
+        raise UserError(where, problem, f"--split says which part is used, such as train or {name}")

@@ -196,7 +196,7 @@ def _in_picture(begins: np.ndarray, ends: np.ndarray, far: np.ndarray) -> tuple[
             away = (other - cut)[is_out]
             cut[is_out, 1 - axis] += np.sign(away[:, 1 - axis]) * (np.abs(away[:, 1 - axis]) // -away[:, axis])
             cut[is_out, axis] = far[axis]
-    return begins, ends, is_seen
+    return begins, ends, np.asarray(is_seen)
 
 
 def _repeated(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
