@@ -103,12 +103,6 @@ def test_an_alpha_channel_beside_colours_of_a_list_is_no_mask(tmp_path):
     assert read_mask(path, listed).tolist() == [[1, 1]]
 
 
-def test_colours_of_voc_in_another_order_decide(tmp_path):
-    turned = [*VOC[9:12], *VOC[6:9], *VOC[3:6], *VOC[:3], *[7] * 756]
-    found = read_mask(mask(tmp_path / "a.png", VALUES, turned), named_classes(("dog", "cat", "cow")))
-    np.testing.assert_array_equal(found, 3 - VALUES)
-
-
 @pytest.mark.parametrize(
     ("text", "ids"),
     [

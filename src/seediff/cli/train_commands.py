@@ -60,6 +60,8 @@ class TrainingOptions:
     """Instead of --val: share of the first dataset to validate with."""
     classes: Annotated[tuple[str, ...] | None, read_names(parse_classes), shown("the first dataset's")] = None
     """Names separated by commas, a file with one per line, or `voc`."""
+    split: Annotated[str | None, shown("all but `val` and `test`")] = None
+    """Parts of the datasets to train on, separated by commas."""
     with_rejected: WithRejected = False
 
 

@@ -65,7 +65,7 @@ class AugmentedSamples(Sequence[Sample]):
         """Whether any sample of the set has objects. Then every new sample has objects, too."""
         rows = [sample.row for sample in samples]
         # The positions of the samples for training, of which new ones are made.
-        self.sources = [i for i, row in enumerate(rows) if row.part == "train" and not row.why_left_out()]
+        self.sources = [i for i, row in enumerate(rows) if row.part not in ("val", "test") and not row.why_left_out()]
         if not self.sources:
             problem = "the dataset has no samples to augment: only those whose `split` is 'train' are changed"
             raise UserError(f"{problem}, and none that are rejected or unlabelled")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -33,6 +33,7 @@ WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """`colour @ WEIGHTS` is the number of a colour (r, g, b): 65536 · r + 256 · g + b."""
 Colour = tuple[Byte, Byte, Byte]
 """Red, green and blue."""
+Palettes = Literal["indices", "colours", "greys"]
 Note = Callable[[str], None]
 """A function that is called with a line for the user."""
 
@@ -53,11 +54,18 @@ class ClassList:
     """Number of a colour → id; None for a list of names alone."""
     where: object = "--classes"
     """The list's name in errors."""
+    palettes: Palettes = "indices"
+    """What counts in masks with palettes, if the list has names alone: the indices, or their colours in the palette,
+    which are VOC's or greys."""
     single: bool = False
     """Whether grey masks with the values 0 and 255 alone show the list's only class as 255. In other masks, 255 is
     ignored."""
     sources: Mapping[int, str] = field(default_factory=dict)
     """Id → where its name comes from; for other classes, this is `where`."""
+
+    def word(self, class_id: int) -> str:
+        """What an id means, for errors."""
+        return {0: "the background", IGNORE: "ignored"}.get(class_id) or show_json(self.classes[class_id - 1])
 
     @cached_property
     def colour_ids(self) -> Mapping[int, int]:

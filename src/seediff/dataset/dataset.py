@@ -22,11 +22,12 @@ from .formats.format_table import FormatName, SourceName, import_options, recogn
 from .formats.public_sets import find_published
 from .merge import merge_sets, set_names
 from .native import open_native, save_native
+from .parts import check_parts, part_of
 from .quality.select import select_samples
 from .quality.stats import Stats, measure, summarize
 from .reading import Reading, Tally
 from .reviews import left_out_notes
-from .rows import SPLITS, check_class_list
+from .rows import check_class_list
 from .sample import Sample
 from .split import split_samples
 
@@ -127,11 +128,10 @@ class Dataset(Sequence[Sample]):
             dataset = cls.load(name, path)
         if split is None:
             return dataset
-        rows = [sample.row for sample in dataset]
-        parts = [row.part if split in SPLITS or not row.split else row.split for row in rows]
-        if split not in parts:
+        parts, wanted = [sample.row.part for sample in dataset], part_of(split) or split
+        if wanted not in parts:
             raise UserError(path, f"has no part '{split}'", f"parts there: {', '.join(sorted(set(parts))) or 'none'}")
-        return dataset._of([sample for sample, part in zip(dataset, parts, strict=True) if part == split])
+        return dataset._of([sample for sample, part in zip(dataset, parts, strict=True) if part == wanted])
 
     @classmethod
     def load(cls, name: SourceName, path: Path | str, **options: Any) -> Dataset:
@@ -311,4 +311,6 @@ def open_truths(
         part = f"split '{split}'" if split else "the folder"
         fix = "--split names another list" if name == "voc" else ""
         raise UserError(path, f"{part} holds no labelled images ({found.about})", fix)
+    if split is None:
+        check_parts((sample.row.part for sample in found), path)
     return found.labelled(with_rejected=True)

@@ -18,12 +18,11 @@ from ..errors import UserError
 from ..files.documents import Byte, Json, fit, read_json_lines
 from ..files.reading import ABSENT, composed
 from ..masks.flags import UNLABELLED
+from .parts import part_of
 
 _Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
-SPLITS = ("train", "val", "test")
-"""The values of `split`. A sample without `split` is for training."""
 OF_THE_MASK = ("confidence", "agreement")
 """Keys that describe the mask that a method made. They go when another mask takes its place."""
 
@@ -104,10 +103,9 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def part(self) -> str:
-        """The sample's part, one of SPLITS: `split`, or "train" if `split` is missing or anything else."""
-        if self.split in SPLITS:
-            return str(self.split)
-        return "train"
+        """The sample's part: the one of SPLITS that `split` means, or else `split` itself. "train" if it is missing."""
+        name = self.split or "train"
+        return part_of(name) or name
 
     def why_left_out(self, with_rejected: bool = False) -> str:
         """Why the sample is not used for training and comparing: "rejected" or "unlabelled"; "" if it is used.

@@ -20,11 +20,13 @@ import numpy as np
 
 from ..errors import UserError
 from ..files.image_files import stored_bytes
+from ..files.messages import show_json
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..workers import Follow, in_threads
 from . import native
 from .class_lists import Note, no_note
+from .parts import SPLITS, unclear_parts
 from .sample import Sample
 
 ROUNDING = 1e-6
@@ -199,7 +201,10 @@ def assign_splits(
     "train". None keeps the `split` of each row. classes, seed, follow, note: as for `split_samples`. Raises
     UserError."""
     if share is None:
-        return [item.row.part for item in items]
+        parts = [item.row.part for item in items]
+        for part, count in unclear_parts(parts).items():
+            note(f"{count} samples are of the part {show_json(part)}, which is no split: they go into train")
+        return [part if part in SPLITS else "train" for part in parts]
     if not 0 <= share <= 1:
         raise UserError("split", f"{share} must be the share of samples for validation, in [0, 1]")
     if share in (0, 1):

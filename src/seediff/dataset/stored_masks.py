@@ -4,7 +4,7 @@ A PNG file can store the values of a mask in several ways:
 
     a grey PNG                    as greys
     a PNG in colours              as colours, or as greys if all its colours are grey: `_of_colours`
-    a palette PNG                 as indices, or as the indices' colours: `_of_palette`
+    a palette PNG                 as indices, or as the indices' colours or greys: palettes.py decides for a set
     a PNG with an alpha channel   perhaps in the alpha channel: `_without_alpha`
 
 Pixels of the value 255 are ignored, and in PNG files of 16 bits those of 65535.
@@ -12,7 +12,7 @@ Pixels of the value 255 are ignored, and in PNG files of 16 bits those of 65535.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -23,9 +23,7 @@ from ..errors import UserError
 from ..files.image_files import open_image, stored_pixels
 from ..files.label_maps import IGNORE
 from .class_lists import WEIGHTS, ClassList, Note
-
-NO_COLOUR = 1 << 24
-"""The number that stands for the colour of an index without a palette entry."""
+from .palettes import GREY, palette_colours, with_palettes
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,10 @@ def read_mask(path: Path, class_list: ClassList) -> np.ndarray:
     return _ids(_load(path, class_list), class_list)
 
 
-def with_single(class_list: ClassList, masks: Iterable[Path], note: Note) -> ClassList:
-    """The class list, with `single` set if it has one class and the background. masks: the files, which are then read.
-    note: called with a line about the masks in which 255 is this class."""
+def with_single(class_list: ClassList, masks: Collection[Path], note: Note) -> ClassList:
+    """The class list as `with_palettes` returns it, with `single` set if it has one class and the background. masks:
+    the files, which are then read. note: called with a line about the masks in which 255 is this class."""
+    class_list = with_palettes(class_list, masks)
     ids = class_list.ids
     if len(class_list.classes) != 1 or class_list.colours or ids.get(0) != 0 or ids.get(IGNORE) == 1:
         return class_list
@@ -81,6 +80,8 @@ def _ids(mask: StoredMask, class_list: ClassList) -> np.ndarray:
     ids = {IGNORE: IGNORE, **class_list.ids}
     if mask.kind == "colour":
         ids = class_list.colour_ids
+    elif mask.kind == "grey" and class_list.colours:
+        ids = _ids_of_greys(mask, class_list, class_list.colours, ids)
     found = np.array([ids.get(value, -1) for value in mask.values])[mask.places]
     for place in mask.places[found < 0][:1].tolist():
         value, where = mask.values[place], class_list.where
@@ -91,6 +92,23 @@ def _ids(mask: StoredMask, class_list: ClassList) -> np.ndarray:
                 where = "VOC's palette; a labelmap.txt beside the folders says what colours are"
         raise UserError(mask.path, f"has {what}, which is not a class of {where}")
     return found.astype(np.uint8)
+
+
+def _ids_of_greys(
+    mask: StoredMask, class_list: ClassList, colours: Mapping[int, int], ids: Mapping[int, int]
+) -> Mapping[int, int]:
+    """Grey → id, for a grey mask and a list of colours: the ids of the greys as colours if all are listed, or else as
+    numbers. colours, ids: number of a colour → id, and number → id. Raises UserError if the two differ; but a listed
+    white is never ignored."""
+    used = np.unique(mask.places).tolist()
+    listed = {grey: colours[grey * GREY] for grey in used if grey * GREY in colours}
+    by_colour = len(listed) == len(used)
+    for grey, class_id in listed.items():
+        number = ids.get(grey, class_id)
+        if number != class_id and not (by_colour and (grey == IGNORE or not ids.keys() >= {*used})):
+            problem = f"its grey {grey} is {class_list.word(class_id)} as a colour of {class_list.where}"
+            raise UserError(mask.path, f"{problem}, and {class_list.word(number)} as a number", "save it in colours")
+    return listed if by_colour else ids
 
 
 def _load(path: Path, class_list: ClassList) -> StoredMask:
@@ -125,19 +143,13 @@ def _load(path: Path, class_list: ClassList) -> StoredMask:
 
 def _of_palette(path: Path, indices: np.ndarray, entries: bytes, class_list: ClassList) -> StoredMask:
     """A mask with a palette. indices: (H, W). entries: the palette's bytes: red, green and blue of index 0, then of 1,
-    ….
-
-    Its colours count if the list defines colours. Without such a list, they count if each index in use has a class's
-    colour in VOC's palette, and no earlier index has the same colour, as happens in the padding of palettes. Otherwise
-    the indices count.
-    """
-    palette = (np.frombuffer(entries[: len(entries) // 3 * 3], np.uint8).reshape(-1, 3) @ WEIGHTS).tolist()
-    used = np.unique(indices).tolist()
-    has_meaning = used[-1] < len(palette) and all(
-        palette[index] in class_list.colour_ids and palette.index(palette[index]) == index for index in used
-    )
-    if class_list.colours or has_meaning:
-        return StoredMask(path, "colour", [*palette, *[NO_COLOUR] * (256 - len(palette))], indices)
+    …. Its colours count if the list defines colours, or else what `ClassList.palettes` says. Indices that are their
+    greys are greys."""
+    palette, used = palette_colours(entries), np.unique(indices).astype(int)
+    if class_list.colours or class_list.palettes == "colours":
+        return StoredMask(path, "colour", palette.tolist(), indices)
+    if class_list.palettes == "greys" or (palette[used] == used * GREY).all():
+        return StoredMask(path, "grey", range(256), (palette // GREY).astype(np.uint8)[indices])
     return StoredMask(path, "index", range(256), indices)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..dataset.dataset import Dataset
 from ..dataset.merge import renumber, renumber_table
+from ..dataset.parts import check_parts, part_of
 from ..dataset.rows import check_class_list
 from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
@@ -81,6 +82,7 @@ def open_training(
     validation: Data | None = None,
     validation_share: float | None = None,
     classes: Sequence[str] | None = None,
+    split: str | None = None,
     with_rejected: bool = False,
 ) -> TrainingData:
     """Open datasets and make the stage `train`, and the stage `finetune` if there are datasets for it.
@@ -89,13 +91,16 @@ def open_training(
     length, in one of the two; default: 10 epochs. finetune, finetune_epochs, finetune_steps: the same for the second
     stage. validation: a dataset for validation; if it has a `val` part, only that part is used. validation_share: the
     share of the first dataset that is kept for validation instead. Without both, the `val` parts of all datasets are
-    for validation. classes: None: the first dataset's; other datasets' classes are matched by name. with_rejected: use
-    samples that people rejected, too. Raises UserError.
+    for validation. classes: None: the first dataset's; other datasets' classes are matched by name. split: the parts to
+    train on, separated by commas; None: all but `val` and `test`. with_rejected: use samples that people rejected, too.
+    Raises UserError, also for a dataset with unclear parts (parts.py) without `split`.
     """
     watched: dict[Data, Dataset] = {}
 
     def opened(source: Data) -> Dataset:
         dataset = source if isinstance(source, Dataset) else Dataset.open(source)
+        if split is None:
+            check_parts((sample.row.part for sample in dataset), dataset.path or "data")
         watched[source] = dataset.labelled(with_rejected).watched()
         return watched[source]
 
@@ -117,7 +122,14 @@ def open_training(
     real: list[Sample] = []
     for source in finetune:
         real += as_classes(opened(source), names)
-    kept = [_without(items, "val", "test") for items in sets]
+    parts = [part_of(name) or name for name in (split or "").split(",")]
+
+    def trained(items: Sequence[Sample]) -> list[Sample]:
+        if split is None:
+            return _without(items, "val", "test")
+        return [item for item in items if item.row.part in parts]
+
+    kept = [trained(items) for items in sets]
 
     # The samples for validation.
     if validation is not None:
@@ -126,7 +138,8 @@ def open_training(
         if not validated:
             raise UserError("validation", f"{validation} has no samples")
     elif validation_share is not None:
-        kept[0], validated = _split_off(sets[0], names, validation_share)
+        pool = _without(sets[0], "test") if split is None else kept[0]
+        kept[0], validated = _split_off(pool, names, validation_share)
     else:
         marked = _marked([*chain.from_iterable(sets), *real])
         # A dataset may be in both stages; its samples are for validation only once.
@@ -138,7 +151,7 @@ def open_training(
             raise UserError(path, "has no samples to train on")
     stages = [Stage(list(chain.from_iterable(kept)), names, *_length(epochs, steps))]
     if finetune:
-        items = _without(real, "val", "test")
+        items = trained(real)
         stages.append(Stage(items, names, *_length(finetune_epochs, finetune_steps), name="finetune"))
     return TrainingData(names, tuple(stages), tuple(validated), [*watched.values()])
 
@@ -151,12 +164,12 @@ def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int 
 
 def _without(items: Sequence[Sample], *parts: str) -> list[Sample]:
     """The samples without those that belong to one of these parts of their data set, such as "val"."""
-    return [item for item in items if item.row.split not in parts]
+    return [item for item in items if item.row.part not in parts]
 
 
 def _marked(items: Sequence[Sample]) -> list[Sample]:
     """The samples that belong to the part `val` of their data set."""
-    return [item for item in items if item.row.split == "val"]
+    return [item for item in items if item.row.part == "val"]
 
 
 def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
@@ -171,11 +184,10 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
 
 
 def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) -> tuple[list[Sample], list[Sample]]:
-    """(samples for training, samples for validation), divided as `seediff split` divides a data set, without the
-    samples of the part `test`. share: the share for validation, in [0, 1]."""
+    """(samples for training, samples for validation), divided as `seediff split` divides a data set. share: the share
+    for validation, in [0, 1]."""
     if not 0 <= share <= 1:
         raise UserError("validation_share", f"{share:g} must be a share, in [0, 1]")
-    items = _without(items, "test")
     splits = assign_splits(items, classes, share)
     train, val = ([i for i, split in zip(items, splits, strict=True) if split == part] for part in ("train", "val"))
     if share and not val:

@@ -4,6 +4,7 @@ import numpy as np
 from blocks import some
 from formats import export, imported
 from items import item
+from refusals import user_error
 
 from seediff.dataset.shapes.rle import encode_brush
 
@@ -85,3 +86,40 @@ def test_a_picture_with_an_area_of_unknown_place_is_ignored(tmp_path):
     tasks[0]["annotations"] = [{"result": [result]}]
     save(folder, tasks)
     assert (imported("labelstudio", folder)[1][0].label_map == 255).all()
+
+
+def answers(tmp_path, own=False, **answers):
+    """(labels of the sample in a folder of one task, notes). own: whether SeeDiff wrote the task."""
+    folder = exported(tmp_path, [item("a", np.array([[1, 0]], np.uint8), {}, (1, 2))])
+    (task,) = tasks_of(folder)
+    save(folder, [{"data": task["data"] if own else {"image": task["data"]["image"]}, **answers}])
+    notes = []
+    _, (sample,) = imported("labelstudio", folder, note=notes.append)
+    return sample.label_map.tolist(), notes
+
+
+BOTH, RIGHT = np.array([[True, True]]), np.array([[False, True]])
+
+
+def test_completions_are_annotations(tmp_path):
+    predictions = [annotation(CLASSES[1], BOTH, model_version="yolo")]
+    assert answers(tmp_path, completions=[annotation(CLASSES[2], RIGHT)], predictions=predictions) == ([[0, 3]], [])
+
+
+def test_only_predictions_of_seediff_are_labels_and_this_is_told(tmp_path):
+    one, two = (annotation(CLASSES[number], RIGHT, model_version=f"m{number}") for number in (0, 1))
+    told = ["1 tasks have no annotation: the masks that SeeDiff wrote as predictions are read"]
+    assert answers(tmp_path / "own", own=True, predictions=[one]) == ([[0, 1]], told)
+    skipped = annotation(CLASSES[0], BOTH, was_cancelled=True)
+    for number, (own, given) in enumerate(
+        [
+            (False, {"predictions": [one]}),
+            (False, {"annotations": [skipped], "predictions": [one]}),
+            (True, {"annotations": [skipped], "predictions": [one]}),
+            (True, {"completions": [skipped], "predictions": [one]}),
+        ]
+    ):
+        with user_error("no task has an annotation that was not skipped; predictions of models are not read"):
+            answers(tmp_path / str(number), own=own, **given)
+    with user_error("task 1: has no annotation, and 2 predictions: m0, m1; leave one"):
+        answers(tmp_path / "two", own=True, predictions=[one, two])

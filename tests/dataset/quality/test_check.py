@@ -83,7 +83,7 @@ def hidden_name(pets):
         (lambda p: edit(p, 1, file_name=""), "error", "row", "row 2"),
         (lambda p: edit(p, 1, class_ids=[1]), "error", "row", "images/000001.png"),
         (lambda p: edit(p, 1, area={"cat": 0.5}), "error", "row", "images/000001.png"),
-        (lambda p: edit(p, 1, split="Val"), "warning", "row", "row 2"),
+        (lambda p: edit(p, 1, split="holdout"), "warning", "row", "row 2"),
         (
             lambda p: (p / "images/000001.png").write_bytes((p / "images/000003.png").read_bytes()),
             "warning",

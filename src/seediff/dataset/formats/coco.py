@@ -170,7 +170,7 @@ def read(
                     folders,
                     [image.file_name],
                     draw,
-                    split=name.split,
+                    part=name.part,
                     row=image.metadata,
                     objects=objects,
                     empty=not annotations,

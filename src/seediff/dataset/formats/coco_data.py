@@ -26,9 +26,10 @@ from ...files.messages import show_json
 from ...files.reading import read_bytes
 from ..class_lists import ClassList, Note, no_note, number_classes
 from ..encoding import Instances
+from ..parts import part_of
 from ..shapes.rle import box_xyxy, count_runs, polygon_runs
 from .painting import Near, Shapes, Side
-from .pictures import PARTS, check_frame
+from .pictures import check_frame
 
 IGNORED_CATEGORY = (IGNORE, "ignore")
 """Id and name of the category that stands for 255 in SeeDiff's semantic.json."""
@@ -44,7 +45,7 @@ ROBOFLOW_FILE = "_annotations.coco.json"
 class CocoName:
     """The path of a COCO file, and what it says.
 
-    For example, annotations/instances_val2017.json has the kind "instances", the words "val2017" and the split "val".
+    For example, annotations/instances_val2017.json has the kind "instances", the words "val2017" and the part "val".
     Roboflow's train/_annotations.coco.json has no kind; its words are "train", the name of its folder.
     """
 
@@ -63,10 +64,10 @@ class CocoName:
         return cls(path, kind, path.stem.removeprefix(kind).removeprefix("_"))
 
     @property
-    def split(self) -> str | None:
-        """The split that the last word means without its year: "val" for `val2017`. None for any other word."""
+    def part(self) -> str:
+        """The split that the last word means without its year: "val" for `val2017`. Otherwise all words."""
         last = re.search(r"(?:^|[_-])([a-z]+)\d*$", self.words.lower())
-        return last and PARTS.get(last[1])
+        return (last and part_of(last[1])) or self.words
 
     def beside(self, kind: str) -> Path:
         """The file of another kind with the same words: annotations/stuff_val2017.json for the example and "stuff"."""
@@ -324,7 +325,7 @@ def find_annotations(source: Path) -> list[Path]:
         if files:
             return files
     others = unknown_files(folder)
-    parts = [path for path in others if CocoName.of(path).split]
+    parts = [path for path in others if part_of(CocoName.of(path).part)]
     if parts or len(others) == 1:
         return parts or others
     held = f": it holds {', '.join(path.name for path in others[:5])}" if others else ""

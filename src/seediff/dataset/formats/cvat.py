@@ -30,7 +30,7 @@ from ..shapes.rle import polygon_runs
 from .drivers import Export, Import, PictureRecord
 from .format_table import Contents
 from .painting import Mask, Near, Shapes, Side, by_object, class_of, masks_of
-from .pictures import PARTS, check_frame, given_or
+from .pictures import check_frame, given_or
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 BOXES = ("box", "cuboid")
@@ -164,7 +164,6 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
                 draw if objects else None,
                 part=image.subset,
                 top=image.subset,
-                split=PARTS.get(image.subset.lower()),
                 empty=not node.children,
             )
         )

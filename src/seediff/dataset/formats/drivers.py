@@ -32,8 +32,9 @@ from ...workers import Follow, in_order
 from ..class_lists import check_meaning
 from ..encoding import Instances, ReadLabels, ReadObjects
 from ..native import CHUNK
+from ..parts import SPLITS, part_of, row_splits
 from ..reading import first_of
-from ..rows import SPLITS, check_name, flat_name
+from ..rows import check_name, flat_name
 from ..sample import Sample, nothing_lost
 from ..split import assign_splits
 from .format_table import FORMATS, Contents, FormatName, SourceName, codec
@@ -212,8 +213,8 @@ def export(
 class PictureRecord:
     """What a format's file says about a picture and its shapes.
 
-    For example, <image name="a.jpg" subset="Train"> in a CVAT file has the names ["Train/a.jpg"], the part and the top
-    "Train", and the split "train". Its sample is called "a", or "Train/a" if another subset has an a.jpg, too.
+    For example, <image name="a.jpg" subset="Train"> in a CVAT file has the names ["Train/a.jpg"], and the part and the
+    top "Train". Its sample is called "a", or "Train/a" if another subset has an a.jpg, too, and its split is "train".
     """
 
     where: str
@@ -227,12 +228,10 @@ class PictureRecord:
     objects: Callable[[Path], Instances] | None = None
     """Paints the objects: `paint` itself if each shape is an object. None if the file does not name objects."""
     part: str = ""
-    """The part of the set in the set's own words, such as "Train"; "" if it is `split`. Two parts may each have a
-    picture of one name."""
+    """The part of the set in the set's own words, such as "Train", from which the split follows; "" if the set has no
+    parts. Two parts may each have a picture of one name."""
     top: str = ""
     """A folder at the beginning of the picture's path that is left out of the sample's name."""
-    split: str | None = None
-    """The split, one of SPLITS."""
     row: Mapping[str, Any] = field(default_factory=dict)
     """The sample's metadata."""
     name: str = ""
@@ -335,11 +334,12 @@ class Import(Notes):
                 raise UserError(record.where, f"its picture, {path}, is that of {other}, too", fix)
             with_picture.append((record, path, end.removeprefix(f"{record.top}/")))
         samples: list[Sample] = []
-        names = unique_names((record.part or record.split, end) for record, _, end in with_picture)
-        for (record, path, _), name in zip(with_picture, names, strict=True):
+        parts = [record.part for record, _, _ in with_picture]
+        names = unique_names((part, end) for part, (_, _, end) in zip(parts, with_picture, strict=True))
+        for (record, path, _), name, split in zip(with_picture, names, row_splits(parts), strict=True):
             painted = Painted(record.paint, path)
             objects = record.objects and Painted(record.objects, path).objects
-            name, about = record.name or name, {"row": record.row, "split": record.split, "lost": painted.lost}
+            name, about = record.name or name, {"row": record.row, "split": split, "lost": painted.lost}
             samples.append(self.sample(name, path, painted.label_map, record.where, objects=objects, **about))
         empty = sum(record.empty for record, *_ in with_picture)
         self.count(empty, f"of {len(samples)} pictures have no shape: background only")
@@ -384,7 +384,7 @@ class Import(Notes):
 
         name: must be new. image: the picture; None if only label maps are compared. labels: reads the label map. where:
         the sample's name in errors. files: files that must lie in `path`, also after following links. row: the
-        metadata. split: the split in the format. objects: reads the objects. lost: as in `Sample`. Raises UserError.
+        metadata. split: as `row_splits` returns it. objects: reads the objects. lost: as in `Sample`. Raises UserError.
         """
         check_name(name, self.taken, where)
         if split:
@@ -431,8 +431,14 @@ def read_format(
 
 
 def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:
-    """Yields the samples, and then adds notes about turned and missing pictures."""
+    """Yields the samples, and then adds notes about their parts, and about turned and missing pictures."""
     yield from samples
+    unclear = Counter[str]()
+    for (part, _), count in source.parts.items():
+        unclear.update(Counter({part: count} if part and part_of(part) is None else {}))
+    for part, count in unclear.items():
+        what = f"samples are of the part {show_json(part)}, which is none of {', '.join(SPLITS)}"
+        source.count(count, f"{what}: `split` keeps the word, and `train` and `evaluate` ask for --split")
     count = source.turned_pictures
     if count:
         have = "has" if count == 1 else "have"

@@ -39,7 +39,7 @@ from ..shapes.polygons import object_polygons
 from .drivers import Export, Import, PictureRecord
 from .format_table import Contents, json_kind
 from .painting import Near, Shapes, by_object, class_of, masks_of, objects_of
-from .pictures import check_frame, given_or, shown_size
+from .pictures import check_frame, given_or, shown_size, top_folder
 
 IGNORE_LABEL, BACKGROUND_LABEL = "__ignore__", "_background_"
 """labelme's names for 255 and 0."""
@@ -160,7 +160,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         name = path.relative_to(above).with_suffix("").as_posix()
         seen = paint if objects else None
         about = {"name": name, "empty": empty, "copied": copied}
-        records.append(PictureRecord(str(path), folders, [image], paint, seen, **about))
+        records.append(PictureRecord(str(path), folders, [image], paint, seen, top_folder(name), **about))
     return Contents(listed, source.samples_of(records))
 
 

@@ -120,7 +120,8 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     pictures; None: beside the file, or images/. Raises UserError.
 
     One annotation of each task counts: the ground truth, or else the last change that was not skipped. If any task has
-    an annotation, tasks without an annotation are left out. Otherwise the predictions are read.
+    an annotation, tasks without an annotation are left out. Otherwise only tasks that SeeDiff wrote and nobody skipped
+    are read, with SeeDiff's masks as they are. Predictions of other models are not read.
 
     Each picture of a task is a sample. If a task has several pictures, label_config.xml says which regions are on which
     picture. Brush masks, polygons and ellipses are painted in their order, over boxes. Pixels that are only in a box,
@@ -134,7 +135,13 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     interface = file.parent / INTERFACE
     view = read_xml(interface, "View") if interface.is_file() else Node("View", {}, "")
     named = [(f"{file}: task {number}", task) for number, task in enumerate(tasks, 1)]
-    used = [(where, task) for where, task in named if task.done] or named
+    used = [(where, task) for where, task in named if task.done]
+    if not used:
+        used = [each for each in named if OWN_KEY in each[1].data and not (each[1].annotations or each[1].completions)]
+        source.count(len(used), "tasks have no annotation: the masks that SeeDiff wrote as predictions are read")
+    if tasks and not used:
+        problem = "no task has an annotation that was not skipped"
+        raise UserError(file, problem, "predictions of models are not read: accept them in Label Studio first")
     left_out = len(tasks) - len(used)
     source.count(left_out, f"of {len(tasks)} tasks have no annotation, or were skipped: they are left out")
     more = sum(len(task.done[1:]) for _, task in used)

@@ -106,21 +106,26 @@ class Task(msgspec.Struct, frozen=True):
 
     data: Json
     annotations: list[TaskAnswer] = []
+    completions: list[TaskAnswer] = []
+    """The annotations in exports from before version 1.0."""
     predictions: list[Any] = []
     """The predictions; in some exports only their ids."""
 
     @property
     def done(self) -> list[TaskAnswer]:
         """The annotations that were not skipped."""
-        return [answer for answer in self.annotations if not answer.was_cancelled]
+        return [answer for answer in (*self.annotations, *self.completions) if not answer.was_cancelled]
 
     def answer(self, where: str) -> TaskAnswer:
-        """The annotation with the highest `rank`, or else the last prediction, or else an empty answer. where: the
+        """The annotation with the highest `rank`, or else the only prediction, or else an empty answer. where: the
         task's name in errors. Raises UserError."""
         if self.done:
             return max(reversed(self.done), key=TaskAnswer.rank)
         predictions = [value for value in self.predictions if isinstance(value, dict)]
-        return fit(predictions[-1], TaskAnswer, f"{where}: its prediction") if predictions else TaskAnswer()
+        if len(predictions) > 1:
+            models = ", ".join(str(value.get("model_version")) for value in predictions)
+            raise UserError(where, f"has no annotation, and {len(predictions)} predictions: {models}", "leave one")
+        return fit(predictions[0], TaskAnswer, f"{where}: its prediction") if predictions else TaskAnswer()
 
 
 class Drawn(NamedTuple):

@@ -42,12 +42,14 @@ from ...files.reading import inside
 from .. import native
 from ..class_lists import ClassList, Note, find_list, named_classes, no_note, number_classes
 from ..encoding import encode_grey
+from ..palettes import with_palettes
+from ..parts import SPLITS, part_of, row_splits
 from ..rows import flat_name
 from ..sample import Sample
 from ..stored_masks import read_mask, with_single
 from .drivers import Export, Import
 from .format_table import Contents
-from .pictures import IMAGE_SUFFIXES, PARTS, images_by_name, unique_names
+from .pictures import IMAGE_SUFFIXES, images_by_name, top_folder, unique_names
 from .public_sets import FoundMask, find_own_list, find_published, read_published
 from .yolo_data import IMAGES, LabelFiles, find_images, find_yaml, read_data, write_data
 
@@ -114,15 +116,21 @@ def is_folder(folder: Path) -> bool:
 
 def _folders(root: Path) -> Iterator[Folders]:
     """The folders of pictures and masks in `root`, and in its folders of splits, such as train/."""
-    inner = sorted(filter(Path.is_dir, root.glob("*")))
-    parts = [(path, PARTS[path.name.lower()]) for path in inner if path.name.lower() in PARTS]
-    for base, split in ((root, None), *parts):
-        images = _usual(base, IMAGE_FOLDERS)
-        masks = [path for path in _usual(base, MASK_FOLDERS) if any(path.rglob(PNG))]
-        if images and masks:
-            yield Folders(split, images[0], masks[0])
-        elif any(path.stem.endswith(ENDINGS) for path in base.glob(PNG)):
-            yield Folders(split, base, base)
+    yield from _pairs(root, None)
+    for path in sorted(filter(Path.is_dir, root.glob("*"))):
+        split = part_of(path.name)
+        if split is not None:
+            yield from _pairs(path, split)
+
+
+def _pairs(base: Path, split: str | None) -> Iterator[Folders]:
+    """The folders of pictures and masks in the folder of a split, or in the root, whose split is None."""
+    images = _usual(base, IMAGE_FOLDERS)
+    masks = [path for path in _usual(base, MASK_FOLDERS) if any(path.rglob(PNG))]
+    if images and masks:
+        yield Folders(split, images[0], masks[0])
+    elif any(path.stem.endswith(ENDINGS) for path in base.glob(PNG)):
+        yield Folders(split, base, base)
 
 
 def _usual(base: Path, names: Sequence[str]) -> list[Path]:
@@ -164,17 +172,16 @@ def read(
     root = source.path
     samples: list[Sample] = []
     names = unique_names((one.split, one.name + (one.image or one.mask).suffix) for one in found)
-    for name, one in zip(names, found, strict=True):
-        top = one.name.rpartition("/")[0].partition("/")[0]
-        part = one.split or PARTS.get(top.lower())
-        if split not in (None, part or "train"):
+    parts = [one.split or top_folder(one.name) for one in found]
+    for name, one, part, row_split in zip(names, found, parts, row_splits(parts), strict=True):
+        if split is not None and (part_of(split) or split) not in (part, row_split or "train"):
             continue
         # `find_images` has checked the paths of a YAML file, whose pictures alone are shown turned
         if not source.shown and one.image is not None and not source.labels_alone:
             inside(images or root, one.image)
             inside(masks or root, one.mask)
         labels = partial(read_mask, one.mask, class_list)
-        samples.append(source.sample(name, one.image, labels, one.image or one.mask, split=part))
+        samples.append(source.sample(name, one.image, labels, one.image or one.mask, split=row_split))
     if not samples and split is not None:
         raise UserError("split", f"{split}: {root} has no picture in this part")
     return Contents(class_list, samples, class_list.ids, about)
@@ -239,7 +246,8 @@ def _named_by_yaml(
         if not one.labels.is_file():
             raise UserError(one.path, f"has no mask {one.labels}")
         found.append(FoundMask(one.split, Path(one.name).with_suffix("").as_posix(), one.path, one.labels))
-    return _classes_of_yaml(data.names, mapping, file, source.note), found
+    class_list = _classes_of_yaml(data.names, mapping, file, source.note)
+    return with_palettes(class_list, [one.mask for one in found]), found
 
 
 def _classes_of_yaml(
@@ -295,6 +303,9 @@ def _matched(
     if not folders:
         problem = f"has no {IMAGE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
         raise UserError(root, problem)
+    for path in sorted(filter(Path.is_dir, root.glob("*"))):
+        if part_of(path.name) is None and any(one.split for one in folders) and any(_pairs(path, None)):
+            source.note(f"{path} is not read: its name is none of {', '.join(SPLITS)}")
     places = [root, *(one.masks for one in folders), *(one.masks.parent for one in folders)]
     class_list = find_list(*places, classes=classes, note=source.note)
     if class_list is None and classes is not None:

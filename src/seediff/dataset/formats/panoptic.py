@@ -163,7 +163,7 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
                     [image.file_name],
                     partial(draw, segments=segments),
                     partial(draw, segments={**segments, **no_objects}) if things else None,
-                    split=name.split,
+                    part=name.part,
                 )
             )
     return Contents(listed, source.samples_of(records))

@@ -24,8 +24,6 @@ from ..encoding import Instances, ReadLabels, ReadObjects
 from ..sample import JPEG_SUFFIXES, image_size
 
 IMAGE_SUFFIXES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
-PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""Name of a split in other data sets, in small letters → its name in SPLITS."""
 
 
 def given_or(images: Path | None, *usual: Path) -> list[Path]:
@@ -58,6 +56,11 @@ def portable(name: str) -> str:
     if "\\" not in name:
         return name
     return path.name if path.anchor else path.as_posix()
+
+
+def top_folder(name: str) -> str:
+    """The first folder of a picture's path, which may be the part of the set; "" for a path without folders."""
+    return name.rpartition("/")[0].partition("/")[0]
 
 
 def unique_names(images: Iterable[tuple[str | None, str]]) -> list[str]:

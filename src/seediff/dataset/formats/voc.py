@@ -23,12 +23,12 @@ from ...files.reading import composed, inside, read_lines
 from .. import native
 from ..class_lists import find_list, named_classes
 from ..encoding import encode_image, encode_mask
-from ..rows import SPLITS
+from ..parts import SPLITS, part_of, row_splits
 from ..sample import Sample
 from ..stored_masks import read_mask, with_single
 from .drivers import Export, Import
 from .format_table import VOC_YEAR, Contents
-from .pictures import PARTS, images_by_name
+from .pictures import images_by_name
 
 IMAGES, CLASS_MAPS = "JPEGImages", "SegmentationClass"
 LISTS = "ImageSets/Segmentation"
@@ -113,10 +113,15 @@ def read(
     if split is not None or any(_part(title) in PART_LISTS for title in lists):
         names = _names_of(split, lists, known, root)
     parts: dict[str, set[str]] = {part: set() for part in SPLITS}
+    others: dict[str, str] = {}
     for title, listed in lists.items():
-        # A list of no split, such as trainval, goes into a set that nobody reads.
-        parts.get(_part(title), set()).update(listed)
-    splits = source.splits_of(parts, LISTS)
+        part = _part(title)
+        if part in parts:
+            parts[part].update(listed)
+        elif part not in PART_LISTS:
+            others |= dict.fromkeys(listed, part)
+    listed_in = others | source.splits_of(parts, LISTS)  # other lists, such as cat_train, may name the same pictures
+    splits = dict(zip(names, row_splits([listed_in.get(name) for name in names]), strict=True))
     class_list = with_single(class_list, [maps[name] for name in names if name in maps], source.note)
     samples, left = list[Sample](), 0
     for name, where in names.items():
@@ -132,7 +137,7 @@ def read(
         if image is not None and not source.labels_alone:
             inside(images or root, image)
         labels = partial(read_mask, mask, class_list)
-        samples.append(source.sample(name, image, labels, where, mask, split=splits.get(name)))
+        samples.append(source.sample(name, image, labels, where, mask, split=splits[name]))
     if left and not samples:
         raise UserError(masks, f"has no mask of '{next(iter(names))}' or of any other picture")
     source.count(left, f"of {len(names)} pictures have no mask in {CLASS_MAPS}: they are left out")
@@ -144,7 +149,7 @@ def read(
 
 def _part(title: str) -> str:
     """The split that a list's title means, such as "val" for `valid`. Any other title is returned in small letters."""
-    return PARTS.get(title.lower(), title.lower())
+    return part_of(title) or title.lower()
 
 
 def _names_in(path: Path, known: Collection[str]) -> dict[str, str]:
@@ -172,7 +177,9 @@ def _names_of(
     """
     titles = sorted(lists, key=lambda title: (*PART_LISTS, _part(title)).index(_part(title)))
     if split is not None:
-        titles = [title for title in lists if title == split] or [title for title in lists if _part(title) == split]
+        titles = [title for title in lists if title == split] or [
+            title for title in lists if _part(title) == _part(split)
+        ]
         if not titles:
             raise UserError(root / LISTS / f"{split}.txt", f"no such file; --split names a list of {LISTS}")
     names: dict[str, str] = {}

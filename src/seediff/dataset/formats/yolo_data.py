@@ -1,9 +1,10 @@
 """What a YOLO dataset's YAML file names: the classes, the pictures of its splits, and the paths of their labels.
 
 `train`, `val` and `test` in the file each name a folder of pictures, a text file with one picture per line, or a list
-of these. Their paths are relative to the folder `path`, or else to the YAML file. They are read as Ultralytics reads
-them, except for files outside the folder. Without a YAML file, the pictures are in images/, and the names of the
-classes are in classes.txt or in the option `classes`.
+of these; `validation` means `val`, as other names in parts.py do. Their paths are relative to the folder `path`, or
+else to the YAML file. They are read as Ultralytics reads them, except for files outside the folder. Without a YAML
+file, the pictures are in images/, whose folders may be called like splits, and the names of the classes are in
+classes.txt or in the option `classes`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from ...files.label_maps import visible
 from ...files.messages import show_json
 from ...files.reading import read_lines
 from .. import native
-from ..rows import SPLITS
+from ..parts import SPLITS, part_of, row_splits
 from .drivers import Export, Import
-from .pictures import portable
+from .pictures import portable, top_folder
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 YOLO_SUFFIXES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
@@ -129,7 +130,8 @@ class YoloImage:
     """A picture of a YOLO dataset."""
 
     path: Path
-    split: str
+    split: str | None
+    """The `split` of its row."""
     name: str
     """The picture's path, with `/`, in the folder that the YAML file names. For a list: in the folder that all pictures
     of the list have in common."""
@@ -213,7 +215,7 @@ def find_images(
     for name, texts in named.items():
         others = [f"remove the line, or read one part alone with --split {part}" for part in named if part != name]
         fix = "; ".join([*others[:1], ELSEWHERE])
-        entries[name] = [places.locate(text, _is_entry, f"{data.file}: '{name}'", fix=fix) for text in texts]
+        entries[name] = [places.locate(text, _is_entry, f"{data.file}: '{key}'", fix=fix) for key, text in texts]
     # Split → the pictures in them
     parts = {
         name: list(chain(*(_images_of(places, entry, name, labels) for entry in located)))
@@ -232,9 +234,17 @@ def find_images(
             raise UserError(path, f"leads out of {places.root}", ELSEWHERE)
     for path in _lone_labels(found, folders, labels):
         source.leave_out(path, f"has labels, but there is no picture '{path.stem}' for them")
+    for key, value in data.content.items():
+        folder, is_part = places.root / str(value), split or part_of(key) or key == "path" or value == labels.folder
+        if not is_part and folder.is_dir() and places.holds(folder):
+            count = len({*filter(_is_image, folder.rglob("*"))} - found.keys())
+            source.count(count, f"pictures of '{key}' in {data.file.name} are not read: parts are {', '.join(SPLITS)}")
     pictures = {name: [image.path for image in part] for name, part in parts.items()}
     splits = source.splits_of(pictures, data.file.name)
-    return [replace(image, split=splits[path]) for path, image in found.items()]
+    own = row_splits([splits[path] or top_folder(image.name) for path, image in found.items()])
+    wanted = split and (part_of(split) or split)
+    kept = [pair for pair in zip(found.values(), own, strict=True) if wanted in (None, pair[1] or "train")]
+    return [replace(image, split=part) for image, part in kept]
 
 
 def _picture_folders(
@@ -250,17 +260,20 @@ def _picture_folders(
     return folders
 
 
-def _entries(data: YoloData, split: str | None) -> dict[str, list[str]]:
-    """Split → the folders and lists that the YAML file names for it, as they are written. split: only this split; None:
-    all. Raises UserError if the file names no folder."""
+def _entries(data: YoloData, split: str | None) -> dict[str, list[tuple[str, str]]]:
+    """Split → (key, folder or list) for what the YAML file names for it, as written. Without a YAML file, the folder of
+    all pictures has the split "". split: only this split; None: all. Raises UserError if the file names no folder."""
     content, file = data.content, data.file
-    named = {name: content[name] for name in (*SPLITS, "") if content.get(name) not in EMPTY}
-    wanted = {name: value for name, value in named.items() if split in (None, name)}
-    if not wanted:
+    wanted = (*SPLITS, "") if split is None else (part_of(split) or split, "")
+    named = {key: value for key, value in content.items() if value not in EMPTY and (part_of(key) or not key)}
+    found: dict[str, list[tuple[str, str]]] = {}
+    for key, value in fit(named, dict[str, str | list[str]], str(file)).items():
+        texts = [value] if isinstance(value, str) else value
+        found.setdefault(part_of(key) or "", []).extend((key, text) for text in texts)
+    if not found.keys() & {*wanted}:
         there = ", ".join(filter(None, named))
         raise UserError(file, f"has no '{split or 'train'}', the folder of the pictures", there and f"it has {there}")
-    values = fit(wanted, dict[str, str | list[str]], str(file))
-    return {name: [value] if isinstance(value, str) else value for name, value in values.items()}
+    return {part: found[part] for part in wanted if part in found}
 
 
 def _images_of(places: Places, entry: Located, split: str, labels: LabelFiles) -> Iterator[YoloImage]:

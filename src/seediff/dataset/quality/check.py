@@ -23,9 +23,10 @@ from ...workers import Follow, in_threads
 from .. import native
 from ..encoding import Instances
 from ..native import RowReader, check_finished, check_native
+from ..parts import SPLITS, part_of
 from ..reading import Reading, Tally
 from ..reviews import REVIEWS, read_actions
-from ..rows import SPLITS, shown_classes
+from ..rows import shown_classes
 from ..sample import SOFT, Sample
 from ..split import group_copies, pixel_digest, positions_of
 from .stats import Measured, Stats, measure, summarize
@@ -126,8 +127,8 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
         sample = findings.attempt("row", place, partial(reader.sample, row, place))
         if sample is not None:
             samples.append(sample)
-            if sample.row.split not in (None, *SPLITS):
-                used = f"which is none of {', '.join(SPLITS)}: it is trained on"
+            if part_of(sample.row.part) is None:
+                used = f"which is none of {', '.join(SPLITS)}: `train` uses it, or asks for --split beside other parts"
                 findings.add("row", place, f"'split' is {show_json(sample.row.split)}, {used}", "warning")
     kinds = [name for name in native.EXTRAS if (folder / name).is_dir()]
     measures: list[Measured] = []
