@@ -91,7 +91,7 @@ def evaluate_segments(
     names: Path | None = None,
     size: int | None = None,
     seed: int = 0,
-    draws: int = 2000,
+    draws: int = 1000,
     progress: Progress = lambda done, total, name: None,
 ) -> SegmentScores:
     """Compare a folder of segment maps with a folder of labels.
