@@ -30,5 +30,5 @@ def sections(result: Mapping[str, Any], titles: Mapping[str, str], columns: Mapp
 def _cell(row: Mapping[str, Any], figure: str, interval: str) -> str:
     if figure not in row:
         return ""
-    value, low, high = (f"{100 * number:.1f}" for number in (row[figure], *row[interval]))
-    return f"{value} ({low} to {high})"
+    bounds = [f"{100 * bound:.1f}" for bound in row[interval] if bound is not None]
+    return f"{100 * row[figure]:.1f}" + f" ({' to '.join(bounds)})" * bool(bounds)

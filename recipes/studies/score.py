@@ -15,7 +15,7 @@ import torch
 from seediff.attention.maps import AttentionMaps
 from seediff.config.method_constants import CaptureConfig
 from seediff.masks.make_masks import enlarge, refine, soft_mask
-from seediff.metrics.scores import draw_counts, interval
+from seediff.metrics.scores import Figure, draw_counts
 from seediff.mini.scenes import CLASS_IDS, Scene
 
 from .capture import Captured
@@ -136,16 +136,13 @@ class Scores:
         return self._mean(self.iou(setting) - self.iou(other))
 
     def _mean(self, values: np.ndarray) -> dict[str, Any]:
-        low, high = mean_interval(values, self.images)
-        return {"iou": round(float(values.mean()), 4), "ci95": [round(low, 4), round(high, 4)]}
-
-
-def mean_interval(values: np.ndarray, images: np.ndarray) -> tuple[float, float]:
-    """Interval of the mean of `values` (n,), drawing whole images with replacement. images (n,): that of each value."""
-    _, owner = np.unique(images, return_inverse=True)
-    sums, counts = np.bincount(owner, values), np.bincount(owner).astype(np.float64)
-    times = np.concatenate([*draw_counts(len(counts))])
-    return interval((times @ sums) / (times @ counts))
+        """The mean of values (P,), and its interval, drawing whole images with replacement."""
+        _, owner = np.unique(self.images, return_inverse=True)
+        sums, counts = np.bincount(owner, values), np.bincount(owner).astype(np.float64)
+        times = np.concatenate([*draw_counts(len(counts))])
+        mean = Figure("IoU", float(values.mean()), (times @ sums) / (times @ counts), len(counts))
+        ends = [None if np.isnan(end) else round(end, 4) for end in mean.ci95]
+        return {"iou": round(mean.value, 4), "ci95": ends}
 
 
 def score(items: Iterable[Captured], settings: Sequence[Setting]) -> Scores:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,12 +29,12 @@ from seediff.files.label_maps import resize_nearest
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
 from seediff.metrics.matching import contingency, count_segments, match, tally_matched
-from seediff.metrics.scores import Tally, interval, mean_iou, resample, stack
+from seediff.metrics.scores import Figure, Tally, class_figures, mean_figure, mean_iou, stack
 from seediff.models.registry import Model, load_model
 from seediff.segments.labelling import follow_edges, label
 from seediff.segments.make_segments import capture_inputs, propose
 
-from .floors import FLOORS, floor_map, score_floors
+from .floors import FLOORS, ahead, floor_map
 from .markdown import sections
 from .pairs import Pairs
 
@@ -84,6 +84,8 @@ CLUSTERS = (2, 3, 4, 5, 6, 8)
 STUDIED = ("k", "kl_threshold", "cut_threshold", "cut_power", "weights", "refine", "edge_rounds")
 """The constants that define a way in the tables."""
 BATCH, IMAGES, SIDE = 16, 8, 160
+DRAWS = 2000
+"""Draws of the bootstrap."""
 GRID, POSITION_WEIGHT = 64, 0.5
 """Of K-Means on colours: positions along a side, as many as attention has in Stable Diffusion at 512²; and the weight
 of x and y in [0, 1], relative to red, green and blue in [0, 1], chosen once, not tuned."""
@@ -128,18 +130,19 @@ class Outcome:
     def miou(self) -> float:
         return float(mean_iou(self.counts().total().iou))
 
-    def figures(self) -> dict[str, Any]:
-        """acc and miou by DiffSeg's protocol (matching per image) with 95 % bootstrap intervals over images, and the
-        mean number of segments."""
+    def scores(self) -> tuple[Figure, Figure]:
+        """ACC and mIoU by DiffSeg's protocol (matching per image)."""
         counts = self.counts()
-        drawn = resample(counts)
-        return {
-            "acc": round(float(counts.total().accuracy), 4),
-            "acc_ci95": _rounded(interval(drawn.accuracy)),
-            "miou": round(self.miou(), 4),
-            "miou_ci95": _rounded(interval(mean_iou(drawn.iou))),
-            "segments": round(float(np.mean(self.segments)), 2),
-        }
+        ious, acc = class_figures(map(str, range(counts.tp.shape[1])), counts, seed=0, draws=DRAWS)
+        return acc, mean_figure("mIoU", ious.values())
+
+    def figures(self) -> dict[str, Any]:
+        """acc and miou with 95 % bootstrap intervals over images, and the mean number of segments."""
+        acc, miou = self.scores()
+        return {**_rounded({**acc.keyed("acc"), **miou.keyed("miou")}), "segments": self.mean_segments()}
+
+    def mean_segments(self) -> float:
+        return round(float(np.mean(self.segments)), 2)
 
 
 def run_segments(
@@ -237,16 +240,28 @@ def ahead_of_floors(tested: Mapping[str, Outcome], kind: str, method: str) -> di
     colour and position is among the floors: it looks at the picture but uses no model."""
     outcomes = {floor: tested[f"blind {floor}"] for floor in FLOORS}
     outcomes |= {name: tested[f"{kind} {name}"] for name, way in PAPER.items() if isinstance(way, Colours)}
-    counts = {floor: outcome.counts() for floor, outcome in outcomes.items()}
-    segments = {floor: outcome.segments for floor, outcome in outcomes.items()}
-    scores = score_floors(tested[f"{kind} {method}"].counts(), counts, segments)
-    return {floor: _rounded(asdict(score)) for floor, score in scores.items()}
+    own_acc, own_miou = tested[f"{kind} {method}"].scores()
+    found: dict[str, Any] = {}
+    for floor, outcome in outcomes.items():
+        acc, miou = outcome.scores()
+        found[floor] = {
+            "segments": outcome.mean_segments(),
+            "acc": acc.value,
+            "miou": miou.value,
+            "ahead": {**ahead(own_acc, acc, "acc"), **ahead(own_miou, miou, "miou")},
+        }
+    return _rounded(found)
 
 
 def _rounded(value: Any) -> Any:
+    """Shares to four digits; None for NaN."""
     if isinstance(value, dict):
         return {key: _rounded(inner) for key, inner in value.items()}
-    return [_rounded(inner) for inner in value] if isinstance(value, list | tuple) else round(float(value), 4)
+    if isinstance(value, list | tuple):
+        return [_rounded(inner) for inner in value]
+    if isinstance(value, int):
+        return value
+    return None if np.isnan(value) else round(float(value), 4)
 
 
 def read_best(path: Path) -> dict[str, Way]:

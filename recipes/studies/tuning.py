@@ -124,9 +124,10 @@ def preset(trials: Sequence[Trial]) -> dict[str, Any]:
     tables = {name: top[name].setting.table() for name in top if name in METHOD_FACTS}
     named = [name for name in tables if METHOD_FACTS[name].user_function is None]
     winner = highest = max(named, key=lambda method: top[method].iou)
-    note = f"{winner} is the best on the tuning scenes"
+    lead = "the best on the tuning scenes of the methods that `--method` names"
+    note = f"{winner} is {lead}"
     if winner != "seediff" and top[winner].iou - top["seediff"].iou < CLEAR:
-        note = f"seediff is less than {CLEAR} behind {winner}, which is the best on the tuning scenes"
+        note = f"seediff is less than {CLEAR} behind {winner}, which is {lead}"
         winner = "seediff"
     note += "; mean IoU: " + ", ".join(f"{method} {trial.iou:.4f}" for method, trial in top.items())
     whole = {name: {"mask": table["mask"], "capture": table["capture"]} for name, table in tables.items()}

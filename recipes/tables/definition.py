@@ -81,7 +81,8 @@ class HeldOut(Source, frozen=True, forbid_unknown_fields=True):
 class Row(Struct, frozen=True, forbid_unknown_fields=True):
     """A row of a table. train: names of the data to train on, mixed. then: names of the data for fine-tuning
     afterwards. tests: names of the tests; all by default. settings: override [train]. then_settings: override both in
-    fine-tuning. paper: the paper's figures in percent, by METRIC or TEST.METRIC."""
+    fine-tuning. paper: the paper's figures in percent, by METRIC or TEST.METRIC. reference: another row than the
+    table's `reference`."""
 
     name: Annotated[str, Meta(min_length=1)]
     train: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -90,6 +91,7 @@ class Row(Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, Any] = {}
     then_settings: dict[str, Any] = {}
     paper: dict[str, int | float] = {}
+    reference: str = ""
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,19 +20,19 @@ def write_table(out: Path, result: Mapping[str, Any]) -> None:
 
 def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One entry per row, test and metric, in percent: the mean, lowest and highest figure over seeds, the bootstrap
-    interval over images averaged over seeds, and the paper's figure (None if the paper has none). `ratio` and
-    `paper_ratio` divide by the figures of the reference row; None without one. There is no entry where a figure is
-    undefined, as the IoU of a class that is neither in the truth nor predicted."""
+    interval over images averaged over seeds (None from fewer than five images), and the paper's figure (None if the
+    paper has none). `ratio` and `paper_ratio` divide by the figures of the row's reference; None without one. There is
+    no entry where a figure is undefined, as the IoU of a class that is neither in the truth nor predicted."""
     entries = []
     for row in result["rows"]:
         for test, scores in row["tests"].items():
             for metric in result["metrics"]:
                 found = [figure(one, metric) for one in scores]
-                if any(number is None for value, bounds in found for number in (value, *(bounds or [None]))):
+                if any(value is None for value, _ in found):
                     continue
                 values = [value for value, _ in found]
                 paper = row["paper"].get(f"{test}.{metric}", row["paper"].get(metric))
-                low, high = (sum(bounds[end] for _, bounds in found) / len(found) for end in (0, 1))
+                ends = list(zip(*(bounds for _, bounds in found), strict=True))
                 entries.append(
                     {
                         "row": row["name"],
@@ -41,13 +41,14 @@ def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                         "mean": round(100 * sum(values) / len(values), 2),
                         "lowest": round(100 * min(values), 2),
                         "highest": round(100 * max(values), 2),
-                        "ci95": [round(100 * low, 2), round(100 * high, 2)],
+                        "ci95": [None if None in end else round(100 * sum(end) / len(end), 2) for end in ends],
                         "paper": paper,
                     }
                 )
-    references = {(one["test"], one["metric"]): one for one in entries if one["row"] == result.get("reference")}
+    references = {row["name"]: row.get("reference") or result.get("reference") for row in result["rows"]}
+    by_row = {(one["row"], one["test"], one["metric"]): one for one in entries}
     for one in entries:
-        other = references.get((one["test"], one["metric"]))
+        other = by_row.get((references[one["row"]], one["test"], one["metric"]))
         one["ratio"] = round(one["mean"] / other["mean"], 3) if other and other["mean"] else None
         one["paper_ratio"] = (
             round(one["paper"] / other["paper"], 3) if other and other["paper"] and one["paper"] is not None else None
@@ -100,6 +101,11 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
     lines += ["", f"{tests}; seeds {seeds}; {train}; seediff {result['version']}."]
     if compared:
         lines += ["", f"Ratios are to “{result['reference']}”."]
+        others: dict[str, list[str]] = {}
+        for row in result["rows"]:
+            if row.get("reference"):
+                others.setdefault(row["reference"], []).append(row["name"])
+        lines += [f"Ratios of {'; '.join(names)} are to “{other}”." for other, names in others.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -123,5 +129,5 @@ def shown(row: Mapping[str, Any]) -> tuple[str, str]:
     """The mean with the seeds' range, and the interval of an entry of `summarised`, as texts."""
     return (
         f"{row['mean']:.1f} ({row['lowest']:.1f}–{row['highest']:.1f})",
-        "–".join(f"{bound:.1f}" for bound in row["ci95"]),
+        "–".join(f"{bound:.1f}" for bound in row["ci95"] if bound is not None),
     )

@@ -92,6 +92,8 @@ def run_table(
                 found[name].append(scores)
             segmenters.append(segmenter)
         about = {"name": row.name, "paper": row.paper, "train": list(row.train), "then": list(row.then)}
+        if row.reference:
+            about["reference"] = row.reference
         rows.append({**about, "segmenters": segmenters, "tests": found})
     return {
         "table": table.name,

@@ -2,6 +2,7 @@ import csv
 import json
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.public_sets import CAMVID_CLASSES
 from seediff.dataset.sample import Sample
 from seediff.drawing.overlays import compress_image
-from seediff.evaluate.evaluation import evaluate, notes
+from seediff.evaluate.evaluation import draw_bars, evaluate, notes, score_table
 
 MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0, 12, 12], [0, 0, 12, 12]]}
 
@@ -80,24 +81,60 @@ def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsy
 
     # Person is right in the first image of the first predictions alone; of the second, only the background.
     first, _, *rows = printed("markdown").splitlines()
-    assert first == f"|  | {predictions} | {other} | difference | 95 % CI |"
+    assert first == f"|  | {predictions} | {other} | difference | 95 % CI | pictures |"
     table = {cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in (row.split("|") for row in rows)}
     assert table["person"][:3] == ["100.0", "0.0", "+100.0"]
-    assert table["dog"] == ["0.0", "0.0", "+0.0", "+0.0 to +0.0"]
+    assert table["dog"] == ["0.0", "0.0", "+0.0", "", "1"]
+    assert list(table)[-1] == "boundary mIoU"
     assert "cow" not in table
     written = json.loads((tmp_path / "two.json").read_text())
     difference = {one["name"]: one for one in written["difference"]}
     assert difference["mIoU"]["difference"] == written["miou"] - written["against"]["miou"]
-    low, high = difference["mIoU"]["ci95"]  # of draws of both images, or one of them twice: not of independent draws
-    assert low == 0
-    assert high == pytest.approx((1 + 1) / 2 - (4 / 7 + 0) / 2)
+    boundary = written["boundary_miou"] - written["against"]["boundary_miou"]
+    assert difference["boundary mIoU"]["difference"] == boundary
+    assert (difference["dog"]["pictures"], difference["dog"]["ci95"]) == (1, [None, None])
 
-    assert {line.count(",") for line in printed("csv").splitlines()} == {7, 5}  # two commas are in the heading's names
-    assert "one\\_class\\% & difference & 95 \\% CI \\\\\n\\midrule\nbackground & 66.7 & " in printed("latex")
+    assert {line.count(",") for line in printed("csv").splitlines()} == {8, 6}  # two commas are in the heading's names
+    latex = printed("latex")
+    assert "one\\_class\\% & difference & 95 \\% CI & pictures \\\\\n\\midrule\nbackground & 66.7 & " in latex
+    assert " & $\\geq$ 1 \\\\" in latex
 
-    # The same predictions do not differ in any draw.
-    same = evaluate(predictions, voc, against=predictions, protocol="voc", draws=50)
-    assert {one["ci95"] == [0, 0] for one in same.to_json()["difference"] if one["name"] in ("mIoU", "dog")} == {True}
+
+def test_what_few_pictures_show_is_said(tmp_path, monkeypatch):
+    """Six pictures of a dog, of which one shows a cat, too; one of two predictions has a pixel of a bus."""
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        truth = np.zeros((20, 20), np.uint8)
+        truth[5:15, 5:15] = 1
+        truth[16:, 16:] = 2 * (number == 0)
+        predicted = np.where(rng.random(truth.shape) < 0.1, 0, truth)
+        stray = predicted.copy()
+        stray[0, 0] = 3 * (number == 0)
+        for folder, ids in (("truth", truth), ("a", predicted), ("b", stray)):
+            save_map(tmp_path / folder / f"{number}.png", ids)
+    for folder in ("truth", "a", "b"):
+        (tmp_path / folder / "classes.txt").write_text("background\ndog\ncat\nbus\n")
+    often = "mIoU: mean of the 2 classes that 5 or more pictures show"
+    evaluation = evaluate(tmp_path / "a", tmp_path / "truth", against=tmp_path / "b", draws=50)
+
+    table = score_table(replace(evaluation, against=None))
+    alone = {row[0]: row[2:4] for row in (*table.rows, *table.sums)}
+    without = [name for name, (ends, _) in alone.items() if np.isnan(ends[0])]
+    assert without == ["cat", "objects", "mIoU", "boundary mIoU"]
+    assert [alone[name][1] for name in ("dog", "cat", "mIoU", often)] == ["6", "1", "≥ 1", "≥ 6"]
+    assert "Without interval, because fewer than 5 pictures show them: cat (1)." in notes(evaluation)
+
+    compared = {row[0]: row[1:] for row in score_table(evaluation).sums}
+    assert compared["mIoU"][2] == pytest.approx(0, abs=0.001)
+    assert compared[often][3] == pytest.approx((0, 0), abs=0.001)
+    said = "Means and their differences are without bus: no truth shows it, and only one of the two predicts it."
+    (line,) = (note for note in notes(evaluation) if note.startswith(said))
+    scores, other = evaluation.scores, evaluation.to_json()["against"]
+    assert line.endswith(f"By the protocol, mIoU is {scores.miou.value:.1%} and {other['miou']:.1%}.")
+    assert other["miou"] == pytest.approx(scores.miou.value * 3 / 4, abs=0.001)  # the protocol's
+    monkeypatch.setattr("seediff.evaluate.evaluation.bar_chart", lambda title, bars, mean: bars)
+    bars = {bar.name: (bar.pictures, np.isnan(bar.interval).any()) for bar in draw_bars(scores)}
+    assert bars == {"background": (6, False), "dog": (6, False), "cat": (1, True)}
 
 
 def test_classes_by_option_by_a_class_map_and_as_the_data_has_them(voc, predictions, tmp_path):

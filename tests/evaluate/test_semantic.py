@@ -5,6 +5,8 @@ import pytest
 
 from seediff.evaluate.protocols import PROTOCOLS, own
 from seediff.evaluate.semantic import evaluate_pairs
+from seediff.metrics.confusion import tally_boundaries
+from seediff.metrics.scores import draw_counts
 
 
 def random_pairs(protocol, images):
@@ -29,7 +31,7 @@ def test_zero_shot_parts_and_their_harmonic_mean():
     assert scores.groups["harmonic"].value == pytest.approx(2 * (1 / 2) * (1 / 4) / (3 / 4))
     assert scores.miou.value == 3 / 8
     nothing = evaluate_pairs([("a", predicted * 0, truth)], one)
-    assert nothing.groups["harmonic"].keyed("miou") == {"miou": 0.0, "miou_ci95": (0.0, 0.0)}
+    assert nothing.groups["harmonic"].value == 0
 
 
 def test_intervals_are_of_the_seed():
@@ -42,10 +44,46 @@ def test_intervals_are_of_the_seed():
     assert other.miou.ci95 != scores.miou.ci95
 
 
+def test_boundary_iou_has_intervals():
+    """From the sums of the drawn images' counts, as IoU's."""
+    one = own(("background", "dog", "cat"))
+    rng, pairs = np.random.default_rng(1), []
+    for number in range(8):
+        truth = np.zeros((60, 80), np.uint8)
+        truth[10:40, 5:35], truth[15:45, 45:75] = 1, 2
+        pairs.append((f"image {number}", np.roll(truth, rng.integers(0, 4), axis=1), truth))
+    scores = evaluate_pairs(pairs, one, seed=5, draws=200)
+    tallies = [tally_boundaries(predicted, truth, 3) for _, predicted, truth in pairs]
+    counts = np.array([(each.tp, each.tp + each.fp + each.fn) for each in tallies], float)
+    shared, joined = np.einsum("di,ixc->xdc", np.concatenate([*draw_counts(8, seed=5, draws=200)]), counts)
+    drawn = shared / joined
+    table = scores.table()
+    assert table["per_class"]["cat"]["boundary_iou"] == pytest.approx(np.divide(*counts.sum(0)[:, 2]))
+    assert table["per_class"]["cat"]["boundary_iou_ci95"] == pytest.approx(np.quantile(drawn[:, 2], (0.025, 0.975)))
+    assert table["boundary_miou"] == scores.boundary_miou
+    assert table["boundary_miou_ci95"] == pytest.approx(np.quantile(drawn.mean(1), (0.025, 0.975)))
+    assert (table["boundary_miou_pictures"], scores.means[-1].name) == (8, "boundary mIoU")
+
+
+def test_a_harmonic_mean_is_compared_over_the_same_classes():
+    one = PROTOCOLS["voc-zero-shot"]
+    dog, cat, sofa = map(one.classes.index, ("dog", "cat", "sofa"))
+    truth = np.array([[dog, dog, sofa, sofa]], np.uint8)
+    right = [(str(number), truth, truth) for number in range(6)]
+    stray = [(str(number), np.array([[dog, dog, sofa, cat]], np.uint8), truth) for number in range(6)]
+    found, other = (evaluate_pairs(pairs, one, draws=50).groups["harmonic"] for pairs in (right, stray))
+    assert (found.value, other.value) == (1, pytest.approx(2 * (1 / 2) * (1 / 2) / 1))  # with cat: seen is (1 + 0) / 2
+    without = 2 * 1 * (1 / 2) / (3 / 2)
+    assert found.minus(other).value == pytest.approx(1 - without)
+    assert found.minus(other).ci95 == pytest.approx((1 - without, 1 - without))
+
+
 def test_json_has_no_nan_and_the_key_miou():
     one = own(("background", "cat", "dog"))
     truth = np.array([[0, 1]], np.uint8)
     table = evaluate_pairs([("a", truth, truth)], one, draws=10).table()
     assert table["miou"] == 1.0
-    assert table["per_class"]["dog"] == {"iou": None, "iou_ci95": [None, None], "boundary_iou": None, "pixels": 0}
+    nothing = {"iou": None, "iou_ci95": [None, None], "iou_pictures": 0}
+    boundary = {f"boundary_{key}": value for key, value in nothing.items()}
+    assert table["per_class"]["dog"] == {**nothing, **boundary, "pixels": 0}
     json.dumps(table, allow_nan=False)

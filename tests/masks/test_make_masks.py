@@ -108,6 +108,26 @@ def test_masks_of_nearly_nothing_or_nearly_everything_are_degenerate(beta, degen
     assert flags == (("degenerate:dog",) if degenerate else ())
 
 
+@pytest.mark.parametrize(
+    ("left", "changes", "flags"),
+    [
+        (0, {}, ("no_background",)),
+        (0.008, {}, ("no_background",)),
+        (0.012, {}, ()),
+        (0, {"ignore_band": (0.2, 0.35)}, ("no_background",)),  # a band of uncertain pixels is no background
+    ],
+)
+def test_classes_that_leave_no_background_are_flagged(left, changes, flags):
+    """A dog at the left and a cat at the right. left: the share of positions where neither is."""
+    dog, cat = torch.zeros(2, 64, 64)
+    dog[:, :32], cat[:, 32:] = 1, 1
+    dog[: round(left * 64 * 64), 0] = 0
+    dog[60:, :32] = torch.where(dog[60:, :32] > 0, 0.3, 0)
+    maps = AttentionMaps({}, {(64, 64): torch.stack([dog, cat]).flatten(1).T}, (64, 64), {"dog": (0,), "cat": (1,)})
+    config = MaskConfig(method="ca", pamr=False, beta=0.25, expand_levels=(1,), **changes)
+    assert make_masks(None, maps, ["dog", "cat"], config, size=(64, 64)).flags == flags
+
+
 def test_classes_compete_as_the_equation_says_at_the_images_size_before_pamr():
     soft = torch.rand(3, 6, 5, dtype=torch.float64)
     z = (soft - soft.mean((1, 2), keepdim=True)) / soft.std((1, 2), correction=0, keepdim=True)

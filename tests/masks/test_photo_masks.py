@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from seediff.attention.windows import Window
 from seediff.config.method_constants import MaskConfig
 from seediff.masks.clips import ROUNDS, SAME_COLOUR, along_time, frame_weights
-from seediff.masks.make_masks import refine_photo
+from seediff.masks.make_masks import MaskResult, refine_photo
+from seediff.masks.photos import enlarge_masks
 
 
 @pytest.mark.parametrize("megapixels", [0.0, 0.01, 2.0])
@@ -30,6 +32,22 @@ def test_what_a_model_saw_at_full_size_stays():
     soft = torch.rand(2, 32, 40)
     assert refine_photo(np.zeros((32, 40, 3), np.uint8), soft, MaskConfig(), 2.0) is None
     assert refine_photo(np.zeros((64, 80, 3), np.uint8), soft, MaskConfig(pamr=False), 2.0) is None
+
+
+def test_flags_of_areas_are_those_of_the_whole_photograph():
+    """The model saw the middle half, without background; what it did not see is none, either."""
+    small = MaskResult(
+        np.zeros((4, 4), np.uint8), torch.zeros(2, 4, 4), ("dog", "cat"), ("degenerate:dog", "missing:cat")
+    )
+    fine = torch.zeros(2, 4, 4)
+    fine[0, :, :2] = fine[1, :, 2:] = 1
+    seen = Window(2, 0, 8, 4)
+    for background, flag in ((False, "no_background"), (True, None)):
+        fine[0, 0, 0] = 1 - background
+        found = enlarge_masks(small, fine, seen, (12, 4), MaskConfig(pamr=False))
+        assert found.flags == ("missing:cat", *filter(None, [flag]))
+        again = enlarge_masks(found, fine, seen, (12, 4), MaskConfig(pamr=False))
+        assert again.flags == found.flags
 
 
 @pytest.mark.parametrize(

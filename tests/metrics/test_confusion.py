@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import binary_erosion
 
-from seediff.metrics.confusion import Confusion, boundary_band, boundary_counts
+from seediff.metrics.confusion import Confusion, boundary_band, tally, tally_boundaries
 
 
 def maps(seed, classes):
@@ -32,9 +32,9 @@ def test_equal_to_torchmetrics(classes):
         for metric in (table, macro, each, accuracy):
             metric.update(torch.from_numpy(predicted).long(), torch.from_numpy(truth).long())
     assert np.array_equal(ours.table[:, :-1], table.compute().numpy())
-    np.testing.assert_allclose(np.nan_to_num(ours.iou()), each.compute().numpy(), rtol=1e-6)
+    np.testing.assert_allclose(np.nan_to_num(tally(ours.table).iou), each.compute().numpy(), rtol=1e-6)
     assert ours.miou() == pytest.approx(float(macro.compute()), rel=1e-6)
-    assert ours.pixel_accuracy() == pytest.approx(float(accuracy.compute()), rel=1e-6)
+    assert tally(ours.table).accuracy == pytest.approx(float(accuracy.compute()), rel=1e-6)
 
 
 def test_255_in_the_truth_is_ignored_and_in_a_prediction_wrong():
@@ -44,8 +44,7 @@ def test_255_in_the_truth_is_ignored_and_in_a_prediction_wrong():
     one = confusion.add(predicted, truth)
     assert confusion.table.tolist() == [[1, 0, 1], [1, 1, 0]]
     assert (one.tp.tolist(), one.fp.tolist(), one.fn.tolist(), one.pixels) == ([1, 1], [1, 0], [1, 1], 4)
-    assert confusion.iou().tolist() == [1 / 3, 1 / 2]
-    assert confusion.pixel_accuracy() == 0.5
+    assert tally(confusion.table).iou.tolist() == [1 / 3, 1 / 2]
 
 
 def test_maps_that_cannot_be_compared():
@@ -81,7 +80,11 @@ def test_counts_are_those_of_the_definition(shape):
     truth, predicted = blobs(rng, shape, 5), blobs(rng, shape, 5)
     predicted[rng.random(shape) < 0.6] = truth[0, 0]
     distance = round(0.02 * float(np.hypot(*shape)))
-    inter, union = boundary_counts(predicted, truth, 5)
+    truth[:3] = 255
+    predicted[:3] = 255  # as the truth is
+    counts = tally_boundaries(predicted, truth, 5)
     for number in range(5):
         ours, theirs = reference_band(predicted == number, distance), reference_band(truth == number, distance)
-        assert (inter[number], union[number]) == ((ours & theirs).sum(), (ours | theirs).sum())
+        found = counts.tp[number], counts.fp[number], counts.fn[number]
+        assert found == ((ours & theirs).sum(), (ours & ~theirs).sum(), (theirs & ~ours).sum())
+    assert counts.pixels == (shape[0] - 3) * shape[1]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from tallies import random_tallies
 
-from seediff.metrics.scores import Tally, class_figures, class_iou, mean_figure, mean_iou, stack
+from seediff.metrics.scores import Tally, class_figures, class_iou, mean_figure, mean_iou, stack, with_often_shown
 
 
 def test_iou_of_classes_that_are_labelled_or_predicted():
@@ -28,3 +28,52 @@ def test_intervals_are_those_of_resampled_images():
         first.append(iou[0])
     for figure, values in ((accuracy, accs), (mean_figure("mean", ious.values()), mious), (ious["a"], first)):
         np.testing.assert_allclose(figure.ci95, np.quantile(values, (0.025, 0.975)), rtol=1e-12)
+
+
+def shown_by(pictures, *, predicted=True):
+    """The counts of 12 images, of which as many show each class as `pictures` says. predicted: the last class has false
+    positives in one image that does not show it."""
+    rng = np.random.default_rng(len(pictures))
+    shown = np.arange(12)[:, None] < np.array(pictures)
+    tp, fp, fn = rng.integers(1, 50, (3, 12, len(pictures))) * shown
+    fp[11, -1] += 7 * predicted
+    return Tally(tp, fp, fn, (tp + fn).sum(1) + 1)
+
+
+@pytest.mark.parametrize("pictures", [0, 1, 4, 5])
+def test_no_interval_from_fewer_than_five_pictures_that_show_the_class(pictures):
+    ious, accuracy = class_figures("abc", shown_by([12, 9, pictures]), seed=0, draws=50)
+    assert [iou.pictures for iou in ious.values()] == [12, 9, pictures]
+    assert not np.isnan([*ious["a"].ci95, *ious["b"].ci95, *accuracy.ci95]).any()
+    mean = mean_figure("mIoU", ious.values())
+    assert mean.pictures == pictures
+    assert np.isnan([ious["c"].ci95, mean.ci95]).all() == (pictures < 5)
+    # Then the mean of the others has one.
+    often = mean.often_shown()
+    assert [figure.name for figure in with_often_shown([mean])[1:]] == [figure.name for figure in often]
+    if pictures == 5:
+        assert often == []
+    else:
+        (others,) = often
+        assert others.name == "mIoU: mean of the 2 classes that 5 or more pictures show"
+        assert (others.value, others.ci95, others.pictures) == (
+            (ious["a"].value + ious["b"].value) / 2,
+            mean_figure("", [ious["a"], ious["b"]]).ci95,
+            9,
+        )
+        written = mean.keyed("miou")
+        assert written["miou_often_shown"] == others.keyed("miou")
+
+
+def test_means_are_compared_over_the_classes_of_both():
+    """A stray pixel of a class that no truth shows made the difference + 20."""
+    found, other = (
+        mean_figure("mIoU", class_figures("abc", shown_by([12, 9, 0], predicted=stray), seed=3, draws=99)[0].values())
+        for stray in (False, True)
+    )
+    assert found.value == pytest.approx(other.value * 3 / 2)
+    assert [figure.value for figure in found.of_same_classes(other)] == [found.value] * 2
+    difference = found.minus(other)
+    assert (difference.value, difference.ci95, difference.pictures) == (0, (0, 0), 9)
+    a, b = found.classes["a"], other.classes["b"]  # paired: over the same draws
+    assert a.minus(b).ci95 == pytest.approx(np.quantile(a.drawn - b.drawn, (0.025, 0.975)))

@@ -14,7 +14,7 @@ from recipes.mini.yardstick import Segmenter, iou
 from recipes.studies import generated, pairs, segments, settings, truth, tuning
 from recipes.studies.__main__ import app
 from recipes.studies.floors import FLOORS
-from recipes.studies.score import score, sweep
+from recipes.studies.score import Scores, score, sweep
 from recipes.studies.segments import PAPER as WAYS
 from recipes.studies.settings import METHOD_NAMES, PAPER
 from recipes.studies.truth import run_truth
@@ -50,9 +50,17 @@ def check_result(result, out):
     for kind in ("own_best", "paper"):
         assert tuple(result[kind])[: len(METHOD_NAMES)] == METHOD_NAMES
         for row in result[kind].values():
-            assert 0 <= row["ci95"][0] <= row["iou"] <= row["ci95"][1] <= 1
+            assert (0 <= row["iou"] <= 1, row["ci95"]) == (True, [None, None])  # of two images
     assert {p.name for p in out.iterdir()} == {"results.md", "results.json", "scenes.png"}
     assert json.loads((out / "results.json").read_text()) == result
+
+
+@pytest.mark.parametrize("images", [4, 5])
+def test_a_mean_over_images_has_an_interval_from_five_on(images):
+    found = Scores(np.arange(8)[None], np.full((1, 8), 8), ("dog",) * 8, np.arange(8) % images).summary(0)
+    assert found["iou"] == pytest.approx(3.5 / 8, abs=1e-4)
+    assert (found["ci95"] == [None, None]) == (images < 5)
+    assert images < 5 or 0 < found["ci95"][0] < found["iou"] < found["ci95"][1] < 1
 
 
 def test_truth(mini_folder, tmp_path):

@@ -61,13 +61,15 @@ def test_each_protocol_by_hand(tmp_path, made_up):
     scores = evaluate_masks(CONFIG, folder / "images", truths)
     assert "2 unlabelled samples left out." in scores.notes()[0]
     assert (scores.images, scores.tuned_on, scores.never) == (1, 1, ())
-    miou = {name: column.miou for name, column in scores.protocols.items()}
+    miou = {name: column.miou.value for name, column in scores.protocols.items()}
     # oracle: 0 dog / 0 cat at β above 0.7; vocabulary: 0 dog / 0 car
     assert miou == pytest.approx({"oracle": (1 / 2 + 1 / 2 + 1) / 3, "oracle-ignored": 1, "vocabulary": 1 / 4})
     betas = {name: column.beta for name, column in scores.protocols.items()}
     assert betas == {"oracle": 0.72, "oracle-ignored": None, "vocabulary": 0.72}
-    assert all(column.miou_ci95 == (column.miou, column.miou) for column in scores.protocols.values())
-    assert math.isnan(scores.protocols["oracle"].per_class["car"])
+    assert math.isnan(scores.protocols["oracle"].per_class["car"].value)
+    written = scores.to_json()["protocols"]["oracle"]
+    assert written["miou_ci95"] == [None, None]  # of one picture
+    assert written["per_class"]["dog"] == {"iou": 1 / 2, "iou_ci95": [None, None], "iou_pictures": 1}
     # The two oracles share a capture.
     assert made_up == [("dog", "cat"), ("dog", "cat", "car")] * 2
     # Equal lists share a capture, and an empty one needs none.

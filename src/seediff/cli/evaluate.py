@@ -166,7 +166,7 @@ class SegmentComparison:
     """Text file with the labels to evaluate, one name per line."""
     size: Annotated[int | None, WORD, shown("its own")] = None
     """Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers."""
-    draws: Annotated[int, WORD] = 2000
+    draws: Annotated[int, WORD] = 1000
     """Number of bootstrap draws over images, for the intervals."""
     seed: Annotated[int, SEED] = 0
     """Random seed for the bootstrap."""

@@ -22,7 +22,7 @@ from ..files.documents import Json, parse_json
 from ..files.messages import plural
 from ..files.outputs import append, write_atomic
 from ..files.reading import inside, read_bytes
-from ..masks.flags import UNLABELLED, degenerate
+from ..masks.flags import UNLABELLED, area_flags
 from .rows import OF_THE_MASK, ids_by_name
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
@@ -146,7 +146,8 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
     review["corrected"], flags = not anew, list[str]()  # flags are about masks that nobody looked at
     if maker is not None and anew:
         review["made"] = {key: value for key, value in maker.detail.items() if key != "job"}
-        flags = degenerate({name: action.area.get(name, 0.0) for name in action.classes})
+        area = {name: action.area.get(name, 0.0) for name in action.classes}
+        flags = area_flags(area, 1 - sum(area.values()))
     return {
         **{key: value for key, value in row.items() if key not in OF_THE_MASK},
         "mask_file_name": action.mask,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import Notice
+from ..files.messages import plural
 
 PALE = "0.7"
 LONGEST_NAME = 40
@@ -32,6 +33,8 @@ class Bar(NamedTuple):
     """(low, high), the ends of a line over the bar."""
     counted: bool
     """Whether the class counts in the mean; if not, its bar is grey."""
+    pictures: int
+    """The number of pictures that show the class."""
 
 
 def can_draw(file: str) -> bool:
@@ -64,7 +67,7 @@ def line_charts(charts: Mapping[str, Lines], x_label: str, borders: Sequence[flo
 def bar_chart(title: str, bars: Sequence[Bar], mean: float) -> bytes:
     """The bytes of a PNG of horizontal bars. bars: from top to bottom. mean: where a vertical line stands."""
     places = range(len(bars))
-    names = [f"{bar.name[:LONGEST_NAME]}  {bar.share:.1%}" for bar in bars]
+    names = [f"{bar.name[:LONGEST_NAME]}  {bar.share:.1%}  ({plural(bar.pictures, 'picture')})" for bar in bars]
     with _figure(1.5 + 0.25 * len(bars)) as (figure, image):
         axes = figure.subplots()
         colours = ["C0" if bar.counted else PALE for bar in bars]

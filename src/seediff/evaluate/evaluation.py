@@ -25,12 +25,12 @@ from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..metrics.confusion import tally
-from ..metrics.scores import Figure
+from ..metrics.scores import Figure, with_often_shown
 from ..workers import Progress
 from .predictors import Predictor, open_predictor
 from .protocols import join_names, protocol_for, read_class_map
 from .semantic import Scores, check_bootstrap, evaluate_pairs
-from .tables import CI95, Points, ScoreTable, Value, as_json, csv_text, write_json
+from .tables import BEHIND, Points, ScoreTable, Value, as_json, cells, csv_text, without_interval, write_json
 
 SCORES, IMAGES, GALLERY, BARS = "scores.json", "images.csv", "images.jpg", "classes.png"
 ROWS = 8
@@ -67,6 +67,15 @@ class Evaluation:
         classes = enumerate(self.scores.protocol.classes)
         return [name for i, name in classes if i not in predicted and name not in self.absent]
 
+    @property
+    def compared(self) -> list[tuple[Figure, Figure]]:
+        """The scores of both predictions, of each class and then the means, over the classes that both have."""
+        if self.against is None:
+            return []
+        figures = ([*scores.per_class.values(), *scores.means] for scores in (self.scores, self.against.scores))
+        pairs = [one.of_same_classes(two) for one, two in zip(*figures, strict=True)]
+        return list(zip(*map(with_often_shown, zip(*pairs, strict=True)), strict=True))
+
     def to_json(self) -> dict[str, Any]:
         """`Scores.table`, and what was compared. With other predictions, also their scores under `against`, and the
         differences of all scores under `difference`."""
@@ -80,12 +89,9 @@ class Evaluation:
         }
         if self.against is not None:
             about["against"] = self.against.to_json()
-            figures, other_figures = (
-                [*scores.per_class.values(), *scores.means] for scores in (self.scores, self.against.scores)
-            )
-            differences = [one.minus(other) for one, other in zip(figures, other_figures, strict=True)]
+            differences = [one.minus(other) for one, other in self.compared]
             about["difference"] = as_json(
-                [{"name": d.name, "difference": d.value, "ci95": d.ci95} for d in differences]
+                [{"name": d.name, "difference": d.value, "ci95": d.ci95, "pictures": d.pictures} for d in differences]
             )
         return {**self.scores.table(), **about}
 
@@ -182,7 +188,7 @@ def draw_bars(scores: Scores) -> bytes:
     bars: list[Bar] = []
     for name, iou in scores.per_class.items():
         if not math.isnan(iou.value):
-            bars.append(Bar(name, iou.value, iou.ci95, scores.counts(name)))
+            bars.append(Bar(name, iou.value, iou.ci95, scores.counts(name), iou.pictures))
     bars.sort(key=lambda bar: -bar.share)
     title = "IoU of each class, with 95% intervals"
     if not all(bar.counted for bar in bars):
@@ -230,27 +236,27 @@ def score_table(evaluation: Evaluation) -> ScoreTable:
     scores, other = evaluation.scores, evaluation.against
     total = int(scores.pixels.sum())
     title = f"protocol {scores.protocol.name}, {plural(len(scores.images), 'image')}, {total:,} pixels"
-    classes: list[Sequence[Value]] = []
+    rows: list[Sequence[Value]] = []
     if other is not None:
-        for one, two in zip(scores.per_class.values(), other.scores.per_class.values(), strict=True):
+        pairs, classes = evaluation.compared, len(scores.per_class)
+        for one, two in pairs[:classes]:
             if not math.isnan(one.value) or not math.isnan(two.value):
-                classes.append((_row_name(one.name, scores), *_compare(one, two)))
-        pairs = zip(scores.means, other.scores.means, strict=True)
-        columns = (evaluation.predictor.name, other.predictor.name, "difference", CI95)
-        return ScoreTable(title, columns, classes, [(one.name, *_compare(one, two)) for one, two in pairs])
-    for iou, boundary, pixels in zip(scores.per_class.values(), scores.boundary_iou, scores.pixels, strict=True):
+                rows.append((_row_name(one.name, scores), *_compare(one, two)))
+        columns = (evaluation.predictor.name, other.predictor.name, "difference", *BEHIND)
+        return ScoreTable(title, columns, rows, [(one.name, *_compare(one, two)) for one, two in pairs[classes:]])
+    columns = scores.per_class.values(), scores.boundary_iou.values(), scores.pixels
+    for iou, boundary, pixels in zip(*columns, strict=True):
         if not math.isnan(iou.value):
-            classes.append((_row_name(iou.name, scores), iou.value, iou.ci95, float(boundary), float(pixels / total)))
-    mean_of = {scores.miou.name: scores.boundary_miou}
-    sums = [(mean.name, mean.value, mean.ci95, mean_of.get(mean.name, ""), "") for mean in scores.means]
-    return ScoreTable(title, ("IoU", CI95, "boundary IoU", "pixels"), classes, sums)
+            rows.append((_row_name(iou.name, scores), *cells(iou), boundary.value, float(pixels / total)))
+    sums = [(mean.name, *cells(mean), "", "") for mean in with_often_shown(scores.means)]
+    return ScoreTable(title, ("IoU", *BEHIND, "boundary IoU", "pixels"), rows, sums)
 
 
 def _compare(one: Figure, two: Figure) -> Sequence[Value]:
-    """Four cells: two scores, their difference, and the difference's interval."""
+    """The cells of two scores, their difference, its interval and the number of pictures."""
     difference = one.minus(two)
     low, high = difference.ci95
-    return one.value, two.value, Points(difference.value), (Points(low), Points(high))
+    return one.value, two.value, Points(difference.value), (Points(low), Points(high)), cells(one)[-1]
 
 
 def _row_name(class_name: str, scores: Scores) -> str:
@@ -261,9 +267,17 @@ def _row_name(class_name: str, scores: Scores) -> str:
 
 def notes(evaluation: Evaluation) -> list[str]:
     """Sentences about the scores, for readers."""
-    lines = [f"Labels: {evaluation.data.about}.", *_predictor_notes(evaluation)]
-    if evaluation.against is not None:
-        lines += [f"Against: {line}" for line in _predictor_notes(evaluation.against)]
+    scores, other = evaluation.scores, evaluation.against
+    lines = [f"Labels: {evaluation.data.about}."]
+    lines += [*without_interval(scores.per_class.values()), *_predictor_notes(evaluation)]
+    if other is not None:
+        lines += [f"Against: {line}" for line in _predictor_notes(other)]
+        alone = sorted(scores.miou.classes.keys() ^ other.scores.miou.classes.keys())
+        if alone:
+            lines.append(
+                f"Means and their differences are without {', '.join(alone)}: no truth shows it, and only one of the "
+                f"two predicts it. By the protocol, mIoU is {scores.miou.value:.1%} and {other.scores.miou.value:.1%}."
+            )
     return lines
 
 

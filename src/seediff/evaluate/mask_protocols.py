@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from ..files.label_maps import IGNORE
-from ..metrics.scores import Interval, Tally, class_figures, class_iou, mean_figure, mean_iou
-from .tables import CI95, ScoreTable
+from ..metrics.scores import Figure, Tally, class_figures, class_iou, mean_figure, mean_iou
+from .tables import BEHIND, ScoreTable, cells
 
 if TYPE_CHECKING:
     import torch
@@ -36,12 +36,18 @@ BETAS = np.round(np.arange(0.02, 1.0, 0.02), 2)
 class Column:
     """One protocol's scores, in [0, 1]."""
 
-    miou: float
-    miou_ci95: Interval
-    per_class: Mapping[str, float]
+    miou: Figure
+    per_class: Mapping[str, Figure]
     """Class → IoU; NaN for a class that is neither in the truth nor predicted."""
     beta: float | None
     """The threshold β, chosen on the tuning pictures; None if no background competes."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **self.miou.keyed("miou"),
+            "per_class": {name: iou.keyed("iou") for name, iou in self.per_class.items()},
+            "beta": self.beta,
+        }
 
 
 def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -98,19 +104,18 @@ def score_column(classes: Sequence[str], tuning: np.ndarray, scored: np.ndarray,
     best = best_beta(tuning)
     tp, fp, fn = scored[:, :, best].swapaxes(0, 1)
     per_class, _ = class_figures(classes, Tally(tp, fp, fn, (tp + fn).sum(1)), seed=seed, draws=draws)
-    miou = mean_figure("mIoU", per_class.values())
     return Column(
-        miou=miou.value,
-        miou_ci95=miou.ci95,
-        per_class={iou.name: iou.value for iou in per_class.values()},
+        miou=mean_figure("mIoU", per_class.values()),
+        per_class=per_class,
         beta=float(BETAS[best]) if scored.shape[2] > 1 else None,  # K = 1: there is no threshold
     )
 
 
 def mask_table(columns: Mapping[str, Column], title: str) -> ScoreTable:
-    """The table of scores, with one row per protocol."""
+    """The table of scores, with one row per protocol; or two, if fewer pictures than give an interval show a class."""
     rows = []
     for name, column in columns.items():
         threshold = "" if column.beta is None else f"{column.beta:.2f}"
-        rows.append((name, column.miou, column.miou_ci95, threshold))
-    return ScoreTable(title, ("mIoU", CI95, "β from the tuning pictures"), rows)
+        rows.append((name, *cells(column.miou), threshold))
+        rows += [(f"{name}, {mean.name}", *cells(mean), "") for mean in column.miou.often_shown()]
+    return ScoreTable(title, ("mIoU", *BEHIND, "β from the tuning pictures"), rows)

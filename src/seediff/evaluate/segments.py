@@ -31,10 +31,10 @@ from ..files.label_maps import (
 from ..files.messages import plural
 from ..files.reading import read_lines
 from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, tally_images
-from ..metrics.scores import Figure, Tally, class_figures, mean_figure, stack
+from ..metrics.scores import Figure, Tally, class_figures, mean_figure, stack, with_often_shown
 from ..workers import Progress
 from .semantic import check_bootstrap
-from .tables import CI95, ScoreTable, as_json
+from .tables import BEHIND, ScoreTable, as_json, cells, without_interval
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def evaluate_segments(
     names: Path | None = None,
     size: int | None = None,
     seed: int = 0,
-    draws: int = 2000,
+    draws: int = 1000,
     progress: Progress = lambda done, total, name: None,
 ) -> SegmentScores:
     """Compare a folder of segment maps with a folder of labels.
@@ -238,14 +238,14 @@ def score_table(scores: SegmentScores) -> ScoreTable:
     title = f"protocol {scores.protocol}, {plural(scores.images, 'image')}, {total:,} pixels"
     labelled = ((scores.counts.tp + scores.counts.fn) / total).tolist()
     classes = zip(scores.per_class.values(), labelled, strict=True)
-    rows = [(iou.name, iou.value, iou.ci95, share) for iou, share in classes if not math.isnan(iou.value)]
-    sums = [(figure.name, figure.value, figure.ci95, "") for figure in (scores.miou, scores.acc)]
-    return ScoreTable(title, ("IoU", CI95, "labelled pixels"), rows, sums)
+    rows = [(iou.name, *cells(iou), share) for iou, share in classes if not math.isnan(iou.value)]
+    sums = [(mean.name, *cells(mean), "") for mean in with_often_shown([scores.miou, scores.acc])]
+    return ScoreTable(title, ("IoU", *BEHIND, "labelled pixels"), rows, sums)
 
 
 def notes(scores: SegmentScores) -> list[str]:
     """Sentences about the scores, for readers."""
-    lines = [scores.labels]
+    lines = [scores.labels, *without_interval(scores.per_class.values())]
     if scores.size:
         lines.append(f"Labels: centre square, {scores.size} × {scores.size} pixels.")
     if scores.unpredicted >= 0.0005:

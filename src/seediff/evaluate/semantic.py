@@ -4,6 +4,7 @@ with their intervals, come from the counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,8 @@ import numpy as np
 
 from ..dataset.split import check_seed
 from ..errors import UserError
-from ..metrics.confusion import Confusion, boundary_counts
-from ..metrics.scores import Figure, class_figures, class_iou, mean_figure, mean_iou
+from ..metrics.confusion import Confusion, tally_boundaries
+from ..metrics.scores import Figure, Tally, class_figures, mean_figure, mean_iou, stack
 from .protocols import Protocol
 from .tables import as_json
 
@@ -33,8 +34,10 @@ class Scores:
     protocol has one."""
     per_class: Mapping[str, Figure]
     """Class → IoU, in the order of ids; NaN for a class that is neither in the truth nor predicted."""
-    boundary_iou: np.ndarray
-    """(C,) float64: boundary IoU of each class; NaN if it was not measured."""
+    boundary: Figure
+    """The mean boundary IoU over the protocol's counted classes; NaN if it was not measured."""
+    boundary_iou: Mapping[str, Figure]
+    """Class → boundary IoU, as `per_class`; NaN if it was not measured."""
     images: Mapping[str, float]
     """Name of an image → its own mean IoU; NaN if it shows no counted class."""
     seed: int
@@ -45,9 +48,8 @@ class Scores:
 
     @property
     def boundary_miou(self) -> float:
-        """The mean boundary IoU over the protocol's counted classes; NaN if it was not measured."""
-        counted = [iou for iou, name in zip(self.boundary_iou, self.per_class, strict=True) if self.counts(name)]
-        return float(mean_iou(np.array(counted)))
+        """The value of `boundary`."""
+        return self.boundary.value
 
     @property
     def pixels(self) -> np.ndarray:
@@ -56,8 +58,9 @@ class Scores:
 
     @property
     def means(self) -> list[Figure]:
-        """The groups, the mean IoU and the pixel accuracy."""
-        return [*self.groups.values(), self.miou, self.pixel_accuracy]
+        """The groups, the mean IoU, the pixel accuracy and, if it was measured, the mean boundary IoU."""
+        means = (*self.groups.values(), self.miou, self.pixel_accuracy)
+        return [*means, *([self.boundary] * (not math.isnan(self.boundary.value)))]
 
     def counts(self, name: str) -> bool:
         """Whether the mean includes the class."""
@@ -67,15 +70,15 @@ class Scores:
         """The scores as JSON values, with null for NaN. `images` and `pixels` are the numbers of counted images and
         pixels."""
         per_class: dict[str, Any] = {}
-        columns = self.boundary_iou.tolist(), self.pixels.tolist()
+        columns = self.boundary_iou.values(), self.pixels.tolist()
         for figure, boundary, pixels in zip(self.per_class.values(), *columns, strict=True):
-            per_class[figure.name] = {**figure.keyed("iou"), "boundary_iou": boundary, "pixels": pixels}
+            per_class[figure.name] = {**figure.keyed("iou"), **boundary.keyed("boundary_iou"), "pixels": pixels}
         return as_json(
             {
                 "protocol": self.protocol.name,
                 **self.miou.keyed("miou"),
                 **self.pixel_accuracy.keyed("pixel_accuracy"),
-                "boundary_miou": self.boundary_miou,
+                **self.boundary.keyed("boundary_miou"),
                 "groups": {name: group.keyed("miou") for name, group in self.groups.items()},
                 "per_class": per_class,
                 "images": len(self.images),
@@ -105,7 +108,7 @@ def evaluate_pairs(
     # 1. Count the pixels of each pair
     size = len(protocol.classes)
     confusion = Confusion(size)
-    shared, joined = np.zeros((2, size), np.int64)  # pixels in the boundaries of both maps, and of either
+    bands: list[Tally] = []  # of each image; without pixels if they are not measured
     counted = [protocol.classes.index(name) for name in protocol.counted]
     images: dict[str, float] = {}
     for name, predicted, truth in pairs:
@@ -114,10 +117,8 @@ def evaluate_pairs(
         except ValueError as error:
             raise UserError(name, str(error)) from error
         images[name] = float(mean_iou(counts.iou[counted]))
-        if boundary:
-            intersections, unions = boundary_counts(predicted, truth, size)
-            shared += intersections
-            joined += unions
+        unmeasured = Tally(*np.zeros((3, size), np.int64), pixels=counts.pixels)
+        bands.append(tally_boundaries(predicted, truth, size) if boundary else unmeasured)
     if not len(confusion):
         raise UserError("there are no images to evaluate")
     if not confusion.table.any():
@@ -125,22 +126,22 @@ def evaluate_pairs(
 
     # 2. The scores of the set
     per_class, accuracy = class_figures(protocol.classes, confusion.tallies(), seed=seed, draws=draws)
+    boundary_iou, _ = class_figures(protocol.classes, stack(bands), seed=seed, draws=draws)
 
-    def mean(name: str, classes: Iterable[str]) -> Figure:
-        return mean_figure(name, [per_class[member] for member in classes])
+    def mean(name: str, classes: Iterable[str], ious: Mapping[str, Figure] = per_class) -> Figure:
+        return mean_figure(name, [ious[member] for member in classes])
 
     groups = {name: mean(name, members) for name, members in protocol.groups.items()}
     if protocol.harmonic:
-        one, other = (groups[name] for name in protocol.harmonic)
-        value = float(_harmonic(one.value, other.value))
-        groups["harmonic"] = Figure("harmonic", value, _harmonic(one.drawn, other.drawn))
+        groups["harmonic"] = mean_figure("harmonic", [groups[name] for name in protocol.harmonic], _harmonic)
     return Scores(
         protocol=protocol,
         miou=mean("mIoU", protocol.counted),
         pixel_accuracy=accuracy,
         groups=groups,
         per_class=per_class,
-        boundary_iou=class_iou(shared, joined - shared, np.zeros_like(shared)),  # fp + fn: `joined` without `shared`
+        boundary=mean("boundary mIoU", protocol.counted, boundary_iou),
+        boundary_iou=boundary_iou,
         images=images,
         seed=seed,
         draws=draws,
@@ -148,10 +149,10 @@ def evaluate_pairs(
     )
 
 
-def _harmonic(first: Any, second: Any) -> np.ndarray:
-    """2ab / (a + b), 0 where both are 0."""
-    total = first + second
-    return np.where(total > 0, 2 * first * second / np.maximum(total, TINY), total)
+def _harmonic(both: np.ndarray) -> np.ndarray:
+    """(…): the harmonic mean of two scores (…, 2), 0 where both are 0."""
+    total = both.sum(-1)
+    return np.where(total > 0, 2 * both.prod(-1) / np.maximum(total, TINY), total)
 
 
 def check_bootstrap(seed: int, draws: int) -> None:

@@ -1,5 +1,5 @@
 """The flags that mark masks which may be wrong. A sample's row lists them in `flags`, as `kind:class`. The flags
-`no_class`, `blank` and `unlabelled` are about the whole picture and name no class."""
+`no_class`, `no_background`, `blank` and `unlabelled` are about the whole picture and name no class."""
 
 from __future__ import annotations
 
@@ -15,22 +15,30 @@ OF_CLASSES = {
     "degenerate": "the mask covers less than 1 % or more than 95 % of the image",
     "missing": "the class was probably not drawn: its word got about the same attention everywhere",
 }
-BLANK, UNLABELLED = "blank", "unlabelled"
+NO_BACKGROUND, BLANK, UNLABELLED = "no_background", "blank", "unlabelled"
 FLAGS = {
     **OF_CLASSES,
     "no_class": "none of the classes was found in the photograph",
+    NO_BACKGROUND: "several classes together cover more than 99 % of the image; perhaps one of them was not drawn",
     BLANK: "the picture is black, as a safety checker leaves it: masks are of what was drawn before",
     UNLABELLED: "nobody has painted the picture's mask, or accepted it as empty",
 }
 """Kind of flag → its meaning, without a full stop, for all flags of SeeDiff. OF_CLASSES has the flags that name a
 class."""
 SMALLEST, LARGEST = 0.01, 0.95
-"""The smallest and the largest usual share of a mask in its picture. Any other mask gets the flag `degenerate`."""
+"""The smallest and the largest usual share of a mask in its picture. Any other mask gets the flag `degenerate`.
+SMALLEST is also the smallest usual share of the background."""
+OF_AREAS = ("degenerate", NO_BACKGROUND)
+"""The kinds of flags that `area_flags` gives."""
 
 
-def degenerate(area: Mapping[str, float]) -> list[str]:
-    """The flags of classes whose masks cover too little or too much of the picture. area: class → share in [0, 1]."""
-    return [f"degenerate:{name}" for name, share in area.items() if not SMALLEST <= share <= LARGEST]
+def area_flags(area: Mapping[str, float], background: float) -> list[str]:
+    """The flags of masks that cover too little or too much of the picture. area: class → share in [0, 1]. background:
+    its share."""
+    flags = [f"degenerate:{name}" for name, share in area.items() if not SMALLEST <= share <= LARGEST]
+    if background < SMALLEST and max(area.values(), default=1) <= LARGEST:
+        flags.append(NO_BACKGROUND)
+    return flags
 
 
 def flag_kind(flag: str) -> str:

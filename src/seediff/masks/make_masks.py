@@ -30,7 +30,7 @@ from ..drawing.shown import as_html, label_legend, shown_names
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from .arithmetic import compete, min_max, otsu, resize
-from .flags import degenerate
+from .flags import area_flags
 from .methods import METHODS
 from .own import call_own
 from .pamr import largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
@@ -146,7 +146,7 @@ def finish_masks(
 
     # 3. Flags, of the method for each class and of the masks
     flags = [f"{flag}:{name}" for name, mask in zip(classes, softs, strict=True) for flag in mask.flags]
-    flags += degenerate(class_shares(label_map, classes))
+    flags += area_flags(class_shares(label_map, classes), float((label_map == 0).mean()))
 
     # 4. The maps after each step
     steps: dict[str, dict[MaskStep, torch.Tensor]] = {}

@@ -31,7 +31,7 @@ from ..files.label_maps import IGNORE
 from ..models.registry import Model
 from ..prompts.tokens import split_prompts
 from .arithmetic import resize
-from .flags import degenerate, flag_kind
+from .flags import OF_AREAS, area_flags, flag_kind
 from .make_masks import MaskResult, class_shares, label_pixels, make_masks, refine_photo
 from .presence import find_classes
 
@@ -176,7 +176,7 @@ def enlarge_masks(
     small: MaskResult | None, fine: torch.Tensor, window: Window, size: tuple[int, int], config: MaskConfig
 ) -> MaskResult:
     """The masks at the photograph's size, 255 outside the window. The soft masks are enlarged and then thresholded. The
-    flag `degenerate` is decided anew, by the masks' shares of the whole photograph.
+    flags OF_AREAS are decided anew, by the masks' shares of the whole photograph.
 
     small: the masks at the model's size; None if no class was found. fine: soft masks (C, h', w') of the window, from
     `fine_masks`. window: the part that the model saw. size: (H, W) of the photograph. config: the mask constants."""
@@ -184,6 +184,6 @@ def enlarge_masks(
     labels[window.slices] = label_pixels(fine, config, (window.height, window.width)).numpy()
     if small is None:
         return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
-    flags = [flag for flag in small.flags if flag_kind(flag) != "degenerate"]
-    flags += degenerate(class_shares(labels, small.classes))
+    flags = [flag for flag in small.flags if flag_kind(flag) not in OF_AREAS]
+    flags += area_flags(class_shares(labels, small.classes), float((labels == 0).mean()))
     return MaskResult(labels, torch.zeros(0, *size), small.classes, tuple(flags), agreement=small.agreement)

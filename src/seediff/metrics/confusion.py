@@ -1,5 +1,5 @@
 """Counts the pixels of predicted and true label maps. `Confusion` adds up a set of images, one at a time;
-`boundary_counts` has the counts for boundary IoU.
+`tally_boundaries` has the counts for boundary IoU.
 
 255 in the truth is ignored. 255 in a prediction means no class, which is wrong: a false negative for the pixel's class,
 and no false positive.
@@ -62,20 +62,9 @@ class Confusion:
                 raise ValueError(f"{what} has ids {listed}; there are {count} classes, and 255")
         return np.concatenate([joint[:count, :count], joint[:count, IGNORE:]], axis=1)
 
-    def iou(self) -> np.ndarray:
-        """(C,) float64: IoU of each class over the set; NaN for a class that is neither in the truth nor predicted."""
-        return tally(self.table).iou
-
     def miou(self) -> float:
-        """The mean of `iou` over the classes that are in the truth or predicted; NaN if no pixel counts."""
-        return float(mean_iou(self.iou()))
-
-    def pixel_accuracy(self) -> float:
-        """The share of counted pixels with the right class; NaN if no pixel counts."""
-        counts = tally(self.table)
-        if not counts.pixels:
-            return float("nan")
-        return float(counts.accuracy)
+        """The mean IoU over the classes that are in the truth or predicted; NaN if no pixel counts."""
+        return float(mean_iou(tally(self.table).iou))
 
     def tallies(self) -> Tally:
         """The counts (I, C) of each image, in the order in which images were added. At least one must have been."""
@@ -130,16 +119,16 @@ def _any_of(flags: np.ndarray, length: int, axis: int) -> np.ndarray:
     return flags
 
 
-def boundary_counts(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """(intersections, unions), (C,) int64 each: how many pixels are in a class's band in both label maps, and in at
-    least one of them. predicted, truth: (H, W) uint8, ids below C or 255. Where the truth is 255, the prediction counts
-    as 255, too. num_classes: C."""
-    predicted = _hide(predicted, truth == IGNORE)
+def tally_boundaries(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> Tally:
+    """The counts (C,) of each class's pixels in the bands of the two label maps. predicted, truth: (H, W) uint8, ids
+    below C or 255. Where the truth is 255, the prediction counts as 255, too. num_classes: C."""
+    ignored = truth == IGNORE
+    predicted = _hide(predicted, ignored)
     distance = boundary_distance(*truth.shape)
     predicted_band, truth_band = (_hide(labels, ~boundary_band(labels, distance)) for labels in (predicted, truth))
     joint = joint_counts(predicted_band, truth_band)
-    shared = np.diagonal(joint)[:num_classes].copy()
-    return shared, joint.sum(0)[:num_classes] + joint.sum(1)[:num_classes] - shared
+    tp, found, shown = (counts[:num_classes] for counts in (np.diagonal(joint), joint.sum(1), joint.sum(0)))
+    return Tally(tp.copy(), found - tp, shown - tp, int((~ignored).sum()))
 
 
 def _hide(labels: np.ndarray, hidden: np.ndarray) -> np.ndarray:

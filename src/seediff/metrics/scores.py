@@ -6,16 +6,23 @@ Shape letters: I images, C classes, D draws of the bootstrap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..files.messages import plural
+
 AT_ONCE = 100  # draws held in memory together
 LEVEL = 0.95
+FEWEST = 5
+"""The fewest pictures from which there is an interval. Draws of fewer pictures are too much alike."""
 Interval = tuple[float, float]
 """(low, high), the ends of an interval."""
+Mean = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -54,19 +61,61 @@ class Figure(NamedTuple):
     """In [0, 1]; NaN if no class counts."""
     drawn: np.ndarray
     """(D,): the score of each draw of the bootstrap."""
+    pictures: int
+    """The number of pictures behind it: for a class, those whose truth shows it; for a mean, those of its rarest
+    class."""
+    parts: Sequence[Figure] = ()
+    """For a mean, the figures of which it is the mean."""
+    mean: Mean | None = None
+    """For a mean, how it is made of its parts."""
 
     @property
     def ci95(self) -> Interval:
-        """The 95 % interval of the draws."""
-        return interval(self.drawn)
+        """The 95 % interval of the draws; NaN from fewer than FEWEST pictures."""
+        return interval(self.drawn if self.pictures >= FEWEST else np.empty(0))
+
+    @property
+    def classes(self) -> dict[str, Figure]:
+        """For a mean, class → its IoU, without NaN."""
+        found: dict[str, Figure] = {}
+        for part in self.parts:
+            found |= part.classes
+            if not part.parts and not math.isnan(part.value):
+                found[part.name] = part
+        return found
+
+    def over(self, names: Container[str]) -> Figure:
+        """A mean over those of its classes that are among `names`; other scores as they are."""
+        if not self.mean:
+            return self
+        parts = [part.over(names) for part in self.parts if part.mean or part.name in names]
+        return mean_figure(self.name, parts, self.mean)
+
+    def often_shown(self) -> list[Figure]:
+        """For a mean, [the mean over the classes that at least FEWEST pictures show]; [] if these are all its classes,
+        or fewer than two."""
+        often = [name for name, iou in self.classes.items() if iou.pictures >= FEWEST]
+        if not 1 < len(often) < len(self.classes):
+            return []
+        name = f"{self.name}: mean of the {plural(len(often), 'class')} that {FEWEST} or more pictures show"
+        return [self.over(often)._replace(name=name)]
+
+    def of_same_classes(self, other: Figure) -> tuple[Figure, Figure]:
+        """Both scores, means over the classes that both have."""
+        shared = self.classes.keys() & other.classes.keys()
+        return self.over(shared), other.over(shared)
 
     def minus(self, other: Figure) -> Figure:
-        """The difference from the same score of other predictions for the same images, over the same draws."""
-        return Figure(self.name, self.value - other.value, self.drawn - other.drawn)
+        """The difference from the same score of other predictions for the same images, over the same draws and the same
+        classes."""
+        one, two = self.of_same_classes(other)
+        return Figure(self.name, one.value - two.value, one.drawn - two.drawn, min(one.pictures, two.pictures))
 
     def keyed(self, key: str) -> dict[str, Any]:
-        """The value and its interval under the keys of JSON files: for "miou", `miou` and `miou_ci95`."""
-        return {key: self.value, f"{key}_ci95": self.ci95}
+        """The keys of JSON files: for "miou", the value `miou`, its interval `miou_ci95` and `miou_pictures`; and
+        `miou_often_shown` with these keys, if there is such a mean."""
+        often = {f"{key}_often_shown": mean.keyed(key) for mean in self.often_shown()}
+        return {key: self.value, f"{key}_ci95": self.ci95, f"{key}_pictures": self.pictures, **often}
 
 
 def stack(tallies: Iterable[Tally]) -> Tally:
@@ -96,15 +145,28 @@ def class_figures(names: Iterable[str], images: Tally, *, seed: int, draws: int)
     bootstrap's draws. If segments were matched with classes, this matching stays the same in all draws.
     """
     whole, drawn = images.total(), resample(images, seed=seed, draws=draws)
-    columns = zip(names, whole.iou.tolist(), drawn.iou.T, strict=True)
-    ious = {name: Figure(name, value, draws_of_class) for name, value, draws_of_class in columns}
-    return ious, Figure("pixel accuracy", float(whole.accuracy), drawn.accuracy)
+    pictures = ((images.tp + images.fn) > 0).sum(0)
+    columns = zip(names, whole.iou.tolist(), drawn.iou.T, pictures.tolist(), strict=True)
+    labelled = int(np.count_nonzero(images.pixels))
+    ious = {name: Figure(name, *column) for name, *column in columns}
+    return ious, Figure("pixel accuracy", float(whole.accuracy), drawn.accuracy, labelled)
 
 
-def mean_figure(name: str, ious: Iterable[Figure]) -> Figure:
-    """The mean IoU of some classes; classes that are neither labelled nor predicted are left out. name: the mean's."""
-    _, values, drawn = zip(*ious, strict=True)
-    return Figure(name, float(mean_iou(np.array(values))), mean_iou(np.stack(drawn, -1)))
+def mean_figure(name: str, ious: Iterable[Figure], mean: Mean = mean_iou) -> Figure:
+    """The mean IoU of some classes; classes that are neither labelled nor predicted are left out. name: the mean's.
+    mean: makes (…) of IoUs (…, C)."""
+    parts = list(ious)
+    value, drawn = (
+        float(mean(np.array([part.value for part in parts]))),
+        mean(np.array([part.drawn for part in parts]).T),
+    )
+    pictures = min((part.pictures for part in parts if not math.isnan(part.value)), default=0)
+    return Figure(name, value, drawn, pictures, parts, mean)
+
+
+def with_often_shown(figures: Iterable[Figure]) -> list[Figure]:
+    """The figures, and behind a mean of classes that too few pictures show the mean of the others."""
+    return list(chain.from_iterable((figure, *figure.often_shown()) for figure in figures))
 
 
 def resample(images: Tally, *, seed: int = 0, draws: int = 2000) -> Tally:

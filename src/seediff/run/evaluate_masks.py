@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from ..evaluate import mask_protocols
 from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, score_column, strongest
 from ..evaluate.protocols import Protocol, join_names, protocol_for
 from ..evaluate.semantic import check_bootstrap
-from ..evaluate.tables import as_json
+from ..evaluate.tables import as_json, without_interval
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos, read_photo
 from ..models.describe import ModelInfo, describe
@@ -62,11 +62,13 @@ class MaskScores:
     """A warning that the scores mean nothing (`doubt_line`), or ""."""
 
     def to_json(self) -> dict[str, Any]:
-        return {**as_json(asdict(self)), "version": __version__}
+        protocols = {name: column.to_json() for name, column in self.protocols.items()}
+        return {**as_json({**vars(self), "protocols": protocols}), "version": __version__}
 
     def notes(self) -> list[str]:
         """Notes below the table, one sentence each."""
-        lines = [f"{self.data}."]
+        ious = {name: iou for column in self.protocols.values() for name, iou in column.per_class.items()}
+        lines = [f"{self.data}.", *without_interval(ious.values())]
         if self.never:
             never = join_names(self.never)
             lines.append(f"Classes that are never predicted, because the model has no word for them: {never}.")

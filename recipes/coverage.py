@@ -1,0 +1,56 @@
+"""How often 95 % intervals of `seediff evaluate` cover the true score, in simulated sets of pictures.
+
+    python recipes/coverage.py
+
+Of 27 classes, pictures show 7 often (half of the pictures), 10 at times (12 %) and 10 seldom (3 %). False positives may
+also be in pictures that do not show the class. The true scores are those of 200,000 pictures.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seediff.metrics.scores import FEWEST, Figure, Tally, class_figures, mean_figure, with_often_shown
+
+SHOWN = np.repeat([0.5, 0.12, 0.03], [7, 10, 10])  # in what share of the pictures a class is
+FOUND = np.random.default_rng(1).uniform(0.1, 0.75, len(SHOWN))  # what share of its pixels is found
+SETS, DRAWS = 500, 1000
+
+
+def pictures(count: int, rng: np.random.Generator) -> Tally:
+    """The counts (count, C) of made-up pictures."""
+    shape = (count, len(SHOWN))
+    shown = rng.random(shape) < SHOWN
+    size = rng.lognormal(8, 0.9, shape).astype(int) * shown
+    tp = rng.binomial(size, np.clip(FOUND + rng.normal(0, 0.2, shape), 0.02, 0.98))
+    near = rng.binomial(2 * size, 0.1)
+    elsewhere = ~shown * (rng.random(shape) < 0.02) * rng.lognormal(6.5, 1, shape).astype(int)
+    return Tally(tp, near + elsewhere, size - tp, size.sum(1) + 1)
+
+
+def main() -> None:
+    true = dict(enumerate(pictures(200_000, np.random.default_rng(7)).total().iou.tolist()))
+    for count in (40, 100, 500):
+        means: list[bool] = []
+        classes: dict[str, list[bool]] = {f"{FEWEST} to 9": [], "10 and more": []}
+        for seed in range(SETS):
+            images = pictures(count, np.random.default_rng(500 + seed))
+            ious, _ = class_figures(map(str, true), images, seed=0, draws=DRAWS)
+            mean = with_often_shown([mean_figure("mIoU", ious.values())])[-1]
+            means.append(covers(mean, float(np.mean([true[int(name)] for name in mean.classes]))))
+            for name, iou in ious.items():
+                if iou.pictures >= FEWEST:
+                    few = iou.pictures < 10
+                    classes[f"{FEWEST} to 9" if few else "10 and more"].append(covers(iou, true[int(name)]))
+        print(f"{count} pictures: mIoU, or the mean of often shown classes: {np.mean(means):.1%}")
+        for pictures_of_class, hits in classes.items():
+            print(f"    classes that {pictures_of_class} show: {np.mean(hits):.1%} of {len(hits)}")
+
+
+def covers(figure: Figure, true: float) -> bool:
+    low, high = figure.ci95
+    return low <= true <= high
+
+
+if __name__ == "__main__":
+    main()
