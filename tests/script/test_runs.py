@@ -189,6 +189,24 @@ def test_texts_that_a_call_encodes_apart(pipe):
     assert_same_maps(named.maps[0], seen.maps[0], atol=0)
 
 
+def test_a_call_that_draws_another_text_than_its_prompt(pipe):
+    class Changed(type(pipe)):
+        def __call__(self, prompt):
+            _, other = (self.encode_prompt(text, "cpu", 1, False)[0] for text in (prompt, f"{prompt} on grass"))
+            loop(self, other, levels=(900, 500))
+            return SimpleNamespace(images=[Image.new("RGB", (64, 64))])
+
+    other = Changed(**pipe.components, requires_safety_checker=False)
+    with seediff.capture(other) as seen:
+        other("a dog")
+    with user_error("its network was never given the prompt; name the encoded prompt .*states=prompt_embeds"):
+        seen.heatmap("dog")
+    states = pipe.encode_prompt("a dog on grass", "cpu", 1, False)[0]
+    with seediff.capture(other, prompt="a dog on grass", states=states) as seen:  # as it says
+        other("a dog")
+    assert seen.words == [("dog", "grass")]
+
+
 def test_texts_that_a_call_encodes_together(pipe):
     """Of one encoding with several texts, the call's prompts or the named ones count, in whichever place."""
 

@@ -194,17 +194,14 @@ class Encodings:
 
 def _part(encoded: Encoded, prompts: Sequence[str]) -> Encoded:
     """The part of an encoding with these prompts, if it has other texts, too; otherwise the whole encoding."""
-    texts = [encoded.texts_of(number) for number in range(len(encoded.states))]
-    own = [number for number, each in enumerate(texts) if each.get("prompt") in prompts]
+    rows = [(state, encoded.texts_of(number)) for number, state in enumerate(encoded.states)]
+    own = [row for row in rows if row[1].get("prompt") in prompts]
     if not own:
         return encoded
-    others = [state for number, state in enumerate(encoded.states) if number not in own]
-    return replace(
-        encoded,
-        states=[encoded.states[number] for number in own],
-        texts={name: [texts[number][name] for number in own] for name in encoded.texts},
-        other_states=[*encoded.other_states, *others],
-    )
+    texts = {name: [of_row[name] for _, of_row in own] for name in encoded.texts}
+    others = [state for state, of_row in rows if of_row["prompt"] not in prompts]
+    states = [state for state, _ in own]
+    return replace(encoded, states=states, texts=texts, other_states=[*encoded.other_states, *others])
 
 
 def _check_distinct(prompts: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> None:

@@ -100,12 +100,8 @@ class Edits:
         if self.is_resized:
             return _fill(drawn, shown)
 
-        # It did not: the shown picture is the drawn one, or the drawn one in another size
-        off = abs(shown[0] * lattice[1] - shown[1] * lattice[0])
-        if shown == returned and (off or shown[0] % lattice[0]):
-            problem = f"{shown[1]} × {shown[0]} pixels, but {lattice[1]} × {lattice[0]} positions were drawn"
-            raise UserError("picture", problem, "how it was resized is unknown: draw it at the size that it shall have")
-        if off > sum(lattice):  # rounding to whole pixels
+        # It did not: the shown picture is the drawn one, perhaps in another size
+        if abs(shown[0] * lattice[1] - shown[1] * lattice[0]) > sum(lattice):  # rounding to whole pixels
             raise UserError("pixels", f"{shown[1]} × {shown[0]}: the picture has other proportions")
         return _fill(shown, shown)
 

@@ -46,7 +46,7 @@ from .encodings import STATES, Encodings, NamedText, listed
 from .placement import Edits
 from .run import Attention, Picture, ReadText, Run, TextKind, returned_images
 from .run_checks import check_memory, check_timesteps, warn_of_other_texts
-from .which_rows import NO_TEXT, Encoded, find_rows
+from .which_rows import NAME_STATES, NO_TEXT, Encoded, find_rows
 
 THE_WAY = (
     "capture the pipeline that draws, or, for a loop of your own, the network, in one `with` block for each picture:"
@@ -347,7 +347,8 @@ class RunRecorder:
         if find_networks(block.pipe)[0][0] is not block.networks[0]:
             problem = "the pipeline's network was replaced inside of the `with` block"
             return UserError(problem, fix="open a new `with` block after that")
-        return UserError("the pipeline returned pictures, but its network was never given the prompt", fix=THE_WAY)
+        fix = NAME_STATES if self.prompt.encoded.states else THE_WAY  # its network ran, or not
+        return UserError("the pipeline returned pictures, but its network was never given the prompt", fix=fix)
 
     def _check_negative(self) -> None:
         """Raise UserError unless each picture had a row with the negative prompt."""
