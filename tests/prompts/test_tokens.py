@@ -6,7 +6,7 @@ from refusals import user_error
 from recipes.mini.text import build_tokenizer
 from seediff.config.class_names import ANY_WORD, any_name, spoken
 from seediff.models.families.readers import Reader
-from seediff.prompts.tokens import find_columns, find_weight, locate_columns, split_prompts
+from seediff.prompts.tokens import find_columns, find_weight, locate_columns, split_prompts, token_spans
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,21 @@ def test_a_part_of_a_token_is_no_word():
         word: find_columns(Reader("tokenizer", chinese, 9), "沙发和热狗", [word])[word] for word in ("沙发", "和", "狗")
     }
     assert found == {"沙发": {0}, "和": {1}, "狗": set()}
+
+
+def test_a_word_of_which_a_part_is_cut_off_is_none(tokenizer):
+    """At the limit, and at the end of the columns."""
+    prompt = "a cat and a zebra"
+    spans = token_spans(Reader("tokenizer", tokenizer, 99), prompt)
+    begin = next(number for number, (start, _) in enumerate(spans) if start == prompt.index("zebra"))
+    parts = len(spans) - 1 - begin
+    assert parts > 1
+    for read, columns in ((parts, parts), (parts - 1, 0)):
+        limited = Reader("tokenizer", tokenizer, begin + read + 1)
+        found = find_columns(limited, prompt, ["cat", "zebra"])
+        assert (len(found["cat"]), len(found["zebra"])) == (1, columns)
+        ended = find_columns(Reader("tokenizer", tokenizer, 99), prompt, ["zebra"], end=begin + read)
+        assert len(ended["zebra"]) == columns
 
 
 @pytest.mark.parametrize(

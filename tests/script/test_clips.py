@@ -1,10 +1,11 @@
 from functools import lru_cache
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
-from builders.clip_pipelines import CLIPS, PROMPT, animate, capture_spied, draw
+from builders.clip_pipelines import CLIPS, PROMPT, animate, capture_spied, draw, wan
 from builders.refusals import user_error
 from builders.same_maps import assert_same_maps
 
@@ -93,6 +94,21 @@ def test_masks_and_heat_maps_of_clips(made, monkeypatch):
     ):
         with user_error(said):
             seen.masks("cat", **options)
+
+
+@pytest.mark.parametrize("frames", [slice(None, -1), slice(1, None), slice(None, None, -1)])
+def test_frames_that_are_cut_off_or_sorted(frames):
+    pipe = wan()
+
+    class Changed(type(pipe)):
+        def __call__(self, *args, **more):
+            return SimpleNamespace(frames=super().__call__(*args, **more).frames[:, frames])
+
+    pipe.__class__ = Changed
+    with seediff.capture(pipe) as seen:
+        draw(pipe)
+    with user_error("^picture: the pipeline did not return what it drew"):
+        seen.masks("cat")
 
 
 def test_latents_alone(made):

@@ -73,6 +73,11 @@ def test_heat_maps_of_the_negative_prompt(loaded, name):
             "^negative_prompt: is empty, or was not given as a text",
         ),
         ("StableDiffusionPipeline", {"guidance_scale": 1.0}, "^negative_prompt: no row of the .*draw without guidance"),
+        (
+            "StableDiffusionXLPipeline",
+            {"negative_prompt_2": "a car"},
+            "^negative_prompt_2: differs from negative_prompt",
+        ),
         ("StableDiffusionInstructPix2PixPipeline", {}, "^negative_prompt: no row of the .*for each picture"),  # two
         ("Lumina2Pipeline", {}, "^negative_prompt: no row of the .*encoded as prompts are"),
     ],

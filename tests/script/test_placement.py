@@ -7,11 +7,10 @@ import torch
 from builders.items import noise_pixels
 from builders.refusals import user_error
 from builders.script_pipelines import PIPELINES
-from PIL import Image
+from PIL import Image, ImageOps
 
 import seediff
 from seediff.masks.flags import explain_flag
-from seediff.script.placement import Edits
 
 BINS = {"0.5": [64.0, 128.0], "1.0": [64.0, 64.0], "2.0": [128.0, 64.0]}
 
@@ -99,38 +98,103 @@ def test_what_is_resized_to_the_requested_size(loaded, monkeypatch):
 
 
 def changed(pipe, change):
-    """A pipeline that changes its pictures (H, W, 3) afterwards."""
+    """A pipeline that changes its pictures afterwards. change: the pipeline, its pictures → the returned pictures."""
 
     class Changed(type(pipe)):
         def __call__(self, *args, **more):
-            return SimpleNamespace(images=[change(image) for image in super().__call__(*args, **more).images])
+            return SimpleNamespace(images=change(self, super().__call__(*args, **more).images))
 
     return Changed(**pipe.components, requires_safety_checker=False)
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda image: image.crop((0, 0, 64, 48)), r"^picture: 64 × 48 pixels, but 8 × 8 positions were drawn; how it"),
-        (lambda image: image.resize((128, 128)), None),  # as of an autoencoder that enlarges
-    ],
-)
-def test_pictures_that_are_resized_afterwards(sd1_model, change, said):
-    pipe = changed(sd1_model.pipe, change)
+def changed_each(change):
+    return lambda _pipe, images: list(map(change, images))
+
+
+def pasted(image, *, size, place):
+    whole = picture(size, size)
+    whole.paste(image, place)
+    return whole
+
+
+SAME = {
+    "enlarged": changed_each(lambda image: image.resize((128, 128))),  # as of an autoencoder that enlarges
+    "smaller": changed_each(lambda image: image.resize((32, 32))),
+    "in grey": changed_each(lambda image: image.convert("L")),
+    "with more contrast": changed_each(ImageOps.autocontrast),
+    "one of them black": lambda _pipe, images: [images[0], Image.new("RGB", images[1].size)],
+}
+OTHER = {
+    "cut": changed_each(lambda image: image.crop((0, 0, 64, 48))),
+    "cut and enlarged": changed_each(lambda image: image.crop((4, 4, 60, 60)).resize((64, 64))),
+    "mirrored": changed_each(ImageOps.mirror),
+    "in a larger picture": changed_each(lambda image: pasted(image, size=128, place=(64, 64))),
+    "smaller in a picture of its size": changed_each(
+        lambda image: pasted(image.resize((24, 24)), size=64, place=(36, 36))
+    ),
+    "in another order": lambda _pipe, images: images[::-1],
+    "one of them twice": lambda _pipe, images: [images[0]] * 2,
+}
+
+
+@pytest.mark.parametrize("name", [*SAME, *OTHER])
+def test_pictures_that_are_changed_afterwards(sd1_model, name):
+    pipe = changed(sd1_model.pipe, {**SAME, **OTHER}[name])
     with seediff.capture(pipe) as seen:
-        (image,) = pipe("a dog", height=64, width=64, num_inference_steps=1, generator=noise()).images
-    if said is None:
+        given = {"height": 64, "width": 64, "num_inference_steps": 1, "num_images_per_prompt": 2}
+        image, _ = pipe("a dog", generator=noise(), **given).images
+    if name in SAME:
         assert seen.heatmap("dog").shape == (image.height, image.width)
         return
     for ask in (seen.heatmap, seen.masks, lambda _: seen.segments(method="kmeans", k=2)):
-        with user_error(said):
+        with user_error("^picture: the pipeline did not return what it drew .*; let it return what it draws, and"):
             ask("dog")
 
 
-def test_a_crop_that_is_nowhere_seen():
-    edits = Edits(must_crop=True)
-    with user_error("^padding_mask_crop: where the crop lies in the picture is unknown; draw the crop as a picture"):
-        edits.canvas((8, 8), (64, 64), (64, 64), (64, 64))
+BOXES = (10, 20, 42, 52), (60, 5, 124, 69)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_several_crops(sd1_model, order):
+    """Each picture has its own, whichever is pasted first."""
+
+    def paste(pipe, images):
+        everywhere = Image.new("L", (128, 128), 255)
+        for number in order:
+            whole = picture(128, 128), images[number], BOXES[number]
+            images[number] = pipe.image_processor.apply_overlay(everywhere, *whole)
+        return images
+
+    pipe = changed(sd1_model.pipe, paste)
+    with seediff.capture(pipe) as seen:
+        pipe(["a dog", "a dog"], height=64, width=64, num_inference_steps=1, generator=noise())
+    for number, (left, top, right, bottom) in enumerate(BOXES):
+        heat = seen.heatmap("dog", number).values
+        assert heat.shape == (128, 128)
+        assert heat[top:bottom, left:right].max() == 1
+        heat[top:bottom, left:right] = 0
+        assert not heat.any()
+
+
+def test_previews_of_a_callback_are_not_the_picture(sd1_model):
+    def preview(pipe, _step, _level, tensors):
+        pipe.vae.decode(tensors["latents"] * 3)
+        return tensors
+
+    given = {"height": 64, "width": 64, "num_inference_steps": 2, "callback_on_step_end": preview}
+    with seediff.capture(sd1_model.pipe) as seen:
+        sd1_model.pipe("a dog", generator=noise(), **given)
+    assert seen.heatmap("dog").shape == (64, 64)
+
+
+def test_an_autoencoder_that_torch_compiled(sd1_pipe):
+    """Its class, and the class of the module inside of it, are what they were."""
+    sd1_pipe.vae = torch.compile(sd1_pipe.vae)
+    kinds = type(sd1_pipe.vae), type(sd1_pipe.vae._orig_mod)
+    with seediff.capture(sd1_pipe) as seen:
+        sd1_pipe("a dog", height=64, width=64, num_inference_steps=1, generator=noise())
+    assert seen.heatmap("dog").shape == (64, 64)
+    assert (type(sd1_pipe.vae), type(sd1_pipe.vae._orig_mod)) == kinds
 
 
 def test_given_pixels(sd1_model):
@@ -143,7 +207,7 @@ def test_given_pixels(sd1_model):
 
 
 def test_a_picture_that_the_safety_checker_blackened(sd1_model):
-    pipe = changed(sd1_model.pipe, lambda image: Image.new("RGB", image.size))
+    pipe = changed(sd1_model.pipe, changed_each(lambda image: Image.new("RGB", image.size)))
     with seediff.capture(pipe) as seen:
         pipe("a dog", height=64, width=64, num_inference_steps=1, generator=noise())
     assert "blank" in seen.masks("dog").flags

@@ -7,6 +7,7 @@ import pytest
 import torch
 from builders.clip_pipelines import animate, cog_network, wan
 from builders.refusals import user_error
+from peft import LoraConfig, get_peft_model
 
 import seediff
 from seediff.errors import Notice, UserError
@@ -158,6 +159,23 @@ def test_a_compiled_network(pipe):
     pipe = wan(experts=2)
     pipe.transformer_2.compile()
     assert refusal(pipe).startswith("the network was compiled by torch")
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda network: get_peft_model(network, LoraConfig(target_modules=["to_q"])), torch.nn.DataParallel]
+)
+def test_a_wrapped_network(pipe, wrap):
+    wrapped = wrap(pipe.unet)
+    said = (
+        f"the network: is wrapped (it is a {type(wrapped).__name__}); use the network itself, for example pipe.unet = "
+    )
+    assert refusal(wrapped).startswith(said)
+    pipe.unet = wrapped
+    assert refusal(pipe).startswith(said)
+    pipe.unet = eval(refusal(pipe).split(" = ")[1])  # as it says
+    with seediff.capture(pipe) as seen:
+        draw(pipe)
+    assert seen.heatmap("dog").shape == (64, 64)
 
 
 def test_what_is_no_pipeline_of_a_known_family(pipe):

@@ -1,5 +1,6 @@
 import copy
 import inspect
+import pickle
 import threading
 import warnings
 from contextlib import suppress
@@ -188,6 +189,44 @@ def test_texts_that_a_call_encodes_apart(pipe):
     assert_same_maps(named.maps[0], seen.maps[0], atol=0)
 
 
+def test_a_call_that_draws_another_text_than_its_prompt(pipe):
+    class Changed(type(pipe)):
+        def __call__(self, prompt):
+            _, other = (self.encode_prompt(text, "cpu", 1, False)[0] for text in (prompt, f"{prompt} on grass"))
+            loop(self, other, levels=(900, 500))
+            return SimpleNamespace(images=[Image.new("RGB", (64, 64))])
+
+    other = Changed(**pipe.components, requires_safety_checker=False)
+    with seediff.capture(other) as seen:
+        other("a dog")
+    with user_error("its network was never given the prompt; name the encoded prompt .*states=prompt_embeds"):
+        seen.heatmap("dog")
+    states = pipe.encode_prompt("a dog on grass", "cpu", 1, False)[0]
+    with seediff.capture(other, prompt="a dog on grass", states=states) as seen:  # as it says
+        other("a dog")
+    assert seen.words == [("dog", "grass")]
+
+
+def test_texts_that_a_call_encodes_together(pipe):
+    """Of one encoding with several texts, the call's prompts or the named ones count, in whichever place."""
+
+    class Together(type(pipe)):
+        def __call__(self, prompt, template="{}"):
+            states = self.encode_prompt(["a car", template.format(prompt)], "cpu", 1, False)[0]
+            loop(self, states, levels=(900, 500, 400, 100))
+
+    other = Together(**pipe.components, requires_safety_checker=False)
+    with seediff.capture(other) as seen:
+        other("a dog")
+    assert (seen.prompts, seen.words) == (["a dog"], [("dog",)])
+    said = r"^several texts were encoded, .*; name the text, capture\(pipe, prompt='…'\)$"
+    with user_error(said), seediff.capture(other):
+        other("dog", template="a {}")
+    with seediff.capture(other, prompt="a dog") as named:
+        other("dog", template="a {}")
+    assert_same_maps(named.maps[0], seen.maps[0], atol=0)
+
+
 @pytest.mark.parametrize(
     ("given", "count"),
     [
@@ -271,15 +310,18 @@ def test_images_of_another_pipeline_with_the_same_network(pipe):
 
 
 def test_a_copy_that_is_made_inside_of_the_block(sd1_pipe):
-    """Is a pipeline of its own, which is not captured, and reads texts with its own encoder."""
+    """Is a pipeline of its own, which is not captured, and reads texts with its own encoder; a pickled one, too."""
     with seediff.capture(sd1_pipe) as seen:
         draw(sd1_pipe)
         signature = inspect.signature(sd1_pipe.encode_prompt)
+        pickled = pickle.loads(pickle.dumps(sd1_pipe))
+        draw(pickled)
         other = copy.deepcopy(sd1_pipe)
         other.text_encoder.get_input_embeddings().weight.data.neg_()
         images = draw(other)
     assert seen.prompts == ["a dog and a cat"]
     assert signature == inspect.signature(sd1_pipe.encode_prompt)
+    assert type(pickled) is type(other) is type(sd1_pipe)
     assert np.array_equal(images, draw(type(sd1_pipe)(**other.components, requires_safety_checker=False)))
 
 
@@ -453,7 +495,9 @@ def test_another_number_of_pictures_than_rows(pipe):
     own = Own(pipe, AT_STEP["one call"], pictures=[Image.new("RGB", (64, 64))] * 2).pipe
     with seediff.capture(own) as seen:
         own("a dog")
-    with user_error("^pictures: the pipeline returned 2, and 1 rows of a batch had the prompt; which"):
+    with user_error(
+        "^pictures: the pipeline returned 2, and 1 rows of a batch had the prompt: which .*; let the pipeline"
+    ):
         seen.heatmap("dog")
 
 

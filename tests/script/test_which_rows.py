@@ -69,7 +69,7 @@ def test_loops_of_ones_own(pipe, texts, right, name):
         assert seen.prompts == ["a dog and a cat"] * sum(rows.count(0) for rows in LOOPS[name])
         for maps in seen.maps:
             assert_same_maps(maps, right)
-    said = r"several texts, and which is the prompt is unknown; name the encoded prompt.*tokenizer=.*, states="
+    said = r"several texts, and which is the prompt is unknown; name the encoded prompt.*, states=.*tokenizer="
     with user_error(said), seediff.capture(pipe.unet, **named) as seen:
         loop(pipe, *calls)
         seen.heatmap("dog")
@@ -146,8 +146,12 @@ def test_pipelines_that_encode_by_themselves(pipe, right, order, through):
         assert_same_maps(maps, right)
     with user_error("no encode_prompt encoded the text, .*; name the text"), seediff.capture(own):
         own(text="a dog")
-    with user_error("the network was given no text that equals"), seediff.capture(own, prompt="a bus"):
+    said = r"the network was given no text that equals .*; name the encoded prompt .*states=prompt_embeds\)$"
+    with user_error(said), seediff.capture(own, prompt="a bus"):
         own(text="a dog")
+    with seediff.capture(own, prompt="a bus", states=encode(pipe, "a dog")) as seen:  # as it says
+        own(text="a dog")
+    assert seen.words == [("bus",)]
 
 
 def test_pictures_of_one_prompt(pipe):
@@ -213,7 +217,7 @@ def test_how_near_a_state_must_be():
         ("one per picture", "AXBX", [0, 2]),
         ("one per picture", "NN", []),
         ("one per picture", "XX", "no text that equals"),
-        ("one per picture", "BA", "^2 rows of a batch of 2"),
+        ("one per picture", "BA", "^2 rows of a batch of 2.*; draw one at a time$"),
         ("one per picture", "BX", "^1 rows of a batch of 2"),
     ],
 )

@@ -27,7 +27,7 @@ import torch
 
 from ..models.graphs import find_graphs
 from ..models.layer_choice import KINDS, Kind
-from .layers import CapturedLayer
+from .layers import CapturedLayer, Hook
 from .plan import CapturePlan
 from .product import patch_points, unpatch
 from .recorder import AttentionRecorder
@@ -78,7 +78,7 @@ def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[None]:
             begin(module, args, kwargs)
 
     _captured.add(network)
-    handle = network.register_forward_pre_hook(begin_call, with_kwargs=True)
+    handle = network.register_forward_pre_hook(Hook(begin_call), with_kwargs=True)
     try:
         yield
     finally:
@@ -96,7 +96,7 @@ def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]
         raise ValueError("the plan is of another network, or of this one before its attention changed")
     handles: list[Any] = []
     try:
-        handles.append(network.register_forward_hook(lambda *_: recorder.end_call(), always_call=True))
+        handles.append(network.register_forward_hook(Hook(lambda *_: recorder.end_call()), always_call=True))
         for name, layer in plan.all_layers.items():
             kinds: list[Kind] = [kind for kind in KINDS if name in plan.layers[kind] and plan.wants(kind, layer.level)]
             if kinds:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,6 +35,16 @@ from .maps import grid_at
 from .probabilities import Scores
 from .product import Product
 from .recorder import AttentionRecorder
+
+
+class Hook(partial[Any]):
+    """A hook of a module. In a copy of the module, pickled or not, it does nothing."""
+
+    def __reduce__(self) -> Any:
+        return Hook, (_do_nothing,)
+
+
+def _do_nothing(*_: Any) -> None: ...
 
 
 @dataclass(eq=False)
@@ -52,11 +63,10 @@ class CapturedLayer:
     """The run in progress; None between runs, and in calls that are not recorded."""
 
     def hook(self) -> list[Any]:
-        """Register the module's hooks, and return their handles. The hooks are functions, so a copy of the module
-        shares them, and does not copy the recorder."""
-        begin = self.attention.register_forward_pre_hook(lambda attention, _: self.begin(attention))
+        """Register the module's hooks, and return their handles."""
+        begin = self.attention.register_forward_pre_hook(Hook(lambda attention, _: self.begin(attention)))
         end = self.attention.register_forward_hook(
-            lambda attention, _, output: self.end(attention, output), always_call=True
+            Hook(lambda attention, _, output: self.end(attention, output)), always_call=True
         )
         return [begin, end]
 

@@ -20,6 +20,8 @@ KNOWN_PROCESSORS = {
 """diffusers' processors that compute the network's own attention and nothing else. So do the processors that diffusers
 declares as the default of a layer, which are not listed here."""
 
+WRAPPERS = {"get_base_model": "get_base_model()", "module": "module"}
+"""Attribute of a PeftModel, or of DistributedDataParallel and its like → the network inside."""
 OVERLAPPING = "it draws parts that overlap, each with maps of its own"
 CANNOT = {
     "PAGMixin": ("perturbed-attention guidance adds attention of its own", "use the pipeline without PAG"),
@@ -82,9 +84,13 @@ def leaves_out_half(network: Any) -> bool:
 
 
 def _check_compiled(network: Any, family: Family | None) -> None:
-    """Raise UserError for a network that torch compiled, and for an object in a network's place, such as a traced
-    network or an engine. family: the pipeline's family; None: the pipeline's class belongs to no family."""
+    """Raise UserError for a network that is wrapped or compiled, and for an object in a network's place, such as a
+    traced network or an engine. family: the pipeline's family; None: the pipeline's class belongs to no family."""
     bases = {base.__name__ for base in type(network).__mro__}
+    for name, inside in WRAPPERS.items():
+        if hasattr(network, name):
+            fix = f"use the network itself, for example pipe.unet = pipe.unet.{inside}"
+            raise UserError("the network", f"is wrapped (it is a {type(network).__name__})", fix)
     replaced = "Module" not in bases or (family is not None and "ModelMixin" not in bases)
     if bases & {"OptimizedModule", "ScriptModule"} or replaced:
         problem = f"the network was compiled, traced or replaced (it is a {type(network).__name__})"

@@ -104,9 +104,10 @@ MARKS = "\u200c\u200d" + "".join(
 """Characters that belong to the letter before them, but do not match Python's `\\w`: accents of decomposed letters,
 vowel signs of Hindi and Arabic, and invisible joiners."""
 LETTER = rf"(?:[^\W\d_{UNSPACED}]|[{MARKS}])"
-ANY_WORD = rf"{LETTER}+(?:[-']{LETTER}+)*|[{UNSPACED}]+"
-"""A pattern for a word: letters with their marks, and hyphens and apostrophes between them. `1girl, long_hair` has the
-words girl, long and hair. In a script without spaces, all letters up to the next punctuation mark are one word."""
+ANY_WORD = rf"(?![{MARKS}]){LETTER}+(?:[-']{LETTER}+)*|[{UNSPACED}]+"
+"""A pattern for a word: letters with their marks, and hyphens and apostrophes between them. It begins with no mark.
+`1girl, long_hair` has the words girl, long and hair. In a script without spaces, all letters up to the next punctuation
+mark are one word."""
 BORDER = rf"(?!(?<={LETTER}){LETTER}|(?<=\d)\d)"
 """Matches a place where a name may begin or end: anywhere except between two letters or between two digits."""
 

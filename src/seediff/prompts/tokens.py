@@ -3,6 +3,7 @@ in cross-attention."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -30,12 +31,15 @@ class Reading(NamedTuple):
         """Whether the tokenizer would cut off the prompt's end."""
         return len(self.spans) > self.reader.limit
 
-    def columns(self, phrases: Sequence[str]) -> dict[str, set[int]]:
-        """Word or phrase → the text columns of all its occurrences; an empty set if it does not occur."""
-        first = self.reader.first
+    def columns(self, phrases: Sequence[str], end: float = math.inf) -> dict[str, set[int]]:
+        """Word or phrase → the text columns of all its occurrences of which the tokenizer reads every token; an empty
+        set if there are none. end: the column after the last column of the text."""
+        first, limit = self.reader.first, self.reader.limit
         assert first is not None
         if self.reader.end is not None:  # padding comes before the text
-            first = self.reader.end - len(self.spans)
+            first = self.reader.end - min(len(self.spans), limit)
+        if self.is_too_long:  # the last place is for the end token
+            end = min(end, first + limit - 1)
         ordered = longest_first(phrases)
         columns_of: dict[str, set[int]] = {phrase: set() for phrase in phrases}
         for match in any_name(ordered).finditer(self.text):
@@ -44,8 +48,9 @@ class Reading(NamedTuple):
             tokens = {i: span for i, span in enumerate(self.spans) if span[0] < stop and span[1] > begin}
             # In a script without spaces, a match inside a token is a part of another word: 马 in the token 斑马, zebra.
             rest = "".join(self.text[max(start, 0) : begin] + self.text[stop:end] for start, end in tokens.values())
-            if not re.search(f"[{UNSPACED}]", rest):
-                columns_of[ordered[match.lastindex - 1]] |= {first + i for i in tokens}
+            columns = {first + i for i in tokens}
+            if not re.search(f"[{UNSPACED}]", rest) and max(columns, default=0) < end:
+                columns_of[ordered[match.lastindex - 1]] |= columns
         return columns_of
 
 
@@ -117,22 +122,22 @@ def split_prompts(
     return []
 
 
-def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: int = 1) -> dict[str, set[int]]:
+def find_columns(
+    reader: Reader, prompt: str, phrases: Sequence[str], chunks: int = 1, end: float = math.inf
+) -> dict[str, set[int]]:
     """Word or phrase → its text columns by one tokenizer, found as by `locate_columns`; an empty set if the word is not
-    in the prompt. If the prompt is too long, only the part that the tokenizer reads counts.
+    in the prompt. If the prompt is too long, only words count that the tokenizer reads whole.
 
     reader: the tokenizer. phrases: the words and phrases. chunks: the number of parts into which the word BREAK divides
-    the prompt. The tokenizer reads each part by itself.
+    the prompt. The tokenizer reads each part by itself. end: the column after the last column of the text.
     """
     columns: dict[str, set[int]] = {phrase: set() for phrase in phrases}
     if reader.first is None:
         return columns
     for number, part in enumerate(prompt.split(BREAK, chunks - 1)):  # a single part may contain the word BREAK
-        reading = read(reader, part)
-        if reading.is_too_long:  # the last place is for the end token
-            reading = reading._replace(spans=reading.spans[: reader.limit - 1])
-        for phrase, found in reading.columns(phrases).items():
-            columns[phrase] |= {number * reader.limit + column for column in found}
+        before = number * reader.limit
+        for phrase, found in read(reader, part).columns(phrases, end - before).items():
+            columns[phrase] |= {before + column for column in found}
     return columns
 
 

@@ -8,6 +8,7 @@ Files of `capture`, in the order in which they act:
     run_recorder.py   `RunRecorder`: records one run, which is one call of the pipeline (with a drawing of all parts)
     encodings.py      `Encodings`: the texts that the pipeline encodes in the run, and which of them is the prompt
     which_rows.py     `find_rows`: which rows of the network's batch have the prompt
+    drawn.py          `Drawn`: the pictures that the pipeline drew, and whether it returned them
     run_checks.py     `check_memory`, `check_timesteps`: whether the maps fit into memory and are the picture's
     run.py            `Run`, `Picture`, `Attention`: what was recorded in a run
     captured.py       `Captured`: what `capture` gives to the script

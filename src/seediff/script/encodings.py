@@ -23,7 +23,7 @@ from ..errors import UserError, first_line
 from ..models.families.family import Family
 from ..models.families.readers import Reader
 from ..prompts.tokens import find_weight
-from .which_rows import NAME_TEXT, Encoded, match
+from .which_rows import NAME_STATES, NAME_TEXT, Encoded, match
 
 STATES = ("encoder_hidden_states", "cap_feats", "text_bth")
 """Networks' names for the input with the texts' states."""
@@ -155,9 +155,10 @@ class Encodings:
                 the call has a prompt, or            this prompt, as capture itself encodes it
                 the script named one
                 otherwise                            a UserError
-            the pipeline made one encoding           this encoding
-            the pipeline made several encodings      the first encoding of the call's prompt, or else of the prompt
-                                                     that the script named; otherwise a UserError
+            an encoding has the call's prompts, or   the first such encoding; if it has other texts, too, this part
+            else the prompts that the script named
+            the pipeline made one encoding           this encoding, unless it has more texts than the call has pictures
+            otherwise                                a UserError
 
         states: the state of each row in a call of the network.
         """
@@ -173,19 +174,34 @@ class Encodings:
             self.encode_prompts()
         if not self.noted:
             raise UserError("no encode_prompt encoded the text, so it is unknown which rows have it", fix=NAME_TEXT)
-        if len(self.noted) == 1:
-            return self.noted[0]
-        for prompts in (listed(arguments.get("prompt")), list(named.prompts)):
+        of_call = listed(arguments.get("prompt"))
+        for prompts in (of_call, named.prompts):
+            self.noted = [_part(encoded, prompts) for encoded in self.noted]
             for encoded in self.noted:
-                if prompts and list(encoded.texts.get("prompt", ())) == prompts:
+                if prompts and {*encoded.texts.get("prompt", ())} == {*prompts}:
                     return encoded
-        raise UserError("several texts were encoded, and none is the call's prompt", fix=NAME_TEXT)
+        encoded, *more = self.noted
+        if more or len({*encoded.texts.get("prompt", ())}) > len(self._repeat(of_call or named.prompts)) > 0:
+            fix = NAME_STATES if named.prompts else NAME_TEXT
+            raise UserError("several texts were encoded, and none is the call's prompt", fix=fix)
+        return encoded
 
-    def _repeat(self, states: Iterable[torch.Tensor]) -> list[torch.Tensor]:
-        """The state of each picture, if the call draws several pictures of each prompt. states: the state of each
-        prompt."""
+    def _repeat(self, prompts: Iterable[Any]) -> list[Any]:
+        """Each prompt, or its state, once for each picture that the call draws of it."""
         count = next((int(self.arguments[name]) for name in PER_PROMPT if self.arguments.get(name)), 1)
-        return [state for state, _ in product(states, range(count))]
+        return [prompt for prompt, _ in product(prompts, range(count))]
+
+
+def _part(encoded: Encoded, prompts: Sequence[str]) -> Encoded:
+    """The part of an encoding with these prompts, if it has other texts, too; otherwise the whole encoding."""
+    rows = [(state, encoded.texts_of(number)) for number, state in enumerate(encoded.states)]
+    own = [row for row in rows if row[1].get("prompt") in prompts]
+    if not own:
+        return encoded
+    texts = {name: [of_row[name] for _, of_row in own] for name in encoded.texts}
+    others = [state for state, of_row in rows if of_row["prompt"] not in prompts]
+    states = [state for state, _ in own]
+    return replace(encoded, states=states, texts=texts, other_states=[*encoded.other_states, *others])
 
 
 def _check_distinct(prompts: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> None:

@@ -8,7 +8,8 @@ In one call of the pipeline, from top to bottom:
       encode_prompt(…) returns     encode            Encodings.note          (encodings.py)
       network(…) begins            before_network    RunRecorder.record      (run_recorder.py)
         its layers compute                           AttentionRecorder       (attention/recorder.py)
-      apply_overlay(…) returns     edit              Edits.note              (placement.py)
+      vae.decode(…) returns        edit              Drawn.note              (drawn.py)
+      apply_overlay(…) returns     edit              Drawn.note
     pipe(…) returns                _end_run          RunRecorder.finish      (run_recorder.py), which makes a `Run`
 
 `capture` wraps these methods of the pipeline, and puts a hook on its network. The pipeline does not know of it.
@@ -24,7 +25,7 @@ from functools import partial, wraps
 from typing import Any
 
 from ..errors import UserError
-from .placement import EDITING
+from .drawn import EDITING
 from .run import Run
 from .run_recorder import THE_WAY, Block, RunRecorder
 
@@ -50,10 +51,10 @@ class Listener:
         """(owner, name, around) of each method to `wrap`, so that Python calls `draw`, `encode` or `edit` in its place;
         nothing for a network alone."""
         pipe = self.block.pipe
-        processor = getattr(pipe, "image_processor", None)
-        for name in EDITING:
-            if hasattr(processor, name):
-                yield processor, name, partial(self.edit, name)
+        for part, name in EDITING:
+            owner = getattr(pipe, part, None)
+            if hasattr(owner, name):
+                yield owner, name, partial(self.edit, name)
         if hasattr(pipe, "encode_prompt"):
             yield pipe, "encode_prompt", self.encode
         if pipe is not None:
@@ -89,12 +90,12 @@ class Listener:
         return output
 
     def edit(self, name: str, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
-        """Let the pipeline's image processor paste or resize the drawn picture, and return its result. name: the name
-        of the image processor's method, in EDITING."""
+        """Let a part of the pipeline draw pictures, or paste or resize them, and return its result. name: the name of
+        the part's method, in EDITING."""
         output = call()
-        if self.run is not None:
+        if self.run is not None and self.run.is_here:
             with self.run.raise_or_warn():
-                self.run.edits.note(name, arguments)
+                self.run.drawn.note(name, arguments, output)
         return output
 
     def before_network(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -154,10 +155,17 @@ def wrap(owner: Any, name: str, around: Around) -> Iterator[None]:
         copies = {each: list(value) if isinstance(value, list) else value for each, value in bound.arguments.items()}
         return around(copies, partial(method, *args, **kwargs))
 
-    owner.__class__ = type(kind.__name__, (kind,), {name: call, "__module__": kind.__module__})
+    derived = type(kind.__name__, (kind,), {name: call, "__reduce_ex__": _reduce, "__module__": kind.__module__})
+    object.__setattr__(owner, "__class__", derived)  # `owner.__class__ = …` would change the module that torch compiled
     try:
         yield
     finally:
-        owner.__class__ = kind
+        object.__setattr__(owner, "__class__", kind)
         if of_object is not None:
             vars(owner)[name] = of_object
+
+
+def _reduce(owner: Any, _protocol: Any) -> Any:
+    """`__reduce_ex__` of a wrapped object: its copy, pickled or not, is of the object's own class."""
+    kind = next(each for each in type(owner).__mro__ if vars(each).get("__reduce_ex__") is not _reduce)
+    return object.__new__, (kind,), vars(owner)

@@ -2,14 +2,14 @@
 
 Most pipelines return the picture that they drew. Some draw only a part of the returned picture and paste it into the
 rest (`padding_mask_crop`), or draw at another size, then resize the picture and cut off its edges
-(`use_resolution_binning`). `Edits` records this while the pipeline draws, and computes a `Canvas` from it.
+(`use_resolution_binning`). `Edits` says so (drawn.py), and computes a `Canvas` from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,9 +25,6 @@ from ..masks.make_masks import MaskResult, finish_masks, soft_masks
 if TYPE_CHECKING:
     from ..segments.make_segments import Segments
 
-EDITING = ("apply_overlay", "resize_and_crop_tensor")
-"""Methods of diffusers' image processors that edit drawn pictures: the first pastes the drawn picture into another
-picture, the second resizes it and cuts off its edges."""
 PixelSize = tuple[int, int]
 """(H, W) in pixels."""
 
@@ -70,24 +67,15 @@ class Canvas:
         return (BLANK,) if self.pixels is not None and not self.pixels.any() else ()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Edits:
-    """What a pipeline's call did to its pictures after it drew them. `note` records it while the call runs."""
+    """What a pipeline's call did to a picture after it drew it, as `Drawn` records it."""
 
     crop: tuple[int, int, int, int] | None = None
     """The edges (left, top, right, bottom) of the drawn part in the returned picture; None: the pipeline drew all of
     it."""
     is_resized: bool = False
     """Whether the pipeline resized the picture and cut off its edges."""
-    must_crop: bool = False
-    """Whether the call had the argument `padding_mask_crop`, so that `crop` must become known."""
-
-    def note(self, name: str, arguments: Mapping[str, Any]) -> None:
-        """Record that a method of the image processor has run. name: the method's name, in EDITING. arguments: its
-        arguments, by name."""
-        self.is_resized |= name == "resize_and_crop_tensor"
-        if arguments.get("crop_coords") is not None:
-            self.crop = tuple(arguments["crop_coords"])
 
     def canvas(self, lattice: Grid, drawn: PixelSize, shown: PixelSize | None, returned: PixelSize | None) -> Canvas:
         """The canvas, without pixels: the shown picture, and where the drawn picture lies in it. The shown picture is
@@ -99,9 +87,6 @@ class Edits:
         of the picture that the pipeline returned; None: it returned no picture. Raises UserError if the place is
         unknown.
         """
-        if self.must_crop and self.crop is None:
-            problem = "where the crop lies in the picture is unknown"
-            raise UserError("padding_mask_crop", problem, "draw the crop as a picture of its own")
         if shown is None:
             return _fill(drawn, drawn)
 
@@ -115,12 +100,8 @@ class Edits:
         if self.is_resized:
             return _fill(drawn, shown)
 
-        # It did not: the shown picture is the drawn one, or the drawn one in another size
-        off = abs(shown[0] * lattice[1] - shown[1] * lattice[0])
-        if shown == returned and (off or shown[0] % lattice[0]):
-            problem = f"{shown[1]} × {shown[0]} pixels, but {lattice[1]} × {lattice[0]} positions were drawn"
-            raise UserError("picture", problem, "how it was resized is unknown: draw it at the size that it shall have")
-        if off > sum(lattice):  # rounding to whole pixels
+        # It did not: the shown picture is the drawn one, perhaps in another size
+        if abs(shown[0] * lattice[1] - shown[1] * lattice[0]) > sum(lattice):  # rounding to whole pixels
             raise UserError("pixels", f"{shown[1]} × {shown[0]}: the picture has other proportions")
         return _fill(shown, shown)
 

@@ -8,7 +8,7 @@ Who owns whom:
     │   └── AttentionRecorder  one for the prompts, perhaps another for the negative prompts: sums up attention maps
     └── RunRecorder            one per run, only while the run lasts
         ├── Encodings          the texts that the pipeline encoded (encodings.py)
-        ├── Edits              what the pipeline did to the drawn picture (placement.py)
+        ├── Drawn              what the pipeline drew, and did to it afterwards (drawn.py)
         └── TextRecording      one per AttentionRecorder: chooses the rows whose attention is summed up
 
 The network reads a batch. A row is one member of the batch: a picture, with one text. Guidance predicts each picture
@@ -41,11 +41,12 @@ from ..attention.recorder import AttentionRecorder
 from ..errors import UserError
 from ..masks.clips import frame_weights
 from ..models.families.family import Family, NetworkInputs, named_inputs
+from .drawn import Drawn
 from .encodings import STATES, Encodings, NamedText, listed
 from .placement import Edits
 from .run import Attention, Picture, ReadText, Run, TextKind, returned_images
 from .run_checks import check_memory, check_timesteps, warn_of_other_texts
-from .which_rows import NO_TEXT, Encoded, find_rows
+from .which_rows import NAME_STATES, NO_TEXT, Encoded, find_rows
 
 THE_WAY = (
     "capture the pipeline that draws, or, for a loop of your own, the network, in one `with` block for each picture:"
@@ -174,7 +175,7 @@ class RunRecorder:
         block.restart()
         self.block, self.arguments = block, arguments
         self.encodings = Encodings(block.family, block.pipe, block.named, arguments)
-        self.edits = Edits(must_crop=arguments.get("padding_mask_crop") is not None)
+        self.drawn = Drawn()
         self.recordings: dict[TextKind, TextRecording] = {
             kind: TextRecording(recorder) for kind, recorder in block.recorders.items()
         }
@@ -225,12 +226,16 @@ class RunRecorder:
             if not any(texts):
                 problem = "is empty, or was not given as a text"
                 raise UserError("negative_prompt", problem, "give the pipeline negative_prompt='…'")
+            for name in ("negative_prompt_2", "negative_prompt_3"):
+                if not {"", *texts}.issuperset(listed(self.arguments.get(name))):
+                    raise UserError(name, "differs from negative_prompt, which alone can be captured", "leave it out")
             self.negative.encoded = Encoded(self.encodings.encode(texts), {"prompt": texts}, rule="any")
 
     def record(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Record a call of the network, which runs next: its rows with the prompt, and with the negative prompt. args,
         kwargs: the call's arguments."""
-        # 1. What the call is given
+        # 1. What the call is given. What was decoded before it was a preview
+        self.drawn = Drawn()
         family, inputs = self.block.family, named_inputs(network, args, kwargs)
         if inputs.get("skip_layers") is not None:  # a further prediction of SD 3's
             return
@@ -294,6 +299,7 @@ class RunRecorder:
         with self.raise_or_warn():
             if prompt.recorder.error is None:
                 self._check(len(images))
+                self.drawn.check(images, bool(self.block.family.frames_dimension))
                 attention["prompt"] = prompt.attention(frames)
                 if negative is not None:
                     with negative.raise_later():
@@ -305,12 +311,14 @@ class RunRecorder:
             kind: prompt.recorder.error or each.recorder.error for kind, each in self.recordings.items()
         }
         pictures: list[Picture] = []
-        for number in range(clips * frames):
+        count = clips * frames
+        edits = ([Edits()] * count + self.drawn.edits)[-count:]
+        for number in range(count):
             outcomes: dict[TextKind, Attention | UserError] = {
                 kind: error or attention[kind][number] for kind, error in errors.items()
             }
             pixels = images[number] if number < len(images) else None  # not all may be returned
-            pictures.append(Picture(prompts[number // frames], outcomes, pixels, self.edits))
+            pictures.append(Picture(prompts[number // frames], outcomes, pixels, edits[number]))
         return Run(pictures, frames, prompt.steps)
 
     def _check(self, images: int) -> None:
@@ -328,7 +336,8 @@ class RunRecorder:
         clips, rest = divmod(images, len(prompt.texts))
         if rest or (clips > 1 and not block.family.frames_dimension):
             problem = f"the pipeline returned {images}, and {len(prompt.texts)} rows of a batch had the prompt"
-            raise UserError("pictures", problem, "which rows draw them is unknown: draw one at a time")
+            fix = "let the pipeline return each picture that it draws, and no other"
+            raise UserError("pictures", f"{problem}: which rows draw them is unknown", fix)
 
     def _explain_nothing(self) -> UserError:
         """The error that says why no call of the network was recorded, although the pipeline drew pictures."""
@@ -338,7 +347,8 @@ class RunRecorder:
         if find_networks(block.pipe)[0][0] is not block.networks[0]:
             problem = "the pipeline's network was replaced inside of the `with` block"
             return UserError(problem, fix="open a new `with` block after that")
-        return UserError("the pipeline returned pictures, but its network was never given the prompt", fix=THE_WAY)
+        fix = NAME_STATES if self.prompt.encoded.states else THE_WAY  # its network ran, or not
+        return UserError("the pipeline returned pictures, but its network was never given the prompt", fix=fix)
 
     def _check_negative(self) -> None:
         """Raise UserError unless each picture had a row with the negative prompt."""

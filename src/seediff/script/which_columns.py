@@ -78,9 +78,9 @@ class TextColumns:
         if words and self._why_unknown is None:
             for each in self._readers:
                 reader = self._as_in_run(each)
-                stop = self.columns - reader.tail
-                for phrase, found in find_columns(reader, each.prompt, words, self._chunks).items():
-                    columns[phrase] |= {column for column in found if column < stop}
+                end = self.columns - reader.tail
+                for phrase, found in find_columns(reader, each.prompt, words, self._chunks, end).items():
+                    columns[phrase] |= found
         return {name: tuple(sorted(found)) for name, found in columns.items()}
 
     @property

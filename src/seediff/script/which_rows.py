@@ -28,10 +28,7 @@ state at a distance of 2e-4, at least 2e-3."""
 SAME = 1e-6
 """The maximum distance, on the scale of CLOSE, between two states of one text. They may differ at all because the text
 encoder rounds differently in batches of different sizes."""
-NAME_STATES = (
-    "name the encoded prompt that the loop itself uses, capture(network, prompt='…', tokenizer=pipe.tokenizer,"
-    " states=prompt_embeds)"
-)
+NAME_STATES = "name the encoded prompt that the network is given, capture(…, prompt='…', states=prompt_embeds)"
 NAME_TEXT = "name the text, capture(pipe, prompt='…')"
 
 Texts = Mapping[str, str]
@@ -91,14 +88,18 @@ def find_rows(prompt: Encoded, states: Sequence[torch.Tensor], *, was_seen: bool
     """
     matched = {row: text for row, text in enumerate(match(prompt.states, states)) if text is not None}
     if prompt.rule == "all" and len(matched) < len(states):
-        raise UserError("the network was given several texts, and which is the prompt is unknown", fix=NAME_STATES)
+        fix = f"{NAME_STATES}, with tokenizer=pipe.tokenizer"
+        raise UserError("the network was given several texts, and which is the prompt is unknown", fix=fix)
     if prompt.rule != "one per picture" or list(matched.values()) == prompt.order:
         return matched
     if matched:
         problem = f"{len(matched)} rows of a batch of {len(states)} have the prompt, for {len(prompt.states)} pictures"
-        raise UserError(problem, "which of them draw the pictures is unknown", "draw one at a time")
+        fix = "draw one at a time"
+        if len(prompt.states) == 1:
+            fix = "capture its network, capture(pipe.unet, states=prompt_embeds), where each row is a picture"
+        raise UserError(problem, "which of them draw the pictures is unknown", fix)
     if not was_seen and None in match(prompt.other_states, states):
-        raise UserError("the network was given no text that equals the prompt's encoded states", fix=NAME_TEXT)
+        raise UserError("the network was given no text that equals the prompt's encoded states", fix=NAME_STATES)
     return {}  # the pipeline encoded this text, or a callback put it in the prompt's place
 
 
