@@ -17,7 +17,7 @@ from ..files.documents import read_json
 from ..files.messages import show_bytes, show_json
 from ..files.reading import ABSENT
 from ..files.tensors import Tensor, read_header
-from .audit import audit
+from .audit import audit, stored_problem
 from .short_names import BYTES
 from .trust import OWN_ATTENTION
 
@@ -166,8 +166,11 @@ def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
 
     variant, files = part_files(folder, part, dtype)
     options = {"subfolder": part, "variant": variant, "dtype": getattr(torch, dtype)}
-    loaded, info = load_checked(kind, str(folder), **options)
-    problem = audit(headers_of(files), info, loaded, part, f"{name}, {part}")
+    headers, loaded = headers_of(files), None
+    problem = stored_problem(headers)  # before gigabytes are read
+    if not problem:
+        loaded, info = load_checked(kind, str(folder), **options)
+        problem = audit(headers, info, loaded, part, f"{name}, {part}")
     if problem:
         raise UserError("model", f"{name}: in its {part}, {problem}", "download it again")
     return loaded
