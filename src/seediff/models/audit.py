@@ -93,7 +93,7 @@ def stored_problem(headers: Mapping[str, Tensor]) -> str:
     name → type and shape, of files whose tensors a network or an adapter has."""
     scale = scale_among(headers)
     if scale:
-        return f"its weights are quantised in an unsupported way ({scale[:80]})"
+        return f"there is an unsupported quantisation ({scale[-80:]})"
     for name in sorted(headers):
         kind = headers[name].dtype
         if NO_NUMBERS.fullmatch(kind) and not INTEGERS.search(name):

@@ -262,7 +262,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise UserError("model", f"{path}: has no tensors", "download that file again")
     scaled = scale_among(tensors) or next(filter(SCALE.search, tensors), "")
     if scaled:
-        problem = f"{path}: has an unsupported quantisation ({scaled[:80]})"
+        problem = f"{path}: has an unsupported quantisation ({scaled[-80:]})"
         raise UserError("model", problem, NO_SCALES)
     prefix = NETWORK if any(name.startswith(NETWORK) for name in tensors) else ""
     return Checkpoint(path, tensors, prefix)
