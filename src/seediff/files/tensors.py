@@ -101,34 +101,20 @@ def read_gguf_header(path: Path) -> dict[str, Tensor]:
 
 
 def _check_gguf(file: BinaryIO) -> None:
-    """Raise ValueError if a length in the header of a GGUF file passes the file's end, or if its arrays have too many
+    """Raise an error if a length in the header of a GGUF file passes the file's end, or if its arrays have too many
     values."""
-    size = os.fstat(file.fileno()).st_size
-    order, values = "<", 0
+    size, order, values = os.fstat(file.fileno()).st_size, "<", 0
 
-    def skip(count: int) -> None:
+    def ahead(count: int) -> int:
         if count > size - file.tell():
             raise ValueError("a length in its header passes its end")
-        file.seek(count, os.SEEK_CUR)
+        return count
+
+    def skip(count: int) -> None:
+        file.seek(ahead(count), os.SEEK_CUR)
 
     def read(kind: str) -> int:
-        data = file.read(struct.calcsize(kind))
-        if len(data) < struct.calcsize(kind):
-            raise ValueError("its header is cut off")
-        return struct.unpack(order + kind, data)[0]
-
-    def skip_values(kind: int, count: int) -> None:
-        nonlocal values
-        values += count
-        if kind in GGUF_SIZES:
-            skip(GGUF_SIZES[kind] * count)
-        elif kind != GGUF_TEXT:
-            raise ValueError(f"its header has values of the unknown kind {kind}")
-        if values > MOST_VALUES:
-            raise ValueError(f"its header has more than {MOST_VALUES:,} values")
-        if kind == GGUF_TEXT:
-            for _ in range(count):
-                skip(read("Q"))
+        return struct.unpack(order + kind, file.read(ahead(struct.calcsize(kind))))[0]
 
     if file.read(4) != b"GGUF":
         raise ValueError("it does not begin with GGUF")
@@ -140,7 +126,14 @@ def _check_gguf(file: BinaryIO) -> None:
         kind, count = read("I"), 1
         if kind == GGUF_ARRAY:
             kind, count = read("I"), read("Q")
-        skip_values(kind, count)
+        values += count
+        if values > MOST_VALUES:
+            raise ValueError(f"its header has more than {MOST_VALUES:,} values")
+        if kind == GGUF_TEXT:
+            for _ in range(count):
+                skip(read("Q"))
+        else:
+            skip(GGUF_SIZES[kind] * count)
     for _ in range(tensors):
         skip(read("Q"))
         skip(8 * read("I") + 12)  # its sides, type and place

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from itertools import chain
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ..errors import Notice
 from ..files.messages import plural
@@ -25,10 +24,10 @@ SCALE = re.compile(
     r"|quant_(map|state.*)|comfy_quant|q?zeros|zero_points?|qweight|g_idx)$"
 )
 """Matches the names of tensors that only a quantised network reads."""
-ADAPTER = re.compile(r"(^|[._])(lora|hada|lokr|dora|ia3|adapters?)([._]|$)")
-"""Matches the names of tensors that change the layers of a network."""
-BLOCK = re.compile(r"(^|\.)\d+(\.|$)")
-"""Matches the number of a block in a name."""
+ADDED = re.compile(rf"{SCALE.pattern}|(^|[._])(lora|hada|lokr|dora|ia3|adapters?)([._]|$)")
+"""Matches these, and the names of tensors that change the layers of a network."""
+MAY_HAVE_OTHERS = ("text_encoder", "backbone")
+"""Parts that may have tensors of any name outside their blocks and layers. A warning reports them."""
 HEADS = (
     r"((model|transformer|language_model|swin|resnet|segformer)\.)*(vision_model|visual|vision_tower|visual_projection"
     r"|multi_modal_projector|text_projection|logit_scale|lm_head|decoder|classifier|pooler|layernorm)(\.|$)"
@@ -37,55 +36,58 @@ HEADS = (
 states."""
 
 
-class Spare(NamedTuple):
-    """What files may have besides the tensors of the network."""
-
-    names: str = r"$^"
-    """Matches the beginnings of their names."""
-    blocks: bool = False
-    """Whether they may have further blocks, because fewer blocks are a choice."""
-    others: bool = False
-    """Whether they may have other tensors outside the network's blocks and layers. They are reported."""
-
-
-SPARE = {
-    "vae": Spare(r"(loss|model_ema)\."),  # what only training uses
-    "text_encoder": Spare(HEADS, blocks=True, others=True),
-    "backbone": Spare(HEADS, others=True),
-}
-"""Part → what its files may have besides. Other parts: nothing."""
+SPARE = {"vae": r"(loss|model_ema)\.", "text_encoder": HEADS, "backbone": HEADS}
+"""Part → matches the beginnings of the names that its files may have besides, because only training or others read
+them. Other parts: nothing."""
 
 
 def audit(headers: Mapping[str, Tensor], info: Mapping[str, Any], module: Any, part: str, place: str) -> str:
     """A sentence about the first tensor that has a wrong type, is missing, mismatched or left over; "" if all is right.
-    One warning reports harmless left-over tensors.
 
-    headers: name → type and shape, of all files of the part. info: `missing_keys`, `mismatched_keys` and
-    `unexpected_keys` of the library that loaded them. module: the loaded network. part: a key of SPARE, perhaps with a
-    number behind, or another word. place: where the weights are, for the warning."""
-    problem = stored_problem(headers)
-    if problem:
-        return problem
-    names = module.state_dict().keys()
-    missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
+    headers: name → type and shape, of all files of the part. Others as in `misfit`."""
     if not headers:
-        missing = list(names)
+        info = {**info, "missing_keys": list(module.state_dict())}
+    return stored_problem(headers) or misfit(info, module, part, place)
+
+
+def misfit(info: Mapping[str, Any], module: Any, part: str, place: str) -> str:
+    """A sentence about the first tensor that is missing, mismatched or left over; "" if all is right. A warning reports
+    harmless tensors that are left over.
+
+    info: `missing_keys`, `mismatched_keys` and `unexpected_keys` of the library that loaded the tensors. module: the
+    network. part: a key of SPARE, perhaps with a number behind, or another word. place: of the weights, for the
+    warning."""
+    names, part = module.state_dict().keys(), re.sub(r"_\d$", "", part)
+    missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
     if missing:
         return f"{len(missing)} of {len(names)} tensors are missing from its weights, the first {min(missing)[:80]}"
     for name, *shapes in sorted(info["mismatched_keys"]):
         in_file, in_network = (tuple(shape) for shape in shapes)
         return f"tensor {name} is {in_file}, but the network has {in_network}"
-    spare = SPARE.get(re.sub(r"_\d$", "", part), Spare())
-    left = sorted(key for key in info["unexpected_keys"] if not re.match(spare.names, key) and not INTEGERS.search(key))
-    if spare.blocks:
-        left = [key for key in left if not _is_further(key, module, names)]
-    for key in left:
-        if not spare.others or SCALE.search(key) or ADAPTER.search(key) or _changes(key, module):
-            return f"the network of config.json has no {key[:80]}, which is among its weights"
-    if left:
-        text = f"{place}: nothing reads {plural(len(left), 'tensor')} of its weights, the first {left[0][:80]}"
+    harmless = []
+    for name in sorted(info["unexpected_keys"]):
+        layer, inside, (first, *rest) = _inside(name, module)
+        is_further = part == "text_encoder" and first.isdigit() and ".".join([*inside, "0", *rest]) in names
+        if INTEGERS.search(name) or re.match(SPARE.get(part, "$^"), name) or is_further:
+            continue  # fewer blocks of a text encoder are a choice
+        in_network = first.isdigit() or any(map(str.isdigit, inside)) or any(True for _ in layer.parameters(False))
+        if in_network or part not in MAY_HAVE_OTHERS or ADDED.search(name):
+            return f"the network of config.json has no {name[:80]}, which is among its weights"
+        harmless.append(name)
+    if harmless:
+        text = f"{place}: nothing reads {plural(len(harmless), 'tensor')} of its weights, the first {harmless[0][:80]}"
         warnings.warn(text, Notice, stacklevel=2)
     return ""
+
+
+def _inside(name: str, module: Any) -> tuple[Any, list[str], list[str]]:
+    """(layer, inside, rest). layer: the innermost module of the network in which a tensor of this name would be.
+    inside, rest: the parts of the name up to this module, and behind."""
+    inside, rest = list[str](), name.split(".")
+    while len(rest) > 1 and rest[0] in dict(module.named_children()):
+        module = module.get_submodule(rest[0])
+        inside.append(rest.pop(0))
+    return module, inside, rest
 
 
 def stored_problem(headers: Mapping[str, Tensor]) -> str:
@@ -114,54 +116,14 @@ def scale_among(headers: Mapping[str, Tensor]) -> str:
     return ""
 
 
-def unread(convert: Callable[[dict[str, Any]], Mapping[str, Any]], headers: Mapping[str, Tensor]) -> set[str]:
-    """The names of the tensors that a converter drops. The converter runs once, with tensors that have no values but
-    remember of which tensors they were made. headers: name → type and shape, of the tensors to convert."""
+def unread(convert: Callable[[dict[str, Any]], Mapping[str, Any]], tensors: Mapping[str, Any]) -> set[str]:
+    """The names of the tensors that a converter drops. The converter runs once, with tensors of these shapes without
+    values: what its results do not depend on was dropped."""
     import torch
 
-    class Traced(torch.Tensor):
-        names: frozenset[str] = frozenset()
-
-        @classmethod
-        def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            made = super().__torch_function__(function, types, args, kwargs or {})
-            names = frozenset(chain.from_iterable(tensor.names for tensor in _flat(args) if isinstance(tensor, Traced)))
-            for tensor in _flat([made]):
-                if isinstance(tensor, Traced):
-                    tensor.names = names
-            return made
-
-    tensors = {}
-    for name, tensor in headers.items():
-        tensors[name] = torch.empty(tensor.shape, device="meta").as_subclass(Traced)
-        tensors[name].names = frozenset([name])
-    return headers.keys() - set(chain.from_iterable(tensor.names for tensor in convert(tensors).values()))
-
-
-def _flat(values: Iterable[Any]) -> Iterator[Any]:
-    """The values, and what is in those that are lists or tuples."""
-    for value in values:
-        yield from _flat(value) if isinstance(value, list | tuple) else [value]
-
-
-def _inside(name: str, module: Any) -> tuple[str, list[str]]:
-    """(place, rest). place: the innermost of the network's modules in which a tensor of this name would be. rest: the
-    parts of the name behind it."""
-    place, rest = "", name.split(".")
-    while hasattr(module, rest[0]) and len(rest) > 1:
-        module, place = getattr(module, rest[0]), f"{place}.{rest.pop(0)}"
-    return place.removeprefix("."), rest
-
-
-def _is_further(name: str, module: Any, names: Collection[str]) -> bool:
-    """Whether a tensor is of a block after the network's last, and has its place in the first block. names: of the
-    network's tensors."""
-    place, (number, *rest) = _inside(name, module)
-    return number.isdigit() and ".".join([place, "0", *rest]).removeprefix(".") in names
-
-
-def _changes(name: str, module: Any) -> bool:
-    """Whether a tensor would be in a block, a list of blocks or a layer that the network has."""
-    place, (first, *_) = _inside(name, module)
-    has_own = any(True for _ in module.get_submodule(place).parameters(recurse=False))
-    return has_own or first.isdigit() or BLOCK.search(place) is not None
+    with torch.enable_grad():
+        empty = [torch.empty(tensor.shape, device="meta", requires_grad=True) for tensor in tensors.values()]
+        made = list(convert(dict(zip(tensors, empty, strict=True))).values())
+        made = [tensor for tensor in made if tensor.requires_grad]
+        slopes = torch.autograd.grad(made, empty, [torch.empty_like(tensor) for tensor in made], allow_unused=True)
+    return {name for name, slope in zip(tensors, slopes, strict=True) if slope is None}

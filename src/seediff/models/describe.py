@@ -132,20 +132,22 @@ class ModelInfo:
     def check_configs(self) -> None:
         """Raise UserError if a configuration lacks a value without which the pipeline cannot run, or if the
         autoencoder's has a scale of latents that the pipeline would not use."""
-        family, vae, needed = self.family, self.vae_config, list[tuple[str, str]]()
-        if self.network_config:
-            needed += [(family.network_part, key) for key in family.needs if self.network_config.get(key) is None]
-        needed += [("vae", key) for key in family.scales if vae.get(key, 0) is None]
-        for part, key in needed:
-            problem = f"{self.name}: config.json of its {part} has no {key}, which {family.title} needs"
-            raise UserError("model", problem, "download it again, or take the part that belongs to it")
+        family, vae = self.family, self.vae_config
+        for part, config, needed in (
+            (family.network_part, self.network_config, family.needs),
+            ("vae", vae, family.scales),
+        ):
+            lacking = next((key for key in needed if config.get(key, 0) is None), "")
+            if lacking:
+                problem = f"{self.name}: config.json of its {part} has no {lacking}, which {family.title} needs"
+                raise UserError("model", problem, "take the part that belongs to it")
         used, optional = family.scales, family.optional_scales
         if all(vae.get(key) is not None for key in optional):
             used += optional
         for key, nothing in LATENT_SCALES.items():
             if key not in used and vae.get(key) not in (None, nothing):
                 problem = f"{self.name}: {family.title} does not use the {key} in config.json of its vae"
-                raise UserError("model", problem, "take the autoencoder that belongs to it")
+                raise UserError("model", problem, "take the part that belongs to it")
 
     def sizes(self) -> Sizes | None:
         """The sizes of the model's images; None if its files do not say them."""

@@ -11,7 +11,7 @@ would fill missing tensors with random numbers.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ from typing import Any, ClassVar, TypeVar
 from ..errors import UserError, first_line
 from ..files.documents import read_json
 from ..files.tensors import Tensor, read_gguf_header, read_header
-from .audit import SCALE, audit, scale_among, stored_problem, unread
+from .audit import SCALE, misfit, scale_among, stored_problem, unread
 from .families.family import Family
 from .hub import fetch_file
 from .trust import OWN_ATTENTION, check_parts
@@ -33,10 +33,10 @@ T = TypeVar("T")
 NETWORK = "model.diffusion_model."
 """The prefix of the names of the network's tensors in most single files."""
 NEVER_READ = re.compile(
-    r"norm_final\.weight|pos_embed|y_embedder\.y_embedding|attn_mask|transformer\.resblocks\.23\..+"
+    r"norm_final\.weight|pos_embed|y_embedder\.y_embedding|attn_mask|transformer\.resblocks\.(23\..+|.+\.in_proj_\w+)"
 )
 """Matches the names of tensors that converters drop because the part computes them, or does not need them: of Lumina,
-Sana and OpenCLIP."""
+Sana and OpenCLIP. They detach OpenCLIP's in_proj, so that it would seem dropped."""
 
 NO_SCALES = "take the file in float16, bfloat16 or plain float8, or a .gguf"
 """What to do about quantised weights."""
@@ -207,15 +207,14 @@ class Checkpoint(Replacement):
         number, parts = getattr(torch, dtype), dict[str, Any]()
         for part, prefix in prefixes.items():
             library, kind = index[part]
-            tensors, headers = _below(prefix, stored), _below(prefix, self.tensors)
+            tensors = _below(prefix, stored)
             try:
                 if library == "transformers":
                     kind = getattr(transformers, kind)
-                    parts[part], info = _text_encoder(kind, tensors, headers, prefix, folder, part, number)
-                    _refuse(audit(headers, info, parts[part], part, f"{self.path}, {part}"))
+                    parts[part] = _text_encoder(kind, tensors, prefix, folder, part, number)
                 else:
                     kind = getattr(diffusers, kind)
-                    parts[part] = _diffusers_part(kind, tensors, headers, gguf, folder / part, number)
+                    parts[part] = _diffusers_part(kind, tensors, gguf, folder / part, number)
             except Exception as error:  # unexpected shapes or names may raise anything
                 problem = f"{self.path}: its {part} cannot be read ({first_line(error)})"
                 fix = "download that file again, or give the model that it was made from as its base"
@@ -273,12 +272,10 @@ def _below(prefix: str, named: Mapping[str, T]) -> dict[str, T]:
     return {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
 
 
-def _diffusers_part(
-    kind: Any, tensors: dict[str, Any], headers: Mapping[str, Tensor], gguf: bool, folder: Path, dtype: Any
-) -> Any:
-    """A loaded network or autoencoder. kind: its class. tensors: name without prefix → tensor. headers: the same names
-    → types and shapes. gguf: whether they are from a GGUF file. folder: the part's folder in the base, with its
-    config.json. dtype: torch's number format. Raises ValueError for tensors that `audit` refuses."""
+def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path, dtype: Any) -> Any:
+    """A loaded network or autoencoder. kind: its class. tensors: name without prefix → tensor. gguf: whether they are
+    from a GGUF file. folder: the part's folder in the base, with its config.json. dtype: torch's number format. Raises
+    ValueError for tensors that do not fit."""
     import torch
     from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 
@@ -291,16 +288,13 @@ def _diffusers_part(
     if not wanted <= tensors.keys():
         start = NETWORK if kind.__name__ == "UNet2DConditionModel" else ""  # its converter expects the prefix
         change = SINGLE_FILE_LOADABLE_CLASSES[kind.__name__]["checkpoint_mapping_fn"]
-
-        def convert(named: dict[str, Any]) -> dict[str, Any]:
-            return change(checkpoint={start + name: tensor for name, tensor in named.items()}, config=config)
-
-        left = {name for name in unread(convert, headers) if not NEVER_READ.fullmatch(name)}
-        tensors = convert(tensors)
+        tensors, left = _renamed(
+            lambda named: change(checkpoint={start + name: named[name] for name in named}, config=config), tensors
+        )
 
     # 2. Only the tensors of the part, and all of them
     info = {"missing_keys": wanted - tensors.keys(), "unexpected_keys": left | (tensors.keys() - wanted)}
-    _refuse(audit(headers, {**info, "mismatched_keys": ()}, empty, folder.name, str(folder)))
+    _check({**info, "mismatched_keys": ()}, empty, folder.name)
     tensors = {name: tensors[name] for name in tensors if name in wanted}
 
     # 3. GGUF: only linear layers compute with quantised weights
@@ -315,40 +309,38 @@ def _diffusers_part(
     return kind.from_single_file(tensors, config=str(folder), local_files_only=True, dtype=dtype, **more)
 
 
-def _text_encoder(
-    kind: Any,
-    tensors: dict[str, Any],
-    headers: Mapping[str, Tensor],
-    prefix: str,
-    folder: Path,
-    part: str,
-    dtype: Any,
-) -> tuple[Any, dict[str, Any]]:
-    """(text encoder, info). T5, or CLIP with transformers' or OpenCLIP's names. info: for `audit`. kind: its class.
-    tensors, headers: as for `_diffusers_part`. prefix: what the names began with. folder: the base's. part: the text
-    encoder's name. dtype: torch's number format."""
+def _text_encoder(kind: Any, tensors: dict[str, Any], prefix: str, folder: Path, part: str, dtype: Any) -> Any:
+    """A loaded text encoder: T5, or CLIP with transformers' or OpenCLIP's names. kind: its class. tensors: name without
+    prefix → tensor. prefix: what the names began with. folder: the base's. part: the text encoder's name. dtype:
+    torch's number format. Raises ValueError for tensors that do not fit."""
     import torch
-    from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
+    from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint as change
 
     config = kind.config_class.from_pretrained(str(folder), subfolder=part, local_files_only=True)
     projection, left = "text_projection.weight", set[str]()
     if prefix.endswith(".model."):  # OpenCLIP's names
-
-        def convert(named: dict[str, Any]) -> dict[str, Any]:
-            named = {prefix + name: tensor for name, tensor in named.items()}
-            return convert_open_clip_checkpoint(SimpleNamespace(config=config), named, prefix)
-
-        left = {name for name in unread(convert, headers) if not NEVER_READ.fullmatch(name)}
-        tensors = convert(tensors)
+        like = SimpleNamespace(config=config)
+        tensors, left = _renamed(
+            lambda named: change(like, {prefix + name: named[name] for name in named}, prefix), tensors
+        )
     elif prefix == CLIP_L and kind.__name__.endswith("WithProjection") and projection not in tensors:
         like = tensors["text_model.final_layer_norm.weight"]
         tensors[projection] = torch.eye(len(like), dtype=like.dtype)  # what SD 3's files omit is the identity
     loading: dict[str, Any] = {"config": config, "dtype": dtype, "output_loading_info": True, **OWN_ATTENTION}
     loaded, info = kind.from_pretrained(None, state_dict=tensors, **loading)
-    return loaded, {**info, "unexpected_keys": left | set(info["unexpected_keys"])}
+    _check({**info, "unexpected_keys": left | set(info["unexpected_keys"])}, loaded, part)
+    return loaded
 
 
-def _refuse(problem: str) -> None:
-    """Raise ValueError if there is a problem."""
+def _renamed(convert: Callable[[dict[str, Any]], Any], tensors: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """(converted, left). converted: the tensors under other names. left: the names of tensors that the converter
+    dropped, without those of NEVER_READ."""
+    left = {name for name in unread(convert, tensors) if not NEVER_READ.fullmatch(name)}
+    return convert(tensors), left
+
+
+def _check(info: Mapping[str, Any], module: Any, part: str) -> None:
+    """Raise ValueError for tensors that `misfit` refuses. Its arguments are the same."""
+    problem = misfit(info, module, part, f"the file, {part}")
     if problem:
         raise ValueError(problem)
