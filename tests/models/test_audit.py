@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from builders.narrow import narrow_converters
+from builders.published import PARTS, written
 from builders.reference_attention import BOOKS
 from builders.refusals import user_error
 from builders.single_files import FORMATS, NETWORK, rewrite, single_file
@@ -23,6 +24,8 @@ from torch import nn
 from seediff.errors import Notice
 from seediff.files.tensors import Tensor, read_gguf_header, read_header
 from seediff.models.audit import INTEGERS, audit, stored_problem
+from seediff.models.describe import describe
+from seediff.models.model_files import ModelFiles
 from seediff.models.registry import load_model
 from seediff.train.record import load_checkpoint
 
@@ -217,6 +220,12 @@ def test_configurations_of_other_weights_or_values(name, part, values, match, tw
     folder = Path(shutil.copytree(twin(name), tmp_path / "model"))
     changed_config(folder, part, **values)
     refused(match, folder)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_published_configurations_are_right(name, tmp_path):
+    whole = written(name, tmp_path)
+    describe(ModelFiles(name, name, whole)).check_configs()
 
 
 @pytest.mark.parametrize(

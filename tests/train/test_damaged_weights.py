@@ -42,7 +42,10 @@ DAMAGES = {
         lambda t: t | {last(t): t[last(t)].to(torch.float8_e4m3fn), f"{last(t)}_scale": torch.ones(1)},
         "unsupported quantisation .*_scale",
     ),
-    "a tensor more": (lambda t: t | {"extra.weight": torch.ones(1)}, r"the network of config.json has no extra\.weight"),
+    "a tensor more": (
+        lambda t: t | {"extra.weight": torch.ones(1)},
+        r"the network of config.json has no extra\.weight",
+    ),
 }
 
 
