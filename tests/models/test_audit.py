@@ -71,24 +71,28 @@ def test_types_that_are_numbers(kind):
     assert stored_problem({"a.weight": Tensor(kind, (32, 32)), **indices}) == ""
 
 
-BLOCKS = nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(2, 2)]), "norm": nn.LayerNorm(2), "tower": nn.ModuleDict()})
+BLOCK = nn.ModuleDict({"fc": nn.Linear(2, 2)})
+BLOCKS = nn.ModuleDict({"layers": nn.ModuleList([BLOCK]), "norm": nn.LayerNorm(2), "tower": nn.ModuleDict()})
 
 
 @pytest.mark.parametrize(
     ("part", "name", "outcome"),
     [
         *((part, "extra.weight", "refused") for part in ("unet", "transformer", "vae", "segmenter", "")),
-        *((part, "layers.1.weight", "refused") for part in ("unet", "vae", "segmenter", "backbone")),
+        *((part, "layers.1.fc.weight", "refused") for part in ("unet", "vae", "segmenter", "backbone")),
         ("vae", "loss.logvar", ""),
         ("unet", "loss.logvar", "refused"),
         *(
             ("text_encoder_2", name, "")
-            for name in ("layers.1.weight", "vision_model.a", "logit_scale", "lm_head.weight")
+            for name in ("layers.1.fc.weight", "vision_model.a", "logit_scale", "lm_head.weight")
         ),
         ("text_encoder", "model.decoder.block.0.weight", ""),
         ("text_encoder", "layers.0.position_ids", ""),
         *(("text_encoder", name, "said") for name in ("extra.weight", "tower.weight")),
-        *(("text_encoder", f"layers.{name}", "refused") for name in ("0.extra", "1.extra", "0.lora_A.weight")),
+        *(
+            ("text_encoder", f"layers.{name}", "refused")
+            for name in ("0.extra", "1.extra", "0.fc.extra", "0.lora.a")
+        ),
         *(("text_encoder", name, "refused") for name in ("norm.extra", "tower.weight_scale", "lora_A.weight", "a.SCB")),
         ("backbone", "classifier.weight", ""),
         ("backbone", "swin.layernorm.weight", ""),
