@@ -89,10 +89,7 @@ BLOCKS = nn.ModuleDict({"layers": nn.ModuleList([BLOCK]), "norm": nn.LayerNorm(2
         ("text_encoder", "model.decoder.block.0.weight", ""),
         ("text_encoder", "layers.0.position_ids", ""),
         *(("text_encoder", name, "said") for name in ("extra.weight", "tower.weight")),
-        *(
-            ("text_encoder", f"layers.{name}", "refused")
-            for name in ("0.extra", "1.extra", "0.fc.extra", "0.lora.a")
-        ),
+        *(("text_encoder", f"layers.{name}", "refused") for name in ("0.extra", "1.extra", "0.fc.extra", "0.lora.a")),
         *(("text_encoder", name, "refused") for name in ("norm.extra", "tower.weight_scale", "lora_A.weight", "a.SCB")),
         ("backbone", "classifier.weight", ""),
         ("backbone", "swin.layernorm.weight", ""),
