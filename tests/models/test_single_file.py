@@ -117,7 +117,7 @@ def changed(path, folder, name, change):
         (
             "unet",
             lambda t: t.pop(UNET + "middle_block.1.proj_in.weight"),
-            "its unet .* are missing, the first mid_block",
+            "its unet .* are missing from its weights, the first mid_block",
         ),
         ("unet", lambda t: t.update({UNET + "out.2.bias": torch.zeros(7)}), "unet cannot be read .*conv_out.bias"),
         ("flux", lambda t: t.pop(UNET + "double_blocks.1.img_mod.lin.bias"), "double_blocks.1.img_mod.lin.bias"),

@@ -38,6 +38,14 @@ DAMAGES = {
     ),
     "integers": (lambda t: t | {last(t): t[last(t)].int()}, "is of type I32, but"),
     "NaN": (lambda t: t | {last(t): t[last(t)] * torch.nan}, "holds values that are not finite"),
+    "a scale": (
+        lambda t: t | {last(t): t[last(t)].to(torch.float8_e4m3fn), f"{last(t)}_scale": torch.ones(1)},
+        "unsupported quantisation .*_scale",
+    ),
+    "a tensor more": (
+        lambda t: t | {"extra.weight": torch.ones(1)},
+        r"the network of config.json has no extra\.weight",
+    ),
 }
 
 
@@ -45,6 +53,29 @@ DAMAGES = {
 def test_weights_of_which_any_is_missing_or_no_number_are_refused(folder, changed, said):
     rewrite(folder / "model.safetensors", changed)
     with user_error(said):
+        load_segmenter(folder, "cpu")
+
+
+def test_a_configuration_with_fewer_layers_than_the_weights(folder):
+    about = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**about, "decoder_layers": about["decoder_layers"] - 1}))
+    for load in (lambda: load_segmenter(folder, "cpu"), lambda: build_network(small(weights=str(folder)), CLASSES)):
+        with user_error(r"the network of config.json has no .*layers\.\d|are not of backbone"):
+            load()
+
+
+def test_first_weights_of_integers(folder):
+    rewrite(folder / "model.safetensors", DAMAGES["integers"][0])
+    with user_error("is of type I32"):
+        build_network(small(weights=str(folder)), CLASSES)
+
+
+def test_shards_elsewhere(folder):
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").rename(folder.parent / "model.safetensors")
+    index = {"weight_map": dict.fromkeys(tensors, "../model.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with user_error("must be a file like model-00001-of-00002.safetensors beside it"):
         load_segmenter(folder, "cpu")
 
 

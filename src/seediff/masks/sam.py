@@ -18,10 +18,12 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 from ..errors import UserError, first_line
+from ..files.tensors import read_header
 from ..models.adapters import local_file, weight_file
+from ..models.audit import audit
 from ..models.hub import fetch_file, path_of
 from ..models.trust import check_parts, import_transformers
-from ..models.weights import load_checked, misfit, not_finite
+from ..models.weights import load_checked, not_finite
 from .arithmetic import resize
 
 SAM_CLASSES = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
@@ -53,7 +55,8 @@ def load_sam(name: str) -> Any:
         kind = SAM_CLASSES[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
         options = {"local_files_only": True, "dtype": torch.float32}
         network, info = load_checked(getattr(transformers, kind), str(folder), **options)
-        problem = misfit(network, info, [weights]) or not_finite(network) or _problem_in_use(network.eval())
+        problem = audit(read_header(weights).tensors, info, network, "", name)
+        problem = problem or not_finite(network) or _problem_in_use(network.eval())
     except UserError:
         raise
     except Exception as error:  # transformers raises nearly every kind for a folder that is not quite right

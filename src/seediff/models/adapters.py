@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import UserError, first_line
 from ..files.messages import plural
 from ..files.tensors import read_header
+from .audit import stored_problem
 from .families.family import Family
 from .hub import cached_file, fetch_file, hub_files, hub_part, path_of
 from .weights import all_finite
@@ -37,10 +38,14 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     peft is missing."""
     # 1. The layers that it changes, by the names of its tensors
     path = weight_file("lora", source)
-    matches = filter(None, map(PAIR.search, read_header(path).tensors))
+    headers = read_header(path).tensors
+    matches = filter(None, map(PAIR.search, headers))
     wanted = {match.string[: match.start()] for match in matches}
     if not wanted:
         raise UserError("lora", f"{source}: is not a LoRA: no tensor has a LoRA's name")
+    problem = stored_problem(headers)
+    if problem:
+        raise UserError("lora", f"{source}: {problem}", "take the LoRA in float32, float16 or bfloat16")
     if find_spec("peft") is None:
         raise UserError("lora", f"{source}: needs peft", "pip install 'seediff[lora]'")
     from peft.tuners.tuners_utils import BaseTunerLayer

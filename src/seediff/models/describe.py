@@ -22,6 +22,9 @@ from .sampling import values_of_model
 from .short_names import named_model
 from .trust import check_index, check_parts, check_settings, import_diffusers, import_transformers
 
+LATENT_SCALES = {"scaling_factor": 1, "shift_factor": 0, "latents_mean": None, "latents_std": None}
+"""Keys of autoencoders' configurations by which some pipelines scale latents → the value that changes nothing."""
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -125,6 +128,26 @@ class ModelInfo:
             raise UserError("guidance_scale", f"{guidance_scale}: model '{self.name}' draws without guidance", "use 0")
         if negative_prompt and (family.distilled or not family.negative):
             raise UserError("negative_prompt", f"{negative_prompt!r}: model '{self.name}' reads none", "leave it out")
+
+    def check_configs(self) -> None:
+        """Raise UserError if a configuration lacks a value without which the pipeline cannot run, or if the
+        autoencoder's has a scale of latents that the pipeline would not use."""
+        family, vae = self.family, self.vae_config
+        for part, config, needed in (
+            (family.network_part, self.network_config, family.needs),
+            ("vae", vae, family.scales),
+        ):
+            lacking = next((key for key in needed if config.get(key, 0) is None), "")
+            if lacking:
+                problem = f"{self.name}: config.json of its {part} has no {lacking}, which {family.title} needs"
+                raise UserError("model", problem, "take the part that belongs to it")
+        used, optional = family.scales, family.optional_scales
+        if all(vae.get(key) is not None for key in optional):
+            used += optional
+        for key, nothing in LATENT_SCALES.items():
+            if key not in used and vae.get(key) not in (None, nothing):
+                problem = f"{self.name}: {family.title} does not use the {key} in config.json of its vae"
+                raise UserError("model", problem, "take the part that belongs to it")
 
     def sizes(self) -> Sizes | None:
         """The sizes of the model's images; None if its files do not say them."""

@@ -173,6 +173,7 @@ def _check_words(**given: str | None) -> None:
 
 def check_options(options: LoadOptions, info: ModelInfo) -> None:
     """Raise UserError for options that contradict each other or the model. Reads no weights. info: the model."""
+    info.check_configs()
     lora, scale = options.lora, options.lora_scale
     if options.quantize is not None:
         check_quantize(options.quantize, quantised=info.files.is_gguf)
@@ -219,6 +220,7 @@ def load_found(
     # 2. The description, with the configurations as they were loaded
     config = {**network.config, **{key: pipe.config[key] for key in OF_PIPELINES if key in pipe.config}}
     info = replace(info, pipeline=type(pipe).__name__, network_config=config, vae_config=pipe.vae.config)
+    info.check_configs()
     sizes = info.sizes()
     if sizes is None:
         problem = f"{info.name}: config.json of its {family.network_part} does not tell the size of its images"

@@ -11,29 +11,35 @@ would fill missing tensors with random numbers.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ..errors import UserError, first_line
 from ..files.documents import read_json
 from ..files.tensors import Tensor, read_gguf_header, read_header
-from .families.family import NETWORK_PARTS, Family
+from .audit import SCALE, misfit, scale_among, stored_problem, unread
+from .families.family import Family
 from .hub import fetch_file
 from .trust import OWN_ATTENTION, check_parts
 from .weights import load_part, naming, part_files
 
+T = TypeVar("T")
+
 NETWORK = "model.diffusion_model."
 """The prefix of the names of the network's tensors in most single files."""
-QUANTISED = re.compile(
-    r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$"
+NEVER_READ = re.compile(
+    r"norm_final\.weight|pos_embed|y_embedder\.y_embedding|attn_mask|transformer\.resblocks\.(23\..+|.+\.in_proj_\w+)"
 )
-"""Matches names of tensors with scales for quantised tensors, which diffusers' converters would ignore."""
+"""Matches the names of tensors that converters drop because the part computes them, or does not need them: of Lumina,
+Sana and OpenCLIP. They detach OpenCLIP's in_proj, so that it would seem dropped."""
 
+NO_SCALES = "take the file in float16, bfloat16 or plain float8, or a .gguf"
+"""What to do about quantised weights."""
 BASES: dict[str, tuple[str, ...]] = {
     "label_emb.0.0.weight": ("sdxl",),
     "cond_stage_model.model.ln_final.weight": ("sd2.1", "sd2.1-base"),
@@ -192,17 +198,23 @@ class Checkpoint(Replacement):
         import transformers
         from diffusers.models.model_loading_utils import load_gguf_checkpoint
 
-        gguf = self.is_gguf
+        gguf, prefixes = self.is_gguf, self.parts(family, index)
+        for part, prefix in prefixes.items():
+            problem = stored_problem(_below(prefix, self.tensors))
+            if problem:
+                raise UserError("model", f"{self.path}: in its {part}, {problem}", NO_SCALES)
         stored = load_gguf_checkpoint(str(self.path)) if gguf else read_header(self.path).load("pt")
         number, parts = getattr(torch, dtype), dict[str, Any]()
-        for part, prefix in self.parts(family, index).items():
+        for part, prefix in prefixes.items():
             library, kind = index[part]
-            tensors = {key.removeprefix(prefix): tensor for key, tensor in stored.items() if key.startswith(prefix)}
+            tensors = _below(prefix, stored)
             try:
                 if library == "transformers":
-                    parts[part] = _text_encoder(getattr(transformers, kind), tensors, prefix, folder, part, number)
+                    kind = getattr(transformers, kind)
+                    parts[part] = _text_encoder(kind, tensors, prefix, folder, part, number)
                 else:
-                    parts[part] = _diffusers_part(getattr(diffusers, kind), tensors, gguf, folder / part, number)
+                    kind = getattr(diffusers, kind)
+                    parts[part] = _diffusers_part(kind, tensors, gguf, folder / part, number)
             except Exception as error:  # unexpected shapes or names may raise anything
                 problem = f"{self.path}: its {part} cannot be read ({first_line(error)})"
                 fix = "download that file again, or give the model that it was made from as its base"
@@ -247,35 +259,42 @@ def read_checkpoint(path: Path) -> Checkpoint:
         tensors = read_header(path).tensors
     if not tensors:
         raise UserError("model", f"{path}: has no tensors", "download that file again")
-    scaled = next(filter(QUANTISED.search, tensors), None)
-    if scaled is not None:
-        problem = f"{path}: has an unsupported quantisation ({scaled[:80]})"
-        raise UserError("model", problem, "take the file in float16, bfloat16 or plain float8, or a .gguf")
+    scaled = scale_among(tensors) or next(filter(SCALE.search, tensors), "")
+    if scaled:
+        problem = f"{path}: has an unsupported quantisation ({scaled[-80:]})"
+        raise UserError("model", problem, NO_SCALES)
     prefix = NETWORK if any(name.startswith(NETWORK) for name in tensors) else ""
     return Checkpoint(path, tensors, prefix)
 
 
+def _below(prefix: str, named: Mapping[str, T]) -> dict[str, T]:
+    """The entries whose names begin with a prefix, under the rest of their names."""
+    return {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
+
+
 def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path, dtype: Any) -> Any:
     """A loaded network or autoencoder. kind: its class. tensors: name without prefix → tensor. gguf: whether they are
-    from a GGUF file. folder: the part's folder in the base, with its config.json. dtype: torch's number format."""
+    from a GGUF file. folder: the part's folder in the base, with its config.json. dtype: torch's number format. Raises
+    ValueError for tensors that do not fit."""
     import torch
     from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 
     config = kind.load_config(str(folder), local_files_only=True)
     with torch.device("meta"):
         empty = kind.from_config(config)
-    wanted = empty.state_dict().keys()
+    wanted, left = empty.state_dict().keys(), set[str]()
 
     # 1. From another program's names to diffusers'
     if not wanted <= tensors.keys():
         start = NETWORK if kind.__name__ == "UNet2DConditionModel" else ""  # its converter expects the prefix
-        convert = SINGLE_FILE_LOADABLE_CLASSES[kind.__name__]["checkpoint_mapping_fn"]
-        tensors = convert(checkpoint={start + name: tensor for name, tensor in tensors.items()}, config=config)
+        change = SINGLE_FILE_LOADABLE_CLASSES[kind.__name__]["checkpoint_mapping_fn"]
+        tensors, left = _renamed(
+            lambda named: change(checkpoint={start + name: named[name] for name in named}, config=config), tensors
+        )
 
-    # 2. Without tensors that the part does not have
-    _check_names(wanted - tensors.keys(), "are missing")
-    if folder.name in NETWORK_PARTS:  # an autoencoder's file has further tensors, which only its training used
-        _check_names(tensors.keys() - wanted, "do not fit its base")
+    # 2. Only the tensors of the part, and all of them
+    info = {"missing_keys": wanted - tensors.keys(), "unexpected_keys": left | (tensors.keys() - wanted)}
+    _check({**info, "mismatched_keys": ()}, empty, folder.name)
     tensors = {name: tensors[name] for name in tensors if name in wanted}
 
     # 3. GGUF: only linear layers compute with quantised weights
@@ -293,25 +312,35 @@ def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path
 def _text_encoder(kind: Any, tensors: dict[str, Any], prefix: str, folder: Path, part: str, dtype: Any) -> Any:
     """A loaded text encoder: T5, or CLIP with transformers' or OpenCLIP's names. kind: its class. tensors: name without
     prefix → tensor. prefix: what the names began with. folder: the base's. part: the text encoder's name. dtype:
-    torch's number format."""
+    torch's number format. Raises ValueError for tensors that do not fit."""
     import torch
-    from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
+    from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint as change
 
     config = kind.config_class.from_pretrained(str(folder), subfolder=part, local_files_only=True)
-    projection = "text_projection.weight"
+    projection, left = "text_projection.weight", set[str]()
     if prefix.endswith(".model."):  # OpenCLIP's names
-        named = {prefix + name: tensor for name, tensor in tensors.items()}
-        tensors = convert_open_clip_checkpoint(SimpleNamespace(config=config), named, prefix)
+        like = SimpleNamespace(config=config)
+        tensors, left = _renamed(
+            lambda named: change(like, {prefix + name: named[name] for name in named}, prefix), tensors
+        )
     elif prefix == CLIP_L and kind.__name__.endswith("WithProjection") and projection not in tensors:
         like = tensors["text_model.final_layer_norm.weight"]
         tensors[projection] = torch.eye(len(like), dtype=like.dtype)  # what SD 3's files omit is the identity
     loading: dict[str, Any] = {"config": config, "dtype": dtype, "output_loading_info": True, **OWN_ATTENTION}
     loaded, info = kind.from_pretrained(None, state_dict=tensors, **loading)
-    _check_names({name for name in info["missing_keys"] if not name.endswith("position_ids")}, "are missing")
+    _check({**info, "unexpected_keys": left | set(info["unexpected_keys"])}, loaded, part)
     return loaded
 
 
-def _check_names(names: Collection[str], what: str) -> None:
-    """Raise ValueError if there are any names. names: the tensors with a problem. what: the problem."""
-    if names:
-        raise ValueError(f"{len(names)} tensors {what}, the first {min(names)[:80]}")
+def _renamed(convert: Callable[[dict[str, Any]], Any], tensors: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """(converted, left). converted: the tensors under other names. left: the names of tensors that the converter
+    dropped, without those of NEVER_READ."""
+    left = {name for name in unread(convert, tensors) if not NEVER_READ.fullmatch(name)}
+    return convert(tensors), left
+
+
+def _check(info: Mapping[str, Any], module: Any, part: str) -> None:
+    """Raise ValueError for tensors that `misfit` refuses. Its arguments are the same."""
+    problem = misfit(info, module, part, f"the file, {part}")
+    if problem:
+        raise ValueError(problem)

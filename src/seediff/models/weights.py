@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import show_bytes
+from ..files.documents import read_json
+from ..files.messages import show_bytes, show_json
+from ..files.reading import ABSENT
 from ..files.tensors import Tensor, read_header
+from .audit import audit, stored_problem
 from .short_names import BYTES
 from .trust import OWN_ATTENTION
 
@@ -27,9 +30,6 @@ PREFERRED: dict[str, tuple[str | None, ...]] = {
 float32."""
 SMALL = (".json", ".txt", ".model", ".jinja")
 """Suffixes of the files other than weights that libraries read."""
-
-BLOCK = re.compile(r"\.\d+\.")
-"""Matches the block number in a tensor's name."""
 
 WEIGHT_FILE = re.compile(
     r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-(?P<count>\d{5})(\.(?P<old>\w+))?)?\.safetensors"
@@ -89,7 +89,9 @@ def needed_files(files: Collection[str], all_parts: Iterable[str], own_parts: It
 
 def part_files(folder: Path, part: str, dtype: str) -> tuple[str | None, list[Path]]:
     """(variant, paths): as `chosen_files`, for a folder on this machine. folder: the pipeline's. part: the part's name.
-    dtype: the number format."""
+    dtype: the number format. Raises UserError as `shards` does."""
+    for index in (folder / part).glob("*safetensors.index*.json"):
+        shards(index)
     files = sorted(f"{part}/{path.name}" for path in (folder / part).glob("*.safetensors"))
     variant, chosen = chosen_files(files, part, dtype)
     return variant, [folder / file for file in chosen]
@@ -103,13 +105,25 @@ def file_bytes(path: Path, dtype: str) -> int:
     return BYTES[dtype] * sum(math.prod(tensor.shape) for tensor in read_header(path).tensors.values())
 
 
-def _tensors(files: Iterable[Path]) -> dict[str, Tensor]:
-    """Name → shape and type of a tensor, from the headers of several files."""
-    return dict(chain.from_iterable(read_header(file).tensors.items() for file in files))
+def shards(index: Path) -> list[Path]:
+    """The files among which a part's weights are divided, by their index. Raises UserError for an index that names
+    other files than a part's weights in its own folder."""
+    names = read_json(index, dict[str, Any]).get("weight_map")
+    if not isinstance(names, dict):
+        raise UserError(index, "has no table weight_map", "download it again")
+    for name in names.values():
+        if not WEIGHT_FILE.fullmatch(f"{index.parent.name}/{name}"):
+            raise UserError(index, f"{show_json(name)} must be a file like model-00001-of-00002.safetensors beside it")
+    return [index.parent / name for name in sorted(set(names.values()))]
+
+
+def headers_of(files: Iterable[Path], absent: str = ABSENT) -> dict[str, Tensor]:
+    """Name → shape and type of a tensor, from the headers of several files. absent: as for `read_header`."""
+    return dict(chain.from_iterable(read_header(file, absent).tensors.items() for file in files))
 
 
 def load_checked(kind: Any, source: str, /, **options: Any) -> tuple[Any, Mapping[str, Any]]:
-    """(network, info). info: what the library reported about the tensors, for `misfit`. kind: a class of diffusers or
+    """(network, info). info: what the library reported about the tensors, for `audit`. kind: a class of diffusers or
     transformers. source: a folder or hub id. options: arguments of `from_pretrained`. Raises UserError if this machine
     has too little memory."""
     if of_transformers(kind):  # reports sizes that do not match, too
@@ -152,44 +166,14 @@ def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
 
     variant, files = part_files(folder, part, dtype)
     options = {"subfolder": part, "variant": variant, "dtype": getattr(torch, dtype)}
-    loaded, info = load_checked(kind, str(folder), **options)
-    unexpected: list[str] = []
-    if not of_transformers(kind):  # fewer layers of a text encoder are a choice
-        unexpected = [key for key in info["unexpected_keys"] if BLOCK.search(key)]
-    problem = misfit(loaded, {**info, "unexpected_keys": unexpected}, files)
+    headers, loaded = headers_of(files), None
+    problem = stored_problem(headers)  # before gigabytes are read
+    if not problem:
+        loaded, info = load_checked(kind, str(folder), **options)
+        problem = audit(headers, info, loaded, part, f"{name}, {part}")
     if problem:
         raise UserError("model", f"{name}: in its {part}, {problem}", "download it again")
     return loaded
-
-
-def wrong_types(network: Any, files: Iterable[Path]) -> str:
-    """A sentence about the first tensor that has integers in the files but floating-point numbers in the network; ""
-    without such a tensor. Libraries would convert the integers to meaningless numbers."""
-    stored, loaded = _tensors(files), network.state_dict()
-    for name in sorted(stored.keys() & loaded.keys()):
-        kind = stored[name].dtype
-        if (kind[0] in "IU" or kind == "BOOL") and loaded[name].is_floating_point():
-            return f"tensor {name} is of type {kind}, but the network computes in floating point"
-    return ""
-
-
-def misfit(network: Any, info: Mapping[str, Any], files: Iterable[Path]) -> str:
-    """A sentence about the first tensor of a loaded network that is missing, mismatched or unexpected; "" if everything
-    fits.
-
-    info: what the library reported when it loaded the network. files: the files that it read, whose headers have the
-    tensors' types."""
-    missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
-    if missing:
-        count = f"{len(missing)} of {len(network.state_dict())} tensors"
-        return f"{count} are missing from its weights, the first {min(missing)}"
-    for name, *shapes in sorted(info["mismatched_keys"]):
-        in_file, in_network = (tuple(shape) for shape in shapes)
-        return f"tensor {name} is {in_file}, but the network has {in_network}"
-    unexpected = info["unexpected_keys"]
-    if unexpected:
-        return f"the network of config.json has no {min(unexpected)}, which is among its weights"
-    return wrong_types(network, files)
 
 
 def all_finite(tensor: Any) -> bool:

@@ -3,7 +3,7 @@ would give missing tensors random values with only a warning."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,10 +17,11 @@ from ..dataset.rows import check_class_list
 from ..errors import UserError, first_line
 from ..files.documents import fit, read_json
 from ..files.messages import show_json
-from ..files.tensors import read_header
+from ..files.tensors import Tensor
+from ..models.audit import audit
 from ..models.hub import cached_file, fetch_files, hub_files
 from ..models.trust import check_settings, import_transformers
-from ..models.weights import load_checked, misfit, not_finite
+from ..models.weights import headers_of, load_checked, not_finite, shards
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 BACKBONE_TYPES = ("resnet", "swin")
@@ -81,32 +82,36 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     where, folder = source, Path(source)
     if initial:
         where = f"weights = {source!r}"
-    if not folder.is_dir() and not (cached_file(source, WEIGHTS) or cached_file(source, INDEX)):
-        sizes = hub_files(source, "weights").items()
-        needed = {name: size for name, size in sizes if fnmatch(name, "model*.safetensors*")}
-        fetch_files(source, needed, field="weights")
-    if folder.is_dir() and ((folder / WEIGHTS).is_file() or not (folder / INDEX).is_file()):
-        read_header(folder / WEIGHTS, "no such file; only safetensors weights are read, never pickles")
+    if not folder.is_dir():
+        if not (cached_file(source, WEIGHTS) or cached_file(source, INDEX)):
+            sizes = hub_files(source, "weights").items()
+            needed = {name: size for name, size in sizes if fnmatch(name, "model*.safetensors*")}
+            fetch_files(source, needed, field="weights")
+        cached = cached_file(source, WEIGHTS) or cached_file(source, INDEX)
+        folder = cached.parent if cached else folder
+    files = [folder / WEIGHTS]
+    if (folder / INDEX).is_file() and not files[0].is_file():
+        files = shards(folder / INDEX)
+    headers = headers_of(files, "no such file; only safetensors weights are read, never pickles")
     try:
         import_transformers()
-        files = [] if initial else sorted(folder.glob("model*.safetensors"))  # and no checkpoint
         network, info = load_checked(kind, source, **options)
     except UserError:
         raise
     except Exception as error:  # a modified configuration can raise nearly anything
         raise UserError(where, f"cannot be loaded as {kind.__name__} ({first_line(error)})") from error
-    _check_loaded(info, network, where, files, initial)
+    _check_loaded(info, network, where, headers, initial)
     return network
 
 
 def _check_loaded(
-    info: Mapping[str, Any], network: nn.Module, where: str, files: Sequence[Path], initial: bool
+    info: Mapping[str, Any], network: nn.Module, where: str, headers: Mapping[str, Tensor], initial: bool
 ) -> None:
-    """Raise UserError if a tensor is missing, has another shape, or has values that are not finite.
+    """Raise UserError for tensors that `audit` refuses, and for values that are not finite.
 
-    info: transformers' `output_loading_info`. where: the weights, for errors. files: the weights' files. initial:
+    info: transformers' `output_loading_info`. where: the weights, for errors. headers: of the weights' files. initial:
     whether these are the first weights of a training. Then tensors may differ in the first side, which is the number of
-    classes, and all tensors of a prefix in NEW_HEADS may be missing.
+    classes, all tensors of a prefix in NEW_HEADS may be missing, and other heads may be left over.
     """
     missing, names = set(info["missing_keys"]), list(network.state_dict())
     sizes = info["mismatched_keys"]
@@ -115,7 +120,7 @@ def _check_loaded(
         for head in NEW_HEADS:
             head_names = {name for name in names if name.startswith(head)}
             missing -= head_names if head_names <= missing else set()
-    fits = {"missing_keys": missing, "mismatched_keys": sizes, "unexpected_keys": ()}
-    problem = misfit(network, fits, files) or not_finite(network)
+    fits = {**info, "missing_keys": missing, "mismatched_keys": sizes}
+    problem = audit(headers, fits, network, "backbone" if initial else "segmenter", where) or not_finite(network)
     if problem:
         raise UserError(where, problem, "use weights of this network")

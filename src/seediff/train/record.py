@@ -32,6 +32,7 @@ from ..files.messages import show_json
 from ..files.outputs import append, write_atomic, write_tensors
 from ..files.reading import read_lines, read_text
 from ..files.tensors import read_header
+from ..models.audit import stored_problem
 from .defaults import DAMAGED, find_begun
 from .stages import Stage, image_digest
 
@@ -202,8 +203,12 @@ def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
     """Load a checkpoint into the trainee and the optimizer. Raises UserError if its tensors are of another network."""
     weights: dict[str, torch.Tensor] = {}
     moments: dict[int, dict[str, torch.Tensor]] = {}
+    file = read_header(path)
+    problem = stored_problem(file.tensors)
+    if problem:
+        raise UserError(path, problem, "choose another --out")
     try:
-        for name, value in read_header(path).load("pt").items():
+        for name, value in file.load("pt").items():
             part, _, rest = name.partition(".")
             if part == "trainee":
                 weights[rest] = value

@@ -38,6 +38,7 @@ class ErnieImage(FlowMatching):
 
 ERNIE_IMAGE = ErnieImage(
     title="ERNIE-Image",
+    scales=(),  # but its autoencoder's batch norm
     pipelines=("ErnieImagePipeline",),
     class_name="ErnieImageTransformer2DModel",
     streams={"layers": JOINT},

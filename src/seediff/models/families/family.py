@@ -95,6 +95,12 @@ class Family:
     """The 16-bit number format for this family, in which its networks do not overflow."""
     loads_loras: bool = True
     """Whether diffusers can load a LoRA into its pipelines."""
+    needs: tuple[str, ...] = ()
+    """Keys of the network's configuration without which the pipeline cannot run."""
+    scales: tuple[str, ...] = ("scaling_factor",)
+    """Keys of the autoencoder's configuration by which the pipeline scales latents."""
+    optional_scales: tuple[str, ...] = ()
+    """Further such keys, which the pipeline uses if the configuration has all of them: means, and deviations."""
 
     # Attention
 
@@ -332,8 +338,12 @@ class Family:
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         """(B, C, h, w): the latents of photographs, scaled as the network expects them. They are the means of the
         autoencoder's distributions. pixels: (B, 3, H, W) in [−1, 1]."""
-        mean = pipe.vae.encode(pixels).latent_dist.mean
-        return (mean - (pipe.vae.config.get("shift_factor") or 0)) * pipe.vae.config.scaling_factor
+        mean, config = pipe.vae.encode(pixels).latent_dist.mean, pipe.vae.config
+        if self.optional_scales and all(config.get(key) is not None for key in self.optional_scales):
+            shift, deviation = (mean.new_tensor(config[key]).view(1, -1, 1, 1) for key in self.optional_scales)
+            mean = (mean - shift) / deviation
+        shift = config.shift_factor if "shift_factor" in self.scales else 0
+        return (mean - shift) * config.scaling_factor
 
     def noise_levels(self, pipe: Any) -> int | None:
         """The number of noise levels, of which level 0 has the least noise; None: the scheduler does not say it."""
@@ -368,6 +378,7 @@ class FlowMatching(Family):
     """The number of noise levels."""
 
     half: str = "bfloat16"
+    scales: tuple[str, ...] = ("scaling_factor", "shift_factor")
     gives_sigmas: bool = True
     side: int = 1024
     text_columns: int = 512

@@ -83,6 +83,7 @@ def positions(batch: int, sides: tuple[int, int, int], device: Any) -> Tensor:
 
 FLUX2 = Flux2(
     title="FLUX.2 dev",
+    scales=(),  # but its autoencoder's batch norm
     pipelines=("Flux2Pipeline",),
     class_name="Flux2Transformer2DModel",
     where_prompt="first call",  # for FLUX.2 klein, whose network has the same class
@@ -111,6 +112,7 @@ class Klein(Flux2):
 
 FLUX2_KLEIN = Klein(
     title="FLUX.2 klein",
+    scales=(),  # but its autoencoder's batch norm
     pipelines=("Flux2KleinPipeline",),
     class_name=FLUX2.class_name,
     where_prompt="first call",

@@ -14,7 +14,7 @@ from typing import Any
 from .family import Condition, NetworkInputs, Tensor
 from .flux import Packed, packed_lattice
 from .layers import TEXT_FIRST
-from .qwen_image import Qwen
+from .qwen_image import STATISTICS, Qwen
 from .readers import Reader, prefixed
 
 
@@ -43,6 +43,7 @@ class Krea2(Packed, Qwen):
 
 KREA2 = Krea2(
     title="Krea 2",
+    scales=STATISTICS,
     pipelines=("Krea2Pipeline",),
     class_name="Krea2Transformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},

@@ -25,6 +25,7 @@ from .flux import Packed
 from .layers import TEXT_FIRST
 from .readers import Reader
 
+STATISTICS = ("latents_mean", "latents_std")
 SLOT = 4
 """Qwen-Image 2.1's input `img_mask` has one entry for this many positions of the picture."""
 
@@ -45,8 +46,7 @@ class Qwen(FlowMatching):
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         config = pipe.vae.config
         encoded = pipe.vae.encode(pixels.unsqueeze(2)).latent_dist.mean
-        statistics = config.latents_mean, config.latents_std
-        mean, deviation = (encoded.new_tensor(values).view(1, -1, 1, 1, 1) for values in statistics)
+        mean, deviation = (encoded.new_tensor(config[key]).view(1, -1, 1, 1, 1) for key in STATISTICS)
         return ((encoded - mean) / deviation).squeeze(2)
 
 
@@ -85,6 +85,7 @@ def masked(states: Tensor, mask: Tensor | None) -> Condition:
 
 QWEN_IMAGE = QwenImage(
     title="Qwen-Image",
+    scales=STATISTICS,
     pipelines=("QwenImagePipeline",),
     class_name="QwenImageTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
@@ -161,6 +162,7 @@ class QwenImage21(Qwen):
 
 QWEN_IMAGE_21 = QwenImage21(
     title="Qwen-Image 2.1",
+    scales=STATISTICS,
     pipelines=("QwenImage21Pipeline",),
     class_name="QwenImage21Transformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},

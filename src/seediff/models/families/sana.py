@@ -54,6 +54,7 @@ def _instruction(pipe: Any) -> list[str]:
 
 SANA = SanaFamily(
     title="Sana",
+    scales=("scaling_factor",),
     pipelines=("SanaPipeline",),
     gives_sigmas=False,
     class_name="SanaTransformer2DModel",

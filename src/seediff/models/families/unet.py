@@ -142,6 +142,7 @@ class Consistency(UNet):
 
 LCM = Consistency(
     title="LCM",
+    needs=("time_cond_proj_dim",),
     pipelines=("LatentConsistencyModelPipeline",),
     steps=4,
     guidance_scale=8.5,
@@ -187,6 +188,8 @@ class XL(UNet):
 
 SDXL = XL(
     title="SDXL",
+    needs=("addition_embed_type",),
+    optional_scales=("latents_mean", "latents_std"),
     pipelines=("StableDiffusionXLPipeline",),
     steps=50,
     guidance_scale=5.0,
