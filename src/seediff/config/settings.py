@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from .. import __version__
 from ..errors import UserError
 from ..files.messages import show_json
+from ..files.reading import real
 from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, tables_of
 
 GIVEN, DEFAULT = "given", "default"
@@ -172,7 +173,7 @@ Config = TypeVar("Config", bound=RunConfig)
 def model_label(model: str) -> str:
     """The last part of a local folder's path; any other name as it is."""
     # os.path.exists is False for a name that is too long
-    return Path(model).resolve().name if os.path.exists(model) else model
+    return real(model).name if os.path.exists(model) else model
 
 
 @lru_cache
