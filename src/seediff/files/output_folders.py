@@ -65,7 +65,8 @@ def check_writable(path: Path | None, *, is_file: bool = False) -> None:
             if path.exists() and not path.is_file():
                 kind = "a folder" if path.is_dir() else "a device or a pipe"
                 raise UserError(path, f"is {kind}", "name a file")
-        tempfile.TemporaryFile(dir=_nearest(folder)).close()
+        with tempfile.TemporaryFile(dir=_nearest(folder)) as file:
+            file.write(b"a full disk takes a name, but no byte")
 
 
 @contextmanager
@@ -80,8 +81,9 @@ def _writing(path: Path, fix: str = "") -> Iterator[None]:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder itself if it exists, otherwise its nearest existing parent. Raises OSError for an impossible name."""
-    return next(path for path in (folder, *folder.parents) if path.exists())
+    """The folder itself if it exists, otherwise its nearest existing parent. A link that leads nowhere exists. Raises
+    OSError for an impossible name."""
+    return next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
 
 
 class InUse(UserError):

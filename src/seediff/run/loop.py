@@ -24,7 +24,7 @@ from typing import Any
 from ..config.settings import DEFAULT, MACHINE, RunConfig
 from ..errors import Notice
 from ..files.messages import show_bytes
-from ..files.output_folders import free_bytes, parse_folder
+from ..files.output_folders import check_writable, free_bytes, parse_folder
 from ..files.outputs import clear_leftovers
 from ..workers import Progress
 from .engine import Engine
@@ -97,6 +97,8 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
     out = parse_folder(out)
     state = inspect(job, out)
     job.check_values()
+    if state != "complete":
+        check_writable(out)
     if state == "to grow":
         check_growth(out)
     lines = job.describe(verbose)
