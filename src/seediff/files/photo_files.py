@@ -9,7 +9,7 @@ import logging
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from PIL.ExifTags import Base
 from ..errors import UserError
 from .image_files import MAX_MEGAPIXELS, check_bright, eight_bits, on_white, open_image, quiet_pillow, whole_pages
 from .label_maps import walk
-from .messages import plural
+from .messages import plural, show_json
 from .outputs import CONFIG, IMAGES
 from .reading import composed, real
 
@@ -115,6 +115,16 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
         raise UserError(paths[0], f"has no pictures among {plural(len(skipped), 'file')}", f"supported: {read}")
     photos = zip(files.values(), _unique_names([*files.values()]), strict=True)
     return FoundPhotos(tuple(Photo(path, name) for (path, _), name in photos), len(skipped))
+
+
+def photo_list(photos: Iterable[Photo]) -> list[Photo]:
+    """The photographs as a list. Raises UserError for anything else, such as the name of a folder."""
+    found: list[Any] = [photos] if isinstance(photos, str | Path) else [*photos]
+    for photo in found:
+        if not isinstance(photo, Photo):
+            named = show_json(str(photo))
+            raise UserError("photos", f"must be what `find_photos` returns, not {named}", f"give find_photos({named})")
+    return found
 
 
 def _matches(pattern: str, is_output: Callable[[Path], bool]) -> list[Path]:
