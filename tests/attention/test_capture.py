@@ -126,7 +126,10 @@ def test_saved_maps_are_loaded_again(tmp_path):
     ("call", "problem"),
     [
         (lambda network, sample, step, text: network(sample, step, text), "`forward` was replaced by a function that"),
-        (lambda network, sample, step, text: network(latents=sample, timestep=step), "was given no latents, but latents"),
+        (
+            lambda network, sample, step, text: network(latents=sample, timestep=step),
+            "was given no latents, but latents",
+        ),
     ],
 )
 def test_a_network_that_does_not_name_its_inputs_is_refused_in_a_line(mini_model, monkeypatch, call, problem):

@@ -88,6 +88,9 @@ def test_the_same_bytes_elsewhere_and_held_against_their_records(name, inputs, m
     damages = [
         ({image: None}, f"missing or changed since it was complete: 1 file, such as {image}; put them back from"),
         ({mask: before[mask] + b"x"}, "missing or changed since it was complete: 1 file, such as "),
+        ({mask: before[mask][:-20] + b"x" + before[mask][-19:]}, f"changed since .* 1 file, such as {mask}; put them"),
+        ({native.METADATA: b"".join([*lines, lines[1]])}, "row .*two samples are called .*; put them back from a copy"),
+        ({"classes.txt": b"background\nox\n"}, "row 1: class .* is not in classes.txt; put them back from a copy"),
         ({native.METADATA: b"".join(lines[:-1])}, f"has no row about {rows[-1]['file_name']}, which the run wrote"),
         ({"classes.txt": b""}, "classes.txt: the first line must be 'background'.*; put them back from a copy"),
         ({native.METADATA: b"{"}, "metadata.jsonl.*; put them back from a copy"),
@@ -101,7 +104,10 @@ def test_the_same_bytes_elsewhere_and_held_against_their_records(name, inputs, m
         assert contents(out) == after  # nothing is drawn again
         for path in damage:
             (out / path).write_bytes(before[path])
+    (out / native.PREVIEW).unlink()
+    (out / native.CARD).write_bytes(b"")
     assert run(out=out).done == 0
+    assert contents(out) == before  # pages are written again
     (out / {"generate": native.REJECTED}.get(name, "failed.jsonl")).write_bytes(b"{")
     with user_error("put them back from a copy"):
         run(out=out)

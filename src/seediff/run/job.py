@@ -154,7 +154,8 @@ class Job(ABC, Generic[Config, Item, Captured]):
         batches, as in `BatchRecord`."""
 
     def read_result(self, out: Path) -> dict[str, Any]:
-        """The fields of `RunResult` that are in the finished output: `rows`, and the field that `left_out` names."""
+        """The fields of `RunResult` that are in the finished output: `rows`, and the field that `left_out` names. Pages
+        for people that somebody removed are written again."""
         field, file = self.left_out
         result: dict[str, Any] = {"rows": native.read_rows(out)}
         if (out / file).is_file():
