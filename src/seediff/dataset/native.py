@@ -151,7 +151,8 @@ def listed_name(row: Json, ids: Mapping[str, int], taken: set[str], where: str) 
             raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
     here = [ids[label] for label in classes]
     if "classes" in row and row.get("class_ids", here) != here:
-        problem = f"says that {show_json(classes)} are {show_json(row['class_ids'])}, but in {CLASSES} they are {here}"
+        said = f"says that {show_json(classes)} have the ids {show_json(row['class_ids'])}"
+        problem = f"{said}, but in {CLASSES} they have {show_json(here)}"
         raise UserError(where, problem, f"restore {CLASSES} from a copy")
     return name
 

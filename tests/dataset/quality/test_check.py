@@ -116,8 +116,14 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
             "'file_name' must be the path of a picture inside",
         ),
         (lambda p: edit(p, 1, file_name="images/000000.png"), "two samples are called '000000'"),
-        (lambda p: edit(p, 1, class_ids=[1]), 'says that ["cat"] are [1], but in classes.txt they are [2]; restore'),
-        (lambda p: edit(p, 1, classes=["cat", "dog"]), 'says that ["cat", "dog"] are [2], but in classes.txt they are'),
+        (
+            lambda p: edit(p, 1, class_ids=[1]),
+            'says that ["cat"] have the ids [1], but in classes.txt they have [2];',
+        ),
+        (
+            lambda p: edit(p, 1, classes=["cat", "dog"]),
+            '["cat", "dog"] have the ids [2], but in classes.txt they have [2, 1]',
+        ),
         (linked, "'mask_file_name' leads out"),
         (hidden_name, "sample name '.1' cannot be a file name"),
     ],
