@@ -20,7 +20,7 @@ from ..dataset import native
 from ..models.describe import ModelInfo, describe
 from ..models.model_files import find_model
 from ..models.saving_memory import USUAL_LOADING, Loading
-from .output import BatchRecord
+from .output import BatchRecord, Loaded
 
 Item = TypeVar("Item")
 """An item of a batch, such as the specification of a sample."""
@@ -130,6 +130,15 @@ class Job(ABC, Generic[Config, Item, Captured]):
         """Load the model, and check everything that could fail later. `run` calls it only if a batch is missing.
         Returns the fingerprint of the model's weights, "" without a model."""
         return ""
+
+    def loaded(self) -> Loaded:
+        """Load the model, and say what was loaded."""
+        weights, device = self.load(), self.device or self.config.device or ""
+        if not device.startswith("cuda"):
+            return Loaded(weights)
+        from ..devices import gpu_name  # imports torch
+
+        return Loaded(weights, gpu_name(device))
 
     @abstractmethod
     def capture(self, batch: Sequence[Item]) -> Captured:

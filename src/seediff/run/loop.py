@@ -33,11 +33,12 @@ from .output import (
     EARLIER,
     RUN_FOLDERS,
     BatchRecord,
+    Loaded,
     State,
     begin,
     check_files,
     check_growth,
-    check_same_weights,
+    check_same,
     commit,
     grow,
     lock,
@@ -147,16 +148,16 @@ def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progres
     output has no batch yet."""
     records = {number: None if new else read_record(out, number) for number in job.batches}
     before, total = _count_items(job, records), sum(map(len, job.batches.values()))
-    weights = ""
+    loaded = Loaded()
     if None in records.values():
         report(before, total, f"loading {job.config.model_label}")
         with job.timer("loading"):
-            weights = engine.load(job)
+            loaded = engine.load(job)
     if not new:
-        check_same_weights(out, job.config.model_label, weights)
+        check_same(out, job.config.model_label, loaded)
     while True:  # again with half the batch size, if a new output's first batch does not fit into the GPU's memory
         if new:
-            begin(out, job.config, weights)
+            begin(out, job.config, loaded)
         try:
             _make_and_commit(job, out, engine, records, report)
             break

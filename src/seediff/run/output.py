@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
 from .. import __version__
@@ -28,7 +29,7 @@ from ..dataset import native
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS, read_actions
 from ..dataset.rows import check_row, checked_rows, ids_by_name
-from ..errors import UserError
+from ..errors import Notice, UserError
 from ..files.documents import read_json, read_toml
 from ..files.messages import plural, show_json
 from ..files.output_folders import LOCK, check_outside, open_folder
@@ -49,6 +50,15 @@ EARLIER = f"{BATCHES}/{native.METADATA}"
 """The file with the rows that a dataset had before it grew. Samples keep the `split` that they have there."""
 DECIDE_ROUNDING = ("device", "dtype", "threads")
 """Fields that decide how numbers are rounded. A later run that leaves them open continues with the output's values."""
+
+
+class Loaded(NamedTuple):
+    """What a process has loaded to make batches."""
+
+    weights: str = ""
+    """The fingerprint of the model's weights; "" without a model."""
+    gpu: str = ""
+    """The name of the GPU; "" for other devices."""
 
 
 @dataclass
@@ -227,24 +237,27 @@ def lock(out: Path) -> AbstractContextManager[None]:
     return open_folder(out, (*RUN_FOLDERS, BATCHES))
 
 
-def begin(out: Path, config: RunConfig, weights: str) -> None:
+def begin(out: Path, config: RunConfig, loaded: Loaded) -> None:
     """Start an output. Removes the files of an earlier run that finished no batch, because they may be of another
-    configuration. weights: the fingerprint of the model's weights, "" without a model."""
+    configuration."""
     for name in (*RUN_FOLDERS, BATCHES):  # BATCHES last: it marks the other folders as a run's
         with suppress(FileNotFoundError):
             shutil.rmtree(inside(out, name))  # removes links, and does not follow them
     # First the file by which the folder is recognised as an output, in case the run is killed next.
-    write_atomic(out / CONFIG, config.to_toml(weights).encode("utf-8"))
+    write_atomic(out / CONFIG, config.to_toml(*loaded).encode("utf-8"))
     inside(out, BATCHES).mkdir()
 
 
-def check_same_weights(out: Path, model: str, weights: str) -> None:
-    """Raise UserError if the output was begun with other weights. model: the model's name, for the message. weights:
-    the fingerprint of its weights, "" if they were not loaded."""
-    begun = read_toml(out / CONFIG).get("weights", weights)
-    if weights and weights != begun:
-        problem = f"was started with different weights of model '{model}' ({begun} → {weights})"
+def check_same(out: Path, model: str, loaded: Loaded) -> None:
+    """Warn if the output was begun on another kind of GPU. Raise UserError if it was begun with other weights. model:
+    the model's name, for the message."""
+    begun = Loaded(*({**loaded._asdict(), **read_toml(out / CONFIG)}[name] for name in Loaded._fields))
+    if loaded.weights and loaded.weights != begun.weights:
+        problem = f"was started with different weights of model '{model}' ({begun.weights} → {loaded.weights})"
         raise UserError(out, problem, "choose another folder, or restore those weights")
+    if loaded.gpu and loaded.gpu != begun.gpu:
+        text = f"{out}: was started on another GPU ({begun.gpu} → {loaded.gpu}), which rounds differently"
+        warnings.warn(text, Notice, stacklevel=2)
 
 
 def numbered_name(index: int) -> str:
@@ -278,8 +291,8 @@ def grow(folder: Path, config: GenerateConfig) -> None:
         (folder / native.METADATA).replace(folder / EARLIER)
     if rest:
         inside(folder, record_path(whole)).unlink(missing_ok=True)
-    weights = read_toml(folder / CONFIG).get("weights", "")
-    write_atomic(folder / CONFIG, config.to_toml(weights).encode("utf-8"))
+    about = read_toml(folder / CONFIG)
+    write_atomic(folder / CONFIG, config.to_toml(*(about.get(name, "") for name in Loaded._fields)).encode("utf-8"))
 
 
 def rows_in_order(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
