@@ -120,17 +120,15 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         path, text = out / native.CLASSES, native.classes_text(self.classes)
         if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
             write_atomic(path, text)
-        self.report(rows, left_out, out)
-        write_atomic(out / native.METADATA, native.jsonl(rows))
-
-    def report(self, rows: Sequence[Mapping[str, Any]], left_out: Sequence[Mapping[str, Any]], out: Path) -> None:
         write_reports(out, self.about(left_out), rows, self.classes, product=self.product)
+        write_atomic(out / native.METADATA, native.jsonl(rows))
 
     def read_result(self, out: Path) -> dict[str, Any]:
         result = super().read_result(out)
-        pages = [out / name for name in (native.CARD, native.PREVIEW)]
+        pages = out / native.CARD, out / native.PREVIEW
         if not all(page.is_file() and page.stat().st_size for page in pages):
-            self.report(result["rows"], result.get(self.left_out[0], ()), out)
+            about = self.about(result.get(self.left_out[0], ()))
+            write_reports(out, about, result["rows"], self.classes, product=self.product)
         return result
 
     def plan_lines(self, verbose: bool) -> list[str]:

@@ -251,12 +251,13 @@ def begin(out: Path, config: RunConfig, loaded: Loaded) -> None:
 def check_same(out: Path, model: str, loaded: Loaded) -> None:
     """Warn if the output was begun on another kind of GPU. Raise UserError if it was begun with other weights. model:
     the model's name, for the message."""
-    begun = Loaded(*({**loaded._asdict(), **read_toml(out / CONFIG)}[name] for name in Loaded._fields))
-    if loaded.weights and loaded.weights != begun.weights:
-        problem = f"was started with different weights of model '{model}' ({begun.weights} → {loaded.weights})"
+    about = read_toml(out / CONFIG)
+    weights, gpu = (about.get(name, here) for name, here in loaded._asdict().items())
+    if loaded.weights and loaded.weights != weights:
+        problem = f"was started with different weights of model '{model}' ({weights} → {loaded.weights})"
         raise UserError(out, problem, "choose another folder, or restore those weights")
-    if loaded.gpu and loaded.gpu != begun.gpu:
-        text = f"{out}: was started on another GPU ({begun.gpu} → {loaded.gpu}), which rounds differently"
+    if loaded.gpu and loaded.gpu != gpu:
+        text = f"{out}: was started on another GPU ({gpu} → {loaded.gpu}), which rounds differently"
         warnings.warn(text, Notice, stacklevel=2)
 
 
