@@ -66,6 +66,11 @@ def check_device(device: str) -> str:
     raise UserError("device", problem, fix)
 
 
+def gpu_name(device: str) -> str:
+    """The name of a GPU, whose kind decides rounding; "" if it is not in this machine."""
+    return torch.cuda.get_device_name(device) if torch.cuda.is_available() else ""
+
+
 def default_dtype(device: str, half: str = "float16") -> str:
     """The number format in which a model runs on a device: float32 on mps and cpu, `half` on cuda. mps does not fully
     support 16 bits, and a cpu is slower with them.

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 CLASS = re.compile(r"^((\w+\.)*[A-Z]\w*(Error|Exception): *)+")
 """Matches the names of exception classes at the beginning of a line, such as `ValueError: `."""
 LONGEST = 300
-"""Characters of another library's text in a message."""
+"""Characters of another library's or the user's text in a message."""
+LONGEST_MESSAGE = 2000
+
+
+def shorten(text: str, most: int = LONGEST) -> str:
+    """The text; or its beginning and its end, where the fix is, if it has more than `most` characters."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]} … {text[-most // 2 :]}"
 
 
 class UserError(Exception):
@@ -23,9 +31,10 @@ class UserError(Exception):
         self.subject, self.problem, self.fix = str(subject), problem, fix
 
     def __str__(self) -> str:
-        if not self.problem:
-            return self.reason
-        return f"{self.subject}: {self.reason}"
+        text = self.reason
+        if self.problem:
+            text = f"{self.subject}: {text}"
+        return shorten(text, LONGEST_MESSAGE)
 
     @property
     def reason(self) -> str:
@@ -49,9 +58,7 @@ def first_line(error: BaseException) -> str:
         if not line.endswith(":"):
             break
     line = re.split(r"\. +(?=[A-Z])", line)[0].rstrip(" :.")
-    if len(line) > LONGEST:
-        line = line[:LONGEST].rpartition(" ")[0] + " …"
-    return line or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+    return shorten(line) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
 
 
 def system_reason(error: OSError) -> str:

@@ -6,12 +6,14 @@ import torch
 from builders.plans import capturing, plan_of
 from builders.same_maps import assert_same_maps
 from random_maps import random_maps
+from refusals import user_error
 
 import seediff.attention.probabilities
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.probabilities import Scores, Target, add_probabilities
 from seediff.config.method_constants import CaptureConfig
+from seediff.models.families.family import _parameters
 
 STEPS = 3
 CONTEXT = 7
@@ -118,3 +120,23 @@ def test_saved_maps_are_loaded_again(tmp_path):
     for (*where, found), (*there, tensor) in zip(back.tensors(), maps.tensors(), strict=True):
         assert where == there
         assert torch.equal(found, tensor)
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (lambda network, sample, step, text: network(sample, step, text), "`forward` was replaced by a function that"),
+        (
+            lambda network, sample, step, text: network(latents=sample, timestep=step),
+            "was given no latents, but latents",
+        ),
+    ],
+)
+def test_a_network_that_does_not_name_its_inputs_is_refused_in_a_line(mini_model, monkeypatch, call, problem):
+    unet = mini_model.pipe.unet
+    forward = type(unet).forward
+    monkeypatch.setattr(type(unet), "forward", lambda *args, **kwargs: forward(*args, **kwargs))
+    _parameters.cache_clear()
+    with user_error(problem), capturing(unet, CaptureConfig(), guidance=False, total_steps=1):
+        call(unet, *inputs(unet, 1, 0, guidance=False).values())
+    _parameters.cache_clear()

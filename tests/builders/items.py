@@ -5,6 +5,7 @@ import numpy as np
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.native import save_native
 from seediff.dataset.reviews import read_actions
+from seediff.dataset.rows import OF_THE_MASK
 from seediff.dataset.sample import Sample
 
 
@@ -34,6 +35,20 @@ def pets(count, shape=(16, 20), row=lambda number: {}):
 def write_pets(folder, count=4, **options):
     save_native(folder, ("dog", "cat"), pets(count, **options), about={})
     return folder
+
+
+def judged(name, **more):
+    """The keys of a row that describe the mask that a method made. name: the class in the mask."""
+    return {"confidence": {name: 0.5}, "agreement": {name: 0.25}, "flags": [f"degenerate:{name}"], **more}
+
+
+def judgements(sample):
+    """The keys of a sample's row that describe the mask that a method made, and its flags."""
+    return {*OF_THE_MASK} & {*sample.metadata}, sample.metadata["flags"] != []
+
+
+STAY, GO = ({*OF_THE_MASK}, True), (set(), False)
+"""What `judgements` finds of a mask that a method made, and of one that took its place."""
 
 
 def last_actions(folder):

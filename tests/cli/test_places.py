@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import pytest
@@ -97,3 +98,21 @@ def test_json_goes_to_a_file_of_this_machine(tmp_path, monkeypatch, capsys):
         assert main(["stats", "pets", "--json", place]) == 2
         assert capsys.readouterr().err.startswith(("seediff: s3:", "seediff: --json: an empty path"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such limit")
+@pytest.mark.parametrize("line", ["generate --classes dog --out o", "train pets --steps 1 --val-share 0.2 --out o"])
+def test_a_dry_run_sees_that_nothing_can_be_written(line, tmp_path, monkeypatch, capsys):
+    import resource
+
+    monkeypatch.chdir(tmp_path)
+    write_set(tmp_path / "pets")
+    before, limits = contents(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # names can be made, but no bytes written
+    try:
+        code = main([*line.split(), "--dry-run"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 2
+    assert "seediff: o: cannot be written to (File too large)" in capsys.readouterr().err
+    assert contents(tmp_path) == before

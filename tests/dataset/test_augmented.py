@@ -6,6 +6,7 @@ import pytest
 from command_line import runner
 from fake_engine import fake_draw
 from interrupted import contents
+from items import judged
 from refusals import user_error
 
 from seediff.cli.sets import augment as augment_command
@@ -21,6 +22,8 @@ from seediff.files.outputs import CONFIG
 from seediff.run.generate_job import generate
 
 CLASSES = ("dog", "cat", "car")
+COUNTED = {"file_name", "mask_file_name", "classes", "class_ids", "area", "recipe", "version"}
+"""The keys that are about the new picture."""
 ADD = ("splice-2x2:3", "flip:50%", "perspective:2", "boxes:5", "noise:3")
 
 run = runner(augment_command)
@@ -37,8 +40,9 @@ def pets(tmp_path_factory):
         labels[8:30, 5 + number : 25 + number] = 1 + number % 3
         labels[31:33] = 255
         image = rng.integers(0, 60, (*shape, 3)) + labels[..., None] % 4 * 50
-        row = {"prompt": f"a photo {number}", "flags": ["degenerate:dog"] if number == 0 else []}
-        row |= {"split": "val"} if number == 6 else {}
+        row = judged("dog", prompt=f"a photo {number}", model="mini", method="ca", attempt=0, index=number)
+        row |= {"split": "val"} if number == 6 else {"split": "train", "review": {"verdict": "accepted"}}
+        row |= {"seed": number} if number % 2 else {"presence": {"dog": 1.0}, "asked": ["dog"], "source": "a"}
         suffix = "png" if number % 2 else "jpg"
         data = encode_image(image.astype(np.uint8), suffix)
         items.append(Sample(data, labels, metadata=row, name="trip/7" if number == 7 else f"{number:06d}"))
@@ -92,7 +96,10 @@ def test_every_recipe_is_in_its_row(made, pets):
         sources = {row["recipe"]["source"], *step.get("sources", ())}
         spliced = "splice" in step["operation"]
         assert sources <= training
-        assert (len(sources), "prompt" in row, "flags" in row) == (4 if spliced else 1, not spliced, False)
+        assert len(sources) == (4 if spliced else 1)
+        drawn = int(row["recipe"]["source"][-1]) % 2 == 1
+        kept = {"split": True, "prompt": not spliced, "model": drawn}
+        assert row.keys() - COUNTED == {key for key, stays in kept.items() if stays}
     assert len({row["recipe"]["seed"] for row in rows}) == len(rows)
 
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from blocks import blocks, some
-from items import item
+from items import GO, STAY, item, judged, judgements
 from refusals import user_error
 
 from seediff.dataset import native
@@ -11,6 +11,7 @@ from seediff.dataset.encoding import Instances, encode_image, encode_soft
 from seediff.dataset.formats.drivers import export
 from seediff.dataset.importing import correct, import_set, sum_changes
 from seediff.dataset.native import open_native, save_native
+from seediff.dataset.rows import OF_THE_MASK
 from seediff.dataset.sample import Sample
 
 CLASSES = ("cat", "dog", "cow")
@@ -18,10 +19,13 @@ CLASSES = ("cat", "dog", "cow")
 
 @pytest.fixture
 def pets(tmp_path):
-    """The samples of `some`, one soft mask of the first among its extras."""
-    items = some()
-    (tmp_path / "soft.png").write_bytes(encode_soft(np.ones((20, 30))))
-    items[0].extras["soft", 1] = tmp_path / "soft.png"
+    """The samples of `some` with what describes their masks, also soft masks."""
+    items, soft = some(), tmp_path / "soft.png"
+    soft.write_bytes(encode_soft(np.ones((20, 30))))
+    for one in items:
+        ids = {*one.label_map.flat} - {0, 255}
+        one.metadata = {**one.metadata, **judged("cat")}
+        one.extras |= {("soft", int(class_id)): soft for class_id in ids}
     save_native(tmp_path / "pets", CLASSES, items, about={})
     return tmp_path / "pets"
 
@@ -35,22 +39,34 @@ def brought(folder, items, classes=CLASSES, by="cvat", **options):
 def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
     after = some()[0].label_map.copy()
     after[:5, :7] = 3
+    after[after == 1] = 0
     mended = [item("trip/0", after, {"junk": 1}, (20, 30)), item("trip/2", some()[2].label_map, {}, (20, 30))]
     names, found, changes = brought(pets, mended)
     before = open_native(pets)[1]
     assert (names, [one.data() for one in found]) == (CLASSES, [one.data() for one in before])
     assert [(change.name, change.pixels > 0) for change in changes] == [("trip/0", True), ("trip/2", False)]
     assert np.array_equal(found[0].label_map, after)
+    assert [judgements(one) for one in [*before, *found]] == [*[STAY] * 4, GO, STAY, STAY, STAY]
+    assert [one.soft is None for one in [*before, *found]] == [*[False] * 4, True, False, False, False]
     first, *others = (one.metadata for one in found)
     review = {"verdict": "accepted", "corrected": True, "by": "cvat"}
     assert first["review"] == review
-    assert (first["prompt"], first["flags"], "area" in first, "junk" in first) == ("p", [], False, False)
+    assert {*first} == {*before[0].metadata} - {"classes", "class_ids", "area", *OF_THE_MASK} | {"review"}
+    assert (first["prompt"], first["flags"]) == ("p", [])
     assert others == [one.metadata for one in before[1:]]  # 2 came back as it was: nobody may have looked
     looked = brought(pets, mended, accept_unchanged=True)[1]
     assert looked[2].metadata["review"] == {**review, "corrected": False}
     save_native(tmp_path / "corrected", names, found, about={})
     row = native.read_rows(tmp_path / "corrected")[0]
     assert row["area"]["cow"] == round(float((after == 3).mean()), 6)
+    assert [{*one["classes"]} for one in (before[0].metadata, row)] == [{"cat", "dog", "cow"}, {"dog", "cow"}]
+
+
+def test_soft_masks_are_of_all_samples_or_of_none(pets):
+    (pets / "soft/trip/3_1.png").unlink()
+    before, found = open_native(pets)[1], brought(pets, [])[1]
+    assert [[kind for kind, _ in one.extras].count("soft") > 0 for one in before] == [True] * 4
+    assert [one.extras for one in found] == [{}] * 4
 
 
 def test_classes_are_matched_by_name(pets):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from command_line import runner
 from formats import opened
-from look_server import write_set
+from items import GO, STAY, judged, judgements
+from look_server import CLASSES, write_set
 from refusals import user_error
 
 from seediff.cli.formats import export_
@@ -33,7 +34,7 @@ LEFT_OUT = "1 rejected sample left out"
 @pytest.fixture
 def pets(tmp_path):
     """Six samples: 0 and 3 accepted, 1 rejected, 3 corrected: its dog became a cat; soft masks are kept."""
-    out = write_set(tmp_path / "pets")
+    out = write_set(tmp_path / "pets", changes=[judged(CLASSES[number % 3]) for number in range(6)])
     (out / "soft").mkdir()
     for row in native.read_rows(out):
         labels = read_label_map(out / row["mask_file_name"])
@@ -57,7 +58,8 @@ def test_opened_anywhere_it_is_the_corrected_set(pets):
     assert row["review"] == {"verdict": "accepted", "corrected": True, "by": "ann"}
     assert np.unique(items[3].label_map).tolist() == [0, 2]
     assert [("soft", 1) in items[number].extras for number in (0, 3)] == [True, False]
-    assert "review" not in items[2].metadata
+    assert [judgements(item) for item in items] == [STAY, STAY, STAY, GO, STAY, STAY]
+    assert ["review" in item.metadata for item in items] == [True, True, False, True, False, False]
     assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
 
 
@@ -80,7 +82,7 @@ def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path):
     _, items = open_native(remade)
     said = {"corrected": False, "by": "ann", "made": CONSTANTS}
     assert [items[i].metadata["review"] for i in (2, 4)] == [{"verdict": None, **said}, {"verdict": "accepted", **said}]
-    assert "confidence" not in items[2].metadata
+    assert [judgements(item) for item in items] == [STAY, STAY, GO, GO, GO, STAY]
     assert [any(kind == "soft" for kind, _ in item.extras) for item in items] == [True, True, False, False, False, True]
     for reviewed, numbers in (("corrected", "3"), ("unreviewed", "25"), ("accepted", "034"), ("not-rejected", "02345")):
         run(f"filter {remade} --out {tmp_path}/{reviewed} --reviewed {reviewed}")

@@ -2,6 +2,7 @@ import io
 import struct
 import warnings
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from items import noise_pixels
 from PIL import Image, ImageOps
 from refusals import user_error
 
-from seediff.files.image_files import as_stored, open_image
+from seediff.dataset.encoding import encode_grey, encode_mask
+from seediff.errors import UserError
+from seediff.files.image_files import as_stored, open_image, read_pixels
 
 
 def png_of(width, height):
@@ -91,3 +94,18 @@ def test_an_image_that_readers_would_turn_keeps_its_pixels(kind, metadata, orien
 def test_an_upright_image_keeps_its_bytes(kind, metadata):
     data = encoded(kind, 1, metadata)
     assert as_stored(data) is data
+
+
+@pytest.mark.parametrize(
+    ("dtype", "encode"), [(np.uint8, encode_mask), (np.uint8, encode_grey), (np.uint16, encode_grey)]
+)
+def test_no_changed_byte_gives_other_labels(dtype, encode):
+    """Pillow by itself does not compare the checksums of pixels."""
+    pixels = (np.arange(24 * 32).reshape(24, 32) % 7).astype(dtype)
+    data, others = encode(pixels), []
+    for place in range(len(data)):
+        changed = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        with suppress(UserError):
+            others.append(read_pixels(changed, "a mask")[0])
+    assert all(np.array_equal(one, pixels) for one in others)
+    assert len(others) < 20  # behind the pixels

@@ -134,3 +134,14 @@ def test_names_that_lead_out_or_nowhere(tmp_path):
     with user_error(r"/up/a: leads out of .*`cp -rL "):
         inside(tmp_path, tmp_path / "up/a")
     assert inside(tmp_path, "deep/../new") == tmp_path / "deep/../new"
+
+
+@pytest.mark.parametrize(
+    "command", ["merge {a} {pets} --out {out}", "merge {pets} {a} --out {out}", "export {pets} --to coco --out {a}/new"]
+)
+def test_links_in_a_circle_are_refused_in_a_line(pets, tmp_path, command, capsys):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    paths = {"a": tmp_path / "a", "pets": pets, "out": tmp_path / "out"}
+    assert str(tmp_path / "a") in refused(capsys, command.format(**paths))
+    assert not (tmp_path / "out").exists()

@@ -14,15 +14,18 @@ from seediff.files.outputs import write_tensors
     [
         ("file", False, "file: there is a file where"), ("file/below", False, "file/below: there is a file where"),
         ("long" * 100, False, "File name too long"), (".", True, "is a folder"), ("file/t.json", True, "t.json: "),
-        ("pipe", True, "pipe: is a device or a pipe"), ("/dev/null", True, "/dev/null: is a device or a pipe"),
+        ("pipe", True, "pipe: is a device or a pipe"),
+        ("nowhere/new", False, "nowhere/new: cannot be written to"),
+        ("/dev/null", True, "/dev/null: is a device or a pipe"),
     ],
 )  # fmt: skip
 def test_what_is_no_use_is_named(tmp_path, path, is_file, named):
     (tmp_path / "file").write_text("")
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "nowhere").symlink_to("lost")
     with user_error(named):
         check_writable(tmp_path / path, is_file=is_file)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "pipe"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "nowhere", "pipe"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -4,11 +4,12 @@ import signal
 import socket
 
 import pytest
-from look_server import start, write_set
+from look_server import running, start, write_set
 from patience import PATIENCE
 
 from seediff.cli.main import main
 from seediff.dataset.reviews import REVIEWS
+from seediff.look import serve as serving
 
 
 @pytest.fixture
@@ -62,3 +63,51 @@ def test_what_strangers_send_is_not_told_to_the_terminal(pets):
             assert connection.recv(4096)
     run.send_signal(signal.SIGTERM)
     assert run.communicate(timeout=PATIENCE)[1] == ""
+
+
+UNFINISHED = {
+    "nothing": b"",
+    "header": b"GET / HTTP/1.1\r\nX: ",
+    "body": b"POST /token HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nContent-Length: 9\r\n\r\na",
+}
+
+
+def was_closed(connection):
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize("sent", UNFINISHED.values(), ids=UNFINISHED)
+def test_connections_that_send_no_request_keep_nobody_away(pets, sent):
+    with running(pets) as (client, _):
+        several = [socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE) for _ in range(150)]
+        for connection in several:
+            connection.sendall(sent)
+        assert client.get("/api/set")
+        assert all(was_closed(connection) for connection in several[: -serving.MOST_OPEN])
+        several[-1].setblocking(False)
+        with pytest.raises(BlockingIOError):  # the last ones are open
+            several[-1].recv(1)
+        for connection in several:
+            connection.close()
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /static/look.css HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+@pytest.mark.parametrize("sent", UNFINISHED.values(), ids=UNFINISHED)
+def test_a_request_must_arrive_in_time(pets, monkeypatch, sent, before):
+    monkeypatch.setattr(serving, "PATIENCE", 0.5)
+    with running(pets) as (client, _):
+        listening = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE)
+        listening.request("GET", "/api/events", headers={"Cookie": client.cookie})
+        events = listening.getresponse()
+        with socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE) as connection:
+            connection.sendall(before)
+            while before and not connection.recv(1 << 20).endswith(b"}\n"):
+                pass
+            connection.sendall(sent)
+            assert was_closed(connection)
+        client.act(0, "accept", 0)  # a listener stays
+        assert events.readline()
+        listening.close()

@@ -85,7 +85,9 @@ def test_a_page_that_does_not_know_what_made_a_mask_says_so(copied, tmp_path):
         for number in range(len(rows)):
             assert "not known" in client.get(f"/api/samples/{number}/attention")["note"]
     (copied / "lost.toml").rename(copied / outputs.CONFIG)
-    opened = Dataset.open(copied)
+    Dataset.open(copied).save(tmp_path / "kept")
+    assert all("made" in row for row in native.read_rows(tmp_path / "kept"))
+    opened = Dataset.open(tmp_path / "kept")
     changed = [sample.replace(label_map=sample.label_map) for sample in opened]
     Dataset(opened.classes, changed).save(tmp_path / "changed")
     assert all("made" not in row for row in native.read_rows(tmp_path / "changed"))

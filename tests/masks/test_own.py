@@ -37,6 +37,9 @@ def empty(maps, name, config):
 
 def nothing(maps, name, config):
     pass
+
+def leaves(maps, name, config):
+    raise SystemExit(0)
 """
 
 
@@ -137,6 +140,7 @@ def test_a_file_that_is_no_method_is_refused(file, text):
         ("fails", "KeyError: there is no 'dog'"),
         ("large", r"returned \(4, 4\).*\[0, 1\]"),
         ("empty", r"empty@\w+: returned .*\(0, 4\).*'dog'"),
+        ("leaves", r"method own.py:leaves@\w+: SystemExit: 0"),
         ("nothing", r"nothing@\w+: returned NoneType for class 'dog'; return \(h, w\)"),
     ],
 )

@@ -124,6 +124,9 @@ def test_prompt_at_and_beyond_the_limit(tokenizer):
     assert len(located(tokenizer, fitting, ["dog"])["dog"]) == tokenizer.model_max_length - 2
     with user_error(r"33 tokens and the model reads 32: these words would be cut off: 'cat'"):
         located(tokenizer, fitting + " cat", ["dog"])
+    with user_error("; shorten the prompt 'dog dog ") as long:
+        located(tokenizer, "dog " * 20000, ["dog"])
+    assert len(str(long.value)) < 600
 
 
 def test_tokenizer_without_offsets():

@@ -1,13 +1,15 @@
 import tempfile
 import threading
 import time
+import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from fake_engine import fake_draw
-from interrupted import contents
+from interrupted import contents, interrupt_after
 from patience import PATIENCE
 from photo_set import write_photos
 from PIL import Image
@@ -20,7 +22,7 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import SegmentConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native
-from seediff.errors import UserError
+from seediff.errors import Notice, UserError
 from seediff.files.documents import read_toml
 from seediff.files.outputs import write_atomic
 from seediff.files.photo_files import find_photos
@@ -28,6 +30,7 @@ from seediff.run import generate_job as run_module
 from seediff.run.engine import Engine
 from seediff.run.generate_job import generate
 from seediff.run.mask_job import mask_photos
+from seediff.run.output import Loaded
 from seediff.run.segment_job import segment_photos
 
 GENERATE = GenerateConfig(classes=("dog", "cat"), per_class=4, batch_size=3, reject=True, attempts=2, keep_soft=True)
@@ -39,7 +42,7 @@ class Elsewhere(Engine):
     def load(self, job):
         cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")
         self.job = cloudpickle.loads(cloudpickle.dumps(job))
-        return self.job.load()
+        return self.job.loaded()
 
     def map(self, job, out, numbers, say):
         for number in reversed(numbers):
@@ -88,6 +91,9 @@ def test_the_same_bytes_elsewhere_and_held_against_their_records(name, inputs, m
     damages = [
         ({image: None}, f"missing or changed since it was complete: 1 file, such as {image}; put them back from"),
         ({mask: before[mask] + b"x"}, "missing or changed since it was complete: 1 file, such as "),
+        ({mask: before[mask][:-20] + b"x" + before[mask][-19:]}, f"changed since .* 1 file, such as {mask}; put them"),
+        ({native.METADATA: b"".join([*lines, lines[1]])}, "row .*two samples are called .*; put them back from a copy"),
+        ({"classes.txt": b"background\nox\n"}, "row 1: class .* is not in classes.txt; put them back from a copy"),
         ({native.METADATA: b"".join(lines[:-1])}, f"has no row about {rows[-1]['file_name']}, which the run wrote"),
         ({"classes.txt": b""}, "classes.txt: the first line must be 'background'.*; put them back from a copy"),
         ({native.METADATA: b"{"}, "metadata.jsonl.*; put them back from a copy"),
@@ -101,7 +107,10 @@ def test_the_same_bytes_elsewhere_and_held_against_their_records(name, inputs, m
         assert contents(out) == after  # nothing is drawn again
         for path in damage:
             (out / path).write_bytes(before[path])
+    (out / native.PREVIEW).unlink()
+    (out / native.CARD).write_bytes(b"")
     assert run(out=out).done == 0
+    assert contents(out) == before  # pages are written again
     (out / {"generate": native.REJECTED}.get(name, "failed.jsonl")).write_bytes(b"{")
     with user_error("put them back from a copy"):
         run(out=out)
@@ -188,3 +197,28 @@ def test_batches_are_halved_until_they_fit(tmp_path, monkeypatch, capsys, mini_f
         assert read_toml(out / "seediff.toml") == about
         assert main([*line, "--batch-size", "8"]) == 2
         assert "batch_size: 2 → 8" in capsys.readouterr().err
+
+
+def test_a_run_that_goes_on_with_another_kind_of_gpu_says_so(tmp_path):
+    out, said = tmp_path / "out", []
+
+    class On(Engine):
+        def __init__(self, gpu):
+            super().__init__()
+            self.gpu = gpu
+
+        def load(self, job):
+            return Loaded("0123", self.gpu)
+
+    interrupt_after(1, CONFIG, out, draw=fake_draw, engine=On("a 4090"))
+    for gpu, config in (
+        ("a 4090", CONFIG),
+        ("an H200", replace(CONFIG, per_class=8)),
+        ("", replace(CONFIG, per_class=9)),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            generate(config, out, draw=fake_draw, engine=On(gpu))
+        said += [str(warning.message) for warning in caught if warning.category is Notice]
+        assert read_toml(out / "seediff.toml")["gpu"] == "a 4090"
+    assert said == [f"{out}: was started on another GPU (a 4090 → an H200), which rounds differently"]

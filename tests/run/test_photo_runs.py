@@ -1,4 +1,5 @@
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,4 +194,12 @@ def test_bad_input_is_answered_in_one_line(tmp_path, mini_folder, capsys, line, 
     (folder / "empty.csv").write_text("file,classes\n0.png,\n", encoding="utf-8")
     given = line.replace("{in}", str(folder))
     assert message in refused(capsys, given, f"--model {mini_folder} --out {tmp_path}/out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("photos", ["folder", Path("folder"), ["a.jpg", "b.jpg"]])
+def test_photographs_that_were_not_found_yet_are_refused_in_a_line(tmp_path, mask, segment, photos):
+    for run, config in ((mask_photos, mask()), (segment_photos, segment())):
+        with user_error(r'photos: must be what `find_photos` returns, not "(folder|a.jpg)"; give find_photos\("'):
+            run(config, photos, tmp_path / "out")
     assert not (tmp_path / "out").exists()

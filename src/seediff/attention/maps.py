@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import torch
 from msgspec import Meta
 
-from ..errors import UserError
+from ..errors import UserError, shorten
 from ..files.messages import show_json
 from ..files.outputs import write_tensors
 from ..files.tensors import read_header
@@ -94,7 +94,9 @@ class AttentionMaps:
         """A class's token columns. Raises UserError if the class is not in the prompt."""
         if class_name not in self.words:
             listed = ", ".join(self.words) or "none"
-            raise UserError(f"class '{class_name}' is not in the prompt '{self.prompt}'; its classes: {listed}")
+            raise UserError(
+                f"class '{class_name}' is not in the prompt '{shorten(self.prompt)}'; its classes: {listed}"
+            )
         return self.words[class_name]
 
     def _at(self, kind: Literal["self", "cross"], divisor: int) -> torch.Tensor:

@@ -22,6 +22,7 @@ from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.output_folders import parse_folder
 from ..files.outputs import CONFIG
+from ..files.reading import real
 from ..models.saving_memory import Graphs, Loading, Offload
 from .progress import show_progress
 
@@ -243,6 +244,6 @@ def own_command() -> str:
     if script.stem != "seediff":
         return f"{shlex.quote(sys.executable)} -m seediff"
     installed = shutil.which("seediff")
-    if installed and Path(installed).resolve() == script.resolve():
+    if installed and real(installed) == real(script):
         return "seediff"
     return shlex.quote(str(script))

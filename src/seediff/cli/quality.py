@@ -121,7 +121,8 @@ def describe_errors(checked: Checked) -> str:
     first, kinds = errors[0], Counter(finding.kind for finding in errors)
     where = "" if first.kind == "structure" else f"{first.where}: "
     text = f"{plural(checked.errors, 'error')} ({counts(kinds)}); the first: {where}{first.text}"
-    if kinds.keys() & {*FILE_FINDINGS} or any(finding.where.startswith("row ") for finding in errors):
+    is_damage = kinds.keys() & {*FILE_FINDINGS} or any(finding.where.startswith("row ") for finding in errors)
+    if is_damage and not first.fix:
         text += "; restore what is damaged from a copy"
     return text  # a label map that does not fit its row may be somebody's work
 

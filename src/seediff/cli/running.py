@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from cyclopts import App
 
-from ..errors import Notice
+from ..errors import LONGEST_MESSAGE, Notice, shorten
 from ..files.messages import escaped_streams
 from .commands import COMMON, HELP, HELP_ALL, app, make_app, prepare_help
 from .line import CommandLine
@@ -41,7 +41,7 @@ def run(words: Sequence[str], program: App | None = None) -> int:
     if not debugging:
         warnings.simplefilter("ignore")  # libraries' warnings are for programmers
         warnings.simplefilter("default", Notice)  # once from each place
-        warnings.formatwarning = lambda message, *_, **__: f"seediff: {message}\n"
+        warnings.formatwarning = lambda message, *_, **__: f"seediff: {shorten(str(message), LONGEST_MESSAGE)}\n"
 
     # 2. The command, and what its end means
     interrupts, line = FirstInterrupt(), CommandLine(program or choose_program(words), words)
@@ -63,7 +63,7 @@ def run(words: Sequence[str], program: App | None = None) -> int:
 
             code, text = describe_failure(error, line, interrupted=interrupts.first is not None)
             with suppress(OSError):  # stderr may be closed
-                print(f"seediff: {' '.join(text.split())}", file=sys.stderr, flush=True)
+                print(f"seediff: {shorten(' '.join(text.split()), LONGEST_MESSAGE)}", file=sys.stderr, flush=True)
             return code
 
 

@@ -14,6 +14,7 @@ from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.output_folders import check_apart, check_free, stage_output
+from ..files.reading import real
 from .formats import follow_progress, say_notes
 from .line import Typed, options_of
 from .options import (
@@ -91,7 +92,7 @@ def merge(
 
     check_apart(out, data)
     check_free(out)
-    if len({folder.resolve() for folder in data}) < len(data):
+    if len({*map(real, data)}) < len(data):
         raise UserError("merge: a folder is given twice, which would duplicate its samples")
     first, *others = [Dataset.from_native(folder) for folder in data]
     merged = first.merge(*others)

@@ -5,7 +5,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import tomli_w
@@ -14,6 +13,7 @@ from cyclopts import Parameter
 from .. import __version__
 from ..errors import UserError
 from ..files.messages import show_json
+from ..files.reading import real
 from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, tables_of
 
 GIVEN, DEFAULT = "given", "default"
@@ -100,13 +100,12 @@ class Settings:
             lines.append(f"{begin}: {', '.join(f'{name} = {show_json(flat[name])}' for name in names)}")
         return lines
 
-    def to_toml(self, weights: str = "") -> str:
-        """The text of seediff.toml, without values that are None. weights: the fingerprint of the model's weights; "":
-        unknown."""
+    def to_toml(self, weights: str = "", gpu: str = "") -> str:
+        """The text of seediff.toml, without values that are None. weights: the fingerprint of the model's weights. gpu:
+        the name of the GPU. "" for either: unknown."""
         notes, sources = {"command": self.command, "version": __version__}, self.sources()
         sources.pop(DEFAULT, None)
-        if weights:
-            notes["weights"] = weights
+        notes |= {name: value for name, value in {"weights": weights, "gpu": gpu}.items() if value}
         return tomli_w.dumps({**notes, **_without_none(self.values()), "sources": sources})
 
 
@@ -114,8 +113,8 @@ class Settings:
 class RunConfig(Settings):
     """A configuration of a command that runs a model, batch by batch."""
 
-    notes: ClassVar[tuple[str, ...]] = (*Settings.notes, "weights")
-    """`weights` is the fingerprint of the model's weights."""
+    notes: ClassVar[tuple[str, ...]] = (*Settings.notes, "weights", "gpu")
+    """`weights` is the fingerprint of the model's weights, `gpu` the name of the GPU."""
     deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method", "segment.method")
     last_file: ClassVar[str]
     """The file that a run writes last. An output folder with this file is complete."""
@@ -172,7 +171,7 @@ Config = TypeVar("Config", bound=RunConfig)
 def model_label(model: str) -> str:
     """The last part of a local folder's path; any other name as it is."""
     # os.path.exists is False for a name that is too long
-    return Path(model).resolve().name if os.path.exists(model) else model
+    return real(model).name if os.path.exists(model) else model
 
 
 @lru_cache

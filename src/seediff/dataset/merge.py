@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..config.class_names import alike_names
+from ..files.reading import real
 from . import native
 from .rows import check_class_list, ids_by_name
 from .sample import CONFIGS, SOFT, Extras, Instances, Sample
@@ -57,7 +58,7 @@ def set_names(folders: Sequence[Path | str]) -> list[str]:
     """A unique name for each set: its folder's name without dots at the beginning. A second `pets` becomes `pets-2`."""
     names: list[str] = []
     for folder in folders:
-        base = Path(folder).resolve().name.lstrip(".") or "data"
+        base = real(folder).name.lstrip(".") or "data"
         numbered = (f"{base}-{number}" for number in count(2))
         names.append(next(name for name in chain([base], numbered) if name not in names))
     return names

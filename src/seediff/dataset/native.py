@@ -59,7 +59,7 @@ from .class_lists import named_classes
 from .encoding import Instances, ReadLabels, ReadObjects, encode_mask, encode_objects, read_label_map, read_objects
 from .reading import READING, Reading, Tally
 from .reviews import Action, makers, read_actions, reviewed_row
-from .rows import Row, as_row, check_class_list, check_name, check_row, checked_rows, shown_classes
+from .rows import Row, as_row, check_class_list, check_name, check_row, checked_rows, ids_by_name, shown_classes
 from .sample import CONFIGS, SOFT, Extras, Sample
 from .shapes.changes import objects_after
 
@@ -145,6 +145,23 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[Json]:
     return rows
 
 
+def listed_name(row: Json, ids: Mapping[str, int], taken: set[str], where: str) -> str:
+    """The name of a row's sample, which is added to `taken`. Raises UserError if another row has it, and if the row's
+    classes are not those of classes.txt. row: a row as it was made. ids: class → id. where: the row's name in
+    errors."""
+    name, classes = sample_name(row.get("file_name") or ""), row.get("classes", ())
+    check_name(name, taken, where)
+    for label in classes:
+        if label not in ids:
+            raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
+    here = [ids[label] for label in classes]
+    if "classes" in row and row.get("class_ids", here) != here:
+        said = f"says that {show_json(classes)} have the ids {show_json(row['class_ids'])}"
+        problem = f"{said}, but in {CLASSES} they have {show_json(here)}"
+        raise UserError(where, problem, f"restore {CLASSES} from a copy")
+    return name
+
+
 def check_finished(folder: Path) -> None:
     """Raises UserError if a folder does not exist, or if the run that makes it is not finished."""
     if not folder.is_dir():
@@ -190,7 +207,7 @@ class RowReader:
     did about its samples, the oldest action first."""
 
     def __init__(self, folder: Path, classes: Sequence[str], actions: Sequence[Action] = ()) -> None:
-        self.folder, self.classes = folder, classes
+        self.folder, self.classes, self.ids = folder, classes, ids_by_name(classes)
         self.kinds = [kind for kind in EXTRAS if inside(folder, kind).is_dir()]
         self.made_by = cache(partial(made_by, folder))
         self.last, self.makers = {action.sample: action for action in actions}, makers(actions)
@@ -200,18 +217,14 @@ class RowReader:
         """The sample of a row. Its files may be missing. as_made: the row in metadata.jsonl, before people's decisions.
         where: the row's name in errors. Raises UserError."""
         check_row(as_made, where)
-        name = sample_name(as_made.get("file_name") or "")
+        image = inside(self.folder, as_made.get("file_name"), where, "file_name")
+        name = listed_name(as_made, self.ids, self.names, where)
         row, corrected = dict(as_made), None
         action = self.last.get(name)
         if action:
             row = reviewed_row(as_made, action, self.makers.get(action.mask or ""), self.classes)
             corrected = action.hash if action.mask else None
-        image = inside(self.folder, row.get("file_name"), where, "file_name")
         mask = inside(self.folder, row.get("mask_file_name"), where, "mask_file_name")
-        check_name(name, self.names, where)
-        for label in row.get("classes") or ():
-            if label not in self.classes:
-                raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
         read_labels = partial(read_label_map, mask, corrected)
         class_ids = as_made.get("class_ids", range(1, len(self.classes) + 1))
         extras = self._extras(name, class_ids, as_row(row, where), where)

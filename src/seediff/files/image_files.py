@@ -181,8 +181,12 @@ def is_wide(image: Image.Image) -> bool:
 
 def read_pixels(source: Path | bytes, where: str | None = None) -> tuple[np.ndarray, str | None, str]:
     """(pixels, format, mode) of a picture. pixels, mode: as from `stored_pixels`. format: Pillow's name of the file's
-    format, such as PNG. source, where: as for `open_image`. Raises UserError."""
-    with open_image(source, where) as image:
+    format, such as PNG. source, where: as for `open_image`. Raises UserError, also for a PNG with a wrong checksum:
+    Pillow decodes it, to other pixels."""
+    data = stored_bytes(source)
+    with open_image(data, named(source, where)) as image:
+        if image.format == "PNG":
+            Image.open(io.BytesIO(data), formats=["PNG"]).verify()
         pixels, mode = stored_pixels(image)
         return pixels, image.format, mode
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from .outputs import clear_leftovers
+from .reading import real
 
 LOCK = ".lock"
 
@@ -30,16 +31,16 @@ def parse_folder(text: Path | str) -> Path:
 def check_apart(out: Path, sources: Iterable[Path]) -> None:
     """Raise UserError if the output is a source, lies in a source, or has a source in it, also through links. Otherwise
     the next run would read the output of this run."""
-    real_out = Path(os.path.realpath(out))
+    real_out = real(out)
     for source in sources:
-        real_source = Path(os.path.realpath(parse_folder(source)))
+        real_source = real(parse_folder(source))
         if real_out.is_relative_to(real_source) or real_source.is_relative_to(real_out):
             raise UserError(out, f"must not be the dataset {source} itself, nor lie in it or around it")
 
 
 def check_outside(out: Path) -> None:
     """Raise UserError for an output inside a finished dataset, because it would look like a part of the dataset."""
-    for folder in Path(os.path.realpath(out)).parents:
+    for folder in real(out).parents:
         if (folder / "metadata.jsonl").is_file() and (folder / "classes.txt").is_file():
             raise UserError(out, f"is inside of the dataset {folder}", "choose a folder beside it")
 
@@ -64,7 +65,8 @@ def check_writable(path: Path | None, *, is_file: bool = False) -> None:
             if path.exists() and not path.is_file():
                 kind = "a folder" if path.is_dir() else "a device or a pipe"
                 raise UserError(path, f"is {kind}", "name a file")
-        tempfile.TemporaryFile(dir=_nearest(folder)).close()
+        with tempfile.TemporaryFile(dir=_nearest(folder)) as file:
+            file.write(b"a full disk takes a name, but no byte")
 
 
 @contextmanager
@@ -79,8 +81,9 @@ def _writing(path: Path, fix: str = "") -> Iterator[None]:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder itself if it exists, otherwise its nearest existing parent. Raises OSError for an impossible name."""
-    return next(path for path in (folder, *folder.parents) if path.exists())
+    """The folder itself if it exists, otherwise its nearest existing parent. A link that leads nowhere exists. Raises
+    OSError for an impossible name."""
+    return next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
 
 
 class InUse(UserError):
@@ -133,7 +136,7 @@ def stage_output(out: Path | str) -> Iterator[Path]:
     out = parse_folder(out)
     check_free(out)
     check_outside(out)
-    target = out.resolve()
+    target = real(out)
     part = target.with_name(f".{target.name}.part")
     with open_folder(part, out=out):
         check_free(out)  # another run may have finished meanwhile
@@ -163,6 +166,6 @@ def check_free(out: Path, *, replaced: bool = True) -> None:
             return
         if any(out.iterdir()):
             raise UserError(out, "already exists and is not empty", "choose another folder")
-        if replaced and (os.path.ismount(out.resolve()) or out.samefile(os.curdir)):
+        if replaced and (os.path.ismount(real(out)) or out.samefile(os.curdir)):
             problem = "is a mounted or the current folder, which the finished output cannot replace"
             raise UserError(out, problem, "name a new folder in it")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError, first_line
-from .reading import open_regular
+from .reading import open_regular, real
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +92,7 @@ def put(path: Path, source: bytes | Path, *, link: bool = False) -> None:
     with open_regular(source) as reading, replace_file(path) as part:
         if link:
             with suppress(OSError):
-                return os.link(source.resolve(), part)  # a hard link to a symbolic link would be one itself
+                return os.link(real(source), part)  # a hard link to a symbolic link would be one itself
         with part.open("xb") as writing:
             shutil.copyfileobj(reading, writing, 1 << 20)
 

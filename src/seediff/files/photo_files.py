@@ -9,7 +9,7 @@ import logging
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,9 @@ from PIL.ExifTags import Base
 from ..errors import UserError
 from .image_files import MAX_MEGAPIXELS, check_bright, eight_bits, on_white, open_image, quiet_pillow, whole_pages
 from .label_maps import walk
-from .messages import plural
+from .messages import plural, show_json
 from .outputs import CONFIG, IMAGES
-from .reading import composed
+from .reading import composed, real
 
 SUFFIXES = (
     ".avif", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo",
@@ -89,17 +89,17 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not paths or not all(str(given).strip() for given in paths):
         raise UserError("photos", "there must be a file, a folder or a pattern, such as 'photos/*.jpg'")
-    out = os.path.realpath(exclude) if exclude is not None else None
+    out = real(exclude) if exclude is not None else None
 
     def is_output(folder: Path) -> bool:
-        return (folder / CONFIG).is_file() or (out is not None and Path(os.path.realpath(folder)).is_relative_to(out))
+        return (folder / CONFIG).is_file() or (out is not None and real(folder).is_relative_to(out))
 
     files: dict[str, tuple[Path, Path]] = {}  # real path → path, and path below the given folder
     skipped: set[str] = set()
     for given in map(str, paths):
         is_pattern = not os.path.lexists(given)
         tops = _matches(given, is_output) if is_pattern else [Path(given)]
-        if not is_pattern and out is not None and Path(os.path.realpath(given)).is_relative_to(out):
+        if not is_pattern and out is not None and real(given).is_relative_to(out):
             raise UserError(given, f"is inside the output folder {out}", "write the results elsewhere")
         for top in tops:
             folder, below = top.parent, iter([top])
@@ -115,6 +115,16 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
         raise UserError(paths[0], f"has no pictures among {plural(len(skipped), 'file')}", f"supported: {read}")
     photos = zip(files.values(), _unique_names([*files.values()]), strict=True)
     return FoundPhotos(tuple(Photo(path, name) for (path, _), name in photos), len(skipped))
+
+
+def photo_list(photos: Iterable[Photo]) -> list[Photo]:
+    """The photographs as a list. Raises UserError for anything else, such as the name of a folder."""
+    found: list[Any] = [photos] if isinstance(photos, str | Path) else [*photos]
+    for photo in found:
+        if not isinstance(photo, Photo):
+            named = show_json(str(photo))
+            raise UserError("photos", f"must be what `find_photos` returns, not {named}", f"give find_photos({named})")
+    return found
 
 
 def _matches(pattern: str, is_output: Callable[[Path], bool]) -> list[Path]:

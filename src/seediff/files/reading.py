@@ -89,6 +89,11 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def real(path: Path | str) -> Path:
+    """The absolute path that a path leads to through links. (`Path.resolve` ends the program for links in a circle.)"""
+    return Path(os.path.realpath(path))
+
+
 def inside(root: Path, name: object, where: object = "", field: str = "") -> Path:
     """The path root/name; the name may come from an untrusted file. Raises UserError if the path leads out of `root`,
     also by a link, or if it is no usable path.
@@ -104,7 +109,7 @@ def inside(root: Path, name: object, where: object = "", field: str = "") -> Pat
     try:
         with suppress(FileNotFoundError, NotADirectoryError):
             os.stat(path)  # fails for names that are too long, and for links in a circle
-        leads_out = not path.resolve().is_relative_to(root.resolve())
+        leads_out = not real(path).is_relative_to(real(root))
     except (OSError, ValueError) as error:  # such as a null byte
         problem = f"{about}is not a usable path: {show_json(str(name))} ({getattr(error, 'strerror', None) or error})"
         raise UserError(where or path, problem) from error

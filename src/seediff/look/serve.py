@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import UserError
 from .app import make_app
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
     from ..evaluate.evaluation import Evaluation
 
 LOCAL = "127.0.0.1"
+PATIENCE = 30.0
+"""Seconds in which the header and the body of a request must arrive."""
+MOST_OPEN = 64
+"""Maximum number of connections; a browser opens six for a page, and a process may have 256 open files."""
+UNFINISHED = (h11.IDLE, h11.SEND_BODY)
+"""States of clients that have not sent a whole request."""
+AT_ONCE = 32
+"""Maximum number of connections that are accepted before those beyond MOST_OPEN are closed."""
 
 
 def _open_socket(host: str, port: int) -> socket.socket:
@@ -45,6 +55,28 @@ def _unless_cancelled(record: logging.LogRecord) -> bool:
     """Whether to log a record. A record about a cancelled task is not logged: windows may still listen when the server
     ends."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+class Connection(H11Protocol):
+    """A connection that is closed if a request takes longer than PATIENCE to arrive, or if it is the one of more than
+    MOST_OPEN that has been waiting the longest for a request, so that nobody can keep others away."""
+
+    limit: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.limit = self.loop.call_later(PATIENCE, transport.abort)
+        there: list[Any] = [each for each in self.connections if not each.transport.is_closing()]
+        if len(there) > MOST_OPEN:
+            waiting = [each for each in there if each.conn.their_state in UNFINISHED]
+            min(waiting, key=lambda each: each.limit.when()).transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state not in UNFINISHED:
+            self.limit.cancel()
+        elif self.limit.cancelled():
+            self.limit = self.loop.call_later(PATIENCE, self.transport.abort)
 
 
 class Server(uvicorn.Server):
@@ -108,7 +140,8 @@ def serve(
             app = Gate(make_app(session, events), token=token, host=host, port=bound_port)
             config = uvicorn.Config(
                 app,
-                http="h11",
+                http=Connection,
+                backlog=AT_ONCE,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -25,6 +25,7 @@ from ..dataset.shapes.objects import find_objects
 from ..drawing.overlays import heat_colours, mask_colours
 from ..errors import UserError
 from ..files.documents import fit, parse_json
+from ..files.reading import real
 from ..masks.flags import explain_flag
 from .events import Cache
 from .index import Query
@@ -119,7 +120,7 @@ class SetAnswers:
         session, dataset = self.session, self.session.dataset
         return JSONResponse(
             {
-                "name": dataset.folder.resolve().name,
+                "name": real(dataset.folder).name,
                 "classes": list(dataset.classes),
                 "count": len(dataset.samples),
                 "byObject": dataset.by_object,

@@ -103,7 +103,7 @@ def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMa
         mask = config.facts.user_function(maps, class_name, config)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # `sys.exit(0)` would end the run as if it were done
         raise UserError(f"method {config.method}", f"{type(error).__name__}: {first_line(error)}") from error
     if not isinstance(mask, SoftMask):
         mask = SoftMask(mask)

@@ -22,7 +22,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..files.messages import did_you_mean
-from ..files.reading import check_unpacked
+from ..files.reading import check_unpacked, real
 from .families import pipeline_family
 from .families.family import NETWORK_PARTS, Family
 from .hub import INDEX, WEIGHTS, HubId, cached_file, fetch_file, hub_part, local_folder, path_of, read_index
@@ -147,7 +147,7 @@ def locate_model(name: str, base: str | None = None) -> ModelFiles:
 def _network_in(folder: Path) -> NetworkFolder:
     """The folder with a network's configuration and weights: `folder` itself, or unet/ or transformer/ in it. Raises
     UserError."""
-    resolved = folder.resolve()  # the name of `.` is empty
+    resolved = real(folder)  # the name of `.` is empty
     for place in (resolved, *(resolved / name for name in NETWORK_PARTS)):
         if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
             return NetworkFolder(place)

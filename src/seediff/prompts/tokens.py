@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ..config.class_names import DEFAULT_PROMPTS, UNSPACED, any_name, join_classes, longest_first, spoken
-from ..errors import UserError
+from ..errors import UserError, shorten
 from ..models.families.readers import Reader
 
 BREAK = "BREAK"
@@ -75,7 +75,7 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
             if not columns:
                 hint = "" if spoken(name) == name else f" (in a prompt: '{spoken(name)}')"
                 fix = "name it there, or use {class} in the template"
-                raise UserError(f"class '{name}'{hint} is not in the prompt '{reading.text}'; {fix}")
+                raise UserError(f"class '{name}'{hint} is not in the prompt '{shorten(reading.text)}'; {fix}")
             columns_of[name] |= columns
     return {name: tuple(sorted(columns)) for name, columns in columns_of.items()}
 
@@ -94,7 +94,7 @@ def check_length(readers: Sequence[Reader], prompt: str) -> list[Reading]:
             word_start = re.search(r"\S*$", text[:first_cut]).start()  # type: ignore[union-attr]  # matches nothing, too
             raise UserError(
                 f"the prompt has {len(spans)} tokens and the model reads {limit}: these words would be cut off: "
-                f"'{text[word_start:].strip()}'; shorten the prompt '{text[:40].strip()}…'"
+                f"'{shorten(text[word_start:].strip())}'; shorten the prompt '{text[:40].strip()}…'"
             )
     return readings
 

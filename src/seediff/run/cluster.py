@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import tempfile
+import warnings
 from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
@@ -23,13 +24,13 @@ from typing import TYPE_CHECKING
 from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
 from ..config.settings import MACHINE, RunConfig
 from ..devices import cpu_threads
-from ..errors import UserError, first_line
+from ..errors import Notice, UserError, first_line
 from ..files.outputs import write_atomic
 from ..files.reading import inside
 from ..workers import check_workers
 from .engine import Engine, FinishedBatch, Say
 from .job import AnyJob
-from .output import BatchRecord
+from .output import BatchRecord, Loaded
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -131,8 +132,8 @@ class Ray(Engine):
         count = self.workers or max(1, int(there["CPU"]) // threads)
         return count, {"num_cpus": max(1, min(threads, int(there["CPU"]) // count, largest_node()))}
 
-    def load(self, job: AnyJob) -> str:
-        """Have a worker load the model, and return the fingerprint of its weights."""
+    def load(self, job: AnyJob) -> Loaded:
+        """Have a worker load the model."""
         import ray
 
         self.count, self.needs = self.share(job.config)
@@ -141,8 +142,8 @@ class Ray(Engine):
         self.task = options(make_batch)
         # In a list, a task gets the reference and not the value: a process reads the value once.
         self.work = [ray.put(Work(job, os.getcwd(), own_methods()))]
-        self.weights = result(self.task.remote(self.work, None, 0), "while they loaded the model").weights
-        return self.weights
+        self.loaded = result(self.task.remote(self.work, None, 0), "while they loaded the model").loaded
+        return self.loaded
 
     def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
         import ray
@@ -157,9 +158,13 @@ class Ray(Engine):
                 for reference in ray.wait(list(pending), timeout=LOOK)[0]:
                     number = pending.pop(reference)
                     answer = result(reference, f"of batch {number}")
-                    if answer.weights != self.weights:
-                        differ = f"({self.weights} and {answer.weights})"
+                    here, there = self.loaded, answer.loaded
+                    if here.weights != there.weights:
+                        differ = f"({here.weights} and {there.weights})"
                         raise UserError(f"the machines of the cluster have different weights of the model {differ}")
+                    if here.gpu != there.gpu:
+                        text = f"the workers have different GPUs ({here.gpu} and {there.gpu}), which round differently"
+                        warnings.warn(text, Notice, stacklevel=2)
                     for name, data in answer.files.items():
                         write_atomic(inside(out, name), data, durable=True)
                     job.timer.add(answer.seconds)
@@ -183,10 +188,9 @@ class Work:
 
 @dataclass(frozen=True)
 class WorkerAnswer:
-    """What a worker returns: a batch that it made; or, if it was only asked to load the model, `weights` alone."""
+    """What a worker returns: a batch that it made; or, if it was only asked to load the model, `loaded` alone."""
 
-    weights: str
-    """The fingerprint of the weights of the worker's model."""
+    loaded: Loaded
     record: BatchRecord = field(default_factory=BatchRecord)
     files: Mapping[str, bytes] = field(default_factory=dict)
     """Path in the output → contents, for each file of the batch."""
@@ -213,9 +217,8 @@ def result(reference: ObjectRef[WorkerAnswer], when: str) -> WorkerAnswer:
 
 
 @lru_cache(1)
-def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, str]:
-    """(job, weights): a run's job with its model loaded in this worker's process, and the fingerprint of the
-    weights."""
+def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, Loaded]:
+    """(job, loaded): a run's job with its model loaded in this worker's process."""
     import ray
 
     work: Work = ray.get(reference)
@@ -224,22 +227,22 @@ def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, str]:
     with suppress(OSError):
         os.chdir(work.folder)
     with cpu_threads(work.job.config.threads):
-        return work.job, work.job.load()
+        return work.job, work.job.loaded()
 
 
 def make_batch(work: Sequence[ObjectRef[Work]], number: int | None, size: int) -> WorkerAnswer:
     """Make a batch in a worker. work: a list with only the reference to the `Work`; outside a list, Ray would replace
     the reference by the value for each batch. number: the batch's number; None: only load the model. size: the number
     of items in a batch."""
-    job, weights = load_job(work[0])
+    job, loaded = load_job(work[0])
     if number is None:
-        return WorkerAnswer(weights)
+        return WorkerAnswer(loaded)
     if job.config.batch_size != size:
         job.rebatch(size)
     with cpu_threads(job.config.threads), tempfile.TemporaryDirectory(prefix="seediff-") as scratch:
         record = job.make_batch(number, Path(scratch))
         files = {name: Path(scratch, name).read_bytes() for name in record.files}
-        return WorkerAnswer(weights, record, files, job.timer.take())
+        return WorkerAnswer(loaded, record, files, job.timer.take())
 
 
 def check_answers(address: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from ..config.settings import RunConfig
 from ..workers import GPU_ALONE
 from .job import AnyJob
-from .output import BatchRecord
+from .output import BatchRecord, Loaded
 
 Say = Callable[[str], None]
 """A function that shows a text about the current activity."""
@@ -38,9 +38,9 @@ class Engine(AbstractContextManager["Engine"]):
         batches."""
         return job.resolved()
 
-    def load(self, job: AnyJob) -> str:
-        """Load the model for making batches. Returns the fingerprint of its weights, "" without a model."""
-        return job.load()
+    def load(self, job: AnyJob) -> Loaded:
+        """Load the model for making batches."""
+        return job.loaded()
 
     def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
         """Make the batches with these numbers. Yields each batch after its files are written into `out` and its seconds

@@ -20,7 +20,7 @@ from ..dataset import native
 from ..models.describe import ModelInfo, describe
 from ..models.model_files import find_model
 from ..models.saving_memory import USUAL_LOADING, Loading
-from .output import BatchRecord
+from .output import BatchRecord, Loaded
 
 Item = TypeVar("Item")
 """An item of a batch, such as the specification of a sample."""
@@ -131,6 +131,15 @@ class Job(ABC, Generic[Config, Item, Captured]):
         Returns the fingerprint of the model's weights, "" without a model."""
         return ""
 
+    def loaded(self) -> Loaded:
+        """Load the model, and say what was loaded."""
+        weights, device = self.load(), self.device or self.config.device or ""
+        if not device.startswith("cuda"):
+            return Loaded(weights)
+        from ..devices import gpu_name  # imports torch
+
+        return Loaded(weights, gpu_name(device))
+
     @abstractmethod
     def capture(self, batch: Sequence[Item]) -> Captured:
         """The first step of a batch: everything that needs the model."""
@@ -154,7 +163,8 @@ class Job(ABC, Generic[Config, Item, Captured]):
         batches, as in `BatchRecord`."""
 
     def read_result(self, out: Path) -> dict[str, Any]:
-        """The fields of `RunResult` that are in the finished output: `rows`, and the field that `left_out` names."""
+        """The fields of `RunResult` that are in the finished output: `rows`, and the field that `left_out` names. Pages
+        for people that somebody removed are written again."""
         field, file = self.left_out
         result: dict[str, Any] = {"rows": native.read_rows(out)}
         if (out / file).is_file():

@@ -24,7 +24,7 @@ from typing import Any
 from ..config.settings import DEFAULT, MACHINE, RunConfig
 from ..errors import Notice
 from ..files.messages import show_bytes
-from ..files.output_folders import free_bytes, parse_folder
+from ..files.output_folders import check_writable, free_bytes, parse_folder
 from ..files.outputs import clear_leftovers
 from ..workers import Progress
 from .engine import Engine
@@ -33,11 +33,12 @@ from .output import (
     EARLIER,
     RUN_FOLDERS,
     BatchRecord,
+    Loaded,
     State,
     begin,
     check_files,
     check_growth,
-    check_same_weights,
+    check_same,
     commit,
     grow,
     lock,
@@ -97,6 +98,8 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
     out = parse_folder(out)
     state = inspect(job, out)
     job.check_values()
+    if state != "complete":
+        check_writable(out)
     if state == "to grow":
         check_growth(out)
     lines = job.describe(verbose)
@@ -145,16 +148,16 @@ def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progres
     output has no batch yet."""
     records = {number: None if new else read_record(out, number) for number in job.batches}
     before, total = _count_items(job, records), sum(map(len, job.batches.values()))
-    weights = ""
+    loaded = Loaded()
     if None in records.values():
         report(before, total, f"loading {job.config.model_label}")
         with job.timer("loading"):
-            weights = engine.load(job)
+            loaded = engine.load(job)
     if not new:
-        check_same_weights(out, job.config.model_label, weights)
+        check_same(out, job.config.model_label, loaded)
     while True:  # again with half the batch size, if a new output's first batch does not fit into the GPU's memory
         if new:
-            begin(out, job.config, weights)
+            begin(out, job.config, loaded)
         try:
             _make_and_commit(job, out, engine, records, report)
             break

@@ -11,7 +11,7 @@ from ..config.class_names import join_classes
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset.encoding import encode_photo
 from ..errors import UserError
-from ..files.photo_files import Photo, read_photo
+from ..files.photo_files import Photo, photo_list, read_photo
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
 from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
@@ -67,7 +67,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
     ) -> None:
         """photos, classes_of: as in `mask_photos`. info: the model, if it was found already. loading: how the model
         uses memory."""
-        photos = list(photos)
+        photos = photo_list(photos)
         classes = [tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos]
         unknown = sorted(set().union(*classes) - set(config.classes))
         if unknown:

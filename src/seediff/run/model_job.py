@@ -117,12 +117,19 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         return {"model": self.config.model_label, "method": self.config.method, "version": __version__}
 
     def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
-        about, classes = self.about(left_out), self.classes
-        path, text = out / native.CLASSES, native.classes_text(classes)
+        path, text = out / native.CLASSES, native.classes_text(self.classes)
         if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
             write_atomic(path, text)
-        write_reports(out, about, rows, classes, product=self.product)
+        write_reports(out, self.about(left_out), rows, self.classes, product=self.product)
         write_atomic(out / native.METADATA, native.jsonl(rows))
+
+    def read_result(self, out: Path) -> dict[str, Any]:
+        result = super().read_result(out)
+        pages = out / native.CARD, out / native.PREVIEW
+        if not all(page.is_file() and page.stat().st_size for page in pages):
+            about = self.about(result.get(self.left_out[0], ()))
+            write_reports(out, about, result["rows"], self.classes, product=self.product)
+        return result
 
     def plan_lines(self, verbose: bool) -> list[str]:
         """Lines of a dry run about the model, its memory and the captured attention. verbose: also name captured

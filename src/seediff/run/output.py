@@ -1,7 +1,7 @@
 """The folder of a run's output: its finished batches, who may write to it, and how it grows.
 
 A batch is finished when its record exists, for example .batches/000007.json. The record has the size of each of the
-batch's files, and is written after they are on the disk (docs/decisions/README.md).
+batch's files and the checksum of each label map, and is written after they are on the disk (docs/decisions/README.md).
 
 To grow, a complete dataset becomes an unfinished one: metadata.jsonl is moved to EARLIER, and the command continues as
 after an interruption. A grown dataset has the bytes of a dataset that was as large from the start.
@@ -12,11 +12,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+from zlib import crc32
 
 from .. import __version__
 from ..config.generate_config import DatasetConfig, GenerateConfig
@@ -25,13 +28,13 @@ from ..config.settings import DEFAULT, GIVEN, MACHINE, Config, RunConfig, differ
 from ..dataset import native
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS, read_actions
-from ..dataset.rows import check_row, checked_rows
-from ..errors import UserError
+from ..dataset.rows import check_row, checked_rows, ids_by_name
+from ..errors import Notice, UserError
 from ..files.documents import read_json, read_toml
 from ..files.messages import plural, show_json
 from ..files.output_folders import LOCK, check_outside, open_folder
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, flush, write_atomic
-from ..files.reading import inside
+from ..files.reading import inside, read_bytes
 from ..prompts.specs import sample_count
 
 State = Literal["new", "unfinished", "complete", "to grow"]
@@ -49,6 +52,15 @@ DECIDE_ROUNDING = ("device", "dtype", "threads")
 """Fields that decide how numbers are rounded. A later run that leaves them open continues with the output's values."""
 
 
+class Loaded(NamedTuple):
+    """What a process has loaded to make batches."""
+
+    weights: str = ""
+    """The fingerprint of the model's weights; "" without a model."""
+    gpu: str = ""
+    """The name of the GPU; "" for other devices."""
+
+
 @dataclass
 class BatchRecord:
     """The record of a finished batch."""
@@ -59,11 +71,15 @@ class BatchRecord:
     """The batch's rows of the file that `Job.left_out` names, such as rejected.jsonl."""
     files: dict[str, int] = field(default_factory=dict)
     """Path in the output → size in bytes, for each file of the batch."""
+    checksums: dict[str, int] = field(default_factory=dict)
+    """Path in the output → CRC-32, for each label map of the batch, which is small and quickly read."""
 
     def write(self, out: Path, name: str, data: bytes) -> None:
         """Write a file of the batch, and note its size. name: its path in the output."""
         write_atomic(_place(out, name), data, durable=True)
         self.files[name] = len(data)
+        if name.startswith((f"{MASKS}/", f"{INSTANCES}/")):
+            self.checksums[name] = crc32(data)
 
     def write_by(self, out: Path, name: str, write: Callable[[Path], object]) -> None:
         """Have a function write a file of the batch, and note its size. name: its path in the output."""
@@ -71,6 +87,16 @@ class BatchRecord:
         write(path)
         flush(path)
         self.files[name] = path.stat().st_size
+
+    def damaged(self, out: Path) -> list[str]:
+        """The files of the batch that are missing, or are not what was written, as far as sizes and label maps show."""
+        return [name for name in self.files if not self._is_as_written(out / name, name)]
+
+    def _is_as_written(self, path: Path, name: str) -> bool:
+        with suppress(OSError, UserError):
+            same_size = path.stat().st_size == self.files[name]
+            return same_size and (name not in self.checksums or crc32(read_bytes(path)) == self.checksums[name])
+        return False
 
 
 def _place(out: Path, name: str) -> Path:
@@ -157,32 +183,33 @@ def record_path(number: int) -> str:
 
 
 def read_record(out: Path, number: int) -> BatchRecord | None:
-    """The record of a batch; None if the batch is not finished, if one of its files is missing, or if a file has
-    another size."""
+    """The record of a batch; None if the batch is not finished, or if one of its files is damaged."""
     with suppress(OSError, ValueError, UserError):
         record = read_json(out / record_path(number), BatchRecord)
         for row in record.rows:
             check_row(row, record_path(number))
-        if all((out / name).stat().st_size == size for name, size in record.files.items()):
+        if not record.damaged(out):
             return record
     return None
 
 
 def check_files(out: Path, numbers: Iterable[int], left_out: str) -> None:
-    """Raise UserError if a complete output lacks a file or a row that its run wrote, if a file has another size than
-    its batch's record says, or if rows cannot be read. numbers: the numbers of all batches. left_out: the file that
-    `Job.left_out` names."""
-    sizes: dict[str, int | None] = {}
-    written: list[str] = []
+    """Raise UserError if a complete output lacks a file or a row that its run wrote, if a file is damaged, if rows
+    cannot be read, or if they contradict classes.txt or each other. numbers: the numbers of all batches. left_out: the
+    file that `Job.left_out` names."""
+    written, known, damaged = list[str](), set[str](), list[str]()
     for number in numbers:
         with suppress(UserError):  # the rows name the files of a batch without a record
             record = read_json(out / record_path(number), BatchRecord)
-            sizes |= record.files
+            known.update(record.files)
+            damaged += record.damaged(out)
             written += [row["file_name"] for row in record.rows if "file_name" in row]
     if (out / native.METADATA).is_file():
         try:
-            native.read_classes(out)  # refuses a damaged list
+            ids, names = ids_by_name(native.read_classes(out)), set[str]()
             rows = [*checked_rows(out / native.METADATA, native.ABSENT)]  # a recipe's rows may have no mask
+            for number, row in enumerate(rows, 1):
+                native.listed_name(row, ids, names, f"{out / native.METADATA}, row {number}")
             if (out / left_out).is_file():
                 native.read_rows(out, left_out)
         except UserError as error:
@@ -192,18 +219,11 @@ def check_files(out: Path, numbers: Iterable[int], left_out: str) -> None:
         if unlisted:
             problem = f"has no row about {unlisted[0]}, which the run wrote"
             raise UserError(out / native.METADATA, problem, RESTORE)
-        for row in rows:
-            for name in filter(None, (row.get("file_name"), row.get("mask_file_name"))):
-                sizes.setdefault(name, None)
-    damaged = [name for name, size in sizes.items() if not _has_size(out / name, size)]
+        named = chain.from_iterable((row.get("file_name"), row.get("mask_file_name")) for row in rows)
+        damaged += [name for name in named if name and name not in known and not (out / name).is_file()]
     if damaged:
         problem = f"missing or changed since it was complete: {plural(len(damaged), 'file')}, such as {damaged[0]}"
         raise UserError(out, problem, RESTORE)
-
-
-def _has_size(path: Path, size: int | None) -> bool:
-    """Whether a file exists and has this size in bytes. size: None: any size."""
-    return path.is_file() and (size is None or path.stat().st_size == size)
 
 
 def commit(out: Path, number: int, record: BatchRecord) -> None:
@@ -217,24 +237,28 @@ def lock(out: Path) -> AbstractContextManager[None]:
     return open_folder(out, (*RUN_FOLDERS, BATCHES))
 
 
-def begin(out: Path, config: RunConfig, weights: str) -> None:
+def begin(out: Path, config: RunConfig, loaded: Loaded) -> None:
     """Start an output. Removes the files of an earlier run that finished no batch, because they may be of another
-    configuration. weights: the fingerprint of the model's weights, "" without a model."""
+    configuration."""
     for name in (*RUN_FOLDERS, BATCHES):  # BATCHES last: it marks the other folders as a run's
         with suppress(FileNotFoundError):
             shutil.rmtree(inside(out, name))  # removes links, and does not follow them
     # First the file by which the folder is recognised as an output, in case the run is killed next.
-    write_atomic(out / CONFIG, config.to_toml(weights).encode("utf-8"))
+    write_atomic(out / CONFIG, config.to_toml(*loaded).encode("utf-8"))
     inside(out, BATCHES).mkdir()
 
 
-def check_same_weights(out: Path, model: str, weights: str) -> None:
-    """Raise UserError if the output was begun with other weights. model: the model's name, for the message. weights:
-    the fingerprint of its weights, "" if they were not loaded."""
-    begun = read_toml(out / CONFIG).get("weights", weights)
-    if weights and weights != begun:
-        problem = f"was started with different weights of model '{model}' ({begun} → {weights})"
+def check_same(out: Path, model: str, loaded: Loaded) -> None:
+    """Warn if the output was begun on another kind of GPU. Raise UserError if it was begun with other weights. model:
+    the model's name, for the message."""
+    about = read_toml(out / CONFIG)
+    weights, gpu = (about.get(name, here) for name, here in loaded._asdict().items())
+    if loaded.weights and loaded.weights != weights:
+        problem = f"was started with different weights of model '{model}' ({weights} → {loaded.weights})"
         raise UserError(out, problem, "choose another folder, or restore those weights")
+    if loaded.gpu and loaded.gpu != gpu:
+        text = f"{out}: was started on another GPU ({gpu} → {loaded.gpu}), which rounds differently"
+        warnings.warn(text, Notice, stacklevel=2)
 
 
 def numbered_name(index: int) -> str:
@@ -268,8 +292,8 @@ def grow(folder: Path, config: GenerateConfig) -> None:
         (folder / native.METADATA).replace(folder / EARLIER)
     if rest:
         inside(folder, record_path(whole)).unlink(missing_ok=True)
-    weights = read_toml(folder / CONFIG).get("weights", "")
-    write_atomic(folder / CONFIG, config.to_toml(weights).encode("utf-8"))
+    about = read_toml(folder / CONFIG)
+    write_atomic(folder / CONFIG, config.to_toml(*(about.get(name, "") for name in Loaded._fields)).encode("utf-8"))
 
 
 def rows_in_order(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from ..dataset.rows import shown_classes
 from ..dataset.sample import Sample
 from ..errors import UserError
 from ..files.label_maps import IGNORE, centre_square, find_name
-from ..files.photo_files import Photo, read_photo
+from ..files.photo_files import Photo, photo_list, read_photo
 from ..metrics.matching import count_segments
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.readers import Reader
@@ -152,7 +152,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         self.truth = truth
         words_of_all = naming_words(config.names)
         specs, settings_of = list[PhotoSpec](), list[str]()
-        for index, photo in enumerate(photos):
+        for index, photo in enumerate(photo_list(photos)):
             names = (words or {}).get(photo.name, config.names)
             if isinstance(names, str):
                 raise UserError(f"words of '{photo.name}'", f"must be a list of words, like [{names!r}]")

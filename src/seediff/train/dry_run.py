@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..config.train import TrainConfig, with_device
 from ..files.messages import plural, show_bytes
-from ..files.output_folders import free_bytes
+from ..files.output_folders import check_writable, free_bytes
 from .stages import TrainingData, check_stages
 
 
@@ -20,6 +20,7 @@ def describe_training(
     Loads no weights and writes nothing. Raises UserError if the training would fail before its first step, also because
     another training is in `out`.
     """
+    check_writable(out)
     yield f"Would train: {config.architecture}, backbone {config.backbone}"
     yield f"Classes: the background and {len(data.classes)}: {', '.join(data.classes)}"
     for stage in data.stages:

@@ -22,6 +22,7 @@ from ..dataset.split import positions_of
 from ..devices import check_device, default_device
 from ..errors import UserError
 from ..files.photo_files import FAILED, Photo, failed_row, find_photos, read_photo
+from ..files.reading import real
 from ..masks.arithmetic import highest
 from .data import PAD
 from .loading import load_network, read_about
@@ -191,6 +192,6 @@ def predict_files(
         if failed:
             files[FAILED] = jsonl(failed)
 
-    about = {"model": Path(model).resolve().name, "version": __version__}
+    about = {"model": real(model).name, "version": __version__}
     rows = save_native(out, segmenter.classes, predicted(), about=about, files=files)
     return len(rows), failed

@@ -81,7 +81,6 @@ def hidden_name(pets):
         (lambda p: (p / "attention").mkdir(), "error", "missing", "attention/000000.safetensors"),
         (lambda p: (p / "steps").symlink_to(p.parent), "error", "structure", "soft, attention, steps"),
         (lambda p: edit(p, 1, file_name=""), "error", "row", "row 2"),
-        (lambda p: edit(p, 1, class_ids=[1]), "error", "row", "images/000001.png"),
         (lambda p: edit(p, 1, area={"cat": 0.5}), "error", "row", "images/000001.png"),
         (lambda p: edit(p, 1, split="holdout"), "warning", "row", "row 2"),
         (
@@ -117,6 +116,14 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
             "'file_name' must be the path of a picture inside",
         ),
         (lambda p: edit(p, 1, file_name="images/000000.png"), "two samples are called '000000'"),
+        (
+            lambda p: edit(p, 1, class_ids=[1]),
+            'says that ["cat"] have the ids [1], but in classes.txt they have [2];',
+        ),
+        (
+            lambda p: edit(p, 1, classes=["cat", "dog"]),
+            '["cat", "dog"] have the ids [2], but in classes.txt they have [2, 1]',
+        ),
         (linked, "'mask_file_name' leads out"),
         (hidden_name, "sample name '.1' cannot be a file name"),
     ],

@@ -47,6 +47,8 @@ class Finding:
     where: str
     """What it is about: a file in the dataset, or `row N`."""
     text: str
+    fix: str = ""
+    """What would mend it, if that is known. It is the end of `text`, too."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,9 @@ class _Findings(list[Finding]):
         super().__init__()
         self.folder = folder
 
-    def add(self, kind: str, where: str, text: str, level: Level = "error") -> None:
+    def add(self, kind: str, where: str, text: str, level: Level = "error", fix: str = "") -> None:
         """Adds a finding. The arguments are its fields."""
-        self.append(Finding(kind, level, where, text))
+        self.append(Finding(kind, level, where, text, fix))
 
     def attempt(self, kind: str, place: str, read: Callable[[], T]) -> T | None:
         """What `read` returns. If it raises UserError, this adds a finding and returns None. kind, place: of the
@@ -94,7 +96,7 @@ class _Findings(list[Finding]):
             return read()
         except UserError as error:
             # The subject of an error about a list is its line, which `place` does not name.
-            return self.add(kind, place, str(error) if kind == "structure" else error.reason)
+            return self.add(kind, place, str(error) if kind == "structure" else error.reason, fix=error.fix)
 
     def read(self, kind: str, file: str, read: Callable[[], T]) -> T | None:
         """Like `attempt`, for a file in the folder. A missing file is a finding, too."""

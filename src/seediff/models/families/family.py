@@ -401,16 +401,25 @@ def plain_arguments(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def named_inputs(network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NetworkInputs:
-    """Name → value, for all inputs of a network call. args, kwargs: the arguments of the call."""
-    return {**dict(zip(_parameters(type(network)), args, strict=False)), **kwargs}
+    """Name → value, for all inputs of a network call. args, kwargs: the arguments of the call. Raises UserError if the
+    network's class does not say what its arguments are."""
+    names = _parameters(type(network))
+    if len(args) > len(names):
+        problem = "`forward` was replaced by a function that does not name its inputs"
+        raise UserError(type(network).__name__, problem, "put `functools.wraps(forward)` above that function")
+    return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
 @lru_cache(maxsize=8)
 def _parameters(network: type) -> list[str]:
     """The names of the inputs of a network class, in order."""
-    return list(signature(network.forward).parameters)[1:]
+    inputs = signature(network.forward).parameters.values()
+    return [each.name for each in inputs if each.kind is each.POSITIONAL_OR_KEYWORD][1:]
 
 
 def latents_of(inputs: NetworkInputs) -> Any:
     """The latents among the inputs of a network call; networks have one of three names for them."""
-    return next(inputs[name] for name in ("sample", "hidden_states", "x") if name in inputs)
+    for name in ("sample", "hidden_states", "x"):
+        if name in inputs:
+            return inputs[name]
+    raise UserError("the network", f"was given no latents, but {', '.join(inputs)}")
