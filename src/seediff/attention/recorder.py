@@ -26,7 +26,7 @@ from ..models.weights import no_number
 from .calls import CallReader, NetworkCall
 from .maps import AttentionMaps, Grid
 from .plan import CapturePlan
-from .product import Watch
+from .product import Watch, modes_of_others
 from .running_maps import Apart, RunningMaps
 
 
@@ -72,6 +72,8 @@ class AttentionRecorder:
         self.running = RunningMaps(self.plan, self.apart, self.graphs)
         self.ran: set[str] = set()
         """The names of the layers whose modules ran in recorded calls."""
+        self.modes: set[str] = set()
+        """The modes of others under which layers ran (product.py)."""
         self._recorded_steps: list[int] = []
         self._finished = False
         self.text_states = self._given_states
@@ -103,6 +105,7 @@ class AttentionRecorder:
         """Watch the products of a layer that begins. attention: its module. on_product: as in `Watch`."""
         self.end_watch()  # if Ctrl-C ended an earlier layer, PyTorch did not call the hook at its end
         self.watch = Watch(attention, on_product)
+        self.modes.update(modes_of_others())
 
     def end_watch(self) -> None:
         if self.watch is not None:
@@ -217,7 +220,8 @@ class AttentionRecorder:
             )
         unseen = [name for name, by_kind in steps.items() if [] in by_kind]
         if unseen:
-            problem, fix = "computes attention in a way that is not known", "use an attention processor of diffusers"
+            problem = "computes attention in a way that is not known"
+            fix = "use an attention processor of diffusers, and no TorchFunctionMode in its place"
             if self.ran.isdisjoint(unseen):
                 problem, fix = "did not run (replaced inside of the block?)", "open a new `with` block after that"
             raise UserError(_listed(unseen), problem, fix)
@@ -227,6 +231,9 @@ class AttentionRecorder:
                 f"computed attention in some of {len(recorded)} steps (a cache?), and its maps are the means of these"
             )
             warnings.warn(Notice(f"{_listed(fewer)} {text}"), stacklevel=3)
+        if self.modes:
+            text = "is a TorchFunctionMode: what is captured is PyTorch's softmax, whatever it makes of that afterwards"
+            warnings.warn(Notice(f"{' and '.join(sorted(self.modes))} {text}"), stacklevel=3)
 
 
 def _listed(names: Sequence[str]) -> str:
