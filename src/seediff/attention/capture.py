@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -65,9 +66,10 @@ def capture_attention(
 
 
 @contextmanager
-def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[None]:
+def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[Callable[[], None]]:
     """Inside the `with` block, call `begin(network, args, kwargs)` before each call of the network. args, kwargs: that
-    call's arguments. Raises RuntimeError if another capture has hooked the network."""
+    call's arguments. Returns a function that puts this after hooks that were added later, which may change the
+    arguments; each call does so for the next one. Raises RuntimeError if another capture has hooked the network."""
     if network in _captured:
         raise RuntimeError(
             "the attention of this network is already being captured: end the first `with` block before the next"
@@ -75,15 +77,22 @@ def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[None]:
 
     def begin_call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if module is network:  # not a copy, which has the same hooks
+            move_last(network, handle)
             begin(module, args, kwargs)
 
     _captured.add(network)
     handle = network.register_forward_pre_hook(begin_call, with_kwargs=True)
     try:
-        yield
+        yield partial(move_last, network, handle)
     finally:
         handle.remove()
         _captured.discard(network)
+
+
+def move_last(module: Any, handle: Any) -> None:
+    """Let one of a module's forward pre-hooks run after all others. handle: what torch returned for it."""
+    if handle.id in module._forward_pre_hooks:
+        module._forward_pre_hooks.move_to_end(handle.id)
 
 
 @contextmanager
@@ -100,7 +109,10 @@ def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]
         for name, layer in plan.all_layers.items():
             kinds: list[Kind] = [kind for kind in KINDS if name in plan.layers[kind] and plan.wants(kind, layer.level)]
             if kinds:
-                handles += CapturedLayer(name, layer, kinds, network.get_submodule(name), recorder).hook()
+                module = network.get_submodule(name)
+                hooks = CapturedLayer(name, layer, kinds, module, recorder).hook()
+                handles += hooks
+                recorder.before_call.append(partial(move_last, module, hooks[0]))
         with nullcontext() if recorder.graphs is None else recorder.graphs.captured_by(recorder, handles):
             yield
     finally:

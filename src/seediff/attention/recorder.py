@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -59,6 +60,8 @@ class AttentionRecorder:
         self._settings = repr((plan.capture, sorted(plan.reads.items()), sorted(plan.own_softmax), *form))
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
+        self.before_call: list[Callable[[], None]] = []
+        """Put the layers' hooks after those that were added later, which may change what the layers are given."""
         self.watch: Watch | None = None
         """The watch of the layer that runs; None between layers."""
         self.restart()
@@ -70,6 +73,8 @@ class AttentionRecorder:
         self.error: UserError | None = None
         """The kept error, after which nothing more is recorded; None: no error yet."""
         self.running = RunningMaps(self.plan, self.apart, self.graphs)
+        self._text: Any = None
+        """The text that all layers of cross-attention are given in this call; None: not known yet."""
         self.ran: set[str] = set()
         """The names of the layers whose modules ran in recorded calls."""
         self.modes: set[str] = set()
@@ -88,9 +93,18 @@ class AttentionRecorder:
         if self._finished:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         self.end_call()
+        for prepare in self.before_call:
+            prepare()
         if self.calls.count == 0 and self.graphs is not None:
             self._use_memory(self.graphs)
-        call = self.calls.read(network, named_inputs(network, args, kwargs), rows)
+        inputs = named_inputs(network, args, kwargs)
+        call, self._text = self.calls.read(network, inputs, rows), None
+        if (
+            getattr(network, "encoder_hid_proj", False) is None
+            and self.graphs is None
+            and self.calls.latest.frames == 1
+        ):
+            self._text = inputs.get("encoder_hidden_states")  # such a UNet gives its layers the text as it is
         if call is not None and self.error is None:
             self.call = call
             self._recorded_steps.append(call.step)
@@ -124,6 +138,17 @@ class AttentionRecorder:
         self.error, self.call = error, None
         self.running = RunningMaps(self.plan, self.apart, self.graphs)
         warnings.warn(Notice(f"attention is not captured any more, and its maps cannot be had: {error}"), stacklevel=2)
+
+    def check_text(self, name: str, text: Any) -> None:
+        """Refuse a layer of cross-attention that is given another text than the network or its other layers. name: the
+        layer's. text: (B, T, C), or fewer rows, if a cache leaves out the first ones."""
+        if not torch.is_tensor(text):
+            return
+        if self._text is None:
+            self._text = text
+        rows = self._text[-len(text) :]
+        if text is not self._text and not (text.shape == rows.shape and torch.equal(text, rows)):
+            self.fail(UserError(name, "is given another text than the network (a hook?)", "draw without that"), name)
 
     # What graphs of the network must know (models/graphs.py)
 
@@ -159,6 +184,12 @@ class AttentionRecorder:
             self.running.count_replay(self.call.step, additions)
 
     # The result
+
+    def until_now(self) -> AttentionRecorder:
+        """A copy, whose maps can be taken while this one goes on."""
+        recorder = copy(self)
+        recorder.running = self.running.until_now()
+        return recorder
 
     @torch.inference_mode(False)  # tensors made in that mode could not be changed outside of it
     def maps(self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str]) -> list[AttentionMaps]:

@@ -103,10 +103,11 @@ def capture(
         if negative:
             recorders["negative"] = new_recorder(replace(plan, reads={"cross": plan.reads["cross"]}))
         listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorders))
+        stack.callback(listener.close)
         for owner, name, around in listener.methods():
             stack.enter_context(wrap(owner, name, around))
         for each in networks:
-            stack.enter_context(hook_calls(each, listener.before_network))
+            listener.move_last.append(stack.enter_context(hook_calls(each, listener.before_network)))
             for recorder in recorders.values():
                 stack.enter_context(attach_recorder(each, recorder))
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None)
