@@ -20,9 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -33,7 +32,8 @@ from .plan import CapturePlan
 from .product import patch_points, unpatch
 from .recorder import AttentionRecorder
 
-_captured: WeakSet[torch.nn.Module] = WeakSet()
+_captured: WeakKeyDictionary[torch.nn.Module, Any] = WeakKeyDictionary()
+"""Captured network → what torch returned for its hook."""
 
 
 @contextmanager
@@ -66,10 +66,9 @@ def capture_attention(
 
 
 @contextmanager
-def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[Callable[[], None]]:
+def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[None]:
     """Inside the `with` block, call `begin(network, args, kwargs)` before each call of the network. args, kwargs: that
-    call's arguments. Returns a function that puts this after hooks that were added later, which may change the
-    arguments; each call does so for the next one. Raises RuntimeError if another capture has hooked the network."""
+    call's arguments. Raises RuntimeError if another capture has hooked the network."""
     if network in _captured:
         raise RuntimeError(
             "the attention of this network is already being captured: end the first `with` block before the next"
@@ -77,22 +76,21 @@ def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[Callable[[]
 
     def begin_call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if module is network:  # not a copy, which has the same hooks
-            move_last(network, handle)
+            run_last(network)
             begin(module, args, kwargs)
 
-    _captured.add(network)
-    handle = network.register_forward_pre_hook(begin_call, with_kwargs=True)
+    handle = _captured[network] = network.register_forward_pre_hook(begin_call, with_kwargs=True)
     try:
-        yield partial(move_last, network, handle)
+        yield
     finally:
         handle.remove()
-        _captured.discard(network)
+        del _captured[network]
 
 
-def move_last(module: Any, handle: Any) -> None:
-    """Let one of a module's forward pre-hooks run after all others. handle: what torch returned for it."""
-    if handle.id in module._forward_pre_hooks:
-        module._forward_pre_hooks.move_to_end(handle.id)
+def run_last(network: Any) -> None:
+    """From its next call on, let the hook of a captured network run after those that were added later, which may change
+    the arguments."""
+    network._forward_pre_hooks.move_to_end(_captured[network].id)
 
 
 @contextmanager
@@ -112,10 +110,11 @@ def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]
                 module = network.get_submodule(name)
                 hooks = CapturedLayer(name, layer, kinds, module, recorder).hook()
                 handles += hooks
-                recorder.before_call.append(partial(move_last, module, hooks[0]))
+                recorder.hooks.append((module._forward_pre_hooks, hooks[0].id))
         with nullcontext() if recorder.graphs is None else recorder.graphs.captured_by(recorder, handles):
             yield
     finally:
+        recorder.hooks.clear()
         for handle in handles:
             handle.remove()
         recorder.end_watch()

@@ -60,8 +60,8 @@ class AttentionRecorder:
         self._settings = repr((plan.capture, sorted(plan.reads.items()), sorted(plan.own_softmax), *form))
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
-        self.before_call: list[Callable[[], None]] = []
-        """Put the layers' hooks after those that were added later, which may change what the layers are given."""
+        self.hooks: list[tuple[Any, int]] = []
+        """For each layer: the module's pre-hooks, and the number of capture's own."""
         self.watch: Watch | None = None
         """The watch of the layer that runs; None between layers."""
         self.restart()
@@ -93,8 +93,8 @@ class AttentionRecorder:
         if self._finished:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         self.end_call()
-        for prepare in self.before_call:
-            prepare()
+        for hooks, own in self.hooks:
+            hooks.move_to_end(own)  # after hooks that were added later, which may change what the layer is given
         if self.calls.count == 0 and self.graphs is not None:
             self._use_memory(self.graphs)
         inputs = named_inputs(network, args, kwargs)
@@ -148,7 +148,12 @@ class AttentionRecorder:
             self._text = text
         rows = self._text[-len(text) :]
         if text is not self._text and not (text.shape == rows.shape and torch.equal(text, rows)):
-            self.fail(UserError(name, "is given another text than the network (a hook?)", "draw without that"), name)
+            self.fail(
+                UserError(
+                    name, "is given another text than the network or than other layers (a hook?)", "draw without that"
+                ),
+                name,
+            )
 
     # What graphs of the network must know (models/graphs.py)
 

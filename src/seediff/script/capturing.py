@@ -107,7 +107,7 @@ def capture(
         for owner, name, around in listener.methods():
             stack.enter_context(wrap(owner, name, around))
         for each in networks:
-            listener.move_last.append(stack.enter_context(hook_calls(each, listener.before_network)))
+            stack.enter_context(hook_calls(each, listener.before_network))
             for recorder in recorders.values():
                 stack.enter_context(attach_recorder(each, recorder))
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None)

@@ -19,10 +19,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
 
+from ..attention.capture import run_last
 from ..errors import UserError
 from .placement import EDITING
 from .run import Run
@@ -49,8 +50,6 @@ class Listener:
     """Whether the `with` block still runs."""
     look: tuple[Any, Sequence[Run]] = (None, ())
     """The last look at the run of a network alone that goes on: the run and its number of steps, and what was seen."""
-    move_last: list[Callable[[], None]] = field(default_factory=list)
-    """Put the networks' hooks after all hooks that were added later, so that they see what the networks are given."""
 
     def methods(self) -> Iterator[tuple[Any, str, Around]]:
         """(owner, name, around) of each method to `wrap`, so that Python calls `draw`, `encode` or `edit` in its place;
@@ -74,8 +73,8 @@ class Listener:
                 raise UserError("the captured pipeline was called before its last call ended; draw one at a time")
         self.run = RunRecorder(self.block, arguments)
         self.encoded_outside = False
-        for move in self.move_last:
-            move()
+        for network in self.block.networks:
+            run_last(network)
         try:
             self.run.begin()
             output = call()
@@ -136,14 +135,14 @@ class Listener:
         """The runs that have ended. A network alone has one run, which ends with the block: inside of it, the run as
         far as it has come."""
         run = self.run
-        if run is None or self.block.pipe is not None:
-            return self.block.runs
-        if not self.is_open:
+        if self.block.pipe is None and run is not None:
+            if self.is_open:
+                now = run, run.prompt.steps
+                if self.look[0] != now:
+                    self.look = now, [*filter(None, [run.until_now().finish(None)])]
+                return self.look[1]
             self._end_run()
-            return self.block.runs
-        if self.look[0] != (run, run.prompt.steps):
-            self.look = (run, run.prompt.steps), [*filter(None, [run.until_now().finish(None)])]
-        return self.look[1]
+        return self.block.runs
 
     def clear(self) -> None:
         """Forget all pictures, and the run of a network alone."""

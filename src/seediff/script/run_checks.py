@@ -7,6 +7,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -81,7 +82,7 @@ def warn_of_other_texts(scheduler: Any, with_prompt: torch.Tensor, without: torc
         needed = int((nearest == nearest.min()).sum()) if hits == len(with_prompt) else 1
         missing += max(needed - own[timestep], 0)
     if missing:
-        count = f"at {len(with_prompt)} of {len(with_prompt) + missing} timesteps (a callback that changes it?)"
+        count = f"in {len(with_prompt)} of {len(with_prompt) + missing} steps (a callback that changes it?)"
         warnings.warn(Notice(f"the network was given the prompt {count}: maps are the means of these"), stacklevel=2)
 
 
@@ -91,12 +92,9 @@ def warn_of_further_calls(with_prompt: torch.Tensor) -> None:
     Heun. with_prompt: (calls,) the timestep of each call with the prompt."""
     timesteps = with_prompt.double()
     changes = timesteps.diff()
-    changes[changes.abs() <= 1e-4 * timesteps[1:].abs()] = 0
-    _, counts = (changes != 0).cumsum(0).unique(return_counts=True)  # of all but the first timestep
-    repeats = len(changes) > 0 and (changes[0] == 0 or counts.max() > 2)
-    if with_prompt.itemsize < 4:  # half precision rounds neighbours to one value
-        repeats = False
-    if repeats or (changes.sign().unique().abs().sum() > 1):
+    signs = changes.sign().where(changes.abs() > 1e-4 * timesteps[1:].abs(), 0).tolist()
+    repeats = signs[:1] == [0] or any(one == other == 0 for one, other in pairwise(signs))
+    if {1, -1} <= {*signs} or (repeats and with_prompt.itemsize > 2):  # half precision rounds neighbours to one value
         order = f"{len(timesteps)} times, not in the order of one picture's timesteps"
         text = "maps are the means of all these calls; use one `with` block for each picture, without other calls"
         warnings.warn(Notice(f"the network was given the prompt {order}: {text}"), stacklevel=2)
