@@ -4,7 +4,7 @@ import copy
 import sys
 import threading
 import types
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial, wraps
 
 import pytest
@@ -228,8 +228,9 @@ def test_backends_of_diffusers(loaded, monkeypatch):
             assert_same_maps(one, other)
 
 
-def test_what_has_no_queries_and_keys_to_see_is_refused(unet):
-    mask = types.SimpleNamespace()
+def test_what_has_no_queries_and_keys_to_see_is_refused(unet, monkeypatch):
+    mask, own = types.SimpleNamespace(), F.scaled_dot_product_attention
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *args, **_: own(*args))
     for attention in layers_of(unet):
         attention.set_processor(Masked(lambda _: mask))
     said = "SimpleNamespace cannot be captured; call set_attention_backend"
@@ -269,10 +270,82 @@ def test_two_threads_see_their_own(unet):
     assert F.scaled_dot_product_attention.__name__ == "scaled_dot_product_attention"
 
 
+class Mode(torch.overrides.TorchFunctionMode):
+    """Asks for PyTorch's own function, as diffusers' layer skipping does. skips: whether it gives values in place of
+    self-attention. own: the function; None: what has its name now."""
+
+    def __init__(self, *, skips, own=None):
+        super().__init__()
+        self.skips, self.own, self.asked = skips, own, 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        given = {**dict(zip(("query", "key", "value"), args, strict=False)), **(kwargs or {})}
+        if func is (self.own or F.scaled_dot_product_attention):
+            self.asked += 1
+            if self.skips and given["query"].shape[2] == given["value"].shape[2]:
+                return given["value"]
+        return func(*args, **(kwargs or {}))
+
+
 @torch.no_grad()
-def test_a_wrapper_that_copies_attributes_is_left_in_place(unet):
+def test_a_mode_of_others_that_looks_on_is_told_and_sees_all(unet):
+    mode, plain, products = Mode(skips=False, own=F.scaled_dot_product_attention), draw(unet), []
+    with captured(unet) as recorder, spy(unet, products), torch.device("cpu"), mode:
+        assert torch.equal(draw(unet), plain)
+    assert mode.asked == len(products) == len(layers_of(unet))
+    with pytest.warns(UserWarning, match="^Mode is a TorchFunctionMode"):
+        assert largest_difference(recorder, products) < 1e-6
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["unet", "qwen_image", "replaced"])
+def test_what_a_mode_of_others_leaves_out_is_not_taken_for_attention(loaded, name, monkeypatch):
+    """Neither in PyTorch's function, nor in a backend, nor in what stands in the function's place."""
+    own, found = F.scaled_dot_product_attention, []
+    if name == "replaced":
+        monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *args, **more: own(*args, **more))
+    model = loaded("unet" if name == "replaced" else name)
+    condition = model.family.encode(model.pipe, ["a dog"], "cpu")
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    for block in (nullcontext(), capturing(model.network, guidance=False)):
+        with Mode(skips=True, own=own if name == "replaced" else None), block as recorder:
+            found.append(model.family.denoise(model.pipe, latents, 100, condition))
+    assert torch.equal(*found)
+    with user_error("no TorchFunctionMode in its place"):
+        recorder.maps([{}], [""])
+
+
+@torch.no_grad()
+def test_modes_of_other_threads_see_pytorchs_own_function(unet):
+    """In each layer of a captured network, another network draws in another thread."""
+    other, mode, drawn = copy.deepcopy(unet), Mode(skips=True), []
+
+    @torch.no_grad()
+    def work():
+        with mode:
+            drawn.append(draw(other))
+
+    def run(*_):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    run()
+    with captured(unet):
+        hooks = [layer.to_q.register_forward_hook(run) for layer in layers_of(unet)]
+        draw(unet)
+    for hook in hooks:
+        hook.remove()
+    assert len(drawn) == len(layers_of(unet)) + 1
+    assert all(torch.equal(one, drawn[0]) for one in drawn)
+
+
+@torch.no_grad()
+def test_a_wrapper_that_copies_attributes_is_left_in_place(unet, monkeypatch):
     """functools.wraps copies the attributes of what it wraps, here of capture's function, while a layer runs."""
-    torchs, calls = F.scaled_dot_product_attention, []
+    own, calls = F.scaled_dot_product_attention, []
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *args, **more: own(*args, **more))
+    torchs = F.scaled_dot_product_attention
 
     def wrap(*_):
         hook.remove()

@@ -133,8 +133,8 @@ def runs_eagerly(unet, reason):
         warnings.simplefilter("always")
         found = [one_capture(unet, seed, total=20) for seed in (1, 2)]
     assert (own.graphs_made, own.replayed_calls) == (0, 0)
-    assert len(said) == 1
-    assert reason in str(said[0].message)
+    (why,) = (one for one in said if "HostRefused" not in str(one.message))  # the stand-in of a card is a mode
+    assert reason in str(why.message)
     return found
 
 

@@ -1,3 +1,4 @@
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +8,7 @@ from builders.refusals import user_error
 from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
 from seediff.models.families import network_family
-from seediff.script.run_checks import check_memory, check_timesteps
+from seediff.script.run_checks import check_memory, check_timesteps, warn_of_further_calls, warn_of_other_texts
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,9 @@ from seediff.script.run_checks import check_memory, check_timesteps
         ([900, 500, 100], [900, 900], False),
         ([900, 500, 500, 100], [900, 900, 500, 500, 100], False),
         ([900, 500, 500, 100], [800, 800], False),  # a loop has timesteps of its own
+        ([900, 500, 100], [0, 900, 500, 100], False),  # a reference
+        ([900], [900, 450], False),
+        ([900, 500, 100], [900, 800, 700, 600], True),  # by chance, one is the scheduler's
         (None, [800, 400], True),
     ],
 )
@@ -26,8 +30,53 @@ def test_as_many_calls_as_the_scheduler_has_timesteps(scheduler, calls, is_right
     if is_right:
         check_timesteps(given, torch.tensor(calls))
         return
-    with user_error(rf"^picture: the network was given the prompt {len(calls)} times, 2 times at one step"):
+    with user_error(rf"^picture: the network was given the prompt {len(calls)} times, \d times at one step"):
         check_timesteps(given, torch.tensor(calls))
+
+
+HEUN = SimpleNamespace(timesteps=torch.tensor([900, 500, 500, 100, 100]))
+
+
+@pytest.mark.parametrize(
+    ("with_prompt", "without", "told"),
+    [
+        ([900, 500, 100], [500, 100], True),
+        ([900, 100, 100], [500, 500], True),
+        ([900, 500, 500, 100, 100], [900, 500, 500, 100, 100], False),  # guidance in two calls
+        ([500, 100, 100], [500, 100, 100], False),  # from the middle of the first two calls on
+        ([900, 500, 500, 100, 100], [], False),
+    ],
+)
+def test_a_prompt_that_takes_turns_with_another(with_prompt, without, told):
+    assert notices(warn_of_other_texts, HEUN, torch.tensor(with_prompt), torch.tensor(without)) == told
+
+
+@pytest.mark.parametrize(
+    ("calls", "told"),
+    [
+        ([900, 500, 100], False),
+        ([0.1, 0.5, 0.9], False),  # an inversion, or a scale that rises
+        ([900, 500, 500, 100, 100], False),  # Heun
+        ([0.7], False),
+        ([100, 500, 900, 500, 100], True),  # an inversion before
+        ([900, 900, 500, 500], True),  # a third prediction, or a reference
+        ([900, 500, 500, 500], True),
+        ([900, 500, 900, 500], True),  # two pictures
+    ],
+)
+def test_calls_of_a_loop_that_are_no_pictures_own(calls, told):
+    assert notices(warn_of_further_calls, torch.tensor(calls)) == told
+
+
+def test_half_precision_rounds_neighbours_to_one_timestep():
+    assert not notices(warn_of_further_calls, torch.linspace(1, 0.5, 400).bfloat16())
+
+
+def notices(check, *given):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        check(*given)
+    return len(found) == 1
 
 
 def test_a_network_that_waits_in_the_computers_memory(sd1_model, monkeypatch):

@@ -148,6 +148,54 @@ def test_a_loop_of_ones_own(pipe):
     assert seen.heatmap("dog").shape == (8, 8)
 
 
+def test_a_look_inside_of_a_loop_ends_nothing(pipe):
+    """It shows the steps until now, and later looks show more."""
+    states = torch.cat(pipe.encode_prompt("a dog", "cpu", 1, True)[::-1])
+    block = {"prompt": "a dog", "tokenizer": pipe.tokenizer, "states": states[1]}
+    with seediff.capture(pipe.unet, **block) as seen:
+        loop(pipe, states, levels=(900, 500))
+        first = seen.maps[0]
+        loop(pipe, states, levels=(100,))
+        assert (seen._runs()[0].steps, seen.prompts) == (3, ["a dog"])
+    with seediff.capture(pipe.unet, **block) as expected:
+        loop(pipe, states, levels=(900, 500))
+    assert_same_maps(first, expected.maps[0])
+    with seediff.capture(pipe.unet, **block) as expected:
+        loop(pipe, states, levels=(900, 500, 100))
+        assert len(expected.maps) == 1
+        expected.clear()
+        loop(pipe, states, levels=(900, 500, 100))
+    assert_same_maps(seen.maps[0], expected.maps[0])
+
+
+@pytest.mark.parametrize(("where", "is_late"), [("some", False), ("some", True), ("all", False), ("network", True)])
+def test_hooks_that_give_layers_another_text(pipe, where, is_late):
+    """is_late: the hooks are put there inside of the block."""
+    unet, hooks = pipe.unet, []
+    layers = [module for name, module in unet.named_modules() if name.endswith("attn2")]
+    chosen = {"some": layers[-1:], "all": layers, "network": [unet]}[where]
+
+    def change(_module, args, given):
+        return args, {**given, "encoder_hidden_states": given["encoder_hidden_states"].flip(1)}
+
+    def put():
+        hooks.extend(module.register_forward_pre_hook(change, with_kwargs=True) for module in chosen)
+
+    try:
+        if not is_late:
+            put()
+        with suppress(seediff.UserError), seediff.capture(pipe) as seen:
+            if is_late:
+                put()
+            draw(pipe)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if where != "network":  # refused before the first step
+        with user_error("is given another text than the network"):
+            seen.heatmap("dog")
+
+
 def test_a_callback_that_changes_the_prompt(pipe):
     """Maps are of the steps with the prompt, and a line says so."""
 
@@ -155,7 +203,7 @@ def test_a_callback_that_changes_the_prompt(pipe):
         return {"prompt_embeds": tensors["prompt_embeds"] * (1 if step == 0 else 1.1)}
 
     how = {"num_inference_steps": 4, "callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
-    with seediff.capture(pipe) as seen, pytest.warns(Notice, match="was given the prompt at 2 of 4 timesteps"):
+    with seediff.capture(pipe) as seen, pytest.warns(Notice, match="was given the prompt in 2 of 5 steps"):
         draw(pipe, callback_on_step_end=change, **how)
     assert len(seen.maps) == 1
 

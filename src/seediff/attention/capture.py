@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -32,7 +32,8 @@ from .plan import CapturePlan
 from .product import patch_points, unpatch
 from .recorder import AttentionRecorder
 
-_captured: WeakSet[torch.nn.Module] = WeakSet()
+_captured: WeakKeyDictionary[torch.nn.Module, Any] = WeakKeyDictionary()
+"""Captured network → what torch returned for its hook."""
 
 
 @contextmanager
@@ -75,15 +76,21 @@ def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[None]:
 
     def begin_call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if module is network:  # not a copy, which has the same hooks
+            run_last(network)
             begin(module, args, kwargs)
 
-    _captured.add(network)
-    handle = network.register_forward_pre_hook(Hook(begin_call), with_kwargs=True)
+    handle = _captured[network] = network.register_forward_pre_hook(Hook(begin_call), with_kwargs=True)
     try:
         yield
     finally:
         handle.remove()
-        _captured.discard(network)
+        del _captured[network]
+
+
+def run_last(network: Any) -> None:
+    """From its next call on, let the hook of a captured network run after those that were added later, which may change
+    the arguments."""
+    network._forward_pre_hooks.move_to_end(_captured[network].id)
 
 
 @contextmanager
@@ -100,10 +107,14 @@ def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]
         for name, layer in plan.all_layers.items():
             kinds: list[Kind] = [kind for kind in KINDS if name in plan.layers[kind] and plan.wants(kind, layer.level)]
             if kinds:
-                handles += CapturedLayer(name, layer, kinds, network.get_submodule(name), recorder).hook()
+                module = network.get_submodule(name)
+                hooks = CapturedLayer(name, layer, kinds, module, recorder).hook()
+                handles += hooks
+                recorder.hooks.append((module._forward_pre_hooks, hooks[0].id))
         with nullcontext() if recorder.graphs is None else recorder.graphs.captured_by(recorder, handles):
             yield
     finally:
+        recorder.hooks.clear()
         for handle in handles:
             handle.remove()
         recorder.end_watch()

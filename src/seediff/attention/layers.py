@@ -20,7 +20,7 @@ Shape letters: B images, H heads, N the picture's positions, T columns of text, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -64,21 +64,24 @@ class CapturedLayer:
 
     def hook(self) -> list[Any]:
         """Register the module's hooks, and return their handles."""
-        begin = self.attention.register_forward_pre_hook(Hook(lambda attention, _: self.begin(attention)))
+        begin = self.attention.register_forward_pre_hook(Hook(self.begin), with_kwargs=True)
         end = self.attention.register_forward_hook(
             Hook(lambda attention, _, output: self.end(attention, output)), always_call=True
         )
         return [begin, end]
 
-    def begin(self, attention: Any) -> None:
+    def begin(self, attention: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Forward pre-hook: watch the layer, if the network's call is recorded and is of this thread. attention: the
-        module that begins, which may be a copy of the captured one."""
+        module that begins, which may be a copy of the captured one. args, kwargs: what it is given: states of the
+        picture, and of the text."""
         call = self.recorder.call
         if call is None or call.thread != threading.get_ident() or attention is not self.attention:
             return
         self.recorder.ran.add(self.name)
         self.run = LayerRun(self, call)
         try:
+            if self.layer.kinds == ("cross",):
+                self.recorder.check_text(self.name, kwargs.get("encoder_hidden_states", next(iter(args[1:]), None)))
             self.recorder.begin_watch(attention, self.run.record)
         except Exception as error:
             self.recorder.fail(error, self.name)

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend
 
 aten = torch.ops.aten
-TORCHS: Any = torch.nn.functional.scaled_dot_product_attention
-"""PyTorch's own function, taken before anybody replaced it."""
+TORCHS: Any = import_module("torch._C._nn").scaled_dot_product_attention
+"""PyTorch's own function, also after somebody replaced the attribute of `torch.nn.functional`."""
 WITH_LSES = {"attn_bias": None, "compute_log_sumexp": True}
 OPERATIONS: dict[int, Callable[..., Any]] = {
     SDPBackend.FLASH_ATTENTION.value: aten._scaled_dot_product_flash_attention,

@@ -3,23 +3,31 @@
     watch = Watch(attention, on_product)   # when the layer begins
     watch.end()                            # when it ends, also with an error
 
-At each call, a layer fetches the function that computes attention from an attribute, such as
-`torch.nn.functional.scaled_dot_product_attention`. A `Watch` sets this attribute to a `Watched`, which wraps the
-function that was there. A `Watched` reports the product in its arguments, and passes the arguments on untouched. So the
-output stays the same to the bit, and functions that others put there, before or after, keep working.
+Whoever computes attention with PyTorch's function `scaled_dot_product_attention` reaches its operator in the end. While
+a watch runs, PyTorch calls `_attend` before this operator, only in the watch's thread. So the function itself stays in
+its place, for all who ask whether a call is one of it, and what is seen is what the operator computes:
 
-    no layer runs:               name ─▶ torch's
-    layer A begins:              name ─▶ Watched(A) ─▶ torch's
-    another program wraps it:    name ─▶ theirs ─▶ Watched(A) ─▶ torch's
-    A ends:                      the same; Watched(A) stays because theirs calls it, and only passes calls on
-    layer B begins:              name ─▶ Watched(B) ─▶ theirs ─▶ Watched(A) ─▶ torch's
-    B ends:                      name ─▶ theirs ─▶ Watched(A) ─▶ torch's
+    F.scaled_dot_product_attention ─▶ modes that others put there ─▶ the operator:  _attend ─▶ PyTorch's own
+                                      (may change the call, or leave it out)           │
+                                                                                       └▶ report
+
+Others have no operator: functions that somebody put in the place of PyTorch's, backends of diffusers, methods. Callers
+fetch these from an attribute, which a `Watch` sets to a `Watched`. It reports the product in its arguments, and passes
+the arguments on untouched. So the output stays the same to the bit, and functions that others put there, before or
+after, keep working:
+
+    no layer runs:               name ─▶ theirs
+    layer A begins:              name ─▶ Watched(A) ─▶ theirs
+    another program wraps it:    name ─▶ other ─▶ Watched(A) ─▶ theirs
+    A ends:                      the same; Watched(A) stays because `other` calls it, and only passes calls on
+    layer B begins:              name ─▶ Watched(B) ─▶ other ─▶ Watched(A) ─▶ theirs
+    B ends:                      name ─▶ other ─▶ Watched(A) ─▶ theirs
 
 Two watches nest if two threads run a layer at once. Each reports only the products of its own thread:
 
-    A begins, then B:            name ─▶ Watched(B) ─▶ Watched(A) ─▶ torch's
+    A begins, then B:            name ─▶ Watched(B) ─▶ Watched(A) ─▶ theirs
     A ends first:                the same; A is not on top, and only passes calls on
-    B ends:                      name ─▶ torch's; both have ended, so both are removed
+    B ends:                      name ─▶ theirs; both have ended, so both are removed
 
 Shape letters: B members of attention's batch (calls.py), H heads, N queries, T keys, D channels per head.
 """
@@ -28,13 +36,15 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import MethodType
 from typing import Any, NamedTuple
 
 import torch
+from torch.overrides import _get_current_function_mode_stack as function_modes
 
 from ..errors import UserError
 from .log_sum_exps import TORCHS, attend_with_log_sum_exps
@@ -62,14 +72,15 @@ class Product(NamedTuple):
 
 def _read_torch(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
-    scale: float | None = None, **_more: Any,
+    scale: float | None = None, log_sum_exps: torch.Tensor | None = None, **_more: Any,
 ) -> Product:  # fmt: skip
-    """The product in a call of `torch.nn.functional.scaled_dot_product_attention`, from the call's arguments."""
+    """The product in a call of `torch.nn.functional.scaled_dot_product_attention`, from the call's arguments, with the
+    log-sum-exps of its scores."""
     if is_causal or not isinstance(attn_mask, torch.Tensor | None):
         given = "causal mask" if is_causal else type(attn_mask).__name__
         problem = f"attention with a {given} cannot be captured"
         raise UserError("attention", problem, "call set_attention_backend('native') first")
-    return Product(query, key, attn_mask, query.shape[-1] ** -0.5 if scale is None else scale)
+    return Product(query, key, attn_mask, query.shape[-1] ** -0.5 if scale is None else scale, log_sum_exps)
 
 
 def _read_backend(
@@ -98,7 +109,65 @@ def _read_scores(attention: Any, query: Any, key: Any, attention_mask: Any = Non
     return Product(query, key, attention_mask, attention.scale)
 
 
-# The functions that report it
+# PyTorch's operator
+
+OPERATOR: Any = torch.ops.aten.scaled_dot_product_attention.default
+KEY_NAME = "TESTING_ONLY_GenericMode"
+"""A dispatch key that no tensor has, and no code of PyTorch's uses. A thread in which it is on calls, before each
+operator, what is registered for the key: `_attend` for OPERATOR, nothing for all others."""
+KEY = torch._C._dispatch_key_parse(KEY_NAME)
+AFTER = torch._C._dispatch_keyset_full_after(KEY)
+_every, _of_torch = (torch.library.Library(space, "IMPL") for space in ("_", "aten"))
+_every.fallback(torch.library.fallthrough_kernel, KEY_NAME)
+
+
+class _Here(threading.local):
+    watches: tuple[Watch, ...] = ()
+    """The watches that run in this thread: one, or one for the prompts and one for the negative prompts."""
+
+
+_here = _Here()
+
+
+def _set_watches(watches: Sequence[Watch]) -> None:
+    _here.watches = tuple(watch for watch in watches if not watch.has_ended)
+    torch._C._dispatch_tls_set_dispatch_key_included(KEY, bool(_here.watches))
+
+
+@contextmanager
+def _only(watches: Sequence[Watch]) -> Iterator[None]:
+    """Inside the `with` block, only these watches run in this thread."""
+    before = _here.watches
+    _set_watches(watches)
+    try:
+        yield
+    finally:
+        _set_watches(before)
+
+
+def _attend(keys: Any, *args: Any, **kwargs: Any) -> Any:
+    """Report the product in a call of OPERATOR, and compute it. keys: the call's dispatch keys. The log-sum-exps that a
+    GPU computes are reported, too, where they can be had (log_sum_exps.py)."""
+    watches = [watch for watch in _here.watches if watch.runs_here]
+    with _only(()):
+        found = attend_with_log_sum_exps(*args, **kwargs)
+        for watch in watches:
+            watch.report(partial(_read_torch, *args, **kwargs, log_sum_exps=None if found is None else found[1]))
+        return OPERATOR.redispatch(keys & AFTER, *args, **kwargs) if found is None else found[0]
+
+
+_of_torch.impl("scaled_dot_product_attention", _attend, KEY_NAME, with_keyset=True)
+
+
+def modes_of_others() -> list[str]:
+    """The names of modes (`TorchFunctionMode`) that see each call of a function of PyTorch's, and may answer it in
+    their own way. Devices set by `torch.device` are modes of PyTorch's own, and do not count."""
+    if not torch._C._len_torch_function_stack():
+        return []
+    return [type(mode).__name__ for mode in function_modes() if not type(mode).__module__.startswith("torch.")]
+
+
+# The functions that report it themselves
 
 
 @dataclass(eq=False)
@@ -121,39 +190,43 @@ class Watched:
         return self
 
     def attend(self, read: Callable[[], Product], *args: Any, **kwargs: Any) -> Any:
-        """Report the product, and call the function. If it is PyTorch's own, the log-sum-exps that it computes are
-        reported, too, where they can be had (log_sum_exps.py). read: returns the product in the arguments."""
-        found = attend_with_log_sum_exps(*args, **kwargs) if self.wrapped is TORCHS else None
-        if found is None:
-            self.watch.report(read)
+        """Report the product, and call the function, whose own calls of PyTorch's are parts of it. read: returns the
+        product in the arguments. Under modes of others, only the operator proves what is computed."""
+        if modes_of_others():
             return self.wrapped(*args, **kwargs)
-        result, log_sum_exps = found
-        self.watch.report(lambda: read()._replace(log_sum_exps=log_sum_exps))
-        return result
+        self.watch.report(read)
+        with _only([watch for watch in _here.watches if watch is not self.watch]):
+            return self.wrapped(*args, **kwargs)
 
 
 class WatchedBackend(Watched):
     """A backend of diffusers, with a watch around it."""
 
     def attend(self, read: Callable[[], Product], *args: Any, **kwargs: Any) -> Any:
-        """Call the backend. Most backends call PyTorch's function, whose own `Watched` reports the product. If it was
-        not reported so, it is reported here."""
+        """Call the backend. Most backends call PyTorch's function, whose operator reports the product. If it was not
+        reported so, and no mode of others took the function's place, it is reported here."""
         if kwargs.get("_parallel_config") is not None:  # refused: each GPU has some of the rows
             self.watch.report(read)
         before = self.watch.count
         result = self.wrapped(*args, **kwargs)
-        if self.watch.count == before:
+        if self.watch.count == before and not modes_of_others():
             self.watch.report(read)
         return result
 
 
 class WatchedTable(dict[Any, Any]):
-    """diffusers' table of backends, with a watch around each backend. watch, read: as in `Watched`. wrapped: the table
-    without watches."""
+    """diffusers' table of backends, which puts a watch around each backend that is looked up. watch, read: as in
+    `Watched`. wrapped: the table without watches."""
 
     def __init__(self, watch: Watch, read: Callable[..., Product], wrapped: Mapping[Any, Any]) -> None:
-        super().__init__({name: WatchedBackend(watch, read, backend) for name, backend in wrapped.items()})
-        self.watch, self.wrapped = watch, wrapped
+        super().__init__(wrapped)
+        self.watch, self.read, self.wrapped = watch, read, wrapped
+
+    def __getitem__(self, name: Any) -> WatchedBackend:
+        return WatchedBackend(self.watch, self.read, super().__getitem__(name))
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        return self[name] if name in self else default  # noqa: SIM401 (it would call itself)
 
 
 # Where they are put
@@ -195,14 +268,13 @@ SCORES = "get_attention_scores"
 
 
 def patch_points(attention: Any = None) -> list[PatchPoint]:
-    """PyTorch's function, the backends of diffusers' dispatcher, xformers' function if a script imported it, and an
-    attention module's own method SCORES."""
+    """The backends of diffusers' dispatcher, what somebody put in the place of PyTorch's function, xformers' function
+    if a script imported it, and an attention module's own method SCORES."""
     from diffusers.models.attention_dispatch import _AttentionBackendRegistry as Registry
 
-    points = [
-        PatchPoint(torch.nn.functional, "scaled_dot_product_attention", _read_torch),
-        PatchPoint(Registry, "_backends", _read_backend, WatchedTable),
-    ]
+    points = [PatchPoint(Registry, "_backends", _read_backend, WatchedTable)]
+    if torch.nn.functional.scaled_dot_product_attention is not TORCHS:
+        points.append(PatchPoint(torch.nn.functional, "scaled_dot_product_attention", _read_torch))
     if "xformers.ops" in sys.modules:
         points.append(PatchPoint(sys.modules["xformers.ops"], "memory_efficient_attention", _read_xformers))
     method = getattr(type(attention), SCORES, None)
@@ -229,16 +301,17 @@ class Watch:
         self.count = 0
         """The number of products until now."""
         self.has_ended = False
-        self._on_product, self._thread = on_product, threading.get_ident()
+        self._on_product = on_product
         self._points = patch_points(attention)
         with _lock:
             for point in self._points:
                 point.put_watch(self)
+        _set_watches([*_here.watches, self])
 
     @property
     def runs_here(self) -> bool:
         """Whether the layer still runs, and in the thread that asks."""
-        return not self.has_ended and self._thread == threading.get_ident()
+        return not self.has_ended and self in _here.watches
 
     def report(self, read: Callable[[], Product]) -> None:
         """Count a product, and pass it on. read: returns the product."""
@@ -248,4 +321,5 @@ class Watch:
     def end(self) -> None:
         """Report nothing more, and remove this watch wherever it is on top."""
         self.has_ended = True
+        _set_watches(_here.watches)
         unpatch(self._points)

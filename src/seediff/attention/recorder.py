@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ from ..models.weights import no_number
 from .calls import CallReader, NetworkCall
 from .maps import AttentionMaps, Grid
 from .plan import CapturePlan
-from .product import Watch
+from .product import Watch, modes_of_others
 from .running_maps import Apart, RunningMaps
 
 
@@ -59,6 +60,8 @@ class AttentionRecorder:
         self._settings = repr((plan.capture, sorted(plan.reads.items()), sorted(plan.own_softmax), *form))
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
+        self.hooks: list[tuple[Any, int]] = []
+        """For each layer: the module's pre-hooks, and the number of capture's own."""
         self.watch: Watch | None = None
         """The watch of the layer that runs; None between layers."""
         self.restart()
@@ -70,8 +73,12 @@ class AttentionRecorder:
         self.error: UserError | None = None
         """The kept error, after which nothing more is recorded; None: no error yet."""
         self.running = RunningMaps(self.plan, self.apart, self.graphs)
+        self._text: Any = None
+        """The text that all layers of cross-attention are given in this call; None: not known yet."""
         self.ran: set[str] = set()
         """The names of the layers whose modules ran in recorded calls."""
+        self.modes: set[str] = set()
+        """The modes of others under which layers ran (product.py)."""
         self._recorded_steps: list[int] = []
         self._finished = False
         self.text_states = self._given_states
@@ -86,9 +93,18 @@ class AttentionRecorder:
         if self._finished:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         self.end_call()
+        for hooks, own in self.hooks:
+            hooks.move_to_end(own)  # after hooks that were added later, which may change what the layer is given
         if self.calls.count == 0 and self.graphs is not None:
             self._use_memory(self.graphs)
-        call = self.calls.read(network, named_inputs(network, args, kwargs), rows)
+        inputs = named_inputs(network, args, kwargs)
+        call, self._text = self.calls.read(network, inputs, rows), None
+        if (
+            getattr(network, "encoder_hid_proj", False) is None
+            and self.graphs is None
+            and self.calls.latest.frames == 1
+        ):
+            self._text = inputs.get("encoder_hidden_states")  # such a UNet gives its layers the text as it is
         if call is not None and self.error is None:
             self.call = call
             self._recorded_steps.append(call.step)
@@ -103,6 +119,7 @@ class AttentionRecorder:
         """Watch the products of a layer that begins. attention: its module. on_product: as in `Watch`."""
         self.end_watch()  # if Ctrl-C ended an earlier layer, PyTorch did not call the hook at its end
         self.watch = Watch(attention, on_product)
+        self.modes.update(modes_of_others())
 
     def end_watch(self) -> None:
         if self.watch is not None:
@@ -121,6 +138,22 @@ class AttentionRecorder:
         self.error, self.call = error, None
         self.running = RunningMaps(self.plan, self.apart, self.graphs)
         warnings.warn(Notice(f"attention is not captured any more, and its maps cannot be had: {error}"), stacklevel=2)
+
+    def check_text(self, name: str, text: Any) -> None:
+        """Refuse a layer of cross-attention that is given another text than the network or its other layers. name: the
+        layer's. text: (B, T, C), or fewer rows, if a cache leaves out the first ones."""
+        if not torch.is_tensor(text):
+            return
+        if self._text is None:
+            self._text = text
+        rows = self._text[-len(text) :]
+        if text is not self._text and not (text.shape == rows.shape and torch.equal(text, rows)):
+            self.fail(
+                UserError(
+                    name, "is given another text than the network or than other layers (a hook?)", "draw without that"
+                ),
+                name,
+            )
 
     # What graphs of the network must know (models/graphs.py)
 
@@ -156,6 +189,12 @@ class AttentionRecorder:
             self.running.count_replay(self.call.step, additions)
 
     # The result
+
+    def until_now(self) -> AttentionRecorder:
+        """A copy, whose maps can be taken while this one goes on."""
+        recorder = copy(self)
+        recorder.running = self.running.until_now()
+        return recorder
 
     @torch.inference_mode(False)  # tensors made in that mode could not be changed outside of it
     def maps(self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str]) -> list[AttentionMaps]:
@@ -217,7 +256,8 @@ class AttentionRecorder:
             )
         unseen = [name for name, by_kind in steps.items() if [] in by_kind]
         if unseen:
-            problem, fix = "computes attention in a way that is not known", "use an attention processor of diffusers"
+            problem = "computes attention in a way that is not known"
+            fix = "use an attention processor of diffusers, and no TorchFunctionMode in its place"
             if self.ran.isdisjoint(unseen):
                 problem, fix = "did not run (replaced inside of the block?)", "open a new `with` block after that"
             raise UserError(_listed(unseen), problem, fix)
@@ -227,6 +267,9 @@ class AttentionRecorder:
                 f"computed attention in some of {len(recorded)} steps (a cache?), and its maps are the means of these"
             )
             warnings.warn(Notice(f"{_listed(fewer)} {text}"), stacklevel=3)
+        if self.modes:
+            text = "is a TorchFunctionMode: what is captured is PyTorch's softmax, whatever it makes of that afterwards"
+            warnings.warn(Notice(f"{' and '.join(sorted(self.modes))} {text}"), stacklevel=3)
 
 
 def _listed(names: Sequence[str]) -> str:

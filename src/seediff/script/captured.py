@@ -40,7 +40,8 @@ the network works on. For a model without any of these levels, a heat map averag
 
 class Captured:
     """What `capture` gives to the script. Pictures are numbered from 0 in the order in which the pipeline drew them,
-    over all its calls in the block. It can be used after the block, and inside the block between two pictures.
+    over all its calls in the block. It can be used after the block, and inside the block between two pictures, or
+    between two steps of a network alone.
     """
 
     def __init__(self, listener: Listener, pipe: Any, plan: CapturePlan, method: str | None) -> None:
@@ -91,7 +92,7 @@ class Captured:
 
     def clear(self) -> None:
         """Forget all pictures, and free their maps. The next picture has the number 0."""
-        self._runs().clear()
+        self._listener.clear()
 
     def expected(self, height: int | None = None, width: int | None = None) -> Expected:
         """The size of the maps that capture will keep of one image, or of one latent frame of a clip, and their memory.
@@ -231,7 +232,7 @@ class Captured:
 
     # Pictures, maps and columns
 
-    def _runs(self) -> list[Run]:
+    def _runs(self) -> Sequence[Run]:
         return self._listener.finished
 
     def _pictures(self) -> list[Picture]:

@@ -103,6 +103,7 @@ def capture(
         if negative:
             recorders["negative"] = new_recorder(replace(plan, reads={"cross": plan.reads["cross"]}))
         listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorders))
+        stack.callback(listener.close)
         for owner, name, around in listener.methods():
             stack.enter_context(wrap(owner, name, around))
         for each in networks:

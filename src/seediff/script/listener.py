@@ -18,12 +18,13 @@ In one call of the pipeline, from top to bottom:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
 
+from ..attention.capture import run_last
 from ..errors import UserError
 from .drawn import EDITING
 from .run import Run
@@ -46,6 +47,10 @@ class Listener:
     """Whether the network ran outside of the pipeline's calls, because another pipeline drew with it."""
     encoded_outside: bool = False
     """Whether the pipeline encoded a text after its last call. Then a loop of the script's own is about to draw."""
+    is_open: bool = True
+    """Whether the `with` block still runs."""
+    look: tuple[Any, Sequence[Run]] = (None, ())
+    """The last look at the run of a network alone that goes on: the run and its number of steps, and what was seen."""
 
     def methods(self) -> Iterator[tuple[Any, str, Around]]:
         """(owner, name, around) of each method to `wrap`, so that Python calls `draw`, `encode` or `edit` in its place;
@@ -69,6 +74,8 @@ class Listener:
                 raise UserError("the captured pipeline was called before its last call ended; draw one at a time")
         self.run = RunRecorder(self.block, arguments)
         self.encoded_outside = False
+        for network in self.block.networks:
+            run_last(network)
         try:
             self.run.begin()
             output = call()
@@ -125,11 +132,28 @@ class Listener:
                 self.block.runs.append(drawn)
 
     @property
-    def finished(self) -> list[Run]:
-        """The runs that have ended. A network alone has one run, which ends here: where the script wants results."""
-        if self.block.pipe is None:
+    def finished(self) -> Sequence[Run]:
+        """The runs that have ended. A network alone has one run, which ends with the block: inside of it, the run as
+        far as it has come."""
+        run = self.run
+        if self.block.pipe is None and run is not None:
+            if self.is_open:
+                now = run, run.prompt.steps
+                if self.look[0] != now:
+                    self.look = now, [*filter(None, [run.until_now().finish(None)])]
+                return self.look[1]
             self._end_run()
         return self.block.runs
+
+    def clear(self) -> None:
+        """Forget all pictures, and the run of a network alone."""
+        if self.block.pipe is None:
+            self.run, self.look = None, (None, ())
+            self.block.restart()
+        self.block.runs.clear()
+
+    def close(self) -> None:
+        self.is_open, self.look = False, (None, ())
 
 
 @contextmanager

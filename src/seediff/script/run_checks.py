@@ -6,7 +6,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ def check_memory(
 
 def check_timesteps(scheduler: Any, with_prompt: torch.Tensor) -> None:
     """Raise UserError if more network calls had the prompt than drawing the picture needs: more than the scheduler has
-    timesteps, or more at one timestep than the scheduler itself ever runs.
+    timesteps, more at one timestep than the scheduler itself ever runs, or some at timesteps that it lacks.
 
     scheduler: the pipeline's; None if it has no scheduler. with_prompt: (calls,) the timestep of each call with the
     prompt.
@@ -65,33 +66,63 @@ def check_timesteps(scheduler: Any, with_prompt: torch.Tensor) -> None:
     expected = _expected(scheduler, with_prompt)
     if _repeats(with_prompt) > _repeats(expected) or len(with_prompt) > len(expected):
         counts = f"{len(with_prompt)} times, {_repeats(with_prompt)} times at one step"
-        problem = f"the network was given the prompt {counts}: {OVERLAPPING}"
+        why = OVERLAPPING if len(expected) else "some of them at timesteps that the scheduler lacks"
+        problem = f"the network was given the prompt {counts}: {why}"
         raise UserError("picture", problem, "draw without the other calls")
 
 
-def warn_of_other_texts(with_prompt: Sequence[float], without: Sequence[float]) -> None:
-    """Warn if the prompt was left out at some timesteps. with_prompt, without: the timestep of each network call that
-    had the prompt, and of each call that did not."""
-    own, others = set(with_prompt), set(without)
-    if others - own:
-        count = f"at {len(own)} of {len(others | own)} timesteps (a callback that changes it?)"
+def warn_of_other_texts(scheduler: Any, with_prompt: torch.Tensor, without: torch.Tensor) -> None:
+    """Warn if the prompt was left out at some timesteps, or was given at one of them less often than the scheduler runs
+    it. scheduler: as in `check_timesteps`. with_prompt, without: (calls,) the timestep of each network call that had
+    the prompt, and of each call that did not."""
+    steps, hits = _steps(scheduler, with_prompt)
+    own, missing = Counter(with_prompt.tolist()), 0
+    for timestep in {*without.tolist()} - {float(with_prompt[0])}:  # img2img may begin between two calls of a timestep
+        nearest = (steps - timestep).abs()
+        needed = int((nearest == nearest.min()).sum()) if hits == len(with_prompt) else 1
+        missing += max(needed - own[timestep], 0)
+    if missing:
+        count = f"in {len(with_prompt)} of {len(with_prompt) + missing} steps (a callback that changes it?)"
         warnings.warn(Notice(f"the network was given the prompt {count}: maps are the means of these"), stacklevel=2)
+
+
+def warn_of_further_calls(with_prompt: torch.Tensor) -> None:
+    """Warn if a loop of one's own, whose scheduler is unknown, gave the network the prompt in further calls than one
+    picture needs. A picture's timesteps all fall, or all rise. Each but the first may come twice in a row, as with
+    Heun. with_prompt: (calls,) the timestep of each call with the prompt."""
+    timesteps = with_prompt.double()
+    changes = timesteps.diff()
+    signs = changes.sign().where(changes.abs() > 1e-4 * timesteps[1:].abs(), 0).tolist()
+    repeats = signs[:1] == [0] or any(one == other == 0 for one, other in pairwise(signs))
+    if {1, -1} <= {*signs} or (repeats and with_prompt.itemsize > 2):  # half precision rounds neighbours to one value
+        order = f"{len(timesteps)} times, not in the order of one picture's timesteps"
+        text = "maps are the means of all these calls; use one `with` block for each picture, without other calls"
+        warnings.warn(Notice(f"the network was given the prompt {order}: {text}"), stacklevel=2)
 
 
 def _expected(scheduler: Any, timesteps: torch.Tensor) -> torch.Tensor:
     """The timesteps at which the network should be called: the scheduler's, on the scale on which the network was given
-    them. If the network was given other timesteps, as in a loop with timesteps of its own: each of these once.
-    timesteps: what the network was given."""
+    them. If the network was given other timesteps, as in a loop with timesteps of its own: each of these once. If it
+    was given the scheduler's and others, none is right. timesteps: what the network was given."""
+    steps, hits = _steps(scheduler, timesteps)
+    if hits == len(timesteps):
+        return steps
+    return timesteps[:0] if hits and hits >= min(2, len(steps)) else timesteps.unique()
+
+
+def _steps(scheduler: Any, timesteps: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """(steps, hits): the scheduler's timesteps, on the scale that fits best, and how many of `timesteps` are among
+    them."""
     steps = getattr(scheduler, "timesteps", None)
-    if torch.is_tensor(steps) and len(steps):
-        steps = steps.to(timesteps)
-        for scaled in (steps, steps / 1000, 1 - steps / 1000):
-            near = torch.isclose(scaled.float(), timesteps[:, None].float(), rtol=4e-3, atol=1e-4)  # in bfloat16, too
-            if near.any(1).all():
-                return scaled
-    return timesteps.unique()
+    if not torch.is_tensor(steps):
+        return timesteps[:0], 0
+    steps = steps.to(timesteps)
+    scales = [scaled.float() for scaled in (steps, steps / 1000, 1 - steps / 1000)]
+    near = [torch.isclose(scaled, timesteps[:, None].float(), rtol=4e-3, atol=1e-4).any(1) for scaled in scales]
+    hits = [int(each.sum()) for each in near]  # in bfloat16, too
+    return scales[hits.index(max(hits))], max(hits)
 
 
 def _repeats(timesteps: torch.Tensor) -> int:
     """How often the most frequent timestep occurs."""
-    return max(Counter(timesteps.tolist()).values())
+    return max(Counter(timesteps.tolist()).values(), default=0)

@@ -29,7 +29,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -45,7 +46,7 @@ from .drawn import Drawn
 from .encodings import STATES, Encodings, NamedText, listed
 from .placement import Edits
 from .run import Attention, Picture, ReadText, Run, TextKind, returned_images
-from .run_checks import check_memory, check_timesteps, warn_of_other_texts
+from .run_checks import check_memory, check_timesteps, warn_of_further_calls, warn_of_other_texts
 from .which_rows import NAME_STATES, NO_TEXT, Encoded, find_rows
 
 THE_WAY = (
@@ -275,6 +276,15 @@ class RunRecorder:
 
     # When the pipeline has drawn
 
+    def until_now(self) -> RunRecorder:
+        """A copy, which can be finished while the run goes on."""
+        run = copy(self)
+        run.recordings = {
+            kind: replace(each, recorder=each.recorder.until_now()) for kind, each in self.recordings.items()
+        }
+        run.prompt, run.negative = run.recordings["prompt"], run.recordings.get("negative")
+        return run
+
     def finish(self, output: Any) -> Run | None:
         """End the run, and return what was drawn; None if nothing was drawn. output: what the pipeline returned."""
         self._has_ended = True
@@ -329,10 +339,14 @@ class RunRecorder:
             raise self._explain_nothing()
         if prompt.recorder.graphs is not None:
             prompt.recorder.graphs.check_unchanged()
-        with_prompt, without = self._timesteps[True], self._timesteps[False]
-        if with_prompt and block.pipe is not None:  # the scheduler of a loop of one's own is unknown
-            check_timesteps(getattr(block.pipe, "scheduler", None), torch.cat(with_prompt).cpu())
-        warn_of_other_texts([each.item() for each in with_prompt], [each.item() for each in without])
+        if self._timesteps[True]:
+            scheduler = getattr(block.pipe, "scheduler", None)
+            with_prompt, without = (torch.cat(each or [torch.empty(0)]).cpu() for each in self._timesteps.values())
+            if block.pipe is None:  # the scheduler of a loop of one's own is unknown
+                warn_of_further_calls(with_prompt)
+            else:
+                check_timesteps(scheduler, with_prompt)
+            warn_of_other_texts(scheduler, with_prompt, without)
         clips, rest = divmod(images, len(prompt.texts))
         if rest or (clips > 1 and not block.family.frames_dimension):
             problem = f"the pipeline returned {images}, and {len(prompt.texts)} rows of a batch had the prompt"
