@@ -7,12 +7,13 @@ from items import GO, STAY, item, judged, judgements
 from refusals import user_error
 
 from seediff.dataset import native
-from seediff.dataset.encoding import Instances, encode_image, encode_soft
+from seediff.dataset.encoding import encode_image, encode_soft
 from seediff.dataset.formats.drivers import export
 from seediff.dataset.importing import correct, import_set, sum_changes
 from seediff.dataset.native import open_native, save_native
 from seediff.dataset.rows import OF_THE_MASK
 from seediff.dataset.sample import Sample
+from seediff.dataset.shapes.objects import Objects
 
 CLASSES = ("cat", "dog", "cow")
 
@@ -100,7 +101,7 @@ def columns(text):
 def dogs(name, text, known=None, scores=()):
     """A picture of dogs: the object in each column, 0 for none. known: the same if only these objects are known."""
     numbers = columns(known or text)
-    objects = Instances(numbers, (1,) * numbers.max(), scores)
+    objects = Objects(numbers, (1,) * numbers.max(), scores)
     return Sample(np.zeros((*numbers.shape, 3), np.uint8), (columns(text) > 0).astype(np.uint8), objects, name=name)
 
 

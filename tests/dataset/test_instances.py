@@ -10,13 +10,12 @@ from refusals import user_error
 from seediff.config.augment import AugmentConfig
 from seediff.dataset.augmented import open_augmented, write_augmented
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.encoding import Instances
 from seediff.dataset.importing import import_set
 from seediff.dataset.native import jsonl, read_rows
 from seediff.dataset.operations import RANDOM
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
-from seediff.dataset.shapes.objects import find_objects
+from seediff.dataset.shapes.objects import Objects, find_objects
 
 CLASSES = ("dog", "cat")
 SIZE = (24, 30)
@@ -33,7 +32,7 @@ def pairs():
         numbers[16:22, 20:26] = 1
         if number != 1:
             numbers[2:5, 22:27] = 1
-        instances = Instances(numbers, (2, 1, 1), (0.25, 0.75, 0.5))
+        instances = Objects(numbers, (2, 1, 1), (0.25, 0.75, 0.5))
         labels = instances.label_map()
         labels[0, :4] = 255
         labels[20:22, 2:5] = 2 * (number == 0)
@@ -111,7 +110,7 @@ def test_augmented_objects_are_where_their_class_is(tmp_path, operation):
         assert len(instances.class_ids) == len(np.unique(instances.numbers[known]))
         if operation in ("flip", "noise") and sample.name.startswith("augmented"):
             assert sorted(instances.class_ids) == [1, 1, 2]
-            assert sorted(find_objects(labels, instances=instances).areas)[1:] == [70, 91]
+            assert sorted(find_objects(labels, known=instances).areas)[1:] == [70, 91]
     counts = [len(sample.instances.class_ids) for sample in samples if sample.name.startswith("augmented")]
     assert operation != "splice-2x2" or counts == [12] * 6
 

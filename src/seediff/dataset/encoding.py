@@ -8,8 +8,6 @@ import io
 import math
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,9 @@ from PIL.ExifTags import Base
 from ..drawing.overlays import compress_image
 from ..errors import UserError
 from ..files.image_files import open_image, read_pixels
-from ..files.label_maps import IGNORE, voc_palette
+from ..files.label_maps import voc_palette
 from ..files.reading import read_bytes
+from .shapes.objects import Objects
 
 COPIED = {"JPEG": "jpg", "PNG": "png"}
 """Format → suffix, for photographs whose files may go into a dataset unchanged."""
@@ -97,43 +96,13 @@ def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
     return pixels
 
 
-@dataclass(frozen=True)
-class Instances:
-    """The objects of a picture."""
-
-    numbers: np.ndarray
-    """(H, W) of integers: the number of the object at each pixel; 0 where there is no object."""
-    class_ids: tuple[int, ...]
-    """The class ids of objects 1, 2, …; 255 is the class of an ignored shape."""
-    scores: tuple[float, ...] = ()
-    """The scores of objects 1, 2, …, in [0, 1]; empty if they are not known."""
-
-    @cached_property
-    def areas(self) -> np.ndarray:
-        """(N,): the number of pixels of each object."""
-        return np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
-
-    def label_map(self) -> np.ndarray:
-        """(H, W) uint8: the class of each pixel's object, 0 where there is no object."""
-        return np.array([0, *self.class_ids], np.uint8)[self.numbers]
-
-    def visible(self, *, ignored: bool = False) -> Instances:
-        """The objects that have a class and a pixel, numbered anew in their old order. ignored: keep shapes of the
-        class 255, too."""
-        kept = [i for i, class_id in enumerate(self.class_ids) if self.areas[i] and 0 < class_id < IGNORE + ignored]
-        table = np.zeros(len(self.areas) + 1, np.int32)
-        table[np.array(kept, np.intp) + 1] = np.arange(1, len(kept) + 1)
-        class_ids, scores = tuple(self.class_ids[i] for i in kept), tuple(self.scores[i] for i in kept if self.scores)
-        return Instances(table[self.numbers], class_ids, scores)
-
-
 ReadLabels = Callable[[], np.ndarray]
 """A function that reads a label map (H, W) uint8. It raises UserError."""
-ReadObjects = Callable[[], Instances]
+ReadObjects = Callable[[], Objects]
 """A function that reads the objects of a picture. It raises UserError."""
 
 
-def encode_objects(instances: Instances, where: str) -> bytes:
+def encode_objects(instances: Objects, where: str) -> bytes:
     """The numbers of objects as a grey PNG of 16 bits. where: the sample's name in errors. Raises UserError for more
     objects than MOST_OBJECTS."""
     count = len(instances.class_ids)
@@ -142,11 +111,11 @@ def encode_objects(instances: Instances, where: str) -> bytes:
     return encode_grey(instances.numbers.astype(np.uint16, copy=False))
 
 
-def read_objects(path: Path, class_ids: tuple[int, ...], scores: tuple[float, ...]) -> Instances:
+def read_objects(path: Path, class_ids: tuple[int, ...], scores: tuple[float, ...]) -> Objects:
     """The objects of a picture. path: a grey PNG of 8 or 16 bits with their numbers. class_ids, scores: as in
-    `Instances`. Raises UserError for any other file."""
+    `Objects`. Raises UserError for any other file."""
     numbers, kind, mode = read_pixels(path)
     if kind != "PNG" or mode not in ("L", "I;16"):
         expected = "objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers"
         raise UserError(path, f"is {kind} {mode} data; {expected}")
-    return Instances(numbers.astype(np.int32), class_ids, scores)
+    return Objects(numbers.astype(np.int32), class_ids, scores)

@@ -21,7 +21,7 @@ from ..files.photo_files import Photo, find_photos, read_photo
 from ..masks.flags import UNLABELLED
 from ..workers import Follow
 from . import native
-from .encoding import Instances, encode_photo
+from .encoding import encode_photo
 from .formats.drivers import read_format
 from .formats.format_table import FORMATS, Contents, SourceName, recognise
 from .merge import renumber, renumber_table
@@ -31,6 +31,7 @@ from .reviews import reviewed_as_is
 from .rows import OF_THE_MASK, check_class_list, flat_name
 from .sample import SOFT, Sample
 from .shapes.changes import Division, kept_apart, objects_after, objects_from_tool
+from .shapes.objects import Objects
 
 SHOWN = 10
 """Maximum number of samples that a line names."""
@@ -235,7 +236,7 @@ def correct(
     return names, map(corrected, originals)
 
 
-def _relabelled(original: Sample, labels: np.ndarray, objects: Instances | None, division: Division, by: str) -> Sample:
+def _relabelled(original: Sample, labels: np.ndarray, objects: Objects | None, division: Division, by: str) -> Sample:
     """The sample with another mask. labels, objects: the label map (H, W) and the objects. division: how the tool
     divided it; with "joined", the sample is not accepted, because its objects are not the tool's. by: the tool's
     format."""

@@ -14,7 +14,8 @@ from ..config.class_names import alike_names
 from ..files.reading import real
 from . import native
 from .rows import check_class_list, ids_by_name
-from .sample import CONFIGS, SOFT, Extras, Instances, Sample
+from .sample import CONFIGS, SOFT, Extras, Sample
+from .shapes.objects import Objects
 
 Set = tuple[str, Sequence[str], Sequence[Sample]]
 """The name of a set, its classes, and its samples."""
@@ -84,7 +85,7 @@ def _renumbered_labels(sample: Sample, ids: np.ndarray, classes: int) -> np.ndar
     return ids[sample.labels(classes)]
 
 
-def _renumbered_instances(sample: Sample, ids: np.ndarray) -> Instances:
+def _renumbered_instances(sample: Sample, ids: np.ndarray) -> Objects:
     instances = sample.instances
     assert instances is not None
     return replace(instances, class_ids=tuple(ids[list(instances.class_ids)].tolist()))

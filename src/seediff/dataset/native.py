@@ -56,12 +56,13 @@ from ..files.reading import check_unpacked, inside, read_bytes
 from ..report.page import write_reports
 from ..workers import Follow, in_order
 from .class_lists import named_classes
-from .encoding import Instances, ReadLabels, ReadObjects, encode_mask, encode_objects, read_label_map, read_objects
+from .encoding import ReadLabels, ReadObjects, encode_mask, encode_objects, read_label_map, read_objects
 from .reading import READING, Reading, Tally
 from .reviews import Action, makers, read_actions, reviewed_row
 from .rows import Row, as_row, check_class_list, check_name, check_row, checked_rows, ids_by_name, shown_classes
 from .sample import CONFIGS, SOFT, Extras, Sample
 from .shapes.changes import objects_after
+from .shapes.objects import Objects
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
 REJECTED, PREVIEW = "rejected.jsonl", "preview.html"
@@ -308,13 +309,13 @@ def read_as(folder: Path, classes: Sequence[str], samples: Iterable[Sample]) -> 
     return replace(named_classes(classes), sources=sources).reading(parts, folder)
 
 
-def _objects_after(read: ReadObjects, read_before: ReadLabels, read_after: ReadLabels, mask: Path) -> Instances:
+def _objects_after(read: ReadObjects, read_before: ReadLabels, read_after: ReadLabels, mask: Path) -> Objects:
     """The objects in a corrected label map. read: reads the objects in the original label map. read_before: reads the
     original. read_after: reads the corrected label map. mask: its file, for errors."""
     return objects_after(read(), read_before(), read_after(), mask)
 
 
-def instance_row(instances: Instances) -> Json:
+def instance_row(instances: Objects) -> Json:
     """The keys INSTANCE_KEYS of a row: `instances` and, if scores are known, `instance_scores`."""
     row: Json = {"instances": list(instances.class_ids)}
     if instances.scores:

@@ -20,7 +20,6 @@ from PIL import Image
 from ..config.augment import grid_of
 from ..errors import UserError
 from ..files.label_maps import IGNORE
-from .encoding import Instances
 from .shapes.objects import Objects
 
 NOISE_SIGMA = 0.02, 0.1
@@ -46,12 +45,12 @@ def with_objects(label_map: np.ndarray, objects: Objects) -> np.ndarray:
     return objects.numbers << 8 | label_map
 
 
-def take_apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
+def take_apart(labels: np.ndarray) -> tuple[np.ndarray, Objects]:
     """(label map, objects) of labels (H, W) int32: the reverse of `with_objects`. The label map is (H, W) uint8."""
     # The appended 0 is the lowest value, so that it gets number 0, the number of no object.
     values, numbers = np.unique(np.append(labels, 0), return_inverse=True)
     class_ids = np.where(values >> 8, values & 255, 0)[1:].tolist()
-    objects = Instances(numbers[:-1].reshape(labels.shape).astype(np.int32), tuple(class_ids))
+    objects = Objects(numbers[:-1].reshape(labels.shape).astype(np.int32), tuple(class_ids))
     return (labels & 255).astype(np.uint8), objects.visible()
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from ..config.class_names import MAX_CLASSES
 from ..errors import UserError
 from ..files.image_files import as_stored, check_bright, in_rgb, is_wide, named, open_image, stored_bytes
-from .encoding import PNG_SIGNATURE, Instances, ReadLabels, ReadObjects, encode_image, read_label_map
+from .encoding import PNG_SIGNATURE, ReadLabels, ReadObjects, encode_image, read_label_map
 from .rows import Row, as_row
 from .shapes.objects import Objects, find_objects
 
@@ -52,7 +52,7 @@ class Sample:
         self,
         image: np.ndarray | Path | str | bytes | None,
         label_map: np.ndarray | ReadLabels,
-        instances: Instances | ReadObjects | None = None,
+        instances: Objects | ReadObjects | None = None,
         metadata: Mapping[str, Any] | None = None,
         *,
         name: str = "",
@@ -109,7 +109,7 @@ class Sample:
         return self.labels(MAX_CLASSES)
 
     @property
-    def instances(self) -> Instances | None:
+    def instances(self) -> Objects | None:
         """The objects in the picture; None if the set only has classes. Raises UserError for objects of another size
         than the picture, and for an object without a class."""
         found = self.stored_instances

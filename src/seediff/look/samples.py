@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image
 
 from ..config.class_names import SEGMENT
-from ..dataset.encoding import Instances, read_label_map
+from ..dataset.encoding import read_label_map
 from ..dataset.native import open_native
 from ..dataset.sample import Sample, open_own
+from ..dataset.shapes.objects import Objects
 from ..drawing.overlays import compress_image, overlay, shown_ids, shrink
 from ..errors import UserError
 from ..files.image_files import in_rgb
@@ -97,7 +98,7 @@ def image_bytes(sample: Sample) -> tuple[bytes, str]:
         return data, "image/png" if image.format == "PNG" else "image/jpeg"
 
 
-def thumbnail(sample: Sample, labels: np.ndarray | None, objects: Instances | None, side: int = THUMB) -> bytes:
+def thumbnail(sample: Sample, labels: np.ndarray | None, objects: Objects | None, side: int = THUMB) -> bytes:
     """The bytes of a JPEG of a sample. labels: (H, W) uint8 ids to draw over the picture; None for only the picture.
     objects: the objects to draw lines around; None for lines around classes. side: the maximum pixels of the longer
     side. Raises UserError."""

@@ -19,10 +19,11 @@ import numpy as np
 
 from ..config.class_names import check_classes, reading_key
 from ..dataset import native
-from ..dataset.encoding import Instances, encode_mask
+from ..dataset.encoding import encode_mask
 from ..dataset.reviews import REVIEWED, Action, Verdict, append_action, mend, read_actions, reviewed_row
 from ..dataset.rows import as_row, check_class_list, shown_classes
 from ..dataset.shapes.changes import objects_after
+from ..dataset.shapes.objects import Objects
 from ..errors import UserError
 from ..files.output_folders import InUse, open_folder
 from ..files.outputs import write_atomic
@@ -159,7 +160,7 @@ class Session:
             return self.dataset.read_labels(self.mask(number))
         return self.dataset.read_labels(history.mask, history.result.hash)
 
-    def instances(self, number: int, labels: np.ndarray) -> Instances | None:
+    def instances(self, number: int, labels: np.ndarray) -> Objects | None:
         """The objects of a sample in a label map; None if the set records no objects. labels: (H, W) uint8, the label
         map, perhaps corrected. Raises UserError."""
         sample = self.dataset.samples[number]

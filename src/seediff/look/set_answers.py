@@ -231,7 +231,7 @@ class SetAnswers:
         version = self.session.history(number).version
         with self.decoding:
             labels = self.session.labels(number)
-            numbers = find_objects(labels, instances=self.session.instances(number, labels)).numbers
+            numbers = find_objects(labels, known=self.session.instances(number, labels)).numbers
             return pack(self.session.dataset.shown_objects(labels, numbers), {"x-version": str(version)})
 
     # Changes.

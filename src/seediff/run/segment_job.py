@@ -17,10 +17,11 @@ from ..config.method_constants import EVERYTHING
 from ..config.photos_config import SegmentPhotosConfig, check_segment_names
 from ..dataset import native
 from ..dataset.dataset import open_truths
-from ..dataset.encoding import Instances, encode_mask, encode_objects, encode_photo
+from ..dataset.encoding import encode_mask, encode_objects, encode_photo
 from ..dataset.native import instance_row
 from ..dataset.rows import shown_classes
 from ..dataset.sample import Sample
+from ..dataset.shapes.objects import Objects
 from ..errors import UserError
 from ..files.label_maps import IGNORE, centre_square, find_name
 from ..files.photo_files import Photo, photo_list, read_photo
@@ -257,11 +258,11 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             record.rows.append(row)
 
 
-def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Instances:
+def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Objects:
     """The segments as objects of a dataset. Segment 0 becomes object 1, because object 0 stands for pixels outside all
     segments. names: one name per segment; empty without words. classes: `segment`, then all words."""
     ids = {word: number for number, word in enumerate(classes, 1)}
     class_ids = [ids[SEGMENT]] * len(segments.scores)
     for segment, named in enumerate(names):
         class_ids[segment] = ids[named.name or SEGMENT]
-    return Instances(segments.label_map + 1, tuple(class_ids), tuple(segments.scores))
+    return Objects(segments.label_map + 1, tuple(class_ids), tuple(segments.scores))

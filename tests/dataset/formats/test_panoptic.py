@@ -9,8 +9,8 @@ from PIL import Image
 from refusals import user_error
 
 from seediff import Dataset
-from seediff.dataset.encoding import Instances
 from seediff.dataset.formats.format_table import recognise
+from seediff.dataset.shapes.objects import Objects
 
 CLASSES = ("cat", "ignore")
 LABELS = np.array([[0, 1, 1, 255, 2, 2]] * 4, np.uint8)
@@ -20,7 +20,7 @@ MASK = "annotations/panoptic_train/a.png"
 
 
 def written(folder):
-    sample = item("a", LABELS).replace(instances=Instances(NUMBERS, (1, 1)))
+    sample = item("a", LABELS).replace(instances=Objects(NUMBERS, (1, 1)))
     export("panoptic", CLASSES, [sample], folder)
     return json.loads((folder / FILE).read_text())
 
@@ -67,7 +67,7 @@ def test_objects_stuff_crowds_and_void(tmp_path):
 def test_more_segments_than_a_byte_holds(tmp_path):
     numbers = np.arange(1, 301).reshape(20, 15)
     labels = np.ones(numbers.shape, np.uint8)
-    sample = item("a", labels, {}, labels.shape).replace(instances=Instances(numbers, (1,) * numbers.size))
+    sample = item("a", labels, {}, labels.shape).replace(instances=Objects(numbers, (1,) * numbers.size))
     export("panoptic", ("cat",), [sample], tmp_path / "set")
     (back,) = imported("panoptic", tmp_path / "set")[1]
     assert len(np.unique(back.instances.numbers)) == 300

@@ -17,9 +17,8 @@ from formats import export
 from layout_cases import CASES, filled, write_case
 
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.encoding import Instances
 from seediff.dataset.formats.format_table import READ
-from seediff.dataset.shapes.objects import find_objects
+from seediff.dataset.shapes.objects import Objects, find_objects
 from seediff.errors import UserError
 
 GOLDEN = Path(__file__).with_name("readings.jsonl")
@@ -61,7 +60,7 @@ def read_case(about, folder):
 def read_ours(about, folder):
     name, options = OURS[about]
     found = find_objects(some()[0].label_map)
-    objects = Instances(found.numbers, tuple(found.class_ids))
+    objects = Objects(found.numbers, tuple(found.class_ids))
     samples = [some()[0].replace(instances=objects), *some()[1:]]
     export(name, CLASSES, samples, folder, **options)
     return reading(folder, getattr(Dataset, f"from_{name}"), folder, {})

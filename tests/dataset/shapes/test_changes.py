@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from seediff.dataset.encoding import Instances
 from seediff.dataset.shapes.changes import objects_after
+from seediff.dataset.shapes.objects import Objects
 
 CORNERS = np.ones((3, 3), int)
 
@@ -12,7 +12,7 @@ def scene():
     """Two dogs that touch, a cat, and a dog's pixels that are no object."""
     numbers = np.zeros((12, 16), np.uint16)
     numbers[2:6, 1:5], numbers[2:6, 5:9], numbers[8:11, 10:14] = 2, 1, 3
-    instances = Instances(numbers, (1, 1, 2), (0.5, 0.25, 0.75))
+    instances = Objects(numbers, (1, 1, 2), (0.5, 0.25, 0.75))
     labels = instances.label_map()
     labels[10, 0:2] = 1
     return instances, labels

@@ -22,7 +22,6 @@ import numpy as np
 from ... import __version__
 from ...errors import UserError
 from ...files.documents import Json
-from ..encoding import Instances
 from ..rows import check_row
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes
@@ -181,7 +180,7 @@ def read(
     return Contents(listed, source.samples_of(records))
 
 
-def _objects_beside(name: CocoName, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
+def _objects_beside(name: CocoName, classes: Sequence[str]) -> dict[str, Callable[[Path], Objects]]:
     """Name of a picture → a function that paints its objects, from the instances.json that SeeDiff writes beside
     semantic.json. Empty if this file is missing or has other classes. name: the file that is read. classes: its
     classes."""

@@ -25,8 +25,8 @@ from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
 from ...files.reading import read_bytes
 from ..class_lists import ClassList, Note, no_note, number_classes
-from ..encoding import Instances
 from ..parts import part_of
+from ..shapes.objects import Objects
 from ..shapes.rle import box_xyxy, count_runs, polygon_runs
 from .painting import Near, Shapes, Side
 from .pictures import check_frame
@@ -276,7 +276,7 @@ def paint(
     ids: Mapping[int, int],
     where: Path,
     all_objects: bool = False,
-) -> Instances:
+) -> Objects:
     """The painted shapes of a picture: first boxes without a mask and crowds, as 255; over them the objects, the
     largest first.
 

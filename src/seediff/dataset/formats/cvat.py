@@ -24,8 +24,8 @@ from ...errors import UserError
 from ...files.documents import Node, fit, read_xml
 from ...files.label_maps import visible
 from ..class_lists import number_labels
-from ..encoding import Instances
 from ..sample import Sample
+from ..shapes.objects import Objects
 from ..shapes.rle import polygon_runs
 from .drivers import Export, Import, PictureRecord
 from .format_table import Contents
@@ -182,7 +182,7 @@ def _masks(node: Node) -> list[Node]:
     return [child for child in node.children if child.tag in PAINT]
 
 
-def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, int]) -> Instances:
+def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, int]) -> Objects:
     """The painted shapes of an <image>: boxes, and over them masks, polygons and ellipses. image: the picture's file.
     node: the <image>. shape: its (H, W). ids: label → id. Raises UserError."""
     check_frame(image, shape, node.where)

@@ -30,12 +30,13 @@ from ...files.photo_files import without_suffix
 from ...files.reading import check_unpacked, inside
 from ...workers import Follow, in_order
 from ..class_lists import check_meaning
-from ..encoding import Instances, ReadLabels, ReadObjects
+from ..encoding import ReadLabels, ReadObjects
 from ..native import CHUNK
 from ..parts import SPLITS, part_of, row_splits
 from ..reading import first_of
 from ..rows import check_name, flat_name
 from ..sample import Sample, nothing_lost
+from ..shapes.objects import Objects
 from ..split import assign_splits
 from .format_table import FORMATS, Contents, FormatName, SourceName, codec
 from .painting import Painted
@@ -223,9 +224,9 @@ class PictureRecord:
     """Folders where the picture may be."""
     names: Sequence[str]
     """Names that the picture may have, for `PictureFinder.find`."""
-    paint: Callable[[Path], Instances]
+    paint: Callable[[Path], Objects]
     """Paints the shapes. Its argument is the picture's file."""
-    objects: Callable[[Path], Instances] | None = None
+    objects: Callable[[Path], Objects] | None = None
     """Paints the objects: `paint` itself if each shape is an object. None if the file does not name objects."""
     part: str = ""
     """The part of the set in the set's own words, such as "Train", from which the split follows; "" if the set has no

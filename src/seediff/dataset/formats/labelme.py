@@ -31,7 +31,7 @@ from ...files.label_maps import IGNORE
 from ...files.reading import inside
 from .. import native
 from ..class_lists import find_list, number_labels
-from ..encoding import Instances, encode_grey
+from ..encoding import encode_grey
 from ..rows import check_class_list
 from ..sample import Sample
 from ..shapes.objects import Objects
@@ -187,7 +187,7 @@ def _by_object(shapes: Sequence[LabelmeShape]) -> bool:
     return by_object([[label for label, _ in groups] + [shape.label for shape in shapes if shape.group_id is None]])
 
 
-def _paint(image: Path, path: Path, ids: dict[str, int]) -> Instances:
+def _paint(image: Path, path: Path, ids: dict[str, int]) -> Objects:
     """The painted shapes of a JSON file: boxes around shapes of unknown kinds, and over them the filled shapes in their
     order. image: the picture's file. path: the JSON file. ids: label → id. Raises UserError."""
     file = read_json(path, LabelmeFile)

@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import UserError
 from ...files.documents import Byte, Json, Node, fit
 from ...files.messages import show_json
-from ..encoding import Instances
+from ..shapes.objects import Objects
 from ..shapes.rle import decode_brush, polygon_runs
 from .painting import Near, Shapes, Side, class_of
 from .pictures import check_frame, shown_size
@@ -210,7 +210,7 @@ def shown_keys(root: Node) -> dict[str, str]:
     return {one.get("name", ""): one.get("value", one.get("valueList", "")).lstrip("$") for one in images}
 
 
-def paint(image: Path, regions: Sequence[Drawn], ids: Mapping[str, int], where: str) -> Instances:
+def paint(image: Path, regions: Sequence[Drawn], ids: Mapping[str, int], where: str) -> Objects:
     """The painted regions of a picture: boxes, and over them masks, polygons and ellipses in their order. image: the
     picture's file. ids: label → id. where: the task's name in errors. Raises UserError."""
     shape = shown_size(image)

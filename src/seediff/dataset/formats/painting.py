@@ -17,7 +17,6 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ...files.messages import show_json
 from ...files.reading import composed
-from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes
 from ..shapes.rle import polygon_runs
@@ -83,16 +82,16 @@ class Shapes:
         outline = (across * np.cos(turns) + down * 1j * np.sin(turns)) * cmath.rect(1, math.radians(degrees)) + centre
         self.runs(polygon_runs([outline.view(np.float64).tolist()], self.numbers.shape, where), number)
 
-    def painted(self) -> Instances:
+    def painted(self) -> Objects:
         """The canvas as objects: each visible shape is an object."""
-        return Instances(np.ascontiguousarray(self.numbers, np.int32), tuple(self.class_ids))
+        return Objects(np.ascontiguousarray(self.numbers, np.int32), tuple(self.class_ids))
 
 
 @dataclass(frozen=True)
 class Painted:
     """The shapes of a picture, which are painted only when the label map or the objects are read."""
 
-    paint: Callable[[Any], Instances]
+    paint: Callable[[Any], Objects]
     """Paints the shapes. Its argument is `picture`."""
     picture: Any
 
@@ -100,7 +99,7 @@ class Painted:
         """The label map (H, W) uint8. Raises UserError."""
         return _painted(self.paint, self.picture).label_map()
 
-    def objects(self) -> Instances:
+    def objects(self) -> Objects:
         """The visible shapes as objects. Raises UserError."""
         return _painted(self.paint, self.picture).visible()
 
@@ -111,7 +110,7 @@ class Painted:
 
 
 @lru_cache(maxsize=1)  # only the last picture's shapes: those of a set may be larger than memory
-def _painted(paint: Callable[[Any], Instances], picture: Any) -> Instances:
+def _painted(paint: Callable[[Any], Objects], picture: Any) -> Objects:
     """The shapes of a picture. The label map and the objects of a sample are often read one after the other."""
     return paint(picture)
 

@@ -26,7 +26,7 @@ from ...files.documents import Json, parse_json
 from ...files.image_files import read_pixels
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.reading import inside, read_bytes
-from ..encoding import Instances, encode_image
+from ..encoding import encode_image
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes
 from .coco import add_image, new_document
@@ -169,7 +169,7 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
     return Contents(listed, source.samples_of(records))
 
 
-def _paint(path: Path, mask: Path, image: CocoImage, where: str, segments: Mapping[int, int]) -> Instances:
+def _paint(path: Path, mask: Path, image: CocoImage, where: str, segments: Mapping[int, int]) -> Objects:
     """The segments of a picture. path: the picture's file. mask: the PNG. image: the picture's entry in the JSON file.
     where: the picture's name in errors. segments: number of a segment → class id. Raises UserError."""
     check_frame(path, (image.height, image.width), where)
@@ -185,4 +185,4 @@ def _paint(path: Path, mask: Path, image: CocoImage, where: str, segments: Mappi
             raise UserError(mask, f"has a segment {number}, which is not in `segments_info`")
     numbers = places.reshape(pixels.shape[:2]).astype(np.int32) + 1
     absent = class_ids.keys() - {*present.tolist(), 0}  # without a pixel, which `Painted.lost` counts
-    return Instances(numbers, tuple(class_ids[number] for number in (*present.tolist(), *absent)))
+    return Objects(numbers, tuple(class_ids[number] for number in (*present.tolist(), *absent)))

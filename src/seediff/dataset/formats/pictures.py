@@ -20,8 +20,9 @@ from ...files.label_maps import named_images
 from ...files.messages import show_json
 from ...files.photo_files import looks_like_image, without_suffix
 from ...files.reading import composed, inside
-from ..encoding import Instances, ReadLabels, ReadObjects
+from ..encoding import ReadLabels, ReadObjects
 from ..sample import JPEG_SUFFIXES, image_size
+from ..shapes.objects import Objects
 
 IMAGE_SUFFIXES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
 
@@ -168,7 +169,7 @@ def stored_labels(read: ReadLabels, image: Path, turn: int, shown: bool) -> np.n
     return _turned_back(read(), image, turn, shown)
 
 
-def stored_objects(read: ReadObjects, image: Path, turn: int, shown: bool) -> Instances:
+def stored_objects(read: ReadObjects, image: Path, turn: int, shown: bool) -> Objects:
     """The objects of a picture with an EXIF orientation, turned as `stored_labels` turns labels. The arguments are the
     same."""
     objects = read()

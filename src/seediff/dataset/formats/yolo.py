@@ -23,7 +23,6 @@ from ...files.messages import show_json
 from ...files.reading import read_text
 from .. import native
 from ..class_lists import number_classes
-from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
@@ -78,7 +77,7 @@ def as_yolo(pieces: Objects) -> str:
     return "".join(lines)
 
 
-def from_yolo(text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: str | Path) -> Instances:
+def from_yolo(text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: str | Path) -> Objects:
     """The objects in a label file. Polygons are filled as Ultralytics fills them, small polygons over large ones.
     Pixels that are only in a box are 255. text: the file's text. shape: (H, W) of the picture. ids: class number → id.
     where: the file's name in errors. Raises UserError."""
@@ -192,7 +191,7 @@ def _has_labels(path: Path) -> bool:
     return False
 
 
-def _paint(image: YoloImage, ids: Mapping[int, int]) -> Instances:
+def _paint(image: YoloImage, ids: Mapping[int, int]) -> Objects:
     """The objects of a picture. ids: class number → id. Raises UserError."""
     return from_yolo(_text(image), shown_size(image.path), ids, image.labels)
 

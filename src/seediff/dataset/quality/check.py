@@ -21,13 +21,13 @@ from ...files.reading import ABSENT
 from ...files.tensors import read_header
 from ...workers import Follow, in_threads
 from .. import native
-from ..encoding import Instances
 from ..native import RowReader, check_finished, check_native
 from ..parts import SPLITS, part_of
 from ..reading import Reading, Tally
 from ..reviews import REVIEWS, read_actions
 from ..rows import shown_classes
 from ..sample import SOFT, Sample
+from ..shapes.objects import Objects
 from ..split import group_copies, pixel_digest, positions_of
 from .stats import Measured, Stats, measure, summarize
 
@@ -216,7 +216,7 @@ def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[
             raise UserError(f"'{key}' is {show_json(row[key])}, but by its label map {show_json(value)}")
 
 
-def _lost(objects: Instances, labels: np.ndarray) -> list[int]:
+def _lost(objects: Objects, labels: np.ndarray) -> list[int]:
     """The numbers of objects that have no pixel of their class in the label map. labels: (H, W) uint8."""
     shown = np.zeros(len(objects.class_ids) + 1, bool)
     shown[objects.numbers[objects.label_map() == labels]] = True

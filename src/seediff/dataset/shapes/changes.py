@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE
-from ..encoding import MOST_OBJECTS, Instances
+from ..encoding import MOST_OBJECTS
 from .objects import Objects, find_objects
 
 Division = Literal["same", "joined", "divided"]
@@ -44,8 +44,8 @@ class Pairs(NamedTuple):
 
 
 def objects_after(
-    instances: Instances, before: np.ndarray, after: np.ndarray, where: Path | str = "a label map"
-) -> Instances:
+    instances: Objects, before: np.ndarray, after: np.ndarray, where: Path | str = "a label map"
+) -> Objects:
     """The objects of a picture after its label map `before` became `after`, both (H, W) uint8.
 
     - If all pixels of an object got one other class, the object has that class now. Otherwise it loses the pixels that
@@ -76,10 +76,10 @@ def objects_after(
             owners[piece] = count + len(new)
     scores = instances.scores and (*instances.scores, *[1.0] * len(new))
     numbers = np.where(pieces.numbers > 0, owners[pieces.numbers], numbers)
-    return Instances(numbers, (*class_ids[1:].tolist(), *new), scores).visible(ignored=True)
+    return Objects(numbers, (*class_ids[1:].tolist(), *new), scores).visible(ignored=True)
 
 
-def _classes_after(instances: Instances, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def _classes_after(instances: Objects, before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """(N + 1,) uint8: a 0, then the classes of the N objects after label map `before` became `after`. An object changes
     its class only if all its pixels have the new class."""
     class_ids = np.array([0, *instances.class_ids], np.uint8)
@@ -106,8 +106,8 @@ def _longest_border(pieces: np.ndarray, objects: np.ndarray, labels: np.ndarray)
 
 
 def objects_from_tool(
-    expected: Instances, returned: Instances, labels: np.ndarray, in_pieces: bool, are_objects: Callable[[], bool]
-) -> tuple[Instances, Division]:
+    expected: Objects, returned: Objects, labels: np.ndarray, in_pieces: bool, are_objects: Callable[[], bool]
+) -> tuple[Objects, Division]:
     """(objects, division): the objects in label map `labels` (H, W) uint8 after a tool edited them, and how the tool
     divided them. A mask that covers several expected objects may be a whole class. If it may, the expected objects are
     returned, and the division is "joined".
@@ -137,7 +137,7 @@ def _compare(expected: Objects, returned: Objects, in_pieces: bool) -> Division:
     return "joined" if len({*holders.values()}) < len(holders) else "divided"
 
 
-def _take(expected: Instances, returned: Instances, labels: np.ndarray) -> Instances:
+def _take(expected: Objects, returned: Objects, labels: np.ndarray) -> Objects:
     """The tool's objects, with scores. The arguments are those of `objects_from_tool`.
 
     A mask without a pixel of an expected object is no object: tools also return the rest of a label map as masks. An
@@ -151,7 +151,7 @@ def _take(expected: Instances, returned: Instances, labels: np.ndarray) -> Insta
         expected.scores[origins[number] - 1] if number in origins else 1.0
         for number in range(1, len(returned.class_ids) + 1)
     )
-    return Instances(numbers, returned.class_ids, scores).visible(ignored=True)
+    return Objects(numbers, returned.class_ids, scores).visible(ignored=True)
 
 
 def kept_apart(own: Objects, returned: Objects) -> bool:

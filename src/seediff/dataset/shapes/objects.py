@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 
 from ...files.label_maps import IGNORE
-from ..encoding import Instances
 
 SMALLEST_SHARE = 0.01
 """`scored_pieces` leaves out pieces that cover less than this share of the picture."""
@@ -19,15 +18,33 @@ SMALLEST_SHARE = 0.01
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects in a label map, numbered from 1. They are ordered by class. Within a class, the object comes first
-    whose first pixel comes first; pixels are counted down the columns, from the left column to the right."""
+    """The objects of a picture, numbered from 1 in any order. `find_objects` puts them in the order of exports."""
 
     numbers: np.ndarray
-    """(H, W) int32: the number of the object at each pixel; 0 where there is no object."""
+    """(H, W) of integers: the number of the object at each pixel; 0 where there is no object."""
     class_ids: Sequence[int]
-    """The class of object 1, of object 2, …"""
+    """The class ids of objects 1, 2, …; 255 is the class of an ignored shape."""
+    scores: Sequence[float] = ()
+    """The scores of objects 1, 2, …, in [0, 1]; empty if they are not known."""
     small: int = 0
     """How many objects were left out because they have too few pixels."""
+
+    def label_map(self) -> np.ndarray:
+        """(H, W) uint8: the class of each pixel's object, 0 where there is no object."""
+        return np.array([0, *self.class_ids], np.uint8)[self.numbers]
+
+    def take(self, positions: Sequence[int]) -> Objects:
+        """The objects at these positions in `class_ids`, numbered anew in this order, each with its score."""
+        table = np.zeros(len(self.class_ids) + 1, np.int32)
+        table[np.array(positions, np.intp) + 1] = np.arange(1, len(positions) + 1)
+        scores = tuple(self.scores[i] for i in positions if self.scores)
+        return Objects(table[self.numbers], tuple(self.class_ids[i] for i in positions), scores)
+
+    def visible(self, *, ignored: bool = False) -> Objects:
+        """The objects that have a class and a pixel, numbered anew in their old order. ignored: keep shapes of the
+        class 255, too."""
+        counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
+        return self.take([i for i, one in enumerate(self.class_ids) if counts[i] and 0 < one < IGNORE + ignored])
 
     @cached_property
     def areas(self) -> list[int]:
@@ -58,24 +75,26 @@ class Objects:
         is not enough, because some programs round the corners of polygons and would fill pixels there.
         """
         cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
-        pieces, owners = _connected(self.numbers, cross)
-        objects, kept = _in_order(pieces, np.array([0, *self.class_ids], np.uint8)[owners], min_area)
-        return objects, (owners[kept] - 1).tolist()
+        numbers, owners = _connected(self.numbers, cross)
+        positions = [owner - 1 for owner in owners]
+        scores = [self.scores[i] for i in positions if self.scores]
+        pieces, kept = _in_order(Objects(numbers, [self.class_ids[i] for i in positions], scores), min_area)
+        return pieces, [positions[i] for i in kept]
 
 
-def find_objects(labels: np.ndarray, min_area: int = 1, instances: Instances | None = None) -> Objects:
+def find_objects(labels: np.ndarray, min_area: int = 1, known: Objects | None = None) -> Objects:
     """The objects in labels (H, W) uint8: the known objects, or else the connected pieces of each class. 0 and 255 are
     not classes. Two pixels of a piece may touch at a corner only.
 
-    min_area: objects with fewer pixels are left out. instances: the known objects. A pixel of an object counts only if
-    the labels have the object's class there.
+    They are ordered by class. Within a class, the object comes first whose first pixel comes first; pixels are counted
+    down the columns, from the left column to the right. min_area: objects with fewer pixels are left out. known: a
+    pixel of an object counts only if the labels have the object's class there.
     """
-    if instances is None:
-        numbers, classes = _connected(np.where(labels == IGNORE, np.uint8(0), labels), np.ones((3, 3)))
+    if known is None:
+        objects = Objects(*_connected(np.where(labels == IGNORE, np.uint8(0), labels), np.ones((3, 3))))
     else:
-        numbers = np.where(instances.label_map() == labels, instances.numbers, 0)
-        classes = np.array([0, *instances.class_ids])
-    return _in_order(numbers, classes, min_area)[0]
+        objects = replace(known, numbers=np.where(known.label_map() == labels, known.numbers, 0))
+    return _in_order(objects, min_area)[0]
 
 
 def whole_classes(labels: np.ndarray) -> Objects:
@@ -86,7 +105,7 @@ def whole_classes(labels: np.ndarray) -> Objects:
     return Objects(table[labels], ids.tolist())
 
 
-def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[np.ndarray]) -> Instances:
+def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[np.ndarray]) -> Objects:
     """The connected pieces of each class as objects with scores, the highest score first. Pieces that cover less than
     SMALLEST_SHARE of the picture are left out.
 
@@ -98,36 +117,30 @@ def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[n
     for class_id, values in zip(class_ids, soft, strict=True):
         for piece in np.flatnonzero(np.equal(pieces.class_ids, class_id)).tolist():
             scores[piece] = float(values[pieces.numbers == piece + 1].mean())
-    order = sorted(range(len(scores)), key=lambda piece: -scores[piece])
-    table = np.zeros(len(scores) + 1, np.int32)
-    table[np.array(order, np.intp) + 1] = range(1, len(order) + 1)
-    return Instances(table[pieces.numbers], tuple(pieces.class_ids[i] for i in order), tuple(scores[i] for i in order))
+    return replace(pieces, scores=scores).take(sorted(range(len(scores)), key=lambda piece: -scores[piece]))
 
 
-def _connected(numbers: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(pieces, owners). `pieces`: (H, W) int32, the connected areas of equal numbers above 0, counted from 1.
-    `owners[p]`: the number of piece p in `numbers`.
+def _connected(numbers: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """(pieces, owners). `pieces`: (H, W) int32, the connected areas of equal numbers above 0, counted from 1. `owners`:
+    the number in `numbers` of piece 1, of piece 2, ….
 
     numbers: (H, W) of integers. neighbours: (3, 3), which of the pixels around a pixel are connected with it.
     """
     from scipy import ndimage  # late: it takes a quarter of a second, which errors need not wait for
 
-    pieces, owners = np.zeros(numbers.shape, np.int32), [0]
+    pieces, owners = np.zeros(numbers.shape, np.int32), list[int]()
     for number, box in enumerate(ndimage.find_objects(numbers), 1):
         if box is not None:
             found, count = cast(Any, ndimage.label(numbers[box] == number, neighbours))
-            pieces[box] += np.where(found > 0, found + np.int32(len(owners) - 1), np.int32(0))
+            pieces[box] += np.where(found > 0, found + np.int32(len(owners)), np.int32(0))
             owners += [number] * count
-    return pieces, np.array(owners)
+    return pieces, owners
 
 
-def _in_order(numbers: np.ndarray, classes: np.ndarray, min_area: int) -> tuple[Objects, np.ndarray]:
-    """(objects, kept): the objects in the order of `Objects`, and the old number of each.
-
-    numbers: (H, W), the old number at each pixel. classes: the class of each old number. Numbers of class 0 or 255 are
-    not objects. min_area: objects with fewer pixels are left out.
-    """
-    flat = numbers.ravel(order="F")
+def _in_order(found: Objects, min_area: int) -> tuple[Objects, list[int]]:
+    """(objects, kept): the objects in the order of `find_objects`, and the old position of each. Shapes of class 0 or
+    255 are not objects. min_area: objects with fewer pixels are left out."""
+    flat, classes = found.numbers.ravel(order="F"), np.array([0, *found.class_ids])
     areas, first_pixels = np.bincount(flat, minlength=len(classes)), np.zeros(len(classes), np.int64)
     # first_pixels: where each number appears first. np.unique of all pixels is slow, so it gets one of each run.
     runs = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))  # where runs of equal numbers begin
@@ -135,7 +148,5 @@ def _in_order(numbers: np.ndarray, classes: np.ndarray, min_area: int) -> tuple[
     first_pixels[present] = runs[first_runs]
     objects = (areas > 0) & (classes > 0) & (classes < IGNORE)
     kept = np.flatnonzero(objects & (areas >= min_area))
-    kept = kept[np.lexsort((first_pixels[kept], classes[kept]))]
-    table = np.zeros(len(classes), np.int32)
-    table[kept] = np.arange(1, len(kept) + 1)
-    return Objects(table[numbers], classes[kept].tolist(), int(objects.sum()) - len(kept)), kept
+    kept = (kept[np.lexsort((first_pixels[kept], classes[kept]))] - 1).tolist()
+    return replace(found.take(kept), small=int(objects.sum()) - len(kept)), kept
