@@ -225,10 +225,8 @@ def mask(
     values, classes_of, said = {**typed}, dict[str, tuple[str, ...]](), list[str]()
     table = find_table(paths, values.get("classes", ()))
     for listed in filter(Path.is_file, (path / TABLE for path in paths)):
-        role = "is not read, because --classes is given"
-        if table is not None and listed.samefile(table):
-            role = "says which classes to look for in each photograph"
-        options.warn(f"{listed} {role}")
+        if table is None or not listed.samefile(table):
+            options.warn(f"{listed} is not read, because --classes is given")
     if table is not None:
         classes_of = read_classes_csv(table, found.photos)
         values["classes"] = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))

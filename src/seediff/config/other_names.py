@@ -55,7 +55,7 @@ OTHER_NAMES = {
     "to": "format f",
     "from": "format f",
     "learning_rate": "lr lr0",
-    "val_share": "val_split val_fraction split",
+    "val_share": "val_split val_fraction",
     "val": "valid validation val_data split",
     "workers": "num_workers jobs j",
     "quiet": "q silent",
