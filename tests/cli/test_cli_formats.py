@@ -85,7 +85,7 @@ def test_a_picture_that_is_cut_off_is_not_copied(pets, tmp_path, folder, workers
     [
         ("Dog / cat / dog", [1, 2, 3], ['"Dog" and "dog" are two classes, though their names mean the same']),
         ("traffic light / traffic_light", [1, 2], ['"traffic light" and "traffic_light" are two']),
-        ("road / car / building", [0, 1, 2], ["no mask shows 1 of 3 classes: building"]),
+        ("road / car / building", [0, 1, 2], ["no mask that was read shows 1 of 3 classes: building"]),
         ("pet / background / ignore", [1, 2, 3], ['"ignore" in ', "classes.txt is no class: its pixels are ignored"]),
         ("road / car", [1, 2], []),
     ],

@@ -104,7 +104,7 @@ def test_every_recipe_is_in_its_row(made, pets):
 
 
 def test_a_set_without_samples_for_training(pets):
-    with user_error("the dataset has no samples to augment: only those whose `split` is 'train'"):
+    with user_error("the dataset has no samples to augment: only those for training"):
         AugmentedSamples(config(), CLASSES, open_native(pets)[1][6:7])
 
 

@@ -194,4 +194,4 @@ def test_other_keys_of_a_yaml_file_that_name_pictures_are_told(tmp_path):
     save(tmp_path / "data.yaml", json.dumps({"names": ["dog"], "path": ".", "labels": "labels", **parts}))
     dataset = Dataset.from_yolo(tmp_path)
     assert [sample.metadata["split"] for sample in dataset] == ["train", "val"]
-    assert dataset.notes == ("1 pictures of 'holdout' in data.yaml are not read: parts are train, val, test",)
+    assert dataset.notes == ("1 pictures of 'holdout' in data.yaml are not read, only train, val, test",)

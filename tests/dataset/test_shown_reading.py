@@ -31,7 +31,7 @@ def test_lines_say_what_is_odd_first_and_sum_up_many_classes():
     )
     assert reading.lines(30) == [
         "note: 1 mask is odd",
-        "note: no mask shows 1 of 2 classes: cat",
+        "note: no mask that was read shows 1 of 2 classes: cat",
         "parts: images → no part (3)",
         "0 → background (classes.txt, line 1): pictures 3, pixels 90",
         "1 → class 1 (classes.txt, line 2): pictures 1, pixels 1",
@@ -201,7 +201,7 @@ def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
     planned = capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     expected = [
-        "note: no mask shows 1 of 3 classes: bus",
+        "note: no mask that was read shows 1 of 3 classes: bus",
         "parts: in/images → no part (1)",
         "0 → background: pictures 1, pixels 1",
         "1 → road (in/classes.txt, line 1): pictures 1, pixels 2",

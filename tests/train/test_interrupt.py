@@ -98,4 +98,4 @@ def test_a_checkpoint_that_cannot_be_written(monkeypatch, line, interrupt, capsy
 
     monkeypatch.setattr(run, "write_checkpoint", full)
     interrupt(2)
-    assert f"No space left on device; none of {STEPS} steps kept in" in refused(capsys, *line)
+    assert f"No space left on device; none of {STEPS} steps kept in" in refused(capsys, *line, "--quiet")

@@ -90,7 +90,9 @@ def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[None]:
 def run_last(network: Any) -> None:
     """From its next call on, let the hook of a captured network run after those that were added later, which may change
     the arguments."""
-    network._forward_pre_hooks.move_to_end(_captured[network].id)
+    hooks, own = network._forward_pre_hooks, _captured[network].id
+    if own in hooks:  # else a script has removed all hooks
+        hooks.move_to_end(own)
 
 
 @contextmanager

@@ -159,7 +159,7 @@ def reserved_id(name: str) -> int | None:
     return IGNORE if name.casefold() in IGNORED else None
 
 
-BARE = re.compile(r"""\w(?:[^\t,;=|:#"“”„«»`'’、(){}<>\[\]]|(?<=\w)['’](?=\w)|\([^\t,;=|:#"'(){}<>\[\]]+\))*""")
+BARE = re.compile(r"""\w(?:[^\t,;=|:#/"“”„«»`'’、(){}<>\[\]]|(?<=\w)['’/](?=\w)|\([^\t,;=|:#"'(){}<>\[\]]+\))*""")
 """Matches what surely is a name alone: `Queen Anne's lace`, `bow_(weapon)`."""
 
 
@@ -215,9 +215,11 @@ def find_odd_name(names: Sequence[str], first: int | None) -> str | None:
     class. Names that are numbers must be the classes' ids.
     """
     others = [name for name in names if reserved_id(name) is None]
-    odd = {name for name in others if not BARE.fullmatch(normalize("NFKC", name))}
-    stems = [_without_numbers(name) for name in others]
-    marked = [name for name, stem in zip(others, stems, strict=True) if stem != name.replace("_", " ")]
+    plain = [normalize("NFKC", name) for name in others]
+    odd = {name for name, text in zip(others, plain, strict=True) if not BARE.fullmatch(text)}
+    stems = [_without_numbers(text) for text in plain]
+    pairs = zip(others, plain, stems, strict=True)
+    marked = [name for name, text, stem in pairs if stem != text.replace("_", " ")]
     if first is None:
         odd.update(name for name in marked if name[0].isdecimal())
         if len(odd) < len(names):

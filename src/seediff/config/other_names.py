@@ -29,6 +29,7 @@ OTHER_NAMES = {
     "schedule": "scheduler lr_scheduler",
     "seed": "random_seed manual_seed noise_seed generator random_state",
     "k": "num_segments n_segments num_classes n_classes num_clusters n_clusters clusters",
+    "val_share": "val_split val_fraction",
     "split": "val val_split val_share val_ratio val_fraction validation",
     "split SHARE_FOR_VAL": "train_ratio train_split train_share train_fraction",
     "model": "m model_id model_name model_path pretrained_model_name_or_path pretrained checkpoint ckpt ckpt_name"
@@ -55,7 +56,6 @@ OTHER_NAMES = {
     "to": "format f",
     "from": "format f",
     "learning_rate": "lr lr0",
-    "val_share": "val_split val_fraction",
     "val": "valid validation val_data split",
     "workers": "num_workers jobs j",
     "quiet": "q silent",

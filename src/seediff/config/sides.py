@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 
 from ..errors import UserError
 
@@ -18,7 +18,7 @@ separator."""
 WORDS = (
     "left right lh rh lhs rhs lt rt lft rgt link recht gauche droite gauche droit izquierd derech izq der sinistr "
     "destr sx dx esquerd direit esq dir vänster höger venstre højre venstre høyre vasen oikea lewy prawy lewa "
-    "prawa lewe prawe levý pravý levá pravá levé pravé лев прав лів прав αριστερ δεξι sol sağ bal jobb kiri kanan "
+    "prawa lewe prawe levý pravý levá pravá levé pravé лев прав лів прав αριστερ δεξι αριστερό δεξί sol sağ bal jobb kiri kanan "
     "trái phải sinist dext 左 右 왼 오른 좌 우 ซ้าย ขวา يسار يمين أيسر أيمن يسرى يمنى چپ راست שמאל ימין बायां दायां बाएं "
     "दाएं l r"
 ).split()
@@ -30,9 +30,6 @@ LETTER = (
     r"|thigh|calf|ankle|toe|shoe|sock|glove|lung|kidney|breast|wing|wheel|door)s?(?![^\W\d_]))"
 )
 """A pattern for l or r as a side: a part of its own, as in `lArm` or `armL`, or before a word such as `arm`."""
-
-
-RIGHT = str.maketrans("lL", "rR")
 
 
 def other_sides(name: str) -> Iterator[str]:
@@ -102,24 +99,15 @@ def side_notes(classes: Sequence[str], mirror: Sequence[str] = (), *, asks: bool
 
 
 def _differ_in_a_part(classes: Sequence[str]) -> tuple[str, str] | None:
-    """Two names that differ as those of two sides do: in l and r at an end, or in one part alone; None without such
-    names. Each name with one of these parts must have one partner, and there must be several pairs, or no other names
-    of several parts."""
-    for name in classes:
-        for other in (name[:1].translate(RIGHT) + name[1:], name[:-1] + name[-1:].translate(RIGHT)):
-            if other != name and other in classes:
-                return name, other
-    split = {name: re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) for name in classes}
-    long = [name for name, parts in split.items() if len(parts) > 1]
+    """Two names that differ as names of two sides do: in one part alone, such as a word, or l and r at an end. There
+    must be another pair with the same two parts, or no other class. None without such names."""
+    split = {name: re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])|(?<=^[lrLR])|(?=[lrLR]$)", name) for name in classes}
     alike = defaultdict[frozenset[str], list[tuple[str, str]]](list)
-    for one, other in combinations(long, 2):
+    for one, other in combinations(classes, 2):
         parts = frozenset(split[one]) ^ {*split[other]}
-        if len(parts) == 2 and len(split[one]) == len(split[other]) and "".join(parts).isalpha():
+        are_letters = {part.casefold() for part in parts} == {"l", "r"}
+        of_words = len(split[one]) == len(split[other]) and (len(split[one]) > 1 or are_letters)
+        if len(parts) == 2 and of_words and "".join(parts).isalpha():
             alike[parts].append((one, other))
-    for parts, pairs in alike.items():
-        shared = {*split[pairs[0][0]]} - parts
-        having = sum(not parts.isdisjoint(split[name]) for name in long)
-        family = sum(shared <= {*split[name]} for name in long)
-        if family == 2 and having == 2 * len(pairs) and (len(pairs) > 1 or having == len(long)):
-            return pairs[0]
-    return None
+    pairs = [found for found in alike.values() if len({*chain(*found)}) == 2 * len(found)]
+    return next((found[0] for found in pairs if len(found) > 1 or len(classes) == 2 or len(found[0][0]) == 1), None)

@@ -29,6 +29,7 @@ from . import native
 from .encoding import encode_image
 from .native import open_native, save_native
 from .operations import LabelledImage, apply, take_apart, with_objects
+from .parts import unclear_parts
 from .rows import shown_classes
 from .sample import Sample
 from .split import pixel_digest
@@ -64,10 +65,11 @@ class AugmentedSamples(Sequence[Sample]):
         self.objects = any(sample.has_objects for sample in samples)
         """Whether any sample of the set has objects. Then every new sample has objects, too."""
         rows = [sample.row for sample in samples]
+        others = {"val", "test", *unclear_parts(row.part for row in rows)}
         # The positions of the samples for training, of which new ones are made.
-        self.sources = [i for i, row in enumerate(rows) if row.part not in ("val", "test") and not row.why_left_out()]
+        self.sources = [i for i, row in enumerate(rows) if row.part not in others and not row.why_left_out()]
         if not self.sources:
-            problem = "the dataset has no samples to augment: only those whose `split` is 'train' are changed"
+            problem = "the dataset has no samples to augment: only those for training are changed"
             raise UserError(f"{problem}, and none that are rejected or unlabelled")
         self.mirrored = np.array(mirrored_ids(self.classes, mirror=config.mirror))
         self.new = self._choose()

@@ -35,7 +35,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
@@ -55,7 +55,7 @@ from ..files.photo_files import looks_like_image, sample_name
 from ..files.reading import check_unpacked, inside, read_bytes
 from ..report.page import write_reports
 from ..workers import Follow, in_order
-from .class_lists import named_classes
+from .class_lists import ClassList
 from .encoding import ReadLabels, ReadObjects, encode_mask, encode_objects, read_label_map, read_objects
 from .reading import READING, Reading, Tally
 from .reviews import Action, makers, read_actions, reviewed_row
@@ -306,7 +306,8 @@ def read_as(folder: Path, classes: Sequence[str], samples: Iterable[Sample]) -> 
     """How a native dataset is understood, without counts. samples: its samples."""
     parts = Counter((sample.metadata.get("split"), Path(folder, IMAGES)) for sample in samples)
     sources = {number: f"{CLASSES}, line {number + 1}" for number in range(len(classes) + 1)}
-    return replace(named_classes(classes), sources=sources).reading(parts, folder)
+    listed = ClassList(tuple(classes), {number: number for number in sources}, sources=sources)
+    return listed.reading(parts, folder)
 
 
 def _objects_after(read: ReadObjects, read_before: ReadLabels, read_after: ReadLabels, mask: Path) -> Objects:

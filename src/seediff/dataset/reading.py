@@ -101,12 +101,13 @@ class Reading:
         unseen = [row.name for row in classes if not row.pixels]
         odd = [f"note: {line}" for line in self.left_out]
         if unseen:
-            odd.append(f"note: no mask shows {len(unseen)} of {plural(len(classes), 'class')}: {first_of(unseen)}")
+            of_all = f"{len(unseen)} of {plural(len(classes), 'class')}"
+            odd.append(f"note: no mask that was read shows {of_all}: {first_of(unseen)}")
         odd += [f"parts: {first_of(self.parts)}"] * bool(self.parts)
         lines = [*odd, *(row.line for row in self.classes if row.pixels or row in classes)]
         if limit is None or len(lines) <= limit:
             return lines
-        summed = _summed(classes)
+        summed = [*_summed(classes)[: limit // 2], *(row.line for row in self.classes[-1:] if row.pixels)]
         if len(odd) + len(summed) > limit:
             odd[limit - len(summed) - 1 :] = [f"… more lines are in {READING} and on the page"]
         return [*odd, *summed]

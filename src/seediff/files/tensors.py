@@ -22,7 +22,7 @@ GGUF_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 
 """Number of a kind of values in a GGUF header → bytes of a value."""
 GGUF_TEXT, GGUF_ARRAY = 8, 9
 """Numbers of the other kinds."""
-MOST_VALUES = 4_000_000
+MOST_VALUES = 2_000_000
 """Maximum number of values in the arrays of a GGUF header, for each of which the gguf library makes objects. A language
 model's vocabulary has a tenth of them."""
 
@@ -133,6 +133,8 @@ def _check_gguf(file: BinaryIO) -> None:
             for _ in range(count):
                 skip(read("Q"))
         else:
+            if kind not in GGUF_SIZES:
+                raise ValueError(f"a value of its header has the unknown kind {kind}")
             skip(GGUF_SIZES[kind] * count)
     for _ in range(tensors):
         skip(read("Q"))

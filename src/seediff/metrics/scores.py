@@ -89,6 +89,8 @@ class Figure(NamedTuple):
         if not self.mean:
             return self
         parts = [part.over(names) for part in self.parts if part.mean or part.name in names]
+        if not parts:
+            return Figure(self.name, math.nan, np.full_like(self.drawn, math.nan), 0, (), self.mean)
         return mean_figure(self.name, parts, self.mean)
 
     def often_shown(self) -> list[Figure]:

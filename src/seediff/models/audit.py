@@ -24,6 +24,8 @@ SCALE = re.compile(
     r"|quant_(map|state.*)|comfy_quant|q?zeros|zero_points?|qweight|g_idx)$"
 )
 """Matches the names of tensors that only a quantised network reads."""
+OF_SCALES = re.compile(r"scale|scb|absmax|zero|quant|_inv|amax", re.IGNORECASE)
+"""Matches words in names of scales of any program."""
 ADDED = re.compile(rf"{SCALE.pattern}|(^|[._])(lora|hada|lokr|dora|ia3|adapters?)([._]|$)")
 """Matches these, and the names of tensors that change the layers of a network."""
 MAY_HAVE_OTHERS = ("text_encoder", "backbone")
@@ -98,20 +100,19 @@ def stored_problem(headers: Mapping[str, Tensor]) -> str:
         return f"there is an unsupported quantisation ({scale[-80:]})"
     for name in sorted(headers):
         kind = headers[name].dtype
-        if NO_NUMBERS.fullmatch(kind) and not INTEGERS.search(name):
+        if headers[name].shape and NO_NUMBERS.fullmatch(kind) and not INTEGERS.search(name):
             return f"tensor {name[:80]} is of type {kind}, but the network computes in floating point"
     return ""
 
 
 def scale_among(headers: Mapping[str, Tensor]) -> str:
-    """The name of the first tensor that belongs to an 8-bit tensor, other than its layer's bias: its scale; "" without
-    such a tensor."""
+    """The name of the first tensor that belongs to an 8-bit tensor and is called a scale; "" without such a tensor."""
     small = {name for name, tensor in headers.items() if EIGHT_BITS.fullmatch(tensor.dtype)}
     for name in sorted(headers if small else ()):
         for cut in (match.start() for match in re.finditer(r"[._]", name)):
             owner, own = name[:cut], name[cut:]
-            of_layer = f"{owner}.weight" in small and not own.endswith((".weight", ".bias"))
-            if owner in small or of_layer:
+            of_layer = f"{owner}.weight" in small and "." not in own[1:]
+            if (owner in small or of_layer) and OF_SCALES.search(own):
                 return name
     return ""
 

@@ -98,6 +98,8 @@ def open_training(
     watched: dict[Data, Dataset] = {}
 
     def opened(source: Data) -> Dataset:
+        if source in watched:
+            return watched[source]
         dataset = source if isinstance(source, Dataset) else Dataset.open(source)
         if split is None:
             check_parts((sample.row.part for sample in dataset), dataset.path or "data")

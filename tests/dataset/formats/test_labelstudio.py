@@ -92,6 +92,9 @@ def answers(tmp_path, own=False, **answers):
     """(labels of the sample in a folder of one task, notes). own: whether SeeDiff wrote the task."""
     folder = exported(tmp_path, [item("a", np.array([[1, 0]], np.uint8), {}, (1, 2))])
     (task,) = tasks_of(folder)
+    for prediction in answers.get("predictions", ()):
+        if prediction["model_version"] == "ours":
+            prediction["model_version"] = task["predictions"][0]["model_version"]
     save(folder, [{"data": task["data"] if own else {"image": task["data"]["image"]}, **answers}])
     notes = []
     _, (sample,) = imported("labelstudio", folder, note=notes.append)
@@ -109,11 +112,14 @@ def test_completions_are_annotations(tmp_path):
 def test_only_predictions_of_seediff_are_labels_and_this_is_told(tmp_path):
     one, two = (annotation(CLASSES[number], RIGHT, model_version=f"m{number}") for number in (0, 1))
     told = ["1 tasks have no annotation: the masks that SeeDiff wrote as predictions are read"]
-    assert answers(tmp_path / "own", own=True, predictions=[one]) == ([[0, 1]], told)
+    ours = annotation(CLASSES[0], RIGHT, model_version="ours")
+    assert answers(tmp_path / "own", own=True, predictions=[ours]) == ([[0, 1]], told)
     skipped = annotation(CLASSES[0], BOTH, was_cancelled=True)
     for number, (own, given) in enumerate(
         [
             (False, {"predictions": [one]}),
+            (True, {"predictions": [one]}),
+            (True, {"predictions": [one, two]}),
             (False, {"annotations": [skipped], "predictions": [one]}),
             (True, {"annotations": [skipped], "predictions": [one]}),
             (True, {"completions": [skipped], "predictions": [one]}),
@@ -121,5 +127,3 @@ def test_only_predictions_of_seediff_are_labels_and_this_is_told(tmp_path):
     ):
         with user_error("no task has an annotation that was not skipped; predictions of models are not read"):
             answers(tmp_path / str(number), own=own, **given)
-    with user_error("task 1: has no annotation, and 2 predictions: m0, m1; leave one"):
-        answers(tmp_path / "two", own=True, predictions=[one, two])

@@ -76,19 +76,20 @@ FOUND = [f"shared {path.parent.name}" for path in sorted(SHARED.glob("*/in"))]
 EVERY = {**dict.fromkeys(CASES, read_case), **dict.fromkeys(OURS, read_ours), **dict.fromkeys(FOUND, read_shared)}
 
 
-@pytest.fixture(scope="module")
-def golden():
-    lines = GOLDEN.read_text(encoding="utf-8").splitlines()
+def stored():
+    lines = GOLDEN.read_text(encoding="utf-8").splitlines() if GOLDEN.is_file() else []
     return {entry.pop("about"): entry for entry in map(json.loads, lines)}
 
 
-@pytest.mark.parametrize("about", EVERY)
-def test_a_reading(about, golden, tmp_path):
-    assert EVERY[about](about, tmp_path / "in") == golden.get(about)
+@pytest.mark.parametrize(("about", "expected"), stored().items())
+def test_a_reading(about, expected, tmp_path):
+    if about not in EVERY and about.startswith("shared "):
+        pytest.skip("the folder of this case is not here")
+    assert EVERY[about](about, tmp_path / "in") == expected
 
 
-def test_no_reading_is_left_over(golden):
-    assert [about for about in golden if FOUND or not about.startswith("shared ")] == [*EVERY]
+def test_every_case_has_a_reading():
+    assert {*CASES, *OURS} <= stored().keys()
 
 
 def renew():

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -147,7 +148,7 @@ def read(
     listed = classes_of(documents, source.note)
     classes, ids = listed.classes, listed.ids
     others = chain(*map(unknown_files, {source.folder, *(path.parent for path in documents)}))
-    source.not_read((path for path in others if json_kind(path) == "coco"), documents)
+    source.not_read(filter(_is_coco, others), documents)
     records: list[PictureRecord] = []
     elsewhere = 0
     for path, document in documents.items():
@@ -178,6 +179,12 @@ def read(
     cause = "are run lengths by rows, or corners of a picture of another size or counted from below?"
     source.count(elsewhere, f"masks of the first 100 pictures are not where their `bbox` is; {cause}")
     return Contents(listed, source.samples_of(records))
+
+
+def _is_coco(path: Path) -> bool:
+    with suppress(UserError):  # JSON lines, or damaged
+        return json_kind(path) == "coco"
+    return False
 
 
 def _objects_beside(name: CocoName, classes: Sequence[str]) -> dict[str, Callable[[Path], Objects]]:

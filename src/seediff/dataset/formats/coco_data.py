@@ -65,9 +65,10 @@ class CocoName:
 
     @property
     def part(self) -> str:
-        """The split that the last word means without its year: "val" for `val2017`. Otherwise all words."""
-        last = re.search(r"(?:^|[_-])([a-z]+)\d*$", self.words.lower())
-        return (last and part_of(last[1])) or self.words
+        """The split that the last word means without its year: "val" for `val2017`; "test" also for `test-dev`.
+        Otherwise all words."""
+        splits = [part_of(word.rstrip("0123456789")) for word in re.split("[_-]", self.words)]
+        return (splits[-1] and "test" * ("test" in splits)) or splits[-1] or self.words
 
     def beside(self, kind: str) -> Path:
         """The file of another kind with the same words: annotations/stuff_val2017.json for the example and "stuff"."""

@@ -281,8 +281,10 @@ class Import(Notes):
     def not_read(self, files: Iterable[Path], chosen: Collection[Path]) -> None:
         """Notes the annotation files that are not read. files: those beside the chosen files. If the user named a file,
         nothing is noted."""
+        if self.path.is_file():
+            return
         others = sorted(path.name for path in files if path not in chosen)
-        if others and self.path.is_dir():
+        if others:
             self.note(f"not read: {first_of(others)}; name a file to read it alone")
 
     def leave_out(self, where: object, problem: str, *searched: Path) -> None:
@@ -344,7 +346,7 @@ class Import(Notes):
             samples.append(self.sample(name, path, painted.label_map, record.where, objects=objects, **about))
         empty = sum(record.empty for record, *_ in with_picture)
         self.count(empty, f"of {len(samples)} pictures have no shape: background only")
-        for folder in sorted({path.parent for path in owners} if beside else ()):
+        for folder in sorted({path.parent for path in owners} if beside and self.path.is_dir() else ()):
             files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
             bare = sum(path not in owners for path in files)
             self.count(bare, f"of {len(files)} pictures in {folder} have no labels in the files: they are left out")

@@ -34,13 +34,11 @@ from ..sample import Sample
 from ..shapes.rle import encode_brush
 from .drivers import Export, Import, PictureRecord
 from .format_table import Contents
-from .labelstudio_data import Drawn, Task, find_regions, mask_labels, paint, shown_keys
+from .labelstudio_data import OWN_KEY, Drawn, Task, find_regions, mask_labels, paint, shown_keys
 from .painting import by_object, masks_of
 from .pictures import IMAGE_SUFFIXES, given_or
 
 TASKS, INTERFACE, IMAGES = "tasks.json", "label_config.xml", "images"
-OWN_KEY = "seediff"
-"""The key in a task's data under which SeeDiff puts the sample's name and row. Label Studio returns it unchanged."""
 SERVED = "/data/local-files/?d="
 """The beginning of the address of a file that Label Studio serves from a local folder."""
 TAG, IMAGE = "label", "image"
@@ -60,12 +58,13 @@ def write(export: Export) -> None:
         if placed.split != "train" or "split" in row:
             row["split"] = placed.split
         maker = " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str))
-        prediction: Json = {"model_version": maker or f"seediff {__version__}"}
+        maker = maker or f"seediff {__version__}"
+        prediction: Json = {"model_version": maker}
         scores = [result["score"] for result in placed.encoded if "score" in result]
         if scores:
             prediction["score"] = min(scores)
         prediction["result"] = placed.encoded
-        data = {"image": SERVED + quote(file_name), OWN_KEY: {"name": placed.name, "metadata": row}}
+        data = {"image": SERVED + quote(file_name), OWN_KEY: {"name": placed.name, "metadata": row, "by": maker}}
         tasks.append(json.dumps({"data": data, "predictions": [prediction]}, ensure_ascii=False))
     export.put(TASKS, "[\n" + ",\n".join(tasks) + "\n]\n")
     labels = [
@@ -137,7 +136,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     named = [(f"{file}: task {number}", task) for number, task in enumerate(tasks, 1)]
     used = [(where, task) for where, task in named if task.done]
     if not used:
-        used = [each for each in named if OWN_KEY in each[1].data and not (each[1].annotations or each[1].completions)]
+        used = [(where, task) for where, task in named if task.is_own]
         source.count(len(used), "tasks have no annotation: the masks that SeeDiff wrote as predictions are read")
     if tasks and not used:
         problem = "no task has an annotation that was not skipped"

@@ -24,6 +24,10 @@ BOXES = ("rectanglelabels", "rectangle")
 """Types of results that are boxes."""
 
 
+OWN_KEY = "seediff"
+"""The key in a task's data under which SeeDiff puts the sample's name and row. Label Studio returns it unchanged."""
+
+
 class Region(msgspec.Struct, frozen=True):
     """A brush mask, a polygon, an ellipse or a box. Lengths are in percent of the picture's sides."""
 
@@ -116,16 +120,19 @@ class Task(msgspec.Struct, frozen=True):
         """The annotations that were not skipped."""
         return [answer for answer in (*self.annotations, *self.completions) if not answer.was_cancelled]
 
+    @property
+    def is_own(self) -> bool:
+        """Whether nobody has annotated the task, and its only prediction has the masks of an export."""
+        own = self.data.get(OWN_KEY)
+        makers = [value.get("model_version") if isinstance(value, dict) else None for value in self.predictions]
+        return isinstance(own, dict) and makers == [own.get("by")] and not (self.annotations or self.completions)
+
     def answer(self, where: str) -> TaskAnswer:
-        """The annotation with the highest `rank`, or else the only prediction, or else an empty answer. where: the
-        task's name in errors. Raises UserError."""
+        """The annotation with the highest `rank`, or else the only prediction. where: the task's name in errors. Raises
+        UserError."""
         if self.done:
             return max(reversed(self.done), key=TaskAnswer.rank)
-        predictions = [value for value in self.predictions if isinstance(value, dict)]
-        if len(predictions) > 1:
-            models = ", ".join(str(value.get("model_version")) for value in predictions)
-            raise UserError(where, f"has no annotation, and {len(predictions)} predictions: {models}", "leave one")
-        return fit(predictions[0], TaskAnswer, f"{where}: its prediction") if predictions else TaskAnswer()
+        return fit(self.predictions[0], TaskAnswer, f"{where}: its prediction")
 
 
 class Drawn(NamedTuple):

@@ -174,11 +174,14 @@ def find_own_list(
     ids, if the user named them. note: as for `find_list`. Raises UserError for a list of names that gives other ids to
     names of the public set.
     """
-    own = find_list(folder, root, *parts.values(), classes=classes, note=note)
+    places = [folder, root, *(path.parent for path in parts.values()), *parts.values()]
+    own = find_list(*dict.fromkeys(places), classes=classes, note=note)
     if classes is not None:
         return own or named_classes(classes)
-    if own is None or len(own.classes) == len(COCO_STUFF_COARSE.split()):  # COCO-Stuff's own labels.txt
+    if own is None:
         return None
+    if layout.classes == COCO_STUFF_CLASSES and len(own.classes) == len(COCO_STUFF_COARSE.split()):
+        return None  # COCO-Stuff's own labels.txt
     if own.colours is None:
         values, own_values = (_values(each) for each in (_classes(layout, root, layout.title), own))
         for name, value in own_values.items():

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def read(
     root = find_voc(source.path)
     if root is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
-    class_list = find_list(root, classes=classes, note=source.note)
+    class_list = find_list(root, root / CLASS_MAPS, classes=classes, note=source.note)
     if class_list is None and classes is None:
         class_list = replace(named_classes(VOC_CLASSES), where="VOC's twenty: there is no list")
     class_list = class_list or named_classes(classes or ())
@@ -114,12 +115,15 @@ def read(
         names = _names_of(split, lists, known, root)
     parts: dict[str, set[str]] = {part: set() for part in SPLITS}
     others: dict[str, str] = {}
+    of_parts = {*chain(*(listed for title, listed in lists.items() if _part(title) in PART_LISTS))}
     for title, listed in lists.items():
         part = _part(title)
         if part in parts:
             parts[part].update(listed)
-        elif part not in PART_LISTS:
+        elif not listed.keys() <= of_parts:  # else a list of a class in parts, such as dog_trainval
             others |= dict.fromkeys(listed, part)
+    if others:  # trainval is a known part beside them
+        others = dict.fromkeys(of_parts, "train") | others
     listed_in = others | source.splits_of(parts, LISTS)  # other lists, such as cat_train, may name the same pictures
     splits = dict(zip(names, row_splits([listed_in.get(name) for name in names]), strict=True))
     class_list = with_single(class_list, [maps[name] for name in names if name in maps], source.note)

@@ -20,7 +20,7 @@ from ...config.class_names import read_class_list
 from ...errors import UserError
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
-from ...files.reading import read_text
+from ...files.reading import composed, read_text
 from .. import native
 from ..class_lists import number_classes
 from ..sample import Sample
@@ -151,7 +151,8 @@ def read(
     file = data.file
     for path in (file.with_name(native.CLASSES), file.parent / LABELS / native.CLASSES):
         listed = read_class_list(path, first=0) if path.is_file() else {}
-        if any(name != data.names.get(number, name) for number, name in listed.items()):
+        named = {number: composed(name.strip()) for number, name in data.names.items()}
+        if any(name != named.get(number, name) for number, name in listed.items()):
             raise UserError(path, f"and {file} do not list the same classes in the same order", "remove the wrong one")
     source.not_read(filter(is_data, visible(file.parent, "*.y*ml")), [file])
     class_list = number_classes(data.names, file, void=(), classes=classes, note=source.note)

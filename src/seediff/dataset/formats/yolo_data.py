@@ -13,6 +13,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -235,10 +236,15 @@ def find_images(
     for path in _lone_labels(found, folders, labels):
         source.leave_out(path, f"has labels, but there is no picture '{path.stem}' for them")
     for key, value in data.content.items():
-        folder, is_part = places.root / str(value), split or part_of(key) or key == "path" or value == labels.folder
-        if not is_part and folder.is_dir() and places.holds(folder):
-            count = len({*filter(_is_image, folder.rglob("*"))} - found.keys())
-            source.count(count, f"pictures of '{key}' in {data.file.name} are not read: parts are {', '.join(SPLITS)}")
+        texts = value if isinstance(value, list) else [value]
+        if split or part_of(key) or key in ("path", "names"):
+            continue
+        for text in texts:
+            with suppress(UserError):  # most keys name no pictures
+                entry = places.locate(str(text), _is_entry, str(data.file))
+                unread = {image.path for image in _images_of(places, entry, key, labels)} - found.keys()
+                count = len(unread) * (text != labels.folder)
+                source.count(count, f"pictures of '{key}' in {data.file.name} are not read, only {', '.join(SPLITS)}")
     pictures = {name: [image.path for image in part] for name, part in parts.items()}
     splits = source.splits_of(pictures, data.file.name)
     own = row_splits([splits[path] or top_folder(image.name) for path, image in found.items()])

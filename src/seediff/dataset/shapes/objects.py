@@ -49,7 +49,7 @@ class Objects:
     @cached_property
     def areas(self) -> list[int]:
         """The number of pixels of each object."""
-        return np.bincount(self.numbers.ravel(), minlength=1)[1:].tolist()
+        return np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:].tolist()
 
     @cached_property
     def boxes_xyxy(self) -> list[tuple[int, int, int, int]]:
