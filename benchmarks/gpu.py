@@ -5,7 +5,7 @@ work afterwards.
     python benchmarks/gpu.py --minutes 40 --json gpu.json
     python benchmarks/gpu.py --rows sd1.5:8,flux-dev:1 --apart 150  # model:batch, a process of its own for each row
     python benchmarks/gpu.py --only drawing --graphs                # every way by CUDA graphs, beside two without
-    python benchmarks/gpu.py --only tiles                           # of the kernels, and the sums of torch's attention
+    python benchmarks/gpu.py --only tiles                           # of the kernels
     python benchmarks/gpu.py --rows sdxl:1 --offload model          # the same row with it
     python benchmarks/gpu.py --tiny --device cpu                    # narrow twins: checks that it runs, also on a CPU
 

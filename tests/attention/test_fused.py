@@ -44,12 +44,11 @@ def by_the_book(part, before, query, key, scale, bias, normalize):
     return before.double() + (mean / peak.clamp_min(torch.finfo(torch.float32).tiny) if normalize else mean)
 
 
-def fused_map(query, key, bias=None, sums=None, normalize=True):
+def fused_map(query, key, bias=None, normalize=True):
     """The map by the kernels, and whether all was a number."""
     total = torch.zeros(len(query), query.shape[2], key.shape[2], device=DEVICE)
     finite = torch.zeros((), device=DEVICE)
-    scores = Scores(query, key, 0.3, bias, sums)
-    add_probabilities_fused([Target(total)], scores, normalize=normalize, finite=finite)
+    add_probabilities_fused([Target(total)], Scores(query, key, 0.3, bias), normalize=normalize, finite=finite)
     return total, finite.isfinite()
 
 
@@ -134,7 +133,7 @@ def compiled(width, major, minor, shared):
     constants = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels, "EXACT": False, "UNIT": 8}
     constants |= {"HAS_BIAS": False, "NORMALIZE": True, "PER_COLUMN": False}
     constants |= {"query_channel": 1, "key_channel": 1, "channels": width}
-    kinds = dict.fromkeys(("query", "key", "bias"), "*bf16") | dict.fromkeys(("scale", "base"), "fp32")
+    kinds = dict.fromkeys(("query", "key", "bias"), "*bf16") | {"scale": "fp32"}
     kinds |= dict.fromkeys(("lses", "out", "means", "peaks", "finite"), "*fp32")
     strides = ("query_image", "query_row", "key_image", "key_row")  # multiples of 16 numbers in all published networks
     found = []
