@@ -5,8 +5,7 @@
     add_divided     for each target, if means are normalised: the mean, divided by its maximum, into the running map
 
 A normalised mean needs its maximum before it can be added, so `head_means` first writes it to memory of its own. This
-memory is freed after each call, and PyTorch gives it to the next layer's call. If the calls are made into a CUDA graph,
-the graph keeps it.
+memory is freed after each call, and PyTorch gives it to the next layer's call.
 """
 
 from __future__ import annotations
