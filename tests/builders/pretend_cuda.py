@@ -83,9 +83,6 @@ class Stream:
     def wait_event(self, event):
         self.waited[event.stream] = max(event.tick, self.waited.get(event.stream, 0))
 
-    def wait_stream(self, other):
-        self.wait_event(other.record_event())
-
     def synchronize(self):
         self.done = next(_ticks)
 
