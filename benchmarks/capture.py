@@ -11,7 +11,7 @@ picture with the prompt and one without; the picture with the prompt is captured
 
 `--count` runs a call of the whole network on PyTorch's meta device, with the operations that capture starts on a GPU,
 and prints how many it adds per captured layer: PyTorch's own, Triton's launches, and among these products of queries
-and keys (log-sum-exps by cuDNN, if it is chosen, take one launch's place).
+and keys.
 
 The ways run in turn, so that a busy machine slows all of them alike. Times are medians; a ratio is the median of the
 ratios within a round, with the smallest and the largest.
@@ -45,7 +45,7 @@ from on_gpu.pipelines import exact, few_blocks, step_of
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seediff.attention import fused, log_sum_exps, running_maps
+from seediff.attention import fused, running_maps
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
@@ -118,19 +118,9 @@ class Started(TorchDispatchMode):
         return SimpleNamespace(**{name: kernel(name) for name in ("log_sum_exps", "head_means", "add_divided")})
 
 
-def with_sums(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None) -> Any:
-    """As operations of a GPU, which need no further kernel for the sums."""
-    sums = torch.empty(query.shape[:3], dtype=torch.float32, device=query.device)
-    return log_sum_exps.TORCHS(query, key, value, scale=scale), sums
-
-
-SUMS = {SDPBackend.FLASH_ATTENTION.value: with_sums}
-
-
 @torch.no_grad()
 def count_started(name: str, folder: Path) -> None:
-    """What capture of every map adds to one call of the published network, per captured layer, on a GPU that gives the
-    sums of its attention."""
+    """What capture of every map adds to one call of the published network, per captured layer, on a GPU."""
     model = exact(name, "meta", "bfloat16", folder, text_layers=1)
     call = call_of(model)
     plain, captured = Started(), Started()
@@ -143,8 +133,6 @@ def count_started(name: str, folder: Path) -> None:
         mock.patch.object(running_maps, "can_fuse", return_value=True),
         mock.patch.object(fused, "tile_of", return_value=tile),
         mock.patch.object(fused, "import_module", return_value=captured.kernels()),
-        mock.patch.multiple(log_sum_exps, _can_return_lses=lambda *_: True, _is_right=lambda *_: True, OPERATIONS=SUMS),
-        mock.patch.object(torch, "_fused_sdp_choice", return_value=next(iter(SUMS))),
         mock.patch.object(type(model.family), "lattice", return_value=lattice),  # some read it from values
         capture(model, argparse.Namespace(method=None)),
         captured,

@@ -1,11 +1,9 @@
 """Speed and correctness on a GPU: the capture kernels, every family at its published shape with random weights, and the
 work afterwards.
 
-    python benchmarks/gpu.py --only smoke                           # failed graphs, and the same bytes by graphs
     python benchmarks/gpu.py --minutes 40 --json gpu.json
     python benchmarks/gpu.py --rows sd1.5:8,flux-dev:1 --apart 150  # model:batch, a process of its own for each row
-    python benchmarks/gpu.py --only drawing --graphs                # every way by CUDA graphs, beside two without
-    python benchmarks/gpu.py --only tiles                           # of the kernels, and the sums of torch's attention
+    python benchmarks/gpu.py --only tiles                           # of the kernels
     python benchmarks/gpu.py --rows sdxl:1 --offload model          # the same row with it
     python benchmarks/gpu.py --tiny --device cpu                    # narrow twins: checks that it runs, also on a CPU
 
@@ -40,7 +38,6 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # must be set before anything imports triton
 
 from builders.published import NETWORKS, network  # pyright: ignore[reportMissingImports]
-from on_gpu import smoke
 from on_gpu.drawing import draw_row
 from on_gpu.fused import compare, head_widths
 from on_gpu.pipelines import exact, twin
@@ -48,9 +45,8 @@ from on_gpu.segments_and_masks import measure_work, works
 from on_gpu.tiles import LAYERS, TILES, TINY, compile_tiles, tune
 
 from seediff.devices import check_device, default_device, default_dtype, has_bfloat16
-from seediff.models.graphs import GraphedNetwork
 from seediff.models.registry import Model, load_model
-from seediff.models.saving_memory import Offload, check_graphs, check_offload, move_to
+from seediff.models.saving_memory import Offload, check_offload, move_to
 
 MODELS = (
     "sd1.5,sd2-base,lcm-dreamshaper,sdxl,pixart-sigma,sd3.5-medium,flux-dev,flux2-dev,klein-4b,z-image-turbo,chroma,qwen-image,"
@@ -58,7 +54,7 @@ MODELS = (
 )
 """The default models: one per family, and both Stable Diffusion 1 and 2."""
 EVERY = ",".join(f"{name}:1,{name}:8" for name in MODELS.split(","))
-SECTIONS = ("smoke", "kernels", "after", "tiles", "drawing")
+SECTIONS = ("kernels", "after", "tiles", "drawing")
 Row = tuple[str, int]
 """A model and a batch size."""
 
@@ -74,8 +70,7 @@ def parse() -> argparse.Namespace:
         "--dtype", choices=["float32", "float16", "bfloat16"], help="default: bfloat16 on a GPU that has it"
     )
     parser.add_argument("--offload", choices=get_args(Offload), default="none", help="of all rows; needs a GPU")
-    parser.add_argument("--graphs", action="store_true", help="draw by CUDA graphs, beside plain and captured eagerly")
-    parser.add_argument("--only", choices=SECTIONS, help="default: all but tiles; smoke where there is a GPU")
+    parser.add_argument("--only", choices=SECTIONS, help="default: all but tiles")
     parser.add_argument(
         "--apart", type=float, metavar="SECONDS", help="each row in a process of its own, which is ended after so many"
     )
@@ -87,8 +82,6 @@ def parse() -> argparse.Namespace:
     given.rows = [read_row(parser, row) for row in (given.rows or EVERY).split(",")]
     check_device(given.device)
     check_offload(given.offload, given.device)
-    if given.graphs:
-        check_graphs(given.device)
     half = "bfloat16" if given.device.startswith("cuda") and has_bfloat16(given.device) else default_dtype(given.device)
     given.dtype = given.dtype or half  # random weights may overflow float16, unlike a trained model's
     return given
@@ -119,10 +112,6 @@ def main() -> int:
     sections = [given.only] if given.only else default
     note = partial(measure, report, given)
     models = list(dict.fromkeys(name for name, _ in given.rows))
-    if "smoke" in sections and (given.only or given.device.startswith("cuda")):
-        with tempfile.TemporaryDirectory() as folder:
-            for name, work in smoke.works(given.device, given.dtype, Path(folder)):
-                note("smoke", {"what": name}, work)
     if "kernels" in sections:  # if they are wrong, their cost in a drawing says little
         networks = {name: network(name) for name in models}
         widths = head_widths({"mini": load_model("mini", device="cpu", dtype="float32").network, **networks})
@@ -174,7 +163,7 @@ def draw_apart(report: dict[str, Any], given: argparse.Namespace) -> None:
             words = ["--rows", f"{name}:{batch}", "--only", "drawing", "--json", str(figures)]
             words += ["--device", given.device, "--dtype", given.dtype, "--offload", given.offload]
             words += ["--rounds", str(given.rounds)]
-            words += [f"--{switch}" for switch in ("graphs", "tiny") if getattr(given, switch)]
+            words += ["--tiny"] * given.tiny
             why = "ended after its time"
             try:
                 done = subprocess.run([sys.executable, __file__, *words], timeout=given.apart, check=False)
@@ -190,8 +179,6 @@ def prepared(given: argparse.Namespace, folder: Path, name: str) -> Model:
     """The model called `name`, made on the device, or on the CPU if its parts are moved to the device when they run."""
     first = given.device if given.offload == "none" else "cpu"
     model = (twin if given.tiny else exact)(name, first, given.dtype, folder)
-    if given.graphs:
-        GraphedNetwork(model.network, smoke.new_maker(given.device))
     move_to(model.pipe, given.device, given.offload)
     return replace(model, device=given.device, offload=given.offload)
 
@@ -224,8 +211,8 @@ def write(report: dict[str, Any], given: argparse.Namespace) -> None:
 def table(report: dict[str, Any]) -> str:
     lines = [", ".join(f"{report[key]}" for key in ("device", "dtype", "torch", "cudnn", "shapes", "offload")), ""]
     columns = (
-        "model | batch | steps | images/s plain | masks and files | plain step, ms | capture | by graphs: plain |"
-        " capture | same engine | floor | generate's maps | peak plain, GiB | capture | by graphs"
+        "model | batch | steps | images/s plain | masks and files | plain step, ms | capture | floor |"
+        " generate's maps | peak plain, GiB | capture"
     )
     lines.append(f"| {columns} |\n|---|" + "--:|" * columns.count("|"))
     for row in report["drawing"]:
@@ -235,12 +222,9 @@ def table(report: dict[str, Any]) -> str:
         else:
             cells += [row["steps"], *(f"{row['images_per_s'][way]:.3g}" for way in ("plain", "masks and files"))]
             cells.append(f"{1000 * row['step_s']['plain']:.1f}")
-            cells += [_of(row["ratio"], way) for way in ("capture", "graphs: plain", "graphs: capture")]
-            cells += [f"{row['same_engine']:.3f}", f"{row['floor']:.3f}"]
-            cells.append(_of(row["ratio"], "graphs: generate's maps" if row["graphs"] else "generate's maps"))
-            peaks = {way: size / 2**30 for way, size in row["peak_bytes"].items()}
-            cells += [_of(peaks, way, 2) for way in ("plain", "capture", "graphs: capture")]
-            cells[0] += ", bytes differ" * bool(row.get("failed"))
+            figures = (row["ratio"]["capture"], row["floor"], row["ratio"]["generate's maps"])
+            cells += [f"{figure:.3f}" for figure in figures]
+            cells += [f"{row['peak_bytes'][way] / 2**30:.2f}" for way in ("plain", "capture")]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += ["", "| a photograph | ms |", "|---|--:|"]
     for row in report["after"]:
@@ -254,10 +238,6 @@ def table(report: dict[str, Any]) -> str:
         found = row.get("why") or f"{row['difference']:.1e}{', wrong' if row.get('failed') else ''}"
         lines.append(f"| {row['width']} | {', '.join(row['models'])} | {found} |")
     return "\n".join(lines)
-
-
-def _of(figures: dict[str, float], way: str, digits: int = 3) -> str:
-    return f"{figures[way]:.{digits}f}" if way in figures else "–"
 
 
 if __name__ == "__main__":

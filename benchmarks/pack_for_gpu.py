@@ -24,9 +24,8 @@ PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x
 COMMANDS = """
 python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target /tmp/site wheels/*.whl || exit
 export PYTHONPATH=/tmp/site:src PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
-timeout 70 python3 benchmarks/gpu.py --only smoke --json smoke.json
 timeout 60 python3 -m pytest -q -p no:cacheprovider tests/attention/test_fused.py
-timeout 330 python3 benchmarks/gpu.py --only drawing --graphs --apart 150 --minutes 4 --json rows.json \\
+timeout 330 python3 benchmarks/gpu.py --only drawing --apart 150 --minutes 4 --json rows.json \\
   --rows sd1.5:1,flux-dev:1,sdxl:1,sd3.5-medium:1,sd1.5:8
 timeout 90 python3 benchmarks/gpu.py --only tiles --json tiles.json
 """

@@ -119,7 +119,7 @@ def loaded(twin):
     return lambda name: replace(original(name), pipe=copy.deepcopy(original(name).pipe))
 
 
-LONGEST = tuple(f"test_{name}.py" for name in "pretended_gpu every_family graphs runs browser cluster".split())
+LONGEST = tuple(f"test_{name}.py" for name in "pretended_gpu every_family runs browser cluster".split())
 """The test files that take longest. They begin first (with pytest-xdist's --no-loadscope-reorder), so that none of them
 keeps one process busy when the others are done."""
 

@@ -1,5 +1,4 @@
-"""Measures how one family draws: without capture, capturing one kind of attention or both, by graphs, and with masks
-and files."""
+"""Measures how one family draws: without capture, capturing one kind of attention or both, and with masks and files."""
 
 from __future__ import annotations
 
@@ -17,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from on_gpu.bytes_compared import compare, without
 from on_gpu.device import (
     count_operations,
     count_products,
@@ -32,7 +30,6 @@ from seediff.attention.plan import plan_capture
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import EVERYTHING, MaskConfig, Reads
 from seediff.models.families.family import DrawRequest
-from seediff.models.graphs import GraphedNetwork, find_graphs
 from seediff.models.registry import Model
 from seediff.prompts.tokens import locate_columns
 from seediff.run.generate_job import generate
@@ -75,14 +72,6 @@ class Draws:
         with capture_attention(self.model.network, plan, guidance=guidance, total_steps=calls) as recorder:
             images = self.plain(steps)
         return images, recorder.maps(words, [PROMPT] * self.batch)
-
-    def replayed(self, steps: int) -> Any:
-        """As `plain`, with the network's graphs: a capture of nothing, because only captures replay."""
-        family, pipe = self.model.family, self.model.pipe
-        guidance, calls = family.guided(pipe, self.scale), family.count_predictions(pipe, steps)
-        nothing = replace(self.plan, reads={})
-        with capture_attention(self.model.network, nothing, guidance=guidance, total_steps=calls):
-            return self.plain(steps)
 
     def to_files(self, steps: int, out: Path, batches: int) -> tuple[float, float, float]:
         """Draw `batches` batches, at least three, with `generate`'s capture, masks and files. On a GPU, masks and files
@@ -141,47 +130,35 @@ class Draws:
         return count_products(lambda: work(steps)) / steps
 
 
-def ways_of(draws: Draws, graphs: GraphedNetwork | None) -> dict[str, Callable[[int], object]]:
-    """What is timed: with graphs, all of them by replays, and two eagerly."""
-    every: dict[str, Callable[[int], object]] = {"plain": draws.plain, "capture": draws.captured}
-    more = {"generate's maps": partial(draws.captured, reads=None)}
-    if graphs is None:
-        return every | more
-    ways: dict[str, Callable[[int], object]] = {way: partial(without, graphs, work) for way, work in every.items()}
-    every = {"plain": draws.replayed, "capture": draws.captured, **more}
-    return ways | {f"graphs: {way}": work for way, work in every.items()}
-
-
 @torch.no_grad()
 def draw_row(model: Model, batch: int, folder: Path, *, made: int, rounds: int) -> dict[str, Any]:
     """Figures of one model and batch. made: steps of a run, at least 2.
 
     The time for the family's default number of steps is the time of the run plus that of a step for each further step.
-    Ways are interleaved; ratios are to the plain step of the same round, by graphs those to plain by graphs as well.
+    Ways are interleaved; ratios are to the plain step of the same round.
     """
     # 1. The first of each way compiles kernels and is not timed with the others
     draws, device = Draws(model, batch), model.device
-    graphs = find_graphs(model.network)  # of --graphs; then two ways are drawn without them
-    ways = ways_of(draws, graphs)
+    ways: dict[str, Callable[[int], object]] = {
+        "plain": draws.plain,
+        "capture": draws.captured,
+        "generate's maps": partial(draws.captured, reads=None),
+    }
     peaks: dict[str, int] = {}
     first: dict[str, float] = {}
     for way, work in ways.items():
         gc.collect()
         forget_peak_memory(device)
         first[way] = seconds(device, partial(work, made))
-        if "graphs" in way:  # the second call of each kind gets its graph
-            work(made)
         peaks[way] = peak_memory(device)
 
-    # 2. Bytes, files and operations
-    same = compare(draws, graphs, made, 1) if graphs else {}
+    # 2. Files and operations
     with tempfile.TemporaryDirectory(dir=folder) as out:
         files, files_step, beside = draws.to_files(made, Path(out) / "set", max(3, rounds))
     calls = {steps: model.family.count_predictions(model.pipe, steps) for steps in (made, made + 1, draws.steps)}
     counts = [count_operations(partial(draws.plain, steps)) for steps in (made, made + 1)]
     flops = (counts[1] - counts[0]) / (calls[made + 1] - calls[made])
-    counting = draws.captured if graphs is None else partial(without, graphs, draws.captured)
-    floor = 1 + draws.products(made, counting) / flops
+    floor = 1 + draws.products(made, draws.captured) / flops
 
     # 3. Times
     step: dict[str, list[float]] = {way: [] for way in ways}
@@ -202,12 +179,9 @@ def draw_row(model: Model, batch: int, folder: Path, *, made: int, rounds: int) 
         "images_per_s": {**{way: 1 / image_s[way] for way in ways}, "masks and files": batch / files_s},
         "masks_and_files_s": beside,
         "ratio": ratio,
-        "same_engine": _ratio(step["graphs: capture"], step["graphs: plain"]) if graphs else ratio["capture"],
         "floor": floor,
         "first_s": first,
         "peak_bytes": peaks,
-        "graphs": same,
-        **({"failed": True} if same.get("failed") else {}),
     }
 
 

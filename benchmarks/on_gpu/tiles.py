@@ -1,5 +1,4 @@
-"""Times the capture kernels with several tiles, each kernel apart, and the log-sum-exps of torch's own attention, at
-the largest layers of the published networks."""
+"""Times the capture kernels with several tiles, each kernel apart, at the largest layers of the published networks."""
 
 from __future__ import annotations
 
@@ -12,8 +11,6 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import scaled_dot_product_attention
 
 from on_gpu.device import seconds
 from on_gpu.fused import add_by_kernels
@@ -136,8 +133,7 @@ def by_kernel(device: str, work: Callable[[], object], calls: int = 5) -> dict[s
 
 @torch.no_grad()
 def tune(device: str, dtype: str, layer: Layer, tiles: Sequence[Blocks]) -> dict[str, Any]:
-    """Milliseconds of one normalised addition, and of each kernel in it, with each tile, or why it fails; and the
-    attention of torch with its own log-sum-exps."""
+    """Milliseconds of one normalised addition, and of each kernel in it, with each tile, or why it fails."""
     query, key = states(device, dtype, layer)
     add = adding(query, key, layer)
     found: dict[str, Any] = {}
@@ -148,42 +144,4 @@ def tune(device: str, dtype: str, layer: Layer, tiles: Sequence[Blocks]) -> dict
                 found[name] = {"all": milliseconds(device, add), **by_kernel(device, add)}
             except Exception as error:  # a tile that does not fit is an answer
                 found[name] = str(error)[:80]
-    return {"tiles_ms": found, "sums": library_sums(device, query, key)}
-
-
-def library_sums(device: str, query: torch.Tensor, key: torch.Tensor) -> dict[str, Any]:
-    """For each kind of attention that torch has here: milliseconds as it is called by networks, and of the operation
-    that returns the log-sum-exps as well; whether both give the same bytes; the largest error of the sums, as a share
-    of the largest; and which one torch chooses itself."""
-    aten = torch.ops.aten
-    scale = query.shape[3] ** -0.5
-    value = torch.randn_like(key)
-    operations: dict[SDPBackend, Callable[[], Any]] = {
-        SDPBackend.FLASH_ATTENTION: lambda: aten._scaled_dot_product_flash_attention(query, key, value, scale=scale),
-        SDPBackend.EFFICIENT_ATTENTION: lambda: aten._scaled_dot_product_efficient_attention(
-            query, key, value, None, True, scale=scale
-        ),
-        SDPBackend.CUDNN_ATTENTION: lambda: aten._scaled_dot_product_cudnn_attention(
-            query, key, value, None, True, scale=scale
-        ),
-    }
-    right = torch.logsumexp(query[:1, :2].float() @ key[:1, :2].float().mT * scale, 3)
-    found: dict[str, Any] = {"chosen": SDPBackend(torch._fused_sdp_choice(query, key, value, scale=scale)).name}
-    for backend, call in operations.items():
-
-        def plain(backend: SDPBackend = backend) -> torch.Tensor:
-            with sdpa_kernel(backend):
-                return scaled_dot_product_attention(query, key, value, scale=scale)
-
-        try:
-            result, sums, *_ = call()
-            sums = sums.reshape(*query.shape[:2], -1)[:1, :2, : query.shape[2]]
-            found[backend.name] = {
-                "plain_ms": milliseconds(device, plain),
-                "with_sums_ms": milliseconds(device, call),
-                "same_bytes": torch.equal(result, plain()),
-                "error": float((sums - right).abs().max() / right.abs().max()),
-            }
-        except Exception as error:  # torch or the card does not have it
-            found[backend.name] = str(error).splitlines()[0][:120]
-    return found
+    return {"tiles_ms": found}

@@ -30,10 +30,6 @@ AHEAD = 4
 """Chunks of arguments per process that are sent before their results are taken. With more, no process is idle; with
 fewer, results take less memory."""
 
-GPU_ALONE = threading.Lock()
-"""A thread holds this lock while no other thread of this process may use the GPU: while it records a CUDA graph, or
-makes masks during the drawing."""
-
 
 def check_workers(count: int) -> None:
     """Raise UserError for fewer than one process."""

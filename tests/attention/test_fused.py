@@ -10,11 +10,15 @@ import torch
 
 pytest.importorskip("triton")
 
+from builders.plans import capturing
+from builders.same_maps import assert_same_maps
+from builders.twins import small_unet
 
-from seediff.attention import fused, kernels
+from seediff.attention import fused, kernels, running_maps
 from seediff.attention.fused import Blocks, add_probabilities_fused
 from seediff.attention.probabilities import Scores, Target, add_probabilities
 from seediff.errors import Notice
+from seediff.models.layer_choice import KINDS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TILE = Blocks(16, 32, 1)
@@ -44,12 +48,11 @@ def by_the_book(part, before, query, key, scale, bias, normalize):
     return before.double() + (mean / peak.clamp_min(torch.finfo(torch.float32).tiny) if normalize else mean)
 
 
-def fused_map(query, key, bias=None, sums=None, normalize=True):
+def fused_map(query, key, bias=None, normalize=True):
     """The map by the kernels, and whether all was a number."""
     total = torch.zeros(len(query), query.shape[2], key.shape[2], device=DEVICE)
     finite = torch.zeros((), device=DEVICE)
-    scores = Scores(query, key, 0.3, bias, sums)
-    add_probabilities_fused([Target(total)], scores, normalize=normalize, finite=finite)
+    add_probabilities_fused([Target(total)], Scores(query, key, 0.3, bias), normalize=normalize, finite=finite)
     return total, finite.isfinite()
 
 
@@ -134,7 +137,7 @@ def compiled(width, major, minor, shared):
     constants = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels, "EXACT": False, "UNIT": 8}
     constants |= {"HAS_BIAS": False, "NORMALIZE": True, "PER_COLUMN": False}
     constants |= {"query_channel": 1, "key_channel": 1, "channels": width}
-    kinds = dict.fromkeys(("query", "key", "bias"), "*bf16") | dict.fromkeys(("scale", "base"), "fp32")
+    kinds = dict.fromkeys(("query", "key", "bias"), "*bf16") | {"scale": "fp32"}
     kinds |= dict.fromkeys(("lses", "out", "means", "peaks", "finite"), "*fp32")
     strides = ("query_image", "query_row", "key_image", "key_row")  # multiples of 16 numbers in all published networks
     found = []
@@ -215,3 +218,15 @@ def test_cards_without_tensor_cores_for_triton_use_plain_torch_without_a_warning
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not fused.runs_kernels.__wrapped__(torch.device("cpu"))
+
+
+@torch.no_grad()
+def test_a_whole_capture_is_as_by_plain_torch(monkeypatch):
+    unet, noise, found = small_unet().to(DEVICE), torch.Generator().manual_seed(0), []
+    latents, words = (torch.randn(shape, generator=noise).to(DEVICE) for shape in ((1, 4, 8, 8), (1, 7, 8)))
+    for by_kernels in (False, True):
+        monkeypatch.setattr(running_maps, "can_fuse", lambda _, by_kernels=by_kernels: by_kernels)
+        with capturing(unet, reads=dict.fromkeys(KINDS, (2,)), guidance=False) as recording:
+            unet(latents, 300, encoder_hidden_states=words)
+        found += recording.maps([{}], [""])
+    assert_same_maps(*found, 1e-6)

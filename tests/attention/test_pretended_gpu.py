@@ -70,13 +70,6 @@ def test_every_family_draws_and_looks_at_photos(told, name):
     assert set(ran.values()) == {""}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_graphs_can_record_the_network(told, name):
-    """But for three families, as docs/decisions/0030 says."""
-    inside = told[f"{name}: draw"]["inside"]
-    assert bool(inside) == (name in ("chroma", "lumina2", "qwen_image_21")), inside
-
-
 @pytest.mark.parametrize("name", ["xl", "flux"])
 def test_the_host_never_waits_within_a_denoising_step(told, name):
     assert told[f"{name}: draw"]["step"] == {}

@@ -9,7 +9,6 @@ import sys
 import warnings
 import weakref
 from collections import Counter
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -78,22 +77,6 @@ def draw(model, steps=2):
     return generate(model, SPECS[:1], steps=steps)[0][0]
 
 
-@contextmanager
-def inside_the_network(model):
-    """Where the last call of the network waits, or copies to the GPU, capture included: no CUDA graph can record it."""
-    places, own = [], model.network.forward
-
-    def forward(*args, **kwargs):
-        before = seen.waits + seen.copies
-        found = own(*args, **kwargs)
-        places[:] = [f"{place} {what}" for what, place in seen.waits + seen.copies - before]
-        return found
-
-    model.network.forward = forward
-    yield places
-    del model.network.forward
-
-
 def scripted(model):
     with seediff.capture(model.pipe) as captured:
         model.pipe("a photo of a dog", num_inference_steps=1, height=64, width=64)
@@ -141,9 +124,7 @@ for name, book in BOOKS.items():
         continue
     place = str(book.save(folder / name))
     model = load_model(place, device="cuda", dtype=FAMILIES.get(name, "float32"))
-    with inside_the_network(model) as places:
-        image = watch(f"{name}: draw", partial(draw, model))
-    told[f"{name}: draw"]["inside"] = places
+    image = watch(f"{name}: draw", partial(draw, model))
     watch(f"{name}: photograph", partial(see_photo, model, image))
     if name in STEPS:
         watch(f"{name}: one step", partial(draw, model, steps=1))

@@ -53,13 +53,10 @@ _libraries = []
 
 @dataclass
 class Seen:
-    """What was counted. waits, races, copies (of tensors to the GPU): (operation, line) → how often. threads: names of
-    those that used the GPU.
-    """
+    """What was counted. waits, races: (operation, line) → how often. threads: names of those that used the GPU."""
 
     waits: Counter[tuple[str, str]] = field(default_factory=Counter)
     races: Counter[tuple[str, str]] = field(default_factory=Counter)
-    copies: Counter[tuple[str, str]] = field(default_factory=Counter)
     threads: set[str] = field(default_factory=set)
 
     def clear(self):
@@ -85,9 +82,6 @@ class Stream:
 
     def wait_event(self, event):
         self.waited[event.stream] = max(event.tick, self.waited.get(event.stream, 0))
-
-    def wait_stream(self, other):
-        self.wait_event(other.record_event())
 
     def synchronize(self):
         self.done = next(_ticks)
@@ -138,7 +132,6 @@ def install(guard):
         "is_bf16_supported": True, "get_device_name": card.name, "get_device_capability": (card.major, card.minor),
         "get_device_properties": card, "mem_get_info": (FREE, TOTAL), "memory_allocated": 0, "memory_reserved": 0,
         "max_memory_allocated": 0, "max_memory_reserved": 0, "_is_in_bad_fork": False, "default_stream": DEFAULT,
-        "get_allocator_backend": "the CPU's",  # with which no graph can be made
     }  # fmt: skip
     nothing = (
         "_lazy_init", "init", "synchronize", "empty_cache", "ipc_collect", "reset_peak_memory_stats", "set_device",
@@ -320,8 +313,6 @@ def _runner(torch):
         seen.threads.add(threading.current_thread().name)
         refuse(name, args, kwargs, tensors, there, onto)
         count(name, args, kwargs, there, onto)
-        if name in ("_to_copy", "copy_") and onto and len(there) < len(tensors):
-            seen.copies[name, _line()] += 1
         given = {key: value for key, value in kwargs.items() if key != "pin_memory"}
         if asked is not None and onto:
             given["device"] = torch.device("cpu")

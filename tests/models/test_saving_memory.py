@@ -34,7 +34,6 @@ def test_nothing_is_fetched_for_an_option_that_this_machine_cannot_serve(monkeyp
     for options, problem in (
         ({"offload": "model"}, "offload: model: needs a GPU"),
         ({"offload": "modle"}, "offload: modle must be one of none, model, sequential"),
-        ({"graphs": "on"}, "graphs: on: needs an NVIDIA GPU"),
         ({"device": "gpu"}, "device: gpu must be one of cuda"),
     ):
         with user_error(f"^{problem}"):

@@ -155,10 +155,11 @@ def test_a_compiled_network(pipe):
     )
     pipe.unet = plain
     plain.mid_block.compile()
-    assert refusal(pipe).startswith("the network was compiled by torch")
+    later = "the network was compiled by torch, and ignores hooks that are added later; capture before that"
+    assert refusal(pipe) == later
     pipe = wan(experts=2)
     pipe.transformer_2.compile()
-    assert refusal(pipe).startswith("the network was compiled by torch")
+    assert refusal(pipe) == later
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,7 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
 def test_options(pipe, loaded):
     assert refusal(pipe, keep="everything").startswith("keep: 'everything' must be all, segments or a method of masks")
     assert refusal(pipe, steps="second-half").startswith("steps: second-half: ")
-    assert refusal(animate(pipe), graphs=True).startswith("graphs: True: calls that draw clips cannot be replayed")
+    assert refusal(animate(pipe), apart="step").startswith("apart: step: not with clips, or a method with a geometric")
     assert refusal(pipe, layers="3").startswith("capture.layers: 3: blocks are a transformer's")
     sana = loaded("sana").pipe
     for keep in ("segments", "seediff"):

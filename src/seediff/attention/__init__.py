@@ -10,8 +10,7 @@ is one `AttentionMaps` per image. The methods in `masks`, and most methods in `s
     layer              layers.py: its hooks, and what of its product is the picture's
       │ attends
       ▼
-    product            product.py: watches the queries, keys and mask that attention is given;
-      │                log_sum_exps.py: asks PyTorch's operation for the log-sum-exps it computes
+    product            product.py: watches the queries, keys and mask that attention is given
       ▼
     softmax            probabilities.py: its mean over heads; on a GPU fused.py, with the kernels of kernels.py
       │ is added

@@ -19,13 +19,12 @@ capture. Capture computes the probabilities of the picture's queries a second ti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 
-from ..models.graphs import find_graphs
 from ..models.layer_choice import KINDS, Kind
 from .layers import CapturedLayer, Hook
 from .plan import CapturePlan
@@ -57,10 +56,7 @@ def capture_attention(
     Raises RuntimeError if this network is already being captured, ValueError if the plan was made for another
     network, UserError for attention that this capture does not understand.
     """
-    graphs = find_graphs(network)
-    recorder = AttentionRecorder(
-        plan, guidance=guidance, total_steps=total_steps, text_states=text_states, graphs=graphs
-    )
+    recorder = AttentionRecorder(plan, guidance=guidance, total_steps=total_steps, text_states=text_states)
     with hook_calls(network, recorder.begin_call), attach_recorder(network, recorder):
         yield recorder
 
@@ -113,8 +109,7 @@ def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]
                 hooks = CapturedLayer(name, layer, kinds, module, recorder).hook()
                 handles += hooks
                 recorder.hooks.append((module._forward_pre_hooks, hooks[0].id))
-        with nullcontext() if recorder.graphs is None else recorder.graphs.captured_by(recorder, handles):
-            yield
+        yield
     finally:
         recorder.hooks.clear()
         for handle in handles:

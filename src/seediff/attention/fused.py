@@ -1,12 +1,11 @@
 """`add_probabilities` on a GPU: scores are computed tile by tile and never stored (`kernels.py`).
 
-    log_sum_exps    for each query, over all columns; not needed if the layer computed them
+    log_sum_exps    for each query, over all columns
     head_means      for each target: the mean over heads of its columns
     add_divided     for each target, if means are normalised: the mean, divided by its maximum, into the running map
 
 A normalised mean needs its maximum before it can be added, so `head_means` first writes it to memory of its own. This
-memory is freed after each call, and PyTorch gives it to the next layer's call. If the calls are made into a CUDA graph,
-the graph keeps it.
+memory is freed after each call, and PyTorch gives it to the next layer's call.
 """
 
 from __future__ import annotations
@@ -156,17 +155,13 @@ def _add(tile: Blocks, targets: list[Target], scores: Scores, *, normalize: bool
     """Do what `add_probabilities_fused` does, with one tile. Each target is removed from `targets` once its running map
     is complete."""
     kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
-    query, lses = scores.query, scores.log_sum_exps
+    query = scores.query
     images, heads, queries, _ = query.shape
     row_tiles = -(-queries // tile.rows)
 
-    # 1. Log-sum-exps over all columns: the layer's have base e, ours base 2
-    base = LOG2_E
-    if lses is not None:
-        lses = lses.contiguous()
-    else:
-        lses, base = query.new_empty(images, heads, queries, dtype=torch.float32), 1.0
-        kernels.log_sum_exps[row_tiles, images * heads](out=lses, **_arguments(tile, scores))
+    # 1. Log-sum-exps over all columns
+    lses = query.new_empty(images, heads, queries, dtype=torch.float32)
+    kernels.log_sum_exps[row_tiles, images * heads](out=lses, **_arguments(tile, scores))
 
     # 2. The means of each target
     while targets:
@@ -177,7 +172,7 @@ def _add(tile: Blocks, targets: list[Target], scores: Scores, *, normalize: bool
             means = torch.empty_like(running_map)
             peaks = query.new_zeros(images, width if per_column else 1, dtype=torch.float32)
         tiles, given = -(-width // tile.columns), _arguments(tile, scores.select(columns=columns))
-        given |= {"lses": lses, "base": base, "means": means, "peaks": peaks, "finite": finite}
+        given |= {"lses": lses, "means": means, "peaks": peaks, "finite": finite}
         kernels.head_means[row_tiles, tiles, images](NORMALIZE=normalize, PER_COLUMN=per_column, **given)
         if normalize:
             rows = min(tile.rows, ADDED_ROWS)
@@ -190,7 +185,7 @@ def _add(tile: Blocks, targets: list[Target], scores: Scores, *, normalize: bool
 
 def _arguments(tile: Blocks, scores: Scores) -> dict[str, Any]:
     """The arguments, by name, that both `log_sum_exps` and `head_means` take for all columns of these scores."""
-    query, key, scale, bias, _ = scores
+    query, key, scale, bias = scores
     (images, heads, queries, channels), width = query.shape, key.shape[2]
     biases, strides = query, (0, 0, 0, 0)  # any tensor if there is no bias
     if bias is not None:

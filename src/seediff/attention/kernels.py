@@ -85,7 +85,7 @@ def log_sum_exps(
 
 @triton.jit
 def head_means(
-    query, key, bias, lses, means, peaks, finite, scale, base, heads, queries, channels: tl.constexpr, query_image,
+    query, key, bias, lses, means, peaks, finite, scale, heads, queries, channels: tl.constexpr, query_image,
     query_head, query_row, query_channel, key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row,
     bias_column, width, HAS_BIAS: tl.constexpr, NORMALIZE: tl.constexpr, PER_COLUMN: tl.constexpr, ROWS: tl.constexpr,
     COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr, UNIT: tl.constexpr,
@@ -93,10 +93,9 @@ def head_means(
     """Compute a tile of the mean over heads of exp(score − LSE), for one target. NORMALIZE: write the tile to `means`,
     and its maxima to `peaks`; otherwise add the tile to `means`. One program handles ROWS × COLUMNS of one image.
 
-    key, bias: the keys and the bias of the target's columns. lses: (B, H, N) log-sum-exps over all columns; multiplied
-    by `base`, they have base 2. means: (B, N, W). peaks: the maxima of the means, (B, W) if PER_COLUMN, otherwise (B,
-    1); 0 at first. The programs' order does not matter to a maximum. finite: a number, which becomes NaN if an LSE or a
-    mean is not finite.
+    key, bias: the keys and the bias of the target's columns. lses: (B, H, N) from `log_sum_exps`, over all columns.
+    means: (B, N, W). peaks: the maxima of the means, (B, W) if PER_COLUMN, otherwise (B, 1); 0 at first. The programs'
+    order does not matter to a maximum. finite: a number, which becomes NaN if an LSE or a mean is not finite.
     """
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -113,7 +112,7 @@ def head_means(
         scores = _scores(
             q, k, bias + head * bias_head, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS, EXACT
         )
-        own = tl.load(lses + head * queries + rows, mask=rows < queries, other=0.0) * base
+        own = tl.load(lses + head * queries + rows, mask=rows < queries, other=0.0)
         if HAS_BIAS:  # a row that sees no column has no attention
             own = tl.where(own == float("-inf"), 0.0, own)
         mean += tl.exp2(scores - own[:, None])

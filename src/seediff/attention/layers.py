@@ -168,7 +168,7 @@ class LayerRun:
         scores, spans = cut_picture(product, members, spans, positions, layer.padding_last)
         if recorder.text_states is not None and layer.kinds == ("cross",):
             key = self._keys_of(recorder.text_states)
-            scores = scores._replace(key=key, bias=None, log_sum_exps=None)
+            scores = scores._replace(key=key, bias=None)
         if call.frames_in_member > 1:
             scores, spans = by_frames(scores, spans, call.frames)
 
@@ -206,7 +206,7 @@ def cut_picture(
     where the text ends. Raises UserError if the mask does not say it.
     """
     # 1. The members with the prompt
-    query, key, mask, scale, log_sum_exps = product
+    query, key, mask, scale = product
     query, key = choose(query, members), choose(key, members)
     if mask is not None:
         while mask.ndim < 4:
@@ -223,14 +223,12 @@ def cut_picture(
 
     # 3. The picture's queries
     query = query[:, :, spans.queries]
-    if log_sum_exps is not None:
-        log_sum_exps = choose(log_sum_exps, members)[:, :, spans.queries]
     if key.shape[1] < query.shape[1]:  # several heads of the queries share one of the keys
         key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
     bias = None
     if mask is not None:
         bias = _bias(mask, spans.queries).expand(len(query), -1, -1, key.shape[2])
-    return Scores(query, key, scale, bias, log_sum_exps), spans
+    return Scores(query, key, scale, bias), spans
 
 
 def choose(states: torch.Tensor, members: Sequence[int]) -> torch.Tensor:

@@ -98,8 +98,7 @@ def _check_compiled(network: Any, family: Family | None) -> None:
         problem = "the network was compiled by torch"
     else:
         return
-    fix = "capture before that; on an NVIDIA GPU, capture(pipe, graphs=True) is faster, too"
-    raise UserError(f"{problem}, and ignores hooks that are added later", fix=fix)
+    raise UserError(f"{problem}, and ignores hooks that are added later", fix="capture before that")
 
 
 def check_processors(network: Any) -> None:

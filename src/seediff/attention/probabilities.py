@@ -32,12 +32,10 @@ class Scores(NamedTuple):
     scale: float
     bias: torch.Tensor | None = None
     """(B, H or 1, N or 1, T); −inf hides a column. None: nothing is added."""
-    log_sum_exps: torch.Tensor | None = None
-    """(B, H, N) log-sum-exps over the T columns, if attention has computed them."""
 
     def select(self, images: slice = ALL, heads: slice = ALL, queries: slice = ALL, columns: slice = ALL) -> Scores:
-        """The scores of some images, heads, queries and columns, without log-sum-exps."""
-        query, key, scale, bias, _ = self
+        """The scores of some images, heads, queries and columns."""
+        query, key, scale, bias = self
         if bias is not None:
             bias = _select(bias, images, heads, queries)[..., columns]
         return Scores(query[images, heads, queries], key[images, heads, columns], scale, bias)
@@ -145,7 +143,7 @@ def _block_shape(scores: Scores) -> tuple[int, int, int]:
 def _softmax(scores: Scores, memory: torch.Tensor) -> torch.Tensor:
     """The softmax of the scores, (B, H, N, T) float32. memory: (at least B·H·N·T,) float32. The scores are computed in
     it, and on a CPU the softmax, too, because one block fits its cache."""
-    query, key, scale, bias, _ = scores
+    query, key, scale, bias = scores
     shape = (*query.shape[:3], key.shape[2])
     block = memory[: math.prod(shape)].view(shape)
     if not query.is_cpu:

@@ -40,6 +40,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from types import MethodType
 from typing import Any, NamedTuple
 
@@ -47,7 +48,6 @@ import torch
 from torch.overrides import _get_current_function_mode_stack as function_modes
 
 from ..errors import UserError
-from .log_sum_exps import TORCHS, attend_with_log_sum_exps
 
 
 class Product(NamedTuple):
@@ -63,8 +63,6 @@ class Product(NamedTuple):
     None: nothing is hidden."""
     scale: float
     """The factor of the scores."""
-    log_sum_exps: torch.Tensor | None = None
-    """(B, H, N) log-sum-exps of the scores, if attention has computed them."""
 
 
 # How each function is given its product
@@ -72,15 +70,14 @@ class Product(NamedTuple):
 
 def _read_torch(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
-    scale: float | None = None, log_sum_exps: torch.Tensor | None = None, **_more: Any,
+    scale: float | None = None, **_more: Any,
 ) -> Product:  # fmt: skip
-    """The product in a call of `torch.nn.functional.scaled_dot_product_attention`, from the call's arguments, with the
-    log-sum-exps of its scores."""
+    """The product in a call of `torch.nn.functional.scaled_dot_product_attention`, from the call's arguments."""
     if is_causal or not isinstance(attn_mask, torch.Tensor | None):
         given = "causal mask" if is_causal else type(attn_mask).__name__
         problem = f"attention with a {given} cannot be captured"
         raise UserError("attention", problem, "call set_attention_backend('native') first")
-    return Product(query, key, attn_mask, query.shape[-1] ** -0.5 if scale is None else scale, log_sum_exps)
+    return Product(query, key, attn_mask, query.shape[-1] ** -0.5 if scale is None else scale)
 
 
 def _read_backend(
@@ -111,6 +108,8 @@ def _read_scores(attention: Any, query: Any, key: Any, attention_mask: Any = Non
 
 # PyTorch's operator
 
+TORCHS: Any = import_module("torch._C._nn").scaled_dot_product_attention
+"""PyTorch's own function, also after somebody replaced the attribute of `torch.nn.functional`."""
 OPERATOR: Any = torch.ops.aten.scaled_dot_product_attention.default
 KEY_NAME = "TESTING_ONLY_GenericMode"
 """A dispatch key that no tensor has, and no code of PyTorch's uses. A thread in which it is on calls, before each
@@ -146,14 +145,12 @@ def _only(watches: Sequence[Watch]) -> Iterator[None]:
 
 
 def _attend(keys: Any, *args: Any, **kwargs: Any) -> Any:
-    """Report the product in a call of OPERATOR, and compute it. keys: the call's dispatch keys. The log-sum-exps that a
-    GPU computes are reported, too, where they can be had (log_sum_exps.py)."""
+    """Report the product in a call of OPERATOR, and compute it. keys: the call's dispatch keys."""
     watches = [watch for watch in _here.watches if watch.runs_here]
     with _only(()):
-        found = attend_with_log_sum_exps(*args, **kwargs)
         for watch in watches:
-            watch.report(partial(_read_torch, *args, **kwargs, log_sum_exps=None if found is None else found[1]))
-        return OPERATOR.redispatch(keys & AFTER, *args, **kwargs) if found is None else found[0]
+            watch.report(partial(_read_torch, *args, **kwargs))
+        return OPERATOR.redispatch(keys & AFTER, *args, **kwargs)
 
 
 _of_torch.impl("scaled_dot_product_attention", _attend, KEY_NAME, with_keyset=True)

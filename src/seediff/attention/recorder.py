@@ -12,7 +12,7 @@ error. Layers add to running maps (running_maps.py), which become `AttentionMaps
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from typing import Any
@@ -21,7 +21,6 @@ import torch
 
 from ..errors import Notice, UserError, first_line
 from ..models.families.family import named_inputs
-from ..models.graphs import GraphedNetwork
 from ..models.layer_choice import KINDS, Kind
 from ..models.weights import no_number
 from .calls import CallReader, NetworkCall
@@ -34,11 +33,10 @@ from .running_maps import Apart, RunningMaps
 class AttentionRecorder:
     """Records calls of one network, or of two that take turns.
 
-    plan: what is captured. guidance, total_steps, text_states: as in `capture_attention`. graphs: the network's CUDA
-    graphs. They add to maps in memory of their own, which outlives this capture. None: no call is replayed. apart:
-    "step" or "layer": also keep the maps of each step, or of each layer; None: only their means. keeps_errors: True: an
-    error of capture ends only the capture, and not the drawing. One warning reports it, and it is raised where maps are
-    requested. False: it is raised at once.
+    plan: what is captured. guidance, total_steps, text_states: as in `capture_attention`. apart: "step" or "layer":
+    also keep the maps of each step, or of each layer; None: only their means. keeps_errors: True: an error of capture
+    ends only the capture, and not the drawing. One warning reports it, and it is raised where maps are requested.
+    False: it is raised at once.
     """
 
     def __init__(
@@ -48,16 +46,12 @@ class AttentionRecorder:
         guidance: bool,
         total_steps: int | None = None,
         text_states: torch.Tensor | None = None,
-        graphs: GraphedNetwork | None = None,
         apart: Apart | None = None,
         keeps_errors: bool = False,
     ) -> None:
-        self.plan, self.total_steps = plan, total_steps
+        self.plan, self.text_states, self.keeps_errors = plan, text_states, keeps_errors
         self.apart: Apart | None = apart
-        self.graphs, self.keeps_errors, self._given_states = graphs, keeps_errors, text_states
         self._new_reader = partial(CallReader, plan, guidance=guidance, total_steps=total_steps)
-        form = [getattr(text_states, name, None) for name in ("shape", "dtype")]
-        self._settings = repr((plan.capture, sorted(plan.reads.items()), sorted(plan.own_softmax), *form))
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
         self.hooks: list[tuple[Any, int]] = []
@@ -72,7 +66,7 @@ class AttentionRecorder:
         self.calls = self._new_reader()
         self.error: UserError | None = None
         """The kept error, after which nothing more is recorded; None: no error yet."""
-        self.running = RunningMaps(self.plan, self.apart, self.graphs)
+        self.running = RunningMaps(self.plan, self.apart)
         self._text: Any = None
         """The text that all layers of cross-attention are given in this call; None: not known yet."""
         self.ran: set[str] = set()
@@ -81,7 +75,6 @@ class AttentionRecorder:
         """The modes of others under which layers ran (product.py)."""
         self._recorded_steps: list[int] = []
         self._finished = False
-        self.text_states = self._given_states
 
     # While the network runs
 
@@ -95,15 +88,9 @@ class AttentionRecorder:
         self.end_call()
         for hooks, own in self.hooks:
             hooks.move_to_end(own)  # after hooks that were added later, which may change what the layer is given
-        if self.calls.count == 0 and self.graphs is not None:
-            self._use_memory(self.graphs)
         inputs = named_inputs(network, args, kwargs)
         call, self._text = self.calls.read(network, inputs, rows), None
-        if (
-            getattr(network, "encoder_hid_proj", False) is None
-            and self.graphs is None
-            and self.calls.latest.frames == 1
-        ):
+        if getattr(network, "encoder_hid_proj", False) is None and self.calls.latest.frames == 1:
             self._text = inputs.get("encoder_hidden_states")  # such a UNet gives its layers the text as it is
         if call is not None and self.error is None:
             self.call = call
@@ -129,14 +116,14 @@ class AttentionRecorder:
     def fail(self, error: Exception, where: str = "") -> None:
         """Raise an error of capture, or keep it and record nothing more. where: the name of the layer in which it
         happened."""
-        if not self.keeps_errors or (self.graphs is not None and self.graphs.makes_graph):
+        if not self.keeps_errors:
             raise error
         if self.error is not None:
             return
         if not isinstance(error, UserError):
             error = UserError(where, f"capture failed ({first_line(error)})")
         self.error, self.call = error, None
-        self.running = RunningMaps(self.plan, self.apart, self.graphs)
+        self.running = RunningMaps(self.plan, self.apart)
         warnings.warn(Notice(f"attention is not captured any more, and its maps cannot be had: {error}"), stacklevel=2)
 
     def check_text(self, name: str, text: Any) -> None:
@@ -154,39 +141,6 @@ class AttentionRecorder:
                 ),
                 name,
             )
-
-    # What graphs of the network must know (models/graphs.py)
-
-    def _use_memory(self, graphs: GraphedNetwork) -> None:
-        """Keep maps and text states in the graphs' memory. Called at the first call of the network, because a script
-        may change the network before."""
-        graphs.prepare()
-        states = self._given_states
-        if states is not None:
-            self.text_states = graphs.tensor("text_states", tuple(states.shape), states.dtype, states.device)
-            self.text_states.copy_(states)
-
-    def kind_of_call(self) -> Hashable:
-        """A value that is equal for two calls if the hooks start the same operations in both; None before this
-        capture's first call."""
-        if self.calls.count == 0:
-            return None
-        if self.call is None:
-            return "none"
-        return self._settings, self.call.latent_size, self.call.images, tuple(self.call.rows)
-
-    def take_back(self) -> Any:
-        """Uncount this call's additions to the maps, and return them for `add_again`. Called after a CUDA graph of the
-        call was made: that ran the Python code but added nothing (see running_maps.py)."""
-        if self.call is None:
-            return []
-        return self.running.uncount_step(self.call.step)
-
-    def add_again(self, additions: Any) -> None:
-        """Count additions that a replayed CUDA graph made in this call without Python. additions: from `take_back`,
-        when the graph was made."""
-        if self.call is not None:
-            self.running.count_replay(self.call.step, additions)
 
     # The result
 

@@ -4,17 +4,13 @@
     finish    each sum ─▶ a mean: it is divided by the number of additions
     means     the mean of all layers and steps, for each kind of attention and resolution
 
-A CUDA graph (models/graphs.py) adds to the maps without Python, so additions must be counted by hand. Making a graph of
-a call runs Python but adds nothing: `uncount_step` uncounts that call's additions and returns them. A replay adds
-without running Python: `count_replay` counts the same additions.
-
 Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -22,7 +18,6 @@ from typing import Literal, NamedTuple
 import torch
 
 from ..errors import UserError
-from ..models.graphs import GraphedNetwork
 from ..models.layer_choice import KINDS, Kind
 from .fused import add_probabilities_fused, can_fuse
 from .maps import Grid, grid_at
@@ -64,12 +59,11 @@ class RunningMaps:
         "step"   geometric      each step                  each layer
         "layer"  either         each layer                 each layer
 
-    plan: what is captured. apart: whether steps or layers have maps of their own. graphs: the CUDA graphs that add to
-    the sums, in whose memory they then are; None: no graphs.
+    plan: what is captured. apart: whether steps or layers have maps of their own.
     """
 
-    def __init__(self, plan: CapturePlan, apart: Apart | None, graphs: GraphedNetwork | None) -> None:
-        self.plan, self.graphs = plan, graphs
+    def __init__(self, plan: CapturePlan, apart: Apart | None) -> None:
+        self.plan = plan
         self.apart_by_kind: dict[Kind, Apart | None] = dict.fromkeys(KINDS, apart)
         """Kind of attention → the owners of its running maps; None: all layers and steps share one map."""
         if plan.capture.mean == "geometric":
@@ -123,7 +117,7 @@ class RunningMaps:
         width = len(range(*columns.indices(scores.key.shape[2])))
         shape = (query.shape[0], query.shape[2], width)
         if key not in self._maps:
-            self._maps[key] = self._zeros(key, shape, query)
+            self._maps[key] = self._zeros(shape, query)
         total = self._maps[key]
         if total.shape != shape:
             problem = f"the network was given texts of {total.shape[2]} and of {width} columns in one run"
@@ -133,16 +127,13 @@ class RunningMaps:
     def _finite_of(self, layer: str, like: torch.Tensor) -> torch.Tensor:
         """This layer's scalar, which becomes NaN if a probability is not finite. like: a tensor on the same device."""
         if layer not in self._finite:
-            self._finite[layer] = self._zeros(layer, (), like)
+            self._finite[layer] = self._zeros((), like)
         return self._finite[layer]
 
     @torch.inference_mode(False)  # inference tensors could not be changed outside of that mode
-    def _zeros(self, name: Hashable, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """Float32 zeros on the device of `like`. If there are graphs, the zeros are in the graphs' memory, under this
-        name."""
-        if self.graphs is None:
-            return like.new_zeros(shape, dtype=torch.float32)
-        return self.graphs.tensor(name, shape, torch.float32, like.device)
+    def _zeros(self, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """Float32 zeros on the device of `like`."""
+        return like.new_zeros(shape, dtype=torch.float32)
 
     def _key(self, added: LayerMap, step: int) -> MapKey:
         """The running map to which a layer adds in a step."""
@@ -155,25 +146,6 @@ class RunningMaps:
     def _counts(self) -> Counter[MapKey]:
         """The number of additions to each running map."""
         return Counter(self._key(added, step) for added, steps in self.steps.items() for step in steps)
-
-    # Calls that CUDA graphs replay
-
-    def uncount_step(self, step: int) -> list[tuple[LayerMap, torch.Tensor]]:
-        """Uncount this step's additions: they were counted while a CUDA graph was made, which adds nothing. Returns
-        each addition: the name of the layer's map, and the running map."""
-        additions: list[tuple[LayerMap, torch.Tensor]] = []
-        for added, steps in self.steps.items():
-            if steps[-1:] == [step]:
-                steps.pop()
-                additions.append((added, self._maps[self._key(added, step)]))
-        return additions
-
-    def count_replay(self, step: int, additions: Sequence[tuple[LayerMap, torch.Tensor]]) -> None:
-        """Count what the replay of a CUDA graph adds in this step. additions: from `uncount_step`."""
-        for added, total in additions:
-            self._maps[self._key(added, step)] = total
-            self._finite_of(added.layer, total)
-            self._count_addition(added, step)
 
     # The result
 
@@ -188,11 +160,7 @@ class RunningMaps:
         """Turn the sums into means. Returns the names of the layers with probabilities that are not finite."""
         self._scratch, counts = Scratch(), self._counts()
         for key in sorted(self._maps, key=lambda key: key[:2], reverse=True):  # self before cross, fine before coarse
-            total = self._maps.pop(key)
-            if self.graphs is None:
-                self._maps[key] = total.div_(counts[key])
-            else:  # graphs will add to it in the next capture
-                self._maps[key] = total / counts[key]
+            self._maps[key] = self._maps.pop(key).div_(counts[key])
         finite = torch.stack([*self._finite.values()]).isfinite().tolist()  # waits for the GPU once
         return [layer for layer, is_finite in zip(self._finite, finite, strict=True) if not is_finite]
 

@@ -23,7 +23,7 @@ from ..errors import UserError
 from ..files.output_folders import parse_folder
 from ..files.outputs import CONFIG
 from ..files.reading import real
-from ..models.saving_memory import Graphs, Loading, Offload
+from ..models.saving_memory import Offload
 from .progress import show_progress
 
 if TYPE_CHECKING:
@@ -91,9 +91,6 @@ class RunOptions:
     offload: Annotated[Offload, Parameter(group=MODEL)] = "none"
     """Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same
     bytes."""
-    graphs: Annotated[Graphs, Parameter(group=MODEL)] = "auto"
-    """On an NVIDIA GPU, record the network's first call and replay it for the others, to save time: on, off, or auto
-    (if the first calls show that it is faster). Same bytes."""
     engine: Literal["local", "ray"] = "local"
     """Where batches run: in this process (local), or in Ray workers on this machine or a cluster (ray)."""
     workers: Annotated[int | None, WORD] = None
@@ -110,10 +107,6 @@ class RunOptions:
         for name, value in (("workers", self.workers), ("address", self.address)):
             if value is not None and self.engine != "ray":
                 raise UserError(name, "is an option of --engine ray")
-
-    @property
-    def loading(self) -> Loading:
-        return Loading(self.offload, self.graphs)
 
     def warn(self, text: str) -> None:
         if not self.quiet:

@@ -98,7 +98,7 @@ def generate(
     from ..run.generate_job import GenerateJob
     from .summary import show_generated
 
-    job = GenerateJob(config, info=info, loading=options.loading)
+    job = GenerateJob(config, info=info, offload=options.offload)
     carry_out(job, out, options, "images", lambda result: show_generated(result, config))
 
 
@@ -173,7 +173,7 @@ def segment(
 
         words = read_words(captions, found.photos, config.names, info and info.settings.words)
     warning = threshold_warning(config) if named else ""
-    job = SegmentJob(config, found, words=words, labels=labels, info=info, loading=options.loading)
+    job = SegmentJob(config, found, words=words, labels=labels, info=info, offload=options.offload)
     _run_on_photos(job, found, out, options, show_segments, warning)
 
 
@@ -247,7 +247,7 @@ def mask(
     check_mask_effects(typed, config.mask)
     mirrored = side_notes(config.classes) if config.capture.flip else []
     warning = "; ".join(filter(None, [*said, threshold_warning(config), *mirrored]))
-    job = MaskJob(config, found, classes_of, info=info, loading=options.loading)
+    job = MaskJob(config, found, classes_of, info=info, offload=options.offload)
     _run_on_photos(job, found, out, options, show_masks, warning)
 
 

@@ -10,8 +10,6 @@
     adapters.py       LoRAs
     sampling.py       schedulers by short names; default values for weights that draw in a few steps
     saving_memory.py  offloading, tiling, quantised weights
-    graphs.py         replays the network's calls as CUDA graphs, with graph_maker.py, which makes graphs, and
-                      graph_states.py: what is known about calls, graphs and captures
     fingerprint.py    identifies weights, so that a run is continued with the same ones
     mini/             the weights of a small model, for trials without a download
 

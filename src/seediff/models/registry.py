@@ -29,16 +29,13 @@ from .model_files import fetch_configurations, locate_model
 from .pipeline import load_pipeline
 from .sampling import check_scheduler, use_scheduler
 from .saving_memory import (
-    Graphs,
     Offload,
     Quantize,
-    check_graphs,
     check_offload,
     check_quantize,
     enable_tiling,
     move_to,
     quantise,
-    why_no_graphs,
 )
 from .short_names import BYTES
 from .trust import import_diffusers
@@ -49,7 +46,6 @@ if TYPE_CHECKING:
 WORDS: dict[str, tuple[str, ...]] = {
     "dtype": tuple(BYTES),
     "offload": get_args(Offload),
-    "graphs": get_args(Graphs),
     "quantize": get_args(Quantize),
 }
 """Argument of `load_model` → its allowed words."""
@@ -124,7 +120,6 @@ def load_model(
     quantize: Quantize | None = None,
     vae_tiling: bool = False,
     offload: Offload = "none",
-    graphs: Graphs = "off",
 ) -> Model:
     """Load a model of a supported family, fetching what the hub's cache lacks. Runs no code from the model's files, and
     reads no pickles.
@@ -140,8 +135,6 @@ def load_model(
         lora, lora_scale, quantize, vae_tiling: as in `RunConfig`; scheduler: as in `GenerateConfig`.
         offload: "model" keeps parts, and "sequential" keeps single layers, in the computer's memory while they do not
             run. Results do not depend on it.
-        graphs: whether the network's calls are replayed as CUDA graphs while attention is captured. "auto": yes, if the
-            first calls show that this is faster here and gives the same bytes. Results do not depend on it.
 
     Raises:
         UserError: no such model, weights that are broken or cannot be fetched, an unsupported family, or options that
@@ -153,7 +146,7 @@ def load_model(
     dtype = dtype and dtype.removeprefix("torch.")
     _check_words(dtype=dtype, quantize=quantize)
     files = locate_model(str(name), base)
-    device = usable_device(device, offload, graphs)
+    device = usable_device(device, offload)
 
     # 2. What can be refused before weights are fetched and read
     fetch_configurations(files)
@@ -161,7 +154,7 @@ def load_model(
     check_options(options, info)
 
     # 3. The weights
-    return load_found(info, options, device=device, dtype=dtype, offload=offload, graphs=graphs)
+    return load_found(info, options, device=device, dtype=dtype, offload=offload)
 
 
 def _check_words(**given: str | None) -> None:
@@ -186,21 +179,13 @@ def check_options(options: LoadOptions, info: ModelInfo) -> None:
 
 
 def load_found(
-    info: ModelInfo,
-    options: LoadOptions,
-    *,
-    device: str | None,
-    dtype: str | None,
-    offload: Offload,
-    graphs: Graphs,
+    info: ModelInfo, options: LoadOptions, *, device: str | None, dtype: str | None, offload: Offload
 ) -> Model:
     """Load a model that was described before. Raises UserError.
 
-    info: the model. options: they have passed `check_options`. device, dtype, offload, graphs: as in `load_model`."""
-    device = usable_device(device, offload, graphs)
+    info: the model. options: they have passed `check_options`. device, dtype, offload: as in `load_model`."""
+    device = usable_device(device, offload)
     import_diffusers()
-    import torch
-
     from ..devices import default_dtype
 
     # 1. The pipeline, and what changes it
@@ -211,11 +196,6 @@ def load_found(
     network = getattr(pipe, family.network_part)
     pipe.set_progress_bar_config(disable=True)
     _place(pipe, info.name, device, offload)
-    is_plain = family.can_graph and options.quantize is None and not info.files.is_gguf and offload == "none"
-    if graphs == "on" or (graphs == "auto" and is_plain and not why_no_graphs(device)):
-        from .graphs import GraphedNetwork, GraphMaker
-
-        GraphedNetwork(network, GraphMaker(torch.device(device)), trial=graphs == "auto")
 
     # 2. The description, with the configurations as they were loaded
     config = {**network.config, **{key: pipe.config[key] for key in OF_PIPELINES if key in pipe.config}}
@@ -228,17 +208,15 @@ def load_found(
     return Model(pipe, info, sizes, device, dtype, offload)
 
 
-def usable_device(device: str | None, offload: Offload, graphs: Graphs) -> str:
+def usable_device(device: str | None, offload: Offload) -> str:
     """The device on which a model runs: `device`, or by default the fastest. Raises UserError if this machine lacks the
-    device, or if the device cannot offload or replay graphs as asked. device, offload, graphs: as in `load_model`."""
-    _check_words(offload=offload, graphs=graphs)
+    device, or if the device cannot offload as asked. device, offload: as in `load_model`."""
+    _check_words(offload=offload)
     import_diffusers()
     from ..devices import check_device, default_device
 
     device = check_device(device or default_device())
     check_offload(offload, device)
-    if graphs == "on":
-        check_graphs(device)
     return device
 
 

@@ -5,11 +5,10 @@ are quantised, to NF4 (bitsandbytes) or int8 (torchao). Also refuses what a devi
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from ..errors import UserError
 from .families.family import Family
@@ -17,18 +16,6 @@ from .families.family import Family
 Offload = Literal["none", "model", "sequential"]
 """What waits in the computer's memory while it does not run. none: nothing; model: parts (text encoders, network,
 autoencoder); sequential: layers."""
-Graphs = Literal["auto", "on", "off"]
-"""Whether a network's calls are replayed as CUDA graphs. auto: yes, if a trial shows that this is faster here."""
-
-
-class Loading(NamedTuple):
-    """How a model is loaded. Fields as in `load_model`; results do not depend on them."""
-
-    offload: Offload = "none"
-    graphs: Graphs = "auto"
-
-
-USUAL_LOADING = Loading()
 Quantize = Literal["nf4", "int8"]
 """Number format of quantised weights, as in `RunConfig`."""
 
@@ -57,27 +44,6 @@ def check_offload(offload: str, device: str) -> None:
         raise UserError("offload", problem, "leave it out")
     if find_spec("accelerate") is None:
         raise UserError("offload", f"{offload}: needs accelerate", "pip install 'seediff[offload]'")
-
-
-def check_graphs(device: str) -> None:
-    """Raise UserError if this device cannot replay CUDA graphs."""
-    why = why_no_graphs(device)
-    if why:
-        raise UserError("graphs", f"on: {why}", "leave it out")
-
-
-def why_no_graphs(device: str) -> str:
-    """Why a device cannot replay CUDA graphs; "" if it can. It must be an NVIDIA GPU, in a computer with Linux, and
-    torch must use its own allocator."""
-    import torch
-
-    if not device.startswith("cuda"):
-        return f"needs an NVIDIA GPU, but here it runs on the {device.split(':')[0]}"
-    if torch.version.hip is not None or sys.platform != "linux":
-        return "needs an NVIDIA GPU and Linux"
-    if torch.cuda.get_allocator_backend() != "native":
-        return "PYTORCH_CUDA_ALLOC_CONF asks for another allocator than torch's own"
-    return ""
 
 
 def move_to(pipe: Any, device: str, offload: Offload) -> None:

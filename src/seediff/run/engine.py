@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ..config.settings import RunConfig
-from ..workers import GPU_ALONE
 from .job import AnyJob
 from .output import BatchRecord, Loaded
 
@@ -94,5 +93,4 @@ def write_ready(job: AnyJob, captured: Any, out: Path, ready: Any) -> BatchRecor
     captured tensors may be read; None: they may be read at once."""
     if ready is not None:
         ready.wait()
-    with GPU_ALONE:
-        return job.write(captured, out)
+    return job.write(captured, out)

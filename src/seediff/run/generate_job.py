@@ -24,7 +24,7 @@ from ..files.messages import plural
 from ..files.outputs import write_atomic
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
-from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
+from ..models.saving_memory import Offload
 from ..models.short_names import named_model
 from ..prompts.captions import content_words
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
@@ -55,7 +55,6 @@ def generate(
     *,
     draw: Draw | None = None,
     offload: Offload = "none",
-    graphs: Graphs = "auto",
     engine: Engine | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -67,8 +66,8 @@ def generate(
     as it is.
 
     draw: a function that replaces the model. offload: which parts of the model wait in the computer's memory while they
-    are not used. graphs: whether the network's calls are replayed as CUDA graphs, as in `load_model`. Neither offload
-    nor graphs changes a byte. engine: makes the batches; None: this process. progress: a function to report to.
+    are not used; this changes no byte. engine: makes the batches; None: this process. progress: a function to report
+    to.
 
     Raises UserError for everything that the user can fix: `out` has other contents or a dataset of another
     configuration, another run is using it, the model is missing, or it does not know a class. Raises OSError if the
@@ -82,7 +81,7 @@ def generate(
     info = None
     if config is None:
         config, info = recommend(GenerateConfig, options)
-    job = GenerateJob(config, draw, info=info, loading=Loading(offload, graphs))
+    job = GenerateJob(config, draw, info=info, offload=offload)
     return run(job, out, engine=engine, progress=progress)
 
 
@@ -117,9 +116,9 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         draw: Draw | None = None,
         *,
         info: ModelInfo | None = None,
-        loading: Loading = USUAL_LOADING,
+        offload: Offload = "none",
     ) -> None:
-        super().__init__(config, info, loading)
+        super().__init__(config, info, offload)
         self.draw, self.classes = draw, config.classes
         self.runs_model = draw is None
 

@@ -19,7 +19,7 @@ from ..config.settings import MACHINE, Config
 from ..dataset import native
 from ..models.describe import ModelInfo, describe
 from ..models.model_files import find_model
-from ..models.saving_memory import USUAL_LOADING, Loading
+from ..models.saving_memory import Offload
 from .output import BatchRecord, Loaded
 
 Item = TypeVar("Item")
@@ -67,9 +67,10 @@ class Job(ABC, Generic[Config, Item, Captured]):
     runs_model = True
     """Whether a model runs. If not, nothing depends on the device, number format and threads: they stay open."""
 
-    def __init__(self, config: Config, info: ModelInfo | None = None, loading: Loading = USUAL_LOADING) -> None:
-        """info: the model, if it was found already. loading: how the model uses memory."""
-        self.config, self.loading = config, loading
+    def __init__(self, config: Config, info: ModelInfo | None = None, offload: Offload = "none") -> None:
+        """info: the model, if it was found already. offload: as in `load_model`."""
+        self.config = config
+        self.offload: Offload = offload
         if info is not None:
             self.info = info  # takes the place of the cached property
         self.device = config.device

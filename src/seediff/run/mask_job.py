@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..files.photo_files import Photo, photo_list, read_photo
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
-from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
+from ..models.saving_memory import Offload
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
@@ -36,7 +36,6 @@ def mask_photos(
     *,
     classes_of: Mapping[str, Sequence[str]] | None = None,
     offload: Offload = "none",
-    graphs: Graphs = "auto",
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
@@ -44,10 +43,10 @@ def mask_photos(
     stopped at any moment.
 
     photos: from `find_photos`. classes_of: photo name → the classes to look for in this photograph; in other
-    photographs, all classes. offload, graphs, engine, progress: as in `generate`. Photographs that cannot be read do
+    photographs, all classes. offload, engine, progress: as in `generate`. Photographs that cannot be read do
     not stop the run: the result and failed.jsonl list them. Raises UserError as `generate` does.
     """
-    job = MaskJob(config, photos, classes_of, loading=Loading(offload, graphs))
+    job = MaskJob(config, photos, classes_of, offload=offload)
     return run(job, out, engine=engine, progress=progress)
 
 
@@ -63,10 +62,10 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
         classes_of: Mapping[str, Sequence[str]] | None = None,
         *,
         info: ModelInfo | None = None,
-        loading: Loading = USUAL_LOADING,
+        offload: Offload = "none",
     ) -> None:
-        """photos, classes_of: as in `mask_photos`. info: the model, if it was found already. loading: how the model
-        uses memory."""
+        """photos, classes_of: as in `mask_photos`. info: the model, if it was found already. offload: as in
+        `load_model`."""
         photos = photo_list(photos)
         classes = [tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos]
         unknown = sorted(set().union(*classes) - set(config.classes))
@@ -74,7 +73,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
         settings_of = ["" if names == config.classes else repr(names) for names in classes]
         specs = [PhotoSpec(i, photo, words) for i, (photo, words) in enumerate(zip(photos, classes, strict=True))]
-        super().__init__(config, specs, settings_of, info, loading)
+        super().__init__(config, specs, settings_of, info, offload)
         self.words = self.classes = config.classes
 
     @cached_property

@@ -29,7 +29,7 @@ from ..models.families.layers import Layer
 from ..models.families.readers import Reader
 from ..models.fingerprint import weights_fingerprint
 from ..models.registry import LoadOptions, check_options
-from ..models.saving_memory import USUAL_LOADING, Loading, Offload, memory_bytes
+from ..models.saving_memory import Offload, memory_bytes
 from ..models.short_names import named_model
 from ..report.card import Product
 from ..report.page import write_reports
@@ -87,7 +87,7 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
     def load(self) -> str:
         self.plan()
         config = replace(self.config, device=self.device or self.config.device)
-        model, weights = load_weights(config, self.info, self.loading)
+        model, weights = load_weights(config, self.info, self.offload)
         self.use(model)
         return weights
 
@@ -137,11 +137,9 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         config, plan, info, expected = self.resolved(), self.capture_plan, self.info, self.expected
         size = weight_bytes(config, info)
         lines = [
-            model_line(config, info, self.loading.offload, size),
+            model_line(config, info, self.offload, size),
             memory_line(config, size, expected and expected.map_bytes),
         ]
-        if self.loading.graphs == "auto" and str(config.device).startswith("cuda"):
-            lines.append("Graphs: tried in the first picture, and kept if they are faster and give the same bytes")
         if not verbose:
             return [*lines, "Layers and all settings: with --verbose"]
         if plan is None or expected is None:
@@ -154,7 +152,7 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         return [*lines, *self.config.source_lines()]
 
 
-def load_weights(config: ModelConfig, info: ModelInfo, loading: Loading = USUAL_LOADING) -> tuple[Model, str]:
+def load_weights(config: ModelConfig, info: ModelInfo, offload: Offload = "none") -> tuple[Model, str]:
     """(model, weights): the loaded model of a configuration, and the fingerprint of its weights. Raises UserError."""
     from ..models.registry import load_found
 
@@ -165,7 +163,7 @@ def load_weights(config: ModelConfig, info: ModelInfo, loading: Loading = USUAL_
         load_sam(config.mask.sam)
         sam = config.mask.sam_weights
     how = LoadOptions.of(config)
-    model = load_found(info, how, device=config.device, dtype=config.dtype, **loading._asdict())
+    model = load_found(info, how, device=config.device, dtype=config.dtype, offload=offload)
     return model, weights_fingerprint(model.info.files, lora=config.lora, sam=sam)
 
 

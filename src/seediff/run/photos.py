@@ -22,7 +22,7 @@ from ..files.outputs import CONFIG, write_atomic
 from ..files.photo_files import FAILED, Photo, failed_row, find_named
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
-from ..models.saving_memory import Loading
+from ..models.saving_memory import Offload
 from ..models.short_names import EMBEDDED, REAL
 from .model_job import ModelJob
 from .output import BatchRecord
@@ -74,13 +74,13 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
         specs: Sequence[PhotoSpec],
         settings_of: Sequence[str],
         info: ModelInfo | None,
-        loading: Loading,
+        offload: Offload,
     ) -> None:
         """specs: one per photograph. settings_of: for each photograph a text with the settings that only it has; "": it
         has the settings of all. A fingerprint of both becomes part of the configuration, so that only the same run
         continues."""
         photos = fingerprint_photos([spec.photo for spec in specs], settings_of)
-        super().__init__(config.changed("the pictures", photos=photos), info, loading)
+        super().__init__(config.changed("the pictures", photos=photos), info, offload)
         self.specs = specs
 
     def items(self) -> Sequence[PhotoSpec]:

@@ -28,7 +28,7 @@ from ..files.photo_files import Photo, photo_list, read_photo
 from ..metrics.matching import count_segments
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.readers import Reader
-from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
+from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
 from .engine import Engine
@@ -69,7 +69,6 @@ def segment_photos(
     words: Mapping[str, Sequence[str]] | None = None,
     labels: Path | str | None = None,
     offload: Offload = "none",
-    graphs: Graphs = "auto",
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
@@ -77,11 +76,11 @@ def segment_photos(
     moment.
 
     photos: from `find_photos`. words: photo name → the words that may name its segments, instead of `config.names`.
-    labels: for `k="truth"`, a folder of label maps with the photographs' names. offload, graphs, engine, progress: as
-    in `generate`. A photograph that cannot be used, or whose label map cannot be used, does not stop the run: the
+    labels: for `k="truth"`, a folder of label maps with the photographs' names. offload, engine, progress: as in
+    `generate`. A photograph that cannot be used, or whose label map cannot be used, does not stop the run: the
     result and failed.jsonl list it. Raises UserError as `generate` does.
     """
-    job = SegmentJob(config, photos, words=words, labels=labels, loading=Loading(offload, graphs))
+    job = SegmentJob(config, photos, words=words, labels=labels, offload=offload)
     return run(job, out, engine=engine, progress=progress)
 
 
@@ -138,10 +137,10 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         words: Mapping[str, Sequence[str]] | None = None,
         labels: Path | str | None = None,
         info: ModelInfo | None = None,
-        loading: Loading = USUAL_LOADING,
+        offload: Offload = "none",
     ) -> None:
-        """photos, words, labels: as in `segment_photos`. info: the model, if it was found already. loading: how the
-        model uses memory."""
+        """photos, words, labels: as in `segment_photos`. info: the model, if it was found already. offload: as
+        in `load_model`."""
         truth, about = dict[str, Sample](), ""
         if config.segment.k == "truth":
             if labels is None:
@@ -168,7 +167,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         if truth and not any(spec.label for spec in specs):
             none = f"no label map of any of the {len(specs)} photographs"
             raise UserError("labels", f"{none} among the {about}")
-        super().__init__(config, specs, settings_of, info, loading)
+        super().__init__(config, specs, settings_of, info, offload)
         if self.words:
             self.reads = {"cross": None} if config.segment.divides_features else EVERYTHING
 

@@ -28,8 +28,6 @@ from ..config.resolve import own_constants
 from ..errors import UserError
 from ..models.families.family import Family
 from ..models.families.layers import Layer
-from ..models.graphs import GraphedNetwork, GraphMaker, find_graphs
-from ..models.saving_memory import check_graphs
 from .captured import Captured
 from .encodings import NamedText
 from .listener import Listener, wrap
@@ -50,7 +48,6 @@ def capture(
     apart: Apart | None = None,
     normalize: bool = True,
     layers: str = "all",
-    graphs: bool = False,
 ) -> Iterator[Captured]:
     """Record the attention of a diffusers pipeline while it draws inside the `with` block, and return a `Captured`.
 
@@ -73,9 +70,6 @@ def capture(
     `heatmaps_apart` and `maps_apart`; memory grows with their number. normalize: whether to divide each layer's and
     step's map by its maximum (SeeDiff, eq. 5). layers: as in `CaptureConfig`.
 
-    graphs: whether to replay the network's calls as CUDA graphs, which are made while the block's first picture is
-    drawn. Between pictures, weights, LoRAs and attention processors may change, but not the modules' own code.
-
     Raises UserError for options that cannot be used, for a network of no known family, for attention in addition to the
     network's own (perturbed-attention guidance, IP-Adapters, GLIGEN), for a compiled network, and for a
     method that does not work with the model; before the first step also for maps that do not fit into memory. Raises
@@ -92,14 +86,13 @@ def capture(
         raise UserError(f"a {type(pipe).__name__}", "cannot be called", THE_WAY)
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
     plan = plan_pipeline(keep, pipe, family, family.layers(network), config)
-    _check_together(plan, keep, is_alone=is_alone, negative=negative, apart=apart, graphs=graphs)
+    _check_together(plan, keep, is_alone=is_alone, negative=negative, apart=apart)
     named = NamedText.of(prompt, tokenizer, states)
 
     # 2. What records it: recorders, and the listener that the pipeline and its networks call
     with ExitStack() as stack:
-        graphed = stack.enter_context(graphed_calls(network)) if graphs else None
         new_recorder = partial(AttentionRecorder, guidance=False, keeps_errors=True)
-        recorders: dict[TextKind, AttentionRecorder] = {"prompt": new_recorder(plan, graphs=graphed, apart=apart)}
+        recorders: dict[TextKind, AttentionRecorder] = {"prompt": new_recorder(plan, apart=apart)}
         if negative:
             recorders["negative"] = new_recorder(replace(plan, reads={"cross": plan.reads["cross"]}))
         listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorders))
@@ -113,43 +106,18 @@ def capture(
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None)
 
 
-def _check_together(
-    plan: CapturePlan, keep: str, *, is_alone: bool, negative: bool, apart: Apart | None, graphs: bool
-) -> None:
+def _check_together(plan: CapturePlan, keep: str, *, is_alone: bool, negative: bool, apart: Apart | None) -> None:
     """Raise UserError for options that exclude each other, or that cannot be used with the captured network. plan: what
     is captured. is_alone: whether the script captures a network alone. The other options: as in `capture`."""
-    draws_clips, either = bool(plan.family.frames_dimension), "leave one of them out"
-    if graphs and draws_clips:
-        raise UserError("graphs", "True: calls that draw clips cannot be replayed", "leave it out")
     if negative and is_alone:
         raise UserError("negative", "a network alone does not say what it is", "capture the pipeline")
-    if negative and graphs:
-        raise UserError("negative", "True: cannot be recorded with graphs=True", either)
     if negative and "cross" not in plan.reads:
         raise UserError("negative", f"keep='{keep}' captures no attention to text", "use keep='all'")
     if apart not in (None, *get_args(Apart)):
         raise UserError("apart", f"{apart!r} must be step or layer")
-    if apart and (graphs or draws_clips or plan.capture.mean == "geometric"):
-        raise UserError(
-            "apart", f"{apart}: not with graphs=True, clips, or a method with a geometric mean of layers", either
-        )
-
-
-@contextmanager
-def graphed_calls(network: Any) -> Iterator[GraphedNetwork]:
-    """The network's CUDA graphs. Inside the `with` block, its calls are replayed as these graphs. A model that was
-    loaded with graphs keeps them after the block. Raises UserError on a device without CUDA graphs."""
-    loaded = find_graphs(network)
-    if loaded is not None:
-        yield loaded
-        return
-    device = next(network.parameters()).device
-    check_graphs(str(device))
-    graphed = GraphedNetwork(network, GraphMaker(device))
-    try:
-        yield graphed
-    finally:
-        graphed.restore()
+    if apart and (plan.family.frames_dimension or plan.capture.mean == "geometric"):
+        problem = f"{apart}: not with clips, or a method with a geometric mean of layers"
+        raise UserError("apart", problem, "leave one of them out")
 
 
 def plan_pipeline(

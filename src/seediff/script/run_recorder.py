@@ -337,8 +337,6 @@ class RunRecorder:
         block, prompt = self.block, self.prompt
         if not prompt.steps:
             raise self._explain_nothing()
-        if prompt.recorder.graphs is not None:
-            prompt.recorder.graphs.check_unchanged()
         if self._timesteps[True]:
             scheduler = getattr(block.pipe, "scheduler", None)
             with_prompt, without = (torch.cat(each or [torch.empty(0)]).cpu() for each in self._timesteps.values())

@@ -114,9 +114,6 @@ class Family:
     replaces_missing_levels: bool = True
     """Whether the nearest level of attention replaces a level that the model lacks. False for Stable Diffusion 1 and 2,
     which have all of the paper's levels."""
-    can_graph: bool = True
-    """Whether the network's calls can be replayed as CUDA graphs: they copy nothing from the CPU, and wait for
-    nothing."""
 
     # Clips
 

@@ -140,6 +140,5 @@ CHROMA = ChromaFamily(
     steps=35,
     guidance_scale=5.0,
     where_prompt="first call",
-    can_graph=False,  # makes a tensor on the CPU in each call
     inputs_of_text=("encoder_hidden_states", "", "attention_mask"),
 )

@@ -39,6 +39,5 @@ LUMINA2 = Lumina2(
     steps=30,
     guidance_scale=4.0,
     where_prompt="first call",
-    can_graph=False,  # copies numbers from the CPU, and waits for lengths
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
 )

@@ -172,5 +172,4 @@ QWEN_IMAGE_21 = QwenImage21(
     distilled_steps=8,
     where_prompt="first call",
     reads_text="processor",
-    can_graph=False,  # is given the text's keys, which no replay would read again
 )
