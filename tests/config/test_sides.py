@@ -24,7 +24,7 @@ from seediff.train.predict import Segmenter
         ("larm,rarm,leftleg,rightleg,LEye,REye,footL,footR", [2, 1, 4, 3, 6, 5, 8, 7], ["larm and rarm, "]),
         ("lhs,rhs,Lt arm,Rt arm,左手,右手", [2, 1, 4, 3, 6, 5], ["lhs and rhs, Lt arm and Rt arm, 左手 and 右手"]),
         ("Hand links,Hand rechts,main droite,main gauche", [2, 1, 4, 3], ["Hand links and Hand rechts, "]),
-        ("lock,rock,light,night", [1, 2, 3, 4], ["if lock and rock are two sides, add --mirror"]),
+        ("lock,rock,light,night", [1, 2, 3, 4], []),
         ("K,L,Q,R", [1, 2, 3, 4], ["if L and R are two sides"]),
         ("port wing,starboard wing,dog", [1, 2, 3], ['add --mirror "port wing=starboard wing"']),
         ("rail track,traffic light,traffic sign", [1, 2, 3], []),

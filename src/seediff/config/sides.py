@@ -18,8 +18,8 @@ separator."""
 WORDS = (
     "left right lh rh lhs rhs lt rt lft rgt link recht gauche droite gauche droit izquierd derech izq der sinistr "
     "destr sx dx esquerd direit esq dir vänster höger venstre højre venstre høyre vasen oikea lewy prawy lewa "
-    "prawa lewe prawe levý pravý levá pravá levé pravé лев прав лів прав αριστερ δεξι αριστερό δεξί sol sağ bal jobb kiri kanan "
-    "trái phải sinist dext 左 右 왼 오른 좌 우 ซ้าย ขวา يسار يمين أيسر أيمن يسرى يمنى چپ راست שמאל ימין बायां दायां बाएं "
+    "prawa lewe prawe levý pravý levá pravá levé pravé лев прав лів прав αριστερ δεξι αριστερό δεξί sol sağ bal jobb kiri "
+    "kanan trái phải sinist dext 左 右 왼 오른 좌 우 ซ้าย ขวา يسار يمين أيسر أيمن يسرى يمنى چپ راست שמאל ימין बायां दायां बाएं "
     "दाएं l r"
 ).split()
 """Words and stems for left and right by turns, in several languages. Those of up to three Latin letters count only as
@@ -99,8 +99,9 @@ def side_notes(classes: Sequence[str], mirror: Sequence[str] = (), *, asks: bool
 
 
 def _differ_in_a_part(classes: Sequence[str]) -> tuple[str, str] | None:
-    """Two names that differ as names of two sides do: in one part alone, such as a word, or l and r at an end. There
-    must be another pair with the same two parts, or no other class. None without such names."""
+    """Two names that differ as names of two sides do: in one part alone, such as a word, or l and r at an end. Every
+    name with one of the two parts must have such a partner. There must be several pairs, or no other names of several
+    parts and as many classes in the pair as outside. None without such names."""
     split = {name: re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])|(?<=^[lrLR])|(?=[lrLR]$)", name) for name in classes}
     alike = defaultdict[frozenset[str], list[tuple[str, str]]](list)
     for one, other in combinations(classes, 2):
@@ -109,5 +110,10 @@ def _differ_in_a_part(classes: Sequence[str]) -> tuple[str, str] | None:
         of_words = len(split[one]) == len(split[other]) and (len(split[one]) > 1 or are_letters)
         if len(parts) == 2 and of_words and "".join(parts).isalpha():
             alike[parts].append((one, other))
-    pairs = [found for found in alike.values() if len({*chain(*found)}) == 2 * len(found)]
-    return next((found[0] for found in pairs if len(found) > 1 or len(classes) == 2 or len(found[0][0]) == 1), None)
+    for parts, pairs in alike.items():
+        having = [name for name in classes if not parts.isdisjoint(split[name])]
+        paired = {*chain(*pairs)}
+        alone = 2 * len(paired) >= len(classes) and all(len(split[name]) == 1 or name in paired for name in classes)
+        if len(having) == len(paired) == 2 * len(pairs) and (len(pairs) > 1 or alone):
+            return pairs[0]
+    return None

@@ -107,7 +107,10 @@ class Reading:
         lines = [*odd, *(row.line for row in self.classes if row.pixels or row in classes)]
         if limit is None or len(lines) <= limit:
             return lines
-        summed = [*_summed(classes)[: limit // 2], *(row.line for row in self.classes[-1:] if row.pixels)]
+        summed = [
+            *_summed(classes)[: limit // 2],
+            *(row.line for row in self.classes if row.pixels and row.name == IGNORED_PIXELS),
+        ]
         if len(odd) + len(summed) > limit:
             odd[limit - len(summed) - 1 :] = [f"… more lines are in {READING} and on the page"]
         return [*odd, *summed]
