@@ -160,7 +160,7 @@ def test_parts_of_formats(tmp_path, add):
     part = "holdout2017" if add is coco else "holdout"
     splits = {row["file_name"][-5]: row["split"] for row in imported.rows}
     assert splits == {"0": "train", "1": "val", "2": "test", "3": part}
-    assert [note for note in imported.notes if "holdout" in note] == [
+    assert [note for note in imported.reading.left_out if "holdout" in note] == [
         f'1 samples are of the part "{part}", which is none of train, val, test: `split` keeps the word, and `train` '
         "and `evaluate` ask for --split"
     ]
@@ -175,7 +175,7 @@ def test_parts_of_other_names_alone_are_none(tmp_path, add):
         add(tmp_path / "set", part, number)
     imported = import_set(add.__name__, tmp_path / "set", tmp_path / "out")
     assert [row.get("split") for row in imported.rows] == [None, None]
-    assert imported.notes == []
+    assert imported.reading.left_out == []
 
 
 def test_a_folder_beside_those_of_splits_is_told(tmp_path):

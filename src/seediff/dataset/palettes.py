@@ -6,7 +6,7 @@ colours. So a reading counts if it fits all masks of the set, and no other does.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,10 +87,11 @@ def _readings(colours: np.ndarray, used: np.ndarray, class_list: ClassList) -> d
 
     If black and white are the only greys, white is as good as any class, unless its index is 0.
     """
-    values = {IGNORE: IGNORE, **class_list.ids}
-    indices = np.broadcast_to(_looked_up(np.arange(256), values), colours.shape)
-    by_colour = _looked_up(colours, class_list.colour_ids)
-    by_grey = _looked_up(colours, {number * GREY: class_id for number, class_id in values.items()})
+    greys = {number * GREY: class_id for number, class_id in class_list.values.items()}
+    numbers = np.broadcast_to(np.arange(256), colours.shape)
+    look_up = np.vectorize(lambda number, ids: ids.get(number, -1), otypes=[int])
+    indices, by_colour = look_up(numbers, class_list.values), look_up(colours, class_list.colour_ids)
+    by_grey = look_up(colours, greys)
     for row, palette in enumerate(colours):
         repeats = np.setdiff1d(np.arange(256), np.unique(palette, return_index=True)[1])
         by_colour[row, repeats] = by_grey[row, repeats] = -1
@@ -98,12 +99,6 @@ def _readings(colours: np.ndarray, used: np.ndarray, class_list: ClassList) -> d
         is_object = (colours == IGNORE * GREY) & (np.arange(256) > 0)
         by_grey = np.where(is_object, indices, by_grey)
     return {"indices": indices, "colours": by_colour, "greys": by_grey}
-
-
-def _looked_up(numbers: np.ndarray, ids: Mapping[int, int]) -> np.ndarray:
-    """The id of each number; −1 without one."""
-    unique, places = np.unique(numbers, return_inverse=True)
-    return np.array([ids.get(number, -1) for number in unique.tolist()])[places].reshape(numbers.shape)
 
 
 def _recoloured(colours: np.ndarray, used: np.ndarray) -> np.ndarray:

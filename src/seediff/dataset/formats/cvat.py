@@ -9,7 +9,6 @@ out/  annotations.xml            one <image> per sample, with a <mask> per class
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping
 from functools import partial
 from itertools import chain
@@ -140,10 +139,7 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
     for track in root.all("track"):
         raise UserError(track.where, "has tracks, which belong to videos", "export the task as `CVAT for images 1.1`")
     nodes = list(root.all("image"))
-    uses: defaultdict[str, list[str]] = defaultdict(list)
-    for node in nodes:
-        for child in node.children:
-            uses[child.attributes.get("label", "")].append(child.tag)
+    uses = [(child.tag, child.attributes.get("label", "")) for node in nodes for child in node.children]
     labels = chain(*(root.all("meta", kind, "labels", "label", "name") for kind in ("task", "project", "job")))
     names = [label.text.strip() for label in labels]
     if not names:
@@ -155,24 +151,10 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
     for node in nodes:
         image = fit(node.attributes, CvatImage, node.where, strict=False)
         draw = partial(_paint, node=node, shape=(image.height, image.width), ids=ids)
-        records.append(
-            PictureRecord(
-                node.where,
-                folders,
-                [f"{image.subset}/{image.name}".removeprefix("/")],
-                draw,
-                draw if objects else None,
-                part=image.subset,
-                top=image.subset,
-                empty=not node.children,
-            )
-        )
-    samples = source.samples_of(records)
-    boxed, others = list[str](), list[str]()
-    for label, used in uses.items():
-        boxed += [f"{tag} {label}" for tag in used if tag in BOXES]
-        others += [f"{tag} {label}".strip() for tag in used if tag in OTHERS]
-    source.not_drawn(boxed, others)
+        names, about = [f"{image.subset}/{image.name}".removeprefix("/")], {"part": image.subset, "top": image.subset}
+        records.append(PictureRecord(node.where, folders, names, draw, empty=not node.children, **about))
+    samples = source.samples_of(records, by_object=objects)
+    source.not_drawn(*([" ".join(filter(None, use)) for use in uses if use[0] in tags] for tags in (BOXES, OTHERS)))
     source.not_read(visible(file.parent, "*.xml"), [file])
     return Contents(listed, samples)
 

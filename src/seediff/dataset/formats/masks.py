@@ -40,7 +40,7 @@ from ...files.label_maps import IGNORE, map_folder, named_images
 from ...files.outputs import BATCHES, CONFIG
 from ...files.reading import inside
 from .. import native
-from ..class_lists import ClassList, Note, find_list, named_classes, no_note, number_classes
+from ..class_lists import ClassList, Note, find_list, no_note, number_classes
 from ..encoding import encode_grey
 from ..palettes import with_palettes
 from ..parts import SPLITS, part_of, row_splits
@@ -308,8 +308,6 @@ def _matched(
             source.note(f"{path} is not read: its name is none of {', '.join(SPLITS)}")
     places = [root, *(one.masks for one in folders), *(one.masks.parent for one in folders)]
     class_list = find_list(*places, classes=classes, note=source.note)
-    if class_list is None and classes is not None:
-        class_list = named_classes(classes)
     if class_list is None:
         problem = "nothing says what the masks' values mean"
         raise UserError(root, problem, "name the ids from 1 up with --classes or a classes.txt")

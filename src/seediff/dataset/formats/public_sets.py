@@ -15,7 +15,7 @@ from ...config.class_names import comparison_key
 from ...errors import UserError
 from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
 from ...files.reading import read_lines
-from ..class_lists import ClassList, Note, find_list, named_classes
+from ..class_lists import ClassList, Note, find_list
 from .drivers import Import
 from .pictures import images_by_name
 
@@ -176,7 +176,7 @@ def find_own_list(
     """
     own = find_list(folder, root, *parts.values(), classes=classes, note=note)
     if classes is not None:
-        return own or named_classes(classes)
+        return own
     if own is None or len(own.classes) == len(COCO_STUFF_COARSE.split()):  # COCO-Stuff's own labels.txt
         return None
     if own.colours is None:

@@ -99,9 +99,8 @@ def read(
     if root is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
     class_list = find_list(root, classes=classes, note=source.note)
-    if class_list is None and classes is None:
+    if class_list is None:
         class_list = replace(named_classes(VOC_CLASSES), where="VOC's twenty: there is no list")
-    class_list = class_list or named_classes(classes or ())
     folder, masks = images or root / IMAGES, root / CLASS_MAPS
     image_paths, maps = images_by_name(folder), dict(named_images(masks))
     if not maps:
