@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
@@ -39,10 +38,12 @@ def other_sides(name: str) -> Iterator[str]:
     """The name with the other side, for each pair of words in it: `left arm` → `right arm`."""
 
     def exchanged(side: re.Match[str]) -> str:
-        word = one if side[0].casefold() == other else other
+        word = {other: one}.get(side[0].casefold(), other)
         if side[0].isupper():
             return word.upper()
-        return word.capitalize() if side[0][0].isupper() else word
+        if side[0][0].isupper():
+            return word.capitalize()
+        return word
 
     for one, other in zip(WORDS[::2], WORDS[1::2], strict=True):
         pattern = f"{one}|{other}"
@@ -68,8 +69,8 @@ def partners(classes: Sequence[str], mirror: Sequence[str] = ()) -> dict[str, st
     if letters <= {*"lrLR"}:
         letters.clear()
     for name in classes:
-        for other in other_sides(name) if name not in letters else ():
-            if other != name and other in classes and not {name, other} & {*pairs}:
+        for other in other_sides(name):
+            if name not in letters and other != name and other in classes and not {name, other} & {*pairs}:
                 pairs |= {name: other, other: name}
     return pairs
 
@@ -94,8 +95,8 @@ def side_notes(classes: Sequence[str], mirror: Sequence[str] = (), *, asks: bool
         lines.append(f"in mirrored pictures, classes change sides: {', '.join(both)}")
     if alone:
         lines.append(f"there is no class of the other side for {', '.join(alone)}: mirrored pictures keep the name")
-    alike = _differ_in_a_part(classes) if asks and not (lines or mirror) else None
-    if alike is not None:
+    alike = asks and not (lines or mirror) and _differ_in_a_part(classes)
+    if alike:
         names, pair = (sign.join(alike) for sign in (" and ", "="))
         lines.append(f'no classes change sides in mirrored pictures; if {names} are two sides, add --mirror "{pair}"')
     return lines
@@ -103,23 +104,21 @@ def side_notes(classes: Sequence[str], mirror: Sequence[str] = (), *, asks: bool
 
 def _differ_in_a_part(classes: Sequence[str]) -> tuple[str, str] | None:
     """Two names that differ as those of two sides do: in l and r at an end, or in one part alone; None without such
-    names. Each name with one of these parts must have one partner, and there must be several pairs, or no other names
-    of several parts."""
+    names. Each name with one of these parts must have a partner, and there must be several pairs, or no other names of
+    several parts."""
     for name in classes:
         for other in (name[:1].translate(RIGHT) + name[1:], name[:-1] + name[-1:].translate(RIGHT)):
             if other != name and other in classes:
                 return name, other
-    split = {name: re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) for name in classes}
-    long = [name for name, parts in split.items() if len(parts) > 1]
-    alike = defaultdict[frozenset[str], list[tuple[str, str]]](list)
-    for one, other in combinations(long, 2):
-        parts = frozenset(split[one]) ^ {*split[other]}
-        if len(parts) == 2 and len(split[one]) == len(split[other]) and "".join(parts).isalpha():
-            alike[parts].append((one, other))
-    for parts, pairs in alike.items():
-        shared = {*split[pairs[0][0]]} - parts
-        having = sum(not parts.isdisjoint(split[name]) for name in long)
-        family = sum(shared <= {*split[name]} for name in long)
-        if family == 2 and having == 2 * len(pairs) and (len(pairs) > 1 or having == len(long)):
-            return pairs[0]
+    split = {tuple(re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name)): name for name in classes}
+    long = {parts for parts in split if len(parts) > 1}
+    for one, other in combinations(filter(long.__contains__, split), 2):
+        words, shared = {*one} ^ {*other}, {*one} & {*other}
+        family = sum(shared <= {*parts} for parts in long)
+        if family == len(words) == 2 and "".join(words).isalpha():
+            partner = dict(zip(words, [*words][::-1], strict=True))
+            having = {parts for parts in long if words & {*parts}}
+            exchanged = {tuple(partner.get(word, word) for word in parts) for parts in having}
+            if having == exchanged and (len(having) > 2 or having == long):
+                return split[one], split[other]
     return None

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from ..config.class_names import BACKGROUND, GROUNDS, IGNORED, read_class_list, reserved_id
+from ..config.class_names import BACKGROUND, RESERVED, read_class_list, reserved_id
 from ..errors import UserError
 from ..files.documents import Byte, fit, read_csv, read_json
 from ..files.label_maps import IGNORE, voc_palette
@@ -150,7 +150,7 @@ def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[Cla
     id, for each class and for every name that means 0 or 255. where, note: as for `number_classes`. Raises
     UserError."""
     listed = replace(number_classes(dict(enumerate(labels)), where, note=note), ids={})
-    return listed, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **ids_by_name(listed.classes)}
+    return listed, {**RESERVED, **ids_by_name(listed.classes)}
 
 
 def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:

@@ -139,8 +139,8 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[Json]:
     metadata.jsonl that does not name a picture and a mask."""
     path = Path(out) / name
     rows = list(checked_rows(path, ABSENT))
-    for number, row in enumerate(rows if name == METADATA else (), 1):
-        if not row.get("file_name") or not row.get("mask_file_name"):
+    for number, row in enumerate(rows, 1):
+        if name == METADATA and not (row.get("file_name") and row.get("mask_file_name")):
             problem = "needs 'file_name' and 'mask_file_name', the paths of two pictures inside the dataset"
             raise UserError(f"{path}, row {number}", problem)
     return rows

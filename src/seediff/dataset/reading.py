@@ -135,4 +135,6 @@ def first_of(texts: Sequence[str]) -> str:
 
 def shorten(text: str, path: Path | None) -> str:
     """A text in which absolute paths begin with the last part of `path`, the set's folder or file."""
-    return text.replace(f"{path.absolute().parent}/", "") if path else text
+    if path is None:
+        return text
+    return text.replace(f"{path.absolute().parent}/", "")

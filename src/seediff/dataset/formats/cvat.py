@@ -40,11 +40,11 @@ CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 
 def write(export: Export, *, objects: bool = False) -> None:
     """Writes annotations.xml, labels.json and the pictures. objects: write a mask per object, not per class."""
-    several = export.parts if export.parts != ["train"] else []
+    several = export.parts * (export.parts != ["train"])
     images = []
     for placed in sorted(export.placed(draw, names=export.labels, objects=objects), key=lambda placed: placed.name):
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
-        subset = f' subset="{placed.split}"' if several else ""
+        subset = f' subset="{placed.split}"' * bool(several)
         about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset}'
         size = f'width="{placed.width}" height="{placed.height}"'
         images.append(f"  <image {about} {size}>\n{placed.encoded}  </image>\n")

@@ -246,4 +246,4 @@ def _image_names(address: str) -> list[str]:
     """The names that a picture may have: its path; for an uploaded file also its name without the prefix."""
     path = _path(address)
     last = path.rpartition("/")[2]
-    return [path, last[9:]] if UPLOADED.match(last) else [path]
+    return [path, *[last[9:]] * bool(UPLOADED.match(last))]

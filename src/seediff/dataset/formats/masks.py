@@ -95,7 +95,9 @@ def semantic_yaml(path: Path) -> Path | None:
     except UserError:
         return None
     usual = "names" in data and all((file.parent / name).is_dir() for name in (MASKS, IMAGES))
-    return file if MASKS_KEY in data or usual else None
+    if MASKS_KEY in data or usual:
+        return file
+    return None
 
 
 def is_folder(folder: Path) -> bool:
@@ -118,9 +120,8 @@ def _folders(root: Path) -> Iterator[Folders]:
     """The folders of pictures and masks in `root`, and in its folders of splits, such as train/."""
     yield from _pairs(root, None)
     for path in sorted(filter(Path.is_dir, root.glob("*"))):
-        split = part_of(path.name)
-        if split is not None:
-            yield from _pairs(path, split)
+        if part_of(path.name):
+            yield from _pairs(path, part_of(path.name))
 
 
 def _pairs(base: Path, split: str | None) -> Iterator[Folders]:

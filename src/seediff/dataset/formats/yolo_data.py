@@ -160,7 +160,7 @@ class Places:
         self.root = data.file.parent
         self.bases = [self.root / str(data.content.get("path") or "."), self.root]
         """The folders to which paths in the YAML file may be relative."""
-        self.named = [images] if images else []
+        self.named = [*filter(None, [images])]
 
     def locate(
         self, text: str, is_wanted: Callable[[Path], bool], where: str, *bases: Path, fix: str = ELSEWHERE
@@ -225,7 +225,7 @@ def find_images(
     found: dict[Path, YoloImage] = {}
     for image in chain(*parts.values()):
         # If a picture is named twice, the first with labels counts.
-        if image.path not in found or (image.labels.is_file() and not found[image.path].labels.is_file()):
+        if not found.setdefault(image.path, image).labels.is_file():
             found[image.path] = image
 
     folders = _picture_folders(chain(*entries.values()), chain(*parts.values()), labels)
