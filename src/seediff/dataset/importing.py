@@ -290,5 +290,3 @@ def sum_changes(changes: Iterable[Change]) -> list[str]:
         why = "a mask covers several objects or is a whole class, so that they stay apart"
         lines.append(f"{plural(len(joined), 'sample')} not accepted, because {why}: {first_of(joined)}")
     return lines
-
-

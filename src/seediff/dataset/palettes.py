@@ -75,7 +75,9 @@ def with_palettes(class_list: ClassList, masks: Iterable[Path]) -> ClassList:
             raise UserError(entry.path, problem, FIX)
     name = next(iter(fitting), "indices")
     for one, two in _recoloured(entries) * (name == "indices"):
-        problem = f"index {one.index} of its palette has another colour than in {two.path}: indices or colours may count"
+        problem = (
+            f"index {one.index} of its palette has another colour than in {two.path}: indices or colours may count"
+        )
         raise UserError(one.path, problem, FIX)
     return replace(class_list, palettes=name)
 

@@ -186,7 +186,9 @@ def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
         # XML and YAML cannot hold control characters, and terminals obey some
         odd = any(category(letter) in ("Cc", "Cs", "Zl", "Zp") or letter in "\ufffe\uffff" for letter in name)
         if odd or not name or name != name.strip() or name == BACKGROUND:
-            problem = f"class name {name!r}: must be one printable line, without spaces around it, and not '{BACKGROUND}'"
+            problem = (
+                f"class name {name!r}: must be one printable line, without spaces around it, and not '{BACKGROUND}'"
+            )
             raise UserError(where, problem)
 
 

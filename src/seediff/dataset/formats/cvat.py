@@ -151,8 +151,9 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
     for node in nodes:
         image = fit(node.attributes, CvatImage, node.where, strict=False)
         draw = partial(_paint, node=node, shape=(image.height, image.width), ids=ids)
-        names, about = [f"{image.subset}/{image.name}".removeprefix("/")], {"part": image.subset, "top": image.subset}
-        records.append(PictureRecord(node.where, folders, names, draw, empty=not node.children, **about))
+        names, part = [f"{image.subset}/{image.name}".removeprefix("/")], image.subset
+        empty = not node.children
+        records.append(PictureRecord(node.where, folders, names, draw, part=part, top=part, empty=empty))
     samples = source.samples_of(records, by_object=objects)
     source.not_drawn(*([" ".join(filter(None, use)) for use in uses if use[0] in tags] for tags in (BOXES, OTHERS)))
     source.not_read(visible(file.parent, "*.xml"), [file])

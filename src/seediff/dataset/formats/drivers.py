@@ -380,7 +380,7 @@ class Import(Notes):
         image: Path | None,
         labels: ReadLabels,
         where: object,
-        *files: Path,
+        *files: tuple[Path, Path | None],
         row: Mapping[str, Any] = MappingProxyType({}),
         split: str | None = None,
         objects: ReadObjects | None = None,
@@ -389,8 +389,9 @@ class Import(Notes):
         """A sample, whose labels are turned to fit the picture as it is stored.
 
         name: must be new. image: the picture; None if only label maps are compared. labels: reads the label map. where:
-        the sample's name in errors. files: files that must lie in `path`, also after following links. row: the
-        metadata. split: as `row_splits` returns it. objects: reads the objects. lost: as in `Sample`. Raises UserError.
+        the sample's name in errors. files: (folder, file): files that must lie in a folder, also after following
+        links. row: the metadata. split: as `row_splits` returns it. objects: reads the objects. lost: as in `Sample`.
+        Raises UserError.
         """
         check_name(name, self.taken, where)
         if split:
@@ -399,8 +400,8 @@ class Import(Notes):
             self.parts[row.get("split"), image.parent] += 1
         if self.labels_alone or image is None:
             return Sample(image, labels, None, row, name=name, lost=lost)
-        for path in files:
-            inside(self.path, path)
+        for folder, path in files:
+            inside(folder, path)
         turn = orientation_of(image)
         if 2 <= turn <= 8:
             self.turned_pictures += 1

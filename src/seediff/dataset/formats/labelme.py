@@ -159,8 +159,8 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
             image = f"{path.parent.relative_to(root).as_posix()}/{image}".removeprefix("./")
         paint = partial(_paint, path=path, ids=ids)
         name = path.relative_to(above).with_suffix("").as_posix()
-        about = {"part": top_folder(name), "name": name, "empty": empty, "copied": copied}
-        records.append(PictureRecord(str(path), folders, [image], paint, **about))
+        about = {"name": name, "empty": empty, "copied": copied}
+        records.append(PictureRecord(str(path), folders, [image], paint, None, top_folder(name), **about))
     return Contents(listed, source.samples_of(records, by_object=objects))
 
 

@@ -38,7 +38,6 @@ from ...errors import UserError
 from ...files.documents import fit, read_yaml
 from ...files.label_maps import IGNORE, map_folder, named_images
 from ...files.outputs import BATCHES, CONFIG
-from ...files.reading import inside
 from .. import native
 from ..class_lists import ClassList, Note, find_list, no_note, number_classes
 from ..encoding import encode_grey
@@ -178,11 +177,9 @@ def read(
         if split is not None and (part_of(split) or split) not in (part, row_split or "train"):
             continue
         # `find_images` has checked the paths of a YAML file, whose pictures alone are shown turned
-        if not source.shown and one.image is not None and not source.labels_alone:
-            inside(images or root, one.image)
-            inside(masks or root, one.mask)
+        places = [(images or root, one.image), (masks or root, one.mask)] * (not source.shown)
         labels = partial(read_mask, one.mask, class_list)
-        samples.append(source.sample(name, one.image, labels, one.image or one.mask, split=row_split))
+        samples.append(source.sample(name, one.image, labels, one.image or one.mask, *places, split=row_split))
     if not samples and split is not None:
         raise UserError("split", f"{split}: {root} has no picture in this part")
     return Contents(class_list, samples, class_list.ids, about)

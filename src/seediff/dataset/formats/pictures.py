@@ -147,10 +147,10 @@ def ends_of(name: str) -> list[str]:
 
 def shown_size(image: Path) -> tuple[int, int]:
     """(height, width) of a picture as its EXIF orientation turns it."""
-    size = image_size(image)
+    height, width = image_size(image)
     if 5 <= orientation_of(image) <= 8:
-        return size[::-1]
-    return size
+        return width, height
+    return height, width
 
 
 def check_frame(image: Path, shape: tuple[int, int], where: str) -> None:
