@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from layouts import save, save_image, save_map
 
+from seediff.dataset.dataset import Dataset
 from seediff.files.documents import read_toml
 
 CASES = {case["about"]: case for case in read_toml(Path(__file__).parents[1] / "dataset/formats/layouts.toml")["case"]}
@@ -68,5 +69,10 @@ def filled(value, folder):
 
 
 def write_case(about, folder):
-    for path, given in files_of(CASES[about]).items():
+    """Writes a case, and returns what reads it, and its source and options."""
+    case = CASES[about]
+    for path, given in files_of(case).items():
         write(folder / path, given)
+    options = {name: filled(value, folder) for name, value in case.get("options", {}).items()}
+    read = getattr(Dataset, f"from_{case['format']}" if "format" in case else "open")
+    return read, folder / case.get("source", ""), options

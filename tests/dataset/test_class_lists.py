@@ -106,18 +106,19 @@ def test_an_alpha_channel_beside_colours_of_a_list_is_no_mask(tmp_path):
 @pytest.mark.parametrize(
     ("text", "ids"),
     [
-        ("dog / cat", {0: 0, 1: 1, 2: 2}),
-        ("void / dog / cat", {0: 255, 1: 1, 2: 2}),
-        ("0 background / 1 dog / 2 cat / 255 void", {0: 0, 1: 1, 2: 2, 255: 255}),
-        ("7 dog / 8 cat", {0: 0, 7: 1, 8: 2}),
-        ("dog / Void / cat / _ignore", {0: 0, 1: 1, 2: 255, 3: 2, 4: 3}),
-        ("dog / cat / Background", {1: 1, 2: 2, 3: 0}),
-        ("1 dog / 2 cat / 3 background", {1: 1, 2: 2, 3: 0}),
-        ("background / dog / unlabelled / cat / ignore", {0: 0, 1: 1, 2: 255, 3: 2, 4: 255}),
+        ("dog / cat", "0=0 1=1 2=2"),
+        ("void / dog / cat", "0=255 1=1 2=2"),
+        ("0 background / 1 dog / 2 cat / 255 void", "0=0 1=1 2=2 255=255"),
+        ("7 dog / 8 cat", "0=0 7=1 8=2"),
+        ("dog / Void / cat / _ignore", "0=0 1=1 2=255 3=2 4=3"),
+        ("dog / cat / Background", "1=1 2=2 3=0"),
+        ("1 dog / 2 cat / 3 background", "1=1 2=2 3=0"),
+        ("background / dog / unlabelled / cat / ignore", "0=0 1=1 2=255 3=2 4=255"),
     ],
 )
 def test_ids_of_a_list(tmp_path, text, ids):
     listing(tmp_path, text)
+    ids = {int(value): int(id_) for value, id_ in (pair.split("=") for pair in ids.split())}
     notes = []
     listed = find_list(tmp_path, note=notes.append)
     assert (listed.ids, listed.classes) == (ids, ("dog", "cat", "_ignore")[: max({*ids.values()} - {255})])

@@ -1,16 +1,13 @@
-import json
-
 import numpy as np
 import pytest
 from items import noise_pixels
-from layouts import save, save_image, save_map
+from layout_cases import write_case
 from refusals import user_error
 
 from seediff.config.augment import AugmentConfig
 from seediff.dataset.augmented import open_augmented
 from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.encoding import encode_image
-from seediff.dataset.importing import import_set
 from seediff.dataset.parts import check_parts, part_of, row_splits, unclear_parts
 from seediff.dataset.sample import Sample
 from seediff.train.stages import open_training
@@ -103,95 +100,8 @@ def test_export_tells_that_unclear_parts_go_into_train(tmp_path):
     assert '1 samples are of the part "holdout", which is no split: they go into train' in done.notes
 
 
-def coco(root, part, number):
-    shape = {"category_id": 1, "iscrowd": 0, "bbox": [0, 0, 4, 4], "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]]}
-    document = {
-        "images": [{"id": 1, "file_name": f"{number}.jpg", "width": 8, "height": 8}],
-        "annotations": [{"id": 1, "image_id": 1, **shape}],
-        "categories": [{"id": 1, "name": "dog"}],
-    }
-    save(root / f"annotations/instances_{part}2017.json", document)
-    save_image(root / f"images/{number}.jpg", (8, 8))
-
-
-def masks(root, part, number):
-    save_image(root / f"images/{part}/{number}.jpg", (8, 8))
-    save_map(root / f"masks/{part}/{number}.png", np.eye(8))
-    save(root / "classes.txt", "dog\n")
-
-
-def voc(root, part, number):
-    save(root / f"ImageSets/Segmentation/{part}.txt", f"{number}\n")
-    save_image(root / f"JPEGImages/{number}.jpg", (8, 8))
-    save_map(root / f"SegmentationClass/{number}.png", np.eye(8))
-    save(root / "classes.txt", "dog\n")
-
-
-def yolo(root, part, number):
-    save_image(root / f"images/{part}/{number}.jpg", (8, 8))
-    save(root / f"labels/{part}/{number}.txt", "0 0.1 0.1 0.5 0.1 0.5 0.5\n")
-    save(root / "classes.txt", "dog\n")
-
-
-def labelme(root, part, number):
-    shape = {"label": "dog", "points": [[0, 0], [4, 0], [4, 4]], "shape_type": "polygon"}
-    size = {"imagePath": f"{number}.jpg", "imageHeight": 8, "imageWidth": 8}
-    save(root / f"{part}/{number}.json", {"version": "5", "flags": {}, "shapes": [shape], **size, "imageData": None})
-    save_image(root / f"{part}/{number}.jpg", (8, 8))
-
-
-def cvat(root, part, number):
-    path = root / "annotations.xml"
-    image = (
-        f'<image id="{number}" name="{number}.jpg" subset="{part}" width="8" height="8">'
-        '<polygon label="dog" points="0,0;4,0;4,4" z_order="0"/></image></annotations>'
-    )
-    label = "<meta><job><labels><label><name>dog</name></label></labels></job></meta>"
-    before = path.read_text() if path.exists() else f"<annotations><version>1.1</version>{label}</annotations>"
-    save(path, before.replace("</annotations>", image))
-    save_image(root / f"images/{part}/{number}.jpg", (8, 8))
-
-
-@pytest.mark.parametrize("add", [coco, masks, voc, yolo, labelme, cvat])
-def test_parts_of_formats(tmp_path, add):
-    for number, part in enumerate(("train", "dev", "testing", "holdout")):
-        add(tmp_path / "set", part, number)
-    imported = import_set(add.__name__, tmp_path / "set", tmp_path / "out")
-    part = "holdout2017" if add is coco else "holdout"
-    splits = {row["file_name"][-5]: row["split"] for row in imported.rows}
-    assert splits == {"0": "train", "1": "val", "2": "test", "3": part}
-    assert [note for note in imported.reading.left_out if "holdout" in note] == [
-        f'1 samples are of the part "{part}", which is none of train, val, test: `split` keeps the word, and `train` '
-        "and `evaluate` ask for --split"
-    ]
+@pytest.mark.parametrize("format_", ["coco", "masks", "voc", "yolo", "labelme", "cvat"])
+def test_a_part_of_a_format_is_opened_by_each_of_its_names(tmp_path, format_):
+    write_case(f"{format_}: parts of four names", tmp_path)
     for asked in ("dev", "validation", "val"):
-        read = Dataset.open(tmp_path / "set", split=asked)
-        assert [sample.metadata["split"] for sample in read] == ["val"]
-
-
-@pytest.mark.parametrize("add", [coco, masks, voc, yolo, labelme, cvat])
-def test_parts_of_other_names_alone_are_none(tmp_path, add):
-    for number, part in enumerate(("monday", "tuesday")):
-        add(tmp_path / "set", part, number)
-    imported = import_set(add.__name__, tmp_path / "set", tmp_path / "out")
-    assert [row.get("split") for row in imported.rows] == [None, None]
-    assert not [note for note in imported.reading.left_out if "part" in note]
-
-
-def test_a_folder_beside_those_of_splits_is_told(tmp_path):
-    for part in ("train", "holdout"):
-        save_image(tmp_path / f"set/{part}/images/{part}.jpg", (8, 8))
-        save_map(tmp_path / f"set/{part}/masks/{part}.png", np.eye(8))
-    dataset = Dataset.from_masks(tmp_path / "set", classes=["dog"])
-    assert [sample.name for sample in dataset] == ["train"]
-    assert [note for note in dataset.notes if "holdout is not read: its name is none of train" in note]
-
-
-def test_other_keys_of_a_yaml_file_that_name_pictures_are_told(tmp_path):
-    for number, part in enumerate(("train", "val", "holdout")):
-        yolo(tmp_path, part, number)
-    parts = {"train": "images/train", "validation": "images/val", "holdout": "images/holdout"}
-    save(tmp_path / "data.yaml", json.dumps({"names": ["dog"], "path": ".", "labels": "labels", **parts}))
-    dataset = Dataset.from_yolo(tmp_path)
-    assert [sample.metadata["split"] for sample in dataset] == ["train", "val"]
-    assert dataset.notes == ("1 pictures of 'holdout' in data.yaml are not read, only train, val, test",)
+        assert [sample.metadata["split"] for sample in Dataset.open(tmp_path, split=asked)] == ["val"]

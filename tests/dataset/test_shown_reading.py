@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from command_line import runner
 from interrupted import contents
+from layout_cases import write_case
 from layouts import save, save_camvid, save_image, save_map, save_voc
 
 from seediff.cli.formats import import_
@@ -14,9 +15,6 @@ from seediff.dataset.reading import ClassReading, Reading, Tally
 
 run = runner(import_)
 LABELS = [[0, 1, 1], [2, 255, 255]]
-SHAPE = (8, 12)
-SQUARE = [[1, 1], [5, 1], [5, 5], [1, 5]]
-OUTSIDE = [[40, 30], [48, 30], [48, 38], [40, 38]]
 
 
 def rows(count):
@@ -40,7 +38,7 @@ def test_lines_say_what_is_odd_first_and_sum_up_many_classes():
     many = Reading([ground, *rows(118), ClassReading("", "other", "--classes", 1, 1)], [f"note {i}" for i in range(40)])
     assert len(many.lines()) == 160
     lines = many.lines(30)
-    assert (len(lines), lines[0], lines[27]) == (30, "note: note 0", "… more lines are in reading.json and on the page")
+    assert (len(lines), lines[0], lines[27]) == (30, "note: note 0", "… more lines; `import` keeps all in reading.json")
     assert lines[28:] == ["118 classes from classes.txt, lines 2–119", "1 class from --classes"]
     few_notes = Reading([ground, *rows(118)], ["1 mask is odd"])
     assert few_notes.lines(30) == ["note: 1 mask is odd", "118 classes from classes.txt, lines 2–119"]
@@ -94,104 +92,16 @@ def test_assumed_classes_are_called_so(tmp_path):
     assert native.reading.parts == ["native/images → val (1)"]
 
 
-def coco(names, annotations):
-    images = [{"id": i, "file_name": name, "width": 12, "height": 8} for i, name in enumerate(names)]
-    categories = [{"id": 3, "name": "dog"}]
-    whole = [{"id": i, "iscrowd": 0, "bbox": [1, 1, 4, 4], **one} for i, one in enumerate(annotations)]
-    return {"images": images, "annotations": whole, "categories": categories}
-
-
-def flat(points):
-    return [number for point in points for number in point]
-
-
-def as_coco(folder, shapes):
-    annotations = [
-        {"image_id": i, "category_id": 3, "segmentation": [flat(points)]}
-        for i, drawn in enumerate(shapes.values())
-        for points in drawn
-    ]
-    save(folder / "annotations.json", coco([*shapes], annotations))
-
-
-def as_cvat(folder, shapes):
-    images = ""
-    for name, drawn in shapes.items():
-        inner = "".join(
-            f'<polygon label="dog" points="{";".join(f"{x},{y}" for x, y in points)}"></polygon>' for points in drawn
-        )
-        images += f'<image name="{name}" width="12" height="8">{inner}</image>'
-    meta = "<meta><task><labels><label><name>dog</name></label></labels></task></meta>"
-    save(folder / "annotations.xml", f"<annotations>{meta}{images}</annotations>")
-
-
-def as_labelme(folder, shapes):
-    for name, drawn in shapes.items():
-        polygons = [{"label": "dog", "points": points, "shape_type": "polygon"} for points in drawn]
-        save(folder / name.replace("png", "json"), {"shapes": polygons, "imagePath": name})
-
-
-def as_labelstudio(folder, shapes):
-    tasks = []
-    for name, drawn in shapes.items():
-        about = {"type": "polygonlabels", "original_width": 12, "original_height": 8}
-        results = [
-            {**about, "value": {"points": [[x / 0.12, y / 0.08] for x, y in points], "polygonlabels": ["dog"]}}
-            for points in drawn
-        ]
-        tasks.append({"data": {"image": name}, "annotations": [{"result": results}]})
-    save(folder / "tasks.json", tasks)
-
-
-DRAWN = {"a.png": [SQUARE, OUTSIDE, OUTSIDE], "b.png": [], "c.png": [], "d.png": [SQUARE]}
-
-
-@pytest.mark.parametrize("write", [as_coco, as_cvat, as_labelme, as_labelstudio])
-def test_what_vanishes_is_counted(tmp_path, write, capsys):
-    for name in (*DRAWN, "e.png"):
-        save_image(tmp_path / "in" / name, SHAPE)
-    write(tmp_path / "in", DRAWN)
+@pytest.mark.parametrize("format_", ["coco", "cvat", "labelme", "labelstudio"])
+def test_what_vanishes_is_counted(tmp_path, format_, capsys):
+    write_case(f"{format_}: shapes without a pixel, pictures without a shape", tmp_path / "in")
     for workers in (1, 2):
         run(f"import {tmp_path}/in --out {tmp_path}/out{workers} --workers {workers}")
-        said = capsys.readouterr().out
-        assert "note: 2 shapes without a pixel" in said
-        assert "note: 2 of 4 pictures have no shape: background only" in said
-        beside = "note: 1 of 5 pictures in in have no labels in the files: they are left out" in said
-        assert beside == (write is not as_labelstudio)  # which has its own files of pictures
+        assert "note: 2 shapes without a pixel" in capsys.readouterr().out
     assert contents(tmp_path / "out1") == contents(tmp_path / "out2")
-    write(tmp_path / "right", {"a.png": [SQUARE], "d.png": [SQUARE]})
-    for name in ("a.png", "d.png"):
-        save_image(tmp_path / "right" / name, SHAPE)
+    write_case(f"{format_}: a shape on the only picture", tmp_path / "right")
     run(f"import {tmp_path}/right --out {tmp_path}/out")
     assert "note:" not in capsys.readouterr().out
-
-
-def test_annotations_to_ignore_are_ignored(tmp_path):
-    save_image(tmp_path / "a.png", SHAPE)
-    shape = {"image_id": 0, "category_id": 3, "segmentation": [flat(SQUARE)]}
-    other = {**shape, "bbox": [6, 2, 4, 4], "segmentation": [[6, 2, 10, 2, 10, 6, 6, 6]], "ignore": 0}
-    save(tmp_path / "labels.json", coco(["a.png"], [{**shape, "ignore": 1}, other]))
-    dataset = Dataset.open(tmp_path)
-    assert np.bincount(dataset[0].label_map.ravel(), minlength=256)[[1, 255]].tolist() == [16, 16]
-    assert dataset.notes == ("1 of 2 annotations have `ignore`: their pixels are ignored (255)",)
-
-
-@pytest.mark.parametrize(
-    ("write", "more"),
-    [
-        (lambda folder, shapes: save(folder / "train.json", coco(shapes, [])), "train_v2.json"),
-        (as_cvat, "annotations_2.xml"),
-        (as_labelstudio, "more.json"),
-    ],
-)
-def test_a_second_file_that_is_not_read_is_named(tmp_path, write, more):
-    save_image(tmp_path / "a.png", SHAPE)
-    write(tmp_path, {"a.png": [SQUARE]})
-    (first,) = [path for path in tmp_path.iterdir() if path.suffix in (".json", ".xml")]
-    assert not any("not read" in note for note in Dataset.open(tmp_path).notes)
-    (tmp_path / more).write_bytes(first.read_bytes())
-    assert f"not read: {more}; name a file to read it alone" in Dataset.open(tmp_path).notes
-    assert not any("not read" in note for note in Dataset.open(first).notes)
 
 
 def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):

@@ -16,7 +16,7 @@ from ..config.photos_config import MaskPhotosConfig
 from ..config.resolve import configure_run
 from ..config.sizes import Size
 from ..errors import UserError
-from ..evaluate.tables import ScoreTable, TableFormat
+from ..evaluate.tables import ScoreTable, TableFormat, as_json, write_json
 from ..files.messages import make_console
 from ..files.output_folders import check_free, check_writable
 from .commands import EVERY_OPTION, HELP_ALL
@@ -114,7 +114,6 @@ def semantic(
     - `seediff evaluate ours --against theirs --data VOCdevkit/VOC2012 --protocol voc --format latex`
     """
     from ..evaluate.evaluation import evaluate, notes, score_table, write_report
-    from ..evaluate.tables import write_json
 
     options = options or Comparison()
     check_writable(out)
@@ -123,17 +122,25 @@ def semantic(
         check_free(out, replaced=False)
     with bar_or_lines(quiet) as progress:
         evaluation = evaluate(predictions, data, progress=progress, **vars(options))
-    if json is not None:
-        write_json(evaluation.to_json(), json)  # before the table: its reader may close the output
     if out is not None:
         write_report(evaluation, out)
-    _show(score_table(evaluation), form, evaluation.data.reading, notes(evaluation), JSON=json, Report=out)
+    table, made = score_table(evaluation), evaluation.to_json()
+    _show(table, form, evaluation.data.reading, notes(evaluation), made, JSON=json, Report=out)
 
 
-def _show(table: ScoreTable, form: TableFormat, reading: Reading, notes: Iterable[str], **places: Path | None) -> None:
-    """Print how the labels were understood, a table, notes, and the paths of the written files. form: with "text",
-    everything goes to stdout; with a format for papers, only the table does, and the rest goes to stderr. places: what
-    was written → its path."""
+def _show(
+    table: ScoreTable,
+    form: TableFormat,
+    reading: Reading,
+    notes: Iterable[str],
+    scores: object,
+    **places: Path | None,
+) -> None:
+    """Write all scores to the file `JSON`, and print how the labels were understood, a table, notes, and the paths of
+    the written files. form: with "text", everything goes to stdout; with a format for papers, only the table does, and
+    the rest goes to stderr. places: what was written → its path."""
+    if places["JSON"] is not None:
+        write_json(scores, places["JSON"])  # before the table: its reader may close the output
     console = make_console(stderr=form != "text")
 
     def say(lines: Iterable[str]) -> None:
@@ -193,15 +200,12 @@ def segments(
     - `seediff evaluate segments segments --labels cocostuff/dataset --list coarse.txt --size 512 --json coco.json`
     """
     from ..evaluate.segments import evaluate_segments, notes, score_table
-    from ..evaluate.tables import write_json
 
     options = options or SegmentComparison()
     check_writable(json, is_file=True)
     with bar_or_lines(quiet) as progress:
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))
-    if json is not None:
-        write_json(scores.to_json(), json)  # before the table: its reader may close the output
-    _show(score_table(scores), form, scores.reading, notes(scores), JSON=json)
+    _show(score_table(scores), form, scores.reading, notes(scores), scores.to_json(), JSON=json)
 
 
 AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
@@ -257,7 +261,6 @@ def masks(
     from ..dataset.dataset import open_truths
     from ..evaluate.mask_protocols import mask_table
     from ..evaluate.protocols import read_class_map
-    from ..evaluate.tables import as_json, write_json
     from ..run.evaluate_masks import evaluate_masks
 
     # 1. The configuration and the data
@@ -285,9 +288,7 @@ def masks(
             progress=progress,
             info=info,
         )
-    if json is not None:
-        options = {**config.flat(), "protocols": protocols, "pictures": count, "draws": draws, "classes": None}
-        options = as_json({**options, "split": split, "class_map": words})
-        write_json({**scores.to_json(), "options": options}, json)  # before the table: its reader may close the output
+    options = {**config.flat(), "protocols": protocols, "pictures": count, "draws": draws, "classes": None}
+    made = {**scores.to_json(), "options": as_json({**options, "split": split, "class_map": words})}
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
-    _show(mask_table(scores.protocols, title), form, data.reading, scores.notes(), JSON=json)
+    _show(mask_table(scores.protocols, title), form, data.reading, scores.notes(), made, JSON=json)

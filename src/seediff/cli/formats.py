@@ -48,7 +48,9 @@ def import_option(name: str, text: str, default: object) -> Parameter:
 
 
 def _format_option(kinds: Sequence[str], text: str, default: object) -> Parameter:
-    negative = {"negative": ()} if default == "no" else {}
+    negative = {"negative": ()}
+    if default != "no":
+        negative.clear()
     return option(CHOICE, f"{', '.join(kinds)}: {text}", default, **negative)
 
 
@@ -272,7 +274,7 @@ def options_given(own: Collection[str], options: Mapping[str, Any], format_: str
     for name in given:
         if name not in own:
             others = ", ".join(f"--{other.replace('_', '-')}" for other in options if other in own)
-            has = f"; it has {others}" if others else ""
+            has = f"; it has {others}" * bool(others)
             raise UserError(f"--{name.replace('_', '-')} is not an option of {format_}{has}")
     return given
 
@@ -285,7 +287,6 @@ def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
     from rich.progress import track
 
     def follow(samples: Iterable[T]) -> Iterable[T]:
-        total = len(samples) if isinstance(samples, Sequence) else None
-        return track(samples, "samples", total=total, console=make_console(stderr=True), transient=True)
+        return track(samples, "samples", console=make_console(stderr=True), transient=True)
 
     return follow

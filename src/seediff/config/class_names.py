@@ -51,6 +51,8 @@ IGNORE = 255
 """The id of pixels without a class. files/label_maps.py has it, too, but imports numpy, which would slow `--help`."""
 IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
 """Names that tools give to pixels without a class, in any case. Exports write `ignore`."""
+RESERVED = {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE)}
+"""Name, in small letters → the id for which tools reserve it."""
 
 MAX_CLASSES = 254
 """Maximum number of classes: ids are 8-bit numbers, without 0 (background) and 255 (ignored pixels)."""
@@ -154,9 +156,7 @@ def classes_in(texts: Sequence[str], classes: Sequence[str]) -> list[tuple[str, 
 def reserved_id(name: str) -> int | None:
     """The id for which tools reserve a name: 0 for a name of the background, 255 for a name of ignored pixels; None for
     any other name."""
-    if name.casefold() in GROUNDS:
-        return 0
-    return IGNORE if name.casefold() in IGNORED else None
+    return RESERVED.get(name.casefold())
 
 
 BARE = re.compile(r"""\w(?:[^\t,;=|:#/"“”„«»`'’、(){}<>\[\]]|(?<=\w)['’/](?=\w)|\([^\t,;=|:#"'(){}<>\[\]]+\))*""")
@@ -252,7 +252,9 @@ def parse_classes(text: str) -> tuple[str, ...]:
     whose ids are not 1, 2, …"""
     if text.lower().endswith(".csv"):
         raise UserError(text, "is a table, which only `seediff mask` reads", "name the classes, or a file with names")
-    path = None if text.strip() == "voc" else _file_of(text, (".txt", ".names"))
+    if text.strip() == "voc":
+        return VOC_CLASSES
+    path = _file_of(text, (".txt", ".names"))
     if path is None:
         names = split_classes(text)
         if not names:
@@ -268,7 +270,9 @@ def parse_classes(text: str) -> tuple[str, ...]:
 def name_of_zero(text: str) -> str:
     """The name of id 0 in a file of classes. "" if the file has no id 0, and if `text` is not the path of a file."""
     path = _file_of(text, (".txt", ".names"))
-    return "" if path is None else read_class_list(path).get(0, "")
+    if path is None:
+        return ""
+    return read_class_list(path).get(0, "")
 
 
 def split_classes(text: str) -> tuple[str, ...]:

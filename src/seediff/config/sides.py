@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import chain, combinations
+from itertools import combinations
 
 from ..errors import UserError
 
@@ -16,11 +15,11 @@ SIDE = re.compile(
 """Matches what is surely a side in a class's name: left or right as a word, also in `leftArm`; l or r beside a
 separator."""
 WORDS = (
-    "left right lh rh lhs rhs lt rt lft rgt link recht gauche droite gauche droit izquierd derech izq der sinistr "
-    "destr sx dx esquerd direit esq dir vänster höger venstre højre venstre høyre vasen oikea lewy prawy lewa "
-    "prawa lewe prawe levý pravý levá pravá levé pravé лев прав лів прав αριστερ δεξι αριστερό δεξί sol sağ bal jobb kiri "
-    "kanan trái phải sinist dext 左 右 왼 오른 좌 우 ซ้าย ขวา يسار يمين أيسر أيمن يسرى يمنى چپ راست שמאל ימין बायां दायां बाएं "
-    "दाएं l r"
+    "left right lh rh lhs rhs lt rt lft rgt link recht gauche droite gauche droit izquierd derech izq "
+    "der sinistr destr sx dx esquerd direit esq dir vänster höger venstre højre venstre høyre vasen "
+    "oikea lewy prawy lewa prawa lewe prawe levý pravý levá pravá levé pravé лев прав лів прав αριστερ "
+    "δεξι αριστερό δεξί sol sağ bal jobb kiri kanan trái phải sinist dext 左 右 왼 오른 좌 우 ซ้าย ขวา يسار "
+    "يمين أيسر أيمن يسرى يمنى چپ راست שמאל ימין बायां दायां बाएं दाएं l r"
 ).split()
 """Words and stems for left and right by turns, in several languages. Those of up to three Latin letters count only as
 parts of a name, such as `lh` in `ctx-lh`."""
@@ -31,15 +30,19 @@ LETTER = (
 )
 """A pattern for l or r as a side: a part of its own, as in `lArm` or `armL`, or before a word such as `arm`."""
 
+RIGHT = str.maketrans("lL", "rR")
+
 
 def other_sides(name: str) -> Iterator[str]:
     """The name with the other side, for each pair of words in it: `left arm` → `right arm`."""
 
     def exchanged(side: re.Match[str]) -> str:
-        word = one if side[0].casefold() == other else other
+        word = {other: one}.get(side[0].casefold(), other)
         if side[0].isupper():
             return word.upper()
-        return word.capitalize() if side[0][0].isupper() else word
+        if side[0][0].isupper():
+            return word.capitalize()
+        return word
 
     for one, other in zip(WORDS[::2], WORDS[1::2], strict=True):
         pattern = f"{one}|{other}"
@@ -65,8 +68,8 @@ def partners(classes: Sequence[str], mirror: Sequence[str] = ()) -> dict[str, st
     if letters <= {*"lrLR"}:
         letters.clear()
     for name in classes:
-        for other in other_sides(name) if name not in letters else ():
-            if other != name and other in classes and not {name, other} & {*pairs}:
+        for other in other_sides(name):
+            if name not in letters and other != name and other in classes and not {name, other} & {*pairs}:
                 pairs |= {name: other, other: name}
     return pairs
 
@@ -91,29 +94,33 @@ def side_notes(classes: Sequence[str], mirror: Sequence[str] = (), *, asks: bool
         lines.append(f"in mirrored pictures, classes change sides: {', '.join(both)}")
     if alone:
         lines.append(f"there is no class of the other side for {', '.join(alone)}: mirrored pictures keep the name")
-    alike = _differ_in_a_part(classes) if asks and not (lines or mirror) else None
-    if alike is not None:
+    alike = asks and not (lines or mirror) and _differ_in_a_part(classes)
+    if alike:
         names, pair = (sign.join(alike) for sign in (" and ", "="))
         lines.append(f'no classes change sides in mirrored pictures; if {names} are two sides, add --mirror "{pair}"')
     return lines
 
 
 def _differ_in_a_part(classes: Sequence[str]) -> tuple[str, str] | None:
-    """Two names that differ as names of two sides do: in one part alone, such as a word, or l and r at an end. Every
-    name with one of the two parts must have such a partner. There must be several pairs, or no other names of several
-    parts and as many classes in the pair as outside. None without such names."""
-    split = {name: re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])|(?<=^[lrLR])|(?=[lrLR]$)", name) for name in classes}
-    alike = defaultdict[frozenset[str], list[tuple[str, str]]](list)
-    for one, other in combinations(classes, 2):
-        parts = frozenset(split[one]) ^ {*split[other]}
-        are_letters = {part.casefold() for part in parts} == {"l", "r"}
-        of_words = len(split[one]) == len(split[other]) and (len(split[one]) > 1 or are_letters)
-        if len(parts) == 2 and of_words and "".join(parts).isalpha():
-            alike[parts].append((one, other))
-    for parts, pairs in alike.items():
-        having = [name for name in classes if not parts.isdisjoint(split[name])]
-        paired = {*chain(*pairs)}
-        alone = 2 * len(paired) >= len(classes) and all(len(split[name]) == 1 or name in paired for name in classes)
-        if len(having) == len(paired) == 2 * len(pairs) and (len(pairs) > 1 or alone):
-            return pairs[0]
+    """Two names that differ as names of two sides do: in l and r at an end, or in one part alone; None without such
+    names. Each name with one of these parts must have a partner. There must be several pairs, or no other names of
+    several parts and half of the classes in the pair."""
+    by_letter = list[tuple[str, str]]()
+    for name in classes:
+        for other in {name[:1].translate(RIGHT) + name[1:], name[:-1] + name[-1:].translate(RIGHT)} - {name}:
+            by_letter += [(name, other)] * (other in classes)
+    if len(by_letter) > 1 or any(len(name) == 1 for name, _ in by_letter):
+        return by_letter[0]
+    split = {tuple(re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name)): name for name in classes}
+    long = {parts for parts in split if len(parts) > 1}
+    for one, other in combinations(filter(long.__contains__, split), 2):
+        words, shared = {*one} ^ {*other}, {*one} & {*other}
+        family = sum(shared <= {*parts} for parts in long)
+        if family == len(words) == 2 and "".join(words).isalpha():
+            partner = dict(zip(words, [*words][::-1], strict=True))
+            having = {parts for parts in long if words & {*parts}}
+            exchanged = {tuple(partner.get(word, word) for word in parts) for parts in having}
+            alone = having == long and len(classes) <= 4
+            if having == exchanged and (len(having) > 2 or alone):
+                return split[one], split[other]
     return None

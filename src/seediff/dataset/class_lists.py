@@ -17,13 +17,13 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from ..config.class_names import BACKGROUND, GROUNDS, IGNORED, read_class_list, reserved_id
+from ..config.class_names import BACKGROUND, RESERVED, read_class_list, reserved_id
 from ..errors import UserError
 from ..files.documents import Byte, fit, read_csv, read_json
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
 from ..files.reading import composed, read_lines
-from .reading import IGNORED_PIXELS, ClassReading, PartCounts, Reading, first_of, shorten
+from .reading import ClassReading, PartCounts, Reading, first_of, reading_ids, shorten
 from .rows import check_class_list, ids_by_name
 
 RGB_FIRST = "label_colors.txt"
@@ -67,22 +67,25 @@ class ClassList:
         """What an id means, for errors."""
         return {0: "the background", IGNORE: "ignored"}.get(class_id) or show_json(self.classes[class_id - 1])
 
+    @property
+    def values(self) -> Mapping[int, int]:
+        """`ids`, with 255, which is ignored if the list does not name it."""
+        return {IGNORE: IGNORE, **self.ids}
+
     @cached_property
     def colour_ids(self) -> Mapping[int, int]:
         """Number of a colour → id. A list of names alone has the colours of VOC's palette: its colour i means the value
         i."""
         if self.colours is not None:
             return self.colours
-        ids = {IGNORE: IGNORE, **self.ids}
-        return {colour: ids[number] for colour, number in _voc_colours(254).items() if number in ids}
+        return {colour: self.values[number] for colour, number in _voc_colours(254).items() if number in self.values}
 
     def reading(self, parts: PartCounts, path: Path) -> Reading:
         """How the list understands a set, without counts. parts: the pictures of its parts. path: for
         `shorten`."""
         values: list[tuple[Any, int]] = [(f"#{colour:06x}", i) for colour, i in (self.colours or {}).items()]
         rows: list[ClassReading] = []
-        for number, name in enumerate((BACKGROUND, *self.classes, IGNORED_PIXELS)):
-            class_id = IGNORE if name == IGNORED_PIXELS else number
+        for name, class_id in reading_ids(self.classes).items():
             source = self.sources.get(class_id, str(self.where) * (0 < class_id < IGNORE))
             codes = [str(value) for value, i in values or self.ids.items() if i == class_id]
             rows.append(ClassReading(first_of(codes), name, shorten(source, path)))
@@ -147,7 +150,7 @@ def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[Cla
     id, for each class and for every name that means 0 or 255. where, note: as for `number_classes`. Raises
     UserError."""
     listed = replace(number_classes(dict(enumerate(labels)), where, note=note), ids={})
-    return listed, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **ids_by_name(listed.classes)}
+    return listed, {**RESERVED, **ids_by_name(listed.classes)}
 
 
 def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:
@@ -173,28 +176,30 @@ def find_list(
 ) -> ClassList | None:
     """The class list in these folders; None if they hold no list. A list of colours goes before a list of names.
 
-    classes: the classes in the order of their ids, if the user named them; then only lists of colours count. any_name:
+    classes: the classes in the order of their ids, if the user named them; then only lists of colours count, and
+    without one the result is `named_classes`. any_name:
     as for `read_class_list`. note: as for `number_classes`; lists after the first add no lines. Raises UserError, also
     if two lists differ in their classes, or two of one kind in a value or colour of a class.
     """
     lists: list[ClassList] = []
     for name in (*COLOUR_LISTS, *NAME_LISTS):
         for path in (folder / name for folder in dict.fromkeys(folders)):
-            tell = no_note if lists else note
-            if name in COLOUR_LISTS and path.is_file():
-                lists.append(_read_colours(path, classes, tell))
-            elif classes is None and path.is_file():
-                lists.append(_read_names(path, any_name, tell))
+            if not path.is_file() or (classes is not None and name in NAME_LISTS):
+                continue
+            if name in COLOUR_LISTS:
+                lists.append(_read_colours(path, classes, note))
+            else:
+                lists.append(_read_names(path, any_name, note))
+            note = no_note
     for one, other in pairwise(lists):
-        differ = one.classes != other.classes
-        if (one.colours is None) == (other.colours is None):
-            differ = (
-                differ or one.colours != other.colours or {IGNORE: IGNORE, **one.ids} != {IGNORE: IGNORE, **other.ids}
-            )
-        if differ:
+        same_kind = (one.colours is None) == (other.colours is None)
+        differ = (one.colours, one.values) != (other.colours, other.values)
+        if one.classes != other.classes or (same_kind and differ):
             problem = f"and {other.where} do not list the same classes in the same order"
             fix = "remove the wrong one; if each is right for its own folder, import the folders one by one"
             raise UserError(one.where, problem, fix)
+    if classes is not None and not lists:
+        return named_classes(classes)
     return next(iter(lists), None)
 
 

@@ -26,15 +26,13 @@ from .formats.drivers import read_format
 from .formats.format_table import FORMATS, Contents, SourceName, recognise
 from .merge import renumber, renumber_table
 from .native import open_native, save_native
-from .reading import Reading, Tally
+from .reading import Reading, Tally, first_of
 from .reviews import reviewed_as_is
 from .rows import OF_THE_MASK, check_class_list, flat_name
 from .sample import SOFT, Sample
 from .shapes.changes import Division, kept_apart, objects_after, objects_from_tool
 from .shapes.objects import Objects
 
-SHOWN = 10
-"""Maximum number of samples that a line names."""
 IN_PIECES = ("yolo",)
 """Formats that write each connected piece of an object as an object, and cannot say that a pixel is ignored."""
 
@@ -129,7 +127,7 @@ def import_unlabelled(
     if source.is_dir():
         native.check_finished(source)
         native.check_single(source)
-        held = "native" if (source / native.METADATA).is_file() else ""
+        held = "native" * (source / native.METADATA).is_file()
         with suppress(UserError):
             held = held or recognise(source)
         if held:
@@ -287,14 +285,8 @@ def sum_changes(changes: Iterable[Change]) -> list[str]:
     joined = [change.name for change in changes if change.objects == "joined"]
     lines = [f"{len(changes)} samples came back, none changed"]
     if changed:
-        lines = [f"{len(changes)} samples came back, {len(changed)} changed: {_few(changed)}"]
+        lines = [f"{len(changes)} samples came back, {len(changed)} changed: {first_of(changed)}"]
     if joined:
         why = "a mask covers several objects or is a whole class, so that they stay apart"
-        lines.append(f"{plural(len(joined), 'sample')} not accepted, because {why}: {_few(joined)}")
+        lines.append(f"{plural(len(joined), 'sample')} not accepted, because {why}: {first_of(joined)}")
     return lines
-
-
-def _few(names: Sequence[str]) -> str:
-    """The first names, and how many more there are: `a, b and 3 more`."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -139,8 +139,8 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[Json]:
     metadata.jsonl that does not name a picture and a mask."""
     path = Path(out) / name
     rows = list(checked_rows(path, ABSENT))
-    for number, row in enumerate(rows if name == METADATA else (), 1):
-        if not row.get("file_name") or not row.get("mask_file_name"):
+    for number, row in enumerate(rows, 1):
+        if name == METADATA and not (row.get("file_name") and row.get("mask_file_name")):
             problem = "needs 'file_name' and 'mask_file_name', the paths of two pictures inside the dataset"
             raise UserError(f"{path}, row {number}", problem)
     return rows
@@ -175,16 +175,20 @@ def check_finished(folder: Path) -> None:
         raise UserError(folder, "the run that makes it is not finished", "run the same command to continue it")
 
 
+def held_in(folder: Path) -> str:
+    """The first names in a folder, for messages."""
+    return ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
+
+
 def check_native(folder: Path) -> None:
     """Raises UserError for a folder that is not a native dataset. The error names the datasets in the folder."""
     if (folder / CLASSES).is_file() or (folder / METADATA).is_file():
         return
-    held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
     sets = sorted(str(path.parent) for path in folder.glob(f"*/{METADATA}"))
     fix = how_to_paint(folder) or "`seediff import` reads other formats"
     if sets:
         fix = f"give {' or '.join(sets)}"
-    raise UserError(folder, f"is not a SeeDiff dataset (it holds {held})", fix)
+    raise UserError(folder, f"is not a SeeDiff dataset (it holds {held_in(folder)})", fix)
 
 
 def how_to_paint(folder: Path) -> str:

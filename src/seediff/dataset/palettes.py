@@ -6,9 +6,10 @@ colours. So a reading counts if it fits all masks of the set, and no other does.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,19 @@ NO_COLOUR = 1 << 24
 """The number that stands for the colour of an index without a palette entry."""
 GREY = 0x010101
 """The number of the colour (1, 1, 1)."""
+WHITE = IGNORE * GREY
 FIX = "a labelmap.txt beside the masks says which class each colour is (lines `name:r,g,b::`); grey PNG files hold ids"
+
+
+class Entry(NamedTuple):
+    """An index in a palette."""
+
+    path: Path
+    """A mask with the palette."""
+    index: int
+    colour: int
+    said: int
+    """The colour; NO_COLOUR if an earlier index has it, too, as in the padding of palettes."""
 
 
 def with_palettes(class_list: ClassList, masks: Iterable[Path]) -> ClassList:
@@ -38,29 +51,34 @@ def with_palettes(class_list: ClassList, masks: Iterable[Path]) -> ClassList:
         with open_image(path) as image:
             if image.format == "PNG" and image.mode == "P" and image.palette:
                 files.setdefault(bytes(image.palette.palette), []).append(path)
-    if not files:
-        return class_list
-    colours, paths = np.array([*map(palette_colours, files)]), [*files.values()]
-    used = colours < NO_COLOUR
-    readings = _readings(colours, used, class_list)
-    indices = readings["indices"]
-    differ = any((used & (ids >= 0) & (ids != indices)).any() for ids in readings.values())
-    if not differ and not _recoloured(colours, used & (indices >= 0)).any():
+    palettes = [(paths, palette_colours(entries)) for entries, paths in files.items()]
+    entries = list[Entry]()
+    for paths, colours in palettes:
+        entries += _entries(paths[0], colours, np.flatnonzero(colours < NO_COLOUR))
+    readings = zip(*_readings(entries, class_list).values(), strict=True)
+    agree = all({*ids} <= {ids[0], -1} for ids in readings)
+    if agree and not _recoloured(entry for entry in entries if entry.index in class_list.values):
         return class_list
 
-    used = np.array([*map(_used_indices, paths)])
-    fitting = {name: ids for name, ids in _readings(colours, used, class_list).items() if (ids[used] >= 0).all()}
-    name, first = next(iter(fitting.items()), ("indices", indices))
-    for other in fitting.values():
-        for number, index in np.argwhere(used & (other != first))[:1].tolist():
-            one, two = (class_list.word(int(ids[number, index])) for ids in (first, other))
-            problem = f"index {index} of its palette means {one}, and its colour {two}: either may count"
-            raise UserError(paths[number][0], problem, FIX)
-    for index in np.flatnonzero(_recoloured(colours, used) & (name == "indices"))[:1].tolist():
-        shown = np.flatnonzero(used[:, index] & (colours[:, index] < NO_COLOUR))
-        one, two = (paths[shown[place]][0] for place in np.unique(colours[shown, index], return_index=True)[1][:2])
-        problem = f"index {index} of its palette has another colour than in {one}: indices or colours may count"
-        raise UserError(two, problem, FIX)
+    entries.clear()
+    for paths, colours in palettes:
+        used = np.zeros(256, bool)
+        for path in paths:
+            with open_image(path) as image:
+                used[np.unique(stored_pixels(image)[0])] = True
+        entries += _entries(paths[0], colours, np.flatnonzero(used))
+    fitting = {name: ids for name, ids in _readings(entries, class_list).items() if -1 not in ids}
+    for entry, ids in zip(entries, zip(*fitting.values(), strict=True), strict=False):
+        one, *others = map(class_list.word, dict.fromkeys(ids))
+        if others:
+            problem = f"index {entry.index} of its palette means {one}, and its colour {others[0]}: either may count"
+            raise UserError(entry.path, problem, FIX)
+    name = next(iter(fitting), "indices")
+    for one, two in _recoloured(entries) * (name == "indices"):
+        problem = (
+            f"index {one.index} of its palette has another colour than in {two.path}: indices or colours may count"
+        )
+        raise UserError(one.path, problem, FIX)
     return replace(class_list, palettes=name)
 
 
@@ -72,43 +90,33 @@ def palette_colours(entries: bytes) -> np.ndarray:
     return colours
 
 
-def _used_indices(paths: Collection[Path]) -> np.ndarray:
-    """(256,): whether any of these masks has a pixel of an index."""
-    used = np.zeros(256, bool)
-    for path in paths:
-        with open_image(path) as image:
-            used[np.unique(stored_pixels(image)[0])] = True
-    return used
+def _entries(path: Path, colours: np.ndarray, indices: np.ndarray) -> list[Entry]:
+    """The entries of a palette for these indices. path: a mask with the palette. colours: as `palette_colours` returns
+    them."""
+    said = np.full(256, NO_COLOUR)
+    unique, first = np.unique(colours, return_index=True)
+    said[first] = unique
+    rows = zip(indices.tolist(), colours[indices].tolist(), said[indices].tolist(), strict=True)
+    return [Entry(path, *row) for row in rows]
 
 
-def _readings(colours: np.ndarray, used: np.ndarray, class_list: ClassList) -> dict[Palettes, np.ndarray]:
-    """Reading → (K, 256), the id of each index in K palettes; −1 without an id, and for a colour that an earlier index
-    has, as in the padding of palettes. colours: (K, 256). used: (K, 256), the indices that count.
-
-    If black and white are the only greys, white is as good as any class, unless its index is 0.
-    """
-    values = {IGNORE: IGNORE, **class_list.ids}
-    indices = np.broadcast_to(_looked_up(np.arange(256), values), colours.shape)
-    by_colour = _looked_up(colours, class_list.colour_ids)
-    by_grey = _looked_up(colours, {number * GREY: class_id for number, class_id in values.items()})
-    for row, palette in enumerate(colours):
-        repeats = np.setdiff1d(np.arange(256), np.unique(palette, return_index=True)[1])
-        by_colour[row, repeats] = by_grey[row, repeats] = -1
-    if np.isin(colours[used & (by_grey >= 0)], (0, IGNORE * GREY)).all():
-        is_object = (colours == IGNORE * GREY) & (np.arange(256) > 0)
-        by_grey = np.where(is_object, indices, by_grey)
+def _readings(entries: Sequence[Entry], class_list: ClassList) -> dict[Palettes, list[int]]:
+    """Reading → the id of each entry; −1 without an id. If black and white are the only greys, white is as good as any
+    class, unless its index is 0."""
+    values, greys = class_list.values, {number * GREY: i for number, i in class_list.values.items()}
+    indices = [values.get(entry.index, -1) for entry in entries]
+    by_colour = [class_list.colour_ids.get(entry.said, -1) for entry in entries]
+    by_grey = [greys.get(entry.said, -1) for entry in entries]
+    if greys.keys() & {entry.said for entry in entries} <= {0, WHITE}:
+        for place, entry in enumerate(entries):
+            if entry.said == WHITE and entry.index:
+                by_grey[place] = indices[place]
     return {"indices": indices, "colours": by_colour, "greys": by_grey}
 
 
-def _looked_up(numbers: np.ndarray, ids: Mapping[int, int]) -> np.ndarray:
-    """The id of each number; −1 without one."""
-    unique, places = np.unique(numbers, return_inverse=True)
-    return np.array([ids.get(number, -1) for number in unique.tolist()])[places].reshape(numbers.shape)
-
-
-def _recoloured(colours: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """(256,): whether an index has different colours in palettes (K, 256). used: (K, 256). 255 is ignored in any
-    colour."""
-    shown = used & (colours < NO_COLOUR)
-    lowest, highest = np.where(shown, colours, NO_COLOUR).min(0), np.where(shown, colours, -1).max(0)
-    return (lowest < highest) & (np.arange(256) != IGNORE)
+def _recoloured(entries: Iterable[Entry]) -> list[tuple[Entry, Entry]]:
+    """Entries of one index with different colours, in two palettes. 255 is ignored in any colour."""
+    shown = [entry for entry in entries if entry.colour < NO_COLOUR and entry.index != IGNORE]
+    firsts = {entry.index: entry for entry in reversed(shown)}
+    pairs = [(firsts[entry.index], entry) for entry in shown]
+    return [(one, two) for one, two in pairs if one.colour != two.colour]

@@ -23,8 +23,9 @@ def unclear_parts(names: Iterable[str | None]) -> Counter[str]:
     """Name → number of samples, for parts that may be for training or not: those whose name means no split, in a set
     where another part's name does. names: the name of each sample's part, or None."""
     counts = Counter(filter(None, names))
-    unclear = Counter({name: count for name, count in counts.items() if part_of(name) is None})
-    return unclear if len(unclear) < len(counts) else Counter()
+    if not any(map(part_of, counts)):
+        return Counter()
+    return Counter({name: count for name, count in counts.items() if part_of(name) is None})
 
 
 def row_splits(names: Sequence[str | None]) -> list[str | None]:

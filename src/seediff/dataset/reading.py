@@ -88,7 +88,7 @@ class Reading:
     def counted(self, names: Sequence[str], tally: Tally, left_out: Sequence[str], path: Path | None) -> Reading:
         """The reading with what was counted. names: the classes of ids 1, 2, … in the tally. left_out: lines to add.
         path: the set, for `shorten`."""
-        ids, counts = {BACKGROUND: 0, IGNORED_PIXELS: IGNORE, **ids_by_name(names)}, tally.counts.T.tolist()
+        ids, counts = reading_ids(names), tally.counts.T.tolist()
         rows = [ClassReading(row.values, row.name, row.source, *counts[ids[row.name]]) for row in self.classes]
         lost = f"{plural(tally.lost, 'shape')} without a pixel: outside of the picture, without area, or covered"
         lines = [shorten(line, path) for line in (*left_out, *[lost] * bool(tally.lost))]
@@ -112,8 +112,13 @@ class Reading:
             *(row.line for row in self.classes if row.pixels and row.name == IGNORED_PIXELS),
         ]
         if len(odd) + len(summed) > limit:
-            odd[limit - len(summed) - 1 :] = [f"… more lines are in {READING} and on the page"]
+            odd[limit - len(summed) - 1 :] = [f"… more lines; `import` keeps all in {READING}"]
         return [*odd, *summed]
+
+
+def reading_ids(classes: Sequence[str]) -> dict[str, int]:
+    """Name of a row → its id, in the order of the rows. classes: the names of ids 1, 2, …"""
+    return {BACKGROUND: 0, **ids_by_name(classes), IGNORED_PIXELS: IGNORE}
 
 
 def _summed(classes: Sequence[ClassReading]) -> list[str]:
@@ -134,4 +139,6 @@ def first_of(texts: Sequence[str]) -> str:
 
 def shorten(text: str, path: Path | None) -> str:
     """A text in which absolute paths begin with the last part of `path`, the set's folder or file."""
-    return text.replace(f"{path.absolute().parent}/", "") if path else text
+    if path is None:
+        return text
+    return text.replace(f"{path.absolute().parent}/", "")

@@ -180,15 +180,16 @@ def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
         problem = f"{len(classes)} classes; label maps hold at most {MAX_CLASSES}"
     elif len({*map(composed, classes)}) < len(classes):
         problem = f"class '{Counter(map(composed, classes)).most_common(1)[0][0]}' appears twice"
-    for name in () if problem else classes:
+    if problem:
+        raise UserError(where, problem)
+    for name in classes:
         # XML and YAML cannot hold control characters, and terminals obey some
         odd = any(category(letter) in ("Cc", "Cs", "Zl", "Zp") or letter in "\ufffe\uffff" for letter in name)
         if odd or not name or name != name.strip() or name == BACKGROUND:
             problem = (
                 f"class name {name!r}: must be one printable line, without spaces around it, and not '{BACKGROUND}'"
             )
-    if problem:
-        raise UserError(where, problem)
+            raise UserError(where, problem)
 
 
 def check_name(name: str, taken: set[str], where: object = "") -> None:

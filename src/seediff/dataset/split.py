@@ -26,7 +26,7 @@ from ..files.outputs import write_atomic
 from ..workers import Follow, in_threads
 from . import native
 from .class_lists import Note, no_note
-from .parts import SPLITS, unclear_parts
+from .parts import part_of, unclear_parts
 from .sample import Sample
 
 ROUNDING = 1e-6
@@ -204,7 +204,7 @@ def assign_splits(
         parts = [item.row.part for item in items]
         for part, count in unclear_parts(parts).items():
             note(f"{count} samples are of the part {show_json(part)}, which is no split: they go into train")
-        return [part if part in SPLITS else "train" for part in parts]
+        return [part_of(part) or "train" for part in parts]
     if not 0 <= share <= 1:
         raise UserError("split", f"{share} must be the share of samples for validation, in [0, 1]")
     if share in (0, 1):

@@ -77,11 +77,11 @@ def _ids(mask: StoredMask, class_list: ClassList) -> np.ndarray:
     """(H, W) uint8: the ids that a class list gives to a mask's values. Raises UserError for a value without an id."""
     if class_list.single and mask.is_white:
         return mask.places // IGNORE
-    ids = {IGNORE: IGNORE, **class_list.ids}
+    ids = class_list.values
     if mask.kind == "colour":
         ids = class_list.colour_ids
     elif mask.kind == "grey" and class_list.colours:
-        ids = _ids_of_greys(mask, class_list, class_list.colours, ids)
+        ids = _ids_of_greys(mask, class_list, class_list.colours)
     found = np.array([ids.get(value, -1) for value in mask.values])[mask.places]
     for place in mask.places[found < 0][:1].tolist():
         value, where = mask.values[place], class_list.where
@@ -94,13 +94,11 @@ def _ids(mask: StoredMask, class_list: ClassList) -> np.ndarray:
     return found.astype(np.uint8)
 
 
-def _ids_of_greys(
-    mask: StoredMask, class_list: ClassList, colours: Mapping[int, int], ids: Mapping[int, int]
-) -> Mapping[int, int]:
+def _ids_of_greys(mask: StoredMask, class_list: ClassList, colours: Mapping[int, int]) -> Mapping[int, int]:
     """Grey → id, for a grey mask and a list of colours: the ids of the greys as colours if all are listed, or else as
-    numbers. colours, ids: number of a colour → id, and number → id. Raises UserError if the two differ; but a listed
-    white is never ignored."""
-    used = np.unique(mask.places).tolist()
+    numbers. colours: number of a colour → id. Raises UserError if the two differ; but a listed white is never
+    ignored."""
+    used, ids = np.unique(mask.places).tolist(), class_list.values
     listed = {grey: colours[grey * GREY] for grey in used if grey * GREY in colours}
     by_colour = len(listed) == len(used)
     for grey, class_id in listed.items():
@@ -108,7 +106,9 @@ def _ids_of_greys(
         if number != class_id and not (by_colour and (grey == IGNORE or not ids.keys() >= {*used})):
             problem = f"its grey {grey} is {class_list.word(class_id)} as a colour of {class_list.where}"
             raise UserError(mask.path, f"{problem}, and {class_list.word(number)} as a number", "save it in colours")
-    return listed if by_colour else ids
+    if by_colour:
+        return listed
+    return ids
 
 
 def _load(path: Path, class_list: ClassList) -> StoredMask:

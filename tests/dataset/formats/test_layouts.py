@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from formats import export
 from items import item
-from layout_cases import CASES, SHAPE, files_of, filled, quarter, write, write_case
+from layout_cases import CASES, SHAPE, quarter, write_case
 from layouts import save, save_image
 from PIL import Image
 from refusals import user_error
@@ -16,20 +16,16 @@ from seediff.dataset.sample import Sample
 from seediff.files.label_maps import voc_palette
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_layout(tmp_path, case):
-    for path, given in files_of(case).items():
-        write(tmp_path / path, given)
-    source = tmp_path / case.get("source", "")
-    options = {name: filled(value, tmp_path) for name, value in case.get("options", {}).items()}
-    read = getattr(Dataset, f"from_{case['format']}" if "format" in case else "open")
+@pytest.mark.parametrize("about", CASES)
+def test_a_layout(tmp_path, about):
+    case, (read, source, options) = CASES[about], write_case(about, tmp_path)
     if "refused" in case:
         with user_error(case["refused"]):
             [one.labels(254) for one in read(source, **options)]
         return
     dataset = read(source, **options)
     assert dataset.classes == tuple(case.get("classes", ["cat"]))
-    expected = {name: [*about.split(), "1"][:2] for name, about in case["samples"].items()}
+    expected = {name: [*words.split(), "1"][:2] for name, words in case["samples"].items()}
     found = {one.name: one.metadata.get("split", "-") for one in dataset}
     assert found == {name: split for name, (split, _) in expected.items()}
     for one in dataset:

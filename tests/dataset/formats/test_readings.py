@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from blocks import some
 from formats import export
-from layout_cases import CASES, filled, write_case
+from layout_cases import CASES, write_case
 
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.format_table import READ
@@ -50,11 +50,7 @@ def reading(folder, read, source, options):
 
 
 def read_case(about, folder):
-    case = CASES[about]
-    write_case(about, folder)
-    options = {name: filled(value, folder) for name, value in case.get("options", {}).items()}
-    read = getattr(Dataset, f"from_{case['format']}" if "format" in case else "open")
-    return reading(folder, read, folder / case.get("source", ""), options)
+    return reading(folder, *write_case(about, folder))
 
 
 def read_ours(about, folder):

@@ -164,18 +164,9 @@ def read(
             objects = draw
             if name.kind in (SEMANTIC, "stuff"):  # an annotation is a whole class
                 objects = object_paints.get(image.file_name)
-            records.append(
-                PictureRecord(
-                    f"{path}, image {image.id}",
-                    folders,
-                    [image.file_name],
-                    draw,
-                    part=name.part,
-                    row=image.metadata,
-                    objects=objects,
-                    empty=not annotations,
-                )
-            )
+            where, row, empty = f"{path}, image {image.id}", image.metadata, not annotations
+            names = [image.file_name]
+            records.append(PictureRecord(where, folders, names, draw, objects, name.part, row=row, empty=empty))
     cause = "are run lengths by rows, or corners of a picture of another size or counted from below?"
     source.count(elsewhere, f"masks of the first 100 pictures are not where their `bbox` is; {cause}")
     return Contents(listed, source.samples_of(records))

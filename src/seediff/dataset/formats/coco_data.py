@@ -154,15 +154,14 @@ class Annotation(msgspec.Struct, frozen=True):
             values = [float(value) for value in self.bbox]
         except (TypeError, ValueError):
             return []
-        return values if len(values) == 4 and all(abs(value) < 1e9 for value in values) else []
+        return values * (len(values) == 4 and all(abs(value) < 1e9 for value in values))
 
     @property
     def rotation(self) -> float:
         """The clockwise turn of the box about its centre in degrees, which CVAT writes."""
-        if isinstance(self.attributes, dict):
-            given = self.attributes.get("rotation")
-            if isinstance(given, int | float) and abs(given) < 1e6:
-                return float(given)
+        given = isinstance(self.attributes, dict) and self.attributes.get("rotation")
+        if isinstance(given, int | float) and abs(given) < 1e6:
+            return float(given)
         return 0.0
 
     @property
@@ -218,8 +217,8 @@ def checked(document: CocoFile, path: Path) -> CocoFile:
     for number, entry in enumerate(document.annotations):
         for part, id_ in (("image", entry.image_id), ("category", entry.category_id)):
             if id_ not in existing[part]:
-                alike = next((other for other in existing[part] if str(other) == str(id_)), None)
-                fix = f"its id must be written as {show_json(alike)}" if alike is not None else ""
+                alike = [show_json(other) for other in existing[part] if str(other) == str(id_)]
+                fix = "".join(f"its id must be written as {other}" for other in alike)
                 problem = f"annotations[{number}] is of {part} {show_json(id_)}, which does not exist"
                 raise UserError(path, problem, fix)
     return document
@@ -291,9 +290,11 @@ def paint(
     masks: list[tuple[bool, int, np.ndarray]] = []
     for annotation in annotations:
         if annotation.masked:
-            seen = not annotation.ignore and (all_objects or not annotation.iscrowd)
             runs = _runs(annotation, shape, f"{where}: annotation {annotation.id}")
-            masks.append((seen, ids[annotation.category_id or 0] if seen else IGNORE, runs))
+            seen, class_id = False, IGNORE
+            if not annotation.ignore and (all_objects or not annotation.iscrowd):
+                seen, class_id = True, ids[annotation.category_id or 0]
+            masks.append((seen, class_id, runs))
         elif annotation.box:
             x, y, width, height = annotation.box
             shapes.box(x, y, x + width, y + height, annotation.rotation)
@@ -329,7 +330,7 @@ def find_annotations(source: Path) -> list[Path]:
     parts = [path for path in others if part_of(CocoName.of(path).part)]
     if parts or len(others) == 1:
         return parts or others
-    held = f": it holds {', '.join(path.name for path in others[:5])}" if others else ""
+    held = f": it holds {', '.join(path.name for path in others[:5])}" * bool(others)
     raise UserError(folder, f"has no {SEMANTIC}*.json or {INSTANCES}*.json", f"name the JSON file itself{held}")
 
 

@@ -9,7 +9,6 @@ out/  annotations.xml            one <image> per sample, with a <mask> per class
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping
 from functools import partial
 from itertools import chain
@@ -41,11 +40,11 @@ CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 
 def write(export: Export, *, objects: bool = False) -> None:
     """Writes annotations.xml, labels.json and the pictures. objects: write a mask per object, not per class."""
-    several = export.parts if export.parts != ["train"] else []
+    several = export.parts * (export.parts != ["train"])
     images = []
     for placed in sorted(export.placed(draw, names=export.labels, objects=objects), key=lambda placed: placed.name):
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
-        subset = f' subset="{placed.split}"' if several else ""
+        subset = f' subset="{placed.split}"' * bool(several)
         about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset}'
         size = f'width="{placed.width}" height="{placed.height}"'
         images.append(f"  <image {about} {size}>\n{placed.encoded}  </image>\n")
@@ -140,10 +139,7 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
     for track in root.all("track"):
         raise UserError(track.where, "has tracks, which belong to videos", "export the task as `CVAT for images 1.1`")
     nodes = list(root.all("image"))
-    uses: defaultdict[str, list[str]] = defaultdict(list)
-    for node in nodes:
-        for child in node.children:
-            uses[child.attributes.get("label", "")].append(child.tag)
+    uses = [(child.tag, child.attributes.get("label", "")) for node in nodes for child in node.children]
     labels = chain(*(root.all("meta", kind, "labels", "label", "name") for kind in ("task", "project", "job")))
     names = [label.text.strip() for label in labels]
     if not names:
@@ -155,24 +151,11 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
     for node in nodes:
         image = fit(node.attributes, CvatImage, node.where, strict=False)
         draw = partial(_paint, node=node, shape=(image.height, image.width), ids=ids)
-        records.append(
-            PictureRecord(
-                node.where,
-                folders,
-                [f"{image.subset}/{image.name}".removeprefix("/")],
-                draw,
-                draw if objects else None,
-                part=image.subset,
-                top=image.subset,
-                empty=not node.children,
-            )
-        )
-    samples = source.samples_of(records)
-    boxed, others = list[str](), list[str]()
-    for label, used in uses.items():
-        boxed += [f"{tag} {label}" for tag in used if tag in BOXES]
-        others += [f"{tag} {label}".strip() for tag in used if tag in OTHERS]
-    source.not_drawn(boxed, others)
+        names, part = [f"{image.subset}/{image.name}".removeprefix("/")], image.subset
+        empty = not node.children
+        records.append(PictureRecord(node.where, folders, names, draw, part=part, top=part, empty=empty))
+    samples = source.samples_of(records, by_object=objects)
+    source.not_drawn(*([" ".join(filter(None, use)) for use in uses if use[0] in tags] for tags in (BOXES, OTHERS)))
     source.not_read(visible(file.parent, "*.xml"), [file])
     return Contents(listed, samples)
 

@@ -227,7 +227,7 @@ class PictureRecord:
     paint: Callable[[Path], Objects]
     """Paints the shapes. Its argument is the picture's file."""
     objects: Callable[[Path], Objects] | None = None
-    """Paints the objects: `paint` itself if each shape is an object. None if the file does not name objects."""
+    """Paints the objects, if they are not what `paint` paints; None if the file does not name them apart."""
     part: str = ""
     """The part of the set in the set's own words, such as "Train", from which the split follows; "" if the set has no
     parts. Two parts may each have a picture of one name."""
@@ -319,9 +319,12 @@ class Import(Notes):
         self.count(len(several), f"pictures are in several parts of {where}: one for validation or testing counts")
         return splits
 
-    def samples_of(self, records: Iterable[PictureRecord], *, beside: bool = True) -> list[Sample]:
-        """A sample for each record whose picture exists. beside: count the pictures in the same folders that have no
-        record. Raises UserError for two records of one picture."""
+    def samples_of(
+        self, records: Iterable[PictureRecord], *, by_object: bool = False, beside: bool = True
+    ) -> list[Sample]:
+        """A sample for each record whose picture exists. by_object: whether the shapes that `paint` paints are objects.
+        beside: count the pictures in the same folders that have no record. Raises UserError for two records of one
+        picture."""
         with_picture: list[tuple[PictureRecord, Path, str]] = []
         owners: dict[Path, str] = {}
         for record in records:
@@ -342,11 +345,13 @@ class Import(Notes):
         for (record, path, _), name, split in zip(with_picture, names, row_splits(parts), strict=True):
             painted = Painted(record.paint, path)
             objects = record.objects and Painted(record.objects, path).objects
+            if by_object:
+                objects = painted.objects
             name, about = record.name or name, {"row": record.row, "split": split, "lost": painted.lost}
             samples.append(self.sample(name, path, painted.label_map, record.where, objects=objects, **about))
         empty = sum(record.empty for record, *_ in with_picture)
         self.count(empty, f"of {len(samples)} pictures have no shape: background only")
-        for folder in sorted({path.parent for path in owners} if beside and self.path.is_dir() else ()):
+        for folder in sorted({path.parent for path in owners if beside and self.path.is_dir()}):
             files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
             bare = sum(path not in owners for path in files)
             self.count(bare, f"of {len(files)} pictures in {folder} have no labels in the files: they are left out")
@@ -377,7 +382,7 @@ class Import(Notes):
         image: Path | None,
         labels: ReadLabels,
         where: object,
-        *files: Path,
+        *files: tuple[Path, Path | None],
         row: Mapping[str, Any] = MappingProxyType({}),
         split: str | None = None,
         objects: ReadObjects | None = None,
@@ -386,8 +391,9 @@ class Import(Notes):
         """A sample, whose labels are turned to fit the picture as it is stored.
 
         name: must be new. image: the picture; None if only label maps are compared. labels: reads the label map. where:
-        the sample's name in errors. files: files that must lie in `path`, also after following links. row: the
-        metadata. split: as `row_splits` returns it. objects: reads the objects. lost: as in `Sample`. Raises UserError.
+        the sample's name in errors. files: (folder, file): files that must lie in a folder, also after following
+        links. row: the metadata. split: as `row_splits` returns it. objects: reads the objects. lost: as in `Sample`.
+        Raises UserError.
         """
         check_name(name, self.taken, where)
         if split:
@@ -396,8 +402,8 @@ class Import(Notes):
             self.parts[row.get("split"), image.parent] += 1
         if self.labels_alone or image is None:
             return Sample(image, labels, None, row, name=name, lost=lost)
-        for path in files:
-            inside(self.path, path)
+        for folder, path in files:
+            inside(folder, path)
         turn = orientation_of(image)
         if 2 <= turn <= 8:
             self.turned_pictures += 1
@@ -436,16 +442,13 @@ def read_format(
 def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:
     """Yields the samples, and then adds notes about their parts, and about turned and missing pictures."""
     yield from samples
-    unclear = Counter[str]()
     for (part, _), count in source.parts.items():
-        unclear.update(Counter({part: count} if part and part_of(part) is None else {}))
-    for part, count in unclear.items():
-        what = f"samples are of the part {show_json(part)}, which is none of {', '.join(SPLITS)}"
-        source.count(count, f"{what}: `split` keeps the word, and `train` and `evaluate` ask for --split")
+        if part and part_of(part) is None:
+            what = f"samples are of the part {show_json(part)}, which is none of {', '.join(SPLITS)}"
+            source.count(count, f"{what}: `split` keeps the word, and `train` and `evaluate` ask for --split")
     count = source.turned_pictures
     if count:
-        have = "has" if count == 1 else "have"
         turned = "written as stored, with labels of the turned picture turned back"
-        source.note(f"{plural(count, 'picture')} {have} an EXIF orientation: {turned}")
+        source.note(f"{plural(count, 'picture')} with an EXIF orientation: {turned}")
     if source.missing_pictures:
         source.note(f"labels whose picture is missing, left out: {source.missing_pictures}")

@@ -167,7 +167,7 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
     a folder of PNG files that is of no other format is of the format `masks`. Raises UserError if no format fits."""
     if not path.exists():
         raise UserError(path, "no such folder or file")
-    from ..native import METADATA, check_finished, check_single, how_to_paint  # imports Pillow
+    from ..native import METADATA, check_finished, check_single, held_in, how_to_paint  # imports Pillow
 
     check_unpacked(path)
     if path.is_file():
@@ -196,8 +196,7 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
         raise damaged[0]
     for entry in path.iterdir():
         check_unpacked(entry)
-    held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
-    fix = how_to_paint(path)
+    held, fix = held_in(path), how_to_paint(path)
     if fix:
         raise UserError(path, f"holds pictures without labels ({held})", fix)
     looked_for = ", ".join(["metadata.jsonl (native)", *(FORMATS[name].looked_for for name in READ)])

@@ -129,25 +129,26 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     """
     root, paths = source.folder, _files(source)
     named_images, labels = dict[Path, tuple[str, bool, bool]](), set[str]()
-    boxed, lines, objects = list[str](), list[str](), False
+    drawn, objects = {True: list[str](), False: list[str]()}, False
     for path in paths:
         file = read_json(inside(root, path), LabelmeFile)  # one at a time in memory
         named_images[path] = file.imagePath, bool(file.imageData), not file.shapes
         filled = [shape for shape in file.shapes if shape.kind in FILLED]
         for number, shape in enumerate(file.shapes, 1):
-            if shape.kind in FILLED and shape.label not in labels:
-                label = shape.label.strip()
-                check_class_list([label] if reserved_id(label) is None else (), f"{path}: shape {number}")
-                labels.add(shape.label)
+            label = shape.label.strip()
+            if shape.kind not in FILLED:
+                drawn[shape.boxed].append(f"{shape.kind} {shape.label}")
+            elif reserved_id(label) is None:
+                check_class_list([label], f"{path}: shape {number}")
+        labels.update(shape.label for shape in filled)
         objects = objects or _by_object(filled)
-        boxed += [f"{shape.kind} {shape.label}" for shape in file.shapes if shape.boxed]
-        rest = (shape for shape in file.shapes if shape.kind not in FILLED and not shape.boxed)
-        lines += [f"{shape.kind} {shape.label}" for shape in rest]
-    source.not_drawn(boxed, lines)
+    source.not_drawn(drawn[True], drawn[False])
     where: object = "--classes"
     if classes is None:
         class_list = find_list(root, root.parent, any_name=True)  # they are found by name
-        classes, where = (class_list.classes, class_list.where) if class_list else (sorted(labels), root)
+        classes, where = sorted(labels), root
+        if class_list:
+            classes, where = class_list.classes, class_list.where
     listed, ids = number_labels(classes, where, source.note)
 
     above = Path(os.path.commonpath([path.parent for path in paths]))
@@ -158,10 +159,9 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
             image = f"{path.parent.relative_to(root).as_posix()}/{image}".removeprefix("./")
         paint = partial(_paint, path=path, ids=ids)
         name = path.relative_to(above).with_suffix("").as_posix()
-        seen = paint if objects else None
         about = {"name": name, "empty": empty, "copied": copied}
-        records.append(PictureRecord(str(path), folders, [image], paint, seen, top_folder(name), **about))
-    return Contents(listed, source.samples_of(records))
+        records.append(PictureRecord(str(path), folders, [image], paint, None, top_folder(name), **about))
+    return Contents(listed, source.samples_of(records, by_object=objects))
 
 
 def _files(source: Import) -> list[Path]:

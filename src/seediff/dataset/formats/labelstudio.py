@@ -164,8 +164,9 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         classes, listing = sorted({*chain(*labels)}), file
     listed, ids = number_labels(classes, listing, source.note)
     folders, objects = given_or(images, file.parent, file.parent / IMAGES), by_object(labels)
-    records = [picture.record(folders, ids, objects) for picture in pictures]
-    return Contents(listed, source.samples_of(records, beside=False))  # tasks without an annotation are counted
+    records = [picture.record(folders, ids) for picture in pictures]
+    samples = source.samples_of(records, by_object=objects, beside=False)  # tasks without an annotation are counted
+    return Contents(listed, samples)
 
 
 @dataclass(frozen=True)
@@ -182,25 +183,15 @@ class TaskPicture:
         """The labels of the masks on the picture."""
         return list(chain(*(one.result.labels for one in self.regions if one.region.masked)))
 
-    def record(self, folders: Sequence[Path], ids: Mapping[str, int], objects: bool) -> PictureRecord:
-        """The picture's record. folders: where the picture may be. ids: label → id. objects: whether each mask is an
-        object. Raises UserError."""
+    def record(self, folders: Sequence[Path], ids: Mapping[str, int]) -> PictureRecord:
+        """The picture's record. folders: where the picture may be. ids: label → id. Raises UserError."""
         own = OwnData()
         if isinstance(self.task.data.get(OWN_KEY), Mapping):
             own = fit(self.task.data[OWN_KEY], OwnData, f"{self.where}: data.{OWN_KEY}")
             check_row(own.metadata, f"{self.where}: metadata in its data.{OWN_KEY}")
         paints = partial(paint, regions=self.regions, ids=ids, where=self.where)
-        return PictureRecord(
-            self.where,
-            folders,
-            _image_names(self.address),
-            paints,
-            paints if objects else None,
-            top=IMAGES,
-            row=own.metadata,
-            name=own.name,
-            empty=not self.regions,
-        )
+        about = {"top": IMAGES, "row": own.metadata, "name": own.name, "empty": not self.regions}
+        return PictureRecord(self.where, folders, _image_names(self.address), paints, **about)
 
 
 def _by_picture(
@@ -254,4 +245,4 @@ def _image_names(address: str) -> list[str]:
     """The names that a picture may have: its path; for an uploaded file also its name without the prefix."""
     path = _path(address)
     last = path.rpartition("/")[2]
-    return [path, last[9:]] if UPLOADED.match(last) else [path]
+    return [path, *[last[9:]] * bool(UPLOADED.match(last))]

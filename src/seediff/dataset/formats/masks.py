@@ -38,9 +38,8 @@ from ...errors import UserError
 from ...files.documents import fit, read_yaml
 from ...files.label_maps import IGNORE, map_folder, named_images
 from ...files.outputs import BATCHES, CONFIG
-from ...files.reading import inside
 from .. import native
-from ..class_lists import ClassList, Note, find_list, named_classes, no_note, number_classes
+from ..class_lists import ClassList, Note, find_list, no_note, number_classes
 from ..encoding import encode_grey
 from ..palettes import with_palettes
 from ..parts import SPLITS, part_of, row_splits
@@ -95,7 +94,9 @@ def semantic_yaml(path: Path) -> Path | None:
     except UserError:
         return None
     usual = "names" in data and all((file.parent / name).is_dir() for name in (MASKS, IMAGES))
-    return file if MASKS_KEY in data or usual else None
+    if MASKS_KEY in data or usual:
+        return file
+    return None
 
 
 def is_folder(folder: Path) -> bool:
@@ -118,9 +119,8 @@ def _folders(root: Path) -> Iterator[Folders]:
     """The folders of pictures and masks in `root`, and in its folders of splits, such as train/."""
     yield from _pairs(root, None)
     for path in sorted(filter(Path.is_dir, root.glob("*"))):
-        split = part_of(path.name)
-        if split is not None:
-            yield from _pairs(path, split)
+        if part_of(path.name):
+            yield from _pairs(path, part_of(path.name))
 
 
 def _pairs(base: Path, split: str | None) -> Iterator[Folders]:
@@ -177,11 +177,9 @@ def read(
         if split is not None and (part_of(split) or split) not in (part, row_split or "train"):
             continue
         # `find_images` has checked the paths of a YAML file, whose pictures alone are shown turned
-        if not source.shown and one.image is not None and not source.labels_alone:
-            inside(images or root, one.image)
-            inside(masks or root, one.mask)
+        places = [(images or root, one.image), (masks or root, one.mask)] * (not source.shown)
         labels = partial(read_mask, one.mask, class_list)
-        samples.append(source.sample(name, one.image, labels, one.image or one.mask, split=row_split))
+        samples.append(source.sample(name, one.image, labels, one.image or one.mask, *places, split=row_split))
     if not samples and split is not None:
         raise UserError("split", f"{split}: {root} has no picture in this part")
     return Contents(class_list, samples, class_list.ids, about)
@@ -308,8 +306,6 @@ def _matched(
             source.note(f"{path} is not read: its name is none of {', '.join(SPLITS)}")
     places = [root, *(one.masks for one in folders), *(one.masks.parent for one in folders)]
     class_list = find_list(*places, classes=classes, note=source.note)
-    if class_list is None and classes is not None:
-        class_list = named_classes(classes)
     if class_list is None:
         problem = "nothing says what the masks' values mean"
         raise UserError(root, problem, "name the ids from 1 up with --classes or a classes.txt")

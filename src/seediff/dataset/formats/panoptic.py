@@ -156,16 +156,11 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
                 raise UserError(where, "two of its segments have one id")
             no_objects = {entry.id: 0 for entry in annotations if entry.iscrowd or entry.category_id not in things}
             draw = partial(_paint, mask=inside(source.folder, mask), image=image, where=where)
-            records.append(
-                PictureRecord(
-                    where,
-                    folders,
-                    [image.file_name],
-                    partial(draw, segments=segments),
-                    partial(draw, segments={**segments, **no_objects}) if things else None,
-                    part=name.part,
-                )
-            )
+            objects = partial(draw, segments={**segments, **no_objects})
+            if not things:
+                objects = None
+            labels = partial(draw, segments=segments)
+            records.append(PictureRecord(where, folders, [image.file_name], labels, objects, name.part))
     return Contents(listed, source.samples_of(records))
 
 

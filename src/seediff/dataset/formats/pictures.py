@@ -54,9 +54,9 @@ def portable(name: str) -> str:
     """A picture's path with / as separator, also if it was written on Windows: `pets\\a.png` becomes `pets/a.png`. Only
     the last part of an absolute Windows path stays: `C:\\data\\a.png` becomes `a.png`."""
     path = PureWindowsPath(name)
-    if "\\" not in name:
-        return name
-    return path.name if path.anchor else path.as_posix()
+    if "\\" in name and path.anchor:
+        return path.name
+    return name.replace("\\", "/")
 
 
 def top_folder(name: str) -> str:
@@ -72,7 +72,7 @@ def unique_names(images: Iterable[tuple[str | None, str]]) -> list[str]:
     """
     forms: list[tuple[str, ...]] = []
     for part, path in images:
-        stem, top = without_suffix(path), f"{part}/" if part else ""
+        stem, top = without_suffix(path), f"{part}/" * bool(part)
         forms.append((stem, top + stem, path, top + path))
     counts = [Counter(form) for form in zip(*forms, strict=True)]
     names: list[str] = []
@@ -148,7 +148,9 @@ def ends_of(name: str) -> list[str]:
 def shown_size(image: Path) -> tuple[int, int]:
     """(height, width) of a picture as its EXIF orientation turns it."""
     height, width = image_size(image)
-    return (width, height) if 5 <= orientation_of(image) <= 8 else (height, width)
+    if 5 <= orientation_of(image) <= 8:
+        return width, height
+    return height, width
 
 
 def check_frame(image: Path, shape: tuple[int, int], where: str) -> None:

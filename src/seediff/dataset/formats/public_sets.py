@@ -15,7 +15,7 @@ from ...config.class_names import comparison_key
 from ...errors import UserError
 from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
 from ...files.reading import read_lines
-from ..class_lists import ClassList, Note, find_list, named_classes
+from ..class_lists import ClassList, Note, find_list
 from .drivers import Import
 from .pictures import images_by_name
 
@@ -177,7 +177,7 @@ def find_own_list(
     places = [folder, root, *(path.parent for path in parts.values()), *parts.values()]
     own = find_list(*dict.fromkeys(places), classes=classes, note=note)
     if classes is not None:
-        return own or named_classes(classes)
+        return own
     if own is None:
         return None
     if layout.classes == COCO_STUFF_CLASSES and len(own.classes) == len(COCO_STUFF_COARSE.split()):

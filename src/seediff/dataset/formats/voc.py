@@ -20,7 +20,7 @@ from ...config.class_names import BACKGROUND, VOC_CLASSES, find_odd_name
 from ...errors import UserError
 from ...files.label_maps import named_images, visible, walk
 from ...files.photo_files import without_suffix
-from ...files.reading import composed, inside, read_lines
+from ...files.reading import composed, read_lines
 from .. import native
 from ..class_lists import find_list, named_classes
 from ..encoding import encode_image, encode_mask
@@ -100,9 +100,8 @@ def read(
     if root is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
     class_list = find_list(root, root / CLASS_MAPS, classes=classes, note=source.note)
-    if class_list is None and classes is None:
+    if class_list is None:
         class_list = replace(named_classes(VOC_CLASSES), where="VOC's twenty: there is no list")
-    class_list = class_list or named_classes(classes or ())
     folder, masks = images or root / IMAGES, root / CLASS_MAPS
     image_paths, maps = images_by_name(folder), dict(named_images(masks))
     if not maps:
@@ -138,10 +137,8 @@ def read(
         if mask is None:
             left += 1
             continue
-        if image is not None and not source.labels_alone:
-            inside(images or root, image)
-        labels = partial(read_mask, mask, class_list)
-        samples.append(source.sample(name, image, labels, where, mask, split=splits[name]))
+        labels, places = partial(read_mask, mask, class_list), ((images or root, image), (source.path, mask))
+        samples.append(source.sample(name, image, labels, where, *places, split=splits[name]))
     if left and not samples:
         raise UserError(masks, f"has no mask of '{next(iter(names))}' or of any other picture")
     source.count(left, f"of {len(names)} pictures have no mask in {CLASS_MAPS}: they are left out")

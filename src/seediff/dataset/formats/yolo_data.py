@@ -161,7 +161,7 @@ class Places:
         self.root = data.file.parent
         self.bases = [self.root / str(data.content.get("path") or "."), self.root]
         """The folders to which paths in the YAML file may be relative."""
-        self.named = [images] if images else []
+        self.named = [*filter(None, [images])]
 
     def locate(
         self, text: str, is_wanted: Callable[[Path], bool], where: str, *bases: Path, fix: str = ELSEWHERE
@@ -226,7 +226,7 @@ def find_images(
     found: dict[Path, YoloImage] = {}
     for image in chain(*parts.values()):
         # If a picture is named twice, the first with labels counts.
-        if image.path not in found or (image.labels.is_file() and not found[image.path].labels.is_file()):
+        if not found.setdefault(image.path, image).labels.is_file():
             found[image.path] = image
 
     folders = _picture_folders(chain(*entries.values()), chain(*parts.values()), labels)
@@ -244,7 +244,8 @@ def find_images(
                 entry = places.locate(str(text), _is_entry, str(data.file))
                 unread = {image.path for image in _images_of(places, entry, key, labels)} - found.keys()
                 count = len(unread) * (text != labels.folder)
-                source.count(count, f"pictures of '{key}' in {data.file.name} are not read, only {', '.join(SPLITS)}")
+                of_key = f"pictures of '{key}' in {data.file.name} are not read"
+                source.count(count, f"{of_key}: parts are {', '.join(SPLITS)}")
     pictures = {name: [image.path for image in part] for name, part in parts.items()}
     splits = source.splits_of(pictures, data.file.name)
     own = row_splits([splits[path] or top_folder(image.name) for path, image in found.items()])

@@ -6,7 +6,7 @@ Errors break training, or teach it something wrong. Warnings are for a person to
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -218,6 +218,5 @@ def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[
 
 def _lost(objects: Objects, labels: np.ndarray) -> list[int]:
     """The numbers of objects that have no pixel of their class in the label map. labels: (H, W) uint8."""
-    shown = np.zeros(len(objects.class_ids) + 1, bool)
-    shown[objects.numbers[objects.label_map() == labels]] = True
-    return (np.flatnonzero(~shown[1:]) + 1).tolist()
+    shown = replace(objects, numbers=np.where(objects.label_map() == labels, objects.numbers, 0))
+    return [number for number, area in enumerate(shown.areas, 1) if not area]

@@ -43,8 +43,7 @@ class Objects:
     def visible(self, *, ignored: bool = False) -> Objects:
         """The objects that have a class and a pixel, numbered anew in their old order. ignored: keep shapes of the
         class 255, too."""
-        counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
-        return self.take([i for i, one in enumerate(self.class_ids) if counts[i] and 0 < one < IGNORE + ignored])
+        return self.take([i for i, one in enumerate(self.class_ids) if self.areas[i] and 0 < one < IGNORE + ignored])
 
     @cached_property
     def areas(self) -> list[int]:
