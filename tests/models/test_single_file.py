@@ -157,3 +157,15 @@ def test_half_precision_and_float8(twin, tmp_path):
     assert model.network.dtype == torch.bfloat16
     exact = load_model(str(folder), device="cpu").network.to(torch.float8_e4m3fn).bfloat16()
     assert same_weights(model.network, exact)
+
+
+def test_tensors_outside_of_all_parts(twin, narrow, tmp_path, recwarn):
+    folder = twin("xl")
+    name = "lora_unet_mid_block_1.lora_down.weight"
+    changed(tmp_path / "a.safetensors", folder, "xl", lambda tensors: tensors.update({name: torch.ones(4, 4)}))
+    refused(tmp_path / "a.safetensors", f"{name} changes a network, and nothing reads it", base=str(folder))
+    others = {"my_tower.weight": torch.ones(4), "model_ema.decay": torch.ones(1), "betas": torch.ones(4)}
+    changed(tmp_path / "b.safetensors", folder, "xl", lambda tensors: tensors.update(others))
+    load_model(str(tmp_path / "b.safetensors"), base=str(folder), device="cpu")
+    said = [str(warning.message) for warning in recwarn if "nothing reads" in str(warning.message)]
+    assert said == [f"{tmp_path / 'b.safetensors'}: nothing reads 1 tensor, the first my_tower.weight"]

@@ -11,6 +11,7 @@ would fill missing tensors with random numbers.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,10 +20,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, TypeVar
 
-from ..errors import UserError, first_line
+from ..errors import Notice, UserError, first_line
 from ..files.documents import read_json
+from ..files.messages import plural
 from ..files.tensors import Tensor, read_gguf_header, read_header
-from .audit import SCALE, misfit, scale_among, stored_problem, unread
+from .audit import ADDED, SCALE, misfit, scale_among, stored_problem, unread
 from .families.family import Family
 from .hub import fetch_file
 from .trust import OWN_ATTENTION, check_parts
@@ -38,6 +40,10 @@ NEVER_READ = re.compile(
 """Matches the names of tensors that converters drop because the part computes them, or does not need them: of Lumina,
 Sana and OpenCLIP. They detach OpenCLIP's in_proj, so that it would seem dropped."""
 
+OF_TRAINING = re.compile(
+    r"(model_ema|loss)\.|betas|alphas|sqrt|log_|logvar|posterior|denoiser|lvlb|scale_factor|edm|v_pred"
+)
+"""Matches the beginnings of names outside of all parts that training or a scheduler reads, or `marks`."""
 NO_SCALES = "take the file in float16, bfloat16 or plain float8, or a .gguf"
 """What to do about quantised weights."""
 BASES: dict[str, tuple[str, ...]] = {
@@ -203,6 +209,13 @@ class Checkpoint(Replacement):
             problem = stored_problem(_below(prefix, self.tensors))
             if problem:
                 raise UserError("model", f"{self.path}: in its {part}, {problem}", NO_SCALES)
+        used = tuple(prefixes.values())
+        unused = [each for each in sorted(self.tensors) if not (each.startswith(used) or OF_TRAINING.match(each))]
+        for each in filter(ADDED.search, unused):
+            raise UserError("model", f"{self.path}: {each[:80]} changes a network, and nothing reads it", NO_SCALES)
+        if unused:
+            text = f"{self.path}: nothing reads {plural(len(unused), 'tensor')}, the first {unused[0][:80]}"
+            warnings.warn(text, Notice, stacklevel=2)
         stored = load_gguf_checkpoint(str(self.path)) if gguf else read_header(self.path).load("pt")
         number, parts = getattr(torch, dtype), dict[str, Any]()
         for part, prefix in prefixes.items():
