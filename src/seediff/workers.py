@@ -85,6 +85,10 @@ def in_order(
     except BaseException:
         for process in list((pool._processes or {}).values()):  # Python 3.14's kill_workers
             process.kill()
+        # The pool's thread may wait for the rest of a result that a process was sending. It ends when nobody can send.
+        queue: Any = pool._result_queue
+        if queue is not None:
+            queue._writer.close()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
