@@ -37,8 +37,8 @@ def check_workers(count: int) -> None:
         raise UserError("workers", f"{count} must be at least 1")
 
 
-Follow = Callable[[Sequence[Any]], Iterable[Any]]
-"""Yields the items of a sequence one by one, and shows progress meanwhile."""
+Follow = Callable[[Iterable[Any]], Iterable[Any]]
+"""Yields the items one by one, and shows progress meanwhile. Their number may be unknown."""
 
 
 def in_threads(

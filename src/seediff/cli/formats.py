@@ -48,10 +48,10 @@ def import_option(name: str, text: str, default: object) -> Parameter:
 
 
 def _format_option(kinds: Sequence[str], text: str, default: object) -> Parameter:
-    negative = {"negative": ()}
-    if default != "no":
-        negative.clear()
-    return option(CHOICE, f"{', '.join(kinds)}: {text}", default, **negative)
+    help_ = f"{', '.join(kinds)}: {text}"
+    if default == "no":
+        return option(CHOICE, help_, default, negative=())
+    return option(CHOICE, help_, default)
 
 
 @Parameter(name="*")
@@ -274,8 +274,10 @@ def options_given(own: Collection[str], options: Mapping[str, Any], format_: str
     for name in given:
         if name not in own:
             others = ", ".join(f"--{other.replace('_', '-')}" for other in options if other in own)
-            has = f"; it has {others}" * bool(others)
-            raise UserError(f"--{name.replace('_', '-')} is not an option of {format_}{has}")
+            problem = f"--{name.replace('_', '-')} is not an option of {format_}"
+            if others:
+                problem += f"; it has {others}"
+            raise UserError(problem)
     return given
 
 

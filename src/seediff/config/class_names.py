@@ -176,7 +176,12 @@ def read_class_list(path: Path, first: int = 1, absent: str = ABSENT, *, any_nam
     whether to skip `find_odd_name`, as for the list of a dataset of SeeDiff. Raises UserError for a line that may be
     more than a name, for an empty line between names, and if two ids have the same name or two names the same id.
     """
-    given = [composed(line.strip()) for line in read_lines(path, absent=absent)]
+    return parse_class_list(read_lines(path, absent=absent), path, first, any_name=any_name)
+
+
+def parse_class_list(lines: Iterable[str], path: Path, first: int = 1, *, any_name: bool = False) -> dict[int, str]:
+    """Id → name, from the lines of a file. The arguments are those of `read_class_list`."""
+    given = [composed(line.strip()) for line in lines]
     lines = [line for line in given if line]
     matches = (re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines)
     numbered = [(int(match[1]), match[2]) for match in matches if match]

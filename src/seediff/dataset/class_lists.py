@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from ..config.class_names import BACKGROUND, RESERVED, read_class_list, reserved_id
+from ..config.class_names import BACKGROUND, RESERVED, parse_class_list, reserved_id
 from ..errors import UserError
 from ..files.documents import Byte, fit, read_csv, read_json
 from ..files.label_maps import IGNORE, voc_palette
@@ -177,9 +177,9 @@ def find_list(
     """The class list in these folders; None if they hold no list. A list of colours goes before a list of names.
 
     classes: the classes in the order of their ids, if the user named them; then only lists of colours count, and
-    without one the result is `named_classes`. any_name:
-    as for `read_class_list`. note: as for `number_classes`; lists after the first add no lines. Raises UserError, also
-    if two lists differ in their classes, or two of one kind in a value or colour of a class.
+    without one the result is `named_classes`. any_name: as for `read_class_list`. note: as for `number_classes`; lists
+    after the first add no lines. Raises UserError, also if two lists differ in their classes, or two of one kind in a
+    value or colour of a class.
     """
     lists: list[ClassList] = []
     for name in (*COLOUR_LISTS, *NAME_LISTS):
@@ -205,7 +205,8 @@ def find_list(
 
 def _read_names(path: Path, any_name: bool, note: Note) -> ClassList:
     """The class list in a file of names. any_name, note: as for `find_list`. Raises UserError."""
-    names = read_class_list(path, any_name=any_name)
+    lines = read_lines(path)
+    names = parse_class_list(lines, path, any_name=any_name)
     if max(names, default=0) > IGNORE:
         problem = f"names id {max(names)}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
         raise UserError(path, problem)
@@ -217,8 +218,8 @@ def _read_names(path: Path, any_name: bool, note: Note) -> ClassList:
         where, zero = f"{path}, whose background is not 0: name it first, or write `id name` in every line", {}
     elif IGNORE in meanings:
         note(f"{path} does not name 0, which is then the background")
-    lines = [number for number, line in enumerate(read_lines(path), 1) if line.strip()][-len(names) :]
-    sources = {class_list.ids[value]: f"{path}, line {line}" for value, line in zip(names, lines, strict=True)}
+    numbers = [number for number, line in enumerate(lines, 1) if line.strip()][-len(names) :]
+    sources = {class_list.ids[value]: f"{path}, line {number}" for value, number in zip(names, numbers, strict=True)}
     return replace(class_list, ids={**zero, **class_list.ids}, where=where, sources=sources)
 
 

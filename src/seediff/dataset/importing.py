@@ -106,7 +106,7 @@ def import_set(
 
     if dry_run:
         check_free(out)
-        for sample in follow([*tally.watch(samples)]):
+        for sample in follow(tally.watch(samples)):
             sample.labels(len(classes))
     else:
         common: dict[str, Any] = {"about": about, "link": link, "workers": workers, "follow": follow}
@@ -127,12 +127,15 @@ def import_unlabelled(
     if source.is_dir():
         native.check_finished(source)
         native.check_single(source)
-        held = "native" * (source / native.METADATA).is_file()
-        with suppress(UserError):
-            held = held or recognise(source)
-        if held:
+        format_ = None
+        if (source / native.METADATA).is_file():
+            format_ = "native"
+        else:
+            with suppress(UserError):
+                format_ = recognise(source)
+        if format_ is not None:
             fix = "leave out --unlabelled, or name the folder of its pictures alone"
-            raise UserError(source, f"holds labels ({held})", fix)
+            raise UserError(source, f"holds labels ({format_})", fix)
     samples = map(_unlabelled, find_photos(source).photos)
     return len(save_native(out, classes, samples, about={"command": "import"}, workers=workers, follow=follow))
 

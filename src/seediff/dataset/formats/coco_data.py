@@ -68,7 +68,12 @@ class CocoName:
         """The split that the last word means without its year: "val" for `val2017`; "test" also for `test-dev`.
         Otherwise all words."""
         splits = [part_of(word.rstrip("0123456789")) for word in re.split("[_-]", self.words)]
-        return (splits[-1] and "test" * ("test" in splits)) or splits[-1] or self.words
+        last = splits[-1]
+        if last is None:
+            return self.words
+        if "test" in splits:
+            return "test"
+        return last
 
     def beside(self, kind: str) -> Path:
         """The file of another kind with the same words: annotations/stuff_val2017.json for the example and "stuff"."""
@@ -154,7 +159,9 @@ class Annotation(msgspec.Struct, frozen=True):
             values = [float(value) for value in self.bbox]
         except (TypeError, ValueError):
             return []
-        return values * (len(values) == 4 and all(abs(value) < 1e9 for value in values))
+        if len(values) == 4 and all(abs(value) < 1e9 for value in values):
+            return values
+        return []
 
     @property
     def rotation(self) -> float:
@@ -330,8 +337,10 @@ def find_annotations(source: Path) -> list[Path]:
     parts = [path for path in others if part_of(CocoName.of(path).part)]
     if parts or len(others) == 1:
         return parts or others
-    held = f": it holds {', '.join(path.name for path in others[:5])}" * bool(others)
-    raise UserError(folder, f"has no {SEMANTIC}*.json or {INSTANCES}*.json", f"name the JSON file itself{held}")
+    fix = "name the JSON file itself"
+    if others:
+        fix += f": it holds {', '.join(path.name for path in others[:5])}"
+    raise UserError(folder, f"has no {SEMANTIC}*.json or {INSTANCES}*.json", fix)
 
 
 def unknown_files(folder: Path) -> list[Path]:

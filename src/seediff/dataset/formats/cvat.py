@@ -9,7 +9,7 @@ out/  annotations.xml            one <image> per sample, with a <mask> per class
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -40,12 +40,15 @@ CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 
 def write(export: Export, *, objects: bool = False) -> None:
     """Writes annotations.xml, labels.json and the pictures. objects: write a mask per object, not per class."""
-    several = export.parts * (export.parts != ["train"])
+    subsets = export.parts
+    if subsets == ["train"]:
+        subsets = []
     images = []
     for placed in sorted(export.placed(draw, names=export.labels, objects=objects), key=lambda placed: placed.name):
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
-        subset = f' subset="{placed.split}"' * bool(several)
-        about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset}'
+        about = f'id="{len(images)}" name={quoteattr(placed.file_name)}'
+        if subsets:
+            about += f' subset="{placed.split}"'
         size = f'width="{placed.width}" height="{placed.height}"'
         images.append(f"  <image {about} {size}>\n{placed.encoded}  </image>\n")
     kinds = "<type>mask</type><attributes></attributes>"
@@ -54,8 +57,8 @@ def write(export: Export, *, objects: bool = False) -> None:
         for name, colour in export.colours
     )
     kind, about = "task", f"<size>{len(images)}</size>\n      <mode>annotation</mode>"
-    if several:
-        kind, about = "project", f"<subsets>{''.join(f'<subset>{subset}</subset>' for subset in several)}</subsets>"
+    if subsets:
+        kind, about = "project", f"<subsets>{''.join(f'<subset>{subset}</subset>' for subset in subsets)}</subsets>"
     meta = (
         f"  <meta>\n    <{kind}>\n      <name>SeeDiff</name>\n      {about}\n      <labels>\n{labels}      </labels>\n"
         f"    </{kind}>\n  </meta>\n"
@@ -139,7 +142,6 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
     for track in root.all("track"):
         raise UserError(track.where, "has tracks, which belong to videos", "export the task as `CVAT for images 1.1`")
     nodes = list(root.all("image"))
-    uses = [(child.tag, child.attributes.get("label", "")) for node in nodes for child in node.children]
     labels = chain(*(root.all("meta", kind, "labels", "label", "name") for kind in ("task", "project", "job")))
     names = [label.text.strip() for label in labels]
     if not names:
@@ -155,9 +157,15 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
         empty = not node.children
         records.append(PictureRecord(node.where, folders, names, draw, part=part, top=part, empty=empty))
     samples = source.samples_of(records, by_object=objects)
-    source.not_drawn(*([" ".join(filter(None, use)) for use in uses if use[0] in tags] for tags in (BOXES, OTHERS)))
+    source.not_drawn(_labelled(nodes, BOXES), _labelled(nodes, OTHERS))
     source.not_read(visible(file.parent, "*.xml"), [file])
     return Contents(listed, samples)
+
+
+def _labelled(nodes: Sequence[Node], tags: Sequence[str]) -> list[str]:
+    """Tag and label of each shape with one of these tags, such as "cuboid car". nodes: the <image> elements."""
+    shapes = [child for child in chain(*(node.children for node in nodes)) if child.tag in tags]
+    return [" ".join(filter(None, (child.tag, child.attributes.get("label")))) for child in shapes]
 
 
 def _masks(node: Node) -> list[Node]:

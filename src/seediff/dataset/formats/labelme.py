@@ -129,20 +129,22 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     """
     root, paths = source.folder, _files(source)
     named_images, labels = dict[Path, tuple[str, bool, bool]](), set[str]()
-    drawn, objects = {True: list[str](), False: list[str]()}, False
+    boxed, lines, objects = list[str](), list[str](), False
     for path in paths:
         file = read_json(inside(root, path), LabelmeFile)  # one at a time in memory
         named_images[path] = file.imagePath, bool(file.imageData), not file.shapes
         filled = [shape for shape in file.shapes if shape.kind in FILLED]
         for number, shape in enumerate(file.shapes, 1):
             label = shape.label.strip()
-            if shape.kind not in FILLED:
-                drawn[shape.boxed].append(f"{shape.kind} {shape.label}")
+            if shape.boxed:
+                boxed.append(f"{shape.kind} {shape.label}")
+            elif shape.kind not in FILLED:
+                lines.append(f"{shape.kind} {shape.label}")
             elif reserved_id(label) is None:
                 check_class_list([label], f"{path}: shape {number}")
         labels.update(shape.label for shape in filled)
         objects = objects or _by_object(filled)
-    source.not_drawn(drawn[True], drawn[False])
+    source.not_drawn(boxed, lines)
     where: object = "--classes"
     if classes is None:
         class_list = find_list(root, root.parent, any_name=True)  # they are found by name

@@ -245,4 +245,6 @@ def _image_names(address: str) -> list[str]:
     """The names that a picture may have: its path; for an uploaded file also its name without the prefix."""
     path = _path(address)
     last = path.rpartition("/")[2]
-    return [path, *[last[9:]] * bool(UPLOADED.match(last))]
+    if UPLOADED.match(last):
+        return [path, UPLOADED.sub("", last, count=1)]
+    return [path]

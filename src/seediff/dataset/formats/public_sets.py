@@ -176,10 +176,8 @@ def find_own_list(
     """
     places = [folder, root, *(path.parent for path in parts.values()), *parts.values()]
     own = find_list(*dict.fromkeys(places), classes=classes, note=note)
-    if classes is not None:
+    if classes is not None or own is None:
         return own
-    if own is None:
-        return None
     if layout.classes == COCO_STUFF_CLASSES and len(own.classes) == len(COCO_STUFF_COARSE.split()):
         return None  # COCO-Stuff's own labels.txt
     if own.colours is None:

@@ -178,15 +178,14 @@ def _names_of(
     """
     titles = sorted(lists, key=lambda title: (*PART_LISTS, _part(title)).index(_part(title)))
     if split is not None:
-        titles = [title for title in lists if title == split] or [
-            title for title in lists if _part(title) == _part(split)
-        ]
+        of_part = [title for title in lists if _part(title) == _part(split)]
+        titles = [split] if split in lists else of_part
         if not titles:
             raise UserError(root / LISTS / f"{split}.txt", f"no such file; --split names a list of {LISTS}")
     names: dict[str, str] = {}
     for title in titles:
-        of_part = split is not None or _part(title) in PART_LISTS
+        are_all_pictures = split is not None or _part(title) in PART_LISTS
         for name, where in lists[title].items():
-            if of_part or name in known:
+            if are_all_pictures or name in known:
                 names.setdefault(name, where)
     return names

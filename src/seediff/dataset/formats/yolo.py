@@ -149,9 +149,9 @@ def read(
     """
     data = read_data(source.path, classes or ())
     file = data.file
+    named = {number: composed(name.strip()) for number, name in data.names.items()}
     for path in (file.with_name(native.CLASSES), file.parent / LABELS / native.CLASSES):
         listed = read_class_list(path, first=0) if path.is_file() else {}
-        named = {number: composed(name.strip()) for number, name in data.names.items()}
         if any(name != named.get(number, name) for number, name in listed.items()):
             raise UserError(path, f"and {file} do not list the same classes in the same order", "remove the wrong one")
     source.not_read(filter(is_data, visible(file.parent, "*.y*ml")), [file])

@@ -78,8 +78,10 @@ def find_yaml(folder: Path) -> Path:
         return folder / DATA
     if len(others) == 1:
         return others[0]
-    held = ", ".join(path.name for path in others[:5])
-    raise UserError(folder / DATA, "no such file", f"it holds {held}: name one of them" * bool(held))
+    fix = ""
+    if others:
+        fix = f"it holds {', '.join(path.name for path in others[:5])}: name one of them"
+    raise UserError(folder / DATA, "no such file", fix)
 
 
 def is_data(file: Path) -> bool:
@@ -161,7 +163,7 @@ class Places:
         self.root = data.file.parent
         self.bases = [self.root / str(data.content.get("path") or "."), self.root]
         """The folders to which paths in the YAML file may be relative."""
-        self.named = [*filter(None, [images])]
+        self.named = [] if images is None else [images]
 
     def locate(
         self, text: str, is_wanted: Callable[[Path], bool], where: str, *bases: Path, fix: str = ELSEWHERE
@@ -226,7 +228,7 @@ def find_images(
     found: dict[Path, YoloImage] = {}
     for image in chain(*parts.values()):
         # If a picture is named twice, the first with labels counts.
-        if not found.setdefault(image.path, image).labels.is_file():
+        if image.path not in found or (image.labels.is_file() and not found[image.path].labels.is_file()):
             found[image.path] = image
 
     folders = _picture_folders(chain(*entries.values()), chain(*parts.values()), labels)
