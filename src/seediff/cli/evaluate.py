@@ -16,7 +16,7 @@ from ..config.photos_config import MaskPhotosConfig
 from ..config.resolve import configure_run
 from ..config.sizes import Size
 from ..errors import UserError
-from ..evaluate.tables import ScoreTable, TableFormat, as_json, write_json
+from ..evaluate.tables import ScoreTable, TableFormat, write_json
 from ..files.messages import make_console
 from ..files.output_folders import check_free, check_writable
 from .commands import EVERY_OPTION, HELP_ALL
@@ -124,8 +124,9 @@ def semantic(
         evaluation = evaluate(predictions, data, progress=progress, **vars(options))
     if out is not None:
         write_report(evaluation, out)
-    table, made = score_table(evaluation), evaluation.to_json()
-    _show(table, form, evaluation.data.reading, notes(evaluation), made, JSON=json, Report=out)
+    if json is not None:
+        write_json(evaluation.to_json(), json)
+    _show(score_table(evaluation), form, evaluation.data.reading, notes(evaluation), JSON=json, Report=out)
 
 
 def _show(
@@ -133,14 +134,11 @@ def _show(
     form: TableFormat,
     reading: Reading,
     notes: Iterable[str],
-    scores: object,
     **places: Path | None,
 ) -> None:
-    """Write all scores to the file `JSON`, and print how the labels were understood, a table, notes, and the paths of
-    the written files. form: with "text", everything goes to stdout; with a format for papers, only the table does, and
-    the rest goes to stderr. places: what was written → its path."""
-    if places["JSON"] is not None:
-        write_json(scores, places["JSON"])  # before the table: its reader may close the output
+    """Print how the labels were understood, a table, notes, and the paths of the written files, which must be complete
+    before, because the table's reader may close the output. form: with "text", everything goes to stdout; with a format
+    for papers, only the table does, and the rest goes to stderr. places: what was written → its path."""
     console = make_console(stderr=form != "text")
 
     def say(lines: Iterable[str]) -> None:
@@ -205,7 +203,9 @@ def segments(
     check_writable(json, is_file=True)
     with bar_or_lines(quiet) as progress:
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))
-    _show(score_table(scores), form, scores.reading, notes(scores), scores.to_json(), JSON=json)
+    if json is not None:
+        write_json(scores.to_json(), json)
+    _show(score_table(scores), form, scores.reading, notes(scores), JSON=json)
 
 
 AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
@@ -288,7 +288,8 @@ def masks(
             progress=progress,
             info=info,
         )
-    options = {**config.flat(), "protocols": protocols, "pictures": count, "draws": draws, "classes": None}
-    made = {**scores.to_json(), "options": as_json({**options, "split": split, "class_map": words})}
+    if json is not None:
+        options = {**config.flat(), "protocols": protocols, "pictures": count, "draws": draws, "classes": None}
+        write_json({**scores.to_json(), "options": {**options, "split": split, "class_map": words}}, json)
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
-    _show(mask_table(scores.protocols, title), form, data.reading, scores.notes(), made, JSON=json)
+    _show(mask_table(scores.protocols, title), form, data.reading, scores.notes(), JSON=json)

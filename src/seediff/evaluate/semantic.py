@@ -47,11 +47,6 @@ class Scores:
     """(C, C + 1): `Confusion.table`."""
 
     @property
-    def boundary_miou(self) -> float:
-        """The value of `boundary`."""
-        return self.boundary.value
-
-    @property
     def pixels(self) -> np.ndarray:
         """(C,) int64: the number of each class's pixels in the truth. Ignored pixels are not counted."""
         return self.confusion.sum(1)
@@ -108,7 +103,7 @@ def evaluate_pairs(
     # 1. Count the pixels of each pair
     size = len(protocol.classes)
     confusion = Confusion(size)
-    bands: list[Tally] = []  # of each image; without pixels if they are not measured
+    bands: list[Tally] = []  # of each image, if boundary IoU is measured
     counted = [protocol.classes.index(name) for name in protocol.counted]
     images: dict[str, float] = {}
     for name, predicted, truth in pairs:
@@ -117,8 +112,8 @@ def evaluate_pairs(
         except ValueError as error:
             raise UserError(name, str(error)) from error
         images[name] = float(mean_iou(counts.iou[counted]))
-        unmeasured = Tally(*np.zeros((3, size), np.int64), pixels=counts.pixels)
-        bands.append(tally_boundaries(predicted, truth, size) if boundary else unmeasured)
+        if boundary:
+            bands.append(tally_boundaries(predicted, truth, size))
     if not len(confusion):
         raise UserError("there are no images to evaluate")
     if not confusion.table.any():
@@ -126,7 +121,10 @@ def evaluate_pairs(
 
     # 2. The scores of the set
     per_class, accuracy = class_figures(protocol.classes, confusion.tallies(), seed=seed, draws=draws)
-    boundary_iou, _ = class_figures(protocol.classes, stack(bands), seed=seed, draws=draws)
+    nothing = np.full_like(accuracy.drawn, math.nan)
+    boundary_iou = {name: Figure(name, math.nan, nothing, 0) for name in protocol.classes}
+    if boundary:
+        boundary_iou, _ = class_figures(protocol.classes, stack(bands), seed=seed, draws=draws)
 
     def mean(name: str, classes: Iterable[str], ious: Mapping[str, Figure] = per_class) -> Figure:
         return mean_figure(name, [ious[member] for member in classes])

@@ -158,10 +158,8 @@ def mean_figure(name: str, ious: Iterable[Figure], mean: Mean = mean_iou) -> Fig
     """The mean IoU of some classes; classes that are neither labelled nor predicted are left out. name: the mean's.
     mean: makes (…) of IoUs (…, C)."""
     parts = list(ious)
-    value, drawn = (
-        float(mean(np.array([part.value for part in parts]))),
-        mean(np.array([part.drawn for part in parts]).T),
-    )
+    value = float(mean(np.array([part.value for part in parts])))
+    drawn = mean(np.array([part.drawn for part in parts]).T)
     pictures = min((part.pictures for part in parts if not math.isnan(part.value)), default=0)
     return Figure(name, value, drawn, pictures, parts, mean)
 
@@ -171,7 +169,7 @@ def with_often_shown(figures: Iterable[Figure]) -> list[Figure]:
     return list(chain.from_iterable((figure, *figure.often_shown()) for figure in figures))
 
 
-def resample(images: Tally, *, seed: int = 0, draws: int = 2000) -> Tally:
+def resample(images: Tally, *, seed: int, draws: int) -> Tally:
     """The counts (D, C) float64 of D draws. Each draw takes I of the images, with replacement, and sums their counts.
 
     images: counts (I, C). seed, draws: seed and number of the draws. Draws without a labelled pixel are left out.
@@ -185,7 +183,7 @@ def resample(images: Tally, *, seed: int = 0, draws: int = 2000) -> Tally:
     return Tally(tp[valid], fp[valid], fn[valid], pixels[valid])
 
 
-def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np.ndarray]:
+def draw_counts(images: int, *, seed: int, draws: int) -> Iterator[np.ndarray]:
     """How often each of I images occurs in each draw, as arrays (≤ AT_ONCE, I) float64. A single array for all draws of
     100,000 images would take gigabytes. images: I. seed, draws: seed and number of the draws."""
     rng = np.random.default_rng(seed)

@@ -198,8 +198,8 @@ def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) ->
 
 
 def find_doubts(data: TrainingData) -> list[str]:
-    """Warnings about a training's data: classes that no label map shows, and pictures that
-    are both trained on and validated with. Reads label maps until every class was seen."""
+    """Warnings about a training's data: classes that no label map shows, and pictures that are both trained on and
+    validated with. Reads label maps until every class was seen."""
     items = list(chain.from_iterable(stage.items for stage in data.stages))
     missing = dict(enumerate(data.classes, 1))
     for item in items:
