@@ -10,26 +10,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from seediff.metrics.scores import FEWEST, Figure, Tally, class_figures, mean_figure, with_often_shown
+from seediff.metrics.scores import FEWEST, Figure, class_figures, class_iou, mean_figure, with_often_shown
 
 SHOWN = np.repeat([0.5, 0.12, 0.03], [7, 10, 10])  # in what share of the pictures a class is
 FOUND = np.random.default_rng(1).uniform(0.1, 0.75, len(SHOWN))  # what share of its pixels is found
 SETS, DRAWS = 500, 1000
 
 
-def pictures(count: int, rng: np.random.Generator) -> Tally:
-    """The counts (count, C) of made-up pictures."""
+def pictures(count: int, rng: np.random.Generator) -> np.ndarray:
+    """The counts (count, 3, C) of made-up pictures."""
     shape = (count, len(SHOWN))
     shown = rng.random(shape) < SHOWN
     size = rng.lognormal(8, 0.9, shape).astype(int) * shown
     tp = rng.binomial(size, np.clip(FOUND + rng.normal(0, 0.2, shape), 0.02, 0.98))
     near = rng.binomial(2 * size, 0.1)
     elsewhere = ~shown * (rng.random(shape) < 0.02) * rng.lognormal(6.5, 1, shape).astype(int)
-    return Tally(tp, near + elsewhere, size - tp, size.sum(1) + 1)
+    return np.stack([tp, near + elsewhere, size - tp], 1)
 
 
 def main() -> None:
-    true = dict(enumerate(pictures(200_000, np.random.default_rng(7)).total().iou.tolist()))
+    true = dict(enumerate(class_iou(pictures(200_000, np.random.default_rng(7)).sum(0)).tolist()))
     for count in (40, 100, 500):
         means: list[bool] = []
         classes: dict[str, list[bool]] = {f"{FEWEST} to 9": [], "10 and more": []}

@@ -28,8 +28,8 @@ from seediff.files.documents import read_json
 from seediff.files.label_maps import resize_nearest
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
-from seediff.metrics.matching import contingency, count_segments, match, tally_matched
-from seediff.metrics.scores import Figure, Tally, class_figures, mean_figure, mean_iou, stack
+from seediff.metrics.matching import contingency, count_matched, count_segments, match
+from seediff.metrics.scores import Figure, class_figures, class_iou, mean_figure, mean_iou
 from seediff.models.registry import Model, load_model
 from seediff.segments.labelling import follow_edges, label
 from seediff.segments.make_segments import capture_inputs, propose
@@ -120,20 +120,17 @@ class Outcome:
     """The results of one way, per image: the counts by DiffSeg's protocol, and the number of segments. images: the
     segments (H, W) of the first images."""
 
-    tallies: list[Tally] = field(default_factory=list)
+    counts: list[np.ndarray] = field(default_factory=list)
     segments: list[int] = field(default_factory=list)
     images: list[np.ndarray] = field(default_factory=list)
 
-    def counts(self) -> Tally:
-        return stack(self.tallies)
-
     def miou(self) -> float:
-        return float(mean_iou(self.counts().total().iou))
+        return float(mean_iou(class_iou(np.sum(self.counts, 0))))
 
     def scores(self) -> tuple[Figure, Figure]:
         """ACC and mIoU by DiffSeg's protocol (matching per image)."""
-        counts = self.counts()
-        ious, acc = class_figures(map(str, range(counts.tp.shape[1])), counts, seed=0, draws=DRAWS)
+        counts = np.array(self.counts)
+        ious, acc = class_figures(map(str, range(counts.shape[-1])), counts, seed=0, draws=DRAWS)
         return acc, mean_figure("mIoU", ious.values())
 
     def figures(self) -> dict[str, Any]:
@@ -214,7 +211,7 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str)
                 proposals = propose(seen[way.method][number % BATCH], way, k, 0)
                 segments = follow_edges(image, label(proposals, size).numpy(), way)
             table = contingency(segments, exact, pairs.classes)
-            tested[name].tallies.append(tally_matched(table, match([table])))
+            tested[name].counts.append(count_matched(table, match([table])))
             tested[name].segments.append(int(segments.max()) + 1)
             if number < IMAGES:
                 tested[name].images.append(segments)

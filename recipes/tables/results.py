@@ -57,9 +57,8 @@ def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def figure(scores: Mapping[str, Any], metric: str) -> tuple[float, Sequence[float]]:
-    """A metric of `Scores.table` and its interval, ignoring case: `miou`, `pixel_accuracy`, a group such as `unseen`,
-    or a class.
-    """
+    """A metric of `SemanticScores.table` and its interval, ignoring case: `miou`, `pixel_accuracy`, a group such as
+    `unseen`, or a class."""
     metric = metric.lower()
     if metric in ("miou", "pixel_accuracy"):
         return scores[metric], scores[f"{metric}_ci95"]

@@ -137,6 +137,28 @@ def test_what_few_pictures_show_is_said(tmp_path, monkeypatch):
     assert bars == {"background": (6, False), "dog": (6, False), "cat": (1, True)}
 
 
+def test_a_class_may_be_called_like_a_mean(tmp_path):
+    """`objects` is also the mean without the background."""
+    truth = np.kron([[0, 1], [2, 1]], np.ones((8, 8))).astype(np.uint8)
+    for folder, ids in (("truth", truth), ("a", truth % 2), ("b", truth)):
+        save_map(tmp_path / folder / "0.png", ids)
+        (tmp_path / folder / "classes.txt").write_text("background\nobjects\nmIoU\n")
+    evaluation = evaluate(tmp_path / "a", tmp_path / "truth", against=tmp_path / "b", draws=5)
+    written = evaluation.to_json()
+    assert (written["per_class"]["objects"]["iou"], written["groups"]["objects"]["miou"]) == (1, 1 / 2)
+    assert (written["per_class"]["mIoU"]["iou"], written["miou"]) == (0, 1 / 2)
+    differences = {(each["of"], each["name"]): each["difference"] for each in written["difference"]}
+    assert [differences[place] for place in (("class", "objects"), ("group", "objects"))] == [0, -1 / 2]
+    for table in (score_table(evaluation), score_table(replace(evaluation, against=None))):
+        values = {row[0]: row[1] for row in (*table.rows, *table.sums)}
+        assert (values["objects"], values["objects (mean)"], values["mIoU"], values["mIoU (mean)"]) == (
+            1,
+            1 / 2,
+            0,
+            1 / 2,
+        )
+
+
 def test_classes_by_option_by_a_class_map_and_as_the_data_has_them(voc, predictions, tmp_path):
     def miou(**options):
         return evaluate(predictions, voc, protocol="voc", draws=5, **options).scores.miou.value

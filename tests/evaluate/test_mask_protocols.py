@@ -3,12 +3,13 @@ import pytest
 import torch
 
 from seediff.evaluate.mask_protocols import BETAS, count, score_column, strongest
+from seediff.evaluate.protocols import own
 
 
 def plain_counts(soft, ids, truth, num_classes, background):
     """The definition, pixel by pixel in float64."""
     betas = BETAS if background is not None else [0.0]
-    counts = np.zeros((3, len(betas), num_classes), np.int64)
+    counts = np.zeros((len(betas), 3, num_classes), np.int64)
     for k, beta in enumerate(betas):
         for at, exact in np.ndenumerate(truth):
             if exact == 255:
@@ -17,11 +18,11 @@ def plain_counts(soft, ids, truth, num_classes, background):
             best = int(np.argmax(values)) if values else None
             label = background if best is None or values[best] < beta else ids[best]
             if label == exact:
-                counts[0, k, exact] += 1
+                counts[k, 0, exact] += 1
             else:
-                counts[2, k, exact] += 1
+                counts[k, 2, exact] += 1
                 if label is not None:
-                    counts[1, k, label] += 1
+                    counts[k, 1, label] += 1
     return counts
 
 
@@ -45,7 +46,7 @@ def test_the_threshold_comes_from_the_tuning_images_alone():
     def counted(outside, inside):
         return count(np.array([[outside, inside]], np.float32), np.ones((1, 2), np.uint8), truth, 2, 0)[None]
 
-    column = score_column(("background", "dog"), counted(0.2, 0.4), counted(0.6, 0.8), seed=0, draws=9)
+    column = score_column(own(("background", "dog")), counted(0.2, 0.4), counted(0.6, 0.8), seed=0, draws=9)
     assert column.beta == 0.22
     assert column.miou.value == 1 / 4  # all is dog: 0 and 1/2
     assert {name: iou.value for name, iou in column.per_class.items()} == {"background": 0, "dog": 0.5}

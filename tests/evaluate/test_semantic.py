@@ -5,7 +5,7 @@ import pytest
 
 from seediff.evaluate.protocols import PROTOCOLS, own
 from seediff.evaluate.semantic import evaluate_pairs
-from seediff.metrics.confusion import tally_boundaries
+from seediff.metrics.confusion import count_boundaries
 from seediff.metrics.scores import draw_counts
 
 
@@ -40,7 +40,7 @@ def test_intervals_are_of_the_seed():
     scores, again, other = (evaluate_pairs(pairs, one, seed=seed, draws=100, boundary=False) for seed in (3, 3, 4))
     low, high = scores.miou.ci95
     assert low < scores.miou.value < high
-    assert (again.table(), np.isnan(again.boundary.value)) == (scores.table(), True)
+    assert (again.table(), np.isnan(again.whole("boundary mIoU").value)) == (scores.table(), True)
     assert other.miou.ci95 != scores.miou.ci95
 
 
@@ -53,16 +53,16 @@ def test_boundary_iou_has_intervals():
         truth[10:40, 5:35], truth[15:45, 45:75] = 1, 2
         pairs.append((f"image {number}", np.roll(truth, rng.integers(0, 4), axis=1), truth))
     scores = evaluate_pairs(pairs, one, seed=5, draws=200)
-    tallies = [tally_boundaries(predicted, truth, 3) for _, predicted, truth in pairs]
-    counts = np.array([(each.tp, each.tp + each.fp + each.fn) for each in tallies], float)
+    bands = np.array([count_boundaries(predicted, truth, 3) for _, predicted, truth in pairs])
+    counts = np.stack([bands[:, 0], bands.sum(1)], 1).astype(float)
     shared, joined = np.einsum("di,ixc->xdc", np.concatenate([*draw_counts(8, seed=5, draws=200)]), counts)
     drawn = shared / joined
     table = scores.table()
     assert table["per_class"]["cat"]["boundary_iou"] == pytest.approx(np.divide(*counts.sum(0)[:, 2]))
     assert table["per_class"]["cat"]["boundary_iou_ci95"] == pytest.approx(np.quantile(drawn[:, 2], (0.025, 0.975)))
-    assert table["boundary_miou"] == scores.boundary.value
+    assert table["boundary_miou"] == scores.whole("boundary mIoU").value
     assert table["boundary_miou_ci95"] == pytest.approx(np.quantile(drawn.mean(1), (0.025, 0.975)))
-    assert (table["boundary_miou_pictures"], scores.means[-1].name) == (8, "boundary mIoU")
+    assert (table["boundary_miou_pictures"], scores.means[-1].figure.name) == (8, "boundary mIoU")
 
 
 def test_a_harmonic_mean_is_compared_over_the_same_classes():

@@ -197,7 +197,7 @@ def segments(
 
     - `seediff evaluate segments segments --labels cocostuff/dataset --list coarse.txt --size 512 --json coco.json`
     """
-    from ..evaluate.segments import evaluate_segments, notes, score_table
+    from ..evaluate.segments import evaluate_segments, notes
 
     options = options or SegmentComparison()
     check_writable(json, is_file=True)
@@ -205,7 +205,7 @@ def segments(
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))
     if json is not None:
         write_json(scores.to_json(), json)
-    _show(score_table(scores), form, scores.reading, notes(scores), JSON=json)
+    _show(scores.score_table("labelled pixels"), form, scores.reading, notes(scores), JSON=json)
 
 
 AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")

@@ -24,13 +24,14 @@ from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
-from ..metrics.confusion import tally
-from ..metrics.scores import Figure, with_often_shown
+from ..metrics.confusion import count_classes
+from ..metrics.scores import Figure, class_iou, with_often_shown
 from ..workers import Progress
+from .figures import Scores, cells, check_bootstrap, without_interval
 from .predictors import Predictor, open_predictor
 from .protocols import join_names, protocol_for, read_class_map
-from .semantic import Scores, check_bootstrap, evaluate_pairs
-from .tables import BEHIND, Points, ScoreTable, Value, as_json, cells, csv_text, without_interval, write_json
+from .semantic import SemanticScores, evaluate_pairs
+from .tables import BEHIND, Points, ScoreTable, Value, as_json, csv_text, write_json
 
 SCORES, IMAGES, GALLERY, BARS = "scores.json", "images.csv", "images.jpg", "classes.png"
 ROWS = 8
@@ -42,7 +43,7 @@ SIDE = 240  # longer side of a picture in the gallery, in pixels
 class Evaluation:
     """The scores of predictions, and what was compared."""
 
-    scores: Scores
+    scores: SemanticScores
     data: Dataset
     predictor: Predictor
     truth_table: np.ndarray
@@ -68,17 +69,21 @@ class Evaluation:
         return [name for i, name in classes if i not in predicted and name not in self.absent]
 
     @property
-    def compared(self) -> list[tuple[Figure, Figure]]:
-        """The scores of both predictions, of each class and then the means, over the classes that both have."""
+    def compared(self) -> list[tuple[str, Figure, Figure]]:
+        """(kind, one, other): the IoU of each class and then the means, of both predictions, over the classes that both
+        have. kind: as in `Score`."""
         if self.against is None:
             return []
-        figures = ([*scores.per_class.values(), *scores.means] for scores in (self.scores, self.against.scores))
-        pairs = [one.of_same_classes(two) for one, two in zip(*figures, strict=True)]
-        return list(zip(*map(with_often_shown, zip(*pairs, strict=True)), strict=True))
+        classes, of_others = self.scores.per_class.values(), self.against.scores.per_class.values()
+        found = [("class", *pair) for pair in zip(classes, of_others, strict=True)]
+        for one, other in zip(self.scores.means, self.against.scores.means, strict=True):
+            pair = one.figure.of_same_classes(other.figure)
+            found += [(one.kind, *both) for both in zip(*(with_often_shown([each]) for each in pair), strict=True)]
+        return found
 
     def to_json(self) -> dict[str, Any]:
-        """`Scores.table`, and what was compared. With other predictions, also their scores under `against`, and the
-        differences of all scores under `difference`."""
+        """`SemanticScores.table`, and what was compared. With other predictions, also their scores under `against`, and
+        the differences of all scores under `difference`."""
         about: dict[str, Any] = {
             "predictions": self.predictor.about,
             "data": self.data.about,
@@ -89,11 +94,12 @@ class Evaluation:
         }
         if self.against is not None:
             about["against"] = self.against.to_json()
-            differences = [one.minus(other) for one, other in self.compared]
-            about["difference"] = as_json(
-                [{"name": d.name, "difference": d.value, "ci95": d.ci95, "pictures": d.pictures} for d in differences]
-            )
-        return {**self.scores.table(), **about}
+            differences = [(kind, one.minus(other)) for kind, one, other in self.compared]
+            about["difference"] = [
+                {"name": d.name, "of": kind, "difference": d.value, "ci95": d.ci95, "pictures": d.pictures}
+                for kind, d in differences
+            ]
+        return as_json({**self.scores.table(), **about})
 
 
 def evaluate(
@@ -188,7 +194,7 @@ def draw_bars(scores: Scores) -> bytes:
     bars: list[Bar] = []
     for name, iou in scores.per_class.items():
         if not math.isnan(iou.value):
-            bars.append(Bar(name, iou.value, iou.ci95, scores.counts(name), iou.pictures))
+            bars.append(Bar(name, iou.value, iou.ci95, name in scores.protocol.counted, iou.pictures))
     bars.sort(key=lambda bar: -bar.share)
     title = "IoU of each class, with 95% intervals"
     if not all(bar.counted for bar in bars):
@@ -234,35 +240,27 @@ def score_table(evaluation: Evaluation) -> ScoreTable:
     """The table of scores: a row for each class in the truth or the predictions, then the groups, the mean and the
     accuracy. With other predictions, the columns are the scores of both, and their paired difference."""
     scores, other = evaluation.scores, evaluation.against
-    total = int(scores.pixels.sum())
-    title = f"protocol {scores.protocol.name}, {plural(len(scores.images), 'image')}, {total:,} pixels"
+    if other is None:
+        return scores.score_table("pixels")
     rows: list[Sequence[Value]] = []
-    if other is not None:
-        pairs, classes = evaluation.compared, len(scores.per_class)
-        for one, two in pairs[:classes]:
-            if not math.isnan(one.value) or not math.isnan(two.value):
-                rows.append((_row_name(one.name, scores), *_compare(one, two)))
-        columns = (evaluation.predictor.name, other.predictor.name, "difference", *BEHIND)
-        return ScoreTable(title, columns, rows, [(one.name, *_compare(one, two)) for one, two in pairs[classes:]])
-    columns = scores.per_class.values(), scores.boundary_iou.values(), scores.pixels
-    for iou, boundary, pixels in zip(*columns, strict=True):
-        if not math.isnan(iou.value):
-            rows.append((_row_name(iou.name, scores), *cells(iou), boundary.value, float(pixels / total)))
-    sums = [(mean.name, *cells(mean), "", "") for mean in with_often_shown(scores.means)]
-    return ScoreTable(title, ("IoU", *BEHIND, "boundary IoU", "pixels"), rows, sums)
-
-
-def _compare(one: Figure, two: Figure) -> Sequence[Value]:
-    """The cells of two scores, their difference, its interval and the number of pictures."""
-    difference = one.minus(two)
-    low, high = difference.ci95
-    return one.value, two.value, Points(difference.value), (Points(low), Points(high)), cells(one)[-1]
-
-
-def _row_name(class_name: str, scores: Scores) -> str:
-    if scores.counts(class_name):
-        return class_name
-    return f"{class_name} (not in the mean)"
+    sums: list[Sequence[Value]] = []
+    for kind, one, two in evaluation.compared:
+        difference = one.minus(two)
+        low, high = difference.ci95
+        row: Sequence[Value] = (
+            scores.row_name(kind, one.name),
+            one.value,
+            two.value,
+            Points(difference.value),
+            (Points(low), Points(high)),
+            cells(one)[-1],
+        )
+        if kind != "class":
+            sums.append(row)
+        elif not math.isnan(one.value) or not math.isnan(two.value):
+            rows.append(row)
+    columns = (evaluation.predictor.name, other.predictor.name, "difference", *BEHIND)
+    return ScoreTable(scores.title, columns, rows, sums)
 
 
 def notes(evaluation: Evaluation) -> list[str]:
@@ -308,7 +306,7 @@ def _predictor_notes(evaluation: Evaluation) -> list[str]:
 def one_lower(confusion: np.ndarray, objects: Sequence[int]) -> bool:
     """Whether the predictions' ids seem to be one too low, for example 0 for the class 1. Each of at least two classes
     in the truth must have a higher IoU if every id is raised by one, and their mean must then be above ½. confusion:
-    `Confusion.table` (C, C + 1). objects: the ids of the classes other than the background."""
+    the sum of `confusion` tables (C, C + 1). objects: the ids of the classes other than the background."""
     in_truth = [number for number in objects if confusion[number].any()]
-    iou, raised = tally(confusion).iou[in_truth], tally(np.roll(confusion, 1, axis=1)).iou[in_truth]
+    iou, raised = (class_iou(count_classes(table))[in_truth] for table in (confusion, np.roll(confusion, 1, axis=1)))
     return len(in_truth) > 1 and bool((raised > iou).all()) and raised.mean() > 0.5

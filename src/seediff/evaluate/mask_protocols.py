@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from ..files.label_maps import IGNORE
-from ..metrics.scores import Figure, Tally, class_figures, class_iou, mean_figure, mean_iou
-from .tables import BEHIND, ScoreTable, cells
+from ..metrics.scores import class_figures, class_iou, mean_figure, mean_iou
+from .figures import Score, Scores, cells, class_scores
+from .protocols import Protocol
+from .tables import BEHIND, ScoreTable
 
 if TYPE_CHECKING:
     import torch
@@ -33,21 +35,14 @@ BETAS = np.round(np.arange(0.02, 1.0, 0.02), 2)
 
 
 @dataclass(frozen=True)
-class Column:
-    """One protocol's scores, in [0, 1]."""
+class Column(Scores):
+    """One protocol's scores."""
 
-    miou: Figure
-    per_class: Mapping[str, Figure]
-    """Class → IoU; NaN for a class that is neither in the truth nor predicted."""
     beta: float | None
     """The threshold β, chosen on the tuning pictures; None if no background competes."""
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            **self.miou.keyed("miou"),
-            "per_class": {name: iou.keyed("iou") for name, iou in self.per_class.items()},
-            "beta": self.beta,
-        }
+        return {**self.keyed(), "beta": self.beta}
 
 
 def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +60,7 @@ def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int,
 def count(
     value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes: int, background: int | None
 ) -> np.ndarray:
-    """(3, K, C) int64: the true positives, false positives and false negatives of each class at each threshold. value,
+    """(K, 3, C) int64: the true positives, false positives and false negatives of each class at each threshold. value,
     classes: from `strongest`. truth: (H, W), 255 ignored. num_classes: C. background: the class of pixels below the
     threshold; None: there is no threshold, and K is 1.
 
@@ -90,25 +85,23 @@ def count(
         below = present - reaching(truth, slice(None))  # (K, C) pixels of each true class, predicted as background
         tp[:, background] += below[:, background]
         predicted[:, background] += below.sum(1)
-    return np.stack([tp, predicted - tp, present - tp])
+    return np.stack([tp, predicted - tp, present - tp], axis=1)
 
 
 def best_beta(tuning: np.ndarray) -> int:
-    """The position in BETAS of the threshold with the highest mean IoU. tuning: (pictures, 3, K, C), from `count`."""
-    return int(np.nan_to_num(mean_iou(class_iou(*tuning.sum(0)))).argmax())
+    """The position in BETAS of the threshold with the highest mean IoU. tuning: (pictures, K, 3, C), from `count`."""
+    return int(np.nan_to_num(mean_iou(class_iou(tuning.sum(0)))).argmax())
 
 
-def score_column(classes: Sequence[str], tuning: np.ndarray, scored: np.ndarray, *, seed: int, draws: int) -> Column:
-    """One protocol's scores. tuning, scored: (pictures, 3, K, C), from `count`, of the pictures that decide β and of
-    the others. seed, draws: for the bootstrap."""
+def score_column(classes: Protocol, tuning: np.ndarray, scored: np.ndarray, *, seed: int, draws: int) -> Column:
+    """One column of scores. classes: the data's own. tuning, scored: (pictures, K, 3, C), from `count`, of the pictures
+    that decide β and of the others. seed, draws: for the bootstrap."""
     best = best_beta(tuning)
-    tp, fp, fn = scored[:, :, best].swapaxes(0, 1)
-    per_class, _ = class_figures(classes, Tally(tp, fp, fn, (tp + fn).sum(1)), seed=seed, draws=draws)
-    return Column(
-        miou=mean_figure("mIoU", per_class.values()),
-        per_class=per_class,
-        beta=float(BETAS[best]) if scored.shape[2] > 1 else None,  # K = 1: there is no threshold
-    )
+    counts = scored[:, best]
+    ious, _ = class_figures(classes.classes, counts, seed=seed, draws=draws)
+    figures = [Score("whole", mean_figure("mIoU", ious.values())), *class_scores("IoU", ious)]
+    beta = float(BETAS[best]) if scored.shape[1] > 1 else None  # K = 1: there is no threshold
+    return Column(classes, figures, counts, beta)
 
 
 def mask_table(columns: Mapping[str, Column], title: str) -> ScoreTable:

@@ -3,7 +3,6 @@ classes, one image in memory at a time."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,31 +27,21 @@ from ..files.label_maps import (
     read_segment_ids,
     resize_nearest,
 )
-from ..files.messages import plural
 from ..files.reading import read_lines
-from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, tally_images
-from ..metrics.scores import Figure, Tally, class_figures, mean_figure, stack, with_often_shown
+from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, count_images
+from ..metrics.scores import class_figures, labelled, mean_figure
 from ..workers import Progress
-from .semantic import check_bootstrap
-from .tables import BEHIND, ScoreTable, as_json, cells, without_interval
+from .figures import Score, Scores, check_bootstrap, class_scores, without_interval
+from .protocols import Protocol
+from .tables import as_json
 
 
 @dataclass(frozen=True)
-class SegmentScores:
-    """The scores of segments."""
+class SegmentScores(Scores):
+    """The scores of segments. A segment counts as the class with which it was matched."""
 
-    protocol: MatchingProtocol
     labels: str
     """A description of the labels in one line."""
-    acc: Figure
-    """The share of labelled pixels with the right class."""
-    miou: Figure
-    """The mean IoU over the classes that are labelled or predicted in any image."""
-    per_class: Mapping[str, Figure]
-    """Class → IoU, in the order of ids; NaN for a class that is neither labelled nor predicted."""
-    counts: Tally
-    """(C,): the pixels of each class over all images."""
-    images: int
     unpredicted: float
     """The share of the labelled pixels that no segment covers; they count as wrong."""
     size: int | None
@@ -63,19 +52,14 @@ class SegmentScores:
 
     def to_json(self) -> dict[str, Any]:
         """The scores as JSON values, with null for NaN."""
-        columns = self.counts.tp.tolist(), self.counts.fp.tolist(), self.counts.fn.tolist()
-        per_class: dict[str, Any] = {}
-        for iou, tp, fp, fn in zip(self.per_class.values(), *columns, strict=True):
-            per_class[iou.name] = {**iou.keyed("iou"), "tp": tp, "fp": fp, "fn": fn}
+        tp, fp, fn = self.counts.sum(0)
         return as_json(
             {
-                "protocol": self.protocol,
+                "protocol": self.protocol.name,
                 "labels": self.labels,
-                **self.acc.keyed("acc"),
-                **self.miou.keyed("miou"),
-                "per_class": per_class,
-                "images": self.images,
-                "pixels": self.counts.pixels,
+                **self.keyed(tp=tp, fp=fp, fn=fn),
+                "images": len(self.counts),
+                "pixels": int(self.pixels.sum()),
                 "unpredicted": self.unpredicted,
                 "size": self.size,
                 "seed": self.seed,
@@ -125,7 +109,7 @@ def evaluate_segments(
         raise UserError(predictions, problem, "list the labels to evaluate (--list)")
     lowest_id = min(truths.names)
 
-    # 1. One table per image. `tally_images` takes one after the other and does not keep them, so the pixels that no
+    # 1. One table per image. `count_images` takes one after the other and does not keep them, so the pixels that no
     # segment covers are counted here.
     unpredicted = 0
 
@@ -138,27 +122,22 @@ def evaluate_segments(
             unpredicted += int(table.unpredicted.sum())
             yield table
 
-    tallies = stack(tally_images(tables(), protocol))
+    counts = np.array([*count_images(tables(), protocol)])
     progress(len(samples), len(samples), "intervals")
-    if not np.any(tallies.pixels):
+    if not counts.any():
         raise UserError(labels, f"no pixel of the {len(samples)} labels is labelled, so there is nothing to evaluate")
 
-    # 2. Scores of the set, and their intervals.
-    whole = tallies.total()
-    per_class, accuracy = class_figures(truths.names.values(), tallies, seed=seed, draws=draws)
-    return SegmentScores(
-        protocol=protocol,
-        labels=about,
-        acc=accuracy._replace(name="ACC"),
-        miou=mean_figure("mIoU", per_class.values()),
-        per_class=per_class,
-        counts=whole,
-        images=len(tallies.tp),
-        unpredicted=unpredicted / int(whole.pixels),
-        size=size,
-        seed=seed,
-        reading=truths.reading,
-    )
+    # 2. Scores of the set, and their intervals
+    classes = tuple(truths.names.values())
+    ious, accuracy = class_figures(classes, counts, seed=seed, draws=draws)
+    figures = [
+        Score("whole", mean_figure("mIoU", ious.values())),
+        Score("whole", accuracy._replace(name="ACC")),
+        *class_scores("IoU", ious),
+    ]
+    missed = unpredicted / int(labelled(counts).sum())
+    chosen = Protocol(protocol, classes, classes)
+    return SegmentScores(chosen, figures, counts, about, missed, size, seed, truths.reading)
 
 
 def select(samples: Mapping[str, Sample], names: Path) -> dict[str, Sample]:
@@ -230,17 +209,6 @@ def _read_pair(
     if size:
         problem += f", cut to {size_of(label)}"
     raise UserError(_name_of(segments), problem, "resize it to that size, by the nearest pixel; ids must stay")
-
-
-def score_table(scores: SegmentScores) -> ScoreTable:
-    """The table of scores: a row for each class that is labelled or predicted, then the mean and the accuracy."""
-    total = int(scores.counts.pixels)
-    title = f"protocol {scores.protocol}, {plural(scores.images, 'image')}, {total:,} pixels"
-    labelled = ((scores.counts.tp + scores.counts.fn) / total).tolist()
-    classes = zip(scores.per_class.values(), labelled, strict=True)
-    rows = [(iou.name, *cells(iou), share) for iou, share in classes if not math.isnan(iou.value)]
-    sums = [(mean.name, *cells(mean), "") for mean in with_often_shown([scores.miou, scores.acc])]
-    return ScoreTable(title, ("IoU", *BEHIND, "labelled pixels"), rows, sums)
 
 
 def notes(scores: SegmentScores) -> list[str]:

@@ -20,8 +20,6 @@ from ..files.outputs import write_atomic
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..metrics.scores import Figure
-
 TableFormat = Literal["text", "latex", "csv", "markdown"]
 LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -38,7 +36,7 @@ LATEX = {
 CI95 = "95 % CI"
 """The heading of a column of intervals, which takes two columns in CSV."""
 BEHIND = (CI95, "pictures")
-"""The headings of what `cells` has behind a score."""
+"""The headings behind a score's own: its interval and its number of pictures."""
 
 
 class Points(float):
@@ -101,19 +99,6 @@ class ScoreTable:
             ends = [value if isinstance(value, tuple) else [value] for value in row]
             lines.append([end if isinstance(end, str) else _number(end) for end in chain.from_iterable(ends)])
         return csv_text(lines)
-
-
-def cells(figure: Figure) -> Sequence[Value]:
-    """The cells of a score: its value, its interval and the number of pictures; for a mean, the lowest number."""
-    return figure.value, figure.ci95, f"{'≥ ' * bool(figure.parts)}{figure.pictures}"
-
-
-def without_interval(ious: Iterable[Figure]) -> list[str]:
-    """A sentence that names the classes without an interval; [] if all have one. ious: of the classes."""
-    from ..metrics.scores import FEWEST  # late: it imports numpy
-
-    few = [f"{iou.name} ({iou.pictures})" for iou in ious if iou.pictures < FEWEST and not math.isnan(iou.value)]
-    return [f"Without interval, because fewer than {FEWEST} pictures show them: {', '.join(few)}."] * bool(few)
 
 
 def csv_text(rows: Iterable[Sequence[str]]) -> str:

@@ -1,5 +1,5 @@
-"""Counts the pixels of predicted and true label maps. `Confusion` adds up a set of images, one at a time;
-`tally_boundaries` has the counts for boundary IoU.
+"""Counts the pixels of predicted and true label maps, one image at a time: `confusion` for IoU, `count_boundaries` for
+boundary IoU. Counts are arrays (3, C), as in scores.py.
 
 255 in the truth is ignored. 255 in a prediction means no class, which is wrong: a false negative for the pixel's class,
 and no false positive.
@@ -10,7 +10,7 @@ outline: what d erosions with a 3 × 3 square take away. d is 2 % of the image's
 outline, too. So a pixel is in the band if the square of 2d + 1 pixels around it contains several classes, or reaches
 beyond the image.
 
-Shape letters: C classes, I images.
+Shape letter: C classes.
 """
 
 from __future__ import annotations
@@ -20,55 +20,32 @@ import math
 import numpy as np
 
 from ..files.label_maps import IGNORE
-from .scores import Tally, mean_iou, stack
 
 DISTANCE = 0.02  # d in diagonals of the image
 
 
-class Confusion:
-    """The counts of a set of images: how many pixels of each true class were predicted as each class. `tallies` has the
-    counts of each image by itself, for the bootstrap."""
+def confusion(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
+    """(C, C + 1) int64: entry [t, p] is the number of an image's pixels of class t that were predicted as class p. The
+    last column has pixels without a prediction (255).
 
-    def __init__(self, num_classes: int) -> None:
-        self.num_classes = num_classes
-        self.table = np.zeros((num_classes, num_classes + 1), np.int64)
-        """(C, C + 1) int64: entry [t, p] is the number of pixels of class t that were predicted as class p. The last
-        column has pixels without a prediction (255)."""
-        self._tallies: list[Tally] = []
+    predicted, truth: (H, W) uint8 of one size, ids below C or 255. num_classes: C. Raises ValueError for other ids or
+    sizes.
+    """
+    if predicted.shape != truth.shape or truth.ndim != 2:
+        raise ValueError(f"prediction {predicted.shape} and truth {truth.shape} must be maps (H, W) of one size")
+    joint = joint_counts(truth, predicted)
+    for what, pixels in (("truth", joint.sum(1)), ("prediction", joint.sum(0))):
+        unknown = num_classes + np.flatnonzero(pixels[num_classes:IGNORE])
+        if len(unknown):
+            listed = ", ".join(map(str, unknown[:5]))
+            raise ValueError(f"{what} has ids {listed}; there are {num_classes} classes, and 255")
+    return np.concatenate([joint[:num_classes, :num_classes], joint[:num_classes, IGNORE:]], axis=1)
 
-    def __len__(self) -> int:
-        """The number of images added."""
-        return len(self._tallies)
 
-    def add(self, predicted: np.ndarray, truth: np.ndarray) -> Tally:
-        """Add an image, and return its own counts (C,). predicted, truth: (H, W) uint8 of one size, ids below C or 255.
-        Raises ValueError for other ids or sizes."""
-        table = self._count(predicted, truth)
-        self.table += table
-        counts = tally(table)
-        self._tallies.append(counts)
-        return counts
-
-    def _count(self, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """The table (C, C + 1) int64 of one image."""
-        if predicted.shape != truth.shape or truth.ndim != 2:
-            raise ValueError(f"prediction {predicted.shape} and truth {truth.shape} must be maps (H, W) of one size")
-        joint = joint_counts(truth, predicted)
-        count = self.num_classes
-        for what, pixels in (("truth", joint.sum(1)), ("prediction", joint.sum(0))):
-            unknown = count + np.flatnonzero(pixels[count:IGNORE])
-            if len(unknown):
-                listed = ", ".join(map(str, unknown[:5]))
-                raise ValueError(f"{what} has ids {listed}; there are {count} classes, and 255")
-        return np.concatenate([joint[:count, :count], joint[:count, IGNORE:]], axis=1)
-
-    def miou(self) -> float:
-        """The mean IoU over the classes that are in the truth or predicted; NaN if no pixel counts."""
-        return float(mean_iou(tally(self.table).iou))
-
-    def tallies(self) -> Tally:
-        """The counts (I, C) of each image, in the order in which images were added. At least one must have been."""
-        return stack(self._tallies)
+def count_classes(table: np.ndarray) -> np.ndarray:
+    """The counts (3, C) in a table (C, C + 1) from `confusion`, or in a sum of such tables."""
+    right = np.diagonal(table)
+    return np.stack([right, table[:, :-1].sum(0) - right, table.sum(1) - right])
 
 
 def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -78,12 +55,6 @@ def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     both = np.multiply(first, np.uint16(256), dtype=np.uint16)
     both |= second
     return np.bincount(both.ravel(), minlength=65536).reshape(256, 256)
-
-
-def tally(table: np.ndarray) -> Tally:
-    """The counts (C,) of each class from a table (C, C + 1) like `Confusion.table`."""
-    tp = np.diagonal(table).copy()
-    return Tally(tp, table[:, :-1].sum(0) - tp, table.sum(1) - tp, int(table.sum()))
 
 
 def boundary_distance(height: int, width: int) -> int:
@@ -119,16 +90,14 @@ def _any_of(flags: np.ndarray, length: int, axis: int) -> np.ndarray:
     return flags
 
 
-def tally_boundaries(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> Tally:
-    """The counts (C,) of each class's pixels in the bands of the two label maps. predicted, truth: (H, W) uint8, ids
-    below C or 255. Where the truth is 255, the prediction counts as 255, too. num_classes: C."""
-    ignored = truth == IGNORE
-    predicted = _hide(predicted, ignored)
+def count_boundaries(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
+    """The counts (3, C) of the pixels in the bands of the two label maps. predicted, truth: (H, W) uint8, ids below C
+    or 255. Where the truth is 255, the prediction counts as 255, too. num_classes: C."""
     distance = boundary_distance(*truth.shape)
-    predicted_band, truth_band = (_hide(labels, ~boundary_band(labels, distance)) for labels in (predicted, truth))
-    joint = joint_counts(predicted_band, truth_band)
-    tp, found, shown = (counts[:num_classes] for counts in (np.diagonal(joint), joint.sum(1), joint.sum(0)))
-    return Tally(tp.copy(), found - tp, shown - tp, int((~ignored).sum()))
+    bands = [_hide(labels, ~boundary_band(labels, distance)) for labels in (_hide(predicted, truth == IGNORE), truth)]
+    joint = joint_counts(*bands)
+    right, found, shown = np.diagonal(joint), joint.sum(1), joint.sum(0)
+    return np.stack([right, found - right, shown - right])[:, :num_classes]
 
 
 def _hide(labels: np.ndarray, hidden: np.ndarray) -> np.ndarray:

@@ -28,8 +28,6 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from .scores import Tally
-
 MatchingProtocol = Literal["diffseg", "dataset", "strict"]
 MATCHING_PROTOCOLS: tuple[str, ...] = get_args(MatchingProtocol)
 MAX_SEGMENTS = 2**16  # a table has a column for each id up to the highest, so that ties are resolved as in the original
@@ -86,10 +84,10 @@ def match(tables: Sequence[Contingency]) -> np.ndarray:
     return taken
 
 
-def tally_matched(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = False) -> Tally:
-    """Counts of an image's right and wrong pixels for each class, (C,), and of all its pixels. table: the pixels of
-    each class and segment. taken: the class of each segment, from `match`. charge_left_over: unmatched segments are
-    also false positives, as in the protocol `strict`."""
+def count_matched(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = False) -> np.ndarray:
+    """The counts (3, C) of an image, as in scores.py. table: the pixels of each class and segment. taken: the class of
+    each segment, from `match`. charge_left_over: unmatched segments are also false positives, as in the protocol
+    `strict`."""
     num_classes = len(table.unpredicted)
     owner = taken[table.segments]  # (n,) the class matched with the pair's segment; −1: none
     right, matched = owner == table.classes, owner >= 0
@@ -99,21 +97,20 @@ def tally_matched(table: Contingency, taken: np.ndarray, *, charge_left_over: bo
         for segment in np.unique(table.segments[~matched]):
             entries = table.segments == segment  # charge all its pixels to the class with most of them
             fp[table.classes[entries][table.pixels[entries].argmax()]] += table.pixels[entries].sum()
-    pixels = int(table.pixels.sum() + table.unpredicted.sum())
-    return Tally(_sums(table.classes[right], table.pixels[right], num_classes), fp, fn, pixels)
+    return np.stack([_sums(table.classes[right], table.pixels[right], num_classes), fp, fn])
 
 
-def tally_images(tables: Iterable[Contingency], protocol: MatchingProtocol) -> Iterator[Tally]:
-    """The counts (C,) of each image of a set, in order. tables: of the images. Only the protocol `dataset` holds all of
-    them in memory; they are small."""
+def count_images(tables: Iterable[Contingency], protocol: MatchingProtocol) -> Iterator[np.ndarray]:
+    """The counts (3, C) of each image of a set, in order. tables: of the images. Only the protocol `dataset` holds all
+    of them in memory; they are small."""
     if protocol == "dataset":
         tables = list(tables)
         if tables:
             taken = match(tables)
-            yield from (tally_matched(table, taken) for table in tables)
+            yield from (count_matched(table, taken) for table in tables)
     else:
         for table in tables:
-            yield tally_matched(table, match([table]), charge_left_over=protocol == "strict")
+            yield count_matched(table, match([table]), charge_left_over=protocol == "strict")
 
 
 def count_segments(label: np.ndarray, *, unlabelled: int = 255) -> int:

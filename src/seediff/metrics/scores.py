@@ -1,6 +1,9 @@
 """Accuracy and IoU from counts of pixels. `Figure` is a score with its 95 % interval, from a bootstrap: each of D draws
 scores I images that are chosen at random, with repetitions, among the set's I images.
 
+Counts are arrays (…, 3, C): the true positives, false positives and false negatives of each class, in pixels. They are
+(3, C) for an image or a whole set, (I, 3, C) for each image of a set.
+
 Shape letters: I images, C classes, D draws of the bootstrap.
 """
 
@@ -8,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -23,34 +25,6 @@ FEWEST = 5
 Interval = tuple[float, float]
 """(low, high), the ends of an interval."""
 Mean = Callable[[np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Counts of each class's pixels. Arrays are (C,) for one image or a whole set, (I, C) for each image of a set."""
-
-    tp: np.ndarray
-    """(…, C) int64: true positives."""
-    fp: np.ndarray
-    """(…, C) int64: false positives."""
-    fn: np.ndarray
-    """(…, C) int64: false negatives."""
-    pixels: np.ndarray | int
-    """(…): all labelled pixels."""
-
-    @property
-    def iou(self) -> np.ndarray:
-        """(…, C) float64: IoU of each class; NaN for a class that is neither labelled nor predicted."""
-        return class_iou(self.tp, self.fp, self.fn)
-
-    @property
-    def accuracy(self) -> np.ndarray:
-        """(…): the share of the labelled pixels that have the right class."""
-        return self.tp.sum(-1) / self.pixels
-
-    def total(self) -> Tally:
-        """The counts (C,) of all images together, from counts (I, C) of each."""
-        return Tally(self.tp.sum(0), self.fp.sum(0), self.fn.sum(0), int(np.sum(self.pixels)))
 
 
 class Figure(NamedTuple):
@@ -71,8 +45,13 @@ class Figure(NamedTuple):
 
     @property
     def ci95(self) -> Interval:
-        """The 95 % interval of the draws; NaN from fewer than FEWEST pictures."""
-        return interval(self.drawn if self.pictures >= FEWEST else np.empty(0))
+        """The 95 % interval: the 2.5 % and 97.5 % quantiles of the draws that are not NaN; NaN if there are none, or
+        fewer than FEWEST pictures."""
+        present = self.drawn[~np.isnan(self.drawn)]
+        if not present.size or self.pictures < FEWEST:
+            return math.nan, math.nan
+        low, high = np.quantile(present, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)).tolist()
+        return low, high
 
     @property
     def classes(self) -> dict[str, Figure]:
@@ -120,17 +99,21 @@ class Figure(NamedTuple):
         return {key: self.value, f"{key}_ci95": self.ci95, f"{key}_pictures": self.pictures, **often}
 
 
-def stack(tallies: Iterable[Tally]) -> Tally:
-    """The counts (I, C) of I images. tallies: (C,) each, at least one."""
-    rows = [(t.tp, t.fp, t.fn, t.pixels) for t in tallies]
-    tp, fp, fn, pixels = zip(*rows, strict=True)
-    return Tally(np.stack(tp), np.stack(fp), np.stack(fn), np.array(pixels, np.int64))
+def labelled(counts: np.ndarray) -> np.ndarray:
+    """(…, C): the number of each class's labelled pixels. counts: (…, 3, C)."""
+    return counts[..., 0, :] + counts[..., 2, :]
 
 
-def class_iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    """(…, C): tp / (tp + fp + fn); NaN for a class that is neither labelled nor predicted. tp, fp, fn: (…, C)."""
-    union = np.asarray(tp + fp + fn, np.float64)
-    return np.divide(tp, union, out=np.full(union.shape, np.nan), where=union > 0)
+def class_iou(counts: np.ndarray) -> np.ndarray:
+    """(…, C) float64: tp / (tp + fp + fn); NaN for a class that is neither labelled nor predicted. counts:
+    (…, 3, C)."""
+    union = counts.sum(-2, np.float64)
+    return np.divide(counts[..., 0, :], union, out=np.full(union.shape, np.nan), where=union > 0)
+
+
+def accuracy(counts: np.ndarray) -> np.ndarray:
+    """(…): the share of the labelled pixels that have the right class. counts: (…, 3, C)."""
+    return counts[..., 0, :].sum(-1) / labelled(counts).sum(-1)
 
 
 def mean_iou(iou: np.ndarray) -> np.ndarray:
@@ -140,18 +123,20 @@ def mean_iou(iou: np.ndarray) -> np.ndarray:
     return np.divide(np.where(present, iou, 0).sum(-1), classes, out=np.full(classes.shape, np.nan), where=classes > 0)
 
 
-def class_figures(names: Iterable[str], images: Tally, *, seed: int, draws: int) -> tuple[dict[str, Figure], Figure]:
+def class_figures(
+    names: Iterable[str], counts: np.ndarray, *, seed: int, draws: int
+) -> tuple[dict[str, Figure], Figure]:
     """(name → IoU of the class, pixel accuracy) of a set of images.
 
-    names: the classes in the order of their columns. images: counts (I, C). seed, draws: seed and number of the
-    bootstrap's draws. If segments were matched with classes, this matching stays the same in all draws.
+    names: the classes in the order of their columns. counts: (I, 3, C). seed, draws: seed and number of the bootstrap's
+    draws. If segments were matched with classes, this matching stays the same in all draws.
     """
-    whole, drawn = images.total(), resample(images, seed=seed, draws=draws)
-    pictures = ((images.tp + images.fn) > 0).sum(0)
-    columns = zip(names, whole.iou.tolist(), drawn.iou.T, pictures.tolist(), strict=True)
-    labelled = int(np.count_nonzero(images.pixels))
+    whole, drawn = counts.sum(0), resample(counts, seed=seed, draws=draws)
+    shown = labelled(counts) > 0  # (I, C)
+    columns = zip(names, class_iou(whole).tolist(), class_iou(drawn).T, shown.sum(0).tolist(), strict=True)
     ious = {name: Figure(name, *column) for name, *column in columns}
-    return ious, Figure("pixel accuracy", float(whole.accuracy), drawn.accuracy, labelled)
+    pictures = int(np.count_nonzero(shown.any(1)))
+    return ious, Figure("pixel accuracy", float(accuracy(whole)), accuracy(drawn), pictures)
 
 
 def mean_figure(name: str, ious: Iterable[Figure], mean: Mean = mean_iou) -> Figure:
@@ -169,18 +154,15 @@ def with_often_shown(figures: Iterable[Figure]) -> list[Figure]:
     return list(chain.from_iterable((figure, *figure.often_shown()) for figure in figures))
 
 
-def resample(images: Tally, *, seed: int, draws: int) -> Tally:
-    """The counts (D, C) float64 of D draws. Each draw takes I of the images, with replacement, and sums their counts.
+def resample(counts: np.ndarray, *, seed: int, draws: int) -> np.ndarray:
+    """The counts (D, 3, C) float64 of D draws. Each draw takes I of the images, with replacement, and sums their
+    counts.
 
-    images: counts (I, C). seed, draws: seed and number of the draws. Draws without a labelled pixel are left out.
+    counts: (I, 3, C). seed, draws: seed and number of the draws. Draws without a labelled pixel are left out.
     """
-    sums = [
-        (times @ images.tp, times @ images.fp, times @ images.fn, times @ images.pixels)
-        for times in draw_counts(len(images.tp), seed=seed, draws=draws)
-    ]
-    tp, fp, fn, pixels = map(np.concatenate, zip(*sums, strict=True))
-    valid = pixels > 0  # a draw may hold only images without labels
-    return Tally(tp[valid], fp[valid], fn[valid], pixels[valid])
+    sums = [np.tensordot(times, counts, 1) for times in draw_counts(len(counts), seed=seed, draws=draws)]
+    drawn = np.concatenate(sums)
+    return drawn[labelled(drawn).any(1)]
 
 
 def draw_counts(images: int, *, seed: int, draws: int) -> Iterator[np.ndarray]:
@@ -190,12 +172,3 @@ def draw_counts(images: int, *, seed: int, draws: int) -> Iterator[np.ndarray]:
     for first in range(0, draws, AT_ONCE):
         times = rng.multinomial(images, np.full(images, 1 / images), min(AT_ONCE, draws - first))
         yield times.astype(np.float64)
-
-
-def interval(values: np.ndarray) -> Interval:
-    """(low, high): the 2.5 % and 97.5 % quantiles of the values (D,) that are not NaN; NaN if all are NaN."""
-    present = values[~np.isnan(values)]
-    if not present.size:
-        return (float("nan"), float("nan"))
-    low, high = np.quantile(present, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return float(low), float(high)

@@ -22,10 +22,10 @@ from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import Notice, UserError
 from ..evaluate import mask_protocols
+from ..evaluate.figures import check_bootstrap, without_interval
 from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, score_column, strongest
 from ..evaluate.protocols import Protocol, join_names, protocol_for
-from ..evaluate.semantic import check_bootstrap
-from ..evaluate.tables import as_json, without_interval
+from ..evaluate.tables import as_json
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos, read_photo
 from ..models.describe import ModelInfo, describe
@@ -138,9 +138,7 @@ def evaluate_masks(
     columns: dict[str, Column] = {}
     for protocol in protocols:
         counted = np.array(counts[protocol])
-        columns[protocol] = score_column(
-            classes.classes, counted[tuning], counted[scored], seed=config.seed, draws=draws
-        )
+        columns[protocol] = score_column(classes, counted[tuning], counted[scored], seed=config.seed, draws=draws)
     never = tuple(name for i, name in enumerate(classes.classes) if i not in words.values() and i != background)
     sizes = len(scored), len(tuning)
     about = "; ".join([data.about, *data.notes])
@@ -236,7 +234,7 @@ def count_pixels(
     background: int | None,
     protocols: Sequence[MaskProtocol],
 ) -> dict[MaskProtocol, np.ndarray]:
-    """Protocol → the photograph's counts (3, K, C) as from `mask_protocols.count`.
+    """Protocol → the photograph's counts (K, 3, C) as from `mask_protocols.count`.
 
     words: word for the prompt → class id. size: C, the number of classes. background: the id of the background; None:
     the data have none.

@@ -159,7 +159,7 @@ def tune_names(names: Sequence[ScoredName]) -> tuple[float | None, str]:
 
 def tune_beta(counts: Sequence[np.ndarray], background: int | None) -> tuple[float | None, str]:
     """(beta, line): the threshold of soft masks, None without a background; and a line about it for the user. counts:
-    (3, K, C) of each photograph, from `count_pixels`. background: its id; None: the set has no background."""
+    (K, 3, C) of each photograph, from `count_pixels`. background: its id; None: the set has no background."""
     if background is None:
         return None, "beta: could not be tuned: the set has no background"
     beta = float(BETAS[best_beta(np.array(counts))])

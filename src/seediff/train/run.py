@@ -39,7 +39,8 @@ from ..drawing.charts import can_draw
 from ..errors import Notice, UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import CONFIG, write_atomic, write_tensors
-from ..metrics.confusion import Confusion
+from ..metrics.confusion import confusion, count_classes
+from ..metrics.scores import class_iou, mean_iou
 from .data import Decoded, Pair, batches
 from .defaults import choose_defaults
 from .models import Network, Trainee, build_network, find_weights, parameter_groups
@@ -335,10 +336,11 @@ def learning_rate_at(step: int, steps: int, config: TrainConfig) -> float:
 
 def measure(segmenter: Segmenter, decoded: Decoded) -> float:
     """The mIoU of a segmenter on decoded samples, over the classes and the background."""
-    confusion = Confusion(1 + len(segmenter.classes))
+    classes = 1 + len(segmenter.classes)
+    total = np.zeros((classes, classes + 1), np.int64)
     for first in range(0, len(decoded.items), VALIDATED_TOGETHER):
         pairs = [decoded[i] for i in range(first, min(first + VALIDATED_TOGETHER, len(decoded.items)))]
         predictions = segmenter.label_maps([np.asarray(image) for image, _ in pairs])
         for predicted, (_, truth) in zip(predictions, pairs, strict=True):
-            confusion.add(predicted, np.asarray(truth))
-    return confusion.miou()
+            total += confusion(predicted, np.asarray(truth), classes)
+    return float(mean_iou(class_iou(count_classes(total))))
