@@ -11,11 +11,12 @@ How `Dataset.open` reads:
 
 format_table.py      `recognise` finds the format
 drivers.py           `read_format` calls the codec
-  coco.py            `read(source)` makes a `PictureRecord` for each picture that the files name
+  coco.py            `read(source)` returns what the set says about each picture, as `Labelled`
+    set_files.py     `SetFiles` reads files; nothing else does
     coco_data.py, yolo_data.py, labelstudio_data.py    what the files of these formats say
-  drivers.py         `Import.samples_of` makes samples of records
+  drivers.py         `Import.samples_of` makes samples of them; `Import.shapes_of` also finds classes and objects
     pictures.py      `PictureFinder` finds the file of each picture; names of samples; turned pictures
-    painting.py      `Shapes` paints the shapes of a record, when the sample is read
+    labelled.py      `Drawing.paint` paints shapes on a `Canvas` (painting.py), when the sample is read
 
 The codecs:
 

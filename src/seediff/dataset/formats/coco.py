@@ -12,9 +12,8 @@ Category ids are class ids, from 1. With samples for validation or testing, ther
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -38,14 +37,15 @@ from .coco_data import (
     CocoName,
     Crowds,
     classes_of,
+    drawing_of,
     find_annotations,
     is_elsewhere,
     load_coco,
-    paint,
     unknown_files,
 )
-from .drivers import Export, Import, PictureRecord, Placed
+from .drivers import Export, Import, Placed
 from .format_table import Contents, json_kind
+from .labelled import Drawing, Labelled, Picture
 
 WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
 """Keys of a row that `metadata` leaves out, because `import` computes them again. `classes` is not among them: it may
@@ -143,33 +143,31 @@ def read(
     `find_annotations` says which files of a folder are read. Where objects overlap, the smaller object is visible.
     Pixels that are only in an ignored crowd, or only in a box without a mask, are ignored (255).
     """
-    documents = {path: load_coco(path) for path in find_annotations(source.path)}
+    documents = {path: load_coco(source.files, path) for path in find_annotations(source.path)}
     _check_masks(documents, crowds, source)
     listed = classes_of(documents, source.note)
     classes, ids = listed.classes, listed.ids
     others = chain(*map(unknown_files, {source.folder, *(path.parent for path in documents)}))
     source.not_read(filter(_is_coco, others), documents)
-    records: list[PictureRecord] = []
+    pictures: list[Labelled] = []
     elsewhere = 0
     for path, document in documents.items():
         name, by_image = CocoName.of(path), document.by_image()
-        folders, object_paints = name.image_folders(source.folder, images), _objects_beside(name, classes)
+        folders, object_drawings = name.image_folders(source.folder, images), _objects_beside(source, name, classes)
         for image in document.images:
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             annotations = by_image[image.id]
-            if len(records) < 100:  # reading run lengths takes long
+            if len(pictures) < 100:  # reading run lengths takes long
                 elsewhere += sum(is_elsewhere(annotation, (image.height, image.width)) for annotation in annotations)
-            all_objects = crowds == "objects"
-            draw = partial(paint, image=image, annotations=annotations, ids=ids, where=path, all_objects=all_objects)
-            objects = draw
+            drawing = drawing_of(image, annotations, ids, path, all_objects=crowds == "objects")
+            objects: Drawing | None = drawing
             if name.kind in (SEMANTIC, "stuff"):  # an annotation is a whole class
-                objects = object_paints.get(image.file_name)
-            where, row, empty = f"{path}, image {image.id}", image.metadata, not annotations
-            names = [image.file_name]
-            records.append(PictureRecord(where, folders, names, draw, objects, name.part, row=row, empty=empty))
+                objects = object_drawings.get(image.file_name)
+            picture = Picture([image.file_name], folders, name.part)
+            pictures.append(Labelled(picture, drawing, objects, image.metadata, empty=not annotations))
     cause = "are run lengths by rows, or corners of a picture of another size or counted from below?"
     source.count(elsewhere, f"masks of the first 100 pictures are not where their `bbox` is; {cause}")
-    return Contents(listed, source.samples_of(records))
+    return Contents(listed, source.samples_of(pictures))
 
 
 def _is_coco(path: Path) -> bool:
@@ -178,19 +176,18 @@ def _is_coco(path: Path) -> bool:
     return False
 
 
-def _objects_beside(name: CocoName, classes: Sequence[str]) -> dict[str, Callable[[Path], Objects]]:
-    """Name of a picture → a function that paints its objects, from the instances.json that SeeDiff writes beside
-    semantic.json. Empty if this file is missing or has other classes. name: the file that is read. classes: its
-    classes."""
+def _objects_beside(source: Import, name: CocoName, classes: Sequence[str]) -> dict[str, Drawing]:
+    """Name of a picture → its objects, from the instances.json that SeeDiff writes beside semantic.json. Empty if this
+    file is missing or has other classes. name: the file that is read. classes: its classes."""
     file = name.beside(INSTANCES)
     if name.kind != SEMANTIC or not file.is_file():
         return {}
-    document = load_coco(file)
+    document = load_coco(source.files, file)
     listed = classes_of({file: document})
     if listed.classes != classes:
         return {}
-    by_image, draw = document.by_image(), partial(paint, ids=listed.ids, where=file)
-    return {image.file_name: partial(draw, image=image, annotations=by_image[image.id]) for image in document.images}
+    by_image = document.by_image()
+    return {image.file_name: drawing_of(image, by_image[image.id], listed.ids, file) for image in document.images}
 
 
 def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, source: Import) -> None:

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,16 +21,15 @@ import msgspec
 import numpy as np
 
 from ...errors import UserError
-from ...files.documents import parse_json
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
-from ...files.reading import read_bytes
 from ..class_lists import ClassList, Note, no_note, number_classes
 from ..parts import part_of
 from ..shapes.objects import Objects
 from ..shapes.rle import box_xyxy, count_runs, polygon_runs
-from .painting import Near, Shapes, Side
-from .pictures import check_frame
+from .labelled import Drawing
+from .painting import Canvas, Near, Side
+from .set_files import SetFiles
 
 IGNORED_CATEGORY = (IGNORE, "ignore")
 """Id and name of the category that stands for 255 in SeeDiff's semantic.json."""
@@ -207,9 +207,9 @@ class CocoFile(msgspec.Struct, frozen=True):
         return annotations
 
 
-def load_coco(path: Path) -> CocoFile:
+def load_coco(files: SetFiles, path: Path) -> CocoFile:
     """Reads a file and checks it. Raises UserError."""
-    return checked(parse_json(read_bytes(path), CocoFile, str(path), strict=False), path)
+    return checked(files.json(path, CocoFile, strict=False), path)
 
 
 def checked(document: CocoFile, path: Path) -> CocoFile:
@@ -276,24 +276,30 @@ def _runs(annotation: Annotation, shape: tuple[int, int], where: str) -> np.ndar
     return polygon_runs(annotation.polygons, shape, where)
 
 
-def paint(
-    path: Path,
+def drawing_of(
     image: CocoImage,
     annotations: Sequence[Annotation],
     ids: Mapping[int, int],
     where: Path,
     all_objects: bool = False,
-) -> Objects:
-    """The painted shapes of a picture: first boxes without a mask and crowds, as 255; over them the objects, the
-    largest first.
+) -> Drawing:
+    """The annotations of a picture. image: the picture. ids: category id → id in label maps. where: the JSON file.
+    all_objects: crowds are objects, too."""
+    draw = partial(_paint, annotations=annotations, ids=ids, where=where, all_objects=all_objects)
+    return Drawing(f"{where}, image {image.id}", image.height, image.width, draw=draw)
 
-    Annotations with `ignore` are 255, like crowds. path: the picture's file. image, annotations: the picture and its
-    annotations in the JSON file. ids: category id → id in label maps. where: the JSON file. all_objects: crowds are
-    objects, too. Raises UserError.
-    """
-    shape, of_image = (image.height, image.width), f"{where}, image {image.id}"
-    check_frame(path, shape, of_image)  # before an array of that size is made
-    shapes = Shapes(shape)
+
+def _paint(
+    shape: tuple[int, int],
+    annotations: Sequence[Annotation],
+    ids: Mapping[int, int],
+    where: Path,
+    all_objects: bool,
+) -> Objects:
+    """The painted annotations of a picture of the size `shape`, (H, W): first boxes without a mask and crowds, as 255;
+    over them the objects, the largest first. Annotations with `ignore` are 255, like crowds. The other arguments are
+    those of `drawing_of`. Raises UserError."""
+    canvas = Canvas(shape)
     masks: list[tuple[bool, int, np.ndarray]] = []
     for annotation in annotations:
         if annotation.masked:
@@ -304,10 +310,10 @@ def paint(
             masks.append((seen, class_id, runs))
         elif annotation.box:
             x, y, width, height = annotation.box
-            shapes.box(x, y, x + width, y + height, annotation.rotation)
+            canvas.box(x, y, x + width, y + height, annotation.rotation)
     for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -mask[2][1::2].sum())):
-        shapes.runs(runs, shapes.number(class_id))
-    return shapes.painted()
+        canvas.runs(runs, canvas.number(class_id))
+    return canvas.painted()
 
 
 def find_annotations(source: Path) -> list[Path]:

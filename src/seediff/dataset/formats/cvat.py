@@ -9,7 +9,7 @@ out/  annotations.xml            one <image> per sample, with a <mask> per class
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -20,20 +20,17 @@ import msgspec
 import numpy as np
 
 from ...errors import UserError
-from ...files.documents import Node, fit, read_xml
+from ...files.documents import Node, fit
 from ...files.label_maps import visible
-from ..class_lists import number_labels
 from ..sample import Sample
-from ..shapes.objects import Objects
 from ..shapes.rle import polygon_runs
-from .drivers import Export, Import, PictureRecord
+from .drivers import Export, Import
 from .format_table import Contents
-from .painting import Mask, Near, Shapes, Side, by_object, class_of, masks_of
-from .pictures import check_frame, given_or
+from .labelled import Drawing, Labelled, Picture, Shape
+from .painting import Canvas, Mask, Near, Side, masks_of
+from .pictures import given_or
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
-BOXES = ("box", "cuboid")
-OTHERS = ("polyline", "points", "skeleton", "tag")
 CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 """Names of a cuboid's corners. The attributes xtl1 and ytl1 are x and y of the corner tl1."""
 
@@ -138,64 +135,52 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
     Pixels that are only in boxes or around cuboids are ignored (255). Other shapes are left out.
     """
     file = source.file(ANNOTATIONS)
-    root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
+    root = source.files.xml(file, "annotations", absent="no such file; CVAT's export for images has one")
     for track in root.all("track"):
         raise UserError(track.where, "has tracks, which belong to videos", "export the task as `CVAT for images 1.1`")
-    nodes = list(root.all("image"))
     labels = chain(*(root.all("meta", kind, "labels", "label", "name") for kind in ("task", "project", "job")))
     names = [label.text.strip() for label in labels]
     if not names:
         raise UserError(root.where, "lists no labels", "there must be <label><name>…</name></label> below <meta>")
-    listed, ids = number_labels(names, file, source.note)
-    folders = given_or(images, file.parent / IMAGES, file.parent)
-    objects = by_object([child.attributes.get("label", "") for child in _masks(node)] for node in nodes)
-    records: list[PictureRecord] = []
-    for node in nodes:
-        image = fit(node.attributes, CvatImage, node.where, strict=False)
-        draw = partial(_paint, node=node, shape=(image.height, image.width), ids=ids)
-        names, part = [f"{image.subset}/{image.name}".removeprefix("/")], image.subset
-        empty = not node.children
-        records.append(PictureRecord(node.where, folders, names, draw, part=part, top=part, empty=empty))
-    samples = source.samples_of(records, by_object=objects)
-    source.not_drawn(_labelled(nodes, BOXES), _labelled(nodes, OTHERS))
+    describe = partial(_describe, folders=given_or(images, file.parent / IMAGES, file.parent))
+    contents = source.shapes_of(root.all("image"), describe, names, file)
     source.not_read(visible(file.parent, "*.xml"), [file])
-    return Contents(listed, samples)
+    return contents
 
 
-def _labelled(nodes: Sequence[Node], tags: Sequence[str]) -> list[str]:
-    """Tag and label of each shape with one of these tags, such as "cuboid car". nodes: the <image> elements."""
-    shapes = [child for child in chain(*(node.children for node in nodes)) if child.tag in tags]
-    return [" ".join(filter(None, (child.tag, child.attributes.get("label")))) for child in shapes]
+def _describe(node: Node, folders: Sequence[Path]) -> Labelled:
+    """What an <image> says. folders: where its picture may be. Raises UserError."""
+    image = fit(node.attributes, CvatImage, node.where, strict=False)
+    name, shapes = f"{image.subset}/{image.name}".removeprefix("/"), [_shape(child) for child in node.children]
+    picture = Picture([name], folders, part=image.subset, top=image.subset)
+    return Labelled(picture, Drawing(node.where, image.height, image.width, shapes))
 
 
-def _masks(node: Node) -> list[Node]:
-    """The shapes of an <image> that have an inside."""
-    return [child for child in node.children if child.tag in PAINT]
+def _shape(node: Node) -> Shape:
+    """A shape of an <image>. Raises UserError."""
+    if node.tag not in PAINT:
+        return Shape(node.where, node.tag, node.attributes.get("label", ""), box=_box(node))
+    one = fit(node.attributes, CvatShape, node.where, strict=False)
+    fill = partial(PAINT[node.tag], one=one, where=node.where)
+    return Shape(node.where, node.tag, one.label, fill, group=one.group_id or None, layer=one.z_order)
 
 
-def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, int]) -> Objects:
-    """The painted shapes of an <image>: boxes, and over them masks, polygons and ellipses. image: the picture's file.
-    node: the <image>. shape: its (H, W). ids: label → id. Raises UserError."""
-    check_frame(image, shape, node.where)
-    shapes = Shapes(shape)
-    for child in node.children:
-        if child.tag == "box":
-            box = fit(child.attributes, Box, child.where, strict=False)
-            shapes.box(box.xtl, box.ytl, box.xbr, box.ybr, box.rotation)
-        elif child.tag == "cuboid":
-            pairs = [(child.get(f"x{corner}"), child.get(f"y{corner}")) for corner in CORNERS]
-            shapes.box_around(fit(pairs, list[tuple[Near, Near]], child.where, strict=False))
-    masks = [(fit(child.attributes, CvatShape, child.where, strict=False), child) for child in _masks(node)]
-    for one, child in sorted(masks, key=lambda mask: mask[0].z_order):
-        number = shapes.number(class_of(one.label, ids, child.where), one.group_id or None)
-        PAINT[child.tag](shapes, one, number, child.where)
-    return shapes.painted()
+def _box(node: Node) -> Callable[[Canvas], None] | None:
+    """Paints a <box>, or the box around a <cuboid>; None for a shape that has no inside. Raises UserError."""
+    if node.tag == "box":
+        box = fit(node.attributes, Box, node.where, strict=False)
+        return lambda canvas: canvas.box(box.xtl, box.ytl, box.xbr, box.ybr, box.rotation)
+    if node.tag != "cuboid":
+        return None
+    pairs = [(node.get(f"x{corner}"), node.get(f"y{corner}")) for corner in CORNERS]
+    corners = fit(pairs, list[tuple[Near, Near]], node.where, strict=False)
+    return lambda canvas: canvas.box_around(corners)
 
 
-def _paint_mask(shapes: Shapes, one: CvatShape, number: int, where: str) -> None:
-    """Paints a mask. shapes: the canvas. one: the mask's attributes. number: the value to paint. where: the mask's name
-    in errors. Raises UserError."""
-    height, width = shapes.numbers.shape
+def _paint_mask(canvas: Canvas, number: int, one: CvatShape, where: str) -> None:
+    """Paints a mask. number: the value to paint. one: the mask's attributes. where: its name in errors. Raises
+    UserError."""
+    height, width = canvas.numbers.shape
     inner = one.left + one.width <= width and one.top + one.height <= height
     if not (inner and one.width and one.height):
         problem = f"its mask's box of {one.width} × {one.height} is not inside"
@@ -205,19 +190,19 @@ def _paint_mask(shapes: Shapes, one: CvatShape, number: int, where: str) -> None
         problem = f"the run lengths of its mask add up to {sum(counts)}, not to {one.width} × {one.height}"
         raise UserError(where, problem)
     inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
-    shapes.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
+    canvas.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
 
 
-def _paint_polygon(shapes: Shapes, one: CvatShape, number: int, where: str) -> None:
+def _paint_polygon(canvas: Canvas, number: int, one: CvatShape, where: str) -> None:
     """Paints a polygon. The arguments are those of `_paint_mask`."""
     pairs = [pair.split(",") for pair in one.points.replace(" ", "").split(";")]
     corners = fit(pairs, list[tuple[Near, Near]], f"{where}: 'points'", strict=False)
-    shapes.runs(polygon_runs([[*chain(*corners)]], shapes.numbers.shape, where), number)
+    canvas.runs(polygon_runs([[*chain(*corners)]], canvas.numbers.shape, where), number)
 
 
-def _paint_ellipse(shapes: Shapes, one: CvatShape, number: int, where: str) -> None:
+def _paint_ellipse(canvas: Canvas, number: int, one: CvatShape, where: str) -> None:
     """Paints an ellipse. The arguments are those of `_paint_mask`."""
-    shapes.ellipse(complex(one.cx, one.cy), one.rx, one.ry, one.rotation, number, where)
+    canvas.ellipse(complex(one.cx, one.cy), one.rx, one.ry, one.rotation, number, where)
 
 
 PAINT = {"mask": _paint_mask, "polygon": _paint_polygon, "ellipse": _paint_ellipse}

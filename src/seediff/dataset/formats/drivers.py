@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, product
 from pathlib import Path
@@ -29,17 +29,16 @@ from ...files.outputs import put
 from ...files.photo_files import without_suffix
 from ...files.reading import check_unpacked, inside
 from ...workers import Follow, in_order
-from ..class_lists import check_meaning
+from ..class_lists import check_meaning, number_labels
 from ..encoding import ReadLabels, ReadObjects
 from ..native import CHUNK
 from ..parts import SPLITS, part_of, row_splits
 from ..reading import first_of
 from ..rows import check_name, flat_name
 from ..sample import Sample, nothing_lost
-from ..shapes.objects import Objects
 from ..split import assign_splits
 from .format_table import FORMATS, Contents, FormatName, SourceName, codec
-from .painting import Painted
+from .labelled import Labelled, Painted, Picture, Shape, by_object
 from .pictures import (
     IMAGE_SUFFIXES,
     PictureFinder,
@@ -50,8 +49,10 @@ from .pictures import (
     stored_objects,
     unique_names,
 )
+from .set_files import SetFiles
 
 T = TypeVar("T")
+Unit = TypeVar("Unit")
 
 
 @dataclass(frozen=True)
@@ -210,45 +211,11 @@ def export(
     return Exported(len(samples), export.files, tuple(export.notes), Counter(splits))
 
 
-@dataclass(frozen=True)
-class PictureRecord:
-    """What a format's file says about a picture and its shapes.
-
-    For example, <image name="a.jpg" subset="Train"> in a CVAT file has the names ["Train/a.jpg"], and the part and the
-    top "Train". Its sample is called "a", or "Train/a" if another subset has an a.jpg, too, and its split is "train".
-    """
-
-    where: str
-    """The record's name in errors."""
-    folders: Sequence[Path]
-    """Folders where the picture may be."""
-    names: Sequence[str]
-    """Names that the picture may have, for `PictureFinder.find`."""
-    paint: Callable[[Path], Objects]
-    """Paints the shapes. Its argument is the picture's file."""
-    objects: Callable[[Path], Objects] | None = None
-    """Paints the objects, if they are not what `paint` paints; None if the file does not name them apart."""
-    part: str = ""
-    """The part of the set in the set's own words, such as "Train", from which the split follows; "" if the set has no
-    parts. Two parts may each have a picture of one name."""
-    top: str = ""
-    """A folder at the beginning of the picture's path that is left out of the sample's name."""
-    row: Mapping[str, Any] = field(default_factory=dict)
-    """The sample's metadata."""
-    name: str = ""
-    """The sample's name; "" if it follows from the picture's path."""
-    empty: bool = False
-    """Whether the file has no shape on the picture, which becomes background."""
-    copied: bool = False
-    """Whether the file holds a copy of the picture, as labelme files do. SeeDiff does not read the copy. The
-    picture must have exactly the given suffix, because an a.png beside a missing a.jpg may be its mask."""
-
-
 @dataclass
 class Import(Notes):
     """A folder or file that is being read: the options for all formats, and what the codec has found so far."""
 
-    path: Path
+    files: SetFiles
     skip_missing: bool = False
     """Whether to leave out labels whose picture is missing, instead of raising UserError."""
     labels_alone: bool = False
@@ -270,9 +237,14 @@ class Import(Notes):
     """(part, folder) → number of pictures so far."""
 
     @property
+    def path(self) -> Path:
+        """The folder or file that the user named."""
+        return self.files.named
+
+    @property
     def folder(self) -> Path:
         """`path` itself, or the folder of the file."""
-        return self.path if self.path.is_dir() else self.path.parent
+        return self.files.folder
 
     def file(self, usual: str) -> Path:
         """`path` itself if it is a file, or else the file with the usual name in the folder."""
@@ -319,61 +291,116 @@ class Import(Notes):
         self.count(len(several), f"pictures are in several parts of {where}: one for validation or testing counts")
         return splits
 
+    def shapes_of(
+        self,
+        units: Iterable[Unit],
+        describe: Callable[[Unit], Labelled],
+        classes: Sequence[str] | None,
+        where: object,
+        *,
+        proves_objects: Callable[[Sequence[Shape]], bool] = by_object,
+        others: Sequence[str] = (),
+        beside: bool = True,
+    ) -> Contents:
+        """The contents of a set of pictures with labelled shapes.
+
+        units: what is kept of each picture, such as the path of a file. describe: reads what the set says about the
+        picture, for the first time to see its labels, and again whenever its label map is read, perhaps in another
+        process. classes: the classes in the order of their ids; None: the labels of the
+        masks, sorted by name. Labels such as `ignore` and `void` (IGNORED) mean 255. where: the name of the classes in
+        errors. proves_objects: whether the masks of a picture prove that each mask of the set is an object. others:
+        kind and label of what is left out and has no place on a picture. beside: count the pictures in the same folders
+        that have no labels. Raises UserError.
+        """
+        boxed, lines = list[str](), [*others]
+        labels, are_objects = set[str](), False
+        pictures = list[Labelled]()
+        for unit in units:
+            labelled = describe(unit)
+            shapes = labelled.drawing.shapes
+            masks = [shape for shape in shapes if shape.fill is not None]
+            labels.update(shape.label for shape in masks)
+            are_objects = are_objects or proves_objects(masks)
+            boxed += [shape.about for shape in shapes if shape.box is not None]
+            lines += [shape.about for shape in shapes if shape.fill is None and shape.box is None]
+            bare = replace(labelled.drawing, shapes=())  # the shapes of all pictures may be larger than memory
+            pictures.append(replace(labelled, drawing=bare, empty=not shapes, reread=partial(describe, unit)))
+        self.not_drawn(boxed, lines)
+        if classes is None:
+            classes = sorted(labels)
+        listed, ids = number_labels(classes, where, self.note)
+        return Contents(listed, self.samples_of(pictures, ids=ids, are_objects=are_objects, beside=beside))
+
     def samples_of(
-        self, records: Iterable[PictureRecord], *, by_object: bool = False, beside: bool = True
+        self,
+        pictures: Iterable[Labelled],
+        *,
+        ids: Mapping[str, int] = MappingProxyType({}),
+        are_objects: bool = False,
+        beside: bool = True,
     ) -> list[Sample]:
-        """A sample for each record whose picture exists. by_object: whether the shapes that `paint` paints are objects.
-        beside: count the pictures in the same folders that have no record. Raises UserError for two records of one
-        picture."""
-        with_picture: list[tuple[PictureRecord, Path, str]] = []
+        """A sample for each picture that exists. The other arguments are for `shapes_of`.
+
+        pictures: what the set says about each picture. ids: label → id. are_objects: whether the shapes of all drawings
+        are objects. beside: as for `shapes_of`. Raises UserError for two that are one picture.
+        """
+        found: list[tuple[Labelled, Path, str]] = []
         owners: dict[Path, str] = {}
-        for record in records:
-            found = self._picture_of(record)
-            if found is None:
+        for one in pictures:
+            where, picture = one.drawing.where, one.picture
+            file = self._picture_of(picture, where)
+            if file is None:
                 continue
-            path, end = found
-            other = owners.setdefault(path, record.where)
-            if other != record.where:
+            path, end = file
+            other = owners.setdefault(path, where)
+            if other != where:
                 fix = "make them one record"
-                if end != portable(record.names[0]):
-                    fix = f"no file is called {show_json(record.names[0])}: --images names the folder that has it"
-                raise UserError(record.where, f"its picture, {path}, is that of {other}, too", fix)
-            with_picture.append((record, path, end.removeprefix(f"{record.top}/")))
+                if end != portable(picture.names[0]):
+                    fix = f"no file is called {show_json(picture.names[0])}: --images names the folder that has it"
+                raise UserError(where, f"its picture, {path}, is that of {other}, too", fix)
+            found.append((one, path, end.removeprefix(f"{picture.top}/")))
         samples: list[Sample] = []
-        parts = [record.part for record, _, _ in with_picture]
-        names = unique_names((part, end) for part, (_, _, end) in zip(parts, with_picture, strict=True))
-        for (record, path, _), name, split in zip(with_picture, names, row_splits(parts), strict=True):
-            painted = Painted(record.paint, path)
-            objects = record.objects and Painted(record.objects, path).objects
-            if by_object:
+        parts = [one.picture.part for one, *_ in found]
+        names = unique_names((part, end) for part, (*_, end) in zip(parts, found, strict=True))
+        for (one, path, _), name, split in zip(found, names, row_splits(parts), strict=True):
+            painted, objects = Painted(one.drawing, path, ids, one.reread), None
+            if are_objects or one.objects is one.drawing:
                 objects = painted.objects
-            name, about = record.name or name, {"row": record.row, "split": split, "lost": painted.lost}
-            samples.append(self.sample(name, path, painted.label_map, record.where, objects=objects, **about))
-        empty = sum(record.empty for record, *_ in with_picture)
+            elif one.objects is not None:
+                objects = Painted(one.objects, path).objects
+            about = {"row": one.row, "split": split, "lost": painted.lost}
+            name = one.picture.sample or name
+            samples.append(self.sample(name, path, painted.label_map, one.drawing.where, objects=objects, **about))
+        empty = sum(one.empty for one, *_ in found)
         self.count(empty, f"of {len(samples)} pictures have no shape: background only")
-        for folder in sorted({path.parent for path in owners if beside and self.path.is_dir()}):
-            files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-            bare = sum(path not in owners for path in files)
-            self.count(bare, f"of {len(files)} pictures in {folder} have no labels in the files: they are left out")
+        if beside and self.path.is_dir():
+            self._count_bare(owners)
         return samples
 
-    def _picture_of(self, record: PictureRecord) -> tuple[Path, str] | None:
-        """(file, name) of a record's picture, as `PictureFinder.find` returns them. None if it is missing, and
-        `leave_out` allows this."""
-        found = self.pictures.find(record.folders, record.names, record.where)
-        names = [portable(name) for name in record.names]
+    def _count_bare(self, labelled: Collection[Path]) -> None:
+        """Notes the pictures that lie beside labelled pictures, and that no file labels."""
+        for folder in sorted({path.parent for path in labelled}):
+            files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+            bare = sum(path not in labelled for path in files)
+            self.count(bare, f"of {len(files)} pictures in {folder} have no labels in the files: they are left out")
+
+    def _picture_of(self, picture: Picture, where: str) -> tuple[Path, str] | None:
+        """(file, name) of a picture, as `PictureFinder.find` returns them. None if it is missing, and `leave_out`
+        allows this. where: its labels' name in errors."""
+        found = self.pictures.find(picture.folders, picture.names, where)
+        names = [portable(name) for name in picture.names]
         for end in chain.from_iterable(map(ends_of, names)):
             if found is None and without_suffix(end) in self.originals:
                 found = self.originals[without_suffix(end)], end
         problem = "there is no picture {} in {}"
-        if record.copied:
+        if picture.copied:
             problem += ", and its copy in the file is not read: save the copy under this name"
             if found and found[0].suffix.lower() != Path(found[1]).suffix.lower():
                 found = None
         if found is None:
-            tried = [folder for folder in record.folders if folder.is_dir()] or record.folders
+            tried = [folder for folder in picture.folders if folder.is_dir()] or picture.folders
             searched = [folder / name for folder, name in product(tried, names)]
-            self.leave_out(record.where, problem.format(show_json(record.names[0]), tried[0]), *searched)
+            self.leave_out(where, problem.format(show_json(picture.names[0]), tried[0]), *searched)
         return found
 
     def sample(
@@ -433,7 +460,8 @@ def read_format(
                 check_unpacked(folder)
                 raise UserError(key, f"{folder}: no such folder")
     read = codec(name).read
-    source = Import(Path(path), skip_missing, labels_alone, FORMATS[name].shown, originals)
+    others = [options[key] for key in ("images", "masks") if options.get(key) is not None]
+    source = Import(SetFiles(Path(path), others), skip_missing, labels_alone, FORMATS[name].shown, originals)
     contents = read(source, **{key: value for key, value in options.items() if value is not None})
     samples = _with_notes(source, contents.samples)
     return contents._replace(samples=samples, notes=source.notes, parts=source.parts)

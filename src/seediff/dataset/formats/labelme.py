@@ -25,21 +25,21 @@ from PIL import Image, ImageDraw
 
 from ...config.class_names import reserved_id
 from ...errors import UserError
-from ...files.documents import Json, read_json
-from ...files.image_files import open_image, stored_pixels
+from ...files.documents import Json
 from ...files.label_maps import IGNORE
-from ...files.reading import inside
 from .. import native
-from ..class_lists import find_list, number_labels
+from ..class_lists import find_list
 from ..encoding import encode_grey
 from ..rows import check_class_list
 from ..sample import Sample
 from ..shapes.objects import Objects
 from ..shapes.polygons import object_polygons
-from .drivers import Export, Import, PictureRecord
+from .drivers import Export, Import
 from .format_table import Contents, json_kind
-from .painting import Near, Shapes, by_object, class_of, masks_of, objects_of
-from .pictures import check_frame, given_or, shown_size, top_folder
+from .labelled import Drawing, Labelled, Picture, Shape, by_object
+from .painting import Canvas, Near, masks_of, objects_of
+from .pictures import given_or, top_folder
+from .set_files import SetFiles, pixels_in
 
 IGNORE_LABEL, BACKGROUND_LABEL = "__ignore__", "_background_"
 """labelme's names for 255 and 0."""
@@ -128,42 +128,14 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     Lines and points are left out. Pixels that are only in the box around a shape of unknown kind are ignored (255).
     """
     root, paths = source.folder, _files(source)
-    named_images, labels = dict[Path, tuple[str, bool, bool]](), set[str]()
-    boxed, lines, objects = list[str](), list[str](), False
-    for path in paths:
-        file = read_json(inside(root, path), LabelmeFile)  # one at a time in memory
-        named_images[path] = file.imagePath, bool(file.imageData), not file.shapes
-        filled = [shape for shape in file.shapes if shape.kind in FILLED]
-        for number, shape in enumerate(file.shapes, 1):
-            label = shape.label.strip()
-            if shape.boxed:
-                boxed.append(f"{shape.kind} {shape.label}")
-            elif shape.kind not in FILLED:
-                lines.append(f"{shape.kind} {shape.label}")
-            elif reserved_id(label) is None:
-                check_class_list([label], f"{path}: shape {number}")
-        labels.update(shape.label for shape in filled)
-        objects = objects or _by_object(filled)
-    source.not_drawn(boxed, lines)
     where: object = "--classes"
     if classes is None:
-        class_list = find_list(root, root.parent, any_name=True)  # they are found by name
-        classes, where = sorted(labels), root
-        if class_list:
+        where, class_list = root, find_list(root, root.parent, any_name=True)  # they are found by name
+        if class_list is not None:
             classes, where = class_list.classes, class_list.where
-    listed, ids = number_labels(classes, where, source.note)
-
     above = Path(os.path.commonpath([path.parent for path in paths]))
-    records: list[PictureRecord] = []
-    for path, (image, copied, empty) in named_images.items():
-        folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
-        if image:
-            image = f"{path.parent.relative_to(root).as_posix()}/{image}".removeprefix("./")
-        paint = partial(_paint, path=path, ids=ids)
-        name = path.relative_to(above).with_suffix("").as_posix()
-        about = {"name": name, "empty": empty, "copied": copied}
-        records.append(PictureRecord(str(path), folders, [image], paint, None, top_folder(name), **about))
-    return Contents(listed, source.samples_of(records, by_object=objects))
+    describe = partial(_describe, files=source.files, above=above, images=images)
+    return source.shapes_of(paths, describe, classes, where, proves_objects=_proves_objects)
 
 
 def _files(source: Import) -> list[Path]:
@@ -180,40 +152,44 @@ def _files(source: Import) -> list[Path]:
     return files
 
 
-def _by_object(shapes: Sequence[LabelmeShape]) -> bool:
-    """Whether each shape or group of shapes is an object. Otherwise a mask may hold all objects of a class. shapes: the
-    filled shapes of a picture."""
-    if any(shape.kind != "mask" and shape.group_id is None for shape in shapes):
+def _describe(path: Path, files: SetFiles, above: Path, images: Path | None) -> Labelled:
+    """What a JSON file says. above: the folder that all JSON files are in. images: as for `read`. Raises UserError."""
+    file, root = files.json(path, LabelmeFile), files.folder
+    name, image = path.relative_to(above).with_suffix("").as_posix(), file.imagePath
+    if image:
+        image = f"{path.parent.relative_to(root).as_posix()}/{image}".removeprefix("./")
+    folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
+    picture = Picture([image], folders, top_folder(name), sample=name, copied=bool(file.imageData))
+    shapes = [_shape(each, f"{path}: shape {number}") for number, each in enumerate(file.shapes, 1)]
+    return Labelled(picture, Drawing(str(path), file.imageHeight or None, file.imageWidth or None, shapes))
+
+
+def _shape(each: LabelmeShape, where: str) -> Shape:
+    """A shape. where: its name in errors. Raises UserError for a mask whose label is no name."""
+    if each.boxed:
+        return Shape(where, each.kind, each.label, box=lambda canvas: canvas.box_around(each.points))
+    if each.kind not in FILLED:
+        return Shape(where, each.kind, each.label)
+    label = each.label.strip()
+    if reserved_id(label) is None:
+        check_class_list([label], where)
+    return Shape(where, each.kind, each.label, partial(_fill, each=each, where=where), group=each.group_id)
+
+
+def _proves_objects(masks: Sequence[Shape]) -> bool:
+    """Whether a picture proves that each mask or group of masks is an object. A shape that somebody drew is an
+    object."""
+    if any(mask.kind != "mask" and mask.group is None for mask in masks):
         return True
-    groups = {(shape.label, shape.group_id) for shape in shapes if shape.group_id is not None}
-    return by_object([[label for label, _ in groups] + [shape.label for shape in shapes if shape.group_id is None]])
+    grouped = {(mask.label, mask.group): mask for mask in masks if mask.group is not None}
+    return by_object([*grouped.values(), *(mask for mask in masks if mask.group is None)])
 
 
-def _paint(image: Path, path: Path, ids: dict[str, int]) -> Objects:
-    """The painted shapes of a JSON file: boxes around shapes of unknown kinds, and over them the filled shapes in their
-    order. image: the picture's file. path: the JSON file. ids: label → id. Raises UserError."""
-    file = read_json(path, LabelmeFile)
-    height, width = shown_size(image)
-    shape = file.imageHeight or height, file.imageWidth or width
-    check_frame(image, shape, str(path))
-    shapes = Shapes(shape)
-    for each in file.shapes:
-        if each.boxed:
-            shapes.box_around(each.points)
-    canvas = Image.fromarray(np.ascontiguousarray(shapes.numbers))
-    for number, each in enumerate(file.shapes, 1):
-        if each.kind in FILLED:
-            where = f"{path}: shape {number}"
-            _draw(canvas, each, shapes.number(class_of(each.label, ids, where), each.group_id), where)
-    shapes.numbers = np.asarray(canvas)
-    return shapes.painted()
-
-
-def _draw(canvas: Image.Image, each: LabelmeShape, number: int, where: str) -> None:
-    """Fills a shape. canvas: the numbers painted so far, as a Pillow image. each: the shape. number: the value to
-    paint. where: the shape's name in errors. Raises UserError."""
+def _fill(canvas: Canvas, number: int, each: LabelmeShape, where: str) -> None:
+    """Fills a shape. number: the value to paint. each: the shape. where: its name in errors. Raises UserError."""
     corners = np.array(each.points, np.float64).reshape(-1, 2)
-    draw: Any = ImageDraw.Draw(canvas)
+    image = canvas.image
+    draw: Any = ImageDraw.Draw(image)
     two = each.kind in ("circle", "mask") or (each.kind == "rectangle" and len(corners) != 4)
     needed, enough = "three points or more", len(corners) >= 3
     if two:
@@ -229,15 +205,14 @@ def _draw(canvas: Image.Image, each: LabelmeShape, number: int, where: str) -> N
             data = base64.b64decode(each.mask or "")
         except ValueError as error:
             raise UserError(where, "is not a base64-encoded picture") from error
-        with open_image(data, where) as image:
-            pixels, mode = stored_pixels(image)
+        pixels, mode = pixels_in(data, where)
         if pixels.ndim != 2:
             raise UserError(where, f"is a picture in {mode}", "it must be grey or of 1 bit, 0 outside")
         inside = pixels > 0
         if (corners == np.trunc(corners)).all():  # labelme crops a mask to its box if the corners are whole numbers
             width, height = (corners[1] - corners[0] + 1).astype(int).clip(0)
             inside = inside[:height, :width]
-        canvas.paste(number, tuple(corners[0].round().astype(int).tolist()), Image.fromarray(inside))
+        image.paste(number, tuple(corners[0].round().astype(int).tolist()), Image.fromarray(inside))
     elif two:
         draw.rectangle((*corners.min(0), *corners.max(0)), outline=number, fill=number)
     else:

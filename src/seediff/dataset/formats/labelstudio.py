@@ -14,7 +14,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -25,17 +24,17 @@ import numpy as np
 
 from ... import __version__
 from ...errors import UserError
-from ...files.documents import Json, Node, fit, read_json, read_xml
+from ...files.documents import Json, Node, fit
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
-from ..class_lists import number_labels
 from ..rows import check_row
 from ..sample import Sample
 from ..shapes.rle import encode_brush
-from .drivers import Export, Import, PictureRecord
+from .drivers import Export, Import
 from .format_table import Contents
-from .labelstudio_data import OWN_KEY, Drawn, Task, find_regions, mask_labels, paint, shown_keys
-from .painting import by_object, masks_of
+from .labelled import Drawing, Labelled, Picture
+from .labelstudio_data import OWN_KEY, Drawn, Task, find_regions, mask_labels, shown_keys
+from .painting import masks_of
 from .pictures import IMAGE_SUFFIXES, given_or
 
 TASKS, INTERFACE, IMAGES = "tasks.json", "label_config.xml", "images"
@@ -130,9 +129,9 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     if not file.is_file() and len(files) == 1:
         (file,) = files
     source.not_read(files, [file])
-    tasks = read_json(file, list[Task])
+    tasks = source.files.json(file, list[Task])
     interface = file.parent / INTERFACE
-    view = read_xml(interface, "View") if interface.is_file() else Node("View", {}, "")
+    view = source.files.xml(interface, "View") if interface.is_file() else Node("View", {}, "")
     named = [(f"{file}: task {number}", task) for number, task in enumerate(tasks, 1)]
     used = [(where, task) for where, task in named if task.done]
     if not used:
@@ -147,26 +146,20 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     if more:
         source.note(f"second annotations of a task, left out: {more} (a ground truth counts, or else the last change)")
     pictures: list[TaskPicture] = []
-    boxed, others = list[str](), list[str]()
+    others = list[str]()
     for where, task in used:
         regions, left = find_regions(task.answer(where), where)
         for address, drawn in _by_picture(task.data, regions, shown_keys(view), where):
             pictures.append(TaskPicture(where, task, address, drawn))
         others += left
-        boxed += [one.result.about for one in regions if not one.region.masked]
-    source.not_drawn(boxed, others)
-
-    labels = [picture.labels() for picture in pictures]
     listing: object = "--classes"
     if classes is None and interface.is_file():
         classes, listing = mask_labels(view), interface
     elif classes is None:
-        classes, listing = sorted({*chain(*labels)}), file
-    listed, ids = number_labels(classes, listing, source.note)
-    folders, objects = given_or(images, file.parent, file.parent / IMAGES), by_object(labels)
-    records = [picture.record(folders, ids) for picture in pictures]
-    samples = source.samples_of(records, by_object=objects, beside=False)  # tasks without an annotation are counted
-    return Contents(listed, samples)
+        listing = file
+    describe = partial(_describe, folders=given_or(images, file.parent, file.parent / IMAGES))
+    # Tasks without an annotation are counted above.
+    return source.shapes_of(pictures, describe, classes, listing, others=others, beside=False)
 
 
 @dataclass(frozen=True)
@@ -179,19 +172,19 @@ class TaskPicture:
     address: str
     regions: Sequence[Drawn]
 
-    def labels(self) -> list[str]:
-        """The labels of the masks on the picture."""
-        return list(chain(*(one.result.labels for one in self.regions if one.region.masked)))
 
-    def record(self, folders: Sequence[Path], ids: Mapping[str, int]) -> PictureRecord:
-        """The picture's record. folders: where the picture may be. ids: label → id. Raises UserError."""
-        own = OwnData()
-        if isinstance(self.task.data.get(OWN_KEY), Mapping):
-            own = fit(self.task.data[OWN_KEY], OwnData, f"{self.where}: data.{OWN_KEY}")
-            check_row(own.metadata, f"{self.where}: metadata in its data.{OWN_KEY}")
-        paints = partial(paint, regions=self.regions, ids=ids, where=self.where)
-        about = {"top": IMAGES, "row": own.metadata, "name": own.name, "empty": not self.regions}
-        return PictureRecord(self.where, folders, _image_names(self.address), paints, **about)
+def _describe(one: TaskPicture, folders: Sequence[Path]) -> Labelled:
+    """What a task says about a picture. folders: where the picture may be. Raises UserError."""
+    own = OwnData()
+    if isinstance(one.task.data.get(OWN_KEY), Mapping):
+        own = fit(one.task.data[OWN_KEY], OwnData, f"{one.where}: data.{OWN_KEY}")
+        check_row(own.metadata, f"{one.where}: metadata in its data.{OWN_KEY}")
+    picture = Picture(_image_names(one.address), folders, top=IMAGES, sample=own.name)
+    height = width = None
+    if one.regions:
+        height, width = one.regions[0].result.size
+    drawing = Drawing(one.where, height, width, [each.shape() for each in one.regions])
+    return Labelled(picture, drawing, row=own.metadata)
 
 
 def _by_picture(

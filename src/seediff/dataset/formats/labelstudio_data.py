@@ -3,8 +3,7 @@ the regions, too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,10 +12,9 @@ import numpy as np
 from ...errors import UserError
 from ...files.documents import Byte, Json, Node, fit
 from ...files.messages import show_json
-from ..shapes.objects import Objects
 from ..shapes.rle import decode_brush, polygon_runs
-from .painting import Near, Shapes, Side, class_of
-from .pictures import check_frame, shown_size
+from .labelled import Shape
+from .painting import Canvas, Near, Side
 
 MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
 """Types of results that are masks."""
@@ -143,6 +141,46 @@ class Drawn(NamedTuple):
     result: Result
     region: Region
 
+    def shape(self) -> Shape:
+        """The region as a shape. Raises UserError for a mask that has not one label."""
+        if not self.region.masked:
+            return Shape(self.where, self.result.about, "", box=self._box)
+        if len(self.result.labels) != 1:
+            raise UserError(self.where, f"must have one label, not {show_json(self.result.labels)}")
+        return Shape(self.where, self.result.type, self.result.labels[0], self._fill)
+
+    def _frame(self, canvas: Canvas) -> tuple[int, int]:
+        """(H, W) of the picture. Raises UserError if the region was drawn on a picture of another size, or on a rotated
+        picture."""
+        height, width = canvas.numbers.shape
+        if self.result.image_rotation % 360:
+            turned = f"was drawn on a picture rotated by {self.result.image_rotation:g}°"
+            raise UserError(self.where, turned, "undo the rotation in Label Studio")
+        if self.result.size != (height, width):
+            problem = f"is of a picture of {self.result.size}, others of {(height, width)}; both are (height, width)"
+            raise UserError(self.where, problem)
+        return height, width
+
+    def _box(self, canvas: Canvas) -> None:
+        at, across, down = self.region.pixels(self._frame(canvas))
+        canvas.box(at.real, at.imag, at.real + across, at.imag + down, self.region.rotation, at)
+
+    def _fill(self, canvas: Canvas, number: int) -> None:
+        """Paints a mask, polygon or ellipse. number: the value to paint. Raises UserError."""
+        region, shape = self.region, self._frame(canvas)
+        if region.rle is not None:
+            try:
+                inside = decode_brush(bytes(region.rle), shape)
+            except ValueError as error:
+                raise UserError(self.where, f"its 'rle' is not a valid mask: {error}") from error
+            canvas.numbers[inside] = number
+        elif region.points is None:
+            at, across, down = region.pixels(shape)
+            canvas.ellipse(at, across, down, region.rotation, number, self.where)
+        else:
+            corners = np.array(region.points, np.float64).reshape(-1, 2) / 100 * shape[::-1]
+            canvas.runs(polygon_runs([corners.ravel().tolist()], shape, self.where), number)
+
 
 def find_regions(answer: TaskAnswer, where: str) -> tuple[list[Drawn], list[str]]:
     """(regions, others): the masks and boxes of an answer, and `about` of each other result. where: the task's name in
@@ -215,38 +253,3 @@ def shown_keys(root: Node) -> dict[str, str]:
     """Name of an <Image> tag → the key of its picture in a task's data. root: the labeling interface."""
     images = [node.attributes for node in _nodes(root) if node.tag == "Image"]
     return {one.get("name", ""): one.get("value", one.get("valueList", "")).lstrip("$") for one in images}
-
-
-def paint(image: Path, regions: Sequence[Drawn], ids: Mapping[str, int], where: str) -> Objects:
-    """The painted regions of a picture: boxes, and over them masks, polygons and ellipses in their order. image: the
-    picture's file. ids: label → id. where: the task's name in errors. Raises UserError."""
-    shape = shown_size(image)
-    if regions:
-        shape = regions[0].result.size
-    check_frame(image, shape, where)
-    shapes = Shapes(shape)
-    for here, result, region in sorted(regions, key=lambda drawn: drawn.region.masked):
-        if result.image_rotation % 360:
-            turned = f"was drawn on a picture rotated by {result.image_rotation:g}°"
-            raise UserError(here, turned, "undo the rotation in Label Studio")
-        if result.size != shape:
-            raise UserError(here, f"is of a picture of {result.size}, others of {shape}; both are (height, width)")
-        at, across, down = region.pixels(shape)
-        if not region.masked:
-            shapes.box(at.real, at.imag, at.real + across, at.imag + down, region.rotation, at)
-            continue
-        if len(result.labels) != 1:
-            raise UserError(here, f"must have one label, not {show_json(result.labels)}")
-        number = shapes.number(class_of(result.labels[0], ids, here))
-        if region.rle is not None:
-            try:
-                inside = decode_brush(bytes(region.rle), shape)
-            except ValueError as error:
-                raise UserError(here, f"its 'rle' is not a valid mask: {error}") from error
-            shapes.numbers[inside] = number
-        elif region.points is None:
-            shapes.ellipse(at, across, down, region.rotation, number, here)
-        else:
-            corners = np.array(region.points, np.float64).reshape(-1, 2) / 100 * shape[::-1]
-            shapes.runs(polygon_runs([corners.ravel().tolist()], shape, here), number)
-    return shapes.painted()

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
+from PIL import Image
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE
@@ -27,13 +26,26 @@ Near = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 """A coordinate in pixels. pycocotools kills the process for a polygon with much larger coordinates."""
 
 
-class Shapes:
-    """A canvas for the shapes of a picture. Later shapes cover earlier shapes. shape: (H, W) of the picture."""
+class Canvas:
+    """The pixels on which shapes are painted. Later shapes cover earlier shapes. shape: (H, W) of the picture."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self.numbers = np.zeros(shape, np.int32, order="F")
-        """(H, W): the number of the visible shape at each pixel, from 1; 0 where there is no shape."""
+        self._pixels: np.ndarray | Image.Image = np.zeros(shape, np.int32, order="F")
         self.class_ids, self.groups = list[int](), dict[tuple[int, object], int]()
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """(H, W): the number of the visible shape at each pixel, from 1; 0 where there is no shape."""
+        if isinstance(self._pixels, Image.Image):
+            self._pixels = np.array(self._pixels, order="F")
+        return self._pixels
+
+    @property
+    def image(self) -> Image.Image:
+        """`numbers` as a Pillow image, to draw on."""
+        if not isinstance(self._pixels, Image.Image):
+            self._pixels = Image.fromarray(np.ascontiguousarray(self._pixels))
+        return self._pixels
 
     def number(self, class_id: int, group: object = None) -> int:
         """The number with which to paint a shape. Shapes of one class and one group get the same number, because they
@@ -84,35 +96,7 @@ class Shapes:
 
     def painted(self) -> Objects:
         """The canvas as objects: each visible shape is an object."""
-        return Objects(np.ascontiguousarray(self.numbers, np.int32), tuple(self.class_ids))
-
-
-@dataclass(frozen=True)
-class Painted:
-    """The shapes of a picture, which are painted only when the label map or the objects are read."""
-
-    paint: Callable[[Any], Objects]
-    """Paints the shapes. Its argument is `picture`."""
-    picture: Any
-
-    def label_map(self) -> np.ndarray:
-        """The label map (H, W) uint8. Raises UserError."""
-        return _painted(self.paint, self.picture).label_map()
-
-    def objects(self) -> Objects:
-        """The visible shapes as objects. Raises UserError."""
-        return _painted(self.paint, self.picture).visible()
-
-    def lost(self) -> int:
-        """The number of shapes with a class, but without a visible pixel. Raises UserError."""
-        painted = _painted(self.paint, self.picture)
-        return sum(not area for area, i in zip(painted.areas, painted.class_ids, strict=True) if 0 < i < IGNORE)
-
-
-@lru_cache(maxsize=1)  # only the last picture's shapes: those of a set may be larger than memory
-def _painted(paint: Callable[[Any], Objects], picture: Any) -> Objects:
-    """The shapes of a picture. The label map and the objects of a sample are often read one after the other."""
-    return paint(picture)
+        return Objects(np.ascontiguousarray(self._pixels, np.int32), tuple(self.class_ids))
 
 
 def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
@@ -124,12 +108,6 @@ def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
         classes = ", ".join(name for name, i in ids.items() if 0 < i < IGNORE)
         raise UserError(where, f"has the label {show_json(label)}, which is not a class; they are {classes}")
     return class_id
-
-
-def by_object(images: Iterable[Sequence[str]]) -> bool:
-    """Whether each mask of a set is an object. This is certain if two masks of one picture have the same label;
-    otherwise a mask may hold all objects of a class. images: the labels of the masks in each picture."""
-    return any(len({*labels}) < len(labels) for labels in images)
 
 
 class Mask(NamedTuple):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -22,10 +23,8 @@ import numpy as np
 
 from ...config.class_names import BACKGROUND
 from ...errors import UserError
-from ...files.documents import Json, parse_json
-from ...files.image_files import read_pixels
+from ...files.documents import Json
 from ...files.label_maps import IGNORE, voc_palette
-from ...files.reading import inside, read_bytes
 from ..encoding import encode_image
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes
@@ -42,9 +41,10 @@ from .coco_data import (
     checked,
     classes_of,
 )
-from .drivers import Export, Import, PictureRecord
+from .drivers import Export, Import
 from .format_table import Contents
-from .pictures import check_frame
+from .labelled import Drawing, Labelled, Picture
+from .set_files import SetFiles
 
 
 def write(export: Export) -> None:
@@ -135,10 +135,10 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
         files = [root]
     if not files:
         raise UserError(root, f"has no {PANOPTIC}*.json", "name the JSON file itself")
-    given = {path: parse_json(read_bytes(path), PanopticFile, str(path), strict=False) for path in files}
+    given = {path: source.files.json(path, PanopticFile, strict=False) for path in files}
     documents = {path: checked(document.as_coco(), path) for path, document in given.items()}
     listed = classes_of(documents, source.note)
-    records: list[PictureRecord] = []
+    pictures: list[Labelled] = []
     for path, document in documents.items():
         masks = {entry.image_id: path.with_suffix("") / entry.file_name for entry in given[path].annotations}
         source.count(len(document.images) - len(masks), f"pictures of {path} have no annotation: they are left out")
@@ -155,24 +155,23 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
             if len(segments) < len(annotations):
                 raise UserError(where, "two of its segments have one id")
             no_objects = {entry.id: 0 for entry in annotations if entry.iscrowd or entry.category_id not in things}
-            draw = partial(_paint, mask=inside(source.folder, mask), image=image, where=where)
-            objects = partial(draw, segments={**segments, **no_objects})
-            if not things:
-                objects = None
-            labels = partial(draw, segments=segments)
-            records.append(PictureRecord(where, folders, [image.file_name], labels, objects, name.part))
-    return Contents(listed, source.samples_of(records))
+            read = partial(_paint, files=source.files, mask=source.files.inside(mask))
+            drawing = Drawing(where, image.height, image.width, draw=partial(read, segments=segments))
+            objects = None
+            if things:
+                objects = replace(drawing, draw=partial(read, segments={**segments, **no_objects}))
+            pictures.append(Labelled(Picture([image.file_name], folders, name.part), drawing, objects))
+    return Contents(listed, source.samples_of(pictures))
 
 
-def _paint(path: Path, mask: Path, image: CocoImage, where: str, segments: Mapping[int, int]) -> Objects:
-    """The segments of a picture. path: the picture's file. mask: the PNG. image: the picture's entry in the JSON file.
-    where: the picture's name in errors. segments: number of a segment → class id. Raises UserError."""
-    check_frame(path, (image.height, image.width), where)
-    pixels, kind, mode = read_pixels(mask)
+def _paint(shape: tuple[int, int], files: SetFiles, mask: Path, segments: Mapping[int, int]) -> Objects:
+    """The segments of a picture. shape: its (H, W). mask: the PNG. segments: number of a segment → class id. Raises
+    UserError."""
+    pixels, kind, mode = files.pixels(mask)
     if kind != "PNG" or mode != "RGB":
         raise UserError(mask, f"is {kind} {mode} data; a panoptic mask is an RGB PNG")
-    if pixels.shape[:2] != (image.height, image.width):
-        raise UserError(mask, f"is {pixels.shape[:2]}, but its picture {(image.height, image.width)}")
+    if pixels.shape[:2] != shape:
+        raise UserError(mask, f"is {pixels.shape[:2]}, but its picture {shape}")
     present, places = np.unique(pixels @ np.array([1, 256, 65536], np.int32), return_inverse=True)
     class_ids = {0: IGNORE, **segments}
     for number in present.tolist():

@@ -28,9 +28,11 @@ from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
 from .drivers import Export, Import
 from .format_table import Contents
+from .labelled import Drawing, Painted
 from .masks import semantic_yaml
-from .painting import Painted, Shapes
-from .pictures import shown_size, unique_names
+from .painting import Canvas
+from .pictures import unique_names
+from .set_files import SetFiles
 from .yolo_data import DATA, IMAGES, LABELS, LabelFiles, YoloImage, find_images, is_data, read_data, write_data
 
 HAIR = 0.01
@@ -82,7 +84,7 @@ def from_yolo(text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: 
     Pixels that are only in a box are 255. text: the file's text. shape: (H, W) of the picture. ids: class number → id.
     where: the file's name in errors. Raises UserError."""
     height, width = shape
-    shapes = Shapes(shape)
+    canvas = Canvas(shape)
     polygons: list[tuple[int, int, np.ndarray]] = []
     for line, (name, *given) in _lines(text):
         here = f"{where}, line {line}"
@@ -102,14 +104,14 @@ def from_yolo(text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: 
         if len(shares) == 2:
             centre, sides = shares
             (left, top), (right, bottom) = ((centre + half) * (width, height) for half in (-sides / 2, sides / 2))
-            shapes.box(left, top, right, bottom)
+            canvas.box(left, top, right, bottom)
         else:
             area = int(fill_polygon(shares * (width, height), (height, width))[2].sum())
             polygons.append((area, ids[int(number)], shares))
     for _, class_id, shares in sorted(polygons, key=lambda polygon: -polygon[0]):
         top, left, mask = fill_polygon(shares * (width, height), (height, width))  # filled twice, to save memory
-        shapes.numbers[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = shapes.number(class_id)
-    return shapes.painted()
+        canvas.numbers[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = canvas.number(class_id)
+    return canvas.painted()
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -158,18 +160,19 @@ def read(
     class_list = number_classes(data.names, file, void=(), classes=classes, note=source.note)
     if "kpt_shape" in data.content:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
-    samples, paint = list[Sample](), partial(_paint, ids=class_list.ids)
+    samples = list[Sample]()
     pictures = find_images(source, data, LabelFiles(_has_labels), images, split)
     without, lengths = 0, Counter[int]()
     for image in pictures:
         without += not image.labels.exists()
-        lengths.update(len(words) for _, words in _lines(_text(image)))
+        lengths.update(len(words) for _, words in _lines(_text(source.files, image)))
     boxes, lines = lengths[5], lengths.total()  # a box has a class and four numbers
     names = unique_names((image.split, image.name) for image in pictures)
     for image, name in zip(pictures, names, strict=True):
-        shapes = Painted(paint, image)
-        about = {"split": image.split, "objects": shapes.objects, "lost": shapes.lost}
-        samples.append(source.sample(name, image.path, shapes.label_map, image.labels, **about))
+        draw = partial(_paint, files=source.files, image=image, ids=class_list.ids)
+        painted = Painted(Drawing(str(image.labels), draw=draw), image.path)
+        about = {"split": image.split, "objects": painted.objects, "lost": painted.lost}
+        samples.append(source.sample(name, image.path, painted.label_map, image.labels, **about))
     if samples and without == len(samples):
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:
@@ -192,11 +195,11 @@ def _has_labels(path: Path) -> bool:
     return False
 
 
-def _paint(image: YoloImage, ids: Mapping[int, int]) -> Objects:
-    """The objects of a picture. ids: class number → id. Raises UserError."""
-    return from_yolo(_text(image), shown_size(image.path), ids, image.labels)
+def _paint(shape: tuple[int, int], files: SetFiles, image: YoloImage, ids: Mapping[int, int]) -> Objects:
+    """The objects of a picture of the size `shape`, (H, W). ids: class number → id. Raises UserError."""
+    return from_yolo(_text(files, image), shape, ids, image.labels)
 
 
-def _text(image: YoloImage) -> str:
+def _text(files: SetFiles, image: YoloImage) -> str:
     """The text of a picture's label file; "" if the file is missing."""
-    return read_text(image.labels) if image.labels.exists() else ""
+    return files.text(image.labels) if image.labels.exists() else ""

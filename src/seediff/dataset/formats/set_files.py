@@ -1,0 +1,94 @@
+"""`SetFiles`: reads the files of a set in another format, and no others."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from ...errors import UserError
+from ...files.documents import Json, Node, parse_json, read_xml, read_yaml
+from ...files.image_files import read_pixels
+from ...files.reading import ABSENT, inside, read_bytes, read_lines, read_text
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SetFiles:
+    """Reads the files of a set. Each method raises UserError for a file that cannot be read, that is not of the wanted
+    kind, or that lies outside of the set, also after following links.
+
+    Codecs read files in no other way, so that foreign files cannot bring in anything else.
+    """
+
+    named: Path
+    """The folder or file that the user named."""
+    others: Sequence[Path] = ()
+    """Other folders that the user named, such as that of the pictures."""
+
+    @property
+    def folder(self) -> Path:
+        """`named` itself, or the folder of the file."""
+        return self.named if self.named.is_dir() else self.named.parent
+
+    def inside(self, path: Path) -> Path:
+        """The path itself, of a file that may be read."""
+        if path == self.named:
+            return path
+        for folder in self.others:
+            with suppress(UserError):
+                return inside(folder, path)
+        return inside(self.folder, path)
+
+    def text(self, path: Path) -> str:
+        """The text of a UTF-8 file."""
+        return read_text(self.inside(path))
+
+    def lines(self, path: Path) -> list[str]:
+        """The lines of a UTF-8 file, as `read_lines` returns them."""
+        return read_lines(self.inside(path))
+
+    def json(self, path: Path, kind: type[T], *, strict: bool = True) -> T:
+        """The JSON document in a file, as a `kind`. strict: as for `parse_json`."""
+        return parse_json(read_bytes(self.inside(path)), kind, str(path), strict=strict)
+
+    def yaml(self, path: Path) -> Json:
+        """The content of a YAML file, as `read_yaml` returns it."""
+        return read_yaml(self.inside(path))
+
+    def xml(self, path: Path, root: str, *, absent: str = ABSENT) -> Node:
+        """The root element of an XML file. root, absent: as for `read_xml`."""
+        return read_xml(self.inside(path), root, absent=absent)
+
+    def pixels(self, path: Path) -> tuple[np.ndarray, str | None, str]:
+        """(pixels, format, mode) of a picture, as `read_pixels` returns them."""
+        return read_pixels(self.inside(path))
+
+
+# What a file holds in its text.
+
+
+def pixels_in(data: bytes, where: str) -> tuple[np.ndarray, str]:
+    """(pixels, mode) of a picture, as `stored_pixels` returns them. data: its bytes. where: its name in errors. Raises
+    UserError."""
+    pixels, _, mode = read_pixels(data, where)
+    return pixels, mode
+
+
+def unpacked(data: bytes, most: int, where: str) -> bytes:
+    """The bytes that zlib packed into `data`. most: the maximum number of bytes. where: their name in errors. Raises
+    UserError for other bytes, for bytes that are cut off, and for more than `most`."""
+    unpacker = zlib.decompressobj()
+    try:
+        unpacked = unpacker.decompress(data, most)
+    except zlib.error as error:
+        raise UserError(where, "is not packed by zlib") from error
+    if not unpacker.eof:
+        raise UserError(where, f"is cut off, or has more than {most} bytes")
+    return unpacked
