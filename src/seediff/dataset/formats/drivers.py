@@ -15,7 +15,7 @@ from functools import partial
 from itertools import chain, product
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,16 +27,18 @@ from ...files.messages import plural, show_json
 from ...files.output_folders import check_free, stage_output
 from ...files.outputs import put
 from ...files.photo_files import without_suffix
-from ...files.reading import check_unpacked, inside
+from ...files.reading import check_unpacked
 from ...workers import Follow, in_order
-from ..class_lists import check_meaning, number_labels
+from ..class_lists import ClassList, check_meaning, number_labels
 from ..encoding import ReadLabels, ReadObjects
 from ..native import CHUNK
+from ..palettes import with_palettes
 from ..parts import SPLITS, part_of, row_splits
 from ..reading import first_of
 from ..rows import check_name, flat_name
 from ..sample import Sample, nothing_lost
 from ..split import assign_splits
+from ..stored_masks import read_mask, with_single
 from .format_table import FORMATS, Contents, FormatName, SourceName, codec
 from .labelled import Labelled, Painted, Picture, Shape, by_object
 from .pictures import (
@@ -47,6 +49,7 @@ from .pictures import (
     portable,
     stored_labels,
     stored_objects,
+    top_folder,
     unique_names,
 )
 from .set_files import SetFiles
@@ -211,6 +214,20 @@ def export(
     return Exported(len(samples), export.files, tuple(export.notes), Counter(splits))
 
 
+class FoundMask(NamedTuple):
+    """A label map and the picture that it labels, as files."""
+
+    part: str | None
+    """The part of the set in its own words; "" if it has none; None: the first folder of the name may be one."""
+    name: str
+    """The picture's path in its folder, without suffix."""
+    image: Path | None
+    """None if the picture is missing, which is allowed when label maps are compared."""
+    mask: Path
+    where: object = None
+    """The sample's name in errors; None: the picture's file."""
+
+
 @dataclass
 class Import(Notes):
     """A folder or file that is being read: the options for all formats, and what the codec has found so far."""
@@ -335,7 +352,7 @@ class Import(Notes):
         self,
         pictures: Iterable[Labelled],
         *,
-        ids: Mapping[str, int] = MappingProxyType({}),
+        ids: Mapping[str, int] | None = None,
         are_objects: bool = False,
         beside: bool = True,
     ) -> list[Sample]:
@@ -363,7 +380,7 @@ class Import(Notes):
         parts = [one.picture.part for one, *_ in found]
         names = unique_names((part, end) for part, (*_, end) in zip(parts, found, strict=True))
         for (one, path, _), name, split in zip(found, names, row_splits(parts), strict=True):
-            painted, objects = Painted(one.drawing, path, ids, one.reread), None
+            painted, objects = Painted(one.drawing, path, ids or {}, one.reread), None
             if are_objects or one.objects is one.drawing:
                 objects = painted.objects
             elif one.objects is not None:
@@ -403,13 +420,42 @@ class Import(Notes):
             self.leave_out(where, problem.format(show_json(picture.names[0]), tried[0]), *searched)
         return found
 
+    def masks_of(
+        self,
+        found: Sequence[FoundMask],
+        class_list: ClassList,
+        *,
+        split: str | None = None,
+        single: bool = True,
+        about: str = "",
+    ) -> Contents:
+        """The contents of a set of PNG masks. A file that leads out of the set is refused, unless only label maps are
+        compared.
+
+        found: the masks with their pictures. class_list: what the values in the masks mean. split: only this part;
+        None: all. single: whether 255 may be a single class (`with_single`). about: as in `Contents`. Raises UserError.
+        """
+        masks = [one.mask for one in found]
+        if not self.labels_alone:
+            for path in filter(None, (*masks, *(one.image for one in found))):
+                self.files.inside(path)
+        class_list = with_single(class_list, masks, self.note) if single else with_palettes(class_list, masks)
+        samples: list[Sample] = []
+        names = unique_names((one.part, one.name + (one.image or one.mask).suffix) for one in found)
+        parts = [top_folder(one.name) if one.part is None else one.part for one in found]
+        for one, name, part, row_split in zip(found, names, parts, row_splits(parts), strict=True):
+            if split is None or (part_of(split) or split) in (part, row_split or "train"):
+                labels, where = partial(read_mask, one.mask, class_list), one.where or one.image or one.mask
+                samples.append(self.sample(name, one.image, labels, where, split=row_split))
+        return Contents(class_list, samples, class_list.ids, about)
+
     def sample(
         self,
         name: str,
         image: Path | None,
         labels: ReadLabels,
         where: object,
-        *files: tuple[Path, Path | None],
+        *,
         row: Mapping[str, Any] = MappingProxyType({}),
         split: str | None = None,
         objects: ReadObjects | None = None,
@@ -418,9 +464,8 @@ class Import(Notes):
         """A sample, whose labels are turned to fit the picture as it is stored.
 
         name: must be new. image: the picture; None if only label maps are compared. labels: reads the label map. where:
-        the sample's name in errors. files: (folder, file): files that must lie in a folder, also after following
-        links. row: the metadata. split: as `row_splits` returns it. objects: reads the objects. lost: as in `Sample`.
-        Raises UserError.
+        the sample's name in errors. row: the metadata. split: as `row_splits` returns it. objects: reads the objects.
+        lost: as in `Sample`. Raises UserError.
         """
         check_name(name, self.taken, where)
         if split:
@@ -429,8 +474,6 @@ class Import(Notes):
             self.parts[row.get("split"), image.parent] += 1
         if self.labels_alone or image is None:
             return Sample(image, labels, None, row, name=name, lost=lost)
-        for folder, path in files:
-            inside(folder, path)
         turn = orientation_of(image)
         if 2 <= turn <= 8:
             self.turned_pictures += 1

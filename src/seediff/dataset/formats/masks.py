@@ -26,7 +26,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -35,21 +34,20 @@ import numpy as np
 
 from ...config.class_names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
-from ...files.documents import fit, read_yaml
+from ...files.documents import fit
 from ...files.label_maps import IGNORE, map_folder, named_images
 from ...files.outputs import BATCHES, CONFIG
 from .. import native
 from ..class_lists import ClassList, Note, find_list, no_note, number_classes
 from ..encoding import encode_grey
-from ..palettes import with_palettes
-from ..parts import SPLITS, part_of, row_splits
+from ..parts import SPLITS, part_of
 from ..rows import flat_name
 from ..sample import Sample
-from ..stored_masks import read_mask, with_single
-from .drivers import Export, Import
+from .drivers import Export, FoundMask, Import
 from .format_table import Contents
-from .pictures import IMAGE_SUFFIXES, images_by_name, top_folder, unique_names
-from .public_sets import FoundMask, find_own_list, find_published, read_published
+from .pictures import IMAGE_SUFFIXES, images_by_name
+from .public_sets import find_own_list, find_published, read_published
+from .set_files import SetFiles
 from .yolo_data import IMAGES, LabelFiles, find_images, find_yaml, read_data, write_data
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
@@ -90,7 +88,7 @@ def semantic_yaml(path: Path) -> Path | None:
     folder, or masks/ and images/ lie beside it."""
     try:
         file = find_yaml(path)
-        data = read_yaml(file) if file.suffix in (".yaml", ".yml") else {}
+        data = SetFiles(path).yaml(file) if file.suffix in (".yaml", ".yml") else {}
     except UserError:
         return None
     usual = "names" in data and all((file.parent / name).is_dir() for name in (MASKS, IMAGES))
@@ -168,24 +166,13 @@ def read(
     for number in void:
         if not 0 <= number < IGNORE:
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
-    class_list, found, about = _open_layout(source, split, classes, images, masks, num_classes, void)
-    root = source.path
-    samples: list[Sample] = []
-    names = unique_names((one.split, one.name + (one.image or one.mask).suffix) for one in found)
-    parts = [one.split or top_folder(one.name) for one in found]
-    for name, one, part, row_split in zip(names, found, parts, row_splits(parts), strict=True):
-        if split is not None and (part_of(split) or split) not in (part, row_split or "train"):
-            continue
-        # `find_images` has checked the paths of a YAML file, whose pictures alone are shown turned
-        places = [(images or root, one.image), (masks or root, one.mask)] * (not source.shown)
-        labels = partial(read_mask, one.mask, class_list)
-        samples.append(source.sample(name, one.image, labels, one.image or one.mask, *places, split=row_split))
-    if not samples and split is not None:
-        raise UserError("split", f"{split}: {root} has no picture in this part")
-    return Contents(class_list, samples, class_list.ids, about)
+    contents = _read_layout(source, split, classes, images, masks, num_classes, void)
+    if split is not None and not contents.samples:
+        raise UserError("split", f"{split}: {source.path} has no picture in this part")
+    return contents
 
 
-def _open_layout(
+def _read_layout(
     source: Import,
     split: str | None,
     classes: Sequence[str] | None,
@@ -193,9 +180,9 @@ def _open_layout(
     masks: Path | None,
     num_classes: int | None,
     void: Sequence[int],
-) -> tuple[ClassList, list[FoundMask], str]:
-    """(classes, masks, description of the set; "": its folder says enough) of the first layout in the table of `read`
-    that applies. The arguments are those of `read`. Raises UserError."""
+) -> Contents:
+    """The contents of the first layout in the table of `read` that applies. The arguments are those of `read`. Raises
+    UserError."""
     root = source.path
     file = semantic_yaml(root) if masks is None and classes is None else None
     published = find_published(root) if not (file or images or masks) else None
@@ -209,7 +196,8 @@ def _open_layout(
         raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
     source.shown = file is not None  # with a YAML file alone: Ultralytics turns pictures
     if file is not None:
-        return *_named_by_yaml(source, file, split, images), ""
+        class_list, found = _named_by_yaml(source, file, split, images)
+        return source.masks_of(found, class_list, split=split, single=False)
     about = ""
     if images or masks:
         image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
@@ -218,14 +206,14 @@ def _open_layout(
     if published is not None:
         class_list, found = read_published(source, *published, split, own)
         if own is None:
-            return class_list, found, str(class_list.where)
+            return source.masks_of(found, class_list, split=split, about=str(class_list.where))
     elif source.labels_alone and (map_folder(root) != root or not folders):
         about = f"label maps in {map_folder(root)}"
         class_list, found = _labels_alone(source, num_classes, about)
     else:
         class_list, found = _matched(source, folders, classes)
     class_list = replace(class_list, ids={**class_list.ids, **dict.fromkeys(void, IGNORE)})
-    return with_single(class_list, [one.mask for one in found], source.note), found, about
+    return source.masks_of(found, class_list, split=split, about=about)
 
 
 def _named_by_yaml(
@@ -233,7 +221,7 @@ def _named_by_yaml(
 ) -> tuple[ClassList, list[FoundMask]]:
     """The classes and masks that Ultralytics' YAML file names. path: the file. split, images: as for `read`. Raises
     UserError."""
-    data = read_data(path)
+    data = read_data(source.files, path)
     file, folder = data.file, data.content.get(MASKS_KEY, MASKS)
     if not isinstance(folder, str) or not folder:
         raise UserError(file, f"'{MASKS_KEY}' must name the masks' folder, which replaces `{IMAGES}` in paths")
@@ -244,8 +232,7 @@ def _named_by_yaml(
         if not one.labels.is_file():
             raise UserError(one.path, f"has no mask {one.labels}")
         found.append(FoundMask(one.split, Path(one.name).with_suffix("").as_posix(), one.path, one.labels))
-    class_list = _classes_of_yaml(data.names, mapping, file, source.note)
-    return with_palettes(class_list, [one.mask for one in found]), found
+    return _classes_of_yaml(data.names, mapping, file, source.note), found
 
 
 def _classes_of_yaml(

@@ -9,15 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
 from ...config.class_names import comparison_key
 from ...errors import UserError
 from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
-from ...files.reading import read_lines
 from ..class_lists import ClassList, Note, find_list
-from .drivers import Import
+from .drivers import FoundMask, Import
 from .pictures import images_by_name
+from .set_files import SetFiles
 
 CAMVID_CLASSES = tuple(
     "sky, building, pole, road, pavement, tree, signsymbol, fence, car, pedestrian, bicyclist".split(", ")
@@ -46,17 +45,6 @@ COCO_STUFF_COARSE = (
 """The coarse class, from 0, of each pixel value: a label's published id minus one. IIC's numbers (xu-ji/IIC,
 `cocostuff_fine_to_coarse.py`, MIT License, Copyright (c) 2019 Xu Ji; see NOTICE), which PiCIE, STEGO and DiffSeg use,
 too."""
-
-
-class FoundMask(NamedTuple):
-    """A label map and the picture that it labels, as files."""
-
-    split: str | None
-    name: str
-    """The picture's path in its folder, without suffix."""
-    image: Path | None
-    """None if the picture is missing, which is allowed when label maps are compared."""
-    mask: Path
 
 
 @dataclass(frozen=True)
@@ -257,7 +245,7 @@ def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:
 def _object_info(path: Path) -> tuple[str, ...]:
     """The first name of each of ADE20K's ids 1 to 150. path: its table, whose first and last columns are Idx and Name.
     Raises UserError for another table."""
-    rows = [line.split("\t") for line in read_lines(path)[1:] if line.strip()]
+    rows = [line.split("\t") for line in SetFiles(path).lines(path)[1:] if line.strip()]
     if [row[0].strip() for row in rows] != [*map(str, range(1, 151))]:
         raise UserError(path, "must name the ids 1 to 150 in order")
     return tuple(row[-1].split(",")[0].strip() for row in rows)

@@ -14,7 +14,7 @@ import numpy as np
 from ...errors import UserError
 from ...files.documents import Json, Node, parse_json, read_xml, read_yaml
 from ...files.image_files import read_pixels
-from ...files.reading import ABSENT, inside, read_bytes, read_lines, read_text
+from ...files.reading import ABSENT, inside, read_bytes, read_lines, read_text, real
 
 T = TypeVar("T")
 
@@ -37,13 +37,17 @@ class SetFiles:
         """`named` itself, or the folder of the file."""
         return self.named if self.named.is_dir() else self.named.parent
 
+    def holds(self, path: Path) -> bool:
+        """Whether a file may be read."""
+        if path == self.named:
+            return True
+        return any(real(path).is_relative_to(real(folder)) for folder in (self.folder, *self.others))
+
     def inside(self, path: Path) -> Path:
         """The path itself, of a file that may be read."""
-        if path == self.named:
-            return path
-        for folder in self.others:
-            with suppress(UserError):
-                return inside(folder, path)
+        with suppress(OSError, ValueError):  # a path that no file can have
+            if self.holds(path):
+                return path
         return inside(self.folder, path)
 
     def text(self, path: Path) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -20,16 +19,16 @@ from ...config.class_names import BACKGROUND, VOC_CLASSES, find_odd_name
 from ...errors import UserError
 from ...files.label_maps import named_images, visible, walk
 from ...files.photo_files import without_suffix
-from ...files.reading import composed, read_lines
+from ...files.reading import composed
 from .. import native
 from ..class_lists import find_list, named_classes
 from ..encoding import encode_image, encode_mask
-from ..parts import SPLITS, part_of, row_splits
+from ..parts import SPLITS, part_of
 from ..sample import Sample
-from ..stored_masks import read_mask, with_single
-from .drivers import Export, Import
+from .drivers import Export, FoundMask, Import
 from .format_table import VOC_YEAR, Contents
 from .pictures import images_by_name
+from .set_files import SetFiles
 
 IMAGES, CLASS_MAPS = "JPEGImages", "SegmentationClass"
 LISTS = "ImageSets/Segmentation"
@@ -108,7 +107,7 @@ def read(
         held = ", ".join(sorted({path.suffix or path.name for path in walk(masks)})[:5]) or "nothing"
         raise UserError(masks, f"has no PNG file; it holds {held}", "masks are PNG files")
     known, files = {*image_paths, *maps}, sorted(filter(Path.is_file, visible(root / LISTS, "*.txt")))
-    lists = {path.stem: _names_in(path, known) for path in files}
+    lists = {path.stem: _names_in(source.files, path, known) for path in files}
     names = {name: str(path) for name, path in maps.items()}
     if split is not None or any(_part(title) in PART_LISTS for title in lists):
         names = _names_of(split, lists, known, root)
@@ -124,9 +123,7 @@ def read(
     if others:  # trainval is a known part beside them
         others = dict.fromkeys(of_parts, "train") | others
     listed_in = others | source.splits_of(parts, LISTS)  # other lists, such as cat_train, may name the same pictures
-    splits = dict(zip(names, row_splits([listed_in.get(name) for name in names]), strict=True))
-    class_list = with_single(class_list, [maps[name] for name in names if name in maps], source.note)
-    samples, left = list[Sample](), 0
+    found, left = list[FoundMask](), 0
     for name, where in names.items():
         image, mask = image_paths.get(name), maps.get(name)
         if mask is None and source.labels_alone:
@@ -137,15 +134,13 @@ def read(
         if mask is None:
             left += 1
             continue
-        labels, places = partial(read_mask, mask, class_list), ((images or root, image), (source.path, mask))
-        samples.append(source.sample(name, image, labels, where, *places, split=splits[name]))
-    if left and not samples:
+        found.append(FoundMask(listed_in.get(name, ""), name, image, mask, where))
+    if left and not found:
         raise UserError(masks, f"has no mask of '{next(iter(names))}' or of any other picture")
     source.count(left, f"of {len(names)} pictures have no mask in {CLASS_MAPS}: they are left out")
     if (root / "SegmentationObject").is_dir():
         source.note("its objects (SegmentationObject) are not read; COCO, CVAT and labelme files can bring objects")
-    about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
-    return Contents(class_list, samples, class_list.ids, about)
+    return source.masks_of(found, class_list, about=f"Pascal VOC's folders in {root}, {split or 'all lists'}")
 
 
 def _part(title: str) -> str:
@@ -153,12 +148,12 @@ def _part(title: str) -> str:
     return part_of(title) or title.lower()
 
 
-def _names_in(path: Path, known: Collection[str]) -> dict[str, str]:
+def _names_in(files: SetFiles, path: Path, known: Collection[str]) -> dict[str, str]:
     """Name → file and line that name it, for a list in ImageSets/Segmentation. A line is a name, a picture's file name,
     or several columns such as `/JPEGImages/a.jpg /SegmentationClass/a.png`. path: the list's file. known: the names of
     pictures and label maps."""
     found: dict[str, str] = {}
-    for number, line in enumerate(read_lines(path), 1):
+    for number, line in enumerate(files.lines(path), 1):
         line = composed(line.strip())
         for first in line.split()[:1]:
             paths = line, first, first.removeprefix("/").removeprefix(f"{IMAGES}/")

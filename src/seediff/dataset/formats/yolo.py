@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ...config.class_names import read_class_list
+from ...config.class_names import parse_class_list
 from ...errors import UserError
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
-from ...files.reading import composed, read_text
+from ...files.reading import composed
 from .. import native
 from ..class_lists import number_classes
 from ..sample import Sample
@@ -149,11 +149,11 @@ def read(
     None: the names in the YAML file or in classes.txt. images: the folder of the pictures, if they lie elsewhere or
     `images` is a link that leads out of the folder. Raises UserError.
     """
-    data = read_data(source.path, classes or ())
+    data = read_data(source.files, source.path, classes or ())
     file = data.file
     named = {number: composed(name.strip()) for number, name in data.names.items()}
     for path in (file.with_name(native.CLASSES), file.parent / LABELS / native.CLASSES):
-        listed = read_class_list(path, first=0) if path.is_file() else {}
+        listed = parse_class_list(source.files.lines(path), path, first=0) if path.is_file() else {}
         if any(name != named.get(number, name) for number, name in listed.items()):
             raise UserError(path, f"and {file} do not list the same classes in the same order", "remove the wrong one")
     source.not_read(filter(is_data, visible(file.parent, "*.y*ml")), [file])
@@ -161,7 +161,7 @@ def read(
     if "kpt_shape" in data.content:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     samples = list[Sample]()
-    pictures = find_images(source, data, LabelFiles(_has_labels), images, split)
+    pictures = find_images(source, data, LabelFiles(partial(_has_labels, source.files)), images, split)
     without, lengths = 0, Counter[int]()
     for image in pictures:
         without += not image.labels.exists()
@@ -184,12 +184,12 @@ def read(
     return Contents(class_list, samples)
 
 
-def _has_labels(path: Path) -> bool:
+def _has_labels(files: SetFiles, path: Path) -> bool:
     """Whether a text file is a label file: it has a line with a class and four numbers or more. Text files of other
     kinds may lie in the same folder."""
     if path.name == native.CLASSES:
         return False
-    for _, (_, *numbers) in _lines(read_text(path)):
+    for _, (_, *numbers) in _lines(files.text(path)):
         if len(numbers) >= 4 and not any(map(math.isnan, map(_number, numbers))):
             return True
     return False

@@ -21,16 +21,16 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from ...config.class_names import read_class_list
+from ...config.class_names import parse_class_list
 from ...errors import UserError
-from ...files.documents import fit, read_yaml
+from ...files.documents import fit
 from ...files.label_maps import visible
 from ...files.messages import show_json
-from ...files.reading import read_lines
 from .. import native
 from ..parts import SPLITS, part_of, row_splits
 from .drivers import Export, Import
 from .pictures import portable, top_folder
+from .set_files import SetFiles
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 YOLO_SUFFIXES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
@@ -87,20 +87,22 @@ def find_yaml(folder: Path) -> Path:
 def is_data(file: Path) -> bool:
     """Whether a YAML file names classes."""
     try:
-        return "names" in read_yaml(file)
+        return "names" in SetFiles(file).yaml(file)
     except UserError:
         return False
 
 
-def read_data(path: Path, classes: Sequence[str] = ()) -> YoloData:
+def read_data(files: SetFiles, path: Path, classes: Sequence[str] = ()) -> YoloData:
     """What a YAML file says. path: the file or its folder. classes: the names for a folder that has neither a YAML file
     nor classes.txt. Raises UserError for a folder without a YAML file and names."""
     listed = path / native.CLASSES
     if path.is_dir() and not any(path.glob("*.y*ml")) and (listed.is_file() or classes):
-        names = read_class_list(listed, first=0) if listed.is_file() else dict(enumerate(classes))
+        names = dict(enumerate(classes))
+        if listed.is_file():
+            names = parse_class_list(files.lines(listed), listed, first=0)
         return YoloData(listed, {"": IMAGES if (path / IMAGES).is_dir() else "."}, names)
     file = find_yaml(path)
-    content = read_yaml(file)
+    content = files.yaml(file)
     given = content.get("names")
     if isinstance(given, list):
         given = dict(enumerate(given))
@@ -156,11 +158,11 @@ class Located(NamedTuple):
 
 
 class Places:
-    """Finds the files that paths in a YAML file or a list mean. data: what the YAML file says. images: the folder of
-    pictures that the user named."""
+    """Finds the files that paths in a YAML file or a list mean. files: the set's. data: what the YAML file says.
+    images: the folder of pictures that the user named."""
 
-    def __init__(self, data: YoloData, images: Path | None) -> None:
-        self.root = data.file.parent
+    def __init__(self, files: SetFiles, data: YoloData, images: Path | None) -> None:
+        self.files, self.root = files, data.file.parent
         self.bases = [self.root / str(data.content.get("path") or "."), self.root]
         """The folders to which paths in the YAML file may be relative."""
         self.named = [] if images is None else [images]
@@ -175,7 +177,7 @@ class Places:
         UserError.
         """
         for candidate in self._candidates(text, (*bases, *self.bases)):
-            if is_wanted(candidate.path) and self.holds(candidate.path):
+            if is_wanted(candidate.path) and self.files.holds(candidate.path):
                 return Located(*(Path(os.path.normpath(path)) for path in candidate))
         raise UserError(where, f"must name pictures in {self.root}, not {show_json(text)}", fix)
 
@@ -196,12 +198,6 @@ class Places:
         for folder in self.named:  # images/train → /photos/train, /photos/images/train, /photos
             yield from (Located(folder / part, in_set) for part in (inner, name, ""))
 
-    def holds(self, path: Path) -> bool:
-        """Whether a file may be read: it must be in the dataset's folder, or in the folder of pictures that the
-        user named, also after following links."""
-        real = Path(os.path.realpath(path))
-        return any(real.is_relative_to(os.path.realpath(folder)) for folder in (self.root, *self.named))
-
 
 def find_images(
     source: Import, data: YoloData, labels: LabelFiles, images: Path | None, split: str | None
@@ -212,7 +208,7 @@ def find_images(
     A label file without a picture counts as a missing picture, because its labels would be lost silently. Raises
     UserError.
     """
-    places = Places(data, images)
+    places = Places(source.files, data, images)
     # Split → the folders and lists that the YAML file names
     entries, named = dict[str, list[Located]](), _entries(data, split)
     for name, texts in named.items():
@@ -233,7 +229,7 @@ def find_images(
 
     folders = _picture_folders(chain(*entries.values()), chain(*parts.values()), labels)
     for path in (*found, *(image.labels for image in found.values()), *folders):
-        if not places.holds(path):
+        if not source.files.holds(path):
             raise UserError(path, f"leads out of {places.root}", ELSEWHERE)
     for path in _lone_labels(found, folders, labels):
         source.leave_out(path, f"has labels, but there is no picture '{path.stem}' for them")
@@ -300,7 +296,7 @@ def _images_of(places: Places, entry: Located, split: str, labels: LabelFiles) -
 def _images_in_list(places: Places, path: Path) -> list[Located]:
     """The pictures in a list. path: the text file of the list. Raises UserError."""
     found: list[Located] = []
-    for number, line in enumerate(read_lines(path), 1):
+    for number, line in enumerate(places.files.lines(path), 1):
         if line.strip():
             found.append(places.locate(line.strip(), _is_image, f"{path}, line {number}", path.parent))
     if not found:
