@@ -120,10 +120,10 @@ def export_(
             step = (
                 f"yolo segment train data={shlex.quote(str(out / 'data.yaml'))} model=yolo11n-seg.pt    # Ultralytics"
             )
-        elif to in ("cvat", "labelstudio", "labelme"):
+        elif FORMATS[to].corrects:
             back = ("import", "EXPORTED", "--from", to, "--corrects", data, "--out", f"{data}-corrected")
             step = command_line(*back, about=f"what was corrected in {to}")
-        if to != "cutouts":
+        if FORMATS[to].looked_for:
             print(next_steps(step))
 
 

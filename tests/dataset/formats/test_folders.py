@@ -1,36 +1,11 @@
-import shutil
-
 import numpy as np
-import pytest
 import yaml
-from blocks import blocks, some
+from blocks import some
 from formats import export, imported
-from items import item
 from layouts import save_image, save_map
 from PIL import Image
-from refusals import user_error
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow"')
-
-
-@pytest.mark.parametrize(
-    ("name", "mask"),
-    [
-        ("masks", "*.png"),
-        ("voc", "SegmentationClass/*.png"),
-        ("yolo", "labels/train/*.txt"),
-        ("labelstudio", "*.jpg"),
-    ],
-)
-def test_links_that_lead_out_are_refused(tmp_path, name, mask):
-    for number, pattern in enumerate(("*.jpg", mask)):
-        folder = tmp_path / f"{number}"
-        export(name, CLASSES, [item("a", blocks(0), {}, (20, 30), "jpg")], folder)
-        path = next(folder.rglob(pattern))
-        shutil.move(path, tmp_path / f"outside{number}")
-        path.symlink_to(tmp_path / f"outside{number}")
-        with user_error(r"leads? out of"):
-            imported(name, folder)
 
 
 def test_ultralytics_files(tmp_path):

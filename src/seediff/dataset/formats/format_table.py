@@ -64,7 +64,10 @@ class Format:
     """What a folder of the format contains, for messages; "" if SeeDiff does not read the format."""
     patterns: tuple[str, ...] = ()
     """A folder is of the format if it contains a file or folder of one of these patterns. A JSON file must also have
-    the format's JSON_KEYS. With (), the codec's `is_folder` decides."""
+    the format's `keys`. With (), the codec's `is_folder` decides."""
+    keys: frozenset[str] = frozenset()
+    """The keys of the format's JSON files, as `_keys` returns them; empty if it has no such files. A file with the keys
+    of several formats is of the format with the most keys."""
     void: bool = True
     """Whether the format reserves names such as `ignore` for 255."""
     names_pictures: bool = False
@@ -77,6 +80,8 @@ class Format:
     """Whether the format's tools draw on a picture as its EXIF orientation turns it."""
     objects: bool = False
     """Whether an export always contains the samples' objects. Otherwise it may have an option `objects`."""
+    corrects: bool = False
+    """Whether people correct masks in the format's tools. `export` then says how the masks come back."""
 
 
 FORMATS: dict[FormatName, Format] = {
@@ -86,16 +91,26 @@ FORMATS: dict[FormatName, Format] = {
         flat=True,
     ),
     "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", void=False, flat=True, objects=True, shown=True),
-    "cvat": Format("annotations.xml (CVAT)", ("annotations.xml",), shown=True, names_pictures=True),
-    "labelstudio": Format("tasks.json (Label Studio)", ("*.json",), objects=True, shown=True, names_pictures=True),
+    "cvat": Format("annotations.xml (CVAT)", ("annotations.xml",), shown=True, names_pictures=True, corrects=True),
+    "labelstudio": Format(
+        "tasks.json (Label Studio)",
+        ("*.json",),
+        keys=frozenset({"[].data"}),
+        objects=True,
+        shown=True,
+        names_pictures=True,
+        corrects=True,
+    ),
     "labelme": Format(
         "*.json with shapes (labelme)",
         ("*.json", "*/*.json"),
+        keys=frozenset({"shapes"}),
         flat=True,
         without=("split", "seed"),
         names_pictures=True,
         objects=True,
         shown=True,
+        corrects=True,
     ),
     "masks": Format(
         "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
@@ -104,6 +119,7 @@ FORMATS: dict[FormatName, Format] = {
     "coco": Format(
         "annotations/*.json or *.json (COCO)",
         ("annotations/*.json", "*/_annotations.coco.json", "*.json"),
+        keys=frozenset({"images", "annotations"}),
         void=False,
         names_pictures=True,
         objects=True,
@@ -111,6 +127,7 @@ FORMATS: dict[FormatName, Format] = {
     "panoptic": Format(
         "annotations/panoptic*.json (COCO panoptic)",
         ("annotations/panoptic*.json", "panoptic*.json"),
+        keys=frozenset({"images", "annotations", "segments_info"}),
         void=False,
         names_pictures=True,
         objects=True,
@@ -121,14 +138,6 @@ READ: list[Any] = [name for name, one in FORMATS.items() if one.looked_for]
 """The formats that SeeDiff reads, in the order in which it tries them on a folder, the surest first."""
 SUFFIXES: dict[str, SourceName] = {".xml": "cvat", ".yaml": "yolo", ".yml": "yolo"}
 """Suffix of a single file that is not JSON → its format. A YAML file may also be of the format `masks`."""
-JSON_KEYS: dict[SourceName, set[str]] = {
-    "panoptic": {"images", "annotations", "segments_info"},
-    "coco": {"images", "annotations"},
-    "labelme": {"shapes"},
-    "labelstudio": {"[].data"},
-}
-"""Format → the keys of its JSON files, as `_keys` returns them. A file with the keys of several formats is of the first
-format."""
 MOST = 8
 """Maximum number of files that are tried per pattern, because a folder may have thousands of JSON files."""
 
@@ -241,7 +250,8 @@ def json_kind(file: Path) -> SourceName | None:
     """The format of a JSON file, by its keys; None if it has the keys of no format. Raises UserError for a file that is
     not JSON."""
     keys = {*_keys(file)}
-    return next((name for name, needed in JSON_KEYS.items() if needed <= keys), None)
+    names = [name for name in READ if FORMATS[name].keys and FORMATS[name].keys <= keys]
+    return max(names, key=lambda name: len(FORMATS[name].keys), default=None)
 
 
 def _keys(file: Path) -> tuple[str, ...]:
