@@ -72,7 +72,7 @@ def test_rows_of_dev_are_for_validation(tmp_path):
 def test_train_and_evaluate_ask_for_unclear_parts(tmp_path, others):
     folder = native(tmp_path / "set", *others, "holdout")
     for opened in (lambda: open_training([folder]), lambda: open_training([folder], validation_share=0.5)):
-        with user_error('part "holdout" of 1 samples is none of train, val, test; --split says'):
+        with user_error('part "holdout" of 1 sample is none of train, val, test; --split says'):
             opened()
     with user_error('part "holdout"'):
         open_truths(folder)
@@ -97,7 +97,7 @@ def test_split_also_chooses_what_is_set_aside_and_what_is_tuned_with(tmp_path):
 def test_export_tells_that_unclear_parts_go_into_train(tmp_path):
     done = Dataset.open(native(tmp_path / "set", "train", "val", "holdout")).export("voc", tmp_path / "voc")
     assert done.splits == {"train": 2, "val": 1}
-    assert '1 samples are of the part "holdout", which is no split: they go into train' in done.notes
+    assert 'part "holdout" of 1 sample is none of train, val, test: it goes into train' in done.notes
 
 
 @pytest.mark.parametrize("format_", ["coco", "masks", "voc", "yolo", "labelme", "cvat"])

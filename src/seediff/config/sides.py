@@ -102,9 +102,11 @@ def side_notes(classes: Sequence[str], mirror: Sequence[str] = (), *, asks: bool
 
 
 def _differ_in_a_part(classes: Sequence[str]) -> tuple[str, str] | None:
-    """Two names that differ as names of two sides do: in l and r at an end, or in one part alone; None without such
-    names. Each name with one of these parts must have a partner. There must be several pairs, or no other names of
-    several parts and half of the classes in the pair."""
+    """Two names that may be names of two sides; None without such names.
+
+    Either they differ in l and r at an end, and there are several such pairs, or one is a single letter. Or they differ
+    in one part alone, each name with one of the two parts has a partner with the other, and there are several pairs, or
+    one pair and at most two classes of a single part."""
     by_letter = list[tuple[str, str]]()
     for name in classes:
         for other in {name[:1].translate(RIGHT) + name[1:], name[:-1] + name[-1:].translate(RIGHT)} - {name}:

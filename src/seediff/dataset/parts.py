@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ..errors import UserError
-from ..files.messages import show_json
+from ..files.messages import plural, show_json
 
 SPLITS = ("train", "val", "test")
 """The values of `split`. A sample without `split` is for training."""
+NO_SPLIT = f"is none of {', '.join(SPLITS)}"
+"""What messages say of an unclear part."""
 _WORDS = {"train": "train training", "val": "val valid validation dev minival", "test": "test testing"}
 _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words.split()}
 
@@ -38,5 +40,5 @@ def row_splits(names: Sequence[str | None]) -> list[str | None]:
 def check_parts(names: Iterable[str], where: object) -> None:
     """Raises UserError if parts are unclear. names: the `Row.part` of each sample. where: their set in errors."""
     for name, count in unclear_parts(names).items():
-        problem = f"its part {show_json(name)} of {count} samples is none of {', '.join(SPLITS)}"
-        raise UserError(where, problem, f"--split says which part is used, such as train or {name}")
+        problem = f"its part {show_json(name)} of {plural(count, 'sample')}"
+        raise UserError(where, f"{problem} {NO_SPLIT}", f"--split says which part is used, such as train or {name}")

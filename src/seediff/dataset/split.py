@@ -20,13 +20,13 @@ import numpy as np
 
 from ..errors import UserError
 from ..files.image_files import stored_bytes
-from ..files.messages import show_json
+from ..files.messages import plural, show_json
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..workers import Follow, in_threads
 from . import native
 from .class_lists import Note, no_note
-from .parts import part_of, unclear_parts
+from .parts import NO_SPLIT, part_of, unclear_parts
 from .sample import Sample
 
 ROUNDING = 1e-6
@@ -203,7 +203,7 @@ def assign_splits(
     if share is None:
         parts = [item.row.part for item in items]
         for part, count in unclear_parts(parts).items():
-            note(f"{count} samples are of the part {show_json(part)}, which is no split: they go into train")
+            note(f"part {show_json(part)} of {plural(count, 'sample')} {NO_SPLIT}: it goes into train")
         return [part_of(part) or "train" for part in parts]
     if not 0 <= share <= 1:
         raise UserError("split", f"{share} must be the share of samples for validation, in [0, 1]")

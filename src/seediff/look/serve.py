@@ -58,8 +58,9 @@ def _unless_cancelled(record: logging.LogRecord) -> bool:
 
 
 class Connection(H11Protocol):
-    """A connection that is closed if a request takes longer than PATIENCE to arrive, or if it is the one of more than
-    MOST_OPEN that has been waiting the longest for a request, so that nobody can keep others away."""
+    """A connection that is closed if a request takes longer than PATIENCE to arrive. If more than MOST_OPEN connections
+    are open, the one whose request has been on its way for the longest is closed, so that nobody can keep others
+    away."""
 
     limit: asyncio.TimerHandle
 

@@ -1,5 +1,5 @@
-"""The steps of a mask, the map after each step, and a method's result for one class. On disk and in reports a
-step is a text, such as `expansion L/2`."""
+"""The steps of a mask, the map after each step, and a method's result for one class. On disk and in reports a step is a
+text, such as `expansion L/2`."""
 
 from __future__ import annotations
 

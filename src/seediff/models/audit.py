@@ -25,7 +25,8 @@ SCALE = re.compile(
 )
 """Matches the names of tensors that only a quantised network reads."""
 OF_SCALES = re.compile(r"scale|scb|absmax|zero|quant|_inv|amax", re.IGNORECASE)
-"""Matches words in names of scales of any program."""
+"""Matches words in names of scales of any program. Beside an 8-bit tensor they surely mean a scale; elsewhere only the
+names of SCALE do."""
 ADDED = re.compile(rf"{SCALE.pattern}|(^|[._])(lora|hada|lokr|dora|ia3|adapters?)([._]|$)")
 """Matches these, and the names of tensors that change the layers of a network."""
 MAY_HAVE_OTHERS = ("text_encoder", "backbone")

@@ -132,15 +132,13 @@ class ModelInfo:
     def check_configs(self) -> None:
         """Raise UserError if a configuration lacks a value without which the pipeline cannot run, or if the
         autoencoder's has a scale of latents that the pipeline would not use."""
-        family, vae = self.family, self.vae_config
-        for part, config, needed in (
-            (family.network_part, self.network_config, family.needs),
-            ("vae", vae, family.scales),
-        ):
-            lacking = next((key for key in needed if config.get(key, 0) is None), "")
-            if lacking:
-                problem = f"{self.name}: config.json of its {part} has no {lacking}, which {family.title} needs"
-                raise UserError("model", problem, "take the part that belongs to it")
+        family, network, vae = self.family, self.network_config, self.vae_config
+        # A network's key has no default, an autoencoder's has. Loading reports a file that is missing.
+        unset = [(family.network_part, key) for key in family.needs if network and network.get(key) is None]
+        unset += [("vae", key) for key in family.scales if vae.get(key, 0) is None]
+        for part, lacking in unset:
+            problem = f"{self.name}: config.json of its {part} has no {lacking}, which {family.title} needs"
+            raise UserError("model", problem, "take the part that belongs to it")
         used, optional = family.scales, family.optional_scales
         if all(vae.get(key) is not None for key in optional):
             used += optional

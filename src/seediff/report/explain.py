@@ -1,5 +1,5 @@
-"""Shows the steps of making a mask: each step as a small map (`show_steps`), or all steps side by
-side in one picture (`draw_strip`)."""
+"""Shows the steps of making a mask: each step as a small map (`show_steps`), or all steps side by side in one picture
+(`draw_strip`)."""
 
 from __future__ import annotations
 

@@ -83,11 +83,10 @@ def write_reports(
 def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow], classes: Sequence[str]) -> Path:
     """Write preview.html into the folder of a native dataset, from its files, and return its path.
 
-    about: name → fact, for the head of the page, such as `model` and `method`. The names `prompts`, a list of
-    templates, `rejected`, the `count_flags` of rejected draws (class → reason → count), and `reading`, the `lines` that
-    say how an imported set was understood, have places of their own.
-    rows: the rows of metadata.jsonl. classes: label i + 1 is classes[i]. Raises UserError for a picture that is
-    missing, unreadable or outside the folder.
+    about: name → fact, for the head of the page, such as `model` and `method`. Three names have places of their own:
+    `prompts` (a list of templates), `rejected` (class → reason → number of rejected draws), and `reading` (its `lines`
+    say how an imported set was understood). rows: of metadata.jsonl. classes: label i + 1 is classes[i]. Raises
+    UserError for a picture that is missing, unreadable or outside the folder.
     """
     counts = count_classes(rows, classes, about.get("rejected"))
     tags = [ClassTag(name, css_colour(label)) for label, name in enumerate(classes, 1)]

@@ -43,8 +43,8 @@ def mask_photos(
     stopped at any moment.
 
     photos: from `find_photos`. classes_of: photo name → the classes to look for in this photograph; in other
-    photographs, all classes. offload, engine, progress: as in `generate`. Photographs that cannot be read do
-    not stop the run: the result and failed.jsonl list them. Raises UserError as `generate` does.
+    photographs, all classes. offload, engine, progress: as in `generate`. Photographs that cannot be read do not stop
+    the run: the result and failed.jsonl list them. Raises UserError as `generate` does.
     """
     job = MaskJob(config, photos, classes_of, offload=offload)
     return run(job, out, engine=engine, progress=progress)

@@ -33,7 +33,7 @@ from ..class_lists import ClassList, check_meaning, number_labels
 from ..encoding import ReadLabels, ReadObjects
 from ..native import CHUNK
 from ..palettes import with_palettes
-from ..parts import SPLITS, part_of, row_splits
+from ..parts import NO_SPLIT, SPLITS, part_of, row_splits
 from ..reading import first_of
 from ..rows import check_name, flat_name
 from ..sample import Sample, nothing_lost
@@ -515,7 +515,7 @@ def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:
     yield from samples
     for (part, _), count in source.parts.items():
         if part and part_of(part) is None:
-            what = f"samples are of the part {show_json(part)}, which is none of {', '.join(SPLITS)}"
+            what = f"samples are of the part {show_json(part)}, which {NO_SPLIT}"
             source.count(count, f"{what}: `split` keeps the word, and `train` and `evaluate` ask for --split")
     count = source.turned_pictures
     if count:

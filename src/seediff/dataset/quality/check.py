@@ -22,7 +22,7 @@ from ...files.tensors import read_header
 from ...workers import Follow, in_threads
 from .. import native
 from ..native import RowReader, check_finished, check_native
-from ..parts import SPLITS, part_of
+from ..parts import NO_SPLIT, part_of
 from ..reading import Reading, Tally
 from ..reviews import REVIEWS, read_actions
 from ..rows import shown_classes
@@ -130,7 +130,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
         if sample is not None:
             samples.append(sample)
             if part_of(sample.row.part) is None:
-                used = f"which is none of {', '.join(SPLITS)}: `train` uses it, or asks for --split beside other parts"
+                used = f"which {NO_SPLIT}: `train` uses it, or asks for --split beside other parts"
                 findings.add("row", place, f"'split' is {show_json(sample.row.split)}, {used}", "warning")
     kinds = [name for name in native.EXTRAS if (folder / name).is_dir()]
     measures: list[Measured] = []
