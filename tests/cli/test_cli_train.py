@@ -1,9 +1,10 @@
+import csv
+
 import pytest
 from items import write_pets
 from refusals import refused
 
 from seediff.cli.main import main
-from seediff.train.record import read_losses
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_stages_and_resume(data, tmp_path, capsys):
     assert reading in said.partition("3 steps, ")[0]
     assert f"seediff predict {out} PHOTOS --out predicted" in said
     assert "on 1 samples, at step 3" in said
-    assert [row["stage"] for row in read_losses(out / "losses.csv")] == ["train", "train", "finetune"]
+    assert [row["stage"] for row in csv.DictReader((out / "losses.csv").open())] == ["train", "train", "finetune"]
     assert main(line) == 0
     assert "it was complete" in capsys.readouterr().out
     assert "holds another training (seed: 0 → 1)" in refused(capsys, *line, "--seed", "1")

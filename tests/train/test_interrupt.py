@@ -2,7 +2,7 @@ import errno
 import signal
 
 import pytest
-from interrupted import contents
+from interrupted import check_interrupted, contents
 from refusals import refused
 from shapes import CLASSES, items, small
 
@@ -54,6 +54,17 @@ FILES = {
     "README.md", "classes.txt", "config.json", "losses.csv", "losses.png", "model.safetensors", "seediff.toml",
     "trained_on.txt", "training.json",
 }  # fmt: skip
+
+
+def test_a_training_killed_between_its_writes_ends_with_the_same_bytes(tmp_path, monkeypatch):
+    """After a checkpoint, before the losses, the chart and the network are written from it; and behind the card."""
+
+    def train(out):
+        stages = [Stage(items(4), CLASSES, steps=2), Stage(items(2, first=20), CLASSES, steps=1, name="finetune")]
+        config = small(architecture="segformer", batch_size=2, points=64)
+        run.train(config, stages, out, validation=items(1, first=40), validate_every=1, workers=0)
+
+    check_interrupted(train, tmp_path, monkeypatch, (5, 8, 13, 16, 18.5))
 
 
 def test_interrupts_and_ends_without_a_checkpoint_change_nothing(tmp_path, interrupt):

@@ -1,3 +1,4 @@
+import csv
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ from shapes import CLASSES, items, scene, small
 
 from seediff.config.train import TrainConfig
 from seediff.train.predict import load_segmenter
-from seediff.train.record import LOSSES, add_losses, read_losses, start_losses
+from seediff.train.record import losses_csv, step_numbers
 from seediff.train.run import learning_rate_at, train
 from seediff.train.stages import Stage, check_stages
 
@@ -29,7 +30,7 @@ def test_learns_background_and_classes(tmp_path, architecture):
     labels, right = np.stack([labels for _, labels in pairs]), np.stack([labels for _, labels in pairs]) == found
     assert right[labels == 0].mean() > 0.9
     assert right[(labels == 1) | (labels == 2)].mean() > 0.5
-    rows = read_losses(tmp_path / "out" / "losses.csv")
+    rows = list(csv.DictReader((tmp_path / "out" / "losses.csv").open()))
     assert float(rows[-1]["loss"]) < 0.6 * float(rows[0]["loss"])
     assert bool(rows[0]["mask"]) == (architecture == "mask2former")
 
@@ -116,17 +117,15 @@ def test_schedules():
     assert [learning_rate_at(s, 100, step) for s in (0, 89, 90, 95)] == pytest.approx([1, 1, 0.1, 0.01])
 
 
-def test_rows_of_a_killed_run_are_dropped(tmp_path):
-    path = tmp_path / LOSSES
-    start_losses(path, 0)
-    for step in (1, 2, 3):
-        losses = {"class": 1.0, "mask": 2.0, "dice": 0.5}
-        add_losses(path, step, "train", 1e-3 / 3, losses, 7.0, 0.25 if step == 2 else None)
-    with path.open("a") as file:
-        file.write("4,tra")  # half a line
-    start_losses(path, 2)
-    add_losses(path, 3, "finetune", 1e-3, {"class": 4.0}, 1.0, None)
-    rows = read_losses(path)
-    assert [row["stage"] for row in rows] == ["train", "train", "finetune"]
-    assert (rows[1]["loss"], rows[1]["miou"], rows[1]["auxiliary"]) == ("3.5", "0.2500", "")
-    assert (rows[2]["mask"], rows[0]["learning_rate"]) == ("", "0.000333333")
+def test_the_rows_of_losses():
+    """Empty cells for losses that a network lacks, and for steps without validation."""
+    three = {"class": 1.0, "mask": 2.0, "dice": 0.5}
+    numbers = [step_numbers(1e-3 / 3, three, 7.0, miou) for miou in (None, 0.25)]
+    numbers.append(step_numbers(1e-3, {"class": 4.0}, 1.0, None))
+    stages = [stage(), stage(name="finetune")]
+    assert losses_csv(np.array(numbers), stages, 4).decode() == (
+        "step,stage,learning_rate,class,mask,dice,auxiliary,loss,gradient_norm,miou\n"
+        "1,train,0.000333333,1,2,0.5,,3.5,7,\n"
+        "2,train,0.000333333,1,2,0.5,,3.5,7,0.2500\n"
+        "3,finetune,0.001,4,,,,4,1,\n"
+    )

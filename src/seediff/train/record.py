@@ -1,7 +1,8 @@
-"""The records of a training: losses.csv, its chart and the model card for people, and checkpoints to continue from.
+"""The checkpoint of a training, and its views for people: losses.csv, the chart and the model card.
 
-A checkpoint is one safetensors file with the network, AdamW's moments and the step. Random numbers need no state,
-because every step has its own seed.
+A checkpoint is one safetensors file with the network, AdamW's moments, the progress and the losses of every step. A
+training continues from it alone; the views are written from its contents. Random numbers need no state, because every
+step has its own seed.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,10 +30,10 @@ from ..dataset.native import CARD
 from ..dataset.sample import Sample
 from ..drawing.charts import Lines, line_charts
 from ..errors import UserError, first_line
-from ..files.documents import parse_csv, read_json
+from ..files.documents import read_json
 from ..files.messages import show_json
-from ..files.outputs import append, write_atomic, write_tensors
-from ..files.reading import read_lines, read_text
+from ..files.outputs import write_atomic, write_tensors
+from ..files.reading import read_lines
 from ..files.tensors import read_header
 from ..models.audit import stored_problem
 from .defaults import DAMAGED, find_begun
@@ -39,7 +42,15 @@ from .stages import Stage, image_digest
 LOSSES, CHART, RECORD = "losses.csv", "losses.png", "training.json"
 TRAINED_ON = "trained_on.txt"
 """A file with the `image_digest` of a picture in each line."""
-FIELDS = ("step", "stage", "learning_rate", "class", "mask", "dice", "auxiliary", "loss", "gradient_norm", "miou")
+NUMBERS: dict[str, str] = {
+    **dict.fromkeys(("learning_rate", "class", "mask", "dice", "auxiliary", "loss", "gradient_norm"), ".6g"),
+    "miou": ".4f",
+}
+"""Column of losses.csv, behind the columns `step` and `stage` → the format of its numbers."""
+CHECKPOINT, OF_CHECKPOINT = "checkpoint.safetensors", "the state of a training"
+HISTORY = "history"
+"""A checkpoint's tensor (steps, len(NUMBERS)) float64 with the numbers of every step, rounded as in losses.csv; NaN: no
+number."""
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
 
@@ -55,35 +66,30 @@ class State:
     """The facts from `check_stages`. A training continues only if they are equal."""
 
 
-def start_losses(path: Path, steps: int) -> None:
-    """Cut losses.csv off after the checkpoint, or begin it. steps: the number of rows to keep, one per step up to the
-    checkpoint. Raises UserError for damaged rows."""
-    rows: list[str] = []
-    if steps and path.exists():
-        rows = read_lines(path)[1 : steps + 1]  # without a killed run's half line
-    text = "".join(line + "\n" for line in (",".join(FIELDS), *rows))
-    parse_csv(text, FIELDS, path)
-    write_atomic(path, text.encode())
-
-
-def add_losses(
-    path: Path, step: int, stage: str, rate: float, losses: Mapping[str, float], norm: float, miou: float | None
-) -> None:
-    """Append a step's row to losses.csv. stage: its name. rate: the learning rate. losses: name → loss. norm: of the
-    gradient. miou: None: not measured after this step, so the cell is empty."""
+def step_numbers(rate: float, losses: Mapping[str, float], norm: float, miou: float | None) -> list[float]:
+    """A step's row of the history. rate: the learning rate. losses: name → loss. norm: of the gradient. miou: None: not
+    measured after this step."""
     numbers = {"learning_rate": rate, **losses, "loss": sum(losses.values()), "gradient_norm": norm}
-    values = {name: f"{value:.6g}" for name, value in numbers.items()}
-    values |= {"step": str(step), "stage": stage}
     if miou is not None:
-        values["miou"] = f"{miou:.4f}"
-    line = io.StringIO()
-    csv.DictWriter(line, list[str](FIELDS), restval="", lineterminator="\n").writerow(values)
-    append(path, line.getvalue().encode())
+        numbers["miou"] = miou
+    return [float(format(numbers.get(name, math.nan), form)) for name, form in NUMBERS.items()]
 
 
-def read_losses(path: Path) -> list[dict[str, str]]:
-    """The rows of losses.csv, each column → text. Raises UserError naming a damaged line."""
-    return [row for _, row in parse_csv(read_text(path), FIELDS, path)]
+def losses_csv(history: np.ndarray, stages: Sequence[Stage], batch_size: int) -> bytes:
+    """The bytes of losses.csv. history: see HISTORY."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["step", "stage", *NUMBERS])
+    for step, (stage, numbers) in enumerate(zip(stage_of_steps(stages, batch_size), history, strict=False), 1):
+        columns = zip(numbers.tolist(), NUMBERS.values(), strict=True)
+        cells = ["" if math.isnan(number) else format(number, form) for number, form in columns]
+        rows.writerow([step, stage.name, *cells])
+    return text.getvalue().encode()
+
+
+def stage_of_steps(stages: Sequence[Stage], batch_size: int) -> list[Stage]:
+    """The stage of each step of a training."""
+    return list(chain.from_iterable([stage] * stage.step_count(batch_size) for stage in stages))
 
 
 def write_trained_on(out: Path, samples: Iterable[Sample]) -> None:
@@ -100,27 +106,26 @@ def read_trained_on(folder: Path) -> frozenset[str]:
     return frozenset(read_lines(path))
 
 
-def draw_losses(rows: Sequence[Mapping[str, str]], stages: Sequence[Stage], batch_size: int) -> bytes:
+def draw_losses(history: np.ndarray, stages: Sequence[Stage], batch_size: int) -> bytes:
     """The bytes of a PNG with charts of the losses and of the mIoU in percent, by epoch. A point of a loss is its mean
-    over one of at most 200 equal parts of the training. rows: of losses.csv, at least one."""
-    per_step = {stage.name: batch_size / len(stage.items) for stage in stages}
-    epochs = np.cumsum([per_step[row["stage"]] for row in rows])
-    begins = [number for number in range(1, len(rows)) if rows[number]["stage"] != rows[number - 1]["stage"]]
+    over one of at most 200 equal parts of the training. history: see HISTORY, of at least one step."""
+    columns, steps = dict(zip(NUMBERS, history.T, strict=True)), len(history)
+    at = stage_of_steps(stages, batch_size)[:steps]
+    epochs = np.cumsum([batch_size / len(stage.items) for stage in at])
+    begins = [number for number in range(1, steps) if at[number] is not at[number - 1]]
     borders, label = [float(epochs[number - 1]) for number in begins], "epochs"
     if borders:
         label += f"; the line is the beginning of stage {stages[-1].name}"
-    parts = np.array_split(np.arange(len(rows)), min(200, len(rows)))
+    parts = np.array_split(np.arange(steps), min(200, steps))
     ends = np.array([epochs[part[-1]] for part in parts])
     lines: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     charts: dict[str, Lines] = {"losses": lines}
     for name in ("loss", "class", "mask", "dice", "auxiliary"):
-        if rows[0][name]:
-            values = np.array([float(row[name]) for row in rows])
-            lines[name] = (ends, np.array([values[part].mean() for part in parts]))
-    measured = [number for number, row in enumerate(rows) if row["miou"]]
-    if measured:
-        miou = np.array([100 * float(rows[number]["miou"]) for number in measured])
-        charts["mIoU of validation, %"] = {"mIoU": (epochs[measured], miou)}
+        if not np.isnan(columns[name]).any():
+            lines[name] = (ends, np.array([columns[name][part].mean() for part in parts]))
+    measured = ~np.isnan(columns["miou"])
+    if measured.any():
+        charts["mIoU of validation, %"] = {"mIoU": (epochs[measured], 100 * columns["miou"][measured])}
     return line_charts(charts, label, borders)
 
 
@@ -128,15 +133,15 @@ def model_card(
     config: TrainConfig,
     stages: Sequence[Stage],
     state: State,
-    rows: Sequence[Mapping[str, str]],
+    history: np.ndarray,
     parameters: int,
     chart: bool,
 ) -> str:
-    """The text of a trained network's README.md. rows: of losses.csv. parameters: how many the network has. chart:
+    """The text of a trained network's README.md. history: see HISTORY. parameters: how many the network has. chart:
     whether the file CHART exists."""
     names, steps = stages[0].classes, [stage.step_count(config.batch_size) for stage in stages]
     earlier = sum(steps[:-1])
-    measured = [row for row in rows[earlier:] if row["miou"]]  # each stage starts its own search for the best
+    measured = np.count_nonzero(~np.isnan(history[earlier:, -1]))  # each stage starts its own search for the best
     kept, index = "the last step. No validation set was given.", ""
     if measured:
         index = f"""model-index:
@@ -146,7 +151,7 @@ def model_card(
     dataset: {{name: validation set, type: seediff}}
     metrics: [{{type: mean_iou, value: {state.best:.4f}}}]
 """
-        kept = f"step {state.best_step}, the best of {len(measured)} measured"
+        kept = f"step {state.best_step}, the best of {measured} measured"
         if earlier:
             kept += f" in stage {stages[-1].name}"
         kept += f". Validation mIoU, with the background: **{state.best:.1%}**."
@@ -187,28 +192,31 @@ label_maps = load_segmenter("FOLDER").label_maps([image])  # (H, W, 3) uint8 →
 """
 
 
-CHECKPOINT = "checkpoint.safetensors"
-
-
-def write_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
-    """Write a checkpoint atomically: a killed run leaves the previous one."""
-    tensors = {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
+def write_checkpoint(
+    path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer, state: State, history: np.ndarray
+) -> None:
+    """Write a checkpoint atomically: a killed run leaves the previous one. history: see HISTORY."""
+    tensors = {HISTORY: torch.from_numpy(history)}
+    tensors |= {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
     for number, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"adamw.{number}.{name}": value for name, value in moments.items()}
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     write_tensors(path, tensors, {"state": json.dumps(asdict(state))})
 
 
-def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Load a checkpoint into the trainee and the optimizer. Raises UserError if its tensors are of another network."""
+def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> np.ndarray:
+    """The history in a checkpoint, whose other tensors are loaded into the trainee and the optimizer. Raises UserError
+    if they are of another network."""
     weights: dict[str, torch.Tensor] = {}
     moments: dict[int, dict[str, torch.Tensor]] = {}
     file = read_header(path)
     problem = stored_problem(file.tensors)
     if problem:
         raise UserError(path, problem, "choose another --out")
+    tensors = file.load("pt")
     try:
-        for name, value in file.load("pt").items():
+        history = tensors.pop(HISTORY).numpy()
+        for name, value in tensors.items():
             part, _, rest = name.partition(".")
             if part == "trainee":
                 weights[rest] = value
@@ -220,11 +228,15 @@ def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
     except (KeyError, RuntimeError, ValueError) as error:
         problem = f"is the checkpoint of another network ({first_line(error)})"
         raise UserError(path, problem, "choose another --out") from error
+    return history
 
 
 def read_state(path: Path) -> State:
     """The state in a checkpoint. Raises UserError if the file is no checkpoint."""
-    return read_header(path).about("state", State, "the state of a training")
+    file = read_header(path)
+    state = file.about("state", State, OF_CHECKPOINT)
+    file.check(HISTORY, "F64", (state.step, len(NUMBERS)), OF_CHECKPOINT)
+    return state
 
 
 def find_state(out: Path, config: TrainConfig, new: State) -> State:

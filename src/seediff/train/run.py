@@ -7,9 +7,10 @@
           training.json                    how far it is, and the best mIoU
           checkpoint.safetensors           while unfinished            README.md     the model card; written last
 
-A killed run continues from its last checkpoint, a run ended by Ctrl-C from its last step. On the same kind of CPU with
-the same number of threads, it ends with the same bytes as an undisturbed run. On CUDA the last bits differ, because the
-gradients of grid_sample and interpolate are added in no fixed order.
+The checkpoint decides how a training continues; the network, losses.csv and losses.png are written after it, from its
+contents. A killed run continues from its last checkpoint, a run ended by Ctrl-C from its last step. On the same kind of
+CPU with the same number of threads, it ends with the same bytes as an undisturbed run. On CUDA the last bits differ,
+because the gradients of grid_sample and interpolate are added in no fixed order.
 """
 
 from __future__ import annotations
@@ -51,13 +52,12 @@ from .record import (
     LOSSES,
     RECORD,
     State,
-    add_losses,
     draw_losses,
     find_state,
     load_checkpoint,
+    losses_csv,
     model_card,
-    read_losses,
-    start_losses,
+    step_numbers,
     write_checkpoint,
     write_trained_on,
 )
@@ -180,39 +180,39 @@ class _Training:
         self.trainee = Trainee(self.network, config).to(self.device)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.trainee, config))
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.counts = [stage.step_count(config.batch_size) for stage in self.stages]
+        self.history: list[Sequence[float]] = []
         if self.state.step:
-            load_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer)
-        start_losses(self.out / LOSSES, self.state.step)
+            self.history = load_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer).tolist()
         self.charts = can_draw(CHART)
-        if not self.charts:  # an earlier run's chart would lack the new steps
-            (self.out / CHART).unlink(missing_ok=True)
+        self._write_views()  # a killed run may not have written those of its checkpoint
 
     def run(self, progress: Progress | None, workers: int) -> TrainResult:
         """Train until the end, and write the model card. After an interrupt, saves the step and raises
         KeyboardInterrupt."""
         begun, already = time.perf_counter(), self.state.step
-        counts = [stage.step_count(self.config.batch_size) for stage in self.stages]
         with hold_interrupts() as interrupted:
             for number, stage in enumerate(self.stages):
-                for line in self._run_stage(number, sum(counts[:number]), interrupted, workers):
+                for line in self._run_stage(number, interrupted, workers):
                     if progress is not None:
-                        progress(self.state.step, sum(counts), f"{stage.name}: {line}")
+                        progress(self.state.step, sum(self.counts), f"{stage.name}: {line}")
         seconds = time.perf_counter() - begun
         self._finish()
         return _result(self.out, self.state, seconds, (self.state.step - already) * self.config.batch_size)
 
-    def _run_stage(self, number: int, before: int, interrupted: threading.Event, workers: int) -> Iterator[str]:
+    def _run_stage(self, number: int, interrupted: threading.Event, workers: int) -> Iterator[str]:
         """Take the missing steps of a stage. Yields a line about each step: its losses and the last mIoU.
 
-        number: the stage's. before: the number of steps in the stages before it. interrupted: when it is set, the
-        current step is saved and KeyboardInterrupt raised. workers: as in `train`.
+        number: the stage's. interrupted: when it is set, the current step is saved and KeyboardInterrupt raised.
+        workers: as in `train`.
         """
         stage, config, shown = self.stages[number], self.config, ""
-        count, every = stage.step_count(config.batch_size), self.state.data["steps between validations"][number]
+        count, every = self.counts[number], self.state.data["steps between validations"][number]
+        before = sum(self.counts[:number])
         done = max(self.state.step - before, 0)
         reading = batches(stage, number, config, first=done, workers=workers)
         for step, batch in enumerate(reading, done):
-            # 1. One step, and its row in losses.csv
+            # 1. One step
             rate = learning_rate_at(step, count, config)
             losses, norm = self.step(batch, rate)
             self.state.step += 1
@@ -221,14 +221,12 @@ class _Training:
                 miou = self._validate(is_first=self.state.best_step <= before)  # no best in this stage
                 shown = f", mIoU {miou:.1%}"
             stop = interrupted.is_set()
-            row = self.state.step, stage.name, rate * config.learning_rate
-            add_losses(self.out / LOSSES, *row, losses, norm, miou)
+            self.history.append(step_numbers(rate * config.learning_rate, losses, norm, miou))
 
-            # 2. A checkpoint, also after each new best network. Otherwise a killed run would train these steps again,
-            # on CUDA with other rounding, and the network's mIoU would not be the recorded one
+            # 2. A checkpoint, also after each new best network, which is written from it
             is_best = self.state.best_step == self.state.step
             if self.state.step % self.save_every == 0 or is_last or is_best or stop:
-                self._save()
+                self._commit()
             yield ", ".join(f"{name} {loss:.2f}" for name, loss in losses.items()) + shown
             if stop:
                 raise KeyboardInterrupt
@@ -260,7 +258,7 @@ class _Training:
         return dict(zip(total, values, strict=True)), length
 
     def _validate(self, is_first: bool) -> float:
-        """The mIoU of the current network. The network is written if it is the best of its stage. is_first: whether the
+        """The mIoU of the current network, which the state keeps if it is the best of its stage. is_first: whether the
         stage has no measured network yet."""
         self.network.eval()
         classes, test_side = self.stages[0].classes, self.config.test_side
@@ -268,16 +266,26 @@ class _Training:
         miou = measure(segmenter, self.validation)
         if miou > self.state.best or is_first:
             self.state.best, self.state.best_step = miou, self.state.step
-            self._write_network()
         return miou
 
-    def _save(self) -> None:
-        """Write a checkpoint, and draw the losses up to it."""
-        if self.charts:
-            chart = draw_losses(read_losses(self.out / LOSSES), self.stages, self.config.batch_size)
-            write_atomic(self.out / CHART, chart)
-        write_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer, self.state)
+    def _commit(self) -> None:
+        """Write a checkpoint, and its views."""
+        write_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer, self.state, np.array(self.history))
+        self._write_views()
         self.keep(self.state.step)
+
+    def _write_views(self) -> None:
+        """Write what follows from the checkpoint: the losses, their chart, and the network if it is the best one, or
+        without validation the last one."""
+        history, batch_size = np.array(self.history), self.config.batch_size
+        write_atomic(self.out / LOSSES, losses_csv(history, self.stages, batch_size))
+        if not self.charts:  # an earlier run's chart would lack the new steps
+            (self.out / CHART).unlink(missing_ok=True)
+        elif self.history:
+            write_atomic(self.out / CHART, draw_losses(history, self.stages, batch_size))
+        kept_step = self.state.best_step or sum(self.counts)
+        if self.state.step == kept_step:
+            self._write_network()
 
     def _write_network(self) -> None:
         config = self.network.config
@@ -292,13 +300,10 @@ class _Training:
         write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
 
     def _finish(self) -> None:
-        """Write the last network if no validation chose one, and then the files of a finished training."""
-        if not self.validation.items:
-            self._write_network()
+        """Write the files of a finished training."""
         parameters = sum(p.numel() for p in self.network.parameters())
         write_atomic(self.out / RECORD, (json.dumps(asdict(self.state), indent=2) + "\n").encode())
-        rows = read_losses(self.out / LOSSES)
-        card = model_card(self.config, self.stages, self.state, rows, parameters, self.charts)
+        card = model_card(self.config, self.stages, self.state, np.array(self.history), parameters, self.charts)
         write_atomic(self.out / native.CARD, card.encode())  # marks the training as finished
         (self.out / CHECKPOINT).unlink(missing_ok=True)
 
