@@ -2,13 +2,12 @@
 
 import json
 
-from seediff.config.resolve import configure_run, split_preset
+from seediff.config.resolve import configure_run
 
 
-def configured(kind, *given, preset="model", **options):
-    """As `configure_run`, without the model. preset: as in --preset."""
-    constants, tuned = split_preset(str(preset), "model", "paper")
-    return configure_run(kind, *given, constants=constants, tuned=tuned, **options)[0]
+def configured(kind, *given, **options):
+    """As `configure_run`, without the model."""
+    return configure_run(kind, *given, **options)[0]
 
 
 PRESET = {

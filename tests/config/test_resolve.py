@@ -8,11 +8,11 @@ import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.cli.commands import COMMANDS, app
 from seediff.cli.line import CommandLine
 from seediff.config.generate_config import GenerateConfig
+from seediff.config.layers import load_config
 from seediff.config.method_constants import CaptureConfig, MaskConfig
 from seediff.config.other_names import OTHER_NAMES, own_name
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.presets import Tuned
-from seediff.config.resolve import load_config
 from seediff.files.documents import read_toml
 from seediff.run.generate_job import generate
 
@@ -70,6 +70,25 @@ def test_every_value_has_its_source(model, tmp_path):
     assert configured(GenerateConfig, {**DOG, "model": "sdxl"}).source("guidance_scale") == "the authors of SDXL"
     reference = configured(GenerateConfig, {**DOG, "model": "owner/name", **REFERENCE})
     assert reference.source("guidance_scale") == reference.source("capture.layers") == "method reference"
+
+
+def test_a_default_that_somebody_gives_outranks_a_preset(model, tmp_path):
+    """The method's own threshold is 0.4, the class's default 0.3."""
+    (tmp_path / "hand.toml").write_text("[mask]\nbeta = 0.3\n")
+    given = {**DOG, "model": model}
+    for config in (
+        GenerateConfig.recommended(**given, beta=0.3),
+        configured(GenerateConfig, given, tmp_path / "hand.toml"),
+        typed_config("--beta", "0.3", "--model", model, "--classes", "dog"),
+    ):
+        assert (config.mask.beta, config.source("mask.beta")) == (0.3, "given")
+    left_open = typed_config("--model", model, "--classes", "dog")
+    assert (left_open.mask.beta, left_open.source("mask.beta")) == (0.4, "own's preset")
+
+
+def typed_config(*words):
+    bound = CommandLine(app, ["generate", *words, "--out", "out"]).parse()[1]
+    return configured(GenerateConfig, bound.arguments["typed"])
 
 
 def test_what_python_gives_is_given():

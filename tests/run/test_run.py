@@ -12,7 +12,7 @@ from refusals import user_error
 from seediff import Dataset
 from seediff.attention.maps import AttentionMaps
 from seediff.config.generate_config import GenerateConfig
-from seediff.config.resolve import load_config
+from seediff.config.layers import load_config
 from seediff.dataset import native
 from seediff.dataset.quality.check import check_dataset
 from seediff.files import outputs

@@ -13,7 +13,6 @@ from ..config.class_names import parse_classes
 from ..config.fields import INPUT, MODEL, RESEARCH, WORD, DType, Timestep, read_names
 from ..config.method_constants import CaptureConfig, MaskConfig
 from ..config.photos_config import MaskPhotosConfig
-from ..config.resolve import configure_run
 from ..config.sizes import Size
 from ..errors import UserError
 from ..evaluate.tables import ScoreTable, TableFormat, write_json
@@ -258,6 +257,7 @@ def masks(
     For example:
     `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.5 --method ca_sa --json ca_sa.json`
     """
+    from ..config.resolve import configure_run
     from ..dataset.dataset import open_truths
     from ..evaluate.mask_protocols import mask_table
     from ..evaluate.protocols import read_class_map

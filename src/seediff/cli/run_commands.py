@@ -15,7 +15,6 @@ from ..config.generate_config import GenerateConfig
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS
-from ..config.resolve import configure_run, split_preset
 from ..config.settings import DEFAULT, GIVEN, TUNED
 from ..config.sides import side_notes
 from ..errors import UserError
@@ -87,7 +86,9 @@ def generate(
 
     - `seediff generate --classes voc --per-class 50000 --model sd1.5 --engine ray --address auto --out voc`
     """
-    config, info = configure_run(GenerateConfig, typed, config_file, constants=preset, planned=options.dry_run)
+    from ..config.resolve import configure_run
+
+    config, info = configure_run(GenerateConfig, typed, config_file, preset=preset, planned=options.dry_run)
     check_mask_effects(typed, config.mask, config.reject)
     if vary not in (None, "none"):
         from ..prompts.specs import varied_prompts
@@ -149,19 +150,13 @@ def segment(
 
     - `seediff segment photos --model sd1.5 --offload sequential --out frugal`
     """
+    from ..config.resolve import configure_run
     from ..files.photo_files import find_photos
     from ..run.segment_job import SegmentJob
     from .summary import show_segments
 
-    constants, tuned = split_preset(preset, "model")
     config, info = configure_run(
-        SegmentPhotosConfig,
-        typed,
-        config_file,
-        constants=constants,
-        tuned=tuned,
-        planned=options.dry_run,
-        out=out,
+        SegmentPhotosConfig, typed, config_file, preset=preset, planned=options.dry_run, out=out
     )
     named = bool(config.names) or captions is not None
     check_effects(typed, config, labels=labels, named=named)
@@ -212,6 +207,7 @@ def mask(
 
     - `seediff mask photos --classes dog,cat --model sdxl --offload model --out masked`
     """
+    from ..config.resolve import configure_run
     from ..files.photo_files import find_photos
     from ..run.mask_job import MaskJob
     from ..run.photos import read_classes_csv
@@ -237,10 +233,7 @@ def mask(
         )
         if len(classes_of) < len(found.photos):
             said.append("the others are searched for all classes")
-    constants, tuned = split_preset(preset, "model", "paper")
-    config, info = configure_run(
-        MaskPhotosConfig, values, config_file, constants=constants, tuned=tuned, planned=options.dry_run, out=out
-    )
+    config, info = configure_run(MaskPhotosConfig, values, config_file, preset=preset, planned=options.dry_run, out=out)
     spelled = {reading_key(name): name for name in config.classes}
     for photo, names in classes_of.items():
         classes_of[photo] = tuple(spelled.get(reading_key(name), name) for name in names)

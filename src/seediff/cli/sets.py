@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 
 from ..config.augment import AugmentConfig
 from ..config.fields import RUN, WORD
-from ..config.resolve import given_values, resolve
+from ..config.layers import build, chosen_layers
 from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import plural
@@ -60,7 +60,7 @@ def augment(
     """
     from ..dataset.augmented import open_augmented, write_augmented
 
-    config = resolve(AugmentConfig, given_values(AugmentConfig, typed, config_file))
+    config = build(AugmentConfig, chosen_layers(AugmentConfig, typed, config_file))
     check_apart(out, [data])
     check_free(out)
     augmented = open_augmented(config, data)

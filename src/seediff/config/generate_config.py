@@ -19,8 +19,8 @@ from .class_names import (
     parse_prompts,
 )
 from .fields import INPUT, KEPT, MODEL, WORD, AtLeastZero, Count, Several, Share, read_names
+from .layers import load_config
 from .method_constants import CaptureConfig, MaskConfig
-from .resolve import load_config, recommend
 from .settings import RunConfig, differences
 from .sizes import Size, check_size
 
@@ -84,6 +84,8 @@ class DatasetConfig(RunConfig):
         values: field → value. For `mask` and `capture`, the value is a table, such as `mask={"beta": 0.4}`, or a whole
         MaskConfig or CaptureConfig. Raises UserError.
         """
+        from .resolve import recommend  # imports models
+
         return recommend(cls, values)[0]
 
 

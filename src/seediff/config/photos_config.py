@@ -12,7 +12,6 @@ from .class_names import SEGMENT, check_classes, parse_classes, reading_key
 from .fields import INPUT, MASKS, MODEL, RESEARCH, WORD, AtLeastZero, Share, Timestep, read_names
 from .generate_config import DatasetConfig, ImageSize
 from .method_constants import SegmentConfig
-from .resolve import no_model, recommend
 from .settings import NOT_TYPED, RunConfig
 from .sizes import Size, check_size, pixels
 
@@ -80,6 +79,7 @@ class SegmentPhotosConfig(RunConfig):
     """The configuration of `segment`. Everything but `model` has a default."""
 
     command: ClassVar[str] = "segment"
+    presets: ClassVar[tuple[str, ...]] = ("model",)
     last_file: ClassVar[str] = "metadata.jsonl"
 
     model: NeededModel = field(default="", kw_only=True)
@@ -108,6 +108,8 @@ class SegmentPhotosConfig(RunConfig):
     def recommended(cls, **values: Any) -> "SegmentPhotosConfig":
         """The configuration in which values that are not given are the model's constants. values: field → value. For
         `segment`, the value is a table, or a whole SegmentConfig. Raises UserError."""
+        from .resolve import recommend  # imports models
+
         return recommend(cls, values)[0]
 
 
@@ -139,6 +141,8 @@ def check_attention(size: Size | None, factor: int) -> None:
 def _check_seen(config: MaskPhotosConfig | SegmentPhotosConfig) -> None:
     """Raise UserError without a model, and for a size that does not suit `fit`. Bring the size into its normal form."""
     if not config.model:
+        from .resolve import no_model  # imports models
+
         raise no_model()
     if config.size is None:
         return

@@ -25,9 +25,10 @@ from .. import __version__
 from ..errors import UserError
 from ..files.documents import fit, read_toml
 from .fields import Share, check_table, flatten
+from .layers import Layer
 from .method_constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .methods import Method
-from .settings import TUNED, Settings, SourcedValues
+from .settings import TUNED, Settings
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """Command → its threshold whose best value differs from model to model."""
@@ -119,24 +120,27 @@ class Tuned:
         values = {name: value for name, value in vars(self).items() if value not in (None, "")}
         return tomli_w.dumps({"command": self.command, "version": __version__, **values})
 
-    def sourced(self, command: str, given: Mapping[str, Any]) -> SourcedValues:
+    def layer(self, command: str, chosen: Mapping[str, Any]) -> Layer:
         """The file's values for a command: the command's threshold, the model, and for `mask` the method with its beta.
         The model is left out if the user named a model, and method and beta if the user named another method.
 
-        command: `mask` or `segment`. given: flat name → value, from the user."""
+        command: `mask` or `segment`. chosen: flat name → value, from the user."""
         name = THRESHOLDS[command]
         values: dict[str, Any] = {name: getattr(self, name)}
-        if "model" not in given:
+        if "model" not in chosen:
             values["model"] = self.model
-        if name == "presence" and self.beta is not None and given.get("mask.method", self.method) == self.method:
+        if name == "presence" and self.beta is not None and chosen.get("mask.method", self.method) == self.method:
             values |= {"mask.method": self.method, "mask.beta": self.beta}
-        known = {name: value for name, value in values.items() if value is not None}
-        return SourcedValues(f"{TUNED}{self.model}", known)
+        return Layer(f"{TUNED}{self.model}", {name: value for name, value in values.items() if value is not None})
 
 
-def read_tuned(path: Path) -> Tuned:
-    """The contents of a file that `seediff tune` wrote. Raises UserError, with the file's path, for any other file."""
+def read_tuned(path: Path | str, *others: str) -> Tuned:
+    """The contents of a file that `seediff tune` wrote. others: what --preset may be instead, for the message. Raises
+    UserError, with the file's path, for any other file."""
+    if others and not Path(path).is_file():
+        raise UserError("preset", f"{path} must be {', '.join(others)} or a file of `seediff tune`; no such file")
     table = read_toml(path)
-    if table.get("command") != Tuned.command or "model" not in table:
+    if table.pop("command", None) != Tuned.command or "model" not in table:
         raise UserError(path, "is not a file of `seediff tune`: it should say command = 'tune', and model")
-    return Tuned(**check_table(Tuned, {k: v for k, v in table.items() if k not in ("command", "version")}, str(path)))
+    table.pop("version", None)
+    return Tuned(**check_table(Tuned, table, str(path)))

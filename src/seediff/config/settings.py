@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import tomli_w
 from cyclopts import Parameter
@@ -25,15 +25,6 @@ MACHINE = "this machine"
 OF_MODEL = Parameter(group=MODEL)
 NOT_TYPED = Parameter(parse=False)
 """A parameter for a field without an option on the command line."""
-
-
-class SourcedValues(NamedTuple):
-    """Values from one source. source: its name. values: flat name (`mask.beta`) → value. where: the file with the
-    values, for messages; "" without a file."""
-
-    source: str
-    values: Mapping[str, Any]
-    where: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +107,8 @@ class RunConfig(Settings):
     notes: ClassVar[tuple[str, ...]] = (*Settings.notes, "weights", "gpu")
     """`weights` is the fingerprint of the model's weights, `gpu` the name of the GPU."""
     deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method", "segment.method")
+    presets: ClassVar[tuple[str, ...]] = ("model", "paper")
+    """What --preset may be, besides a file of `seediff tune`."""
     last_file: ClassVar[str]
     """The file that a run writes last. An output folder with this file is complete."""
 

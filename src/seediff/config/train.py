@@ -11,8 +11,8 @@ from msgspec import Meta
 from ..errors import UserError
 from .class_names import split_names
 from .fields import RUN, WORD, AtLeastZero, Count, Device, check_fields, read_names
-from .resolve import given_values, resolve, strongest
-from .settings import DEFAULT, MACHINE, NOT_TYPED, Settings, SourcedValues
+from .layers import Layer, build, chosen_layers, merge
+from .settings import DEFAULT, MACHINE, NOT_TYPED, Settings
 
 Architecture = Literal["mask2former", "segformer"]
 BACKBONES: dict[str, tuple[str, ...]] = {
@@ -136,30 +136,34 @@ DEFAULT_BACKBONES = {"segformer": "b0"}
 
 
 def make_config(
-    values: Mapping[str, Any], file: Path | None = None, fallbacks: Sequence[SourcedValues] = ()
+    values: Mapping[str, Any],
+    file: Path | None = None,
+    begun: Sequence[Layer] = (),
 ) -> TrainConfig:
-    """The configuration of a training. Each value comes from the first of these that has it: `values`, `file`,
-    `fallbacks`, the backbone's own values, the class's defaults.
+    """The configuration of a training. Each value comes from the first of these that has it: `values`, `file`, `begun`,
+    the backbone's own values, the class's defaults.
 
-    values: field → value. file: a TOML file. fallbacks: values by source, such as a backbone chosen for this machine.
+    values: field → value.
+    file: a TOML file.
+    begun: further layers, such as a backbone chosen for this machine.
     Raises UserError.
     """
-    ranked = [*given_values(TrainConfig, values, file), *fallbacks]
-    return resolve(TrainConfig, [*ranked, *backbone_values(strongest(ranked))])
+    layers = [*chosen_layers(TrainConfig, values, file), *begun]
+    return build(TrainConfig, [*layers, *backbone_layers(merge(layers))])
 
 
-def backbone_values(given: Mapping[str, Any]) -> list[SourcedValues]:
-    """The values of the backbone `tiny`, if it is used, and the architecture's default backbone, by source. given:
-    field → value."""
-    architecture = given.get("architecture", TrainConfig.architecture)
-    backbone = given.get("backbone", DEFAULT_BACKBONES.get(architecture, TrainConfig.backbone))
+def backbone_layers(chosen: Mapping[str, Any]) -> list[Layer]:
+    """The values of the backbone `tiny`, if it is used, and the architecture's default backbone. chosen: field →
+    value."""
+    architecture = chosen.get("architecture", TrainConfig.architecture)
+    backbone = chosen.get("backbone", DEFAULT_BACKBONES.get(architecture, TrainConfig.backbone))
     tiny = dict[str, Any]()
     if backbone == "tiny":
         tiny |= TINY.get(architecture, {})
-    if given.get("weights") == "pretrained":
+    if chosen.get("weights") == "pretrained":
         # pretrained weights change slowly: a tenth of the rate, as for other backbones
         tiny.pop("backbone_factor", None)
-    return [SourcedValues("backbone tiny", tiny), SourcedValues(DEFAULT, {"backbone": backbone})]
+    return [Layer("backbone tiny", tiny), Layer(DEFAULT, {"backbone": backbone})]
 
 
 def with_device(config: TrainConfig) -> TrainConfig:

@@ -23,7 +23,7 @@ from zlib import crc32
 
 from .. import __version__
 from ..config.generate_config import DatasetConfig, GenerateConfig
-from ..config.resolve import load_config
+from ..config.layers import load_config
 from ..config.settings import DEFAULT, GIVEN, MACHINE, Config, RunConfig, differences
 from ..dataset import native
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS

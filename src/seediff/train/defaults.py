@@ -8,8 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..config.resolve import load_config
-from ..config.settings import DEFAULT, MACHINE, SourcedValues
+from ..config.layers import Layer, load_config
+from ..config.settings import DEFAULT, MACHINE
 from ..config.train import TrainConfig, make_config
 from ..errors import UserError
 from ..files.output_folders import check_outside
@@ -36,7 +36,7 @@ def choose_defaults(
     open_fields = [name for name in AS_BEGUN if config.source(name) == DEFAULT]
     begun = find_begun(out)
     if begun and begun.architecture == config.architecture:
-        defaults = [SourcedValues(begun.source(name), {name: getattr(begun, name)}) for name in open_fields]
+        defaults = [Layer(begun.source(name), {name: getattr(begun, name)}) for name in open_fields]
         return make_config(values, file, defaults), ""
     if "backbone" not in open_fields or config.source("weights") != DEFAULT:
         return config, ""
@@ -49,7 +49,7 @@ def choose_defaults(
         why = f"no picture has more than {SMALL} pixels a side"
     else:
         return config, ""
-    defaults = [SourcedValues(MACHINE, {"backbone": "tiny"})]
+    defaults = [Layer(MACHINE, {"backbone": "tiny"})]
     line = f"backbone tiny, because {why}; --backbone {config.backbone} is for large pictures and a GPU"
     return make_config(values, file, defaults), line
 

@@ -1,0 +1,144 @@
+"""Where a value comes from: a list of layers, the strongest first. `build` makes a configuration of them, and keeps the
+name of each value's layer (docs/decisions/0021-values-have-sources.md).
+
+    command line, Python       what somebody typed, and nothing else
+    tables of classes          of the photographs, for `mask`
+    a file (--config)          written by hand, or an output's seediff.toml, which has the layers of its run
+    a file of `seediff tune`   its thresholds; or the model of the run that began in the folder
+    what was distilled         the steps and the guidance that the weights, or their LoRA, were made for
+    the model's preset         with its constants for the method
+    the method for the model   the method's constants for this model
+    the authors                of the model's family
+    the paper                  all levels, with --preset paper
+    the method                 its own constants
+    the model's preset         the steps to capture
+    defaults                   of the classes, which are the papers'
+
+The first two are made here, with the file; resolve.py adds the model's, train.py the backbone's.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from ..errors import UserError
+from ..files.documents import fit, read_toml
+from .fields import check_table, flatten, tables_of
+from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Settings, defaults
+
+Made = TypeVar("Made")
+
+
+class Layer(NamedTuple):
+    """Values from one source. name: the source. values: flat name (`mask.beta`) → value. place: the file with the
+    values, for messages; "" without a file."""
+
+    name: str
+    values: Mapping[str, Any]
+    place: str = ""
+
+
+NOTHING = Layer("", {})
+
+
+def build(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
+    """The configuration in which each value comes from the first layer that has it.
+
+    kind: its class. Values for fields of other classes are left out.
+    layers: the strongest first.
+    Raises UserError, with the layer's place or name, for a wrong value.
+    """
+    layer_of: dict[str, Layer] = {}
+    for layer in reversed(layers):
+        layer_of |= dict.fromkeys(layer.values, layer)
+    parts, known = tables_of(kind), defaults(kind)
+    tables: dict[str, dict[str, Any]] = {"": {}, **{part: {} for part in parts}}
+    for name, layer in layer_of.items():
+        part, _, field = name.rpartition(".")
+        if name in known:  # presets serve several commands
+            tables[part][field] = layer.values[name]
+    values = tables.pop("")
+    if "classes" in known and "classes" not in values:
+        example = "for example --classes dog,cat (or --classes voc, or a file with one per line)"
+        raise UserError("classes", "name at least one", example)
+    values |= {part: _make(parts[part], table, f"{part}.", layer_of) for part, table in tables.items()}
+    return _make(kind, values, "", layer_of).with_sources({name: layer.name for name, layer in layer_of.items()})
+
+
+def _make(kind: type[Made], values: Mapping[str, Any], prefix: str, layer_of: Mapping[str, Layer]) -> Made:
+    """An instance of a dataclass. values: field → value. prefix: what its fields' flat names begin with, such as
+    `mask.`. layer_of: flat name → the layer with the value. Raises UserError as `build` does."""
+    try:
+        return kind(**values)
+    except UserError as error:
+        if not error.problem:
+            raise
+        name, problem = f"{prefix}{error.subject}", error.problem
+        layer = layer_of.get(name, NOTHING)
+        place = layer.place or layer.name
+        if place not in ("", GIVEN):
+            problem += f" ({place})"
+        raise UserError(name, problem, error.fix) from None
+
+
+def merge(layers: Sequence[Layer]) -> dict[str, Any]:
+    """Flat name → its value in the first layer that has it. layers: the strongest first."""
+    return dict(ChainMap(*(dict(layer.values) for layer in layers)))
+
+
+def chosen_layers(
+    kind: type[Settings], line: Mapping[str, Any], file: Path | None, *, people_only: bool = False
+) -> list[Layer]:
+    """The layers of the command line, or of Python, and of a configuration file.
+
+    kind: the configuration.
+    line: flat name → value, or tables.
+    file: a TOML file; None: no file.
+    people_only: whether to keep only what a person chose in the file: the given values, the model, and from a file of
+        `seediff tune` also the method. This also happens if `line` names another model or method than the file.
+    Raises UserError.
+    """
+    line, in_file = flatten(line, kind), list[Layer]()
+    if file is not None:
+        in_file = file_layers(file, kind)
+        before = merge(in_file)
+        if people_only or any(line[name] != before.get(name) for name in kind.deciding if name in line):
+            in_file = [_chosen_by_people(layer, kind) for layer in in_file]
+    return [Layer(GIVEN, line), *in_file]
+
+
+def _chosen_by_people(layer: Layer, kind: type[Settings]) -> Layer:
+    if layer.name == GIVEN:
+        return layer
+    names = kind.deciding if layer.name.startswith(TUNED) else ("model",)
+    return layer._replace(values={name: layer.values[name] for name in names if name in layer.values})
+
+
+def file_layers(path: Path, kind: type[Settings]) -> list[Layer]:
+    """The layers in a configuration file. In a file written by hand, all values count as given. An output's
+    seediff.toml names the sources of its values, and what it leaves out is a default. Raises UserError for wrong
+    values, and for the output of another command."""
+    table = read_toml(path)
+    command = table.get("command", kind.command)
+    if command != kind.command:
+        raise UserError(path, f"is the configuration of `seediff {command}`, not of `seediff {kind.command}`")
+    for key in kind.notes:
+        table.pop(key, None)
+    sources = table.pop("sources", None)
+    values = flatten(check_table(kind, table, str(path)), kind)
+    if sources is None:
+        return [Layer(GIVEN, values, str(path))]
+    layers = list[Layer]()
+    for source, names in fit(sources, dict[str, tuple[str, ...]], f"{path} [sources]").items():
+        layers.append(Layer(source, {name: values.pop(name) for name in names if name in values}, str(path)))
+    class_defaults = {name: value for name, value in defaults(kind).items() if value is not MISSING}
+    return [*layers, Layer(DEFAULT, {**class_defaults, **values}, str(path))]
+
+
+def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:
+    """The configuration in a TOML file, such as an output's seediff.toml. kind: its class. Raises UserError."""
+    return build(kind, file_layers(path, kind))
