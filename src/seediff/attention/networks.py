@@ -1,9 +1,15 @@
-"""Finds a pipeline's network, and refuses networks whose attention capture could not record completely."""
+"""Finds a pipeline's network, refuses networks whose attention capture could not record completely, and lets networks
+that torch compiled run as they are."""
 
 from __future__ import annotations
 
+import threading
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
+
+import torch
 
 from ..errors import Notice, UserError
 from ..models.families import network_family, pipeline_family
@@ -55,18 +61,17 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
             raise UserError(f"a {called}", *CANNOT[name])
 
     # 2. Its networks
-    part = next((part for part in NETWORK_PARTS if getattr(pipe, part, None) is not None), None)
-    if part is None and not hasattr(pipe, "forward"):
+    parts = own_networks(pipe)
+    if not parts and not hasattr(pipe, "forward"):
         raise UserError(f"a {called}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
-    network = pipe if part is None else getattr(pipe, part)
-    networks = [network, *filter(None, [getattr(pipe, "transformer_2", None)])]
+    networks = [*map(not_compiled, parts or [pipe])]
     named = next(filter(None, map(pipeline_family, bases)), None)
     for one in networks:
-        _check_compiled(one, named)
+        _check_replaced(one, named)
 
     # 3. Its family
-    family = named or network_family(network)
-    if family.frames_dimension and part is not None:
+    family = named or network_family(networks[0])
+    if family.frames_dimension and parts:
         if {*bases}.isdisjoint(family.pipelines):
             raise UserError(f"a {called}", "cannot be captured", f"use a {family.pipelines[0]}")
         for name in ("free_init", "free_noise"):  # clips that are drawn several times, or from several texts
@@ -77,28 +82,76 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     return networks, family
 
 
+def own_networks(pipe: Any) -> list[Any]:
+    """A pipeline's network, perhaps wrapped by torch.compile, and the second one of Wan 2.2; nothing for a network."""
+    parts = (getattr(pipe, part, None) for part in NETWORK_PARTS)
+    first = next((part for part in parts if part is not None), None)
+    return [part for part in (first, getattr(pipe, "transformer_2", None)) if part is not None]
+
+
 def leaves_out_half(network: Any) -> bool:
     """Whether diffusers' FasterCache may give the layers the second half of the network's batch only."""
     registry = getattr(network, "_diffusers_hook", None)
     return registry is not None and registry.get_hook("faster_cache_denoiser") is not None
 
 
-def _check_compiled(network: Any, family: Family | None) -> None:
-    """Raise UserError for a network that is wrapped or compiled, and for an object in a network's place, such as a
-    traced network or an engine. family: the pipeline's family; None: the pipeline's class belongs to no family."""
+def not_compiled(network: Any) -> Any:
+    """The network inside of what `torch.compile(network)` returned; any other network itself."""
+    return getattr(network, "_orig_mod", network)
+
+
+def is_compiled(network: Any) -> bool:
+    """Whether torch compiled a network, a part of it, or a function in the place of their `forward`."""
+    for module in network.modules():
+        forward = vars(module).get("forward")
+        if hasattr(module, "_orig_mod") or hasattr(forward, "_torchdynamo_orig_callable"):
+            return True
+        if getattr(module, "_compiled_call_impl", None) is not None:
+            return True
+    return False
+
+
+_captures = 0
+"""How many captures run compiled networks without compilation now. torch knows one stance for all threads."""
+_stance = ExitStack()
+"""Gives torch its earlier stance back when it is closed."""
+_lock = threading.Lock()
+
+
+@contextmanager
+def without_compilation(networks: Sequence[Any]) -> Iterator[None]:
+    """Inside the block, networks that torch compiled run as they are, because compiled code calls no hook that was
+    added later. A notice says so. Networks that are not compiled: nothing changes."""
+    global _captures
+    if not any(map(is_compiled, networks)):
+        yield
+        return
+    text = "the network runs without compilation while it is captured: pictures may differ in their last bits"
+    warnings.warn(Notice(text), stacklevel=2)
+    with _lock:
+        if not _captures:
+            _stance.enter_context(torch.compiler.set_stance("force_eager"))
+        _captures += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _captures -= 1
+            if not _captures:
+                _stance.close()
+
+
+def _check_replaced(network: Any, family: Family | None) -> None:
+    """Raise UserError for a network that is wrapped, and for an object in a network's place, such as a traced network
+    or an engine. family: the pipeline's family; None: the pipeline's class belongs to no family."""
     bases = {base.__name__ for base in type(network).__mro__}
     for name, inside in WRAPPERS.items():
         if hasattr(network, name):
             fix = f"use the network itself, for example pipe.unet = pipe.unet.{inside}"
             raise UserError("the network", f"is wrapped (it is a {type(network).__name__})", fix)
-    replaced = "Module" not in bases or (family is not None and "ModelMixin" not in bases)
-    if bases & {"OptimizedModule", "ScriptModule"} or replaced:
-        problem = f"the network was compiled, traced or replaced (it is a {type(network).__name__})"
-    elif any(getattr(each, "_compiled_call_impl", None) for each in network.modules()):
-        problem = "the network was compiled by torch"
-    else:
-        return
-    raise UserError(f"{problem}, and ignores hooks that are added later", fix="capture before that")
+    if "ScriptModule" in bases or "Module" not in bases or (family is not None and "ModelMixin" not in bases):
+        problem = f"the network was traced or replaced (it is a {type(network).__name__}), and ignores hooks"
+        raise UserError(problem, fix="capture the network that it was made from")
 
 
 def check_processors(network: Any) -> None:

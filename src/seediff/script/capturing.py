@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 from ..attention.capture import attach_recorder, hook_calls
-from ..attention.networks import check_processors, find_networks
+from ..attention.networks import check_processors, find_networks, not_compiled, without_compilation
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import AttentionRecorder
 from ..attention.running_maps import Apart
@@ -71,12 +71,13 @@ def capture(
     step's map by its maximum (SeeDiff, eq. 5). layers: as in `CaptureConfig`.
 
     Raises UserError for options that cannot be used, for a network of no known family, for attention in addition to the
-    network's own (perturbed-attention guidance, IP-Adapters, GLIGEN), for a compiled network, and for a
-    method that does not work with the model; before the first step also for maps that do not fit into memory. Raises
-    RuntimeError if this network is already being captured.
+    network's own (perturbed-attention guidance, IP-Adapters, GLIGEN), for a traced network, and for a method that does
+    not work with the model; before the first step also for maps that do not fit into memory. Raises RuntimeError if
+    this network is already being captured.
     """
     # 1. What is captured
-    pipe = getattr(pipe, "pipe", pipe)  # a Model from `load_model`
+    given = getattr(pipe, "pipe", pipe)  # a Model from `load_model` has a pipeline
+    pipe = not_compiled(given)
     networks, family = find_networks(pipe)
     for network in networks:
         check_processors(network)
@@ -97,6 +98,8 @@ def capture(
             recorders["negative"] = new_recorder(replace(plan, reads={"cross": plan.reads["cross"]}))
         listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorders))
         stack.callback(listener.close)
+        if is_alone:  # in a pipeline's call, `Listener.draw` does this
+            stack.enter_context(without_compilation([given]))
         for owner, name, around in listener.methods():
             stack.enter_context(wrap(owner, name, around))
         for each in networks:

@@ -25,6 +25,7 @@ from functools import partial, wraps
 from typing import Any
 
 from ..attention.capture import run_last
+from ..attention.networks import own_networks, without_compilation
 from ..errors import UserError
 from .drawn import EDITING
 from .run import Run
@@ -78,7 +79,8 @@ class Listener:
             run_last(network)
         try:
             self.run.begin()
-            output = call()
+            with without_compilation(own_networks(self.block.pipe)):
+                output = call()
         except BaseException:
             self.run = None
             self.block.restart()
