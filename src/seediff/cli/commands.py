@@ -4,6 +4,7 @@ at once. For commands with many options, `--help` shows the most common ones and
 
 from __future__ import annotations
 
+from dataclasses import MISSING
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, Group, Parameter
@@ -70,7 +71,7 @@ GROUPS = {
 
 def show_default(value: Any) -> str | None:
     """A default as a user would type it, such as `0.5,1`; None for a default that the help does not show."""
-    if value in (None, "", ()):
+    if value in (None, "", (), MISSING):
         return None
     if isinstance(value, tuple):
         return ",".join(str(show_default(each)) for each in value)

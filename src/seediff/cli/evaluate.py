@@ -20,7 +20,7 @@ from ..files.messages import make_console
 from ..files.output_folders import check_free, check_writable
 from .commands import EVERY_OPTION, HELP_ALL
 from .formats import MOST_LINES
-from .line import Typed, options_of
+from .line import NOTHING, Typed
 from .options import HERE, SEED, ConfigFile, Json, check_mask_effects, shown
 from .progress import bar_or_lines
 
@@ -229,7 +229,6 @@ class MaskOptions:
 
 
 @app.command
-@options_of(MaskOptions)
 def masks(
     photos: Annotated[Path, Parameter(name="PHOTOS", help="Folder of photographs, named like their labels.")],
     /,
@@ -245,7 +244,7 @@ def masks(
     count: Annotated[
         int | None, WORD, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
     ] = None,
-    typed: Typed,
+    typed: Typed[MaskOptions] = NOTHING,
     config_file: ConfigFile = None,
     draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
     form: Form = "text",
@@ -264,9 +263,9 @@ def masks(
     from ..run.evaluate_masks import evaluate_masks
 
     # 1. The configuration and the data
-    for name in ("mask.beta", "mask.ignore_band"):
-        if name in typed:
-            raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
+    for name in ("beta", "ignore_band"):
+        if name in typed.get("mask", {}):
+            raise UserError(f"mask.{name}", "is set by the command itself, from the tuning pictures", "leave it out")
     # `any` holds the place of the classes: evaluate_masks takes the data's, for which the model has to be known.
     config, info = configure_run(MaskPhotosConfig, {**typed, "classes": ("any",)}, config_file)
     check_mask_effects(typed, config.mask)

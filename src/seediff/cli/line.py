@@ -1,46 +1,83 @@
 """`CommandLine`: turns the words of a command line into values for a command, and later names them in messages.
 
-A command such as `generate` has two kinds of options. Its own parameters, such as --out, get values from the parser
-(cyclopts). The fields of its configuration, such as --beta, are only collected: `typed` gets `mask.beta` → 0.4, because
-a configuration is made of more than what was typed, such as files and presets.
+A command such as `generate` has two kinds of options. Its own parameters, such as --out, have defaults. The fields of
+its configuration, such as --beta, have none here: the parameter `typed: Typed[GenerateConfig]` gets what was typed and
+nothing else, as {"mask": {"beta": 0.4}}, because a configuration is made of more than that, such as files and presets.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from types import MappingProxyType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Generic,
+    TypedDict,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from cyclopts import App, Parameter
+from docstring_parser import parse_from_object
 
+from ..config.fields import tables_of
 from ..errors import UserError
+from .commands import show_default
 
 if TYPE_CHECKING:
     from cyclopts import Argument
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-Typed = Mapping[str, Any]
-"""Flat name → value, such as `mask.beta` → 0.4, for the fields of a configuration that a user typed."""
-TYPED = "typed"
-"""The parameter with which a command gets its typed values."""
+Kind = TypeVar("Kind")
+FLAT = Parameter(name="*")
+"""The parameter of a table whose fields are options without the table's name."""
 
 
-def options_of(kind: type) -> Callable[[Command], Command]:
-    """A decorator that gives a command an option for each field of a configuration. kind: the configuration's class.
-    The command must have a keyword-only parameter `typed: Typed` without a default.
+class Typed(dict[str, Any], Generic[Kind]):
+    """`Typed[GenerateConfig]` is the type of a command's parameter that gets the typed fields of a configuration: field
+    → value, with tables for the fields of its parts. The parser sees a dictionary all of whose keys may be missing."""
 
-    The decorator makes `typed` look like a configuration, so the parser makes an option of each field. When the command
-    runs, `CommandLine.parse` passes the typed values instead.
-    """
+    def __class_getitem__(cls, kind: type) -> Any:
+        return Annotated[typed_fields(kind), FLAT]
 
-    def decorate(command: Command) -> Command:
-        function: Any = command
-        function.__annotations__[TYPED] = Annotated[kind | None, Parameter(name="*")]
-        function.__kwdefaults__ = {**(function.__kwdefaults__ or {}), TYPED: None}  # so that nothing has to be typed
-        return command
 
-    return decorate
+NOTHING: Any = MappingProxyType({})
+"""The default of a parameter `typed`: nothing was typed."""
+
+
+@lru_cache
+def typed_fields(kind: type) -> type:
+    """A TypedDict with the fields of a dataclass, each with its type, help and default for the parser, and none of them
+    required. kind: the dataclass."""
+    hints, parts, options = get_type_hints(kind, include_extras=True), tables_of(kind), dict[str, Any]()
+    texts = _texts_beneath_fields(kind)
+    for field in fields(kind):
+        hint = hints[field.name]
+        if field.name in parts:
+            options[field.name] = Typed[parts[field.name]]
+            continue
+        about = Parameter(help=texts.get(field.name), show_default=show_default(field.default) or False)
+        plain, *own = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        options[field.name] = Annotated[(plain, about, *own)]  # what comes later counts more
+    made = cast(Any, TypedDict)(kind.__name__, options, total=False)
+    if hasattr(kind, "__cyclopts__"):  # the class's own Parameter, such as its group
+        made.__cyclopts__ = kind.__cyclopts__
+    return made
+
+
+def _texts_beneath_fields(kind: type) -> dict[str, str | None]:
+    texts: dict[str, str | None] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        texts |= {text.arg_name: text.description for text in parse_from_object(base).params}
+    return texts
 
 
 class CommandLine:
@@ -48,7 +85,6 @@ class CommandLine:
 
     def __init__(self, program: App, words: Sequence[str]) -> None:
         self.program, self.words = program, list(words)
-        self._typed: dict[str, Any] = {}
         self._options: dict[str, str] = {}
         """Flat name of a field, or name of a parameter → its option as it was typed, such as `mask.beta` → `--beta`.
         Names that were not typed map to themselves."""
@@ -59,11 +95,15 @@ class CommandLine:
         return command(*bound.args, **bound.kwargs)
 
     def parse(self) -> tuple[Callable[..., Any], inspect.BoundArguments]:
-        """(command, arguments): the command's function, and the arguments to call it with."""
-        self.program.config = (self._take_typed,)
+        """(command, arguments): the command's function, and the arguments to call it with. A user's own method, such as
+        `--method my.py:rings`, is registered: its file is run."""
+        self.program.config = (self._note_options,)
         command, bound, _ = self.program.parse_args(self.words, exit_on_error=False, print_error=False)
-        if TYPED in bound.signature.parameters:
-            bound.arguments[TYPED] = self._typed
+        mask = bound.arguments.get("typed", {}).get("mask", {})
+        if ".py:" in mask.get("method", ""):
+            from ..masks.own import register_file  # imports torch
+
+            mask["method"] = register_file(mask["method"])
         return command, bound
 
     def name(self, subject: str) -> str:
@@ -76,41 +116,18 @@ class CommandLine:
         arguments = command.assemble_argument_collection() if command.default_command else ()
         return set(chain.from_iterable(argument.names for argument in arguments))
 
-    def _take_typed(self, app: App, commands: tuple[str, ...], arguments: Sequence[Argument]) -> None:
-        """Take the typed values of the configuration away from the parser, so that it does not make the configuration.
-        The parser calls this when it has sorted the words, and before it converts them. For example, for
-        `generate --beta 0.4 --out pets`:
+    def _note_options(self, app: App, commands: tuple[str, ...], arguments: Sequence[Argument]) -> None:
+        """Note the option of each field and parameter. The parser calls this when it has sorted the words, and before
+        it converts them.
 
-            --beta 0.4   a field of `typed`: `_typed` gets mask.beta → 0.4, `_options` gets mask.beta → --beta,
-                         and the parser loses the words
-            --out pets   a parameter: `_options` gets out → --out, and the parser keeps the words
-
-        arguments: the command's parameters, and below those that are dataclasses, their fields. Raises UserError for an
-        empty path, and for a value after `--no-…`.
+        arguments: the command's parameters, and the fields of those that have some. Raises UserError for an empty path,
+        and for a value after `--no-…`.
         """
-        for parameter in arguments:
-            if parameter.keys:  # a field: the next loop takes it with its parameter
-                continue
-            for argument in (parameter, *parameter.children_recursive):
-                name = ".".join(argument.keys) or argument.field_info.name
-                option = argument.tokens[0].keyword if argument.tokens else None
-                self._options[name] = option or name
-                if "Path" in str(argument.hint) and not all(token.value.strip() for token in argument.tokens):
-                    raise UserError(option or argument.name, "an empty path", "the current folder is .")
-                if option and option.startswith("--no-") and argument.tokens[0].implicit_value is True:
-                    raise UserError(option, "takes no value", f"write {option}, or {argument.name}")
-                is_field = argument.keys and parameter.field_info.name == TYPED
-                if is_field and argument.tokens:
-                    self._typed[name] = read_value(name, argument)
-                    argument.tokens.clear()
-
-
-def read_value(name: str, argument: Argument) -> Any:
-    """The typed value of a field, converted and checked. A user's own method, such as `--method my.py:rings`, is
-    registered: its file is run. name: the field's flat name."""
-    value: Any = argument.convert_and_validate()
-    if name == "mask.method" and ".py:" in value:
-        from ..masks.own import register_file  # imports torch
-
-        return register_file(value)
-    return value
+        for argument in arguments:
+            name = ".".join(argument.keys) or argument.field_info.name
+            option = argument.tokens[0].keyword if argument.tokens else None
+            self._options[name] = option or name
+            if "Path" in str(argument.hint) and not all(token.value.strip() for token in argument.tokens):
+                raise UserError(option or argument.name, "an empty path", "the current folder is .")
+            if option and option.startswith("--no-") and argument.tokens[0].implicit_value is True:
+                raise UserError(option, "takes no value", f"write {option}, or {argument.name}")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -16,7 +16,7 @@ from cyclopts import Group, Parameter, Token
 from cyclopts.validators import Number
 from cyclopts.validators import Path as Ending
 
-from ..config.fields import MODEL, RUN, WORD
+from ..config.fields import MODEL, RUN, WORD, flatten
 from ..config.method_constants import MaskConfig
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
@@ -149,10 +149,10 @@ def carry_out(
     return result
 
 
-def check_mask_effects(typed: Collection[str], mask: MaskConfig, reject: bool = False) -> None:
-    """Raise UserError for a typed option that has no effect, for example --pamr-dilations without PAMR. typed: flat
-    names, such as `mask.pamr_dilations`. mask: the constants in use. reject: whether rejected samples are drawn
-    again."""
+def check_mask_effects(fields: Mapping[str, Any], mask: MaskConfig, reject: bool = False) -> None:
+    """Raise UserError for a typed option that has no effect, for example --pamr-dilations without PAMR. fields: what
+    was typed. mask: the constants in use. reject: whether rejected samples are drawn again."""
+    typed = flatten(fields)
     finish, has_own = mask.facts.finish, f"{mask.method} has its own"
     rules = [  # (option, whether it has no effect, why)
         ("attempts", not reject, "only --reject draws samples again"),

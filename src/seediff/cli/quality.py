@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..files.messages import make_console, plural
 from ..files.output_folders import check_apart, check_free, check_writable
 from .formats import follow_progress, say_reading
-from .line import Typed, options_of
+from .line import NOTHING, Typed
 from .options import LOOK, Data, Json, Link, NewOut, Quiet, command_line, export_line, next_steps, train_line
 
 if TYPE_CHECKING:
@@ -75,12 +75,11 @@ def stats(
         write_json(counted.as_json(), json)
 
 
-@options_of(Criteria)
 def filter_(
     data: Data,
     *,
     out: NewOut,
-    typed: Typed,
+    typed: Typed[Criteria] = NOTHING,
     link: Link = False,
     quiet: Quiet = False,
 ) -> None:

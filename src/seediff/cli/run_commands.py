@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from ..config.class_names import reading_key
-from ..config.fields import INPUT, MASKS, RUN
+from ..config.fields import INPUT, MASKS, RUN, flatten
 from ..config.generate_config import GenerateConfig
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
@@ -18,7 +18,7 @@ from ..config.presets import THRESHOLDS
 from ..config.settings import DEFAULT, GIVEN, TUNED
 from ..config.sides import side_notes
 from ..errors import UserError
-from .line import Typed, options_of
+from .line import NOTHING, Typed
 from .options import (
     AS_USUAL,
     HERE,
@@ -43,11 +43,10 @@ PATHS = Parameter(
 TABLE = "classes.csv"
 
 
-@options_of(GenerateConfig)
 def generate(
     *,
     out: RunOut,
-    typed: Typed,
+    typed: Typed[GenerateConfig] = NOTHING,
     vary: Annotated[
         str | None,
         option(
@@ -103,7 +102,6 @@ def generate(
     carry_out(job, out, options, "images", lambda result: show_generated(result, config))
 
 
-@options_of(SegmentPhotosConfig)
 def segment(
     paths: Annotated[list[Path], PATHS],
     /,
@@ -111,7 +109,7 @@ def segment(
     out: Annotated[
         Path, HERE, option(RUN, "Folder for the results. Continues an unfinished run there.", "segments")
     ] = Path("segments"),
-    typed: Typed,
+    typed: Typed[SegmentPhotosConfig] = NOTHING,
     captions: Annotated[
         Path | None,
         option(
@@ -172,13 +170,12 @@ def segment(
     _run_on_photos(job, found, out, options, show_segments, warning)
 
 
-@options_of(MaskPhotosConfig)
 def mask(
     paths: Annotated[list[Path], PATHS],
     /,
     *,
     out: RunOut,
-    typed: Typed,
+    typed: Typed[MaskPhotosConfig] = NOTHING,
     preset: Annotated[
         str,
         option(
@@ -299,10 +296,10 @@ def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
     return tables[0] if tables else None
 
 
-def check_effects(typed: Collection[str], config: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
+def check_effects(fields: Mapping[str, Any], config: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
     """Raise UserError for a typed option of `segment` that has no effect, for example --kl-threshold with K-Means.
-    typed: flat names, such as `segment.rounds`. labels: the folder of --labels. named: whether segments get names."""
-    segment = config.segment
+    fields: what was typed. labels: the folder of --labels. named: whether segments get names."""
+    typed, segment = flatten(fields), config.segment
     if "segment.rounds" in typed and isinstance(segment.kl_threshold, tuple):
         problem = f"{len(segment.kl_threshold)} values of --kl-threshold already set the number of rounds"
         raise UserError("segment.rounds", problem, "leave one of the two out")

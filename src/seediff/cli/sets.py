@@ -16,7 +16,7 @@ from ..files.messages import plural
 from ..files.output_folders import check_apart, check_free, stage_output
 from ..files.reading import real
 from .formats import follow_progress, say_notes
-from .line import Typed, options_of
+from .line import NOTHING, Typed
 from .options import (
     HERE,
     ConfigFile,
@@ -35,12 +35,11 @@ from .options import (
 PARTS = Group("Parts", sort_key=2)
 
 
-@options_of(AugmentConfig)
 def augment(
     data: Data,
     *,
     out: NewOut,
-    typed: Typed,
+    typed: Typed[AugmentConfig] = NOTHING,
     link: Link = False,
     workers: Workers = 1,
     config_file: ConfigFile = None,

@@ -18,7 +18,7 @@ from ..config.sides import side_notes
 from ..config.train import DATA, IMAGES, TrainConfig, make_config
 from ..files.messages import plural
 from .formats import say_notes, say_reading
-from .line import Typed, options_of
+from .line import NOTHING, Typed
 from .options import (
     AT_LEAST_1,
     HERE,
@@ -65,7 +65,6 @@ class TrainingOptions:
     with_rejected: WithRejected = False
 
 
-@options_of(TrainConfig)
 def train(
     data: Annotated[
         list[Path],
@@ -77,7 +76,7 @@ def train(
     *,
     out: Annotated[Path, HERE, option(RUN, "Folder for the segmenter. Continues an unfinished training there.")],
     options: TrainingOptions | None = None,
-    typed: Typed,
+    typed: Typed[TrainConfig] = NOTHING,
     config_file: ConfigFile = None,
     validate_every: Annotated[
         int | None, WORD, AT_LEAST_1, option(RUN, "Steps between validations.", "an epoch's, at least 50")
