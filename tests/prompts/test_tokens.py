@@ -6,7 +6,7 @@ from refusals import user_error
 from recipes.mini.text import build_tokenizer
 from seediff.config.class_names import ANY_WORD, any_name, spoken
 from seediff.models.families.readers import Reader
-from seediff.prompts.tokens import find_columns, find_weight, locate_columns, split_prompts, token_spans
+from seediff.prompts.tokens import find_weight, locate_columns, read, split_prompts, token_spans
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,7 @@ def test_a_part_of_a_token_is_no_word():
         return {"offset_mapping": [(0, 2), (2, 3), (3, 5)]}
 
     chinese = type("Fast", (), {"is_fast": True, "__call__": staticmethod(tokens)})()
-    found = {
-        word: find_columns(Reader("tokenizer", chinese, 9), "沙发和热狗", [word])[word] for word in ("沙发", "和", "狗")
-    }
+    found = read(Reader("tokenizer", chinese, 9), "沙发和热狗").columns(["沙发", "和", "狗"])
     assert found == {"沙发": {0}, "和": {1}, "狗": set()}
 
 
@@ -77,11 +75,11 @@ def test_a_word_of_which_a_part_is_cut_off_is_none(tokenizer):
     begin = next(number for number, (start, _) in enumerate(spans) if start == prompt.index("zebra"))
     parts = len(spans) - 1 - begin
     assert parts > 1
-    for read, columns in ((parts, parts), (parts - 1, 0)):
-        limited = Reader("tokenizer", tokenizer, begin + read + 1)
-        found = find_columns(limited, prompt, ["cat", "zebra"])
+    for count, columns in ((parts, parts), (parts - 1, 0)):
+        limited = Reader("tokenizer", tokenizer, begin + count + 1)
+        found = read(limited, prompt).columns(["cat", "zebra"])
         assert (len(found["cat"]), len(found["zebra"])) == (1, columns)
-        ended = find_columns(Reader("tokenizer", tokenizer, 99), prompt, ["zebra"], end=begin + read)
+        ended = read(Reader("tokenizer", tokenizer, 99), prompt).columns(["zebra"], end=begin + count)
         assert len(ended["zebra"]) == columns
 
 
@@ -93,7 +91,12 @@ def test_a_word_of_which_a_part_is_cut_off_is_none(tokenizer):
         ('("a dog", "a cat").and()', '("a'),
         ("a [dog:0.5]", "[dog:0.5]"),
         (r"a dog \(animal\)", r"\(animal\)"),
-        ("a T-shirt, 18+ C3PO, 16:9, sci-fi", None),
+        ("a dog-, a cat", "dog-,"),
+        ("a 'black dog'- on grass", "dog'-"),
+        ('a "dog"+', '"dog"+'),
+        ("<lora:style:0.8> a dog", "<lora:style:0.8>"),
+        ("a {dog|bus}", "{dog|bus}"),
+        ("a T-shirt, 18+ C3PO, 16:9, sci-fi, black-and-white - dogs' <3 dog--like", None),
     ],
 )
 def test_weights(text, weight):

@@ -34,6 +34,13 @@ def test_as_many_calls_as_the_scheduler_has_timesteps(scheduler, calls, is_right
         check_timesteps(given, torch.tensor(calls))
 
 
+def test_a_call_at_each_timestep():
+    given = SimpleNamespace(timesteps=torch.tensor([900, 500, 100]))
+    check_timesteps(given, torch.tensor([900, 500, 100]), is_each=True)
+    with user_error("^negative_prompt: equals a prompt"):
+        check_timesteps(given, torch.tensor([900, 100]), is_each=True)
+
+
 HEUN = SimpleNamespace(timesteps=torch.tensor([900, 500, 500, 100, 100]))
 
 

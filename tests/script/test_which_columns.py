@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import torch
 from builders.refusals import user_error
@@ -5,8 +7,7 @@ from builders.refusals import user_error
 import seediff
 from seediff.models.families import network_family
 from seediff.script.encodings import NamedText
-from seediff.script.run import ReadText
-from seediff.script.which_columns import TextColumns
+from seediff.script.which_columns import read_text
 
 HOW = {"height": 64, "width": 64, "num_inference_steps": 1, "output_type": "np"}
 
@@ -61,10 +62,11 @@ def test_pipelines_without_a_tokenizer(loaded):
 def test_chunks_that_the_tokenizer_does_not_fill(loaded):
     """As of Stable Diffusion 3 without T5: of each chunk's 333 columns, CLIP's tokenizer reads 77."""
     pipe, prompt = loaded("sd3").pipe, "a dog BREAK a cat"
-    named, text = NamedText.of(prompt, pipe.tokenizer, None), ReadText({"prompt": prompt}, 2 * 333)
-    columns = TextColumns(pipe, network_family(pipe.transformer), named, text, 2 * 333)
-    assert columns.find(["cat"]) == {"cat": ()}
-    assert "given 666 columns, and the prompt 'a dog BREAK a cat' does not say" in str(columns.refusal("cat"))
+    family = network_family(pipe.transformer)
+    named = NamedText.of(family, prompt, [pipe.tokenizer, pipe.tokenizer_3], None)
+    text = read_text(pipe, family, named, {"prompt": prompt}, 2 * 333, 2 * 333)
+    assert text.find(["cat"]) == {"cat": ()}
+    assert "given 666 columns, and the prompt 'a dog BREAK a cat' does not say" in str(text.refusal("cat"))
 
 
 def test_brackets_where_weights_are_read(sd1_model):
@@ -87,3 +89,82 @@ def test_brackets_where_weights_are_read(sd1_model):
     with seediff.capture(pipe) as seen:
         pipe(text, **HOW)
     assert seen.heatmap("cat").shape == (64, 64)  # diffusers' own reads what is written
+
+
+ALONE = "a photo of a cat and a bus"
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "said"),
+    [
+        ("flux", ["tokenizer"], "is not all that reads columns of FLUX.1; tokenizer=pipe.tokenizer_2$"),
+        ("flux", ["tokenizer_2"], ""),
+        ("sd3", ["tokenizer"], r"tokenizer=\[pipe.tokenizer_2, pipe.tokenizer_3\]$"),
+        ("sd3", ["tokenizer", "tokenizer_3"], ""),
+        ("xl", ["tokenizer"], ""),
+        ("z_image", ["tokenizer"], ""),
+        ("flux2", ["tokenizer"], ""),
+        ("flux2_klein", ["tokenizer"], ""),
+        ("qwen_image_21", ["processor"], ""),
+        ("lumina2", ["tokenizer"], ""),
+        ("krea2", ["tokenizer"], ""),
+        ("pixart", ["tokenizer"], ""),
+        ("sana", ["tokenizer"], "Sana's alone does not say where words are: .*; capture the pipeline, or name"),
+    ],
+)
+def test_tokenizers_that_are_named_for_a_network(loaded, name, parts, said):
+    """The family puts its template around the prompt, as its pipeline does."""
+    pipe = loaded(name).pipe
+    family = network_family(getattr(pipe, "unet", None) or pipe.transformer)
+    tokenizers = [getattr(pipe, part) for part in parts]
+    if said:
+        with user_error(f"^tokenizer: .*{said}"):
+            NamedText.of(family, ALONE, tokenizers, None)
+        return
+    named = NamedText.of(family, ALONE, tokenizers[0] if len(parts) == 1 else tokenizers, None)
+    with seediff.capture(pipe) as seen:
+        pipe(prompt=ALONE, **{**HOW, "num_inference_steps": 2})
+    (maps,) = seen.maps
+    columns = next(iter(maps.cross_attention.values())).shape[1]
+    state = seen._attention(0).text.chunks[-1].reading.reader
+    text = read_text(None, family, named, {"prompt": ALONE}, state.limit + (state.first or 0), columns)
+    assert text.find(["cat", "bus"]) == {word: maps.words[word] for word in ("cat", "bus")}
+
+
+def test_a_tokenizer_that_changes_after_the_picture(sd1_pipe):
+    """Words have the columns that they had: without a textual inversion, and then with it."""
+    with seediff.capture(sd1_pipe) as seen:
+        sd1_pipe("a <toy> and a dog", **HOW)
+        before = seen.maps[0].words["dog"]
+        width = sd1_pipe.text_encoder.config.hidden_size
+        sd1_pipe.load_textual_inversion(torch.randn(1, width), token="<toy>")
+        sd1_pipe("a <toy> and a dog", **HOW)
+    sd1_pipe.unload_textual_inversion()
+    found = [maps.words["dog"] for maps in seen.maps]
+    assert found[0] == before > found[1]
+    sd1_pipe.tokenizer = None
+    assert seen.heatmap("dog", image=1).shape == (64, 64)
+
+
+def test_embeddings_that_are_not_of_the_named_text(sd1_model):
+    pipe = sd1_model.pipe
+    chunks = torch.cat([pipe.encode_prompt(text, "cpu", 1, False)[0] for text in ("a dog and", "a cat")], 1)
+    for prompt, embeds, is_right in (
+        ("a dog and", chunks[:, :77], True),
+        ("a cat", chunks[:, :77], False),
+        ("a dog and BREAK a cat", chunks, True),
+        ("a dog BREAK and a cat", chunks, False),
+    ):
+        unwanted = torch.zeros_like(embeds)
+        with warnings.catch_warnings(record=True) as told, seediff.capture(pipe, prompt=prompt):
+            warnings.simplefilter("always")
+            pipe(prompt_embeds=embeds, negative_prompt_embeds=unwanted, **HOW)
+        assert any("is not what the embeddings were made of" in str(one.message) for one in told) != is_right
+
+
+def test_pictures_whose_texts_have_equal_states(loaded):
+    """Each has its own text; FLUX.1 reads the words of `prompt_2`."""
+    pipe = loaded("flux").pipe
+    with seediff.capture(pipe) as seen:
+        pipe(["in oil", "in ink"], prompt_2=["a cat", "a cat"], **HOW)
+    assert (seen.prompts, seen.words) == (["in oil", "in ink"], [("cat",), ("cat",)])

@@ -8,7 +8,8 @@ from builders.same_maps import assert_same_maps
 from builders.script_pipelines import PIPELINES
 
 import seediff
-from seediff.script.which_rows import Encoded, find_rows, match
+from seediff.models.families.unet import SD
+from seediff.script.which_rows import Encoded, find_rows
 
 HOW = {"height": 64, "width": 64, "num_inference_steps": 1, "output_type": "np"}
 STEPS = (900, 100)
@@ -164,13 +165,46 @@ def test_pictures_of_one_prompt(pipe):
     assert_same_maps(seen.maps[2], seen.maps[5])
 
 
-@pytest.mark.parametrize("name", ["StableDiffusionPipeline", "FluxPipeline, true_cfg_scale"])
+EQUAL = "^negative_prompt: equals a prompt, so .* unknown; give another one"
+
+
+@pytest.mark.parametrize("name", ["StableDiffusionPipeline", "ZImagePipeline", "FluxPipeline, true_cfg_scale"])
 def test_a_negative_prompt_that_is_a_prompt(loaded, name):
-    """In the same batch, or in a call of its own."""
+    """In a half of the batch, or in the second of two calls: the family says where, for its own pipelines."""
     pipe = loaded(PIPELINES[name].twin).pipe
-    how = {**PIPELINES[name].call, **HOW, "negative_prompt": ["a cat", "a dog"]}
-    with user_error("^negative_prompt: equals a prompt, so .* unknown; give another one"), seediff.capture(pipe):
-        pipe(["a dog", "a bus"], **how)
+
+    def draw(prompts, unwanted, steps=1, **more):
+        noises = [torch.Generator().manual_seed(number) for number in range(len(prompts))]
+        how = {**PIPELINES[name].call, **HOW, "num_inference_steps": steps, "negative_prompt": unwanted}
+        with seediff.capture(pipe, normalize=False, **more) as seen:
+            pipe(list(prompts), generator=noises, **how)  # Z-Image changes the list
+        return seen
+
+    prompts = ["a dog", "a bus"]
+    expected = draw(prompts, ["a car", "a car"]).maps  # one step's attention does not depend on it
+    for maps, right in zip(draw(prompts, ["a cat", "a dog"]).maps, expected, strict=True):
+        assert_same_maps(maps, right, atol=1e-6)
+    seen = draw([""], [""], steps=3)
+    assert (seen.prompts, seen._runs()[0].steps, len(seen.maps)) == ([""], draw(["a dog"], [""], 3)._runs()[0].steps, 1)
+    with user_error(EQUAL):
+        draw(["a dog"], ["a dog"], negative=True)
+
+
+def test_equal_rows_in_an_order_of_ones_own(pipe):
+    """As of InstructPix2Pix, LEDITS++ and copies of perturbed-attention guidance, whatever the class is called."""
+    name = "StableDiffusionInstructPix2PixPipeline"
+    told = PIPELINES[name].make(name, pipe)
+    with user_error("^3 rows of a batch of 3 have the prompt, .* is unknown"), seediff.capture(told):
+        told("a dog", negative_prompt="a dog", **{**PIPELINES[name].call, "num_inference_steps": 1})
+
+    class StableDiffusionPipeline(type(pipe)):
+        def __call__(self, prompt, negative_prompt=""):
+            wanted, unwanted = self.encode_prompt(prompt, "cpu", 1, True, negative_prompt)
+            return loop(self, torch.cat([wanted, unwanted]))
+
+    own = made(pipe, StableDiffusionPipeline)
+    with user_error(EQUAL), seediff.capture(own):
+        own("")
 
 
 def test_lists_of_states(loaded):
@@ -190,22 +224,21 @@ def test_how_near_a_state_must_be():
     away = torch.zeros_like(row)
     away[0, 0] = row.norm()
     for states, found in (
-        ([row, other], [0, None]),
-        ([other, row + 5e-4 * away, row + 5e-4 * away], [None, 0, 0]),
-        ([row + 2e-3 * away, other], [None, None]),
-        ([row, row + 2e-3 * away], [0, None]),
-        ([row[:3], torch.cat([row, other])], [0, 0]),  # padding was cut off, or added
-        ([row.half(), row[:, :4]], [0, None]),
-        ([torch.full_like(row, torch.nan)], [None]),
+        ([row, other], [0]),
+        ([other, row + 5e-4 * away, row + 5e-4 * away], [1, 2]),
+        ([row + 2e-3 * away, other], []),
+        ([row, row + 5e-4 * away], [0]),
+        ([row[:3], torch.cat([row, other])], [0, 1]),  # padding was cut off, or added
+        ([row.half(), row[:, :4]], [0]),
+        ([torch.full_like(row, torch.nan)], []),
     ):
-        rows = [row.half()] if states[0].dtype == torch.half else [row]
-        assert match(rows, states) == found
+        prompt = Encoded([row.half() if states[0].dtype == torch.half else row], rule="any")
+        assert [*find_rows(prompt, states, SD, was_seen=False)] == found
     with user_error("^two texts of a batch are about equally near"):
-        match([row], [row + 5e-4 * away, row + 2e-3 * away])
+        find_rows(prompt, [row + 2e-4 * away, row + 5e-4 * away], SD, was_seen=False)
     layered = torch.randn(2, 5, 3, 8, generator=noise())  # a state for each layer of the text encoder
-    assert match(list(layered), layered.flip(0)) == [1, 0]
-    assert match([row, row], [row]) == [0]
-    assert match([], [row]) == [None]
+    prompt = Encoded(list(layered), rule="any")
+    assert find_rows(prompt, layered.flip(0), SD, was_seen=False) == {0: 1, 1: 0}
 
 
 @pytest.mark.parametrize(
@@ -214,25 +247,50 @@ def test_how_near_a_state_must_be():
         ("any", "AXA", [0, 2]),
         ("all", "AB", [0, 1]),
         ("all", "AX", "several texts"),
-        ("one per picture", "AXBX", [0, 2]),
+        ("one per picture", "XXAB", [2, 3]),
+        ("one per picture", "AXBX", [0, 2]),  # copies, in another order than the family's
+        ("one per picture", "axbX", "^2 rows of a batch of 4"),  # no copies
+        ("one per picture", "XXab", [2, 3]),
+        ("one per picture", "ab", [0, 1]),
         ("one per picture", "NN", []),
         ("one per picture", "XX", "no text that equals"),
         ("one per picture", "BA", "^2 rows of a batch of 2.*; draw one at a time$"),
         ("one per picture", "BX", "^1 rows of a batch of 2"),
+        ("one per picture", "ABAB", "^4 rows of a batch of 4"),
+        ("in order", "ABAB", [2, 3]),
+        ("in order", "XAAB", [2, 3]),
+        ("in order", "AB", [0, 1]),
+        ("in order", "ABABAB", "^6 rows of a batch of 6"),
+        ("in order", "ABXX", [0, 1]),
     ],
 )
 def test_rows_of_a_batch_of_two_prompts(kind, batch, found):
-    """A and B are the prompts, N is another encoded text, X one that was not encoded."""
+    """A and B are the prompts, a and b nearly; N is another encoded text, X one that was not encoded. in order: one per
+    picture, in a pipeline whose order the family knows."""
     states = dict(zip("ABNX", torch.randn(4, 5, 8, generator=noise()), strict=True))
-    prompt = Encoded([states["A"], states["B"]], other_states=[states["N"]], rule=kind)
+    states |= {name.lower(): states[name] * (1 + 1e-5) for name in "AB"} | {"x": states["X"]}
+    in_order = kind == "in order"
+    prompt = Encoded([states["A"], states["B"]], {}, [states["N"]], "one per picture" if in_order else kind)
     given = [states[text] for text in batch]
     if isinstance(found, str):
         with user_error(found):
-            find_rows(prompt, given, was_seen=False)
+            find_rows(prompt, given, SD, was_seen=False, knows_order=in_order)
         return
-    rows = find_rows(prompt, given, was_seen=False)
+    rows = find_rows(prompt, given, SD, was_seen=False, knows_order=in_order)
     assert list(rows) == found
-    assert all(prompt.states[text] is given[row] for row, text in rows.items())
+    assert all(batch[row].upper() == "AB"[text] for row, text in rows.items())
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_prompts_tensor_that_is_changed_in_place(pipe, texts, mode):
+    """What it was counts, also where PyTorch counts no changes."""
+    with mode():
+        states = texts[0].clone()
+        with seediff.capture(pipe.unet, states=states) as seen:
+            for level, change in ((500, 1.0), (400, 1.1)):
+                states *= change
+                pipe.unet(torch.randn(1, 4, 16, 16, generator=noise()), level, encoder_hidden_states=states)
+            assert seen._runs()[0].steps == 1
 
 
 def test_states_that_are_changed_in_place(pipe):

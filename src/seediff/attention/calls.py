@@ -92,7 +92,7 @@ class CallReader:
 
     def __init__(self, plan: CapturePlan, *, guidance: bool, total_steps: int | None) -> None:
         self._plan, self._total_steps = plan, total_steps
-        self._where_prompt = plan.family.where_prompt if guidance else "every row"
+        self._guidance = guidance
         self._has_joint = any(layer.is_joint for layer in plan.all_layers.values())
         self._steps = 0
         self.count = 0
@@ -110,8 +110,7 @@ class CallReader:
         family, earlier = self._plan.family, self.latest
         batch, height, width = family.lattice(network, inputs)
         if rows is None:
-            halves = {"first half": range(batch // 2), "second half": range(batch - batch // 2, batch)}
-            rows = halves.get(self._where_prompt, range(batch))
+            rows = family.rows_with_prompt(batch, batch // 2 if self._guidance else batch)
         frames = family.frames(inputs)
         call = NetworkCall(
             step=self._steps,
@@ -130,7 +129,8 @@ class CallReader:
         self.latest, self.count = call, self.count + 1
 
         # 2. Whether it is recorded
-        if self._where_prompt == "first call" and self.count % 2 == 0:  # the second of two calls has no prompt
+        in_calls = self._guidance and family.where_prompt == "first call"
+        if in_calls and self.count % 2 == 0:  # the second of two calls has no prompt
             return None
         self._steps += 1
         return call if self._is_recorded(call.step) else None

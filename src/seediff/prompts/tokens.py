@@ -122,35 +122,10 @@ def split_prompts(
     return []
 
 
-def find_columns(
-    reader: Reader, prompt: str, phrases: Sequence[str], chunks: int = 1, end: float = math.inf
-) -> dict[str, set[int]]:
-    """Word or phrase → its text columns by one tokenizer, found as by `locate_columns`; an empty set if the word is not
-    in the prompt. If the prompt is too long, only words count that the tokenizer reads whole.
-
-    reader: the tokenizer. phrases: the words and phrases. chunks: the number of parts into which the word BREAK divides
-    the prompt. The tokenizer reads each part by itself. end: the column after the last column of the text.
-    """
-    columns: dict[str, set[int]] = {phrase: set() for phrase in phrases}
-    if reader.first is None:
-        return columns
-    for number, part in enumerate(prompt.split(BREAK, chunks - 1)):  # a single part may contain the word BREAK
-        before = number * reader.limit
-        for phrase, found in read(reader, part).columns(phrases, end - before).items():
-            columns[phrase] |= {before + column for column in found}
-    return columns
-
-
-def is_divided(reader: Reader, prompt: str, chunks: int) -> bool:
-    """Whether the word BREAK divides the prompt into exactly `chunks` parts, each short enough for the tokenizer."""
-    parts = prompt.split(BREAK)
-    return len(parts) == chunks and not any(read(reader, part).is_too_long for part in parts)
-
-
 def find_weight(text: str) -> str | None:
-    """The first part of a text that looks like a weight in compel or a web interface, such as `cat++`, `(cat)1.5`,
-    `(cat)`, `[cat]`, or an escaped bracket; None if no part does."""
-    match = re.search(r"\S*(?:[^\W\d](?:\+|--)(?!\w)|[()\[\]])\S*", text)
+    """The first part of a text that looks like a sign of compel or a web interface, such as `cat++`, `"cat"-`,
+    `(cat)1.5`, `[cat]`, `{cat|dog}`, `<lora:cat:1>`, or an escaped bracket; None if no part does."""
+    match = re.search(r"""\S*(?:(?:[^\W\d]|["'”’])[+-]+(?![\w+-])|[()\[\]{}]|<[^<>\s]*:)\S*""", text)
     return None if match is None else match[0]
 
 

@@ -12,7 +12,7 @@ Files of `capture`, in the order in which they act:
     run_checks.py     `check_memory`, `check_timesteps`: whether the maps fit into memory and are the picture's
     run.py            `Run`, `Picture`, `Attention`: what was recorded in a run
     captured.py       `Captured`: what `capture` gives to the script
-    which_columns.py  `TextColumns`: which columns of the text a word has
+    which_columns.py  `ReadText`: a text as the network read it, and which columns a word has
     placement.py      `Canvas`: where the drawn picture lies in the returned one; masks and segments put there
     heatmap.py        `HeatMap`
 

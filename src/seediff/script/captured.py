@@ -26,7 +26,6 @@ from .listener import Listener
 from .placement import Canvas, masks_of_frames, place_segments
 from .run import Attention, Picture, Run, TextKind
 from .run_recorder import THE_WAY
-from .which_columns import TextColumns
 
 if TYPE_CHECKING:
     from ..segments.make_segments import Segments
@@ -77,7 +76,7 @@ class Captured:
         """For each picture, the words of its prompt that the model read and that may name something; empty if there are
         no maps. Heat maps and masks can be made of any other word of the prompt, too."""
         prompts = [picture.outcomes["prompt"] for picture in self._pictures()]
-        return [() if isinstance(prompt, UserError) else self._columns(prompt).words for prompt in prompts]
+        return [() if isinstance(prompt, UserError) else prompt.text.words for prompt in prompts]
 
     @property
     def images(self) -> list[np.ndarray | None]:
@@ -135,7 +134,7 @@ class Captured:
         phrases: the words whose heat maps are in the sheet; by default all `words` of the picture. image, pixels: as in
         `heatmap`. Raises UserError for a word that is not in the prompt, and if no words of the prompt are known.
         """
-        wanted = phrases or self._columns(self._attention(image)).words
+        wanted = phrases or self._attention(image).text.words
         if not wanted:
             raise UserError("heatmaps", "no words of a prompt are known", "name phrases, or columns")
         return heat_sheet(_heats(*self._make_masks(wanted, self._number(image), pixels)))
@@ -300,16 +299,11 @@ class Captured:
     def _maps(self, image: int, phrases: Sequence[Phrase], of: TextKind = "prompt") -> AttentionMaps:
         """The maps of a picture with the columns of phrases. Raises UserError for a phrase without columns."""
         attention = self._attention(image, of)
-        columns = self._columns(attention)
-        words = columns.find(phrases)
+        words = attention.text.find(phrases)
         for phrase in phrases:
             if not words[phrase_name(phrase)]:
-                raise columns.refusal(phrase)
+                raise attention.text.refusal(phrase)
         return replace(attention.maps, words=words)
-
-    def _columns(self, attention: Attention) -> TextColumns:
-        named = self._listener.block.named
-        return TextColumns(self._pipe, self._family, named, attention.text, attention.map_columns)
 
     # Pixels
 

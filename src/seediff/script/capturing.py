@@ -60,8 +60,8 @@ def capture(
     self-attention alone, as `segment` captures it of photographs.
 
     prompt: the prompt, if the pipeline is given only embeddings: one text, or one per picture. Write it without
-    weights, and with the word BREAK between the chunks of a long text. tokenizer: the tokenizer of this text, for a
-    network alone, or for a pipeline without tokenizers. The text columns must begin with its first token. states: the
+    weights, and with the word BREAK between the chunks of a long text. tokenizer: the tokenizer of this text, or a list
+    of tokenizers if several have columns, for a network alone, or for a pipeline without tokenizers. states: the
     encoded prompt, as the network is given it: (T, D), or for several pictures (B, T, D) or a list. It is needed for a
     network alone that is also given other texts.
 
@@ -88,7 +88,10 @@ def capture(
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
     plan = plan_pipeline(keep, pipe, family, family.layers(network), config)
     _check_together(plan, keep, is_alone=is_alone, negative=negative, apart=apart)
-    named = NamedText.of(prompt, tokenizer, states)
+    named = NamedText.of(family, prompt, tokenizer, states)
+
+    kind = type(pipe)
+    knows_order = kind.__name__ in family.pipelines and kind.__module__.startswith("diffusers.")
 
     # 2. What records it: recorders, and the listener that the pipeline and its networks call
     with ExitStack() as stack:
@@ -96,7 +99,7 @@ def capture(
         recorders: dict[TextKind, AttentionRecorder] = {"prompt": new_recorder(plan, apart=apart)}
         if negative:
             recorders["negative"] = new_recorder(replace(plan, reads={"cross": plan.reads["cross"]}))
-        listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorders))
+        listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorders, knows_order))
         stack.callback(listener.close)
         if is_alone:  # in a pipeline's call, `Listener.draw` does this
             stack.enter_context(without_compilation([given]))

@@ -12,18 +12,21 @@ pipeline has no such method, or did not use it, capture itself encodes the promp
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, product
 from typing import Any
 
 import torch
 
-from ..errors import UserError, first_line
+from ..errors import Notice, UserError, first_line
+from ..models.families import named_readers
 from ..models.families.family import Family
 from ..models.families.readers import Reader
-from ..prompts.tokens import find_weight
-from .which_rows import NAME_STATES, NAME_TEXT, Encoded, match
+from ..prompts.tokens import BREAK, find_weight
+from .which_rows import NAME_STATES, NAME_TEXT, Encoded
 
 STATES = ("encoder_hidden_states", "cap_feats", "text_bth")
 """Networks' names for the input with the texts' states."""
@@ -41,14 +44,14 @@ class NamedText:
     prompts: tuple[str, ...]
     """Empty if the script named no prompt."""
     readers: Sequence[Reader] | None
-    """The tokenizer that the script named; None: the pipeline's own tokenizers count."""
+    """The tokenizers that the script named; None: the pipeline's own tokenizers count."""
     states: Sequence[torch.Tensor] | None
     """The state of each text, (T, D); None: the script named no states."""
 
     @classmethod
-    def of(cls, prompt: str | Sequence[str] | None, tokenizer: Any, states: Any) -> NamedText:
-        """The named text from these options of `capture`. Raises UserError for values of wrong kinds, and for a text
-        with weights, such as `(cat:1.5)`."""
+    def of(cls, family: Family, prompt: str | Sequence[str] | None, tokenizer: Any, states: Any) -> NamedText:
+        """The named text from these options of `capture`. Raises UserError for values of wrong kinds, for a text with
+        weights, such as `(cat:1.5)`, and for other tokenizers than those whose tokens have columns."""
         prompts, readers = tuple(listed(prompt)), None
         for text in prompts:
             if not isinstance(text, str):
@@ -57,16 +60,18 @@ class NamedText:
             if weight:
                 raise UserError("prompt", f"'{weight}' looks like a weight", "give the text without weights")
         if tokenizer is not None:
-            if not hasattr(tokenizer, "model_max_length"):
-                fix = "give the pipeline's, tokenizer=pipe.tokenizer"
-                raise UserError("tokenizer", f"{tokenizer!r} reads no text", fix)
-            readers = (Reader("tokenizer", tokenizer, tokenizer.model_max_length),)
+            tokenizers = tokenizer if isinstance(tokenizer, list | tuple) else [tokenizer]
+            for each in tokenizers:
+                if not hasattr(getattr(each, "tokenizer", each), "model_max_length"):
+                    fix = "give the pipeline's, tokenizer=pipe.tokenizer"
+                    raise UserError("tokenizer", f"{each!r} reads no text", fix)
+            readers = named_readers(family, tokenizers)
         if torch.is_tensor(states):
             states = list(states) if states.ndim > 2 else [states]
         given = isinstance(states, list) and states and all(torch.is_tensor(one) and one.ndim > 1 for one in states)
         if states is not None and not given:
             raise UserError("states", "must be a tensor (T, D) or (B, T, D), or a list of (T, D)")
-        return cls(prompts, readers, states)
+        return cls(prompts, readers, None if states is None else copied(states))
 
 
 @dataclass
@@ -82,6 +87,8 @@ class Encodings:
     """The arguments of the pipeline's call, by name."""
     noted: list[Encoded] = field(default_factory=list)
     """The encodings, in the order in which they were made."""
+    of_named: dict[str, list[torch.Tensor]] = field(default_factory=dict)
+    """Text that the script named for embeddings → its states, as the pipeline encodes it: whole, and in chunks."""
     is_encoding: bool = False
     """Whether capture itself encodes a text now, with the pipeline's `encode_prompt`."""
 
@@ -97,7 +104,7 @@ class Encodings:
         others = [part for part in further if isinstance(part, list) or (torch.is_tensor(part) and part.ndim > 2)]
         if arguments.keys().isdisjoint(PER_PROMPT):  # otherwise `encode_prompt` itself repeats them
             states = self._repeat(states)
-        self.noted.append(Encoded(list(states), self._texts(arguments), [*chain.from_iterable(others)]))
+        self.noted.append(Encoded(copied(states), self._texts(arguments), copied(chain.from_iterable(others))))
 
     def _texts(self, arguments: Mapping[str, Any]) -> dict[str, list[str]]:
         """Argument → its texts, as the text encoder reads them, for example in lower case. arguments: the arguments of
@@ -129,20 +136,41 @@ class Encodings:
         if prompts:
             self.noted.append(Encoded(self._repeat(self.encode(prompts)), {"prompt": prompts}))
 
+    def encode_named(self) -> None:
+        """Encode the texts that the script named, to compare them with the embeddings that have their names. Without
+        text encoders, as where they were deleted to save memory, do nothing."""
+        with suppress(UserError):
+            for text in self.named.prompts:
+                chunks = torch.cat(self.encode(text.split(BREAK)))
+                self.of_named[text] = [*self.encode([text]), chunks]
+
+    def _check_named(self, states: Sequence[torch.Tensor]) -> None:
+        """Warn if embeddings are not those of the text that the script named, as far as the pipeline can encode it to
+        as many columns. states: the state of each picture's text."""
+        for number, state in enumerate(states):
+            text = self.named.prompts[number * len(self.named.prompts) // len(states)]
+            same_size = [own for own in self.of_named.get(text, ()) if own.shape == state.shape]
+            if same_size and not Encoded([state], other_states=same_size).has_equal:
+                problem = "is not what the embeddings were made of, as the pipeline encodes it (weights?)"
+                warnings.warn(Notice(f"prompt: '{text}' {problem}: words may have other columns"), stacklevel=2)
+                return
+
     # Which of it is the prompt
 
-    def choose(self, states: Sequence[torch.Tensor]) -> Encoded:
-        """The encoded prompt. states: the state of each row in a call of the network. Raises UserError if the prompt is
-        unknown, and for a negative prompt that equals it."""
+    def choose(self, states: Sequence[torch.Tensor], knows_order: bool) -> Encoded:
+        """The encoded prompt. states: the state of each row in a call of the network. knows_order: as in `find_rows`;
+        then a text that is encoded again is another text, such as the negative prompt. Raises UserError if the prompt
+        is unknown."""
         prompt = self._prompt(states)
         others, texts = [*prompt.other_states], prompt.texts
         if not texts and self.named.prompts:
+            self._check_named(prompt.states)
             texts = {"prompt": self.named.prompts}
         if prompt.rule == "one per picture":  # what else the pipeline encoded are other texts
             for encoded in self.noted:
-                if encoded.texts != prompt.texts:  # some pipelines encode the prompt twice
+                is_other = knows_order or encoded.texts != prompt.texts  # some pipelines encode the prompt twice
+                if is_other and encoded is not prompt:
                     others += [*encoded.states, *encoded.other_states]
-        _check_distinct(prompt.states, others)
         return replace(prompt, texts=texts, other_states=others)
 
     def _prompt(self, states: Sequence[torch.Tensor]) -> Encoded:
@@ -166,11 +194,13 @@ class Encodings:
         if named.states is not None:
             return Encoded(named.states, rule="any")
         if self.pipe is None:
-            return Encoded([states[0]], rule="all")
+            return Encoded(copied(states[:1]), rule="all")
         if not self.noted:
             embeddings, negative = arguments.get("prompt_embeds"), arguments.get("negative_prompt_embeds")
             if embeddings is not None:
-                return Encoded(self._repeat(embeddings), other_states=[] if negative is None else list(negative))
+                return Encoded(
+                    copied(self._repeat(embeddings)), other_states=copied([] if negative is None else negative)
+                )
             self.encode_prompts()
         if not self.noted:
             raise UserError("no encode_prompt encoded the text, so it is unknown which rows have it", fix=NAME_TEXT)
@@ -204,14 +234,9 @@ def _part(encoded: Encoded, prompts: Sequence[str]) -> Encoded:
     return replace(encoded, states=states, texts=texts, other_states=[*encoded.other_states, *others])
 
 
-def _check_distinct(prompts: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> None:
-    """Raise UserError if another text equals a prompt, because then it is unknown which rows draw the picture. prompts:
-    their states. others: the states of all other encoded texts."""
-    for state, other in product(prompts, others):
-        # `match` compares only the common columns. A shorter text that begins like the prompt would seem equal.
-        if state.shape == other.shape and match([state], [other]) == [0]:
-            problem = "equals a prompt, so which rows draw the picture is unknown"
-            raise UserError("negative_prompt", problem, "give another one")
+def copied(states: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    """Copies of states, which stay as they are if a script later changes its tensors in place."""
+    return [state.detach().clone() for state in states]
 
 
 def encode_texts(family: Family, pipe: Any, texts: Sequence[str]) -> list[torch.Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,23 +19,9 @@ from ..attention.maps import AttentionMaps
 from ..errors import UserError
 from ..files.image_files import on_white
 from .placement import Edits
-from .which_rows import Texts
+from .which_columns import ReadText
 
 TextKind = Literal["prompt", "negative"]
-
-
-class ReadText(NamedTuple):
-    """A text of a picture, as the network read it: its prompt, or its negative prompt."""
-
-    texts: Texts
-    """Empty if the pipeline was given only embeddings."""
-    state_columns: int
-    """The number of columns in the text's state. It may include padding."""
-
-    @property
-    def prompt(self) -> str:
-        """The text for the first text encoder; "" if the pipeline was given only embeddings."""
-        return self.texts.get("prompt", "")
 
 
 @dataclass(frozen=True)
@@ -48,11 +34,6 @@ class Attention:
     """On the CPU, without words."""
     apart: dict[str, AttentionMaps]
     """The maps of each step or of each layer, if the script wants them apart; otherwise empty."""
-
-    @property
-    def map_columns(self) -> int:
-        """The number of text columns in the maps; 0 if no attention to text was captured."""
-        return next((cross.shape[1] for cross in self.maps.cross_attention.values()), 0)
 
 
 @dataclass(frozen=True)

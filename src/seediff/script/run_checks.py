@@ -56,14 +56,17 @@ def check_memory(
         )
 
 
-def check_timesteps(scheduler: Any, with_prompt: torch.Tensor) -> None:
+def check_timesteps(scheduler: Any, with_prompt: torch.Tensor, *, is_each: bool = False) -> None:
     """Raise UserError if more network calls had the prompt than drawing the picture needs: more than the scheduler has
     timesteps, more at one timestep than the scheduler itself ever runs, or some at timesteps that it lacks.
 
     scheduler: the pipeline's; None if it has no scheduler. with_prompt: (calls,) the timestep of each call with the
-    prompt.
+    prompt. is_each: whether each timestep must have had the prompt.
     """
     expected = _expected(scheduler, with_prompt)
+    if is_each and len(with_prompt) < len(expected):
+        problem = "equals a prompt, so which calls draw the picture is unknown"
+        raise UserError("negative_prompt", problem, "give another one")
     if _repeats(with_prompt) > _repeats(expected) or len(with_prompt) > len(expected):
         counts = f"{len(with_prompt)} times, {_repeats(with_prompt)} times at one step"
         why = OVERLAPPING if len(expected) else "some of them at timesteps that the scheduler lacks"

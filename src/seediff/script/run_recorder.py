@@ -45,8 +45,9 @@ from ..models.families.family import Family, NetworkInputs, named_inputs
 from .drawn import Drawn
 from .encodings import STATES, Encodings, NamedText, listed
 from .placement import Edits
-from .run import Attention, Picture, ReadText, Run, TextKind, returned_images
+from .run import Attention, Picture, Run, TextKind, returned_images
 from .run_checks import check_memory, check_timesteps, warn_of_further_calls, warn_of_other_texts
+from .which_columns import ReadText, read_text
 from .which_rows import NAME_STATES, NO_TEXT, Encoded, find_rows
 
 THE_WAY = (
@@ -71,6 +72,8 @@ class Block:
     """What the script says about the text."""
     recorders: Mapping[TextKind, AttentionRecorder]
     """The recorder of attention to the prompts, and perhaps another recorder for the negative prompts."""
+    knows_order: bool
+    """Whether the pipeline is of a class that the family names: then the family's word tells equal rows apart."""
     runs: list[Run] = field(default_factory=list)
     """The runs that have ended."""
 
@@ -84,6 +87,7 @@ class Block:
 class TextRecording:
     """Records attention to one kind of text during one run: to the prompts, or to the negative prompts."""
 
+    block: Block
     recorder: AttentionRecorder
     """Sums up the maps. It keeps the first error, and then records nothing more."""
     encoded: Encoded = NO_TEXT
@@ -116,20 +120,28 @@ class TextRecording:
         for known, known_versions, rows in self.known:
             if known is states and known_versions == versions:  # the very same tensor, unchanged since that call
                 return rows
-        rows = find_rows(self.encoded, states, was_seen=bool(self.texts))
-        self.known = [(states, versions, rows), *self.known[: KNOWN_CALLS - 1]]
+        block, was_seen = self.block, bool(self.texts)
+        rows = find_rows(self.encoded, states, block.family, was_seen=was_seen, knows_order=block.knows_order)
+        if len(versions) == len(states):
+            self.known = [(states, versions, rows), *self.known[: KNOWN_CALLS - 1]]
         return rows
 
-    def record(self, rows: Mapping[int, int], states: Any, *call_of_network: Any) -> None:
+    def record(self, rows: Mapping[int, int], states: Any, inputs: NetworkInputs, *call_of_network: Any) -> None:
         """Record the network call that runs next, in these rows; without any row, do nothing.
 
-        rows: row → the number of its text, from `find`. states: the state of each row. call_of_network: the network,
-        its arguments and its keyword arguments.
+        rows: row → the number of its text, from `find`. states: the state of each row. inputs: the call's inputs.
+        call_of_network: the network, its arguments and its keyword arguments.
         """
         if not rows:
             return
+        block = self.block
         if not self.texts:
-            self.texts = [ReadText(self.encoded.texts_of(text), len(states[row])) for row, text in rows.items()]
+            columns = block.family.text_columns_of_call(inputs) if "cross" in self.recorder.plan.reads else 0
+            for row, number in rows.items():
+                texts = self.encoded.texts_of(number)
+                self.texts.append(
+                    read_text(block.pipe, block.family, block.named, texts, len(states[row]), columns or 0)
+                )
         numbers: Sequence[int] = [*rows]
         if len(numbers) == numbers[-1] + 1 - numbers[0]:
             numbers = range(numbers[0], numbers[-1] + 1)  # capture takes a range of rows without a copy
@@ -178,13 +190,17 @@ class RunRecorder:
         self.encodings = Encodings(block.family, block.pipe, block.named, arguments)
         self.drawn = Drawn()
         self.recordings: dict[TextKind, TextRecording] = {
-            kind: TextRecording(recorder) for kind, recorder in block.recorders.items()
+            kind: TextRecording(block, recorder) for kind, recorder in block.recorders.items()
         }
         self.prompt = self.recordings["prompt"]
         self.negative = self.recordings.get("negative")
         self._timesteps: dict[bool, list[torch.Tensor]] = {True: [], False: []}
         """For calls of the network with the prompt (True) and without it (False): the timestep of each call, (1,). They
         are compared when the run ends, because comparing waits for the GPU."""
+        self._has_equal = False
+        """Whether another text equals a prompt, and guidance takes two calls: the first one has the prompt."""
+        self._first_at: torch.Tensor | None = None
+        """The timestep of the last call, if that was such a first call."""
         self._has_ended = False
         self._thread = threading.get_ident()
 
@@ -217,8 +233,9 @@ class RunRecorder:
         """Before the pipeline draws, encode the prompt if the pipeline has no `encode_prompt`, and the negative prompt
         if it is captured. Words of a negative prompt can be located only if it is encoded as prompts are."""
         # In the network's first call, the text encoder would run inside of the network, for all hooks to see.
-        named = self.block.named.states is not None or self.arguments.get("prompt_embeds") is not None
-        if not named and not hasattr(self.block.pipe, "encode_prompt"):
+        if self.block.named.states is not None or self.arguments.get("prompt_embeds") is not None:
+            self.encodings.encode_named()
+        elif not hasattr(self.block.pipe, "encode_prompt"):
             self.encodings.encode_prompts()
         if self.negative is None:
             return
@@ -249,8 +266,12 @@ class RunRecorder:
         # 2. Which rows have the prompt, and whether their maps can be had
         prompt, is_first = self.prompt, not self.prompt.steps
         if not prompt.encoded.states:  # once: it may run the text encoder
-            prompt.encoded = self.encodings.choose(states)
-        rows = prompt.find(states)
+            prompt.encoded = self.encodings.choose(states, self.block.knows_order)
+            self._check_equal(prompt.encoded)
+        timestep = _first_of(inputs, ("timestep", "t"))
+        if timestep is not None:
+            timestep = torch.as_tensor(timestep).detach().flatten()[:1].clone()
+        rows = self._rows(states, timestep)
         if rows and is_first:
             check_processors(network)
         grows = self.block.pipe is None and prompt.recorder.apart == "step"  # how many steps will come is unknown
@@ -258,13 +279,36 @@ class RunRecorder:
             self._check_memory(network, inputs, len(rows), states[0].device)  # weights may be offloaded
 
         # 3. Record them
-        prompt.record(rows, states, network, args, kwargs)
+        prompt.record(rows, states, inputs, network, args, kwargs)
         if self.negative is not None:
             with self.negative.raise_later():
-                self.negative.record(self.negative.find(states), states, network, args, kwargs)
-        timestep = _first_of(inputs, ("timestep", "t"))
+                self.negative.record(self.negative.find(states), states, inputs, network, args, kwargs)
         if timestep is not None:
-            self._timesteps[bool(rows)].append(torch.as_tensor(timestep).detach().flatten()[:1].clone())
+            self._timesteps[bool(rows)].append(timestep)
+
+    def _check_equal(self, prompt: Encoded) -> None:
+        """Raise UserError if another text equals a prompt, unless the order of rows, or the timesteps of calls, tell
+        which is the prompt's."""
+        if prompt.rule != "one per picture" or not prompt.has_equal:
+            return
+        block = self.block
+        is_known = block.knows_order and self.negative is None
+        if block.family.where_prompt == "first call":
+            self._has_equal = True
+            steps = getattr(block.pipe.scheduler, "timesteps", ())
+            is_known = is_known and len(steps) == len({*map(float, steps)}) > 0
+        if not is_known:
+            problem = "equals a prompt, so which rows draw the picture is unknown"
+            raise UserError("negative_prompt", problem, "give another one")
+
+    def _rows(self, states: Any, timestep: torch.Tensor | None) -> dict[int, int]:
+        """Row → the number of its prompt, in a network call. states: the state of each row."""
+        if self._has_equal and timestep is not None:
+            if self._first_at is not None and torch.equal(self._first_at, timestep):
+                self._first_at = None
+                return {}
+            self._first_at = timestep
+        return self.prompt.find(states)
 
     def _check_memory(self, network: Any, inputs: NetworkInputs, rows: int, device: torch.device) -> None:
         """Raise UserError if the run's maps do not fit into memory. inputs: the network call's inputs. rows: the number
@@ -343,7 +387,7 @@ class RunRecorder:
             if block.pipe is None:  # the scheduler of a loop of one's own is unknown
                 warn_of_further_calls(with_prompt)
             else:
-                check_timesteps(scheduler, with_prompt)
+                check_timesteps(scheduler, with_prompt, is_each=self._has_equal)
             warn_of_other_texts(scheduler, with_prompt, without)
         clips, rest = divmod(images, len(prompt.texts))
         if rest or (clips > 1 and not block.family.frames_dimension):

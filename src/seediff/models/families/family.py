@@ -137,6 +137,8 @@ class Family:
 
     text_columns: int = CLIP_TOKENS
     """The maximum number of text columns."""
+    template_of_call: str = ""
+    """Why a tokenizer without its pipeline does not say where words are; "" if it does."""
     inputs_of_text: tuple[str, ...] = ("encoder_hidden_states",)
     """The network's name for each value that `encode_prompt` returns; "" for values that are no input."""
 
@@ -278,12 +280,23 @@ class Family:
         """The tokenizers. Tokenizers whose tokens are text columns come first."""
         return (Reader("tokenizer", pipe.tokenizer, self.text_columns),)
 
+    def of_tokenizer(self, tokenizer: Any) -> Family:
+        """The family with this family's class of networks to which a tokenizer belongs."""
+        return self
+
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         """The network's inputs for prompts, without guidance. device: where the text encoders run."""
         encoded = pipe.encode_prompt(list(prompts), device=device, **plain_arguments(pipe.encode_prompt))
         return {name: states for name, states in zip(self.inputs_of_text, encoded, strict=False) if name}
 
     # Guidance: methods
+
+    def rows_with_prompt(self, batch: int, pictures: int) -> range:
+        """The rows with the prompt, one for each picture, in a call of the network with the prompt: under guidance in
+        two halves, the half that `where_prompt` names, otherwise all. batch: the number of rows."""
+        if batch != 2 * pictures or self.where_prompt == "first call":
+            return range(batch)
+        return range(pictures) if self.where_prompt == "first half" else range(pictures, batch)
 
     def says_distilled(self, config: PartConfig) -> bool | None:
         """Whether a model was distilled to draw without guidance; None if the network's configuration does not say."""

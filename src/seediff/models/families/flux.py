@@ -110,6 +110,7 @@ FLUX = Flux(
     steps=28,
     guidance_scale=3.5,
     distilled=True,
+    where_prompt="first call",  # with `true_cfg_scale`, which only scripts use
     inputs_of_text=("encoder_hidden_states", "pooled_projections"),
 )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .family import Condition, NetworkInputs, Tensor, latents_of
+from .family import Condition, Family, NetworkInputs, Tensor, latents_of
 from .flux import FLUX, PHOTO_GUIDANCE, Packed, last_position, pack, unpack
 from .readers import Reader, chat_prompt, qwen_chat
 
@@ -51,6 +51,9 @@ class Flux2(Packed):
                 convert=lambda prompt: prompt.replace("[IMG]", ""),
             ),
         )
+
+    def of_tokenizer(self, tokenizer: Any) -> Family:
+        return FLUX2_KLEIN if type(tokenizer).__name__.startswith("Qwen") else self
 
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         packed, (height, width) = normed_latents(pipe.vae, pixels, pipe.vae.config.batch_norm_eps)

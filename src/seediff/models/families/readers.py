@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "processor")
+"""Pipelines' names for their tokenizers."""
+
 
 @dataclass(frozen=True)
 class Reader:

@@ -59,6 +59,7 @@ SANA = SanaFamily(
     gives_sigmas=False,
     class_name="SanaTransformer2DModel",
     text_columns=300,
+    template_of_call="the call decides about the instruction before the prompt",
     side=0,
     steps=20,
     guidance_scale=4.5,
