@@ -556,7 +556,7 @@ def test_an_error_of_capture_itself_ends_no_drawing(pipe, monkeypatch):
     for broken in (
         "attention.running_maps.add_probabilities",
         "script.which_rows._distances",
-        "script.run_recorder.frame_weights",
+        "script.text_recording.frame_weights",
         "script.run_recorder.returned_images",
     ):
         with seediff.capture(pipe) as seen:

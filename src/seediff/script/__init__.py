@@ -6,6 +6,7 @@ Files of `capture`, in the order in which they act:
     capturing.py      `capture(pipe)`: checks its options, plans what is captured, and connects the parts below
     listener.py       `Listener`: is called by the pipeline and its network
     run_recorder.py   `RunRecorder`: records one run, which is one call of the pipeline (with a drawing of all parts)
+    text_recording.py `TextRecording`: records attention to one kind of text in the run
     encodings.py      `Encodings`: the texts that the pipeline encodes in the run, and which of them is the prompt
     which_rows.py     `find_rows`: which rows of the network's batch have the prompt
     drawn.py          `Drawn`: the pictures that the pipeline drew, and whether it returned them

@@ -32,7 +32,8 @@ from .captured import Captured
 from .encodings import NamedText
 from .listener import Listener, wrap
 from .run import TextKind
-from .run_recorder import THE_WAY, Block
+from .run_recorder import THE_WAY
+from .text_recording import Block
 
 
 @contextmanager

@@ -29,7 +29,8 @@ from ..attention.networks import own_networks, without_compilation
 from ..errors import UserError
 from .drawn import EDITING
 from .run import Run
-from .run_recorder import THE_WAY, Block, RunRecorder
+from .run_recorder import THE_WAY, RunRecorder
+from .text_recording import Block
 
 Around = Callable[[Mapping[str, Any], Callable[[], Any]], Any]
 """A function that Python calls in place of a method. Its parameters: the call's arguments, by name, and a function
