@@ -114,11 +114,134 @@ def test_beta_is_dragged_and_used(page, pets):
     assert "000001" not in last_actions(pets[0])
     page.click("#untune")
     np.testing.assert_array_equal(shown_mask(page), before)
-    page.focus("#beta")
-    press(page, "ArrowLeft", "ArrowRight")
+    assert float(page.input_value("#beta")) < 0.6  # that of the mask which is shown
+    page.fill("#beta", constants["beta"])
     page.click("#apply")
     until(page, "() => document.querySelector('#sample-state').textContent.includes('new mask')")
     np.testing.assert_array_equal(labels_of(pets, "000001"), wanted)
+
+
+JUDGING = ["a", "x", "r", "v", "j", "k", "PageDown", "b", "e", "l", "f"]
+
+
+def corners(page, *points):
+    for x, y in points:
+        page.mouse.click(*at(page, x, y))
+
+
+@pytest.mark.parametrize(
+    ("number", "begin", "saves"), [(3, "tried", "u"), (14, "polygon", "Enter"), (0, "segments", "Enter")]
+)
+def test_nothing_is_judged_left_or_painted_while_something_shown_is_not_saved(page, pets, number, begin, saves):
+    name = NAMES[number]
+    open_sample(page, name)
+    before = labels_of(pets, name)
+    if begin == "polygon":
+        press(page, "3", "p")
+        corners(page, (4, 4), (20, 4), (20, 24))
+    else:
+        page.wait_for_selector("#attention:not([hidden])")
+    if begin == "segments":
+        press(page, "3", "s")
+        until(page, PROPOSED, "Click segments")
+        page.mouse.click(*at(page, 40, 20))
+        until(page, PROPOSED, "1 of")
+    if begin == "tried":
+        page.focus("#beta")
+        press(page, "End")
+        until(page, "() => document.querySelector('#tuned-shown').textContent.includes('not saved')")
+        assert not np.array_equal(shown_mask(page), before)
+        page.locator("#stage").focus()
+    for key in JUDGING:
+        page.evaluate("() => document.querySelector('#notice-close').click()")
+        press(page, key)
+        noticed(page, "Esc d")
+    for button in ("#accept", "#next", "#back", "#relabel-button", "#clean"):
+        page.evaluate("() => document.querySelector('#notice-close').click()")
+        page.click(button)
+        noticed(page, "Esc d")
+    page.go_back()
+    page.wait_for_timeout(100)
+    assert page.text_content("#sample-name") == name
+    np.testing.assert_array_equal(labels_of(pets, name), before)
+    assert name not in last_actions(pets[0])
+    shown = shown_mask(page)
+    page.locator("#stage").focus()
+    press(page, saves)
+    saved(page)
+    soon(page, lambda: name in last_actions(pets[0]))
+    if begin == "tried":
+        np.testing.assert_array_equal(labels_of(pets, name), shown)
+    page.click("#undo")
+    until(page, "() => document.querySelector('#undo').disabled")
+    np.testing.assert_array_equal(labels_of(pets, name), before)
+    press(page, "Escape", "Escape")
+
+
+def test_a_corner_is_taken_back_alone(page, pets):
+    open_sample(page, "000015")
+    press(page, "b", "3")
+    page.mouse.click(*at(page, 50, 50))
+    saved(page)
+    painted = labels_of(pets, "000015")
+    press(page, "p")
+    corners(page, (4, 4), (20, 4), (20, 24), (60, 60), (60, 4))
+    press(page, "z", "Backspace", "Enter")
+    saved(page)
+    found = labels_of(pets, "000015")
+    assert (found[6:10, 14:19] == 3).all()
+    np.testing.assert_array_equal(found[26:], painted[26:])
+    press(page, "Escape")
+
+
+def test_a_chosen_class_stays_on_pictures_without_it(page, pets):
+    page.evaluate("() => { location.hash = 'sample=16'; }")
+    shown_sample(page, "000016")
+    press(page, "3", "j")
+    shown_sample(page, "000017")
+    press(page, "j")
+    shown_sample(page, "000018")
+    press(page, "b", "9")
+    noticed(page, "no class 9: bus stays")
+    assert page.text_content("#painted-name") == "bus"
+    page.mouse.click(*at(page, 5, 5))
+    saved(page)
+    assert labels_of(pets, "000018")[5, 5] == 3
+    press(page, "Escape")
+
+
+@pytest.mark.parametrize(("tool", "number"), [("b", 19), ("f", 20), ("p", 21)])
+def test_a_second_finger_zooms_and_paints_nothing(browser, pets, tool, number):
+    name = NAMES[number]
+    with window(browser, pets[2].url, has_touch=True) as page:
+        open_sample(page, name)
+        press(page, "3", tool)
+        wide = page.locator("#layers").bounding_box()["width"]
+        x, y = at(page, 32, 32)
+        touch = page.context.new_cdp_session(page)
+
+        def fingers(kind, *apart):
+            points = [{"x": x + d, "y": y, "id": i} for i, d in enumerate(apart)]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        before = shown_mask(page)
+        fingers("touchStart", -30)
+        fingers("touchMove", -34)
+        fingers("touchStart", -34, 30)
+        for d in range(40, 120, 10):
+            fingers("touchMove", -d, d)
+        fingers("touchEnd", -110)
+        fingers("touchMove", -60)
+        fingers("touchEnd")
+        assert page.locator("#layers").bounding_box()["width"] > 2 * wide
+        np.testing.assert_array_equal(shown_mask(page), before)
+        assert (page.text_content("#saving"), name in last_actions(pets[0])) == ("", False)
+        if tool == "b":
+            fingers("touchStart", 0)
+            fingers("touchMove", 20)
+            fingers("touchEnd")
+            saved(page)
+            assert last_actions(pets[0])[name].action == "brush"
 
 
 def test_segments_are_proposed_by_a_click_and_by_a_box_and_accepted(page, pets):

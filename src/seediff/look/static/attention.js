@@ -16,7 +16,7 @@ export class AttentionPanel {
   level = 0; // index of the map that lies over the picture
   word = -1; // index of the word whose maps are shown
   fixed = false; // whether a pixel was clicked: its maps stay, wherever the pointer goes
-  trial = null; // constants that the person tries
+  trial = null; // constants that the person tries; their mask is not saved
   tried = null; // the label map that they make
 
   // view: SampleView.
@@ -80,13 +80,9 @@ export class AttentionPanel {
     if (!info.words) return;
     $("attention").hidden = false;
     this.showWords(info);
-    const { constants } = info;
     $("method").replaceChildren(...info.methods.map((name) => new Option(name, name)));
-    $("method").value = constants.method;
-    for (const id of ["alpha", "beta"]) $(id).value = constants[id];
-    $("pamr").checked = constants.pamr;
     $("steps-class").replaceChildren(...info.classes.map((name) => new Option(name, name)));
-    this.showConstants();
+    this.fillFields();
   }
 
   // The prompt with a button for each known word.
@@ -150,6 +146,14 @@ export class AttentionPanel {
     return { method, alpha: Number($("alpha").value), beta: Number($("beta").value), pamr: $("pamr").checked };
   }
 
+  // Fill the fields with the constants of the saved mask.
+  fillFields() {
+    const { constants } = this.info;
+    for (const id of ["method", "alpha", "beta"]) $(id).value = constants[id];
+    $("pamr").checked = constants.pamr;
+    this.showConstants();
+  }
+
   showConstants() {
     const seeded = this.info.seeded.includes($("method").value);
     $("alpha").disabled = !seeded;
@@ -160,32 +164,38 @@ export class AttentionPanel {
   // Show the mask that the constants in the fields make, without saving it.
   try() {
     if (!this.info) return;
+    if (!this.view.settle(this)) return this.fillFields();
     this.showConstants();
     this.view.stage.drawHeat(null);
-    this.tryOut(this.constantsInFields());
+    this.trial = this.constantsInFields();
+    this.tryOut(this.trial);
   }
 
-  // constants: null to end the trial, so that an answer on its way is not shown.
   async fetchTried(constants) {
-    this.trial = constants;
-    if (!constants) return;
+    const isOver = () => constants !== this.trial;
+    if (isOver()) return;
     await this.ask(`tuned?${new URLSearchParams(constants)}`, ({ values }) => {
-      if (constants !== this.trial) return;
+      if (isOver()) return;
       this.tried = values;
       this.view.draw();
-      $("tuned-shown").textContent = "tried, not saved";
-    }, { from: pixels });
+      $("tuned-shown").textContent = this.unsaved;
+    }, { from: pixels, failed: (text) => {
+      notice(text);
+      if (!isOver()) this.endTrial();
+    } });
   }
 
-  // Show the saved mask again. Returns whether another one was shown.
+  get unsaved() { return this.trial ? "This mask is tried, not saved: U applies it, Esc discards it." : ""; }
+
+  // Show the saved mask and its constants again. Returns whether another one was tried.
   endTrial() {
-    this.trial = null;
-    this.tryOut(null);
+    const { trial } = this;
+    this.trial = this.tried = null;
     this.fixed = false;
-    if (!this.tried) return false;
-    this.tried = null;
-    this.view.draw();
     $("tuned-shown").textContent = "";
+    if (!trial) return false;
+    this.fillFields();
+    this.view.draw();
     return true;
   }
 
@@ -194,8 +204,9 @@ export class AttentionPanel {
     if (!this.info) return;
     const { number, view } = this;
     const constants = this.constantsInFields();
+    if (number !== view.number || !view.settle(this)) return; // or the next sample is being opened
+    this.info.constants = constants;
     this.endTrial();
-    if (number !== view.number) return; // the next sample is being opened
     const send = (version) => post(`/api/samples/${number}/tuned`, { ...constants, version, window: WINDOW });
     view.changes.enqueue(view.shown, send, { newMap: true });
   }

@@ -6,6 +6,7 @@ import { css, fillClasses, set, values } from "./set.js";
 
 export class Classes {
   value = set.classes.length ? 1 : 0; // to paint with
+  picked = false; // whether a person chose it: then it stays, whatever the next picture shows
   area = {}; // name of a class → its share of the picture
 
   // view: SampleView. add(name): adds a class to the set, and promises whether it could.
@@ -34,7 +35,7 @@ export class Classes {
       more.hidden = value > 9 && value !== IGNORED;
       label.append(share);
       box.disabled = Boolean(set.readOnly);
-      box.onchange = () => this.choose(value);
+      box.onchange = () => this.pick(value);
       return { value, name, label, box, share };
     });
     $("paint-classes").replaceChildren($("paint-classes").firstElementChild, ...this.rows.map((row) => row.label));
@@ -43,11 +44,17 @@ export class Classes {
     this.show(this.area);
   }
 
+  // A person chooses a class.
+  pick(value) {
+    this.picked = true;
+    this.choose(value);
+  }
+
   choose(value) {
     const { label, box } = this.rows.find((row) => row.value === value);
     this.value = value;
-    $("class-said").textContent = "";
     box.checked = true;
+    if (this.view.tool) this.view.showPainted();
     const list = $("paint-classes");
     const top = label.offsetTop - list.offsetTop - list.scrollTop; // scrollIntoView would scroll the panels, too
     if (top < 0 || top + label.offsetHeight > list.clientHeight) list.scrollTop += top - list.clientHeight / 3;
@@ -65,19 +72,14 @@ export class Classes {
     this.list();
   }
 
-  // Another picture is shown: paint and relabel one of its classes.
+  // Another picture is shown: relabel one of its classes, and paint with it unless a person chose another.
   enter() {
     const present = this.rows.filter(({ value, name }) => value && name in this.area);
     if (!present.length) return;
     const largest = present.reduce((a, b) => (this.area[b.name] > this.area[a.name] ? b : a));
     $("old-class").value = largest.value;
     $("old-class").onchange();
-    const chosen = this.rows.find(({ value }) => value === this.value);
-    if (chosen.value === 0 || chosen.value === IGNORED || present.includes(chosen)) return;
-    this.choose(largest.value);
-    if (this.view.tool.name !== "look") {
-      $("class-said").textContent = `No ${chosen.name} here: painting ${largest.name}.`;
-    }
+    if (!this.picked && !present.some(({ value }) => value === this.value)) this.choose(largest.value);
   }
 
   get typed() { return this.field.value.trim(); }
@@ -102,14 +104,14 @@ export class Classes {
   find() {
     const [first] = this.matching();
     if (!first) return hint(`There is no class “${this.typed}”. Shift+Enter adds it.`);
-    if (this.typed) this.choose(first.value);
+    if (this.typed) this.pick(first.value);
     return this.end();
   }
 
   async add() {
     if ($("class-add").disabled) return;
     if (!(await this.addToSet(this.typed))) return;
-    this.choose(set.classes.length);
+    this.pick(set.classes.length);
     this.end();
   }
 

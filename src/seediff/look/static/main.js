@@ -90,12 +90,14 @@ async function show(at, { push } = {}) {
 // Open the next sample (1) or the one before (-1), counted from a sample on its way.
 function move(by) {
   const { coming, place } = state;
+  if (!view.settle()) return;
   if (coming) return coming.then(() => state.opened !== coming || move(by), () => {});
   if (browse.list.has(place + by)) return open(place + by);
   hint(by > 0 ? "This was the last sample shown." : "This is the first sample shown.");
 }
 
 function close() {
+  if (!view.settle()) return;
   state.coming = null;
   if (leadsBackToGrid()) return history.back();
   leave(state.place);
@@ -165,8 +167,12 @@ $("sample").onclick = (event) => {
 };
 watchAddress(
   () => ({ ...browse.values(), sample: $("sample").hidden ? "" : view.number }),
-  (how) => restore(how).catch(tell),
+  (how) => {
+    if ($("sample").hidden || view.settle()) restore(how).catch(tell);
+    else keepAddress({ push: true }); // the sample stays
+  },
 );
+window.addEventListener("beforeunload", (event) => { if (!view.settle()) event.preventDefault(); });
 
 // Act on a key. Returns whether the page has such a key.
 function press(event) {

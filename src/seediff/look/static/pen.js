@@ -7,10 +7,10 @@ export class Pen {
   // context: of a canvas, in pixels of the picture. scale: pixels of the screen in one of them.
   constructor(context, scale) { Object.assign(this, { context, scale }); }
 
-  // Stroke the path that draw(context) makes.
-  trace(draw) {
+  // Stroke the path that draw(context) makes. inner: the colour of its middle.
+  trace(draw, inner = "#fff") {
     const { context } = this;
-    for (const [colour, width] of [["#000", 3], ["#fff", 1]]) {
+    for (const [colour, width] of [["#000", 4], ["#fff", 3], [inner, 1.5]]) {
       context.strokeStyle = colour;
       context.lineWidth = width / this.scale;
       context.beginPath();
@@ -29,8 +29,8 @@ export class Pen {
     });
   }
 
-  circle(x, y, radius) {
-    this.trace((context) => context.arc(x, y, Math.max(1.5 / this.scale, radius), 0, 2 * Math.PI));
+  circle(x, y, radius, colour) {
+    this.trace((context) => context.arc(x, y, Math.max(1.5 / this.scale, radius), 0, 2 * Math.PI), colour);
   }
 
   // Lines from point to point [x, y]. closed: also back to the first point, and with a square at each.

@@ -7,16 +7,19 @@ import { Tool } from "./tools.js";
 const NEAR = 10; // pixels on the screen from a corner at which the pointer takes it
 
 export class Polygon extends Tool {
-  help = "Click the corners; double-click or Enter to close. Then drag corners to adjust.";
+  help = "Click the corners; double-click or Enter to close, Backspace takes one back. Then drag corners to adjust.";
   points = []; // the corners [x, y]
   closed = false;
   corner = -1; // index of the corner that the pointer took
+  from = null; // [x, y] where the pointer was pressed
   before = null; // the label map without the closed polygon
   value = 0; // the class of the closed polygon
 
   get open() { return this.points.length > 0 && !this.closed; }
 
   get moving() { return this.closed && this.corner >= 0; }
+
+  get unsaved() { return this.open ? "The polygon is not closed: Enter closes it, Esc drops it." : ""; }
 
   draw(pen, x, y) {
     if (this.points.length) pen.polygon(this.open ? [...this.points, [x, y]] : this.points, this.closed);
@@ -26,25 +29,40 @@ export class Polygon extends Tool {
   // A moved corner stays where it is now.
   cancel() {
     const { length } = this.points;
-    this.up();
+    if (this.moving) this.up();
     this.clear();
     return length > 0;
   }
 
   clear() {
-    Object.assign(this, { points: [], closed: false });
+    Object.assign(this, { points: [], closed: false, corner: -1, from: null });
+    this.view.stage.drawLines();
+  }
+
+  // Take back the last corner of an open polygon.
+  back() {
+    if (!this.open) return false;
+    this.points.pop();
+    this.view.stage.drawLines();
+    return true;
+  }
+
+  abort() {
+    if (this.moving) {
+      this.points[this.corner] = this.from;
+      this.view.draw(this.paint());
+    }
+    Object.assign(this, { from: null, corner: -1 });
     this.view.stage.drawLines();
   }
 
   down(x, y) {
     const { view } = this;
-    if (!view.startPainting()) return;
+    this.from = null;
+    if (!view.startPainting(this)) return;
+    this.from = [x, y];
     this.corner = this.points.findIndex((point) => Math.hypot(x - point[0], y - point[1]) * view.stage.scale < NEAR);
-    if (this.moving) return;
-    if (this.closed) this.cancel();
-    if (this.corner === 0 && this.points.length > 2) return void this.accept(); // the first corner closes it
-    this.points.push([x, y]);
-    view.stage.drawLines();
+    if (this.moving) this.from = this.points[this.corner];
   }
 
   drag(x, y) {
@@ -54,10 +72,16 @@ export class Polygon extends Tool {
     this.view.stage.drawLines();
   }
 
+  // Leave a moved corner where it is, or add a corner; the first one closes the polygon.
   up() {
-    if (!this.moving) return;
-    this.corner = -1;
-    this.view.finish(this.name, this.paint());
+    const { corner, from, moving } = this;
+    Object.assign(this, { corner: -1, from: null });
+    if (!from) return;
+    if (moving) return this.view.finish(this.name, this.paint());
+    if (this.closed) this.clear();
+    else if (corner === 0 && this.points.length > 2) return void this.accept();
+    this.points.push(from);
+    this.view.stage.drawLines();
   }
 
   // The second click of a double click has made a corner too many.
@@ -72,7 +96,7 @@ export class Polygon extends Tool {
     const { view } = this;
     if (!this.open) return false;
     if (this.points.length < 3) return this.cancel();
-    if (!view.canPaint) return true;
+    if (!view.startPainting(this)) return true;
     Object.assign(this, { corner: -1, closed: true, before: view.labels.slice(), value: view.classes.value });
     view.finish(this.name, this.paint());
     view.stage.drawLines();

@@ -11,7 +11,7 @@ import * as paint from "./paint.js";
 import { Polygon } from "./polygon.js";
 import { fetchSample, forget, forgetAll, load } from "./samples.js";
 import { Segments } from "./segments.js";
-import { set } from "./set.js";
+import { css, nameOf, set } from "./set.js";
 import { Stage } from "./stage.js";
 import { Brush, Fill, Look } from "./tools.js";
 
@@ -47,8 +47,7 @@ export class SampleView {
   // The name of what the shown mask has at a pixel.
   nameAt(x, y) {
     const value = (this.attention.tried || this.labels)?.[y * this.width + x];
-    if (value === IGNORED) return "ignored";
-    return value ? set.classes[value - 1] : "background";
+    return nameOf(value || 0);
   }
 
   connect() {
@@ -62,8 +61,8 @@ export class SampleView {
     click("relabel-button", () => {
       this.judge("relabel", { old: Number($("old-class").value), new: Number($("new-class").value) });
     });
-    click("coarser-button", () => this.tools.segment.fetch(-1));
-    click("finer-button", () => this.tools.segment.fetch(1));
+    click("coarser-button", () => this.settle() && this.tools.segment.fetch(-1));
+    click("finer-button", () => this.settle() && this.tools.segment.fetch(1));
     click("clean", () => this.clean());
     click("zoom-in", () => this.stage.zoomBy(1.5));
     click("zoom-out", () => this.stage.zoomBy(1 / 1.5));
@@ -88,15 +87,15 @@ export class SampleView {
   chooseTool(name) {
     const box = this.boxOf(name);
     if (box.disabled) return hint(box.title);
+    if (this.tool && !this.settle()) return void (this.boxOf(this.tool.name).checked = true);
     box.checked = true;
     this.tool?.leave();
     this.stage.tool = this.tools[name];
     this.stage.drawHeat(null);
-    if (name === "look") $("class-said").textContent = "";
-    else this.attention.endTrial();
     $("sizes").hidden = !(this.tool instanceof Brush);
     $("finer").hidden = name !== "segment";
     $("tool-shown").textContent = this.tool.help;
+    this.showPainted();
     this.sizeBrush();
     this.tool.enter();
   }
@@ -115,6 +114,17 @@ export class SampleView {
     const size = Number(slider.value);
     if (by) slider.value = by > 0 ? Math.round(size * 1.25) + 1 : Math.max(1, Math.round(size * 0.8));
     $("brush-shown").textContent = `${slider.value} px`;
+    if (this.tool instanceof Brush) $("tool-shown").textContent = $("brush-shown").textContent;
+    this.stage.drawLines();
+  }
+
+  // Show at the picture what the tool paints with.
+  showPainted() {
+    const { value } = this.tool;
+    $("painted").hidden = value < 0;
+    if (value < 0) return;
+    $("painted-colour").style.background = css(value);
+    $("painted-name").textContent = nameOf(value);
     this.stage.drawLines();
   }
 
@@ -144,7 +154,7 @@ export class SampleView {
 
   // End this sample's stroke. Nobody can paint on the sample afterwards, though it may still be seen.
   leave() {
-    this.stage.pressed = false;
+    this.stage.release();
     this.tool.leave();
     this.labels = this.objects.values = null;
     this.attention.leave();
@@ -212,10 +222,19 @@ export class SampleView {
   // Whether the person can paint: the label map is loaded, and no change on its way makes another one.
   get canPaint() { return Boolean(this.labels) && !this.shown.newMaps; }
 
-  // Show the label map before it is painted on. Returns whether the person can paint.
-  startPainting() {
-    if (!this.canPaint) return false;
-    this.attention.endTrial();
+  // Settle what is shown and not saved, before anything else is done: a stroke is finished; a tried mask, an open
+  // polygon and proposed segments wait for the person, who is told the keys. own: what may go on with its own.
+  // Returns whether nothing is left.
+  settle(own) {
+    if (!own) this.stage.release();
+    const left = [this.attention, ...Object.values(this.tools)].find((each) => each !== own && each.unsaved);
+    if (left) hint(left.unsaved);
+    return !left;
+  }
+
+  // Show the label map before it is painted on. own: the tool that paints. Returns whether the person can paint.
+  startPainting(own) {
+    if (!this.canPaint || !this.settle(own)) return false;
     this.objects.leave();
     return true;
   }
@@ -250,7 +269,9 @@ export class SampleView {
 
   // Send an action of JUDGED or "relabel". more: its other fields.
   judge(action, more = {}) {
-    this.tools.polygon.cancel();
+    if (action === "undo" && this.tool.back()) return;
+    if (!this.settle()) return;
+    this.tools.polygon.clear();
     const { number } = this;
     const send = (version) => act(number, { action, version, ...more });
     this.changes.enqueue(this.shown, send, { newMap: NEW_MAP.includes(action) });
@@ -290,18 +311,19 @@ export class SampleView {
     const key = keyOf(event);
     const tool = !event.shiftKey && TOOLS.find(([, letter]) => letter.toLowerCase() === key);
     const others = {
-      i: () => this.classes.choose(IGNORED),
+      i: () => this.classes.pick(IGNORED),
       "[": () => this.sizeBrush(-1), "]": () => this.sizeBrush(1),
       o: () => { $("mask").hidden = !$("mask").hidden; },
     };
     const isPending = !set.readOnly && this.changes.pendingOf(this.number);
-    if (key === "z" && isPending) this.judge("undo"); // the button still says that there is nothing to undo
+    if (key === "z" && (isPending || this.tools.polygon.open)) this.judge("undo"); // the button still says that there is nothing to undo
     else if (key in BUTTONS) $(BUTTONS[key]).click();
     else if (tool) this.chooseTool(tool[0]);
     else if (key in others) others[key]();
     else if (/^\d$/.test(key)) {
-      if (Number(key) <= set.classes.length) this.classes.choose(Number(key));
-    } else return key === "Enter" && this.tool.accept();
+      if (Number(key) <= set.classes.length) this.classes.pick(Number(key));
+      else hint(`This set has no class ${key}: ${nameOf(this.classes.value)} stays chosen.`);
+    } else return (key === "Enter" && this.tool.accept()) || (key === "Backspace" && this.tool.back());
     return true;
   }
 }

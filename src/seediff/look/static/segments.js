@@ -21,6 +21,8 @@ export class Segments extends Tool {
 
   get active() { return this.view.tool === this; }
 
+  get unsaved() { return this.chosen.size ? "Segments are proposed, not painted: Enter paints them, Esc drops them." : ""; }
+
   enter() { this.fetch(); }
 
   leave() { this.clear(); }
@@ -65,7 +67,7 @@ export class Segments extends Tool {
   at(column, row) { return this.current ? this.current.values[row * this.view.width + column] : -1; }
 
   down(x, y) {
-    if (!this.view.startPainting() || !this.current) return;
+    if (!this.view.startPainting(this) || !this.current) return;
     Object.assign(this, { begun: [x, y], box: null });
   }
 
@@ -90,6 +92,11 @@ export class Segments extends Tool {
     this.show();
   }
 
+  abort() {
+    this.begun = this.box = null;
+    this.show();
+  }
+
   hover() {
     const under = this.at(...this.view.stage.cross);
     if (under === this.pointed) return;
@@ -100,7 +107,7 @@ export class Segments extends Tool {
   // Give the proposed segments to the class; if they have it already, to the background.
   accept() {
     const { view } = this;
-    if (!this.chosen.size || !view.canPaint) return false;
+    if (!this.chosen.size || !view.startPainting(this)) return false;
     paint.segment(view.labels, this.current.values, this.chosen, view.classes.value);
     this.clear();
     view.finish(this.name, [0, 0, view.width, view.height]);

@@ -19,6 +19,9 @@ function packColours(flat) {
 export const values = () =>
   [[0, "background"], ...set.classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]];
 
+// The name of what a pixel is.
+export const nameOf = (value) => set.classes[value - 1] ?? (value === IGNORED ? "ignored" : "background");
+
 // Fill two lists, to change a class into another one: `to` does not offer the class that is chosen in `from`.
 export const fillClasses = (from, to) => {
   for (const list of [from, to]) {

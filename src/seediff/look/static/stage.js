@@ -17,6 +17,9 @@ export class Stage {
   zoom = 0; // pixels of the screen that a pixel of the picture has; 0 to show the whole picture
   cross = [0, 0]; // the pixel under the pointer, or where keys moved it
   paths = new Map(); // outlines of the mask
+  pressed = false; // whether a pointer uses the tool
+  pointer = 0; // its id
+  fingers = new Map(); // id → [x, y] in the window; two fingers zoom and move the picture
 
   // nameAt(x, y): the name of what the mask has there.
   constructor(nameAt) {
@@ -30,10 +33,14 @@ export class Stage {
     const stage = this.frame;
     stage.onpointerdown = (event) => this.pointerPressed(event);
     stage.onpointermove = (event) => this.pointerMoved(event);
-    stage.onpointerup = stage.onpointercancel = () => {
-      const { pressed } = this;
-      this.pressed = false;
-      if (pressed) this.tool.up();
+    stage.onpointerup = (event) => {
+      this.fingers.delete(event.pointerId);
+      if (event.pointerId === this.pointer) this.release();
+      this.pan(null);
+    };
+    stage.onpointercancel = (event) => {
+      this.fingers.delete(event.pointerId);
+      this.abort();
       this.pan(null);
     };
     stage.onwheel = (event) => {
@@ -54,26 +61,59 @@ export class Stage {
   pointerPressed(event) {
     if (!this.width) return;
     this.frame.setPointerCapture(event.pointerId);
+    if (event.pointerType === "touch") this.fingers.set(event.pointerId, [event.clientX, event.clientY]);
+    if (this.fingers.size > 1) return this.abort();
+    if (this.pressed) return; // a hand beside the pen
     if (event.button === 1 || this.space) {
       event.preventDefault(); // the browser would scroll
       return this.pan([event.clientX, event.clientY]);
     }
     if (event.button !== 0) return;
     this.pressed = true;
+    this.pointer = event.pointerId;
     this.moveCrossTo(event);
     this.tool.down(...this.pointerAt(event));
   }
 
   pointerMoved(event) {
     if (!this.width) return;
+    if (this.fingers.size > 1) return this.pinch(event);
     if (this.panning) {
       const [x, y] = this.panning;
       this.pan([event.clientX, event.clientY]);
       return this.shift(event.clientX - x, event.clientY - y);
     }
+    if (this.pressed && event.pointerId !== this.pointer) return;
     this.moveCrossTo(event);
     if (this.pressed) this.tool.drag(...this.pointerAt(event));
     else this.tool.hover();
+  }
+
+  // End a stroke where the pointer is.
+  release() {
+    const { pressed } = this;
+    this.pressed = false;
+    if (pressed) this.tool.up();
+  }
+
+  // End a stroke as if it had not begun.
+  abort() {
+    if (this.pressed) this.tool.abort();
+    this.pressed = false;
+  }
+
+  // Zoom and move the picture as the first two fingers do.
+  pinch(event) {
+    if (!this.fingers.has(event.pointerId)) return;
+    const measure = () => {
+      const [[x0, y0], [x1, y1]] = this.fingers.values();
+      return { x: (x0 + x1) / 2, y: (y0 + y1) / 2, apart: Math.max(1, Math.hypot(x1 - x0, y1 - y0)) };
+    };
+    const before = measure();
+    this.fingers.set(event.pointerId, [event.clientX, event.clientY]);
+    const { x, y, apart } = measure();
+    this.zoomAt(apart / before.apart, x, y);
+    this.shift(x - before.x, y - before.y);
   }
 
   // The middle of the cross's pixel.

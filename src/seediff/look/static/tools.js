@@ -4,10 +4,12 @@
 //   down, drag …, up     the pointer is pressed, moves, is released; Space calls down and up at the cross
 //   hover                the pointer moves without being pressed, or keys move the cross
 //   twice                a double click, after its two clicks
+//   abort                a second finger was put down: the press before it does nothing
 //   draw                 draws the tool's marks and the cross
 
 import { $ } from "./page.js";
 import * as paint from "./paint.js";
+import { css } from "./set.js";
 
 export class Tool {
   help = ""; // tells the person what to do
@@ -24,11 +26,17 @@ export class Tool {
   twice() {}
   cancel() { return false; } // Esc. Returns whether there was something to give up
   accept() { return false; } // Enter. Returns whether there was something to accept
+  back() { return false; } // Backspace or undo. Returns whether there was a step of its own to take back
+  abort() {} // the pointer's press was no use of the tool, but a second finger's
   draw(pen, x, y) { pen.cross(x, y); }
+
+  get unsaved() { return ""; } // what is shown and not saved, with the keys to save or drop it
+  get value() { return this.view.classes.value; } // what it paints with; -1 for nothing
 }
 
 // Shows where the pixel at the cross attends. A click fixes the pixel.
 export class Look extends Tool {
+  get value() { return -1; }
   down() { this.point(true); }
   drag() { this.point(true); }
   hover() { this.point(false); }
@@ -39,40 +47,55 @@ export class Look extends Tool {
 export class Brush extends Tool {
   from = null; // [x, y] of the pointer during a stroke
   box = null; // the part that the stroke has changed
+  of = null; // the label map that the stroke began on
+  before = null; // a copy of it without the stroke
 
   get radius() { return $("brush-size").value / 2; }
 
+  get value() { return this.name === "eraser" ? 0 : super.value; }
+
   down(x, y) {
-    if (!this.view.startPainting()) return;
-    Object.assign(this, { from: [x, y], box: null });
+    if (!this.view.startPainting(this)) return;
+    Object.assign(this, { from: [x, y], box: null, of: this.view.labels, before: this.view.labels.slice() });
     this.drag(x, y);
   }
 
   drag(x, y) {
     const { from, radius, view } = this;
     if (!from) return;
-    const value = this.name === "eraser" ? 0 : view.classes.value;
-    const box = paint.stroke(view.labels, view.width, view.height, ...from, x, y, radius, value);
+    const box = paint.stroke(view.labels, view.width, view.height, ...from, x, y, radius, this.value);
     Object.assign(this, { from: [x, y], box: paint.join(this.box, box) });
     if (box) view.draw(box);
   }
 
   up() {
     if (!this.from) return;
-    this.from = null;
+    this.from = this.of = this.before = null;
     this.view.finish(this.name, this.box);
+  }
+
+  abort() {
+    if (!this.from) return;
+    this.of.set(this.before); // not the view's: a newer one may have come
+    this.from = this.of = this.before = null;
+    this.view.draw(this.box);
   }
 
   leave() { this.up(); }
 
-  draw(pen, x, y) { pen.circle(x, y, this.radius); }
+  draw(pen, x, y) { pen.circle(x, y, this.radius, this.value ? css(this.value) : "#fff"); }
 }
 
 export class Fill extends Tool {
-  down() {
+  down() { this.pressed = this.view.startPainting(this); }
+
+  up() {
     const { view } = this;
-    if (!view.startPainting()) return;
-    const { labels, width, height, classes, stage } = view;
-    view.finish(this.name, paint.fill(labels, width, height, ...stage.cross, classes.value));
+    if (!this.pressed || !view.canPaint) return;
+    this.pressed = false;
+    const { labels, width, height, stage } = view;
+    view.finish(this.name, paint.fill(labels, width, height, ...stage.cross, this.value));
   }
+
+  abort() { this.pressed = false; }
 }
