@@ -29,7 +29,7 @@ from seediff.files.label_maps import resize_nearest
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
 from seediff.metrics.matching import contingency, count_matched, count_segments, match
-from seediff.metrics.scores import Figure, class_figures, class_iou, mean_figure, mean_iou
+from seediff.metrics.scores import Figure, accuracy, class_iou, mean_figure, mean_iou, resample
 from seediff.models.registry import Model, load_model
 from seediff.segments.labelling import follow_edges, label
 from seediff.segments.make_segments import capture_inputs, propose
@@ -129,9 +129,9 @@ class Outcome:
 
     def scores(self) -> tuple[Figure, Figure]:
         """ACC and mIoU by DiffSeg's protocol (matching per image)."""
-        counts = np.array(self.counts)
-        ious, acc = class_figures(map(str, range(counts.shape[-1])), counts, seed=0, draws=DRAWS)
-        return acc, mean_figure("mIoU", ious.values())
+        drawn = resample(np.array(self.counts), seed=0, draws=DRAWS)
+        ious = drawn.of_classes(map(str, range(drawn.counts.shape[-1])), class_iou)
+        return drawn.of_all("pixel accuracy", accuracy), mean_figure("mIoU", ious.values())
 
     def figures(self) -> dict[str, Any]:
         """acc and miou with 95 % bootstrap intervals over images, and the mean number of segments."""

@@ -26,12 +26,12 @@ def test_zero_shot_parts_and_their_harmonic_mean():
     truth = np.array([[0, 0, seen, seen, unseen, unseen, unseen, unseen]], np.uint8)
     predicted = np.array([[0, 0, seen, 0, unseen, 0, 0, 0]], np.uint8)
     scores = evaluate_pairs([("a", predicted, truth)], one)
-    assert scores.groups["seen"].value == 1 / 2
-    assert scores.groups["unseen"].value == 1 / 4
-    assert scores.groups["harmonic"].value == pytest.approx(2 * (1 / 2) * (1 / 4) / (3 / 4))
+    assert scores.named("group")["seen"].value == 1 / 2
+    assert scores.named("group")["unseen"].value == 1 / 4
+    assert scores.named("group")["harmonic"].value == pytest.approx(2 * (1 / 2) * (1 / 4) / (3 / 4))
     assert scores.miou.value == 3 / 8
     nothing = evaluate_pairs([("a", predicted * 0, truth)], one)
-    assert nothing.groups["harmonic"].value == 0
+    assert nothing.named("group")["harmonic"].value == 0
 
 
 def test_intervals_are_of_the_seed():
@@ -40,7 +40,7 @@ def test_intervals_are_of_the_seed():
     scores, again, other = (evaluate_pairs(pairs, one, seed=seed, draws=100, boundary=False) for seed in (3, 3, 4))
     low, high = scores.miou.ci95
     assert low < scores.miou.value < high
-    assert (again.table(), np.isnan(again.whole("boundary mIoU").value)) == (scores.table(), True)
+    assert (again.table(), np.isnan(again.named("whole")["boundary mIoU"].value)) == (scores.table(), True)
     assert other.miou.ci95 != scores.miou.ci95
 
 
@@ -60,9 +60,9 @@ def test_boundary_iou_has_intervals():
     table = scores.table()
     assert table["per_class"]["cat"]["boundary_iou"] == pytest.approx(np.divide(*counts.sum(0)[:, 2]))
     assert table["per_class"]["cat"]["boundary_iou_ci95"] == pytest.approx(np.quantile(drawn[:, 2], (0.025, 0.975)))
-    assert table["boundary_miou"] == scores.whole("boundary mIoU").value
+    assert table["boundary_miou"] == scores.named("whole")["boundary mIoU"].value
     assert table["boundary_miou_ci95"] == pytest.approx(np.quantile(drawn.mean(1), (0.025, 0.975)))
-    assert (table["boundary_miou_pictures"], scores.means[-1].figure.name) == (8, "boundary mIoU")
+    assert (table["boundary_miou_pictures"], scores.rows[-1].first.name) == (8, "boundary mIoU")
 
 
 def test_a_harmonic_mean_is_compared_over_the_same_classes():
@@ -71,7 +71,7 @@ def test_a_harmonic_mean_is_compared_over_the_same_classes():
     truth = np.array([[dog, dog, sofa, sofa]], np.uint8)
     right = [(str(number), truth, truth) for number in range(6)]
     stray = [(str(number), np.array([[dog, dog, sofa, cat]], np.uint8), truth) for number in range(6)]
-    found, other = (evaluate_pairs(pairs, one, draws=50).groups["harmonic"] for pairs in (right, stray))
+    found, other = (evaluate_pairs(pairs, one, draws=50).named("group")["harmonic"] for pairs in (right, stray))
     assert (found.value, other.value) == (1, pytest.approx(2 * (1 / 2) * (1 / 2) / 1))  # with cat: seen is (1 + 0) / 2
     without = 2 * 1 * (1 / 2) / (3 / 2)
     assert found.minus(other).value == pytest.approx(1 - without)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seediff.metrics.scores import accuracy, class_figures, class_iou, mean_figure, mean_iou, with_often_shown
+from seediff.metrics.scores import accuracy, class_iou, mean_figure, mean_iou, resample, with_often_shown
 
 
 def test_iou_of_classes_that_are_labelled_or_predicted():
@@ -13,9 +13,15 @@ def test_iou_of_classes_that_are_labelled_or_predicted():
     assert accuracy(counts) == 6 / 13
 
 
+def scored(counts, **how):
+    """(IoU of each class, accuracy) of the classes a, b and c."""
+    drawn = resample(counts, **how)
+    return drawn.of_classes("abc", class_iou), drawn.of_all("pixel accuracy", accuracy)
+
+
 def test_intervals_are_those_of_resampled_images():
     counts = np.random.default_rng(0).integers(0, 50, (12, 3, 3))
-    ious, right = class_figures("abc", counts, seed=4, draws=250)
+    ious, right = scored(counts, seed=4, draws=250)
     rng = np.random.default_rng(4)  # the same draws, one at a time with images repeated
     accs, mious, first = [], [], []
     for _ in range(250):
@@ -40,7 +46,7 @@ def shown_by(pictures, *, predicted=True):
 
 @pytest.mark.parametrize("pictures", [0, 1, 4, 5])
 def test_no_interval_from_fewer_than_five_pictures_that_show_the_class(pictures):
-    ious, right = class_figures("abc", shown_by([12, 9, pictures]), seed=0, draws=50)
+    ious, right = scored(shown_by([12, 9, pictures]), seed=0, draws=50)
     assert [iou.pictures for iou in ious.values()] == [12, 9, pictures]
     assert not np.isnan([*ious["a"].ci95, *ious["b"].ci95, *right.ci95]).any()
     mean = mean_figure("mIoU", ious.values())
@@ -66,7 +72,7 @@ def test_no_interval_from_fewer_than_five_pictures_that_show_the_class(pictures)
 def test_means_are_compared_over_the_classes_of_both():
     """A stray pixel of a class that no truth shows made the difference + 20."""
     found, other = (
-        mean_figure("mIoU", class_figures("abc", shown_by([12, 9, 0], predicted=stray), seed=3, draws=99)[0].values())
+        mean_figure("mIoU", scored(shown_by([12, 9, 0], predicted=stray), seed=3, draws=99)[0].values())
         for stray in (False, True)
     )
     assert found.value == pytest.approx(other.value * 3 / 2)

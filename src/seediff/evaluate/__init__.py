@@ -3,6 +3,6 @@
 evaluation.py is `seediff evaluate`, segments.py is `seediff evaluate segments`, and mask_protocols.py has the counts of
 `seediff evaluate masks` (run/evaluate_masks.py). `open_truths` (dataset/dataset.py) opens the labelled images, and
 predictors.py opens what is compared with them. protocols.py has the classes of each published comparison. semantic.py
-turns pairs of label maps into counts, and counts into a list of figures with intervals (figures.py); a new figure is
-added to this list. figures.py makes tables and JSON of the list, and tables.py shows and writes them.
+turns pairs of label maps into counts, and counts into rows of figures with intervals; a new figure is added to these
+rows. figures.py makes tables and JSON of them, and tables.py writes tables.
 """

@@ -25,9 +25,9 @@ from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..metrics.confusion import count_classes
-from ..metrics.scores import Figure, class_iou, with_often_shown
+from ..metrics.scores import class_iou
 from ..workers import Progress
-from .figures import Scores, cells, check_bootstrap, without_interval
+from .figures import Scores, cells, check_bootstrap, compare, without_interval
 from .predictors import Predictor, open_predictor
 from .protocols import join_names, protocol_for, read_class_map
 from .semantic import SemanticScores, evaluate_pairs
@@ -68,19 +68,6 @@ class Evaluation:
         classes = enumerate(self.scores.protocol.classes)
         return [name for i, name in classes if i not in predicted and name not in self.absent]
 
-    @property
-    def compared(self) -> list[tuple[str, Figure, Figure]]:
-        """(kind, one, other): the IoU of each class and then the means, of both predictions, over the classes that both
-        have. kind: as in `Score`."""
-        if self.against is None:
-            return []
-        classes, of_others = self.scores.per_class.values(), self.against.scores.per_class.values()
-        found = [("class", *pair) for pair in zip(classes, of_others, strict=True)]
-        for one, other in zip(self.scores.means, self.against.scores.means, strict=True):
-            pair = one.figure.of_same_classes(other.figure)
-            found += [(one.kind, *both) for both in zip(*(with_often_shown([each]) for each in pair), strict=True)]
-        return found
-
     def to_json(self) -> dict[str, Any]:
         """`SemanticScores.table`, and what was compared. With other predictions, also their scores under `against`, and
         the differences of all scores under `difference`."""
@@ -94,10 +81,9 @@ class Evaluation:
         }
         if self.against is not None:
             about["against"] = self.against.to_json()
-            differences = [(kind, one.minus(other)) for kind, one, other in self.compared]
             about["difference"] = [
                 {"name": d.name, "of": kind, "difference": d.value, "ci95": d.ci95, "pictures": d.pictures}
-                for kind, d in differences
+                for kind, _, _, d in compare(self.scores, self.against.scores)
             ]
         return as_json({**self.scores.table(), **about})
 
@@ -244,20 +230,13 @@ def score_table(evaluation: Evaluation) -> ScoreTable:
         return scores.score_table("pixels")
     rows: list[Sequence[Value]] = []
     sums: list[Sequence[Value]] = []
-    for kind, one, two in evaluation.compared:
-        difference = one.minus(two)
+    for kind, first, second, difference in compare(scores, other.scores):
         low, high = difference.ci95
-        row: Sequence[Value] = (
-            scores.row_name(kind, one.name),
-            one.value,
-            two.value,
-            Points(difference.value),
-            (Points(low), Points(high)),
-            cells(one)[-1],
-        )
+        change = Points(difference.value), (Points(low), Points(high))
+        row: Sequence[Value] = (scores.name_of(kind, first), first.value, second.value, *change, cells(first)[-1])
         if kind != "class":
             sums.append(row)
-        elif not math.isnan(one.value) or not math.isnan(two.value):
+        elif not math.isnan(first.value) or not math.isnan(second.value):
             rows.append(row)
     columns = (evaluation.predictor.name, other.predictor.name, "difference", *BEHIND)
     return ScoreTable(scores.title, columns, rows, sums)

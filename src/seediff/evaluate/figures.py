@@ -18,26 +18,28 @@ from .protocols import Protocol
 from .tables import BEHIND, ScoreTable, Value
 
 SECTIONS = {"group": "groups", "class": "per_class"}
-"""Kind of a score → the key of JSON files under which such scores are."""
+"""Kind of a row → the key of JSON files under which such rows are."""
 
 
-class Score(NamedTuple):
-    """A figure with its place. Figures of one kind differ in their names, or in what they are: a class may be called
-    like a group or a mean."""
+class Row(NamedTuple):
+    """The figures of one name. Rows of one kind differ in their names; a class may be called like a group or a mean."""
 
     kind: Literal["whole", "group", "class"]
     """What is scored: the whole set, some of its classes, or one class."""
-    figure: Figure
-    """Its name is the class's, the group's, or for the whole set what the score is."""
-    what: str = ""
-    """What the score is, such as "boundary IoU"; for the whole set, the figure's name."""
+    figures: Mapping[str, Figure]
+    """What a figure is, such as "boundary IoU" → the figure. The first has an interval in tables, and is compared with
+    other predictions."""
     measured: bool = True
-    """False: nobody asked for it. The figure is NaN, and tables have no row for it."""
+    """False: nobody asked for it. The figures are NaN, and tables leave the row out."""
 
     @property
-    def key(self) -> str:
-        """The score's key in JSON files: boundary IoU → `boundary_iou`."""
-        return (self.what or self.figure.name).lower().replace(" ", "_")
+    def first(self) -> Figure:
+        return next(iter(self.figures.values()))
+
+
+def whole(figure: Figure, measured: bool = True) -> Row:
+    """A row for a score of the whole set, which has its own name."""
+    return Row("whole", {figure.name: figure}, measured)
 
 
 @dataclass(frozen=True)
@@ -45,82 +47,57 @@ class Scores:
     """The scores of a set of images, in [0, 1], with 95 % intervals of a bootstrap over images."""
 
     protocol: Protocol
-    figures: Sequence[Score]
-    """The groups, the whole set and the classes, in the order of tables. The first score of a class is its IoU."""
+    rows: Sequence[Row]
+    """The classes, the groups and the whole set, in the order of tables."""
     counts: np.ndarray
     """(I, 3, C) int64: true positives, false positives and false negatives of each class in each image, in pixels."""
+    seed: int
 
-    def named(self, kind: str, what: str) -> dict[str, Figure]:
-        """Name → figure, of one kind. what: as in `Score`."""
-        found = [one for one in self.figures if one.kind == kind]
-        return {one.figure.name: one.figure for one in found if (one.what or one.figure.name) == what}
-
-    def whole(self, name: str) -> Figure:
-        """A score of the whole set, such as "pixel accuracy" or "boundary mIoU"."""
-        return self.named("whole", name)[name]
-
-    @property
-    def miou(self) -> Figure:
-        """The mean IoU over the protocol's counted classes that are in the truth or predicted."""
-        return self.whole("mIoU")
-
-    @property
-    def groups(self) -> dict[str, Figure]:
-        """Name → mean IoU of each of the protocol's groups; and `harmonic`, the harmonic mean of two groups, if the
-        protocol has one."""
-        return self.named("group", "mIoU")
+    def named(self, kind: str) -> dict[str, Figure]:
+        """Name → first figure of the rows of a kind: "class": each class's IoU, in the order of ids, NaN if it is
+        neither in the truth nor predicted; "group": the mean IoU of each group, and `harmonic`, if the protocol has
+        one; "whole": mIoU, pixel accuracy and so on."""
+        return {row.first.name: row.first for row in self.rows if row.kind == kind}
 
     @property
     def per_class(self) -> dict[str, Figure]:
         """Class → IoU, in the order of ids; NaN for a class that is neither in the truth nor predicted."""
-        return self.named("class", "IoU")
+        return self.named("class")
+
+    @property
+    def miou(self) -> Figure:
+        """The mean IoU over the protocol's counted classes that are in the truth or predicted."""
+        return self.named("whole")["mIoU"]
+
+    @property
+    def measured(self) -> list[Row]:
+        return [row for row in self.rows if row.measured]
 
     @property
     def pixels(self) -> np.ndarray:
         """(C,) int64: the number of each class's pixels in the truth. Ignored pixels are not counted."""
         return labelled(self.counts.sum(0))
 
-    @property
-    def means(self) -> list[Score]:
-        """The measured scores of groups and of the whole set."""
-        return [one for one in self.figures if one.kind != "class" and one.measured]
-
-    def row_name(self, kind: str, name: str) -> str:
-        """The name of a score in tables."""
-        if kind == "class" and name not in self.protocol.counted:
-            return f"{name} (not in the mean)"
-        if kind != "class" and name in self.protocol.classes:  # a class may be called `objects`
-            return f"{name} (mean)"
-        return name
-
     def keyed(self, **counts: np.ndarray) -> dict[str, Any]:
-        """The figures by their keys in JSON files. counts: key → (C,), further values of each class."""
+        """The figures by their keys in JSON files: boundary IoU → `boundary_iou`. counts: key → (C,), further values of
+        each class."""
         made: dict[str, Any] = {}
-        for one in self.figures:
+        sections: dict[str, Any] = {}
+        for row in self.rows:
             place = made
-            if one.kind != "whole":
-                place = made.setdefault(SECTIONS[one.kind], {}).setdefault(one.figure.name, {})
-            place |= one.figure.keyed(one.key)
+            if row.kind != "whole":
+                place = sections.setdefault(SECTIONS[row.kind], {}).setdefault(row.first.name, {})
+            for what, figure in row.figures.items():
+                place |= figure.keyed(what.lower().replace(" ", "_"))
         for key, values in counts.items():
             for name, value in zip(self.protocol.classes, values.tolist(), strict=True):
-                made[SECTIONS["class"]][name][key] = value
-        return made
+                sections[SECTIONS["class"]][name][key] = value
+        return {**made, **sections}
 
-    def score_table(self, share: str) -> ScoreTable:
-        """A row for each class in the truth or the predictions, then the means. share: the heading of the classes'
-        shares of the pixels."""
-        heads = list(dict.fromkeys(one.what for one in self.figures if one.kind == "class"))
-        columns = (self.named("class", head).values() for head in heads)
-        shares = (self.pixels / self.pixels.sum()).tolist()
-        rows: list[Sequence[Value]] = []
-        for iou, *others, pixels in zip(*columns, shares, strict=True):
-            if not math.isnan(iou.value):
-                rows.append((self.row_name("class", iou.name), *cells(iou), *(each.value for each in others), pixels))
-        sums: list[Sequence[Value]] = []
-        for one in self.means:
-            for figure in with_often_shown([one.figure]):
-                sums.append((self.row_name(one.kind, figure.name), *cells(figure), *[""] * len(heads)))
-        return ScoreTable(self.title, (heads[0], *BEHIND, *heads[1:], share), rows, sums)
+    def about(self) -> dict[str, Any]:
+        """What was scored, for JSON files: the numbers of counted images and pixels, and so on."""
+        pixels = int(self.pixels.sum())
+        return {"protocol": self.protocol.name, "images": len(self.counts), "pixels": pixels, "seed": self.seed}
 
     @property
     def title(self) -> str:
@@ -128,10 +105,50 @@ class Scores:
         images, pixels = plural(len(self.counts), "image"), int(self.pixels.sum())
         return f"protocol {self.protocol.name}, {images}, {pixels:,} pixels"
 
+    def name_of(self, kind: str, figure: Figure) -> str:
+        """The name of a row in tables."""
+        if kind == "class" and figure.name not in self.protocol.counted:
+            return f"{figure.name} (not in the mean)"
+        if kind != "class" and figure.name in self.protocol.classes:
+            return f"{figure.name} (mean)"
+        return figure.name
 
-def class_scores(what: str, figures: Mapping[str, Figure]) -> list[Score]:
-    """The scores of classes. what: what they are, such as "IoU". figures: class → figure."""
-    return [Score("class", figure, what) for figure in figures.values()]
+    def score_table(self, share: str) -> ScoreTable:
+        """A row for each class in the truth or the predictions, then the means. share: the heading of the classes'
+        shares of the pixels."""
+        shares = dict(zip(self.protocol.classes, (self.pixels / self.pixels.sum()).tolist(), strict=True))
+        _, *heads = self.rows[0].figures
+        rows: list[Sequence[Value]] = []
+        sums: list[Sequence[Value]] = []
+        for kind, figures, _ in self.measured:
+            first, *others = figures.values()
+            if kind != "class":
+                for figure in with_often_shown([first]):
+                    sums.append((self.name_of(kind, figure), *cells(figure), *[""] * len(heads), ""))
+            elif not math.isnan(first.value):
+                values = (other.value for other in others)
+                rows.append((self.name_of(kind, first), *cells(first), *values, shares[first.name]))
+        return ScoreTable(self.title, ("IoU", *BEHIND, *heads, share), rows, sums)
+
+
+class Compared(NamedTuple):
+    """A score of two predictions; a mean is over the classes that both have."""
+
+    kind: str
+    """As in `Row`."""
+    one: Figure
+    other: Figure
+    difference: Figure
+
+
+def compare(scores: Scores, others: Scores) -> list[Compared]:
+    """The first figures of all rows of two predictions for the same images, with their paired differences."""
+    found: list[Compared] = []
+    for row, other in zip(scores.measured, others.measured, strict=True):
+        pair = [with_often_shown([figure]) for figure in row.first.of_same_classes(other.first)]
+        for one, two in zip(*pair, strict=True):
+            found.append(Compared(row.kind, one, two, one.minus(two)))
+    return found
 
 
 def cells(figure: Figure) -> Sequence[Value]:

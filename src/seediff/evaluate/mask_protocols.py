@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from ..files.label_maps import IGNORE
-from ..metrics.scores import class_figures, class_iou, mean_figure, mean_iou
-from .figures import Score, Scores, cells, class_scores
+from ..metrics.scores import class_iou, mean_figure, mean_iou, resample
+from .figures import Row, Scores, cells, whole
 from .protocols import Protocol
 from .tables import BEHIND, ScoreTable
 
@@ -98,10 +98,10 @@ def score_column(classes: Protocol, tuning: np.ndarray, scored: np.ndarray, *, s
     that decide β and of the others. seed, draws: for the bootstrap."""
     best = best_beta(tuning)
     counts = scored[:, best]
-    ious, _ = class_figures(classes.classes, counts, seed=seed, draws=draws)
-    figures = [Score("whole", mean_figure("mIoU", ious.values())), *class_scores("IoU", ious)]
+    ious = resample(counts, seed=seed, draws=draws).of_classes(classes.classes, class_iou)
+    rows = [*(Row("class", {"IoU": iou}) for iou in ious.values()), whole(mean_figure("mIoU", ious.values()))]
     beta = float(BETAS[best]) if scored.shape[1] > 1 else None  # K = 1: there is no threshold
-    return Column(classes, figures, counts, beta)
+    return Column(classes, rows, counts, seed, beta)
 
 
 def mask_table(columns: Mapping[str, Column], title: str) -> ScoreTable:

@@ -29,9 +29,9 @@ from ..files.label_maps import (
 )
 from ..files.reading import read_lines
 from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, count_images
-from ..metrics.scores import class_figures, labelled, mean_figure
+from ..metrics.scores import accuracy, class_iou, labelled, mean_figure, resample
 from ..workers import Progress
-from .figures import Score, Scores, check_bootstrap, class_scores, without_interval
+from .figures import Row, Scores, check_bootstrap, whole, without_interval
 from .protocols import Protocol
 from .tables import as_json
 
@@ -46,25 +46,14 @@ class SegmentScores(Scores):
     """The share of the labelled pixels that no segment covers; they count as wrong."""
     size: int | None
     """The side of the centred square that was evaluated; None: all of each image, at its own size."""
-    seed: int
     reading: Reading
     """How the labels were understood."""
 
     def to_json(self) -> dict[str, Any]:
         """The scores as JSON values, with null for NaN."""
         tp, fp, fn = self.counts.sum(0)
-        return as_json(
-            {
-                "protocol": self.protocol.name,
-                "labels": self.labels,
-                **self.keyed(tp=tp, fp=fp, fn=fn),
-                "images": len(self.counts),
-                "pixels": int(self.pixels.sum()),
-                "unpredicted": self.unpredicted,
-                "size": self.size,
-                "seed": self.seed,
-            }
-        )
+        about = {"labels": self.labels, "unpredicted": self.unpredicted, "size": self.size}
+        return as_json({**self.about(), **about, **self.keyed(tp=tp, fp=fp, fn=fn)})
 
 
 def evaluate_segments(
@@ -129,15 +118,16 @@ def evaluate_segments(
 
     # 2. Scores of the set, and their intervals
     classes = tuple(truths.names.values())
-    ious, accuracy = class_figures(classes, counts, seed=seed, draws=draws)
-    figures = [
-        Score("whole", mean_figure("mIoU", ious.values())),
-        Score("whole", accuracy._replace(name="ACC")),
-        *class_scores("IoU", ious),
+    resampled = resample(counts, seed=seed, draws=draws)
+    ious = resampled.of_classes(classes, class_iou)
+    rows = [
+        *(Row("class", {"IoU": iou}) for iou in ious.values()),
+        whole(mean_figure("mIoU", ious.values())),
+        whole(resampled.of_all("ACC", accuracy)),
     ]
     missed = unpredicted / int(labelled(counts).sum())
     chosen = Protocol(protocol, classes, classes)
-    return SegmentScores(chosen, figures, counts, about, missed, size, seed, truths.reading)
+    return SegmentScores(chosen, rows, counts, seed, about, missed, size, truths.reading)
 
 
 def select(samples: Mapping[str, Sample], names: Path) -> dict[str, Sample]:

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..errors import UserError
 from ..metrics.confusion import confusion, count_boundaries, count_classes
-from ..metrics.scores import Figure, class_figures, class_iou, mean_figure, mean_iou
-from .figures import Score, Scores, class_scores
+from ..metrics.scores import Figure, accuracy, class_iou, mean_figure, mean_iou, resample
+from .figures import Row, Scores, whole
 from .protocols import Protocol
 from .tables import as_json
 
@@ -28,25 +28,14 @@ class SemanticScores(Scores):
     """Name of an image → its own mean IoU; NaN if it shows no counted class."""
     confusion: np.ndarray
     """(C, C + 1): the sum of the images' `confusion` tables."""
-    seed: int
     draws: int
     """The number of draws of the bootstrap."""
 
     def table(self) -> dict[str, Any]:
         """The scores as JSON values, with null for NaN. `images` and `pixels` are the numbers of counted images and
         pixels."""
-        return as_json(
-            {
-                "protocol": self.protocol.name,
-                "groups": {},
-                **self.keyed(pixels=self.pixels),
-                "images": len(self.images),
-                "pixels": int(self.pixels.sum()),
-                "seed": self.seed,
-                "bootstrap": self.draws,
-                "counted": self.protocol.counted,
-            }
-        )
+        about = {**self.about(), "bootstrap": self.draws, "counted": self.protocol.counted}
+        return as_json({**about, "groups": {}, **self.keyed(pixels=self.pixels)})
 
 
 def evaluate_pairs(
@@ -87,23 +76,23 @@ def evaluate_pairs(
         raise UserError(f"no pixel of the {len(counts)} truths counts in protocol {protocol.name}: all are ignored")
 
     # 2. The scores of the set
-    of_images = np.array(counts)
-    ious, accuracy = class_figures(protocol.classes, of_images, seed=seed, draws=draws)
-    nothing = np.full_like(accuracy.drawn, math.nan)
+    resampled = resample(np.array(counts), seed=seed, draws=draws)
+    ious = resampled.of_classes(protocol.classes, class_iou)
+    nothing = np.full(len(resampled.drawn), math.nan)
     boundaries = {name: Figure(name, math.nan, nothing, 0) for name in protocol.classes}
     if boundary:
-        boundaries, _ = class_figures(protocol.classes, np.array(bands), seed=seed, draws=draws)
+        near = resample(np.array(bands), seed=seed, draws=draws)
+        boundaries = near.of_classes(protocol.classes, class_iou)
     miou = mean_figure("mIoU", [ious[name] for name in protocol.counted])
     boundary_miou = mean_figure("boundary mIoU", [boundaries[name] for name in protocol.counted])
-    figures = [
-        *(Score("group", group, "mIoU") for group in group_means(protocol, ious)),
-        Score("whole", miou),
-        Score("whole", accuracy),
-        Score("whole", boundary_miou, measured=boundary),
-        *class_scores("IoU", ious),
-        *class_scores("boundary IoU", boundaries),
+    rows = [
+        *(Row("class", {"IoU": ious[name], "boundary IoU": boundaries[name]}) for name in protocol.classes),
+        *(Row("group", {"mIoU": group}) for group in group_means(protocol, ious)),
+        whole(miou),
+        whole(resampled.of_all("pixel accuracy", accuracy)),
+        whole(boundary_miou, measured=boundary),
     ]
-    return SemanticScores(protocol, figures, of_images, images, total, seed, draws)
+    return SemanticScores(protocol, rows, resampled.counts, seed, images, total, draws)
 
 
 def group_means(protocol: Protocol, ious: Mapping[str, Figure]) -> list[Figure]:

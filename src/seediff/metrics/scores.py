@@ -123,20 +123,26 @@ def mean_iou(iou: np.ndarray) -> np.ndarray:
     return np.divide(np.where(present, iou, 0).sum(-1), classes, out=np.full(classes.shape, np.nan), where=classes > 0)
 
 
-def class_figures(
-    names: Iterable[str], counts: np.ndarray, *, seed: int, draws: int
-) -> tuple[dict[str, Figure], Figure]:
-    """(name → IoU of the class, pixel accuracy) of a set of images.
+class Draws(NamedTuple):
+    """The counts of a set of images, and of the draws of a bootstrap. If segments were matched with classes, this
+    matching stays the same in all draws."""
 
-    names: the classes in the order of their columns. counts: (I, 3, C). seed, draws: seed and number of the bootstrap's
-    draws. If segments were matched with classes, this matching stays the same in all draws.
-    """
-    whole, drawn = counts.sum(0), resample(counts, seed=seed, draws=draws)
-    shown = labelled(counts) > 0  # (I, C)
-    columns = zip(names, class_iou(whole).tolist(), class_iou(drawn).T, shown.sum(0).tolist(), strict=True)
-    ious = {name: Figure(name, *column) for name, *column in columns}
-    pictures = int(np.count_nonzero(shown.any(1)))
-    return ious, Figure("pixel accuracy", float(accuracy(whole)), accuracy(drawn), pictures)
+    counts: np.ndarray
+    """(I, 3, C)."""
+    drawn: np.ndarray
+    """(D, 3, C) float64, without draws that have no labelled pixel."""
+
+    def of_classes(self, names: Iterable[str], score: Callable[[np.ndarray], np.ndarray]) -> dict[str, Figure]:
+        """Name → score of the class. names: the classes in the order of their columns. score: makes (…, C) of counts
+        (…, 3, C), such as `class_iou`."""
+        pictures = (labelled(self.counts) > 0).sum(0)
+        columns = zip(names, score(self.counts.sum(0)).tolist(), score(self.drawn).T, pictures.tolist(), strict=True)
+        return {name: Figure(name, *column) for name, *column in columns}
+
+    def of_all(self, name: str, score: Callable[[np.ndarray], np.ndarray]) -> Figure:
+        """A score of all classes together. score: makes (…) of counts (…, 3, C), such as `accuracy`."""
+        pictures = int(np.count_nonzero(labelled(self.counts).any(1)))
+        return Figure(name, float(score(self.counts.sum(0))), score(self.drawn), pictures)
 
 
 def mean_figure(name: str, ious: Iterable[Figure], mean: Mean = mean_iou) -> Figure:
@@ -154,15 +160,12 @@ def with_often_shown(figures: Iterable[Figure]) -> list[Figure]:
     return list(chain.from_iterable((figure, *figure.often_shown()) for figure in figures))
 
 
-def resample(counts: np.ndarray, *, seed: int, draws: int) -> np.ndarray:
-    """The counts (D, 3, C) float64 of D draws. Each draw takes I of the images, with replacement, and sums their
-    counts.
-
-    counts: (I, 3, C). seed, draws: seed and number of the draws. Draws without a labelled pixel are left out.
-    """
+def resample(counts: np.ndarray, *, seed: int, draws: int) -> Draws:
+    """Draws of images. Each takes I of the images, with replacement, and sums their counts. counts: (I, 3, C). seed,
+    draws: seed and number of the draws."""
     sums = [np.tensordot(times, counts, 1) for times in draw_counts(len(counts), seed=seed, draws=draws)]
     drawn = np.concatenate(sums)
-    return drawn[labelled(drawn).any(1)]
+    return Draws(counts, drawn[labelled(drawn).any(1)])
 
 
 def draw_counts(images: int, *, seed: int, draws: int) -> Iterator[np.ndarray]:
