@@ -132,6 +132,7 @@ def count_started(name: str, folder: Path) -> None:
     with (
         mock.patch.object(running_maps, "can_fuse", return_value=True),
         mock.patch.object(fused, "tile_of", return_value=tile),
+        mock.patch.object(fused, "_check"),
         mock.patch.object(fused, "import_module", return_value=captured.kernels()),
         mock.patch.object(type(model.family), "lattice", return_value=lattice),  # some read it from values
         capture(model, argparse.Namespace(method=None)),

@@ -60,7 +60,7 @@ def compare(device: str, dtype: str, width: int) -> dict[str, Any]:
 
 def add_by_kernels(parts: Any, scores: Scores, **how: Any) -> None:
     """By the kernels alone: plain torch does not follow a tile that the card refuses."""
-    fused._add(fused.tile_of(scores.query), [*parts], scores, **how)
+    fused._add([*parts], scores, **how)
 
 
 def largest_difference(device: str, dtype: torch.dtype, width: int, shape: Shape) -> float:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -41,16 +41,17 @@ class Blocks(NamedTuple):
     stages: int = 2
     """The number of key tiles that are loaded at once."""
 
-    def memory(self, width: int, itemsize: int) -> int:
-        """Bytes of the tile's queries and keys. width: channels per head. itemsize: bytes per channel."""
-        return (self.rows + self.stages * self.columns) * width * itemsize
+    def memory(self, width: int) -> int:
+        """Bytes of the tile's queries and keys in half precision. width: channels per head."""
+        return (self.rows + self.stages * self.columns) * width * 2
 
 
 TILES_OF_HOPPER = [(64, Blocks(64, 128, 4, 3)), (128, Blocks(128, 64, 4, 2))]
 """(maximum channels per head, tile): the fastest of eight tiles on an H200 in half precision (benchmarks/gpu.py)."""
-TILE_OF_RTX_50 = Blocks(64, 128, 8)
-"""The tile for up to 128 channels per head on cards of capability 12. There a tile of 128 × 128 compiles to 330 to 760
-bytes of spilled registers a thread, and this tile to 0. It has not run on such a card."""
+WIDE_TILE = Blocks(64, 128, 8)
+"""The tile for up to 128 channels per head on cards of capability 12, and for more than 64 with a bias on Hopper's.
+There it compiles to no spilled registers, and other tiles to 270 to 760 bytes a thread. It has not run on such a
+card."""
 TILES = [Blocks(*tile) for tile in ((128, 128, 8), (128, 64, 4), (64, 64, 4), (64, 32, 4), (32, 32, 2), (16, 16, 1))]
 """The tiles of other cards, the largest first."""
 ADDED_ROWS = 32
@@ -70,23 +71,28 @@ class Card(NamedTuple):
     capability: tuple[int, int]
     shared: int
     """Maximum bytes of shared memory of a block of threads."""
+    is_amd: bool = False
+    """Whether AMD made it. Its capabilities mean other things than NVIDIA's."""
 
 
-def choose_tile(width: int, itemsize: int, card: Card) -> Blocks:
-    """The best tile that fits a card's memory. width: channels per head, a power of two. itemsize: bytes per channel;
-    float32 (4) uses no tensor cores, and tiles larger than 64 × 64 would spill registers."""
-    hopper = card.capability[0] in (9, 10)
+def choose_tile(width: int, card: Card, *, has_bias: bool = False) -> Blocks:
+    """The best tile that fits a card's memory. width: channels per head, a power of two. has_bias: whether scores have
+    a bias."""
+    generation = 0 if card.is_amd else card.capability[0]
+    hopper = generation in (9, 10)
     spare = SPARE_OF_HOPPER if hopper else 1.0
     best = [tile for most, tile in TILES_OF_HOPPER if hopper and width <= most]
-    if card.capability[0] == 12 and width <= 128:
-        best = [TILE_OF_RTX_50]
-    best += [tile for tile in TILES if spare * tile.memory(width, itemsize) <= card.shared]
-    return next((tile for tile in best if itemsize < 4 or tile.rows * tile.columns <= 64 * 64), TILES[-1])
+    if width <= 128 and (generation == 12 or (hopper and has_bias and width > 64)):
+        best = [WIDE_TILE]
+    largest = 3 if card.is_amd and card.capability[0] >= 10 else 0  # these spill registers with larger tiles
+    best += [tile for tile in TILES[largest:] if spare * tile.memory(width) <= card.shared]
+    return (best or TILES[-1:])[0]
 
 
-def tile_of(query: torch.Tensor) -> Blocks:
-    """The tile for queries (B, H, N, D)."""
-    return choose_tile(_padded(query.shape[3]), query.itemsize, card_of(query.device))
+def tile_of(scores: Scores) -> Blocks:
+    """The tile for a layer's scores."""
+    query = scores.query
+    return choose_tile(_padded(query.shape[3]), card_of(query.device), has_bias=scores.bias is not None)
 
 
 @lru_cache
@@ -100,7 +106,7 @@ def runs_kernels(device: torch.device) -> bool:
     try:
         with torch.cuda.device_of(query):
             running_map, finite = (query.new_zeros(shape, dtype=torch.float32) for shape in ((1, 16, 16), ()))
-            _add(tile_of(query), [Target(running_map)], Scores(query, query, 1.0), normalize=True, finite=finite)
+            _add([Target(running_map)], Scores(query, query, 1.0), normalize=True, finite=finite)
             torch.cuda.synchronize()
     except torch.OutOfMemoryError:
         raise
@@ -117,33 +123,107 @@ def can_fuse(query: torch.Tensor) -> bool:
         os.environ.get(SWITCH) != "0"
         and query.device.type == "cuda"
         and query.shape[3] <= LARGEST_WIDTH
-        and query.dtype != torch.float64
+        and query.itemsize == 2  # float32 uses no tensor cores in them: plain torch is faster
         and runs_kernels(query.device)
     )
 
 
-_refused: set[Hashable] = set()
-"""(number format, device, channels per head) for which the card has refused the kernels."""
+class Form(NamedTuple):
+    """What kernels are compiled for, but for sizes: what is right for one layer is right for others of its form."""
+
+    dtype: torch.dtype
+    device: torch.device
+    width: int
+    """Channels per head."""
+    query_strides: tuple[int, ...]
+    """Of heads, rows and channels."""
+    key_strides: tuple[int, ...]
+    """Of heads, rows and channels."""
+    bias: tuple[Any, ...] | None
+    """The number format of the bias, and for heads, queries and columns, whether there is one for each."""
+    normalize: bool
+    per_column: tuple[bool, ...]
+    """For each target, as in `Target`."""
+
+    @classmethod
+    def of(cls, targets: Sequence[Target], scores: Scores, *, normalize: bool) -> Form:
+        """The form of a layer's call."""
+        query, key, _, bias = scores
+        strides = query.stride()[1:], key.stride()[1:]
+        described = None if bias is None else (bias.dtype, *(size > 1 for size in bias.shape[1:]))
+        per_column = tuple(target.per_column for target in targets)
+        return cls(query.dtype, query.device, query.shape[3], *strides, described, normalize, per_column)
+
+    def trial(self) -> Scores:
+        """Random scores of this form, always the same: two heads with TRIAL queries and keys."""
+        generator = torch.Generator().manual_seed(0)
+
+        def states(strides: Sequence[int]) -> torch.Tensor:
+            shape = (1, 2, TRIAL, self.width)
+            last = sum((size - 1) * stride for size, stride in zip(shape[1:], strides, strict=True))
+            numbers = torch.randn(last + 1, generator=generator).to(self.device, self.dtype)
+            return numbers.as_strided(shape, (last + 1, *strides))
+
+        bias = None
+        if self.bias is not None:
+            dtype, *is_each = self.bias
+            sizes = [size if each else 1 for size, each in zip((2, TRIAL, TRIAL), is_each, strict=True)]
+            bias = torch.randn(1, *sizes, generator=generator)
+            bias = bias.masked_fill(bias < -1, -torch.inf).to(self.device, dtype)
+        return Scores(states(self.query_strides), states(self.key_strides), self.width**-0.5, bias)
+
+
+TRIAL = 300
+"""Queries, and keys, of the two heads on which kernels are tried."""
+ACCEPTED = 1e-3
+"""The largest difference from plain torch's map in a trial, as a share of the map's maximum."""
+_runs: dict[Form, bool] = {}
+"""Whether the kernels run, and compute plain torch's maps, for each form so far."""
 
 
 def add_probabilities_fused(
     targets: Sequence[Target], scores: Scores, *, normalize: bool, finite: torch.Tensor
 ) -> None:
     """Do what `add_probabilities` does, up to float32 rounding, with the same arguments. Running maps must be
-    contiguous. If the card refuses the tile for such heads, one warning says so, and plain torch computes."""
-    query, remaining = scores.query, list(targets)
-    heads = (query.dtype, query.device, query.shape[3])
-    if heads not in _refused:
-        try:
-            return _add(tile_of(query), remaining, scores, normalize=normalize, finite=finite)
-        except torch.OutOfMemoryError:
-            raise
-        # Errors are of many kinds. No kernel has changed the running map of a remaining target.
-        except Exception as error:
-            _refused.add(heads)
-            text = f"Triton's kernels do not run for heads of {query.shape[3]} channels ({first_line(error)})"
-            warnings.warn(f"{text}; plain torch captures them", Notice, stacklevel=2)
+    contiguous.
+
+    Compilers have made wrong code of such loops for single cards. So at the first use of a form, the kernels are held
+    against plain torch on random numbers. If they compute other maps, or if the card refuses them, one warning says so,
+    and plain torch computes for this form from then on.
+    """
+    remaining, form = list(targets), Form.of(targets, scores, normalize=normalize)
+    try:
+        if form not in _runs:
+            _check(form)
+            _runs[form] = True
+        if _runs[form]:
+            return _add(remaining, scores, normalize=normalize, finite=finite)
+    except torch.OutOfMemoryError:
+        raise
+    # Errors are of many kinds. No kernel has changed the running map of a remaining target.
+    except Exception as error:
+        _runs[form] = False
+        text = f"Triton's kernels cannot be used for heads of {form.width} channels ({first_line(error)})"
+        warnings.warn(f"{text}; plain torch captures them", Notice, stacklevel=2)
     add_probabilities(remaining, scores, normalize=normalize, finite=finite)
+
+
+def _check(form: Form) -> None:
+    """Raise RuntimeError if the kernels compute other maps than plain torch on a form's trial."""
+    scores = form.trial()
+    columns = -(-TRIAL // len(form.per_column))
+    spans = [slice(start, min(start + columns, TRIAL)) for start in range(0, TRIAL, columns)]
+    found: list[list[Target]] = []
+    for add in (_add, add_probabilities):
+        sizes = [(1, TRIAL, span.stop - span.start) for span in spans]
+        maps = [torch.ones(size, dtype=torch.float32, device=form.device) for size in sizes]
+        targets = [Target(*each) for each in zip(maps, spans, form.per_column, strict=True)]
+        add([*targets], scores, normalize=form.normalize, finite=maps[0].new_zeros(()))
+        found.append(targets)
+    for (ours, *_), (plain, *_) in zip(*found, strict=True):
+        difference, peak = (ours - plain).abs().max(), (plain - 1).max()
+        if not difference <= ACCEPTED * peak:  # also if it is not a number
+            raise RuntimeError(f"they compute other maps than plain torch, off by {difference / peak:.2g} of 1")
 
 
 def _padded(width: int) -> int:
@@ -151,11 +231,11 @@ def _padded(width: int) -> int:
     return max(16, 1 << (width - 1).bit_length())
 
 
-def _add(tile: Blocks, targets: list[Target], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
-    """Do what `add_probabilities_fused` does, with one tile. Each target is removed from `targets` once its running map
-    is complete."""
+def _add(targets: list[Target], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
+    """Do what `add_probabilities_fused` does, by the kernels alone. Each target is removed from `targets` once its
+    running map is complete."""
     kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
-    query = scores.query
+    query, tile = scores.query, tile_of(scores)
     images, heads, queries, _ = query.shape
     row_tiles = -(-queries // tile.rows)
 
@@ -199,7 +279,7 @@ def _arguments(tile: Blocks, scores: Scores) -> dict[str, Any]:
         given |= {f"{name}_image": image, f"{name}_head": head // unit, f"{name}_row": row, f"{name}_channel": channel}
     given |= zip(("bias_image", "bias_head", "bias_row", "bias_column"), strides, strict=True)
     given |= {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": _padded(channels), "UNIT": unit}
-    given |= {"EXACT": query.dtype == torch.float32, "HAS_BIAS": bias is not None}
+    given |= {"HAS_BIAS": bias is not None}
     return given | {"num_warps": tile.warps, "num_stages": tile.stages}
 
 
@@ -210,4 +290,5 @@ def card_of(device: torch.device) -> Card:
         return Card((8, 0), 96 << 10)
     properties = torch.cuda.get_device_properties(device)
     sizes = (getattr(properties, f"shared_memory_per_block{suffix}", 0) for suffix in ("_optin", ""))
-    return Card((properties.major, properties.minor), next((int(size) for size in sizes if size), 48 << 10))
+    shared = next((int(size) for size in sizes if size), 48 << 10)
+    return Card((properties.major, properties.minor), shared, is_amd=torch.version.hip is not None)

@@ -35,15 +35,14 @@ def _states(states, numbers, count, width, row, channel, CHANNELS: tl.constexpr)
 
 
 @triton.jit
-def _scores(
-    q, k, bias, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS: tl.constexpr, EXACT: tl.constexpr
-):
+def _scores(q, k, bias, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS: tl.constexpr):
     """A tile of the scores, log₂ e · (scale · QKᵀ + bias), float32. The argument `scale` includes log₂ e.
 
     q, k: tiles of queries and keys. bias: where the head's bias begins; it is read if HAS_BIAS. rows, columns: the
-    tile's numbers. queries, width: how many of each there are. EXACT: multiply float32 in full precision, not as TF32.
+    tile's numbers. queries, width: how many of each there are.
     """
-    scores = tl.dot(q, tl.trans(k), input_precision="ieee" if EXACT else "tf32") * scale
+    # "ieee" changes nothing for numbers of 16 bits; most AMD cards refuse the default, TF32, for them, too.
+    scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
     if HAS_BIAS:
         seen = (rows < queries)[:, None] & (columns < width)[None, :]
         where = bias + rows[:, None] * bias_row + columns[None, :] * bias_column
@@ -55,8 +54,7 @@ def _scores(
 def log_sum_exps(
     query, key, bias, out, scale, heads, queries, channels: tl.constexpr, query_image, query_head, query_row,
     query_channel, key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row, bias_column, width,
-    HAS_BIAS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr,
-    UNIT: tl.constexpr,
+    HAS_BIAS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, UNIT: tl.constexpr,
 ):  # fmt: skip
     """Write log₂ Σ_t exp(score) to `out` (B, H, N); it is NaN where a score is NaN or +inf. One program handles ROWS
     queries of one head of one image, COLUMNS keys at a time."""
@@ -72,7 +70,7 @@ def log_sum_exps(
     for start in range(0, width, COLUMNS):
         columns = start + tl.arange(0, COLUMNS)
         k = _states(key, columns, width, channels, key_row, key_channel, CHANNELS)
-        scores = _scores(q, k, bias, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS, EXACT)
+        scores = _scores(q, k, bias, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS)
         scores = tl.where((columns < width)[None, :], scores, float("-inf"))
         higher = tl.maximum(highest, tl.max(scores, 1))
         # If all scores of a row are −inf so far, −inf − (−inf) would be NaN.
@@ -88,7 +86,7 @@ def head_means(
     query, key, bias, lses, means, peaks, finite, scale, heads, queries, channels: tl.constexpr, query_image,
     query_head, query_row, query_channel, key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row,
     bias_column, width, HAS_BIAS: tl.constexpr, NORMALIZE: tl.constexpr, PER_COLUMN: tl.constexpr, ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr, UNIT: tl.constexpr,
+    COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, UNIT: tl.constexpr,
 ):  # fmt: skip
     """Compute a tile of the mean over heads of exp(score − LSE), for one target. NORMALIZE: write the tile to `means`,
     and its maxima to `peaks`; otherwise add the tile to `means`. One program handles ROWS × COLUMNS of one image.
@@ -106,12 +104,12 @@ def head_means(
     lses += image * heads * queries
     mean = tl.zeros((ROWS, COLUMNS), tl.float32)
     unsure = tl.zeros((ROWS,), tl.float32)
+    bias_step = tl.cast(bias_head, tl.int64)  # a bias may have more than 2³¹ numbers
     for head in range(heads):
         q = _states(query + head * (query_head * UNIT), rows, queries, channels, query_row, query_channel, CHANNELS)
         k = _states(key + head * (key_head * UNIT), columns, width, channels, key_row, key_channel, CHANNELS)
-        scores = _scores(
-            q, k, bias + head * bias_head, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS, EXACT
-        )
+        own_bias = bias + head * bias_step
+        scores = _scores(q, k, own_bias, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS)
         own = tl.load(lses + head * queries + rows, mask=rows < queries, other=0.0)
         if HAS_BIAS:  # a row that sees no column has no attention
             own = tl.where(own == float("-inf"), 0.0, own)
