@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from seediff.cli.commands import app
+from seediff.cli.commands import make_app
 from seediff.files.outputs import write_atomic
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
@@ -21,7 +21,7 @@ only. Models, methods and presets may set other defaults: `--dry-run --verbose` 
 
 def page() -> str:
     """The page's text, from the command line's own descriptions."""
-    text = app.generate_docs(output_format="markdown")
+    text = make_app().generate_docs(output_format="markdown")
     text = text[text.index("**Make**") : text.index("**Other**")] + text[text.index("## seediff generate") :]
     text = re.sub(r"^```console\n.*?^```\n+", "", text, flags=re.M | re.S)
     # Kinds of values, which versions of cyclopts name differently; how a subcommand shows that a switch is on

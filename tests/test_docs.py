@@ -29,7 +29,7 @@ import recipes.mini.__main__
 import recipes.studies.__main__
 import recipes.tables.__main__
 from recipes import commands
-from seediff.cli.commands import app
+from seediff.cli.commands import make_app
 from seediff.cli.line import CommandLine
 from seediff.cli.main import main
 from seediff.dataset import native
@@ -118,7 +118,10 @@ def seediff_words(command):
     return shlex.split(command[program.end() :], comments=True) if program else []
 
 
-def parse(words, program=app):
+APP = make_app()
+
+
+def parse(words, program=APP):
     """Raise CycloptsError when there is no such command or it has not these options."""
     CommandLine(program, words).parse()
 

@@ -12,7 +12,7 @@ from recipes import renew
 from recipes.studies.markdown import sections
 from recipes.studies.truth import COLUMNS, SECTIONS, TITLES
 from recipes.tables.results import write_table
-from seediff.cli.commands import app
+from seediff.cli.commands import make_app
 from seediff.cli.line import CommandLine
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +39,7 @@ def test_every_published_file_has_a_command():
 
 
 PROGRAMS = {
-    "seediff": app,
+    "seediff": make_app(),
     "python -m recipes.mini": mini.app,
     "python -m recipes.studies": studies.app,
     "python -m recipes.tables": recipes_tables.app,

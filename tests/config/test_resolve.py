@@ -5,7 +5,7 @@ from builders.configured import PRESET, configured, write_model
 from builders.refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
-from seediff.cli.commands import COMMANDS, app
+from seediff.cli.commands import COMMANDS, make_app
 from seediff.cli.line import CommandLine
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.layers import load_config
@@ -87,7 +87,7 @@ def test_a_default_that_somebody_gives_outranks_a_preset(model, tmp_path):
 
 
 def typed_config(*words):
-    bound = CommandLine(app, ["generate", *words, "--out", "out"]).parse()[1]
+    bound = CommandLine(make_app(), ["generate", *words, "--out", "out"]).parse()[1]
     return configured(GenerateConfig, bound.arguments["typed"])
 
 
@@ -161,7 +161,8 @@ def test_names_of_diffusers_are_answered_in_python_and_in_files(tmp_path):
 def test_every_name_here_is_an_option_of_a_command_that_lacks_the_other():
     fields = {*vars(GenerateConfig(("dog",)))}
     commands = [
-        {name.lstrip("-").replace("-", "_") for name in CommandLine(app, [c]).command_options()} for c in COMMANDS
+        {name.lstrip("-").replace("-", "_") for name in CommandLine(make_app(), [c]).command_options()}
+        for c in COMMANDS
     ]
     for ours, others in OTHER_NAMES.items():
         for other in others.split():

@@ -4,6 +4,7 @@ at once. For commands with many options, `--help` shows the most common ones and
 
 from __future__ import annotations
 
+import re
 from dataclasses import MISSING
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,12 @@ GROUPS = {
 """Group → its commands, in the order of the list of commands."""
 
 
+ABOUT = (
+    "Class names in, a labelled dataset out: images from a diffusion model, masks from its attention.\n\n"
+    "Start with: `seediff generate --classes dog,cat --per-class 5 --out pets`"
+)
+
+
 def show_default(value: Any) -> str | None:
     """A default as a user would type it, such as `0.5,1`; None for a default that the help does not show."""
     if value in (None, "", (), MISSING):
@@ -105,32 +112,39 @@ def prepare_help(program: App, command: str, every: bool) -> None:
     program[command].help_epilogue = epilogue
 
 
-def make_app(listing: bool = False) -> App:
-    """The App of the command line. listing: describe each command by its line in COMMANDS, for the list of commands.
-    (The command's own help would be shown otherwise, and all modules imported for it.)"""
+def make_app(listing: bool = False, completion: bool = True) -> App:
+    """The App of the command line.
+
+    listing: describe each command by its line in COMMANDS, for the list of commands. (The command's own help would be
+        shown otherwise, and all modules imported for it.) Markdown is converted here, because its library takes long
+        to import.
+    completion: whether there is the command `completion`, whose library takes long to import.
+    """
+    about, form = ABOUT, "markdown"
+    if listing:
+        about, form = _as_markup(ABOUT), "rich"
     program = App(
         name="seediff",
         version=f"seediff {__version__}",
-        help=(
-            "Class names in, a labelled dataset out: images from a diffusion model, masks from its attention.\n\n"
-            "Start with: `seediff generate --classes dog,cat --per-class 5 --out pets`"
-        ),
-        help_format="markdown",
+        help=about,
+        help_format=form,
         suppress_keyboard_interrupt=False,
         help_flags=("--help", "-h", HELP_ALL),
         default_parameter=EVERY_OPTION,
         result_action="return_value",
     )
-    program.register_install_completion_command("completion", help="Install the shell's completion script.")
+    if completion:
+        program.register_install_completion_command("completion", help="Install the shell's completion script.")
     for group, names in GROUPS.items():
         for place, name in enumerate(names.split()):
-            if name not in COMMANDS:
+            if name in COMMANDS:
+                where, line = COMMANDS[name]
+                text = _as_markup(line) if listing else None
+                program.command(f"seediff.cli.{where}", name=name, help=text, group=group, sort_key=place)
+            elif completion or name != "completion":
                 program[name].group = group
-                continue
-            where, line = COMMANDS[name]
-            text = line if listing else None
-            program.command(f"seediff.cli.{where}", name=name, help=text, group=group, sort_key=place)
     return program
 
 
-app = make_app()
+def _as_markup(text: str) -> str:
+    return re.sub("`(.+?)`", r"[markdown.code]\1[/]", text)

@@ -20,8 +20,7 @@ from ..files.messages import make_console
 from ..files.output_folders import check_free, check_writable
 from .commands import EVERY_OPTION, HELP_ALL
 from .formats import MOST_LINES
-from .line import NOTHING, Typed
-from .options import HERE, SEED, ConfigFile, Json, check_mask_effects, shown
+from .options import HERE, NOTHING, SEED, ConfigFile, Json, Typed, check_mask_effects, shown
 from .progress import bar_or_lines
 
 if TYPE_CHECKING:

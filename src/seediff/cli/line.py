@@ -1,83 +1,27 @@
 """`CommandLine`: turns the words of a command line into values for a command, and later names them in messages.
 
 A command such as `generate` has two kinds of options. Its own parameters, such as --out, have defaults. The fields of
-its configuration, such as --beta, have none here: the parameter `typed: Typed[GenerateConfig]` gets what was typed and
-nothing else, as {"mask": {"beta": 0.4}}, because a configuration is made of more than that, such as files and presets.
+its configuration, such as --beta, have none here: the parameter `typed: Typed[GenerateConfig]` (options.py) gets what
+was typed and nothing else, as {"mask": {"beta": 0.4}}, because a configuration is made of more than that, such as files
+and presets.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import fields
-from functools import lru_cache
 from itertools import chain
-from types import MappingProxyType
 from typing import (
     TYPE_CHECKING,
-    Annotated,
     Any,
-    Generic,
-    TypedDict,
-    TypeVar,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
 )
 
-from cyclopts import App, Parameter
-from docstring_parser import parse_from_object
+from cyclopts import App
 
-from ..config.fields import tables_of
 from ..errors import UserError
-from .commands import show_default
 
 if TYPE_CHECKING:
     from cyclopts import Argument
-
-Kind = TypeVar("Kind")
-FLAT = Parameter(name="*")
-"""The parameter of a table whose fields are options without the table's name."""
-
-
-class Typed(dict[str, Any], Generic[Kind]):
-    """`Typed[GenerateConfig]` is the type of a command's parameter that gets the typed fields of a configuration: field
-    → value, with tables for the fields of its parts. The parser sees a dictionary all of whose keys may be missing."""
-
-    def __class_getitem__(cls, kind: type) -> Any:
-        return Annotated[typed_fields(kind), FLAT]
-
-
-NOTHING: Any = MappingProxyType({})
-"""The default of a parameter `typed`: nothing was typed."""
-
-
-@lru_cache
-def typed_fields(kind: type) -> type:
-    """A TypedDict with the fields of a dataclass, each with its type, help and default for the parser, and none of them
-    required. kind: the dataclass."""
-    hints, parts, options = get_type_hints(kind, include_extras=True), tables_of(kind), dict[str, Any]()
-    texts = _texts_beneath_fields(kind)
-    for field in fields(kind):
-        hint = hints[field.name]
-        if field.name in parts:
-            options[field.name] = Typed[parts[field.name]]
-            continue
-        about = Parameter(help=texts.get(field.name), show_default=show_default(field.default) or False)
-        plain, *own = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-        options[field.name] = Annotated[(plain, about, *own)]  # what comes later counts more
-    made = cast(Any, TypedDict)(kind.__name__, options, total=False)
-    if hasattr(kind, "__cyclopts__"):  # the class's own Parameter, such as its group
-        made.__cyclopts__ = kind.__cyclopts__
-    return made
-
-
-def _texts_beneath_fields(kind: type) -> dict[str, str | None]:
-    texts: dict[str, str | None] = {}
-    for base in reversed(kind.__mro__[:-1]):
-        texts |= {text.arg_name: text.description for text in parse_from_object(base).params}
-    return texts
 
 
 class CommandLine:
@@ -98,7 +42,10 @@ class CommandLine:
         """(command, arguments): the command's function, and the arguments to call it with. A user's own method, such as
         `--method my.py:rings`, is registered: its file is run."""
         self.program.config = (self._note_options,)
-        command, bound, _ = self.program.parse_args(self.words, exit_on_error=False, print_error=False)
+        no_console: Any = self  # errors are printed without the parser's console, which takes long to import
+        command, bound, _ = self.program.parse_args(
+            self.words, exit_on_error=False, print_error=False, error_console=no_console
+        )
         mask = bound.arguments.get("typed", {}).get("mask", {})
         if ".py:" in mask.get("method", ""):
             from ..masks.own import register_file  # imports torch

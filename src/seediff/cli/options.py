@@ -7,16 +7,31 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from types import MappingProxyType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    TypedDict,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from cyclopts import Group, Parameter, Token
 from cyclopts.validators import Number
 from cyclopts.validators import Path as Ending
+from docstring_parser import parse_from_object
 
-from ..config.fields import MODEL, RUN, WORD, flatten
+from ..config.fields import MODEL, RUN, WORD, flatten, tables_of
 from ..config.method_constants import MaskConfig
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
@@ -24,11 +39,56 @@ from ..files.output_folders import parse_folder
 from ..files.outputs import CONFIG
 from ..files.reading import real
 from ..models.saving_memory import Offload
+from .commands import show_default
 from .progress import show_progress
 
 if TYPE_CHECKING:
     from ..run.loop import RunResult
     from ..run.model_job import ModelJob
+
+
+Kind = TypeVar("Kind")
+FLAT = Parameter(name="*")
+"""The parameter of a table whose fields are options without the table's name."""
+
+
+class Typed(dict[str, Any], Generic[Kind]):
+    """`Typed[GenerateConfig]` is the type of a command's parameter that gets the typed fields of a configuration: field
+    → value, with tables for the fields of its parts. The parser sees a dictionary all of whose keys may be missing."""
+
+    def __class_getitem__(cls, kind: type) -> Any:
+        return Annotated[typed_fields(kind), FLAT]
+
+
+NOTHING: Any = MappingProxyType({})
+"""The default of a parameter `typed`: nothing was typed."""
+
+
+@lru_cache
+def typed_fields(kind: type) -> type:
+    """A TypedDict with the fields of a dataclass, each with its type, help and default for the parser, and none of them
+    required. kind: the dataclass."""
+    hints, parts, options = get_type_hints(kind, include_extras=True), tables_of(kind), dict[str, Any]()
+    texts = _texts_beneath_fields(kind)
+    for field in fields(kind):
+        hint = hints[field.name]
+        if field.name in parts:
+            options[field.name] = Typed[parts[field.name]]
+            continue
+        about = Parameter(help=texts.get(field.name), show_default=show_default(field.default) or False)
+        plain, *own = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        options[field.name] = Annotated[(plain, about, *own)]  # what comes later counts more
+    made = cast(Any, TypedDict)(kind.__name__, options, total=False)
+    if hasattr(kind, "__cyclopts__"):  # the class's own Parameter, such as its group
+        made.__cyclopts__ = kind.__cyclopts__
+    return made
+
+
+def _texts_beneath_fields(kind: type) -> dict[str, str | None]:
+    texts: dict[str, str | None] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        texts |= {text.arg_name: text.description for text in parse_from_object(base).params}
+    return texts
 
 
 def option(group: Group, text: str, default: object = None, **parameter: Any) -> Parameter:

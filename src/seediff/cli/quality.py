@@ -12,8 +12,20 @@ from ..errors import UserError
 from ..files.messages import make_console, plural
 from ..files.output_folders import check_apart, check_free, check_writable
 from .formats import follow_progress, say_reading
-from .line import NOTHING, Typed
-from .options import LOOK, Data, Json, Link, NewOut, Quiet, command_line, export_line, next_steps, train_line
+from .options import (
+    LOOK,
+    NOTHING,
+    Data,
+    Json,
+    Link,
+    NewOut,
+    Quiet,
+    Typed,
+    command_line,
+    export_line,
+    next_steps,
+    train_line,
+)
 
 if TYPE_CHECKING:
     from ..dataset.quality.check import Checked

@@ -18,13 +18,14 @@ from ..config.presets import THRESHOLDS
 from ..config.settings import DEFAULT, GIVEN, TUNED
 from ..config.sides import side_notes
 from ..errors import UserError
-from .line import NOTHING, Typed
 from .options import (
     AS_USUAL,
     HERE,
+    NOTHING,
     ConfigFile,
     RunOptions,
     RunOut,
+    Typed,
     carry_out,
     check_mask_effects,
     check_photos,

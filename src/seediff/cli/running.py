@@ -19,7 +19,7 @@ from cyclopts import App
 
 from ..errors import LONGEST_MESSAGE, Notice, shorten
 from ..files.messages import escaped_streams
-from .commands import COMMON, HELP, HELP_ALL, app, make_app, prepare_help
+from .commands import COMMANDS, COMMON, HELP, HELP_ALL, make_app, prepare_help
 from .line import CommandLine
 
 ENVIRONMENT = {
@@ -72,11 +72,10 @@ def choose_program(words: Sequence[str]) -> App:
     options for, say, `seediff generate --help`; and otherwise the usual one."""
     if not words or words[0] in ("-h", HELP, HELP_ALL):
         return make_app(listing=True)
+    program = make_app(completion=words[0] not in COMMANDS)
     if words[0] in COMMON and {"-h", HELP, HELP_ALL} & set(words):
-        program = make_app()
         prepare_help(program, words[0], HELP_ALL in words)
-        return program
-    return app
+    return program
 
 
 class FirstInterrupt:

@@ -16,14 +16,15 @@ from ..files.messages import plural
 from ..files.output_folders import check_apart, check_free, stage_output
 from ..files.reading import real
 from .formats import follow_progress, say_notes
-from .line import NOTHING, Typed
 from .options import (
     HERE,
+    NOTHING,
     ConfigFile,
     Data,
     Link,
     NewOut,
     Quiet,
+    Typed,
     Workers,
     command_line,
     export_line,

@@ -18,13 +18,14 @@ from ..config.sides import side_notes
 from ..config.train import DATA, IMAGES, TrainConfig, make_config
 from ..files.messages import plural
 from .formats import say_notes, say_reading
-from .line import NOTHING, Typed
 from .options import (
     AT_LEAST_1,
     HERE,
+    NOTHING,
     ConfigFile,
     DryRun,
     Quiet,
+    Typed,
     Verbose,
     WithRejected,
     check_photos,
