@@ -50,7 +50,7 @@ from seediff.cli.main import main as seediff
 from seediff.config.class_names import reserved_id
 from seediff.dataset.native import open_native
 from seediff.errors import UserError
-from seediff.files.photo_files import read_photo
+from seediff.files.image_files import read_photo
 
 RLE: Any = rle
 SECONDS, MEMORY = 30, 4 << 30

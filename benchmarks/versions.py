@@ -17,7 +17,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from seediff.files.documents import read_toml
+from seediff.files.reading import read_toml
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ("pytest", "pytest-timeout", "hypothesis")

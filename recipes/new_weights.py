@@ -27,8 +27,8 @@ import tomli_w
 sys.path.insert(0, str(Path(__file__).parents[1]))  # when run as a script, only this folder is on the path
 
 from recipes.tables import definition
-from seediff.files.documents import read_json, read_toml
 from seediff.files.outputs import write_atomic
+from seediff.files.reading import read_json, read_toml
 from seediff.models.short_names import EMBEDDED
 
 SET = Path(definition.__file__).parent / "embedded" / "set.toml"

@@ -41,8 +41,8 @@ from recipes.tables.sources import Places
 from recipes.tables.stored_results import open_kept
 from recipes.tables.trained import has_figures
 from seediff.devices import BF16_SWITCH
-from seediff.files.documents import read_toml
 from seediff.files.outputs import write_atomic
+from seediff.files.reading import read_toml
 from seediff.models.fingerprint import content_fingerprint, model_fingerprint
 from seediff.models.model_files import locate_model
 from seediff.models.short_names import EMBEDDED

@@ -14,7 +14,7 @@ import pytest
 
 import seediff
 from recipes import new_weights, renew
-from seediff.files.documents import read_toml
+from seediff.files.reading import read_toml
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "seediff"

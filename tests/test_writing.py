@@ -8,8 +8,7 @@ import re
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "seediff"
-WRITERS = ("files/outputs.py", "files/output_folders.py")
-"""output_folders.py: folders that appear when they are complete, and the lock of a folder at work."""
+WRITERS = ("files/outputs.py",)
 ALLOWED = {
     ("cli/running.py", "open"): "the null device, in the place of a closed stream",
     ("files/messages.py", "open"): "the null device, in the place of a closed stream",

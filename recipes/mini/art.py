@@ -7,6 +7,7 @@ scenes, in which another vendor draws the same things).
 
 from __future__ import annotations
 
+import csv
 import shutil
 import subprocess
 import tarfile
@@ -19,9 +20,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from seediff.errors import UserError
-from seediff.files.documents import parse_csv
 from seediff.files.image_files import open_image
-from seediff.files.reading import read_text
+from seediff.files.reading import read_lines
 
 from .files import replaced_folder
 
@@ -48,12 +48,7 @@ class Sprite:
 def sprite_table() -> tuple[Sprite, ...]:
     """The sprites of the world, from `sprites.tsv` beside this file."""
     path = Path(__file__).parent / "sprites.tsv"
-    rows = [
-        row
-        for _, row in parse_csv(
-            read_text(path), ("class", "name", "codepoint", "split", "box", "phrase"), path, delimiter="\t"
-        )
-    ]
+    rows = csv.DictReader(read_lines(path), delimiter="\t")
     whole = "0 0 1 1"
     return tuple(
         Sprite(

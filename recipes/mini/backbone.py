@@ -19,7 +19,7 @@ from transformers import ResNetBackbone
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from seediff.config.class_names import spoken
-from seediff.files.output_folders import stage_output
+from seediff.files.outputs import stage_output
 from seediff.mini.scenes import CLASSES
 from seediff.train.models import DESIGNS, STAGES
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from seediff.files.documents import read_json
 from seediff.files.outputs import replace_file, write_atomic
+from seediff.files.reading import read_json
 
 from .recipe import Recipe
 from .world import NAMED, ODDS, render_scene

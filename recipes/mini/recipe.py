@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from seediff.errors import UserError
-from seediff.files.documents import fit, read_toml
+from seediff.files.reading import fit, read_toml
 
 from .world import NAMED, ODDS
 

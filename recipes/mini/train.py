@@ -18,9 +18,8 @@ from msgspec import to_builtins
 
 from seediff.devices import default_device
 from seediff.errors import UserError
-from seediff.files.documents import read_json
-from seediff.files.output_folders import check_writable
-from seediff.files.outputs import append, put, write_atomic
+from seediff.files.outputs import append, check_writable, put, write_atomic
+from seediff.files.reading import read_json
 from seediff.mini.scenes import CLASSES
 
 from .autoencoder import train_autoencoder

@@ -13,8 +13,8 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from seediff.errors import UserError
-from seediff.files.documents import read_json
 from seediff.files.outputs import write_atomic
+from seediff.files.reading import read_json
 from seediff.models.trust import OWN_ATTENTION, check_parts
 
 from .autoencoder import CHECKPOINT as AUTOENCODER

@@ -19,7 +19,7 @@ from recipes.mini.yardstick import Segmenter, load_segmenter, segment_known, seg
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import CaptureConfig
 from seediff.errors import UserError
-from seediff.files.output_folders import check_writable
+from seediff.files.outputs import check_writable
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene
 from seediff.models.registry import Model, load_model
 from seediff.prompts.specs import SampleSpec

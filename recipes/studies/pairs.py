@@ -15,8 +15,9 @@ from recipes.mini.sets import load_set
 from seediff.attention.windows import seen_window
 from seediff.dataset.dataset import open_truths
 from seediff.errors import UserError
+from seediff.files.image_files import read_photo
 from seediff.files.label_maps import IGNORE, find_name
-from seediff.files.photo_files import find_photos, read_photo
+from seediff.files.photo_files import find_photos
 from seediff.mini.scenes import CLASS_IDS
 
 

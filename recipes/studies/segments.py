@@ -24,10 +24,9 @@ from seediff.config.method_constants import SegmentConfig
 from seediff.config.methods import SEGMENT_OPTIONS
 from seediff.drawing.overlays import UNNAMED, compress_image, contact_sheet, fit_side, overlay
 from seediff.errors import UserError
-from seediff.files.documents import read_json
 from seediff.files.label_maps import resize_nearest
-from seediff.files.output_folders import check_writable
-from seediff.files.outputs import write_atomic
+from seediff.files.outputs import check_writable, write_atomic
+from seediff.files.reading import read_json
 from seediff.metrics.matching import contingency, count_matched, count_segments, match
 from seediff.metrics.scores import Figure, accuracy, class_iou, mean_figure, mean_iou, resample
 from seediff.models.registry import Model, load_model

@@ -20,8 +20,7 @@ from recipes.mini.sets import load_set
 from seediff.attention.maps import AttentionMaps
 from seediff.config.method_constants import CaptureConfig
 from seediff.drawing.overlays import compress_image, contact_sheet, overlay
-from seediff.files.output_folders import check_writable
-from seediff.files.outputs import write_atomic
+from seediff.files.outputs import check_writable, write_atomic
 from seediff.mini.scenes import CLASS_IDS, Scene
 from seediff.models.registry import load_model
 

@@ -21,7 +21,7 @@ from seediff.config.method_constants import CaptureConfig, MaskConfig, level_nam
 from seediff.config.methods import METHOD_FACTS
 from seediff.config.presets import read_preset
 from seediff.errors import UserError
-from seediff.files.documents import read_json
+from seediff.files.reading import read_json
 from seediff.mini.scenes import Scene
 from seediff.models.registry import Model
 

@@ -14,7 +14,7 @@ from msgspec import structs
 from seediff.cli.main import main
 from seediff.config.fields import WORD
 from seediff.errors import UserError
-from seediff.files.output_folders import check_writable
+from seediff.files.outputs import check_writable
 
 from .definition import Table, packaged, read_table, tables_in
 from .results import write_table

@@ -27,7 +27,7 @@ from msgspec import Meta, Struct, field, structs
 from seediff.config.fields import Count, check_table
 from seediff.config.layers import load_config
 from seediff.errors import UserError
-from seediff.files.documents import fit, read_toml
+from seediff.files.reading import fit, read_toml
 
 from .drawn import SetConfig
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from seediff.errors import UserError
-from seediff.files.documents import read_json
 from seediff.files.outputs import write_atomic
+from seediff.files.reading import read_json
 
 RESULTS = "results.json"
 SHOWN = ("miou", "miou_ci95", "pixel_accuracy", "pixel_accuracy_ci95")

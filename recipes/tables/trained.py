@@ -26,7 +26,7 @@ from seediff.dataset import native
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
-from seediff.files.documents import fit
+from seediff.files.reading import fit
 from seediff.models.fingerprint import content_fingerprint
 from seediff.models.model_files import resolve_name
 

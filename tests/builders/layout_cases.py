@@ -7,7 +7,7 @@ import numpy as np
 from layouts import save, save_image, save_map
 
 from seediff.dataset.dataset import Dataset
-from seediff.files.documents import read_toml
+from seediff.files.reading import read_toml
 
 CASES = {case["about"]: case for case in read_toml(Path(__file__).parents[1] / "dataset/formats/layouts.toml")["case"]}
 SHAPE = (8, 8)

@@ -30,7 +30,7 @@ from seediff.attention import recorder  # noqa: E402
 from seediff.attention.probabilities import Scores, Scratch, Target, add_probabilities  # noqa: E402
 from seediff.cli.main import main  # noqa: E402
 from seediff.errors import Notice  # noqa: E402
-from seediff.files.documents import read_toml  # noqa: E402
+from seediff.files.reading import read_toml  # noqa: E402
 from seediff.models.registry import load_model  # noqa: E402
 
 FAMILIES = {"unet": "float16", "xl": "float16", "sd3": "bfloat16", "flux": "bfloat16"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from seediff.files.documents import read_toml
+from seediff.files.reading import read_toml
 from seediff.models.families import pipeline_family
 from seediff.models.short_names import BY_NAME
 

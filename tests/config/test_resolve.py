@@ -13,7 +13,7 @@ from seediff.config.method_constants import CaptureConfig, MaskConfig
 from seediff.config.other_names import OTHER_NAMES, own_name
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.presets import Tuned
-from seediff.files.documents import read_toml
+from seediff.files.reading import read_toml
 from seediff.run.generate_job import generate
 
 DOG = {"classes": ("dog",)}

@@ -9,7 +9,7 @@ from damage import DEEP, DIGITS, refusal, truncations
 from refusals import user_error
 
 from seediff.errors import UserError
-from seediff.files.documents import fit, read_csv, read_json, read_json_lines, read_toml, read_xml, read_yaml
+from seediff.files.reading import fit, read_csv, read_json, read_json_lines, read_toml, read_xml, read_yaml
 
 
 def test_byte_order_mark_is_passed_over_everywhere(tmp_path):
@@ -133,7 +133,7 @@ THREADS = """
 import sys, threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field, make_dataclass
-from seediff.files.documents import fit
+from seediff.files.reading import fit
 
 def work(kind, gate):
     gate.wait()

@@ -17,8 +17,7 @@ from refusals import refused, user_error
 from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_soft
-from seediff.files.output_folders import stage_output
-from seediff.files.outputs import CONFIG, fresh_name
+from seediff.files.outputs import CONFIG, fresh_name, stage_output
 from seediff.files.reading import inside
 from seediff.run.generate_job import generate
 

@@ -5,8 +5,7 @@ import pytest
 import torch
 from refusals import user_error
 
-from seediff.files.output_folders import check_apart, check_writable
-from seediff.files.outputs import write_tensors
+from seediff.files.outputs import check_apart, check_writable, write_tensors
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from PIL import Image, ImageCms
 from refusals import user_error
 
 from seediff.errors import UserError
-from seediff.files.photo_files import as_pixels, find_photos, read_photo
+from seediff.files.image_files import as_pixels, read_photo
+from seediff.files.photo_files import find_photos
 
 RED = (200, 30, 60)
 

@@ -7,9 +7,17 @@ from refusals import user_error
 
 from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.quality.check import check_dataset
-from seediff.files.documents import read_csv, read_json, read_json_lines, read_toml, read_yaml
-from seediff.files.photo_files import read_photo
-from seediff.files.reading import read_bytes, read_lines, read_text
+from seediff.files.image_files import read_photo
+from seediff.files.reading import (
+    read_bytes,
+    read_csv,
+    read_json,
+    read_json_lines,
+    read_lines,
+    read_text,
+    read_toml,
+    read_yaml,
+)
 
 
 def refusal(path):

@@ -23,9 +23,9 @@ from seediff.config.method_constants import SegmentConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native
 from seediff.errors import Notice, UserError
-from seediff.files.documents import read_toml
 from seediff.files.outputs import write_atomic
 from seediff.files.photo_files import find_photos
+from seediff.files.reading import read_toml
 from seediff.run import generate_job as run_module
 from seediff.run.engine import Engine
 from seediff.run.generate_job import generate

@@ -15,7 +15,8 @@ from seediff.config.method_constants import SegmentConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native
 from seediff.dataset.quality.check import check_dataset
-from seediff.files.photo_files import find_photos, read_photo
+from seediff.files.image_files import read_photo
+from seediff.files.photo_files import find_photos
 from seediff.run.mask_job import mask_photos
 from seediff.run.photos import read_classes_csv
 from seediff.run.segment_job import segment_photos

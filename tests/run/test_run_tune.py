@@ -9,7 +9,7 @@ from PIL import Image
 
 from seediff.cli.main import main
 from seediff.config.presets import Tuned, read_tuned
-from seediff.files.documents import read_toml
+from seediff.files.reading import read_toml
 from seediff.run.tune import tune_names
 
 

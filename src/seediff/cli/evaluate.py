@@ -17,7 +17,7 @@ from ..config.sizes import Size
 from ..errors import UserError
 from ..evaluate.tables import ScoreTable, TableFormat, write_json
 from ..files.messages import make_console
-from ..files.output_folders import check_free, check_writable
+from ..files.outputs import check_free, check_writable
 from .commands import EVERY_OPTION, HELP_ALL
 from .formats import MOST_LINES
 from .options import HERE, NOTHING, SEED, ConfigFile, Json, Typed, check_mask_effects, shown

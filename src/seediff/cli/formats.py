@@ -23,7 +23,7 @@ from ..dataset.formats.format_table import (
 )
 from ..errors import UserError
 from ..files.messages import make_console, plural
-from ..files.output_folders import check_apart
+from ..files.outputs import check_apart
 from .options import Data, Link, NewOut, Quiet, WithRejected, Workers, command_line, next_steps, option, train_line
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import recommend
 from ..errors import Notice, UserError
 from ..files.messages import make_console
-from ..files.output_folders import check_writable
-from ..files.outputs import write_atomic
+from ..files.outputs import check_writable, write_atomic
 from ..models.describe import describe
 from ..models.model_files import find_model
 from .options import AT_LEAST_1, HERE, Quiet, command_line, next_steps, option

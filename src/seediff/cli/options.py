@@ -35,8 +35,7 @@ from ..config.fields import MODEL, RUN, WORD, flatten, tables_of
 from ..config.method_constants import MaskConfig
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
-from ..files.output_folders import parse_folder
-from ..files.outputs import CONFIG
+from ..files.outputs import CONFIG, parse_folder
 from ..files.reading import real
 from ..models.saving_memory import Offload
 from .commands import show_default

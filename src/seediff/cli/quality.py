@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..config.filter import Criteria
 from ..errors import UserError
 from ..files.messages import make_console, plural
-from ..files.output_folders import check_apart, check_free, check_writable
+from ..files.outputs import check_apart, check_free, check_writable
 from .formats import follow_progress, say_reading
 from .options import (
     LOOK,

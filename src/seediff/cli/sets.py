@@ -13,7 +13,7 @@ from ..config.layers import build, chosen_layers
 from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import plural
-from ..files.output_folders import check_apart, check_free, stage_output
+from ..files.outputs import check_apart, check_free, stage_output
 from ..files.reading import real
 from .formats import follow_progress, say_notes
 from .options import (

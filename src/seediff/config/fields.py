@@ -23,8 +23,8 @@ from cyclopts import Group, Parameter, Token
 from msgspec import Meta
 
 from ..errors import UserError
-from ..files.documents import fit
 from ..files.messages import show_json
+from ..files.reading import fit
 from .other_names import own_name
 
 INPUT = Group("Input", sort_key=1)

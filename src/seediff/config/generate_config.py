@@ -7,9 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from cyclopts import Parameter
 
 from ..errors import UserError
-from ..files.documents import read_toml
 from ..files.messages import plural
-from ..files.reading import composed
+from ..files.reading import composed, read_toml
 from .class_names import (
     DEFAULT_PROMPTS,
     check_classes,

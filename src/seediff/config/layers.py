@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ..errors import UserError
-from ..files.documents import fit, read_toml
+from ..files.reading import fit, read_toml
 from .fields import check_table, flatten, tables_of
 from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Settings, defaults
 

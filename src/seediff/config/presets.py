@@ -23,7 +23,7 @@ import tomli_w
 
 from .. import __version__
 from ..errors import UserError
-from ..files.documents import fit, read_toml
+from ..files.reading import fit, read_toml
 from .fields import Share, check_table, flatten
 from .layers import Layer
 from .method_constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig

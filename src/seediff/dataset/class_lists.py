@@ -19,10 +19,9 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND, RESERVED, parse_class_list, reserved_id
 from ..errors import UserError
-from ..files.documents import Byte, fit, read_csv, read_json
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
-from ..files.reading import composed, read_lines
+from ..files.reading import Byte, composed, fit, read_csv, read_json, read_lines
 from .reading import ClassReading, PartCounts, Reading, first_of, reading_ids, shorten
 from .rows import check_class_list, ids_by_name
 

@@ -14,10 +14,11 @@ from typing import Any, cast
 import numpy as np
 
 from ..errors import UserError
+from ..files.image_files import read_photo
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
-from ..files.output_folders import check_free
-from ..files.photo_files import Photo, find_photos, read_photo
+from ..files.outputs import check_free
+from ..files.photo_files import Photo, find_photos
 from ..masks.flags import UNLABELLED
 from ..workers import Follow
 from . import native

@@ -46,13 +46,11 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND, read_class_list
 from ..errors import UserError
-from ..files.documents import Json, read_json_lines
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
-from ..files.output_folders import stage_output
-from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS, put
+from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS, put, stage_output
 from ..files.photo_files import looks_like_image, sample_name
-from ..files.reading import check_unpacked, inside, read_bytes
+from ..files.reading import Json, check_unpacked, inside, read_bytes, read_json_lines
 from ..report.page import write_reports
 from ..workers import Follow, in_order
 from .class_lists import ClassList

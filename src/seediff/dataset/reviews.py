@@ -18,10 +18,9 @@ import msgspec
 
 from ..config.fields import Share
 from ..errors import UserError
-from ..files.documents import Json, parse_json
 from ..files.messages import plural
 from ..files.outputs import append, write_atomic
-from ..files.reading import inside, read_bytes
+from ..files.reading import Json, inside, parse_json, read_bytes
 from ..masks.flags import UNLABELLED, area_flags
 from .rows import OF_THE_MASK, ids_by_name
 

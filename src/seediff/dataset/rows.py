@@ -15,8 +15,7 @@ import numpy as np
 from ..config.class_names import BACKGROUND, MAX_CLASSES
 from ..config.fields import Share
 from ..errors import UserError
-from ..files.documents import Byte, Json, fit, read_json_lines
-from ..files.reading import ABSENT, composed
+from ..files.reading import ABSENT, Byte, Json, composed, fit, read_json_lines
 from ..masks.flags import UNLABELLED
 from .parts import part_of
 

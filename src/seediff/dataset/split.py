@@ -21,8 +21,7 @@ import numpy as np
 from ..errors import UserError
 from ..files.image_files import stored_bytes
 from ..files.messages import plural, show_json
-from ..files.output_folders import open_folder
-from ..files.outputs import write_atomic
+from ..files.outputs import open_folder, write_atomic
 from ..workers import Follow, in_threads
 from . import native
 from .class_lists import Note, no_note

@@ -22,8 +22,7 @@ from ..drawing.charts import Bar, bar_chart, can_draw
 from ..drawing.overlays import contact_sheet, draw_named, fit_side
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
-from ..files.output_folders import open_folder
-from ..files.outputs import write_atomic
+from ..files.outputs import open_folder, write_atomic
 from ..metrics.confusion import count_classes
 from ..metrics.scores import class_iou
 from ..workers import Progress

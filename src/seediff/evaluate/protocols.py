@@ -24,8 +24,8 @@ import numpy as np
 from ..config.class_names import BACKGROUND, VOC_CLASSES, comparison_key
 from ..dataset.formats.public_sets import CAMVID_CLASSES, CITYSCAPES_CLASSES
 from ..errors import UserError
-from ..files.documents import fit, read_toml
 from ..files.label_maps import IGNORE
+from ..files.reading import fit, read_toml
 
 VOC_WITH_BACKGROUND = (BACKGROUND, *VOC_CLASSES)
 UNSEEN = ("pottedplant", "sheep", "sofa", "train", "tvmonitor")

@@ -1,18 +1,20 @@
 """Opens pictures safely: the header must give an allowed number of pixels, and an error of any decoder becomes one
-line. Also reads pixels as they are stored, and removes EXIF orientations."""
+line. Reads photographs as upright, opaque pixels in sRGB, and other pictures as they are stored; removes EXIF
+orientations."""
 
 from __future__ import annotations
 
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 from ..errors import UserError, first_line
@@ -27,8 +29,13 @@ SPREAD = {"L;2": 85, "L;4": 17}
 255."""
 WHITES = (255, 1023, 4095, 65535)
 """The values of white in 16-bit greys: cameras, DICOM files and satellites use only 8, 10, 12 or all 16 bits."""
+SHORTEST_SIDE = 8
+"""Minimum side of a photograph in pixels."""
 _PILLOW_SETTINGS = threading.Lock()
 """A thread holds this lock while it changes settings that Pillow has once in a process."""
+
+# Pillow logs some broken TIFF files; without a handler Python would print that to the terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def named(source: Path | bytes, where: str | None = None) -> str:
@@ -189,6 +196,98 @@ def read_pixels(source: Path | bytes, where: str | None = None) -> tuple[np.ndar
             Image.open(io.BytesIO(data), formats=["PNG"]).verify()
         pixels, mode = stored_pixels(image)
         return pixels, image.format, mode
+
+
+# Photographs.
+
+
+def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
+    """The upright sRGB pixels (H, W, 3) uint8 of a picture's file.
+
+    The EXIF orientation is applied, transparency laid on white, 16-bit grey scaled as in `eight_bits`, and a valid ICC
+    profile converted. A fourth band of a TIFF counts as transparency only if at least half of it is 0 or 255, whatever
+    the file says. Further pictures in an MPO, and smaller copies and masks in a TIFF, are ignored.
+
+    path: the file. max_megapixels: a picture with more is refused after reading its header. Raises UserError for a file
+    that is no whole picture, is too large, or has a side below 8 pixels; for animations and several pages; for pixels
+    that do not say which value is white; and as `check_bright` does.
+    """
+    path = Path(path)
+    with open_image(path, max_megapixels=max_megapixels) as image, quiet_pillow():
+        return _decode(image, path)
+
+
+ImageInput = Path | str | Image.Image | np.ndarray
+"""A file's path, a Pillow picture, or an array (H, W, 3) uint8."""
+
+
+def as_pixels(image: ImageInput) -> np.ndarray:
+    """The pixels (H, W, 3) uint8 of an image. A file and a Pillow picture are read as by `read_photo`; an array must
+    already have this shape. Raises UserError."""
+    if isinstance(image, Path | str):
+        return read_photo(image)
+    if isinstance(image, Image.Image):
+        with quiet_pillow():
+            _check_frames(image, "the picture")  # before copying, because a copy has one frame
+            copy: Any = image.copy()
+            copy.format, copy.tag_v2 = image.format, getattr(image, "tag_v2", {})
+            return _decode(copy, "the picture")
+    pixels = np.asarray(image)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or min(pixels.shape[:2]) < SHORTEST_SIDE:
+        least = f"(H, W, 3) of uint8 with both sides at least {SHORTEST_SIDE}"
+        raise UserError("the picture", f"is an array {pixels.shape} of {pixels.dtype}", f"give {least}")
+    return pixels
+
+
+def _check_frames(image: Image.Image, name: Path | str) -> None:
+    """Raises UserError for a picture with several frames or pages. name: the picture's name in messages."""
+    several = image.format != "MPO" and getattr(image, "is_animated", False)
+    if several and image.format == "TIFF":
+        several = len(whole_pages(image)) > 1
+    if several:
+        raise UserError(name, "has several frames or pages; save the one you want as a separate picture")
+
+
+def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
+    """The pixels of an opened picture, as `read_photo` returns them. name: the picture's name in messages."""
+    if min(image.size) < SHORTEST_SIDE:
+        sides = f"{image.width} × {image.height} pixels"
+        raise UserError(name, f"{sides}; both sides must have at least {SHORTEST_SIDE}")
+    _check_frames(image, name)
+    check_bright(image, name)
+    kind, multiplied = image.format, 1 in getattr(image, "tag_v2", {}).get(Base.ExtraSamples, ())
+    image.load()  # some formats know their orientation only now
+    with suppress(Exception):  # broken EXIF: a turned picture is better than none
+        ImageOps.exif_transpose(image, in_place=True)
+    profile = image.info.get("icc_profile")
+
+    # To 8 bits of grey, RGB, CMYK or RGBA, then by the profile to sRGB.
+    image = eight_bits(image, name)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        counts = image.getchannel("A").histogram()
+        between = sum(counts[1:255])
+        if kind == "TIFF" and between > counts[0] + counts[255]:  # no transparency, but for example near infrared
+            if multiplied:
+                problem = (
+                    "says that its colours were multiplied by its last band, which is no transparency by its values"
+                )
+                raise UserError(name, problem, "save it without that band")
+            image = image.convert("RGB")
+    elif image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("RGB")
+    target = "RGBA" if image.mode == "RGBA" else "RGB"
+    if profile:
+        with suppress(ImageCms.PyCMSError, OSError, TypeError, ValueError):  # such as an RGB profile in a grey picture
+            image = ImageCms.profileToProfile(
+                image,
+                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+                ImageCms.createProfile("sRGB"),
+                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                outputMode=target,
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            ) or image  # fmt: skip
+    return np.array(on_white(image))
 
 
 # EXIF orientation: some programs turn a picture by it when they read it, and others do not.

@@ -1,5 +1,6 @@
-"""Writes files for all modules. Each file is written under a random name and then renamed, so that nobody ever sees
-half a file."""
+"""Writes files and folders for all modules. A file is written under a random name and then renamed, and so is the
+folder of a finished output: nobody ever sees half of one. Folders are checked before long work, and only one run at a
+time writes to a folder."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -125,3 +127,163 @@ def clear_leftovers(folder: Path, below: Collection[str] = ()) -> None:
         with suppress(OSError):
             if LEFTOVER.fullmatch(path.name):
                 path.unlink()
+
+
+# Folders.
+
+LOCK = ".lock"
+
+
+def parse_folder(text: Path | str) -> Path:
+    """The path in a text. Raises UserError for an address such as `s3://…`, and for a text that cannot be a path."""
+    if not str(text).strip():
+        raise UserError(repr(text), "empty path", "the current folder is .")
+    if "\0" in str(text):
+        raise UserError(text, "has a null character, which no path may have")
+    if isinstance(text, str) and "://" in text:
+        fix = "name a folder on this machine, and copy it there with `aws s3 sync` or `rclone copy`"
+        raise UserError(text, "is an address", fix)
+    return Path(text)
+
+
+def check_apart(out: Path, sources: Iterable[Path]) -> None:
+    """Raise UserError if the output is a source, lies in a source, or has a source in it, also through links. Otherwise
+    the next run would read the output of this run."""
+    real_out = real(out)
+    for source in sources:
+        real_source = real(parse_folder(source))
+        if real_out.is_relative_to(real_source) or real_source.is_relative_to(real_out):
+            raise UserError(out, f"must not be the dataset {source} itself, nor lie in it or around it")
+
+
+def check_outside(out: Path) -> None:
+    """Raise UserError for an output inside a finished dataset, because it would look like a part of the dataset."""
+    for folder in real(out).parents:
+        if (folder / "metadata.jsonl").is_file() and (folder / "classes.txt").is_file():
+            raise UserError(out, f"is inside of the dataset {folder}", "choose a folder beside it")
+
+
+def free_bytes(out: Path) -> int:
+    """Free space on the disk of `out`, in bytes."""
+    return shutil.disk_usage(_nearest(out)).free
+
+
+def check_writable(path: Path | None, *, is_file: bool = False) -> None:
+    """Raise UserError unless an output can be written, so that long work does not fail at its end. Leaves nothing
+    behind.
+
+    path: the output; None is accepted. is_file: whether the output is a file, and not a folder. A device such as
+    /dev/null is refused, because the finished file would replace it (outputs.py renames files)."""
+    if path is None:
+        return
+    folder = path
+    with _writing(path, "choose another folder"):
+        if is_file:
+            folder = path.parent
+            if path.exists() and not path.is_file():
+                kind = "a folder" if path.is_dir() else "a device or a pipe"
+                raise UserError(path, f"is {kind}", "name a file")
+        with tempfile.TemporaryFile(dir=_nearest(folder)) as file:
+            file.write(b"a full disk takes a name, but no byte")
+
+
+@contextmanager
+def _writing(path: Path, fix: str = "") -> Iterator[None]:
+    """Turns an OSError in the block into a UserError about `path`. fix: the fix for its message."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(path, "there is a file where the folder should be", fix) from error
+    except OSError as error:
+        raise UserError(path, f"cannot be written to ({error.strerror or error})", fix) from error
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself if it exists, otherwise its nearest existing parent. A link that leads nowhere exists. Raises
+    OSError for an impossible name."""
+    return next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
+
+
+class InUse(UserError):
+    """Another run is using the folder."""
+
+
+@contextmanager
+def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None = None) -> Iterator[None]:
+    """Locks a folder during the block, so that no other run writes to it.
+
+    At the start, makes the folder if needed, and removes half-written files of killed runs. At the end, removes the
+    folder again if nothing was written. The system releases the lock when a run is killed.
+
+    below: names of folders in it that may have half-written files, too. out: the folder's name in errors; None: its
+    path. Raises UserError if the folder cannot be written to, and InUse if another run holds the lock."""
+    from filelock import FileLock, Timeout
+
+    out, lock_file = out or folder, folder / LOCK
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
+    lock = FileLock(lock_file, timeout=0, thread_local=False)
+    try:
+        with _writing(out):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire()  # raises OSError for a link
+            except Timeout as error:
+                holder = lock_file.read_text(errors="replace") or "unknown"
+                fix = "wait for it or choose another folder"
+                raise InUse(out, f"in use by another run (process {holder[:20]})", fix) from error
+            lock_file.write_text(str(os.getpid()))
+        clear_leftovers(folder, below)
+        yield
+    finally:
+        if lock.is_locked:
+            with suppress(OSError):
+                lock_file.unlink()  # before the release, so that waiting processes notice that the file is gone
+            lock.release()
+        for path in new_folders:
+            with suppress(OSError):  # not empty
+                path.rmdir()
+
+
+@contextmanager
+def stage_output(out: Path | str) -> Iterator[Path]:
+    """Yields an empty hidden folder beside `out`. If the block succeeds, the folder becomes `out`; otherwise it is
+    removed. Raises UserError if another run is making `out`, or `out` is not empty.
+
+    For `pets`, in order: make .pets.part and lock it; run the block; rename .pets.part to pets; remove the lock's file;
+    release the lock."""
+    out = parse_folder(out)
+    check_free(out)
+    check_outside(out)
+    target = real(out)
+    part = target.with_name(f".{target.name}.part")
+    with open_folder(part, out=out):
+        check_free(out)  # another run may have finished meanwhile
+        try:
+            for path in part.iterdir():  # what a killed run left
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path.name != LOCK:
+                    path.unlink()
+            yield part
+            if target.is_dir():
+                target.rmdir()  # empty
+            part.rename(target)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        # Only after the renaming: processes that opened the lock's file before must find it held.
+        (target / LOCK).unlink(missing_ok=True)
+
+
+def check_free(out: Path, *, replaced: bool = True) -> None:
+    """Raise UserError if something is at `out`, other than an empty folder. replaced: whether the output is made beside
+    `out` and then takes its place, as in `stage_output`. Then `out` must not be a mounted folder or the current folder,
+    which cannot be replaced."""
+    with _writing(out, "choose another folder"):
+        if not os.path.lexists(out):
+            return
+        if any(out.iterdir()):
+            raise UserError(out, "already exists and is not empty", "choose another folder")
+        if replaced and (os.path.ismount(real(out)) or out.samefile(os.curdir)):
+            problem = "is a mounted or the current folder, which the finished output cannot replace"
+            raise UserError(out, problem, "name a new folder in it")

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
 
 from ..errors import UserError, first_line
-from .documents import parse_json
-from .reading import ABSENT, open_regular
+from .reading import ABSENT, open_regular, parse_json
 
 T = TypeVar("T")
 

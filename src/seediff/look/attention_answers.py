@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..config.methods import METHOD_FACTS
 from ..dataset.reviews import REMADE
-from ..files.documents import parse_json
+from ..files.reading import parse_json
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.labelling import label

@@ -25,8 +25,7 @@ from ..dataset.rows import as_row, check_class_list, shown_classes
 from ..dataset.shapes.changes import objects_after
 from ..dataset.shapes.objects import Objects
 from ..errors import UserError
-from ..files.output_folders import InUse, open_folder
-from ..files.outputs import write_atomic
+from ..files.outputs import InUse, open_folder, write_atomic
 from ..files.reading import inside, read_bytes
 from .history import MOVES, History, Result
 from .index import Index

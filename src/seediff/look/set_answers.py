@@ -24,8 +24,7 @@ from ..dataset.rows import OF_THE_MASK
 from ..dataset.shapes.objects import find_objects
 from ..drawing.overlays import heat_colours, mask_colours
 from ..errors import UserError
-from ..files.documents import fit, parse_json
-from ..files.reading import real
+from ..files.reading import fit, parse_json, real
 from ..masks.flags import explain_flag
 from .events import Cache
 from .index import Query

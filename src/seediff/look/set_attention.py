@@ -25,8 +25,8 @@ from ..dataset.native import dataset_labels
 from ..dataset.rows import as_row
 from ..devices import cpu_threads
 from ..errors import UserError
-from ..files.documents import fit
 from ..files.label_maps import IGNORE
+from ..files.reading import fit
 from ..masks.arithmetic import resize
 from ..masks.make_masks import enlarge, label_pixels, make_masks, picture_to_follow, refine, soft_mask
 from ..masks.pamr import pamr_weights

@@ -25,8 +25,7 @@ from ..config.method_constants import MaskConfig
 from ..config.methods import METHOD_FACTS, Finish, Levels, MethodFacts
 from ..config.presets import MethodConstants
 from ..errors import UserError, first_line
-from ..files.documents import fit
-from ..files.reading import read_bytes
+from ..files.reading import fit, read_bytes
 from .steps import SOFT_MASK, SoftMask
 
 OwnMethod = Callable[[AttentionMaps, str, MaskConfig], "torch.Tensor | SoftMask"]

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from ..errors import UserError
-from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_json
+from ..files.reading import read_json
 from .families import families, pipeline_family
 from .families.family import OF_PIPELINES, Family
 from .families.layers import Layer

@@ -15,9 +15,9 @@ from threading import Thread
 from typing import Any
 
 from ..errors import Notice, UserError, causes, first_line
-from ..files.documents import read_json
 from ..files.messages import show_bytes
-from ..files.output_folders import free_bytes
+from ..files.outputs import free_bytes
+from ..files.reading import read_json
 from .short_names import named_model
 
 HubId = str

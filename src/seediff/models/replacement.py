@@ -21,8 +21,8 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, TypeVar
 
 from ..errors import Notice, UserError, first_line
-from ..files.documents import read_json
 from ..files.messages import plural
+from ..files.reading import read_json
 from ..files.tensors import Tensor, read_gguf_header, read_header
 from .audit import ADDED, SCALE, misfit, scale_among, stored_problem, unread
 from .families.family import Family

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.documents import read_json
 from ..files.messages import show_bytes, show_json
-from ..files.reading import ABSENT
+from ..files.reading import ABSENT, read_json
 from ..files.tensors import Tensor, read_header
 from .audit import audit, stored_problem
 from .short_names import BYTES

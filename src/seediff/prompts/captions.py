@@ -8,9 +8,8 @@ from pathlib import Path
 
 from ..config.class_names import ANY_WORD, names_and_plurals
 from ..errors import UserError
-from ..files.documents import read_csv
 from ..files.photo_files import Photo, find_named
-from ..files.reading import read_text
+from ..files.reading import read_csv, read_text
 
 FUNCTION_WORDS = frozenset(
     """a about above across after against all along also am among an and another any are around as at away back

@@ -26,8 +26,9 @@ from ..evaluate.figures import check_bootstrap, without_interval
 from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, score_column, strongest
 from ..evaluate.protocols import Protocol, join_names, protocol_for
 from ..evaluate.tables import as_json
+from ..files.image_files import read_photo
 from ..files.label_maps import IGNORE, PHOTO_ENDING
-from ..files.photo_files import find_photos, read_photo
+from ..files.photo_files import find_photos
 from ..models.describe import ModelInfo, describe
 from ..models.model_files import find_model
 from .model_job import check_model, load_weights

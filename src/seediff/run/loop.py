@@ -24,8 +24,7 @@ from typing import Any
 from ..config.settings import DEFAULT, MACHINE, RunConfig
 from ..errors import Notice
 from ..files.messages import show_bytes
-from ..files.output_folders import check_writable, free_bytes, parse_folder
-from ..files.outputs import clear_leftovers
+from ..files.outputs import check_writable, clear_leftovers, free_bytes, parse_folder
 from ..workers import Progress
 from .engine import Engine
 from .job import AnyJob

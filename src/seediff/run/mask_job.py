@@ -11,7 +11,8 @@ from ..config.class_names import join_classes
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset.encoding import encode_photo
 from ..errors import UserError
-from ..files.photo_files import Photo, photo_list, read_photo
+from ..files.image_files import read_photo
+from ..files.photo_files import Photo, photo_list
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
 from ..models.saving_memory import Offload

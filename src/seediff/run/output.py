@@ -30,11 +30,9 @@ from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS, read_actions
 from ..dataset.rows import check_row, checked_rows, ids_by_name
 from ..errors import Notice, UserError
-from ..files.documents import read_json, read_toml
 from ..files.messages import plural, show_json
-from ..files.output_folders import LOCK, check_outside, open_folder
-from ..files.outputs import BATCHES, CONFIG, LEFTOVER, flush, write_atomic
-from ..files.reading import inside, read_bytes
+from ..files.outputs import BATCHES, CONFIG, LEFTOVER, LOCK, check_outside, flush, open_folder, write_atomic
+from ..files.reading import inside, read_bytes, read_json, read_toml
 from ..prompts.specs import sample_count
 
 State = Literal["new", "unfinished", "complete", "to grow"]

@@ -16,10 +16,10 @@ from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.settings import model_label
 from ..dataset import native
 from ..errors import UserError
-from ..files.documents import read_csv, read_toml
 from ..files.messages import plural
 from ..files.outputs import CONFIG, write_atomic
 from ..files.photo_files import FAILED, Photo, failed_row, find_named
+from ..files.reading import read_csv, read_toml
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
 from ..models.saving_memory import Offload

@@ -23,8 +23,9 @@ from ..dataset.rows import shown_classes
 from ..dataset.sample import Sample
 from ..dataset.shapes.objects import Objects
 from ..errors import UserError
+from ..files.image_files import read_photo
 from ..files.label_maps import IGNORE, centre_square, find_name
-from ..files.photo_files import Photo, photo_list, read_photo
+from ..files.photo_files import Photo, photo_list
 from ..metrics.matching import count_segments
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.readers import Reader

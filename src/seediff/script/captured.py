@@ -19,7 +19,7 @@ from ..config.fields import check_table
 from ..config.method_constants import MaskConfig, SegmentConfig
 from ..config.resolve import own_constants
 from ..errors import Notice, UserError
-from ..files.photo_files import ImageInput, as_pixels
+from ..files.image_files import ImageInput, as_pixels
 from ..masks.make_masks import MaskResult
 from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
 from .listener import Listener

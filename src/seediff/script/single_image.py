@@ -17,7 +17,7 @@ from ..config.resolve import recommend
 from ..config.settings import Config, RunConfig
 from ..dataset import native
 from ..errors import Notice, UserError
-from ..files.photo_files import ImageInput, as_pixels
+from ..files.image_files import ImageInput, as_pixels
 from ..masks.make_masks import MaskResult
 from ..masks.photos import PhotoMasker
 from ..models import registry

@@ -12,8 +12,7 @@ from ..config.layers import Layer, load_config
 from ..config.settings import DEFAULT, MACHINE
 from ..config.train import TrainConfig, make_config
 from ..errors import UserError
-from ..files.output_folders import check_outside
-from ..files.outputs import CONFIG
+from ..files.outputs import CONFIG, check_outside
 from .stages import TrainingData
 
 SMALL = 256

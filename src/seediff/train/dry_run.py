@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..config.train import TrainConfig, with_device
 from ..files.messages import plural, show_bytes
-from ..files.output_folders import check_writable, free_bytes
+from ..files.outputs import check_writable, free_bytes
 from .stages import TrainingData, check_stages
 
 

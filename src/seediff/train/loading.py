@@ -15,8 +15,8 @@ from ..config.class_names import BACKGROUND
 from ..config.train import LARGEST_SIDE
 from ..dataset.rows import check_class_list
 from ..errors import UserError, first_line
-from ..files.documents import fit, read_json
 from ..files.messages import show_json
+from ..files.reading import fit, read_json
 from ..files.tensors import Tensor
 from ..models.audit import audit
 from ..models.hub import cached_file, fetch_files, hub_files

@@ -21,7 +21,8 @@ from ..dataset.sample import Sample
 from ..dataset.split import positions_of
 from ..devices import check_device, default_device
 from ..errors import UserError
-from ..files.photo_files import FAILED, Photo, failed_row, find_photos, read_photo
+from ..files.image_files import read_photo
+from ..files.photo_files import FAILED, Photo, failed_row, find_photos
 from ..files.reading import real
 from ..masks.arithmetic import highest
 from .data import PAD

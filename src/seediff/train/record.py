@@ -30,10 +30,9 @@ from ..dataset.native import CARD
 from ..dataset.sample import Sample
 from ..drawing.charts import Lines, line_charts
 from ..errors import UserError, first_line
-from ..files.documents import read_json
 from ..files.messages import show_json
 from ..files.outputs import write_atomic, write_tensors
-from ..files.reading import read_lines
+from ..files.reading import read_json, read_lines
 from ..files.tensors import read_header
 from ..models.audit import stored_problem
 from .defaults import DAMAGED, find_begun

@@ -38,8 +38,7 @@ from ..dataset import native
 from ..dataset.sample import Sample
 from ..drawing.charts import can_draw
 from ..errors import Notice, UserError
-from ..files.output_folders import open_folder
-from ..files.outputs import CONFIG, write_atomic, write_tensors
+from ..files.outputs import CONFIG, open_folder, write_atomic, write_tensors
 from ..metrics.confusion import confusion, count_classes
 from ..metrics.scores import class_iou, mean_iou
 from .data import Decoded, Pair, batches

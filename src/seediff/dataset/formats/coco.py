@@ -21,7 +21,7 @@ import numpy as np
 
 from ... import __version__
 from ...errors import UserError
-from ...files.documents import Json
+from ...files.reading import Json
 from ..rows import check_row
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes

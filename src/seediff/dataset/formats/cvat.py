@@ -20,8 +20,8 @@ import msgspec
 import numpy as np
 
 from ...errors import UserError
-from ...files.documents import Node, fit
 from ...files.label_maps import visible
+from ...files.reading import Node, fit
 from ..sample import Sample
 from ..shapes.rle import polygon_runs
 from .drivers import Export, Import

@@ -24,8 +24,7 @@ from ...errors import UserError
 from ...files.image_files import orientation_of
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.messages import plural, show_json
-from ...files.output_folders import check_free, stage_output
-from ...files.outputs import put
+from ...files.outputs import check_free, put, stage_output
 from ...files.photo_files import without_suffix
 from ...files.reading import check_unpacked
 from ...workers import Follow, in_order

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 import msgspec
 
 from ...errors import UserError
-from ...files.documents import parse_json, read_json
-from ...files.reading import check_unpacked
+from ...files.reading import check_unpacked, parse_json, read_json
 
 if TYPE_CHECKING:
     from ..class_lists import ClassList

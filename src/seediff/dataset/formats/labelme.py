@@ -25,8 +25,8 @@ from PIL import Image, ImageDraw
 
 from ...config.class_names import reserved_id
 from ...errors import UserError
-from ...files.documents import Json
 from ...files.label_maps import IGNORE
+from ...files.reading import Json
 from .. import native
 from ..class_lists import find_list
 from ..encoding import encode_grey

@@ -24,9 +24,9 @@ import numpy as np
 
 from ... import __version__
 from ...errors import UserError
-from ...files.documents import Json, Node, fit
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
+from ...files.reading import Json, Node, fit
 from ..rows import check_row
 from ..sample import Sample
 from ..shapes.rle import encode_brush

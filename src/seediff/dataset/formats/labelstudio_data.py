@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 
 from ...errors import UserError
-from ...files.documents import Byte, Json, Node, fit
 from ...files.messages import show_json
+from ...files.reading import Byte, Json, Node, fit
 from ..shapes.rle import decode_brush, polygon_runs
 from .labelled import Shape
 from .painting import Canvas, Near, Side

@@ -34,9 +34,9 @@ import numpy as np
 
 from ...config.class_names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
-from ...files.documents import fit
 from ...files.label_maps import IGNORE, map_folder, named_images
 from ...files.outputs import BATCHES, CONFIG
+from ...files.reading import fit
 from .. import native
 from ..class_lists import ClassList, Note, find_list, no_note, number_classes
 from ..encoding import encode_grey

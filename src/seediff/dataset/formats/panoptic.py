@@ -23,8 +23,8 @@ import numpy as np
 
 from ...config.class_names import BACKGROUND
 from ...errors import UserError
-from ...files.documents import Json
 from ...files.label_maps import IGNORE, voc_palette
+from ...files.reading import Json
 from ..encoding import encode_image
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes

@@ -12,9 +12,20 @@ from typing import TypeVar
 import numpy as np
 
 from ...errors import UserError
-from ...files.documents import Json, Node, parse_json, read_xml, read_yaml
 from ...files.image_files import read_pixels
-from ...files.reading import ABSENT, inside, read_bytes, read_lines, read_text, real
+from ...files.reading import (
+    ABSENT,
+    Json,
+    Node,
+    inside,
+    parse_json,
+    read_bytes,
+    read_lines,
+    read_text,
+    read_xml,
+    read_yaml,
+    real,
+)
 
 T = TypeVar("T")
 

@@ -23,9 +23,9 @@ import msgspec
 
 from ...config.class_names import parse_class_list
 from ...errors import UserError
-from ...files.documents import fit
 from ...files.label_maps import visible
 from ...files.messages import show_json
+from ...files.reading import fit
 from .. import native
 from ..parts import SPLITS, part_of, row_splits
 from .drivers import Export, Import

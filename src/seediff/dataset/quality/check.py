@@ -15,9 +15,8 @@ import numpy as np
 
 from ...config.class_names import alike_names
 from ...errors import UserError
-from ...files.documents import Json, read_json_lines
 from ...files.messages import show_json
-from ...files.reading import ABSENT
+from ...files.reading import ABSENT, Json, read_json_lines
 from ...files.tensors import read_header
 from ...workers import Follow, in_threads
 from .. import native
