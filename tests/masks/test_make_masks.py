@@ -16,7 +16,7 @@ from seediff.config.methods import METHOD_FACTS
 from seediff.masks.arithmetic import compete, otsu
 from seediff.masks.flags import OF_CLASSES
 from seediff.masks.make_masks import agreement, label_pixels, make_masks, soft_mask
-from seediff.masks.steps import BEFORE_PAMR, MaskStep
+from seediff.masks.steps import AFTER_PAMR, BEFORE_PAMR, MaskStep
 
 IMAGE = noise_pixels(48, 64)
 
@@ -35,8 +35,9 @@ def test_every_method_gives_masks_of_the_image_s_size(method):
     assert result.soft.shape == (2, 48, 64)
     assert 0 <= result.soft.min() <= result.soft.max() <= 1
     for number, (name, steps) in enumerate(result.trace.items()):
-        assert list(steps)[-2:] == [MaskStep("soft mask"), BEFORE_PAMR]
+        assert list(steps)[-3:] == [MaskStep("soft mask"), BEFORE_PAMR, AFTER_PAMR]
         assert torch.equal(steps[BEFORE_PAMR], plain.soft[number])
+        assert torch.equal(steps[AFTER_PAMR], result.soft[number])
         assert list(plain.trace[name])[-1] == MaskStep("soft mask")
 
 

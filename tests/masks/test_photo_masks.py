@@ -8,7 +8,7 @@ from seediff.attention.windows import Window
 from seediff.config.method_constants import MaskConfig
 from seediff.masks.clips import ROUNDS, SAME_COLOUR, along_time, frame_weights
 from seediff.masks.make_masks import MaskResult, refine_photo
-from seediff.masks.photos import enlarge_masks
+from seediff.masks.photos import PhotoView, enlarge_masks
 
 
 @pytest.mark.parametrize("megapixels", [0.0, 0.01, 2.0])
@@ -37,17 +37,23 @@ def test_what_a_model_saw_at_full_size_stays():
 def test_flags_of_areas_are_those_of_the_whole_photograph():
     """The model saw the middle half, without background; what it did not see is none, either."""
     small = MaskResult(
-        np.zeros((4, 4), np.uint8), torch.zeros(2, 4, 4), ("dog", "cat"), ("degenerate:dog", "missing:cat")
+        np.zeros((4, 4), np.uint8),
+        torch.zeros(2, 4, 4),
+        ("dog", "cat"),
+        ("degenerate:dog", "missing:cat"),
+        trace={"dog": {}},
+        agreement={"dog": 0.5},
     )
     fine = torch.zeros(2, 4, 4)
     fine[0, :, :2] = fine[1, :, 2:] = 1
-    seen = Window(2, 0, 8, 4)
+    view = PhotoView(np.zeros((12, 4, 3), np.uint8), Window(2, 0, 8, 4), np.zeros((4, 4, 3), np.uint8), 0)
     for background, flag in ((False, "no_background"), (True, None)):
         fine[0, 0, 0] = 1 - background
-        found = enlarge_masks(small, fine, seen, (12, 4), MaskConfig(pamr=False))
+        found = enlarge_masks(small, fine, view, MaskConfig(pamr=False))
         assert found.flags == ("missing:cat", *filter(None, [flag]))
-        again = enlarge_masks(found, fine, seen, (12, 4), MaskConfig(pamr=False))
+        again = enlarge_masks(found, fine, view, MaskConfig(pamr=False))
         assert again.flags == found.flags
+        assert (found.trace, found.agreement, found.pixels) == (small.trace, small.agreement, view.pixels)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,7 @@ from seediff.config.method_constants import MaskConfig
 from seediff.masks import sam
 from seediff.masks.make_masks import make_masks
 from seediff.masks.sam import load_sam, prompt_sam, refine_by_sam
+from seediff.masks.steps import AFTER_PAMR, AFTER_SAM
 
 IMAGE = noise_pixels(48, 64)
 PROMPTS = {"hidden_size": 16, "image_size": 64, "mask_input_channels": 4}
@@ -72,6 +74,11 @@ def test_twins_answer_at_the_images_size_the_same_each_time(tmp_path, save, monk
     config = MaskConfig(sam=str(folder), pamr=False)
     results = [make_masks(IMAGE, random_maps(), CLASSES, config) for _ in range(2)]
     assert np.array_equal(results[0].label_map, results[1].label_map)
+    both = make_masks(IMAGE, random_maps(), CLASSES, replace(config, pamr=True))
+    assert list(both.trace["dog"])[-2:] == [AFTER_PAMR, AFTER_SAM]
+    by_pamr, by_sam = [*both.trace["dog"].values()][-2:]
+    assert torch.equal(by_sam, both.soft[0])
+    assert not torch.equal(by_sam, by_pamr)
 
 
 class Told:

@@ -13,7 +13,7 @@ photograph at a larger size, and `label_pixels` enlarges the result to the photo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +34,7 @@ from .flags import area_flags
 from .methods import METHODS
 from .own import call_own
 from .pamr import largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
-from .steps import BEFORE_PAMR, MaskStep, SoftMask
+from .steps import AFTER_PAMR, AFTER_SAM, BEFORE_PAMR, MaskStep, SoftMask
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,7 +55,7 @@ class MaskResult:
     pixels: np.ndarray | None = None
     """The image (H, W, 3) uint8, if it is known."""
     unrefined: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 1, 1))
-    """`soft` before PAMR and SAM. Empty, (0, 1, 1), for a whole photograph (photos.py)."""
+    """The soft masks (C, h, w) before PAMR and SAM, at the size at which the model drew or saw the image."""
 
     def __repr__(self) -> str:
         legend = [text for _, text in label_legend(self.label_map, self.classes)]
@@ -137,9 +137,10 @@ def finish_masks(
     """The masks of an image from the soft mask of each class. image, classes, config, trace: as for `make_masks`.
     softs: from `soft_masks`. soft: (C, H, W), these soft masks after `enlarge`."""
     # 1. PAMR and SAM, all classes at once
-    unrefined = soft
+    refined: dict[MaskStep, torch.Tensor] = {}
     if image is not None:
-        soft = refine(image, soft, config)
+        refined = dict(refinements(image, soft, config))
+    unrefined, soft = soft, [soft, *refined.values()][-1]
 
     # 2. Threshold, and one class per pixel
     label_map = label_pixels(soft, config).cpu().numpy()
@@ -150,11 +151,10 @@ def finish_masks(
 
     # 4. The maps after each step
     steps: dict[str, dict[MaskStep, torch.Tensor]] = {}
-    for name, mask, pamr_input in zip(classes, softs, unrefined, strict=True):
-        if trace:
-            steps[name] = {step: values.cpu() for step, values in mask.trace.items()}
-            if image is not None and config.pamr:
-                steps[name][BEFORE_PAMR] = pamr_input.cpu()
+    if trace:
+        for number, (name, mask) in enumerate(zip(classes, softs, strict=True)):
+            of_class = {step: maps[number] for step, maps in refined.items()}
+            steps[name] = {step: values.cpu() for step, values in {**mask.trace, **of_class}.items()}
 
     # 5. The agreement with second masks
     seconds = [mask.second for mask in softs if mask.second is not None]
@@ -214,21 +214,36 @@ def refine(
     seen: Sequence[int] | None = None,
     weigh: Callable[..., torch.Tensor] = pamr_weights,
 ) -> torch.Tensor:
-    """Soft masks (C, H, W) moved to the edges of the image, by PAMR and then by SAM, if the configuration has them.
+    """Soft masks (C, H, W) after the last of the `refinements`, which have the same arguments."""
+    for _, refined in refinements(image, soft, config, seen, weigh):
+        soft = refined
+    return soft
+
+
+def refinements(
+    image: np.ndarray,
+    soft: torch.Tensor,
+    config: MaskConfig,
+    seen: Sequence[int] | None = None,
+    weigh: Callable[..., torch.Tensor] = pamr_weights,
+) -> Iterator[tuple[MaskStep, torch.Tensor]]:
+    """Yields (step, soft masks (C, H, W)) while masks move to the edges of the image: before and after PAMR, and after
+    SAM, if the configuration has them.
 
     image: (H, W, 3) uint8. soft: the masks before. seen: the size (h, w) at which the model saw the image, for which
     PAMR's dilations are configured; None: the image's own size. weigh: `pamr_weights`, or a function that keeps its
     results for the next call."""
     if config.pamr:
+        yield BEFORE_PAMR, soft
         finish, dilations = config.facts.finish, _dilations(image, config, seen)
         weights = weigh(image, dilations, finish.bandwidth, soft.device)
         iterations = finish.iterations or config.pamr_iterations
         soft = pamr(soft, weights, iterations, dilations).clamp_(0, 1)  # weights sum to 1 except for rounding
+        yield AFTER_PAMR, soft
     if config.sam is not None:
         from .sam import refine_by_sam  # imports scipy
 
-        soft = refine_by_sam(image, soft, config.sam, [_threshold(values, config) for values in soft])
-    return soft
+        yield AFTER_SAM, refine_by_sam(image, soft, config.sam, [_threshold(values, config) for values in soft])
 
 
 def _dilations(image: np.ndarray, config: MaskConfig, seen: Sequence[int] | None) -> tuple[int, ...]:
@@ -263,7 +278,7 @@ def refine_photo(
     picture = picture_to_follow(photo, unrefined.shape[1:], config, megapixels)
     if picture is None:
         return None
-    return refine(picture, resize(unrefined, picture.shape[:2]), config, seen=unrefined.shape[1:])
+    return refine(picture, resize(unrefined, picture.shape[:2]), config, unrefined.shape[1:])
 
 
 def picture_to_follow(

@@ -16,7 +16,7 @@ One photograph has masks at three sizes (`PhotoMasks`):
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -161,7 +161,7 @@ class PhotoMasker:
         if found.maps is not None:
             small = make_masks(view.seen, found.maps, list(found.maps.words), self.mask_config, trace=trace)
             fine = self.fine_masks(view, small)
-        full = enlarge_masks(small, fine, view.window, view.pixels.shape[:2], self.mask_config)
+        full = enlarge_masks(small, fine, view, self.mask_config)
         return PhotoMasks(view, small, full, fine)
 
     def fine_masks(self, view: PhotoView, small: MaskResult) -> torch.Tensor:
@@ -172,18 +172,17 @@ class PhotoMasker:
         return small.soft if refined is None else refined
 
 
-def enlarge_masks(
-    small: MaskResult | None, fine: torch.Tensor, window: Window, size: tuple[int, int], config: MaskConfig
-) -> MaskResult:
+def enlarge_masks(small: MaskResult | None, fine: torch.Tensor, view: PhotoView, config: MaskConfig) -> MaskResult:
     """The masks at the photograph's size, 255 outside the window. The soft masks are enlarged and then thresholded. The
     flags OF_AREAS are decided anew, by the masks' shares of the whole photograph.
 
     small: the masks at the model's size; None if no class was found. fine: soft masks (C, h', w') of the window, from
-    `fine_masks`. window: the part that the model saw. size: (H, W) of the photograph. config: the mask constants."""
-    labels = np.full(size, IGNORE, np.uint8)
+    `fine_masks`. view: the photograph. config: the mask constants."""
+    window, size = view.window, view.pixels.shape[:2]
+    labels, soft = np.full(size, IGNORE, np.uint8), torch.zeros(0, *size)
     labels[window.slices] = label_pixels(fine, config, (window.height, window.width)).numpy()
     if small is None:
-        return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
+        return MaskResult(labels, soft, (), ("no_class",), pixels=view.pixels)
     flags = [flag for flag in small.flags if flag_kind(flag) not in OF_AREAS]
     flags += area_flags(class_shares(labels, small.classes), float((labels == 0).mean()))
-    return MaskResult(labels, torch.zeros(0, *size), small.classes, tuple(flags), agreement=small.agreement)
+    return replace(small, label_map=labels, soft=soft, flags=tuple(flags), pixels=view.pixels)

@@ -50,12 +50,13 @@ SELF_ATTENTION_PRODUCT = MaskStep(
 )
 SOFT_MASK = MaskStep("soft mask", text="The method's soft mask, before it is fitted to the image.")
 BEFORE_PAMR = MaskStep("before PAMR", text="The soft mask enlarged to the image: right place, blurred outline.")
-"""PAMR's input, at the image's size. It is the last step of a trace if PAMR runs."""
+"""PAMR's input, at the image's size."""
 AFTER_PAMR = MaskStep(
     "after PAMR",
     text="Every pixel averaged with neighbours of like colour, again and again (PAMR): outlines move to the image's"
     " edges.",
 )
+AFTER_SAM = MaskStep("after SAM", text="Pieces whose outline SAM found, with this outline.")
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 
 from ..drawing.overlays import compress_image, contact_sheet, draw_mask, heat_colours, shrink, to_levels
-from ..masks.steps import AFTER_PAMR, BEFORE_PAMR, MaskStep
 
 if TYPE_CHECKING:
     import torch
 
     from ..masks.make_masks import MaskResult
+    from ..masks.steps import MaskStep
 
 STRIP_SIDE = 120
 """The longer side, in pixels, of the pictures in a strip."""
@@ -39,12 +39,9 @@ class ShownStep:
 
 
 def show_steps(result: MaskResult, class_name: str) -> list[ShownStep]:
-    """Every step of a class's mask, in order. If the mask was refined by PAMR, PAMR's input and result come last.
-    result: the masks of an image, with their trace. class_name: the class."""
-    trace = dict(result.trace[class_name])
-    if BEFORE_PAMR in trace:
-        trace[AFTER_PAMR] = result.soft[result.classes.index(class_name)]
-    return [ShownStep(step, _pixels(values)) for step, values in trace.items()]
+    """Every step of a class's mask, in order. result: the masks of an image, with their trace. class_name: the
+    class."""
+    return [ShownStep(step, _pixels(values)) for step, values in result.trace[class_name].items()]
 
 
 def _pixels(values: torch.Tensor) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     _warn(loaded, config, image)
     (found,) = masker.find([masker.view(pixels)], [config.classes])
     masks = masker.masks(found, trace=True)
-    full, small = masks.full, masks.small
+    full = masks.full
 
     # All requested classes, also absent ones
     ids = [config.classes.index(name) + 1 for name in full.classes]
@@ -55,8 +55,8 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     for number, values in zip(ids, masks.soft(), strict=True):
         soft[number - 1] = torch.from_numpy(values)
     absent = [f"absent:{name}" for name in config.classes if name not in full.classes]
-    labels, trace = native.dataset_labels(full.label_map, ids), small.trace if small else {}
-    return MaskResult(labels, soft, config.classes, (*full.flags, *absent), trace, full.agreement, pixels)
+    labels = native.dataset_labels(full.label_map, ids)
+    return replace(full, label_map=labels, soft=soft, classes=config.classes, flags=(*full.flags, *absent))
 
 
 def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any) -> Segments:
