@@ -12,19 +12,9 @@ from typing import Any
 import torch
 
 from ..errors import Notice, UserError
-from ..models.families import network_family, pipeline_family
-from ..models.families.family import NETWORK_PARTS, Family
+from ..models.families import families, network_family, pipeline_family
+from ..models.families.family import NETWORK_PARTS, PROCESSORS, Family
 from ..models.families.layers import refuse_adapters
-
-KNOWN_PROCESSORS = {
-    "AttnProcessor", "AttnProcessor2_0", "AttnProcessorNPU", "SlicedAttnProcessor", "XFormersAttnProcessor",
-    "XLAFlashAttnProcessor2_0",
-    "FusedAttnProcessor2_0", "JointAttnProcessor2_0", "XFormersJointAttnProcessor", "FusedJointAttnProcessor2_0",
-    "SanaLinearAttnProcessor2_0", "SanaAttnProcessor2_0", "Lumina2AttnProcessor2_0", "ZSingleStreamAttnProcessor",
-    "QwenDoubleStreamAttnProcessor2_0", "CogVideoXAttnProcessor2_0",
-}  # fmt: skip
-"""diffusers' processors that compute the network's own attention and nothing else. So do the processors that diffusers
-declares as the default of a layer, which are not listed here."""
 
 WRAPPERS = {"get_base_model": "get_base_model()", "module": "module"}
 """Attribute of a PeftModel, or of DistributedDataParallel and its like → the network inside."""
@@ -35,18 +25,9 @@ CANNOT = {
         "modular pipelines do not say which text each network call receives",
         "capture the network itself",
     ),
-    "StableDiffusionPanoramaPipeline": ("cannot be captured", OVERLAPPING),
-    "KolorsPipeline": (
-        "cannot be captured",
-        "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
-    ),
-    "Flux2KleinKVPipeline": (
-        "cannot be captured",
-        "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
-    ),
 }
 """Name of a pipeline's class, or of a class it inherits from → two parts of a UserError: the problem, and either a way
-out or, where there is no way out, the reason."""
+out or, where there is no way out, the reason. Families have more, for their networks."""
 
 
 def find_networks(pipe: Any) -> tuple[list[Any], Family]:
@@ -56,9 +37,10 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     # 1. The pipeline
     bases = [base.__name__ for base in type(pipe).__mro__]
     called = bases[0]
-    for name in bases:
-        if name in CANNOT:
-            raise UserError(f"a {called}", *CANNOT[name])
+    for cannot in (CANNOT, *(each.cannot for each in families())):
+        for name in bases:
+            if name in cannot:
+                raise UserError(f"a {called}", *cannot[name])
 
     # 2. Its networks
     parts = own_networks(pipe)
@@ -154,7 +136,7 @@ def _check_replaced(network: Any, family: Family | None) -> None:
         raise UserError(problem, fix="capture the network that it was made from")
 
 
-def check_processors(network: Any) -> None:
+def check_processors(network: Any, family: Family) -> None:
     """Raise UserError for a diffusers attention processor that does more than the network's own attention. Warn of
     processors from other libraries, and of layers whose `forward` was replaced. They may compute the same attention in
     another way (as SageAttention does), or something else."""
@@ -171,7 +153,7 @@ def check_processors(network: Any) -> None:
         if (
             processor is None
             or cls is getattr(type(module), "_default_processor_cls", None)
-            or cls.__name__ in KNOWN_PROCESSORS
+            or cls.__name__ in PROCESSORS + family.processors
         ):
             continue
         if cls.__module__.startswith("diffusers."):

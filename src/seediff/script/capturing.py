@@ -81,7 +81,7 @@ def capture(
     pipe = not_compiled(given)
     networks, family = find_networks(pipe)
     for network in networks:
-        check_processors(network)
+        check_processors(network, family)
     network = networks[0]
     is_alone = pipe is network
     if not is_alone and not callable(pipe):

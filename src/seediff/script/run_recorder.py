@@ -158,7 +158,7 @@ class RunRecorder:
             timestep = torch.as_tensor(timestep).detach().flatten()[:1].clone()
         rows = self._rows(states, timestep)
         if rows and is_first:
-            check_processors(network)
+            check_processors(network, family)
         grows = self.block.pipe is None and prompt.recorder.apart == "step"  # how many steps will come is unknown
         if rows and (is_first or grows):
             self._check_memory(network, inputs, len(rows), states[0].device)  # weights may be offloaded

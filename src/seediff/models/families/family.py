@@ -44,6 +44,12 @@ PLAIN_ARGUMENTS = {
 """Argument → value, for pipelines and their `encode_prompt`, as far as they have the argument. With these values a
 pipeline draws one picture of the requested size, from the unchanged prompt."""
 
+PROCESSORS = (
+    "AttnProcessor", "AttnProcessor2_0", "AttnProcessorNPU", "SlicedAttnProcessor", "XFormersAttnProcessor",
+    "XLAFlashAttnProcessor2_0", "FusedAttnProcessor2_0",
+)  # fmt: skip
+"""diffusers' processors of all families that compute the network's own attention and nothing else."""
+
 OF_PIPELINES = ("is_distilled", "sample_sigmas")
 """Settings in a pipeline's model_index.json that SeeDiff adds to the network's configuration."""
 
@@ -109,6 +115,11 @@ class Family:
     `attn1` attend to the picture, and modules named `attn2` to the text."""
     attention: str = "attn"
     """Name of the attention module in each block of `streams`."""
+    processors: tuple[str, ...] = ()
+    """diffusers' processors that compute the network's own attention and nothing else, besides those of PROCESSORS and
+    those that diffusers declares as a layer's default."""
+    cannot: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Class of pipelines with this network that cannot be captured → the problem, and a way out or the reason."""
     no_self_attention: str = ""
     """Why there are no maps of self-attention; "" if there are maps."""
     replaces_missing_levels: bool = True

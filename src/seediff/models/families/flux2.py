@@ -117,6 +117,12 @@ FLUX2_KLEIN = Klein(
     title="FLUX.2 klein",
     scales=(),  # but its autoencoder's batch norm
     pipelines=("Flux2KleinPipeline",),
+    cannot={
+        "Flux2KleinKVPipeline": (
+            "cannot be captured",
+            "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
+        )
+    },
     class_name=FLUX2.class_name,
     where_prompt="first call",
     negative=False,

@@ -89,6 +89,7 @@ QWEN_IMAGE = QwenImage(
     pipelines=("QwenImagePipeline",),
     class_name="QwenImageTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
+    processors=("QwenDoubleStreamAttnProcessor2_0",),
     steps=50,
     guidance_scale=4.0,
     where_prompt="first call",

@@ -119,6 +119,12 @@ def _level(name: str, count: int) -> int:
 SD = UNet(
     title="Stable Diffusion 1.x and 2.x",
     pipelines=("StableDiffusionPipeline",),
+    cannot={
+        "StableDiffusionPanoramaPipeline": (
+            "cannot be captured",
+            "it draws parts that overlap, each with maps of its own",
+        )
+    },
     replaces_missing_levels=False,
 )
 
@@ -191,6 +197,12 @@ SDXL = XL(
     needs=("addition_embed_type",),
     optional_scales=("latents_mean", "latents_std"),
     pipelines=("StableDiffusionXLPipeline",),
+    cannot={
+        "KolorsPipeline": (
+            "cannot be captured",
+            "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
+        )
+    },
     steps=50,
     guidance_scale=5.0,
     inputs_of_text=("encoder_hidden_states", "", "text_embeds"),
