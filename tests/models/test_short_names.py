@@ -15,8 +15,7 @@ from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.files.messages import show_bytes
 from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
-from seediff.models.catalogue import list_models
-from seediff.models.describe import describe_here
+from seediff.models.describe import describe_here, list_models
 from seediff.models.families import families, pipeline_family
 from seediff.models.model_files import find_model
 from seediff.models.short_names import BY_NAME, EMBEDDED, NAMED

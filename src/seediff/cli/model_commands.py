@@ -37,7 +37,7 @@ def models() -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from ..models.catalogue import HEADINGS, list_models
+    from ..models.describe import HEADINGS, list_models
 
     console, families = make_console(), list_models()
     lines = [row[: len(HEADINGS)] for row in chain.from_iterable(rows for _, rows in families)]

@@ -1,4 +1,5 @@
-"""Describes a model from its small files, before any weights are read: `describe`."""
+"""Describes a model from its small files, before any weights are read: `describe`. Lists the models that have short
+names: `list_models`."""
 
 from __future__ import annotations
 
@@ -10,16 +11,16 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from ..errors import UserError
-from ..files.messages import did_you_mean, show_json
+from ..files.messages import did_you_mean, show_bytes, show_json
 from ..files.reading import read_json
 from .families import families, pipeline_family
 from .families.family import OF_PIPELINES, Family
 from .families.layers import Layer
 from .families.readers import Reader
-from .hub import INDEX, read_index
+from .hub import INDEX, local_folder, read_index
 from .model_files import ModelFiles, locate_model
 from .sampling import values_of_model
-from .short_names import named_model
+from .short_names import EMBEDDED, EMBEDDED_PIPELINES, NAMED, named_model
 from .trust import check_index, check_parts, check_settings, import_diffusers, import_transformers
 
 LATENT_SCALES = {"scaling_factor": 1, "shift_factor": 0, "latents_mean": None, "latents_std": None}
@@ -235,3 +236,35 @@ def _read_config(folder: Path | None, part: str) -> dict[str, Any]:
         return read_json(folder / part / "config.json", dict[str, Any]) if folder else {}
     except UserError:
         return {}
+
+
+HEADINGS = ("--model", "draws", "weights", "on this machine")
+"""Headings of the first four fields of `ModelRow`, which are printed in one line."""
+
+
+class ModelRow(NamedTuple):
+    """A model in the list of `seediff models`."""
+
+    name: str
+    what: str
+    """What it draws, as in `NamedModel`."""
+    memory: str
+    """The size of its weights in half precision."""
+    here: str
+    """Where its weights are on this machine, or "no"."""
+    hub_id: str
+    licence: str
+
+
+def list_models() -> list[tuple[Family, list[ModelRow]]]:
+    """(family, rows) for every family: one row for each of its models with a short name. The model in the package comes
+    first. Asks no hub."""
+    size = show_bytes(sum(path.stat().st_size for path in EMBEDDED["mini"].rglob("*.safetensors")))  # half precision
+    mini = ModelRow("mini", "128², 19 classes of Pascal VOC", size, "in the package", "", "Apache-2.0")
+    rows = [(EMBEDDED_PIPELINES["mini"], mini)]
+    for model in NAMED:
+        folder = local_folder(model.hub_id)
+        here = "in the hub's cache" if folder and any(folder.glob("*/*.safetensors")) else "no"
+        size = show_bytes(model.weight_bytes("float16"))
+        rows.append((model.pipeline, ModelRow(model.name, model.what, size, here, model.hub_id, model.licence)))
+    return [(family, [row for pipeline, row in rows if pipeline in family.pipelines]) for family in families()]

@@ -24,6 +24,7 @@ from .adapters import load_lora
 from .describe import ModelInfo, Sizes, describe
 from .families.family import OF_PIPELINES, Family
 from .families.layers import Layer
+from .families.named import BYTES
 from .families.readers import Reader
 from .model_files import fetch_configurations, locate_model
 from .pipeline import load_pipeline
@@ -37,7 +38,6 @@ from .saving_memory import (
     move_to,
     quantise,
 )
-from .short_names import BYTES
 from .trust import import_diffusers
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ..files.messages import show_bytes, show_json
 from ..files.reading import ABSENT, read_json
 from ..files.tensors import Tensor, read_header
 from .audit import audit, stored_problem
-from .short_names import BYTES
+from .families.named import BYTES
 from .trust import OWN_ATTENTION
 
 PREFERRED: dict[str, tuple[str | None, ...]] = {

@@ -13,6 +13,7 @@ from typing import Any
 from .family import Condition, FlowMatching, NetworkInputs, PartConfig, Tensor
 from .flux2 import normed_latents
 from .layers import JOINT
+from .named import APACHE, NamedModel
 
 EPSILON = 1e-5
 """The pipeline adds this to the variances of latents, though the autoencoder's configuration has another value."""
@@ -38,6 +39,10 @@ class ErnieImage(FlowMatching):
 
 ERNIE_IMAGE = ErnieImage(
     title="ERNIE-Image",
+    named=(
+        NamedModel("ernie-image", "baidu/ERNIE-Image", "1024²", 11.97, APACHE),
+        NamedModel("ernie-image-turbo", "baidu/ERNIE-Image-Turbo", "1024², few steps", 11.97, APACHE),
+    ),
     scales=(),  # but its autoencoder's batch norm
     pipelines=("ErnieImagePipeline",),
     class_name="ErnieImageTransformer2DModel",

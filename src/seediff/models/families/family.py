@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_names, block_numbers, by_kind
 from .layers import CROSS, SELF, Layer, refuse_adapters
+from .named import NamedModel
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class Family:
     """Name of the network's class in diffusers."""
     network_part: str = "transformer"
     """The pipeline's name for the network."""
+    named: tuple[NamedModel, ...] = ()
+    """Its models with short names."""
 
     # Loading
 

@@ -14,6 +14,7 @@ from typing import Any
 from ...errors import UserError
 from .family import Condition, Family, FlowMatching, NetworkInputs, PartConfig, Tensor, latents_of
 from .layers import TEXT_FIRST
+from .named import APACHE, NamedModel
 from .readers import Reader
 
 PACKED = 2
@@ -104,6 +105,22 @@ def ids(latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[st
 
 FLUX = Flux(
     title="FLUX.1",
+    named=(
+        NamedModel(
+            "flux-dev",
+            "black-forest-labs/FLUX.1-dev",
+            "1024²",
+            16.87,
+            "FLUX.1 [dev] Non-Commercial, to be accepted on the hub",
+        ),
+        NamedModel(
+            "flux-schnell",
+            "black-forest-labs/FLUX.1-schnell",
+            "1024², few steps",
+            16.86,
+            f"{APACHE}, to be accepted on the hub",
+        ),
+    ),
     pipelines=("FluxPipeline",),
     class_name="FluxTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
@@ -135,6 +152,7 @@ class ChromaFamily(Flux):
 
 CHROMA = ChromaFamily(
     title="Chroma",
+    named=(NamedModel("chroma", "lodestones/Chroma1-HD", "1024²", 13.75, APACHE, steps=40, guidance_scale=3.0),),
     pipelines=("ChromaPipeline",),
     class_name="ChromaTransformer2DModel",
     streams=FLUX.streams,

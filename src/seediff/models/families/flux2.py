@@ -14,7 +14,10 @@ from typing import Any
 from ...errors import UserError
 from .family import Condition, Family, NetworkInputs, Tensor, latents_of
 from .flux import FLUX, PHOTO_GUIDANCE, Packed, last_position, pack, unpack
+from .named import APACHE, NamedModel
 from .readers import Reader, chat_prompt, qwen_chat
+
+FLUX_OWN = "FLUX Non-Commercial, to be accepted on the hub"
 
 
 class Flux2(Packed):
@@ -86,6 +89,7 @@ def positions(batch: int, sides: tuple[int, int, int], device: Any) -> Tensor:
 
 FLUX2 = Flux2(
     title="FLUX.2 dev",
+    named=(NamedModel("flux2-dev", "black-forest-labs/FLUX.2-dev", "1024²", 56.32, FLUX_OWN),),
     scales=(),  # but its autoencoder's batch norm
     pipelines=("Flux2Pipeline",),
     class_name="Flux2Transformer2DModel",
@@ -115,6 +119,12 @@ class Klein(Flux2):
 
 FLUX2_KLEIN = Klein(
     title="FLUX.2 klein",
+    named=(
+        NamedModel("klein-4b", "black-forest-labs/FLUX.2-klein-4B", "1024², few steps", 7.98, APACHE),
+        NamedModel("klein-9b", "black-forest-labs/FLUX.2-klein-9B", "1024², few steps", 17.35, FLUX_OWN),
+        NamedModel("klein-base-4b", "black-forest-labs/FLUX.2-klein-base-4B", "1024²", 7.98, APACHE),
+        NamedModel("klein-base-9b", "black-forest-labs/FLUX.2-klein-base-9B", "1024²", 17.35, FLUX_OWN),
+    ),
     scales=(),  # but its autoencoder's batch norm
     pipelines=("Flux2KleinPipeline",),
     cannot={

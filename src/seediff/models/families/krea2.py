@@ -14,8 +14,11 @@ from typing import Any
 from .family import Condition, NetworkInputs, Tensor
 from .flux import Packed, packed_lattice
 from .layers import TEXT_FIRST
+from .named import NamedModel
 from .qwen_image import STATISTICS, Qwen
 from .readers import Reader, prefixed
+
+KREA_OWN = "Krea 2 Community"
 
 
 class Krea2(Packed, Qwen):
@@ -43,6 +46,10 @@ class Krea2(Packed, Qwen):
 
 KREA2 = Krea2(
     title="Krea 2",
+    named=(
+        NamedModel("krea2-raw", "krea/Krea-2-Raw", "1024²", 17.38, KREA_OWN, steps=52, guidance_scale=3.5),
+        NamedModel("krea2-turbo", "krea/Krea-2-Turbo", "1024², few steps", 17.38, KREA_OWN),
+    ),
     scales=STATISTICS,
     pipelines=("Krea2Pipeline",),
     class_name="Krea2Transformer2DModel",

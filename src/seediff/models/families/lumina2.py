@@ -13,6 +13,7 @@ from typing import Any
 
 from .family import Condition, FlowMatching, NetworkInputs, Tensor
 from .layers import SELF, TEXT_FIRST
+from .named import APACHE, NamedModel
 from .readers import Reader, prefixed
 
 
@@ -30,6 +31,7 @@ class Lumina2(FlowMatching):
 
 LUMINA2 = Lumina2(
     title="Lumina 2",
+    named=(NamedModel("lumina2", "Alpha-VLLM/Lumina-Image-2.0", "1024²", 5.31, APACHE),),
     pipelines=("Lumina2Pipeline",),
     class_name="Lumina2Transformer2DModel",
     # The blocks of the context refiner see no picture.

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from .family import Condition, Family, Tensor
+from .named import OPENRAIL_PLUS, NamedModel
 from .readers import Reader, stripped
 
 T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
@@ -35,6 +36,17 @@ class PixArt(Family):
 
 PIXART = PixArt(
     title="PixArt-α and -Σ",
+    named=(
+        NamedModel("pixart-alpha", "PixArt-alpha/PixArt-XL-2-1024-MS", "1024²", 5.46, OPENRAIL_PLUS),
+        NamedModel(
+            "pixart-sigma",
+            "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",
+            "1024²",
+            5.46,
+            OPENRAIL_PLUS,
+            pipeline="PixArtSigmaPipeline",
+        ),
+    ),
     pipelines=("PixArtAlphaPipeline", "PixArtSigmaPipeline"),
     class_name="PixArtTransformer2DModel",
     patch=2,

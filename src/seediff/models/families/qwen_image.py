@@ -23,7 +23,10 @@ from ...errors import UserError
 from .family import Condition, DrawRequest, FlowMatching, NetworkInputs, PartConfig, Tensor
 from .flux import Packed
 from .layers import TEXT_FIRST
+from .named import APACHE, NamedModel
 from .readers import Reader
+
+QWEN_RESEARCH = "Qwen Research, non-commercial"
 
 STATISTICS = ("latents_mean", "latents_std")
 SLOT = 4
@@ -85,6 +88,7 @@ def masked(states: Tensor, mask: Tensor | None) -> Condition:
 
 QWEN_IMAGE = QwenImage(
     title="Qwen-Image",
+    named=(NamedModel("qwen-image", "Qwen/Qwen-Image", "1024²", 28.85, APACHE),),
     scales=STATISTICS,
     pipelines=("QwenImagePipeline",),
     class_name="QwenImageTransformer2DModel",
@@ -163,6 +167,10 @@ class QwenImage21(Qwen):
 
 QWEN_IMAGE_21 = QwenImage21(
     title="Qwen-Image 2.1",
+    named=(
+        NamedModel("qwen-image-2.1", "Qwen/Qwen-Image-2.1", "1024²", 16.22, QWEN_RESEARCH),
+        NamedModel("qwen-image-2.1-turbo", "Qwen/Qwen-Image-2.1-Turbo", "1024², few steps", 16.22, QWEN_RESEARCH),
+    ),
     scales=STATISTICS,
     pipelines=("QwenImage21Pipeline",),
     class_name="QwenImage21Transformer2DModel",

@@ -14,6 +14,7 @@ from typing import Any
 
 from .family import Condition, FlowMatching, PartConfig, Tensor
 from .layers import CROSS, Layer
+from .named import NamedModel
 from .readers import Reader, stripped
 
 
@@ -54,6 +55,16 @@ def _instruction(pipe: Any) -> list[str]:
 
 SANA = SanaFamily(
     title="Sana",
+    named=(
+        # The text of its page says NSCL v2, its tag Apache-2.0; Gemma's terms hold for the text encoder either way.
+        NamedModel(
+            "sana",
+            "Efficient-Large-Model/Sana_1600M_1024px_diffusers",
+            "1024²",
+            4.53,
+            "NSCL v2 (NVIDIA), Gemma, not confirmed",
+        ),
+    ),
     scales=("scaling_factor",),
     pipelines=("SanaPipeline",),
     gives_sigmas=False,

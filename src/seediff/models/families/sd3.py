@@ -13,7 +13,10 @@ from typing import Any
 
 from .family import CLIP_TOKENS, Condition, FlowMatching, PartConfig
 from .layers import JOINT, SELF, Layer, refuse_adapters
+from .named import NamedModel
 from .readers import Reader
+
+STABILITY = "Stability AI Community, to be accepted on the hub"
 
 T5_TOKENS = 256
 """Maximum number of T5 tokens that the pipeline reads by default."""
@@ -48,6 +51,24 @@ class MMDiT(FlowMatching):
 
 SD3 = MMDiT(
     title="Stable Diffusion 3 and 3.5",
+    named=(
+        NamedModel("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", "1024²", 7.75, STABILITY),
+        NamedModel(
+            "sd3.5-medium",
+            "stabilityai/stable-diffusion-3.5-medium",
+            "1024²",
+            8.13,
+            STABILITY,
+            steps=40,
+            guidance_scale=4.5,
+        ),
+        NamedModel(
+            "sd3.5-large", "stabilityai/stable-diffusion-3.5-large", "1024²", 13.81, STABILITY, guidance_scale=3.5
+        ),
+        NamedModel(
+            "sd3.5-large-turbo", "stabilityai/stable-diffusion-3.5-large-turbo", "1024², few steps", 13.81, STABILITY
+        ),
+    ),
     gives_sigmas=False,
     pipelines=("StableDiffusion3Pipeline",),
     class_name="SD3Transformer2DModel",

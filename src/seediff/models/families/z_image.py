@@ -14,6 +14,7 @@ from typing import Any
 
 from .family import Condition, FlowMatching, NetworkInputs, Tensor, latents_of
 from .layers import JOINT, SELF
+from .named import APACHE, NamedModel
 from .readers import Reader, chat_prompt, qwen_chat
 
 FILLED = 32
@@ -47,6 +48,10 @@ class ZImage(FlowMatching):
 
 Z_IMAGE = ZImage(
     title="Z-Image",
+    named=(
+        NamedModel("z-image", "Tongyi-MAI/Z-Image", "1024²", 10.26, APACHE),
+        NamedModel("z-image-turbo", "Tongyi-MAI/Z-Image-Turbo", "1024², few steps", 10.26, APACHE),
+    ),
     pipelines=("ZImagePipeline",),
     gives_sigmas=False,
     class_name="ZImageTransformer2DModel",
