@@ -110,7 +110,7 @@ def samples(count: int = 4, shape: tuple[int, int] = (64, 80)) -> list[Sample]:
         suffix = ("png", "jpg")[number % 2]
         image = np.asarray(Image.fromarray(rng.integers(0, 255, (8, 10, 3), np.uint8)).resize((shape[1], shape[0])))
         name, split = f"{'trip/' * (number == 3)}{number:06d}", ("train", "val")[number == 2]
-        items.append(Sample(encode_image(image, suffix), labels, metadata={"split": split}, name=name))
+        items.append(Sample(encode_image(image, suffix), labels, row={"split": split}, name=name))
     return items
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cyclopts import MissingArgumentError
+from items import rows_of
 from photo_set import write_photos
 from PIL import Image
 from shapes import CLASSES, items
@@ -32,7 +33,6 @@ from recipes import commands
 from seediff.cli.commands import make_app
 from seediff.cli.line import CommandLine
 from seediff.cli.main import main
-from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.files.photo_files import find_photos
 from seediff.models import registry, short_names
@@ -263,7 +263,7 @@ def test_what_a_page_says_can_be_done(page, twins, tmp_path, capsys, monkeypatch
 
 def written_names(folder):
     """Every key of the JSON that the commands of docs/formats.md wrote."""
-    tables = [native.read_rows(folder / name)[0] for name in ("pets", "masked", "segments")]
+    tables = [rows_of(folder / name)[0] for name in ("pets", "masked", "segments")]
     scores = json.loads((folder / "scores.json").read_text())
     tables += [scores, *scores["per_class"].values()]
     return {key for table in tables for key in table}

@@ -18,6 +18,7 @@ from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.files.label_maps import IGNORE
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene, read_scenes
+from seediff.rows.row import Row
 
 PLACES = {  # place: (upper colour, lower colour), RGB
     "on grass": ((150, 200, 240), (95, 165, 70)),
@@ -71,9 +72,7 @@ def write_scenes_as_dataset(out: Path, scenes: Iterable[Scene], about: Mapping[s
     """
     ids = dataset_ids(CLASSES)
     items = (
-        Sample(
-            s.image, ids[s.label_map], metadata={"prompt": s.caption, "classes": list(s.classes)}, name=f"{index:06d}"
-        )
+        Sample(s.image, ids[s.label_map], row=Row(prompt=s.caption, classes=tuple(s.classes)), name=f"{index:06d}")
         for index, s in enumerate(scenes)
     )
     return len(save_native(out, CLASSES, items, about={"command": "recipes.mini scenes", **about}))

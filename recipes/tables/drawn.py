@@ -15,7 +15,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -27,7 +27,6 @@ from seediff.config.settings import Config, RunConfig
 from seediff.config.sizes import Size, check_size
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_image, encode_mask, read_label_map
-from seediff.dataset.rows import checked_rows
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.files.outputs import CONFIG, write_atomic
@@ -36,6 +35,7 @@ from seediff.models.describe import check_known_classes
 from seediff.models.fingerprint import weights_fingerprint
 from seediff.models.registry import LoadOptions
 from seediff.prompts.specs import class_groups, sample_seed
+from seediff.rows.row import Row, each_row, said
 from seediff.run.job import Job
 from seediff.run.loop import run
 from seediff.run.output import BatchRecord
@@ -111,14 +111,12 @@ def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tu
     """The classes and (the first `count`) samples of a set, with the masks of one labelling."""
     classes = native.read_classes(folder)
     items = []
-    for number, row in enumerate(itertools.islice(checked_rows(folder / native.METADATA), count), 1):
+    for number, row in enumerate(itertools.islice(each_row(folder / native.METADATA), count), 1):
         where = f"{folder / native.METADATA}, row {number}"
-        image = inside(folder, row.get("file_name"), where, "file_name")
-        mask = folder / mask_path(labelling, row["index"])
-        more = {key: row[key] for key in ("prompt", "classes", "seed")}
-        items.append(
-            Sample(image, partial(read_label_map, mask), metadata=more, name=PurePosixPath(row["file_name"]).stem)
-        )
+        image = inside(folder, said(row.file_name), where, "file_name")
+        mask = folder / mask_path(labelling, said(row.index) or 0)
+        known = Row(prompt=row.prompt, classes=row.classes, seed=row.seed)
+        items.append(Sample(image, partial(read_label_map, mask), row=known, name=image.stem))
     return classes, items
 
 
@@ -190,7 +188,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
 
     def read_result(self, out: Path) -> dict[str, Any]:
         """A row has a mask of each labelling, and so names none."""
-        return {"rows": list(checked_rows(out / native.METADATA))}
+        return {"rows": list(each_row(out / native.METADATA))}
 
     def write(
         self, captured: tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]], out: Path
@@ -210,10 +208,17 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
                 record.write(out, mask_path(name, spec.index), encode_mask(label_map))
             file_name = f"{native.IMAGES}/{spec.index:06d}.png"
             record.write(out, file_name, encode_image(image, "png"))
-            about = {"index": spec.index, "prompt": spec.prompt, "classes": list(spec.classes), "seed": spec.seed}
-            record.rows.append({"file_name": file_name, **about, "labels": list(self.settings)})
+            row = Row(
+                file_name=file_name,
+                index=spec.index,
+                prompt=spec.prompt,
+                classes=spec.classes,
+                seed=spec.seed,
+                rest={"labels": list(self.settings)},
+            )
+            record.rows.append(row)
         return record
 
-    def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
+    def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
         write_atomic(out / native.METADATA, native.jsonl(rows))

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from builders.command_line import runner
 from builders.eager import everything_kept, means
-from builders.items import noise_pixels
+from builders.items import noise_pixels, rows_of
 from builders.plans import with_plan
 from builders.reference_attention import book_of, file_of
 from builders.refusals import user_error
@@ -17,7 +17,6 @@ from PIL import Image
 from recipes.studies.capture import capture_images
 from seediff.attention.draw import check_drawing, check_shape, generate_batch, image_shape
 from seediff.config.method_constants import CaptureConfig
-from seediff.dataset.native import read_rows
 from seediff.models.describe import check_known_classes
 from seediff.models.families.family import DrawRequest, named_inputs
 from seediff.prompts.specs import SampleSpec
@@ -198,14 +197,14 @@ def run_commands(folder, out):
     run = runner(generate, mask)
     common = ("--model", folder, "--device", "cpu", "--size", 64)
     run(f"generate --classes dog,cat --per-class 1 --steps 2 --out {out}/set --quiet", *common)
-    rows = read_rows(out / "set")
+    rows = rows_of(out / "set")
     assert [row["classes"] for row in rows] == [["dog"], ["cat"]]
     assert all(np.asarray(Image.open(out / "set" / row["mask_file_name"])).shape == (64, 64) for row in rows)
     photo = out / "photo.png"
     Image.fromarray(noise_pixels(48, 64)).save(photo)
     line = f"mask {photo} --classes dog,cat --presence 0 --timesteps 100,400 --out {out}/masked --quiet"
     run(line, *common)
-    (row,) = read_rows(out / "masked")
+    (row,) = rows_of(out / "masked")
     assert row["classes"] == list(row["presence"]) == ["dog", "cat"]
     assert np.asarray(Image.open(out / "masked" / row["mask_file_name"])).shape == (48, 64)
     assert 'method = "ca"' in (out / "set" / "seediff.toml").read_text(encoding="utf-8")

@@ -59,7 +59,7 @@ def native(folder):
         Sample(
             encode_image(np.full((32, 40, 3), 40 * number, np.uint8), name[-3:]),
             label_map(number),
-            metadata=ROWS[number],
+            row=ROWS[number],
             name=name[:-4],
         )
         for number, name in enumerate(NAMES)

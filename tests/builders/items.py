@@ -1,12 +1,14 @@
 """Samples for test datasets, small sets, and the names of all files in a folder."""
 
+import json
+
 import numpy as np
 
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.native import save_native
 from seediff.dataset.reviews import read_actions
-from seediff.dataset.rows import OF_THE_MASK
 from seediff.dataset.sample import Sample
+from seediff.rows.row import LISTED
 
 
 def noise_pixels(*size, seed=0):
@@ -17,7 +19,7 @@ def noise_pixels(*size, seed=0):
 def item(name="a/0", labels=None, row=None, shape=(4, 6), suffix="png"):
     labels = np.zeros(shape, np.uint8) if labels is None else labels
     image = np.arange(np.prod(shape) * 3).reshape(*shape, 3).astype(np.uint8)
-    return Sample(encode_image(image, suffix), labels, metadata=row or {}, name=name)
+    return Sample(encode_image(image, suffix), labels, row=row or {}, name=name)
 
 
 def pets(count, shape=(16, 20), row=lambda number: {}):
@@ -29,7 +31,7 @@ def pets(count, shape=(16, 20), row=lambda number: {}):
     for number in range(count):
         image = np.kron(rng.integers(0, 256, (rows, columns, 3)), np.ones((4, 4, 1))).astype(np.uint8)
         labels = inside * np.uint8(1 + number % 2)
-        yield Sample(encode_image(image, "png"), labels, metadata=row(number), name=f"{number:06d}")
+        yield Sample(encode_image(image, "png"), labels, row=row(number), name=f"{number:06d}")
 
 
 def write_pets(folder, count=4, **options):
@@ -44,10 +46,10 @@ def judged(name, **more):
 
 def judgements(sample):
     """The keys of a sample's row that describe the mask that a method made, and its flags."""
-    return {*OF_THE_MASK} & {*sample.metadata}, sample.metadata["flags"] != []
+    return {*LISTED} & {*sample.metadata}, sample.metadata["flags"] != []
 
 
-STAY, GO = ({*OF_THE_MASK}, True), (set(), False)
+STAY, GO = ({*LISTED}, True), (set(), False)
 """What `judgements` finds of a mask that a method made, and of one that took its place."""
 
 
@@ -58,3 +60,13 @@ def last_actions(folder):
 
 def names(folder):
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def rows_of(folder, name="metadata.jsonl"):
+    """The rows of a file in a dataset, as they are written."""
+    return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+
+
+def write_rows(folder, rows):
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")

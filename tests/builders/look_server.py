@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from items import write_rows
 from patience import PATIENCE, wait_until
 from random_maps import random_maps
 from synthetic import write_dataset
@@ -39,7 +40,7 @@ def write_set(
     for row, change in zip(rows, changes, strict=False):
         row.update(change)
     (out / native.CLASSES).write_bytes(native.classes_text(classes))
-    (out / native.METADATA).write_bytes(native.jsonl(rows))
+    write_rows(out, rows)
     return out
 
 

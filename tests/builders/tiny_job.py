@@ -14,6 +14,7 @@ from typing import ClassVar
 from seediff.config.settings import RunConfig
 from seediff.dataset import native
 from seediff.files.outputs import write_atomic
+from seediff.rows.row import Row
 from seediff.run.job import Job
 from seediff.run.loop import run
 from seediff.run.output import BatchRecord
@@ -58,7 +59,7 @@ class TinyJob(Job[TinyConfig, int, Sequence[int]]):
                 self.trouble(item)
             text = f"{item} of {list(captured)} with seed {self.config.seed}".encode()
             record.write(out, f"{IMAGES}/{item:06d}.txt", text)
-            record.rows.append({"item": item, "crc": zlib.crc32(text)})
+            record.rows.append(Row(rest={"item": item, "crc": zlib.crc32(text)}))
         return record
 
     def finish(self, rows, left_out, out):

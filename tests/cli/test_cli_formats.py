@@ -24,7 +24,7 @@ def pets(tmp_path):
     for number in range(4):
         labels = np.kron(rng.choice([0, 1, 2, 255], (4, 6)), np.ones((8, 8))).astype(np.uint8)
         image = rng.integers(0, 256, (32, 48, 3), np.uint8)
-        items.append(Sample(encode_image(image, "png"), labels, metadata={"prompt": "p"}, name=f"{number:06d}"))
+        items.append(Sample(encode_image(image, "png"), labels, row={"prompt": "p"}, name=f"{number:06d}"))
     save_native(tmp_path / "pets", ("dog", "cat"), items, about={})
     return tmp_path / "pets"
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from command_line import runner
 from cyclopts import CoercionError
-from items import write_pets
+from items import rows_of, write_pets, write_rows
 from layouts import save_map, save_voc
 from refusals import refused, user_error
 
@@ -27,9 +27,9 @@ def pets(tmp_path):
 
 
 def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
-    rows = native.read_rows(pets)
+    rows = rows_of(pets)
     rows[1]["area"] = {"cat": 1.0}
-    (pets / native.METADATA).write_bytes(native.jsonl(rows))
+    write_rows(pets, rows)
     wrong = r"1 error \(row 1\); the first: images/000001.png: .area. is .* but by its label map .*0.25\}$"
     with user_error(wrong):
         run(f"check {pets} --json {tmp_path}/check.json")

@@ -17,6 +17,7 @@ from seediff.config.method_constants import CaptureConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.train import TrainConfig
 from seediff.files.messages import EscapedStream
+from seediff.rows.row import Row
 from seediff.run.loop import RunResult
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\x7f"
@@ -64,13 +65,13 @@ def test_streams(line, code):
 @pytest.mark.parametrize("name", ["b]", "[/b]", "[link=x]"])
 def test_names_are_no_markup(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
-    rows = [{"source": name, "classes": ["segment", name], "instances": [2, 1, 2]}]
+    rows = [Row(source=name, classes=("segment", name), instances=(2, 1, 2))]
     show_segments(RunResult(Path("out[b]"), rows, 1, {"segmenting": 1.0}), SegmentPhotosConfig(model="mini"), 0)
     text = capsys.readouterr().out
     (row,) = (line for line in text.splitlines() if "│" in line and line.count(name) > 1)
     assert row.count(name) == 2  # the photograph's and the segment's
     assert "Look at 'out[b]/preview.html'" in text
-    rows = [{"file_name": "images/0.png", "classes": [name], "asked": [name], "area": {name: 0.5}}]
+    rows = [Row(file_name="images/0.png", classes=(name,), asked=(name,), area={name: 0.5})]
     show_masks(RunResult(Path("out"), rows, 1, {}), MaskPhotosConfig(classes=(name,), model="mini"), 0)
     assert name in capsys.readouterr().out
 

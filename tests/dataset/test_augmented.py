@@ -6,13 +6,12 @@ import pytest
 from command_line import runner
 from fake_engine import fake_draw
 from interrupted import contents
-from items import judged
+from items import judged, rows_of
 from refusals import user_error
 
 from seediff.cli.sets import augment as augment_command
 from seediff.config.augment import AugmentConfig
 from seediff.config.generate_config import GenerateConfig
-from seediff.dataset import native
 from seediff.dataset.augmented import AugmentedSamples, open_augmented, write_augmented
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.native import open_native, save_native
@@ -45,7 +44,7 @@ def pets(tmp_path_factory):
         row |= {"seed": number} if number % 2 else {"presence": {"dog": 1.0}, "asked": ["dog"], "source": "a"}
         suffix = "png" if number % 2 else "jpg"
         data = encode_image(image.astype(np.uint8), suffix)
-        items.append(Sample(data, labels, metadata=row, name="trip/7" if number == 7 else f"{number:06d}"))
+        items.append(Sample(data, labels, row=row, name="trip/7" if number == 7 else f"{number:06d}"))
     out = tmp_path_factory.mktemp("in") / "pets"
     save_native(out, CLASSES, items, about={})
     return out
@@ -73,8 +72,8 @@ def made(pets, tmp_path_factory):
 def test_a_sound_dataset_with_the_originals_in_it(made, pets):
     assert check_dataset(made).errors == 0
     before, after = contents(pets), contents(made)
-    rows, new = native.read_rows(made)[:8], native.read_rows(made)[8:]
-    assert rows == native.read_rows(pets)
+    rows, new = rows_of(made)[:8], rows_of(made)[8:]
+    assert rows == rows_of(pets)
     assert all(
         after[name] == data for name, data in before.items() if name.startswith(("images/", "masks/", "classes"))
     )
@@ -87,7 +86,7 @@ def test_a_sound_dataset_with_the_originals_in_it(made, pets):
 
 
 def test_every_recipe_is_in_its_row(made, pets):
-    rows = [row for row in native.read_rows(made) if "recipe" in row]
+    rows = [row for row in rows_of(made) if "recipe" in row]
     (steps,) = zip(*(row["recipe"]["steps"] for row in rows), strict=True)
     counts = Counter(step["operation"] for step in steps)
     assert counts == dict(zip([text.split(":")[0] for text in ADD], (3, 4, 2, 5, 3), strict=True))
@@ -118,7 +117,7 @@ def test_other_workers_and_links_the_same_bytes(made, pets, tmp_path):
 def test_where_masks_came_from_travels_and_what_only_originals_have_stays_behind(tmp_path):
     generate(GenerateConfig(classes=("dog",), per_class=2, keep_soft=True), tmp_path / "pets", draw=fake_draw)
     write_augmented(open_augmented(config(add=("flip:1",)), tmp_path / "pets"), tmp_path / "more")
-    first, _, new = native.read_rows(tmp_path / "more")
+    first, _, new = rows_of(tmp_path / "more")
     assert (tmp_path / "more" / first["made"]).read_bytes() == (tmp_path / "pets" / CONFIG).read_bytes()
     assert "made" not in new
     assert not {"soft", "steps"} & {path.name for path in (tmp_path / "more").iterdir()}

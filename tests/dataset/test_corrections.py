@@ -3,17 +3,16 @@ import json
 import numpy as np
 import pytest
 from blocks import blocks, some
-from items import GO, STAY, item, judged, judgements
+from items import GO, STAY, item, judged, judgements, rows_of
 from refusals import user_error
 
-from seediff.dataset import native
 from seediff.dataset.encoding import encode_image, encode_soft
 from seediff.dataset.formats.drivers import export
 from seediff.dataset.importing import correct, import_set, sum_changes
 from seediff.dataset.native import open_native, save_native
-from seediff.dataset.rows import OF_THE_MASK
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.objects import Objects
+from seediff.rows.row import OF_MASK, as_row
 
 CLASSES = ("cat", "dog", "cow")
 
@@ -25,7 +24,7 @@ def pets(tmp_path):
     soft.write_bytes(encode_soft(np.ones((20, 30))))
     for one in items:
         ids = {*one.label_map.flat} - {0, 255}
-        one.metadata = {**one.metadata, **judged("cat")}
+        one.row = as_row({**one.metadata, **judged("cat")})
         one.extras |= {("soft", int(class_id)): soft for class_id in ids}
     save_native(tmp_path / "pets", CLASSES, items, about={})
     return tmp_path / "pets"
@@ -52,13 +51,13 @@ def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
     first, *others = (one.metadata for one in found)
     review = {"verdict": "accepted", "corrected": True, "by": "cvat"}
     assert first["review"] == review
-    assert {*first} == {*before[0].metadata} - {"classes", "class_ids", "area", *OF_THE_MASK} | {"review"}
+    assert {*first} == {*before[0].metadata} - {*OF_MASK} | {"flags", "review"}
     assert (first["prompt"], first["flags"]) == ("p", [])
     assert others == [one.metadata for one in before[1:]]  # 2 came back as it was: nobody may have looked
     looked = brought(pets, mended, accept_unchanged=True)[1]
     assert looked[2].metadata["review"] == {**review, "corrected": False}
     save_native(tmp_path / "corrected", names, found, about={})
-    row = native.read_rows(tmp_path / "corrected")[0]
+    row = rows_of(tmp_path / "corrected")[0]
     assert row["area"]["cow"] == round(float((after == 3).mean()), 6)
     assert [{*one["classes"]} for one in (before[0].metadata, row)] == [{"cat", "dog", "cow"}, {"dog", "cow"}]
 

@@ -4,12 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from items import pets
+from items import pets, rows_of, write_rows
 
 from seediff import Dataset
 from seediff.dataset import native
 from seediff.dataset.native import open_native, save_native
 from seediff.report.card import dataset_card
+from seediff.rows.row import as_row
 
 datasets = pytest.importorskip("datasets", reason="datasets is not installed")
 CLASSES, SHAPE = ("cat", "dog"), (16, 20)
@@ -30,7 +31,7 @@ def save(folder, names=NAMES):
         labels, row = np.full(SHAPE, 1, np.uint8), {"flags": [], "seed": 2**40 + number}
         if number == len(names) - 1:
             labels, row = labels * 2, {**row, **last}
-        samples.append(sample.replace(name=names[number], label_map=labels, metadata=row))
+        samples.append(sample.replace(name=names[number], label_map=labels, row=row))
     save_native(folder, CLASSES, samples, about={})
     return folder
 
@@ -69,10 +70,10 @@ def test_folders_are_opened_and_come_back_from_parquet(tmp_path):
 def test_what_only_the_last_of_3000_rows_has(tmp_path):
     """Of long rows, `datasets` sees the last only after it has settled the types, unless the card names them."""
     folder = save(tmp_path / "pets", ("a", "b"))
-    first, last = native.read_rows(folder)
+    first, last = rows_of(folder)
     rows = [{**row, "prompt": "a cat, " * 600} for row in (*[first] * 2999, last)]
-    (folder / native.METADATA).write_bytes(native.jsonl(rows))
-    (folder / native.CARD).write_text(dataset_card({}, rows, CLASSES))
+    write_rows(folder, rows)
+    (folder / native.CARD).write_text(dataset_card({}, [*map(as_row, rows)], CLASSES))
     table = load(str(folder), cache=tmp_path / "cache")
     assert (len(table), table[0]["mask"].size, table[-1]["mask"].size) == (3000, SHAPE[::-1], SHAPE[::-1])
     assert (table[-1]["flags"], table[-1]["area"]["dog"]) == (["tiny:dog"], 1.0)
@@ -81,10 +82,10 @@ def test_what_only_the_last_of_3000_rows_has(tmp_path):
 
 def test_rows_of_before_are_opened_and_written_with_the_new_name(tmp_path):
     folder = save(tmp_path / "pets")
-    rows = native.read_rows(folder)
+    rows = rows_of(folder)
     for row in rows:
         row["mask"] = row.pop("mask_file_name")
-    (folder / native.METADATA).write_bytes(native.jsonl(rows))
+    write_rows(folder, rows)
     samples = open_native(folder)[1]
     assert [sample.label_map.max() for sample in samples] == [1, 1, 1, 1, 2]
     save_native(tmp_path / "new", CLASSES, samples, about={})

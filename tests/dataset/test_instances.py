@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 from formats import EVERY, LOSSY, export, imported
+from items import rows_of, write_rows
 from PIL import Image
 from refusals import user_error
 
@@ -13,7 +14,6 @@ from seediff.dataset.augmented import open_augmented, write_augmented
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.format_table import FORMATS, export_options
 from seediff.dataset.importing import import_set
-from seediff.dataset.native import jsonl, read_rows
 from seediff.dataset.operations import RANDOM
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
@@ -137,9 +137,9 @@ BROKEN = [
 def test_a_row_is_held_against_the_file_of_its_objects(tmp_path, change, found, refused):
     """By `check`, and whenever the objects are read."""
     Dataset(CLASSES, pairs()).save(tmp_path / "set")
-    rows = read_rows(tmp_path / "set")
+    rows = rows_of(tmp_path / "set")
     change(rows[0], tmp_path / "set/instances/p0.png")
-    (tmp_path / "set/metadata.jsonl").write_bytes(jsonl(rows))
+    write_rows(tmp_path / "set", rows)
     assert found in " ".join(str(finding) for finding in check_dataset(tmp_path / "set").findings)
     with user_error(re.escape(refused)) if refused else nullcontext():
         Dataset.open(tmp_path / "set")[0].objects(pairs()[0].label_map)

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from blobs import blobs
-from items import item, names
+from items import item, names, rows_of
 
 from seediff import Dataset
 from seediff.dataset import native
@@ -25,7 +25,7 @@ def make(folder, classes, count=2, first=0, soft=False, shape=(32, 40)):
         for i in range(count)
     ]
     save_native(folder, classes, items, about={})
-    for row in native.read_rows(folder) if soft else ():
+    for row in rows_of(folder) if soft else ():
         for class_id in row["class_ids"]:
             path = folder / "soft" / f"{native.sample_name(row['file_name'])}_{class_id}.png"
             path.parent.mkdir(exist_ok=True)

@@ -3,15 +3,15 @@ import io
 import numpy as np
 import pytest
 from interrupted import contents
-from items import item, names
+from items import item, names, rows_of, write_rows
 from PIL import Image
 from refusals import user_error
 
 from seediff import Dataset
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_mask, encode_soft
+from seediff.dataset.names import check_name
 from seediff.dataset.native import open_native, save_native
-from seediff.dataset.rows import check_name
 from seediff.dataset.sample import SOFT
 from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import CONFIG
@@ -110,9 +110,9 @@ def test_a_run_that_is_not_finished(tmp_path):
 
 def test_soft_masks_of_rows_without_class_ids(folder):
     """A set from elsewhere may lack the key: the files say which classes have a soft mask."""
-    rows = native.read_rows(folder)
+    rows = rows_of(folder)
     del rows[0]["class_ids"]
-    (folder / native.METADATA).write_bytes(native.jsonl(rows))
+    write_rows(folder, rows)
     (sample,) = Dataset.open(folder)
     assert (sample.soft_ids, sample.has_soft()) == ([2, 7], True)
     assert sample.soft.mean((1, 2)).tolist() == [0, 1]

@@ -44,7 +44,7 @@ def test_a_seed_decides_and_what_is_given_stays(name):
     (after, step, _), again, other = (run(name, seed, base) for seed in (3, 3, 4))
     assert np.array_equal(base.image, untouched.image)
     assert np.array_equal(base.labels, untouched.labels)
-    assert (after.image.shape, after.image.dtype, step["operation"]) == (base.image.shape, np.uint8, name)
+    assert (after.image.shape, after.image.dtype, step.operation) == (base.image.shape, np.uint8, name)
     np.testing.assert_array_equal(again[0].labels, after.labels)
     assert again[1] == step
     assert np.array_equal(again[0].image, other[0].image) == (name not in ("noise", "perspective", "boxes"))
@@ -74,7 +74,7 @@ def test_labels_move_with_their_pictures(name):
     known = (labels > 0) & (labels < 255)
     assert (abs(after.image[known, 0] - 40.0 * labels[known]) < 20).mean() > 0.8
     assert not np.array_equal(after.image, painted[0].image)
-    assert step.get("sources") in (None, ["p1", "p2", "p3", "p4", "p5"])
+    assert step.rest.get("sources") in (None, ["p1", "p2", "p3", "p4", "p5"])
 
 
 def test_perspective_moves_corners_and_ignores_outside():
@@ -96,7 +96,7 @@ def test_boxes_are_background_but_for_ignored_pixels():
     base = labelled_image(2)
     after, step, _ = run("boxes", 0, base)
     inside = np.zeros(base.labels.shape, bool)
-    for left, top, right, bottom in step["boxes"]:
+    for left, top, right, bottom in step.rest["boxes"]:
         inside[top:bottom, left:right] = True
     np.testing.assert_array_equal(after.labels[~inside], base.labels[~inside])
     np.testing.assert_array_equal(after.labels[inside], np.where(base.labels[inside] == 255, 255, 0))

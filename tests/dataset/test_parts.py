@@ -8,8 +8,8 @@ from seediff.config.augment import AugmentConfig
 from seediff.dataset.augmented import open_augmented
 from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.encoding import encode_image
-from seediff.dataset.parts import check_parts, part_of, row_splits, unclear_parts
 from seediff.dataset.sample import Sample
+from seediff.rows.parts import check_parts, part_of, row_splits, unclear_parts
 from seediff.train.stages import open_training
 
 
@@ -53,7 +53,7 @@ def native(folder, *parts):
     rows = [{"split": part} if part else {} for part in parts]
     pictures = [encode_image(noise_pixels(1, 2, seed=number), "png") for number in range(len(parts))]
     pairs = enumerate(zip(pictures, rows, strict=True))
-    samples = [Sample(picture, LABELS, metadata=row, name=f"s{number}") for number, (picture, row) in pairs]
+    samples = [Sample(picture, LABELS, row=row, name=f"s{number}") for number, (picture, row) in pairs]
     Dataset(("dog",), samples).save(folder)
     return folder
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from command_line import runner
 from formats import opened
-from items import GO, STAY, judged, judgements
+from items import GO, STAY, judged, judgements, rows_of
 from look_server import CLASSES, write_set
 from refusals import user_error
 
@@ -36,7 +36,7 @@ def pets(tmp_path):
     """Six samples: 0 and 3 accepted, 1 rejected, 3 corrected: its dog became a cat; soft masks are kept."""
     out = write_set(tmp_path / "pets", changes=[judged(CLASSES[number % 3]) for number in range(6)])
     (out / "soft").mkdir()
-    for row in native.read_rows(out):
+    for row in rows_of(out):
         labels = read_label_map(out / row["mask_file_name"])
         (out / f"soft/{native.sample_name(row['file_name'])}_{row['class_ids'][0]}.png").write_bytes(
             encode_soft((labels > 0) * 0.8)
@@ -60,7 +60,7 @@ def test_opened_anywhere_it_is_the_corrected_set(pets):
     assert [("soft", 1) in items[number].extras for number in (0, 3)] == [True, False]
     assert [judgements(item) for item in items] == [STAY, STAY, STAY, GO, STAY, STAY]
     assert ["review" in item.metadata for item in items] == [True, True, False, True, False, False]
-    assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
+    assert rows_of(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
 
 
 CONSTANTS = {"method": "ca", "alpha": 0.5, "beta": 0.6, "pamr": True}

@@ -30,7 +30,7 @@ def samples(count=60, seed=0, copies=0):
         labels[:8] = 1 + number % count % 3
         if number % 5 == 0:
             labels[8:16] = 1 + (number + 1) % 3
-        items.append(Sample(encode_image(image, "png"), labels, metadata=row, name=f"{number:03d}"))
+        items.append(Sample(encode_image(image, "png"), labels, row=row, name=f"{number:03d}"))
     return items
 
 

@@ -71,7 +71,7 @@ def test_the_flag_goes_when_somebody_paints_or_accepts(begun, tmp_path, capsys):
     for notes in (training.sets[0].notes, scores.data.notes, Dataset.open(begun).labelled().notes):
         assert NOTE in notes
     assert NOTE in evaluate_segments(tmp_path / "masks/masks", begun, draws=1).labels
-    truths = Dataset(("dog", "cat"), [sample.replace(metadata={}) for sample in Dataset.open(begun)])
+    truths = Dataset(("dog", "cat"), [sample.replace(row={}) for sample in Dataset.open(begun)])
     with user_error("has no prediction for 2 of 4 images: c, trip/d; .* and labelled"):
         evaluate(begun, truths, draws=1)
 

@@ -17,7 +17,7 @@ from in_chromium import (
     violations,
     window,
 )
-from items import last_actions
+from items import last_actions, rows_of
 from look_server import keep_attention, running, start, write_set
 
 from seediff.dataset import native
@@ -513,7 +513,7 @@ def hostile(tmp_path_factory):
     rows.append({**rows[1], "source": PHOTO})
     out = write_set(tmp_path_factory.mktemp("hostile") / f"a'b{SCRIPT.replace('/', '')}\u202e", len(rows), changes=rows)
     (out / native.CLASSES).write_bytes(native.classes_text(classes))
-    for number, row in enumerate(native.read_rows(out)):
+    for number, row in enumerate(rows_of(out)):
         labels = np.zeros((64, 64), np.uint8)
         labels[:20] = row["class_ids"][0]
         (out / f"masks/{number:06d}.png").write_bytes(encode_mask(labels))
@@ -537,7 +537,7 @@ def test_no_text_is_anything_but_text(browser, hostile):
             assert text in facts
             assert any(fact.startswith(f"degenerate:{text}") for fact in facts)
             if number:
-                assert page.text_content("#prompt") == native.read_rows(out)[number]["prompt"]
+                assert page.text_content("#prompt") == rows_of(out)[number]["prompt"]
             assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
         open_sample(page, PHOTO)
         assert page.title().startswith(out.name)

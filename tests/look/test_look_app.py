@@ -21,7 +21,8 @@ def test_lists_by_filter_and_in_order(pets):
     areas = [next(iter(row["area"].values())) for row in rows]
     assert client.numbers(sort="area", descending=True) == sorted(range(30), key=lambda i: -areas[i])
     low, high = sorted(areas)[5], sorted(areas)[12]
-    assert client.numbers(area=[low, high]) == [i for i, one in enumerate(areas) if low - 1e-6 <= one <= high + 1e-6]
+    between = [i for i, one in enumerate(areas) if low - 1e-6 <= one <= high + 1e-6]
+    assert client.numbers(bounds={"area": [low, high]}) == between
     client.act(4, "accept", 0)
     client.act(9, "reject", 0)
     assert client.numbers(states=["accepted", "rejected"]) == [4, 9]

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from command_line import runner
+from items import rows_of, write_rows
 from look_server import running, write_set
 
 from seediff.cli.quality import filter_
@@ -23,9 +24,9 @@ def pieces_map():
 @pytest.fixture
 def pets(tmp_path):
     out = write_set(tmp_path / "pets", 3)
-    rows = native.read_rows(out)
+    rows = rows_of(out)
     rows[1] |= {"classes": ["dog", "cat"], "class_ids": [1, 2], "area": {"dog": 0.15, "cat": 0.05}, "flags": []}
-    (out / native.METADATA).write_bytes(native.jsonl(rows))
+    write_rows(out, rows)
     (out / rows[1]["mask_file_name"]).write_bytes(encode_mask(pieces_map()))
     return out
 
@@ -38,10 +39,10 @@ def apart(pets):
         1, 6
     )
     (pets / native.INSTANCES).mkdir()
-    rows = native.read_rows(pets)
+    rows = rows_of(pets)
     (pets / native.INSTANCES / f"{native.sample_name(rows[1]['file_name'])}.png").write_bytes(encode_grey(numbers))
     rows[1] |= {"instances": [1, 1, 1, 1, 2], "instance_scores": [0.5] * 5}
-    (pets / native.METADATA).write_bytes(native.jsonl(rows))
+    write_rows(pets, rows)
     return pets
 
 

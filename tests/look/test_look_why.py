@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fake_engine import fake_draw
+from items import rows_of, write_rows
 from look_server import Heard, keep_attention, running, write_set
 from random_maps import random_maps
 from refusals import user_error
@@ -75,22 +76,22 @@ def test_a_page_that_does_not_know_what_made_a_mask_says_so(copied, tmp_path):
     the folder is refused.
     """
     (copied / outputs.CONFIG).rename(copied / "lost.toml")
-    rows = native.read_rows(copied)
+    rows = rows_of(copied)
     outside = [{**row, "made": "../drawn/lost.toml"} for row in rows]
-    (copied / native.METADATA).write_bytes(native.jsonl(outside))
+    write_rows(copied, outside)
     with user_error("a row's `made` names it, but there is no such configuration"), running(copied):
         pass
-    (copied / native.METADATA).write_bytes(native.jsonl(rows))
+    write_rows(copied, rows)
     with running(copied) as (client, _):
         for number in range(len(rows)):
             assert "not known" in client.get(f"/api/samples/{number}/attention")["note"]
     (copied / "lost.toml").rename(copied / outputs.CONFIG)
     Dataset.open(copied).save(tmp_path / "kept")
-    assert all("made" in row for row in native.read_rows(tmp_path / "kept"))
+    assert all("made" in row for row in rows_of(tmp_path / "kept"))
     opened = Dataset.open(tmp_path / "kept")
     changed = [sample.replace(label_map=sample.label_map) for sample in opened]
     Dataset(opened.classes, changed).save(tmp_path / "changed")
-    assert all("made" not in row for row in native.read_rows(tmp_path / "changed"))
+    assert all("made" not in row for row in rows_of(tmp_path / "changed"))
     with running(tmp_path / "changed") as (client, _):
         assert "not known" in client.get("/api/samples/0/attention")["note"]
 
@@ -184,9 +185,9 @@ def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):
 
 
 def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
-    rows = native.read_rows(copied)
+    rows = rows_of(copied)
     rows[1]["review"] = {"verdict": None, "corrected": True}  # by another tool
-    (copied / native.METADATA).write_bytes(native.jsonl(rows))
+    write_rows(copied, rows)
     with running(copied) as (client, opened):
         heard = Heard(opened)
         constants = {**client.get("/api/samples/2/attention")["constants"], "beta": 0.7}

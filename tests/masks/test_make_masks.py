@@ -14,9 +14,9 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.method_constants import MaskConfig, maps_read
 from seediff.config.methods import METHOD_FACTS
 from seediff.masks.arithmetic import compete, otsu
-from seediff.masks.flags import OF_CLASSES
 from seediff.masks.make_masks import agreement, label_pixels, make_masks, soft_mask
 from seediff.masks.steps import AFTER_PAMR, BEFORE_PAMR, MaskStep
+from seediff.rows.flags import OF_CLASSES
 
 IMAGE = noise_pixels(48, 64)
 

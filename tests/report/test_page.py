@@ -13,6 +13,7 @@ from seediff.config.methods import METHOD_FACTS
 from seediff.masks.make_masks import soft_mask
 from seediff.masks.steps import MaskStep
 from seediff.report.page import write_page
+from seediff.rows.row import as_row
 
 ABOUT = {
     "model": "mini",
@@ -46,7 +47,7 @@ class Page(HTMLParser):
 
 
 def page_of(out, rows, classes=CLASSES, about=ABOUT):
-    path = write_page(out, about, rows, classes)
+    path = write_page(out, about, [*map(as_row, rows)], classes)
     assert path == out / "preview.html"
     assert not list(out.glob("*.part"))
     return path.read_text(encoding="utf-8")
@@ -83,7 +84,7 @@ def test_hostile_text_stays_text(tmp_path):
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}'
     rows = write_dataset(tmp_path, 2, classes=(evil, "dog"))
     put_strip(tmp_path, 0)
-    rows[0] |= {"prompt": evil, "flags": [f"{evil}:dog"], "seed": evil}
+    rows[0] |= {"prompt": evil, "flags": [f"{evil}:dog"], "source": evil}
     about = {"model": evil, "method": evil, evil: evil, "prompts": [evil]}
     about["rejected"] = {evil: {evil: 1}}
     html = page_of(tmp_path, rows, classes=(evil, "dog"), about=about)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from items import noise_pixels
+from items import noise_pixels, rows_of, write_rows
 from PIL import Image
 from refusals import refused
 
@@ -12,7 +12,6 @@ from seediff.attention.maps import AttentionMaps
 from seediff.cli.main import main
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import MaskConfig
-from seediff.dataset import native
 from seediff.dataset.native import save_native
 from seediff.dataset.sample import Sample
 from seediff.files.outputs import CONFIG
@@ -33,7 +32,7 @@ def set_of(folder, *, model="mini", command="generate"):
     """A set with two pictures, which its rows or its configuration say were drawn by a model."""
     labels = np.ones((64, 64), np.uint8)
     pixels = noise_pixels(64, 64)
-    samples = [Sample(pixels, labels, name=f"{i}", metadata={"model": model, "seed": i}) for i in range(2)]
+    samples = [Sample(pixels, labels, name=f"{i}", row={"model": model, "seed": i}) for i in range(2)]
     save_native(folder, ("dog",), samples, about={"command": command})
     return folder
 
@@ -46,10 +45,10 @@ def test_whose_drawings_pictures_are_is_what_their_set_says(tmp_path, monkeypatc
     assert (drawn(pets), drawn(pets, "mini-dit"), drawn(pets, "sd1.5")) == (True, True, False)
     assert not drawn(set_of(tmp_path / "real", model="sd1.5"))
     assert not are_drawings([*(pets / "images").iterdir(), tmp_path / "photo.png"], "mini")
-    rows = native.read_rows(pets)
-    (pets / native.METADATA).write_bytes(native.jsonl([{**row, "seed": 1} for row in rows[:1]]))
+    rows = rows_of(pets)
+    write_rows(pets, [{**row, "seed": 1} for row in rows[:1]])
     assert not drawn(pets)  # a picture that somebody put there
-    (pets / native.METADATA).write_bytes(native.jsonl([{k: v for k, v in row.items() if k != "seed"} for row in rows]))
+    write_rows(pets, [{k: v for k, v in row.items() if k != "seed"} for row in rows])
     assert not drawn(pets)  # `mask` made these rows
     (pets / CONFIG).write_text('command = "generate"\nmodel = "mini"\nseed = 0\n')
     assert drawn(pets)
@@ -72,7 +71,7 @@ def test_photographs_need_a_named_model_and_mini_says_what_it_is_for(tmp_path, c
 
     assert main([*mask, "--model", "mini"]) == 0
     assert f"seediff: m{DOUBT}" in capsys.readouterr().err
-    assert native.read_rows(tmp_path / "masked")[0]["flags"] == ["degenerate:dog"]  # of the narrow model, and no other
+    assert rows_of(tmp_path / "masked")[0]["flags"] == ["degenerate:dog"]  # of the narrow model, and no other
     assert "is for its own drawings" in (tmp_path / "masked" / "preview.html").read_text("utf-8")
 
     assert main(mask) == 0  # the folder names the model

@@ -124,7 +124,7 @@ def test_the_command_scores_what_mask_makes(tmp_path, mini_folder, capsys):
     config = MaskPhotosConfig.recommended(classes=("dog", "car"), model=str(mini_folder), **how)
     of = {str(number): (("dog", "car")[number % 2],) for number in range(3)}
     result = mask_photos(config, find_photos(folder / "images"), tmp_path / "masked", classes_of=of)
-    made = [read_segment_ids(result.out / row["mask_file_name"]).astype(np.uint8) for row in result.rows]
+    made = [read_segment_ids(result.out / row.mask_file_name).astype(np.uint8) for row in result.rows]
     scored = np.random.default_rng(0).permutation(3)[1:]
     pairs = [(str(i), made[i], truths[i]) for i in scored]
     compared = evaluate_pairs(pairs, own(("background", "dog", "car")), draws=5)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from fake_engine import fake_draw
 from interrupted import contents, interrupt_after
+from items import rows_of
 from patience import PATIENCE
 from photo_set import write_photos
 from PIL import Image
@@ -84,7 +85,7 @@ def test_the_same_bytes_elsewhere_and_held_against_their_records(name, inputs, m
     run, out = command(name, inputs, mini_folder), tmp_path / "out"
     run(out=out)
     run(out=tmp_path / "there", engine=Elsewhere())
-    before, rows = contents(out), native.read_rows(out)
+    before, rows = contents(out), rows_of(out)
     assert contents(tmp_path / "there") == before
     image, mask = rows[1]["file_name"], rows[1]["mask_file_name"]
     lines = before[native.METADATA].splitlines(keepends=True)

@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 from fake_engine import fake_draw
 from interrupted import check_interrupted, contents, interrupt_after
+from items import rows_of, write_rows
 from refusals import user_error
 
 from seediff.config.generate_config import GenerateConfig
-from seediff.dataset import native
 from seediff.dataset.native import open_native
 from seediff.dataset.reviews import REVIEWS
 from seediff.dataset.split import set_splits
@@ -22,12 +22,13 @@ faked = partial(generate, draw=fake_draw)
 
 
 def test_rows_that_were_changed_by_hand_are_named(tmp_path):
-    first, second, *_ = faked(CONFIG, tmp_path).rows
+    faked(CONFIG, tmp_path)
+    first, second, *_ = rows_of(tmp_path)
     for name, config, said in (
         (None, LARGER, "metadata.jsonl, row 2: needs 'file_name'"),
         ("images/x.png", CONFIG, "metadata.jsonl: has no row about images/000001.png, which"),
     ):
-        (tmp_path / native.METADATA).write_bytes(native.jsonl([first, {**second, "file_name": name}]))
+        write_rows(tmp_path, [first, {**second, "file_name": name}])
         with user_error(said):
             faked(config, tmp_path)
 
@@ -49,7 +50,7 @@ def test_more_images_per_class_join_those_that_are_there(tmp_path, changes):
 
     generate(large, tmp_path / "grown", draw=draw)
     assert contents(tmp_path / "grown") == contents(tmp_path / "large")
-    indices = {int(row["file_name"][7:13]) for row in before.rows}
+    indices = {int(row.file_name[7:13]) for row in before.rows}
     assert len(drawn & indices) < small.batch_size  # only the last batch, and only if it was not full
 
 

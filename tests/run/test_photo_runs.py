@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from interrupted import check_interrupted
+from items import rows_of
 from photo_set import write_photos
 from PIL import Image
 from refusals import refused, user_error
@@ -76,7 +77,7 @@ def test_each_photo_its_own_classes(tmp_path, photos, mini_folder):
     table.write_text('file,classes\n0.png,dog\n1,"car,dog"\ntrip/last.png,cat\n2.png,\n', encoding="utf-8")
     line = (f"mask {photos} --model {mini_folder} --presence 0 --timesteps 100 --out {tmp_path / 'out'}").split()
     assert main([*line, "--classes", str(table)]) == 0
-    rows = {row["source"]: row["asked"] for row in native.read_rows(tmp_path / "out")}
+    rows = {row["source"]: row["asked"] for row in rows_of(tmp_path / "out")}
     every = ["dog", "car", "cat"]
     assert rows == {"0": ["dog"], "1": ["car", "dog"], "2": [], "3": every, "4": every, "trip/last": ["cat"]}
     assert native.read_classes(tmp_path / "out") == ("dog", "car", "cat")
@@ -109,7 +110,7 @@ def test_bad_tables_are_told_by_line(tmp_path, found, text, message):
 @pytest.mark.parametrize("fit", ["keep", "crop"])
 def test_every_photo_has_segments_of_its_size(tmp_path, segment, found, fit):
     result = segment_photos(segment(fit=fit), found, tmp_path / "out")
-    assert [row["source"] for row in result.rows] == ["0", "1", "2", "3", "4", "trip/last"]
+    assert [row.source for row in result.rows] == ["0", "1", "2", "3", "4", "trip/last"]
     dataset = Dataset.open(tmp_path / "out")
     assert dataset.classes == ("segment",)
     for sample, photo in zip(dataset.samples, found, strict=True):
@@ -138,7 +139,7 @@ def test_truth_counts_come_from_label_maps(tmp_path, found, photos, mini_folder,
         write_label(labels / f"{photo.name}.png", (shape[0], shape[1]), 1 + number, first=(0, 100, 248)[number % 3])
     line = (f"segment {photos} --model {mini_folder} --method kmeans -k truth --out {tmp_path / 'out'}").split()
     assert main([*line, "--labels", str(labels)]) == 0
-    counts = [len(row["instances"]) for row in native.read_rows(tmp_path / "out")]
+    counts = [len(row["instances"]) for row in rows_of(tmp_path / "out")]
     assert all(count <= 1 + number for number, count in enumerate(counts))
     assert max(counts) > 2
     write_label(labels / "3.png", (60, 150), 150)
@@ -156,11 +157,11 @@ def test_bad_photos_do_not_stop_the_others(tmp_path, mini_folder, capsys):
     assert main(line) == 2
     captured = capsys.readouterr()
     assert "2 of 6 photographs could not be used" in captured.err
-    failed = {row["photo"]: row["reason"] for row in native.read_rows(folder / "out", "failed.jsonl")}
+    failed = {row["photo"]: row["reason"] for row in rows_of(folder / "out", "failed.jsonl")}
     assert sorted(failed) == ["text.jpg", "truncated.jpg"]
     assert all(str(tmp_path) not in reason for reason in failed.values())
     assert main(line) == 2  # complete: says so again, and finds none of its own pictures
-    assert len(native.read_rows(folder / "out")) == 4
+    assert len(rows_of(folder / "out")) == 4
 
 
 def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, found, mask, segment, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from fake_engine import fake_draw
 from interrupted import check_interrupted, contents, interrupt_after
+from items import rows_of
 from refusals import user_error
 
 from seediff import Dataset
@@ -43,7 +44,7 @@ def test_layout_rows_and_masks(tmp_path):
     folders, files = "attention images instances masks soft steps", "README.md classes.txt metadata.jsonl preview.html"
     assert {p.name for p in out.iterdir()} == {".batches", "seediff.toml", *folders.split(), *files.split()}
     assert (result.made, result.done) == (5, 5)
-    rows = native.read_rows(out)
+    rows = rows_of(out)
     assert [row["file_name"] for row in rows] == [f"images/00000{i}.png" for i in range(5)]
     for row, sample in zip(rows, Dataset.open(out), strict=True):
         keys = "prompt classes class_ids seed attempt flags area confidence agreement model method version"
@@ -151,12 +152,12 @@ def test_rejected_samples_are_drawn_again_together(tmp_path):
 
     result = generate(config, tmp_path / "out", draw=draw)
     assert result.rejected
-    assert all(not row["flags"] for row in result.rows)
-    assert all(row["flags"] for row in result.rejected)
-    kept, attempts = {int(r["file_name"][7:13]) for r in result.rows}, Counter(r["index"] for r in result.rejected)
+    assert all(not row.flags for row in result.rows)
+    assert all(row.flags for row in result.rejected)
+    kept, attempts = {int(r.file_name[7:13]) for r in result.rows}, Counter(r.index for r in result.rejected)
     assert kept | {index for index, count in attempts.items() if count == 3} == set(range(18))
     for row in result.rows:
-        assert row["attempt"] == attempts[int(row["file_name"][7:13])]
+        assert row.attempt == attempts[int(row.file_name[7:13])]
     assert max(len(batch) for batch in batches) == 3
     seeds = [seed for batch in batches for _, seed in batch]
     assert len(seeds) == len(set(seeds))
@@ -167,7 +168,7 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
     classes = {"classes": ("dog", "pottedplant"), "per_class": 2, "classes_per_image": 2}
     config = GenerateConfig(**classes, batch_size=2, steps=2, model=str(mini_folder))
     result = generate(config, tmp_path / "out")
-    assert result.rows[0]["model"] == "mini"
+    assert result.rows[0].model == "mini"
     text = (tmp_path / "out" / "README.md").read_text() + (tmp_path / "out" / "preview.html").read_text()
     assert str(mini_folder.parent) not in text
     before = fingerprints(tmp_path / "out")

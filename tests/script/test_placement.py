@@ -10,7 +10,7 @@ from builders.script_pipelines import PIPELINES
 from PIL import Image, ImageOps
 
 import seediff
-from seediff.masks.flags import explain_flag
+from seediff.rows.flags import explain_flag
 
 BINS = {"0.5": [64.0, 128.0], "1.0": [64.0, 64.0], "2.0": [128.0, 64.0]}
 

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from items import rows_of
 from PIL import Image
 from refusals import refused, user_error
 from shapes import CLASSES, items, scene, small
 
 from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.native import read_rows, save_native
+from seediff.dataset.native import save_native
 from seediff.evaluate.evaluation import evaluate, notes
 from seediff.train.predict import likeliest, load_segmenter
 from seediff.train.record import CHECKPOINT
@@ -70,7 +71,7 @@ def test_bad_images_do_not_stop_the_others(folder, tmp_path, capsys):
     line = refused(capsys, f"predict {folder} {photos} --out {out} --batch-size 1 --quiet")
     assert line.startswith("seediff: 2 of 3 photographs could not be used (a.png: cannot be read")
     assert line.endswith(f" and 1 more); the list is in {out}/failed.jsonl\n")
-    assert [row["photo"] for row in read_rows(out, "failed.jsonl")] == ["a.png", "c.png"]
+    assert [row["photo"] for row in rows_of(out, "failed.jsonl")] == ["a.png", "c.png"]
     assert [sample.name for sample in Dataset.open(out)] == ["b"]
 
 

@@ -74,7 +74,7 @@ def test_other_data_of_the_same_names_and_number_is_refused(tmp_path):
         with user_error(says):
             train(small(), [Stage(data, CLASSES, steps=1)], tmp_path, validation=held, workers=0)
     verdict = {"review": {"verdict": "accepted", "corrected": False, "by": "me"}}  # changes nothing that is learnt
-    accepted = [Stage(renamed(first, metadata=verdict), CLASSES, steps=1)]
+    accepted = [Stage(renamed(first, row=verdict), CLASSES, steps=1)]
     assert train(small(), accepted, tmp_path, validation=validation, workers=0).seconds == 0
 
 

@@ -14,8 +14,7 @@ from seediff.train.stages import find_doubts, open_training
 def native(tmp_path):
     def write(name, count=4, classes=CLASSES, first=0, val=()):
         made = [
-            one.replace(metadata={"split": "val"} if i in val else {})
-            for i, one in enumerate(items(count, first=first))
+            one.replace(row={"split": "val"} if i in val else {}) for i, one in enumerate(items(count, first=first))
         ]
         save_native(tmp_path / name, classes, made, about={"command": "test"})
         return tmp_path / name

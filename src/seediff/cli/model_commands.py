@@ -164,7 +164,7 @@ def tune(
     given = {"classes": names, "model": model, "size": size, "device": device, "dtype": dtype}
     config, _ = recommend(MaskPhotosConfig, given, info)
     doubt = ""
-    if not all(is_drawing(sample.metadata, config.model_label) for sample in labelled):
+    if not all(is_drawing(sample.row, config.model_label) for sample in labelled):
         doubt = doubt_line(info, config.model_label)
     if doubt:
         warnings.warn(doubt, Notice, stacklevel=1)

@@ -42,6 +42,7 @@ from .commands import show_default
 from .progress import show_progress
 
 if TYPE_CHECKING:
+    from ..rows.row import Row
     from ..run.loop import RunResult
     from ..run.model_job import ModelJob
 
@@ -248,14 +249,14 @@ def check_photos(paths: Sequence[Path]) -> None:
                 raise UserError(folder, problem, f"give {folder / photos}")
 
 
-def report_unusable(failed: Sequence[Mapping[str, str]], photos: int, out: Path) -> None:
+def report_unusable(failed: Sequence[Row], photos: int, out: Path) -> None:
     """Raise UserError at the end of a run if some photographs could not be used, so that the exit code shows it.
     failed: the rows of failed.jsonl. photos: the number of all photographs. out: the folder of the output."""
     from ..files.photo_files import FAILED  # imports numpy
 
     if failed:
         first, count = failed[0], len(failed)
-        reasons = f"{first['photo']}: {first['reason']}"
+        reasons = f"{first.photo}: {first.reason}"
         if count > 1:
             reasons += f" and {count - 1} more"
         where = shlex.quote(str(out / FAILED))

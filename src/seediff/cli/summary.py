@@ -13,6 +13,7 @@ from ..config.class_names import SEGMENT
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..files.messages import make_console, plural
 from ..report.tables import count_classes, count_flags, show_reasons
+from ..rows.row import Row, said
 from .options import LOOK, command_line, export_line, next_steps, train_line
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
     for row in count_classes(result.rows, config.classes, count_flags(result.rejected, config.classes)):
         rejected, flags = show_reasons(row.rejected) or "0", show_reasons(row.flags) or "0"
         table.add_row(Text(row.name), str(row.images), rejected, flags, _share(row.area))
-    left_out = {row["index"] for row in result.rejected}
+    left_out = {row.index for row in result.rejected}
     if left_out:
-        left_out.difference_update(sample_number(row["file_name"]) for row in result.rows)
+        left_out.difference_update(sample_number(said(row.file_name) or "") for row in result.rows)
     text = _describe_count(result, f"{plural(result.made, 'image')} with masks in {result.out}", left_out=len(left_out))
     _show(result, table, text, commands)
 
@@ -56,18 +57,18 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
     pictures. doubt: the warning `PhotoJob.doubt`, or ""."""
     if not result.rows:
         return
-    table, named = Table("photograph", "segments"), any({*row["classes"]} - {SEGMENT} for row in result.rows)
+    table, named = Table("photograph", "segments"), any({*row.named} - {SEGMENT} for row in result.rows)
     if named:
         table.add_column("names")
     for row in result.rows[:ROWS_SHOWN]:
-        names = ", ".join(name for name in row["classes"] if name != SEGMENT)
-        cells = [Text(row["source"]), str(len(row["instances"]))]
+        names = ", ".join(name for name in row.named if name != SEGMENT)
+        cells = [Text(str(said(row.source))), str(_objects(row))]
         if named:
             cells.append(Text(names or "–"))
         table.add_row(*cells)
     if len(result.rows) > ROWS_SHOWN:
         table.add_row(f"… {len(result.rows) - ROWS_SHOWN} more")
-    middle = median(len(row["instances"]) for row in result.rows)
+    middle = median(map(_objects, result.rows))
     count = f"{plural(result.made, 'photograph')} in {result.out}; segments per photograph: {middle:g} (median)"
     text = _describe_count(result, count, skipped)
     if config.names and not named:
@@ -83,14 +84,18 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
     _show(result, table, text, commands)
 
 
+def _objects(row: Row) -> int:
+    return len(said(row.instances) or ())
+
+
 def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, doubt: str = "") -> None:
     """Print the summary of `mask`; nothing if no photograph has masks. skipped, doubt: as in `show_segments`."""
     if not result.rows:
         return
     table = _numbers_table("class", "asked", "found", "mean area")
     for name in config.classes:
-        areas = [row["area"][name] for row in result.rows if name in row.get("area", ())]
-        asked = sum(name in row.get("asked", ()) for row in result.rows)
+        areas = [shares[name] for shares in [said(row.area) or {} for row in result.rows] if name in shares]
+        asked = sum(name in (said(row.asked) or ()) for row in result.rows)
         table.add_row(Text(name), str(asked), str(len(areas)), _share(mean(areas) if areas else None))
     text = _describe_count(result, f"{plural(result.made, 'photograph')} with masks in {result.out}", skipped)
     commands = [command_line("look", result.out, about=LOOK)]

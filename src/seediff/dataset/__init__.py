@@ -1,6 +1,7 @@
 """Datasets: samples with label maps, in memory and on disk.
 
-dataset.py, sample.py, rows.py      `Dataset`, `Sample`, and the rows of metadata.jsonl
+dataset.py, sample.py               `Dataset`, `Sample`
+names.py                            names that classes and samples can have
 native.py                           reads and writes the folder that `generate` and `mask` make
 reviews.py                          people's decisions about samples
 encoding.py                         pictures, label maps and objects as files

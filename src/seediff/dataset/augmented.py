@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 
 from .. import __version__
 from ..config.augment import AugmentConfig
@@ -24,13 +25,12 @@ from ..errors import UserError
 from ..files.outputs import CONFIG
 from ..prompts.specs import sample_seed
 from ..report.page import AUGMENTATIONS
-from ..report.tables import is_of_photo
+from ..rows.parts import unclear_parts
+from ..rows.row import Recipe, Row, shown_classes
 from . import native
 from .encoding import encode_image
 from .native import open_native, save_native
 from .operations import LabelledImage, apply, take_apart, with_objects
-from .parts import unclear_parts
-from .rows import shown_classes
 from .sample import Sample
 from .split import pixel_digest
 
@@ -126,14 +126,16 @@ class AugmentedSamples(Sequence[Sample]):
         # Kept: the prompt, unless other samples are part of the picture; the model, if it drew the picture.
         # Dropped: the flags, which are about the source's mask.
         sample = self.samples[source]
-        left = {"prompt": "sources" in step, "split": False, "model": is_of_photo(sample.metadata)}
-        row = {key: sample.metadata[key] for key, out in left.items() if key in sample.metadata and not out}
-        row |= shown_classes(labels, self.classes)
-        pixels = sample.row.recipe.pixels or pixel_digest(before.image)
-        row |= {"recipe": {"source": sample.name, "pixels": pixels, "seed": seed, "steps": [step]}}
-        row |= {"version": __version__}
+        of_source, pixels = sample.row, sample.row.pixels or pixel_digest(before.image)
+        row = Row(
+            prompt=UNSET if "sources" in step.rest else of_source.prompt,
+            split=of_source.split,
+            model=UNSET if of_source.of_photo else of_source.model,
+            recipe=Recipe(source=sample.name, pixels=pixels, seed=seed, steps=(step,)),
+            version=__version__,
+        )
         data = encode_image(np.ascontiguousarray(labelled.image), sample.suffix)
-        return Sample(data, labels, objects, row, name=new.name)
+        return Sample(data, labels, objects, row.showing(shown_classes(labels, self.classes)), name=new.name)
 
     def read(self, position: int) -> LabelledImage:
         """The sample at a position of the set, in memory. If the set has objects, the labels also hold their

@@ -22,8 +22,9 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
 from ..files.reading import Byte, composed, fit, read_csv, read_json, read_lines
+from ..rows.row import ids_by_name
+from .names import check_class_list
 from .reading import ClassReading, PartCounts, Reading, first_of, reading_ids, shorten
-from .rows import check_class_list, ids_by_name
 
 RGB_FIRST = "label_colors.txt"
 COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "labelmap.csv", "dataset_meta.json", RGB_FIRST)

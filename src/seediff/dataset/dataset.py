@@ -14,6 +14,7 @@ from ..config.filter import Criteria
 from ..errors import Notice, UserError
 from ..files.messages import plural
 from ..files.reading import composed
+from ..rows.parts import check_parts, part_of
 from ..workers import Follow
 from . import native
 from .formats.drivers import Exported, read_format
@@ -21,13 +22,12 @@ from .formats.drivers import export as write_format
 from .formats.format_table import FormatName, SourceName, import_options, recognise
 from .formats.public_sets import find_published
 from .merge import merge_sets, set_names
+from .names import check_class_list
 from .native import open_native, save_native
-from .parts import check_parts, part_of
 from .quality.select import select_samples
 from .quality.stats import Stats, measure, summarize
 from .reading import Reading, Tally
 from .reviews import left_out_notes
-from .rows import check_class_list
 from .sample import Sample
 from .split import split_samples
 
@@ -247,7 +247,7 @@ class Dataset(Sequence[Sample]):
                 problem = f"the part '{part}' would be empty: {len(self)} samples"
                 raise UserError("split", problem, "choose other shares")
         for sample, part in zip(self.samples, parts, strict=True):
-            found[part].append(sample.replace(metadata={**sample.metadata, "split": part}))
+            found[part].append(sample.replace(row=sample.row.replace(split=part)))
         return tuple(self._of(samples, notes) for samples in found.values())
 
     def stats(self, follow: Follow = iter) -> Stats:

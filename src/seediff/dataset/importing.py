@@ -4,7 +4,7 @@ pictures without labels."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from msgspec import UNSET
 
 from ..errors import UserError
 from ..files.image_files import read_photo
@@ -19,17 +20,18 @@ from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..files.outputs import check_free
 from ..files.photo_files import Photo, find_photos
-from ..masks.flags import UNLABELLED
+from ..rows.flags import UNLABELLED
+from ..rows.row import Review, Row
 from ..workers import Follow
 from . import native
 from .encoding import encode_photo
 from .formats.drivers import read_format
 from .formats.format_table import FORMATS, Contents, SourceName, recognise
 from .merge import renumber, renumber_table
+from .names import check_class_list, flat_name
 from .native import open_native, save_native
 from .reading import Reading, Tally, first_of
 from .reviews import reviewed_as_is
-from .rows import OF_THE_MASK, check_class_list, flat_name
 from .sample import SOFT, Sample
 from .shapes.changes import Division, kept_apart, objects_after, objects_from_tool
 from .shapes.objects import Objects
@@ -55,7 +57,7 @@ class Imported:
     """A dataset that was imported."""
 
     classes: Sequence[str]
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Row]
     changes: Sequence[Change]
     """With `corrects`: how each mask that came back has changed."""
     reading: Reading
@@ -100,7 +102,7 @@ def import_set(
             corrects, classes, samples, by=name, accept_unchanged=accept_unchanged, tell=changes.append
         )
     about = {"command": "import", "format": name}
-    rows, tally = list[Mapping[str, Any]](), Tally()
+    rows, tally = list[Row](), Tally()
 
     def reading() -> Reading:
         return read.listed.reading(read.parts, source).counted(classes, tally, read.notes, source)
@@ -145,7 +147,7 @@ def _unlabelled(photo: Photo) -> Sample:
     """The sample of a photograph, with an empty mask."""
     pixels = read_photo(photo.path)
     _, data = encode_photo(photo.path, pixels)
-    return Sample(data, np.zeros(pixels.shape[:2], np.uint8), None, {"flags": [UNLABELLED]}, name=photo.name)
+    return Sample(data, np.zeros(pixels.shape[:2], np.uint8), None, Row(flags=(UNLABELLED,)), name=photo.name)
 
 
 def _require(read: Contents, source: Path, *, empty: bool) -> Iterator[Sample]:
@@ -190,7 +192,7 @@ def correct(
     check_class_list(names)
     matches = _matched(items, [item.name for item in originals], folder)
     # A set keeps the soft masks of all classes or of none.
-    if not all(item.row.review.replaced or item.has_soft() for item in originals):
+    if not all(item.row.decided.replaced or item.has_soft() for item in originals):
         originals = [item.replace(extras=item.extras_but(SOFT)) for item in originals]
     table = renumber_table(classes, names)
 
@@ -243,26 +245,22 @@ def _relabelled(original: Sample, labels: np.ndarray, objects: Objects | None, d
     divided it; with "joined", the sample is not accepted, because its objects are not the tool's. by: the tool's
     format."""
     # Soft masks describe the old mask, too. Flags are about masks that nobody looked at.
-    gone = ("classes", "class_ids", "area", *OF_THE_MASK)
-    row = {key: value for key, value in original.metadata.items() if key not in gone}
-    review = {"verdict": "accepted", "corrected": True, "by": by}
-    if division == "joined":
-        del review["verdict"]
+    verdict = UNSET if division == "joined" else "accepted"
+    review = Review(verdict=verdict, corrected=True, by=by)
     return original.replace(
         label_map=labels,
         instances=objects,
-        metadata={**row, "flags": [], "review": review},
+        row=original.row.of_other_mask(flags=(), review=review),
         extras=original.extras_but(SOFT),
     )
 
 
 def _accepted(original: Sample, by: str) -> Sample:
     """The sample with its mask as it is, accepted. by: the tool's format."""
-    earlier = original.row.review
-    review = {"verdict": "accepted", "corrected": earlier.corrected, "by": by}
-    if earlier.made is not None:
-        review["made"] = earlier.made
-    return original.replace(metadata=reviewed_as_is(original.metadata, review))
+    earlier = original.row.decided
+    made = earlier.made if earlier.remade else UNSET
+    review = Review(verdict="accepted", corrected=bool(earlier.corrected), by=by, made=made)
+    return original.replace(row=reviewed_as_is(original.row, review))
 
 
 def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dict[str, Sample]:

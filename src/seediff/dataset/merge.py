@@ -9,11 +9,13 @@ from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
+from msgspec import UNSET
 
 from ..config.class_names import alike_names
 from ..files.reading import real
+from ..rows.row import ids_by_name
 from . import native
-from .rows import check_class_list, ids_by_name
+from .names import check_class_list
 from .sample import CONFIGS, SOFT, Extras, Sample
 from .shapes.objects import Objects
 
@@ -46,11 +48,12 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
             for (kind, class_id), path in sample.extras.items():
                 if kind in {*kept, CONFIGS} and (class_id is None or class_id <= len(class_names)):
                     extras[kind, class_id and int(ids[class_id])] = path
-            row = {**sample.metadata, "origin": f"{set_name}/{sample.metadata.get('origin', sample.name)}"}
-            if "class_ids" in row:  # `Sample.soft` finds the soft masks by them
-                row["class_ids"] = [int(ids[class_id]) for class_id in row["class_ids"]]
+            first = sample.name if sample.row.origin is UNSET else sample.row.origin
+            row = sample.row.replace(origin=f"{set_name}/{first}")
+            if row.class_ids is not UNSET:  # `Sample.soft` finds the soft masks by them
+                row = row.replace(class_ids=tuple(int(ids[class_id]) for class_id in row.class_ids))
             name = sample.name if are_unique else f"{set_name}/{sample.name}"
-            merged.append(renumber(sample, ids, len(class_names)).replace(name=name, metadata=row, extras=extras))
+            merged.append(renumber(sample, ids, len(class_names)).replace(name=name, row=row, extras=extras))
     notes = [f"{kind}/ is left out: only soft/ and attention/ are kept, if all datasets have them" for kind in left_out]
     return classes, merged, [*notes, *alike_names(classes)]
 

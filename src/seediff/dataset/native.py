@@ -20,10 +20,9 @@
           reading.json       in an imported set: what its files were taken for, and what was left out
           review.jsonl, reviewed/        verdicts, and masks that people changed (reviews.py)
 
-A row has these keys, which `Row` in rows.py explains: file_name and mask_file_name (paths in the folder), prompt,
-classes and their class_ids, seed, attempt, flags, area (share of the image in [0, 1] of each class), model, method,
-version. Hugging Face's `datasets` opens every file whose key ends in `file_name` as a picture. `generate` numbers its
-samples, and a number is missing if every draw failed. `mask` keeps the names of the photographs.
+`Row` (rows/row.py) has the keys of a row. Hugging Face's `datasets` opens every file whose key ends in `file_name` as a
+picture. `generate` numbers its samples, and a number is missing if every draw failed. `mask` keeps the names of the
+photographs.
 """
 
 from __future__ import annotations
@@ -43,6 +42,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 
 from ..config.class_names import BACKGROUND, read_class_list
 from ..errors import UserError
@@ -52,12 +52,13 @@ from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS, put, stage_output
 from ..files.photo_files import looks_like_image, sample_name
 from ..files.reading import Json, check_unpacked, inside, read_bytes, read_json_lines
 from ..report.page import write_reports
+from ..rows.row import Row, as_row, each_row, ids_by_name, said, shown_classes
 from ..workers import Follow, in_order
 from .class_lists import ClassList
 from .encoding import ReadLabels, ReadObjects, encode_mask, encode_objects, read_label_map, read_objects
+from .names import check_class_list, check_name
 from .reading import READING, Reading, Tally
 from .reviews import Action, makers, read_actions, reviewed_row
-from .rows import Row, as_row, check_class_list, check_name, check_row, checked_rows, ids_by_name, shown_classes
 from .sample import CONFIGS, SOFT, Extras, Sample
 from .shapes.changes import objects_after
 from .shapes.objects import Objects
@@ -70,8 +71,6 @@ EXTRAS = (SOFT, ATTENTION, STEPS)
 ABSENT = "no such file; a finished SeeDiff dataset has one"
 CHUNK = 8
 """How many samples are sent to another process together, because each takes only a millisecond or two."""
-INSTANCE_KEYS = ("instances", "instance_scores")
-"""The keys of a row that describe its objects."""
 _MADE = re.compile(rf"{CONFIGS}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 
 
@@ -110,9 +109,9 @@ def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarra
     return table[label_map]
 
 
-def jsonl(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """The text of metadata.jsonl: one JSON object per line, with the keys in the order of the row."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
+def jsonl(rows: Sequence[Row]) -> bytes:
+    """The text of metadata.jsonl: one JSON object per line."""
+    return "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
 
 
 def classes_text(classes: Sequence[str]) -> bytes:
@@ -132,31 +131,31 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
     return classes
 
 
-def read_rows(out: Path | str, name: str = METADATA) -> list[Json]:
+def read_rows(out: Path | str, name: str = METADATA) -> list[Row]:
     """The rows of a file in the dataset `out`. name: the file. Raises UserError for an invalid row, and for a row of
     metadata.jsonl that does not name a picture and a mask."""
     path = Path(out) / name
-    rows = list(checked_rows(path, ABSENT))
+    rows = list(each_row(path, ABSENT))
     for number, row in enumerate(rows, 1):
-        if name == METADATA and not (row.get("file_name") and row.get("mask_file_name")):
+        if name == METADATA and not (row.file_name and row.mask_file_name):
             problem = "needs 'file_name' and 'mask_file_name', the paths of two pictures inside the dataset"
             raise UserError(f"{path}, row {number}", problem)
     return rows
 
 
-def listed_name(row: Json, ids: Mapping[str, int], taken: set[str], where: str) -> str:
+def listed_name(row: Row, ids: Mapping[str, int], taken: set[str], where: str) -> str:
     """The name of a row's sample, which is added to `taken`. Raises UserError if another row has it, and if the row's
     classes are not those of classes.txt. row: a row as it was made. ids: class → id. where: the row's name in
     errors."""
-    name, classes = sample_name(row.get("file_name") or ""), row.get("classes", ())
+    name, classes = sample_name(said(row.file_name) or ""), row.named
     check_name(name, taken, where)
     for label in classes:
         if label not in ids:
             raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
-    here = [ids[label] for label in classes]
-    if "classes" in row and row.get("class_ids", here) != here:
-        said = f"says that {show_json(classes)} have the ids {show_json(row['class_ids'])}"
-        problem = f"{said}, but in {CLASSES} they have {show_json(here)}"
+    here = tuple(ids[label] for label in classes)
+    if row.classes is not UNSET and row.class_ids not in (UNSET, here):
+        written = f"says that {show_json(classes)} have the ids {show_json(said(row.class_ids))}"
+        problem = f"{written}, but in {CLASSES} they have {show_json(here)}"
         raise UserError(where, problem, f"restore {CLASSES} from a copy")
     return name
 
@@ -216,27 +215,25 @@ class RowReader:
         self.last, self.makers = {action.sample: action for action in actions}, makers(actions)
         self.names: set[str] = set()
 
-    def sample(self, as_made: Json, where: str) -> Sample:
+    def sample(self, as_made: Row, where: str) -> Sample:
         """The sample of a row. Its files may be missing. as_made: the row in metadata.jsonl, before people's decisions.
         where: the row's name in errors. Raises UserError."""
-        check_row(as_made, where)
-        image = inside(self.folder, as_made.get("file_name"), where, "file_name")
+        image = inside(self.folder, said(as_made.file_name), where, "file_name")
         name = listed_name(as_made, self.ids, self.names, where)
-        row, corrected = dict(as_made), None
+        row, corrected = as_made, None
         action = self.last.get(name)
         if action:
             row = reviewed_row(as_made, action, self.makers.get(action.mask or ""), self.classes)
             corrected = action.hash if action.mask else None
-        mask = inside(self.folder, row.get("mask_file_name"), where, "mask_file_name")
+        mask = inside(self.folder, said(row.mask_file_name), where, "mask_file_name")
         read_labels = partial(read_label_map, mask, corrected)
-        class_ids = as_made.get("class_ids", range(1, len(self.classes) + 1))
-        extras = self._extras(name, class_ids, as_row(row, where), where)
+        class_ids = range(1, len(self.classes) + 1) if as_made.class_ids is UNSET else as_made.class_ids
+        extras = self._extras(name, class_ids, row, where)
         read_objects = self._objects(name, row, where)
         if read_objects and corrected:
-            original = inside(self.folder, as_made["mask_file_name"], where, "mask_file_name")
+            original = inside(self.folder, said(as_made.mask_file_name), where, "mask_file_name")
             read_objects = partial(_objects_after, read_objects, partial(read_label_map, original), read_labels, mask)
-        for key in INSTANCE_KEYS:  # they are in the sample's `instances`
-            row.pop(key, None)
+        row = row.replace(instances=UNSET, instance_scores=UNSET)  # they are in the sample's `instances`
         return Sample(image, read_labels, read_objects, row, name=name, extras=extras)
 
     def _extras(self, name: str, class_ids: Collection[int], row: Row, where: str) -> Extras:
@@ -244,12 +241,12 @@ class RowReader:
         people's decisions. where: the row's name in errors. Raises UserError for a file that leads out of the dataset,
         and for a row whose configuration is missing."""
         try:
-            config = self.made_by(row.made)
+            config = self.made_by(said(row.made))
         except UserError as error:
             raise UserError(where, f"{error.subject} {error.reason}") from error
         extras: Extras = {}
         for kind, class_id in [(ATTENTION, None), *product((SOFT, STEPS), class_ids)]:
-            if kind not in self.kinds or (kind == SOFT and row.review.replaced):  # soft masks are of the original
+            if kind not in self.kinds or (kind == SOFT and row.decided.replaced):  # soft masks are of the original
                 continue
             file = extra_file(kind, name, class_id)
             if os.path.isfile(f"{self.folder}/{file}"):
@@ -258,15 +255,15 @@ class RowReader:
             extras[CONFIGS, None] = config
         return extras
 
-    def _objects(self, name: str, row: Mapping[str, Any], where: str) -> ReadObjects | None:
+    def _objects(self, name: str, row: Row, where: str) -> ReadObjects | None:
         """A function that reads the objects of a sample; None for a sample without objects. row: its row after people's
         decisions. where: the row's name in errors. Raises UserError for class ids and scores that objects cannot
         have."""
         file = f"{INSTANCES}/{name}.png"
-        if "instances" not in row and not os.path.isfile(f"{self.folder}/{file}"):
+        if row.instances is UNSET and not os.path.isfile(f"{self.folder}/{file}"):
             return None
         path = inside(self.folder, file)
-        class_ids, scores = (tuple(row.get(key, ())) for key in INSTANCE_KEYS)
+        class_ids, scores = said(row.instances) or (), said(row.instance_scores) or ()
         for class_id in class_ids:
             if not 0 < class_id <= len(self.classes) and class_id != IGNORE:
                 fix = f"they must be from 1 to {len(self.classes)}, as in {CLASSES}"
@@ -291,11 +288,12 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     reader = RowReader(folder, classes, read_actions(folder) if reviewed else ())
     samples: list[Sample] = []
     path = folder / METADATA
-    for number, (_, row) in enumerate(read_json_lines(path, Json, absent=ABSENT), 1):
+    for number, (_, values) in enumerate(read_json_lines(path, Json, absent=ABSENT), 1):
         where = f"{path}, row {number}"
+        row = as_row(values, where)
         sample = reader.sample(row, where)
-        files = [sample.metadata["file_name"], sample.metadata["mask_file_name"]]
-        if "instances" in row:
+        files = [*filter(None, map(said, (sample.row.file_name, sample.row.mask_file_name)))]
+        if row.instances is not UNSET:
             files.append(f"{INSTANCES}/{sample.name}.png")
         for file in files:
             if not os.path.isfile(f"{folder}/{file}"):
@@ -306,7 +304,7 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
 
 def read_as(folder: Path, classes: Sequence[str], samples: Iterable[Sample]) -> Reading:
     """How a native dataset is understood, without counts. samples: its samples."""
-    parts = Counter((sample.metadata.get("split"), Path(folder, IMAGES)) for sample in samples)
+    parts = Counter((said(sample.row.split), Path(folder, IMAGES)) for sample in samples)
     sources = {number: f"{CLASSES}, line {number + 1}" for number in range(len(classes) + 1)}
     listed = ClassList(tuple(classes), {number: number for number in sources}, sources=sources)
     return listed.reading(parts, folder)
@@ -318,12 +316,10 @@ def _objects_after(read: ReadObjects, read_before: ReadLabels, read_after: ReadL
     return objects_after(read(), read_before(), read_after(), mask)
 
 
-def instance_row(instances: Objects) -> Json:
-    """The keys INSTANCE_KEYS of a row: `instances` and, if scores are known, `instance_scores`."""
-    row: Json = {"instances": list(instances.class_ids)}
-    if instances.scores:
-        row["instance_scores"] = [round(score, 4) for score in instances.scores]
-    return row
+def with_objects_of(row: Row, instances: Objects) -> Row:
+    """The row with the classes of its objects and, if they are known, their scores."""
+    scores = tuple(round(score, 4) for score in instances.scores) or UNSET
+    return row.replace(instances=instances.class_ids, instance_scores=scores)
 
 
 def save_native(
@@ -338,10 +334,10 @@ def save_native(
     follow: Follow = iter,
     tally: Tally | None = None,
     reading: Callable[[], Reading] | None = None,
-) -> list[Json]:
+) -> list[Row]:
     """Writes the native dataset `out` with its card and its page, and returns its rows. `out` appears only when it is
-    complete. The keys of rows that end in `file_name` are replaced, and classes, class_ids and area are counted anew.
-    All other keys stay.
+    complete. File names in rows are replaced, and classes, class_ids and area are counted anew. All
+    other keys stay.
 
     samples: a Sequence is read by all processes, each its own part. Any other Iterable is read by this process, and its
     samples must be picklable. about: facts for the card and the page. files: name → bytes of more files, written after
@@ -350,7 +346,7 @@ def save_native(
     understood, after the last sample. Raises UserError naming a sample that cannot be used.
     """
     check_class_list(classes)
-    rows, tally = list[Json](), tally or Tally()
+    rows, tally = list[Row](), tally or Tally()
     names: set[str] = set()
     read: Any = None
     items: Any = samples
@@ -364,7 +360,7 @@ def save_native(
                 tally.add(*counts)
                 for path, source in sources.items():
                     # The file at `made` belongs to several samples and is written once.
-                    if path != row.get("made") or not (folder / path).exists():
+                    if path != row.made or not (folder / path).exists():
                         put(folder / path, source, link=link)
                 rows.append(row)
         put(folder / CLASSES, classes_text(classes))
@@ -380,35 +376,33 @@ def save_native(
 
 def _encoded(
     item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]
-) -> tuple[str, Json, dict[str, bytes | Path], tuple[np.ndarray, int]]:
+) -> tuple[str, Row, dict[str, bytes | Path], tuple[np.ndarray, int]]:
     """(name, row, files, counts) of one sample, ready to write. `files`: path in the dataset → bytes, or the file to
     copy. `counts`: the arguments of `Tally.add`. item: the sample, or with `read` its position. read: returns the
     sample at a position, or None. classes: the dataset's."""
     sample: Sample = read(item) if read else item
     name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
     file_name, mask = sample_files(name, sample.suffix)
-    row: Json = {"file_name": file_name, "mask_file_name": mask}
-    for key, value in sample.metadata.items():
-        if key not in ("mask", "made") and not key.endswith("file_name"):
-            row[key] = value
     counts = np.bincount(labels.ravel(), minlength=256)
-    row |= shown_classes(counts, classes, sample.row.classes, where)
+    shown = shown_classes(counts, classes, sample.row.named, where)
+    rest = {key: value for key, value in sample.row.rest.items() if not key.endswith("file_name")}
+    row = sample.row.showing(shown).replace(file_name=file_name, mask_file_name=mask, made=UNSET, rest=rest)
     files: dict[str, bytes | Path] = {file_name: sample.picture(), mask: encode_mask(labels)}
     instances = sample.instances
     if instances is not None:
         files[f"{INSTANCES}/{name}.png"] = encode_objects(instances, where)
-        row |= instance_row(instances)
+        row = with_objects_of(row, instances)
 
     # Soft masks are found by `class_ids`. If the row has only now got them, there must be one for each.
     extras = sample.extras
-    if "class_ids" not in sample.metadata and {*sample.soft_ids} != {*row["class_ids"]}:
+    if sample.row.class_ids is UNSET and {*sample.soft_ids} != {*shown.class_ids}:
         extras = sample.extras_but(SOFT)
     # Optional files get the sample's name. A configuration does not, because samples share it, also in merged sets.
     for (kind, class_id), path in extras.items():
         if kind == CONFIGS:
             data = read_bytes(path)
-            row["made"] = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
-            files[row["made"]] = data
+            made = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
+            row, files[made] = row.replace(made=made), data
         else:
             files[extra_file(kind, name, class_id)] = path
     return name, row, files, (counts, sample.lost())

@@ -20,6 +20,7 @@ from PIL import Image
 from ..config.augment import grid_of
 from ..errors import UserError
 from ..files.label_maps import IGNORE
+from ..rows.row import RecipeStep
 from .shapes.objects import Objects
 
 NOISE_SIGMA = 0.02, 0.1
@@ -64,7 +65,7 @@ names the other samples that were used."""
 
 def apply(
     labelled: LabelledImage, operation: str, rng: np.random.Generator, others: Others, mirrored: np.ndarray
-) -> tuple[LabelledImage, dict[str, Any]]:
+) -> tuple[LabelledImage, RecipeStep]:
     """(sample, step): the sample after an operation, and the step of its recipe: the operation and its random choices.
 
     labelled: the sample before. operation: its name, such as "flip" or "splice-2x2". rng: draws the random choices.
@@ -78,7 +79,7 @@ def apply(
         image, labels, choices = RANDOM[operation](labelled, rng)
     if operation == "flip":
         labels = labels - (labels & 255) + mirrored.astype(labels.dtype)[labels & 255]
-    return LabelledImage(labelled.name, image, labels), {"operation": operation, **choices}
+    return LabelledImage(labelled.name, image, labels), RecipeStep(operation=operation, rest=choices)
 
 
 def splice(labelled: LabelledImage, rows: int, columns: int, others: Others) -> Changed:

@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import UNSET
 
 from ..config.fields import Share
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.outputs import append, write_atomic
 from ..files.reading import Json, inside, parse_json, read_bytes
-from ..masks.flags import UNLABELLED, area_flags
-from .rows import OF_THE_MASK, ids_by_name
+from ..rows.flags import UNLABELLED, area_flags
+from ..rows.row import Review, Row, ids_by_name, said
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 REMADE = "made"
@@ -111,7 +112,7 @@ def append_action(folder: Path, *actions: Action) -> None:
     append(inside(folder, REVIEWS), text.encode("utf-8"), durable=True)
 
 
-def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | None, classes: Sequence[str]) -> Json:
+def reviewed_row(row: Row, action: Action | None, maker: Action | None, classes: Sequence[str]) -> Row:
     """A row of metadata.jsonl in the state after the last action about its sample.
 
         the last action                      the row
@@ -123,47 +124,45 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
                                              has the method's constants as `made`
 
     action: the last action, or None. maker: the action that made the mask in use; None for the original. classes: the
-    classes of the set. A row with another mask than the original loses the keys OF_THE_MASK. Raises UserError for an
+    classes of the set. A row with another mask than the original loses what describes the original
+    (`Row.of_other_mask`). Raises UserError for an
     action that names a class which the set does not have.
     """
-    own = row.get("review", {})
+    own = row.decided
     # No action, or an undo of everything
-    if action is None or (action.action == "undo" and (action.verdict, action.mask) == (own.get("verdict"), None)):
-        return dict(row)
-    review = {"verdict": action.verdict, "corrected": bool(own.get("corrected")), "by": action.by}
+    if action is None or (action.action == "undo" and (action.verdict, action.mask) == (said(own.verdict), None)):
+        return row
+    review = Review(verdict=action.verdict, corrected=bool(own.corrected), by=action.by)
     # The original mask is in use
     if action.mask is None:
-        if "made" in own:
-            review["made"] = own["made"]
-        return reviewed_as_is(row, review)
+        return reviewed_as_is(row, msgspec.structs.replace(review, made=own.made))
     # Another mask is in use: a person's, or a method's (`anew`)
     ids = ids_by_name(classes)
     for name in action.classes:
         if name not in ids:
             raise UserError(REVIEWS, f"sample '{action.sample}': class '{name}' is not a class of the set")
     anew = maker is not None and maker.action == REMADE
-    review["corrected"], flags = not anew, list[str]()  # flags are about masks that nobody looked at
+    made, flags = UNSET, list[str]()  # flags are about masks that nobody looked at
     if maker is not None and anew:
-        review["made"] = {key: value for key, value in maker.detail.items() if key != "job"}
+        made = {key: value for key, value in maker.detail.items() if key != "job"}
         area = {name: action.area.get(name, 0.0) for name in action.classes}
         flags = area_flags(area, 1 - sum(area.values()))
-    return {
-        **{key: value for key, value in row.items() if key not in OF_THE_MASK},
-        "mask_file_name": action.mask,
-        "classes": list(action.classes),
-        "class_ids": [ids[name] for name in action.classes],
-        "area": dict(action.area),
-        "flags": flags,
-        "review": review,
-    }
+    return row.of_other_mask(
+        mask_file_name=action.mask,
+        classes=action.classes,
+        class_ids=tuple(ids[name] for name in action.classes),
+        area=action.area,
+        flags=tuple(flags),
+        review=Review(verdict=action.verdict, corrected=not anew, by=action.by, made=made),
+    )
 
 
-def reviewed_as_is(row: Mapping[str, Any], review: Mapping[str, Any]) -> Json:
+def reviewed_as_is(row: Row, review: Review) -> Row:
     """The row with a review that leaves its mask as it is. A row that is accepted loses the flag `unlabelled`, because
     an accepted mask is a label even if it is empty."""
-    row = {**row, "review": dict(review)}
-    if review["verdict"] == "accepted" and UNLABELLED in row.get("flags", ()):
-        row["flags"] = [flag for flag in row["flags"] if flag != UNLABELLED]
+    row = row.replace(review=review)
+    if review.verdict == "accepted" and UNLABELLED in row.raised:
+        row = row.replace(flags=tuple(flag for flag in row.raised if flag != UNLABELLED))
     return row
 
 

@@ -1,4 +1,4 @@
-"""`Sample`: a picture, its label map and its metadata, whose files are read when they are accessed."""
+"""`Sample`: a picture, its label map and its row, whose files are read when they are accessed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 from PIL import Image
 
 from ..config.class_names import MAX_CLASSES
 from ..errors import UserError
 from ..files.image_files import as_stored, check_bright, in_rgb, is_wide, named, open_image, stored_bytes
+from ..rows.row import Row, as_row
 from .encoding import PNG_SIGNATURE, ReadLabels, ReadObjects, encode_image, read_label_map
-from .rows import Row, as_row
 from .shapes.objects import Objects, find_objects
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
@@ -42,10 +43,11 @@ class Sample:
 
     image: (H, W, 3) uint8, a PNG or JPEG file, or the bytes of such a file. None is for labels without a picture, which
     can only be compared. label_map: (H, W) uint8 of class ids, 0 background, 255 ignored; or a function that reads it.
-    instances: the objects in the picture, or a function that reads them; None if the set only has classes. metadata:
-    the sample's row of metadata.jsonl. name: unique in the dataset, perhaps with folders (`trip/1`). extras: optional
-    files, see `Extras`. lost: returns how many shapes left no pixel in the label map. Raises UserError for a picture
-    that is neither PNG nor JPEG, perhaps only when it is read.
+    instances: the objects in the picture, or a function that reads them; None if the set only has classes. row: what is
+    known of the sample, as a `Row` or as the keys of one. name: unique in the dataset, perhaps with folders (`trip/1`).
+    extras: optional files, see `Extras`. lost: returns how many shapes left no pixel in the label map. Raises UserError
+    for a picture that is neither PNG nor JPEG, perhaps only when it is read, and for a row whose keys have the wrong
+    types.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Sample:
         image: np.ndarray | Path | str | bytes | None,
         label_map: np.ndarray | ReadLabels,
         instances: Objects | ReadObjects | None = None,
-        metadata: Mapping[str, Any] | None = None,
+        row: Row | Mapping[str, Any] | None = None,
         *,
         name: str = "",
         extras: Extras | None = None,
@@ -67,16 +69,17 @@ class Sample:
         self.unchecked_labels = label_map if callable(label_map) else partial(np.asarray, label_map)
         """Reads the label map as it is stored, without checking its size and ids."""
         self.stored_instances = instances
-        self.metadata: Mapping[str, Any] = metadata or {}
+        self.row = row if isinstance(row, Row) else as_row(row or {}, f"sample '{name}'")
+        """What is known of the sample. What describes its objects is in `instances`."""
 
     def __repr__(self) -> str:
-        return f"Sample({self.name!r}, classes={list(self.row.classes)})"
+        return f"Sample({self.name!r}, classes={list(self.row.named)})"
 
     def replace(self, **changes: Any) -> Sample:
         """The sample with some arguments changed. A sample with another label map loses the configuration that made the
         old one."""
         same = {"image": self.source, "label_map": self.unchecked_labels, "instances": self.stored_instances}
-        same |= {"metadata": self.metadata, "name": self.name, "extras": self.extras, "lost": self.lost}
+        same |= {"row": self.row, "name": self.name, "extras": self.extras, "lost": self.lost}
         if "label_map" in changes:
             same["extras"] = self.extras_but(CONFIGS)
         return Sample(**{**same, **changes})
@@ -86,9 +89,9 @@ class Sample:
         return {key: path for key, path in self.extras.items() if key[0] not in kinds}
 
     @cached_property
-    def row(self) -> Row:
-        """The keys of `metadata` that SeeDiff reads. Raises UserError for a value of the wrong type."""
-        return as_row(self.metadata, f"sample '{self.name}'")
+    def metadata(self) -> Mapping[str, Any]:
+        """The row as it is written, for scripts: key → value."""
+        return self.row.to_json()
 
     @property
     def image(self) -> np.ndarray:
@@ -130,7 +133,7 @@ class Sample:
     def soft_ids(self) -> Sequence[int]:
         """The classes that have soft masks: the `class_ids` of the row, or, in a row without this key, the classes for
         which there is a file."""
-        if "class_ids" in self.metadata:
+        if self.row.class_ids is not UNSET:
             return self.row.class_ids
         return [class_id for kind, class_id in self.extras if kind == SOFT and class_id is not None]
 

@@ -22,10 +22,11 @@ from ..errors import UserError
 from ..files.image_files import stored_bytes
 from ..files.messages import plural, show_json
 from ..files.outputs import open_folder, write_atomic
+from ..rows.parts import NO_SPLIT, part_of, unclear_parts
+from ..rows.row import said
 from ..workers import Follow, in_threads
 from . import native
 from .class_lists import Note, no_note
-from .parts import NO_SPLIT, part_of, unclear_parts
 from .sample import Sample
 
 ROUNDING = 1e-6
@@ -108,7 +109,7 @@ def group_copies(items: Sequence[Sample], digests: Sequence[str]) -> list[list[i
     owners: dict[str, int] = {}  # what samples may have in common → the first sample that has it
     joined: list[tuple[int, int]] = []
     for position, (item, digest) in enumerate(zip(items, digests, strict=True)):
-        keys = [digest, *filter(None, [item.row.recipe.pixels])]
+        keys = [digest, *filter(None, [item.row.pixels])]
         copy = ROBOFLOW_COPY.fullmatch(item.name.rpartition("/")[2])
         if copy:
             keys.append(f"Roboflow {copy[1]}")
@@ -180,10 +181,10 @@ def set_splits(folder: Path, parts: Mapping[str, str]) -> None:
     """Writes `split` into the rows of the native dataset `folder`. parts: name of each sample → its part. Raises
     UserError if the dataset has other samples by now."""
     with open_folder(folder):
-        rows = {native.sample_name(row["file_name"]): row for row in native.read_rows(folder)}
+        rows = {native.sample_name(said(row.file_name) or ""): row for row in native.read_rows(folder)}
         if rows.keys() != parts.keys():
             raise UserError(folder, "its samples have changed since they were read", "run the same command again")
-        new = [{**row, "split": parts[name]} for name, row in rows.items()]
+        new = [row.replace(split=parts[name]) for name, row in rows.items()]
         write_atomic(folder / native.METADATA, native.jsonl(new))
 
 

@@ -192,13 +192,6 @@ def sample_name(file_name: str) -> str:
     return without_suffix(file_name).removeprefix(f"{IMAGES}/")
 
 
-def failed_row(photo: Photo, error: UserError) -> dict[str, str]:
-    """The row of failed.jsonl for a photograph."""
-    # Without the path, because an output must not reveal where its input was.
-    reason = error.reason if error.subject == str(photo.path) else str(error)
-    return {"photo": photo.file_name, "reason": reason}
-
-
 def find_named(
     path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]
 ) -> Iterator[tuple[Photo, dict[str, str]]]:

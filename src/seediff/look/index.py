@@ -9,14 +9,19 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from ..dataset.rows import OF_THE_MASK, as_row, ids_by_name
-from ..masks.flags import flag_kind
+from ..errors import UserError
+from ..files.messages import show_json
+from ..rows.flags import flag_kind
+from ..rows.row import LISTED, Row, ids_by_name, said
 
 STATES = ("unreviewed", "accepted", "rejected")
 """What the numbers in `Index.verdict` mean: each is a position in this tuple."""
 BARS = 20
 """Number of ranges in a histogram."""
-Sort = Literal["order", "area", "confidence", "agreement", "flags", "miou"]
+RANGES = ("area", *LISTED)
+"""What has bounds in a `Query`: how much the chosen classes cover, and the scores of masks."""
+SORTS = ("order", *RANGES, "flags", "miou")
+"""What a list is sorted by."""
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,17 +33,18 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Kinds of flags, or "none" for a sample without flags. A sample must match at least one of them."""
     states: tuple[Literal["unreviewed", "accepted", "rejected", "corrected"], ...] = ()
     """A sample must be in at least one of these states."""
-    area: tuple[float, float] | None = None
-    """Bounds, both included, of the share of the picture that the chosen `classes` cover together. If no class is
-    chosen, all classes count."""
-    confidence: tuple[float, float] | None = None
-    """Bounds, both included."""
-    agreement: tuple[float, float] | None = None
-    """Bounds, both included."""
+    bounds: dict[str, tuple[float, float]] = {}
+    """One of RANGES → bounds, both included. `area` is the share of the picture that the chosen `classes` cover
+    together; if no class is chosen, all classes count."""
     text: Annotated[str, msgspec.Meta(max_length=1000)] = ""
     """A text that a sample's prompt, source or name must contain, in upper or lower case."""
-    sort: Sort = "order"
+    sort: str = "order"
     descending: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = [*self.bounds.keys() - {*RANGES}, *{self.sort} - {*SORTS}]
+        if unknown:
+            raise UserError(f"there is no filter or order {show_json(unknown[0])}")
 
 
 class Index:
@@ -48,7 +54,7 @@ class Index:
         self,
         classes: Sequence[str],
         names: Sequence[str],
-        rows: Sequence[Mapping[str, Any]],
+        rows: Sequence[Row],
         scores: Mapping[str, float],
     ) -> None:
         self.ids = ids_by_name(classes)
@@ -61,8 +67,8 @@ class Index:
         self.area = np.zeros((count, len(classes) + 1), np.float32)
         self.flagged: dict[str, np.ndarray] = {}
         """Kind of flag → (samples,) bool: whether each sample has it."""
-        self.of_mask = {key: np.full(count, np.nan, np.float32) for key in OF_THE_MASK}
-        """Confidence and agreement, (samples,) float32 each. As in `seediff filter`, a mask that a person corrected has
+        self.of_mask = {key: np.full(count, np.nan, np.float32) for key in LISTED}
+        """Score of masks → (samples,) float32. As in `seediff filter`, a mask that a person corrected has
         1. NaN stands for unknown, as for a mask that was made on the page."""
         self.miou = np.array([scores.get(name, np.nan) for name in names], np.float32)
         """(samples,) float32: each sample's mIoU with its prediction; NaN if unknown."""
@@ -73,26 +79,26 @@ class Index:
         self.ids[name] = len(self.ids) + 1
         self.present, self.area = (np.pad(column, ((0, 0), (0, 1))) for column in (self.present, self.area))
 
-    def update(self, number: int, row: Mapping[str, Any]) -> None:
+    def update(self, number: int, row: Row) -> None:
         """Set a sample's values in all columns. row: its current row of metadata.jsonl."""
-        review = as_row(row).review
-        self.verdict[number] = STATES.index(review.verdict or "unreviewed")
-        self.corrected[number] = review.corrected
-        area = row.get("area") or {}
+        review = row.decided
+        self.verdict[number] = STATES.index(said(review.verdict) or "unreviewed")
+        self.corrected[number] = bool(review.corrected)
+        area = said(row.area) or {}
         self.present[number] = self.area[number] = 0
-        for name in row.get("classes") or ():
+        for name in row.named:
             if name in self.ids:
                 column = self.ids[name]
                 self.present[number, column], self.area[number, column] = True, area.get(name, 0.0)
         for members in self.flagged.values():
             members[number] = False
-        for flag in row.get("flags") or ():
+        for flag in row.raised:
             self.flagged.setdefault(flag_kind(flag), np.zeros(len(self.rows), bool))[number] = True
         for key, values in self.of_mask.items():
-            of_classes = row.get(key)
+            of_classes = said(getattr(row, key))
             if review.corrected:
                 values[number] = 1
-            elif review.made is not None or not of_classes:
+            elif review.remade or not of_classes:
                 values[number] = np.nan
             else:
                 values[number] = min(of_classes.values())
@@ -102,7 +108,7 @@ class Index:
 
         numbers: the samples that match the query, in its order. counts: for each class, flag and state, how many
         samples the page would show if it were the only choice in its filter, and the other filters stayed.
-        histograms: the same for BARS ranges from 0 to 1 of area, confidence and agreement each.
+        histograms: the same for BARS ranges from 0 to 1 of each of RANGES.
         """
         # 1. Which samples match each filter that is set
         everything, nothing = np.ones(len(self.rows), bool), np.zeros(len(self.rows), bool)
@@ -125,7 +131,7 @@ class Index:
                 having = [of_kind[name] for name in names if name in of_kind]
                 filters[kind] = np.logical_or.reduce([nothing, *having])
         for key, column in values.items():
-            bounds = getattr(query, key)
+            bounds = query.bounds.get(key)
             if bounds:
                 filters[key] = (column >= bounds[0] - 1e-6) & (column <= bounds[1] + 1e-6)
 
@@ -143,7 +149,7 @@ class Index:
     @cached_property
     def texts(self) -> list[str]:
         """For each sample its prompt, source and name, which `Query.text` searches."""
-        parts = [(row.get("prompt"), row.get("source"), self.names[i]) for i, row in enumerate(self.rows)]
+        parts = [(said(row.prompt), said(row.source), self.names[i]) for i, row in enumerate(self.rows)]
         return ["\n".join(str(part or "") for part in of_row).casefold() for of_row in parts]
 
     def _sorted(self, shown: np.ndarray, query: Query, shares: np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ from ..models.families.readers import Reader
 from ..models.layer_choice import KINDS, Kind
 from ..models.model_files import locate_model
 from ..prompts.tokens import locate_columns
+from ..rows.row import said
 from .samples import read_image
 
 PIXELS = 8
@@ -79,7 +80,7 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
     None if unknown."""
     if config is None:
         return "no model is known that made this mask by class names"
-    if not sample.metadata.get("classes"):
+    if not sample.row.named:
         return "no class was found in this picture"
     here = False
     with suppress(UserError):
@@ -87,7 +88,7 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
         here = files.folder is not None and (files.replacement is None or files.replacement.path is not None)
     if not here:
         return f"its model, {config.model_label}, is not on this machine"
-    if isinstance(config, GenerateConfig) and sample.metadata.get("seed") is None:
+    if isinstance(config, GenerateConfig) and said(sample.row.seed) is None:
         return "its row has no seed to draw it again"
     return ""
 
@@ -192,7 +193,9 @@ def sample_index(sample: Sample) -> int:
     """A sample's number in its run, from which the model's noise is made. A generated sample has this number as its
     name."""
     last = sample.name.rpartition("/")[2]
-    return sample.metadata.get("index", int(last) if last.isdecimal() and len(last) < 12 else 0)
+    number = int(last) if last.isdecimal() and len(last) < 12 else 0
+    said_number = said(sample.row.index)
+    return number if said_number is None else said_number
 
 
 class Capturer:
@@ -206,7 +209,7 @@ class Capturer:
     def capture(self, sample: Sample, config: DatasetConfig) -> AttentionMaps:
         """The attention of a sample, after its model has drawn it again or seen its photograph again. config: the
         configuration that made the sample. Raises UserError."""
-        row, number = sample.metadata, sample_index(sample)
+        row, number = sample.row, sample_index(sample)
         config = replace(config, keep_attention=True)  # all maps: the page shows each of them, and tries all methods
         try:
             check_device(config.device or default_device())
@@ -217,7 +220,7 @@ class Capturer:
             from ..prompts.specs import SampleSpec
             from ..run.generate_job import GenerateJob
 
-            spec = SampleSpec(number, tuple(row["classes"]), str(row["prompt"]), int(row["seed"]))
+            spec = SampleSpec(number, row.named, str(said(row.prompt)), said(row.seed) or 0)
             return self._load(config, partial(GenerateJob, config)).draw_batch([spec])[1][0].cpu()
 
         from ..files.photo_files import Photo
@@ -227,7 +230,7 @@ class Capturer:
         photo = Photo(Path(sample.name), sample.name)
         masker = self._load(config, partial(MaskJob, config, [photo])).masker
         views = [masker.view(read_image(sample), number)]
-        return masker.attention(views, [row["classes"]], masker.encode(views))[0].cpu()
+        return masker.attention(views, [row.named], masker.encode(views))[0].cpu()
 
     def _load(self, config: DatasetConfig, make: Callable[[], Any]) -> Any:
         """A job of `run` with its model loaded. It is the job of the last call if the configurations differ only in

@@ -20,6 +20,7 @@ from ..errors import UserError
 from ..files.image_files import in_rgb
 from ..files.label_maps import IGNORE
 from ..files.reading import inside, read_bytes
+from ..rows.row import said
 from ..workers import Progress
 
 if TYPE_CHECKING:
@@ -73,12 +74,12 @@ def open_set(folder: Path) -> OpenedSet:
 
 def title_of(sample: Sample) -> str:
     """The title of a sample on the page: the file of a photograph, or the name of a generated picture."""
-    return str(sample.metadata.get("source") or sample.name)
+    return str(said(sample.row.source) or sample.name)
 
 
 def original_mask(sample: Sample) -> str:
     """The path in the set of a sample's label map as it was made, before any correction."""
-    return str(sample.metadata["mask_file_name"])
+    return said(sample.row.mask_file_name) or ""
 
 
 def read_image(sample: Sample, side: int | None = None) -> np.ndarray:

@@ -20,13 +20,14 @@ import numpy as np
 from ..config.class_names import check_classes, reading_key
 from ..dataset import native
 from ..dataset.encoding import encode_mask
+from ..dataset.names import check_class_list
 from ..dataset.reviews import REVIEWED, Action, Verdict, append_action, mend, read_actions, reviewed_row
-from ..dataset.rows import as_row, check_class_list, shown_classes
 from ..dataset.shapes.changes import objects_after
 from ..dataset.shapes.objects import Objects
 from ..errors import UserError
 from ..files.outputs import InUse, open_folder, write_atomic
 from ..files.reading import inside, read_bytes
+from ..rows.row import Row, said, shown_classes
 from .history import MOVES, History, Result
 from .index import Index
 from .samples import OpenedSet, original_mask, title_of
@@ -99,7 +100,7 @@ class Session:
         # What was done before
         try:
             actions = read_actions(dataset.folder) if self.read_only else mend(dataset.folder)
-            names, rows = [one.name for one in dataset.samples], [one.metadata for one in dataset.samples]
+            names, rows = [one.name for one in dataset.samples], [one.row for one in dataset.samples]
             self.index = Index(dataset.classes, names, rows, against.scores.images if against else {})
             for action in actions:
                 number = self.numbers.get(action.sample)
@@ -139,13 +140,13 @@ class Session:
         """The history of a sample. A new one is not kept here: `commit` keeps it with the first action."""
         if number in self.histories:
             return self.histories[number]
-        review = self.dataset.samples[number].row.review
-        return History(Result(review.verdict), review.corrected)
+        review = self.dataset.samples[number].row.decided
+        return History(Result(said(review.verdict)), bool(review.corrected))
 
-    def row(self, number: int) -> dict[str, Any]:
+    def row(self, number: int) -> Row:
         """A sample's row of metadata.jsonl with the changes that its actions made."""
         history = self.history(number)
-        row = self.dataset.samples[number].metadata
+        row = self.dataset.samples[number].row
         return reviewed_row(row, history.last, history.maker, self.dataset.classes)
 
     def mask(self, number: int) -> str:
@@ -168,24 +169,24 @@ class Session:
 
     def for_page(self, number: int) -> dict[str, Any]:
         """What the page shows of a sample in every view, as JSON: its title, classes, flags, scores and review."""
-        history, row = self.history(number), as_row(self.row(number))
+        history, row = self.history(number), self.row(number)
         last, ids = history.last, self.index.ids
         columns = {**self.index.of_mask, "miou": self.index.miou}
         scores = {name: float(column[number]) for name, column in columns.items()}
-        if row.review.replaced:
+        if row.decided.replaced:
             scores |= dict.fromkeys(self.index.of_mask, math.nan)
         return {
             "index": number,
             "name": title_of(self.dataset.samples[number]),
             "version": history.version,
             "verdict": history.verdict,
-            "corrected": row.review.corrected,
-            "made": row.review.made is not None,
-            "classes": [ids[name] for name in row.classes if name in ids],
-            "flags": list(row.flags),
-            "area": row.area,
+            "corrected": bool(row.decided.corrected),
+            "made": row.decided.remade,
+            "classes": [ids[name] for name in row.named if name in ids],
+            "flags": list(row.raised),
+            "area": said(row.area) or {},
             **{name: None if math.isnan(score) else round(score, 4) for name, score in scores.items()},
-            "by": last.by if last else row.review.by or "",
+            "by": last.by if last else said(row.decided.by) or "",
             "undo": history.can_move(-1),
             "redo": history.can_move(1),
         }
@@ -289,4 +290,4 @@ class Session:
         path = f"{REVIEWED}/{self.dataset.samples[number].name}.{history.version + 1}.png"
         data = encode_mask(corrected)
         shown, digest = shown_classes(counts, classes), hashlib.sha256(data).hexdigest()
-        return Result(result.verdict, path, digest, tuple(shown["classes"]), shown["area"]), data
+        return Result(result.verdict, path, digest, shown.classes, shown.area), data

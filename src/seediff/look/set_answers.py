@@ -20,12 +20,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..dataset.reviews import Verdict
-from ..dataset.rows import OF_THE_MASK
 from ..dataset.shapes.objects import find_objects
 from ..drawing.overlays import heat_colours, mask_colours
 from ..errors import UserError
 from ..files.reading import fit, parse_json, real
-from ..masks.flags import explain_flag
+from ..rows.flags import explain_flag
+from ..rows.row import LISTED, SHOWN, said
 from .events import Cache
 from .index import Query
 from .jobs import Jobs
@@ -36,8 +36,6 @@ FRESH = {"cache-control": "no-store"}
 """A header that forbids the browser to keep an answer, because another set may have the same address later."""
 VIEWS = 16
 """Maximum number of lists in memory. A list has the samples that match a window's filters."""
-ABOUT = ("seed", "model", "method", "source", "split", "confidence", "agreement", "presence")
-"""Fields of a sample's row that the page shows unchanged."""
 VERDICTS: dict[str, Verdict | None] = {"accept": "accepted", "reject": "rejected", "reset": None}
 """Action → the verdict that it gives."""
 OUTCOMES = {"accept": "accepted", "reject": "rejected", "reset": "cleared", "relabel": "relabelled"}
@@ -117,13 +115,15 @@ class SetAnswers:
 
     def describe(self, request: Request) -> Response:
         session, dataset = self.session, self.session.dataset
+        rows = [sample.row for sample in dataset.samples]
+        known = {key for key in LISTED if any(said(getattr(row, key)) for row in rows)}
         return JSONResponse(
             {
                 "name": real(dataset.folder).name,
                 "classes": list(dataset.classes),
                 "count": len(dataset.samples),
                 "byObject": dataset.by_object,
-                **{key: any(sample.metadata.get(key) for sample in dataset.samples) for key in OF_THE_MASK},
+                "scores": [{"name": key, "known": key in known, **vars(of)} for key, of in LISTED.items()],
                 "against": session.against is not None,
                 "readOnly": session.read_only,
                 "palette": mask_colours().ravel().tolist(),
@@ -177,11 +177,12 @@ class SetAnswers:
     def sample(self, request: Request) -> Response:
         number = self.number(request)
         row = self.session.row(number)
+        about = {key: said(getattr(row, key)) for key in SHOWN}
         return JSONResponse(
             {
-                "prompt": "" if row.get("source") else str(row.get("prompt") or ""),  # photographs show no prompt
-                "why": {flag: explain_flag(flag) for flag in row.get("flags") or ()},
-                "about": {key: row[key] for key in ABOUT if row.get(key) is not None},
+                "prompt": "" if said(row.source) else said(row.prompt) or "",  # photographs show no prompt
+                "why": {flag: explain_flag(flag) for flag in row.raised},
+                "about": {key: value for key, value in about.items() if value is not None},
                 **self.session.for_page(number),
             }
         )

@@ -22,7 +22,6 @@ from ..config.generate_config import DatasetConfig
 from ..config.method_constants import MaskConfig
 from ..config.methods import METHOD_FACTS
 from ..dataset.native import dataset_labels
-from ..dataset.rows import as_row
 from ..devices import cpu_threads
 from ..errors import UserError
 from ..files.label_maps import IGNORE
@@ -31,6 +30,7 @@ from ..masks.arithmetic import resize
 from ..masks.make_masks import enlarge, label_pixels, make_masks, picture_to_follow, refine, soft_mask
 from ..masks.pamr import pamr_weights
 from ..report.explain import show_steps
+from ..rows.row import said
 from .events import Cache
 from .sample_attention import (
     Capturer,
@@ -154,13 +154,13 @@ class SetAttention:
 
     def config(self, number: int) -> DatasetConfig | None:
         """The configuration that made a sample; None if unknown."""
-        return self._configs(self.session.dataset.samples[number].metadata.get("made"))
+        return self._configs(said(self.session.dataset.samples[number].row.made))
 
     def constants(self, number: int) -> tuple[Constants, str]:
         """(constants, note). constants: what made a sample's current mask, or the default constants if that is unknown.
         note: what the page says about it; "" if everything is known."""
-        review, config = as_row(self.session.row(number)).review, self.config(number)
-        remade = review.made
+        review, config = self.session.row(number).decided, self.config(number)
+        remade = said(review.made)
         if remade is not None:
             with suppress(UserError):
                 return fit(remade, Constants, "the constants"), ""

@@ -4,7 +4,6 @@ make_masks.py    from an image's maps to its label map; start here
 methods.py       the package's methods, which make a class's soft mask; arithmetic.py and steps.py are their tools
 own.py           a user's own function as a method
 pamr.py, sam.py  move soft masks to the edges of the image
-flags.py         marks masks that may be wrong
 presence.py      is the class in the picture?
 photos.py        finds classes in photographs and makes their masks
 clips.py         masks of the frames of a clip

@@ -29,8 +29,8 @@ from ..drawing.overlays import cut_out, draw_named
 from ..drawing.shown import as_html, label_legend, shown_names
 from ..errors import UserError
 from ..files.label_maps import IGNORE
+from ..rows.flags import area_flags
 from .arithmetic import compete, min_max, otsu, resize
-from .flags import area_flags
 from .methods import METHODS
 from .own import call_own
 from .pamr import largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
@@ -47,7 +47,7 @@ class MaskResult:
     """(C, H, W) float32 in [0, 1]."""
     classes: tuple[str, ...]
     flags: tuple[str, ...] = ()
-    """Possible problems of the masks, such as `no_seeds:dog` (flags.py)."""
+    """Possible problems of the masks, such as `no_seeds:dog` (rows/flags.py)."""
     trace: Mapping[str, Mapping[MaskStep, torch.Tensor]] = field(default_factory=dict)
     """Class → step → the map after it."""
     agreement: Mapping[str, float] = field(default_factory=dict)

@@ -10,9 +10,11 @@ from itertools import chain
 from typing import Any, Literal
 
 from markupsafe import Markup
+from msgspec import UNSET
 
 from ..models.short_names import EMBEDDED, named_model
-from .tables import SampleRow, count_classes, is_of_photo, plain_facts, render, row_classes
+from ..rows.row import Row, said
+from .tables import count_classes, plain_facts, render
 
 Product = Literal["images", "masks", "segments"]
 """What a model made: images with their masks, masks of photographs, or segments of photographs."""
@@ -27,7 +29,7 @@ EMBEDDED_LICENCE = "MIT; it was trained on scenes composited from Fluent Emoji a
 
 
 def dataset_card(
-    about: Mapping[str, Any], rows: Sequence[SampleRow], class_names: Sequence[str], *, product: Product | None = None
+    about: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str], *, product: Product | None = None
 ) -> str:
     """The text of README.md: YAML front matter for the Hugging Face hub, then Markdown.
 
@@ -37,11 +39,11 @@ def dataset_card(
     classes = count_classes(rows, class_names, about.get("rejected"))
     # If the run recorded no templates, the first images' own prompts show what prompts are like.
     prompts = about.get("prompts") or dict.fromkeys(
-        str(row["prompt"]) for row in rows[:MOST_PROMPTS] if "prompt" in row
+        str(said(row.prompt)) for row in rows[:MOST_PROMPTS] if row.prompt is not UNSET
     )
-    drawn_by = [str(row["model"]) for row in rows if row.get("model") and not is_of_photo(row)]
+    drawn_by = [row.model for row in rows if row.model and not row.of_photo]
     models = [str(about.get("model", "unknown"))] if product else sorted(set(drawn_by))
-    objects = [len(row["instances"]) for row in rows if "instances" in row]
+    objects = [len(row.instances) for row in rows if row.instances is not UNSET]
     facts = plain_facts(about)
     if objects:
         facts.append(("objects", f"{sum(objects)} in {len(objects)} images"))
@@ -54,8 +56,8 @@ def dataset_card(
         size=size_category(len(rows)),
         files=Markup(json.dumps(_config(rows), ensure_ascii=False)),  # safe: front matter is YAML, and JSON is, too
         images=len(rows),
-        flagged=sum(bool(row.get("flags")) for row in rows),
-        several=any(len(row_classes(row)) > 1 for row in rows),
+        flagged=sum(bool(row.flags) for row in rows),
+        several=any(len({*row.named}) > 1 for row in rows),
         facts=_pairs(facts),
         rejected=any(count.rejected for count in classes),
         prompts=[markdown_text(prompt) for prompt in prompts],
@@ -65,13 +67,15 @@ def dataset_card(
     )
 
 
-def _config(rows: Sequence[SampleRow]) -> dict[str, Any]:
+def _config(rows: Sequence[Row]) -> dict[str, Any]:
     """The configuration with which Hugging Face's `datasets` loads the folder. Without it, `datasets` would take a
     photograph named `test_1.jpg` for a part of the set, and guess the types of keys from the first megabytes of
     rows."""
     config: dict[str, Any] = {"config_name": "default", "data_files": [{"split": "train", "path": "**"}]}
     if rows:
-        described = [{key: value for key, value in row.items() if not key.endswith("file_name")} for row in rows]
+        described = [
+            {key: value for key, value in row.to_json().items() if not key.endswith("file_name")} for row in rows
+        ]
         pictures = [{"name": name, "dtype": "image"} for name in ("image", "mask")]
         config["features"] = [*pictures, *_feature(described)["struct"]]
     return config

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 from PIL import Image
 
 from ..config.class_names import SEGMENT
@@ -19,9 +20,10 @@ from ..files.image_files import in_rgb, open_image, read_pixels
 from ..files.outputs import STEPS, write_atomic
 from ..files.photo_files import sample_name
 from ..files.reading import inside, read_bytes
-from ..masks.flags import explain_flag, flag_kind
+from ..rows.flags import explain_flag, flag_kind
+from ..rows.row import Row, said
 from .card import Product, dataset_card
-from .tables import SampleRow, count_classes, operations_of, plain_facts, render, row_classes
+from .tables import count_classes, plain_facts, render
 
 AUGMENTATIONS = "augmentations.jpg"
 """A picture in the folder of a dataset from `augment`. It shows a sample before and after each kind of change."""
@@ -69,7 +71,7 @@ class Strip:
 def write_reports(
     folder: Path,
     about: Mapping[str, Any],
-    rows: Sequence[SampleRow],
+    rows: Sequence[Row],
     classes: Sequence[str],
     *,
     product: Product | None = None,
@@ -80,7 +82,7 @@ def write_reports(
     write_page(folder, about, rows, classes)
 
 
-def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow], classes: Sequence[str]) -> Path:
+def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[Row], classes: Sequence[str]) -> Path:
     """Write preview.html into the folder of a native dataset, from its files, and return its path.
 
     about: name → fact, for the head of the page, such as `model` and `method`. Three names have places of their own:
@@ -90,7 +92,7 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
     """
     counts = count_classes(rows, classes, about.get("rejected"))
     tags = [ClassTag(name, css_colour(label)) for label, name in enumerate(classes, 1)]
-    kinds = sorted({*map(flag_kind, chain.from_iterable(row.get("flags") or () for row in rows))})
+    kinds = sorted({*map(flag_kind, chain.from_iterable(row.raised for row in rows))})
     sheet = folder / AUGMENTATIONS
     page = render(
         "page.html.j2",
@@ -102,7 +104,7 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
         reading=about.get("reading", {}).get("lines", ()),
         images=len(rows),
         unchecked="model" in about,  # a model made the masks, and no person has checked them
-        flagged=sum(bool(row.get("flags")) for row in rows),
+        flagged=sum(bool(row.flags) for row in rows),
         flags=[(kind, explain_flag(kind)) for kind in kinds],
         tiles=list(_tiles(folder, rows, tags)),
         augmentations=data_uri("jpeg", read_bytes(sheet)) if sheet.is_file() else "",
@@ -114,7 +116,7 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
     return path
 
 
-def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -> Iterator[Tile]:
+def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Iterator[Tile]:
     """Tiles of at most MOST_IMAGES samples, evenly spaced. tags: of the classes, in order."""
     labels = {tag.name: label for label, tag in enumerate(tags, 1)}
     count = min(len(rows), MOST_IMAGES)
@@ -122,43 +124,48 @@ def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) ->
         position = number * len(rows) // count
         row = rows[position]
         image, label_map = _read_pair(folder, row, position)
-        names, name = row_classes(row), sample_name(row["file_name"])
+        names, name = dict.fromkeys(row.named), sample_name(said(row.file_name) or "")
         shares = [f"{name} {(label_map == labels[name]).mean():.0%} of the image" for name in names]
         numbers = None
-        if SEGMENT in labels and "instances" in row:  # all segments have one class, so show each in its own colour
+        if (
+            SEGMENT in labels and row.instances is not UNSET
+        ):  # all segments have one class, so show each in its own colour
             numbers, *_ = read_pixels(inside(folder, f"instances/{name}.png"))
             label_map = shown_ids(label_map, numbers, labels[SEGMENT], alone=len(labels) == 1)
         about = [name]
-        if row.get("seed") is not None:
-            about.append(f"seed {row['seed']}")
-        about.append(operations_of(row))
-        if row.get("review", {}).get("corrected"):
+        if said(row.seed) is not None:
+            about.append(f"seed {said(row.seed)}")
+        about.append(row.operations)
+        if row.decided.corrected:
             about.append("corrected by hand")
         yield Tile(
             name=name,
             image=jpeg_uri(shrink(image, SIDE, Image.Resampling.LANCZOS)),
             mask=jpeg_uri(draw_mask(image, label_map, SIDE, numbers)),
             shares=", ".join(shares) or "no class",
-            prompt=str(row.get("source") or row.get("prompt", "")),  # a photograph's name instead of its prompt
+            prompt=str(said(row.source) or said(row.prompt) or ""),  # a photograph's name instead of its prompt
             about=" · ".join(filter(None, about)),
             classes=[tags[labels[name] - 1] for name in names],
-            flags=list(row.get("flags") or ()),
+            flags=row.raised,
         )
 
 
-def _read_pair(folder: Path, row: SampleRow, position: int) -> tuple[np.ndarray, np.ndarray]:
+def _read_pair(folder: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarray]:
     """(image, label map) of a row: (H, W, 3) and (H, W), both uint8."""
     where = f"row {position + 1}"
-    image_path, mask_path = (inside(folder, row.get(key), where, key) for key in ("file_name", "mask_file_name"))
+    image_path, mask_path = (
+        inside(folder, said(path), where, key)
+        for key, path in (("file_name", row.file_name), ("mask_file_name", row.mask_file_name))
+    )
     with open_image(image_path) as opened:
         image = np.asarray(in_rgb(opened, image_path))
     label_map, *_ = read_pixels(mask_path)
     return image, label_map
 
 
-def _strips(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -> Iterator[Strip]:
+def _strips(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Iterator[Strip]:
     """The strips of the page: for each class the first one in steps/, at most MOST_STRIPS."""
-    prompts = {sample_name(row["file_name"]): str(row.get("prompt", "")) for row in rows}
+    prompts = {sample_name(said(row.file_name) or ""): said(row.prompt) or "" for row in rows}
     shown: set[int] = set()
     for path in sorted((folder / STEPS).rglob("*.png")):
         name, _, number = path.relative_to(folder / STEPS).with_suffix("").as_posix().rpartition("_")

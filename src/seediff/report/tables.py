@@ -11,10 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..errors import UserError
-from ..masks.flags import flag_kind
-
-SampleRow = Mapping[str, Any]
-"""A row of metadata.jsonl."""
+from ..rows.flags import flag_kind
+from ..rows.row import Row, said
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class ClassCount:
 
 
 def count_classes(
-    rows: Sequence[SampleRow], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None
+    rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None
 ) -> list[ClassCount]:
     """The figures of each class, in the order of `class_names`. rejected: class → reason → count, the `count_flags` of
     rejected draws. Raises UserError for a class that the dataset does not have."""
@@ -51,13 +49,13 @@ def count_classes(
     images, flags = Counter[str](), count_flags(rows, class_names)
     areas: dict[str, list[float]] = {name: [] for name in class_names}
     for number, row in enumerate(rows, 1):
-        classes = row_classes(row)
+        classes = list(dict.fromkeys(row.named))
         for name in classes:
             if name not in areas:
                 names = ", ".join(class_names)
                 raise UserError(f"row {number}: class '{name}' is not one of the dataset's: {names}")
         images.update(classes)
-        for name, share in (row.get("area") or {}).items():
+        for name, share in (said(row.area) or {}).items():
             if name in classes:
                 areas[name].append(float(share))
 
@@ -69,32 +67,17 @@ def count_classes(
     return counts
 
 
-def count_flags(rows: Sequence[SampleRow], class_names: Sequence[str]) -> dict[str, dict[str, int]]:
+def count_flags(rows: Sequence[Row], class_names: Sequence[str]) -> dict[str, dict[str, int]]:
     """Class → kind of flag → the number of rows with it. A flag without a class (`x` instead of `x:dog`) counts for
     each class of its row."""
     counts = {name: Counter[str]() for name in class_names}
     for row in rows:
-        for flag in row.get("flags") or ():
+        for flag in row.raised:
             _, _, flagged = flag.partition(":")
-            names = [flagged] if flagged in counts else row_classes(row)
+            names = [flagged] if flagged in counts else dict.fromkeys(row.named)
             for name in names:
                 counts[name][flag_kind(flag)] += 1
     return {name: dict(sorted(kinds.items())) for name, kinds in counts.items()}
-
-
-def row_classes(row: SampleRow) -> list[str]:
-    """A row's class names, without repeats."""
-    return list(dict.fromkeys(row.get("classes") or ()))
-
-
-def operations_of(row: SampleRow) -> str:
-    """What `augment` did to make a row's sample, such as `flip+noise`; "" for a sample without a recipe."""
-    return "+".join(step["operation"] for step in row.get("recipe", {}).get("steps", ()))
-
-
-def is_of_photo(row: SampleRow) -> bool:
-    """Whether a row is about a photograph: `mask` or `segment` made it, so its `model` did not draw the picture."""
-    return "asked" in row
 
 
 def show_reasons(reasons: Mapping[str, int]) -> str:

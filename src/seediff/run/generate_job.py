@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
@@ -29,6 +29,7 @@ from ..models.short_names import named_model
 from ..prompts.captions import content_words
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..report.tables import count_flags
+from ..rows.row import Row, said
 from ..workers import Progress
 from .engine import Engine
 from .loop import RunResult, run
@@ -100,7 +101,7 @@ class DrawnBatch(NamedTuple):
     """The samples of a batch."""
 
     kept: list[DrawnSample]
-    rejected: list[dict[str, Any]]
+    rejected: list[Row]
     """One row of rejected.jsonl per rejected draw."""
 
 
@@ -206,7 +207,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         """Draw a batch. With `reject`, a sample is rejected if its masks have flags, or agree too little with the masks
         of the method CA·SA. Rejected samples are drawn again as a smaller batch, until all are kept or the attempts are
         used up."""
-        attempts, kept, rejected = 1, list[DrawnSample](), list[dict[str, Any]]()
+        attempts, kept, rejected = 1, list[DrawnSample](), list[Row]()
         if self.config.reject:
             attempts = self.config.attempts
         specs = list(batch)
@@ -216,8 +217,8 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             for sample in drawn:
                 spec, reasons = sample.spec, self.reasons_to_reject(sample)
                 if reasons:
-                    about = {"index": spec.index, "attempt": attempt, "seed": spec.seed, "classes": list(spec.classes)}
-                    rejected.append({**about, "flags": reasons})
+                    about = Row(index=spec.index, attempt=attempt, seed=spec.seed, classes=spec.classes)
+                    rejected.append(about.replace(flags=tuple(reasons)))
                     specs.append(spec)
                 else:
                     kept.append(sample)
@@ -279,20 +280,20 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
                     soft=result.soft.cpu().numpy,
                     small=result,
                     attention=attention,
-                    facts={"seed": spec.seed, "attempt": spec.attempt},
+                    row=Row(seed=spec.seed, attempt=spec.attempt),
                 )
                 self.writer.write(record, out, sample)
-        record.rows.sort(key=lambda row: row["file_name"])
+        record.rows.sort(key=lambda row: said(row.file_name) or "")
         return record
 
-    def about(self, left_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         return {
             **super().about(left_out),
             "prompts": list(self.config.prompts),
             "rejected": count_flags(left_out, self.classes),
         }
 
-    def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
+    def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
         if self.config.reject:
             write_atomic(out / native.REJECTED, native.jsonl(left_out))
         super().finish(rows_in_order(out, rows), left_out, out)

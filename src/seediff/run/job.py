@@ -20,6 +20,7 @@ from ..dataset import native
 from ..models.describe import ModelInfo, describe
 from ..models.model_files import find_model
 from ..models.saving_memory import Offload
+from ..rows.row import Row
 from .output import BatchRecord, Loaded
 
 Item = TypeVar("Item")
@@ -159,7 +160,7 @@ class Job(ABC, Generic[Config, Item, Captured]):
         return self.write(self.capture(self.batches[number]), out)
 
     @abstractmethod
-    def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
+    def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
         """Write the files about the whole output, the configuration's `last_file` last. rows, left_out: the rows of all
         batches, as in `BatchRecord`."""
 

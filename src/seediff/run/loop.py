@@ -19,12 +19,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..config.settings import DEFAULT, MACHINE, RunConfig
 from ..errors import Notice
 from ..files.messages import show_bytes
 from ..files.outputs import check_writable, clear_leftovers, free_bytes, parse_folder
+from ..rows.row import Row
 from ..workers import Progress
 from .engine import Engine
 from .job import AnyJob
@@ -51,16 +51,16 @@ class RunResult:
     """The finished output, and what this run did."""
 
     out: Path
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Row]
     """The rows of metadata.jsonl."""
     done: int
     """The number of items that this run made."""
     seconds: Mapping[str, float]
     """Part of the run → its seconds: "loading", "drawing" (network, VAE and capture), "masks", "writing" and others."""
-    rejected: Sequence[Mapping[str, Any]] = ()
+    rejected: Sequence[Row] = ()
     """The rows of rejected.jsonl."""
-    failed: Sequence[Mapping[str, str]] = ()
-    """{"photo", "reason"} for each photograph that could not be used."""
+    failed: Sequence[Row] = ()
+    """`photo` and `reason` for each photograph that could not be used."""
 
     @property
     def made(self) -> int:
@@ -167,7 +167,7 @@ def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progres
         records = dict.fromkeys(job.batches)
     report(total, total, "finishing")
     clear_leftovers(out, RUN_FOLDERS)  # half-written files of killed processes
-    rows, left_out = list[dict[str, Any]](), list[dict[str, Any]]()
+    rows, left_out = list[Row](), list[Row]()
     for record in records.values():
         if record is not None:
             rows += record.rows

@@ -18,6 +18,7 @@ from ..models.families.readers import Reader
 from ..models.saving_memory import Offload
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts
+from ..rows.row import Row
 from ..workers import Progress
 from .engine import Engine
 from .loop import RunResult, run
@@ -108,12 +109,12 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
             masks = self.masker.masks(seen, trace=spec.index in self.writer.traced)
         with self.timer("writing"):
             suffix, image = encode_photo(spec.photo.path, seen.view.pixels)
-            facts = {
-                "source": spec.photo.name,
-                "index": spec.index,
-                "asked": list(spec.words),
-                "presence": {name: round(score, 4) for name, score in seen.scores.items()},
-            }
+            row = Row(
+                source=spec.photo.name,
+                index=spec.index,
+                asked=spec.words,
+                presence={name: round(score, 4) for name, score in seen.scores.items()},
+            )
             sample = MaskedSample(
                 name=spec.photo.name,
                 spec=self.sample(spec, masks.full.classes),
@@ -123,9 +124,9 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
                 soft=masks.soft,
                 small=masks.small,
                 attention=seen.maps,
-                facts=facts,
+                row=row,
             )
             self.writer.write(record, out, sample)
 
-    def about(self, left_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         return {**super().about(left_out), "prompts": list(self.config.prompts)}

@@ -33,6 +33,7 @@ from ..models.saving_memory import Offload, memory_bytes
 from ..models.short_names import named_model
 from ..report.card import Product
 from ..report.page import write_reports
+from ..rows.row import Row
 from .job import Captured, Item, Job
 
 if TYPE_CHECKING:
@@ -111,12 +112,12 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
             return None
         return replace(plan, reads=self.reads or plan.reads).expected(lattice, self.info.pipeline)
 
-    def about(self, left_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         """Facts about the whole run for the dataset card and the page: name → value. They have no times and no paths,
         so that they are reproducible. left_out: the rows about what did not become a sample."""
         return {"model": self.config.model_label, "method": self.config.method, "version": __version__}
 
-    def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
+    def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
         path, text = out / native.CLASSES, native.classes_text(self.classes)
         if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
             write_atomic(path, text)

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
+from msgspec import UNSET
+
 from .. import __version__
 from ..config.generate_config import DatasetConfig, GenerateConfig
 from ..config.layers import load_config
@@ -28,12 +30,12 @@ from ..config.settings import DEFAULT, GIVEN, MACHINE, Config, RunConfig, differ
 from ..dataset import native
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS, read_actions
-from ..dataset.rows import check_row, checked_rows, ids_by_name
 from ..errors import Notice, UserError
 from ..files.messages import plural, show_json
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, LOCK, check_outside, flush, open_folder, write_atomic
-from ..files.reading import inside, read_bytes, read_json, read_toml
+from ..files.reading import Json, inside, read_bytes, read_json, read_toml
 from ..prompts.specs import sample_count
+from ..rows.row import Row, as_row, each_row, ids_by_name, said
 
 State = Literal["new", "unfinished", "complete", "to grow"]
 """The state of an output folder. "to grow": complete with fewer samples than the user wants now, for example 50 per
@@ -63,9 +65,9 @@ class Loaded(NamedTuple):
 class BatchRecord:
     """The record of a finished batch."""
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     """The batch's rows of metadata.jsonl."""
-    left_out: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[Row] = field(default_factory=list)
     """The batch's rows of the file that `Job.left_out` names, such as rejected.jsonl."""
     files: dict[str, int] = field(default_factory=dict)
     """Path in the output → size in bytes, for each file of the batch."""
@@ -95,6 +97,16 @@ class BatchRecord:
             same_size = path.stat().st_size == self.files[name]
             return same_size and (name not in self.checksums or crc32(read_bytes(path)) == self.checksums[name])
         return False
+
+
+@dataclass
+class WrittenRecord:
+    """A `BatchRecord` in its file."""
+
+    rows: list[Json] = field(default_factory=list)
+    left_out: list[Json] = field(default_factory=list)
+    files: dict[str, int] = field(default_factory=dict)
+    checksums: dict[str, int] = field(default_factory=dict)
 
 
 def _place(out: Path, name: str) -> Path:
@@ -183,12 +195,18 @@ def record_path(number: int) -> str:
 def read_record(out: Path, number: int) -> BatchRecord | None:
     """The record of a batch; None if the batch is not finished, or if one of its files is damaged."""
     with suppress(OSError, ValueError, UserError):
-        record = read_json(out / record_path(number), BatchRecord)
-        for row in record.rows:
-            check_row(row, record_path(number))
+        record = _as_written(out, number)
         if not record.damaged(out):
             return record
     return None
+
+
+def _as_written(out: Path, number: int) -> BatchRecord:
+    """The record of a batch, whose files may be damaged. Raises UserError."""
+    path = out / record_path(number)
+    written = read_json(path, WrittenRecord)
+    rows, left_out = ([as_row(row, str(path)) for row in of] for of in (written.rows, written.left_out))
+    return BatchRecord(rows, left_out, written.files, written.checksums)
 
 
 def check_files(out: Path, numbers: Iterable[int], left_out: str) -> None:
@@ -198,26 +216,26 @@ def check_files(out: Path, numbers: Iterable[int], left_out: str) -> None:
     written, known, damaged = list[str](), set[str](), list[str]()
     for number in numbers:
         with suppress(UserError):  # the rows name the files of a batch without a record
-            record = read_json(out / record_path(number), BatchRecord)
+            record = _as_written(out, number)
             known.update(record.files)
             damaged += record.damaged(out)
-            written += [row["file_name"] for row in record.rows if "file_name" in row]
+            written += filter(None, [said(row.file_name) for row in record.rows])
     if (out / native.METADATA).is_file():
         try:
             ids, names = ids_by_name(native.read_classes(out)), set[str]()
-            rows = [*checked_rows(out / native.METADATA, native.ABSENT)]  # a recipe's rows may have no mask
+            rows = [*each_row(out / native.METADATA, native.ABSENT)]  # a recipe's rows may have no mask
             for number, row in enumerate(rows, 1):
                 native.listed_name(row, ids, names, f"{out / native.METADATA}, row {number}")
             if (out / left_out).is_file():
                 native.read_rows(out, left_out)
         except UserError as error:
             raise UserError(error.subject, error.problem, RESTORE) from error
-        listed = {row.get("file_name") for row in rows}
+        listed = {said(row.file_name) for row in rows}
         unlisted = [name for name in written if name not in listed]
         if unlisted:
             problem = f"has no row about {unlisted[0]}, which the run wrote"
             raise UserError(out / native.METADATA, problem, RESTORE)
-        named = chain.from_iterable((row.get("file_name"), row.get("mask_file_name")) for row in rows)
+        named = chain.from_iterable((said(row.file_name), said(row.mask_file_name)) for row in rows)
         damaged += [name for name in named if name and name not in known and not (out / name).is_file()]
     if damaged:
         problem = f"missing or changed since it was complete: {plural(len(damaged), 'file')}, such as {damaged[0]}"
@@ -226,7 +244,9 @@ def check_files(out: Path, numbers: Iterable[int], left_out: str) -> None:
 
 def commit(out: Path, number: int, record: BatchRecord) -> None:
     """Mark a batch as finished, by writing its record. Its files must be on the disk."""
-    data = json.dumps(vars(record), ensure_ascii=False).encode("utf-8")
+    lists = [[row.to_json() for row in rows] for rows in (record.rows, record.left_out)]
+    written = WrittenRecord(lists[0], lists[1], record.files, record.checksums)
+    data = json.dumps(vars(written), ensure_ascii=False).encode("utf-8")
     write_atomic(inside(out, record_path(number)), data)
 
 
@@ -294,15 +314,15 @@ def grow(folder: Path, config: GenerateConfig) -> None:
     write_atomic(folder / CONFIG, config.to_toml(*(about.get(name, "") for name in Loaded._fields)).encode("utf-8"))
 
 
-def rows_in_order(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def rows_in_order(folder: Path, rows: Iterable[Row]) -> list[Row]:
     """The rows sorted by the number of the sample. After an output has grown, samples keep the `split` that they had
     before."""
-    splits: dict[str, dict[str, Any]] = {}
+    earlier = list[Row]()
     if (folder / EARLIER).is_file():
         earlier = native.read_rows(folder, EARLIER)
-        splits = {row["file_name"]: {"split": row["split"]} for row in earlier if "split" in row}
-    by_number = sorted(rows, key=lambda row: sample_number(row["file_name"]))
-    return [{**row, **splits.get(row["file_name"], {})} for row in by_number]
+    splits = {row.file_name: row.split for row in earlier if row.split is not UNSET}
+    by_number = sorted(rows, key=lambda row: sample_number(said(row.file_name) or ""))
+    return [row.replace(split=splits.get(row.file_name, row.split)) for row in by_number]
 
 
 def sample_number(file_name: str) -> int:

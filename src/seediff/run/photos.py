@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from msgspec import UNSET
 
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.settings import model_label
@@ -18,12 +20,13 @@ from ..dataset import native
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.outputs import CONFIG, write_atomic
-from ..files.photo_files import FAILED, Photo, failed_row, find_named
+from ..files.photo_files import FAILED, Photo, find_named
 from ..files.reading import read_csv, read_toml
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
 from ..models.saving_memory import Offload
 from ..models.short_names import EMBEDDED, REAL
+from ..rows.row import Row, failed_row, said
 from .model_job import ModelJob
 from .output import BatchRecord
 
@@ -54,7 +57,7 @@ class PhotoBatch(Generic[Seen]):
     """A batch of photographs, after the model has seen them."""
 
     seen: Sequence[tuple[PhotoSpec, Seen]]
-    failed: Sequence[dict[str, str]]
+    failed: Sequence[Row]
     """One row of failed.jsonl per photograph that could not be read."""
 
 
@@ -112,14 +115,14 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
         """A warning that the results mean nothing (`doubt_line`), or ""."""
         return doubt_line(self.info, self.config.model_label, [spec.photo.path for spec in self.specs])
 
-    def about(self, left_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         about = super().about(left_out)
         if self.doubt:
             about["note"] = self.doubt
         return about
 
     def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Seen]:
-        specs, photos, failed = list[PhotoSpec](), list[Read](), list[dict[str, str]]()
+        specs, photos, failed = list[PhotoSpec](), list[Read](), list[Row]()
         with self.timer("reading"):
             for spec in batch:
                 try:
@@ -148,7 +151,7 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
     def write_photo(self, record: BatchRecord, out: Path, spec: PhotoSpec, seen: Seen) -> None:
         """Write the files of a photograph into the folder `out` and add its row to the record."""
 
-    def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
+    def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
         if left_out:
             write_atomic(out / FAILED, native.jsonl(left_out))
         else:
@@ -194,18 +197,21 @@ def _drew(folder: Path, names: Collection[str], label: str) -> bool:
     with suppress(UserError):
         about = read_toml(folder / CONFIG) if (folder / CONFIG).is_file() else {}
         if about.get("command") == "generate":
-            return is_drawing({**about, "model": model_label(str(about.get("model")))}, label)
-        rows = {row["file_name"]: row for row in native.read_rows(folder)}
-        return all(is_drawing(rows.get(name, {}), label) for name in names)
+            return model_label(str(about.get("model"))) in alike_models(label)
+        rows = {row.file_name: row for row in native.read_rows(folder)}
+        return all(is_drawing(rows.get(name, Row()), label) for name in names)
     return False
 
 
-def is_drawing(row: Mapping[str, Any], label: str) -> bool:
-    """Whether a model drew a picture. Only drawings have a seed. An embedded model also counts the drawings of the
-    other embedded models as its own. row: the picture's row, or the configuration of `generate`. label: the model's
+def is_drawing(row: Row, label: str) -> bool:
+    """Whether a model drew a picture. Only drawings have a seed. row: the picture's row. label: the model's name."""
+    return row.seed is not UNSET and said(row.model) in alike_models(label)
+
+
+def alike_models(label: str) -> Collection[str | None]:
+    """The models whose drawings a model counts as its own: all embedded models for an embedded one. label: the model's
     name."""
-    alike = EMBEDDED if label in EMBEDDED else (label,)
-    return "seed" in row and row.get("model") in alike
+    return EMBEDDED if label in EMBEDDED else (label,)
 
 
 def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str, ...]]:

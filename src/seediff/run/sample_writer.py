@@ -7,19 +7,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import UNSET
 
 from .. import __version__
 from ..config.generate_config import GenerateConfig
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset import native
 from ..dataset.encoding import encode_mask, encode_objects, encode_soft, soft_levels
-from ..dataset.native import instance_row
-from ..dataset.rows import ids_by_name, shown_classes
+from ..dataset.native import with_objects_of
 from ..dataset.sample import SOFT
 from ..dataset.shapes.objects import scored_pieces
+from ..rows.row import Row, ids_by_name, shown_classes
 from .output import BatchRecord
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
@@ -52,8 +53,8 @@ class MaskedSample:
     """The masks at the size that the model saw, with a trace of the steps that made them; None for a sample without
     classes."""
     attention: AttentionMaps | None
-    facts: Mapping[str, Any]
-    """Keys of its row that only one of the commands writes, such as `seed` of `generate`."""
+    row: Row
+    """What only one of the commands knows of it, such as the `seed` of `generate`."""
 
 
 def traced_classes(specs: Iterable[SampleSpec]) -> dict[int, list[str]]:
@@ -100,11 +101,11 @@ class SampleWriter:
                 soft_files[f"{SOFT}/{name}_{class_id}.png"] = encode_soft(values)
 
         # 2. Files that the user asked for, and pictures of the steps
-        of_objects: dict[str, Any] = {}
+        row = sample.row
         if config.objects:
             objects = scored_pieces(labels, class_ids, sample.soft())
             record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, name))
-            of_objects = instance_row(objects)
+            row = with_objects_of(row, objects)
         for path, data in soft_files.items():
             record.write(out, path, data)
         if config.keep_attention and sample.attention is not None:
@@ -113,21 +114,17 @@ class SampleWriter:
             record.write(out, f"{native.STEPS}/{name}_{class_id}.png", strip)
 
         # 3. The row
-        shown = shown_classes(labels, config.classes, masks.classes)
-        row = {
-            "file_name": file_name,
-            "mask_file_name": mask,
-            "prompt": sample.spec.prompt,
-            "classes": shown["classes"],
-            "class_ids": shown["class_ids"],
-            **sample.facts,
-            "flags": list(masks.flags),
-            "area": shown["area"],
-            "confidence": confidences,
-        }
-        if masks.agreement:
-            row["agreement"] = dict(masks.agreement)
-        row |= {"model": config.model_label, "method": config.method, "version": __version__, **of_objects}
+        row = row.showing(shown_classes(labels, config.classes, masks.classes)).replace(
+            file_name=file_name,
+            mask_file_name=mask,
+            prompt=sample.spec.prompt,
+            flags=masks.flags,
+            confidence=confidences,
+            agreement=dict(masks.agreement) or UNSET,
+            model=config.model_label,
+            method=config.method,
+            version=__version__,
+        )
         record.rows.append(row)
 
     def _strips(self, sample: MaskedSample) -> dict[int, bytes]:

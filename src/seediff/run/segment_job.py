@@ -18,8 +18,7 @@ from ..config.photos_config import SegmentPhotosConfig, check_segment_names
 from ..dataset import native
 from ..dataset.dataset import open_truths
 from ..dataset.encoding import encode_mask, encode_objects, encode_photo
-from ..dataset.native import instance_row
-from ..dataset.rows import shown_classes
+from ..dataset.native import with_objects_of
 from ..dataset.sample import Sample
 from ..dataset.shapes.objects import Objects
 from ..errors import UserError
@@ -31,6 +30,7 @@ from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.readers import Reader
 from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
+from ..rows.row import Row, shown_classes
 from ..workers import Progress
 from .engine import Engine
 from .loop import RunResult, run
@@ -242,20 +242,19 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             record.write(out, file_name, image)
             record.write(out, mask, encode_mask(labels))
             record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, f"photograph '{name}'"))
-            row = {
-                "file_name": file_name,
-                "mask_file_name": mask,
-                **shown_classes(labels, self.classes),
-                "source": name,
-                "index": spec.index,
-                "asked": list(spec.words),
-                "flags": [],
-                "model": self.config.model_label,
-                "method": self.config.method,
-                "version": __version__,
-                **instance_row(objects),
-            }
-            record.rows.append(row)
+            row = Row(
+                file_name=file_name,
+                mask_file_name=mask,
+                source=name,
+                index=spec.index,
+                asked=spec.words,
+                flags=(),
+                model=self.config.model_label,
+                method=self.config.method,
+                version=__version__,
+            )
+            row = row.showing(shown_classes(labels, self.classes))
+            record.rows.append(with_objects_of(row, objects))
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Objects:

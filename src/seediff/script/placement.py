@@ -19,8 +19,8 @@ from ..attention.windows import Window, paste
 from ..config.method_constants import MaskConfig, SegmentConfig
 from ..errors import UserError
 from ..masks.clips import clip_softs
-from ..masks.flags import BLANK
 from ..masks.make_masks import MaskResult, finish_masks, soft_masks
+from ..rows.flags import BLANK
 
 if TYPE_CHECKING:
     from ..segments.make_segments import Segments

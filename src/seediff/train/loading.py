@@ -13,7 +13,7 @@ from torch import nn
 
 from ..config.class_names import BACKGROUND
 from ..config.train import LARGEST_SIDE
-from ..dataset.rows import check_class_list
+from ..dataset.names import check_class_list
 from ..errors import UserError, first_line
 from ..files.messages import show_json
 from ..files.reading import fit, read_json

@@ -22,9 +22,10 @@ from ..dataset.split import positions_of
 from ..devices import check_device, default_device
 from ..errors import UserError
 from ..files.image_files import read_photo
-from ..files.photo_files import FAILED, Photo, failed_row, find_photos
+from ..files.photo_files import FAILED, Photo, find_photos
 from ..files.reading import real
 from ..masks.arithmetic import highest
+from ..rows.row import Row, failed_row
 from .data import PAD
 from .loading import load_network, read_about
 from .models import CLASSES, Network, class_scores
@@ -161,7 +162,7 @@ def predict_files(
     batch_size: int = 8,
     device: str | None = None,
     progress: Progress | None = None,
-) -> tuple[int, list[dict[str, str]]]:
+) -> tuple[int, list[Row]]:
     """Write a dataset of pictures with predicted label maps. Returns (count, failed): the number of its samples, and
     the rows of failed.jsonl, about pictures that could not be used.
 
@@ -171,7 +172,7 @@ def predict_files(
     """
     found = find_photos(paths, exclude=out).photos
     segmenter = load_segmenter(model, device)
-    failed: list[dict[str, str]] = []
+    failed: list[Row] = []
     files: dict[str, bytes] = {}  # further files of the dataset
 
     def predicted() -> Iterator[Sample]:
@@ -186,8 +187,8 @@ def predict_files(
                     failed.append(failed_row(photo, error))
             label_maps = segmenter.label_maps([*images.values()], scales=scales, flip=flip, side=side)
             for (photo, image), labels in zip(images.items(), label_maps, strict=True):
-                made = {"source": photo.name, "version": __version__}
-                yield Sample(encode_photo(photo.path, image)[1], labels, metadata=made, name=photo.name)
+                row = Row(source=photo.name, version=__version__)
+                yield Sample(encode_photo(photo.path, image)[1], labels, row=row, name=photo.name)
             if progress is not None:
                 progress(first + len(photos), len(found), photos[-1].name)
         if failed:

@@ -15,13 +15,13 @@ import numpy as np
 
 from ..dataset.dataset import Dataset
 from ..dataset.merge import renumber, renumber_table
-from ..dataset.parts import check_parts, part_of
-from ..dataset.rows import check_class_list
+from ..dataset.names import check_class_list
 from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
 from ..errors import UserError
 from ..files.image_files import stored_bytes
 from ..files.reading import composed
+from ..rows.parts import check_parts, part_of
 
 Data = Dataset | Path | str
 """Training data: a dataset, or its folder."""

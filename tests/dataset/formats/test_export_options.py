@@ -67,7 +67,7 @@ def test_soft_masks_are_the_transparency_unless_the_mask_was_replaced(tmp_path):
     (tmp_path / "soft.png").write_bytes(encode_grey(level))
     row = {"classes": ["cat"], "class_ids": [1]}
     soft = item("trip/soft", LABELS, row).replace(extras={(SOFT, 1): tmp_path / "soft.png"})
-    corrected = soft.replace(name="corrected", metadata={**row, "review": {"corrected": True}})
+    corrected = soft.replace(name="corrected", row={**row, "review": {"corrected": True}})
     done = export("cutouts", ("cat", "a/dog"), [soft, corrected, item("none")], tmp_path / "out")
     files = ["a_dog/corrected.png", "a_dog/trip/soft.png", "cat/corrected.png", "cat/trip/soft.png"]
     assert names(tmp_path / "out") == files

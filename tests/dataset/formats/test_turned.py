@@ -19,7 +19,7 @@ def turned(path):
     Image.fromarray(pixels).save(path, exif=exif)
     labels = np.zeros((20, 30), np.uint8)
     labels[2:12, 3:20] = 1
-    return Sample(path, labels, metadata={"classes": ["cat"]}, name="turned")
+    return Sample(path, labels, row={"classes": ["cat"]}, name="turned")
 
 
 SIDES, SQUARE = (20, 30), (24, 24)

@@ -3,12 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from items import write_pets
+from items import rows_of, write_pets, write_rows
 from PIL import Image
 from refusals import user_error
 from safetensors.numpy import save_file
 
-from seediff.dataset import native
 from seediff.dataset.encoding import encode_mask
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
@@ -30,9 +29,9 @@ def pets(tmp_path):
 
 
 def edit(folder, number, **values):
-    rows = native.read_rows(folder)
+    rows = rows_of(folder)
     rows[number] |= values
-    (folder / native.METADATA).write_bytes(native.jsonl(rows))
+    write_rows(folder, rows)
 
 
 def kinds(folder):

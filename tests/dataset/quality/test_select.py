@@ -33,7 +33,7 @@ def pets(tmp_path):
         sure = round(confidence(labels, np.round(soft * 255).astype(np.uint8), class_id), 4)
         row = {"flags": ["constant:cat"] if number == 5 else [], "classes": [name], "confidence": {name: sure}}
         image = rng.integers(0, 256, (16, 20, 3), np.uint8)
-        items.append(Sample(encode_image(image, "png"), labels, metadata=row, name=f"{number:06d}"))
+        items.append(Sample(encode_image(image, "png"), labels, row=row, name=f"{number:06d}"))
     save_native(tmp_path / "pets", CLASSES, items, about={})
     return tmp_path / "pets"
 
@@ -76,10 +76,10 @@ def test_samples_stay_by_what_their_rows_say(key):
         {"classes": []},
     ]
     image, labels = encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
-    samples = [Sample(image, labels, metadata=row, name=str(number)) for number, row in enumerate(rows)]
+    samples = [Sample(image, labels, row=row, name=str(number)) for number, row in enumerate(rows)]
     selected = Dataset(("dog",), samples).filter(**{f"min_{key}": 0.5})
     assert ([sample.name for sample in selected], selected.dropped) == (["1", "2"], {key: 3})
-    samples.append(Sample(image, labels, metadata={"classes": ["dog"]}, name="bare"))
+    samples.append(Sample(image, labels, row={"classes": ["dog"]}, name="bare"))
     with user_error(rf"min_{key}: needs `{key}`, and sample 'bare' of the dataset has none"):
         Dataset(("dog",), samples).filter(**{f"min_{key}": 0.5})
 

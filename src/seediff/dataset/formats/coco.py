@@ -18,11 +18,12 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from msgspec import UNSET
 
 from ... import __version__
 from ...errors import UserError
 from ...files.reading import Json
-from ..rows import check_row
+from ...rows.row import as_row
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes
 from ..shapes.polygons import object_polygons
@@ -47,10 +48,6 @@ from .drivers import Export, Import, Placed
 from .format_table import Contents, json_kind
 from .labelled import Drawing, Labelled, Picture
 
-WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
-"""Keys of a row that `metadata` leaves out, because `import` computes them again. `classes` is not among them: it may
-name classes without a pixel, in any order."""
-
 
 def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     """Writes the objects to instances.json, and the classes to semantic.json. min_area: objects with fewer pixels are
@@ -69,11 +66,13 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
         small += left_out
         ending = endings[placed.split]
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
-        metadata = {key: value for key, value in placed.sample.metadata.items() if key not in WRITTEN_ANEW}
-        if "split" in metadata and placed.split != placed.sample.row.part:  # another share was set aside
-            metadata["split"] = placed.split
+        # Without what `import` computes again. `classes` is not among it: it may name classes without a pixel, in any
+        # order.
+        row = placed.sample.row.replace(file_name=UNSET, mask_file_name=UNSET, class_ids=UNSET, area=UNSET)
+        if row.split is not UNSET and placed.split != row.part:  # another share was set aside
+            row = row.replace(split=placed.split)
         add_image(instances[ending], placed, objects)
-        add_image(semantic[ending], placed, areas, metadata)
+        add_image(semantic[ending], placed, areas, row.to_json())
     for kind, documents in ((INSTANCES, instances), (SEMANTIC, semantic)):
         for ending, document in documents.items():
             export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
@@ -155,7 +154,7 @@ def read(
         name, by_image = CocoName.of(path), document.by_image()
         folders, object_drawings = name.image_folders(source.folder, images), _objects_beside(source, name, classes)
         for image in document.images:
-            check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
+            row = as_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             annotations = by_image[image.id]
             if len(pictures) < 100:  # reading run lengths takes long
                 elsewhere += sum(is_elsewhere(annotation, (image.height, image.width)) for annotation in annotations)
@@ -164,7 +163,7 @@ def read(
             if name.kind in (SEMANTIC, "stuff"):  # an annotation is a whole class
                 objects = object_drawings.get(image.file_name)
             picture = Picture([image.file_name], folders, name.part)
-            pictures.append(Labelled(picture, drawing, objects, image.metadata, empty=not annotations))
+            pictures.append(Labelled(picture, drawing, objects, row, empty=not annotations))
     cause = "are run lengths by rows, or corners of a picture of another size or counted from below?"
     source.count(elsewhere, f"masks of the first 100 pictures are not where their `bbox` is; {cause}")
     return Contents(listed, source.samples_of(pictures))

@@ -23,8 +23,8 @@ import numpy as np
 from ...errors import UserError
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
+from ...rows.parts import part_of
 from ..class_lists import ClassList, Note, no_note, number_classes
-from ..parts import part_of
 from ..shapes.objects import Objects
 from ..shapes.rle import box_xyxy, count_runs, polygon_runs
 from .labelled import Drawing

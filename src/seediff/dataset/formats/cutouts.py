@@ -48,4 +48,4 @@ def cut(sample: Sample, labels: np.ndarray) -> list[tuple[int, bytes]]:
 
 def _is_soft(sample: Sample, class_id: int) -> bool:
     """Whether a sample has a soft mask of a class, and nobody replaced the mask that it describes."""
-    return (SOFT, class_id) in sample.extras and not sample.row.review.replaced
+    return (SOFT, class_id) in sample.extras and not sample.row.decided.replaced

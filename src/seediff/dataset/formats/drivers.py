@@ -27,14 +27,15 @@ from ...files.messages import plural, show_json
 from ...files.outputs import check_free, put, stage_output
 from ...files.photo_files import without_suffix
 from ...files.reading import check_unpacked
+from ...rows.parts import NO_SPLIT, SPLITS, part_of, row_splits
+from ...rows.row import Row, said
 from ...workers import Follow, in_order
 from ..class_lists import ClassList, check_meaning, number_labels
 from ..encoding import ReadLabels, ReadObjects
+from ..names import check_name, flat_name
 from ..native import CHUNK
 from ..palettes import with_palettes
-from ..parts import NO_SPLIT, SPLITS, part_of, row_splits
 from ..reading import first_of
-from ..rows import check_name, flat_name
 from ..sample import Sample, nothing_lost
 from ..split import assign_splits
 from ..stored_masks import read_mask, with_single
@@ -455,7 +456,7 @@ class Import(Notes):
         labels: ReadLabels,
         where: object,
         *,
-        row: Mapping[str, Any] = MappingProxyType({}),
+        row: Row | None = None,
         split: str | None = None,
         objects: ReadObjects | None = None,
         lost: Callable[[], int] = nothing_lost,
@@ -463,14 +464,15 @@ class Import(Notes):
         """A sample, whose labels are turned to fit the picture as it is stored.
 
         name: must be new. image: the picture; None if only label maps are compared. labels: reads the label map. where:
-        the sample's name in errors. row: the metadata. split: as `row_splits` returns it. objects: reads the objects.
+        the sample's name in errors. row: what is known. split: as `row_splits` returns it. objects: reads the objects.
         lost: as in `Sample`. Raises UserError.
         """
         check_name(name, self.taken, where)
+        row = row or Row()
         if split:
-            row = {**row, "split": split}
+            row = row.replace(split=split)
         if image is not None:
-            self.parts[row.get("split"), image.parent] += 1
+            self.parts[said(row.split), image.parent] += 1
         if self.labels_alone or image is None:
             return Sample(image, labels, None, row, name=name, lost=lost)
         turn = orientation_of(image)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ...files.label_maps import IGNORE
+from ...rows.row import Row
 from ..shapes.objects import Objects
 from .painting import Canvas, class_of
 from .pictures import check_frame, shown_size
@@ -107,7 +107,7 @@ class Labelled:
     drawing: Drawing
     objects: Drawing | None = None
     """The objects, which may be `drawing` itself; None if the set has none, or if `Import.shapes_of` decides."""
-    row: Mapping[str, Any] = field(default_factory=dict)
+    row: Row = field(default_factory=Row)
     """The sample's metadata."""
     empty: bool = False
     """Whether nothing is drawn on the picture, which becomes background."""

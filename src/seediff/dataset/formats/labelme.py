@@ -30,7 +30,7 @@ from ...files.reading import Json
 from .. import native
 from ..class_lists import find_list
 from ..encoding import encode_grey
-from ..rows import check_class_list
+from ..names import check_class_list
 from ..sample import Sample
 from ..shapes.objects import Objects
 from ..shapes.polygons import object_polygons

@@ -21,13 +21,14 @@ from xml.sax.saxutils import quoteattr
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from ... import __version__
 from ...errors import UserError
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
 from ...files.reading import Json, Node, fit
-from ..rows import check_row
+from ...rows.row import Row, as_row, said
 from ..sample import Sample
 from ..shapes.rle import encode_brush
 from .drivers import Export, Import
@@ -53,17 +54,20 @@ def write(export: Export) -> None:
     for placed in export.placed(draw, names=export.labels):
         file_name = f"{IMAGES}/{placed.file_name}"
         export.put(file_name, placed.picture)
-        row = dict(placed.sample.metadata)
-        if placed.split != "train" or "split" in row:
-            row["split"] = placed.split
-        maker = " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str))
+        row = placed.sample.row
+        if placed.split != "train" or row.split is not UNSET:
+            row = row.replace(split=placed.split)
+        maker = " ".join(one for one in (row.model, row.method) if isinstance(one, str))
         maker = maker or f"seediff {__version__}"
         prediction: Json = {"model_version": maker}
         scores = [result["score"] for result in placed.encoded if "score" in result]
         if scores:
             prediction["score"] = min(scores)
         prediction["result"] = placed.encoded
-        data = {"image": SERVED + quote(file_name), OWN_KEY: {"name": placed.name, "metadata": row, "by": maker}}
+        data = {
+            "image": SERVED + quote(file_name),
+            OWN_KEY: {"name": placed.name, "metadata": row.to_json(), "by": maker},
+        }
         tasks.append(json.dumps({"data": data, "predictions": [prediction]}, ensure_ascii=False))
     export.put(TASKS, "[\n" + ",\n".join(tasks) + "\n]\n")
     labels = [
@@ -97,8 +101,8 @@ def _score(sample: Sample, name: str) -> float | None:
     """The score of a class's mask, in [0, 1]: its `confidence` in the row, or else its `presence`. None if the row has
     neither. Also None if a person corrected the mask, because the row's values describe the earlier mask. name: the
     class."""
-    scores = {**(sample.row.presence or {}), **sample.row.confidence}
-    if sample.row.review.corrected or name not in scores:
+    scores = {**(said(sample.row.presence) or {}), **(said(sample.row.confidence) or {})}
+    if sample.row.decided.corrected or name not in scores:
         return None
     return float(np.clip(scores[name], 0, 1))
 
@@ -175,16 +179,16 @@ class TaskPicture:
 
 def _describe(one: TaskPicture, folders: Sequence[Path]) -> Labelled:
     """What a task says about a picture. folders: where the picture may be. Raises UserError."""
-    own = OwnData()
+    own, row = OwnData(), Row()
     if isinstance(one.task.data.get(OWN_KEY), Mapping):
         own = fit(one.task.data[OWN_KEY], OwnData, f"{one.where}: data.{OWN_KEY}")
-        check_row(own.metadata, f"{one.where}: metadata in its data.{OWN_KEY}")
+        row = as_row(own.metadata, f"{one.where}: metadata in its data.{OWN_KEY}")
     picture = Picture(_image_names(one.address), folders, top=IMAGES, sample=own.name)
     height = width = None
     if one.regions:
         height, width = one.regions[0].result.size
     drawing = Drawing(one.where, height, width, [each.shape() for each in one.regions])
-    return Labelled(picture, drawing, row=own.metadata)
+    return Labelled(picture, drawing, row=row)
 
 
 def _by_picture(

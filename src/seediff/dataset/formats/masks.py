@@ -37,11 +37,11 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE, map_folder, named_images
 from ...files.outputs import BATCHES, CONFIG
 from ...files.reading import fit
+from ...rows.parts import SPLITS, part_of
 from .. import native
 from ..class_lists import ClassList, Note, find_list, no_note, number_classes
 from ..encoding import encode_grey
-from ..parts import SPLITS, part_of
-from ..rows import flat_name
+from ..names import flat_name
 from ..sample import Sample
 from .drivers import Export, FoundMask, Import
 from .format_table import Contents

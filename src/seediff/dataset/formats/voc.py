@@ -20,10 +20,10 @@ from ...errors import UserError
 from ...files.label_maps import named_images, visible, walk
 from ...files.photo_files import without_suffix
 from ...files.reading import composed
+from ...rows.parts import SPLITS, part_of
 from .. import native
 from ..class_lists import find_list, named_classes
 from ..encoding import encode_image, encode_mask
-from ..parts import SPLITS, part_of
 from ..sample import Sample
 from .drivers import Export, FoundMask, Import
 from .format_table import VOC_YEAR, Contents

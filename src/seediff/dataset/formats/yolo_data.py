@@ -26,8 +26,8 @@ from ...errors import UserError
 from ...files.label_maps import visible
 from ...files.messages import show_json
 from ...files.reading import fit
+from ...rows.parts import SPLITS, part_of, row_splits
 from .. import native
-from ..parts import SPLITS, part_of, row_splits
 from .drivers import Export, Import
 from .pictures import portable, top_folder
 from .set_files import SetFiles

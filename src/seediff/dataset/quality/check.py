@@ -5,11 +5,11 @@ Errors break training, or teach it something wrong. Warnings are for a person to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -18,13 +18,13 @@ from ...errors import UserError
 from ...files.messages import show_json
 from ...files.reading import ABSENT, Json, read_json_lines
 from ...files.tensors import read_header
+from ...rows.parts import NO_SPLIT, part_of
+from ...rows.row import Row, as_row, said, shown_classes
 from ...workers import Follow, in_threads
 from .. import native
 from ..native import RowReader, check_finished, check_native
-from ..parts import NO_SPLIT, part_of
 from ..reading import Reading, Tally
 from ..reviews import REVIEWS, read_actions
-from ..rows import shown_classes
 from ..sample import SOFT, Sample
 from ..shapes.objects import Objects
 from ..split import group_copies, pixel_digest, positions_of
@@ -125,12 +125,12 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     samples: list[Sample] = []
     for number, (_, row) in enumerate(rows, 1):
         place = f"row {number}"
-        sample = findings.attempt("row", place, partial(reader.sample, row, place))
+        sample = findings.attempt("row", place, lambda row=row, place=place: reader.sample(as_row(row, place), place))
         if sample is not None:
             samples.append(sample)
             if part_of(sample.row.part) is None:
                 used = f"which {NO_SPLIT}: `train` uses it, or asks for --split beside other parts"
-                findings.add("row", place, f"'split' is {show_json(sample.row.split)}, {used}", "warning")
+                findings.add("row", place, f"'split' is {show_json(said(sample.row.split))}, {used}", "warning")
     kinds = [name for name in native.EXTRAS if (folder / name).is_dir()]
     measures: list[Measured] = []
     digests: dict[str, str] = {}
@@ -155,7 +155,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
 def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _Findings) -> None:
     """Adds warnings about pictures with the same pixels, and about copies of a picture in different parts. digests: the
     `pixel_digest` of each sample's picture."""
-    files = [sample.metadata["file_name"] for sample in samples]
+    files = [said(sample.row.file_name) or "" for sample in samples]
     for first, *others in positions_of(digests):
         if others:
             more = f" and {len(others) - 1} more" * (len(others) > 1)
@@ -173,15 +173,16 @@ def _read_files(
     """(findings, measured, digest) of a sample: what is wrong with its files, the measures of its label map, and the
     `pixel_digest` of its picture. The last two are None for a file that cannot be read. folder: the dataset. classes:
     its classes. kinds: the folders of EXTRAS that it has."""
-    findings, row, name = _Findings(folder), sample.metadata, sample.name
+    findings, row, name = _Findings(folder), sample.row, sample.name
+    picture, mask = said(row.file_name) or "", said(row.mask_file_name) or ""
     measured: Measured | None = None
-    digest = findings.read("picture", row["file_name"], partial(_pixels, sample))
+    digest = findings.read("picture", picture, partial(_pixels, sample))
     if digest is None:
         return findings, measured, digest  # no other file can be checked without its size
-    labels = findings.read("mask", row["mask_file_name"], lambda: sample.labels(len(classes)))
+    labels = findings.read("mask", mask, lambda: sample.labels(len(classes)))
     if labels is not None:
         measured = measure(labels)
-        findings.attempt("row", row["file_name"], partial(_check_counts, row, measured.counts, classes))
+        findings.attempt("row", picture, partial(_check_counts, row, measured.counts, classes))
         if sample.has_objects:
             file = f"{native.INSTANCES}/{name}.png"
             objects = findings.read("instances", file, lambda: sample.instances)
@@ -190,11 +191,11 @@ def _read_files(
                 findings.add("objects", file, f"object {lost[0]} has no pixel of its class in the label map", "warning")
 
     # The other files describe the original mask.
-    if sample.row.review.replaced:
+    if row.decided.replaced:
         return findings, measured, digest
     for class_id in [*sample.soft_ids] * (SOFT in kinds):
         findings.read("soft", native.extra_file(SOFT, name, class_id), partial(sample.soft_level, class_id))
-    if native.ATTENTION in kinds and sample.row.classes:  # `mask` captures nothing of a picture without a class
+    if native.ATTENTION in kinds and row.named:  # `mask` captures nothing of a picture without a class
         file = native.extra_file(native.ATTENTION, name, None)
         findings.read("tensors", file, partial(read_header, folder / file))
     return findings, measured, digest
@@ -206,13 +207,15 @@ def _pixels(sample: Sample) -> str:
     return pixel_digest(sample.image)
 
 
-def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str]) -> None:
+def _check_counts(row: Row, counts: np.ndarray, classes: Sequence[str]) -> None:
     """Raises UserError unless a row names the classes in its label map, and their areas. counts: (256,), the number of
     pixels of each id in the label map. classes: the dataset's classes."""
-    rounded = {**row, "area": {name: round(share, 6) for name, share in row.get("area", {}).items()}}
-    for key, value in shown_classes(counts, classes, row.get("classes", ())).items():
-        if key in row and rounded[key] != value:
-            raise UserError(f"'{key}' is {show_json(row[key])}, but by its label map {show_json(value)}")
+    written, shown = row.to_json(), shown_classes(counts, classes, row.named)
+    area = {name: round(share, 6) for name, share in (said(row.area) or {}).items()}
+    rounded = row.replace(area=area).to_json()
+    for key, value in Row().showing(shown).to_json().items():
+        if key in written and rounded[key] != value:
+            raise UserError(f"'{key}' is {show_json(written[key])}, but by its label map {show_json(value)}")
 
 
 def _lost(objects: Objects, labels: np.ndarray) -> list[int]:

@@ -11,21 +11,16 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import numpy as np
+from msgspec import UNSET
 
 from ...config.filter import Criteria
 from ...errors import UserError
 from ...files.label_maps import IGNORE
-from ...masks.flags import check_flags, flag_kind
+from ...rows.flags import check_flags, flag_kind
+from ...rows.row import CONFIDENCE, KEYS, LISTED, Review, said, shown_classes
 from ...workers import Follow
-from ..rows import Review, shown_classes
 from ..sample import Sample
 from .stats import measure
-
-WRITERS = {
-    "confidence": "generate and mask write it",
-    "agreement": "generate and mask write it for method seediff",
-}
-"""Key of a row → which commands write it."""
 
 
 def select_samples(
@@ -41,7 +36,7 @@ def select_samples(
     classes: the dataset's classes. where: its name in errors. follow: wraps the samples, to show progress. Raises
     UserError naming what a criterion needs, and for a flag that no sample could have.
     """
-    check_flags(criteria.drop_flags, classes, chain(*(sample.row.flags for sample in samples)))
+    check_flags(criteria.drop_flags, classes, chain(*(sample.row.raised for sample in samples)))
     stays, dropped = list[Sample](), Counter[str]()
     for sample in follow(samples):
         reason = _unmet(sample, classes, criteria, where)
@@ -50,7 +45,7 @@ def select_samples(
         else:
             stays.append(sample)
     if criteria.best:
-        sure = [_scores(sample, "confidence", "best", where) for sample in stays]
+        sure = [_scores(sample, CONFIDENCE, "best", where) for sample in stays]
         chosen = sorted(best_per_class(sure, criteria.best))
         dropped["best"] = len(stays) - len(chosen)
         stays = [stays[i] for i in chosen]
@@ -61,19 +56,20 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
     """The first criterion that a sample does not meet; None if it meets all. This does not include `best`, which
     compares samples. classes: the dataset's classes. where: its name in errors. Raises UserError."""
     row = sample.row
-    if criteria.reviewed is not None and criteria.reviewed not in _decisions(row.review):
+    if criteria.reviewed is not None and criteria.reviewed not in _decisions(row.decided):
         return "reviewed"
-    if any({"all", flag, flag_kind(flag)} & {*criteria.drop_flags} for flag in row.flags):
+    if any({"all", flag, flag_kind(flag)} & {*criteria.drop_flags} for flag in row.raised):
         return "flags"
     if criteria.min_area > 0 or criteria.max_area < 1 or criteria.max_components is not None:
         measured = measure(sample.labels(len(classes)), criteria.min_piece)
-        shown = shown_classes(measured.counts, classes, row.classes, f"sample '{sample.name}'")
-        if not all(criteria.min_area <= measured.areas[i] <= criteria.max_area for i in shown["class_ids"]):
+        shown = shown_classes(measured.counts, classes, row.named, f"sample '{sample.name}'")
+        if not all(criteria.min_area <= measured.areas[i] <= criteria.max_area for i in shown.class_ids):
             return "area"
         if criteria.max_components and measured.pieces.max() > criteria.max_components:
             return "components"
     # A picture without a class has no mask to be certain of: −1.
-    for key, least in (("confidence", criteria.min_confidence), ("agreement", criteria.min_agreement)):
+    for key in LISTED:
+        least = getattr(criteria, f"min_{key}")
         if least is not None and min(_scores(sample, key, f"min_{key}", where).values(), default=-1.0) < least:
             return key
     return None
@@ -81,12 +77,12 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
 
 def _decisions(review: Review) -> set[str | None]:
     """The values of `Criteria.reviewed` that keep a sample with this review."""
-    met: set[str | None] = {review.verdict}
+    met: set[str | None] = {said(review.verdict)}
     if not review.rejected:
         met.add("not-rejected")
     if review.corrected:
         met.add("corrected")
-    elif review.verdict is None:
+    elif said(review.verdict) is None:
         met.add("unreviewed")
     return met
 
@@ -95,17 +91,18 @@ def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str
     """Class → the confidence or agreement of its mask in a sample. If a person corrected the mask, all are 1. If the
     viewer made the mask anew, there are none.
 
-    key: "confidence" or "agreement". criterion, where: names of the criterion and the set in errors. Raises UserError
+    key: one of LISTED. criterion, where: names of the criterion and the set in errors. Raises UserError
     if the row lacks the key.
     """
-    row, review = sample.metadata, sample.row.review
-    if review.corrected:
-        return dict.fromkeys(sample.row.classes, 1.0)
-    if key in row:
-        return row[key]
-    if review.made is not None or ("classes" in row and not row["classes"]):
+    row, scores = sample.row, getattr(sample.row, key)
+    if row.decided.corrected:
+        return dict.fromkeys(row.named, 1.0)
+    if scores is not UNSET:
+        return scores
+    if row.decided.remade or (row.classes is not UNSET and not row.classes):
         return {}
-    raise UserError(criterion, f"needs `{key}`, and sample '{sample.name}' of {where} has none", WRITERS[key])
+    problem = f"needs `{key}`, and sample '{sample.name}' of {where} has none"
+    raise UserError(criterion, problem, KEYS[key].writers)
 
 
 def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:

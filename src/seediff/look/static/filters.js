@@ -1,24 +1,19 @@
 // The form that filters and sorts the grid, with the number of samples for each choice. browse.js owns it.
 
 import { Histogram } from "./histogram.js";
-import { $, OF_THE_MASK, VERDICT, choice, element } from "./page.js";
+import { $, VERDICT, choice, element } from "./page.js";
 import { css, set } from "./set.js";
 
 const STATES = { unreviewed: "not reviewed", ...VERDICT, corrected: "✎ corrected" };
 const GROUPS = ["states", "classes", "flags"];
 const RANGES = [
   { name: "area", title: "Area, % of the picture", scale: 100, least: 0, help: "" },
-  { name: "confidence", title: "Confidence, 0 to 1", scale: 1, least: -1, help: "How far a mask stands out" },
-  {
-    name: "agreement", title: "Agreement with CA·SA, 0 to 1", scale: 1, least: 0,
-    help: "Whether a second method, CA·SA, makes the same mask",
-  },
+  ...set.scores.map((score) => ({ ...score, scale: 1 })),
 ]; // scale: a field shows the value times this; least: the lowest value
 const SORTS = [
   ["order", "as in the dataset", "as in the dataset, last first"],
   ["area", "area, smallest first", "area, largest first"],
-  ["confidence", "confidence, lowest first", "confidence, highest first"],
-  ["agreement", "agreement, lowest first", "agreement, highest first"],
+  ...set.scores.map(({ name }) => [name, `${name}, lowest first`, `${name}, highest first`]),
   ["flags", "", "most flags"],
   ["miou", "mIoU, worst first", "mIoU, best first"],
 ]; // name, title, title in descending order; "" if there is no such order
@@ -34,7 +29,7 @@ export class Filters {
     for (const [value, text] of Object.entries(STATES)) this.add("states", value, text);
     this.addClasses();
     for (const range of RANGES) this.addRange(range);
-    for (const name of OF_THE_MASK) $(name).hidden = !set[name];
+    for (const { name, known } of set.scores) $(name).hidden = !known;
     this.usual = set.against ? "miou" : "order";
     this.fillSorts();
     form.onsubmit = () => false;
@@ -72,7 +67,8 @@ export class Filters {
 
   fillSorts() {
     for (const [name, title, descending] of SORTS) {
-      const lacks = (name === "miou" && !set.against) || (OF_THE_MASK.includes(name) && !set[name]);
+      const score = set.scores.find((one) => one.name === name);
+      const lacks = (name === "miou" && !set.against) || (score && !score.known);
       if (title && !lacks) $("sort").add(new Option(title, name));
       if (descending && !lacks) $("sort").add(new Option(descending, `-${name}`));
     }
@@ -128,11 +124,11 @@ export class Filters {
     const sort = data.get("sort");
     const query = {
       classes: data.getAll("classes").map(Number), flags: data.getAll("flags"), states: data.getAll("states"),
-      text: data.get("text").trim(), sort: sort.replace(/^-/, ""), descending: sort.startsWith("-"),
+      text: data.get("text").trim(), bounds: {}, sort: sort.replace(/^-/, ""), descending: sort.startsWith("-"),
     };
     for (const { name, scale, least } of RANGES) {
       const [low, high] = [data.get(`${name}-low`), data.get(`${name}-high`)];
-      if (low || high) query[name] = [low ? low / scale : least, high ? high / scale : 1];
+      if (low || high) query.bounds[name] = [low ? low / scale : least, high ? high / scale : 1];
     }
     return query;
   }

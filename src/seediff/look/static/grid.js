@@ -2,7 +2,7 @@
 
 import { thumb } from "./api.js";
 import { keyOf } from "./keys.js";
-import { OF_THE_MASK, VERDICT, clamp, element, percent } from "./page.js";
+import { VERDICT, clamp, element, percent } from "./page.js";
 import { SampleList } from "./samples.js";
 import { set } from "./set.js";
 
@@ -144,7 +144,7 @@ export class Grid {
 
   // A tile's last line, which begins with the value that the list is sorted by.
   about({ corrected, made, flags, miou, classes, ...more }) {
-    const number = OF_THE_MASK.includes(this.list.sort) ? more[this.list.sort] : null;
+    const number = set.scores.some(({ name }) => name === this.list.sort) ? more[this.list.sort] : null;
     return [
       number !== null && number.toFixed(2),
       corrected && "✎ corrected",

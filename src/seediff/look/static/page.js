@@ -1,7 +1,6 @@
 // Elements, texts and messages of the page. Nearly every module uses them.
 
 export const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
-export const OF_THE_MASK = ["confidence", "agreement"]; // values that some sets lack
 export const IGNORED = 255;
 
 const FADE = 6000; // milliseconds after which a hint goes

@@ -1,0 +1,6 @@
+"""What is known of a labelled picture: its row of metadata.jsonl.
+
+row.py      `Row`, in which each key of a row is declared
+flags.py    marks masks that may be wrong
+parts.py    the splits that the names of a set's parts mean
+"""

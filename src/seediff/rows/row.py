@@ -1,0 +1,384 @@
+"""A row of metadata.jsonl: `Row`. A key is declared here and nowhere else: its type, its sentence in docs/formats.md,
+and what becomes of it when the mask is replaced. Keys of other programs go from set to set in `rest`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_type_hints
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, UnsetType
+
+from ..config.fields import Share
+from ..errors import UserError
+from ..files.photo_files import Photo
+from ..files.reading import ABSENT, Byte, Json, composed, fit, read_json_lines
+from .flags import UNLABELLED
+from .parts import part_of
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """How the viewer filters by a score. A score is at most 1."""
+
+    title: str
+    least: float
+    """The lowest score."""
+    help: str
+
+
+@dataclass(frozen=True)
+class Key:
+    """What is to be known of a key of a row."""
+
+    about: str
+    """Its sentence in docs/formats.md."""
+    of_mask: bool = False
+    """Whether it describes the mask, and goes when another mask takes its place."""
+    listed: Listed | None = None
+    """How the viewer filters and sorts by the lowest of its values; None: it does not."""
+    shown: bool = False
+    """Whether the viewer shows it beside the sample."""
+    writers: str = ""
+    """Which commands write it, for an error about a row that lacks it."""
+
+
+Text = str | None | UnsetType
+Names = tuple[str, ...] | UnsetType
+Ids = tuple[Byte, ...] | UnsetType
+Number = Annotated[int, msgspec.Meta(ge=0)] | None | UnsetType
+Scores = dict[str, float] | UnsetType
+Shares = dict[str, Share] | UnsetType
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """An object whose keys are UNSET when they are absent, and whose other keys are in `rest`."""
+
+    inner: ClassVar[Mapping[str, type[Kept]]] = {}
+    """Key → what its value, or each of its values, is."""
+    rest: Json = msgspec.field(default_factory=dict, name="")
+
+    def to_json(self) -> Json:
+        """The object as it is written."""
+        values = ((name, getattr(self, name)) for name in _names(type(self)))
+        return {name: _plain(value) for name, value in values if value is not UNSET} | self.rest
+
+
+@cache
+def _names(kind: type[Kept]) -> tuple[str, ...]:
+    return tuple(name for name in kind.__struct_fields__ if name != "rest")
+
+
+@cache
+def _name_set(kind: type[Kept]) -> frozenset[str]:
+    return frozenset(_names(kind))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Kept):
+        return value.to_json()
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return value
+
+
+def _sorted_out(value: Any, kind: type[Kept]) -> Any:
+    """A value from a file with its unknown keys in `rest`, also within it, for `fit`. A value of another type stays."""
+    if isinstance(value, list):
+        return [_sorted_out(one, kind) for one in value]
+    if not isinstance(value, dict):
+        return value
+    others = value.keys() - _name_set(kind)
+    known = value
+    if others:
+        known = {key: one for key, one in value.items() if key not in others}
+        known[""] = {key: one for key, one in value.items() if key in others}
+    for key, inner in kind.inner.items():
+        if key in known:
+            known = {**known, key: _sorted_out(known[key], inner)}
+    return known
+
+
+class RecipeStep(Kept, frozen=True, kw_only=True):
+    """A step of a recipe. Its other keys are random choices."""
+
+    operation: str
+
+
+class Recipe(Kept, frozen=True, kw_only=True):
+    """How `augment` made a sample."""
+
+    inner: ClassVar[Mapping[str, type[Kept]]] = {"steps": RecipeStep}
+    source: Any = UNSET
+    """The name of the sample that was changed."""
+    pixels: Text = UNSET
+    """The `pixel_digest` of the picture that was changed. If `augment` made that picture, too, the digest is that of
+    the first picture."""
+    seed: Any = UNSET
+    """What the random choices follow from."""
+    steps: tuple[RecipeStep, ...] | UnsetType = UNSET
+
+
+class Review(Kept, frozen=True, kw_only=True):
+    """What people decided about a sample."""
+
+    verdict: Literal["accepted", "rejected"] | UnsetType | None = UNSET
+    corrected: bool | UnsetType = UNSET
+    """Whether a person drew or changed the mask."""
+    by: Text = UNSET
+    """The person who acted last."""
+    made: Annotated[Json, msgspec.Meta(min_length=1)] | UnsetType | None = UNSET
+    """The constants with which `seediff look` made the mask anew."""
+
+    @property
+    def remade(self) -> bool:
+        """Whether a method made the mask anew."""
+        return said(self.made) is not None
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another mask has taken the place of the original, which soft masks and confidences describe."""
+        return bool(self.corrected) or self.remade
+
+    @property
+    def rejected(self) -> bool:
+        """Whether people rejected the sample."""
+        return self.verdict == "rejected"
+
+
+class Row(Kept, frozen=True, kw_only=True):
+    """A row of metadata.jsonl, or of the files beside it about what did not become a sample."""
+
+    inner: ClassVar[Mapping[str, type[Kept]]] = {"recipe": Recipe, "review": Review}
+
+    file_name: Annotated[Text, Key("the picture's path relative to the folder, with `/`")] = UNSET
+    mask_file_name: Annotated[Text, Key("the label map's path; older sets call it `mask`")] = UNSET
+    prompt: Annotated[
+        Text,
+        Key(
+            "the text that the image was drawn from; `mask`: the text shown with the photograph, "
+            '"" if no class was looked for'
+        ),
+    ] = UNSET
+    classes: Annotated[
+        Names,
+        Key("the names of the classes, in the prompt's order; `mask`: only classes that were found", of_mask=True),
+    ] = UNSET
+    class_ids: Annotated[Ids, Key("the mask values of `classes`", of_mask=True)] = UNSET
+    seed: Annotated[Number, Key("only `generate`: the image's noise was drawn from it", shown=True)] = UNSET
+    attempt: Annotated[Number, Key("only `generate`: the number of rejected draws before this one")] = UNSET
+    photo: Annotated[Text, Key("only in failed.jsonl: the photograph's file")] = UNSET
+    reason: Annotated[Text, Key("only in failed.jsonl: why the photograph could not be used")] = UNSET
+    source: Annotated[Any, Key("only photographs: the path below the given folder, without suffix", shown=True)] = UNSET
+    index: Annotated[Number, Key("`mask`, `segment`: the photograph's number in the run, which decides its noise")] = (
+        UNSET
+    )
+    asked: Annotated[
+        tuple[str, ...] | UnsetType | None,
+        Key("`mask`: the classes that the command looked for; `segment`: the words that could name segments"),
+    ] = UNSET
+    presence: Annotated[
+        dict[str, float] | UnsetType | None,
+        Key(
+            "only `mask`: each class in `asked` → its presence score in [0, 1]: whether the picture shows it. "
+            "A class got a mask if its score reached `--presence`",
+            shown=True,
+        ),
+    ] = UNSET
+    flags: Annotated[
+        Names,
+        Key(
+            "problems, as `kind:class`; empty if there are none. `mask`: `no_class` if no class was found", of_mask=True
+        ),
+    ] = UNSET
+    area: Annotated[Shares, Key("class → its share of the image, in [0, 1]", of_mask=True)] = UNSET
+    confidence: Annotated[
+        Scores,
+        Key(
+            "class → its [confidence](quality.md#seediff-filter), in [-1, 1]",
+            of_mask=True,
+            listed=Listed("Confidence, 0 to 1", -1, "How far a mask stands out"),
+            shown=True,
+            writers="generate and mask write it",
+        ),
+    ] = UNSET
+    agreement: Annotated[
+        Shares,
+        Key(
+            "only method `seediff`: class → its [agreement](quality.md#seediff-filter), in [0, 1]",
+            of_mask=True,
+            listed=Listed("Agreement with CA·SA, 0 to 1", 0, "Whether a second method, CA·SA, makes the same mask"),
+            shown=True,
+            writers="generate and mask write it for method seediff",
+        ),
+    ] = UNSET
+    model: Annotated[Text, Key("the model that made the sample", shown=True)] = UNSET
+    method: Annotated[Text, Key("the method that made the mask", shown=True)] = UNSET
+    version: Annotated[Text, Key("the SeeDiff version that made the sample")] = UNSET
+    instances: Annotated[Ids, Key("only with `instances/`: the class ids of the objects 1, 2, …")] = UNSET
+    instance_scores: Annotated[
+        tuple[Share, ...] | UnsetType, Key("their [scores](objects.md) in [0, 1], if they are known")
+    ] = UNSET
+    made: Annotated[
+        Text,
+        Key(
+            "after `filter`, `split` or `merge`: the file in `made/` with the configuration that made the mask, "
+            "if known"
+        ),
+    ] = UNSET
+    split: Annotated[Text, Key('the part of the set: "train", "val" or "test"', shown=True)] = UNSET
+    origin: Annotated[Any, Key("after `merge`: where the sample came from, as `set/name`")] = UNSET
+    recipe: Annotated[Recipe | UnsetType, Key("after `augment`: how the sample [was made](augmentation.md)")] = UNSET
+    review: Annotated[Review | UnsetType, Key("what people [decided](correct.md) about the sample")] = UNSET
+
+    def replace(self, **changes: Any) -> Row:
+        """The row with other values of some keys."""
+        return msgspec.structs.replace(self, **changes)
+
+    def of_other_mask(self, **changes: Any) -> Row:
+        """The row without what describes its mask, because another mask takes its place. changes: what describes the
+        new mask, and other values."""
+        return self.replace(**dict.fromkeys(OF_MASK, UNSET) | changes)
+
+    def showing(self, shown: Shown) -> Row:
+        """The row with the classes that a label map shows."""
+        return self.replace(classes=shown.classes, class_ids=shown.class_ids, area=shown.area)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The `classes`; empty if they are absent."""
+        return said(self.classes) or ()
+
+    @property
+    def raised(self) -> tuple[str, ...]:
+        """The `flags`; empty if they are absent."""
+        return said(self.flags) or ()
+
+    @property
+    def decided(self) -> Review:
+        """The `review`; an empty one if it is absent."""
+        return said(self.review) or Review()
+
+    @property
+    def pixels(self) -> str | None:
+        """The `pixels` of the recipe."""
+        return said((said(self.recipe) or Recipe()).pixels)
+
+    @property
+    def operations(self) -> str:
+        """What `augment` did, such as `flip+noise`; "" for a sample without a recipe."""
+        steps = (said(self.recipe) or Recipe()).steps
+        return "+".join(step.operation for step in said(steps) or ())
+
+    @property
+    def of_photo(self) -> bool:
+        """Whether `mask` or `segment` made the sample of a photograph, so that its `model` did not draw the picture."""
+        return self.asked is not UNSET
+
+    @property
+    def part(self) -> str:
+        """The sample's part: the one of SPLITS that `split` means, or else `split` itself. "train" if it is missing."""
+        name = said(self.split) or "train"
+        return part_of(name) or name
+
+    def why_left_out(self, with_rejected: bool = False) -> str:
+        """Why the sample is not used for training and comparing: "rejected" or "unlabelled"; "" if it is used.
+        with_rejected: whether rejected samples are used."""
+        if self.decided.rejected and not with_rejected:
+            return "rejected"
+        if UNLABELLED in self.raised:
+            return UNLABELLED
+        return ""
+
+
+def said(value: T | UnsetType | None) -> T | None:
+    """The value of a key; None if the key is absent or null."""
+    return None if value is UNSET else value
+
+
+def _declared() -> dict[str, Key]:
+    """Key → what is declared of it."""
+    hints = get_type_hints(Row, include_extras=True)
+    found = {name: [one for one in get_args(hints[name]) if isinstance(one, Key)] for name in _names(Row)}
+    return {name: key for name, (key,) in found.items()}
+
+
+KEYS = _declared()
+OF_MASK = tuple(name for name, key in KEYS.items() if key.of_mask)
+LISTED = {name: key.listed for name, key in KEYS.items() if key.listed}
+CONFIDENCE = "confidence"
+SHOWN = tuple(name for name, key in KEYS.items() if key.shown)
+
+
+def as_row(values: Mapping[str, Any], where: str = "a row") -> Row:
+    """A row from a file. Letters of class names become single characters (NFC), and `mask`, a key of older sets,
+    becomes `mask_file_name`. where: its name in errors. Raises UserError naming a key whose value has the wrong
+    type."""
+    keys = dict(values)
+    if "mask" in keys:
+        keys.setdefault("mask_file_name", keys.pop("mask"))
+    row = fit(_sorted_out(keys, Row), Row, where)
+    names = tuple(map(composed, row.named))
+    if names != row.named:
+        row = row.replace(classes=names)
+    return row
+
+
+def each_row(path: Path, absent: str = ABSENT) -> Iterator[Row]:
+    """The rows of a file. absent: the error if it is missing. Raises UserError naming the line of the first invalid
+    row."""
+    where = f"{path}, line "  # formatted once, because that takes longer than checking a row
+    for number, values in read_json_lines(path, Json, absent=absent):
+        yield as_row(values, f"{where}{number}")
+
+
+def failed_row(photo: Photo, error: UserError) -> Row:
+    """The row of failed.jsonl for a photograph."""
+    # Without the path, because an output must not reveal where its input was.
+    reason = error.reason if error.subject == str(photo.path) else str(error)
+    return Row(photo=photo.file_name, reason=reason)
+
+
+class Shown(NamedTuple):
+    """What a label map shows, as the keys of a row."""
+
+    classes: tuple[str, ...]
+    class_ids: tuple[int, ...]
+    area: dict[str, float]
+    """Class → the share of the picture that it covers, to six digits."""
+
+
+def ids_by_name(classes: Iterable[str]) -> dict[str, int]:
+    """Class → id. classes: the classes of ids 1, 2, …, without the background."""
+    return {name: number for number, name in enumerate(classes, 1)}
+
+
+def shown_classes(
+    labels: np.ndarray,
+    classes: Sequence[str],
+    named: Sequence[str] = (),
+    where: str = "a label map",
+) -> Shown:
+    """The classes that a label map shows.
+
+    labels: (H, W) uint8 of class ids, or (256,), the number of pixels of each id. classes: the dataset's classes.
+    named: classes that come first, even without a pixel. where: the label map's name in errors. Raises UserError for a
+    named class that the dataset does not have.
+    """
+    counts = labels
+    if labels.ndim == 2:
+        counts = np.bincount(labels.ravel(), minlength=256)
+    ids = ids_by_name(classes)
+    for name in named:
+        if name not in ids:
+            raise UserError(where, f"class '{name}' is not one of the dataset's: {', '.join(classes)}")
+    names = tuple(dict.fromkeys([*named, *(name for name, number in ids.items() if counts[number])]))
+    total = max(int(counts.sum()), 1)
+    areas = {name: round(int(counts[ids[name]]) / total, 6) for name in names}
+    return Shown(names, tuple(ids[name] for name in names), areas)

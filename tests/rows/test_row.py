@@ -1,0 +1,159 @@
+"""What a row says stays when it is read and written, its keys are declared once, and docs/formats.md lists them."""
+
+import ast
+import json
+import random
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from msgspec import UNSET, UnsetType
+from refusals import user_error
+
+from seediff.rows.row import KEYS, OF_MASK, Review, Row, as_row
+
+ROOT = Path(__file__).parents[2]
+WORDS = {str: "text", int: "whole number", float: "number", tuple: "list", dict: "object", Any: "text"}
+HINTS = get_type_hints(Row, include_extras=True)
+WORDS_OF_OTHERS = {
+    *("model", "method", "version", "prompt", "classes", "split", "seed", "index", "made", "origin", "area", "flags"),
+    *("file_name", "instances", "presence"),
+}
+"""Keys of rows that are words of configurations, options, pages and other formats, too."""
+OTHERS = {
+    ("cli/summary.py", "asked"): "a heading",
+    ("dataset/dataset.py", "classes"): "options",
+    ("dataset/dataset.py", "split"): "options",
+    ("dataset/native.py", "mask_file_name"): "in an error",
+    ("look/gate.py", "method"): "of a request",
+    ("look/gate.py", "origin"): "of a request",
+    ("report/card.py", "model"): "facts about a set",
+    ("report/page.py", "mask_file_name"): "in an error",
+    ("report/page.py", "model"): "facts about a set",
+    ("run/output.py", "version"): "seediff.toml",
+    ("run/photos.py", "classes"): "a table of the user's",
+    ("run/photos.py", "model"): "seediff.toml",
+}
+"""(file, text) → what the text is, if not a key of a row."""
+ROOMS = ("dataset", "evaluate", "look", "report", "run", "train")
+"""The rooms that read rows. (In `cli`, options have the same names.)"""
+
+
+def kinds_of(hint):
+    """The types of a key's values, without absence."""
+    if get_origin(hint) is Annotated:
+        return kinds_of(get_args(hint)[0])
+    if get_origin(hint) in (tuple, dict) or isinstance(hint, type) or hint is Any:
+        return [hint]
+    return [one for inner in get_args(hint) for one in kinds_of(inner) if one is not UnsetType]
+
+
+def any_json(chance, depth=0):
+    makers = [
+        lambda: None,
+        lambda: chance.choice([True, False]),
+        lambda: chance.choice([0, 1, -7, 2**53 + 1, 2**70]),
+        lambda: chance.choice([0.5, -1e-9, 1e300]),
+        lambda: chance.choice(["", "é", "a\u2028b", '\\ "', "犬"]),
+    ]
+    if depth < 3:
+        makers.append(lambda: [any_json(chance, depth + 1) for _ in range(chance.randrange(3))])
+        makers.append(
+            lambda: {key: any_json(chance, depth + 1) for key in ("", "rest", "file_name", "q")[: chance.randrange(5)]}
+        )
+    return chance.choice(makers)()
+
+
+def value_of(kind, chance):
+    """A value that a key of a type may have in JSON."""
+    if kind is NoneType:
+        return None
+    if kind is Any:
+        return any_json(chance)
+    if kind is bool:
+        return chance.choice([True, False])
+    if get_origin(kind) is tuple:
+        return [value_of(kinds_of(get_args(kind)[0])[0], chance) for _ in range(chance.randrange(3))]
+    if get_origin(kind) is dict:
+        names = ["dog", "potted plant"][: chance.randrange(1, 3)]
+        return {name: value_of(kinds_of(get_args(kind)[1])[0], chance) for name in names}
+    if get_origin(kind) is not None:  # a Literal
+        return chance.choice(get_args(kind))
+    if kind in (int, float, str):
+        return chance.choice({int: [0, 1, 255], float: [0, 1, 0.25, 0.3333], str: ["", "images/0.png", "é"]}[kind])
+    return object_of(kind, chance)
+
+
+def object_of(kind, chance):
+    """A random object of a `Kept` with keys of other programs, in any order."""
+    hints = get_type_hints(kind, include_extras=True)
+    keys = [key for key in kind.__struct_fields__ if key != "rest"]
+    found = {key: any_json(chance) for key in ("", "rest", "tool", "note")[: chance.randrange(5)]}
+    for key in keys:
+        if chance.random() < 0.6 or key == "operation":
+            found[key] = value_of(chance.choice(kinds_of(hints[key])), chance)
+    items = [*found.items()]
+    chance.shuffle(items)
+    return dict(items)
+
+
+def test_what_is_read_is_written():
+    chance = random.Random(0)
+    for _ in range(10_000):
+        line = object_of(Row, chance)
+        assert json.loads(json.dumps(as_row(line).to_json())) == line
+
+
+def test_letters_and_an_older_key_are_read_as_one():
+    assert as_row({"mask": "masks/0.png", "classes": ["e\u0301"]}).to_json() == {
+        "mask_file_name": "masks/0.png",
+        "classes": ["é"],
+    }
+    with user_error("a row: `review.verdict`: "):
+        as_row({"review": {"verdict": "perhaps"}})
+
+
+def test_what_describes_a_mask_goes_with_it():
+    everything = Row(**dict.fromkeys(KEYS, 1), rest={"note": 2})
+    after = everything.of_other_mask(review=Review(corrected=True))
+    assert {key for key in KEYS if getattr(after, key) is UNSET} == {*OF_MASK}
+    assert {"classes", "class_ids", "area", "flags", "confidence", "agreement"} <= {*OF_MASK}
+    assert (after.seed, after.rest) == (1, {"note": 2})
+
+
+def test_the_page_lists_every_key_with_its_sentence():
+    lines = ["| key | type | meaning |", "|---|---|---|"]
+    for name, key in KEYS.items():
+        kind = kinds_of(HINTS[name])[0]
+        word = WORDS.get(get_origin(kind) or kind, "object")
+        lines.append(f"| `{name}` | {word} | {key.about} |")
+    assert "\n".join(lines) in (ROOT / "docs/formats.md").read_text(encoding="utf-8"), "\n".join(lines)
+
+
+def texts_as_keys(node):
+    """The texts with which a piece of code takes a value out of an object, or asks for it: x["k"], x.get("k"),
+    "k" in x."""
+    if isinstance(node, ast.Subscript):
+        return [node.slice]
+    if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
+        return [node.left]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "pop"):
+        return node.args[:1]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
+        return node.args[1:2]
+    return []
+
+
+def test_no_text_is_a_key_of_a_row_but_where_keys_are_declared():
+    found = set()
+    for path in sorted((ROOT / "src/seediff").rglob("*.py")):
+        file = path.relative_to(ROOT / "src/seediff").as_posix()
+        if file == "rows/row.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            texts = {node} if isinstance(node, ast.Constant) else set()
+            names = {one.value for one in texts} & KEYS.keys() - WORDS_OF_OTHERS
+            if file.split("/")[0] in ROOMS:
+                names |= {one.value for one in texts_as_keys(node) if isinstance(one, ast.Constant)} & KEYS.keys()
+            found |= {(file, name) for name in names}
+    assert found == OTHERS.keys()
