@@ -2,6 +2,7 @@ import pytest
 from synthetic import CLASSES, write_dataset
 
 from seediff.report.card import dataset_card
+from seediff.report.tables import summarize
 from seediff.rows.row import as_row
 
 yaml = pytest.importorskip("yaml", reason="PyYAML, which the front matter is checked with, is not installed")
@@ -13,6 +14,11 @@ SUMMARY = {
 }
 
 
+def card_of(about, rows, classes=CLASSES, product=None):
+    typed = [*map(as_row, rows)]
+    return dataset_card(about, typed, summarize(typed, classes, about.get("rejected")), product=product)
+
+
 def front_matter(card):
     start, head, body = card.split("---\n", 2)
     assert start == ""
@@ -22,10 +28,8 @@ def front_matter(card):
 
 def test_photos_are_not_said_to_be_drawn(tmp_path):
     rows = [row | {"model": "sd1.4", "asked": ["dog"]} for row in write_dataset(tmp_path, 2)]
-    card = dataset_card(SUMMARY, [*map(as_row, rows)], CLASSES, product="masks")
-    later = dataset_card(
-        {"command": "filter"}, [*map(as_row, [*rows, rows[0] | {"asked": [], "classes": []}])], CLASSES
-    )
+    card = card_of(SUMMARY, rows, product="masks")
+    later = card_of({"command": "filter"}, [*rows, rows[0] | {"asked": [], "classes": []}])
     for text in (card, later):
         assert not {"synthetic", "diffusion"} & set(front_matter(text)["tags"])
         assert "enerated" not in text.replace("machine-generated", "")
@@ -35,7 +39,7 @@ def test_photos_are_not_said_to_be_drawn(tmp_path):
 
 def test_segments_are_labels_of_a_machine_but_not_of_words(tmp_path):
     rows = [row | {"asked": [], "instances": [1, 1]} for row in write_dataset(tmp_path, 2)]
-    card = dataset_card({"model": "sd1.5", "method": "diffseg"}, [*map(as_row, rows)], CLASSES, product="segments")
+    card = card_of({"model": "sd1.5", "method": "diffseg"}, rows, product="segments")
     head = front_matter(card)
     assert (head["annotations_creators"], head["pretty_name"][:9]) == (["machine-generated"], "Segments:")
     assert head["tags"] == ["semantic-segmentation", "pseudo-labels", "seediff"]
@@ -49,7 +53,7 @@ def test_its_code_loads_the_dataset(tmp_path, monkeypatch):
 
     rows = write_dataset(tmp_path, 3)
     (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    card = dataset_card(SUMMARY, [*map(as_row, rows)], CLASSES, product="images")
+    card = card_of(SUMMARY, rows, product="images")
     blocks = [block.split("```")[0] for block in card.split("```python\n")[1:]]
     monkeypatch.chdir(tmp_path)
     plain = {}
@@ -68,7 +72,7 @@ def test_hostile_text_stays_text(tmp_path):
     evil = '"\n---\n<script>alert(1)</script> | [x](javascript:1) `code` {{ 7*7 }}\u2028\x00'
     rows = write_dataset(tmp_path, 1, classes=(evil,))
     summary = {"model": evil, "method": evil, "prompts": [evil], "rejected": {evil: {evil: 1}}}
-    card = dataset_card(summary, [*map(as_row, rows)], (evil,), product="images")
+    card = card_of(summary, rows, (evil,), product="images")
     assert "alert(1)" in front_matter(card)["pretty_name"]
     body = card.split("---\n", 2)[2]
     assert "<script" not in body

@@ -13,6 +13,7 @@ from seediff.config.methods import METHOD_FACTS
 from seediff.masks.make_masks import soft_mask
 from seediff.masks.steps import MaskStep
 from seediff.report.page import write_page
+from seediff.report.tables import summarize
 from seediff.rows.row import as_row
 
 ABOUT = {
@@ -47,7 +48,8 @@ class Page(HTMLParser):
 
 
 def page_of(out, rows, classes=CLASSES, about=ABOUT):
-    path = write_page(out, about, [*map(as_row, rows)], classes)
+    typed = [*map(as_row, rows)]
+    path = write_page(out, about, typed, summarize(typed, classes, about.get("rejected")))
     assert path == out / "preview.html"
     assert not list(out.glob("*.part"))
     return path.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from rich.text import Text
 from ..config.class_names import SEGMENT
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..files.messages import make_console, plural
-from ..report.tables import count_classes, count_flags, show_reasons
+from ..report.tables import count_flags, show_reasons, summarize
 from ..rows.row import Row, said
 from .options import LOOK, command_line, export_line, next_steps, train_line
 
@@ -42,7 +42,7 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
         export_line(result.out),
     ]
     table = _numbers_table("class", "images", "rejected", "flagged", "mean area")
-    for row in count_classes(result.rows, config.classes, count_flags(result.rejected, config.classes)):
+    for row in summarize(result.rows, config.classes, count_flags(result.rejected, config.classes)).classes:
         rejected, flags = show_reasons(row.rejected) or "0", show_reasons(row.flags) or "0"
         table.add_row(Text(row.name), str(row.images), rejected, flags, _share(row.area))
     left_out = {row.index for row in result.rejected}

@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from ..models.short_names import EMBEDDED, named_model
 from ..rows.row import Row, said
-from .tables import count_classes, plain_facts, render
+from .tables import Summary, plain_facts, render
 
 Product = Literal["images", "masks", "segments"]
 """What a model made: images with their masks, masks of photographs, or segments of photographs."""
@@ -29,14 +29,17 @@ EMBEDDED_LICENCE = "MIT; it was trained on scenes composited from Fluent Emoji a
 
 
 def dataset_card(
-    about: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str], *, product: Product | None = None
+    about: Mapping[str, Any],
+    rows: Sequence[Row],
+    summary: Summary,
+    *,
+    product: Product | None = None,
 ) -> str:
     """The text of README.md: YAML front matter for the Hugging Face hub, then Markdown.
 
-    about: facts about the whole set, as in `write_page`. rows: the rows of metadata.jsonl. class_names: label i + 1 is
-    class_names[i]. product: what the model `about["model"]` made; None: the samples may have any origin. Raises
-    UserError for a class that the dataset does not have."""
-    classes = count_classes(rows, class_names, about.get("rejected"))
+    about: facts about the whole set, as in `write_page`. rows: the rows of metadata.jsonl. summary: theirs. product:
+    what the model `about["model"]` made; None: the samples may have any origin."""
+    class_names = summary.class_names
     # If the run recorded no templates, the first images' own prompts show what prompts are like.
     prompts = about.get("prompts") or dict.fromkeys(
         str(said(row.prompt)) for row in rows[:MOST_PROMPTS] if row.prompt is not UNSET
@@ -53,17 +56,14 @@ def dataset_card(
         "card.md.j2",
         title=yaml_text(f"{subject}: {', '.join(shown) or 'empty'}"),
         product=product,
-        size=size_category(len(rows)),
+        size=size_category(summary.images),
         files=Markup(json.dumps(_config(rows), ensure_ascii=False)),  # safe: front matter is YAML, and JSON is, too
-        images=len(rows),
-        flagged=sum(bool(row.flags) for row in rows),
-        several=any(len({*row.named}) > 1 for row in rows),
+        summary=summary,
         facts=_pairs(facts),
-        rejected=any(count.rejected for count in classes),
         prompts=[markdown_text(prompt) for prompt in prompts],
-        classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in classes],
+        classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in summary.classes],
         models=_pairs((name, model_note(name)) for name in models),
-        without_model=len(rows) - len(drawn_by),
+        without_model=summary.images - len(drawn_by),
     )
 
 

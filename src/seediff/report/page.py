@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ from ..files.image_files import in_rgb, open_image, read_pixels
 from ..files.outputs import STEPS, write_atomic
 from ..files.photo_files import sample_name
 from ..files.reading import inside, read_bytes
-from ..rows.flags import explain_flag, flag_kind
+from ..rows.flags import explain_flag
 from ..rows.row import Row, said
 from .card import Product, dataset_card
-from .tables import count_classes, plain_facts, render
+from .tables import Summary, plain_facts, render, summarize
 
 AUGMENTATIONS = "augmentations.jpg"
 """A picture in the folder of a dataset from `augment`. It shows a sample before and after each kind of change."""
@@ -76,36 +75,33 @@ def write_reports(
     *,
     product: Product | None = None,
 ) -> None:
-    """Write the card and the page of a native dataset. about, rows, classes: as for `write_page`. product: as for
-    `dataset_card`."""
-    write_atomic(folder / "README.md", dataset_card(about, rows, classes, product=product).encode("utf-8"))
-    write_page(folder, about, rows, classes)
+    """Write the card and the page of a native dataset. about, rows: as for `write_page`. classes: label i + 1 is
+    classes[i]. product: as for `dataset_card`. Raises UserError as `summarize` and `write_page` do."""
+    summary = summarize(rows, classes, about.get("rejected"))
+    write_atomic(folder / "README.md", dataset_card(about, rows, summary, product=product).encode("utf-8"))
+    write_page(folder, about, rows, summary)
 
 
-def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[Row], classes: Sequence[str]) -> Path:
+def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[Row], summary: Summary) -> Path:
     """Write preview.html into the folder of a native dataset, from its files, and return its path.
 
     about: name → fact, for the head of the page, such as `model` and `method`. Three names have places of their own:
     `prompts` (a list of templates), `rejected` (class → reason → number of rejected draws), and `reading` (its `lines`
-    say how an imported set was understood). rows: of metadata.jsonl. classes: label i + 1 is classes[i]. Raises
+    say how an imported set was understood). rows: of metadata.jsonl. summary: theirs. Raises
     UserError for a picture that is missing, unreadable or outside the folder.
     """
-    counts = count_classes(rows, classes, about.get("rejected"))
-    tags = [ClassTag(name, css_colour(label)) for label, name in enumerate(classes, 1)]
-    kinds = sorted({*map(flag_kind, chain.from_iterable(row.raised for row in rows))})
+    tags = [ClassTag(name, css_colour(label)) for label, name in enumerate(summary.class_names, 1)]
     sheet = folder / AUGMENTATIONS
     page = render(
         "page.html.j2",
-        names=classes,
-        facts=plain_facts({"images": len(rows), **about}),
+        names=summary.class_names,
+        summary=summary,
+        facts=plain_facts({"images": summary.images, **about}),
         prompts=list(about.get("prompts") or ()),
-        rejected=any(count.rejected for count in counts),
-        classes=list(zip(tags, [count.cells() for count in counts], strict=True)),
+        classes=list(zip(tags, [count.cells() for count in summary.classes], strict=True)),
         reading=about.get("reading", {}).get("lines", ()),
-        images=len(rows),
         unchecked="model" in about,  # a model made the masks, and no person has checked them
-        flagged=sum(bool(row.flags) for row in rows),
-        flags=[(kind, explain_flag(kind)) for kind in kinds],
+        flags=[(kind, explain_flag(kind)) for kind in summary.kinds],
         tiles=list(_tiles(folder, rows, tags)),
         augmentations=data_uri("jpeg", read_bytes(sheet)) if sheet.is_file() else "",
         strips=list(_strips(folder, rows, tags)),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -40,11 +41,41 @@ class ClassCount:
         }
 
 
-def count_classes(
-    rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None
+@dataclass(frozen=True)
+class Summary:
+    """What the rows of a dataset say together. The page, the card and the command line show it."""
+
+    images: int
+    classes: Sequence[ClassCount]
+    flagged: int
+    """The number of images with flags."""
+    kinds: Sequence[str]
+    """The kinds of these flags, sorted."""
+    several: bool
+    """Whether an image shows several classes."""
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the classes. Label i + 1 is class_names[i]."""
+        return [count.name for count in self.classes]
+
+    @property
+    def rejected(self) -> bool:
+        """Whether draws were rejected."""
+        return any(count.rejected for count in self.classes)
+
+
+def summarize(rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None) -> Summary:
+    """The figures of a dataset. rows: of metadata.jsonl. class_names: label i + 1 is class_names[i]. rejected: class →
+    reason → count, the `count_flags` of rejected draws. Raises UserError for a class that the dataset does not have."""
+    classes, flags = _count_classes(rows, class_names, rejected or {}), [row.raised for row in rows]
+    kinds = sorted({*map(flag_kind, chain.from_iterable(flags))})
+    return Summary(len(rows), classes, sum(map(bool, flags)), kinds, any(len({*row.named}) > 1 for row in rows))
+
+
+def _count_classes(
+    rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Mapping[str, int]]
 ) -> list[ClassCount]:
-    """The figures of each class, in the order of `class_names`. rejected: class → reason → count, the `count_flags` of
-    rejected draws. Raises UserError for a class that the dataset does not have."""
     # 1. Count
     images, flags = Counter[str](), count_flags(rows, class_names)
     areas: dict[str, list[float]] = {name: [] for name in class_names}
@@ -63,7 +94,7 @@ def count_classes(
     counts: list[ClassCount] = []
     for name in class_names:
         area = sum(areas[name]) / len(areas[name]) if areas[name] else None
-        counts.append(ClassCount(name, images[name], area, (rejected or {}).get(name, {}), flags[name]))
+        counts.append(ClassCount(name, images[name], area, rejected.get(name, {}), flags[name]))
     return counts
 
 
