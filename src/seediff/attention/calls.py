@@ -120,7 +120,7 @@ class CallReader:
             frames=frames,
             frames_in_member=1 if family.frames_in_rows else frames,
             may_drop_half=leaves_out_half(network),
-            dtype=str(network.dtype),
+            dtype=earlier.dtype or str(network.dtype),  # asked once: it walks through all modules
             texts=family.text_columns_of_call(inputs) if self._has_joint else None,
         )
         if earlier is not NO_CALL and (earlier.latent_size, earlier.images) != (call.latent_size, call.images):
