@@ -1,6 +1,6 @@
 // Requests to the server, and its reports. Every module that needs the server goes through this one.
 
-export const LOST = "The server is not responding. Changes are not saved. Restart seediff look.";
+export const LOST = "The server is not responding. Changes are sent again when it is back.";
 export const WINDOW = crypto.randomUUID().slice(0, 8); // name of this window in requests and reports
 
 export class Refused extends Error {

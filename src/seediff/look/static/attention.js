@@ -208,7 +208,7 @@ export class AttentionPanel {
     this.info.constants = constants;
     this.endTrial();
     const send = (version) => post(`/api/samples/${number}/tuned`, { ...constants, version, window: WINDOW });
-    view.changes.enqueue(view.shown, send, { newMap: true });
+    view.changes.enqueue(view.shown, send, { newMap: true, made: view.made });
   }
 
   applyToShown() {

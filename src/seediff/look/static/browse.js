@@ -6,7 +6,7 @@ import { Bulk } from "./bulk.js";
 import { ShownVersion } from "./changes.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
-import { $, tell } from "./page.js";
+import { $, hint, tell } from "./page.js";
 import { SampleList } from "./samples.js";
 import { set } from "./set.js";
 
@@ -21,7 +21,6 @@ export class Browse {
     this.bulk = new Bulk(this);
     this.grid = new Grid($("grid"), $("grid-inner"), {
       open: page.open,
-      act: (key, at) => this.judge(key, at),
       failed: (error) => (error.status === 410 ? this.refresh({ keep: true }) : tell(error)),
       moved: () => keepAddress({ later: 300 }),
       chose: () => this.bulk.show(),
@@ -78,16 +77,22 @@ export class Browse {
     }
   }
 
-  // Act on the sample at a place, or on all selected samples. The next key is about the next sample, even before this
-  // one is saved.
-  judge(key, at) {
+  // Act on all selected samples, or on the active one. The next key is about the next sample, even before this one is
+  // saved.
+  judge(action) {
     const { grid, list, changes } = this;
-    const action = { a: "accept", x: "reject", r: "reset", z: "undo", y: "redo" }[key];
-    if (grid.chosen.size && key !== "z" && key !== "y") return this.bulk.act(action);
+    const moves = action === "undo" || action === "redo";
+    if (action === "relabel" || (grid.chosen.size && !moves)) return this.bulk.act(action);
+    if (set.readOnly) return hint(set.readOnly);
+    const { active: at, current } = grid;
     if (!list.has(at)) return;
+    if (moves && current && !current[action] && !changes.pendingOf(current.index)) {
+      return hint(`There is nothing to ${action}.`);
+    }
     const asked = list.sampleAt(at);
-    if (key === "a" || key === "x") grid.select(at + 1);
-    const shown = new ShownVersion(undefined, changes.last.then(() => asked)); // after all earlier changes
-    changes.enqueue(shown, async (version) => act((await asked).index, { action, version }));
+    if (action === "accept" || action === "reject") grid.select(at + 1);
+    const shown = new ShownVersion(current?.index, changes.last.then(() => asked)); // after all earlier changes
+    const made = current && action !== "undo" ? { number: current.index, name: current.name } : null;
+    changes.enqueue(shown, async (version) => act((await asked).index, { action, version }), { made });
   }
 }

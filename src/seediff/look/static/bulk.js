@@ -12,7 +12,7 @@ export class Bulk {
     this.browse = browse;
     this.fill();
     for (const part of $("selection").querySelectorAll("[data-action]")) {
-      part.onclick = () => this.act(part.dataset.action);
+      part.onclick = () => browse.judge(part.dataset.action);
     }
     $("select-none").onclick = () => browse.grid.choose([]);
     $("job-stop").onclick = () => startJob("/api/job", { action: "stop" });
@@ -23,18 +23,20 @@ export class Bulk {
   fill() { fillClasses($("many-old"), $("many-new")); }
 
   act(action) {
-    const { grid, list } = this.browse;
+    const { changes, grid, list } = this.browse;
+    changes.made = { job: true };
     const classes = action === "relabel" && { old: Number($("many-old").value), new: Number($("many-new").value) };
     return startJob("/api/job", { view: list.view, places: grid.ranges(), action, ...classes });
   }
 
   // How many samples are selected.
   show() {
-    const count = this.browse.grid.chosen.size;
+    const { chosen: { size: count }, list } = this.browse.grid;
     const none = !count && "Select samples first: click the corner of a tile";
     $("selected").textContent = `${count.toLocaleString()} selected`;
     for (const part of $("selection").querySelectorAll("button, select")) {
-      disable(part, none || (part.id !== "select-none" && set.readOnly));
+      const needsMany = !part.id.startsWith("many-") || part.localName === "select";
+      disable(part, (needsMany ? none : !list.count && "No samples") || (part.id !== "select-none" && set.readOnly));
     }
   }
 

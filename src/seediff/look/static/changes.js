@@ -8,7 +8,9 @@
 // After an undo, redo or relabel, the server has another label map: nobody can paint until it is shown.
 
 import { Refused } from "./api.js";
-import { countUnsaved, notice } from "./page.js";
+import { $, counted, notice } from "./page.js";
+
+const AGAIN = 1500; // milliseconds after which a change is sent again
 
 export class ShownVersion {
   name = "";
@@ -17,7 +19,7 @@ export class ShownVersion {
   replaced = ""; // says that someone else replaced it; empty while it is the newest
   lost = 0; // changes that were not saved
 
-  // number: the sample's; undefined in the grid. found: promises { name, version }.
+  // number: the sample's; undefined if it is not loaded. found: promises { name, version }.
   constructor(number, found) {
     this.number = number;
     this.ready = found.then(({ name, version }) => Object.assign(this, { name, version }));
@@ -37,6 +39,10 @@ export class ShownVersion {
 export class Changes {
   last = Promise.resolve(); // fulfilled after the last change
   pending = new Map(); // sample's number → changes that are not saved yet
+  waiting = 0; // all of them
+  offline = false; // whether the server did not respond to the last one
+  failing = false; // whether the last one was refused
+  made = null; // what was changed last in this window: { number, name } of a sample, or { job }; null if it was undone
 
   // hear(state): shows it in the grid. In the view of the sample, saved(shown, state, newMap) shows a saved change, and
   // wrong(shown) what the server has instead.
@@ -45,7 +51,9 @@ export class Changes {
   pendingOf(number) { return this.pending.get(number) || 0; }
 
   // Send a change after all earlier ones. send(version): promises the new state. newMap: the server makes another map.
-  enqueue(shown, send, { newMap = false } = {}) {
+  // made: what `made` becomes.
+  enqueue(shown, send, { newMap = false, made = null } = {}) {
+    this.made = made;
     const work = () => {
       this.last = this.last.then(() => this.change(shown, send, newMap));
       return this.last;
@@ -59,7 +67,7 @@ export class Changes {
     try {
       await shown.ready;
       if (shown.replaced) return void (await this.lose(shown));
-      const state = await send(shown.version);
+      const state = await this.persist(() => send(shown.version));
       shown.version = state.version;
       this.hear(state);
       await this.saved(shown, state, newMap);
@@ -70,9 +78,36 @@ export class Changes {
     }
   }
 
+  // Do work(), again and again while the server does not respond.
+  async persist(work) {
+    for (;;) {
+      try {
+        const done = await work();
+        if (this.offline) notice("");
+        this.offline = this.failing = false;
+        return done;
+      } catch (error) {
+        if (error.status !== 0) throw error;
+        notice(`Not saved: ${error.message}`);
+        this.offline = true;
+        this.say();
+        await new Promise((done) => { setTimeout(done, AGAIN); });
+      }
+    }
+  }
+
   count(number, by) {
     this.pending.set(number, this.pendingOf(number) + by);
-    countUnsaved(by);
+    this.waiting += by;
+    this.say();
+  }
+
+  // Say whether all is saved.
+  say() {
+    let text = this.failing ? "Not saved" : "Saved";
+    if (this.waiting) text = "Saving …";
+    if (this.waiting && this.offline) text = `${counted(this.waiting, "change")} not saved`;
+    $("saving").textContent = text;
   }
 
   async failed(shown, error) {
@@ -83,6 +118,8 @@ export class Changes {
       await this.lose(shown);
     } else {
       notice(`Not saved: ${error.message}`);
+      this.offline = false;
+      this.failing = true;
       if (error.status) await this.wrong(shown);
     }
   }

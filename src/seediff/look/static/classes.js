@@ -2,7 +2,7 @@
 // sample.js owns them.
 
 import { $, IGNORED, choice, disable, element, hint, percent, toPicture } from "./page.js";
-import { css, fillClasses, set, values } from "./set.js";
+import { css, fillClasses, nameOf, set, values } from "./set.js";
 
 export class Classes {
   value = set.classes.length ? 1 : 0; // to paint with
@@ -46,6 +46,9 @@ export class Classes {
 
   // A person chooses a class.
   pick(value) {
+    if (value > set.classes.length && value !== IGNORED) {
+      return hint(`This set has no class ${value}: ${nameOf(this.value)} stays chosen.`);
+    }
     this.picked = true;
     this.choose(value);
   }

@@ -1,7 +1,6 @@
 // A grid of any number of samples; only visible tiles exist. A place is a position in the list. browse.js owns it.
 
 import { thumb } from "./api.js";
-import { keyOf } from "./keys.js";
 import { VERDICT, clamp, element, percent } from "./page.js";
 import { SampleList } from "./samples.js";
 import { set } from "./set.js";
@@ -22,11 +21,10 @@ export class Grid {
   tiles = new Map(); // place → element, of visible places
   columns = 1;
 
-  // handlers: open(place), act(key, place), failed(error), moved() to another place, chose() another selection.
+  // handlers: open(place), failed(error), moved() to another place, chose() another selection.
   constructor(box, inner, handlers) {
     Object.assign(this, { box, inner }, handlers);
     box.onscroll = () => this.drawSoon();
-    box.onkeydown = (event) => this.key(event);
     inner.onclick = (event) => {
       const tile = event.target.closest(".tile");
       if (tile) this.click(Number(tile.dataset.place), event);
@@ -42,9 +40,13 @@ export class Grid {
     if (!keep) this.active = this.anchor = this.box.scrollTop = 0;
     this.active = this.nearest(this.active);
     this.measure();
+    this.chose();
   }
 
   get count() { return this.list.count; }
+
+  // The active sample, if it is loaded.
+  get current() { return this.list.at(this.active); }
 
   nearest(place) { return clamp(place, 0, Math.max(0, this.count - 1)); }
 
@@ -213,27 +215,16 @@ export class Grid {
     return this.select(place);
   }
 
+  // Move by a key.
   key(event) {
-    if (event.altKey || !this.count) return;
-    const key = keyOf(event);
+    if (!this.count) return;
     const rows = Math.max(1, Math.floor(this.box.clientHeight / this.step)) * this.columns;
     const moves = {
       ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns,
       PageUp: -rows, PageDown: rows, Home: -this.count, End: this.count,
     };
-    if (event.ctrlKey || event.metaKey) {
-      if (key !== "a") return;
-      this.chooseAll();
-    } else if (key in moves) {
-      this.select(this.active + moves[key]);
-      if (event.shiftKey) this.extend(this.active);
-      else this.anchor = this.active;
-    } else if (key === "Enter") this.open(this.active);
-    else if (key === " ") this.toggle(this.active);
-    else if (key === "Escape" && this.chosen.size) this.choose([]);
-    else if (["a", "x", "r", "z", "y"].includes(key)) this.act(key, this.active);
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
+    this.select(this.active + moves[event.key]);
+    if (event.shiftKey) this.extend(this.active);
+    else this.anchor = this.active;
   }
 }

@@ -1,44 +1,6 @@
-// The keys and tools of the page: their names in the help and in the toolbar. main.js and sample.js act on them.
+// The keys of the page in one table, from which the help is made; and its tools.
 
-import { choice, element } from "./page.js";
-
-const KEYS = [
-  ["arrows, Home, End, Page", "grid: move (Shift: select); picture: move the cross (Shift: by one pixel)"],
-  ["Enter", "open the sample; close the polygon; accept the proposed segments"],
-  ["Esc", "clear the selection; cancel the polygon or segments; leave the tool; back to the grid"],
-  ["Ctrl or ⌘ + A", "grid: select all (with a click: add one; Shift: up to it)"],
-  ["J or PageDown, K or PageUp", "next, previous sample"],
-  ["A, X, R", "accept, reject, clear the review"],
-  ["Z or Ctrl+Z, Y or Ctrl+Shift+Z", "undo, redo any change to this sample"],
-  ["L, B, E, P, F, S", "look (point at a pixel), brush, eraser, polygon, fill, segments"],
-  ["[ and ]", "smaller, larger brush"],
-  [", and .", "coarser, finer segments"],
-  ["V", "remove small holes and islands"],
-  ["1 … 9, 0, I", "paint with that class, the background, ignored"],
-  ["C", "find a class (Enter: paint with it; Shift+Enter: add it); grid: search"],
-  ["Space", "grid: select; picture: use the tool at the cross (hold: drag the picture)"],
-  ["O, T, H", "mask, outlines, colours by object on or off"],
-  ["+, −, =, wheel", "zoom in, out, to fit; drag with the middle button"],
-  ["U", "apply the tried constants to this sample"],
-];
-
-export function fillHelp(body) {
-  for (const [key, textContent] of KEYS) {
-    const head = element("th", { scope: "row", textContent: key });
-    body.append(element("tr", {}, head, element("td", { textContent })));
-  }
-}
-
-// A key's name; a letter in lower case.
-export const keyOf = ({ key }) => (key.length === 1 ? key.toLowerCase() : key);
-
-// Whether a key is typed into a field or is a key of the browser. ours: the page has this key with Ctrl.
-export const isTyped = (event, ours) => {
-  const target = document.activeElement; // not event.target: the key may have waited for a sample
-  if ((event.ctrlKey || event.metaKey || event.altKey) && !ours) return true;
-  if (target instanceof HTMLInputElement) return !["checkbox", "radio", "button", "range"].includes(target.type);
-  return target instanceof HTMLSelectElement;
-};
+import { $, choice, element, hint } from "./page.js";
 
 // Tools: name, key, title, and the lines of an icon in 24 × 24 units.
 export const TOOLS = [
@@ -47,8 +9,104 @@ export const TOOLS = [
   ["eraser", "E", "Eraser", "M4 15 14 5l6 6-9 9H8zM9 10l6 6M11 20h10"],
   ["polygon", "P", "Polygon", "M12 3 21 10 17 20H7L3 10zM12 3v0M21 10v0"],
   ["fill", "F", "Fill", "M11 3v4M4 12l8-8 8 8-8 8zM4 12h16M21 15c1 2 2 3 2 4a2 2 0 0 1-4 0c0-1 1-2 2-4z"],
-  ["segment", "S", "Segment", "M4 20 14 10M16 3v4M14 5h4M20 10v4M18 12h4M8 4v3M6.500 5.500h3"],
+  ["segment", "S", "Segments", "M4 20 14 10M16 3v4M14 5h4M20 10v4M18 12h4M8 4v3M6.500 5.500h3"],
 ];
+
+// Keys, view, the #button that they press or the act of main.js, help.
+export const KEYS = [
+  ["J PageDown", "sample", "#next", "next"],
+  ["K PageUp", "sample", "#previous", "previous"],
+  ["A", "sample", "#accept", "accept"],
+  ["X", "sample", "#reject", "reject"],
+  ["R", "sample", "#reset", "clear the review"],
+  ["Z Ctrl+Z", "sample", "undo", "undo the last change, or a corner"],
+  ["Backspace", "sample", "back", "take back a corner"],
+  ["Y Ctrl+Y Ctrl+Shift+Z", "sample", "#redo", "redo"],
+  ...TOOLS.map(([name, key, title]) => [key, "sample", `tool ${name}`, title.toLowerCase()]),
+  ["[", "sample", "size -1", "smaller brush"],
+  ["]", "sample", "size 1", "larger brush"],
+  [",", "sample", "#coarser-button", "coarser segments"],
+  [".", "sample", "#finer-button", "finer segments"],
+  ["V", "sample", "#clean", "clean"],
+  ["0 1 2 3 4 5 6 7 8 9", "sample", "class", "paint the background, or a class"],
+  ["I", "sample", "class 255", "paint ignored"],
+  ["C", "sample", "findClass", "find a class (Enter: paint with it; Shift+Enter: add it)"],
+  ["← → ↑ ↓", "sample", "cross", "move the cross (Shift: by one pixel)"],
+  ["Space", "sample", "cross", "use the tool there (hold: drag the picture)"],
+  ["Enter", "sample", "accept", "close the polygon; paint segments"],
+  ["U", "sample", "#apply", "save the tried mask"],
+  ["Esc", "sample", "giveUp", "drop what is not saved; leave the tool; leave the sample"],
+  ["O", "sample", "mask", "mask on or off"],
+  ["T", "sample", "#outlined", "outlines on or off"],
+  ["H", "sample", "#by-object", "colours by object"],
+  ["+", "sample", "#zoom-in", "zoom in"],
+  ["-", "sample", "#zoom-out", "zoom out"],
+  ["=", "sample", "#zoom-fit", "zoom to fit"],
+  ["← → ↑ ↓ Home End PageUp PageDown", "grid", "step", "move (Shift: select)"],
+  ["Enter", "grid", "open", "open"],
+  ["Space", "grid", "tick", "select"],
+  ["Ctrl+A", "grid", "#select-all", "select all"],
+  ["Esc", "grid", "unselect", "clear the selection"],
+  ["A", "grid", "#many-accept", "accept the selected or the active one"],
+  ["X", "grid", "#many-reject", "reject"],
+  ["R", "grid", "#many-reset", "clear the review"],
+  ["Z Ctrl+Z", "grid", "undo", "undo"],
+  ["Y Ctrl+Y Ctrl+Shift+Z", "grid", "redo", "redo"],
+  ["C", "grid", "search", "search"],
+  ["?", "grid sample", "#help-button", "all keys"],
+];
+
+const NAMES = {
+  "←": "arrowleft", "→": "arrowright", "↑": "arrowup", "↓": "arrowdown", space: " ", esc: "escape",
+};
+const OF_CONTROLS = /^(enter| |arrow.*|home|end|page.*)$/; // keys that buttons and sliders have, too
+const rows = { grid: new Map(), sample: new Map() }; // key → row
+
+for (const row of KEYS) {
+  for (const view of row[1].split(" ")) {
+    for (const shown of row[0].toLowerCase().split(" ")) {
+      const key = NAMES[shown] ?? shown;
+      if (rows[view].has(key)) throw new Error(`keys.js: ${shown} is there twice in the view ${view}`);
+      rows[view].set(key, row);
+    }
+  }
+}
+
+// Whether the person types into a part of the page.
+export const isField = (part) => {
+  if (part instanceof HTMLInputElement) return !["checkbox", "radio", "button", "range"].includes(part.type);
+  return part instanceof HTMLSelectElement;
+};
+
+// What a key stands for in a view: the id of a button or an act; "" for nothing, and for keys of fields and controls.
+export function actOf(event, view) {
+  if (event.altKey) return "";
+  const control = event.ctrlKey || event.metaKey;
+  const key = event.key.toLowerCase();
+  const name = `${control ? "ctrl+" : ""}${control && event.shiftKey ? "shift+" : ""}${key}`;
+  const target = document.activeElement; // not event.target: the key may have waited for a sample
+  if (isField(target) && key !== "escape") return "";
+  if (OF_CONTROLS.test(key) && target.matches("button, input")) return "";
+  return rows[view].get(name)?.[2] ?? "";
+}
+
+// Press a button, unless it is disabled.
+export function pressButton(id) {
+  const button = document.querySelector(id);
+  if (button.disabled) hint(button.title || "Not now.");
+  else button.click();
+}
+
+export function fillHelp() {
+  for (const [view, title] of [["sample", "One sample"], ["grid", "All samples"]]) {
+    $("help-rows").append(element("tr", {}, element("th", { colSpan: 2, textContent: title })));
+    for (const [keys, views, , help] of KEYS) {
+      if (!views.includes(view)) continue;
+      const head = element("th", { scope: "row", textContent: keys });
+      $("help-rows").append(element("tr", {}, head, element("td", { textContent: help })));
+    }
+  }
+}
 
 export function fillTools(bar, choose) {
   for (const [value, key, title, icon] of TOOLS) {

@@ -5,10 +5,10 @@
 //    └──── close(): Back, if that leads to the grid; else leave ─────┘
 
 import { keepAddress, leadsBackToGrid, readAddress, watchAddress } from "./address.js";
-import { LOST, WINDOW, get, listen, post } from "./api.js";
+import { LOST, WINDOW, act, get, listen, post } from "./api.js";
 import { Browse } from "./browse.js";
-import { Changes } from "./changes.js";
-import { fillHelp, isTyped, keyOf } from "./keys.js";
+import { Changes, ShownVersion } from "./changes.js";
+import { actOf, fillHelp, isField, pressButton } from "./keys.js";
 import { $, hint, notice, tell, toPicture } from "./page.js";
 import { SampleView } from "./sample.js";
 import { forget, prefetch } from "./samples.js";
@@ -24,12 +24,12 @@ const state = {
 
 $("set-name").textContent = set.name;
 document.title = `${set.name}: seediff look`;
-fillHelp($("help-rows"));
+fillHelp();
 if (set.readOnly) notice(`${set.readOnly}.`);
 
 // What both views need of this module.
 const page = {
-  open, move, addClass,
+  open, move, addClass, undo,
   get list() { return browse.list; },
   get place() { return state.place; },
   get coming() { return state.coming; },
@@ -61,7 +61,10 @@ async function restore({ typed }) {
 // Open a sample from the grid, or in place of another one.
 function open(at) {
   const inGrid = !$("browse").hidden;
-  if (inGrid) keepAddress(); // where Back leads
+  if (inGrid) {
+    keepAddress(); // where Back leads
+    changes.made = null; // what is undone now is a change to this sample
+  }
   return show(at, { push: inGrid });
 }
 
@@ -153,18 +156,22 @@ listen(hear, (lost) => {
 });
 
 $("notice-close").onclick = () => notice("");
+$("notice-undo").onclick = undo;
 $("back").onclick = close;
 $("next").onclick = () => move(1);
 $("previous").onclick = () => move(-1);
 $("help-button").onclick = () => $("help").showModal();
 for (const button of document.querySelectorAll("button[aria-label]")) button.title = button.ariaLabel;
-// After a click on a button, keys go to the picture again.
+// After a click on a button, keys go to the picture or the grid again.
 for (const kind of ["pointerdown", "keydown"]) {
-  $("sample").addEventListener(kind, () => { state.pointed = kind === "pointerdown"; }, true);
+  document.addEventListener(kind, () => { state.pointed = kind === "pointerdown"; }, true);
 }
-$("sample").onclick = (event) => {
-  if (state.pointed && event.target.closest("button, input[type=radio], input[type=checkbox]")) toPicture();
-};
+for (const [id, box] of [["sample", "stage"], ["browse", "grid"]]) {
+  $(id).onclick = (event) => {
+    const pressed = event.target.closest("button, input[type=radio], input[type=checkbox]");
+    if (state.pointed && pressed && !$(id).hidden) $(box).focus({ preventScroll: true });
+  };
+}
 watchAddress(
   () => ({ ...browse.values(), sample: $("sample").hidden ? "" : view.number }),
   (how) => {
@@ -172,45 +179,72 @@ watchAddress(
     else keepAddress({ push: true }); // the sample stays
   },
 );
-window.addEventListener("beforeunload", (event) => { if (!view.settle()) event.preventDefault(); });
+window.addEventListener("beforeunload", (event) => {
+  if (!view.settle() || changes.waiting) event.preventDefault(); // the browser asks
+});
 
-// Act on a key. Returns whether the page has such a key.
+// Undo the last change that was made in this window, wherever the page has gone; else the open or active sample's.
+function undo() {
+  const browsing = $("sample").hidden;
+  const { made } = changes;
+  if (!browsing && view.tool.back()) return;
+  if (made?.job) return pressButton("#job-undo");
+  if (made && made.number !== (browsing ? browse.grid.current?.index : view.number)) return undoElsewhere(made);
+  return browsing ? browse.judge("undo") : view.undo();
+}
+
+async function undoElsewhere({ number, name }) {
+  if (!view.settle()) return;
+  const shown = new ShownVersion(number, changes.last.then(() => get(`/api/samples/${number}`)));
+  changes.enqueue(shown, (version) => act(number, { action: "undo", version }), { made: null });
+  try {
+    await changes.last;
+    const { place } = await get(`/api/views/${browse.list.view}/${number}`);
+    if (place >= 0 && $("sample").hidden) browse.grid.select(place);
+    else if (place >= 0) await show(place, { push: false });
+    hint(`${name}: undone.`);
+  } catch (error) {
+    tell(error);
+  }
+}
+
+const { grid } = browse;
+const ACTS = {
+  undo,
+  redo: () => browse.judge("redo"),
+  search: () => browse.filters.search(),
+  step: (event) => grid.key(event),
+  open: () => grid.open(grid.active),
+  tick: () => grid.toggle(grid.active),
+  unselect: () => {
+    if (!isField(document.activeElement)) grid.choose([]);
+    grid.box.focus({ preventScroll: true });
+  },
+  findClass: () => $("class-search").focus(),
+  tool: (event, name) => view.chooseTool(name),
+  size: (event, by) => view.sizeBrush(Number(by)),
+  class: ({ key }, value = key) => view.classes.pick(Number(value)),
+  cross: (event) => view.stage.key(event),
+  mask: () => { $("mask").hidden = !$("mask").hidden; },
+  accept: () => view.tool.accept(),
+  back: () => view.tool.back(),
+  giveUp: () => {
+    if (isField(document.activeElement)) toPicture();
+    else if (!view.giveUp()) close();
+  },
+};
+
 function press(event) {
-  const control = (event.ctrlKey || event.metaKey) && !event.altKey;
-  const step = control && { z: event.shiftKey ? "y" : "z", y: "y" }[event.key.toLowerCase()]; // undo, redo
-  const key = keyOf(event);
-  const typed = isTyped(event, step);
-  if ($("help").open || (typed && key !== "Escape")) return false;
-  const browsing = !$("browse").hidden;
-  if (key === "c") { // first, even while a sample is on its way: the keys after it are text
-    if (browsing) browse.filters.search();
-    else $("class-search").focus();
-  } else if (state.coming) state.coming.then(() => press(event), () => {}); // the key is about the next sample
-  else if (key === "?") $("help").showModal();
-  else if (browsing) return pressInGrid(key, step);
-  else return pressInSample(event, key, step, typed);
-  return true;
+  const act = actOf(event, state.coming || $("browse").hidden ? "sample" : "grid");
+  if (!act || $("help").open) return;
+  event.preventDefault();
+  const [name, argument] = act.split(" ");
+  if (state.coming && name !== "findClass") state.coming.then(() => press(event), () => {}); // about the next sample
+  else if (name.startsWith("#")) pressButton(name);
+  else ACTS[name](event, argument);
 }
 
-function pressInGrid(key, step) {
-  if (step) browse.judge(step, browse.grid.active);
-  else if (key === "Escape") browse.grid.box.focus();
-  else return false;
-  return true;
-}
-
-// step: undo or redo. typed: the key was pressed in a field.
-function pressInSample(event, key, step, typed) {
-  const by = { PageDown: 1, j: 1, PageUp: -1, k: -1 }[key];
-  if (key === "Escape" && typed) toPicture();
-  else if (key === "Escape") view.giveUp() || close();
-  else if (step) view.key({ key: step });
-  else if (by) move(by);
-  else return view.key(event);
-  return true;
-}
-
-document.addEventListener("keydown", (event) => press(event) && event.preventDefault());
+document.addEventListener("keydown", press);
 
 browse.grid.box.focus({ preventScroll: true });
 await restore({ typed: true }).catch(tell);

@@ -1,7 +1,7 @@
 // The mask with a colour for each object, not for each class, until somebody paints. sample.js owns it.
 
 import { pixels } from "./api.js";
-import { tell } from "./page.js";
+import { $, tell } from "./page.js";
 import { set } from "./set.js";
 
 export class Objects {
@@ -18,6 +18,7 @@ export class Objects {
   // Show the classes, for somebody paints.
   leave() {
     this.turn += 1;
+    $("sample").classList.remove("by-object");
     if (!this.values) return;
     this.values = null;
     this.view.draw();
@@ -35,6 +36,7 @@ export class Objects {
       const late = turn !== this.turn || shown !== view.shown || version !== shown.version;
       if (late || !view.labels) return; // another request follows
       this.values = values;
+      $("sample").classList.toggle("by-object", !set.byObject);
       view.draw();
     } catch (error) {
       tell(error);

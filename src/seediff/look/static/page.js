@@ -5,7 +5,6 @@ export const IGNORED = 255;
 
 const FADE = 6000; // milliseconds after which a hint goes
 let fading; // a timer
-let unsaved = 0; // changes that are not saved yet
 
 export const $ = (id) => document.getElementById(id);
 
@@ -65,19 +64,16 @@ export const latest = (work) => {
 // Show a message until it is closed; "" removes it.
 export function notice(text) {
   clearTimeout(fading);
+  $("notice-undo").hidden = true;
   $("notice-text").textContent = text;
   $("notice").hidden = !text;
 }
 
-// Show a message that goes by itself.
-export function hint(text) {
+// Show a message that goes by itself. undo: with a button to undo the last change.
+export function hint(text, { undo = false } = {}) {
   notice(text);
+  $("notice-undo").hidden = !undo;
   fading = setTimeout(() => { $("notice").hidden = true; }, FADE);
 }
 
 export const tell = (error) => notice(error.message);
-
-export function countUnsaved(by) {
-  unsaved += by;
-  $("saving").textContent = unsaved ? "Saving …" : "Saved";
-}

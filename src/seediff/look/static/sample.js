@@ -4,7 +4,7 @@ import { act, sendLabels } from "./api.js";
 import { AttentionPanel } from "./attention.js";
 import { ShownVersion } from "./changes.js";
 import { Classes } from "./classes.js";
-import { TOOLS, fillTools, keyOf } from "./keys.js";
+import { TOOLS, fillTools } from "./keys.js";
 import { Objects } from "./objects.js";
 import { $, IGNORED, VERDICT, counted, disable, element, hint, percent } from "./page.js";
 import * as paint from "./paint.js";
@@ -15,10 +15,6 @@ import { css, nameOf, set } from "./set.js";
 import { Stage } from "./stage.js";
 import { Brush, Fill, Look } from "./tools.js";
 
-const BUTTONS = {
-  a: "accept", x: "reject", r: "reset", z: "undo", y: "redo", v: "clean", u: "apply", t: "outlined", h: "by-object",
-  ",": "coarser-button", ".": "finer-button", "+": "zoom-in", "-": "zoom-out", "=": "zoom-fit",
-}; // key → the button that it presses
 const JUDGED = ["accept", "reject", "reset", "undo", "redo"];
 const NEW_MAP = ["undo", "redo", "relabel"]; // actions that make the server change the label map
 const KINDS = { look: Look, brush: Brush, eraser: Brush, polygon: Polygon, fill: Fill, segment: Segments };
@@ -58,6 +54,7 @@ export class SampleView {
       click(action, () => this.judge(action));
       disable($(action), readOnly);
     }
+    click("undo", () => this.page.undo());
     click("relabel-button", () => {
       this.judge("relabel", { old: Number($("old-class").value), new: Number($("new-class").value) });
     });
@@ -209,7 +206,7 @@ export class SampleView {
     $("accept").ariaPressed = verdict === "accepted";
     $("reject").ariaPressed = verdict === "rejected";
     const { readOnly } = set;
-    disable($("undo"), readOnly || (!undo && "Nothing to undo"));
+    disable($("undo"), readOnly || (!undo && !this.changes.made && "Nothing to undo"));
     disable($("redo"), readOnly || (!redo && "Nothing to redo"));
   }
 
@@ -264,19 +261,30 @@ export class SampleView {
     this.draw(box);
     const { number } = this;
     const labels = this.labels.slice();
-    this.changes.enqueue(this.shown, (version) => sendLabels(number, labels, { tool, version }));
+    this.changes.enqueue(this.shown, (version) => sendLabels(number, labels, { tool, version }), { made: this.made });
   }
 
   // Send an action of JUDGED or "relabel". more: its other fields.
   judge(action, more = {}) {
-    if (action === "undo" && this.tool.back()) return;
     if (!this.settle()) return;
     this.tools.polygon.clear();
     const { number } = this;
     const send = (version) => act(number, { action, version, ...more });
-    this.changes.enqueue(this.shown, send, { newMap: NEW_MAP.includes(action) });
-    if ((action === "accept" || action === "reject") && $("onward").checked && !this.page.coming) this.page.move(1);
+    const made = action === "undo" ? null : this.made;
+    this.changes.enqueue(this.shown, send, { newMap: NEW_MAP.includes(action), made });
+    const verdict = { accept: "accepted", reject: "rejected" }[action];
+    if (!verdict || !$("onward").checked || this.page.coming) return;
+    hint(`${made.name} ${verdict}.`, { undo: true });
+    this.page.move(1);
   }
+
+  // Take back the last change to this sample, even one on its way.
+  undo() {
+    if (!$("undo").disabled || this.changes.pendingOf(this.number)) this.judge("undo");
+    else hint($("undo").title);
+  }
+
+  get made() { return { number: this.number, name: this.about.name }; }
 
   // Show a change that was saved.
   async saved(shown, state, newMap) {
@@ -304,26 +312,5 @@ export class SampleView {
     shown.replace(`${text}.`);
     hint(text);
     await this.reload();
-  }
-
-  // Act on a key. Returns whether this view has such a key.
-  key(event) {
-    const key = keyOf(event);
-    const tool = !event.shiftKey && TOOLS.find(([, letter]) => letter.toLowerCase() === key);
-    const others = {
-      i: () => this.classes.pick(IGNORED),
-      "[": () => this.sizeBrush(-1), "]": () => this.sizeBrush(1),
-      o: () => { $("mask").hidden = !$("mask").hidden; },
-    };
-    const isPending = !set.readOnly && this.changes.pendingOf(this.number);
-    if (key === "z" && (isPending || this.tools.polygon.open)) this.judge("undo"); // the button still says that there is nothing to undo
-    else if (key in BUTTONS) $(BUTTONS[key]).click();
-    else if (tool) this.chooseTool(tool[0]);
-    else if (key in others) others[key]();
-    else if (/^\d$/.test(key)) {
-      if (Number(key) <= set.classes.length) this.classes.pick(Number(key));
-      else hint(`This set has no class ${key}: ${nameOf(this.classes.value)} stays chosen.`);
-    } else return (key === "Enter" && this.tool.accept()) || (key === "Backspace" && this.tool.back());
-    return true;
   }
 }

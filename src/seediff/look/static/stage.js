@@ -49,12 +49,11 @@ export class Stage {
       this.zoomAt(Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.002)), event.clientX, event.clientY);
     };
     stage.ondblclick = () => this.tool.twice();
-    stage.onkeydown = (event) => this.key(event);
-    stage.onkeyup = (event) => {
+    document.addEventListener("keyup", (event) => {
       if (event.key !== " " || !this.space) return;
       if (this.space === "pressed") this.useTool();
       this.space = "";
-    };
+    });
     stage.onblur = () => { this.space = ""; };
   }
 
@@ -139,19 +138,15 @@ export class Stage {
     this.layout();
   }
 
+  // Move the cross, or use the tool there.
   key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const step = event.shiftKey ? 1 : Math.max(1, Math.round(this.width / 48));
     const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
     if (event.key in moves) {
       this.moveCross(this.cross[0] + moves[event.key][0], this.cross[1] + moves[event.key][1]);
       this.keepCross();
       this.tool.hover();
-    } else if (event.key === " ") {
-      this.space ||= "pressed"; // its release uses the tool, unless the picture was dragged meanwhile
-    } else return;
-    event.preventDefault();
-    event.stopPropagation();
+    } else this.space ||= "pressed"; // its release uses the tool, unless the picture was dragged meanwhile
   }
 
   // Move the picture so that the cross is seen.

@@ -1,0 +1,162 @@
+"""The page's one table of keys, and what keys and buttons act on, wherever the focus and the page are."""
+
+from pathlib import Path
+
+import pytest
+from in_chromium import at, needs_chromium, noticed, press, saved, shown_sample, soon, until, window
+from items import last_actions
+from look_server import running, write_set
+
+pytestmark = needs_chromium
+TABLE = "() => import('/static/keys.js').then(({ KEYS }) => KEYS)"
+NAMES = {"←": "ArrowLeft", "→": "ArrowRight", "↑": "ArrowUp", "↓": "ArrowDown", "Esc": "Escape"}
+SAVING = "text => document.querySelector('#saving').textContent === text"
+ACTIVE = "place => document.querySelector('.tile.active')?.id === `tile-${place}`"
+
+
+@pytest.fixture
+def fresh(browser, tmp_path):
+    """A page of a set of its own, and the set's folder."""
+    out = write_set(tmp_path / "fresh", 6, ("dog", "cat", "bus"))
+    with running(out) as (_, opened), window(browser, opened.url) as page:
+        until(page, "() => document.querySelector('#tile-5 .name bdi')?.textContent === '000005'")
+        yield page, out
+
+
+def verdicts(out):
+    return {name: action.verdict for name, action in last_actions(out).items() if action.verdict}
+
+
+def test_every_key_acts_and_stands_in_the_docs(fresh):
+    """A key without an act, or a button that is not there, is an error of the page, which fails the test."""
+    page, _ = fresh
+    table = page.evaluate(TABLE)
+    for view in ("grid", "sample"):
+        for keys, views, *_ in table:
+            if view not in views.split():
+                continue
+            for key in keys.split():
+                if page.locator("#help").is_visible():
+                    page.keyboard.press("Escape")
+                if view == "sample" and page.locator("#sample").is_hidden():
+                    page.evaluate("() => { location.hash = 'sample=2'; }")
+                    shown_sample(page, "000002")
+                elif view == "grid" and page.locator("#browse").is_hidden():
+                    page.click("#back")
+                    page.wait_for_selector("#browse:not([hidden])")
+                page.evaluate("() => document.activeElement.blur()")  # wherever the focus is
+                page.keyboard.press(NAMES.get(key, key).replace("Ctrl", "Control"))
+                until(page, "() => document.querySelector('#saving').textContent !== 'Saving …'")
+    saved(page)
+    lines = []
+    for view, title in (("sample", "one sample"), ("grid", "all samples")):
+        lines += ["", f"| {title} | |", "|---|---|"]
+        lines += [f"| {keys} | {text} |" for keys, views, _, text in table if view in views.split()]
+    made = "\n".join(lines[1:])
+    page_of_docs = (Path(__file__).parents[2] / "docs/look.md").read_text()
+    assert f"## Keys\n\n{made}\n" in page_of_docs, made
+
+
+def test_a_key_that_is_there_twice_ends_the_page(browser, fresh):
+    page, _ = fresh
+    context = browser.new_context(storage_state=page.context.storage_state())
+    other = context.new_page()
+    wrong = []
+    other.on("pageerror", lambda error: wrong.append(str(error)))
+
+    def twice(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace('["V", "sample"', '["J", "sample"'))
+
+    other.route("**/keys.js", twice)
+    other.goto(page.url.partition("?")[0])
+    soon(other, lambda: any("j is there twice in the view sample" in text for text in wrong))
+    context.close()
+
+
+@pytest.mark.parametrize("steps", ["", "j", "j j", "Escape"])
+def test_undo_belongs_to_the_last_action_wherever_the_page_has_gone(fresh, steps):
+    page, out = fresh
+    page.locator("#grid").focus()
+    press(page, "ArrowRight", "a", "ArrowLeft", "ArrowLeft", "Enter")  # 000001 is accepted
+    shown_sample(page, "000000")
+    press(page, "x")
+    shown_sample(page, "000001")
+    noticed(page, "000000 rejected.")
+    press(page, *steps.split())
+    if steps == "Escape":
+        until(page, f"() => ({ACTIVE})(1)")  # the grid is there
+    saved(page)
+    assert verdicts(out) == {"000000": "rejected", "000001": "accepted"}
+    press(page, "z")
+    noticed(page, "000000: undone.")
+    assert verdicts(out) == {"000001": "accepted"}
+    if steps == "Escape":
+        until(page, ACTIVE, 0)
+    else:
+        shown_sample(page, "000000")
+
+
+def test_undo_in_the_grid_belongs_to_the_tile_that_was_judged(fresh):
+    page, out = fresh
+    page.locator("#grid").focus()
+    press(page, "a", "x", "z")
+    noticed(page, "000001: undone.")
+    until(page, ACTIVE, 1)
+    assert verdicts(out) == {"000000": "accepted"}
+
+
+def test_keys_act_wherever_the_focus_is_no_field(fresh):
+    page, out = fresh
+    page.click("#select-all")
+    page.keyboard.press("x")
+    until(page, "() => document.querySelector('#job-text').textContent === '6 rejected'")
+    page.keyboard.press("z")  # undoes all of them
+    until(page, "() => document.querySelector('#job-text').textContent === '6 undone'")
+    page.locator("#states input").first.check()
+    page.focus("#states input >> nth=0")
+    page.keyboard.press("Escape")
+    page.keyboard.press("a")
+    saved(page)
+    assert verdicts(out) == {"000000": "accepted"}
+    page.focus("#text")
+    page.keyboard.press("x")
+    assert page.input_value("#text") == "x"
+    assert page.locator("#many-accept").is_enabled()  # it does what its key does
+    assert verdicts(out) == {"000000": "accepted"}
+
+
+def test_a_change_is_sent_again_until_the_server_responds(browser, tmp_path):
+    out = write_set(tmp_path / "pets", 4, ("dog", "cat", "bus"))
+    with running(out) as (_, opened), window(browser, opened.url, faults=True) as page:
+        page.evaluate("() => { location.hash = 'sample=1'; }")
+        shown_sample(page, "000001")
+        page.route("**/labels?tool=*", lambda route: route.abort())
+        press(page, "b", "3")
+        page.mouse.click(*at(page, 5, 5))
+        until(page, SAVING, "1 change not saved")
+        page.click("#notice-close")
+        press(page, "j")
+        page.wait_for_timeout(200)
+        assert page.text_content("#saving") == "1 change not saved"
+        assert page.text_content("#sample-name") == "000001"
+        assert out.joinpath("review.jsonl").exists() is False
+        page.unroute("**/labels?tool=*")
+        shown_sample(page, "000002")
+        until(page, SAVING, "Saved")
+        assert last_actions(out)["000001"].action == "brush"
+
+
+def test_colours_of_objects_are_not_said_to_be_of_classes(fresh):
+    page, _ = fresh
+    page.locator("#grid").focus()
+    page.keyboard.press("Enter")
+    shown_sample(page, "000000")
+    swatches = page.locator("#paint-classes .swatch")
+    assert {swatches.nth(i).evaluate("one => getComputedStyle(one).opacity") for i in range(4)} == {"1"}
+    page.keyboard.press("h")
+    until(page, "() => document.querySelector('#sample').classList.contains('by-object')")
+    assert swatches.first.is_hidden()
+    page.keyboard.press("h")
+    until(page, "() => !document.querySelector('#sample').classList.contains('by-object')")
+    assert swatches.first.is_visible()
