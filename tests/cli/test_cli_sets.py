@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 from command_line import runner
@@ -6,13 +7,14 @@ from items import write_pets
 from refusals import user_error
 
 from seediff.cli.formats import export_
-from seediff.cli.sets import merge, split
+from seediff.cli.quality import filter_
+from seediff.cli.sets import augment, merge, split
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.train.stages import open_training
 
-run = runner(merge, split, export_)
+run = runner(merge, split, export_, filter_, augment)
 
 
 @pytest.fixture
@@ -63,3 +65,26 @@ def test_an_output_inside_a_source_or_around_it(pets, tmp_path, monkeypatch, out
         with user_error(rf"{out}: must not be the dataset \S+ itself, nor lie in it or around it$"):
             run(*words, "--out", out)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "command", ["filter SET", "merge SET SET-2", "split SET --in-place", "split SET", "augment SET --add flip:100%"]
+)
+def test_pseudo_labels_stay_pseudo_labels(tmp_path, command):
+    """Whatever becomes of a set, its card and its page say how many masks a model made and nobody has checked."""
+    made = write_pets(tmp_path / "made", 4, row=lambda _: {"model": "mini", "method": "seediff", "asked": []})
+    painted = write_pets(tmp_path / "painted", 4)
+    for folder in (made, painted):
+        shutil.copytree(folder, f"{folder}-2")
+    out = tmp_path / "out"
+    for folder, said in ((made, True), (painted, False)):
+        words = command.replace("SET", str(folder))
+        if "--in-place" not in words:
+            words += f" --out {out}"
+        run(f"{words} --quiet")
+        for readme in [folder] if "--in-place" in words else [path.parent for path in out.rglob("README.md")]:
+            card, page = ((readme / name).read_text() for name in ("README.md", "preview.html"))
+            assert ("- pseudo-labels" in card) == ("not checked by people" in card) == said
+            assert ("what it finds in photographs means nothing" in card) == said
+            assert ("nobody has checked them" in page) == said
+        shutil.rmtree(out, ignore_errors=True)

@@ -123,7 +123,8 @@ class AugmentedSamples(Sequence[Sample]):
         if self.objects:
             labels, objects = take_apart(labelled.labels)
 
-        # Kept: the prompt, unless other samples are part of the picture; the model, if it drew the picture.
+        # Kept: the prompt, unless other samples are part of the picture; the model, if it drew the picture; the
+        # method, if nobody has checked the mask.
         # Dropped: the flags, which are about the source's mask.
         sample = self.samples[source]
         of_source, pixels = sample.row, sample.row.pixels or pixel_digest(before.image)
@@ -131,6 +132,7 @@ class AugmentedSamples(Sequence[Sample]):
             prompt=UNSET if "sources" in step.rest else of_source.prompt,
             split=of_source.split,
             model=UNSET if of_source.of_photo else of_source.model,
+            method=of_source.method if of_source.unchecked else UNSET,
             recipe=Recipe(source=sample.name, pixels=pixels, seed=seed, steps=(step,)),
             version=__version__,
         )

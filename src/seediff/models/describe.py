@@ -20,7 +20,7 @@ from .families.readers import Reader
 from .hub import INDEX, local_folder, read_index
 from .model_files import ModelFiles, locate_model
 from .sampling import values_of_model
-from .short_names import EMBEDDED, EMBEDDED_PIPELINES, NAMED, named_model
+from .short_names import EMBEDDED, EMBEDDED_LICENCE, EMBEDDED_PIPELINES, NAMED, named_model
 from .trust import check_index, check_parts, check_settings, import_diffusers, import_transformers
 
 LATENT_SCALES = {"scaling_factor": 1, "shift_factor": 0, "latents_mean": None, "latents_std": None}
@@ -260,7 +260,7 @@ def list_models() -> list[tuple[Family, list[ModelRow]]]:
     """(family, rows) for every family: one row for each of its models with a short name. The model in the package comes
     first. Asks no hub."""
     size = show_bytes(sum(path.stat().st_size for path in EMBEDDED["mini"].rglob("*.safetensors")))  # half precision
-    mini = ModelRow("mini", "128², 19 classes of Pascal VOC", size, "in the package", "", "Apache-2.0")
+    mini = ModelRow("mini", "128², 19 classes of Pascal VOC", size, "in the package", "", EMBEDDED_LICENCE)
     rows = [(EMBEDDED_PIPELINES["mini"], mini)]
     for model in NAMED:
         folder = local_folder(model.hub_id)

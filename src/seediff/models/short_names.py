@@ -20,6 +20,8 @@ EMBEDDED = {
 }
 """Name → folder, for two small models that draw simple scenes. `mini` is in the package; `mini-dit` serves
 measurements and is only in the repository."""
+EMBEDDED_LICENCE = "MIT"
+"""The licence of their weights."""
 EMBEDDED_PIPELINES = {"mini": "StableDiffusionPipeline", "mini-dit": "StableDiffusion3Pipeline"}
 
 BY_NAME = {named.name: named for named in NAMED}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from markupsafe import Markup
 from msgspec import UNSET
 
-from ..models.short_names import EMBEDDED, named_model
+from ..models.short_names import EMBEDDED, EMBEDDED_LICENCE, named_model
 from ..rows.row import Row, said
 from .tables import Summary, plain_facts, render
 
@@ -24,8 +24,6 @@ MOST_PROMPTS = 20
 DTYPES = {"bool": {bool}, "int64": {int}, "float64": {int, float}, "string": {str}}
 """Name of a type in Arrow → the Python types of its values in JSON."""
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
-
-EMBEDDED_LICENCE = "MIT; it was trained on scenes composited from Fluent Emoji art (Microsoft, MIT)"
 
 
 def dataset_card(
@@ -63,6 +61,7 @@ def dataset_card(
         prompts=[markdown_text(prompt) for prompt in prompts],
         classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in summary.classes],
         models=_pairs((name, model_note(name)) for name in models),
+        for_drawings=[markdown_text(name) for name in summary.photos if name in EMBEDDED],
         without_model=summary.images - len(drawn_by),
     )
 
@@ -103,7 +102,7 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:
 def model_note(model: str) -> str:
     """A phrase about a model's licence, if it is known, and where to read more. model: its name."""
     if model in EMBEDDED:
-        return EMBEDDED_LICENCE
+        return f"{EMBEDDED_LICENCE}; it was trained on scenes composited from Fluent Emoji art (Microsoft, MIT)"
     known, elsewhere = named_model(model), "see the model's own card for what it says about generated images"
     return f"{known.licence}; {elsewhere}" if known else f"{elsewhere}, and for its licence"
 

@@ -100,7 +100,6 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[Row], summ
         prompts=list(about.get("prompts") or ()),
         classes=list(zip(tags, [count.cells() for count in summary.classes], strict=True)),
         reading=about.get("reading", {}).get("lines", ()),
-        unchecked="model" in about,  # a model made the masks, and no person has checked them
         flags=[(kind, explain_flag(kind)) for kind in summary.kinds],
         tiles=list(_tiles(folder, rows, tags)),
         augmentations=data_uri("jpeg", read_bytes(sheet)) if sheet.is_file() else "",

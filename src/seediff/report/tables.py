@@ -53,6 +53,10 @@ class Summary:
     """The kinds of these flags, sorted."""
     several: bool
     """Whether an image shows several classes."""
+    unchecked: int
+    """The number of images whose mask a method made, and that no person has judged or changed."""
+    photos: Sequence[str]
+    """The models that made masks of photographs, sorted."""
 
     @property
     def class_names(self) -> list[str]:
@@ -70,7 +74,15 @@ def summarize(rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping
     reason → count, the `count_flags` of rejected draws. Raises UserError for a class that the dataset does not have."""
     classes, flags = _count_classes(rows, class_names, rejected or {}), [row.raised for row in rows]
     kinds = sorted({*map(flag_kind, chain.from_iterable(flags))})
-    return Summary(len(rows), classes, sum(map(bool, flags)), kinds, any(len({*row.named}) > 1 for row in rows))
+    return Summary(
+        images=len(rows),
+        classes=classes,
+        flagged=sum(map(bool, flags)),
+        kinds=kinds,
+        several=any(len({*row.named}) > 1 for row in rows),
+        unchecked=sum(row.unchecked for row in rows),
+        photos=sorted({row.model for row in rows if row.of_photo and row.model}),
+    )
 
 
 def _count_classes(

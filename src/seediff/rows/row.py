@@ -282,6 +282,12 @@ class Row(Kept, frozen=True, kw_only=True):
         return self.asked is not UNSET
 
     @property
+    def unchecked(self) -> bool:
+        """Whether a method made the mask, and no person has judged or changed it: it is a pseudo-label."""
+        review = self.decided
+        return bool(said(self.method)) and not said(review.verdict) and not review.corrected
+
+    @property
     def part(self) -> str:
         """The sample's part: the one of SPLITS that `split` means, or else `split` itself. "train" if it is missing."""
         name = said(self.split) or "train"

@@ -41,6 +41,9 @@ LARGEST_AREA = 16
 """The network sees at most 16 · side² pixels of a picture. A picture more than 16 times as long as it is wide is shrunk
 further."""
 
+METHOD = "predict"
+"""The `method` in rows of masks that a trained network made."""
+
 
 @dataclass(frozen=True)
 class Segmenter:
@@ -187,7 +190,7 @@ def predict_files(
                     failed.append(failed_row(photo, error))
             label_maps = segmenter.label_maps([*images.values()], scales=scales, flip=flip, side=side)
             for (photo, image), labels in zip(images.items(), label_maps, strict=True):
-                row = Row(source=photo.name, version=__version__)
+                row = Row(source=photo.name, method=METHOD, version=__version__)
                 yield Sample(encode_photo(photo.path, image)[1], labels, row=row, name=photo.name)
             if progress is not None:
                 progress(first + len(photos), len(found), photos[-1].name)
