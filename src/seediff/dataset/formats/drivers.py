@@ -214,8 +214,8 @@ def export(
     return Exported(len(samples), export.files, tuple(export.notes), Counter(splits))
 
 
-class FoundMask(NamedTuple):
-    """A label map and the picture that it labels, as files."""
+class Pair(NamedTuple):
+    """A picture and the file that labels it."""
 
     part: str | None
     """The part of the set in its own words; "" if it has none; None: the first folder of the name may be one."""
@@ -223,7 +223,7 @@ class FoundMask(NamedTuple):
     """The picture's path in its folder, without suffix."""
     image: Path | None
     """None if the picture is missing, which is allowed when label maps are compared."""
-    mask: Path
+    labels: Path
     where: object = None
     """The sample's name in errors; None: the picture's file."""
 
@@ -422,7 +422,7 @@ class Import(Notes):
 
     def masks_of(
         self,
-        found: Sequence[FoundMask],
+        pairs: Sequence[Pair],
         class_list: ClassList,
         *,
         split: str | None = None,
@@ -432,22 +432,33 @@ class Import(Notes):
         """The contents of a set of PNG masks. A file that leads out of the set is refused, unless only label maps are
         compared.
 
-        found: the masks with their pictures. class_list: what the values in the masks mean. split: only this part;
-        None: all. single: whether 255 may be a single class (`with_single`). about: as in `Contents`. Raises UserError.
+        pairs: the pictures with their masks. class_list: what the values in the masks mean. split: as for `pairs_of`.
+        single: whether 255 may be a single class (`with_single`). about: as in `Contents`. Raises UserError.
         """
-        masks = [one.mask for one in found]
+        masks = [one.labels for one in pairs]
         if not self.labels_alone:
-            for path in filter(None, (*masks, *(one.image for one in found))):
+            for path in filter(None, (*masks, *(one.image for one in pairs))):
                 self.files.inside(path)
         class_list = with_single(class_list, masks, self.note) if single else with_palettes(class_list, masks)
-        samples: list[Sample] = []
-        names = unique_names((one.part, one.name + (one.image or one.mask).suffix) for one in found)
-        parts = [top_folder(one.name) if one.part is None else one.part for one in found]
-        for one, name, part, row_split in zip(found, names, parts, row_splits(parts), strict=True):
-            if split is None or (part_of(split) or split) in (part, row_split or "train"):
-                labels, where = partial(read_mask, one.mask, class_list), one.where or one.image or one.mask
-                samples.append(self.sample(name, one.image, labels, where, split=row_split))
+        samples = self.pairs_of(pairs, lambda pair: partial(read_mask, pair.labels, class_list), split)
         return Contents(class_list, samples, class_list.ids, about)
+
+    def pairs_of(
+        self, pairs: Sequence[Pair], read: Callable[[Pair], ReadLabels | Painted], split: str | None
+    ) -> list[Sample]:
+        """A sample for each pair. read: returns what reads its label map, or what is painted on it; it is called only
+        for pairs that become samples. split: only this part; None: all. Raises UserError."""
+        samples: list[Sample] = []
+        names = unique_names((one.part, one.name + (one.image or one.labels).suffix) for one in pairs)
+        parts = [top_folder(one.name) if one.part is None else one.part for one in pairs]
+        for one, name, part, row_split in zip(pairs, names, parts, row_splits(parts), strict=True):
+            if split is not None and (part_of(split) or split) not in (part, row_split or "train"):
+                continue
+            labels, where, about = read(one), one.where or one.image or one.labels, dict[str, Any]()
+            if isinstance(labels, Painted):
+                labels, about = labels.label_map, {"objects": labels.objects, "lost": labels.lost}
+            samples.append(self.sample(name, one.image, labels, where, split=row_split, **about))
+        return samples
 
     def sample(
         self,

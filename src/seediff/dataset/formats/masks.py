@@ -43,7 +43,7 @@ from ..class_lists import ClassList, Note, find_list, no_note, number_classes
 from ..encoding import encode_grey
 from ..names import flat_name
 from ..sample import Sample
-from .drivers import Export, FoundMask, Import
+from .drivers import Export, Import, Pair
 from .format_table import Contents
 from .pictures import IMAGE_SUFFIXES, images_by_name
 from .public_sets import find_own_list, find_published, read_published
@@ -216,9 +216,7 @@ def _read_layout(
     return source.masks_of(found, class_list, split=split, about=about)
 
 
-def _named_by_yaml(
-    source: Import, path: Path, split: str | None, images: Path | None
-) -> tuple[ClassList, list[FoundMask]]:
+def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path | None) -> tuple[ClassList, list[Pair]]:
     """The classes and masks that Ultralytics' YAML file names. path: the file. split, images: as for `read`. Raises
     UserError."""
     data = read_data(source.files, path)
@@ -227,11 +225,10 @@ def _named_by_yaml(
         raise UserError(file, f"'{MASKS_KEY}' must name the masks' folder, which replaces `{IMAGES}` in paths")
     meanings = dict[int, int | Literal["ignore_label"] | None]
     mapping = fit(data.content.get("label_mapping") or {}, meanings, f"{file}: label_mapping", strict=False)
-    found: list[FoundMask] = []
-    for one in find_images(source, data, LabelFiles(Path.is_file, folder, ".png"), images, split):
+    found = find_images(source, data, LabelFiles(Path.is_file, folder, ".png"), images, split)
+    for one in found:
         if not one.labels.is_file():
-            raise UserError(one.path, f"has no mask {one.labels}")
-        found.append(FoundMask(one.split, Path(one.name).with_suffix("").as_posix(), one.path, one.labels))
+            raise UserError(one.image, f"has no mask {one.labels}")
     return _classes_of_yaml(data.names, mapping, file, source.note), found
 
 
@@ -262,7 +259,7 @@ def _classes_of_yaml(
     return replace(class_list, ids=ids)
 
 
-def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[ClassList, list[FoundMask]]:
+def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[ClassList, list[Pair]]:
     """The classes and the label maps of a folder whose pictures may be missing. num_classes: as for `read`. about: the
     set's name in errors. Raises UserError."""
     where = map_folder(source.path)
@@ -277,12 +274,10 @@ def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[
         fix = "add a classes.txt of names from id 1 on, or lines `id name`; `evaluate segments` takes --num-classes"
         raise UserError(source.path, "nothing says what the ids of its label maps mean", fix)
     images = images_by_name(source.path / IMAGE_FOLDERS[0])
-    return class_list, [FoundMask(None, name, images.get(name), path) for name, path in maps]
+    return class_list, [Pair(None, name, images.get(name), path) for name, path in maps]
 
 
-def _matched(
-    source: Import, folders: Sequence[Folders], classes: Sequence[str] | None
-) -> tuple[ClassList, list[FoundMask]]:
+def _matched(source: Import, folders: Sequence[Folders], classes: Sequence[str] | None) -> tuple[ClassList, list[Pair]]:
     """The classes, and the masks in the folders with their pictures. classes: as for `read`. Raises UserError."""
     root = source.path
     if not folders:
@@ -299,14 +294,14 @@ def _matched(
     return class_list, list(chain(*(_with_pictures(source, *each) for each in folders)))
 
 
-def _with_pictures(source: Import, split: str | None, images: Path, masks: Path) -> list[FoundMask]:
+def _with_pictures(source: Import, split: str | None, images: Path, masks: Path) -> list[Pair]:
     """Each mask with its picture. Pictures without a mask are left out, with a note. split, images, masks: the fields
     of `Folders`. Raises UserError for a mask without a picture, or with two."""
     in_one_folder = images == masks
     maps = {name: path for name, path in named_images(masks) if not in_one_folder or name.endswith(ENDINGS)}
     files, ends = {*maps.values()}, ("", *ENDINGS)
     photos = [(name, path) for name, path in named_images(images, IMAGE_SUFFIXES) if path not in files]
-    found, owners = list[FoundMask](), dict[Path, Path]()
+    found, owners = list[Pair](), dict[Path, Path]()
     for name, path in photos:
         stems = [name + path.suffix + end for end in ends] + [name + end for end in ends]
         for own in IMAGE_ENDINGS:
@@ -318,7 +313,7 @@ def _with_pictures(source: Import, split: str | None, images: Path, masks: Path)
         other = owners.setdefault(mask, path)
         if other is not path:
             raise UserError(mask, f"could be the mask of {other.name} and of {path.name}", "rename one of them")
-        found.append(FoundMask(split, name, path, mask))
+        found.append(Pair(split, name, path, mask))
     for name, path in maps.items():
         if path not in owners:
             searched = [images / name.removesuffix(end) for end in ends]

@@ -14,7 +14,7 @@ from ...config.class_names import comparison_key
 from ...errors import UserError
 from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
 from ..class_lists import ClassList, Note, find_list
-from .drivers import FoundMask, Import
+from .drivers import Import, Pair
 from .pictures import images_by_name
 from .set_files import SetFiles
 
@@ -195,7 +195,7 @@ def read_published(
     parts: Mapping[str, Path],
     split: str | None,
     own: ClassList | None = None,
-) -> tuple[ClassList, list[FoundMask]]:
+) -> tuple[ClassList, list[Pair]]:
     """(classes, label maps) of a public set.
 
     layout, root, parts: what `find_published` returned. split: the split to read. None reads all splits; to compare
@@ -210,7 +210,7 @@ def read_published(
         problem = f"{split}: {root} has no such labels; parts of {layout.title} there: {', '.join(parts)}"
         raise UserError("split", problem)
     names = [name for name in parts if split in (None, name)]
-    found: list[FoundMask] = []
+    found: list[Pair] = []
     for name in names:
         places = [root / place.format(layout.parts[name]) for place in layout.images]
         folder = next((place for place in places if place.is_dir() and place != parts[name]), places[0])
@@ -227,7 +227,7 @@ def read_published(
             if image is None and not source.labels_alone:
                 source.leave_out(file, f"there is no picture of it in {folder}")
             else:
-                found.append(FoundMask(name, label, image, file))
+                found.append(Pair(name, label, image, file))
     return own or _classes(layout, root, f"{layout.title} in {root}, {', '.join(names)}"), found
 
 

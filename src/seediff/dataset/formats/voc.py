@@ -25,7 +25,7 @@ from .. import native
 from ..class_lists import find_list, named_classes
 from ..encoding import encode_image, encode_mask
 from ..sample import Sample
-from .drivers import Export, FoundMask, Import
+from .drivers import Export, Import, Pair
 from .format_table import VOC_YEAR, Contents
 from .pictures import images_by_name
 from .set_files import SetFiles
@@ -123,7 +123,7 @@ def read(
     if others:  # trainval is a known part beside them
         others = dict.fromkeys(of_parts, "train") | others
     listed_in = others | source.splits_of(parts, LISTS)  # other lists, such as cat_train, may name the same pictures
-    found, left = list[FoundMask](), 0
+    found, left = list[Pair](), 0
     for name, where in names.items():
         image, mask = image_paths.get(name), maps.get(name)
         if mask is None and source.labels_alone:
@@ -134,7 +134,7 @@ def read(
         if mask is None:
             left += 1
             continue
-        found.append(FoundMask(listed_in.get(name, ""), name, image, mask, where))
+        found.append(Pair(listed_in.get(name, ""), name, image, mask, where))
     if left and not found:
         raise UserError(masks, f"has no mask of '{next(iter(names))}' or of any other picture")
     source.count(left, f"of {len(names)} pictures have no mask in {CLASS_MAPS}: they are left out")

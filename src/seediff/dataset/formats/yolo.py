@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -26,14 +27,13 @@ from ..class_lists import number_classes
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from .drivers import Export, Import
+from .drivers import Export, Import, Pair
 from .format_table import Contents
 from .labelled import Drawing, Painted
 from .masks import semantic_yaml
 from .painting import Canvas
-from .pictures import unique_names
 from .set_files import SetFiles
-from .yolo_data import DATA, IMAGES, LABELS, LabelFiles, YoloImage, find_images, is_data, read_data, write_data
+from .yolo_data import DATA, IMAGES, LABELS, LabelFiles, find_images, is_data, read_data, write_data
 
 HAIR = 0.01
 """How far outside the picture a corner may be, as a share of the side. It is moved to the edge, as in Ultralytics."""
@@ -160,27 +160,28 @@ def read(
     class_list = number_classes(data.names, file, void=(), classes=classes, note=source.note)
     if "kpt_shape" in data.content:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
-    samples = list[Sample]()
-    pictures = find_images(source, data, LabelFiles(partial(_has_labels, source.files)), images, split)
-    without, lengths = 0, Counter[int]()
-    for image in pictures:
-        without += not image.labels.exists()
-        lengths.update(len(words) for _, words in _lines(_text(source.files, image)))
+    labels = LabelFiles(partial(_has_labels, source.files))
+    pairs = [pair._replace(where=pair.labels) for pair in find_images(source, data, labels, images, split)]
+    missing, lengths = list[Path](), Counter[int]()
+
+    def painted(pair: Pair) -> Painted:
+        """What the label file of a picture draws. Counts its lines by their number of words."""
+        if not pair.labels.exists():
+            missing.append(pair.labels)
+        lengths.update(len(words) for _, words in _lines(_text(source.files, pair.labels)))
+        draw = partial(_paint, files=source.files, labels=pair.labels, ids=class_list.ids)
+        return Painted(Drawing(str(pair.labels), draw=draw), cast(Path, pair.image))
+
+    samples = source.pairs_of(pairs, painted, split)
     boxes, lines = lengths[5], lengths.total()  # a box has a class and four numbers
-    names = unique_names((image.split, image.name) for image in pictures)
-    for image, name in zip(pictures, names, strict=True):
-        draw = partial(_paint, files=source.files, image=image, ids=class_list.ids)
-        painted = Painted(Drawing(str(image.labels), draw=draw), image.path)
-        about = {"split": image.split, "objects": painted.objects, "lost": painted.lost}
-        samples.append(source.sample(name, image.path, painted.label_map, image.labels, **about))
-    if samples and without == len(samples):
+    if samples and len(missing) == len(samples):
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:
         raise UserError(file, f"all its {boxes} objects are boxes; masks need polygons, of three or more corners")
     if lines and lengths[9] == lines:
         source.note("every object has four corners; if they are rotated boxes (OBB), they are no masks")
     source.count(boxes, f"of {lines} objects are boxes; pixels in them but in no polygon are ignored (255)")
-    source.count(without, f"of {len(samples)} pictures have no label file: background only")
+    source.count(len(missing), f"of {len(samples)} pictures have no label file: background only")
     return Contents(class_list, samples)
 
 
@@ -195,11 +196,12 @@ def _has_labels(files: SetFiles, path: Path) -> bool:
     return False
 
 
-def _paint(shape: tuple[int, int], files: SetFiles, image: YoloImage, ids: Mapping[int, int]) -> Objects:
-    """The objects of a picture of the size `shape`, (H, W). ids: class number → id. Raises UserError."""
-    return from_yolo(_text(files, image), shape, ids, image.labels)
+def _paint(shape: tuple[int, int], files: SetFiles, labels: Path, ids: Mapping[int, int]) -> Objects:
+    """The objects of a picture of the size `shape`, (H, W). labels: its label file. ids: class number → id. Raises
+    UserError."""
+    return from_yolo(_text(files, labels), shape, ids, labels)
 
 
-def _text(files: SetFiles, image: YoloImage) -> str:
-    """The text of a picture's label file; "" if the file is missing."""
-    return files.text(image.labels) if image.labels.exists() else ""
+def _text(files: SetFiles, labels: Path) -> str:
+    """The text of a label file; "" if the file is missing."""
+    return files.text(labels) if labels.exists() else ""

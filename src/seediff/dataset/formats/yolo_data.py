@@ -14,7 +14,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -26,10 +26,10 @@ from ...errors import UserError
 from ...files.label_maps import visible
 from ...files.messages import show_json
 from ...files.reading import fit
-from ...rows.parts import SPLITS, part_of, row_splits
+from ...rows.parts import SPLITS, part_of
 from .. import native
-from .drivers import Export, Import
-from .pictures import portable, top_folder
+from .drivers import Export, Import, Pair
+from .pictures import portable
 from .set_files import SetFiles
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
@@ -130,20 +130,6 @@ class LabelFiles:
         return Path(*parts)
 
 
-@dataclass(frozen=True)
-class YoloImage:
-    """A picture of a YOLO dataset."""
-
-    path: Path
-    split: str | None
-    """The `split` of its row."""
-    name: str
-    """The picture's path, with `/`, in the folder that the YAML file names. For a list: in the folder that all pictures
-    of the list have in common."""
-    labels: Path
-    """The picture's label file, which may not exist."""
-
-
 class Located(NamedTuple):
     """A picture, a folder of pictures or a list of pictures, and where it was found.
 
@@ -201,9 +187,10 @@ class Places:
 
 def find_images(
     source: Import, data: YoloData, labels: LabelFiles, images: Path | None, split: str | None
-) -> list[YoloImage]:
-    """The pictures of a dataset, each once. data: what its YAML file says. labels: its label files. images: the folder
-    of pictures that the user named. split: only this split; None: all.
+) -> list[Pair]:
+    """The pictures of a dataset, each once, with their label files, which may not exist. data: what the YAML file says.
+    labels: the dataset's label files. images: the folder of pictures that the user named. split: only what the YAML
+    file names for this split; None: all.
 
     A label file without a picture counts as a missing picture, because its labels would be lost silently. Raises
     UserError.
@@ -221,14 +208,14 @@ def find_images(
         for name, located in entries.items()
     }
     # Each picture once, by its path
-    found: dict[Path, YoloImage] = {}
-    for image in chain(*parts.values()):
+    found: dict[Path, Pair] = {}
+    for path, pair in chain(*parts.values()):
         # If a picture is named twice, the first with labels counts.
-        if image.path not in found or (image.labels.is_file() and not found[image.path].labels.is_file()):
-            found[image.path] = image
+        if path not in found or (pair.labels.is_file() and not found[path].labels.is_file()):
+            found[path] = pair
 
     folders = _picture_folders(chain(*entries.values()), chain(*parts.values()), labels)
-    for path in (*found, *(image.labels for image in found.values()), *folders):
+    for path in (*found, *(pair.labels for pair in found.values()), *folders):
         if not source.files.holds(path):
             raise UserError(path, f"leads out of {places.root}", ELSEWHERE)
     for path in _lone_labels(found, folders, labels):
@@ -240,25 +227,21 @@ def find_images(
         for text in texts:
             with suppress(UserError):  # most keys name no pictures
                 entry = places.locate(str(text), _is_entry, str(data.file))
-                unread = {image.path for image in _images_of(places, entry, key, labels)} - found.keys()
+                unread = {*dict(_images_of(places, entry, key, labels))} - found.keys()
                 count = len(unread) * (text != labels.folder)
                 of_key = f"pictures of '{key}' in {data.file.name} are not read"
                 source.count(count, f"{of_key}: parts are {', '.join(SPLITS)}")
-    pictures = {name: [image.path for image in part] for name, part in parts.items()}
-    splits = source.splits_of(pictures, data.file.name)
-    own = row_splits([splits[path] or top_folder(image.name) for path, image in found.items()])
-    wanted = split and (part_of(split) or split)
-    kept = [pair for pair in zip(found.values(), own, strict=True) if wanted in (None, pair[1] or "train")]
-    return [replace(image, split=part) for image, part in kept]
+    splits = source.splits_of({name: [*dict(part)] for name, part in parts.items()}, data.file.name)
+    return [pair._replace(part=splits[path] or None) for path, pair in found.items()]
 
 
 def _picture_folders(
-    entries: Iterable[Located], images: Iterable[YoloImage], labels: LabelFiles
+    entries: Iterable[Located], images: Iterable[tuple[Path, Pair]], labels: LabelFiles
 ) -> dict[Path, set[Path]]:
     """Folder of label files → the folders of their pictures. entries: the folders and lists that the YAML file names.
-    Their folders count also without a picture, because they may have labels. images: the pictures."""
+    Their folders count also without a picture, because they may have labels. images: what `_images_of` yields."""
     pairs = [(labels.of(in_set / "any").parent, path) for path, in_set in entries if path.is_dir()]
-    pairs += [(image.labels.parent, image.path.parent) for image in images]
+    pairs += [(pair.labels.parent, path.parent) for path, pair in images]
     folders: defaultdict[Path, set[Path]] = defaultdict(set)
     for of_labels, of_pictures in pairs:
         folders[of_labels].add(of_pictures)
@@ -281,8 +264,10 @@ def _entries(data: YoloData, split: str | None) -> dict[str, list[tuple[str, str
     return {part: found[part] for part in wanted if part in found}
 
 
-def _images_of(places: Places, entry: Located, split: str, labels: LabelFiles) -> Iterator[YoloImage]:
-    """The pictures in a folder or list. entry: the folder or list. split: its split. Raises UserError."""
+def _images_of(places: Places, entry: Located, split: str, labels: LabelFiles) -> Iterator[tuple[Path, Pair]]:
+    """Yields (picture, picture with its labels) for a folder or list. The name is the picture's path in the folder, or
+    in the folder that all pictures of the list have in common. entry: the folder or list. split: its split. Raises
+    UserError."""
     if entry.path.is_file():
         located = _images_in_list(places, entry.path)
         base = Path(os.path.commonpath([os.path.abspath(picture.path.parent) for picture in located]))
@@ -290,7 +275,8 @@ def _images_of(places: Places, entry: Located, split: str, labels: LabelFiles) -
         inner = [path.relative_to(entry.path) for path in sorted(entry.path.rglob("*")) if _is_image(path)]
         located, base = [Located(entry.path / path, entry.in_set / path) for path in inner], entry.path
     for path, in_set in located:
-        yield YoloImage(path, split, Path(os.path.relpath(path, base)).as_posix(), labels.of(in_set))
+        name = Path(os.path.relpath(path, base)).with_suffix("").as_posix()
+        yield path, Pair(split, name, path, labels.of(in_set))
 
 
 def _images_in_list(places: Places, path: Path) -> list[Located]:
@@ -305,7 +291,7 @@ def _images_in_list(places: Places, path: Path) -> list[Located]:
 
 
 def _lone_labels(
-    images: Mapping[Path, YoloImage], folders: Mapping[Path, Collection[Path]], labels: LabelFiles
+    images: Mapping[Path, Pair], folders: Mapping[Path, Collection[Path]], labels: LabelFiles
 ) -> Iterator[Path]:
     """The label files without a picture. The label file of a picture in a split that is not read is not among them.
 
