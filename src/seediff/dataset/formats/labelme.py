@@ -166,14 +166,14 @@ def _describe(path: Path, files: SetFiles, above: Path, images: Path | None) -> 
 
 def _shape(each: LabelmeShape, where: str) -> Shape:
     """A shape. where: its name in errors. Raises UserError for a mask whose label is no name."""
+    kind, label = each.kind, each.label.strip()
+    if kind in FILLED:
+        if reserved_id(label) is None:
+            check_class_list([label], where)
+        return Shape(where, kind, each.label, partial(_fill, each=each, where=where), group=each.group_id)
     if each.boxed:
-        return Shape(where, each.kind, each.label, box=lambda canvas: canvas.box_around(each.points))
-    if each.kind not in FILLED:
-        return Shape(where, each.kind, each.label)
-    label = each.label.strip()
-    if reserved_id(label) is None:
-        check_class_list([label], where)
-    return Shape(where, each.kind, each.label, partial(_fill, each=each, where=where), group=each.group_id)
+        return Shape(where, kind, each.label, box=lambda canvas: canvas.box_around(each.points))
+    return Shape(where, kind, each.label)
 
 
 def _proves_objects(masks: Sequence[Shape]) -> bool:
@@ -187,28 +187,19 @@ def _proves_objects(masks: Sequence[Shape]) -> bool:
 
 def _fill(canvas: Canvas, number: int, each: LabelmeShape, where: str) -> None:
     """Fills a shape. number: the value to paint. each: the shape. where: its name in errors. Raises UserError."""
-    corners = np.array(each.points, np.float64).reshape(-1, 2)
-    image = canvas.image
+    corners, kind, image = np.array(each.points, np.float64).reshape(-1, 2), each.kind, canvas.image
     draw: Any = ImageDraw.Draw(image)
-    two = each.kind in ("circle", "mask") or (each.kind == "rectangle" and len(corners) != 4)
+    two = kind in ("circle", "mask") or (kind == "rectangle" and len(corners) != 4)
     needed, enough = "three points or more", len(corners) >= 3
     if two:
         needed, enough = "two points", len(corners) == 2
     if not enough:
-        raise UserError(where, f"a {each.kind} has {needed}, not {len(corners)}")
-    if each.kind == "circle":
+        raise UserError(where, f"a {kind} has {needed}, not {len(corners)}")
+    if kind == "circle":
         radius = np.hypot(*(corners[0] - corners[1]))
         draw.ellipse((*(corners[0] - radius), *(corners[0] + radius)), outline=number, fill=number)
-    elif each.kind == "mask":
-        where = f"{where}: mask"
-        try:
-            data = base64.b64decode(each.mask or "")
-        except ValueError as error:
-            raise UserError(where, "is not a base64-encoded picture") from error
-        pixels, mode = pixels_in(data, where)
-        if pixels.ndim != 2:
-            raise UserError(where, f"is a picture in {mode}", "it must be grey or of 1 bit, 0 outside")
-        inside = pixels > 0
+    elif kind == "mask":
+        inside = _decode(each.mask or "", f"{where}: mask")
         if (corners == np.trunc(corners)).all():  # labelme crops a mask to its box if the corners are whole numbers
             width, height = (corners[1] - corners[0] + 1).astype(int).clip(0)
             inside = inside[:height, :width]
@@ -217,3 +208,15 @@ def _fill(canvas: Canvas, number: int, each: LabelmeShape, where: str) -> None:
         draw.rectangle((*corners.min(0), *corners.max(0)), outline=number, fill=number)
     else:
         draw.polygon([tuple(corner) for corner in corners.tolist()], outline=number, fill=number)
+
+
+def _decode(text: str, where: str) -> np.ndarray:
+    """(h, w) bool: the inside of a mask. text: a PNG in base64. where: the mask's name in errors. Raises UserError."""
+    try:
+        data = base64.b64decode(text)
+    except ValueError as error:
+        raise UserError(where, "is not a base64-encoded picture") from error
+    pixels, mode = pixels_in(data, where)
+    if pixels.ndim != 2:
+        raise UserError(where, f"is a picture in {mode}", "it must be grey or of 1 bit, 0 outside")
+    return pixels > 0
