@@ -96,9 +96,10 @@ def test_each_file_is_refused_or_is_not_needed(name, tmp_path):
 def test_no_format_is_left_out():
     """Of pages, of the comparison of bytes."""
     page = (ROOT / "docs/export.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", page.split("## What a format keeps")[1], re.MULTILINE)
-    assert sorted(name for name, _ in rows) == sorted(EVERY)
-    for name, objects in rows:
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|.*\| (.*?) \|$", page.split("## What a format keeps")[1], re.MULTILINE)
+    assert sorted(name for name, *_ in rows) == sorted(EVERY)
+    for name, objects, folders in rows:
+        assert (folders == "no") == FORMATS[name].flat, name
         assert (objects != "no") == (FORMATS[name].objects or "objects" in export_options(name)), name
     for name in READ:
         assert f"--from {name}" in page, name

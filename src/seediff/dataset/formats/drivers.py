@@ -458,6 +458,8 @@ class Import(Notes):
             if isinstance(labels, Painted):
                 labels, about = labels.label_map, {"objects": labels.objects, "lost": labels.lost}
             samples.append(self.sample(name, one.image, labels, where, split=row_split, **about))
+        if split is not None and not samples:
+            raise UserError("split", f"{split}: {self.path} has no picture in this part")
         return samples
 
     def sample(

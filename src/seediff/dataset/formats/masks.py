@@ -166,23 +166,6 @@ def read(
     for number in void:
         if not 0 <= number < IGNORE:
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
-    contents = _read_layout(source, split, classes, images, masks, num_classes, void)
-    if split is not None and not contents.samples:
-        raise UserError("split", f"{split}: {source.path} has no picture in this part")
-    return contents
-
-
-def _read_layout(
-    source: Import,
-    split: str | None,
-    classes: Sequence[str] | None,
-    images: Path | None,
-    masks: Path | None,
-    num_classes: int | None,
-    void: Sequence[int],
-) -> Contents:
-    """The contents of the first layout in the table of `read` that applies. The arguments are those of `read`. Raises
-    UserError."""
     root = source.path
     file = semantic_yaml(root) if masks is None and classes is None else None
     published = find_published(root) if not (file or images or masks) else None
