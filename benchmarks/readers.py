@@ -28,7 +28,7 @@ from PIL import Image
 
 from seediff.config.class_names import VOC_CLASSES
 from seediff.dataset.encoding import encode_image
-from seediff.dataset.formats.drivers import export
+from seediff.dataset.formats.exporting import export
 from seediff.dataset.formats.format_table import FORMATS, FormatName
 from seediff.dataset.sample import Sample
 

@@ -7,7 +7,7 @@ from items import GO, STAY, item, judged, judgements, rows_of
 from refusals import user_error
 
 from seediff.dataset.encoding import encode_image, encode_soft
-from seediff.dataset.formats.drivers import export
+from seediff.dataset.formats.exporting import export
 from seediff.dataset.importing import correct, import_set, sum_changes
 from seediff.dataset.native import open_native, save_native
 from seediff.dataset.sample import Sample

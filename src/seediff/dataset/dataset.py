@@ -17,8 +17,9 @@ from ..files.reading import composed
 from ..rows.parts import check_parts, part_of
 from ..workers import Follow
 from . import native
-from .formats.drivers import Exported, read_format
-from .formats.drivers import export as write_format
+from .formats.drivers import read_format
+from .formats.exporting import Exported
+from .formats.exporting import export as write_format
 from .formats.format_table import FormatName, SourceName, import_options, recognise
 from .formats.public_sets import find_published
 from .merge import merge_sets, set_names

@@ -2,10 +2,10 @@
 
 How `Dataset.as_coco` writes:
 
-drivers.py           `export` makes the folder, names and splits, and calls the codec
+exporting.py         `export` makes the folder, names and splits, and calls the codec
   coco.py            `write(export)` asks for each sample; `annotate` encodes a sample, in any process
     painting.py      `masks_of`, `objects_of`: the shapes of a sample
-  drivers.py         `Export.put` writes or links each file
+  exporting.py       `Export.put` writes or links each file
 
 How `Dataset.open` reads:
 

@@ -44,7 +44,8 @@ from .coco_data import (
     load_coco,
     unknown_files,
 )
-from .drivers import Export, Import, Placed
+from .drivers import Import
+from .exporting import Export, Placed
 from .format_table import Contents, json_kind
 from .labelled import Drawing, Labelled, Picture
 

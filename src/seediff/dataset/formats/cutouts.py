@@ -14,7 +14,7 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ..encoding import png
 from ..sample import SOFT, Sample
-from .drivers import Export
+from .exporting import Export
 
 UNSAFE = re.compile(r'^\.|[\\/:*?"<>|]|\.$')
 """Characters that some operating system forbids in the name of a folder."""

@@ -24,7 +24,8 @@ from ...files.label_maps import visible
 from ...files.reading import Node, fit
 from ..sample import Sample
 from ..shapes.rle import polygon_runs
-from .drivers import Export, Import
+from .drivers import Import
+from .exporting import Export
 from .format_table import Contents
 from .labelled import Drawing, Labelled, Picture, Shape
 from .painting import Canvas, Mask, Near, Side, masks_of

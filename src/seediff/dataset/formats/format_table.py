@@ -1,7 +1,8 @@
 """The table of known formats, and how the format of a folder or file is recognised.
 
 A format's codec is the module with its name, which is imported on first use. The parameters of the codec's `read` and
-`write` are the format's options, in `Dataset` and in the commands. Options of all formats are in `drivers`.
+`write` are the format's options, in `Dataset` and in the commands. Options of all formats are those of
+`exporting.export` and `drivers.read_format`.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ from ..names import check_class_list
 from ..sample import Sample
 from ..shapes.objects import Objects
 from ..shapes.polygons import object_polygons
-from .drivers import Export, Import
+from .drivers import Import
+from .exporting import Export
 from .format_table import Contents, json_kind
 from .labelled import Drawing, Labelled, Picture, Shape, by_object
 from .painting import Canvas, Near, masks_of, objects_of

@@ -31,7 +31,8 @@ from ...files.reading import Json, Node, fit
 from ...rows.row import Row, as_row, said
 from ..sample import Sample
 from ..shapes.rle import encode_brush
-from .drivers import Export, Import
+from .drivers import Import
+from .exporting import Export
 from .format_table import Contents
 from .labelled import Drawing, Labelled, Picture
 from .labelstudio_data import OWN_KEY, Drawn, Task, find_regions, mask_labels, shown_keys

@@ -43,7 +43,8 @@ from ..class_lists import ClassList, Note, find_list, no_note, number_classes
 from ..encoding import encode_grey
 from ..names import flat_name
 from ..sample import Sample
-from .drivers import Export, Import, Pair
+from .drivers import Import, Pair
+from .exporting import Export
 from .format_table import Contents
 from .pictures import IMAGE_SUFFIXES, images_by_name
 from .public_sets import find_own_list, find_published, read_published

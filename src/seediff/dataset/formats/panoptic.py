@@ -41,7 +41,8 @@ from .coco_data import (
     checked,
     classes_of,
 )
-from .drivers import Export, Import
+from .drivers import Import
+from .exporting import Export
 from .format_table import Contents
 from .labelled import Drawing, Labelled, Picture
 from .set_files import SetFiles

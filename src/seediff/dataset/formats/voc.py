@@ -25,7 +25,8 @@ from .. import native
 from ..class_lists import find_list, named_classes
 from ..encoding import encode_image, encode_mask
 from ..sample import Sample
-from .drivers import Export, Import, Pair
+from .drivers import Import, Pair
+from .exporting import Export
 from .format_table import VOC_YEAR, Contents
 from .pictures import images_by_name
 from .set_files import SetFiles

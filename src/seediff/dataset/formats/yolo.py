@@ -27,7 +27,8 @@ from ..class_lists import number_classes
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from .drivers import Export, Import, Pair
+from .drivers import Import, Pair
+from .exporting import Export
 from .format_table import Contents
 from .labelled import Drawing, Painted
 from .masks import semantic_yaml

@@ -28,7 +28,8 @@ from ...files.messages import show_json
 from ...files.reading import fit
 from ...rows.parts import SPLITS, part_of
 from .. import native
-from .drivers import Export, Import, Pair
+from .drivers import Import, Pair
+from .exporting import Export
 from .pictures import portable
 from .set_files import SetFiles
 

@@ -1,0 +1,162 @@
+"""Writes a dataset in any format: what all formats have in common, such as names, splits, workers and links.
+
+A format's own part is its codec, the module with its name. Its `write(export, **options)` puts files into an `Export`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...config.class_names import IGNORED
+from ...errors import UserError
+from ...files.label_maps import IGNORE, voc_palette
+from ...files.outputs import check_free, put, stage_output
+from ...rows.parts import SPLITS
+from ...workers import Follow, in_order
+from ..class_lists import check_meaning
+from ..names import check_name, flat_name
+from ..native import CHUNK
+from ..sample import Sample
+from ..split import assign_splits
+from .drivers import Notes
+from .format_table import FORMATS, FormatName, codec
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export has written."""
+
+    samples: int
+    """Number of samples."""
+    files: int
+    """Number of files of all kinds."""
+    notes: tuple[str, ...]
+    """Lines for the user about what the format cannot hold."""
+    splits: Mapping[str, int]
+    """Split → number of samples."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A sample that is ready to be written: with its name and split in the format, and encoded by the codec."""
+
+    name: str
+    split: str
+    sample: Sample
+    height: int
+    width: int
+    encoded: Any
+    """What the codec's `encode` returned for the sample."""
+
+    @property
+    def file_name(self) -> str:
+        """The name of the picture's file, such as "a.jpg"."""
+        return f"{self.name}.{self.sample.suffix}"
+
+    @property
+    def picture(self) -> Path | bytes:
+        """The picture's file, or its bytes: see `Sample.picture`."""
+        return self.sample.picture()
+
+
+@dataclass
+class Export(Notes):
+    """A dataset that is being written to a folder."""
+
+    folder: Path
+    classes: tuple[str, ...]
+    samples: Sequence[Sample]
+    names: Sequence[str]
+    """The name that each sample gets."""
+    splits: Sequence[str]
+    """The split that each sample gets, one of SPLITS."""
+    stack: ExitStack
+    """Closes the worker processes when the export ends."""
+    link: bool
+    """Whether pictures become hard links instead of copies."""
+    workers: int
+    follow: Follow
+    """Wraps the samples, to show a progress bar."""
+    files: int = 0
+    """Number of files so far."""
+
+    @property
+    def parts(self) -> list[str]:
+        """The splits with samples, in the order of SPLITS."""
+        return [split for split in SPLITS if split in self.splits]
+
+    @property
+    def labels(self) -> dict[int, str]:
+        """Id → label: the classes, and "ignore" for 255."""
+        return {**dict(enumerate(self.classes, 1)), IGNORE: IGNORED[1]}
+
+    @property
+    def colours(self) -> list[tuple[str, str]]:
+        """(label, colour) of each class and of 255. Colours are VOC's, as #rrggbb."""
+        colours = bytes(voc_palette())
+        return [(name, f"#{colours[3 * i : 3 * i + 3].hex()}") for i, name in self.labels.items()]
+
+    def placed(self, encode: Callable[..., Any], **options: Any) -> Iterator[Placed]:
+        """Yields each sample, ready to be written. encode: a function of a module, because it may run in another
+        process. It is called as `encode(sample, labels, **options)`, with the sample's label map (H, W)."""
+        encode = partial(_encoded, len(self.classes), partial(encode, **options))
+        work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
+        taken: set[str] = set()
+        rows = zip(self.names, self.splits, self.follow(self.samples), work(self.samples), strict=True)
+        for name, split, sample, ((height, width), encoded) in rows:
+            check_name(name, taken)
+            yield Placed(name, split, sample, height, width, encoded)
+
+    def put(self, path: str, data: bytes | str | Path) -> None:
+        """Writes a file. path: relative to the folder. data: its bytes or text, or the file to copy or link."""
+        if isinstance(data, str):
+            data = data.encode("utf-8")
+        put(self.folder / path, data, link=self.link)
+        self.files += 1
+
+
+def _encoded(classes: int, encode: Callable[[Sample, np.ndarray], Any], sample: Sample) -> tuple[Any, Any]:
+    """((height, width), result of `encode`) for a sample. classes: the number of classes."""
+    labels = sample.labels(classes)
+    return labels.shape, encode(sample, labels)
+
+
+def export(
+    name: FormatName,
+    classes: Sequence[str],
+    samples: Iterable[Sample],
+    out: Path | str,
+    *,
+    split: float | None = None,
+    seed: int = 0,
+    link: bool = False,
+    workers: int = 1,
+    follow: Follow = iter,
+    **options: Any,
+) -> Exported:
+    """Writes samples in a format, and returns what was written. `out` appears only when it is complete. options: the
+    options of the codec's `write`. `Dataset.export` describes the other arguments. Raises UserError."""
+    check_free(Path(out))  # before pictures are read
+    if FORMATS[name].looked_for:
+        check_meaning(classes, void=FORMATS[name].void)
+    samples, write = list(samples), codec(name).write
+    if options.get("min_area", 1) < 1:
+        raise UserError("min_area", f"{options['min_area']} must be at least 1 pixel")
+    names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
+    notes: list[str] = []
+    splits = assign_splits(samples, classes, split, seed, follow=follow, note=notes.append)
+    with stage_output(out) as folder, ExitStack() as stack:
+        export = Export(folder, tuple(classes), samples, names, splits, stack, link, workers, follow, notes=notes)
+        write(export, **options)
+    with_objects = sum(sample.has_objects for sample in samples)
+    if with_objects and not FORMATS[name].objects and not options.get("objects"):
+        export.note(f"objects of {with_objects} samples are left out")
+    return Exported(len(samples), export.files, tuple(export.notes), Counter(splits))
