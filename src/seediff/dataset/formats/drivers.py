@@ -20,7 +20,7 @@ from ...files.image_files import orientation_of
 from ...files.messages import plural, show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import check_unpacked
-from ...rows.parts import NO_SPLIT, SPLITS, part_of, row_splits
+from ...rows.parts import NO_SPLIT, part_of, row_splits
 from ...rows.row import Row, said
 from ..class_lists import ClassList, number_labels
 from ..encoding import ReadLabels, ReadObjects
