@@ -52,6 +52,14 @@ def test_sides_that_cannot_be_halved_evenly(mini_model):
         assert torch.equal(wanted.self_at(level), maps.self_at(level))
 
 
+@pytest.mark.parametrize("columns", [(2, CONTEXT), (-1,)])
+def test_a_word_whose_columns_the_network_was_not_given(mini_model, columns):
+    with capturing(mini_model.pipe.unet, guidance=False) as recorder:
+        run(mini_model.pipe.unet, images=1, steps=1, guidance=False)
+    with user_error(rf"^'dog': has columns \({columns[0]}.* and the network was given {CONTEXT} columns; use the tok"):
+        recorder.maps([{"dog": columns}], ["a dog"])
+
+
 def bytes_of_tensors():
     """Bytes of the storages of all tensors of this process, each counted once."""
     storages = (one.untyped_storage() for one in gc.get_objects() if type(one) is torch.Tensor)

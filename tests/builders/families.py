@@ -1,7 +1,10 @@
 """Checks that every model family must pass, on its narrow twin, with the functions that commands call."""
 
 from collections import Counter
+from contextlib import ExitStack
+from functools import partial
 from math import isfinite
+from unittest import mock
 
 import numpy as np
 import torch
@@ -20,6 +23,7 @@ from seediff.config.method_constants import CaptureConfig
 from seediff.models.describe import check_known_classes
 from seediff.models.families.family import DrawRequest, named_inputs
 from seediff.prompts.specs import SampleSpec
+from seediff.prompts.tokens import locate_columns, read
 
 SPECS = (
     SampleSpec(0, ("dog",), "a photo of a dog", 11),
@@ -95,6 +99,27 @@ def calls_of(model, run):
     run()
     hook.remove()
     return calls
+
+
+def queries_of(model, run):
+    """Name of a module of the network → the queries of its last product of attention while `run` runs."""
+    running, queries, own = [], {}, torch.nn.functional.scaled_dot_product_attention
+
+    def product(query, *args, **more):
+        queries[running[-1]] = query
+        return own(query, *args, **more)
+
+    def end(*_):
+        running.pop()
+
+    with ExitStack() as stack:
+        for name, module in model.network.named_modules():
+            begin = partial(lambda name, *_: running.append(name), name)
+            stack.callback(module.register_forward_pre_hook(begin).remove)
+            stack.callback(module.register_forward_hook(end).remove)
+        stack.enter_context(mock.patch.object(torch.nn.functional, own.__name__, product))
+        run()
+    return queries
 
 
 def plain(model, steps=2, **arguments):
@@ -173,21 +198,28 @@ def check_refused(model, message, **options):
         generate(model, **options)
 
 
-def spelled(model, specs, cut=0, **options):
-    """For each image, class → the text of the tokens in the class's columns, from the ids that the text encoder was
-    given. cut: how many ids come before column 0."""
-    seen = []
-    hook = model.pipe.text_encoder.register_forward_pre_hook(
-        lambda _m, args, kwargs: seen.append(kwargs["input_ids"] if "input_ids" in kwargs else args[0]),
-        with_kwargs=True,
-    )
-    maps = generate(model, specs, **options)[1]
-    hook.remove()
-    decode = model.readers[0].tokenizer.decode
-    return [
-        {name: decode([int(ids[cut + column]) for column in columns]).strip() for name, columns in of.words.items()}
-        for of, ids in zip(maps, seen[0], strict=True)
-    ]
+def check_words(readers, states_of):
+    """Words have the columns that change with them, behind padding, in templates, and at the end of the longest prompt,
+    which fills all columns. states_of: prompt → (T, C), a row for each column that the network is given."""
+    readers = [reader for reader in readers if reader.first is not None]
+    assert readers
+    for reader in readers:
+        room = reader.limit - len(read(reader, "a potted plant cat").spans)
+        longest = f"a potted plant{' a' * room} {{}}"
+        for prompt in ("a photo of a {} and a potted plant", longest):
+            one, other = (states_of(prompt.format(word)) for word in ("cat", "bus"))
+            columns = slice(max(reader.first, 0), reader.first + reader.limit)
+            changes = (one - other).flatten(1).norm(dim=1)[columns]
+            assert changes.any(), f"{reader.name}: the word of '{prompt}' is not read"
+            # An encoder that sees what comes after a word changes the columns before it, too, but less.
+            changed = columns.start + (changes > 0.4 * changes.max()).nonzero().flatten()
+            found = locate_columns([reader], prompt.format("cat"), ("cat", "pottedplant"))
+            assert found["cat"][0] == changed[0], f"{reader.name}: {prompt}"
+            assert changed[0] not in found["pottedplant"]
+        end = reader.first + reader.limit + reader.tail
+        assert end in {len(one), *(other.first for other in readers)}, f"{reader.name} could read more"
+        with user_error("would be cut off: '.*cat'"):
+            locate_columns([reader], longest.format("a cat"), ("cat",))
 
 
 def run_commands(folder, out):

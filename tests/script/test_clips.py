@@ -1,4 +1,5 @@
 from functools import lru_cache
+from inspect import signature
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -6,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from builders.clip_pipelines import CLIPS, PROMPT, animate, capture_spied, draw, wan
+from builders.families import check_words
 from builders.refusals import user_error
 from builders.same_maps import assert_same_maps
 
 import seediff
 from seediff.masks import clips
+from seediff.models.families import network_family
 from seediff.models.registry import load_model
 from seediff.script import placement
 
@@ -40,6 +43,18 @@ def test_maps_are_of_what_attention_is_given(made, name):
     assert seen.prompts == [PROMPT] * frames
     assert {"cat", "potted", "plant"} <= set(seen.words[-1])
     assert all(np.array_equal(shown, (frame * 255).round()) for shown, frame in zip(seen.images, clip[0], strict=True))
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_words_have_the_columns_that_change_with_them(made, name):
+    pipe = made(name)
+    most = signature(pipe.__call__).parameters["max_sequence_length"].default
+
+    def states(prompt):
+        return pipe.encode_prompt(prompt, do_classifier_free_guidance=False, max_sequence_length=most)[0][0]
+
+    with torch.no_grad():
+        check_words(network_family(pipe.transformer).readers(pipe), states)
 
 
 def test_frames_that_do_not_move_are_images(monkeypatch):

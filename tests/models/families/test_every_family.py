@@ -1,5 +1,5 @@
-import re
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -15,18 +15,19 @@ from builders.families import (
     by_the_book,
     calls_of,
     check_refused,
+    check_words,
     generate,
     largest_difference,
     least_steps,
     plain,
+    queries_of,
     request,
     run_commands,
     see,
-    spelled,
 )
 from builders.items import noise_pixels
 from builders.plans import capturing, expected_of, layer_maps
-from builders.reference_attention import BOOKS, book_of, file_of
+from builders.reference_attention import BOOKS, book_of
 from builders.refusals import user_error
 
 from seediff.attention.see_photos import encode_images, run_clean, run_noised
@@ -113,21 +114,16 @@ def test_a_folder_says_that_it_is_distilled(family, name, steps, tmp_path):
     check_refused(load_model(str(folder), device="cpu"), r"^guidance_scale: 3\.0: model '.*' draws without guidance")
 
 
-LEFT_OUT = {
-    "krea2": r"text_fusion\..*",
-    "lumina2": r"context_refiner\..*",
-    "sana": r".*\.attn1",
-    "z_image": r"context_refiner\..*",
-}
-"""Family → the attention that is not captured, of the text alone or linear, although it is of the same class."""
-
-
 def test_all_attention_that_sees_the_picture_is_captured(model):
-    captured = {type(model.network.get_submodule(name)) for name in model.layers}
-    every = {name for name, module in model.network.named_modules() if type(module) in captured}
-    left = LEFT_OUT.get(file_of(model.family), "none")
-    assert {name for name in every if re.fullmatch(left, name)} == every - {*model.layers}
-    assert (left == "none") == (every == {*model.layers})
+    """And no other, as of the text alone: its queries are the same for two pictures."""
+    with torch.no_grad():
+        condition = model.family.encode(model.pipe, ["a dog"], "cpu")
+        one, other = (
+            queries_of(model, partial(model.family.denoise, model.pipe, latents, 100, condition))
+            for latents in (encode_images(model, [photo]) for photo in photos(model))
+        )
+    seeing = {name for name, query in one.items() if not torch.equal(query, other[name])}
+    assert seeing == {*model.layers}
 
 
 def test_maps_of_a_seen_rectangle_are_those_by_the_book(model):
@@ -261,26 +257,12 @@ def test_rows_of_a_map_are_where_the_image_is(model):
     assert abs(column + 0.5 - (x + 1) * grid[1] / width) < 1.5
 
 
-WORDS = {"dog": "dog"}, {"cat": "cat", "pottedplant": "potted plant"}
+def test_words_have_the_columns_that_change_with_them(model):
+    def states(prompt):
+        return next(iter(model.family.encode(model.pipe, [prompt], "cpu").values()))[0]
 
-
-@pytest.mark.parametrize(
-    "folder",
-    "flux2 flux2_klein chroma qwen_image qwen_image_21 krea2 z_image lumina2 ernie_image sana".split(),
-    indirect=True,
-)
-def test_words_are_found(model):
-    """Within chats and templates, behind padding, and where the beginning is cut off."""
-    (reader,) = model.readers
-    assert tuple(spelled(model, [spec], -(reader.first or 0))[0] for spec in SPECS[:2]) == WORDS
-
-
-@pytest.mark.parametrize("folder", ["qwen_image", "qwen_image_21"], indirect=True)
-def test_columns_are_counted_from_where_the_pipeline_cuts(model):
-    (reader,) = model.readers
-    text, _ = reader.wrap("a dog")
-    states = model.family.encode(model.pipe, ["a dog"], "cpu")["encoder_hidden_states"]
-    assert states.shape[1] == len(reader.tokenizer(text).input_ids) + reader.first
+    with torch.no_grad():
+        check_words(model.readers, states)
 
 
 def test_a_negative_prompt_without_effect_is_refused(model):
