@@ -8,6 +8,7 @@ projections and heads of its original; only widths, sides and the depth of the t
 import copy
 import os
 import signal
+import sys
 from dataclasses import replace
 from functools import lru_cache
 
@@ -37,6 +38,21 @@ def methods_as_shipped():
     yield
     METHOD_FACTS.clear()
     METHOD_FACTS.update(before)
+
+
+@pytest.fixture(autouse=True)
+def functions_are_put_back():
+    """The test that leaves a function of its own where networks find theirs fails, not a later one that calls it."""
+    owners: list = [torch.nn.functional]
+    if "diffusers.models.attention_dispatch" in sys.modules:
+        owners.append(sys.modules["diffusers.models.attention_dispatch"]._AttentionBackendRegistry)
+    before = [dict(vars(owner)) for owner in owners]
+    yield
+    for owner, functions in zip(owners, before, strict=True):
+        replaced = [name for name, own in functions.items() if vars(owner)[name] is not own]
+        for name in replaced:
+            setattr(owner, name, functions[name])
+        assert not replaced, f"this test has replaced {', '.join(replaced)}, and has not put it back"
 
 
 @pytest.fixture(scope="session")

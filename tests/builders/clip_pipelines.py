@@ -109,6 +109,7 @@ def products(networks):
         torch.nn.functional.scaled_dot_product_attention = own
 
     with ExitStack() as stack:
+        stack.callback(stop)
         for network in networks:
             stack.callback(network.register_forward_pre_hook(start).remove)
             stack.callback(network.register_forward_hook(stop).remove)
