@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from builders.patience import PATIENCE
-from builders.reference_attention import BOOKS
+from builders.reference_attention import ALIKE, BOOKS
 
 BUILDERS = Path(__file__).parents[1] / "builders"
 COMMANDS = ("generate", "mask", "segment", "train")
-ALIKE = ("lcm", "flux2_klein")  # as in on_pretended_gpu.py
 NAMES = [name for name in BOOKS if name not in ALIKE]
 
 pytestmark = [

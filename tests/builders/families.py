@@ -199,14 +199,14 @@ def check_refused(model, message, **options):
 
 
 def check_words(readers, states_of):
-    """Words have the columns that change with them, behind padding, in templates, and at the end of the longest prompt,
-    which fills all columns. states_of: prompt → (T, C), a row for each column that the network is given."""
+    """Words have the columns that change with them, behind padding and white space, in templates, and at the end of the
+    longest prompt, which fills all columns. states_of: prompt → (T, C), a row for each column that there is."""
     readers = [reader for reader in readers if reader.first is not None]
     assert readers
     for reader in readers:
         room = reader.limit - len(read(reader, "a potted plant cat").spans)
         longest = f"a potted plant{' a' * room} {{}}"
-        for prompt in ("a photo of a {} and a potted plant", longest):
+        for prompt in (" A photo of a {} and a potted plant", longest):
             one, other = (states_of(prompt.format(word)) for word in ("cat", "bus"))
             columns = slice(max(reader.first, 0), reader.first + reader.limit)
             changes = (one - other).flatten(1).norm(dim=1)[columns]
@@ -217,7 +217,9 @@ def check_words(readers, states_of):
             assert found["cat"][0] == changed[0], f"{reader.name}: {prompt}"
             assert changed[0] not in found["pottedplant"]
         end = reader.first + reader.limit + reader.tail
-        assert end in {len(one), *(other.first for other in readers)}, f"{reader.name} could read more"
+        is_followed = end in {other.first for other in readers}
+        assert is_followed or not one[end:].any(), f"{reader.name} could read more"  # SD3 without T5 has zeros there
+        assert end <= len(one)
         with user_error("would be cut off: '.*cat'"):
             locate_columns([reader], longest.format("a cat"), ("cat",))
 

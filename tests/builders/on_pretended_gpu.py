@@ -21,7 +21,7 @@ folder = Path(sys.argv[2])
 import torch  # noqa: E402
 from builders.families import SPECS, generate  # noqa: E402
 from builders.plans import plan_of  # noqa: E402
-from builders.reference_attention import BOOKS  # noqa: E402
+from builders.reference_attention import ALIKE, BOOKS  # noqa: E402
 from builders.twins import save_mini  # noqa: E402
 
 import seediff  # noqa: E402
@@ -37,8 +37,6 @@ FAMILIES = {"unet": "float16", "xl": "float16", "sd3": "bfloat16", "flux": "bflo
 """Twins of SD 1.5, SDXL, SD 3.5 and FLUX, each in the number format that it gets on a GPU."""
 STEPS = ("xl", "flux")
 """Families whose denoising steps are counted, and which a script captures: a UNet and a transformer."""
-ALIKE = ("lcm", "flux2_klein")
-"""Families that compute the same as another one: unet, and flux2 with another text encoder."""
 OFFLOADS = {"xl": "model", "flux": "sequential"}
 """Offload moves modules, whatever the family: a UNet with two text encoders, and a transformer."""
 told = {}

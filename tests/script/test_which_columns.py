@@ -2,6 +2,7 @@ import warnings
 
 import pytest
 import torch
+from builders.reference_attention import BOOKS
 from builders.refusals import user_error
 
 import seediff
@@ -94,34 +95,18 @@ def test_brackets_where_weights_are_read(sd1_model):
 ALONE = "a photo of a cat and a bus"
 
 
-@pytest.mark.parametrize(
-    ("name", "parts", "said"),
-    [
-        ("flux", ["tokenizer"], "is not all that reads columns of FLUX.1; tokenizer=pipe.tokenizer_2$"),
-        ("flux", ["tokenizer_2"], ""),
-        ("sd3", ["tokenizer"], r"tokenizer=\[pipe.tokenizer_2, pipe.tokenizer_3\]$"),
-        ("sd3", ["tokenizer", "tokenizer_3"], ""),
-        ("xl", ["tokenizer"], ""),
-        ("z_image", ["tokenizer"], ""),
-        ("flux2", ["tokenizer"], ""),
-        ("flux2_klein", ["tokenizer"], ""),
-        ("qwen_image_21", ["processor"], ""),
-        ("lumina2", ["tokenizer"], ""),
-        ("krea2", ["tokenizer"], ""),
-        ("pixart", ["tokenizer"], ""),
-        ("sana", ["tokenizer"], "Sana's alone does not say where words are: .*; capture the pipeline, or name"),
-    ],
-)
-def test_tokenizers_that_are_named_for_a_network(loaded, name, parts, said):
+@pytest.mark.parametrize("name", BOOKS)
+def test_tokenizers_that_are_named_for_a_network(loaded, name):
     """The family puts its template around the prompt, as its pipeline does."""
     pipe = loaded(name).pipe
     family = network_family(getattr(pipe, "unet", None) or pipe.transformer)
-    tokenizers = [getattr(pipe, part) for part in parts]
-    if said:
-        with user_error(f"^tokenizer: .*{said}"):
+    columns_of = {reader.first: reader.name for reader in family.readers(pipe) if reader.first is not None}
+    tokenizers = [getattr(pipe, part, None) or getattr(pipe, family.reads_text) for part in columns_of.values()]
+    if family.template_of_call:
+        with user_error("^tokenizer: .*'s alone does not say where words are: .*; capture the pipeline, or name"):
             NamedText.of(family, ALONE, tokenizers, None)
         return
-    named = NamedText.of(family, ALONE, tokenizers[0] if len(parts) == 1 else tokenizers, None)
+    named = NamedText.of(family, ALONE, tokenizers[0] if len(tokenizers) == 1 else tokenizers, None)
     with seediff.capture(pipe) as seen:
         pipe(prompt=ALONE, **{**HOW, "num_inference_steps": 2})
     (maps,) = seen.maps
@@ -129,6 +114,19 @@ def test_tokenizers_that_are_named_for_a_network(loaded, name, parts, said):
     state = seen._attention(0).text.chunks[-1].reading.reader
     text = read_text(None, family, named, {"prompt": ALONE}, state.limit + (state.first or 0), columns)
     assert text.find(["cat", "bus"]) == {word: maps.words[word] for word in ("cat", "bus")}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("flux", "is not all that reads columns of FLUX.1; tokenizer=pipe.tokenizer_2$"),
+        ("sd3", r"tokenizer=\[pipe.tokenizer_2, pipe.tokenizer_3\]$"),
+    ],
+)
+def test_a_tokenizer_that_is_not_all(loaded, name, said):
+    pipe = loaded(name).pipe
+    with user_error(f"^tokenizer: .*{said}"):
+        NamedText.of(network_family(pipe.transformer), ALONE, [pipe.tokenizer], None)
 
 
 def test_a_tokenizer_that_changes_after_the_picture(sd1_pipe):

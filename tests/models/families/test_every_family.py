@@ -257,12 +257,20 @@ def test_rows_of_a_map_are_where_the_image_is(model):
     assert abs(column + 0.5 - (x + 1) * grid[1] / width) < 1.5
 
 
-def test_words_have_the_columns_that_change_with_them(model):
+def check_columns(model):
     def states(prompt):
         return next(iter(model.family.encode(model.pipe, [prompt], "cpu").values()))[0]
 
     with torch.no_grad():
         check_words(model.readers, states)
+
+
+def test_words_have_the_columns_that_change_with_them(model):
+    check_columns(model)
+
+
+def test_words_of_a_variant_have_the_columns_that_change_with_them(variant):
+    check_columns(variant)
 
 
 def test_a_negative_prompt_without_effect_is_refused(model):
