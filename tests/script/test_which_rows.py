@@ -207,6 +207,16 @@ def test_equal_rows_in_an_order_of_ones_own(pipe):
         own("")
 
 
+def test_prompts_that_are_nearly_equal_in_another_order():
+    generator = torch.Generator().manual_seed(0)
+    first, other = torch.randn(2, 77, 64, generator=generator)
+    second = first + 6e-4 * torch.randn(77, 64, generator=generator)
+    prompts = Encoded([first, second])
+    assert find_rows(prompts, [other, other, first, second], SD, was_seen=False) == {2: 0, 3: 1}
+    with user_error("which of them draw the pictures is unknown"):
+        find_rows(prompts, [other, other, second, first], SD, was_seen=False)
+
+
 def test_lists_of_states(loaded):
     """Z-Image repeats each prompt's state for its images, and may be given states alone."""
     pipe = loaded("z_image").pipe

@@ -56,7 +56,7 @@ class TextRecording:
     """The encoded texts, one per picture; empty until they are known."""
     texts: list[ReadText] = field(default_factory=list)
     """The text of each picture; empty until a call of the network had it."""
-    known: list[tuple[Any, list[int], dict[int, int]]] = field(default_factory=list)
+    known: list[tuple[list[Any], list[int], dict[int, int]]] = field(default_factory=list)
     """(states, their versions, rows) of the last KNOWN_CALLS calls of the network. It keeps these states alive, so that
     no other states can take their place in memory."""
 
@@ -79,13 +79,14 @@ class TextRecording:
         are not compared again, because comparing waits for the GPU."""
         # A version counts how often a tensor was changed in place; PyTorch does not count in `inference_mode`.
         versions = [one._version for one in states if not one.is_inference()]
+        parts = [*states] if isinstance(states, list | tuple) else [states]  # a list may change
         for known, known_versions, rows in self.known:
-            if known is states and known_versions == versions:  # the very same tensor, unchanged since that call
+            if [*map(id, known)] == [*map(id, parts)] and known_versions == versions:  # the very same, unchanged
                 return rows
         block, was_seen = self.block, bool(self.texts)
         rows = find_rows(self.encoded, states, block.family, was_seen=was_seen, knows_order=block.knows_order)
         if len(versions) == len(states):
-            self.known = [(states, versions, rows), *self.known[: KNOWN_CALLS - 1]]
+            self.known = [(parts, versions, rows), *self.known[: KNOWN_CALLS - 1]]
         return rows
 
     def record(self, rows: Mapping[int, int], states: Any, inputs: NetworkInputs, *call_of_network: Any) -> None:

@@ -97,7 +97,11 @@ def find_rows(
         )
         further = {*range(len(states))} - {*rows}
         are_alone = not any(of_prompt[row] <= EQUAL for of_prompt, row in product(distances, further))
-        if are_proved and (are_alone or knows_order):
+        # Two prompts may be nearly equal, and a pipeline may draw them in another order.
+        are_nearest = are_proved and all(
+            distances[number][row] == min(of_prompt[row] for of_prompt in distances) for number, row in enumerate(rows)
+        )
+        if are_proved and ((are_alone and are_nearest) or knows_order):
             return dict(zip(rows, pictures, strict=True))
 
     # 2. Wherever their states equal the prompts
