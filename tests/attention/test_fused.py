@@ -252,6 +252,36 @@ def test_kernels_that_a_card_miscompiles_are_not_believed(kernel, monkeypatch):
         torch.testing.assert_close(each.double(), book, atol=1e-5, rtol=1e-5)
 
 
+def test_code_for_multiples_of_16_is_tried_by_itself(monkeypatch):
+    """It is another code, which a card may miscompile alone."""
+    own, generator = kernels.head_means, torch.Generator().manual_seed(0)
+
+    class Spoiling:
+        def __getitem__(self, grid):
+            def launch(**kwargs):
+                own[grid](**kwargs)
+                if kwargs["queries"] % 16 == 0:
+                    kwargs["means"][0, 0, 0] *= 0.9
+
+            return launch
+
+    monkeypatch.setattr(kernels, "head_means", Spoiling())
+    query, key = states(dtype=torch.float16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fused_map(query, key)
+    query = torch.randn(2, 2, 48, 10, generator=generator).to(DEVICE, torch.float16)
+    with pytest.warns(Notice, match="they compute other maps than plain torch"):
+        fused_map(query, key)
+
+
+@pytest.mark.parametrize(
+    ("size", "least", "found"), [(1, 300, 1), (4096, 300, 304), (77, 300, 300), (77, 304, 305), (2, 1, 2)]
+)
+def test_a_trial_has_sizes_that_are_compiled_alike(size, least, found):
+    assert fused.alike(size, least) == found
+
+
 def test_tiles_of_amd_are_chosen_by_memory_alone():
     amd = fused.Card((9, 4), 64 << 10, is_amd=True)
     assert CHOOSE_TILE(64, amd) == fused.TILES[0]

@@ -129,52 +129,89 @@ def can_fuse(query: torch.Tensor) -> bool:
 
 
 class Form(NamedTuple):
-    """What kernels are compiled for, but for sizes: what is right for one layer is right for others of its form."""
+    """What Triton compiles kernels for. Sizes and strides that are 1, or multiples of 16, have code of their own."""
 
     dtype: torch.dtype
     device: torch.device
+    heads: int
+    """Not the layer's number, but one that is `alike`, so that layers share a form; so are the sizes below."""
+    queries: int
     width: int
-    """Channels per head."""
+    """Channels per head, as they are."""
     query_strides: tuple[int, ...]
-    """Of heads, rows and channels."""
+    """Of images (`alike`), heads, rows and channels."""
     key_strides: tuple[int, ...]
-    """Of heads, rows and channels."""
+    """As `query_strides`."""
+    keys: int
+    spans: tuple[tuple[int, bool], ...]
+    """For each target, its number of columns, and `per_column` as in `Target`."""
     bias: tuple[Any, ...] | None
     """The number format of the bias, and for heads, queries and columns, whether there is one for each."""
     normalize: bool
-    per_column: tuple[bool, ...]
-    """For each target, as in `Target`."""
 
     @classmethod
     def of(cls, targets: Sequence[Target], scores: Scores, *, normalize: bool) -> Form:
         """The form of a layer's call."""
         query, key, _, bias = scores
-        strides = query.stride()[1:], key.stride()[1:]
-        described = None if bias is None else (bias.dtype, *(size > 1 for size in bias.shape[1:]))
-        per_column = tuple(target.per_column for target in targets)
-        return cls(query.dtype, query.device, query.shape[3], *strides, described, normalize, per_column)
+        _, heads, queries, width = query.shape
+        spans = tuple((alike(target.running_map.shape[2], TRIAL), target.per_column) for target in targets)
+        return cls(
+            dtype=query.dtype,
+            device=query.device,
+            heads=alike(heads, 2),
+            queries=alike(queries, TRIAL),
+            width=width,
+            query_strides=(alike(query.stride(0), 2), *query.stride()[1:]),
+            key_strides=(alike(key.stride(0), 2), *key.stride()[1:]),
+            keys=alike(key.shape[2], sum(columns for columns, _ in spans)),
+            spans=spans,
+            bias=None if bias is None else (bias.dtype, *(size > 1 for size in bias.shape[1:])),
+            normalize=normalize,
+        )
 
     def trial(self) -> Scores:
-        """Random scores of this form, always the same: two heads with TRIAL queries and keys."""
+        """Random scores of this form for one image, always the same."""
         generator = torch.Generator().manual_seed(0)
 
-        def states(strides: Sequence[int]) -> torch.Tensor:
-            shape = (1, 2, TRIAL, self.width)
-            last = sum((size - 1) * stride for size, stride in zip(shape[1:], strides, strict=True))
-            numbers = torch.randn(last + 1, generator=generator).to(self.device, self.dtype)
-            return numbers.as_strided(shape, (last + 1, *strides))
+        def states(count: int, strides: Sequence[int]) -> torch.Tensor:
+            shape = (1, self.heads, count, self.width)
+            of_image, *others = strides
+            numbers = 1 + sum((size - 1) * stride for size, stride in zip(shape[1:], others, strict=True))
+            values = torch.randn(numbers, generator=generator).to(self.device, self.dtype)
+            return values.as_strided(shape, (alike(of_image, numbers), *others))
 
         bias = None
         if self.bias is not None:
             dtype, *is_each = self.bias
-            sizes = [size if each else 1 for size, each in zip((2, TRIAL, TRIAL), is_each, strict=True)]
+            whole = (self.heads, self.queries, self.keys)
+            sizes = [size if each else 1 for size, each in zip(whole, is_each, strict=True)]
             bias = torch.randn(1, *sizes, generator=generator)
             bias = bias.masked_fill(bias < -1, -torch.inf).to(self.device, dtype)
-        return Scores(states(self.query_strides), states(self.key_strides), self.width**-0.5, bias)
+        query = states(self.queries, self.query_strides)
+        return Scores(query, states(self.keys, self.key_strides), self.width**-0.5, bias)
+
+    def targets(self) -> list[Target]:
+        """The targets of the trial. Their running maps are 1 everywhere."""
+        targets: list[Target] = []
+        start = 0
+        for columns, per_column in self.spans:
+            running_map = torch.ones(1, self.queries, columns, dtype=torch.float32, device=self.device)
+            targets.append(Target(running_map, slice(start, start + columns), per_column))
+            start += columns
+        return targets
+
+
+def alike(size: int, least: int) -> int:
+    """A size of at least `least` that is 1, a multiple of 16 or neither, as `size` is. It is 1 only if `size` is."""
+    if size == 1:
+        return 1
+    if size % 16 == 0:
+        return least + -least % 16
+    return least + (least % 16 == 0 or least == 1)
 
 
 TRIAL = 300
-"""Queries, and keys, of the two heads on which kernels are tried."""
+"""The least number of queries, and of each target's columns, with which kernels are tried."""
 ACCEPTED = 1e-3
 """The largest difference from plain torch's map in a trial, as a share of the map's maximum."""
 _runs: dict[Form, bool] = {}
@@ -210,17 +247,11 @@ def add_probabilities_fused(
 
 def _check(form: Form) -> None:
     """Raise RuntimeError if the kernels compute other maps than plain torch on a form's trial."""
-    scores = form.trial()
-    columns = -(-TRIAL // len(form.per_column))
-    spans = [slice(start, min(start + columns, TRIAL)) for start in range(0, TRIAL, columns)]
-    found: list[list[Target]] = []
-    for add in (_add, add_probabilities):
-        sizes = [(1, TRIAL, span.stop - span.start) for span in spans]
-        maps = [torch.ones(size, dtype=torch.float32, device=form.device) for size in sizes]
-        targets = [Target(*each) for each in zip(maps, spans, form.per_column, strict=True)]
-        add([*targets], scores, normalize=form.normalize, finite=maps[0].new_zeros(()))
-        found.append(targets)
-    for (ours, *_), (plain, *_) in zip(*found, strict=True):
+    scores, by_kernels, by_torch = form.trial(), form.targets(), form.targets()
+    finite = torch.zeros((), dtype=torch.float32, device=form.device)
+    _add([*by_kernels], scores, normalize=form.normalize, finite=finite)
+    add_probabilities(by_torch, scores, normalize=form.normalize, finite=finite)
+    for (ours, *_), (plain, *_) in zip(by_kernels, by_torch, strict=True):
         difference, peak = (ours - plain).abs().max(), (plain - 1).max()
         if not difference <= ACCEPTED * peak:  # also if it is not a number
             raise RuntimeError(f"they compute other maps than plain torch, off by {difference / peak:.2g} of 1")
