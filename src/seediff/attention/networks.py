@@ -83,10 +83,9 @@ def not_compiled(network: Any) -> Any:
 
 
 def is_compiled(network: Any) -> bool:
-    """Whether torch compiled a network, a part of it, or a function in the place of their `forward`."""
+    """Whether torch compiled a network, a part of it, or the `forward` of either."""
     for module in network.modules():
-        forward = vars(module).get("forward")
-        if hasattr(module, "_orig_mod") or hasattr(forward, "_torchdynamo_orig_callable"):
+        if hasattr(module, "_orig_mod") or hasattr(module.forward, "_torchdynamo_orig_callable"):
             return True
         if getattr(module, "_compiled_call_impl", None) is not None:
             return True
