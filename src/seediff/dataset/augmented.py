@@ -109,13 +109,16 @@ class AugmentedSamples(Sequence[Sample]):
         seed = sample_seed(self.config.seed, new.number, 0)
         rng = np.random.default_rng(seed)
         source, place, rest = new.source, bisect_left(self.sources, new.source), len(self.sources) - 1
+        seen = [source]
 
         def others(count: int) -> list[LabelledImage]:
             if not rest:
                 return [self.read(source)] * count
             chosen = rng.choice(rest, count, replace=count > rest)
             # i counts the sources without this one, so the positions from its own on move up by one.
-            return [self.read(self.sources[i + (i >= place)]) for i in chosen]
+            positions = [self.sources[i + (i >= place)] for i in chosen]
+            seen.extend(positions)
+            return [*map(self.read, positions)]
 
         before = self.read(source)
         labelled, step = apply(before, new.operation, rng, others, self.mirrored)
@@ -124,15 +127,16 @@ class AugmentedSamples(Sequence[Sample]):
             labels, objects = take_apart(labelled.labels)
 
         # Kept: the prompt, unless other samples are part of the picture; the model, if it drew the picture; the
-        # method, if nobody has checked the mask.
+        # method of a part of the mask that nobody has checked.
         # Dropped: the flags, which are about the source's mask.
         sample = self.samples[source]
         of_source, pixels = sample.row, sample.row.pixels or pixel_digest(before.image)
+        rows = [self.samples[position].row for position in seen]
         row = Row(
             prompt=UNSET if "sources" in step.rest else of_source.prompt,
             split=of_source.split,
             model=UNSET if of_source.of_photo else of_source.model,
-            method=of_source.method if of_source.unchecked else UNSET,
+            method=next((row.method for row in rows if row.unchecked), UNSET),
             recipe=Recipe(source=sample.name, pixels=pixels, seed=seed, steps=(step,)),
             version=__version__,
         )
