@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from zlib import crc32
 
 from msgspec import UNSET
@@ -37,6 +37,7 @@ from ..files.reading import Json, inside, read_bytes, read_json, read_toml
 from ..prompts.specs import sample_count
 from ..rows.row import Row, as_row, each_row, ids_by_name, said
 
+AnyRow = TypeVar("AnyRow")
 State = Literal["new", "unfinished", "complete", "to grow"]
 """The state of an output folder. "to grow": complete with fewer samples than the user wants now, for example 50 per
 class instead of 100 (`RunConfig.extends`)."""
@@ -62,12 +63,12 @@ class Loaded(NamedTuple):
 
 
 @dataclass
-class BatchRecord:
-    """The record of a finished batch."""
+class Record(Generic[AnyRow]):
+    """The record of a finished batch: a `BatchRecord`, or with rows that nobody has checked, as in its file."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[AnyRow] = field(default_factory=list)
     """The batch's rows of metadata.jsonl."""
-    left_out: list[Row] = field(default_factory=list)
+    left_out: list[AnyRow] = field(default_factory=list)
     """The batch's rows of the file that `Job.left_out` names, such as rejected.jsonl."""
     files: dict[str, int] = field(default_factory=dict)
     """Path in the output → size in bytes, for each file of the batch."""
@@ -99,14 +100,8 @@ class BatchRecord:
         return False
 
 
-@dataclass
-class WrittenRecord:
-    """A `BatchRecord` in its file."""
-
-    rows: list[Json] = field(default_factory=list)
-    left_out: list[Json] = field(default_factory=list)
-    files: dict[str, int] = field(default_factory=dict)
-    checksums: dict[str, int] = field(default_factory=dict)
+BatchRecord = Record[Row]
+"""The record of a finished batch."""
 
 
 def _place(out: Path, name: str) -> Path:
@@ -195,18 +190,12 @@ def record_path(number: int) -> str:
 def read_record(out: Path, number: int) -> BatchRecord | None:
     """The record of a batch; None if the batch is not finished, or if one of its files is damaged."""
     with suppress(OSError, ValueError, UserError):
-        record = _as_written(out, number)
-        if not record.damaged(out):
-            return record
+        path = out / record_path(number)
+        written = read_json(path, Record[Json])
+        if not written.damaged(out):
+            rows, left_out = ([as_row(row, str(path)) for row in of] for of in (written.rows, written.left_out))
+            return BatchRecord(rows, left_out, written.files, written.checksums)
     return None
-
-
-def _as_written(out: Path, number: int) -> BatchRecord:
-    """The record of a batch, whose files may be damaged. Raises UserError."""
-    path = out / record_path(number)
-    written = read_json(path, WrittenRecord)
-    rows, left_out = ([as_row(row, str(path)) for row in of] for of in (written.rows, written.left_out))
-    return BatchRecord(rows, left_out, written.files, written.checksums)
 
 
 def check_files(out: Path, numbers: Iterable[int], left_out: str) -> None:
@@ -216,10 +205,10 @@ def check_files(out: Path, numbers: Iterable[int], left_out: str) -> None:
     written, known, damaged = list[str](), set[str](), list[str]()
     for number in numbers:
         with suppress(UserError):  # the rows name the files of a batch without a record
-            record = _as_written(out, number)
+            record = read_json(out / record_path(number), Record[Json])
             known.update(record.files)
             damaged += record.damaged(out)
-            written += filter(None, [said(row.file_name) for row in record.rows])
+            written += filter(None, [said(as_row(row).file_name) for row in record.rows])
     if (out / native.METADATA).is_file():
         try:
             ids, names = ids_by_name(native.read_classes(out)), set[str]()
@@ -245,7 +234,7 @@ def check_files(out: Path, numbers: Iterable[int], left_out: str) -> None:
 def commit(out: Path, number: int, record: BatchRecord) -> None:
     """Mark a batch as finished, by writing its record. Its files must be on the disk."""
     lists = [[row.to_json() for row in rows] for rows in (record.rows, record.left_out)]
-    written = WrittenRecord(lists[0], lists[1], record.files, record.checksums)
+    written = Record(lists[0], lists[1], record.files, record.checksums)
     data = json.dumps(vars(written), ensure_ascii=False).encode("utf-8")
     write_atomic(inside(out, record_path(number)), data)
 
