@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from blobs import blobs
-from items import item, names, rows_of
+from items import item, names, rows_of, write_rows
 
 from seediff import Dataset
 from seediff.dataset import native
@@ -63,6 +63,13 @@ def test_classes_are_joined_by_name_and_ids_follow(tmp_path):
         ]
     assert (tmp_path / "out/attention/zoo/000001.safetensors").read_bytes() == attention("p1")
     assert check_dataset(tmp_path / "out").errors == 0
+
+
+def test_an_origin_that_is_null_is_the_samples_own(tmp_path):
+    one, two = make(tmp_path / "a", ("dog",)), make(tmp_path / "b", ("dog",))
+    write_rows(one, [row | {"origin": None} for row in rows_of(one)])
+    merged = Dataset.from_native(one).merge(Dataset.from_native(two))
+    assert [i.metadata["origin"] for i in merged][:2] == ["a/000000", "a/000001"]
 
 
 def test_names_stay_where_they_are_apart_and_a_merge_can_be_merged(tmp_path):

@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from ..config.class_names import alike_names
 from ..files.reading import real
-from ..rows.row import ids_by_name
+from ..rows.row import ids_by_name, said
 from . import native
 from .names import check_class_list
 from .sample import CONFIGS, SOFT, Extras, Sample
@@ -48,8 +48,7 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
             for (kind, class_id), path in sample.extras.items():
                 if kind in {*kept, CONFIGS} and (class_id is None or class_id <= len(class_names)):
                     extras[kind, class_id and int(ids[class_id])] = path
-            first = sample.name if sample.row.origin is UNSET else sample.row.origin
-            row = sample.row.replace(origin=f"{set_name}/{first}")
+            row = sample.row.replace(origin=f"{set_name}/{said(sample.row.origin) or sample.name}")
             if row.class_ids is not UNSET:  # `Sample.soft` finds the soft masks by them
                 row = row.replace(class_ids=tuple(int(ids[class_id]) for class_id in row.class_ids))
             name = sample.name if are_unique else f"{set_name}/{sample.name}"
