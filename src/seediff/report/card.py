@@ -61,7 +61,8 @@ def dataset_card(
         prompts=[markdown_text(prompt) for prompt in prompts],
         classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in summary.classes],
         models=_pairs((name, model_note(name)) for name in models),
-        for_drawings=[markdown_text(name) for name in summary.photos if name in EMBEDDED],
+        # A run says itself, in `about`, whether its photographs are drawings of its model.
+        for_drawings=[markdown_text(name) for name in summary.photos if name in EMBEDDED and not product],
         without_model=summary.images - len(drawn_by),
     )
 

@@ -87,8 +87,8 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[Row], summ
 
     about: name → fact, for the head of the page, such as `model` and `method`. Three names have places of their own:
     `prompts` (a list of templates), `rejected` (class → reason → number of rejected draws), and `reading` (its `lines`
-    say how an imported set was understood). rows: of metadata.jsonl. summary: theirs. Raises
-    UserError for a picture that is missing, unreadable or outside the folder.
+    say how an imported set was understood). rows: of metadata.jsonl. summary: theirs. Raises UserError for a picture
+    that is missing, unreadable or outside the folder.
     """
     tags = [ClassTag(name, css_colour(label)) for label, name in enumerate(summary.class_names, 1)]
     sheet = folder / AUGMENTATIONS
@@ -119,17 +119,16 @@ def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Itera
         position = number * len(rows) // count
         row = rows[position]
         image, label_map = _read_pair(folder, row, position)
-        names, name = dict.fromkeys(row.named), sample_name(said(row.file_name) or "")
-        shares = [f"{name} {(label_map == labels[name]).mean():.0%} of the image" for name in names]
+        classes, name = dict.fromkeys(row.named), sample_name(said(row.file_name) or "")
+        shares = [f"{one} {(label_map == labels[one]).mean():.0%} of the image" for one in classes]
         numbers = None
-        if (
-            SEGMENT in labels and row.instances is not UNSET
-        ):  # all segments have one class, so show each in its own colour
+        # All segments have one class, so each is shown in its own colour.
+        if SEGMENT in labels and row.instances is not UNSET:
             numbers, *_ = read_pixels(inside(folder, f"instances/{name}.png"))
             label_map = shown_ids(label_map, numbers, labels[SEGMENT], alone=len(labels) == 1)
         about = [name]
         if said(row.seed) is not None:
-            about.append(f"seed {said(row.seed)}")
+            about.append(f"seed {row.seed}")
         about.append(row.operations)
         if row.decided.corrected:
             about.append("corrected by hand")
@@ -140,7 +139,7 @@ def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Itera
             shares=", ".join(shares) or "no class",
             prompt=str(said(row.source) or said(row.prompt) or ""),  # a photograph's name instead of its prompt
             about=" · ".join(filter(None, about)),
-            classes=[tags[labels[name] - 1] for name in names],
+            classes=[tags[labels[one] - 1] for one in classes],
             flags=row.raised,
         )
 

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..errors import UserError
+from ..files.messages import plural
 from ..rows.flags import flag_kind
 from ..rows.row import Row, said
 
@@ -161,4 +162,4 @@ _ENVIRONMENT = Environment(
 def render(template: str, /, **values: Any) -> str:
     """The text of a template, with `values` filled in. Values are escaped, so that a prompt or a class name cannot
     become markup. template: a file in templates/."""
-    return _ENVIRONMENT.get_template(template).render(**values)
+    return _ENVIRONMENT.get_template(template).render(plural=plural, **values)
