@@ -136,9 +136,12 @@ from triton.compiler import ASTSource, compile
 from seediff.attention import fused, kernels
 
 
-def compiled(width, major, minor, shared):
+def compiled(width, major, minor, shared, amd=""):
     channels = max(16, 1 << (width - 1).bit_length())
-    tile = fused.choose_tile(channels, fused.Card((major, minor), shared))
+    tile = fused.choose_tile(channels, fused.Card((major, minor), shared, is_amd=bool(amd)))
+    target = GPUTarget("cuda", 10 * major + minor, 32)
+    if amd:
+        target = GPUTarget("hip", amd, 32 if major >= 10 else 64)
     constants = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels, "UNIT": 8}
     constants |= {"HAS_BIAS": False, "NORMALIZE": True, "PER_COLUMN": False}
     constants |= {"query_channel": 1, "key_channel": 1, "channels": width}
@@ -153,9 +156,10 @@ def compiled(width, major, minor, shared):
         attributes = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in whole}
         source = ASTSource(kernel, signature, given, attributes)
         options = {"num_warps": tile.warps, "num_stages": tile.stages}
-        made = compile(source, target=GPUTarget("cuda", 10 * major + minor, 32), options=options)
-        narrow = len(re.findall(r"ld\\.global[.a-z0-9]*\\.b16", made.asm["ptx"]))
-        found.append([made.metadata.shared, narrow, "cp.async" in made.asm["ptx"]])
+        made = compile(source, target=target, options=options)
+        code = made.asm.get("ptx", "")
+        narrow = len(re.findall(r"ld\\.global[.a-z0-9]*\\.b16", code))
+        found.append([made.metadata.shared, narrow, "cp.async" in code])
     return tile, found
 
 
@@ -165,20 +169,34 @@ CARDS = {"A100": (8, 0, 166_912), "RTX 40": (8, 9, 99 << 10), "H100": (9, 0, 232
 
 
 LAYERS = (("RTX 40", 128), ("A100", 72), ("H100", 40), ("RTX 50", 72))
+AMD = ((128, 9, 0, 64 << 10, "gfx90a"), (64, 11, 0, 64 << 10, "gfx1100"))
+
+
+def compile_elsewhere(layers):
+    """What COMPILED makes of layers, in a process that does not interpret."""
+    environ = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED, json.dumps(layers)], env=environ, capture_output=True, text=True
+    )
+    assert not done.returncode, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there Triton brings NVIDIA's assembler")
 def test_tiles_are_large_fit_and_load_16_bytes_at_a_time():
-    """Compiled without a card, in a process that does not interpret, as for the strides of published networks."""
-    environ = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    environ["PYTHONPATH"] = os.pathsep.join(sys.path)
-    words = [sys.executable, "-c", COMPILED, json.dumps([(width, *CARDS[card]) for card, width in LAYERS])]
-    done = subprocess.run(words, env=environ, capture_output=True, text=True)
-    assert not done.returncode, done.stderr
-    for layer, (tile, compiled) in zip(LAYERS, json.loads(done.stdout), strict=True):
+    """Compiled without a card, as for the strides of published networks."""
+    made = compile_elsewhere([(width, *CARDS[card]) for card, width in LAYERS])
+    for layer, (tile, compiled) in zip(LAYERS, made, strict=True):
         assert tile[0] * tile[1] >= 64 * 128
         for shared, narrow, pipelined in compiled:
             assert (shared <= CARDS[layer[0]][2], narrow, pipelined) == (True, 0, True), layer
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there Triton brings AMD's compiler")
+def test_cards_of_amd_compile():
+    for layer, (_, compiled) in zip(AMD, compile_elsewhere(AMD), strict=True):
+        assert all(shared <= layer[3] for shared, *_ in compiled), layer
 
 
 def test_a_row_that_sees_no_column_is_0():
