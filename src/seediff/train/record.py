@@ -86,6 +86,11 @@ def losses_csv(history: np.ndarray, stages: Sequence[Stage], batch_size: int) ->
     return text.getvalue().encode()
 
 
+def columns_of(history: np.ndarray) -> dict[str, np.ndarray]:
+    """Column of losses.csv → (steps,): its numbers. history: see HISTORY, of at least one step."""
+    return dict(zip(NUMBERS, history.T, strict=True))
+
+
 def stage_of_steps(stages: Sequence[Stage], batch_size: int) -> list[Stage]:
     """The stage of each step of a training."""
     return list(chain.from_iterable([stage] * stage.step_count(batch_size) for stage in stages))
@@ -108,7 +113,7 @@ def read_trained_on(folder: Path) -> frozenset[str]:
 def draw_losses(history: np.ndarray, stages: Sequence[Stage], batch_size: int) -> bytes:
     """The bytes of a PNG with charts of the losses and of the mIoU in percent, by epoch. A point of a loss is its mean
     over one of at most 200 equal parts of the training. history: see HISTORY, of at least one step."""
-    columns, steps = dict(zip(NUMBERS, history.T, strict=True)), len(history)
+    columns, steps = columns_of(history), len(history)
     at = stage_of_steps(stages, batch_size)[:steps]
     epochs = np.cumsum([batch_size / len(stage.items) for stage in at])
     begins = [number for number in range(1, steps) if at[number] is not at[number - 1]]
@@ -139,8 +144,8 @@ def model_card(
     """The text of a trained network's README.md. history: see HISTORY. parameters: how many the network has. chart:
     whether the file CHART exists."""
     names, steps = stages[0].classes, [stage.step_count(config.batch_size) for stage in stages]
-    earlier = sum(steps[:-1])
-    measured = np.count_nonzero(~np.isnan(history[earlier:, -1]))  # each stage starts its own search for the best
+    earlier = sum(steps[:-1])  # each stage starts its own search for the best
+    measured = np.count_nonzero(~np.isnan(columns_of(history)["miou"][earlier:]))
     kept, index = "the last step. No validation set was given.", ""
     if measured:
         index = f"""model-index:
@@ -205,7 +210,7 @@ def write_checkpoint(
 
 def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> np.ndarray:
     """The history in a checkpoint, whose other tensors are loaded into the trainee and the optimizer. Raises UserError
-    if they are of another network."""
+    if they are damaged or of another network."""
     weights: dict[str, torch.Tensor] = {}
     moments: dict[int, dict[str, torch.Tensor]] = {}
     file = read_header(path)
@@ -222,10 +227,17 @@ def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
             else:  # adamw.NUMBER.KIND
                 number, _, kind = rest.partition(".")
                 moments.setdefault(int(number), {})[kind] = value
+        parameters = list(chain.from_iterable(group["params"] for group in optimizer.param_groups))
+        for number, kinds in moments.items():
+            shapes, full = {kind: value.shape for kind, value in kinds.items()}, parameters[number].shape
+            if shapes != {"step": (), "exp_avg": full, "exp_avg_sq": full}:
+                raise ValueError(f"adamw.{number} does not belong to its parameter")
+        if not np.isfinite(columns_of(history)["loss"]).all():
+            raise ValueError("a loss is not a number")
         trainee.load_state_dict(weights)
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    except (KeyError, RuntimeError, ValueError) as error:
-        problem = f"is the checkpoint of another network ({first_line(error)})"
+    except (LookupError, RuntimeError, ValueError) as error:
+        problem = f"is damaged, or the checkpoint of another network ({first_line(error)})"
         raise UserError(path, problem, "choose another --out") from error
     return history
 
