@@ -21,7 +21,7 @@ SECTIONS = {"group": "groups", "class": "per_class"}
 """Kind of a row → the key of JSON files under which such rows are."""
 
 
-class Row(NamedTuple):
+class ScoreRow(NamedTuple):
     """The figures of one name. Rows of one kind differ in their names; a class may be called like a group or a mean."""
 
     kind: Literal["whole", "group", "class"]
@@ -37,9 +37,9 @@ class Row(NamedTuple):
         return next(iter(self.figures.values()))
 
 
-def whole(figure: Figure, measured: bool = True) -> Row:
+def whole(figure: Figure, measured: bool = True) -> ScoreRow:
     """A row for a score of the whole set, which has its own name."""
-    return Row("whole", {figure.name: figure}, measured)
+    return ScoreRow("whole", {figure.name: figure}, measured)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Scores:
     """The scores of a set of images, in [0, 1], with 95 % intervals of a bootstrap over images."""
 
     protocol: Protocol
-    rows: Sequence[Row]
+    rows: Sequence[ScoreRow]
     """The classes, the groups and the whole set, in the order of tables."""
     counts: np.ndarray
     """(I, 3, C) int64: true positives, false positives and false negatives of each class in each image, in pixels."""
@@ -70,7 +70,7 @@ class Scores:
         return self.named("whole")["mIoU"]
 
     @property
-    def measured(self) -> list[Row]:
+    def measured(self) -> list[ScoreRow]:
         return [row for row in self.rows if row.measured]
 
     @property
@@ -135,7 +135,7 @@ class Compared(NamedTuple):
     """A score of two predictions; a mean is over the classes that both have."""
 
     kind: str
-    """As in `Row`."""
+    """As in `ScoreRow`."""
     one: Figure
     other: Figure
     difference: Figure

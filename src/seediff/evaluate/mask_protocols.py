@@ -22,7 +22,7 @@ import numpy as np
 
 from ..files.label_maps import IGNORE
 from ..metrics.scores import class_iou, mean_figure, mean_iou, resample
-from .figures import Row, Scores, cells, whole
+from .figures import ScoreRow, Scores, cells, whole
 from .protocols import Protocol
 from .tables import BEHIND, ScoreTable
 
@@ -99,7 +99,7 @@ def score_column(classes: Protocol, tuning: np.ndarray, scored: np.ndarray, *, s
     best = best_beta(tuning)
     counts = scored[:, best]
     ious = resample(counts, seed=seed, draws=draws).of_classes(classes.classes, class_iou)
-    rows = [*(Row("class", {"IoU": iou}) for iou in ious.values()), whole(mean_figure("mIoU", ious.values()))]
+    rows = [*(ScoreRow("class", {"IoU": iou}) for iou in ious.values()), whole(mean_figure("mIoU", ious.values()))]
     beta = float(BETAS[best]) if scored.shape[1] > 1 else None  # K = 1: there is no threshold
     return Column(classes, rows, counts, seed, beta)
 

@@ -31,7 +31,7 @@ from ..files.reading import read_lines
 from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, count_images
 from ..metrics.scores import accuracy, class_iou, labelled, mean_figure, resample
 from ..workers import Progress
-from .figures import Row, Scores, check_bootstrap, whole, without_interval
+from .figures import ScoreRow, Scores, check_bootstrap, whole, without_interval
 from .protocols import Protocol
 from .tables import as_json
 
@@ -121,7 +121,7 @@ def evaluate_segments(
     resampled = resample(counts, seed=seed, draws=draws)
     ious = resampled.of_classes(classes, class_iou)
     rows = [
-        *(Row("class", {"IoU": iou}) for iou in ious.values()),
+        *(ScoreRow("class", {"IoU": iou}) for iou in ious.values()),
         whole(mean_figure("mIoU", ious.values())),
         whole(resampled.of_all("ACC", accuracy)),
     ]

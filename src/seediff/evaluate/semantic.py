@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import UserError
 from ..metrics.confusion import confusion, count_boundaries, count_classes
 from ..metrics.scores import Figure, accuracy, class_iou, mean_figure, mean_iou, resample
-from .figures import Row, Scores, whole
+from .figures import ScoreRow, Scores, whole
 from .protocols import Protocol
 from .tables import as_json
 
@@ -86,8 +86,8 @@ def evaluate_pairs(
     miou = mean_figure("mIoU", [ious[name] for name in protocol.counted])
     boundary_miou = mean_figure("boundary mIoU", [boundaries[name] for name in protocol.counted])
     rows = [
-        *(Row("class", {"IoU": ious[name], "boundary IoU": boundaries[name]}) for name in protocol.classes),
-        *(Row("group", {"mIoU": group}) for group in group_means(protocol, ious)),
+        *(ScoreRow("class", {"IoU": ious[name], "boundary IoU": boundaries[name]}) for name in protocol.classes),
+        *(ScoreRow("group", {"mIoU": group}) for group in group_means(protocol, ious)),
         whole(miou),
         whole(resampled.of_all("pixel accuracy", accuracy)),
         whole(boundary_miou, measured=boundary),
