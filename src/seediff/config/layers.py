@@ -14,7 +14,7 @@ name of each value's layer (docs/decisions/0021-values-have-sources.md).
     the model's preset         the steps to capture
     defaults                   of the classes, which are the papers'
 
-The first two are made here, with the file; resolve.py adds the model's, train.py the backbone's.
+`chosen_layers` makes those of the command line and of the file, resolve.py the model's, train.py the backbone's.
 """
 
 from __future__ import annotations

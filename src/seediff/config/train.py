@@ -138,17 +138,17 @@ DEFAULT_BACKBONES = {"segformer": "b0"}
 def make_config(
     values: Mapping[str, Any],
     file: Path | None = None,
-    begun: Sequence[Layer] = (),
+    further: Sequence[Layer] = (),
 ) -> TrainConfig:
-    """The configuration of a training. Each value comes from the first of these that has it: `values`, `file`, `begun`,
-    the backbone's own values, the class's defaults.
+    """The configuration of a training. Each value comes from the first of these that has it: `values`, `file`,
+    `further`, the backbone's own values, the class's defaults.
 
     values: field → value.
     file: a TOML file.
-    begun: further layers, such as a backbone chosen for this machine.
+    further: more layers, such as a backbone chosen for this machine.
     Raises UserError.
     """
-    layers = [*chosen_layers(TrainConfig, values, file), *begun]
+    layers = [*chosen_layers(TrainConfig, values, file), *further]
     return build(TrainConfig, [*layers, *backbone_layers(merge(layers))])
 
 
