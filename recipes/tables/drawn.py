@@ -114,7 +114,10 @@ def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tu
     for number, row in enumerate(itertools.islice(each_row(folder / native.METADATA), count), 1):
         where = f"{folder / native.METADATA}, row {number}"
         image = inside(folder, said(row.file_name), where, "file_name")
-        mask = folder / mask_path(labelling, said(row.index) or 0)
+        index = said(row.index)
+        if index is None:
+            raise UserError(where, "has no 'index', which is the number of its masks")
+        mask = folder / mask_path(labelling, index)
         known = Row(prompt=row.prompt, classes=row.classes, seed=row.seed)
         items.append(Sample(image, partial(read_label_map, mask), row=known, name=image.stem))
     return classes, items
