@@ -29,7 +29,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.attention.plan import plan_capture
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import EVERYTHING, MaskConfig, Reads
-from seediff.models.families.family import DrawRequest
+from seediff.models.families.inputs import DrawRequest
 from seediff.models.registry import Model
 from seediff.prompts.tokens import locate_columns
 from seediff.run.generate_job import generate

@@ -21,7 +21,7 @@ from recipes.studies.capture import capture_images
 from seediff.attention.draw import check_drawing, check_shape, generate_batch, image_shape
 from seediff.config.method_constants import CaptureConfig
 from seediff.models.describe import check_known_classes
-from seediff.models.families.family import DrawRequest, named_inputs
+from seediff.models.families.inputs import DrawRequest, named_inputs
 from seediff.prompts.specs import SampleSpec
 from seediff.prompts.tokens import locate_columns, read
 

@@ -19,7 +19,7 @@ from itertools import product
 from typing import Any
 
 from ..errors import UserError
-from ..models.families.family import NetworkInputs
+from ..models.families.inputs import NetworkInputs
 from .maps import Grid, grid_at
 from .networks import leaves_out_half
 from .plan import CapturePlan

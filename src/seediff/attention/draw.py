@@ -16,7 +16,7 @@ from ..config.class_names import join_classes
 from ..config.sizes import Size, check_sides, pixels
 from ..errors import UserError, first_line
 from ..files.image_files import on_white
-from ..models.families.family import DrawRequest
+from ..models.families.inputs import DrawRequest
 from ..models.families.readers import Reader
 from ..models.registry import Model
 from ..models.weights import no_number

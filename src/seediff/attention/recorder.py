@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from ..errors import Notice, UserError, first_line
-from ..models.families.family import named_inputs
+from ..models.families.inputs import named_inputs
 from ..models.layer_choice import KINDS, Kind
 from ..models.weights import no_number
 from .calls import CallReader, NetworkCall

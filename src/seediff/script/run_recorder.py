@@ -38,7 +38,7 @@ import torch
 
 from ..attention.networks import check_processors, find_networks
 from ..errors import UserError
-from ..models.families.family import NetworkInputs, named_inputs
+from ..models.families.inputs import NetworkInputs, named_inputs
 from .drawn import Drawn
 from .encodings import STATES, Encodings, listed
 from .placement import Edits

@@ -11,7 +11,8 @@ from typing import Any
 from ..attention.recorder import AttentionRecorder
 from ..errors import UserError
 from ..masks.clips import frame_weights
-from ..models.families.family import Family, NetworkInputs
+from ..models.families.family import Family
+from ..models.families.inputs import NetworkInputs
 from .encodings import NamedText
 from .run import Attention, Run, TextKind
 from .which_columns import ReadText, read_text

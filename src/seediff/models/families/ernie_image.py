@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .family import Condition, FlowMatching, NetworkInputs, PartConfig, Tensor
+from .family import Condition, FlowMatching, PartConfig, Tensor
 from .flux2 import normed_latents
+from .inputs import NetworkInputs
 from .layers import JOINT
 from .named import APACHE, NamedModel
 

@@ -1,5 +1,5 @@
 """`Family`: everything that the package knows about an architecture (Stable Diffusion, FLUX, …), to draw with it and
-capture its attention. Each of the other files has one architecture with its variants.
+capture its attention. Files such as `flux.py` have one architecture each, with its variants.
 
 A network works on a lattice of positions, which attend to each other and to text columns, the places of text tokens. In
 a UNet a position is one latent; in most transformers it is a patch of 2 × 2 latents. Shape letters: B images, L height
@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from inspect import signature
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_names, block_numbers, by_kind
+from .inputs import DrawRequest, NetworkInputs, latents_of, plain_arguments
 from .layers import CROSS, SELF, Layer, refuse_adapters
 from .named import NamedModel
 from .readers import Reader
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
-else:  # importing torch takes seconds, and these are for annotations alone
-    Generator = Tensor = Any
+    from torch import Tensor
+else:  # importing torch takes seconds, and this is for annotations alone
+    Tensor = Any
 
 CLIP_TOKENS = 77
 """Number of tokens that CLIP reads."""
@@ -35,16 +34,6 @@ NETWORK_PARTS = ("unet", "transformer")
 
 NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder", "pe", "pe_tokenizer")
 """Parts of pipelines that are never loaded."""
-PLAIN_ARGUMENTS = {
-    "num_images_per_prompt": 1,
-    "do_classifier_free_guidance": False,
-    "clean_caption": False,
-    "use_resolution_binning": False,
-    "use_pe": False,
-}
-"""Argument → value, for pipelines and their `encode_prompt`, as far as they have the argument. With these values a
-pipeline draws one picture of the requested size, from the unchanged prompt."""
-
 PROCESSORS = (
     "AttnProcessor", "AttnProcessor2_0", "AttnProcessorNPU", "SlicedAttnProcessor", "XFormersAttnProcessor",
     "XLAFlashAttnProcessor2_0", "FusedAttnProcessor2_0",
@@ -56,23 +45,8 @@ OF_PIPELINES = ("is_distilled", "sample_sigmas")
 
 PartConfig = Mapping[str, Any]
 """The config.json of a part. The network's also has the settings of OF_PIPELINES."""
-NetworkInputs = Mapping[str, Any]
-"""The inputs of one network call: name → value."""
 Condition = Mapping[str, Any]
 """The network's inputs for a batch of prompts: name → tensor, whose first dimension counts the prompts."""
-
-
-@dataclass(frozen=True)
-class DrawRequest:
-    """What a pipeline is asked to draw: one image for each prompt, `height` × `width` pixels."""
-
-    prompts: Sequence[str]
-    negative_prompt: str
-    height: int
-    width: int
-    steps: int
-    guidance_scale: float
-    generators: Sequence[Generator]
 
 
 @dataclass(frozen=True)
@@ -416,34 +390,3 @@ class FlowMatching(Family):
 
     def target(self, pipe: Any, timestep: int, latents: Tensor, noise: Tensor) -> Tensor:
         return noise - latents
-
-
-def plain_arguments(function: Callable[..., Any]) -> dict[str, Any]:
-    """The entries of PLAIN_ARGUMENTS that a pipeline's function takes."""
-    taken = signature(function).parameters
-    return {name: value for name, value in PLAIN_ARGUMENTS.items() if name in taken}
-
-
-def named_inputs(network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NetworkInputs:
-    """Name → value, for all inputs of a network call. args, kwargs: the arguments of the call. Raises UserError if the
-    network's class does not say what its arguments are."""
-    names = _parameters(type(network))
-    if len(args) > len(names):
-        problem = "`forward` was replaced by a function that does not name its inputs"
-        raise UserError(type(network).__name__, problem, "put `functools.wraps(forward)` above that function")
-    return {**dict(zip(names, args, strict=False)), **kwargs}
-
-
-@lru_cache(maxsize=8)
-def _parameters(network: type) -> list[str]:
-    """The names of the inputs of a network class, in order."""
-    inputs = signature(network.forward).parameters.values()
-    return [each.name for each in inputs if each.kind is each.POSITIONAL_OR_KEYWORD][1:]
-
-
-def latents_of(inputs: NetworkInputs) -> Any:
-    """The latents among the inputs of a network call; networks have one of three names for them."""
-    for name in ("sample", "hidden_states", "x"):
-        if name in inputs:
-            return inputs[name]
-    raise UserError("the network", f"was given no latents, but {', '.join(inputs)}")

@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from ...errors import UserError
-from .family import Condition, Family, FlowMatching, NetworkInputs, PartConfig, Tensor, latents_of
+from .family import Condition, Family, FlowMatching, PartConfig, Tensor
+from .inputs import NetworkInputs, latents_of
 from .layers import TEXT_FIRST
 from .named import APACHE, NamedModel
 from .readers import Reader

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .family import Condition, Family, NetworkInputs, Tensor, latents_of
+from .family import Condition, Family, Tensor
 from .flux import FLUX, PHOTO_GUIDANCE, Packed, last_position, pack, unpack
+from .inputs import NetworkInputs, latents_of
 from .named import APACHE, NamedModel
 from .readers import Reader, chat_prompt, qwen_chat
 

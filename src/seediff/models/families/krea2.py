@@ -11,8 +11,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from .family import Condition, NetworkInputs, Tensor
+from .family import Condition, Tensor
 from .flux import Packed, packed_lattice
+from .inputs import NetworkInputs
 from .layers import TEXT_FIRST
 from .named import NamedModel
 from .qwen_image import STATISTICS, Qwen

@@ -11,7 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import Condition, FlowMatching, NetworkInputs, Tensor
+from .family import Condition, FlowMatching, Tensor
+from .inputs import NetworkInputs
 from .layers import SELF, TEXT_FIRST
 from .named import APACHE, NamedModel
 from .readers import Reader, prefixed

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .family import Condition, DrawRequest, FlowMatching, NetworkInputs, PartConfig, Tensor
+from .family import Condition, FlowMatching, PartConfig, Tensor
 from .flux import Packed
+from .inputs import DrawRequest, NetworkInputs
 from .layers import TEXT_FIRST
 from .named import APACHE, NamedModel
 from .readers import Reader

@@ -16,7 +16,8 @@ from typing import Any
 
 from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_numbers
-from .family import Condition, DrawRequest, Family, PartConfig, Tensor
+from .family import Condition, Family, PartConfig, Tensor
+from .inputs import DrawRequest
 from .layers import Layer, refuse_adapters
 from .named import APACHE, OPENRAIL_PLUS, NamedModel
 from .readers import Reader

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import UserError
-from .family import Family, NetworkInputs, PartConfig, latents_of
+from .family import Family, PartConfig
+from .inputs import NetworkInputs, latents_of
 from .layers import TEXT_FIRST, Layer
 from .readers import Reader
 from .unet import SD

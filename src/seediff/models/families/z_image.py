@@ -12,7 +12,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import Condition, FlowMatching, NetworkInputs, Tensor, latents_of
+from .family import Condition, FlowMatching, Tensor
+from .inputs import NetworkInputs, latents_of
 from .layers import JOINT, SELF
 from .named import APACHE, NamedModel
 from .readers import Reader, chat_prompt, qwen_chat

@@ -1,0 +1,72 @@
+"""What pipelines and networks are given: the request to draw, and the inputs of a network call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from ...errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Generator
+else:  # importing torch takes seconds, and this is for annotations alone
+    Generator = Any
+
+NetworkInputs = Mapping[str, Any]
+"""The inputs of one network call: name → value."""
+PLAIN_ARGUMENTS = {
+    "num_images_per_prompt": 1,
+    "do_classifier_free_guidance": False,
+    "clean_caption": False,
+    "use_resolution_binning": False,
+    "use_pe": False,
+}
+"""Argument → value, for pipelines and their `encode_prompt`, as far as they have the argument. With these values a
+pipeline draws one picture of the requested size, from the unchanged prompt."""
+
+
+@dataclass(frozen=True)
+class DrawRequest:
+    """What a pipeline is asked to draw: one image for each prompt, `height` × `width` pixels."""
+
+    prompts: Sequence[str]
+    negative_prompt: str
+    height: int
+    width: int
+    steps: int
+    guidance_scale: float
+    generators: Sequence[Generator]
+
+
+def plain_arguments(function: Callable[..., Any]) -> dict[str, Any]:
+    """The entries of PLAIN_ARGUMENTS that a pipeline's function takes."""
+    taken = signature(function).parameters
+    return {name: value for name, value in PLAIN_ARGUMENTS.items() if name in taken}
+
+
+def named_inputs(network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NetworkInputs:
+    """Name → value, for all inputs of a network call. args, kwargs: the arguments of the call. Raises UserError if the
+    network's class does not say what its arguments are."""
+    names = _parameters(type(network))
+    if len(args) > len(names):
+        problem = "`forward` was replaced by a function that does not name its inputs"
+        raise UserError(type(network).__name__, problem, "put `functools.wraps(forward)` above that function")
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+@lru_cache(maxsize=8)
+def _parameters(network: type) -> list[str]:
+    """The names of the inputs of a network class, in order."""
+    inputs = signature(network.forward).parameters.values()
+    return [each.name for each in inputs if each.kind is each.POSITIONAL_OR_KEYWORD][1:]
+
+
+def latents_of(inputs: NetworkInputs) -> Any:
+    """The latents among the inputs of a network call; networks have one of three names for them."""
+    for name in ("sample", "hidden_states", "x"):
+        if name in inputs:
+            return inputs[name]
+    raise UserError("the network", f"was given no latents, but {', '.join(inputs)}")
