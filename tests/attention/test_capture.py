@@ -13,7 +13,7 @@ from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.probabilities import Scores, Target, add_probabilities
 from seediff.config.method_constants import CaptureConfig
-from seediff.models.families.family import _parameters
+from seediff.models.families.inputs import _parameters
 
 STEPS = 3
 CONTEXT = 7
