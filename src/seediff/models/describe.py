@@ -134,7 +134,7 @@ class ModelInfo:
         """Raise UserError if a configuration lacks a value without which the pipeline cannot run, or if the
         autoencoder's has a scale of latents that the pipeline would not use."""
         family, network, vae = self.family, self.network_config, self.vae_config
-        # A network's key has no default, an autoencoder's has. Loading reports a file that is missing.
+        # A network's key has no default, an autoencoder's has. Loading reports a missing file.
         unset = [(family.network_part, key) for key in family.needs if network and network.get(key) is None]
         unset += [("vae", key) for key in family.scales if vae.get(key, 0) is None]
         for part, lacking in unset:

@@ -25,8 +25,7 @@ VIDEO = ("video.ANIMATE_DIFF", "video.WAN", "video.COG_VIDEO_X", "video.LTX")
 
 
 def families(places: Sequence[str] = FILES) -> Iterator[Family]:
-    """The families, one after the other. A file is imported only when its family's turn comes: a search that ends at
-    Stable Diffusion imports no other file. places: `file.NAME` of each family."""
+    """The families, one after the other, each imported when its turn comes. places: `file.NAME` of each family."""
     for place in places:
         file, name = place.split(".")
         yield getattr(import_module(f".{file}", __name__), name)
@@ -60,19 +59,20 @@ def named_readers(family: Family, tokenizers: Sequence[Any]) -> tuple[Reader, ..
         problem = f"{family.title}'s alone does not say where words are: {family.template_of_call}"
         raise UserError("tokenizer", problem, "capture the pipeline, or name columns")
     kind = getattr(diffusers, family.pipelines[0])
+    parameters = signature(kind).parameters
     parts: dict[str, Any] = {}
-    for name, parameter in signature(kind).parameters.items():
+    for name, parameter in parameters.items():
         if parameter.default is parameter.empty:
             parts[name] = None
         if re.fullmatch(r"text_encoder_\d", name):
             parts[name] = Identity()  # as if it were there
-    if "requires_safety_checker" in signature(kind).parameters:
+    if "requires_safety_checker" in parameters:
         parts["requires_safety_checker"] = False
 
     # 2. Its tokenizers. If it has several, each is known by its class
     names = [name for name in TOKENIZERS if name in parts]
     for name in names:
-        classes = signature(kind).parameters[name].annotation if len(names) > 1 else object
+        classes = parameters[name].annotation if len(names) > 1 else object
         parts[name] = next((each for each in tokenizers if isinstance(each, classes)), None)
     try:
         readers = [reader for reader in family.readers(kind(**parts)) if reader.first is not None]

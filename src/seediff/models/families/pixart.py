@@ -11,7 +11,8 @@ from .family import Condition, Family, Tensor
 from .named import OPENRAIL_PLUS, NamedModel
 from .readers import Reader, stripped
 
-T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
+ALPHA, SIGMA = "PixArtAlphaPipeline", "PixArtSigmaPipeline"
+T5_TOKENS = {ALPHA: 120, SIGMA: 300}
 """Pipeline class → the maximum number of tokens that it and its subclasses read by default. Other classes read the
 larger number."""
 
@@ -39,15 +40,10 @@ PIXART = PixArt(
     named=(
         NamedModel("pixart-alpha", "PixArt-alpha/PixArt-XL-2-1024-MS", "1024²", 5.46, OPENRAIL_PLUS),
         NamedModel(
-            "pixart-sigma",
-            "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",
-            "1024²",
-            5.46,
-            OPENRAIL_PLUS,
-            pipeline="PixArtSigmaPipeline",
+            "pixart-sigma", "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS", "1024²", 5.46, OPENRAIL_PLUS, pipeline=SIGMA
         ),
     ),
-    pipelines=("PixArtAlphaPipeline", "PixArtSigmaPipeline"),
+    pipelines=(ALPHA, SIGMA),
     class_name="PixArtTransformer2DModel",
     patch=2,
     pipeline_multiple=8,
