@@ -141,8 +141,10 @@ class Encodings:
         text encoders, as where they were deleted to save memory, do nothing."""
         with suppress(UserError):
             for text in self.named.prompts:
-                chunks = torch.cat(self.encode(text.split(BREAK)))
-                self.of_named[text] = [*self.encode([text]), chunks]
+                encoded = self.encode([text])
+                if BREAK in text:
+                    encoded.append(torch.cat(self.encode(text.split(BREAK))))
+                self.of_named[text] = encoded
 
     def _check_named(self, states: Sequence[torch.Tensor]) -> None:
         """Warn if embeddings are not those of the text that the script named, as far as the pipeline can encode it to

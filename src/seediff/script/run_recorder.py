@@ -181,7 +181,7 @@ class RunRecorder:
         if block.family.where_prompt == "first call":
             self._has_equal = True
             steps = getattr(block.pipe.scheduler, "timesteps", ())
-            is_known = is_known and len(steps) == len({*map(float, steps)}) > 0
+            is_known = is_known and len(steps) > 0 and len({*map(float, steps)}) == len(steps)
         if not is_known:
             problem = "equals a prompt, so which rows draw the picture is unknown"
             raise UserError("negative_prompt", problem, "give another one")

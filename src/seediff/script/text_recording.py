@@ -100,12 +100,12 @@ class TextRecording:
             return
         block = self.block
         if not self.texts:
-            columns = block.family.text_columns_of_call(inputs) if "cross" in self.recorder.plan.reads else 0
+            columns = 0
+            if "cross" in self.recorder.plan.reads:
+                columns = block.family.text_columns_of_call(inputs) or 0
             for row, number in rows.items():
-                texts = self.encoded.texts_of(number)
-                self.texts.append(
-                    read_text(block.pipe, block.family, block.named, texts, len(states[row]), columns or 0)
-                )
+                texts, state_columns = self.encoded.texts_of(number), len(states[row])
+                self.texts.append(read_text(block.pipe, block.family, block.named, texts, state_columns, columns))
         numbers: Sequence[int] = [*rows]
         if len(numbers) == numbers[-1] + 1 - numbers[0]:
             numbers = range(numbers[0], numbers[-1] + 1)  # capture takes a range of rows without a copy

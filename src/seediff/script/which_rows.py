@@ -92,17 +92,15 @@ def find_rows(
     if prompt.rule == "one per picture":
         # 1. Where the family says, if their states equal the prompts, and no other row's does
         rows = family.rows_with_prompt(len(states), len(pictures))
-        are_proved = len(rows) == len(pictures) and all(
-            distances[number][row] <= EQUAL for number, row in enumerate(rows)
-        )
-        further = {*range(len(states))} - {*rows}
-        are_alone = not any(of_prompt[row] <= EQUAL for of_prompt, row in product(distances, further))
-        # Two prompts may be nearly equal, and a pipeline may draw them in another order.
-        are_nearest = are_proved and all(
-            distances[number][row] == min(of_prompt[row] for of_prompt in distances) for number, row in enumerate(rows)
-        )
-        if are_proved and ((are_alone and are_nearest) or knows_order):
-            return dict(zip(rows, pictures, strict=True))
+        if len(rows) == len(pictures):
+            own = [of_prompt[row] for of_prompt, row in zip(distances, rows, strict=True)]
+            least = [min(of_prompt[row] for of_prompt in distances) for row in rows]
+            further = {*range(len(states))} - {*rows}
+            are_proved = all(distance <= EQUAL for distance in own)
+            are_alone = not any(of_prompt[row] <= EQUAL for of_prompt, row in product(distances, further))
+            # Two prompts may be nearly equal, and a pipeline may draw them in another order.
+            if are_proved and ((are_alone and own == least) or knows_order):
+                return dict(zip(rows, pictures, strict=True))
 
     # 2. Wherever their states equal the prompts
     matched = _match(distances)
