@@ -122,7 +122,8 @@ def test_all_attention_that_sees_the_picture_is_captured(model):
             queries_of(model, partial(model.family.denoise, model.pipe, latents, 100, condition))
             for latents in (encode_images(model, [photo]) for photo in photos(model))
         )
-    seeing = {name for name, query in one.items() if not torch.equal(query, other[name])}
+    # Queries change by more than a hundredth, or by what the CPU rounds.
+    seeing = {name for name, query in one.items() if (query - other[name]).norm() > 1e-4 * query.norm()}
     assert seeing == {*model.layers}
 
 
