@@ -4,6 +4,7 @@ from blocks import some
 from formats import export, imported
 from layouts import save_image, save_map
 from PIL import Image
+from refusals import user_error
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow"')
 
@@ -49,3 +50,12 @@ def test_ultralytics_of_others(tmp_path):
         found, (one,) = imported("masks", ultralytics(tmp_path / f"{number}", given, a=values))
         assert found == classes
         assert np.array_equal(one.label_map, ids)
+
+
+def test_a_yaml_file_that_leads_out_is_refused_though_classes_txt_names_ids(tmp_path):
+    root = ultralytics(tmp_path / "set", {"names": ["road", "sky"], "label_mapping": {0: 1, 1: 0}}, a=[[0, 1, 255]])
+    (root / "classes.txt").write_text("road\nsky\n")
+    (root / "set.yaml").rename(tmp_path / "outside.yaml")
+    (root / "set.yaml").symlink_to(tmp_path / "outside.yaml")
+    with user_error(r"set\.yaml: leads out of"):
+        imported("masks", root)

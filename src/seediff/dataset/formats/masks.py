@@ -89,7 +89,8 @@ def semantic_yaml(path: Path) -> Path | None:
     folder, or masks/ and images/ lie beside it."""
     try:
         file = find_yaml(path)
-        data = SetFiles(path).yaml(file) if file.suffix in (".yaml", ".yml") else {}
+        # Also through a link: a file that leads out must be refused when it is read, not passed over here.
+        data = SetFiles(file).yaml(file) if file.suffix in (".yaml", ".yml") else {}
     except UserError:
         return None
     usual = "names" in data and all((file.parent / name).is_dir() for name in (MASKS, IMAGES))
