@@ -336,8 +336,7 @@ def save_native(
     reading: Callable[[], Reading] | None = None,
 ) -> list[Row]:
     """Writes the native dataset `out` with its card and its page, and returns its rows. `out` appears only when it is
-    complete. File names in rows are replaced, and classes, class_ids and area are counted anew. All
-    other keys stay.
+    complete. File names in rows are replaced, and classes, class_ids and area are counted anew. All other keys stay.
 
     samples: a Sequence is read by all processes, each its own part. Any other Iterable is read by this process, and its
     samples must be picklable. about: facts for the card and the page. files: name → bytes of more files, written after
@@ -383,7 +382,8 @@ def _encoded(
     sample: Sample = read(item) if read else item
     name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
     file_name, mask = sample_files(name, sample.suffix)
-    counts = np.bincount(labels.ravel(), minlength=256)
+    # Shapes are painted for `labels`; asked for after the objects, `lost` may paint them again.
+    counts, lost = np.bincount(labels.ravel(), minlength=256), sample.lost()
     shown = shown_classes(counts, classes, sample.row.named, where)
     rest = {key: value for key, value in sample.row.rest.items() if not key.endswith("file_name")}
     row = sample.row.showing(shown).replace(file_name=file_name, mask_file_name=mask, made=UNSET, rest=rest)
@@ -405,4 +405,4 @@ def _encoded(
             row, files[made] = row.replace(made=made), data
         else:
             files[extra_file(kind, name, class_id)] = path
-    return name, row, files, (counts, sample.lost())
+    return name, row, files, (counts, lost)
