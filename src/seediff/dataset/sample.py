@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ class Sample:
         """The sample's `extras` without these kinds."""
         return {key: path for key, path in self.extras.items() if key[0] not in kinds}
 
-    @cached_property
+    @property
     def metadata(self) -> Mapping[str, Any]:
         """The row as it is written, for scripts: key → value."""
         return self.row.to_json()
