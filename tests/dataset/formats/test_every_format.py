@@ -2,19 +2,16 @@
 
 import ast
 import re
-import zlib
 from pathlib import Path
 
 import pytest
 from blocks import blocks
 from formats import EVERY, READ, export, imported
 from items import item
-from refusals import user_error
 
 from seediff.dataset import formats
 from seediff.dataset.class_lists import COLOUR_LISTS, NAME_LISTS
 from seediff.dataset.formats.format_table import FORMATS, export_options
-from seediff.dataset.formats.set_files import unpacked
 from seediff.errors import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -106,11 +103,3 @@ def test_no_format_is_left_out():
         assert f"--to {name}" in page, name
     exports = (ROOT / "benchmarks/same_bytes.py").read_text(encoding="utf-8").split("EXPORTS = {")[1].split("}")[0]
     assert sorted(re.findall(r'"(\w+)": ', exports)) == sorted(EVERY)
-
-
-def test_bytes_are_unpacked_up_to_a_limit():
-    data = zlib.compress(bytes(1 << 20))
-    assert unpacked(data, 1 << 20, "a") == bytes(1 << 20)
-    for damaged, most in ((data, (1 << 20) - 1), (data[:-9], 1 << 20), (b"none", 9)):
-        with user_error(r"^a: is (not packed by zlib|cut off, or has more than \d+ bytes)"):
-            unpacked(damaged, most, "a")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from ...errors import UserError
 from ...files.image_files import read_pixels
 from ...files.reading import (
     ABSENT,
@@ -86,24 +84,8 @@ class SetFiles:
         return read_pixels(self.inside(path))
 
 
-# What a file holds in its text.
-
-
 def pixels_in(data: bytes, where: str) -> tuple[np.ndarray, str]:
     """(pixels, mode) of a picture, as `stored_pixels` returns them. data: its bytes. where: its name in errors. Raises
     UserError."""
     pixels, _, mode = read_pixels(data, where)
     return pixels, mode
-
-
-def unpacked(data: bytes, most: int, where: str) -> bytes:
-    """The bytes that zlib packed into `data`. most: the maximum number of bytes. where: their name in errors. Raises
-    UserError for other bytes, for bytes that are cut off, and for more than `most`."""
-    unpacker = zlib.decompressobj()
-    try:
-        unpacked = unpacker.decompress(data, most)
-    except zlib.error as error:
-        raise UserError(where, "is not packed by zlib") from error
-    if not unpacker.eof:
-        raise UserError(where, f"is cut off, or has more than {most} bytes")
-    return unpacked
