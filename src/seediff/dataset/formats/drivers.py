@@ -63,14 +63,6 @@ class Notes:
         if number:
             self.note(f"{number} {line}")
 
-    def not_drawn(self, boxed: Sequence[str], lines: Sequence[str]) -> None:
-        """Adds lines with the numbers of shapes that are not masks. boxed: the shapes of which the box around them was
-        painted, each as kind and class, such as "cuboid car". lines: the shapes that were left out, such as "polyline
-        lane"."""
-        around = "shapes are not masks; pixels in the boxes around them but in no mask are ignored (255)"
-        for shapes, line in ((boxed, around), (lines, "shapes are no masks and are left out")):
-            self.count(len(shapes), f"{line}, such as {', '.join(sorted({*shapes})[:8])}")
-
 
 class Pair(NamedTuple):
     """A picture and the file that labels it."""
@@ -181,11 +173,11 @@ class Import(Notes):
 
         units: what is kept of each picture, such as the path of a file. describe: reads what the set says about the
         picture, for the first time to see its labels, and again whenever its label map is read, perhaps in another
-        process. classes: the classes in the order of their ids; None: the labels of the
-        masks, sorted by name. Labels such as `ignore` and `void` (IGNORED) mean 255. where: the name of the classes in
-        errors. proves_objects: whether the masks of a picture prove that each mask of the set is an object. others:
-        kind and label of what is left out and has no place on a picture. beside: count the pictures in the same folders
-        that have no labels. Raises UserError.
+        process. classes: the classes in the order of their ids; None: the labels of the masks, sorted by name. Labels
+        such as `ignore` and `void` (IGNORED) mean 255. where: the name of the classes in errors. proves_objects:
+        whether the masks of a picture prove that each mask of the set is an object. others: kind and label of what is
+        left out and has no place on a picture. beside: count the pictures in the same folders that have no labels.
+        Raises UserError.
         """
         boxed, lines = list[str](), [*others]
         labels, are_objects = set[str](), False
@@ -200,7 +192,9 @@ class Import(Notes):
             lines += [shape.about for shape in shapes if shape.fill is None and shape.box is None]
             bare = replace(labelled.drawing, shapes=())  # the shapes of all pictures may be larger than memory
             pictures.append(replace(labelled, drawing=bare, empty=not shapes, reread=partial(describe, unit)))
-        self.not_drawn(boxed, lines)
+        around = "shapes are not masks; pixels in the boxes around them but in no mask are ignored (255)"
+        for abouts, line in ((boxed, around), (lines, "shapes are no masks and are left out")):
+            self.count(len(abouts), f"{line}, such as {', '.join(sorted({*abouts})[:8])}")
         if classes is None:
             classes = sorted(labels)
         listed, ids = number_labels(classes, where, self.note)
@@ -368,14 +362,15 @@ def read_format(
     name: the format. path: the folder or file. skip_missing, labels_alone, originals: as in `Import`. options:
     parameters of the codec's `read`; None stands for an option that was not given. Raises UserError.
     """
+    others: list[Path] = []
     for key in ("images", "masks"):
         if options.get(key) is not None:
             options[key] = folder = Path(options[key])
+            others.append(folder)
             if not folder.is_dir():
                 check_unpacked(folder)
                 raise UserError(key, f"{folder}: no such folder")
     read = codec(name).read
-    others = [options[key] for key in ("images", "masks") if options.get(key) is not None]
     source = Import(SetFiles(Path(path), others), skip_missing, labels_alone, FORMATS[name].shown, originals)
     contents = read(source, **{key: value for key, value in options.items() if value is not None})
     samples = _with_notes(source, contents.samples)

@@ -58,9 +58,8 @@ class Drawing:
         UserError."""
         height, width = self.height, self.width
         if height is None or width is None:
-            shown_height, shown_width = shown_size(image)
-            height = shown_height if height is None else height
-            width = shown_width if width is None else width
+            shown = shown_size(image)
+            height, width = height or shown[0], width or shown[1]
         frame = height, width
         check_frame(image, frame, self.where)  # before an array of that size is made
         if self.draw is not None:
@@ -95,8 +94,8 @@ class Picture:
     sample: str = ""
     """The sample's name; "" if it follows from the picture's path."""
     copied: bool = False
-    """Whether the file holds a copy of the picture, as labelme files do. SeeDiff does not read the copy. The
-    picture must have exactly the given suffix, because an a.png beside a missing a.jpg may be its mask."""
+    """Whether the file holds a copy of the picture, as labelme files do. SeeDiff does not read the copy. The picture
+    must have exactly the given suffix, because an a.png beside a missing a.jpg may be its mask."""
 
 
 @dataclass(frozen=True)

@@ -156,11 +156,11 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
             if len(segments) < len(annotations):
                 raise UserError(where, "two of its segments have one id")
             no_objects = {entry.id: 0 for entry in annotations if entry.iscrowd or entry.category_id not in things}
-            read = partial(_paint, files=source.files, mask=source.files.inside(mask))
-            drawing = Drawing(where, image.height, image.width, draw=partial(read, segments=segments))
+            paint = partial(_paint, files=source.files, mask=source.files.inside(mask))
+            drawing = Drawing(where, image.height, image.width, draw=partial(paint, segments=segments))
             objects = None
             if things:
-                objects = replace(drawing, draw=partial(read, segments={**segments, **no_objects}))
+                objects = replace(drawing, draw=partial(paint, segments={**segments, **no_objects}))
             pictures.append(Labelled(Picture([image.file_name], folders, name.part), drawing, objects))
     return Contents(listed, source.samples_of(pictures))
 
