@@ -81,8 +81,7 @@ class ClassList:
         return {colour: self.values[number] for colour, number in _voc_colours(254).items() if number in self.values}
 
     def reading(self, parts: PartCounts, path: Path) -> Reading:
-        """How the list understands a set, without counts. parts: the pictures of its parts. path: for
-        `shorten`."""
+        """How the list understands a set, without counts. parts: the pictures of its parts. path: for `shorten`."""
         values: list[tuple[Any, int]] = [(f"#{colour:06x}", i) for colour, i in (self.colours or {}).items()]
         rows: list[ClassReading] = []
         for name, class_id in reading_ids(self.classes).items():

@@ -125,8 +125,7 @@ def reviewed_row(row: Row, action: Action | None, maker: Action | None, classes:
 
     action: the last action, or None. maker: the action that made the mask in use; None for the original. classes: the
     classes of the set. A row with another mask than the original loses what describes the original
-    (`Row.of_other_mask`). Raises UserError for an
-    action that names a class which the set does not have.
+    (`Row.of_other_mask`). Raises UserError for an action that names a class which the set does not have.
     """
     own = row.decided
     # No action, or an undo of everything

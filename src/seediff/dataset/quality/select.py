@@ -91,8 +91,8 @@ def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str
     """Class → the confidence or agreement of its mask in a sample. If a person corrected the mask, all are 1. If the
     viewer made the mask anew, there are none.
 
-    key: one of LISTED. criterion, where: names of the criterion and the set in errors. Raises UserError
-    if the row lacks the key.
+    key: one of LISTED. criterion, where: names of the criterion and the set in errors. Raises UserError if the
+    row lacks the key.
     """
     row, scores = sample.row, getattr(sample.row, key)
     if row.decided.corrected:
