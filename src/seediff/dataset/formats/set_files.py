@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,7 +51,12 @@ class SetFiles:
         """Whether a file may be read."""
         if path == self.named:
             return True
-        return any(real(path).is_relative_to(real(folder)) for folder in (self.folder, *self.others))
+        return any(real(path).is_relative_to(root) for root in self._roots)
+
+    @cached_property
+    def _roots(self) -> list[Path]:
+        """The folders whose files may be read, after following links."""
+        return [real(folder) for folder in (self.folder, *self.others)]
 
     def inside(self, path: Path) -> Path:
         """The path itself, of a file that may be read."""
