@@ -211,7 +211,7 @@ class Import(Notes):
         """A sample for each picture that exists. The other arguments are for `shapes_of`.
 
         pictures: what the set says about each picture. ids: label → id. are_objects: whether the shapes of all drawings
-        are objects. beside: as for `shapes_of`. Raises UserError for two that are one picture.
+        are objects. beside: as for `shapes_of`. Raises UserError if two entries mean one picture.
         """
         found: list[tuple[Labelled, Path, str]] = []
         owners: dict[Path, str] = {}
@@ -329,7 +329,7 @@ class Import(Notes):
         """A sample, whose labels are turned to fit the picture as it is stored.
 
         name: must be new. image: the picture; None if only label maps are compared. labels: reads the label map. where:
-        the sample's name in errors. row: what is known. split: as `row_splits` returns it. objects: reads the objects.
+        the sample's name in errors. row: its metadata. split: as `row_splits` returns it. objects: reads the objects.
         lost: as in `Sample`. Raises UserError.
         """
         check_name(name, self.taken, where)
