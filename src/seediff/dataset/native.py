@@ -49,7 +49,7 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
 from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS, put, stage_output
-from ..files.photo_files import looks_like_image, sample_name
+from ..files.photo_files import looks_like_image
 from ..files.reading import Json, check_unpacked, inside, read_bytes, read_json_lines
 from ..report.page import write_reports
 from ..rows.row import Row, as_row, each_row, ids_by_name, said, shown_classes
@@ -147,7 +147,7 @@ def listed_name(row: Row, ids: Mapping[str, int], taken: set[str], where: str) -
     """The name of a row's sample, which is added to `taken`. Raises UserError if another row has it, and if the row's
     classes are not those of classes.txt. row: a row as it was made. ids: class → id. where: the row's name in
     errors."""
-    name, classes = sample_name(said(row.file_name) or ""), row.named
+    name, classes = row.sample, row.named
     check_name(name, taken, where)
     for label in classes:
         if label not in ids:

@@ -23,7 +23,6 @@ from ..files.image_files import stored_bytes
 from ..files.messages import plural, show_json
 from ..files.outputs import open_folder, write_atomic
 from ..rows.parts import NO_SPLIT, part_of, unclear_parts
-from ..rows.row import said
 from ..workers import Follow, in_threads
 from . import native
 from .class_lists import Note, no_note
@@ -181,7 +180,7 @@ def set_splits(folder: Path, parts: Mapping[str, str]) -> None:
     """Writes `split` into the rows of the native dataset `folder`. parts: name of each sample → its part. Raises
     UserError if the dataset has other samples by now."""
     with open_folder(folder):
-        rows = {native.sample_name(said(row.file_name) or ""): row for row in native.read_rows(folder)}
+        rows = {row.sample: row for row in native.read_rows(folder)}
         if rows.keys() != parts.keys():
             raise UserError(folder, "its samples have changed since they were read", "run the same command again")
         new = [row.replace(split=parts[name]) for name, row in rows.items()]

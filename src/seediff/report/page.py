@@ -17,7 +17,6 @@ from ..config.class_names import SEGMENT
 from ..drawing.overlays import css_colour, data_uri, draw_mask, jpeg_uri, shown_ids, shrink
 from ..files.image_files import in_rgb, open_image, read_pixels
 from ..files.outputs import STEPS, write_atomic
-from ..files.photo_files import sample_name
 from ..files.reading import inside, read_bytes
 from ..rows.flags import explain_flag
 from ..rows.row import Row, said
@@ -119,7 +118,7 @@ def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Itera
         position = number * len(rows) // count
         row = rows[position]
         image, label_map = _read_pair(folder, row, position)
-        classes, name = dict.fromkeys(row.named), sample_name(said(row.file_name) or "")
+        classes, name = dict.fromkeys(row.named), row.sample
         shares = [f"{one} {(label_map == labels[one]).mean():.0%} of the image" for one in classes]
         numbers = None
         # All segments have one class, so each is shown in its own colour.
@@ -159,7 +158,7 @@ def _read_pair(folder: Path, row: Row, position: int) -> tuple[np.ndarray, np.nd
 
 def _strips(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Iterator[Strip]:
     """The strips of the page: for each class the first one in steps/, at most MOST_STRIPS."""
-    prompts = {sample_name(said(row.file_name) or ""): said(row.prompt) or "" for row in rows}
+    prompts = {row.sample: said(row.prompt) or "" for row in rows}
     shown: set[int] = set()
     for path in sorted((folder / STEPS).rglob("*.png")):
         name, _, number = path.relative_to(folder / STEPS).with_suffix("").as_posix().rpartition("_")

@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from ..config.fields import Share
 from ..errors import UserError
-from ..files.photo_files import Photo
+from ..files.photo_files import Photo, sample_name
 from ..files.reading import ABSENT, Byte, Json, composed, fit, read_json_lines
 from .flags import UNLABELLED
 from .parts import part_of
@@ -249,6 +249,11 @@ class Row(Kept, frozen=True, kw_only=True):
     def showing(self, shown: Shown) -> Row:
         """The row with the classes that a label map shows."""
         return self.replace(classes=shown.classes, class_ids=shown.class_ids, area=shown.area)
+
+    @property
+    def sample(self) -> str:
+        """The sample's name, which is that of its picture; "" if the row names none."""
+        return sample_name(said(self.file_name) or "")
 
     @property
     def named(self) -> tuple[str, ...]:
