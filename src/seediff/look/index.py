@@ -42,9 +42,11 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     descending: bool = False
 
     def __post_init__(self) -> None:
-        unknown = [*self.bounds.keys() - {*RANGES}, *{self.sort} - {*SORTS}]
-        if unknown:
-            raise UserError(f"there is no filter or order {show_json(unknown[0])}")
+        for name in self.bounds:
+            if name not in RANGES:
+                raise UserError(f"there is no filter {show_json(name)}")
+        if self.sort not in SORTS:
+            raise UserError(f"there is no order {show_json(self.sort)}")
 
 
 class Index:

@@ -192,10 +192,13 @@ def _readers(model: str) -> Sequence[Reader]:
 def sample_index(sample: Sample) -> int:
     """A sample's number in its run, from which the model's noise is made. A generated sample has this number as its
     name."""
+    number = said(sample.row.index)
+    if number is not None:
+        return number
     last = sample.name.rpartition("/")[2]
-    number = int(last) if last.isdecimal() and len(last) < 12 else 0
-    said_number = said(sample.row.index)
-    return number if said_number is None else said_number
+    if last.isdecimal() and len(last) < 12:
+        return int(last)
+    return 0
 
 
 class Capturer:
