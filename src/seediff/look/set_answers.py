@@ -116,14 +116,14 @@ class SetAnswers:
     def describe(self, request: Request) -> Response:
         session, dataset = self.session, self.session.dataset
         rows = [sample.row for sample in dataset.samples]
-        known = {key for key in LISTED if any(said(getattr(row, key)) for row in rows)}
+        known = [key for key in LISTED if any(said(getattr(row, key)) for row in rows)]
         return JSONResponse(
             {
                 "name": real(dataset.folder).name,
                 "classes": list(dataset.classes),
                 "count": len(dataset.samples),
                 "byObject": dataset.by_object,
-                "scores": [{"name": key, "known": key in known, **vars(of)} for key, of in LISTED.items()],
+                "scores": [{"name": key, **vars(LISTED[key])} for key in known],
                 "against": session.against is not None,
                 "readOnly": session.read_only,
                 "palette": mask_colours().ravel().tolist(),

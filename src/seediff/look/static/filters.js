@@ -16,7 +16,7 @@ const SORTS = [
   ...set.scores.map(({ name }) => [name, `${name}, lowest first`, `${name}, highest first`]),
   ["flags", "", "most flags"],
   ["miou", "mIoU, worst first", "mIoU, best first"],
-]; // name, title, title in descending order; "" if there is no such order
+]; // name, title, title in descending order; "" if only that order is offered
 const FIELDS = ["text", "sort", ...RANGES.flatMap(({ name }) => [`${name}-low`, `${name}-high`])];
 
 export class Filters {
@@ -29,7 +29,6 @@ export class Filters {
     for (const [value, text] of Object.entries(STATES)) this.add("states", value, text);
     this.addClasses();
     for (const range of RANGES) this.addRange(range);
-    for (const { name, known } of set.scores) $(name).hidden = !known;
     this.usual = set.against ? "miou" : "order";
     this.fillSorts();
     form.onsubmit = () => false;
@@ -67,10 +66,9 @@ export class Filters {
 
   fillSorts() {
     for (const [name, title, descending] of SORTS) {
-      const score = set.scores.find((one) => one.name === name);
-      const lacks = (name === "miou" && !set.against) || (score && !score.known);
-      if (title && !lacks) $("sort").add(new Option(title, name));
-      if (descending && !lacks) $("sort").add(new Option(descending, `-${name}`));
+      if (name === "miou" && !set.against) continue;
+      if (title) $("sort").add(new Option(title, name));
+      $("sort").add(new Option(descending, `-${name}`));
     }
     $("sort").value = this.usual;
   }
