@@ -25,7 +25,7 @@ export class AttentionPanel {
     this.fetchMaps = latest((about) => {
       return this.ask(`attends?${new URLSearchParams(about)}`, ({ maps }) => this.showMaps(maps.map(unpack)));
     });
-    this.tryOut = latest((constants) => this.fetchTried(constants));
+    this.tryOut = latest(() => this.fetchTried());
     for (const id of ["alpha", "beta"]) {
       $(id).oninput = () => {
         $(id).value = Number($(id).value).toFixed(2); // untouched, it keeps its exact value
@@ -168,13 +168,14 @@ export class AttentionPanel {
     this.showConstants();
     this.view.stage.drawHeat(null);
     this.trial = this.constantsInFields();
-    this.tryOut(this.trial);
+    this.tryOut();
   }
 
-  async fetchTried(constants) {
-    const isOver = () => constants !== this.trial;
-    if (isOver()) return;
-    await this.ask(`tuned?${new URLSearchParams(constants)}`, ({ values }) => {
+  async fetchTried() {
+    const { trial } = this;
+    if (!trial) return;
+    const isOver = () => trial !== this.trial;
+    await this.ask(`tuned?${new URLSearchParams(trial)}`, ({ values }) => {
       if (isOver()) return;
       this.tried = values;
       this.view.draw();

@@ -35,8 +35,10 @@ export class Bulk {
     const none = !count && "Select samples first: click the corner of a tile";
     $("selected").textContent = `${count.toLocaleString()} selected`;
     for (const part of $("selection").querySelectorAll("button, select")) {
-      const needsMany = !part.id.startsWith("many-") || part.localName === "select";
-      disable(part, (needsMany ? none : !list.count && "No samples") || (part.id !== "select-none" && set.readOnly));
+      const { action } = part.dataset;
+      const isJudging = action && action !== "relabel"; // without a selection, of the active sample
+      const lacks = isJudging ? !list.count && "No samples" : none;
+      disable(part, lacks || (part.id !== "select-none" && set.readOnly));
     }
   }
 

@@ -26,7 +26,7 @@ export class ShownVersion {
     this.ready.catch(() => {}); // whoever awaits it reports the error
   }
 
-  replace(how) { this.replaced ||= how; }
+  replace(how = `Someone else changed ${this.name}; their version was kept.`) { this.replaced ||= how; }
 
   // Let nobody paint while work() makes and shows another label map. Two of them may overlap, so they are counted.
   async whileNewMap(work) {
@@ -114,7 +114,7 @@ export class Changes {
     if (!(error instanceof Refused)) throw error;
     if (error.status === 409) {
       this.hear(error.answer);
-      shown.replace(`Someone else changed ${shown.name}; their version was kept.`);
+      shown.replace();
       await this.lose(shown);
     } else {
       notice(`Not saved: ${error.message}`);

@@ -98,12 +98,13 @@ export function pressButton(id) {
 }
 
 export function fillHelp() {
+  const body = $("help-rows");
   for (const [view, title] of [["sample", "One sample"], ["grid", "All samples"]]) {
-    $("help-rows").append(element("tr", {}, element("th", { colSpan: 2, textContent: title })));
+    body.append(element("tr", {}, element("th", { colSpan: 2, textContent: title })));
     for (const [keys, views, , help] of KEYS) {
       if (!views.includes(view)) continue;
       const head = element("th", { scope: "row", textContent: keys });
-      $("help-rows").append(element("tr", {}, head, element("td", { textContent: help })));
+      body.append(element("tr", {}, head, element("td", { textContent: help })));
     }
   }
 }

@@ -29,7 +29,7 @@ if (set.readOnly) notice(`${set.readOnly}.`);
 
 // What both views need of this module.
 const page = {
-  open, move, addClass, undo,
+  open, move, addClass,
   get list() { return browse.list; },
   get place() { return state.place; },
   get coming() { return state.coming; },
@@ -156,7 +156,7 @@ listen(hear, (lost) => {
 });
 
 $("notice-close").onclick = () => notice("");
-$("notice-undo").onclick = undo;
+$("undo").onclick = $("notice-undo").onclick = undo;
 $("back").onclick = close;
 $("next").onclick = () => move(1);
 $("previous").onclick = () => move(-1);
@@ -235,10 +235,10 @@ const ACTS = {
 };
 
 function press(event) {
-  const act = actOf(event, state.coming || $("browse").hidden ? "sample" : "grid");
-  if (!act || $("help").open) return;
+  const found = actOf(event, state.coming || $("browse").hidden ? "sample" : "grid");
+  if (!found || $("help").open) return;
   event.preventDefault();
-  const [name, argument] = act.split(" ");
+  const [name, argument] = found.split(" ");
   if (state.coming && name !== "findClass") state.coming.then(() => press(event), () => {}); // about the next sample
   else if (name.startsWith("#")) pressButton(name);
   else ACTS[name](event, argument);

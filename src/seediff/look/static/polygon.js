@@ -48,12 +48,8 @@ export class Polygon extends Tool {
   }
 
   abort() {
-    if (this.moving) {
-      this.points[this.corner] = this.from;
-      this.view.draw(this.paint());
-    }
+    if (this.moving) this.drag(...this.from);
     Object.assign(this, { from: null, corner: -1 });
-    this.view.stage.drawLines();
   }
 
   down(x, y) {

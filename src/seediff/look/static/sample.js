@@ -4,9 +4,9 @@ import { act, sendLabels } from "./api.js";
 import { AttentionPanel } from "./attention.js";
 import { ShownVersion } from "./changes.js";
 import { Classes } from "./classes.js";
-import { TOOLS, fillTools } from "./keys.js";
+import { fillTools } from "./keys.js";
 import { Objects } from "./objects.js";
-import { $, IGNORED, VERDICT, counted, disable, element, hint, percent } from "./page.js";
+import { $, VERDICT, counted, disable, element, hint, percent } from "./page.js";
 import * as paint from "./paint.js";
 import { Polygon } from "./polygon.js";
 import { fetchSample, forget, forgetAll, load } from "./samples.js";
@@ -15,7 +15,6 @@ import { css, nameOf, set } from "./set.js";
 import { Stage } from "./stage.js";
 import { Brush, Fill, Look } from "./tools.js";
 
-const JUDGED = ["accept", "reject", "reset", "undo", "redo"];
 const NEW_MAP = ["undo", "redo", "relabel"]; // actions that make the server change the label map
 const KINDS = { look: Look, brush: Brush, eraser: Brush, polygon: Polygon, fill: Fill, segment: Segments };
 
@@ -42,19 +41,17 @@ export class SampleView {
 
   // The name of what the shown mask has at a pixel.
   nameAt(x, y) {
-    const value = (this.attention.tried || this.labels)?.[y * this.width + x];
-    return nameOf(value || 0);
+    return nameOf((this.attention.tried || this.labels)?.[y * this.width + x]);
   }
 
   connect() {
     const { readOnly } = set;
     const click = (id, action) => { $(id).onclick = action; };
     fillTools($("tools"), (name) => this.chooseTool(name));
-    for (const action of JUDGED) {
+    for (const action of ["accept", "reject", "reset", "redo"]) {
       click(action, () => this.judge(action));
       disable($(action), readOnly);
     }
-    click("undo", () => this.page.undo());
     click("relabel-button", () => {
       this.judge("relabel", { old: Number($("old-class").value), new: Number($("new-class").value) });
     });
@@ -68,7 +65,7 @@ export class SampleView {
     for (const id of ["opacity", "heat-opacity"]) $(id).oninput = () => this.fade();
     $("outlined").onchange = () => this.stage.drawEdges();
     for (const part of $("repair").querySelectorAll("input, select, button")) disable(part, readOnly);
-    for (const [name] of TOOLS) if (name !== "look" && readOnly) disable(this.boxOf(name), readOnly);
+    for (const name of Object.keys(KINDS)) if (name !== "look") disable(this.boxOf(name), readOnly);
     $("sample").classList.toggle("compared", set.against);
     this.chooseTool("look");
     this.fade();
@@ -166,7 +163,7 @@ export class SampleView {
     const isOld = about.version < shown.version; // the answer is from before an own change
     if (isOld && !shown.replaced) return void (await this.reload());
     if (shown.replaced || about.version !== shown.version) { // the server has someone else's
-      shown.replace(`Someone else changed ${about.name}; their version was kept.`);
+      shown.replace();
       this.shown = new ShownVersion(shown.number, Promise.resolve(about));
       await this.shown.ready;
     }
@@ -220,7 +217,7 @@ export class SampleView {
   get canPaint() { return Boolean(this.labels) && !this.shown.newMaps; }
 
   // Settle what is shown and not saved, before anything else is done: a stroke is finished; a tried mask, an open
-  // polygon and proposed segments wait for the person, who is told the keys. own: what may go on with its own.
+  // polygon and proposed segments wait for the person, and a hint names the keys. own: what may go on with its own.
   // Returns whether nothing is left.
   settle(own) {
     if (!own) this.stage.release();
@@ -247,8 +244,7 @@ export class SampleView {
   clean() {
     if (!this.startPainting()) return;
     const { count, box } = paint.clean(this.labels, this.width, this.height, Number($("least").value));
-    const text = count ? `Removed ${counted(count, "small piece")}.` : "There are no holes or islands this small.";
-    hint(text);
+    hint(count ? `Removed ${counted(count, "small piece")}.` : "There are no holes or islands this small.");
     if (box) this.tools.polygon.clear();
     this.finish("cleaned", box);
   }
@@ -264,7 +260,7 @@ export class SampleView {
     this.changes.enqueue(this.shown, (version) => sendLabels(number, labels, { tool, version }), { made: this.made });
   }
 
-  // Send an action of JUDGED or "relabel". more: its other fields.
+  // Send an action. more: its other fields, for "relabel".
   judge(action, more = {}) {
     if (!this.settle()) return;
     this.tools.polygon.clear();

@@ -33,14 +33,10 @@ export class Stage {
     const stage = this.frame;
     stage.onpointerdown = (event) => this.pointerPressed(event);
     stage.onpointermove = (event) => this.pointerMoved(event);
-    stage.onpointerup = (event) => {
-      this.fingers.delete(event.pointerId);
-      if (event.pointerId === this.pointer) this.release();
-      this.pan(null);
-    };
-    stage.onpointercancel = (event) => {
-      this.fingers.delete(event.pointerId);
-      this.abort();
+    stage.onpointerup = stage.onpointercancel = ({ type, pointerId }) => {
+      this.fingers.delete(pointerId);
+      if (type === "pointercancel") this.abort();
+      else if (pointerId === this.pointer) this.release();
       this.pan(null);
     };
     stage.onwheel = (event) => {

@@ -12,7 +12,7 @@ import * as paint from "./paint.js";
 import { css } from "./set.js";
 
 export class Tool {
-  help = ""; // tells the person what to do
+  help = ""; // what the person can do
 
   // view: SampleView. name: in keys.js and for the server.
   constructor(view, name) { Object.assign(this, { view, name }); }
@@ -27,7 +27,7 @@ export class Tool {
   cancel() { return false; } // Esc. Returns whether there was something to give up
   accept() { return false; } // Enter. Returns whether there was something to accept
   back() { return false; } // Backspace or undo. Returns whether there was a step of its own to take back
-  abort() {} // the pointer's press was no use of the tool, but a second finger's
+  abort() {}
   draw(pen, x, y) { pen.cross(x, y); }
 
   get unsaved() { return ""; } // what is shown and not saved, with the keys to save or drop it
