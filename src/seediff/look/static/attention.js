@@ -216,7 +216,9 @@ export class AttentionPanel {
     const { list } = this.view.page;
     const samples = counted(list.count, "sample");
     const question = `Make new masks for ${samples}? Reviewed and corrected samples keep their masks.`;
-    if (window.confirm(question)) startJob("/api/job/masks", { ...this.constantsInFields(), view: list.view });
+    if (!window.confirm(question)) return;
+    this.view.changes.made = { job: true };
+    startJob("/api/job/masks", { ...this.constantsInFields(), view: list.view });
   }
 
   async capture() {
