@@ -6,10 +6,10 @@ from blobs import blobs
 from items import item, names, rows_of, write_rows
 
 from seediff import Dataset
-from seediff.dataset import native
 from seediff.dataset.encoding import encode_soft
 from seediff.dataset.native import open_native, save_native
 from seediff.dataset.quality.check import check_dataset
+from seediff.files.photo_files import sample_name
 
 
 def attention(text):
@@ -27,13 +27,11 @@ def make(folder, classes, count=2, first=0, soft=False, shape=(32, 40)):
     save_native(folder, classes, items, about={})
     for row in rows_of(folder) if soft else ():
         for class_id in row["class_ids"]:
-            path = folder / "soft" / f"{native.sample_name(row['file_name'])}_{class_id}.png"
+            path = folder / "soft" / f"{sample_name(row['file_name'])}_{class_id}.png"
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(encode_soft(np.full(shape, class_id * 10 / 255)))
         (folder / "attention").mkdir(exist_ok=True)
-        (folder / "attention" / f"{native.sample_name(row['file_name'])}.safetensors").write_bytes(
-            attention(row["prompt"])
-        )
+        (folder / "attention" / f"{sample_name(row['file_name'])}.safetensors").write_bytes(attention(row["prompt"]))
     return folder
 
 

@@ -13,7 +13,6 @@ from seediff.cli.formats import export_
 from seediff.cli.quality import filter_
 from seediff.cli.sets import augment
 from seediff.config.augment import AugmentConfig
-from seediff.dataset import native
 from seediff.dataset.augmented import open_augmented
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_mask, encode_soft, read_label_map
@@ -23,6 +22,7 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS
 from seediff.errors import Notice
 from seediff.evaluate.evaluation import evaluate
+from seediff.files.photo_files import sample_name
 from seediff.look.samples import open_set
 from seediff.look.session import Edit, Session
 from seediff.train.stages import open_training
@@ -38,7 +38,7 @@ def pets(tmp_path):
     (out / "soft").mkdir()
     for row in rows_of(out):
         labels = read_label_map(out / row["mask_file_name"])
-        (out / f"soft/{native.sample_name(row['file_name'])}_{row['class_ids'][0]}.png").write_bytes(
+        (out / f"soft/{sample_name(row['file_name'])}_{row['class_ids'][0]}.png").write_bytes(
             encode_soft((labels > 0) * 0.8)
         )
     session = Session(open_set(out), by="ann")

@@ -9,6 +9,7 @@ from seediff.dataset import native
 from seediff.dataset.encoding import encode_grey, encode_mask
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
+from seediff.files.photo_files import sample_name
 
 run = runner(filter_)
 
@@ -40,7 +41,7 @@ def apart(pets):
     )
     (pets / native.INSTANCES).mkdir()
     rows = rows_of(pets)
-    (pets / native.INSTANCES / f"{native.sample_name(rows[1]['file_name'])}.png").write_bytes(encode_grey(numbers))
+    (pets / native.INSTANCES / f"{sample_name(rows[1]['file_name'])}.png").write_bytes(encode_grey(numbers))
     rows[1] |= {"instances": [1, 1, 1, 1, 2], "instance_scores": [0.5] * 5}
     write_rows(pets, rows)
     return pets
