@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from in_chromium import at, needs_chromium, noticed, press, saved, shown_sample, soon, until, window
 from items import last_actions
-from look_server import keep_attention, running, write_set
+from look_server import Heard, keep_attention, running, write_set
 
 pytestmark = needs_chromium
 TABLE = "() => import('/static/keys.js').then(({ KEYS }) => KEYS)"
@@ -104,6 +104,27 @@ def test_undo_in_the_grid_belongs_to_the_tile_that_was_judged(fresh):
     noticed(page, "000001: undone.")
     until(page, ACTIVE, 1)
     assert verdicts(out) == {"000000": "accepted"}
+
+
+def test_undo_after_a_job_undoes_it_and_not_another_windows(browser, tmp_path):
+    """Also if the server refused a job meanwhile, because another window's was running."""
+    out = write_set(tmp_path / "shared", 3)
+    with running(out) as (client, opened), window(browser, opened.url, faults=True) as page:
+        heard = Heard(opened)
+        page.click("#tile-0 .tick", force=True)
+        press(page, "x")
+        heard.ended()
+        view = client.post("/api/views", {}).json["view"]
+        client.post("/api/job", {"view": view, "places": [[1, 3]], "action": "accept"})
+        until(page, "() => document.querySelector('#job-text').textContent === '2 accepted'")
+        page.route("**/api/job", lambda route: route.fulfill(status=409, body='{"error": "another job is running"}'))
+        press(page, "a")
+        noticed(page, "another job is running")
+        page.unroute("**/api/job")
+        press(page, "z")
+        heard.ended()
+        until(page, "() => document.querySelector('#job-text').textContent === '1 undone'")
+        assert verdicts(out) == {"000001": "accepted", "000002": "accepted"}
 
 
 def test_undo_after_new_masks_for_all_samples_shown_undoes_these(browser, tmp_path):

@@ -161,8 +161,7 @@ class AttentionAnswers:
         """Start a job that makes masks with other constants for many samples."""
         constants = parse_json(body, ApplyToMany, "the constants")
         numbers = self.set_answers.shown(constants.view).tolist()
-        self.set_answers.jobs.start(numbers, "remade", partial(self._remake, constants))
-        return JSONResponse({"samples": len(numbers)}, 202)
+        return self.set_answers.jobs.start(numbers, "remade", partial(self._remake, constants))
 
     def _remake(self, constants: Constants, number: int, detail: dict[str, Any]) -> Prepared | str | None:
         """The action that saves a sample's mask with other constants; None if the mask would be the same. If the sample

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
 
 from ..errors import UserError, first_line, system_reason
 from ..files.messages import plural
@@ -37,19 +38,21 @@ class Jobs:
         self._running = threading.Lock()
         """Locked from a job's start to its end."""
 
-    def start(self, numbers: Sequence[int], outcome: str, edit_one: EditOne) -> None:
-        """Start a job that changes samples. numbers: the samples. outcome: what the report calls a changed sample, for
-        example "accepted". edit_one: changes a sample. Raises UserError if nothing can be saved, and HTTPException
-        while another job is running."""
+    def start(self, numbers: Sequence[int], outcome: str, edit_one: EditOne) -> Response:
+        """Start a job that changes samples. The response has the job's name, by which it can be undone. numbers: the
+        samples. outcome: what the report calls a changed sample, for example "accepted". edit_one: changes a sample.
+        Raises UserError if nothing can be saved, and HTTPException while another job is running."""
         if self.session.read_only:
             raise UserError(self.session.read_only)
         if not self._running.acquire(blocking=False):
             raise HTTPException(409, "another job is running")
         self.stop.clear()
-        arguments = numbers, outcome, edit_one
+        job = secrets.token_hex(8)
+        arguments = job, numbers, outcome, edit_one
         threading.Thread(target=self._run, args=arguments, daemon=True, name="look job").start()
+        return JSONResponse({"job": job, "samples": len(numbers)}, 202)
 
-    def undo(self, job: str) -> None:
+    def undo(self, job: str) -> Response:
         """Start a job that undoes another job. Samples that somebody has changed since then stay as they are. job: the
         name of the job to undo."""
 
@@ -61,11 +64,11 @@ class Jobs:
             return self.session.prepare(number, version, Edit("undo", detail=detail))
 
         histories = list(self.session.histories.items())
-        self.start([number for number, history in histories if _is_last(job, history)], UNDONE, undo_one)
+        return self.start([number for number, history in histories if _is_last(job, history)], UNDONE, undo_one)
 
-    def _run(self, numbers: Sequence[int], outcome: str, edit_one: EditOne) -> None:
+    def _run(self, job: str, numbers: Sequence[int], outcome: str, edit_one: EditOne) -> None:
         """Do a whole job, and report to all windows how many samples have which outcome."""
-        report = {"kind": "job", "job": secrets.token_hex(8), "total": len(numbers), "ended": False, "undoable": False}
+        report = {"kind": "job", "job": job, "total": len(numbers), "ended": False, "undoable": False}
         counts, failed = Counter[str](), ""
         try:
             self._change(numbers, outcome, edit_one, report, counts)

@@ -253,15 +253,13 @@ class SetAnswers:
             self.jobs.stop.set()
             return JSONResponse({})
         if act.action == "undo":
-            self.jobs.undo(act.job)
-            return JSONResponse({}, 202)
+            return self.jobs.undo(act.job)
         shown = self.shown(act.view)
         chosen = np.zeros(len(shown), bool)
         for begin, end in act.places:
             chosen[begin:end] = True
         numbers = shown[chosen].tolist()
-        self.jobs.start(numbers, OUTCOMES[act.action], partial(self._edit_one, act))
-        return JSONResponse({"samples": len(numbers)}, 202)
+        return self.jobs.start(numbers, OUTCOMES[act.action], partial(self._edit_one, act))
 
     def _edit_one(self, act: ActOnMany, number: int, detail: dict[str, Any]) -> Prepared | str | None:
         """A sample's action; None if it has the verdict already; or the reason why the sample is left out."""

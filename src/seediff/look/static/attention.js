@@ -217,8 +217,7 @@ export class AttentionPanel {
     const samples = counted(list.count, "sample");
     const question = `Make new masks for ${samples}? Reviewed and corrected samples keep their masks.`;
     if (!window.confirm(question)) return;
-    this.view.changes.made = { job: true };
-    startJob("/api/job/masks", { ...this.constantsInFields(), view: list.view });
+    startJob(this.view.changes, "/api/job/masks", { ...this.constantsInFields(), view: list.view });
   }
 
   async capture() {

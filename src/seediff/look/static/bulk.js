@@ -4,8 +4,18 @@ import { post } from "./api.js";
 import { $, disable, tell } from "./page.js";
 import { fillClasses, set } from "./set.js";
 
-// Start a job, or say why not.
-export const startJob = (path, body) => post(path, body).catch(tell);
+// Start a job, or say why not. changes: Changes, whose next undo is the job's unless the server refuses it.
+export async function startJob(changes, path, body) {
+  const before = changes.made;
+  const made = { job: post(path, body).then(({ job }) => job) };
+  changes.made = made;
+  try {
+    await made.job;
+  } catch (error) {
+    if (changes.made === made) changes.made = before;
+    tell(error);
+  }
+}
 
 export class Bulk {
   constructor(browse) {
@@ -15,8 +25,8 @@ export class Bulk {
       part.onclick = () => browse.judge(part.dataset.action);
     }
     $("select-none").onclick = () => browse.grid.choose([]);
-    $("job-stop").onclick = () => startJob("/api/job", { action: "stop" });
-    $("job-undo").onclick = () => startJob("/api/job", { action: "undo", job: this.job });
+    $("job-stop").onclick = () => post("/api/job", { action: "stop" }).catch(tell);
+    $("job-undo").onclick = () => this.undo(this.job);
     $("job-close").onclick = () => { $("job").hidden = true; };
   }
 
@@ -24,9 +34,21 @@ export class Bulk {
 
   act(action) {
     const { changes, grid, list } = this.browse;
-    changes.made = { job: true };
     const classes = action === "relabel" && { old: Number($("many-old").value), new: Number($("many-new").value) };
-    return startJob("/api/job", { view: list.view, places: grid.ranges(), action, ...classes });
+    return startJob(changes, "/api/job", { view: list.view, places: grid.ranges(), action, ...classes });
+  }
+
+  // Undo a job of any window. job: its name, or a promise of it.
+  async undo(job) {
+    const { changes } = this.browse;
+    const { made } = changes;
+    try {
+      const name = await job;
+      await post("/api/job", { action: "undo", job: name });
+      if (changes.made === made && await made?.job === name) changes.made = null;
+    } catch (error) {
+      tell(error);
+    }
   }
 
   // How many samples are selected.

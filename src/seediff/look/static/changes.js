@@ -42,7 +42,8 @@ export class Changes {
   waiting = 0; // all of them
   offline = false; // whether the server did not respond to the last one
   failing = false; // whether the last one was refused
-  made = null; // what was changed last in this window: { number, name } of a sample, or { job }; null if it was undone
+  made = null; // what was changed last here: { number, name } of a sample, or { job }, a promise of the name of a
+  // job; null if it was undone
 
   // hear(state): shows it in the grid. In the view of the sample, saved(shown, state, newMap) shows a saved change, and
   // wrong(shown) what the server has instead.

@@ -188,7 +188,7 @@ function undo() {
   const browsing = $("sample").hidden;
   const { made } = changes;
   if (!browsing && view.tool.back()) return;
-  if (made?.job) return pressButton("#job-undo");
+  if (made?.job) return browse.bulk.undo(made.job);
   if (made && made.number !== (browsing ? browse.grid.current?.index : view.number)) return undoElsewhere(made);
   return browsing ? browse.judge("undo") : view.undo();
 }
