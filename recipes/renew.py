@@ -44,8 +44,7 @@ from seediff.devices import BF16_SWITCH
 from seediff.files.outputs import write_atomic
 from seediff.files.reading import read_toml
 from seediff.models.fingerprint import content_fingerprint, model_fingerprint
-from seediff.models.model_files import locate_model
-from seediff.models.short_names import EMBEDDED
+from seediff.models.locate import EMBEDDED, locate
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "recipes" / "outputs.toml"
@@ -160,7 +159,7 @@ def _of_package(name: str) -> str:
     """The fingerprint of scenes or weights, which no output changes."""
     if name == "scenes":
         return digest([content_fingerprint(scenes_file(name)) for name in ("truth", "shift", "tune")])
-    return model_fingerprint(locate_model(name))
+    return model_fingerprint(locate(name))
 
 
 def read_record() -> dict[str, Any]:

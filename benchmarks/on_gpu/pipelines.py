@@ -18,9 +18,8 @@ from builders.reference_attention import BOOKS, file_of  # pyright: ignore[repor
 
 from seediff.models.describe import ModelInfo, ModelSettings
 from seediff.models.families import families
-from seediff.models.model_files import ModelFiles
+from seediff.models.locate import BY_NAME, ModelFiles
 from seediff.models.registry import Model, load_model
-from seediff.models.short_names import BY_NAME
 
 TWINS: Mapping[str, Callable[[Path], Path]] = {
     **{pipeline: BOOKS[file_of(family)].save for family in families() for pipeline in family.pipelines},

@@ -78,7 +78,7 @@ def train(art: Path, out: Path, config: Path | None = None, minutes: float = mat
 
 
 def _local_folder(name: str) -> Path:
-    from seediff.models.model_files import resolve_name
+    from seediff.models.locate import resolve_name
 
     if not isinstance(folder := resolve_name(name), Path):
         raise UserError(f"--init {name}: must be `mini`, or a pipeline folder on this machine")

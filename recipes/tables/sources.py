@@ -26,7 +26,7 @@ from seediff.errors import UserError, first_line
 from seediff.files.label_maps import walk
 from seediff.mini.scenes import CLASSES
 from seediff.models.fingerprint import WHOLE, content_fingerprint, digest_files, model_fingerprint
-from seediff.models.model_files import locate_model, resolve_name
+from seediff.models.locate import locate, resolve_name
 from seediff.models.registry import LoadOptions
 
 from .definition import HeldOut, Source
@@ -157,7 +157,7 @@ def data_fingerprint(folder: Path) -> str:
 
 def weights_of(model: str) -> str:
     """The fingerprint of a model's weights, by its name."""
-    return model_fingerprint(locate_model(model))
+    return model_fingerprint(locate(model))
 
 
 def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
 from seediff.files.reading import fit
 from seediff.models.fingerprint import content_fingerprint
-from seediff.models.model_files import resolve_name
+from seediff.models.locate import resolve_name
 
 from .definition import HeldOut, Row, Table, used_data
 from .sources import (

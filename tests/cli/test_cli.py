@@ -15,7 +15,7 @@ from refusals import refused
 from seediff import Dataset, __version__
 from seediff.cli.main import main
 from seediff.errors import UserError
-from seediff.models.short_names import EMBEDDED
+from seediff.models.locate import EMBEDDED
 from seediff.run import generate_job as run
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from seediff.config.methods import METHOD_FACTS, Method
 from seediff.config.photos_config import MaskPhotosConfig
 from seediff.config.presets import read_preset
 from seediff.models.describe import read_settings
-from seediff.models.short_names import EMBEDDED
+from seediff.models.locate import EMBEDDED
 
 
 def test_there_are_defaults_for_every_method():

@@ -9,7 +9,7 @@ from safetensors.numpy import save
 from seediff.attention.maps import AttentionMaps
 from seediff.files.tensors import read_header
 from seediff.models.fingerprint import model_fingerprint
-from seediff.models.model_files import locate_model
+from seediff.models.locate import locate
 from seediff.train.loading import read_about
 
 DOCUMENTS = {
@@ -19,7 +19,7 @@ DOCUMENTS = {
     ),
     "model_index.json": (
         {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]},
-        lambda path: model_fingerprint(locate_model(str(path.parent))),
+        lambda path: model_fingerprint(locate(str(path.parent))),
     ),
 }
 

@@ -117,21 +117,21 @@ def test_what_is_no_lora(loaded, twin, tmp_path, monkeypatch):
 
 def test_a_lora_of_the_hub(monkeypatch):
     def found(source="owner/lora"):
-        return adapters.weight_file("lora", source)
+        return names.locate_weights("lora", source)
 
-    names = ["README.md", "style.safetensors", "more/other.safetensors"]
-    monkeypatch.setattr(adapters, "hub_files", lambda *_: names)
-    monkeypatch.setattr(adapters, "fetch_file", lambda hub_id, name, what: Path(hub_id, name))
+    files = ["README.md", "style.safetensors", "more/other.safetensors"]
+    monkeypatch.setattr(names, "hub_files", lambda *_: files)
+    monkeypatch.setattr(names, "fetch_file", lambda hub_id, name, what: Path(hub_id, name))
     for source in ("owner/my--lora", "owner/lora-", "~nobody-here", "owner/lora/other.gguf"):
         with user_error(f"^lora: {source}: no such .safetensors file, nor a folder"):
             found(source)
     with user_error(r"^lora: owner/lora: has 2 \.safetensors files; name one, owner/lora/FILE$"):
         found()
     assert found("owner/lora/more/other.safetensors") == Path("owner/lora/more/other.safetensors")
-    names.remove("style.safetensors")
+    files.remove("style.safetensors")
     assert found() == Path("owner/lora/more/other.safetensors")
     cached = {"x.safetensors": Path("cached")}
-    monkeypatch.setattr(adapters, "cached_file", lambda _, name: cached.get(name))
+    monkeypatch.setattr(names, "cached_file", lambda _, name: cached.get(name))
     assert found("owner/lora/x.safetensors") == Path("cached")
 
 

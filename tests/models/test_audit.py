@@ -25,7 +25,7 @@ from seediff.errors import Notice
 from seediff.files.tensors import Tensor, read_gguf_header, read_header
 from seediff.models.audit import INTEGERS, audit, stored_problem
 from seediff.models.describe import describe
-from seediff.models.model_files import ModelFiles
+from seediff.models.locate import ModelFiles
 from seediff.models.registry import load_model
 from seediff.train.record import load_checkpoint
 

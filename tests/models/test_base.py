@@ -8,13 +8,13 @@ import torch
 from builders.families import same_weights
 from builders.refusals import refused, user_error
 from builders.single_files import rewrite, save_single_file
-from huggingface_hub.errors import EntryNotFoundError
 
 from seediff.cli.main import main
-from seediff.models import hub, model_files, replacement
+from seediff.models import hub, replacement
+from seediff.models import locate as names
 from seediff.models.describe import describe_here
 from seediff.models.fingerprint import model_fingerprint
-from seediff.models.model_files import locate_model
+from seediff.models.locate import locate
 from seediff.models.registry import load_model
 from seediff.models.replacement import HubFile
 
@@ -66,21 +66,17 @@ def test_a_file_on_the_hub(twin, expected, whole, tmp_path, monkeypatch, capsys)
     base, name = str(twin("unet")), "owner/tuned/checkpoints/mine.safetensors"
     file = save_single_file(tmp_path / "mine.safetensors", whole, "unet", ["unet"])
     monkeypatch.setattr(replacement, "fetch_file", lambda hub_id, part: file)
-    assert locate_model(name, base).replacement == HubFile("owner/tuned", "checkpoints/mine.safetensors")
+    assert locate(name, base).replacement == HubFile("owner/tuned", "checkpoints/mine.safetensors")
     assert same_weights(network(name, base), expected)
     with user_error("no such file, neither here nor in the hub's cache"):
         load_model(name, device="cpu")
-    monkeypatch.setattr(model_files, "cached_file", lambda *part: file)
+    monkeypatch.setattr(names, "cached_file", lambda *part: file)
     monkeypatch.setattr(hub, "cached_file", lambda *part: file)
-    assert locate_model(name, base).replacement == locate_model(str(file), base).replacement
-    assert model_fingerprint(locate_model(name, base)) == model_fingerprint(locate_model(str(file), base))
+    assert locate(name, base).replacement == locate(str(file), base).replacement
+    assert model_fingerprint(locate(name, base)) == model_fingerprint(locate(str(file), base))
     monkeypatch.undo()
 
-    def absent(hub_id, name):
-        raise EntryNotFoundError(name)
-
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(siblings=()))
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", absent)
     line = "generate --model owner/tuned/typo.safetensors --base mini --classes dog".split()
     line += ["--out", str(tmp_path / "out")]
     assert main([*line, "--dry-run"]) == 0

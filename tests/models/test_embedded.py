@@ -5,9 +5,8 @@ from builders.plans import plan_of
 from recipes.studies.capture import capture_images
 from seediff.files.label_maps import resize_nearest
 from seediff.mini.scenes import CLASS_IDS, load_scenes
-from seediff.models.families import pipeline_family
+from seediff.models.locate import EMBEDDED
 from seediff.models.registry import load_model
-from seediff.models.short_names import EMBEDDED, EMBEDDED_PIPELINES
 
 LARGEST = 60e6
 """Bytes of all that the package holds of weights."""
@@ -19,7 +18,6 @@ def model(request):
 
 
 def test_words_are_found_in_scenes(model):
-    assert model.family is pipeline_family(EMBEDDED_PIPELINES[model.info.name])
     assert model.sizes.side == 128
     scenes = load_scenes(8)
     maps = capture_images(

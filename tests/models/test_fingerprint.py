@@ -4,9 +4,10 @@ import pytest
 from builders.layouts import save
 from builders.refusals import user_error
 
-from seediff.models import fingerprint, model_files
+from seediff.models import fingerprint
+from seediff.models import locate as names
 from seediff.models.fingerprint import content_fingerprint, model_fingerprint, weights_fingerprint
-from seediff.models.model_files import locate_model
+from seediff.models.locate import locate
 
 
 @pytest.mark.parametrize("whole", [1000, 1 << 20])
@@ -19,7 +20,7 @@ def test_one_byte_shows(tmp_path, monkeypatch, whole):
 
     def of(weights):
         save(tmp_path / "unet/w.safetensors", weights)
-        return model_fingerprint(locate_model(str(tmp_path)))
+        return model_fingerprint(locate(str(tmp_path)))
 
     first = of(bytes(100_000))
     assert of(bytes(99_999) + b"1") != first
@@ -30,13 +31,13 @@ def test_one_byte_shows(tmp_path, monkeypatch, whole):
 
 def test_of_a_hub_id_the_commit(monkeypatch):
     for here, expected in ((Path("/cache/snapshots/abc123"), "commit:abc123"), (None, "")):
-        monkeypatch.setattr(model_files, "local_folder", lambda hub_id, here=here: here)
-        assert model_fingerprint(locate_model("owner/name")) == expected
+        monkeypatch.setattr(names, "cached_folder", lambda hub_id, here=here: here)
+        assert model_fingerprint(locate("owner/name")) == expected
 
 
 def test_further_weights_follow_under_the_names_of_their_options(mini_folder, tmp_path):
     save(tmp_path / "style.safetensors", bytes(10))
-    style, files = str(tmp_path / "style.safetensors"), locate_model(str(mini_folder))
+    style, files = str(tmp_path / "style.safetensors"), locate(str(mini_folder))
     digest = content_fingerprint(tmp_path / "style.safetensors")
     assert weights_fingerprint(files, lora=style, sam=None) == f"{model_fingerprint(files)}+{digest}"
     with user_error(rf"^lora: {style}2: no such \.safetensors file"):

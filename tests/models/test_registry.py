@@ -12,9 +12,8 @@ from refusals import user_error
 
 from seediff.config.settings import model_label
 from seediff.models.describe import check_known_classes
-from seediff.models.model_files import locate_model, resolve_name
+from seediff.models.locate import EMBEDDED, locate, resolve_name
 from seediff.models.registry import load_model
-from seediff.models.short_names import EMBEDDED
 
 SRC = Path(__file__).parents[2] / "src"
 
@@ -77,7 +76,7 @@ def test_mini_is_the_packaged_folder(mini_folder, monkeypatch):
     ],
 )
 def test_a_name_of_nothing(name, problem):
-    for resolve in (resolve_name, lambda name: locate_model(name, "mini")):
+    for resolve in (resolve_name, lambda name: locate(name, "mini")):
         with user_error(rf"^model: {re.escape(name)}: {problem}"):
             resolve(name)
     assert model_label(name) == name

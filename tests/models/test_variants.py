@@ -17,7 +17,7 @@ from seediff.cli.main import main
 from seediff.config.train import make_config
 from seediff.errors import Notice
 from seediff.models import hub as hub_module
-from seediff.models.adapters import weight_file
+from seediff.models.locate import locate_weights
 from seediff.models.registry import load_model
 from seediff.models.weights import chosen_files, has_all
 from seediff.train.models import TINY_FOLDER, build_network
@@ -192,11 +192,11 @@ def test_a_single_file_says_what_it_fetches_too(hub, tmp_path, monkeypatch):
     with hub_at(hub[0], tmp_path):
         monkeypatch.setattr(hub_module, "free_bytes", lambda place: 1000)
         with user_error(r"^lora: owner/name: fetching it takes .*, and .* has 1.0 kB free; make room, or set HF_HOME"):
-            weight_file("lora", source)
+            locate_weights("lora", source)
         assert weights(hub[1]) == []
         monkeypatch.undo()
         with pytest.warns(Notice, match=r"^fetching \d.* of owner/name into .* free; licence: openrail$"):
-            path = weight_file("lora", source)
+            path = locate_weights("lora", source)
         assert (path.is_file(), weights(hub[1])) == (True, [HALF[0]])
 
 

@@ -15,7 +15,7 @@ from seediff.config.method_constants import MaskConfig
 from seediff.dataset.native import save_native
 from seediff.dataset.sample import Sample
 from seediff.files.outputs import CONFIG
-from seediff.models.short_names import EMBEDDED
+from seediff.models.locate import EMBEDDED
 from seediff.prompts.specs import SampleSpec
 from seediff.run.generate_job import GenerateJob
 from seediff.run.photos import are_drawings

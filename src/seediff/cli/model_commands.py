@@ -19,7 +19,7 @@ from ..errors import Notice, UserError
 from ..files.messages import make_console
 from ..files.outputs import check_writable, write_atomic
 from ..models.describe import describe
-from ..models.model_files import find_model
+from ..models.locate import find_model
 from .options import AT_LEAST_1, HERE, Quiet, command_line, next_steps, option
 from .progress import bar_or_lines, report_on_interrupt
 

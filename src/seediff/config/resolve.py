@@ -13,9 +13,8 @@ from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.outputs import CONFIG
 from ..models.describe import ModelInfo, ModelSettings, describe
-from ..models.model_files import fetch_configurations, locate_model
+from ..models.locate import BY_NAME, EMBEDDED, REAL, locate
 from ..models.sampling import values_of_file
-from ..models.short_names import BY_NAME, EMBEDDED, REAL
 from .class_names import reading_key
 from .fields import check_names, field_types, flatten, tables_of
 from .layers import NOTHING, Layer, build, chosen_layers, file_layers, merge
@@ -143,9 +142,9 @@ def find_described(name: str, base: str | None, planned: bool) -> ModelInfo | No
     """The description of a model. None if its small files cannot be fetched, which loading reports later. base: the
     model that supplies what a single file lacks. planned: as in `configure_run`. Raises UserError for a name without a
     model."""
-    files = locate_model(name, base)
+    files = locate(name, base)
     try:
-        fetch_configurations(files, planned=planned)
+        files.fetch_configurations(planned=planned)
     except UserError:
         return None
     return describe(files)
@@ -208,7 +207,7 @@ def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
     config = MaskConfig(method=method)
     folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
     if folder and Path(folder, "seediff.json").exists():
-        model = describe(locate_model(str(folder)))
+        model = describe(locate(str(folder)))
         if model.settings.preset:
             chosen = Layer(GIVEN, {"mask.method": method})
             below = model_layers(MethodConstants, chosen.values, model.name, model)

@@ -28,7 +28,7 @@ from ..errors import UserError
 from ..models.describe import describe_here
 from ..models.families.readers import Reader
 from ..models.layer_choice import KINDS, Kind
-from ..models.model_files import locate_model
+from ..models.locate import locate
 from ..prompts.tokens import locate_columns
 from ..rows.row import said
 from .samples import read_image
@@ -84,8 +84,7 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
         return "no class was found in this picture"
     here = False
     with suppress(UserError):
-        files = locate_model(config.model, config.base)
-        here = files.folder is not None and (files.replacement is None or files.replacement.path is not None)
+        here = locate(config.model, config.base).are_here
     if not here:
         return f"its model, {config.model_label}, is not on this machine"
     if isinstance(config, GenerateConfig) and said(sample.row.seed) is None:

@@ -7,9 +7,9 @@ SAM's mask overlaps the piece enough, it replaces the piece. Nothing is random.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,9 @@ from scipy import ndimage
 
 from ..errors import UserError, first_line
 from ..files.tensors import read_header
-from ..models.adapters import local_file, weight_file
 from ..models.audit import audit
-from ..models.hub import fetch_file, path_of
+from ..models.hub import fetch_file
+from ..models.locate import check_weights, locate_weights, place_of
 from ..models.trust import check_parts, import_transformers
 from ..models.weights import load_checked, not_finite
 from .arithmetic import resize
@@ -44,11 +44,11 @@ def load_sam(name: str) -> Any:
     transformers = import_transformers()
     file = f"{name}/model.safetensors"
     fix = f"name a model in transformers' format of model_type {', '.join(SAM_CLASSES)}"
-    if os.path.exists(path_of(name)) and not os.path.exists(path_of(file)):
+    if isinstance(place_of(name), Path) and not isinstance(place_of(file), Path):
         raise UserError("mask.sam", f"{name}: must be a folder with config.json and model.safetensors", fix)
-    if local_file("mask.sam", file) is None:
+    if not isinstance(check_weights("mask.sam", file), Path):
         fetch_file(name, "config.json", "mask.sam")
-    weights = weight_file("mask.sam", file).absolute()
+    weights = locate_weights("mask.sam", file).absolute()
     folder = weights.parent
     check_parts(folder.parent, [folder.name])
     try:

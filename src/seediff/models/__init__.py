@@ -1,8 +1,7 @@
 """Models by name, and all that is known of their architectures.
 
     registry.py       load_model; its first lines show the way from a name to a loaded model
-    model_files.py    a name → the folder, hub id or file; short_names.py: the families' models by short names
-    hub.py            the hub and its cache
+    locate.py         a name → the folder, hub id or file; hub.py: the hub and its cache
     describe.py       what the small files say, before weights are read; the list of models with short names
     families/         what is known of each architecture; layer_choice.py: choosing among its attention layers
     pipeline.py       loads the weights, with weights.py (complete, finite) and trust.py (without running code)

@@ -1,28 +1,22 @@
-"""Loads a LoRA into a model, from safetensors only, and finds files of weights by their names.
+"""Loads a LoRA into a model, from safetensors only.
 
 Attention capture reads queries and keys behind the layers that make them, so it sees what a LoRA adds.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable
 from importlib.util import find_spec
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import plural
 from ..files.tensors import read_header
 from .audit import stored_problem
 from .families.family import Family
-from .hub import cached_file, fetch_file, hub_files, hub_part, path_of
+from .locate import locate_weights
 from .weights import all_finite
 
-LORA_FILE = "pytorch_lora_weights.safetensors"
-"""The name that diffusers gives a LoRA's file."""
 PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
 """Matches what follows the layer's name in the name of a LoRA matrix, such as `.lora_` in
 "unet.mid.to_q.lora_A.weight". It does not match names of alphas, the scales of layers."""
@@ -37,7 +31,7 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     model's name, for messages. Raises UserError if the file is missing, is no LoRA, or does not fit the model, and if
     peft is missing."""
     # 1. The layers that it changes, by the names of its tensors
-    path = weight_file("lora", source)
+    path = locate_weights("lora", source)
     headers = read_header(path).tensors
     matches = filter(None, map(PAIR.search, headers))
     wanted = {match.string[: match.start()] for match in matches}
@@ -71,42 +65,3 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
                     raise UserError("lora", problem, "the file is damaged")
                 # The LoRA may be in another number format. Other weights stay: some are in float32 on purpose.
                 weight.data = weight.data.to(part.dtype)
-
-
-def weight_file(field: str, source: str) -> Path:
-    """The path of a safetensors file, after it was fetched from the hub if necessary.
-
-    field: the option that names it, for messages. source: the path of the file or its folder, a hub id, or
-    `owner/name/FILE`. Raises UserError."""
-    local = local_file(field, source)
-    if local is not None:
-        return local
-    hub_id, name = hub_part(source) or (source, None)
-    cached = cached_file(hub_id, name or LORA_FILE)
-    return cached or fetch_file(hub_id, name or _only_name(field, hub_id, hub_files(hub_id, field)), field)
-
-
-def local_file(field: str, source: str) -> Path | None:
-    """The path of a safetensors file, if it is not on the hub; None if `source` may be a name on the hub. field,
-    source: as in `weight_file`. Raises UserError for a path without such a file."""
-    path, part = path_of(source), hub_part(source)
-    is_weights = path.suffix == ".safetensors"
-    if os.path.isdir(path):
-        return path / _only_name(field, source, (file.name for file in path.iterdir()))
-    if os.path.exists(path) and is_weights:
-        return path
-    if os.path.exists(path) or part is None or is_weights != (part[1] is not None):
-        raise UserError(field, f"{source}: no such .safetensors file, nor a folder or hub id `owner/name` with one")
-    return None
-
-
-def _only_name(field: str, source: str, names: Iterable[str]) -> str:
-    """The name of the file with LoRA weights: diffusers' name for it if `names` has it, else the only .safetensors
-    file. field, source: as in `weight_file`. names: the files in the folder or repository. Raises UserError if there is
-    no such file, or several."""
-    names = [name for name in names if name.endswith(".safetensors")]
-    if LORA_FILE in names:
-        return LORA_FILE
-    if len(names) != 1:
-        raise UserError(field, f"{source}: has {plural(len(names), '.safetensors file')}", f"name one, {source}/FILE")
-    return names[0]

@@ -17,10 +17,9 @@ from .families import families, pipeline_family
 from .families.family import OF_PIPELINES, Family
 from .families.layers import Layer
 from .families.readers import Reader
-from .hub import INDEX, local_folder, read_index
-from .model_files import ModelFiles, locate_model
+from .hub import INDEX, cached_folder
+from .locate import EMBEDDED, EMBEDDED_LICENCE, ModelFiles, locate, read_index
 from .sampling import values_of_model
-from .short_names import EMBEDDED, EMBEDDED_LICENCE, EMBEDDED_PIPELINES, NAMED, named_model
 from .trust import check_index, check_parts, check_settings, import_diffusers, import_transformers
 
 LATENT_SCALES = {"scaling_factor": 1, "shift_factor": 0, "latents_mean": None, "latents_std": None}
@@ -111,7 +110,7 @@ class ModelInfo:
         """Option → its default for this model; other options have the package's defaults. The values of the model's
         page, in the table of short names, replace the family's. The values for a model that was distilled to draw
         without guidance replace both."""
-        family, named = self.family, named_model(self.files.base)
+        family, named = self.family, self.files.named
         values: dict[str, Any] = {"steps": family.steps, "guidance_scale": family.guidance_scale}
         if named is not None:
             page = {"steps": named.steps, "guidance_scale": named.guidance_scale}
@@ -168,7 +167,7 @@ def describe(files: ModelFiles) -> ModelInfo:
 
     Raises UserError if the pipeline belongs to no family, if seediff.json is wrong, and if there are neither files nor
     a short name."""
-    folder, named, index = files.folder, named_model(files.base), files.index()
+    folder, named, index = files.folder, files.named, files.index()
     pipeline = index.get("_class_name")
     if folder is None:
         if named is None:
@@ -188,9 +187,9 @@ def describe(files: ModelFiles) -> ModelInfo:
 
 def describe_here(name: str, base: str | None = None) -> ModelInfo | None:
     """The description of a model by what this machine has, without asking the hub; None if that raises UserError. name,
-    base: as in `find_model`."""
+    base: as in `locate`."""
     try:
-        return describe(locate_model(name, base))
+        return describe(locate(name, base))
     except UserError:
         return None
 
@@ -261,10 +260,13 @@ def list_models() -> list[tuple[Family, list[ModelRow]]]:
     first. Asks no hub."""
     size = show_bytes(sum(path.stat().st_size for path in EMBEDDED["mini"].rglob("*.safetensors")))  # half precision
     mini = ModelRow("mini", "128², 19 classes of Pascal VOC", size, "in the package", "", EMBEDDED_LICENCE)
-    rows = [(EMBEDDED_PIPELINES["mini"], mini)]
-    for model in NAMED:
-        folder = local_folder(model.hub_id)
-        here = "in the hub's cache" if folder and any(folder.glob("*/*.safetensors")) else "no"
-        size = show_bytes(model.weight_bytes("float16"))
-        rows.append((model.pipeline, ModelRow(model.name, model.what, size, here, model.hub_id, model.licence)))
-    return [(family, [row for pipeline, row in rows if pipeline in family.pipelines]) for family in families()]
+    listed: list[tuple[Family, list[ModelRow]]] = []
+    for family in families():
+        rows = [] if listed else [mini]
+        for model in family.named:
+            folder = cached_folder(model.hub_id)
+            here = "in the hub's cache" if folder and any(folder.glob("*/*.safetensors")) else "no"
+            size = show_bytes(model.weight_bytes("float16"))
+            rows.append(ModelRow(model.name, model.what, size, here, model.hub_id, model.licence))
+        listed.append((family, rows))
+    return listed

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from ..errors import UserError, first_line
 from ..files.label_maps import walk
-from .adapters import weight_file
-from .hub import INDEX, read_index
-from .model_files import ModelFiles
+from .hub import INDEX
+from .locate import ModelFiles, locate_weights, read_index
 
 WHOLE = 1 << 20
 """Files of up to this many bytes are read whole."""
@@ -42,7 +41,7 @@ def model_fingerprint(files: ModelFiles) -> str:
 def weights_fingerprint(files: ModelFiles, **additions: str | None) -> str:
     """`model_fingerprint`, followed by a digest of each further file of weights. additions: option → path or hub id of
     its file, such as lora="style.safetensors"; None: not used. Raises UserError, with the option's name."""
-    paths = [weight_file(option, source) for option, source in additions.items() if source is not None]
+    paths = [locate_weights(option, source) for option, source in additions.items() if source is not None]
     return "+".join([model_fingerprint(files), *map(content_fingerprint, paths)])
 
 

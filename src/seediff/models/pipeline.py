@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from .families.family import NOT_LOADED, Family
-from .hub import INDEX, fetch_file, fetch_files, hub_files, read_index
-from .model_files import ModelFiles
+from .hub import INDEX, fetch_file, fetch_files, hub_files
+from .locate import ModelFiles, read_index
 from .sampling import follow_marks
 from .trust import check_index, check_parts
 from .weights import check_numbers, has_all, load_part, naming, needed_files
@@ -68,9 +68,8 @@ def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | No
     files: the model's; `files.whole` must be a hub id. family: its architecture. dtype: the number format. out: a
     folder to use instead of the hub's cache. Raises UserError."""
     hub_id = str(files.whole)
-    sizes = hub_files(hub_id)
-    needed = needed_files(sizes, *_parts(fetch_file(hub_id, INDEX).parent, files, family), dtype)
-    return fetch_files(hub_id, {file: sizes[file] for file in needed}, out)
+    needed = needed_files(hub_files(hub_id), *_parts(fetch_file(hub_id, INDEX).parent, files, family), dtype)
+    return fetch_files(hub_id, needed, out=out, licence=files.named.licence if files.named else "")
 
 
 def _complete_folder(files: ModelFiles, family: Family, dtype: str) -> Path:

@@ -1,8 +1,8 @@
 """Loads a model by name: `load_model`. Its steps, and the files that have them:
 
-    name ─locate_model─▶ ModelFiles   where its parts are                             model_files.py
+    name ─locate─▶ ModelFiles         where its parts are                             locate.py
          ─usable_device               refuses what this machine lacks                 saving_memory.py
-         ─fetch_configurations        fetches the small files                         model_files.py, hub.py
+         ─fetch_configurations        fetches the small files                         locate.py, hub.py
          ─describe─▶ ModelInfo        family, sizes and defaults, by the small files  describe.py, families/
          ─check_options               refuses what the model cannot do
          ─load_pipeline─▶ pipe        loads and checks the weights                    pipeline.py, weights.py, trust.py
@@ -26,7 +26,7 @@ from .families.family import OF_PIPELINES, Family
 from .families.layers import Layer
 from .families.named import BYTES
 from .families.readers import Reader
-from .model_files import fetch_configurations, locate_model
+from .locate import locate
 from .pipeline import load_pipeline
 from .sampling import check_scheduler, use_scheduler
 from .saving_memory import (
@@ -145,11 +145,11 @@ def load_model(
     base, lora, device, dtype = (None if value is None else str(value) for value in values)
     dtype = dtype and dtype.removeprefix("torch.")
     _check_words(dtype=dtype, quantize=quantize)
-    files = locate_model(str(name), base)
+    files = locate(str(name), base)
     device = usable_device(device, offload)
 
     # 2. What can be refused before weights are fetched and read
-    fetch_configurations(files)
+    files.fetch_configurations()
     info, options = describe(files), LoadOptions(lora, lora_scale, scheduler, quantize, vae_tiling)
     check_options(options, info)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from markupsafe import Markup
 from msgspec import UNSET
 
-from ..models.short_names import EMBEDDED, EMBEDDED_LICENCE, named_model
+from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, named_model
 from ..rows.row import Row, said
 from .tables import Summary, plain_facts, render
 

@@ -30,7 +30,7 @@ from ..files.image_files import read_photo
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos
 from ..models.describe import ModelInfo, describe
-from ..models.model_files import find_model
+from ..models.locate import find_model
 from .model_job import check_model, load_weights
 from .photos import doubt_line
 

@@ -24,8 +24,8 @@ from ..files.messages import plural
 from ..files.outputs import write_atomic
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
+from ..models.locate import named_model
 from ..models.saving_memory import Offload
-from ..models.short_names import named_model
 from ..prompts.captions import content_words
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..report.tables import count_flags

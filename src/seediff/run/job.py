@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 from ..config.settings import MACHINE, Config
 from ..dataset import native
 from ..models.describe import ModelInfo, describe
-from ..models.model_files import find_model
+from ..models.locate import find_model
 from ..models.saving_memory import Offload
 from ..rows.row import Row
 from .output import BatchRecord, Loaded

@@ -23,14 +23,13 @@ from ..dataset import native
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.outputs import write_atomic
-from ..models.adapters import local_file
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.layers import Layer
 from ..models.families.readers import Reader
 from ..models.fingerprint import weights_fingerprint
+from ..models.locate import check_weights
 from ..models.registry import LoadOptions, check_options
 from ..models.saving_memory import Offload, memory_bytes
-from ..models.short_names import named_model
 from ..report.card import Product
 from ..report.page import write_reports
 from ..rows.row import Row
@@ -200,12 +199,12 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
     """Raise UserError for values that do not fit each other or the model."""
     check_options(LoadOptions.of(config), info)
     if config.lora is not None:
-        local_file("lora", config.lora)
+        check_weights("lora", config.lora)
     if isinstance(config, SegmentPhotosConfig):
         check_known_classes(config.model, info.settings.words, config.names, "names")
     else:
         if config.mask.sam_weights is not None:
-            local_file("mask.sam", config.mask.sam_weights)
+            check_weights("mask.sam", config.mask.sam_weights)
         check_capture(config.method, config.capture.normalize)
         check_known_classes(config.model, info.settings.classes, config.classes)
     if isinstance(config, GenerateConfig):
@@ -229,7 +228,7 @@ def lattice_of(config: ModelConfig, info: ModelInfo) -> tuple[int, int] | None:
 
 def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int | None) -> str:
     """The line of a dry run about the model. size: bytes of its weights; None: not all weights are on this machine."""
-    named, where = named_model(info.files.base), "on this machine"
+    named, where = info.files.named, "on this machine"
     if size is None and not isinstance(info.files.whole, Path):
         where = "not on this machine; the run downloads it"
         if named:

@@ -24,8 +24,8 @@ from ..files.photo_files import FAILED, Photo, find_named
 from ..files.reading import read_csv, read_toml
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
+from ..models.locate import EMBEDDED, REAL
 from ..models.saving_memory import Offload
-from ..models.short_names import EMBEDDED, REAL
 from ..rows.row import Row, failed_row, said
 from .model_job import ModelJob
 from .output import BatchRecord

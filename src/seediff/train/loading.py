@@ -3,8 +3,8 @@ would give missing tensors random values with only a warning."""
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Collection, Mapping
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,9 +84,7 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
         where = f"weights = {source!r}"
     if not folder.is_dir():
         if not (cached_file(source, WEIGHTS) or cached_file(source, INDEX)):
-            sizes = hub_files(source, "weights").items()
-            needed = {name: size for name, size in sizes if fnmatch(name, "model*.safetensors*")}
-            fetch_files(source, needed, field="weights")
+            fetch_files(source, fnmatch.filter(hub_files(source, "weights"), "model*.safetensors*"), "weights")
         cached = cached_file(source, WEIGHTS) or cached_file(source, INDEX)
         folder = cached.parent if cached else folder
     files = [folder / WEIGHTS]

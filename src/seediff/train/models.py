@@ -33,7 +33,8 @@ from ..devices import mixed_precision
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
-from ..models.hub import fetch_file, hub_part
+from ..models.hub import fetch_file
+from ..models.locate import Address, place_of
 from ..models.trust import import_transformers
 from .loading import load_network, read_network_config
 from .loss import present_classes, set_losses
@@ -180,7 +181,7 @@ def _config_file(config: TrainConfig, source: str) -> Path:
     """The config.json of initial weights: in their folder, in the cache, or fetched."""
     if Path(source).is_dir():
         return Path(source) / "config.json"
-    if hub_part(source) is None:
+    if not isinstance(place_of(source), Address):
         raise UserError("weights", f"{source} must be a folder or a hub id `owner/name`")
     try:
         return fetch_file(source, "config.json", "weights")

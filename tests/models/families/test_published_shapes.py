@@ -4,7 +4,7 @@ from builders.published import parameters, written
 
 from seediff.config.generate_config import GenerateConfig
 from seediff.models.layer_choice import KINDS
-from seediff.models.short_names import BY_NAME
+from seediff.models.locate import BY_NAME
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import dry_run
 

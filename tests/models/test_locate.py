@@ -17,12 +17,13 @@ from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
 from seediff.models.describe import describe_here, list_models
 from seediff.models.families import families, pipeline_family
-from seediff.models.model_files import find_model
-from seediff.models.short_names import BY_NAME, EMBEDDED, NAMED
+from seediff.models.locate import BY_NAME, EMBEDDED, NAMED, find_model
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import dry_run
 from seediff.run.mask_job import MaskJob
 from seediff.run.segment_job import SegmentJob
+
+SMALL = ["model_index.json", "transformer/config.json", "vae/config.json"]
 
 
 @pytest.fixture
@@ -37,11 +38,13 @@ def hub(monkeypatch, tmp_path):
         asked.append(hub_id)
         if (error := answers[hub_id]) is not None:
             raise error
-        return SimpleNamespace(siblings=())
+        siblings = [SimpleNamespace(rfilename=name, size=1) for name in SMALL]
+        return SimpleNamespace(siblings=siblings, tags=())
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", answer)
     monkeypatch.setattr(
-        "huggingface_hub.hf_hub_download", lambda hub_id, name: asked.append(name) or str(tmp_path / hub_id / name)
+        "huggingface_hub.snapshot_download",
+        lambda hub_id, allow_patterns, local_dir: asked.extend(allow_patterns) or str(tmp_path / hub_id),
     )
     monkeypatch.setattr(names, "cached_file", lambda *_: None)
     names._answer.cache_clear()
@@ -149,8 +152,7 @@ def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path, monke
     for _ in range(2):
         config = configured(GenerateConfig, {"classes": ("dog",), "model": "owner/my-flux"})
         assert (config.steps, config.guidance_scale) == (28, 3.5)
-    fetched = ["model_index.json", "transformer/config.json", "vae/config.json"]
-    assert asked == ["owner/my-flux", *fetched]
+    assert asked == ["owner/my-flux", *SMALL]
     monkeypatch.setattr(names, "cached_file", lambda *_: None)
     configured(
         GenerateConfig, {"classes": ("dog",), "model": "owner/absent"}, planned=True

@@ -1,0 +1,285 @@
+"""Where the files of a model are, by its name: `locate`. Names of LoRAs and SAMs: `locate_weights`.
+
+    the name                                  the weights                       the base
+    sd1.5, owner/name                         a whole model on the hub          none
+    mini, a folder with model_index.json      a whole model in a folder         none
+    a .safetensors or .gguf file              a `Checkpoint`                    by its tensors, unless the user gives it
+    owner/name/FILE, in the cache             a `Checkpoint`                    by its tensors, unless the user gives it
+    owner/name/FILE, not in the cache         a `HubFile`                       must be given
+    a folder with a network                   a `NetworkFolder`                 must be given
+
+A whole model is in diffusers' format. The other weights replace some parts of a whole model, which is their base.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import UserError
+from ..files.messages import did_you_mean, plural
+from ..files.reading import check_unpacked, read_json, real
+from .families import families, pipeline_family
+from .families.family import NETWORK_PARTS, Family
+from .families.named import NamedModel
+from .hub import INDEX, WEIGHTS, HubId, cached_file, cached_folder, fetch_file, hub_files
+from .replacement import HubFile, NetworkFolder, Replacement, SingleFile, read_checkpoint
+from .weights import file_bytes, part_files
+
+NAMED = tuple(
+    replace(model, pipeline=model.pipeline or family.pipelines[0]) for family in families() for model in family.named
+)
+"""The models with short names, each with its pipeline."""
+BY_NAME = {named.name: named for named in NAMED}
+REAL = "sd1.5"
+"""The smallest of these models that draw photographs."""
+EMBEDDED = {
+    "mini": Path(__file__).parent / "mini" / "weights",
+    "mini-dit": Path(__file__).parents[3] / "recipes" / "weights" / "mini-dit",
+}
+"""Name → folder, for two small models that draw simple scenes. `mini` is in the package; `mini-dit` serves
+measurements and is only in the repository."""
+EMBEDDED_LICENCE = "MIT"
+"""The licence of their weights."""
+
+ON_HUB = re.compile(r"(\w+(?:[.-]\w+)*/\w+(?:[.-]\w+)*)(?:/(.+\.(?:safetensors|gguf)))?", re.ASCII)
+"""Matches `owner/name`, and a file in it: `owner/name/folder/file.safetensors`."""
+LORA_FILE = "pytorch_lora_weights.safetensors"
+"""The name that diffusers gives a LoRA's file."""
+
+
+class Address(NamedTuple):
+    """A place on the hub: of `owner/name/unet/a.gguf`, `owner/name` and `unet/a.gguf`."""
+
+    hub_id: HubId
+    file: str
+    """The path in the repository; "" for the whole repository."""
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where the parts of a model are. For example, `tuned.safetensors` may be a file made from `sd1.5`."""
+
+    name: str
+    """The name that the user gave: tuned.safetensors."""
+    base: str
+    """The name of the whole model: sd1.5. If the user named a whole model, it is the same as `name`."""
+    whole: Path | HubId
+    """The folder or hub id of the whole model: stable-diffusion-v1-5/stable-diffusion-v1-5."""
+    replacement: Replacement | None = None
+    """The weights that replace some parts of the whole model, such as a `Checkpoint`; None: all parts are its own."""
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the whole model, perhaps in the hub's cache. None if this machine lacks its
+        model_index.json."""
+        if isinstance(self.whole, Path):
+            return self.whole
+        return cached_folder(self.whole)
+
+    @property
+    def are_here(self) -> bool:
+        """Whether this machine has the whole model's model_index.json, and the file that replaces some of its parts."""
+        return self.folder is not None and not isinstance(self.replacement, HubFile)
+
+    @property
+    def named(self) -> NamedModel | None:
+        """The table's entry of the whole model; None if it has no short name."""
+        return named_model(self.base)
+
+    def index(self) -> dict[str, Any]:
+        """The contents of the whole model's model_index.json; empty if this machine lacks the file. Raises UserError
+        for a broken file."""
+        folder = self.folder
+        return read_index(folder) if folder else {}
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether some weights are in a GGUF file."""
+        return self.replacement is not None and self.replacement.is_gguf
+
+    def fetched(self) -> ModelFiles:
+        """The same model, after its replacement was fetched from the hub if necessary. Raises UserError."""
+        return replace(self, replacement=self.replacement and self.replacement.fetched())
+
+    def fetch_configurations(self, *, planned: bool = False) -> None:
+        """Fetch the small files by which `describe` describes a model, if the whole model is on the hub.
+
+        planned: whether this is a dry run, which asks the hub only about models without a short name. Raises UserError
+        if the files cannot be fetched, but not for a model with a short name: the table is enough to describe it."""
+        if isinstance(self.whole, Path) or (planned and self.named):
+            return
+        try:
+            family = pipeline_family(read_index(fetch_file(self.whole, INDEX).parent).get("_class_name"))
+            for part in (family.network_part, "vae") if family else ():
+                fetch_file(self.whole, f"{part}/config.json")
+        except UserError:
+            if not self.named:
+                raise
+
+    def replaced(self, family: Family, index: Mapping[str, Any]) -> Collection[str]:
+        """The names of the parts that are replaced. family: the model's. index: the whole model's model_index.json."""
+        return () if self.replacement is None else self.replacement.parts(family, index)
+
+    def weight_bytes(self, family: Family, dtype: str) -> int | None:
+        """Bytes of all weights, from the headers of their files; None if this machine lacks a file. family: the
+        model's. dtype: the number format after loading. Raises UserError for files that cannot be read."""
+        folder = self.folder
+        if folder is None:
+            return None
+        index = read_index(folder)
+        listed = [part for part in index if family.has_weights(part) and index[part] != [None, None]]
+        replaced = self.replaced(family, index)
+        parts = [part_files(folder, part, dtype)[1] for part in listed if part not in replaced]
+        if self.replacement:
+            parts.append(self.replacement.weight_files(dtype))
+        if not listed or not all(parts):
+            return None
+        return sum(file_bytes(file, dtype) for file in chain.from_iterable(parts))
+
+    def parts_line(self, family: Family) -> str:
+        """Where the parts come from, such as "unet from the file, the rest from sd1.5"; "" for a whole model. family:
+        the model's."""
+        if self.replacement is None:
+            return ""
+        parts = ", ".join(self.replaced(family, self.index()))
+        return f"{parts} from {self.replacement.place}, the rest from {self.base}"
+
+
+def named_model(name: str) -> NamedModel | None:
+    """The model of the table with this short name or hub id; None if the table lacks it."""
+    return BY_NAME.get(name) or next((named for named in NAMED if name == named.hub_id), None)
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The contents of the model_index.json in a folder. Raises UserError if the file is missing or broken."""
+    absent = "no such file; a folder written by diffusers' save_pretrained is needed"
+    return read_json(folder / INDEX, dict[str, Any], absent=absent)
+
+
+def find_model(name: str, base: str | None = None) -> ModelFiles:
+    """The files of a model, after its small files were fetched if this machine lacks them. name, base: as in `locate`.
+    Raises UserError as `locate` and `ModelFiles.fetch_configurations` do."""
+    files = locate(name, base)
+    files.fetch_configurations()
+    return files
+
+
+def locate(name: str, base: str | None = None) -> ModelFiles:
+    """The files of a model, without asking the hub.
+
+    name: the name that the user gave. base: the name of the whole model, for a single file or a network's folder. None:
+    recognised by the file's tensors. Raises UserError if nothing has this name, if the file is not a model's, and for a
+    whole model with a base."""
+    place = resolve_name(name)
+    if isinstance(place, SingleFile):
+        replacement = place
+        base = base or place.base()
+    elif base is None:
+        return ModelFiles(name, name, place)
+    elif isinstance(place, str) or (place / INDEX).is_file():
+        problem = f"{base}: is for a single file, here or on the hub, and for a folder with a network, not for {name}"
+        raise UserError("base", problem, "leave it out")
+    else:
+        replacement = _network_in(place)
+    whole = resolve_name(base)
+    if isinstance(whole, SingleFile):
+        raise UserError("base", f"{base} must be a model in diffusers' format, a folder or a hub id, not a file")
+    return ModelFiles(name, base, whole, replacement)
+
+
+def _network_in(folder: Path) -> NetworkFolder:
+    """The folder with a network's configuration and weights: `folder` itself, or unet/ or transformer/ in it. Raises
+    UserError."""
+    resolved = real(folder)  # the name of `.` is empty
+    for place in (resolved, *(resolved / name for name in NETWORK_PARTS)):
+        if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
+            return NetworkFolder(place)
+    problem = f"{folder}: has neither {INDEX} nor config.json beside diffusion_pytorch_model.safetensors"
+    raise UserError("model", problem, "name a folder with a whole model or its network")
+
+
+def place_of(name: str) -> Path | Address | None:
+    """The folder or file with this name, the place on the hub if there is none, or None if the hub cannot have it,
+    either. `~` is the user's folder."""
+    path = Path(os.path.expanduser(name))
+    if os.path.exists(path):  # methods of Path raise errors for some names
+        return path
+    matched = ON_HUB.fullmatch(name)
+    return None if matched is None or ".." in name else Address(matched[1], matched[2] or "")
+
+
+def resolve_name(name: str) -> Path | HubId | SingleFile:
+    """What a name stands for: a folder on this machine, a hub id, or a single file of weights. Asks no hub. Raises
+    UserError for any other name, and for a file that cannot be read."""
+    if name in EMBEDDED:
+        if not (EMBEDDED[name] / INDEX).is_file():
+            raise UserError("model", f"{name}: is missing", "take it from SeeDiff's repository, or reinstall seediff")
+        return EMBEDDED[name]
+    if name in BY_NAME:
+        return BY_NAME[name].hub_id
+    place = place_of(name)
+    if isinstance(place, Path):
+        return place if place.is_dir() else _checkpoint_in(name, place)
+    if place is None or (name.endswith(WEIGHTS) and not place.file):
+        if name.endswith(WEIGHTS):
+            raise UserError("model", f"{name}: no such file")
+        near = did_you_mean(name, (*EMBEDDED, *BY_NAME))
+        fix = "`seediff models` lists the names; others are a folder, a file or a hub id `owner/name`"
+        raise UserError("model", f"{name}: no such folder or file{near}", fix)
+    if not place.file:
+        return place.hub_id
+    cached = cached_file(*place)
+    return HubFile(*place) if cached is None else read_checkpoint(cached)
+
+
+def _checkpoint_in(name: str, path: Path) -> SingleFile:
+    """The single file of weights at a path. name: as the user gave it. Raises UserError for any other file."""
+    if path.is_file() and path.suffix in WEIGHTS:
+        return read_checkpoint(path)
+    check_unpacked(path)
+    problem = "must be a folder, or a file of weights in safetensors or GGUF; pickles can run code"
+    raise UserError("model", f"{name} {problem}", "convert it to .safetensors")
+
+
+def locate_weights(field: str, name: str) -> Path:
+    """The path of a safetensors file of a LoRA or SAM, after it was fetched from the hub if necessary.
+
+    field: the option that names it, for messages. name: the path of the file or its folder, a hub id, or
+    `owner/name/FILE`. Raises UserError."""
+    place = check_weights(field, name)
+    if isinstance(place, Path):
+        return place
+    hub_id, file = place
+    cached = cached_file(hub_id, file or LORA_FILE)
+    return cached or fetch_file(hub_id, file or _only_weights(field, hub_id, hub_files(hub_id, field)), field)
+
+
+def check_weights(field: str, name: str) -> Path | Address:
+    """The path of a safetensors file, or its place on the hub, which is not asked. field, name: as in `locate_weights`.
+    Raises UserError for a name that can be neither."""
+    place, is_weights = place_of(name), name.endswith(".safetensors")
+    if isinstance(place, Path) and place.is_dir():
+        return place / _only_weights(field, name, (file.name for file in place.iterdir()))
+    is_of_hub = isinstance(place, Address) and is_weights == bool(place.file)
+    if place is None or not (is_of_hub or (isinstance(place, Path) and is_weights)):
+        problem = f"{name}: no such .safetensors file, nor a folder or hub id `owner/name` with one"
+        raise UserError(field, problem)
+    return place
+
+
+def _only_weights(field: str, name: str, files: Iterable[str]) -> str:
+    """The name of the file with LoRA weights: diffusers' name for it if `files` has it, else the only .safetensors
+    file. field, name: as in `locate_weights`. files: those in the folder or repository. Raises UserError if there is no
+    such file, or several."""
+    weights = [file for file in files if file.endswith(".safetensors")]
+    if LORA_FILE in weights:
+        return LORA_FILE
+    if len(weights) != 1:
+        raise UserError(field, f"{name}: has {plural(len(weights), '.safetensors file')}", f"name one, {name}/FILE")
+    return weights[0]
