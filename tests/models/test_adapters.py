@@ -11,6 +11,7 @@ from builders.refusals import user_error
 from safetensors.torch import load_file, save_file
 
 from seediff.models import adapters
+from seediff.models import locate as names
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 

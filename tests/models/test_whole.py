@@ -11,7 +11,7 @@ from builders.single_files import rewrite
 
 from seediff.cli.failures import is_of_model
 from seediff.models.registry import load_model
-from seediff.models.weights import load_checked
+from seediff.models.weights import load_audited
 
 FILES = {
     "unet": "diffusion_pytorch_model.safetensors",
@@ -109,7 +109,7 @@ def test_too_little_memory_is_no_fault_of_the_model(folder):
     text = "[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes."
     kind = mock.Mock(__module__="diffusers.models", from_pretrained=mock.Mock(side_effect=RuntimeError(text)))
     with user_error(r"/unet: loading it needs 4\.1 kB more memory than this"):
-        load_checked(kind, str(folder), subfolder="unet")
+        load_audited(kind, str(folder), [], "unet", "sd", subfolder="unet")
 
 
 def test_text_encoders_of_fewer_layers_are_a_choice(folder):

@@ -18,12 +18,10 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 from ..errors import UserError, first_line
-from ..files.tensors import read_header
-from ..models.audit import audit
 from ..models.hub import fetch_file
 from ..models.locate import check_weights, locate_weights, place_of
 from ..models.trust import check_parts, import_transformers
-from ..models.weights import load_checked, not_finite
+from ..models.weights import load_audited
 from .arithmetic import resize
 
 SAM_CLASSES = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
@@ -54,9 +52,8 @@ def load_sam(name: str) -> Any:
     try:
         kind = SAM_CLASSES[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
         options = {"local_files_only": True, "dtype": torch.float32}
-        network, info = load_checked(getattr(transformers, kind), str(folder), **options)
-        problem = audit(read_header(weights).tensors, info, network, "", name)
-        problem = problem or not_finite(network) or _problem_in_use(network.eval())
+        network, problem = load_audited(getattr(transformers, kind), str(folder), [weights], "", name, **options)
+        problem = problem or _problem_in_use(network.eval())
     except UserError:
         raise
     except Exception as error:  # transformers raises nearly every kind for a folder that is not quite right

@@ -12,10 +12,9 @@ from typing import Any
 
 from ..errors import UserError, first_line
 from ..files.tensors import read_header
-from .audit import stored_problem
+from .audit import all_finite, stored_problem
 from .families.family import Family
 from .locate import locate_weights
-from .weights import all_finite
 
 PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
 """Matches what follows the layer's name in the name of a LoRA matrix, such as `.lora_` in

@@ -1,7 +1,8 @@
-"""Holds the tensors in files of weights against the network that reads them: `audit`.
+"""Holds the tensors in files of weights against the network that read them: `audit`. weights.py calls it for folders
+(models, networks, segmenters, SAM), replacement.py for single files and GGUF.
 
 Libraries convert integers to meaningless numbers, drop scales and whatever else the network has no place for, and fill
-missing tensors with random numbers. What they log about it is muted (trust.py), so it is reported here."""
+missing tensors with random numbers. What they log about it is muted (no_code.py), so it is reported here."""
 
 from __future__ import annotations
 
@@ -42,15 +43,19 @@ states."""
 SPARE = {"vae": r"(loss|model_ema)\.", "text_encoder": HEADS, "backbone": HEADS}
 """Part → matches the beginnings of the names that its files may have besides, because only training or others read
 them. Other parts: nothing."""
+NEW = {"backbone": ("decode_head.", "hidden_states_norms.")}
+"""Part → the beginnings of names that its files may lack, if they lack all such names, because a training begins them
+anew. For a segmenter that begins with a backbone: the decoder, and the norms of the backbone's outputs."""
 
 
 def audit(headers: Mapping[str, Tensor], info: Mapping[str, Any], module: Any, part: str, place: str) -> str:
-    """A sentence about the first tensor that has a wrong type, is missing, mismatched or left over; "" if all is right.
+    """A sentence about the first tensor that has a wrong type, is missing, mismatched, left over, or not finite; "" if
+    all is right.
 
     headers: name → type and shape, of all files of the part. Others as in `misfit`."""
     if not headers:
         info = {**info, "missing_keys": list(module.state_dict())}
-    return stored_problem(headers) or misfit(info, module, part, place)
+    return stored_problem(headers) or misfit(info, module, part, place) or not_finite(module)
 
 
 def misfit(info: Mapping[str, Any], module: Any, part: str, place: str) -> str:
@@ -58,15 +63,20 @@ def misfit(info: Mapping[str, Any], module: Any, part: str, place: str) -> str:
     harmless tensors that are left over.
 
     info: `missing_keys`, `mismatched_keys` and `unexpected_keys` of the library that loaded the tensors. module: the
-    network. part: a key of SPARE, perhaps with a number behind, or another word. place: of the weights, for the
-    warning."""
+    network. part: a key of SPARE or NEW, perhaps with a number behind, or another word. In a `backbone`, the first side
+    of a tensor may differ: it is the number of classes. place: of the weights, for the warning."""
     names, part = module.state_dict().keys(), re.sub(r"_\d$", "", part)
-    missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
+    missing = {key for key in info["missing_keys"] if not key.endswith("position_ids")}
+    for start in NEW.get(part, ()):
+        begun = {name for name in names if name.startswith(start)}
+        if begun <= missing:
+            missing -= begun
     if missing:
         return f"{len(missing)} of {len(names)} tensors are missing from its weights, the first {min(missing)[:80]}"
     for name, *shapes in sorted(info["mismatched_keys"]):
         in_file, in_network = (tuple(shape) for shape in shapes)
-        return f"tensor {name} is {in_file}, but the network has {in_network}"
+        if part not in NEW or in_file[1:] != in_network[1:]:
+            return f"tensor {name} is {in_file}, but the network has {in_network}"
     harmless = []
     for name in sorted(info["unexpected_keys"]):
         layer, inside, (first, *rest) = _inside(name, module)
@@ -91,6 +101,24 @@ def _inside(name: str, module: Any) -> tuple[Any, list[str], list[str]]:
         module = module.get_submodule(rest[0])
         inside.append(rest.pop(0))
     return module, inside, rest
+
+
+def all_finite(tensor: Any) -> bool:
+    """Whether all values of a tensor are finite. Tests only the smallest and the largest value, which are NaN if any
+    value is: this takes a tenth of the time of a test of all values."""
+    return not tensor.numel() or all(bool(bound.isfinite()) for bound in tensor.aminmax())
+
+
+def not_finite(network: Any) -> str:
+    """A sentence about a network's first tensor with a value that is NaN or infinite; "" if all values are finite."""
+    for name, tensor in network.state_dict().items():
+        if hasattr(tensor, "quant_type"):  # of a GGUF file
+            from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
+
+            tensor = dequantize_gguf_tensor(tensor)
+        if not all_finite(tensor):
+            return f"tensor {name} holds values that are not finite in {str(tensor.dtype).removeprefix('torch.')}"
+    return ""
 
 
 def stored_problem(headers: Mapping[str, Tensor]) -> str:

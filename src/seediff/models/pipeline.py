@@ -11,7 +11,7 @@ from .hub import INDEX, fetch_file, fetch_files, hub_files
 from .locate import ModelFiles, read_index
 from .sampling import follow_marks
 from .trust import check_index, check_parts
-from .weights import check_numbers, has_all, load_part, naming, needed_files
+from .weights import has_all, load_part, naming, needed_files
 
 
 def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
@@ -56,7 +56,6 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
         kind = getattr(diffusers, index["_class_name"])
         pipe = kind.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, **options)
         pipe.register_modules(**tokenizers)
-    check_numbers(pipe, files.name, networks)
     if replacement is not None:
         follow_marks(pipe, replacement.marks)
     return pipe

@@ -24,11 +24,11 @@ from ..errors import Notice, UserError, first_line
 from ..files.messages import plural
 from ..files.reading import read_json
 from ..files.tensors import Tensor, read_gguf_header, read_header
-from .audit import ADDED, SCALE, misfit, scale_among, stored_problem, unread
+from .audit import ADDED, SCALE, misfit, not_finite, scale_among, stored_problem, unread
 from .families.family import Family
 from .hub import fetch_file
 from .trust import OWN_ATTENTION, check_parts
-from .weights import load_part, naming, part_files
+from .weights import damaged, load_part, naming, part_files
 
 T = TypeVar("T")
 
@@ -232,6 +232,9 @@ class Checkpoint(Replacement):
                 problem = f"{self.path}: its {part} cannot be read ({first_line(error)})"
                 fix = "download that file again, or give the model that it was made from as its base"
                 raise UserError("model", problem, fix) from error
+            problem = not_finite(parts[part])
+            if problem:
+                raise damaged(name, part, problem)
         return parts
 
 

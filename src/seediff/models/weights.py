@@ -121,21 +121,42 @@ def headers_of(files: Iterable[Path], absent: str = ABSENT) -> dict[str, Tensor]
     return dict(chain.from_iterable(read_header(file, absent).tensors.items() for file in files))
 
 
-def load_checked(kind: Any, source: str, /, **options: Any) -> tuple[Any, Mapping[str, Any]]:
-    """(network, info). info: what the library reported about the tensors, for `audit`. kind: a class of diffusers or
-    transformers. source: a folder or hub id. options: arguments of `from_pretrained`. Raises UserError if this machine
-    has too little memory."""
+def load_audited(
+    kind: Any,
+    source: str,
+    files: Iterable[Path],
+    part: str,
+    place: str,
+    *,
+    absent: str = ABSENT,
+    **options: Any,
+) -> tuple[Any, str]:
+    """(network, problem): a network with its weights, and a sentence of `audit` about them, "" if all is right.
+
+    kind: its class in diffusers or transformers.
+    source: a folder or hub id.
+    files: its files of weights.
+    part: its role, as in `audit`.
+    place: of the weights, for warnings.
+    absent: as for `read_header`.
+    options: arguments of `from_pretrained`.
+    Raises UserError if a file cannot be read, or if this machine has too little memory."""
+    headers = headers_of(files, absent)
+    problem = stored_problem(headers)  # before gigabytes are read
+    if problem:
+        return None, problem
     if of_transformers(kind):  # reports sizes that do not match, too
         options |= {**OWN_ATTENTION, "ignore_mismatched_sizes": True}
     try:
-        return kind.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
+        network, info = kind.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
     except RuntimeError as error:
         refused = re.search(r"allocate (\d+) bytes", str(error))
         if refused is None:
             raise
         more = f"loading it needs {show_bytes(int(refused[1]))} more memory than this machine has free"
-        place = "/".join([source, options.get("subfolder", "")]).rstrip("/")
-        raise UserError(place, more, "end other programs, or take a smaller model") from error
+        where = "/".join([source, options.get("subfolder", "")]).rstrip("/")
+        raise UserError(where, more, "end other programs, or take a smaller model") from error
+    return network, audit(headers, info, network, part, place)
 
 
 @contextmanager
@@ -165,20 +186,18 @@ def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
 
     variant, files = part_files(folder, part, dtype)
     options = {"subfolder": part, "variant": variant, "dtype": getattr(torch, dtype)}
-    headers, loaded = headers_of(files), None
-    problem = stored_problem(headers)  # before gigabytes are read
-    if not problem:
-        loaded, info = load_checked(kind, str(folder), **options)
-        problem = audit(headers, info, loaded, part, f"{name}, {part}")
+    network, problem = load_audited(kind, str(folder), files, part, f"{name}, {part}", **options)
     if problem:
-        raise UserError("model", f"{name}: in its {part}, {problem}", "download it again")
-    return loaded
+        raise damaged(name, part, problem)
+    return network
 
 
-def all_finite(tensor: Any) -> bool:
-    """Whether all values of a tensor are finite. Tests only the smallest and the largest value, which are NaN if any
-    value is: this takes a tenth of the time of a test of all values."""
-    return not tensor.numel() or all(bool(bound.isfinite()) for bound in tensor.aminmax())
+def damaged(name: str, part: str, problem: str) -> UserError:
+    """The error for weights that `audit` refuses. name: the model's. part: the part's. problem: the sentence."""
+    fix = "download it again"
+    if problem.endswith(" float16"):  # a float32 value may be too large for it
+        fix = f"use dtype float32, or {fix}"
+    return UserError("model", f"{name}: in its {part}, {problem}", fix)
 
 
 def no_number(what: str, dtype: str) -> UserError:
@@ -188,27 +207,3 @@ def no_number(what: str, dtype: str) -> UserError:
         return UserError("dtype", f"float16: overflowed: {what} are not numbers", "use float32 or bfloat16")
     problem = f"{what} are not numbers, although it computes in {dtype}"
     return UserError("model", problem, "its weights, or what was changed in them, may be damaged")
-
-
-def not_finite(network: Any) -> str:
-    """A sentence about a network's first tensor with a value that is NaN or infinite; "" if all values are finite."""
-    for name, tensor in network.state_dict().items():
-        if hasattr(tensor, "quant_type"):  # of a GGUF file
-            from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
-
-            tensor = dequantize_gguf_tensor(tensor)
-        if not all_finite(tensor):
-            return f"tensor {name} holds values that are not finite in {str(tensor.dtype).removeprefix('torch.')}"
-    return ""
-
-
-def check_numbers(pipe: Any, name: str, parts: Iterable[str]) -> None:
-    """Raise UserError, with the tensor's name, if a part has a weight that is NaN or infinite. pipe: the pipeline.
-    name: the model's name, for messages. parts: the names of the parts to check."""
-    for part in parts:
-        problem = not_finite(getattr(pipe, part))
-        if problem:
-            fix = "download it again"
-            if problem.endswith(" float16"):  # a float32 value may be too large for it
-                fix = f"use dtype float32, or {fix}"
-            raise UserError("model", f"{name}: in its {part}, {problem}", fix)

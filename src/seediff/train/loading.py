@@ -4,12 +4,11 @@ would give missing tensors random values with only a warning."""
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from torch import nn
 
 from ..config.class_names import BACKGROUND
 from ..config.train import LARGEST_SIDE
@@ -17,18 +16,13 @@ from ..dataset.names import check_class_list
 from ..errors import UserError, first_line
 from ..files.messages import show_json
 from ..files.reading import fit, read_json
-from ..files.tensors import Tensor
-from ..models.audit import audit
 from ..models.hub import cached_file, fetch_files, hub_files
 from ..models.trust import check_settings, import_transformers
-from ..models.weights import headers_of, load_checked, not_finite, shards
+from ..models.weights import load_audited, shards
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 BACKBONE_TYPES = ("resnet", "swin")
 """transformers' `model_type` of the allowed Mask2Former backbones."""
-NEW_HEADS = ("decode_head.", "hidden_states_norms.")
-"""Prefixes of the tensors that pretrained weights of a backbone may lack: the decoder, and the norms of the backbone's
-outputs."""
 
 
 class About(msgspec.Struct, frozen=True):
@@ -76,7 +70,7 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     """A network or a backbone, with its weights.
 
     kind: its transformers class. source: a local folder; or a hub id, whose files are fetched. initial: whether these
-    are the first weights of a training, which may lack some tensors (see `_check_loaded`). options: further arguments
+    are the first weights of a training, which may lack some tensors (`NEW` of models/audit.py). options: further arguments
     of `from_pretrained`. Raises UserError for weights that are missing, damaged, or of another network.
     """
     where, folder = source, Path(source)
@@ -90,35 +84,15 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     files = [folder / WEIGHTS]
     if (folder / INDEX).is_file() and not files[0].is_file():
         files = shards(folder / INDEX)
-    headers = headers_of(files, "no such file; only safetensors weights are read, never pickles")
+    absent = "no such file; only safetensors weights are read, never pickles"
     try:
         import_transformers()
-        network, info = load_checked(kind, source, **options)
+        role = "backbone" if initial else "segmenter"
+        network, problem = load_audited(kind, source, files, role, where, absent=absent, **options)
     except UserError:
         raise
     except Exception as error:  # a modified configuration can raise nearly anything
         raise UserError(where, f"cannot be loaded as {kind.__name__} ({first_line(error)})") from error
-    _check_loaded(info, network, where, headers, initial)
-    return network
-
-
-def _check_loaded(
-    info: Mapping[str, Any], network: nn.Module, where: str, headers: Mapping[str, Tensor], initial: bool
-) -> None:
-    """Raise UserError for tensors that `audit` refuses, and for values that are not finite.
-
-    info: transformers' `output_loading_info`. where: the weights, for errors. headers: of the weights' files. initial:
-    whether these are the first weights of a training. Then tensors may differ in the first side, which is the number of
-    classes, all tensors of a prefix in NEW_HEADS may be missing, and other heads may be left over.
-    """
-    missing, names = set(info["missing_keys"]), list(network.state_dict())
-    sizes = info["mismatched_keys"]
-    if initial:
-        sizes = [each for each in sizes if tuple(each[1])[1:] != tuple(each[2])[1:]]
-        for head in NEW_HEADS:
-            head_names = {name for name in names if name.startswith(head)}
-            missing -= head_names if head_names <= missing else set()
-    fits = {**info, "missing_keys": missing, "mismatched_keys": sizes}
-    problem = audit(headers, fits, network, "backbone" if initial else "segmenter", where) or not_finite(network)
     if problem:
         raise UserError(where, problem, "use weights of this network")
+    return network
