@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from seediff.errors import UserError
 from seediff.files.outputs import write_atomic
 from seediff.files.reading import read_json
-from seediff.models.trust import OWN_ATTENTION, check_parts
+from seediff.models.no_code import OWN_ATTENTION, check_parts
 
 from .autoencoder import CHECKPOINT as AUTOENCODER
 from .autoencoder import build_autoencoder

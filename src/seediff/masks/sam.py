@@ -20,7 +20,7 @@ from scipy import ndimage
 from ..errors import UserError, first_line
 from ..models.hub import fetch_file
 from ..models.locate import check_weights, locate_weights, place_of
-from ..models.trust import check_parts, import_transformers
+from ..models.no_code import check_parts, import_transformers
 from ..models.weights import load_audited
 from .arithmetic import resize
 

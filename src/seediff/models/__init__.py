@@ -4,7 +4,7 @@
     locate.py         a name → the folder, hub id or file; hub.py: the hub and its cache
     describe.py       what the small files say, before weights are read; the list of models with short names
     families/         what is known of each architecture; layer_choice.py: choosing among its attention layers
-    pipeline.py       loads the weights, with weights.py (complete, finite) and trust.py (without running code)
+    pipeline.py       loads the weights, with weights.py (complete, finite) and no_code.py (without running code)
     replacement.py    weights that replace parts of a model: a network's folder, single files (Civitai, GGUF)
     adapters.py       LoRAs
     sampling.py       schedulers by short names; default values for weights that draw in a few steps

@@ -19,8 +19,8 @@ from .families.layers import Layer
 from .families.readers import Reader
 from .hub import INDEX, cached_folder
 from .locate import EMBEDDED, EMBEDDED_LICENCE, ModelFiles, locate, read_index
+from .no_code import check_index, check_parts, check_settings, import_diffusers, import_transformers
 from .sampling import values_of_model
-from .trust import check_index, check_parts, check_settings, import_diffusers, import_transformers
 
 LATENT_SCALES = {"scaling_factor": 1, "shift_factor": 0, "latents_mean": None, "latents_std": None}
 """Keys of autoencoders' configurations by which some pipelines scale latents → the value that changes nothing."""

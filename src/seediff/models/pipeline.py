@@ -9,8 +9,8 @@ from typing import Any
 from .families.family import NOT_LOADED, Family
 from .hub import INDEX, fetch_file, fetch_files, hub_files
 from .locate import ModelFiles, read_index
+from .no_code import check_index, check_parts
 from .sampling import follow_marks
-from .trust import check_index, check_parts
 from .weights import has_all, load_part, naming, needed_files
 
 

@@ -5,7 +5,7 @@
          ─fetch_configurations        fetches the small files                         locate.py, hub.py
          ─describe─▶ ModelInfo        family, sizes and defaults, by the small files  describe.py, families/
          ─check_options               refuses what the model cannot do
-         ─load_pipeline─▶ pipe        loads and checks the weights                    pipeline.py, weights.py, trust.py
+         ─load_pipeline─▶ pipe        loads and checks the weights                    pipeline.py, weights.py, no_code.py
          ─_apply, _place              LoRA, scheduler, quantised weights; the device  adapters.py, sampling.py
          ─▶ Model
 
@@ -27,6 +27,7 @@ from .families.layers import Layer
 from .families.named import BYTES
 from .families.readers import Reader
 from .locate import locate
+from .no_code import import_diffusers
 from .pipeline import load_pipeline
 from .sampling import check_scheduler, use_scheduler
 from .saving_memory import (
@@ -38,7 +39,6 @@ from .saving_memory import (
     move_to,
     quantise,
 )
-from .trust import import_diffusers
 
 if TYPE_CHECKING:
     import torch

@@ -27,7 +27,7 @@ from ..files.tensors import Tensor, read_gguf_header, read_header
 from .audit import ADDED, SCALE, misfit, not_finite, scale_among, stored_problem, unread
 from .families.family import Family
 from .hub import fetch_file
-from .trust import OWN_ATTENTION, check_parts
+from .no_code import OWN_ATTENTION, check_parts
 from .weights import damaged, load_part, naming, part_files
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import UserError, first_line
 from ..files.messages import did_you_mean
 from .families.family import Family, FlowMatching, PartConfig
-from .trust import import_diffusers
+from .no_code import import_diffusers
 
 NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim": ("DDIMScheduler", {}),

@@ -18,7 +18,7 @@ from ..files.reading import ABSENT, read_json
 from ..files.tensors import Tensor, read_header
 from .audit import audit, stored_problem
 from .families.named import BYTES
-from .trust import OWN_ATTENTION
+from .no_code import OWN_ATTENTION
 
 PREFERRED: dict[str, tuple[str | None, ...]] = {
     "float32": (None, "fp16", "bf16"),

@@ -17,7 +17,7 @@ from ..errors import UserError, first_line
 from ..files.messages import show_json
 from ..files.reading import fit, read_json
 from ..models.hub import cached_file, fetch_files, hub_files
-from ..models.trust import check_settings, import_transformers
+from ..models.no_code import check_settings, import_transformers
 from ..models.weights import load_audited, shards
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"

@@ -35,7 +35,7 @@ from ..files.label_maps import IGNORE
 from ..files.messages import show_json
 from ..models.hub import fetch_file
 from ..models.locate import Address, place_of
-from ..models.trust import import_transformers
+from ..models.no_code import import_transformers
 from .loading import load_network, read_network_config
 from .loss import present_classes, set_losses
 

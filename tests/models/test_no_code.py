@@ -7,8 +7,8 @@ import pytest
 
 from seediff.cli.main import main
 from seediff.models.families import families
+from seediff.models.no_code import import_without_kernels
 from seediff.models.registry import load_model
-from seediff.models.trust import import_without_kernels
 
 EVIL = """
 from pathlib import Path

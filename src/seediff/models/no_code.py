@@ -24,7 +24,7 @@ from ..files.messages import show_json
 from ..files.reading import read_bytes
 from .families.family import NOT_LOADED, Family
 
-PARTS = {
+PART_CLASSES = {
     "vae": r"diffusers \w+",
     "scheduler": r"diffusers \w+Scheduler",
     "text_encoder": r"transformers \w+",
@@ -56,7 +56,7 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
     """The names of the parts of a pipeline that are loaded, after a check of their classes. path: of model_index.json,
     for messages. index: its contents. family: the pipeline's.
 
-    Raises UserError for a network of another class than the family's, for parts that PARTS does not allow, and for a
+    Raises UserError for a network of another class than the family's, for parts that PART_CLASSES does not allow, and for a
     missing part that the family needs."""
     check_settings(path, index)
     # Needed parts: all models of the family have them, or this file names them.
@@ -69,7 +69,7 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
         needed.add(part)
         if made_of == [None, None]:
             continue
-        allowed = PARTS.get(re.sub("_[0-9]$", "", part), "")
+        allowed = PART_CLASSES.get(re.sub("_[0-9]$", "", part), "")
         if part == family.network_part:
             allowed = f"diffusers {family.class_name}"
         kind = " ".join(map(str, made_of))
