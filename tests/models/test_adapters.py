@@ -93,6 +93,24 @@ def test_a_lora_of_another_family(flux_folder, loaded, tmp_path):
         load_model(flux_folder, device="cpu", lora=lora)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda state, name: state.update({f"{name}.dora_scale": torch.ones(64)}), "DoRA"),
+        (lambda state, name: state.update({f"{name}.lora_C.weight": torch.ones(2, 2)}), "lora_C"),
+        (lambda state, name: state.pop(f"{name}.lora_B.weight"), "missing keys"),
+    ],
+    ids=["dora", "more", "less"],
+)
+def test_a_lora_of_which_a_part_would_be_left_out(change, said, loaded, folder, tmp_path):
+    """diffusers drops it, and only its log says so."""
+    state = load_file(lora_of(loaded("unet"), tmp_path / "whole.safetensors"))
+    change(state, next(iter(state)).partition(".lora_")[0])
+    save_file(state, path := tmp_path / "lora.safetensors")
+    with user_error(rf"^lora: {path}: does not fit .*: a part of it would be left out \(.*{said}"):
+        load_model(folder, device="cpu", lora=str(path))
+
+
 def test_what_is_no_lora(loaded, twin, tmp_path, monkeypatch):
     model = loaded("unet")
     load = partial(adapters.load_lora, model.pipe, model.family, scale=1.0, model="own")

@@ -15,12 +15,16 @@ from ..files.tensors import read_header
 from .audit import all_finite, stored_problem
 from .families.family import Family
 from .locate import locate_weights
+from .no_code import heard
 
 PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
 """Matches what follows the layer's name in the name of a LoRA matrix, such as `.lora_` in
 "unet.mid.to_q.lora_A.weight". It does not match names of alphas, the scales of layers."""
 NAME = "seediff"
 """The LoRA's name within the pipeline."""
+UNCHANGED = "No LoRA keys associated to"
+"""With this, diffusers begins what it says about a part that a LoRA does not change. All else that it says is about
+tensors that it leaves out, or lacks."""
 
 
 def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) -> None:
@@ -46,9 +50,13 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     # 2. The LoRA in the pipeline, in all of these layers
     misfit = f"{source}: does not fit {family.title} ({model})"
     try:
-        pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=NAME)
+        with heard() as said:
+            pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=NAME)
     except Exception as error:  # sizes that do not fit, names that are not there
         raise UserError("lora", f"{misfit}: {first_line(error)}") from error
+    for text in said:
+        if not text.startswith(UNCHANGED):
+            raise UserError("lora", f"{misfit}: a part of it would be left out ({text[:150]})", "use a plain LoRA")
     parts = [part for name, part in pipe.components.items() if part is not None and family.has_weights(name)]
     modules = chain.from_iterable(part.modules() for part in parts)
     lacking = len(wanted) - sum(isinstance(module, BaseTunerLayer) for module in modules)

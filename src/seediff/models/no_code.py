@@ -11,8 +11,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain
@@ -56,8 +56,8 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
     """The names of the parts of a pipeline that are loaded, after a check of their classes. path: of model_index.json,
     for messages. index: its contents. family: the pipeline's.
 
-    Raises UserError for a network of another class than the family's, for parts that PART_CLASSES does not allow, and for a
-    missing part that the family needs."""
+    Raises UserError for a network of another class than the family's, for parts that PART_CLASSES does not allow, and for
+    a missing part that the family needs."""
     check_settings(path, index)
     # Needed parts: all models of the family have them, or this file names them.
     listed, needed = set(), {family.network_part, "vae", "text_encoder", family.reads_text}
@@ -165,3 +165,23 @@ def import_diffusers() -> None:
         raise UserError(f"{problem}; `pip uninstall torchvision`") from error
     diffusers_logging.set_verbosity(logging.CRITICAL)
     diffusers_logging.disable_progress_bar()
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """In this block, what diffusers warns of is added to the list. Otherwise nobody would hear it, because
+    `import_diffusers` turned it off."""
+    logger, said = logging.getLogger("diffusers"), list[str]()
+    handlers, level = logger.handlers, logger.level
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    logger.handlers = [Listener()]
+    logger.setLevel(logging.WARNING)
+    try:
+        yield said
+    finally:
+        logger.handlers = handlers
+        logger.setLevel(level)

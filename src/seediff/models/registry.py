@@ -5,7 +5,7 @@
          ─fetch_configurations        fetches the small files                         locate.py, hub.py
          ─describe─▶ ModelInfo        family, sizes and defaults, by the small files  describe.py, families/
          ─check_options               refuses what the model cannot do
-         ─load_pipeline─▶ pipe        loads and checks the weights                    pipeline.py, weights.py, no_code.py
+         ─load_pipeline─▶ pipe        loads and checks the weights                    pipeline.py, weights.py, audit.py
          ─_apply, _place              LoRA, scheduler, quantised weights; the device  adapters.py, sampling.py
          ─▶ Model
 

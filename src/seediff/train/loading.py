@@ -70,7 +70,7 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     """A network or a backbone, with its weights.
 
     kind: its transformers class. source: a local folder; or a hub id, whose files are fetched. initial: whether these
-    are the first weights of a training, which may lack some tensors (`NEW` of models/audit.py). options: further arguments
+    are the first weights of a training, which may lack some tensors (`NEW` of audit.py). options: further arguments
     of `from_pretrained`. Raises UserError for weights that are missing, damaged, or of another network.
     """
     where, folder = source, Path(source)
