@@ -56,8 +56,8 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
     """The names of the parts of a pipeline that are loaded, after a check of their classes. path: of model_index.json,
     for messages. index: its contents. family: the pipeline's.
 
-    Raises UserError for a network of another class than the family's, for parts that PART_CLASSES does not allow, and for
-    a missing part that the family needs."""
+    Raises UserError for a network of another class than the family's, for parts that PART_CLASSES does not allow, and
+    for a missing part that the family needs."""
     check_settings(path, index)
     # Needed parts: all models of the family have them, or this file names them.
     listed, needed = set(), {family.network_part, "vae", "text_encoder", family.reads_text}
