@@ -10,7 +10,7 @@ from builders.refusals import user_error
 from builders.single_files import FORMATS, rewrite, save_single_file, single_file
 from safetensors.torch import save_file
 
-from seediff.models.hub import read_index
+from seediff.models.locate import read_index
 from seediff.models.registry import load_model
 from seediff.models.replacement import read_checkpoint
 
