@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from builders.items import noise_pixels
+from builders.reference_attention import file_of
 from builders.twins import WIDTH, clip_encoder, clip_tokenizer, sharpen, unet
 from PIL import Image
+
+from seediff.models.families import families
 
 
 def small_image():
@@ -121,42 +124,39 @@ class Kind:
     make: Callable[[str, Any], Any] = _from_pipe
 
 
-PIPELINES = {
-    "StableDiffusionPipeline": Kind("unet"),
+GUIDED = {"second half": "halves", "first half": "first half", "first call": "calls"}
+"""`where_prompt` of a family → `guided` of its pipelines."""
+OF_FAMILIES = {
+    family.pipelines[0]: Kind(file_of(family), guided="" if family.distilled else GUIDED[family.where_prompt])
+    for family in families()
+}
+"""The first pipeline of every family. Those that are called with more than sides are once more in PIPELINES."""
+PIPELINES = OF_FAMILIES | {
     "StableDiffusionImg2ImgPipeline": Kind("unet", CHANGED),
     "StableDiffusionInpaintPipeline": Kind("unet", INPAINTED),
     "StableDiffusionControlNetPipeline": Kind("unet", SHOWN, make=_controlled),
     "StableDiffusionAdapterPipeline": Kind("unet", SHOWN, make=_adapted),
     "StableDiffusionInstructPix2PixPipeline": Kind("unet", {"image": small_image()}, "third", _told_by_words),
     "a custom pipeline": Kind("unet", {}, "second call", _of_ones_own),
-    "LatentConsistencyModelPipeline": Kind("lcm", guided=""),
     "LatentConsistencyModelImg2ImgPipeline": Kind("lcm", CHANGED, ""),
-    "StableDiffusionXLPipeline": Kind("xl"),
     "StableDiffusionXLImg2ImgPipeline": Kind("xl", CHANGED),
     "the refiner": Kind("xl", CHANGED, make=_refiner),
     "StableDiffusionXLInpaintPipeline": Kind("xl", INPAINTED),
     "StableDiffusionXLControlNetPipeline": Kind("xl", SHOWN, make=_controlled),
     "StableDiffusionXLAdapterPipeline": Kind("xl", SHOWN, make=_adapted),
-    "StableDiffusion3Pipeline": Kind("sd3"),
     "StableDiffusion3Img2ImgPipeline": Kind("sd3", CHANGED | SIDES),
-    "FluxPipeline": Kind("flux", guided=""),
     "FluxPipeline, true_cfg_scale": Kind("flux", TRUE_CFG, "calls"),
     "FluxImg2ImgPipeline": Kind("flux", CHANGED | SIDES, ""),
     "FluxInpaintPipeline": Kind("flux", INPAINTED, ""),
+    "PixArtAlphaPipeline": Kind("pixart", PLAIN_TEXT),
     "PixArtSigmaPipeline": Kind("pixart", PLAIN_TEXT),
     "SanaPipeline": Kind("sana", PLAIN_TEXT),
-    "ChromaPipeline": Kind("chroma", guided="calls"),
     "ChromaImg2ImgPipeline": Kind("chroma", {**SHOWN, "strength": 0.9, **TWO_STEPS}, "calls"),
     "QwenImagePipeline": Kind("qwen_image", TRUE_CFG, "calls"),
     "QwenImageImg2ImgPipeline": Kind("qwen_image", TRUE_CFG | CHANGED, "calls"),
     "QwenImage21Pipeline": Kind("qwen_image_21", TRUE_CFG, "calls"),
-    "Krea2Pipeline": Kind("krea2", guided="calls"),
-    "Flux2Pipeline": Kind("flux2", guided=""),
-    "Flux2KleinPipeline": Kind("flux2_klein", guided="calls"),
     "ErnieImagePipeline": Kind("ernie_image", {"use_pe": False, **SIDES}),
-    "Lumina2Pipeline": Kind("lumina2", guided="calls"),
     "Lumina2Pipeline, cfg_trunc_ratio": Kind("lumina2", {"cfg_trunc_ratio": 0.5, **SIDES, **TWO_STEPS}, "calls"),
-    "ZImagePipeline": Kind("z_image", guided="first half"),
     "ZImageImg2ImgPipeline": Kind("z_image", CHANGED | SIDES, "first half"),
 }
 """Name → how the pipeline is made and called. With guidance if the pipeline has any."""

@@ -86,6 +86,7 @@ def test_the_base_follows_from_the_names(name, base, twin, tmp_path):
 
 
 UNET = "model.diffusion_model."
+SDXL = (f"{UNET}label_emb.0.0.weight", f"{UNET}output_blocks.0.0.in_layers.0.weight")
 KLEIN = ("double_stream_modulation_img.lin.weight", "double_blocks.0.img_attn.qkv.weight")
 
 
@@ -94,7 +95,7 @@ KLEIN = ("double_stream_modulation_img.lin.weight", "double_blocks.0.img_attn.qk
     [
         (KLEIN, "may be made from klein-4b or klein-base-4b or"),
         (["cap_pad_token"], "z-image-turbo or z-image, or another; give its base"),
-        ([f"{UNET}label_emb.0.0.weight", "edm_mean"], "sdxl, or another; give its base"),
+        ([*SDXL, "edm_mean"], "sdxl, or another; give its base"),
         ([], "has no tensors"),
     ],
 )

@@ -37,10 +37,12 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     # 1. The pipeline
     bases = [base.__name__ for base in type(pipe).__mro__]
     called = bases[0]
-    for cannot in (CANNOT, *(each.cannot for each in families())):
-        for name in bases:
-            if name in cannot:
-                raise UserError(f"a {called}", *cannot[name])
+    for name in bases:
+        if name in CANNOT:
+            raise UserError(f"a {called}", *CANNOT[name])
+        for family in families():
+            if name in family.cannot:
+                raise UserError(f"a {called}", "cannot be captured", family.cannot[name])
 
     # 2. Its networks
     parts = own_networks(pipe)

@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..files.messages import did_you_mean, show_bytes, show_json
 from ..files.reading import read_json
 from .families import families, pipeline_family
-from .families.family import OF_PIPELINES, Family
+from .families.family import Family
 from .families.layers import Layer
 from .families.readers import Reader
 from .hub import INDEX, cached_folder
@@ -180,7 +180,7 @@ def describe(files: ModelFiles) -> ModelInfo:
     if files.replacement is not None:
         network = files.replacement.network_config() or network
     if network:
-        network = {**network, **{key: index[key] for key in OF_PIPELINES if key in index}}
+        network = {**network, **{key: index[key] for key in family.of_pipeline if key in index}}
     settings = ModelSettings() if files.replacement else read_settings(files.whole)
     return ModelInfo(files, family, str(pipeline), network, vae, settings)
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .families.family import NOT_LOADED, Family
+from .families.family import Family
 from .hub import INDEX, fetch_file, fetch_files, hub_files
 from .locate import ModelFiles, read_index
 from .no_code import check_index, check_parts
@@ -46,7 +46,7 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
         networks |= replacement.load(family, folder, index, dtype, files.name)
 
     # 3. The pipeline of these parts
-    absent = dict.fromkeys({*NOT_LOADED, *family.optional} - listed)
+    absent = dict.fromkeys({*family.not_loaded, *family.optional} - listed)
     switches = {"requires_safety_checker": False, "add_watermarker": False}  # of some pipelines
     # A pipeline needs its processor when it is made. A tokenizer is registered afterwards, because its class may differ
     # from the class in model_index.json.

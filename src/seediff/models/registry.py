@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from ..errors import UserError
 from .adapters import load_lora
 from .describe import ModelInfo, Sizes, describe
-from .families.family import OF_PIPELINES, Family
+from .families.family import Family
 from .families.layers import Layer
 from .families.named import BYTES
 from .families.readers import Reader
@@ -198,7 +198,7 @@ def load_found(
     _place(pipe, info.name, device, offload)
 
     # 2. The description, with the configurations as they were loaded
-    config = {**network.config, **{key: pipe.config[key] for key in OF_PIPELINES if key in pipe.config}}
+    config = {**network.config, **{key: pipe.config[key] for key in family.of_pipeline if key in pipe.config}}
     info = replace(info, pipeline=type(pipe).__name__, network_config=config, vae_config=pipe.vae.config)
     info.check_configs()
     sizes = info.sizes()

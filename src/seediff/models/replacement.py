@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, TypeVar
@@ -25,6 +26,7 @@ from ..files.messages import plural
 from ..files.reading import read_json
 from ..files.tensors import Tensor, read_gguf_header, read_header
 from .audit import ADDED, SCALE, misfit, not_finite, scale_among, stored_problem, unread
+from .families import families
 from .families.family import Family
 from .hub import fetch_file
 from .no_code import OWN_ATTENTION, check_parts
@@ -46,26 +48,6 @@ OF_TRAINING = re.compile(
 """Matches the beginnings of names outside of all parts that training or a scheduler reads, or `marks`."""
 NO_SCALES = "take the file in float16, bfloat16 or plain float8, or a .gguf"
 """What to do about quantised weights."""
-BASES: dict[str, tuple[str, ...]] = {
-    "label_emb.0.0.weight": ("sdxl",),
-    "cond_stage_model.model.ln_final.weight": ("sd2.1", "sd2.1-base"),
-    "output_blocks.0.0.in_layers.0.weight": ("sd1.5",),
-    "joint_blocks.37.x_block.attn.qkv.weight": ("sd3.5-large",),
-    "joint_blocks.0.x_block.attn2.qkv.weight": ("sd3.5-medium",),
-    "joint_blocks.0.x_block.attn.qkv.weight": ("sd3",),
-    "single_blocks.47.linear1.weight": ("flux2-dev",),
-    "double_stream_modulation_img.lin.weight": ("klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b"),
-    "distilled_guidance_layer.in_proj.weight": ("chroma",),
-    "guidance_in.in_layer.weight": ("flux-dev",),
-    "double_blocks.0.img_attn.qkv.weight": ("flux-schnell",),
-    "cap_pad_token": ("z-image-turbo", "z-image"),
-    "txt_norm.weight": ("qwen-image",),
-    "txt_in.text_norm.weight": ("qwen-image-2.1", "qwen-image-2.1-turbo"),
-    "txtfusion.projector.weight": ("krea2-raw", "krea2-turbo"),
-    "blocks.0.mlp.inverted_conv.conv.weight": ("sana",),
-}
-"""Name of a tensor → short names of the models from which a file with this tensor may have been made. The first tensor
-in this table that a file has counts."""
 T5_PREFIX = "text_encoders.t5xxl.transformer."
 CLIP_L = "text_encoders.clip_l.transformer."
 PREFIXES = {
@@ -172,7 +154,8 @@ class Checkpoint(Replacement):
         """The short name of the model from which the weights were made, by the names of the tensors. Raises UserError
         if they do not decide it."""
         tensors = {name.removeprefix(self.prefix) for name in self.tensors}
-        names = next((names for tensor, names in BASES.items() if tensor in tensors), ())
+        known = chain.from_iterable(family.single_files.items() for family in families())
+        _, names = max(((len(has), names) for has, names in known if tensors.issuperset(has)), default=(0, ()))
         if not names:
             problem = f"{self.path}: no known model has tensors with these names"
             raise UserError("model", problem, "give its base; a LoRA is for lora")

@@ -2,7 +2,6 @@ from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
 from inspect import signature
-from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
@@ -30,6 +29,8 @@ from builders.plans import capturing, expected_of, layer_maps
 from builders.reference_attention import BOOKS, book_of
 from builders.refusals import user_error
 
+from recipes.families import PAGE as TABLE_PAGE
+from recipes.families import row
 from seediff.attention.see_photos import encode_images, run_clean, run_noised
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import CaptureConfig
@@ -37,7 +38,7 @@ from seediff.models.families import families
 from seediff.models.layer_choice import KINDS, block_names
 from seediff.models.registry import load_model
 
-PAGE = (Path(__file__).parents[3] / "docs/models.md").read_text(encoding="utf-8")
+PAGE = TABLE_PAGE.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module", params=sorted(BOOKS))
@@ -297,12 +298,8 @@ def test_the_commands(folder, tmp_path):
 
 
 @pytest.mark.parametrize("family", families(), ids=[family.title for family in families()])
-def test_the_page_has_a_row_for_it(family):
-    rows = [line for line in PAGE.splitlines() if line.startswith("|")]
-    row = next((row for row in rows if all(f"`{name}`" in row for name in family.pipelines)), None)
-    assert row is not None, f"docs/models.md has no row that names `{'`, `'.join(family.pipelines)}`"
-    own = [family.steps, family.guidance_scale]
-    assert f"| {', '.join(f'{number:g}' for number in own)}" in row if None not in own else True
+def test_the_page_has_its_row(family):
+    assert row(family) in PAGE.splitlines(), f"no row for {family.title}: python recipes/families.py writes it"
     diffusers = import_module("diffusers")
     assert all(hasattr(diffusers, name) for name in (*family.pipelines, family.class_name))
 

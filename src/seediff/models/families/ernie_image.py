@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .family import Condition, FlowMatching, PartConfig, Tensor
+from .family import NOT_LOADED, Condition, FlowMatching, PartConfig, Tensor
 from .flux2 import normed_latents
 from .inputs import NetworkInputs
 from .layers import JOINT
@@ -46,6 +46,7 @@ ERNIE_IMAGE = ErnieImage(
     ),
     scales=(),  # but its autoencoder's batch norm
     pipelines=("ErnieImagePipeline",),
+    not_loaded=(*NOT_LOADED, "pe", "pe_tokenizer"),  # the model that rewrites prompts
     class_name="ErnieImageTransformer2DModel",
     streams={"layers": JOINT},
     attention="self_attention",

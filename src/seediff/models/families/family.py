@@ -32,19 +32,16 @@ CLIP_TOKENS = 77
 NETWORK_PARTS = ("unet", "transformer")
 """The two names that pipelines have for their network, the part with the attention."""
 
-NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder", "pe", "pe_tokenizer")
-"""Parts of pipelines that are never loaded."""
+NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder")
+"""Parts that no family loads."""
 PROCESSORS = (
     "AttnProcessor", "AttnProcessor2_0", "AttnProcessorNPU", "SlicedAttnProcessor", "XFormersAttnProcessor",
     "XLAFlashAttnProcessor2_0", "FusedAttnProcessor2_0",
 )  # fmt: skip
 """diffusers' processors of all families that compute the network's own attention and nothing else."""
 
-OF_PIPELINES = ("is_distilled", "sample_sigmas")
-"""Settings in a pipeline's model_index.json that SeeDiff adds to the network's configuration."""
-
 PartConfig = Mapping[str, Any]
-"""The config.json of a part. The network's also has the settings of OF_PIPELINES."""
+"""The config.json of a part. The network's also has the settings `of_pipeline`."""
 Condition = Mapping[str, Any]
 """The network's inputs for a batch of prompts: name → tensor, whose first dimension counts the prompts."""
 
@@ -67,6 +64,9 @@ class Family:
     """The pipeline's name for the network."""
     named: tuple[NamedModel, ...] = ()
     """Its models with short names."""
+    single_files: Mapping[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
+    """Names of tensors that single files have, in the original authors' names → short names of the models from which
+    such files may have been made. Of all families' entries, the one counts of which a file has the most tensors."""
 
     # Loading
 
@@ -74,6 +74,10 @@ class Family:
     """The pipeline's name for the part with the tokenizer."""
     optional: tuple[str, ...] = ()
     """Parts that may be missing from a pipeline."""
+    not_loaded: tuple[str, ...] = NOT_LOADED
+    """Parts that are never loaded."""
+    of_pipeline: tuple[str, ...] = ("is_distilled",)
+    """Settings in the pipeline's model_index.json that SeeDiff adds to the network's configuration."""
     half: str = "float16"
     """The 16-bit number format for this family, in which its networks do not overflow."""
     loads_loras: bool = True
@@ -95,8 +99,8 @@ class Family:
     processors: tuple[str, ...] = ()
     """diffusers' processors that compute the network's own attention and nothing else, besides those of PROCESSORS and
     those that diffusers declares as a layer's default."""
-    cannot: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Class of pipelines with this network that cannot be captured → the problem, and a way out or the reason."""
+    cannot: Mapping[str, str] = field(default_factory=dict)
+    """Class of pipelines with this network that cannot be captured → the reason, or a way out."""
     no_self_attention: str = ""
     """Why there are no maps of self-attention; "" if there are maps."""
     replaces_missing_levels: bool = True

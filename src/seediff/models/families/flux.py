@@ -18,6 +18,8 @@ from .layers import TEXT_FIRST
 from .named import APACHE, NamedModel
 from .readers import Reader
 
+BLOCK = "double_blocks.0.img_attn.qkv.weight"
+"""A tensor of every single file of FLUX.1, FLUX.2 and Chroma."""
 PACKED = 2
 """Latents per side of a position."""
 PHOTO_GUIDANCE = 1.0
@@ -122,6 +124,7 @@ FLUX = Flux(
             f"{APACHE}, to be accepted on the hub",
         ),
     ),
+    single_files={(BLOCK,): ("flux-schnell",), (BLOCK, "guidance_in.in_layer.weight"): ("flux-dev",)},
     pipelines=("FluxPipeline",),
     class_name="FluxTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
@@ -154,6 +157,7 @@ class ChromaFamily(Flux):
 CHROMA = ChromaFamily(
     title="Chroma",
     named=(NamedModel("chroma", "lodestones/Chroma1-HD", "1024²", 13.75, APACHE, steps=40, guidance_scale=3.0),),
+    single_files={(BLOCK, "distilled_guidance_layer.in_proj.weight"): ("chroma",)},
     pipelines=("ChromaPipeline",),
     class_name="ChromaTransformer2DModel",
     streams=FLUX.streams,

@@ -51,6 +51,7 @@ KREA2 = Krea2(
         NamedModel("krea2-raw", "krea/Krea-2-Raw", "1024²", 17.38, KREA_OWN, steps=52, guidance_scale=3.5),
         NamedModel("krea2-turbo", "krea/Krea-2-Turbo", "1024², few steps", 17.38, KREA_OWN),
     ),
+    single_files={("txtfusion.projector.weight",): ("krea2-raw", "krea2-turbo")},
     scales=STATISTICS,
     pipelines=("Krea2Pipeline",),
     class_name="Krea2Transformer2DModel",

