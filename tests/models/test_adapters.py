@@ -94,18 +94,26 @@ def test_a_lora_of_another_family(flux_folder, loaded, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("part", "change", "said"),
     [
-        (lambda state, name: state.update({f"{name}.dora_scale": torch.ones(64)}), "DoRA"),
-        (lambda state, name: state.update({f"{name}.lora_C.weight": torch.ones(2, 2)}), "lora_C"),
-        (lambda state, name: state.pop(f"{name}.lora_B.weight"), "missing keys"),
+        ("unet", lambda state, name: state.update({f"{name}.dora_scale": torch.ones(64)}), "DoRA"),
+        ("unet", lambda state, name: state.update({f"{name}.lora_C.weight": torch.ones(2, 2)}), "lora_C"),
+        ("unet", lambda state, name: state.pop(f"{name}.lora_B.weight"), "missing keys"),
+        ("text_encoder", lambda state, name: state.update({f"{name}.lora_C.weight": torch.ones(2, 2)}), "LOAD REPORT"),
     ],
-    ids=["dora", "more", "less"],
+    ids=["dora", "more", "less", "text"],
 )
-def test_a_lora_of_which_a_part_would_be_left_out(change, said, loaded, folder, tmp_path):
-    """diffusers drops it, and only its log says so."""
-    state = load_file(lora_of(loaded("unet"), tmp_path / "whole.safetensors"))
-    change(state, next(iter(state)).partition(".lora_")[0])
+def test_a_lora_of_which_a_part_would_be_left_out(part, change, said, loaded, folder, tmp_path):
+    """Only a log says so, which is muted."""
+    model = loaded("unet")
+    state = load_file(lora_of(model, tmp_path / "whole.safetensors"))
+    module = model.pipe.components[part]
+    if part != "unet":
+        layers = [name for name, _ in module.named_modules() if name.endswith("q_proj")]
+        width = module.config.hidden_size
+        state |= {f"{part}.{name}.lora_A.weight": torch.ones(2, width) for name in layers}
+        state |= {f"{part}.{name}.lora_B.weight": torch.ones(width, 2) for name in layers}
+    change(state, next(name for name in state if name.startswith(part)).partition(".lora_")[0])
     save_file(state, path := tmp_path / "lora.safetensors")
     with user_error(rf"^lora: {path}: does not fit .*: a part of it would be left out \(.*{said}"):
         load_model(folder, device="cpu", lora=str(path))

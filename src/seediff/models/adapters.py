@@ -23,8 +23,8 @@ PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
 NAME = "seediff"
 """The LoRA's name within the pipeline."""
 UNCHANGED = "No LoRA keys associated to"
-"""With this, diffusers begins what it says about a part that a LoRA does not change. All else that it says is about
-tensors that it leaves out, or lacks."""
+"""With this, diffusers begins what it says about a part that a LoRA does not change. All else that it or transformers
+says is about tensors that are left out, or missing."""
 
 
 def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) -> None:
@@ -56,7 +56,8 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
         raise UserError("lora", f"{misfit}: {first_line(error)}") from error
     for text in said:
         if not text.startswith(UNCHANGED):
-            raise UserError("lora", f"{misfit}: a part of it would be left out ({text[:150]})", "use a plain LoRA")
+            told = " ".join(re.sub(r"\x1b\[\d*m", "", text).split())  # in colours, on several lines
+            raise UserError("lora", f"{misfit}: a part of it would be left out ({told[:150]})", "use a plain LoRA")
     parts = [part for name, part in pipe.components.items() if part is not None and family.has_weights(name)]
     modules = chain.from_iterable(part.modules() for part in parts)
     lacking = len(wanted) - sum(isinstance(module, BaseTunerLayer) for module in modules)

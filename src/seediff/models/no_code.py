@@ -169,19 +169,22 @@ def import_diffusers() -> None:
 
 @contextmanager
 def heard() -> Iterator[list[str]]:
-    """In this block, what diffusers warns of is added to the list. Otherwise nobody would hear it, because
-    `import_diffusers` turned it off."""
-    logger, said = logging.getLogger("diffusers"), list[str]()
-    handlers, level = logger.handlers, logger.level
+    """In this block, what diffusers and transformers warn of is added to the list. Otherwise nobody would hear it,
+    because `import_diffusers` turned it off."""
+    said = list[str]()
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             said.append(record.getMessage())
 
-    logger.handlers = [Listener()]
-    logger.setLevel(logging.WARNING)
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    before = [(logger.handlers, logger.level) for logger in loggers]
+    for logger in loggers:
+        logger.handlers = [Listener()]
+        logger.setLevel(logging.WARNING)
     try:
         yield said
     finally:
-        logger.handlers = handlers
-        logger.setLevel(level)
+        for logger, (handlers, level) in zip(loggers, before, strict=True):
+            logger.handlers = handlers
+            logger.setLevel(level)

@@ -18,7 +18,7 @@ from .layers import TEXT_FIRST
 from .named import APACHE, NamedModel
 from .readers import Reader
 
-BLOCK = "double_blocks.0.img_attn.qkv.weight"
+FLUX_TENSOR = "double_blocks.0.img_attn.qkv.weight"
 """A tensor of every single file of FLUX.1, FLUX.2 and Chroma."""
 PACKED = 2
 """Latents per side of a position."""
@@ -124,7 +124,7 @@ FLUX = Flux(
             f"{APACHE}, to be accepted on the hub",
         ),
     ),
-    single_files={(BLOCK,): ("flux-schnell",), (BLOCK, "guidance_in.in_layer.weight"): ("flux-dev",)},
+    single_files={(FLUX_TENSOR,): ("flux-schnell",), (FLUX_TENSOR, "guidance_in.in_layer.weight"): ("flux-dev",)},
     pipelines=("FluxPipeline",),
     class_name="FluxTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
@@ -157,7 +157,7 @@ class ChromaFamily(Flux):
 CHROMA = ChromaFamily(
     title="Chroma",
     named=(NamedModel("chroma", "lodestones/Chroma1-HD", "1024²", 13.75, APACHE, steps=40, guidance_scale=3.0),),
-    single_files={(BLOCK, "distilled_guidance_layer.in_proj.weight"): ("chroma",)},
+    single_files={(FLUX_TENSOR, "distilled_guidance_layer.in_proj.weight"): ("chroma",)},
     pipelines=("ChromaPipeline",),
     class_name="ChromaTransformer2DModel",
     streams=FLUX.streams,

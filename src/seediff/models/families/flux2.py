@@ -13,12 +13,12 @@ from typing import Any
 
 from ...errors import UserError
 from .family import Condition, Family, Tensor
-from .flux import BLOCK, FLUX, PHOTO_GUIDANCE, Packed, last_position, pack, unpack
+from .flux import FLUX, FLUX_TENSOR, PHOTO_GUIDANCE, Packed, last_position, pack, unpack
 from .inputs import NetworkInputs, latents_of
 from .named import APACHE, NamedModel
 from .readers import Reader, chat_prompt, qwen_chat
 
-MODULATION = "double_stream_modulation_img.lin.weight"
+FLUX2_TENSOR = "double_stream_modulation_img.lin.weight"
 """A tensor of every single file of FLUX.2."""
 FLUX_OWN = "FLUX Non-Commercial, to be accepted on the hub"
 
@@ -94,7 +94,7 @@ FLUX2 = Flux2(
     title="FLUX.2 dev",
     named=(NamedModel("flux2-dev", "black-forest-labs/FLUX.2-dev", "1024²", 56.32, FLUX_OWN),),
     scales=(),  # but its autoencoder's batch norm
-    single_files={(BLOCK, MODULATION, "single_blocks.47.linear1.weight"): ("flux2-dev",)},
+    single_files={(FLUX_TENSOR, FLUX2_TENSOR, "single_blocks.47.linear1.weight"): ("flux2-dev",)},
     pipelines=("Flux2Pipeline",),
     class_name="Flux2Transformer2DModel",
     where_prompt="first call",  # for FLUX.2 klein, whose network has the same class
@@ -130,7 +130,7 @@ FLUX2_KLEIN = Klein(
         NamedModel("klein-base-9b", "black-forest-labs/FLUX.2-klein-base-9B", "1024²", 17.35, FLUX_OWN),
     ),
     scales=(),  # but its autoencoder's batch norm
-    single_files={(BLOCK, MODULATION): ("klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b")},
+    single_files={(FLUX_TENSOR, FLUX2_TENSOR): ("klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b")},
     pipelines=("Flux2KleinPipeline",),
     cannot={"Flux2KleinKVPipeline": "it keeps keys of other images from step to step; use a Flux2KleinPipeline"},
     class_name=FLUX2.class_name,

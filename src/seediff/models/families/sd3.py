@@ -18,7 +18,7 @@ from .readers import Reader
 
 STABILITY = "Stability AI Community, to be accepted on the hub"
 
-BLOCK = "joint_blocks.0.x_block.attn.qkv.weight"
+MMDIT_TENSOR = "joint_blocks.0.x_block.attn.qkv.weight"
 """A tensor of every single file."""
 T5_TOKENS = 256
 """Maximum number of T5 tokens that the pipeline reads by default."""
@@ -72,9 +72,9 @@ SD3 = MMDiT(
         ),
     ),
     single_files={
-        (BLOCK,): ("sd3",),
-        (BLOCK, "joint_blocks.0.x_block.attn2.qkv.weight"): ("sd3.5-medium",),
-        (BLOCK, "joint_blocks.37.x_block.attn.qkv.weight"): ("sd3.5-large",),
+        (MMDIT_TENSOR,): ("sd3",),
+        (MMDIT_TENSOR, "joint_blocks.0.x_block.attn2.qkv.weight"): ("sd3.5-medium",),
+        (MMDIT_TENSOR, "joint_blocks.37.x_block.attn.qkv.weight"): ("sd3.5-large",),
     },
     gives_sigmas=False,
     pipelines=("StableDiffusion3Pipeline",),

