@@ -11,7 +11,7 @@ from .hub import INDEX, fetch_file, fetch_files, hub_files
 from .locate import ModelFiles, read_index
 from .no_code import check_index, check_parts
 from .sampling import follow_marks
-from .weights import has_all, load_part, naming, needed_files
+from .weights import errors_about, has_all, load_part, needed_files
 
 
 def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
@@ -29,17 +29,17 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
     check_parts(folder, listed)
 
     # 1. Tokenizers, processors and the scheduler
-    with naming(folder / "tokenizer"):
+    with errors_about(folder / "tokenizer"):
         tokenizers = family.tokenizers(folder)
     loaded: dict[str, Any] = {}
     for part in sorted(part for part in listed - {*tokenizers} if not family.has_weights(part)):
-        with naming(folder / part):
+        with errors_about(folder / part):
             loaded[part] = _part_class(index, part).from_pretrained(str(folder / part))
 
     # 2. Parts with weights
     networks: dict[str, Any] = {}
     for part in weighted:
-        with naming(folder / part):
+        with errors_about(folder / part):
             networks[part] = load_part(_part_class(index, part), folder, part, dtype, files.name)
     replacement = files.replacement
     if replacement is not None:
@@ -52,7 +52,7 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
     # from the class in model_index.json.
     processors = {part: made if hasattr(made, "tokenizer") else None for part, made in tokenizers.items()}
     options = {**absent, **switches, **loaded, **networks, **processors, "dtype": getattr(torch, dtype)}
-    with naming(folder):
+    with errors_about(folder):
         kind = getattr(diffusers, index["_class_name"])
         pipe = kind.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, **options)
         pipe.register_modules(**tokenizers)

@@ -30,7 +30,7 @@ from .families import families
 from .families.family import Family
 from .hub import fetch_file
 from .no_code import OWN_ATTENTION, check_parts
-from .weights import damaged, load_part, naming, part_files
+from .weights import damaged, errors_about, load_part, part_files
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ class NetworkFolder(Replacement):
         import diffusers
 
         check_parts(self.path.parent, [self.path.name])
-        with naming(self.path):
+        with errors_about(self.path):
             kind = getattr(diffusers, family.class_name)
             return {family.network_part: load_part(kind, self.path.parent, self.path.name, dtype, name)}
 

@@ -160,7 +160,7 @@ def load_audited(
 
 
 @contextmanager
-def naming(place: Path) -> Iterator[None]:
+def errors_about(place: Path) -> Iterator[None]:
     """Turn every error in this block into a UserError about `place`: libraries raise errors of any kind for a broken
     folder."""
     try:
