@@ -41,7 +41,7 @@ _HOMES = {
     "mask": "script.single_image",
     "mask_photos": "run.mask_job",
     "predict": "train.predict:predict_files",
-    "register_method": "masks.own",
+    "register_method": "masks.user_method",
     "segment": "script.single_image",
     "segment_photos": "run.segment_job",
     "train_segmenter": "train.run",
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from .evaluate.evaluation import evaluate as evaluate_predictions  # noqa: F401
     from .files.photo_files import find_photos as find_photos
     from .masks.make_masks import make_masks as make_masks
-    from .masks.own import register_method as register_method
+    from .masks.user_method import register_method as register_method
     from .models.registry import load_model as load_model
     from .run.generate_job import generate as generate
     from .run.mask_job import mask_photos as mask_photos

@@ -45,7 +45,7 @@ class CommandLine:
         )
         mask = bound.arguments.get("typed", {}).get("mask", {})
         if ".py:" in mask.get("method", ""):
-            from ..masks.own import register_file  # imports torch
+            from ..masks.user_method import register_file  # imports torch
 
             mask["method"] = register_file(mask["method"])
         return command, bound

@@ -71,7 +71,7 @@ def look(
     from ..look.serve import serve
 
     if method is not None:
-        from ..masks.own import register_file
+        from ..masks.user_method import register_file
 
         register_file(method)
 

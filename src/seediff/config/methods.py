@@ -16,7 +16,7 @@ from ..errors import UserError
 from .fields import Count, Positive, Several
 
 Method = Literal["seediff", "ca", "ca_sa", "daam"]
-"""The names of the package's own mask methods. `register_method` (masks/own.py) adds others."""
+"""The names of the package's own mask methods. `register_method` (masks/user_method.py) adds others."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class MethodFacts:
     """Model → the method's constants for it, in the form of `defaults`."""
     finish: Finish = Finish()
     user_function: Callable[..., Any] | None = None
-    """The function of a user's own method (masks/own.py); None for the package's methods."""
+    """The function of a user's own method (masks/user_method.py); None for the package's methods."""
 
     @property
     def special_options(self) -> set[str]:

@@ -32,9 +32,9 @@ from ..files.label_maps import IGNORE
 from ..rows.flags import area_flags
 from .arithmetic import compete, min_max, otsu, resize
 from .methods import METHODS
-from .own import call_own
 from .pamr import largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
 from .steps import AFTER_PAMR, AFTER_SAM, BEFORE_PAMR, MaskStep, SoftMask
+from .user_method import call_own
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,8 +10,8 @@ from seediff.config.method_constants import MaskConfig, maps_read
 from seediff.config.methods import METHOD_FACTS, own_methods
 from seediff.config.photos_config import MaskPhotosConfig
 from seediff.masks.make_masks import make_masks, soft_mask
-from seediff.masks.own import register_file, register_method
 from seediff.masks.steps import SoftMask
+from seediff.masks.user_method import register_file, register_method
 
 FILE = """
 from dataclasses import dataclass
