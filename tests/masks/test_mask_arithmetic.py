@@ -8,7 +8,7 @@ from patience import PATIENT
 from refusals import user_error
 
 from seediff.devices import cpu_threads
-from seediff.masks.arithmetic import BLOCK, min_max, otsu, resize, sum_of_rows, times_vector
+from seediff.masks.arithmetic import SUM_LENGTH, min_max, otsu, resize, sum_of_rows, times_vector
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def some(count):
     return torch.randperm(SIDE, generator=torch.Generator().manual_seed(count))[:count].sort().values
 
 
-@pytest.mark.parametrize("count", [1, BLOCK, BLOCK + 1, SIDE])
+@pytest.mark.parametrize("count", [1, SUM_LENGTH, SUM_LENGTH + 1, SIDE])
 def test_sum_of_rows_in_float64(matrix, count):
     rows, weights = some(count), torch.rand(count)
     torch.testing.assert_close(sum_of_rows(matrix, rows).double(), matrix[rows].double().sum(0), rtol=1e-6, atol=0)

@@ -65,7 +65,7 @@ def highest(maps: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     return values, numbers
 
 
-BLOCK = 128
+SUM_LENGTH = 128
 """Number of rows in a partial sum. Short sums round less than one long sum."""
 CHUNK = 2**19
 """Number of elements that are multiplied at a time: 2 MiB, so that products stay in the cache."""
@@ -79,7 +79,7 @@ def sum_of_rows(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor 
         if weights is not None:
             gathered = gathered * weights[:, None]
         return gathered.sum(0)
-    blocks = torch.arange(0, len(rows), BLOCK, device=rows.device)
+    blocks = torch.arange(0, len(rows), SUM_LENGTH, device=rows.device)
     return F.embedding_bag(rows, matrix, blocks, mode="sum", per_sample_weights=weights).sum(0)
 
 
