@@ -31,13 +31,13 @@ def describe_training(
         yield f"Stage {stage.name}: {samples}, {length}"
     # Importing torch and transformers takes seconds.
     from .models import count_parameters, find_weights
-    from .record import State, find_state
+    from .record import TrainingProgress, find_state
 
     config = with_device(config)
     if Path(config.weights).exists():  # weights on the hub are not checked
         find_weights(config)
     facts = check_stages(data.stages, data.validation, config.batch_size, validate_every)
-    find_state(out, config, State(data=facts))  # refuses another training
+    find_state(out, config, TrainingProgress(data=facts))  # refuses another training
     parameters = count_parameters(config, data.classes)
     checkpoint = show_bytes(12 * parameters)  # the weights and two moments, in float32
     validation = "none; the last weights are kept"

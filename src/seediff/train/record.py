@@ -54,7 +54,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
 
 @dataclass
-class State:
+class TrainingProgress:
     """The progress of a training."""
 
     step: Count = 0
@@ -136,7 +136,7 @@ def draw_losses(history: np.ndarray, stages: Sequence[Stage], batch_size: int) -
 def model_card(
     config: TrainConfig,
     stages: Sequence[Stage],
-    state: State,
+    state: TrainingProgress,
     history: np.ndarray,
     parameters: int,
     chart: bool,
@@ -197,7 +197,7 @@ label_maps = load_segmenter("FOLDER").label_maps([image])  # (H, W, 3) uint8 →
 
 
 def write_checkpoint(
-    path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer, state: State, history: np.ndarray
+    path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingProgress, history: np.ndarray
 ) -> None:
     """Write a checkpoint atomically: a killed run leaves the previous one. history: see HISTORY."""
     tensors = {HISTORY: torch.from_numpy(history)}
@@ -242,15 +242,15 @@ def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
     return history
 
 
-def read_state(path: Path) -> State:
+def read_state(path: Path) -> TrainingProgress:
     """The state in a checkpoint. Raises UserError if the file is no checkpoint."""
     file = read_header(path)
-    state = file.about("state", State, OF_CHECKPOINT)
+    state = file.about("state", TrainingProgress, OF_CHECKPOINT)
     file.check(HISTORY, "F64", (state.step, len(NUMBERS)), OF_CHECKPOINT)
     return state
 
 
-def find_state(out: Path, config: TrainConfig, new: State) -> State:
+def find_state(out: Path, config: TrainConfig, new: TrainingProgress) -> TrainingProgress:
     """The progress of the training in the folder `out`; `new` if none has begun there, or if it has no checkpoint yet.
 
     config: of the training to run. new: its state at the beginning, with the facts about its data. Raises UserError if
@@ -263,7 +263,7 @@ def find_state(out: Path, config: TrainConfig, new: State) -> State:
         if (out / CHECKPOINT).exists():
             state = read_state(out / CHECKPOINT)
         elif (out / RECORD).exists() or (out / CARD).exists():
-            state = read_json(out / RECORD, State)
+            state = read_json(out / RECORD, TrainingProgress)
     except UserError as error:
         raise UserError(out, f"{DAMAGED} ({error})", "choose another folder") from error
     changed = differences(with_device(saved), config)

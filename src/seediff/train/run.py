@@ -50,7 +50,7 @@ from .record import (
     CHECKPOINT,
     LOSSES,
     RECORD,
-    State,
+    TrainingProgress,
     draw_losses,
     find_state,
     load_checkpoint,
@@ -138,7 +138,7 @@ def train(
     partners(stages[0].classes, config.mirror)  # refuses other names
     data = check_stages(stages, validation, config.batch_size, validate_every)
     with open_folder(out):
-        state = find_state(out, config, State(data=data))
+        state = find_state(out, config, TrainingProgress(data=data))
         if (out / native.CARD).is_file():
             (out / CHECKPOINT).unlink(missing_ok=True)  # a run that was killed after the card left it
             return _result(out, state, 0.0, 0)
@@ -156,7 +156,7 @@ def train(
             return _Training(config, stages, out, state, decoded, save_every, keep).run(progress, workers)
 
 
-def _result(out: Path, state: State, seconds: float, images: int) -> TrainResult:
+def _result(out: Path, state: TrainingProgress, seconds: float, images: int) -> TrainResult:
     miou = state.best if state.best >= 0 else math.nan
     return TrainResult(out, state.step, miou, state.best_step, seconds, images / max(seconds, 1e-9))
 
@@ -168,7 +168,7 @@ class _Training:
     config: TrainConfig
     stages: Sequence[Stage]
     out: Path
-    state: State
+    state: TrainingProgress
     validation: Decoded
     save_every: int
     keep: Callable[[int], None]
