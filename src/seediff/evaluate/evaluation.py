@@ -35,7 +35,7 @@ from .tables import BEHIND, Points, ScoreTable, Value, as_json, csv_text, write_
 SCORES, IMAGES, GALLERY, BARS = "scores.json", "images.csv", "images.jpg", "classes.png"
 ROWS = 8
 """The maximum number of rows in the gallery. Each row has a bad image at the left and a good one at the right."""
-SIDE = 240  # longer side of a picture in the gallery, in pixels
+THUMBNAIL_PIXELS = 240  # longer side of a picture in the gallery, in pixels
 
 
 @dataclass(frozen=True)
@@ -214,11 +214,11 @@ def draw_gallery(evaluation: Evaluation, ranked: Sequence[str]) -> np.ndarray | 
 def _draw_maps(evaluation: Evaluation, sample: Sample) -> Iterator[np.ndarray]:
     """A sample's image, the image with its truth, and the image with its prediction."""
     (predicted,) = evaluation.predictor.predict([sample])
-    small = fit_side(sample.image, SIDE, Image.Resampling.BILINEAR)
+    small = fit_side(sample.image, THUMBNAIL_PIXELS, Image.Resampling.BILINEAR)
     names = {number: name for number, name in enumerate(evaluation.scores.protocol.classes) if name != BACKGROUND}
     yield small
     for label_map in (evaluation.truth_table[sample.unchecked_labels()], evaluation.predicted_table[predicted]):
-        yield draw_named(small, fit_side(label_map, SIDE, Image.Resampling.NEAREST), names)
+        yield draw_named(small, fit_side(label_map, THUMBNAIL_PIXELS, Image.Resampling.NEAREST), names)
 
 
 def score_table(evaluation: Evaluation) -> ScoreTable:

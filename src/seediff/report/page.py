@@ -26,7 +26,7 @@ from .tables import Summary, plain_facts, render, summarize
 AUGMENTATIONS = "augmentations.jpg"
 """A picture in the folder of a dataset from `augment`. It shows a sample before and after each kind of change."""
 MOST_IMAGES, MOST_STRIPS = 60, 8
-SIDE = 256
+THUMBNAIL_PIXELS = 256
 """The longer side of the page's pictures in pixels."""
 
 
@@ -133,8 +133,8 @@ def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Itera
             about.append("corrected by hand")
         yield Tile(
             name=name,
-            image=jpeg_uri(shrink(image, SIDE, Image.Resampling.LANCZOS)),
-            mask=jpeg_uri(draw_mask(image, label_map, SIDE, numbers)),
+            image=jpeg_uri(shrink(image, THUMBNAIL_PIXELS, Image.Resampling.LANCZOS)),
+            mask=jpeg_uri(draw_mask(image, label_map, THUMBNAIL_PIXELS, numbers)),
             shares=", ".join(shares) or "no class",
             prompt=str(said(row.source) or said(row.prompt) or ""),  # a photograph's name instead of its prompt
             about=" · ".join(filter(None, about)),
