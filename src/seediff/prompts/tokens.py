@@ -17,7 +17,7 @@ BREAK = "BREAK"
 """The word at which web interfaces divide a prompt into parts."""
 
 
-class Reading(NamedTuple):
+class TokenizedPrompt(NamedTuple):
     """A prompt as a tokenizer reads it."""
 
     reader: Reader
@@ -54,10 +54,10 @@ class Reading(NamedTuple):
         return columns_of
 
 
-def read(reader: Reader, prompt: str) -> Reading:
+def read(reader: Reader, prompt: str) -> TokenizedPrompt:
     """The prompt as a tokenizer reads it. Raises UserError as `token_spans` does."""
     text = reader.convert(prompt)
-    return Reading(reader, text, token_spans(reader, text))
+    return TokenizedPrompt(reader, text, token_spans(reader, text))
 
 
 def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -80,7 +80,7 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
     return {name: tuple(sorted(columns)) for name, columns in columns_of.items()}
 
 
-def check_length(readers: Sequence[Reader], prompt: str) -> list[Reading]:
+def check_length(readers: Sequence[Reader], prompt: str) -> list[TokenizedPrompt]:
     """The prompt as read by each tokenizer whose tokens have columns. Raises UserError if the prompt is too long for
     one of them, naming the words that would be cut off."""
     readings = [read(reader, prompt) for reader in readers if reader.first is not None]

@@ -19,7 +19,7 @@ from ..errors import UserError, first_line
 from ..models.families.family import Family
 from ..models.families.readers import TOKENIZERS, Reader
 from ..prompts.captions import content_words
-from ..prompts.tokens import BREAK, Reading, find_weight, read
+from ..prompts.tokens import BREAK, TokenizedPrompt, find_weight, read
 from .encodings import NamedText
 from .heatmap import Phrase, phrase_name
 from .which_rows import Texts
@@ -30,7 +30,7 @@ NAME_TOKENIZER = "name one, capture(pipe, prompt='…', tokenizer=…), or name 
 class Chunk(NamedTuple):
     """A part of a text that a tokenizer reads by itself. Most texts are one chunk."""
 
-    reading: Reading
+    reading: TokenizedPrompt
     before: int
     """The number of columns before the chunk."""
 
