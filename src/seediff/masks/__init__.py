@@ -2,7 +2,7 @@
 
 make_masks.py    from an image's maps to its label map; start here
 methods.py       the package's methods, which make a class's soft mask; arithmetic.py and steps.py are their tools
-own.py           a user's own function as a method
+user_method.py   a user's own function as a method
 pamr.py, sam.py  move soft masks to the edges of the image
 presence.py      is the class in the picture?
 photos.py        finds classes in photographs and makes their masks
