@@ -127,10 +127,10 @@ class Kind:
 GUIDED = {"second half": "halves", "first half": "first half", "first call": "calls"}
 """`where_prompt` of a family → `guided` of its pipelines."""
 OF_FAMILIES = {
-    family.pipelines[0]: Kind(file_of(family), guided="" if family.distilled else GUIDED[family.where_prompt])
+    family.pipelines[-1]: Kind(file_of(family), guided="" if family.distilled else GUIDED[family.where_prompt])
     for family in families()
 }
-"""The first pipeline of every family. Those that are called with more than sides are once more in PIPELINES."""
+"""A pipeline of every family. Those that are called with more than sides are once more in PIPELINES."""
 PIPELINES = OF_FAMILIES | {
     "StableDiffusionImg2ImgPipeline": Kind("unet", CHANGED),
     "StableDiffusionInpaintPipeline": Kind("unet", INPAINTED),
@@ -148,7 +148,6 @@ PIPELINES = OF_FAMILIES | {
     "FluxPipeline, true_cfg_scale": Kind("flux", TRUE_CFG, "calls"),
     "FluxImg2ImgPipeline": Kind("flux", CHANGED | SIDES, ""),
     "FluxInpaintPipeline": Kind("flux", INPAINTED, ""),
-    "PixArtAlphaPipeline": Kind("pixart", PLAIN_TEXT),
     "PixArtSigmaPipeline": Kind("pixart", PLAIN_TEXT),
     "SanaPipeline": Kind("sana", PLAIN_TEXT),
     "ChromaImg2ImgPipeline": Kind("chroma", {**SHOWN, "strength": 0.9, **TWO_STEPS}, "calls"),
