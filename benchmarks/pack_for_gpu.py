@@ -1,65 +1,56 @@
-"""Prepares a folder for ten minutes on a GPU machine without a network, and prints the commands to run in it.
+"""Packs for ten minutes on a borrowed machine with a GPU and without a network, to which at most 64 MiB can be copied.
 
-    python benchmarks/pack_for_gpu.py build/gpu     # for Python 3.12 there, with torch and transformers
+    python benchmarks/pack_for_gpu.py       # for Python 3.12 there, with torch and transformers
 
-The folder holds the sources, what the benchmarks and the tests of the kernels import, and wheels of the packages that
-such a machine seldom has. It is at most 64 MiB, because more can often not be copied at once.
+Downloads wheels of what such a machine seldom has into build/gpu, adds up what would be copied, and says what to leave
+out of it, and the command to run there.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-NEEDED = ("src", "benchmarks", "recipes", "tests/builders", "tests/attention", "pyproject.toml")
+PACK = ROOT / "build" / "gpu"
 NOT_NEEDED = ("recipes/weights", "recipes/mini/measuring")
-WHEELS = ("diffusers", "cyclopts", "msgspec", "tomli_w")
-"""What is seldom there. What they need in turn is there, or is not imported on this way."""
+"""What nothing reads there."""
+WHEELS = ("diffusers", "cyclopts", "attrs", "msgspec", "tomli_w")
+"""What is seldom there. What they need in turn is there, or is not imported by `gpu.py`."""
 LARGEST = 64 << 20
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
-COMMANDS = """
-python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target /tmp/site wheels/*.whl || exit
-export PYTHONPATH=/tmp/site:src PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
-timeout 60 python3 -m pytest -q -p no:cacheprovider tests/attention/test_fused.py
-timeout 330 python3 benchmarks/gpu.py --only drawing --apart 150 --minutes 4 --json rows.json \\
-  --rows sd1.5:1,flux-dev:1,sdxl:1,sd3.5-medium:1,sd1.5:8
-timeout 90 python3 benchmarks/gpu.py --only tiles --json tiles.json
-"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
     parser.add_argument("--python", default="3.12", help="version of Python there; default: %(default)s")
     given = parser.parse_args()
-    if given.folder.exists():
-        parser.error(f"{given.folder}: exists already; name another folder, or remove it")
-    given.folder.mkdir(parents=True)
-    copy_files(given.folder)
-    download(given.folder / "wheels", given.python)
-    size = sum(path.stat().st_size for path in given.folder.rglob("*") if path.is_file())
-    print(f"{given.folder}: {size / 2**20:.1f} of {LARGEST >> 20} MiB. In it:\n{COMMANDS}")
+    for earlier in PACK.glob("*.whl"):  # two versions of one package stop the installation
+        earlier.unlink()
+    download(PACK, given.python)
+    size = sum(path.stat().st_size for path in travelling())
+    print(f"{size / 2**20:.1f} of {LARGEST >> 20} MiB are copied. There, only $OUT comes back:")
+    print("\n    OUT=FOLDER bash benchmarks/ten_minutes.sh\n")
+    unneeded = [name for name in NOT_NEEDED if (ROOT / name).exists()]
+    if unneeded:
+        names = " ".join(unneeded)
+        print(f"Not needed there: rm -r {names}    (afterwards: git checkout -- {names})")
     if size > LARGEST:
-        sys.exit(f"{given.folder}: too large by {(size - LARGEST) / 2**20:.1f} MiB")
+        sys.exit(f"too large by {(size - LARGEST) / 2**20:.1f} MiB: leave out what is not needed")
 
 
-def copy_files(folder: Path) -> None:
-    """The tracked files of the working tree, as they are now."""
-    listed = subprocess.run(["git", "ls-files", *NEEDED], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in listed.splitlines():
-        if not name.startswith(NOT_NEEDED) and (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
+def travelling() -> list[Path]:
+    """The files of the checkout that git does not ignore, and the wheels."""
+    words = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [path for path in map(ROOT.joinpath, names) if path.is_file()] + sorted(PACK.glob("*.whl"))
 
 
 def download(folder: Path, python: str) -> None:
     """Wheels of exactly the versions that are installed here."""
-    from importlib.metadata import version
-
     words = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "-d", str(folder)]
     words += ["--python-version", python, "--implementation", "cp"]
     for platform in PLATFORMS:

@@ -1,21 +1,113 @@
-"""benchmarks/gpu.py on a CPU."""
+"""The ten minutes on a borrowed machine with a GPU, on a CPU under a stand-in that enforces the limits."""
 
+import argparse
 import importlib
-import json
+import os
+import re
+import shutil
+import signal
+import subprocess
 import sys
+import time
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
+import pytest
+from packaging.requirements import Requirement
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+MACHINE = """
+import socket, sys
+from importlib.machinery import PathFinder
+
+class Lacks(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name in {lacking} else super().find_spec(name, path, target)
+
+def refuse(*_):
+    raise OSError("there is no network")
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Lacks
+socket.socket.connect = socket.getaddrinfo = refuse
+"""
+"""A sitecustomize.py."""
+THERE = ("torch", "transformers", "accelerate", "scipy", "pillow", "jinja2", "pyyaml", "requests")
 
 
-def test_a_row_is_whole(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def pack(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    monkeypatch.setenv("SEEDIFF_FUSED", "0")
-    gpu, report = importlib.import_module("gpu"), tmp_path / "report.json"
-    words = "--tiny --device cpu --dtype float32 --minutes 9 --only drawing --rows pixart-sigma:1 --json".split()
-    monkeypatch.setattr(sys, "argv", ["gpu.py", *words, str(report)])
-    assert gpu.main() == 0
-    (row,) = json.loads(report.read_text())["drawing"]
+    return importlib.import_module("pack_for_gpu")
+
+
+def with_needs(names):
+    """Packages, and all that they need in turn."""
+    found, waiting = set(), list(names)
+    while waiting:
+        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        if name not in found:
+            found.add(name)
+            needs = map(Requirement, requires(name) or ())
+            waiting += [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
+    return found
+
+
+def borrowed(pack, folder):
+    """Copy what travels, and make a Python that has nothing else. Returns (the checkout there, its environment)."""
+    checkout, size = folder / "checkout", 7 << 20  # of the wheels
+    for path in pack.travelling():
+        name = path.relative_to(pack.ROOT)
+        if path.suffix != ".whl" and not str(name).startswith(pack.NOT_NEEDED):
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, checkout / name)
+            size += path.stat().st_size
+    assert size <= pack.LARGEST
+
+    has = with_needs(THERE) | {name.replace("_", "-") for name in pack.WHEELS}
+    lacking = set()
+    for module, packages in packages_distributions().items():
+        if not has & {re.sub(r"[-_.]+", "-", package).lower() for package in packages}:
+            lacking.add(module)
+    assert "pycocotools" in lacking
+    (folder / "python").mkdir()
+    (folder / "python" / "sitecustomize.py").write_text(MACHINE.replace("{lacking}", repr(lacking - {"seediff"})))
+    (folder / "back").mkdir()
+    own = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "OUT": str(folder / "back"),
+    }
+    return checkout, {**own, "PYTHONPATH": str(folder / "python"), "OMP_NUM_THREADS": "1", "SEEDIFF_FUSED": "0"}
+
+
+def test_what_is_measured_before_the_end_comes_back(pack, tmp_path):
+    checkout, environment = borrowed(pack, tmp_path)
+    words = "bash benchmarks/ten_minutes.sh --tiny --device cpu --dtype float32 --rows pixart-sigma:1,sd1.5:1".split()
+    back = tmp_path / "back"
+    figures = importlib.import_module("on_gpu.figures")
+    with subprocess.Popen(words, cwd=checkout, env=environment, start_new_session=True) as script:
+        until, second = time.monotonic() + 500, {}
+        while "first_s" not in second and script.poll() is None and time.monotonic() < until:
+            time.sleep(0.2)
+            lines = back / "figures.jsonl"
+            second = figures.read(lines).get("sd1.5:1", {}) if lines.exists() else {}
+        os.killpg(script.pid, signal.SIGKILL)  # as at the end of the time
+    shutil.rmtree(checkout)
+    assert {path.name for path in back.iterdir()} == {"figures.jsonl", "log"}
+
+    rows = figures.read(back / "figures.jsonl")
+    row = rows["pixart-sigma:1"]
     assert row["floor"] > 1
     assert all(row["step_s"][way] > 0 for way in ("plain", "capture", "generate's maps"))
-    assert "| pixart-sigma | 1 | " in capsys.readouterr().out
+    assert row["images_per_s"]["masks and files"] > 0
+    assert rows["sd1.5:1"]["first_s"]["plain"] > 0
+    assert "floor" not in rows["sd1.5:1"]
+    assert "| pixart-sigma:1 | capture | " in figures.table(rows)
+
+
+def test_the_rows_of_the_ten_minutes_can_be_read(pack):
+    gpu, script = importlib.import_module("gpu"), (BENCHMARKS / "ten_minutes.sh").read_text()
+    (rows,) = re.findall(r"--rows \\\n\s*(\S+)", script)
+    read = [gpu.read_row(argparse.ArgumentParser(), row) for row in rows.split(",")]
+    assert read[0] == ("sd1.5", 8, "")

@@ -67,11 +67,12 @@ def forget_peak_memory(device: str) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def peak_memory(device: str) -> int:
-    """Peak memory in bytes. On cuda, allocated since `forget_peak_memory`; elsewhere, resident in this process so far,
-    which only grows.
+def peak_memory(device: str) -> dict[str, int]:
+    """Peak memory in bytes. On cuda since `forget_peak_memory`, and what torch reserved for it; elsewhere, resident in
+    this process so far, which only grows.
     """
     if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated(device)
+        reserved = torch.cuda.max_memory_reserved(device)
+        return {"peak_bytes": torch.cuda.max_memory_allocated(device), "reserved_bytes": reserved}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return {"peak_bytes": peak if sys.platform == "darwin" else peak * 1024}

@@ -1,4 +1,4 @@
-"""Measures how one family draws: without capture, capturing one kind of attention or both, and with masks and files."""
+"""Measures how one family draws: without and with capture, compiled, and with masks and files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import gc
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -24,17 +26,22 @@ from on_gpu.device import (
     seconds,
     synchronize,
 )
+from on_gpu.figures import Figures
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.plan import plan_capture
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import EVERYTHING, MaskConfig, Reads
+from seediff.errors import Notice
 from seediff.models.families.inputs import DrawRequest
 from seediff.models.registry import Model
 from seediff.prompts.tokens import locate_columns
 from seediff.run.generate_job import generate
+from seediff.script.capturing import capture
 
 PROMPT, CLASS = "a photo of a cat", "cat"
+MODES = ("default", "reduce-overhead", "max-autotune")
+"""Of torch.compile; any other name is one of its backends."""
 
 
 class Draws:
@@ -99,90 +106,103 @@ class Draws:
         return statistics.median(after), statistics.median(prices), (took["masks"] + took["writing"]) / count
 
     def timed(self, work: Callable[[int], object], steps: int) -> tuple[float, float]:
-        """(seconds of a run of at least 2 steps, seconds per step). Steps are timed from the end of the network's first
-        call to that of its last, so that costs paid once are left out, and a busy machine cannot make it negative. On a
-        GPU by events between calls, for which the host does not wait: it may run ahead, as when a user draws."""
-        device = self.model.device
-        on_gpu = device.startswith("cuda")
-        moments: list[Any] = []
+        """(seconds of a run of at least 2 steps, seconds per step).
 
-        def note(*_: Any) -> None:
+        Steps are timed from the end of the first to that of the last, so that costs paid once are left out, and a busy
+        machine cannot make it negative. On a GPU by events between steps, for which the host does not wait: it may run
+        ahead, as when a user draws.
+        """
+        device, scheduler = self.model.device, self.model.pipe.scheduler
+        on_gpu = device.startswith("cuda")
+        step, moments = scheduler.step, []
+
+        @wraps(step)  # pipelines read its arguments' names
+        def noted(*arguments: Any, **more: Any) -> Any:
+            stepped = step(*arguments, **more)
             if on_gpu:
                 moments.append(torch.cuda.Event(enable_timing=True))
                 moments[-1].record()
             else:
                 synchronize(device)
                 moments.append(time.perf_counter())
+            return stepped
 
-        hook = self.model.network.register_forward_hook(note)
-        try:
+        with mock.patch.object(scheduler, "step", noted):
             whole = seconds(device, lambda: work(steps))
-        finally:
-            hook.remove()
-        calls = self.model.family.count_predictions(
-            self.model.pipe, steps
-        )  # in some families, the network is called twice per step under guidance
         between = moments[0].elapsed_time(moments[-1]) / 1000 if on_gpu else moments[-1] - moments[0]
-        return whole, between / (len(moments) - 1) * len(moments) / calls
+        return whole, between / (len(moments) - 1)
 
-    def products(self, steps: int, work: Callable[[int], object]) -> float:
-        """Operations of QKᵀ, once for each captured row, in a step of a captured drawing."""
-        return count_products(lambda: work(steps)) / steps
+    def compile(self, how: str) -> None:
+        """From now on, the network runs compiled. how: a mode or a backend of `torch.compile`."""
+        self.model.network.compile(**({"mode": how} if how in MODES else {"backend": how}))
+
+    def eager(self, steps: int) -> Any:
+        """As before `compile`."""
+        with torch.compiler.set_stance("force_eager"):
+            return self.plain(steps)
+
+    def captured_by_script(self, steps: int) -> set[str]:
+        """Draw inside of `seediff.capture`, which knows what a compiled network allows. Returns what it said."""
+        with warnings.catch_warnings(record=True) as said, capture(self.model.pipe) as seen:
+            warnings.simplefilter("always", Notice)
+            self.plain(steps)
+        seen.heatmap(CLASS)
+        return {str(one.message) for one in said if issubclass(one.category, Notice)}
 
 
 @torch.no_grad()
-def draw_row(model: Model, batch: int, folder: Path, *, made: int, rounds: int) -> dict[str, Any]:
-    """Figures of one model and batch. made: steps of a run, at least 2.
+def draw_row(
+    model: Model, batch: int, folder: Path, *, made: int, rounds: int, compiled: str = ""
+) -> Iterator[Figures]:
+    """Figures of one model and batch, as they are made. made: steps of a run, at least 2. compiled: a mode or a backend
+    of `torch.compile`; "": the network as it is.
 
     The time for the family's default number of steps is the time of the run plus that of a step for each further step.
     Ways are interleaved; ratios are to the plain step of the same round.
     """
     # 1. The first of each way compiles kernels and is not timed with the others
     draws, device = Draws(model, batch), model.device
-    ways: dict[str, Callable[[int], object]] = {
-        "plain": draws.plain,
-        "capture": draws.captured,
-        "generate's maps": partial(draws.captured, reads=None),
-    }
-    peaks: dict[str, int] = {}
-    first: dict[str, float] = {}
+    yield {"side": model.sizes.side, "steps": draws.steps}
+    ways: dict[str, Callable[[int], object]] = {"plain": draws.plain}
+    if compiled:
+        draws.compile(compiled)
+        ways = {"plain": draws.eager, "compiled": draws.plain, "compiled, captured": draws.captured_by_script}
+    else:
+        ways |= {"capture": draws.captured, "generate's maps": partial(draws.captured, reads=None)}
     for way, work in ways.items():
         gc.collect()
         forget_peak_memory(device)
-        first[way] = seconds(device, partial(work, made))
-        peaks[way] = peak_memory(device)
+        first = {"first_s": seconds(device, partial(work, made)), **peak_memory(device)}
+        yield {name: {way: figure} for name, figure in first.items()}
 
-    # 2. Files and operations
-    with tempfile.TemporaryDirectory(dir=folder) as out:
-        files, files_step, beside = draws.to_files(made, Path(out) / "set", max(3, rounds))
+    # 2. Times, of the rounds so far
     calls = {steps: model.family.count_predictions(model.pipe, steps) for steps in (made, made + 1, draws.steps)}
-    counts = [count_operations(partial(draws.plain, steps)) for steps in (made, made + 1)]
-    flops = (counts[1] - counts[0]) / (calls[made + 1] - calls[made])
-    floor = 1 + draws.products(made, draws.captured) / flops
-
-    # 3. Times
+    more = calls[draws.steps] - calls[made]
     step: dict[str, list[float]] = {way: [] for way in ways}
-    whole: dict[str, list[float]] = {way: [] for way in ways}
+    image: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(rounds):
         order = list(ways)[turn % len(ways) :] + list(ways)[: turn % len(ways)]
         for way in order:
             one, price = draws.timed(ways[way], made)
-            whole[way].append(one + (calls[draws.steps] - calls[made]) * price)
+            image[way].append((one + more * price) / batch)
             step[way].append(price)
-    image_s = {way: statistics.median(whole[way]) / batch for way in ways}
-    ratio = {way: _ratio(step[way], step["plain"]) for way in ways if way != "plain"}
-    files_s = files + (calls[draws.steps] - calls[made]) * files_step
-    return {
-        "side": model.sizes.side,
-        "steps": draws.steps,
-        "step_s": {way: statistics.median(step[way]) for way in ways},
-        "images_per_s": {**{way: 1 / image_s[way] for way in ways}, "masks and files": batch / files_s},
-        "masks_and_files_s": beside,
-        "ratio": ratio,
-        "floor": floor,
-        "first_s": first,
-        "peak_bytes": peaks,
-    }
+        yield {
+            "step_s": {way: statistics.median(step[way]) for way in ways},
+            "ratio": {way: _ratio(step[way], step["plain"]) for way in ways},
+            "images_per_s": {way: 1 / statistics.median(image[way]) for way in ways},
+        }
+    if compiled:
+        skips = torch._dynamo.utils.counters["inductor"]["cudagraph_skips"]
+        yield {"said": sorted(draws.captured_by_script(made)), "cudagraph_skips": skips}
+        return
+
+    # 3. Files and operations
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        files, files_step, beside = draws.to_files(made, Path(out) / "set", max(3, rounds))
+    yield {"images_per_s": {"masks and files": batch / (files + more * files_step)}, "masks_and_files_s": beside}
+    counts = [count_operations(partial(draws.plain, steps)) for steps in (made, made + 1)]
+    flops = (counts[1] - counts[0]) / (calls[made + 1] - calls[made])
+    yield {"floor": 1 + count_products(partial(draws.captured, made)) / made / flops}
 
 
 def _ratio(ours: Sequence[float], others: Sequence[float]) -> float:

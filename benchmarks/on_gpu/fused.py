@@ -37,7 +37,7 @@ def head_widths(networks: Mapping[str, Any]) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     for name, made in networks.items():
         parts = map(made.get_submodule, network_family(made).layers(made))
-        widths = {part.inner_dim // part.heads for part in parts}
+        widths = {part.head_dim if hasattr(part, "head_dim") else part.inner_dim // part.heads for part in parts}
         for width in sorted(widths):
             found.setdefault(width, []).append(name)
     return dict(sorted(found.items()))

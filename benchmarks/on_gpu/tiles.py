@@ -16,7 +16,7 @@ from on_gpu.device import seconds
 from on_gpu.fused import add_by_kernels
 from seediff.attention import fused
 from seediff.attention.fused import Blocks
-from seediff.attention.probabilities import Scores, Target
+from seediff.attention.probabilities import Scores, Target, add_probabilities
 
 
 class Layer(NamedTuple):
@@ -74,7 +74,9 @@ def states(device: str, dtype: str, layer: Layer, images: int = 1) -> tuple[torc
     return query, key
 
 
-def adding(query: torch.Tensor, key: torch.Tensor, layer: Layer) -> Callable[[], None]:
+def adding(
+    query: torch.Tensor, key: torch.Tensor, layer: Layer, add: Callable[..., None] = add_by_kernels
+) -> Callable[[], None]:
     """One normalised addition of a layer to its running maps."""
     columns = layer.positions + layer.text
     cuts = [slice(0, layer.positions)] + [slice(layer.positions, columns)] * (layer.text > 0)
@@ -88,7 +90,7 @@ def adding(query: torch.Tensor, key: torch.Tensor, layer: Layer) -> Callable[[],
     ]
     finite = query.new_zeros((), dtype=torch.float32)
     scores = Scores(query, key, layer.channels**-0.5)
-    return partial(add_by_kernels, parts, scores, normalize=True, finite=finite)
+    return partial(add, parts, scores, normalize=True, finite=finite)
 
 
 @torch.no_grad()
@@ -129,6 +131,13 @@ def by_kernel(device: str, work: Callable[[], object], calls: int = 5) -> dict[s
         torch.cuda.synchronize()
     took = {event.key: event.device_time_total / calls / 1000 for event in profiled.key_averages()}
     return {name: took[name] for name in KERNELS if name in took}
+
+
+@torch.no_grad()
+def price(device: str, dtype: str, layer: Layer) -> dict[str, float]:
+    """Milliseconds of one normalised addition by either way."""
+    ways = {"kernels": add_by_kernels, "plain torch": add_probabilities}
+    return {way: milliseconds(device, adding(*states(device, dtype, layer), layer, add)) for way, add in ways.items()}
 
 
 @torch.no_grad()
