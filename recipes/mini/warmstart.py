@@ -63,7 +63,7 @@ def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[Autoencode
             "has: set coarse_samples = 0 in [denoiser] of --config",
         )
     vae, model = build_autoencoder(recipe), Denoiser(recipe)
-    check_parts(pipeline, ("vae", *model.parts()))
+    check_parts(pipeline / part for part in ("vae", *model.parts()))
     for name, part in {"vae": vae, **model.parts()}.items():
         kind: Any = type(part)
         options = OWN_ATTENTION if name == "text_encoder" else {}

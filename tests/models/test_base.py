@@ -66,13 +66,13 @@ def test_a_file_on_the_hub(twin, expected, whole, tmp_path, monkeypatch, capsys)
     base, name = str(twin("unet")), "owner/tuned/checkpoints/mine.safetensors"
     file = save_single_file(tmp_path / "mine.safetensors", whole, "unet", ["unet"])
     monkeypatch.setattr(replacement, "fetch_file", lambda hub_id, part: file)
-    assert locate(name, base).replacement == HubFile("owner/tuned", "checkpoints/mine.safetensors")
+    assert locate(name, base).file == HubFile("owner/tuned", "checkpoints/mine.safetensors")
     assert same_weights(network(name, base), expected)
     with user_error("no such file, neither here nor in the hub's cache"):
         load_model(name, device="cpu")
     monkeypatch.setattr(names, "cached_file", lambda *part: file)
     monkeypatch.setattr(hub, "cached_file", lambda *part: file)
-    assert locate(name, base).replacement == locate(str(file), base).replacement
+    assert locate(name, base).file == locate(str(file), base).file
     assert model_fingerprint(locate(name, base)) == model_fingerprint(locate(str(file), base))
     monkeypatch.undo()
 

@@ -89,7 +89,7 @@ def download(
 
     with report_on_interrupt(lambda: "the download unfinished"):
         files = find_model(name, base)
-        is_hubs = files.replacement is None and isinstance(files.whole, str)
+        is_hubs = files.is_whole and isinstance(files.whole, str)
         if out is not None and not is_hubs:
             raise UserError("out", f"is for a whole model of the hub, and {name} is not one", "leave it out")
         files = files.fetched()
@@ -102,8 +102,8 @@ def download(
         model, places = ["--model", out or name], str(folder)
         if base is not None:
             model += ["--base", base]
-        if files.replacement:
-            places = f"{files.replacement.path} and {folder}"
+        if not files.is_whole:
+            places = f"{files.network or (files.file and files.file.path)} and {folder}"
         print(f"{name}: all files are in {places}")
         print(next_steps(command_line("generate", *model, "--classes", "dog,cat", "--out", "pets")))
 

@@ -131,7 +131,7 @@ def _begun_model(kind: type[Config], out: Path) -> Layer:
 def _distilled(model: ModelInfo, name: str, lora: str | None) -> Layer:
     """The values for which weights were distilled: the LoRA's, or else those of the single file that replaces the
     model's network. Empty for other weights. name: the model's name."""
-    for source in filter(None, (lora, name if model.files.replacement else None)):
+    for source in filter(None, (lora, None if model.files.is_whole else name)):
         values = values_of_file(model.family, source)
         if values:
             return Layer(f"what {Path(source).name} was distilled for", values)

@@ -48,7 +48,7 @@ def load_sam(name: str) -> Any:
         fetch_file(name, "config.json", "mask.sam")
     weights = locate_weights("mask.sam", file).absolute()
     folder = weights.parent
-    check_parts(folder.parent, [folder.name])
+    check_parts([folder])
     try:
         kind = SAM_CLASSES[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
         options = {"local_files_only": True, "dtype": torch.float32}

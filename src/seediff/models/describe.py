@@ -99,7 +99,7 @@ class ModelInfo:
             transformers, index = import_transformers(), read_index(folder)
             parts = check_index(folder / INDEX, index, self.family)
             names = [part for part in parts if part.startswith("tokenizer")]
-            check_parts(folder, names)
+            check_parts([folder / part for part in names])
             for part in names:
                 kind = getattr(transformers, index[part][1])
                 loaded[part] = kind.from_pretrained(folder / part, trust_remote_code=False)
@@ -177,11 +177,11 @@ def describe(files: ModelFiles) -> ModelInfo:
     if family is None:
         raise unsupported(files.base, pipeline)
     network, vae = (_read_config(folder, part) for part in (family.network_part, "vae"))
-    if files.replacement is not None:
-        network = files.replacement.network_config() or network
+    if files.network:
+        network = _read_config(files.network.parent, files.network.name) or network
     if network:
         network = {**network, **{key: index[key] for key in family.of_pipeline if key in index}}
-    settings = ModelSettings() if files.replacement else read_settings(files.whole)
+    settings = read_settings(files.whole) if files.is_whole else ModelSettings()
     return ModelInfo(files, family, str(pipeline), network, vae, settings)
 
 

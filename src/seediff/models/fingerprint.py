@@ -27,8 +27,9 @@ def model_fingerprint(files: ModelFiles) -> str:
     read."""
     folder, fingerprints = files.folder, list[str]()
     try:
-        if files.replacement and files.replacement.path:
-            fingerprints.append(content_fingerprint(files.replacement.path))
+        replacing = files.network or (files.file and files.file.path)
+        if replacing:
+            fingerprints.append(content_fingerprint(replacing))
         if isinstance(files.whole, Path):
             fingerprints.append(digest_files(files.whole, _pipeline_files(files.whole)))
         else:

@@ -6,7 +6,7 @@
     a .safetensors or .gguf file              a `Checkpoint`                    by its tensors, unless the user gives it
     owner/name/FILE, in the cache             a `Checkpoint`                    by its tensors, unless the user gives it
     owner/name/FILE, not in the cache         a `HubFile`                       must be given
-    a folder with a network                   a `NetworkFolder`                 must be given
+    a folder with a network                   this folder                       must be given
 
 A whole model is in diffusers' format. The other weights replace some parts of a whole model, which is their base.
 """
@@ -28,7 +28,7 @@ from .families import families, pipeline_family
 from .families.family import NETWORK_PARTS, Family
 from .families.named import NamedModel
 from .hub import INDEX, WEIGHTS, HubId, cached_file, cached_folder, fetch_file, hub_files
-from .replacement import HubFile, NetworkFolder, Replacement, SingleFile, read_checkpoint
+from .replacement import HubFile, SingleFile, read_checkpoint
 from .weights import file_bytes, part_files
 
 NAMED = tuple(
@@ -71,8 +71,10 @@ class ModelFiles:
     """The name of the whole model: sd1.5. If the user named a whole model, it is the same as `name`."""
     whole: Path | HubId
     """The folder or hub id of the whole model: stable-diffusion-v1-5/stable-diffusion-v1-5."""
-    replacement: Replacement | None = None
-    """The weights that replace some parts of the whole model, such as a `Checkpoint`; None: all parts are its own."""
+    network: Path | None = None
+    """The folder of the network, with config.json and weights as training saves them; None: it is the whole model's."""
+    file: SingleFile | None = None
+    """The single file that replaces some parts of the whole model."""
 
     @property
     def folder(self) -> Path | None:
@@ -85,7 +87,12 @@ class ModelFiles:
     @property
     def are_here(self) -> bool:
         """Whether this machine has the whole model's model_index.json, and the file that replaces some of its parts."""
-        return self.folder is not None and not isinstance(self.replacement, HubFile)
+        return self.folder is not None and not isinstance(self.file, HubFile)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all parts are the whole model's own."""
+        return self.network is None and self.file is None
 
     @property
     def named(self) -> NamedModel | None:
@@ -98,14 +105,9 @@ class ModelFiles:
         folder = self.folder
         return read_index(folder) if folder else {}
 
-    @property
-    def is_gguf(self) -> bool:
-        """Whether some weights are in a GGUF file."""
-        return self.replacement is not None and self.replacement.is_gguf
-
     def fetched(self) -> ModelFiles:
-        """The same model, after its replacement was fetched from the hub if necessary. Raises UserError."""
-        return replace(self, replacement=self.replacement and self.replacement.fetched())
+        """The same model, after its single file was fetched from the hub if necessary. Raises UserError."""
+        return replace(self, file=self.file and self.file.fetched())
 
     def fetch_configurations(self, *, planned: bool = False) -> None:
         """Fetch the small files by which `describe` describes a model, if the whole model is on the hub.
@@ -124,7 +126,13 @@ class ModelFiles:
 
     def replaced(self, family: Family, index: Mapping[str, Any]) -> Collection[str]:
         """The names of the parts that are replaced. family: the model's. index: the whole model's model_index.json."""
-        return () if self.replacement is None else self.replacement.parts(family, index)
+        if self.network:
+            return [family.network_part]
+        return self.file.parts(family, index) if self.file else ()
+
+    def part_folder(self, family: Family, folder: Path, part: str) -> Path:
+        """The folder of a part that no single file replaces. family: the model's. folder: the whole model's."""
+        return self.network if self.network and part == family.network_part else folder / part
 
     def weight_bytes(self, family: Family, dtype: str) -> int | None:
         """Bytes of all weights, from the headers of their files; None if this machine lacks a file. family: the
@@ -134,10 +142,11 @@ class ModelFiles:
             return None
         index = read_index(folder)
         listed = [part for part in index if family.has_weights(part) and index[part] != [None, None]]
-        replaced = self.replaced(family, index)
-        parts = [part_files(folder, part, dtype)[1] for part in listed if part not in replaced]
-        if self.replacement:
-            parts.append(self.replacement.weight_files(dtype))
+        in_file = self.file.parts(family, index) if self.file else ()
+        places = [self.part_folder(family, folder, part) for part in listed if part not in in_file]
+        parts = [part_files(place, dtype)[1] for place in places]
+        if self.file:
+            parts.append([self.file.path] if self.file.path else [])
         if not listed or not all(parts):
             return None
         return sum(file_bytes(file, dtype) for file in chain.from_iterable(parts))
@@ -145,10 +154,10 @@ class ModelFiles:
     def parts_line(self, family: Family) -> str:
         """Where the parts come from, such as "unet from the file, the rest from sd1.5"; "" for a whole model. family:
         the model's."""
-        if self.replacement is None:
+        if self.is_whole:
             return ""
-        parts = ", ".join(self.replaced(family, self.index()))
-        return f"{parts} from {self.replacement.place}, the rest from {self.base}"
+        parts, place = ", ".join(self.replaced(family, self.index())), self.file.place if self.file else "the folder"
+        return f"{parts} from {place}, the rest from {self.base}"
 
 
 def named_model(name: str) -> NamedModel | None:
@@ -176,30 +185,29 @@ def locate(name: str, base: str | None = None) -> ModelFiles:
     name: the name that the user gave. base: the name of the whole model, for a single file or a network's folder. None:
     recognised by the file's tensors. Raises UserError if nothing has this name, if the file is not a model's, and for a
     whole model with a base."""
-    place = resolve_name(name)
+    place, file, network = resolve_name(name), None, None
     if isinstance(place, SingleFile):
-        replacement = place
-        base = base or place.base()
+        file, base = place, base or place.base()
     elif base is None:
         return ModelFiles(name, name, place)
     elif isinstance(place, str) or (place / INDEX).is_file():
         problem = f"{base}: is for a single file, here or on the hub, and for a folder with a network, not for {name}"
         raise UserError("base", problem, "leave it out")
     else:
-        replacement = _network_in(place)
+        network = _network_in(place)
     whole = resolve_name(base)
     if isinstance(whole, SingleFile):
         raise UserError("base", f"{base} must be a model in diffusers' format, a folder or a hub id, not a file")
-    return ModelFiles(name, base, whole, replacement)
+    return ModelFiles(name, base, whole, network, file)
 
 
-def _network_in(folder: Path) -> NetworkFolder:
+def _network_in(folder: Path) -> Path:
     """The folder with a network's configuration and weights: `folder` itself, or unet/ or transformer/ in it. Raises
     UserError."""
     resolved = real(folder)  # the name of `.` is empty
     for place in (resolved, *(resolved / name for name in NETWORK_PARTS)):
         if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
-            return NetworkFolder(place)
+            return place
     problem = f"{folder}: has neither {INDEX} nor config.json beside diffusion_pytorch_model.safetensors"
     raise UserError("model", problem, "name a folder with a whole model or its network")
 

@@ -83,10 +83,10 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
     return listed
 
 
-def check_parts(folder: Path, parts: Iterable[str]) -> None:
+def check_parts(folders: Iterable[Path]) -> None:
     """Raise UserError for code or adapters among the files of parts, and for configurations that `check_settings`
-    refuses. folder: the pipeline's. parts: the names of the parts."""
-    for path in sorted(chain.from_iterable((folder / part).glob("*") for part in parts)):
+    refuses. folders: the parts'."""
+    for path in sorted(chain.from_iterable(folder.glob("*") for folder in folders)):
         if path.suffix == ".py" or path.name == "adapter_config.json":
             raise UserError(path, "code and adapters in a model's folder are not read", "remove this file")
         if path.name.endswith("config.json"):

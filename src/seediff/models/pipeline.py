@@ -25,8 +25,10 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
     if isinstance(folder, str):
         folder = _complete_folder(files, family, dtype)
     index = read_index(folder)
-    listed, weighted = _parts(folder, files, family)
-    check_parts(folder, listed)
+    listed, file = check_index(folder / INDEX, index, family), files.file and files.file.fetched()
+    check_parts(folder / part for part in listed)
+    if files.network:
+        check_parts([files.network])
 
     # 1. Tokenizers, processors and the scheduler
     with errors_about(folder / "tokenizer"):
@@ -38,12 +40,13 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
 
     # 2. Parts with weights
     networks: dict[str, Any] = {}
-    for part in weighted:
-        with errors_about(folder / part):
-            networks[part] = load_part(_part_class(index, part), folder, part, dtype, files.name)
-    replacement = files.replacement
-    if replacement is not None:
-        networks |= replacement.load(family, folder, index, dtype, files.name)
+    in_file = file.parts(family, index) if file else ()
+    for part in sorted(part for part in listed if family.has_weights(part) and part not in in_file):
+        place = files.part_folder(family, folder, part)
+        with errors_about(place):
+            networks[part] = load_part(_part_class(index, part), place, part, dtype, files.name)
+    if file:
+        networks |= file.load(family, folder, index, dtype, files.name)
 
     # 3. The pipeline of these parts
     absent = dict.fromkeys({*family.not_loaded, *family.optional} - listed)
@@ -56,8 +59,8 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
         kind = getattr(diffusers, index["_class_name"])
         pipe = kind.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, **options)
         pipe.register_modules(**tokenizers)
-    if replacement is not None:
-        follow_marks(pipe, replacement.marks)
+    if file:
+        follow_marks(pipe, file.tensors)
     return pipe
 
 

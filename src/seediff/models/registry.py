@@ -169,7 +169,7 @@ def check_options(options: LoadOptions, info: ModelInfo) -> None:
     info.check_configs()
     lora, scale = options.lora, options.lora_scale
     if options.quantize is not None:
-        check_quantize(options.quantize, quantised=info.files.is_gguf)
+        check_quantize(options.quantize, quantised=info.files.file is not None and info.files.file.is_gguf)
     if options.scheduler is not None:
         check_scheduler(info.family, options.scheduler)
     if scale is not None and lora is None:

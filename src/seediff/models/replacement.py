@@ -1,5 +1,4 @@
-"""Weights that replace parts of a whole model, their *base*: `Replacement`. They are a folder with a network, or a
-single file (Civitai, A1111, ComfyUI).
+"""Single files of weights (Civitai, A1111, ComfyUI, GGUF), which replace parts of a whole model, their *base*.
 
 Everything else comes from the base, a model in diffusers' format: configurations, tokenizers, the scheduler, and
 missing parts. In a single file, tensors have the names of the original authors' code; the network's usually begin with
@@ -12,9 +11,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -23,14 +21,13 @@ from typing import Any, ClassVar, TypeVar
 
 from ..errors import Notice, UserError, first_line
 from ..files.messages import plural
-from ..files.reading import read_json
 from ..files.tensors import Tensor, read_gguf_header, read_header
 from .audit import ADDED, SCALE, misfit, not_finite, scale_among, stored_problem, unread
 from .families import families
 from .families.family import Family
 from .hub import fetch_file
-from .no_code import OWN_ATTENTION, check_parts
-from .weights import damaged, errors_about, load_part, part_files
+from .no_code import OWN_ATTENTION
+from .weights import damaged
 
 T = TypeVar("T")
 
@@ -63,73 +60,7 @@ instead."""
 
 
 @dataclass(frozen=True)
-class Replacement:
-    """The weights of some parts of a model. The other parts come from the base."""
-
-    path: Path | None
-    """The file or folder of the weights; None if it is not on this machine."""
-    place: ClassVar[str]
-    """Where the weights are, for messages such as "unet from the file"."""
-
-    @property
-    def marks(self) -> Collection[str]:
-        """Names of tensors, for `follow_marks`: some of them say how to configure the scheduler."""
-        return ()
-
-    @property
-    def is_gguf(self) -> bool:
-        """Whether the weights are in a GGUF file, which has llama.cpp's quantised formats."""
-        return False
-
-    def fetched(self) -> Replacement:
-        """The same weights on this machine, after they were fetched from the hub if necessary. Raises UserError."""
-        return self
-
-    def weight_files(self, dtype: str) -> list[Path]:
-        """The files that are loaded; empty if they are not on this machine. dtype: the number format after loading."""
-        return []
-
-    def parts(self, family: Family, index: Mapping[str, Any]) -> Collection[str]:
-        """The names of the parts that these weights replace; for a file that is not on this machine, only the network.
-        family: the base's. index: the base's model_index.json."""
-        return [family.network_part]
-
-    def network_config(self) -> dict[str, Any]:
-        """The network's config.json; empty if the base's counts."""
-        return {}
-
-    def load(self, family: Family, folder: Path, index: Mapping[str, Any], dtype: str, name: str) -> dict[str, Any]:
-        """Part → its loaded module. family: the base's. folder: the base's. index: the base's model_index.json. dtype:
-        the number format. name: the model's name, for messages. Raises UserError."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class NetworkFolder(Replacement):
-    """A folder with a network alone, as training saves it: config.json and diffusion_pytorch_model.safetensors."""
-
-    path: Path
-    place: ClassVar[str] = "the folder"
-
-    def weight_files(self, dtype: str) -> list[Path]:
-        return part_files(self.path.parent, self.path.name, dtype)[1]
-
-    def network_config(self) -> dict[str, Any]:
-        with suppress(UserError):  # loading reports what is wrong with the file
-            return read_json(self.path / "config.json", dict[str, Any])
-        return {}
-
-    def load(self, family: Family, folder: Path, index: Mapping[str, Any], dtype: str, name: str) -> dict[str, Any]:
-        import diffusers
-
-        check_parts(self.path.parent, [self.path.name])
-        with errors_about(self.path):
-            kind = getattr(diffusers, family.class_name)
-            return {family.network_part: load_part(kind, self.path.parent, self.path.name, dtype, name)}
-
-
-@dataclass(frozen=True)
-class Checkpoint(Replacement):
+class Checkpoint:
     """A single file of weights on this machine. Only its header has been read."""
 
     path: Path
@@ -138,17 +69,15 @@ class Checkpoint(Replacement):
     prefix: str
     """The prefix of the names of the network's tensors."""
     place: ClassVar[str] = "the file"
-
-    @property
-    def marks(self) -> Collection[str]:
-        return self.tensors.keys()
+    """Where the weights are, for messages such as "unet from the file"."""
 
     @property
     def is_gguf(self) -> bool:
+        """Whether this is a GGUF file, which has llama.cpp's quantised formats."""
         return self.path.suffix == ".gguf"
 
-    def weight_files(self, dtype: str) -> list[Path]:
-        return [self.path]
+    def fetched(self) -> Checkpoint:
+        return self
 
     def base(self) -> str:
         """The short name of the model from which the weights were made, by the names of the tensors. Raises UserError
@@ -180,8 +109,9 @@ class Checkpoint(Replacement):
         return found
 
     def load(self, family: Family, folder: Path, index: Mapping[str, Any], dtype: str, name: str) -> dict[str, Any]:
-        """Part → its loaded module, for all parts that the file has and the base lists. Raises UserError for tensors
-        that are missing, have other shapes, or do not belong to the base."""
+        """Part → its loaded module, for all parts that the file has and the base lists. family, folder, index: the
+        base's; index is its model_index.json. dtype: the number format. name: the model's name, for messages. Raises
+        UserError for tensors that are missing, have other shapes, or do not belong to the base."""
         import diffusers
         import torch
         import transformers
@@ -222,12 +152,12 @@ class Checkpoint(Replacement):
 
 
 @dataclass(frozen=True)
-class HubFile(Replacement):
+class HubFile:
     """A single file on the hub that is not in the cache yet."""
 
-    path: None = field(default=None, init=False)
     hub_id: str
     file: str
+    path: ClassVar[None] = None
     place: ClassVar[str] = "the hub"
 
     @property
@@ -239,7 +169,12 @@ class HubFile(Replacement):
         problem = f"{self.hub_id}/{self.file}: no such file, neither here nor in the hub's cache"
         raise UserError("model", problem, "to fetch a file of the hub, give its base as well")
 
-    def fetched(self) -> Replacement:
+    def parts(self, family: Family, index: Mapping[str, Any]) -> list[str]:
+        """Only the network, as long as the file is not here. family, index: as in `Checkpoint.parts`."""
+        return [family.network_part]
+
+    def fetched(self) -> Checkpoint:
+        """The same file after it was fetched. Raises UserError."""
         return read_checkpoint(fetch_file(self.hub_id, self.file))
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import UserError, first_line
 from ..files.messages import show_bytes, show_json
 from ..files.reading import ABSENT, read_json
-from ..files.tensors import Tensor, read_header
+from ..files.tensors import read_header
 from .audit import audit, stored_problem
 from .families.named import BYTES
 from .no_code import OWN_ATTENTION
@@ -64,16 +64,18 @@ def has_all(files: Iterable[str], all_parts: Iterable[str], own_parts: Iterable[
     from this folder. dtype: the number format. Files without a variant, usually in float32, suit any format. Half
     precision does not suit float32: the result would depend on what happened to be downloaded before.
     """
-    files, suitable = [*files], {PREFERRED[dtype][0], None}
+    files, suitable = [*files], (PREFERRED[dtype][0], None)
     configured = {file.partition("/")[0] for file in files if file.endswith(".json")}
-    return configured.issuperset(all_parts) and all(_is_whole(variants(files, part), suitable) for part in own_parts)
+    found = [variants(files, part) for part in own_parts]
+    return configured.issuperset(all_parts) and all(
+        any(_are_all(by_variant.get(variant, ())) for variant in suitable) for by_variant in found
+    )
 
 
-def _is_whole(by_variant: Mapping[str | None, Sequence[re.Match[str]]], suitable: Collection[str | None]) -> bool:
-    """Whether all files of a suitable variant are there. A file's name says how many files its variant has: there are
-    3 like `model-00001-of-00003.fp16.safetensors`."""
-    matches = [(variant, match["count"]) for variant in by_variant.keys() & suitable for match in by_variant[variant]]
-    return any(found >= int(needed or 1) for (_, needed), found in Counter(matches).items())
+def _are_all(matches: Sequence[re.Match[str]]) -> bool:
+    """Whether these are all files of a variant. A file's name says how many its variant has: there are 3 like
+    `model-00001-of-00003.fp16.safetensors`."""
+    return any(found >= int(needed or 1) for needed, found in Counter(match["count"] for match in matches).items())
 
 
 def needed_files(files: Collection[str], all_parts: Iterable[str], own_parts: Iterable[str], dtype: str) -> list[str]:
@@ -86,14 +88,14 @@ def needed_files(files: Collection[str], all_parts: Iterable[str], own_parts: It
     return needed
 
 
-def part_files(folder: Path, part: str, dtype: str) -> tuple[str | None, list[Path]]:
-    """(variant, paths): as `chosen_files`, for a folder on this machine. folder: the pipeline's. part: the part's name.
-    dtype: the number format. Raises UserError as `shards` does."""
-    for index in (folder / part).glob("*safetensors.index*.json"):
+def part_files(folder: Path, dtype: str) -> tuple[str | None, list[Path]]:
+    """(variant, paths): as `chosen_files`, for a part's folder on this machine. dtype: the number format. Raises
+    UserError as `shards` does."""
+    for index in folder.glob("*safetensors.index*.json"):
         shards(index)
-    files = sorted(f"{part}/{path.name}" for path in (folder / part).glob("*.safetensors"))
-    variant, chosen = chosen_files(files, part, dtype)
-    return variant, [folder / file for file in chosen]
+    files = sorted(f"{folder.name}/{path.name}" for path in folder.glob("*.safetensors"))
+    variant, chosen = chosen_files(files, folder.name, dtype)
+    return variant, [folder.parent / file for file in chosen]
 
 
 def file_bytes(path: Path, dtype: str) -> int:
@@ -116,11 +118,6 @@ def shards(index: Path) -> list[Path]:
     return [index.parent / name for name in sorted(set(names.values()))]
 
 
-def headers_of(files: Iterable[Path], absent: str = ABSENT) -> dict[str, Tensor]:
-    """Name → shape and type of a tensor, from the headers of several files. absent: as for `read_header`."""
-    return dict(chain.from_iterable(read_header(file, absent).tensors.items() for file in files))
-
-
 def load_audited(
     kind: Any,
     source: str,
@@ -141,11 +138,11 @@ def load_audited(
     absent: as for `read_header`.
     options: arguments of `from_pretrained`.
     Raises UserError if a file cannot be read, or if this machine has too little memory."""
-    headers = headers_of(files, absent)
+    headers = dict(chain.from_iterable(read_header(file, absent).tensors.items() for file in files))
     problem = stored_problem(headers)  # before gigabytes are read
     if problem:
         return None, problem
-    if of_transformers(kind):  # reports sizes that do not match, too
+    if kind.__module__.startswith("transformers."):  # reports sizes that do not match, too
         options |= {**OWN_ATTENTION, "ignore_mismatched_sizes": True}
     try:
         network, info = kind.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
@@ -171,22 +168,17 @@ def errors_about(place: Path) -> Iterator[None]:
         raise UserError(place, f"cannot be loaded ({first_line(error)})") from error
 
 
-def of_transformers(kind: Any) -> bool:
-    """Whether a class is from transformers."""
-    return kind.__module__.startswith("transformers.")
-
-
 def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
     """A loaded part with weights.
 
-    kind: its class in diffusers or transformers. folder: the pipeline's. part: its name. dtype: the number format.
-    name: the model's name, for messages. Raises UserError, with a tensor's name, if this tensor is missing or does not
-    fit the part's configuration."""
+    kind: its class in diffusers or transformers. folder: the part's. part: its name. dtype: the number format. name:
+    the model's name, for messages. Raises UserError, with a tensor's name, if this tensor is missing or does not fit
+    the part's configuration."""
     import torch
 
-    variant, files = part_files(folder, part, dtype)
-    options = {"subfolder": part, "variant": variant, "dtype": getattr(torch, dtype)}
-    network, problem = load_audited(kind, str(folder), files, part, f"{name}, {part}", **options)
+    variant, files = part_files(folder, dtype)
+    options = {"subfolder": folder.name, "variant": variant, "dtype": getattr(torch, dtype)}
+    network, problem = load_audited(kind, str(folder.parent), files, part, f"{name}, {part}", **options)
     if problem:
         raise damaged(name, part, problem)
     return network

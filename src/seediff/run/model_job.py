@@ -233,7 +233,7 @@ def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int |
         where = "not on this machine; the run downloads it"
         if named:
             where += f": {show_bytes(named.weight_bytes(str(config.dtype)))} in {config.dtype}"
-    if info.files.replacement:
+    if not info.files.is_whole:
         where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
     line = f"Model: {config.model} ({where})"
     return line if offload == "none" else f"{line}, offload {offload}"
