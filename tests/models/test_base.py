@@ -10,13 +10,13 @@ from builders.refusals import refused, user_error
 from builders.single_files import rewrite, save_single_file
 
 from seediff.cli.main import main
-from seediff.models import hub, replacement
+from seediff.models import hub, single_file
 from seediff.models import locate as names
 from seediff.models.describe import describe_here
 from seediff.models.fingerprint import model_fingerprint
 from seediff.models.locate import locate
 from seediff.models.registry import load_model
-from seediff.models.replacement import HubFile
+from seediff.models.single_file import HubFile
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -65,7 +65,7 @@ def test_a_file_on_the_hub(twin, expected, whole, tmp_path, monkeypatch, capsys)
     """Nothing is asked before the file is needed."""
     base, name = str(twin("unet")), "owner/tuned/checkpoints/mine.safetensors"
     file = save_single_file(tmp_path / "mine.safetensors", whole, "unet", ["unet"])
-    monkeypatch.setattr(replacement, "fetch_file", lambda hub_id, part: file)
+    monkeypatch.setattr(single_file, "fetch_file", lambda hub_id, part: file)
     assert locate(name, base).file == HubFile("owner/tuned", "checkpoints/mine.safetensors")
     assert same_weights(network(name, base), expected)
     with user_error("no such file, neither here nor in the hub's cache"):

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from seediff.models.locate import read_index
 from seediff.models.registry import load_model
-from seediff.models.replacement import read_checkpoint
+from seediff.models.single_file import read_checkpoint
 
 
 @pytest.fixture(scope="session")

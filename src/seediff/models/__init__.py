@@ -5,7 +5,7 @@
     describe.py       what the small files say, before weights are read; the list of models with short names
     families/         what is known of each architecture; layer_choice.py: choosing among its attention layers
     pipeline.py       loads the weights, with weights.py (complete, finite) and no_code.py (without running code)
-    replacement.py    weights that replace parts of a model: a network's folder, single files (Civitai, GGUF)
+    single_file.py    files that replace parts of a model (Civitai, GGUF)
     adapters.py       LoRAs
     sampling.py       schedulers by short names; default values for weights that draw in a few steps
     saving_memory.py  offloading, tiling, quantised weights

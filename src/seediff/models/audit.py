@@ -1,5 +1,5 @@
 """Holds the tensors in files of weights against the network that read them: `audit`. weights.py calls it for folders
-(models, networks, segmenters, SAM), replacement.py for single files and GGUF.
+(models, networks, segmenters, SAM), single_file.py for single files and GGUF.
 
 Libraries convert integers to meaningless numbers, drop scales and whatever else the network has no place for, and fill
 missing tensors with random numbers. What they log about it is muted (no_code.py), so it is reported here."""

@@ -28,7 +28,7 @@ from .families import families, pipeline_family
 from .families.family import NETWORK_PARTS, Family
 from .families.named import NamedModel
 from .hub import INDEX, WEIGHTS, HubId, cached_file, cached_folder, fetch_file, hub_files
-from .replacement import HubFile, SingleFile, read_checkpoint
+from .single_file import HubFile, SingleFile, read_checkpoint
 from .weights import file_bytes, part_files
 
 NAMED = tuple(
