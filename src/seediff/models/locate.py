@@ -156,7 +156,9 @@ class ModelFiles:
         the model's."""
         if self.is_whole:
             return ""
-        parts, place = ", ".join(self.replaced(family, self.index())), self.file.place if self.file else "the folder"
+        parts, place = ", ".join(self.replaced(family, self.index())), "the folder"
+        if self.file:
+            place = self.file.place
         return f"{parts} from {place}, the rest from {self.base}"
 
 
