@@ -118,8 +118,9 @@ class ModelFiles:
             return
         try:
             family = pipeline_family(read_index(fetch_file(self.whole, INDEX).parent).get("_class_name"))
-            for part in (family.network_part, "vae") if family else ():
-                fetch_file(self.whole, f"{part}/config.json")
+            if family:
+                for part in (family.network_part, "vae"):
+                    fetch_file(self.whole, f"{part}/config.json")
         except UserError:
             if not self.named:
                 raise
@@ -128,25 +129,33 @@ class ModelFiles:
         """The names of the parts that are replaced. family: the model's. index: the whole model's model_index.json."""
         if self.network:
             return [family.network_part]
-        return self.file.parts(family, index) if self.file else ()
+        return self.in_file(family, index)
+
+    def in_file(self, family: Family, index: Mapping[str, Any]) -> Collection[str]:
+        """The names of the parts that are in the single file. family, index: as in `replaced`."""
+        if self.file is None:
+            return ()
+        return self.file.parts(family, index)
 
     def part_folder(self, family: Family, folder: Path, part: str) -> Path:
         """The folder of a part that no single file replaces. family: the model's. folder: the whole model's."""
-        return self.network if self.network and part == family.network_part else folder / part
+        if self.network and part == family.network_part:
+            return self.network
+        return folder / part
 
     def weight_bytes(self, family: Family, dtype: str) -> int | None:
         """Bytes of all weights, from the headers of their files; None if this machine lacks a file. family: the
         model's. dtype: the number format after loading. Raises UserError for files that cannot be read."""
         folder = self.folder
-        if folder is None:
+        if folder is None or isinstance(self.file, HubFile):
             return None
         index = read_index(folder)
         listed = [part for part in index if family.has_weights(part) and index[part] != [None, None]]
-        in_file = self.file.parts(family, index) if self.file else ()
+        in_file = self.in_file(family, index)
         places = [self.part_folder(family, folder, part) for part in listed if part not in in_file]
         parts = [part_files(place, dtype)[1] for place in places]
         if self.file:
-            parts.append([self.file.path] if self.file.path else [])
+            parts.append([self.file.path])
         if not listed or not all(parts):
             return None
         return sum(file_bytes(file, dtype) for file in chain.from_iterable(parts))

@@ -11,6 +11,7 @@ from .hub import INDEX, fetch_file, fetch_files, hub_files
 from .locate import ModelFiles, read_index
 from .no_code import check_index, check_parts
 from .sampling import follow_marks
+from .single_file import Checkpoint
 from .weights import errors_about, has_all, load_part, needed_files
 
 
@@ -21,11 +22,11 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
     import diffusers
     import torch
 
-    folder = files.whole
+    files, folder = files.fetched(), files.whole
     if isinstance(folder, str):
         folder = _complete_folder(files, family, dtype)
     index = read_index(folder)
-    listed, file = check_index(folder / INDEX, index, family), files.file and files.file.fetched()
+    listed = check_index(folder / INDEX, index, family)
     check_parts(folder / part for part in listed)
     if files.network:
         check_parts([files.network])
@@ -40,13 +41,13 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
 
     # 2. Parts with weights
     networks: dict[str, Any] = {}
-    in_file = file.parts(family, index) if file else ()
+    in_file = files.in_file(family, index)
     for part in sorted(part for part in listed if family.has_weights(part) and part not in in_file):
         place = files.part_folder(family, folder, part)
         with errors_about(place):
             networks[part] = load_part(_part_class(index, part), place, part, dtype, files.name)
-    if file:
-        networks |= file.load(family, folder, index, dtype, files.name)
+    if isinstance(files.file, Checkpoint):
+        networks |= files.file.load(family, folder, index, dtype, files.name)
 
     # 3. The pipeline of these parts
     absent = dict.fromkeys({*family.not_loaded, *family.optional} - listed)
@@ -59,8 +60,8 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
         kind = getattr(diffusers, index["_class_name"])
         pipe = kind.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, **options)
         pipe.register_modules(**tokenizers)
-    if file:
-        follow_marks(pipe, file.tensors)
+    if isinstance(files.file, Checkpoint):
+        follow_marks(pipe, files.file.tensors)
     return pipe
 
 
@@ -71,7 +72,10 @@ def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | No
     folder to use instead of the hub's cache. Raises UserError."""
     hub_id = str(files.whole)
     needed = needed_files(hub_files(hub_id), *_parts(fetch_file(hub_id, INDEX).parent, files, family), dtype)
-    return fetch_files(hub_id, needed, out=out, licence=files.named.licence if files.named else "")
+    licence = ""
+    if files.named:
+        licence = files.named.licence
+    return fetch_files(hub_id, needed, out=out, licence=licence)
 
 
 def _complete_folder(files: ModelFiles, family: Family, dtype: str) -> Path:
