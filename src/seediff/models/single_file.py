@@ -40,9 +40,9 @@ NEVER_READ = re.compile(
 Sana and OpenCLIP. They detach OpenCLIP's in_proj, so that it would seem dropped."""
 
 OF_TRAINING = re.compile(
-    r"(model_ema|loss)\.|betas|alphas|sqrt|log_|logvar|posterior|denoiser|lvlb|scale_factor|edm|v_pred"
+    r"(model_ema|loss)\.|betas|alphas|sqrt|log_|logvar|posterior|denoiser|lvlb|scale_factor|edm|v_pred|ztsnr"
 )
-"""Matches the beginnings of names outside of all parts that training or a scheduler reads, or `marks`."""
+"""Matches the beginnings of names outside of all parts that training or a scheduler reads, or `follow_marks`."""
 NO_SCALES = "take the file in float16, bfloat16 or plain float8, or a .gguf"
 """What to do about quantised weights."""
 T5_PREFIX = "text_encoders.t5xxl.transformer."
