@@ -38,7 +38,7 @@ def main() -> None:
         how = {"num_inference_steps": config.steps, "guidance_scale": config.guidance_scale, "output_type": "np"}
         plain = pipe([spec.prompt for spec in batch], generator=noise, **how).images
         drawn = time.process_time()
-        kept, _ = job.capture(batch)
+        kept = job.capture(batch).samples
         captured = time.process_time()
         for spec, image, attention, _ in kept:
             job.masks(spec, image, attention)

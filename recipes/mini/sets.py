@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from seediff.config.class_names import join_classes
-from seediff.dataset.native import save_native
 from seediff.dataset.sample import Sample
+from seediff.dataset.writing import save_native
 from seediff.errors import UserError
 from seediff.files.label_maps import IGNORE
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene, read_scenes

@@ -28,6 +28,7 @@ from seediff.config.sizes import Size, check_size
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_image, encode_mask, read_label_map
 from seediff.dataset.sample import Sample
+from seediff.dataset.writing import Encoded
 from seediff.errors import UserError
 from seediff.files.outputs import CONFIG, write_atomic
 from seediff.files.reading import inside
@@ -36,9 +37,8 @@ from seediff.models.fingerprint import weights_fingerprint
 from seediff.models.registry import LoadOptions
 from seediff.prompts.specs import class_groups, sample_seed
 from seediff.rows.row import Row, each_row, said
-from seediff.run.job import Job
+from seediff.run.job import CapturedBatch, Job
 from seediff.run.loop import run
-from seediff.run.output import BatchRecord
 
 if TYPE_CHECKING:
     from recipes.studies.settings import Setting
@@ -143,7 +143,7 @@ def set_specs(config: SetConfig) -> list[SampleSpec]:
     return specs
 
 
-class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]]"]):
+class SetJob(Job[SetConfig, "SampleSpec", "tuple[SampleSpec, np.ndarray, Mapping[Any, Any]]"]):
     """Draws images, labels them with every labelling, and writes both."""
 
     def __init__(self, config: SetConfig) -> None:
@@ -171,9 +171,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         )
         return weights_fingerprint(self.model.info.files, lora=config.lora)
 
-    def capture(
-        self, batch: Sequence[SampleSpec]
-    ) -> tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]]:
+    def capture(self, batch: Sequence[SampleSpec]) -> CapturedBatch[tuple[SampleSpec, np.ndarray, Mapping[Any, Any]]]:
         from recipes.studies.capture import draw_with_attention
 
         assert self.model is not None
@@ -187,40 +185,37 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
                 size=self.config.size,
                 capture_steps=self.config.capture_steps,
             )
-        return batch, images, maps
+        of_each = [{source: of[offset] for source, of in maps.items()} for offset in range(len(batch))]
+        return CapturedBatch([*zip(batch, images, of_each, strict=True)])
 
     def read_result(self, out: Path) -> dict[str, Any]:
         """A row has a mask of each labelling, and so names none."""
         return {"rows": list(each_row(out / native.METADATA))}
 
-    def write(
-        self, captured: tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]], out: Path
-    ) -> BatchRecord:
+    def encode(self, captured: tuple[SampleSpec, np.ndarray, Mapping[Any, Any]]) -> Encoded:
         from recipes.studies.score import soft_masks
         from seediff.masks.make_masks import label_pixels
 
-        batch, images, maps = captured
+        spec, image, maps = captured
         settings = list(self.settings.values())
-        record = BatchRecord()
-        for offset, (spec, image) in enumerate(zip(batch, images, strict=True)):
-            with self.timer("masks"):
-                softs = soft_masks(image, spec.classes, {source: of[offset] for source, of in maps.items()}, settings)
-            ids = [self.ids[name] for name in spec.classes]
-            for name, setting, soft in zip(self.settings, settings, softs, strict=True):
-                label_map = native.dataset_labels(label_pixels(soft, setting.config).cpu().numpy(), ids)
-                record.write(out, mask_path(name, spec.index), encode_mask(label_map))
-            file_name = f"{native.IMAGES}/{spec.index:06d}.png"
-            record.write(out, file_name, encode_image(image, "png"))
-            row = Row(
-                file_name=file_name,
-                index=spec.index,
-                prompt=spec.prompt,
-                classes=spec.classes,
-                seed=spec.seed,
-                rest={"labels": list(self.settings)},
-            )
-            record.rows.append(row)
-        return record
+        with self.timer("masks"):
+            softs = soft_masks(image, spec.classes, maps, settings)
+        ids = [self.ids[name] for name in spec.classes]
+        files: dict[str, bytes] = {}
+        for name, setting, soft in zip(self.settings, settings, softs, strict=True):
+            label_map = native.dataset_labels(label_pixels(soft, setting.config).cpu().numpy(), ids)
+            files[mask_path(name, spec.index)] = encode_mask(label_map)
+        file_name = f"{native.IMAGES}/{spec.index:06d}.png"
+        files[file_name] = encode_image(image, "png")
+        row = Row(
+            file_name=file_name,
+            index=spec.index,
+            prompt=spec.prompt,
+            classes=spec.classes,
+            seed=spec.seed,
+            rest={"labels": list(self.settings)},
+        )
+        return Encoded(row.sample, row, files)
 
     def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))

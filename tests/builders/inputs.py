@@ -9,8 +9,8 @@ from builders import twins
 
 from seediff.cli.main import main
 from seediff.dataset.encoding import encode_image
-from seediff.dataset.native import save_native
 from seediff.dataset.sample import Sample
+from seediff.dataset.writing import save_native
 
 NAMES = ("one.png", "trip/two.jpg", "trip/three.png", "four.png")
 ROWS = (

@@ -5,9 +5,9 @@ import json
 import numpy as np
 
 from seediff.dataset.encoding import encode_image
-from seediff.dataset.native import save_native
 from seediff.dataset.reviews import read_actions
 from seediff.dataset.sample import Sample
+from seediff.dataset.writing import save_native
 from seediff.rows.row import LISTED
 
 

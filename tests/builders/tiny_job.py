@@ -13,11 +13,11 @@ from typing import ClassVar
 
 from seediff.config.settings import RunConfig
 from seediff.dataset import native
+from seediff.dataset.writing import Encoded
 from seediff.files.outputs import write_atomic
 from seediff.rows.row import Row
-from seediff.run.job import Job
+from seediff.run.job import CapturedBatch, Job
 from seediff.run.loop import run
-from seediff.run.output import BatchRecord
 
 IMAGES = native.IMAGES
 
@@ -31,7 +31,7 @@ class TinyConfig(RunConfig):
     items: int = 20
 
 
-class TinyJob(Job[TinyConfig, int, Sequence[int]]):
+class TinyJob(Job[TinyConfig, int, tuple[int, Sequence[int]]]):
     """Each item's file names its batch. trouble: is called with each item before the item's file is written."""
 
     runs_model = False
@@ -50,17 +50,15 @@ class TinyJob(Job[TinyConfig, int, Sequence[int]]):
         yield "it"
 
     def capture(self, batch):
-        return batch
+        return CapturedBatch([(item, batch) for item in batch])
 
-    def write(self, captured, out):
-        record = BatchRecord()
-        for item in captured:
-            if self.trouble:
-                self.trouble(item)
-            text = f"{item} of {list(captured)} with seed {self.config.seed}".encode()
-            record.write(out, f"{IMAGES}/{item:06d}.txt", text)
-            record.rows.append(Row(rest={"item": item, "crc": zlib.crc32(text)}))
-        return record
+    def encode(self, captured):
+        item, batch = captured
+        if self.trouble:
+            self.trouble(item)
+        text = f"{item} of {list(batch)} with seed {self.config.seed}".encode()
+        row = Row(rest={"item": item, "crc": zlib.crc32(text)})
+        return Encoded(str(item), row, {f"{IMAGES}/{item:06d}.txt": text})
 
     def finish(self, rows, left_out, out):
         write_atomic(out / "first.txt", (out / IMAGES / "000000.txt").read_bytes())

@@ -10,9 +10,9 @@ from refusals import user_error
 from seediff.cli.formats import export_, import_
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
-from seediff.dataset.native import save_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
+from seediff.dataset.writing import save_native
 
 run = runner(export_, import_)
 

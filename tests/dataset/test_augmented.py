@@ -15,9 +15,10 @@ from seediff.config.augment import AugmentConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.dataset.augmented import AugmentedSamples, open_augmented, write_augmented
 from seediff.dataset.encoding import encode_image
-from seediff.dataset.native import open_native, save_native
+from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
+from seediff.dataset.writing import save_native
 from seediff.files.outputs import CONFIG
 from seediff.run.generate_job import generate
 

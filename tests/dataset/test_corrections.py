@@ -9,9 +9,10 @@ from refusals import user_error
 from seediff.dataset.encoding import encode_image, encode_soft
 from seediff.dataset.formats.exporting import export
 from seediff.dataset.importing import correct, import_set, sum_changes
-from seediff.dataset.native import open_native, save_native
+from seediff.dataset.native import open_native
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.objects import Objects
+from seediff.dataset.writing import save_native
 from seediff.rows.row import OF_MASK, as_row
 
 CLASSES = ("cat", "dog", "cow")

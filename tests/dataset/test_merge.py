@@ -7,8 +7,9 @@ from items import item, names, rows_of, write_rows
 
 from seediff import Dataset
 from seediff.dataset.encoding import encode_soft
-from seediff.dataset.native import open_native, save_native
+from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
+from seediff.dataset.writing import save_native
 from seediff.files.photo_files import sample_name
 
 

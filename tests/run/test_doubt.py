@@ -12,8 +12,8 @@ from seediff.attention.maps import AttentionMaps
 from seediff.cli.main import main
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import MaskConfig
-from seediff.dataset.native import save_native
 from seediff.dataset.sample import Sample
+from seediff.dataset.writing import save_native
 from seediff.files.outputs import CONFIG
 from seediff.models.locate import EMBEDDED
 from seediff.prompts.specs import SampleSpec

@@ -157,15 +157,15 @@ def test_files_are_written_while_the_next_batch_is_captured(tmp_path, monkeypatc
         captured.append(batch[0])
         if len(captured) == 2:
             second.set()
-        return batch
+        return real_capture(self, batch)
 
     def write(self, batch, out):
         assert second.wait(PATIENCE)
         assert len(captured) <= len(written) + 2
-        written.append(batch[0])
+        written.append(batch.samples[0][0])
         return real(self, batch, out)
 
-    real = TinyJob.write
+    real, real_capture = TinyJob.write, TinyJob.capture
     monkeypatch.setattr(TinyJob, "capture", capture)
     monkeypatch.setattr(TinyJob, "write", write)
     tiny(tmp_path / "out", engine=Engine(writes_in_thread=True))

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from shapes import CLASSES, items, small
 
 from seediff.cli.main import main
-from seediff.dataset.native import save_native
+from seediff.dataset.writing import save_native
 from seediff.train import run
 from seediff.train.record import CHECKPOINT, read_state
 from seediff.train.stages import Stage

@@ -8,7 +8,7 @@ from shapes import CLASSES, items, scene, small
 
 from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.native import save_native
+from seediff.dataset.writing import save_native
 from seediff.evaluate.evaluation import evaluate, notes
 from seediff.train.predict import likeliest, load_segmenter
 from seediff.train.record import CHECKPOINT

@@ -6,7 +6,7 @@ from refusals import user_error
 from shapes import CLASSES, items
 
 from seediff.dataset.encoding import encode_mask, read_label_map
-from seediff.dataset.native import save_native
+from seediff.dataset.writing import save_native
 from seediff.train.stages import find_doubts, open_training
 
 

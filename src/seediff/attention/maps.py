@@ -21,7 +21,7 @@ from msgspec import Meta
 
 from ..errors import UserError, shorten
 from ..files.messages import show_json
-from ..files.outputs import write_tensors
+from ..files.outputs import encode_tensors, write_atomic
 from ..files.tensors import read_header
 
 Grid = tuple[int, int]
@@ -110,9 +110,13 @@ class AttentionMaps:
 
     def save(self, path: Path | str) -> None:
         """Write these maps to one safetensors file, atomically. `load` returns an equal object."""
+        write_atomic(Path(path), self.encode())
+
+    def encode(self) -> bytes:
+        """The contents of the file that `save` writes."""
         tensors = {f"{kind}.{height},{width}": tensor.contiguous() for kind, (height, width), tensor in self.tensors()}
         about = MapsAbout(self.latent_size, dict(self.words), self.prompt, self.normalized)
-        write_tensors(Path(path), tensors, {"seediff": json.dumps(asdict(about))})
+        return encode_tensors(tensors, {"seediff": json.dumps(asdict(about))})
 
     @classmethod
     def load(cls, path: Path | str) -> AttentionMaps:

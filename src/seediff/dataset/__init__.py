@@ -2,7 +2,8 @@
 
 dataset.py, sample.py               `Dataset`, `Sample`
 names.py                            names that classes and samples can have
-native.py                           reads and writes the folder that `generate` and `mask` make
+native.py                           the folder that `generate` and `mask` make, and how it is read
+writing.py                          `encode`: a sample as a row and files; datasets that appear whole
 reviews.py                          people's decisions about samples
 encoding.py                         pictures, label maps and objects as files
 shapes/                             label maps as objects, polygons and run lengths

@@ -29,10 +29,11 @@ from ..rows.parts import unclear_parts
 from ..rows.row import Recipe, Row, shown_classes
 from . import native
 from .encoding import encode_image
-from .native import open_native, save_native
+from .native import open_native
 from .operations import LabelledImage, apply, take_apart, with_objects
 from .sample import Sample
 from .split import pixel_digest
+from .writing import save_native
 
 MOST_PAIRS = 24
 """Maximum number of operations that augmentations.jpg shows."""

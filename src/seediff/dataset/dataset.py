@@ -24,13 +24,14 @@ from .formats.format_table import FormatName, SourceName, import_options, recogn
 from .formats.public_sets import find_published
 from .merge import merge_sets, set_names
 from .names import check_class_list
-from .native import open_native, save_native
+from .native import open_native
 from .quality.select import select_samples
 from .quality.stats import Stats, measure, summarize
 from .reading import Reading, Tally
 from .reviews import left_out_notes
 from .sample import Sample
 from .split import split_samples
+from .writing import save_native
 
 if TYPE_CHECKING:
     from .torch_samples import TorchSamples, Transform
@@ -182,7 +183,7 @@ class Dataset(Sequence[Sample]):
     def save(
         self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter
     ) -> None:
-        """Writes the native dataset `out`. link, follow: as for `native.save_native`. about: facts for the dataset's
+        """Writes the native dataset `out`. link, follow: as for `save_native`. about: facts for the dataset's
         card and page."""
         save_native(out, self.classes, self.samples, about=about or {}, link=link, follow=follow)
 

@@ -17,13 +17,13 @@ from PIL.ExifTags import Base
 
 from ..drawing.overlays import compress_image
 from ..errors import UserError
-from ..files.image_files import open_image, read_pixels
+from ..files.image_files import named, open_image, read_pixels, stored_bytes
 from ..files.label_maps import voc_palette
 from ..files.reading import read_bytes
 from .shapes.objects import Objects
 
-COPIED = {"JPEG": "jpg", "PNG": "png"}
-"""Format → suffix, for photographs whose files may go into a dataset unchanged."""
+COPIED = "JPEG", "PNG"
+"""The formats of photographs whose files may go into a dataset unchanged."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_OBJECTS = (1 << 16) - 1
 """Maximum number of objects in a picture, because their numbers have 16 bits in files."""
@@ -37,16 +37,15 @@ def encode_image(image: np.ndarray, image_format: str) -> bytes:
     return png(Image.fromarray(image))
 
 
-def encode_photo(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
-    """(suffix, bytes) of a photograph's file for a dataset: the file itself if every program decodes the same pixels
-    from it, or else a PNG. path: the photograph. photo: its pixels (H, W, 3) uint8, as `read_photo` returns them."""
+def encode_photo(path: Path, photo: np.ndarray) -> bytes:
+    """A photograph's file for a dataset: the file itself if every program decodes the same pixels from it, or else a
+    PNG. path: the photograph. photo: its pixels (H, W, 3) uint8, as `read_photo` returns them."""
     data = read_bytes(path)
     with open_image(data, str(path), max_megapixels=math.inf) as image:  # `read_photo` has checked its size
-        suffix = COPIED.get(image.format or "")
-        plain = suffix and image.mode == "RGB" and image.getexif().get(Base.Orientation, 1) == 1
-        if suffix and plain and np.array_equal(np.asarray(image), photo):
-            return suffix, data
-    return "png", encode_image(photo, "png")
+        plain = image.format in COPIED and image.mode == "RGB" and image.getexif().get(Base.Orientation, 1) == 1
+        if plain and np.array_equal(np.asarray(image), photo):
+            return data
+    return encode_image(photo, "png")
 
 
 def png(image: Image.Image, **options: Any) -> bytes:
@@ -80,19 +79,19 @@ def encode_mask(label_map: np.ndarray) -> bytes:
     return png(image, compress_type=zlib.Z_RLE)
 
 
-def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
-    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. path: the file. sha256: the digest that the file must
-    have, if a person corrected the mask. Raises UserError for any other file."""
-    source: Path | bytes = path
+def read_label_map(source: Path | bytes, sha256: str | None = None) -> np.ndarray:
+    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. source: the file, or its contents. sha256: the digest that
+    the file must have, if a person corrected the mask. Raises UserError for any other file."""
+    where = named(source)
     if sha256:
-        source = read_bytes(path)
+        source = stored_bytes(source)
         if hashlib.sha256(source).hexdigest() != sha256:
             problem = "is not the corrected mask that was saved (its SHA-256 differs from review.jsonl)"
-            raise UserError(path, problem)
-    pixels, kind, mode = read_pixels(source, str(path))
+            raise UserError(where, problem)
+    pixels, kind, mode = read_pixels(source, where)
     if kind != "PNG" or mode not in ("P", "L"):
         expected = "a label map is an 8-bit palette or grey PNG, whose pixels are ids"
-        raise UserError(path, f"is {kind} {mode} data; {expected}")
+        raise UserError(where, f"is {kind} {mode} data; {expected}")
     return pixels
 
 

@@ -29,12 +29,13 @@ from .formats.drivers import read_format
 from .formats.format_table import FORMATS, Contents, SourceName, recognise
 from .merge import renumber, renumber_table
 from .names import check_class_list, flat_name
-from .native import open_native, save_native
+from .native import open_native
 from .reading import Reading, Tally, first_of
 from .reviews import reviewed_as_is
 from .sample import SOFT, Sample
 from .shapes.changes import Division, kept_apart, objects_after, objects_from_tool
 from .shapes.objects import Objects
+from .writing import save_native
 
 IN_PIECES = ("yolo",)
 """Formats that write each connected piece of an object as an object, and cannot say that a pixel is ignored."""
@@ -146,7 +147,7 @@ def import_unlabelled(
 def _unlabelled(photo: Photo) -> Sample:
     """The sample of a photograph, with an empty mask."""
     pixels = read_photo(photo.path)
-    _, data = encode_photo(photo.path, pixels)
+    data = encode_photo(photo.path, pixels)
     return Sample(data, np.zeros(pixels.shape[:2], np.uint8), None, Row(flags=(UNLABELLED,)), name=photo.name)
 
 

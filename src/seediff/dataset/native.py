@@ -1,4 +1,5 @@
-"""Reads and writes the native dataset, the folder that `generate` and `mask` make.
+"""The native dataset, the folder that `generate` and `mask` make: its files, and how they are read (writing.py writes
+them).
 
     out/  README.md          the dataset card
           seediff.toml       the exact configuration
@@ -27,19 +28,15 @@ photographs.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from msgspec import UNSET
@@ -48,16 +45,14 @@ from ..config.class_names import BACKGROUND, read_class_list
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
-from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS, put, stage_output
+from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS
 from ..files.photo_files import looks_like_image
-from ..files.reading import Json, check_unpacked, inside, read_bytes, read_json_lines
-from ..report.page import write_reports
-from ..rows.row import Row, as_row, each_row, ids_by_name, said, shown_classes
-from ..workers import Follow, in_order
+from ..files.reading import Json, check_unpacked, inside, read_json_lines
+from ..rows.row import Row, as_row, each_row, ids_by_name, said
 from .class_lists import ClassList
-from .encoding import ReadLabels, ReadObjects, encode_mask, encode_objects, read_label_map, read_objects
+from .encoding import ReadLabels, ReadObjects, read_label_map, read_objects
 from .names import check_class_list, check_name
-from .reading import READING, Reading, Tally
+from .reading import Reading
 from .reviews import Action, makers, read_actions, reviewed_row
 from .sample import CONFIGS, SOFT, Extras, Sample
 from .shapes.changes import objects_after
@@ -69,8 +64,6 @@ MASKS, INSTANCES, ATTENTION = "masks", "instances", "attention"
 EXTRAS = (SOFT, ATTENTION, STEPS)
 """The folders of samples' optional files."""
 ABSENT = "no such file; a finished SeeDiff dataset has one"
-CHUNK = 8
-"""How many samples are sent to another process together, because each takes only a millisecond or two."""
 _MADE = re.compile(rf"{CONFIGS}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 
 
@@ -314,95 +307,3 @@ def _objects_after(read: ReadObjects, read_before: ReadLabels, read_after: ReadL
     """The objects in a corrected label map. read: reads the objects in the original label map. read_before: reads the
     original. read_after: reads the corrected label map. mask: its file, for errors."""
     return objects_after(read(), read_before(), read_after(), mask)
-
-
-def with_objects_of(row: Row, instances: Objects) -> Row:
-    """The row with the classes of its objects and, if they are known, their scores."""
-    scores = tuple(round(score, 4) for score in instances.scores) or UNSET
-    return row.replace(instances=instances.class_ids, instance_scores=scores)
-
-
-def save_native(
-    out: Path | str,
-    classes: Sequence[str],
-    samples: Iterable[Sample],
-    *,
-    about: Mapping[str, Any],
-    files: Mapping[str, bytes] = MappingProxyType({}),
-    link: bool = False,
-    workers: int = 1,
-    follow: Follow = iter,
-    tally: Tally | None = None,
-    reading: Callable[[], Reading] | None = None,
-) -> list[Row]:
-    """Writes the native dataset `out` with its card and its page, and returns its rows. `out` appears only when it is
-    complete. File names in rows are replaced, and classes, class_ids and area are counted anew. All other keys stay.
-
-    samples: a Sequence is read by all processes, each its own part. Any other Iterable is read by this process, and its
-    samples must be picklable. about: facts for the card and the page. files: name → bytes of more files, written after
-    the samples. link: make hard links to pictures and extras instead of copies. workers: number of processes. follow:
-    wraps the samples, to show progress. tally: counts the label maps. reading: returns how an imported set was
-    understood, after the last sample. Raises UserError naming a sample that cannot be used.
-    """
-    check_class_list(classes)
-    rows, tally = list[Row](), tally or Tally()
-    names: set[str] = set()
-    read: Any = None
-    items: Any = samples
-    if isinstance(samples, Sequence):
-        read, items = samples.__getitem__, range(len(samples))
-    encode = partial(_encoded, read=read, classes=tuple(classes))
-    with stage_output(out) as folder:
-        with in_order(encode, workers, chunk=CHUNK) as encoded:
-            for name, row, sources, counts in encoded(follow(items)):
-                check_name(name, names)
-                tally.add(*counts)
-                for path, source in sources.items():
-                    # The file at `made` belongs to several samples and is written once.
-                    if path != row.made or not (folder / path).exists():
-                        put(folder / path, source, link=link)
-                rows.append(row)
-        put(folder / CLASSES, classes_text(classes))
-        put(folder / METADATA, jsonl(rows))
-        for name, data in files.items():
-            put(folder / name, data)
-        if reading:
-            put(folder / READING, (json.dumps(asdict(reading()), indent=1, ensure_ascii=False) + "\n").encode())
-            about = {**about, "reading": {"lines": reading().lines()}}
-        write_reports(folder, about, rows, classes)
-    return rows
-
-
-def _encoded(
-    item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]
-) -> tuple[str, Row, dict[str, bytes | Path], tuple[np.ndarray, int]]:
-    """(name, row, files, counts) of one sample, ready to write. `files`: path in the dataset → bytes, or the file to
-    copy. `counts`: the arguments of `Tally.add`. item: the sample, or with `read` its position. read: returns the
-    sample at a position, or None. classes: the dataset's."""
-    sample: Sample = read(item) if read else item
-    name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
-    file_name, mask = sample_files(name, sample.suffix)
-    # Shapes are painted for `labels`; asked for after the objects, `lost` may paint them again.
-    counts, lost = np.bincount(labels.ravel(), minlength=256), sample.lost()
-    shown = shown_classes(counts, classes, sample.row.named, where)
-    rest = {key: value for key, value in sample.row.rest.items() if not key.endswith("file_name")}
-    row = sample.row.showing(shown).replace(file_name=file_name, mask_file_name=mask, made=UNSET, rest=rest)
-    files: dict[str, bytes | Path] = {file_name: sample.picture(), mask: encode_mask(labels)}
-    instances = sample.instances
-    if instances is not None:
-        files[f"{INSTANCES}/{name}.png"] = encode_objects(instances, where)
-        row = with_objects_of(row, instances)
-
-    # Soft masks are found by `class_ids`. If the row has only now got them, there must be one for each.
-    extras = sample.extras
-    if sample.row.class_ids is UNSET and {*sample.soft_ids} != {*shown.class_ids}:
-        extras = sample.extras_but(SOFT)
-    # Optional files get the sample's name. A configuration does not, because samples share it, also in merged sets.
-    for (kind, class_id), path in extras.items():
-        if kind == CONFIGS:
-            data = read_bytes(path)
-            made = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
-            row, files[made] = row.replace(made=made), data
-        else:
-            files[extra_file(kind, name, class_id)] = path
-    return name, row, files, (counts, lost)

@@ -28,9 +28,9 @@ CONFIGS = "made"
 """The folder of the configurations that made masks, and their kind in `Extras`."""
 
 
-Extras = dict[tuple[str, int | None], Path]
-"""(kind, class id) → file: the optional files of a sample in a native dataset, such as ("soft", 3) for the soft mask of
-class 3. The class id is None for a file about all classes."""
+Extras = dict[tuple[str, int | None], Path | bytes]
+"""(kind, class id) → file, or its contents: the optional files of a sample in a native dataset, such as ("soft", 3) for
+the soft mask of class 3. The class id is None for a file about all classes."""
 
 
 def nothing_lost() -> int:
@@ -152,11 +152,11 @@ class Sample:
     def soft_level(self, class_id: int) -> np.ndarray:
         """The soft mask of a class: (H, W) uint8 with 255 = 1. Raises UserError if the sample has none, or if it has
         not the picture's size."""
-        path = self.extras.get((SOFT, class_id))
-        if path is None:
+        file = self.extras.get((SOFT, class_id))
+        if file is None:
             raise UserError(f"sample '{self.name}'", f"there is no {SOFT}/{self.name}_{class_id}.png, a soft mask")
-        level = read_label_map(path)
-        self._check_size(level, path, "is")
+        level = read_label_map(file)
+        self._check_size(level, named(file), "is")
         return level
 
     def data(self) -> bytes:

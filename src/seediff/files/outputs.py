@@ -112,11 +112,16 @@ def append(path: Path, data: bytes, *, durable: bool = False) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file. tensors: by name; they must not share memory. metadata: at most one key, because
-    several would be written in no fixed order."""
+    """Write a safetensors file. tensors, metadata: as for `encode_tensors`."""
+    write_atomic(path, encode_tensors(tensors, metadata))
+
+
+def encode_tensors(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """The contents of a safetensors file. tensors: by name; they must not share memory. metadata: at most one key,
+    because several would be written in no fixed order."""
     from safetensors.torch import save
 
-    write_atomic(path, save(dict(tensors), dict(metadata) if metadata else None))
+    return save(dict(tensors), dict(metadata) if metadata else None)
 
 
 def clear_leftovers(folder: Path, below: Collection[str] = ()) -> None:

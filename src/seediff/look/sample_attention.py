@@ -72,7 +72,8 @@ def read_config(folder: Path, name: str | None = None) -> DatasetConfig | None:
 
 def maps_path(sample: Sample) -> Path | None:
     """The file with a sample's attention maps; None if they were not saved."""
-    return sample.extras.get((native.ATTENTION, None))
+    path = sample.extras.get((native.ATTENTION, None))
+    return path if isinstance(path, Path) else None
 
 
 def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:

@@ -7,6 +7,6 @@ output.py    the folder of the output: what an earlier run left there, the recor
 model_job.py `ModelJob`, a `Job` that runs a model: checks, the plan of what is captured, dry runs, files about the set
 photos.py    `PhotoJob`, a `ModelJob` for photographs: how they are read, and which could not be used
 generate_job.py, mask_job.py, segment_job.py    the commands: a `ModelJob`, and two `PhotoJob`s
-sample_writer.py    writes samples with their masks, for `generate` and `mask`
+masked_sample.py    makes samples of pictures and their masks, for `generate` and `mask`
 evaluate_masks.py, tune.py    `evaluate masks`, and `tune`: both count the pixels of masks of labelled photographs
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.settings import RunConfig
-from .job import AnyJob
+from .job import AnyJob, CapturedBatch
 from .output import BatchRecord, Loaded
 
 Say = Callable[[str], None]
@@ -88,7 +88,7 @@ def make_overlapped(
             yield last, written.result()
 
 
-def write_ready(job: AnyJob, captured: Any, out: Path, ready: Any) -> BatchRecord:
+def write_ready(job: AnyJob, captured: CapturedBatch[Any], out: Path, ready: Any) -> BatchRecord:
     """Write a captured batch, in the thread for writing. Returns its record. ready: a CUDA event after which the
     captured tensors may be read; None: they may be read at once."""
     if ready is not None:

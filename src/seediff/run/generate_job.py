@@ -19,6 +19,7 @@ from ..config.resolve import recommend
 from ..config.sizes import pixels
 from ..dataset import native
 from ..dataset.encoding import encode_image
+from ..dataset.writing import Encoded, encode
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.outputs import write_atomic
@@ -29,13 +30,14 @@ from ..models.saving_memory import Offload
 from ..prompts.captions import content_words
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..report.tables import count_flags
-from ..rows.row import Row, said
+from ..rows.row import Row
 from ..workers import Progress
 from .engine import Engine
+from .job import CapturedBatch
 from .loop import RunResult, run
+from .masked_sample import draw_strips, masked_sample, traced_classes
 from .model_job import ModelJob
-from .output import BatchRecord, numbered_name, rows_in_order
-from .sample_writer import MaskedSample, SampleWriter, traced_classes
+from .output import numbered_name, rows_in_order
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:
@@ -97,15 +99,7 @@ class DrawnSample(NamedTuple):
     """Its masks; None: not made yet, because nothing depends on them."""
 
 
-class DrawnBatch(NamedTuple):
-    """The samples of a batch."""
-
-    kept: list[DrawnSample]
-    rejected: list[Row]
-    """One row of rejected.jsonl per rejected draw."""
-
-
-class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
+class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnSample]):
     """Draws images of classes, makes their masks, and writes both."""
 
     product = "images"
@@ -127,8 +121,9 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return sample_specs(self.config)
 
     @cached_property
-    def writer(self) -> SampleWriter:
-        return SampleWriter(self.config, traced_classes(chain.from_iterable(self.batches.values())))
+    def traced(self) -> dict[int, list[str]]:
+        """As `traced_classes` returns it."""
+        return traced_classes(chain.from_iterable(self.batches.values()))
 
     @property
     def mask_config(self) -> MaskConfig:
@@ -203,7 +198,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             plan=self.loaded_plan,
         )
 
-    def capture(self, batch: Sequence[SampleSpec]) -> DrawnBatch:
+    def capture(self, batch: Sequence[SampleSpec]) -> CapturedBatch[DrawnSample]:
         """Draw a batch. With `reject`, a sample is rejected if its masks have flags, or agree too little with the masks
         of the method CA·SA. Rejected samples are drawn again as a smaller batch, until all are kept or the attempts are
         used up."""
@@ -224,7 +219,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
                     kept.append(sample)
             if not specs:
                 break
-        return DrawnBatch(kept, rejected)
+        return CapturedBatch(sorted(kept, key=lambda sample: sample.spec.index), rejected)
 
     def _drawn(self, specs: Sequence[SampleSpec]) -> Iterator[DrawnSample]:
         """The samples of specifications, drawn together as one batch. With `reject`, they have masks."""
@@ -248,9 +243,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         from ..masks.make_masks import make_masks
 
         with self.timer("masks"):
-            result = make_masks(
-                image, attention, spec.classes, self.mask_config, trace=spec.index in self.writer.traced
-            )
+            result = make_masks(image, attention, spec.classes, self.mask_config, trace=spec.index in self.traced)
             missing = [f"missing:{name}" for name in self.missing(spec, attention)]
             return replace(result, flags=(*result.flags, *missing))
 
@@ -266,25 +259,21 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             return []
         return [name for name in spec.classes if contrast(attention, name) < least]
 
-    def write(self, captured: DrawnBatch, out: Path) -> BatchRecord:
-        record = BatchRecord(left_out=captured.rejected)
-        for spec, image, attention, masks in captured.kept:
-            result = masks or self.masks(spec, image, attention)
-            with self.timer("writing"):
-                sample = MaskedSample(
-                    name=numbered_name(spec.index),
-                    spec=spec,
-                    suffix=self.config.image_format,
-                    image=encode_image(image, self.config.image_format),
-                    masks=result,
-                    soft=result.soft.cpu().numpy,
-                    small=result,
-                    attention=attention,
-                    row=Row(seed=spec.seed, attempt=spec.attempt),
-                )
-                self.writer.write(record, out, sample)
-        record.rows.sort(key=lambda row: said(row.file_name) or "")
-        return record
+    def encode(self, captured: DrawnSample) -> Encoded:
+        spec, image, attention, masks = captured
+        result = masks or self.masks(spec, image, attention)
+        with self.timer("writing"):
+            sample = masked_sample(
+                self.config,
+                numbered_name(spec.index),
+                encode_image(image, self.config.image_format),
+                result,
+                result.soft.cpu().numpy,
+                attention,
+                draw_strips(result, self.traced.get(spec.index, ()), self.classes),
+                Row(prompt=spec.prompt, seed=spec.seed, attempt=spec.attempt),
+            )
+            return encode(sample, self.classes)
 
     def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         return {

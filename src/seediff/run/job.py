@@ -1,6 +1,6 @@
 """`Job`: the work of a command that makes its output batch by batch. loop.py calls its methods in this order:
 
-run       check_values, resolved, load; for each batch capture, then write; finish, read_result
+run       check_values, resolved, load; for each batch capture, then encode of each sample; finish, read_result
 dry run   check_values, describe (its first line), check, describe (its other lines)
 """
 
@@ -11,12 +11,14 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..config.settings import MACHINE, Config
 from ..dataset import native
+from ..dataset.writing import Encoded
 from ..models.describe import ModelInfo, describe
 from ..models.locate import find_model
 from ..models.saving_memory import Offload
@@ -26,8 +28,17 @@ from .output import BatchRecord, Loaded
 Item = TypeVar("Item")
 """An item of a batch, such as the specification of a sample."""
 Captured = TypeVar("Captured")
-"""What `Job.capture` returns for a batch, and `Job.write` takes."""
+"""What is captured of a sample: `Job.encode` makes its row and files of it."""
 _TIMING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class CapturedBatch(Generic[Captured]):
+    """A batch after everything that needs the model."""
+
+    samples: Sequence[Captured]
+    left_out: Sequence[Row] = ()
+    """A row about each item that did not become a sample, such as a photograph that could not be read."""
 
 
 class Timer(dict[str, float]):
@@ -143,13 +154,22 @@ class Job(ABC, Generic[Config, Item, Captured]):
         return Loaded(weights, gpu_name(device))
 
     @abstractmethod
-    def capture(self, batch: Sequence[Item]) -> Captured:
+    def capture(self, batch: Sequence[Item]) -> CapturedBatch[Captured]:
         """The first step of a batch: everything that needs the model."""
 
     @abstractmethod
-    def write(self, captured: Captured, out: Path) -> BatchRecord:
-        """The second step of a batch: write its files into `out`. Returns their record. A thread may do this while the
-        next batch is captured."""
+    def encode(self, captured: Captured) -> Encoded:
+        """The second step of a batch, for each of its samples: its masks and files. A thread may do this while the next
+        batch is captured."""
+
+    def write(self, captured: CapturedBatch[Captured], out: Path) -> BatchRecord:
+        """Write the files of a captured batch into `out`. Returns their record."""
+        record = BatchRecord(left_out=[*captured.left_out])
+        for one in captured.samples:
+            encoded = self.encode(one)
+            with self.timer("writing"):
+                record.add(out, encoded)
+        return record
 
     def rebatch(self, size: int) -> None:
         """Make batches of this size from now on, because larger batches do not fit into the machine's memory."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..config.class_names import join_classes
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset.encoding import encode_photo
+from ..dataset.sample import Sample
 from ..errors import UserError
 from ..files.image_files import read_photo
 from ..files.photo_files import Photo, photo_list
@@ -22,9 +23,8 @@ from ..rows.row import Row
 from ..workers import Progress
 from .engine import Engine
 from .loop import RunResult, run
-from .output import BatchRecord
+from .masked_sample import draw_strips, masked_sample, traced_classes
 from .photos import PhotoJob, PhotoSpec
-from .sample_writer import MaskedSample, SampleWriter, traced_classes
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:
@@ -79,13 +79,9 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
         self.words = self.classes = config.classes
 
     @cached_property
-    def writer(self) -> SampleWriter:
-        return SampleWriter(self.config, traced_classes(self.sample(spec, spec.words) for spec in self.specs))
-
-    def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
-        """The specification of the sample that a photograph becomes. classes: the classes in its prompt."""
-        prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
-        return SampleSpec(spec.index, classes, prompt, self.config.seed)
+    def traced(self) -> dict[int, list[str]]:
+        """As `traced_classes` returns it."""
+        return traced_classes(SampleSpec(spec.index, spec.words, "", self.config.seed) for spec in self.specs)
 
     def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
         split_prompts(readers, words, self.config.prompts[0])
@@ -104,29 +100,31 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
         with self.timer("capturing attention"):
             return self.masker.find(photos, [spec.words for spec in specs])
 
-    def write_photo(self, record: BatchRecord, out: Path, spec: PhotoSpec, seen: FoundClasses) -> None:
+    def sample(self, spec: PhotoSpec, seen: FoundClasses) -> Sample:
+        traced, prompt = self.traced.get(spec.index, ()), ""
         with self.timer("masks"):
-            masks = self.masker.masks(seen, trace=spec.index in self.writer.traced)
+            masks = self.masker.masks(seen, trace=bool(traced))
+        classes = masks.full.classes
+        if classes:
+            prompt = self.config.prompts[0].replace("{class}", join_classes(classes))
+        row = Row(
+            prompt=prompt,
+            source=spec.photo.name,
+            index=spec.index,
+            asked=spec.words,
+            presence={name: round(score, 4) for name, score in seen.scores.items()},
+        )
         with self.timer("writing"):
-            suffix, image = encode_photo(spec.photo.path, seen.view.pixels)
-            row = Row(
-                source=spec.photo.name,
-                index=spec.index,
-                asked=spec.words,
-                presence={name: round(score, 4) for name, score in seen.scores.items()},
+            return masked_sample(
+                self.config,
+                spec.photo.name,
+                encode_photo(spec.photo.path, seen.view.pixels),
+                masks.full,
+                masks.soft,
+                seen.maps,
+                draw_strips(masks.small, traced, self.classes),
+                row,
             )
-            sample = MaskedSample(
-                name=spec.photo.name,
-                spec=self.sample(spec, masks.full.classes),
-                suffix=suffix,
-                image=image,
-                masks=masks.full,
-                soft=masks.soft,
-                small=masks.small,
-                attention=seen.maps,
-                row=row,
-            )
-            self.writer.write(record, out, sample)
 
     def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         return {**super().about(left_out), "prompts": list(self.config.prompts)}

@@ -20,9 +20,9 @@ from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_
 from ..config.settings import RunConfig
 from ..config.sizes import check_sides, pixels
 from ..dataset import native
+from ..dataset.writing import finish_set
 from ..errors import UserError
 from ..files.messages import show_bytes
-from ..files.outputs import write_atomic
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.layers import Layer
 from ..models.families.readers import Reader
@@ -117,11 +117,7 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         return {"model": self.config.model_label, "method": self.config.method, "version": __version__}
 
     def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
-        path, text = out / native.CLASSES, native.classes_text(self.classes)
-        if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
-            write_atomic(path, text)
-        write_reports(out, self.about(left_out), rows, self.classes, product=self.product)
-        write_atomic(out / native.METADATA, native.jsonl(rows))
+        finish_set(out, self.classes, rows, self.about(left_out), self.product)
 
     def read_result(self, out: Path) -> dict[str, Any]:
         result = super().read_result(out)

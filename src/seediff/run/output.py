@@ -13,12 +13,12 @@ import json
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 from zlib import crc32
 
 from msgspec import UNSET
@@ -30,9 +30,11 @@ from ..config.settings import DEFAULT, GIVEN, MACHINE, Config, RunConfig, differ
 from ..dataset import native
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS, read_actions
+from ..dataset.writing import Encoded
 from ..errors import Notice, UserError
+from ..files.image_files import stored_bytes
 from ..files.messages import plural, show_json
-from ..files.outputs import BATCHES, CONFIG, LEFTOVER, LOCK, check_outside, flush, open_folder, write_atomic
+from ..files.outputs import BATCHES, CONFIG, LEFTOVER, LOCK, check_outside, open_folder, write_atomic
 from ..files.reading import Json, inside, read_bytes, read_json, read_toml
 from ..prompts.specs import sample_count
 from ..rows.row import Row, as_row, each_row, ids_by_name, said
@@ -77,17 +79,19 @@ class Record(Generic[AnyRow]):
 
     def write(self, out: Path, name: str, data: bytes) -> None:
         """Write a file of the batch, and note its size. name: its path in the output."""
-        write_atomic(_place(out, name), data, durable=True)
+        # `begin` empties only these folders after a killed run
+        fix = "add its folder to EXTRAS (dataset/native.py) or RUN_FOLDERS (run/output.py)"
+        assert name.partition("/")[0] in RUN_FOLDERS, f"{name}: {fix}"
+        write_atomic(inside(out, name), data, durable=True)
         self.files[name] = len(data)
         if name.startswith((f"{MASKS}/", f"{INSTANCES}/")):
             self.checksums[name] = crc32(data)
 
-    def write_by(self, out: Path, name: str, write: Callable[[Path], object]) -> None:
-        """Have a function write a file of the batch, and note its size. name: its path in the output."""
-        path = _place(out, name)
-        write(path)
-        flush(path)
-        self.files[name] = path.stat().st_size
+    def add(self, out: Path, sample: Encoded) -> None:
+        """Write the files of a sample, and add its row."""
+        for name, source in sample.files.items():
+            self.write(out, name, stored_bytes(source))
+        self.rows.append(cast(AnyRow, sample.row))
 
     def damaged(self, out: Path) -> list[str]:
         """The files of the batch that are missing, or are not what was written, as far as sizes and label maps show."""
@@ -102,14 +106,6 @@ class Record(Generic[AnyRow]):
 
 BatchRecord = Record[Row]
 """The record of a finished batch."""
-
-
-def _place(out: Path, name: str) -> Path:
-    """The path of a batch's file. It must be in one of RUN_FOLDERS, because `begin` empties only these after a killed
-    run."""
-    fix = "add its folder to EXTRAS (dataset/native.py) or RUN_FOLDERS (run/output.py)"
-    assert name.partition("/")[0] in RUN_FOLDERS, f"{name}: {fix}"
-    return inside(out, name)
 
 
 def state_of_output(out: Path, config: Config) -> tuple[State, Config]:

@@ -17,6 +17,8 @@ from msgspec import UNSET
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.settings import model_label
 from ..dataset import native
+from ..dataset.sample import Sample
+from ..dataset.writing import Encoded, encode
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.outputs import CONFIG, write_atomic
@@ -27,8 +29,8 @@ from ..models.families.readers import Reader
 from ..models.locate import EMBEDDED, REAL
 from ..models.saving_memory import Offload
 from ..rows.row import Row, failed_row, said
+from .job import CapturedBatch
 from .model_job import ModelJob
-from .output import BatchRecord
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -52,18 +54,9 @@ class PhotoSpec:
     """The name of its label map, for `k="truth"`; None if it has no label map."""
 
 
-@dataclass(frozen=True)
-class PhotoBatch(Generic[Seen]):
-    """A batch of photographs, after the model has seen them."""
-
-    seen: Sequence[tuple[PhotoSpec, Seen]]
-    failed: Sequence[Row]
-    """One row of failed.jsonl per photograph that could not be read."""
-
-
-class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[PhotosConfig, Read, Seen]):
-    """A job that labels photographs in three steps: `read` one, `see` all of a batch with the model, and `write_photo`
-    one."""
+class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, tuple[PhotoSpec, Seen]], Generic[PhotosConfig, Read, Seen]):
+    """A job that labels photographs in three steps: `read` one, `see` all of a batch with the model, and make the
+    `sample` of one."""
 
     left_out = "failed", FAILED
     named: str
@@ -121,7 +114,7 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
             about["note"] = self.doubt
         return about
 
-    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Seen]:
+    def capture(self, batch: Sequence[PhotoSpec]) -> CapturedBatch[tuple[PhotoSpec, Seen]]:
         specs, photos, failed = list[PhotoSpec](), list[Read](), list[Row]()
         with self.timer("reading"):
             for spec in batch:
@@ -130,7 +123,7 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
                     specs.append(spec)
                 except UserError as error:
                     failed.append(failed_row(spec.photo, error))
-        return PhotoBatch(list(zip(specs, self.see(specs, photos), strict=True)), failed)
+        return CapturedBatch(list(zip(specs, self.see(specs, photos), strict=True)), failed)
 
     @abstractmethod
     def read(self, spec: PhotoSpec) -> Read:
@@ -138,18 +131,17 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
 
     @abstractmethod
     def see(self, specs: Sequence[PhotoSpec], photos: Sequence[Read]) -> list[Seen]:
-        """Show the photographs of a batch to the model. Returns what it sees: one value per photograph, for
-        `write_photo`. specs: one per photograph. photos: what `read` returned for each."""
+        """Show the photographs of a batch to the model. Returns what it sees: one value per photograph, for `sample`.
+        specs: one per photograph. photos: what `read` returned for each."""
 
-    def write(self, captured: PhotoBatch[Seen], out: Path) -> BatchRecord:
-        record = BatchRecord(left_out=list(captured.failed))
-        for spec, seen in captured.seen:
-            self.write_photo(record, out, spec, seen)
-        return record
+    def encode(self, captured: tuple[PhotoSpec, Seen]) -> Encoded:
+        sample = self.sample(*captured)
+        with self.timer("writing"):
+            return encode(sample, self.classes)
 
     @abstractmethod
-    def write_photo(self, record: BatchRecord, out: Path, spec: PhotoSpec, seen: Seen) -> None:
-        """Write the files of a photograph into the folder `out` and add its row to the record."""
+    def sample(self, spec: PhotoSpec, seen: Seen) -> Sample:
+        """The sample that a photograph becomes."""
 
     def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
         if left_out:

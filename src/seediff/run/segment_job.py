@@ -15,10 +15,8 @@ from .. import __version__
 from ..config.class_names import BACKGROUND, MAX_CLASSES, SEGMENT
 from ..config.method_constants import EVERYTHING
 from ..config.photos_config import SegmentPhotosConfig, check_segment_names
-from ..dataset import native
 from ..dataset.dataset import open_truths
-from ..dataset.encoding import encode_mask, encode_objects, encode_photo
-from ..dataset.native import with_objects_of
+from ..dataset.encoding import encode_photo
 from ..dataset.sample import Sample
 from ..dataset.shapes.objects import Objects
 from ..errors import UserError
@@ -30,11 +28,10 @@ from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.readers import Reader
 from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
-from ..rows.row import Row, shown_classes
+from ..rows.row import Row
 from ..workers import Progress
 from .engine import Engine
 from .loop import RunResult, run
-from .output import BatchRecord
 from .photos import PhotoJob, PhotoSpec
 
 if TYPE_CHECKING:
@@ -231,30 +228,22 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             threshold=self.config.name_threshold,
         )
 
-    def write_photo(self, record: BatchRecord, out: Path, spec: PhotoSpec, seen: DividedPhoto) -> None:
+    def sample(self, spec: PhotoSpec, seen: DividedPhoto) -> Sample:
         pixels, segments, names = seen
-        name = spec.photo.name
+        objects = as_objects(segments, names, self.classes)
+        labels = np.where(objects.numbers > 0, objects.label_map(), np.uint8(IGNORE))
+        row = Row(
+            source=spec.photo.name,
+            index=spec.index,
+            asked=spec.words,
+            flags=(),
+            model=self.config.model_label,
+            method=self.config.method,
+            version=__version__,
+        )
         with self.timer("writing"):
-            suffix, image = encode_photo(spec.photo.path, pixels)
-            objects = as_objects(segments, names, self.classes)
-            labels = np.where(objects.numbers > 0, objects.label_map(), np.uint8(IGNORE))
-            file_name, mask = native.sample_files(name, suffix)
-            record.write(out, file_name, image)
-            record.write(out, mask, encode_mask(labels))
-            record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, f"photograph '{name}'"))
-            row = Row(
-                file_name=file_name,
-                mask_file_name=mask,
-                source=name,
-                index=spec.index,
-                asked=spec.words,
-                flags=(),
-                model=self.config.model_label,
-                method=self.config.method,
-                version=__version__,
-            )
-            row = row.showing(shown_classes(labels, self.classes))
-            record.rows.append(with_objects_of(row, objects))
+            image = encode_photo(spec.photo.path, pixels)
+        return Sample(image, labels, objects, row, name=spec.photo.name)
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Objects:

@@ -16,9 +16,10 @@ from .. import __version__
 from ..config.sides import mirrored_ids
 from ..config.train import LARGEST_SIDE
 from ..dataset.encoding import encode_photo
-from ..dataset.native import jsonl, save_native
+from ..dataset.native import jsonl
 from ..dataset.sample import Sample
 from ..dataset.split import positions_of
+from ..dataset.writing import save_native
 from ..devices import check_device, default_device
 from ..errors import UserError
 from ..files.image_files import read_photo
@@ -191,7 +192,7 @@ def predict_files(
             label_maps = segmenter.label_maps([*images.values()], scales=scales, flip=flip, side=side)
             for (photo, image), labels in zip(images.items(), label_maps, strict=True):
                 row = Row(source=photo.name, method=METHOD, version=__version__)
-                yield Sample(encode_photo(photo.path, image)[1], labels, row=row, name=photo.name)
+                yield Sample(encode_photo(photo.path, image), labels, row=row, name=photo.name)
             if progress is not None:
                 progress(first + len(photos), len(found), photos[-1].name)
         if failed:

@@ -4,10 +4,10 @@ from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
-from seediff.dataset.native import save_native
 from seediff.dataset.quality.select import confidence
 from seediff.dataset.quality.stats import AREA_BINS, measure, summarize
 from seediff.dataset.sample import Sample
+from seediff.dataset.writing import save_native
 
 CLASSES = ("dog", "cat")
 

@@ -23,9 +23,9 @@ from ...rows.parts import SPLITS
 from ...workers import Follow, in_order
 from ..class_lists import check_meaning
 from ..names import check_name, flat_name
-from ..native import CHUNK
 from ..sample import Sample
 from ..split import assign_splits
+from ..writing import CHUNK
 from .drivers import Notes
 from .format_table import FORMATS, FormatName, codec
 

@@ -1,0 +1,150 @@
+"""Writes labelled pictures: `encode` makes a sample's row and files, whoever made the sample. There are two ways to put
+them into a folder: `save_native` writes a dataset that appears whole or not at all, and a run writes batch by batch, so
+that it can continue (`Record`, run/output.py). Both end with `finish_set`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from msgspec import UNSET
+
+from ..files.outputs import put, stage_output, write_atomic
+from ..files.reading import read_bytes
+from ..report.card import Product
+from ..report.page import write_reports
+from ..rows.row import Row, shown_classes
+from ..workers import Follow, in_order
+from .encoding import encode_mask, encode_objects
+from .names import check_class_list, check_name
+from .native import CLASSES, INSTANCES, METADATA, classes_text, extra_file, jsonl, sample_files
+from .reading import READING, Reading, Tally
+from .sample import CONFIGS, SOFT, Sample
+
+CHUNK = 8
+"""How many samples are sent to another process together, because each takes only a millisecond or two."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A sample as it is written into a dataset."""
+
+    name: str
+    row: Row
+    files: Mapping[str, bytes | Path]
+    """Path in the dataset → contents, or the file to copy."""
+    pixels: np.ndarray = field(default_factory=partial(np.zeros, 256, np.int64))
+    """(256,): the number of pixels of each id in the label map."""
+    lost: int = 0
+    """As in `Sample`."""
+
+
+def encode(sample: Sample, classes: Sequence[str]) -> Encoded:
+    """The row and the files of a sample.
+
+    The row gets the names of the files, the classes that the label map shows, their ids and areas, and the objects. All
+    its other keys stay. The classes that the row names come first, even without a pixel. classes: those of the dataset.
+    Raises UserError naming a sample that cannot be used.
+    """
+    name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
+    file_name, mask = sample_files(name, sample.suffix)
+    # Shapes are painted for `labels`; asked for after the objects, `lost` may paint them again.
+    pixels, lost = np.bincount(labels.ravel(), minlength=256), sample.lost()
+    shown = shown_classes(pixels, classes, sample.row.named, where)
+    rest = {key: value for key, value in sample.row.rest.items() if not key.endswith("file_name")}
+    row = sample.row.showing(shown).replace(file_name=file_name, mask_file_name=mask, made=UNSET, rest=rest)
+    files: dict[str, bytes | Path] = {file_name: sample.picture(), mask: encode_mask(labels)}
+    objects = sample.instances
+    if objects is not None:
+        files[f"{INSTANCES}/{name}.png"] = encode_objects(objects, where)
+        scores = tuple(round(score, 4) for score in objects.scores) or UNSET
+        row = row.replace(instances=tuple(objects.class_ids), instance_scores=scores)
+
+    # Soft masks are found by `class_ids`. If the row has only now got them, there must be one for each.
+    extras = sample.extras
+    if sample.row.class_ids is UNSET and {*sample.soft_ids} != {*shown.class_ids}:
+        extras = sample.extras_but(SOFT)
+    # Optional files get the sample's name. A configuration does not, because samples share it, also in merged sets.
+    for (kind, class_id), source in extras.items():
+        if kind == CONFIGS:
+            data = source if isinstance(source, bytes) else read_bytes(source)
+            made = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
+            row, files[made] = row.replace(made=made), data
+        else:
+            files[extra_file(kind, name, class_id)] = source
+    return Encoded(name, row, files, pixels, lost)
+
+
+def save_native(
+    out: Path | str,
+    classes: Sequence[str],
+    samples: Iterable[Sample],
+    *,
+    about: Mapping[str, Any],
+    files: Mapping[str, bytes] = MappingProxyType({}),
+    link: bool = False,
+    workers: int = 1,
+    follow: Follow = iter,
+    tally: Tally | None = None,
+    reading: Callable[[], Reading] | None = None,
+) -> list[Row]:
+    """Writes the native dataset `out` with its card and its page, and returns its rows. `out` appears only when it is
+    complete. `encode` says what is written of a sample.
+
+    samples: a Sequence is read by all processes, each its own part. Any other Iterable is read by this process, and its
+    samples must be picklable. about: facts for the card and the page. files: name → bytes of more files, written after
+    the samples. link: make hard links to pictures and extras instead of copies. workers: number of processes. follow:
+    wraps the samples, to show progress. tally: counts the label maps. reading: returns how an imported set was
+    understood, after the last sample. Raises UserError naming a sample that cannot be used.
+    """
+    check_class_list(classes)
+    rows, names, tally = list[Row](), set[str](), tally or Tally()
+    read: Any = None
+    items: Any = samples
+    if isinstance(samples, Sequence):
+        read, items = samples.__getitem__, range(len(samples))
+    with stage_output(out) as folder:
+        with in_order(partial(_encode_item, read=read, classes=tuple(classes)), workers, chunk=CHUNK) as encode_all:
+            for one in encode_all(follow(items)):
+                check_name(one.name, names)
+                tally.add(one.pixels, one.lost)
+                for path, source in one.files.items():
+                    # The file at `made` belongs to several samples and is written once.
+                    if path != one.row.made or not (folder / path).exists():
+                        put(folder / path, source, link=link)
+                rows.append(one.row)
+        for name, data in files.items():
+            put(folder / name, data)
+        if reading:
+            put(folder / READING, (json.dumps(asdict(reading()), indent=1, ensure_ascii=False) + "\n").encode())
+            about = {**about, "reading": {"lines": reading().lines()}}
+        finish_set(folder, classes, rows, about)
+    return rows
+
+
+def _encode_item(item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]) -> Encoded:
+    """`encode` of a sample, or with `read` of the sample at a position."""
+    return encode(read(item) if read else item, classes)
+
+
+def finish_set(
+    folder: Path,
+    classes: Sequence[str],
+    rows: Sequence[Row],
+    about: Mapping[str, Any],
+    product: Product | None = None,
+) -> None:
+    """Writes the files about a whole dataset: classes.txt, the card, the page and, last, metadata.jsonl, which marks it
+    as complete. about, product: as for `write_reports`."""
+    path, text = folder / CLASSES, classes_text(classes)
+    if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
+        write_atomic(path, text)
+    write_reports(folder, about, rows, classes, product=product)
+    write_atomic(folder / METADATA, jsonl(rows))
