@@ -22,8 +22,8 @@ from seediff.models.locate import ModelFiles
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "models.md"
 HEAD = """\
-| family | pipeline class | captured | sides | guidance | steps, guidance | on a GPU |
-|---|---|---|---|---|---|---|
+| family | pipeline class | captured | sides | guidance | steps, guidance | on a GPU | base of single files |
+|---|---|---|---|---|---|---|---|
 """
 CALLS = {"second half": "two halves", "first half": "two halves, the prompt first", "first call": "two calls"}
 """`where_prompt` of a family → how its network runs under guidance."""
@@ -54,6 +54,7 @@ def row(family: Family) -> str:
         "an input" if family.distilled else CALLS[family.where_prompt],
         "; ".join(f"{', '.join(which)}: {advised}" for advised, which in names.items()),
         family.half,
+        "; ".join(" or ".join(f"`{name}`" for name in bases) for bases in family.single_files.values()),
     )
     return f"| {' | '.join(cells)} |"
 
