@@ -10,7 +10,8 @@ Pillow and pycocotools: it reads the file as it was changed, and knows what a pi
 
 Good are "accepted" (with the same labels), "apart" (accepted, but the other reader fails) and "refused" (a line, and
 exit code 2). Wrong are "differs", "unhelpful" (the line is empty, ends at a colon, or names a class of Python),
-"memory", "crash", "hang" and "signal". `--keep` gets a list of all cases, and the folders of wrong ones. Linux only.
+"memory", "crash", "hang" and "signal": then the exit code is 1. `--keep` gets a list of all cases, and the folders of
+wrong ones. Linux only.
 """
 
 from __future__ import annotations
@@ -483,7 +484,7 @@ def attempt(folder: Path, *given: Any) -> tuple[str, str]:
     return tuple(json.loads((folder / "outcome.json").read_text()))
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", default=[*KINDS])
     parser.add_argument("--cases", type=int, default=3000)
@@ -514,7 +515,8 @@ def main() -> None:
     print(f"| kind | {' | '.join((*GOOD, *BAD))} |\n|---|{'--:|' * 9}")
     for name, found in counts.items():
         print(f"| {name} | {' | '.join(str(found[one]) for one in (*GOOD, *BAD))} |")
+    return int(any(found[one] for found in counts.values() for one in BAD))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,7 @@
 """Put the constants that a study of truth found for new weights of an embedded model into the package.
 
     python recipes/new_weights.py constants docs/preset.json [--model mini]
+    python recipes/new_weights.py constants daam/results.json     # of one method, from `recipes.studies tune`
 
 They go into the model's preset, into the files of recipes/methods and, for mini, into the sets of masks that tables
 train on. The preset's note says which method's masks are best. The preset's method stays as it is until segmenters
@@ -40,19 +41,17 @@ def take_constants(model: str, truth_file: Path) -> None:
     truth = read_json(truth_file, dict[str, Any])
     about = EMBEDDED[model] / "seediff.json"
     settings = read_json(about, dict[str, Any])
-    found, note = truth["preset"], truth["preset"]["note"]
-    method = settings["preset"].get("method", found["method"])
-    if method != found["method"]:
-        note += "; the default method stays until segmenters learn more from another one's masks"
-    methods = settings["preset"].get("methods", {}) | found.get(
-        "methods", {}
-    )  # the study does not measure every method
+    found = dict(truth["preset"])
+    before = {"method": found.get("method", "seediff"), **settings["preset"]}
+    if "note" in found and before["method"] != found["method"]:
+        found["note"] += "; the default method stays until segmenters learn more from another one's masks"
+    methods = before.get("methods", {}) | found.get("methods", {})  # a study does not measure every method
     for file in sorted(METHODS.glob("*.py")):
         if file.stem in methods:
             write_atomic(file, with_constants(file.read_text("utf-8"), model, methods.pop(file.stem)).encode())
-    settings["preset"] = {**settings["preset"], **found, "methods": methods, "note": note, "method": method}
+    settings["preset"] = {**before, **found, "methods": methods, "method": before["method"]}
     write_atomic(about, (json.dumps(settings, indent=2) + "\n").encode())
-    if model == "mini":
+    if model == "mini" and "own_best" in truth:
         tables, measured = read_toml(SET), labels(truth)
         wanted = {
             name: measured[name] for name in tables["labels"]
@@ -88,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     constants = commands.add_parser("constants")
-    constants.add_argument("truth", type=Path, help="results.json of a study of truth")
+    constants.add_argument("truth", type=Path, help="results.json of a study of truth, or of a method that was tuned")
     constants.add_argument("--model", choices=tuple(EMBEDDED), default="mini")
     given = parser.parse_args()
     take_constants(given.model, given.truth)

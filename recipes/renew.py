@@ -5,7 +5,7 @@
     python recipes/renew.py look truth --anew    # these outputs, even if they are current
 
 recipes/outputs.toml lists the outputs. docs/ingredients.json records what each was made from: weights, constants of the
-methods that it shows, scenes, commands, and other outputs. Code is not among them:
+methods that it shows, methods that are compared, scenes, commands, and other outputs. Code is not among them:
 `python benchmarks/same_bytes.py OLD NEW` guards what it computes. Tables of trained segmenters have their own keys
 instead. Sentences about figures, and tables on pages, are edited by hand.
 """
@@ -36,6 +36,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))  # when run as a script, only this folder is on the path
 
 from recipes.mini.sets import scenes_file
+from recipes.studies.settings import contest
 from recipes.tables.definition import packaged, read_table
 from recipes.tables.sources import Places
 from recipes.tables.stored_results import open_kept
@@ -132,6 +133,8 @@ def _fingerprint(name: str) -> str:
     model, _, part = name.partition(" ")
     if part:
         return digest(_of_preset(model, part))
+    if name == "contest":
+        return digest(contest())
     if name in EMBEDDED or name == "scenes":
         return _of_package(name)
     if not (ROOT / name).is_file():

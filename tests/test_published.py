@@ -24,7 +24,7 @@ OUTPUTS = renew.read_outputs()
 
 def test_no_figure_is_out_of_date():
     """`python recipes/renew.py --dry-run` says what it would cost to make them anew."""
-    assert renew.out_of_date(OUTPUTS) == {}
+    assert renew.out_of_date(OUTPUTS) == {}, "python recipes/renew.py --dry-run says why, and what it costs"
 
 
 def test_every_published_file_has_a_command():

@@ -14,6 +14,7 @@ import pytest
 
 import seediff
 from recipes import new_weights, renew
+from recipes.studies import settings
 from seediff.files.reading import read_toml
 
 ROOT = Path(__file__).parents[1]
@@ -110,6 +111,13 @@ def test_a_figure_depends_on_the_constants_of_the_methods_that_it_shows(tmp_path
         ({"ca": 0.5}, [False, False, True]),
     ):
         assert [one != other for one, other in zip(plain, now(**changes), strict=True)] == differs
+
+
+def test_a_method_more_that_is_compared_makes_its_studies_out_of_date(monkeypatch):
+    studies = ("tuned", "truth", "truth-dit")
+    outputs = [output for output in renew.read_outputs() if output.name in studies]
+    monkeypatch.setitem(settings.CONTEST, "rollout", settings.Entry("Rollout"))
+    assert renew.out_of_date(outputs) == {name: ["contest"] for name in studies}
 
 
 TABLE = """

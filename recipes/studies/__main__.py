@@ -55,6 +55,28 @@ def truth(
 
 
 @app.command
+def tune(method: str, *, out: Path, scenes: int = 100, model: str = "mini", device: str | None = None) -> None:
+    """Find one method's constants.
+
+    Example: python -m recipes.studies tune daam --out daam, then python recipes/new_weights.py constants
+    daam/results.json
+
+    Parameters
+    ----------
+    method
+        One of CONTEST in recipes/studies/settings.py, which says what is tried of it.
+    out
+        Folder for results.json.
+    scenes
+        Number of scenes to tune on.
+    """
+    from .truth import run_tune
+
+    found = run_tune(method, out, scenes=scenes, model=model, device=device)
+    print(f"{method}: mean IoU {found['iou']}: {found['preset']['methods'][method]}")
+
+
+@app.command
 def generated(*, out: Path, constants: Path, images: int = 190, model: str = "mini", device: str | None = None) -> None:
     """Compare every method's masks of generated images with a segmenter trained on exact masks.
 

@@ -73,6 +73,14 @@ CONTEST: dict[str, Entry] = {
 """Every method, and the options tuned for it besides layers, PAMR and threshold. `reference` does not take part: it
 chooses its seeds, and cuts its masks before and after PAMR, by its own rules."""
 METHOD_NAMES = tuple(CONTEST)
+
+
+def contest() -> dict[str, Any]:
+    """What decides which methods are tuned, and over what: an ingredient of studies, in JSON types."""
+    entries = {name: (entry.tried, entry.switches) for name, entry in CONTEST.items()}
+    return {"methods": entries, "layers": LAYERS, "shares": SHARES, "betas": BETAS.tolist(), "pamrs": PAMRS}
+
+
 AFTER = ("beta", "compete", "pamr", "pamr_iterations", "pamr_dilations")
 """Options of MaskConfig that apply to the classes' soft masks at the image's size."""
 LEADERS = 4

@@ -19,7 +19,9 @@ from rich.progress import track
 from recipes.mini.sets import load_set
 from seediff.attention.maps import AttentionMaps
 from seediff.config.method_constants import CaptureConfig
+from seediff.config.methods import METHOD_FACTS
 from seediff.drawing.overlays import compress_image, contact_sheet, overlay
+from seediff.errors import UserError
 from seediff.files.outputs import check_writable, write_atomic
 from seediff.mini.scenes import CLASS_IDS, Scene
 from seediff.models.registry import load_model
@@ -27,8 +29,8 @@ from seediff.models.registry import load_model
 from .capture import Captured, captured
 from .markdown import sections
 from .score import Scores, exact_masks, label_map, score, soft_masks, winners
-from .settings import CONTEST
-from .tuning import KINDS, Chosen, choose, preset, read_chosen, tune
+from .settings import CONTEST, METHOD_NAMES
+from .tuning import KINDS, Chosen, best, choose, constants, preset, read_chosen, tune
 
 SHEET_SCENES = 8
 SHEET_METHODS = ("ca", "daam", "ca_sa", "seediff")
@@ -84,6 +86,28 @@ def run_truth(
     figures, scores, sheet = measure(track(items, scene_set, len(held)), chosen)
     result |= {"pairs": len(scores.classes), **figures}
     write_results(out, result, sheet)
+    return result
+
+
+def run_tune(
+    method: str, out: Path, *, scenes: int = 100, model: str = "mini", device: str | None = None
+) -> dict[str, Any]:
+    """Find one method's constants on the first `scenes` of the tuning set, and write them to `out`/results.json, as
+    `recipes/new_weights.py constants` takes them; return them.
+
+    Raises UserError: an unknown method, more scenes asked for than there are, an unknown model, or no place to write
+    to.
+    """
+    if method not in METHOD_NAMES or method not in METHOD_FACTS:
+        known = [name for name in METHOD_NAMES if name in METHOD_FACTS]
+        problem = f"{method!r} is none of {', '.join(known)}"
+        raise UserError("method", problem, "a new one gets a row in CONTEST of recipes/studies/settings.py")
+    chosen = load_set("tune", scenes)
+    check_writable(out)
+    trials = tune(load_model(model, device=device), chosen, (method,))
+    result = {"model": model, "tune_scenes": scenes, "iou": round(best(trials, method).iou, 4)}
+    result["preset"] = {"methods": constants(trials)}
+    write_atomic(out / "results.json", (json.dumps(result, indent=1) + "\n").encode())
     return result
 
 

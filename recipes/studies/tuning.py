@@ -66,6 +66,9 @@ def read_chosen(path: Path) -> Chosen:
     result = read_json(path, dict[str, Any])
     if not {"own_best", "paper"} <= set(result):
         raise UserError(path, "has no settings", "a study of truth writes a file that has")
+    if lacks := [name for name in METHOD_NAMES if name not in result["own_best"]]:
+        fix = "python recipes/renew.py finds them and measures again; --dry-run says what it costs"
+        raise UserError(path, f"has no constants of {', '.join(lacks)}", fix)
     return {
         (kind, name): Setting.from_table(row["setting"], f"{path}: {kind}.{name}")
         for kind in KINDS
@@ -117,31 +120,35 @@ def preset(trials: Sequence[Trial]) -> dict[str, Any]:
 
     methods: constants by the name of the method or of its file; the row `best` is the best method's that needs no file,
     however small its lead. method: the recommended method, which is the same one, or SeeDiff if it is less than `CLEAR`
-    behind. note: the reason. SeeDiff's ablations (CAA, CRE, IRE) are in the note alone, because `--method` does not
-    take them.
+    behind. note: the reason. SeeDiff's ablations (CAA, CRE, IRE) are in the note alone, which says why.
     """
     top = {method: best(trials, method) for method in METHOD_NAMES}
-    tables = {name: top[name].setting.table() for name in top if name in METHOD_FACTS}
-    named = [name for name in tables if METHOD_FACTS[name].user_function is None]
+    whole = constants(trials)
+    named = [name for name in whole if METHOD_FACTS[name].user_function is None]
     winner = highest = max(named, key=lambda method: top[method].iou)
     lead = "the best on the tuning scenes of the methods that `--method` names"
     note = f"{winner} is {lead}"
     if winner != "seediff" and top[winner].iou - top["seediff"].iou < CLEAR:
         note = f"seediff is less than {CLEAR} behind {winner}, which is {lead}"
         winner = "seediff"
+    note += "; its ablations caa, cre and ire are no candidates, because `--method` does not take them"
     note += "; mean IoU: " + ", ".join(f"{method} {trial.iou:.4f}" for method, trial in top.items())
-    whole = {name: {"mask": table["mask"], "capture": table["capture"]} for name, table in tables.items()}
     row = {**whole[highest], "mask": {"method": highest, **whole[highest]["mask"]}}
     return {"method": winner, "methods": whole | {"best": row}, "note": note}
 
 
-def tune(model: Model, scenes: Sequence[Scene]) -> list[Trial]:
-    """Try every setting of every method's grid without PAMR, and the contenders with each of PAMRS, each at its best
+def constants(trials: Sequence[Trial]) -> dict[str, Any]:
+    """Method of METHOD_FACTS → its best constants, as a preset has them."""
+    methods = dict.fromkeys(trial.method for trial in trials if trial.method in METHOD_FACTS)
+    tables = {name: best(trials, name).setting.table() for name in methods}
+    return {name: {"mask": table["mask"], "capture": table["capture"]} for name, table in tables.items()}
+
+
+def tune(model: Model, scenes: Sequence[Scene], methods: Sequence[str] = METHOD_NAMES) -> list[Trial]:
+    """Try every setting of the methods' grids without PAMR, and the contenders with each of PAMRS, each at its best
     threshold.
     """
-    first = [
-        (method, setting.with_config(pamr=False)) for method in METHOD_NAMES for setting in fitted_grid(model, method)
-    ]
+    first = [(method, setting.with_config(pamr=False)) for method in methods for setting in fitted_grid(model, method)]
     papers, settings = fitted_paper(model), [setting for _, setting in first]
     kept: list[tuple[Scene, dict[Setting, torch.Tensor]]] = []
     items = captured(model, scenes, list(dict.fromkeys(setting.capture for setting in settings)), seed=0)
@@ -150,7 +157,7 @@ def tune(model: Model, scenes: Sequence[Scene]) -> list[Trial]:
     trials = _tried(first, kept)
     second = [
         (method, setting.with_config(pamr=True, **constants))
-        for method in METHOD_NAMES
+        for method in methods
         for setting in contenders([(t.setting, t.iou) for t in trials if t.method == method], papers[method])
         for constants in PAMRS
     ]

@@ -2,6 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from refusals import user_error
 
 from seediff.config.augment import AugmentConfig
 from seediff.dataset.augmented import open_augmented, write_augmented
@@ -46,6 +47,11 @@ def test_every_class_is_in_every_part_by_its_share():
     other = split_samples(items, ("a", "b", "c"), SHARES, seed=1)
     assert other != found
     assert Counter(other) == Counter(found)
+
+
+def test_a_part_that_would_be_empty_is_refused():
+    with user_error("split: the part 'test' would be empty: 3 samples"):
+        Dataset(("a", "b", "c"), samples(3)).split(val=0.4, test=0.01)
 
 
 def test_copies_stay_together_in_any_order():

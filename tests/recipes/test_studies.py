@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from random_maps import random_maps
+from refusals import user_error
 
 from recipes.mini.sets import load_set
 from recipes.mini.yardstick import Segmenter, iou
@@ -71,6 +72,21 @@ def test_truth(mini_folder, tmp_path):
     constants = tmp_path / "truth" / "results.json"
     again = run_truth(tmp_path / "again", scenes=2, model=str(mini_folder), constants=constants, device="cpu")
     assert {kind: again[kind] for kind in KINDS} == {kind: result[kind] for kind in KINDS}
+
+
+def test_one_method_is_tuned(mini_folder, tmp_path):
+    line = f"tune daam --scenes 2 --model {mini_folder} --device cpu --out {tmp_path}/daam"
+    assert main(line.split(), app) == 0
+    (name, found), *_ = json.loads((tmp_path / "daam" / "results.json").read_text())["preset"]["methods"].items()
+    assert (name, set(found), found["capture"]["normalize"]) == ("daam", {"mask", "capture"}, False)
+
+
+def test_a_study_without_a_method_that_is_compared_is_refused(tmp_path):
+    study = json.loads((DOCS / "truth.json").read_text())
+    del study["own_best"]["daam"]
+    (tmp_path / "truth.json").write_text(json.dumps(study))
+    with user_error("has no constants of daam; python recipes/renew.py"):
+        tuning.read_chosen(tmp_path / "truth.json")
 
 
 def test_generated(mini_folder, tmp_path, monkeypatch):

@@ -1,0 +1,60 @@
+"""Finds promises in the pages of docs/: sentences in which something warns, refuses, stops or says. promises.toml has
+each of them, with the test that holds it, or the reason why none does.
+
+    python benchmarks/promises.py      # exit code 1: a promise is not decided, or what was decided is of no use
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from seediff.files.reading import read_toml
+
+ROOT = Path(__file__).resolve().parents[1]
+DECIDED = Path(__file__).with_suffix(".toml")
+GENERATED = ("commands.md",)
+SPEAKERS = "line|note|notice|message|error|command|it|program"
+PROMISE = re.compile(rf"\b(warns?|refus\w+|stops?|[Ss]ays? (so|which|that|what would)|({SPEAKERS})s? says?)\b")
+ENDS = re.compile(r"(?<=[.!?:]) | \| \| | - (?=\*\*|[A-Z`])")
+"""Of sentences, rows of tables, items of lists."""
+
+
+def promises() -> dict[str, list[str]]:
+    """Page → its sentences that promise."""
+    found = {}
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        text = re.sub(r"```.*?```|<!--.*?-->|^#.*?$", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+        sentences = ENDS.split(" ".join(text.split()))
+        if page.name not in GENERATED:
+            found[page.name] = [sentence for sentence in sentences if PROMISE.search(sentence)]
+    return found
+
+
+def faults() -> list[str]:
+    """A line for each promise that is not decided once, each decision about no promise, and each test that is not
+    there."""
+    lines, decided = [], read_toml(DECIDED)
+    for page, sentences in promises().items():
+        known = decided.pop(page, {})
+        for sentence in sentences:
+            if sum(part in sentence for part in known) != 1:
+                lines.append(f"{page}: not decided in promises.toml, or twice: {sentence}")
+        for part, how in known.items():
+            if not any(part in sentence for sentence in sentences):
+                lines.append(f"{page}: no sentence promises {part!r}")
+            file, _, name = how.partition("::")
+            if how.startswith("tests/") and f"def {name}" not in _text(ROOT / file):
+                lines.append(f"{page}: there is no test {how}")
+    return lines + [f"{page}: there is no such page" for page in decided]
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
+if __name__ == "__main__":
+    found = faults()
+    print("\n".join(found) or f"{sum(map(len, promises().values()))} promises, all decided")
+    sys.exit(bool(found))
