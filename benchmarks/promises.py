@@ -1,5 +1,5 @@
 """Finds promises in the pages of docs/: sentences in which something warns, refuses, stops or says. promises.toml has
-each of them, with the test that holds it, or the reason why none does.
+each of them, with the name of the test that holds it, or the reason why none does.
 
     python benchmarks/promises.py      # exit code 1: a promise is not decided, or what was decided is of no use
 """
@@ -36,6 +36,7 @@ def faults() -> list[str]:
     """A line for each promise that is not decided once, each decision about no promise, and each test that is not
     there."""
     lines, decided = [], read_toml(DECIDED)
+    tests = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
     for page, sentences in promises().items():
         known = decided.pop(page, {})
         for sentence in sentences:
@@ -44,14 +45,9 @@ def faults() -> list[str]:
         for part, how in known.items():
             if not any(part in sentence for sentence in sentences):
                 lines.append(f"{page}: no sentence promises {part!r}")
-            file, _, name = how.partition("::")
-            if how.startswith("tests/") and f"def {name}" not in _text(ROOT / file):
+            if how.startswith("test_") and f"def {how}(" not in tests:
                 lines.append(f"{page}: there is no test {how}")
     return lines + [f"{page}: there is no such page" for page in decided]
-
-
-def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 if __name__ == "__main__":
