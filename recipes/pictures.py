@@ -52,7 +52,7 @@ def draw_folder(folder: Path) -> np.ndarray:
     for sample in list(Dataset.open(folder))[:SHOWN]:
         pictures.append(fit_side(sample.image, SIDE, Image.Resampling.LANCZOS))
         labels = fit_side(sample.label_map, SIDE, Image.Resampling.NEAREST)
-        masks.append(overlay(pictures[-1], labels))
+        masks.append(overlay(pictures[-1], labels, dim=0.5))
         names.append(", ".join(sample.metadata["classes"]))
     right = contact_sheet(pictures + masks, SHOWN, [*[""] * SHOWN, *names])
     left = Image.new("RGB", (WIDTH, right.shape[0]), "white")
@@ -84,7 +84,7 @@ def draw_block() -> np.ndarray:
     names = run_block()
     image, result, seen = names["image"], names["result"], names["seen"]
     heats = [np.asarray(seen.heatmap(name).over(image)) for name in result.classes]
-    tiles = [np.asarray(image), *heats, overlay(np.asarray(image), result.label_map)]
+    tiles = [np.asarray(image), *heats, overlay(np.asarray(image), result.label_map, dim=0.5)]
     labels = ["image", *(f'heat map of "{name}"' for name in result.classes), f"masks: {', '.join(result.classes)}"]
     return contact_sheet([fit_side(tile, 180, Image.Resampling.BICUBIC) for tile in tiles], len(tiles), labels)
 

@@ -119,12 +119,12 @@ def at(page, x, y):
     return box["x"] + (x + 0.5) / width * box["width"], box["y"] + (y + 0.5) / height * box["height"]
 
 
-def drag(page, start, end, steps=4):
+def drag(page, start, end, steps=4, button="left"):
     """Draw the pointer over the picture from one pixel (x, y) to another."""
     page.mouse.move(*at(page, *start))
-    page.mouse.down()
+    page.mouse.down(button=button)
     page.mouse.move(*at(page, *end), steps=steps)
-    page.mouse.up()
+    page.mouse.up(button=button)
 
 
 def press(page, *keys):

@@ -122,7 +122,7 @@ def test_beta_is_dragged_and_used(page, pets):
 
 
 HARMLESS = (
-    "undo back #redo size class findClass cross accept #apply giveUp mask #outlined #by-object #help-button".split()
+    "undo back #redo size class findClass cross accept #apply giveUp mask #outlined #by-object #dimmed #help-button".split()
 )
 """What a key may do while something shown is not saved; zooming, too."""
 JUDGING = """(harmless) => import('/static/keys.js').then(({ KEYS }) => KEYS.filter(([, views, act]) =>

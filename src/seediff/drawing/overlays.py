@@ -112,24 +112,30 @@ def shrink(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarr
 
 
 def overlay(
-    image: np.ndarray, label_map: np.ndarray, regions: np.ndarray | None = None, *, alpha: float = 0.35
+    image: np.ndarray,
+    label_map: np.ndarray,
+    regions: np.ndarray | None = None,
+    *,
+    alpha: float = 0.35,
+    dim: float = 0.0,
 ) -> np.ndarray:
     """(H, W, 3) uint8: the image with its labels over it. From the inside of a labelled region to the outside:
 
         inside        a light fill in the label's colour
         line          the region's edge in this colour
         rim           black, or white around dark colours, in the background
-        background    unchanged
+        background    unchanged, or darker
 
     regions: (H, W) whole numbers that separate regions of one label, such as objects' numbers; None: the label map.
-    alpha: how much of the fill's colour shows, in [0, 1].
+    alpha: how much of the fill's colour shows, in [0, 1]. dim: how much darker the background becomes, in [0, 1]: what
+    has the fill's own colour, as an orange dog, is then seen by its light.
     """
     wide = max(1, round(min(label_map.shape) / 200))
     inside = label_map > 0
     line = _edges(label_map if regions is None else regions, wide) & inside
     rim = _edges(inside, max(1, wide // 2)) & ~inside
     white = _edges(inside & is_dark()[label_map], max(1, wide // 2)) & rim
-    opacity = np.select([line, rim, inside], [1.0, 0.6, alpha], 0.0)
+    opacity = np.select([line, rim, inside], [1.0, 0.6, alpha], dim)
     colours = np.where(white[..., None], np.uint8(255), mask_colours()[label_map])  # black in the background
     drawn = np.empty_like(image)
     for channel in range(3):  # all at once would take three times the memory
@@ -138,14 +144,21 @@ def overlay(
     return drawn
 
 
-def draw_mask(image: np.ndarray, label_map: np.ndarray, side: int, numbers: np.ndarray | None = None) -> np.ndarray:
+def draw_mask(
+    image: np.ndarray,
+    label_map: np.ndarray,
+    side: int,
+    numbers: np.ndarray | None = None,
+    *,
+    dim: float = 0.0,
+) -> np.ndarray:
     """As `overlay`, but with a longer side of at most `side` pixels. numbers: (H, W), the number of each pixel's
     object, so that each object has a line around it; None: each class has a line around it."""
     labels = shrink(label_map, side, Image.Resampling.NEAREST)
     regions = None
     if numbers is not None:
         regions = shrink(numbers.astype(np.int32), side, Image.Resampling.NEAREST)
-    return overlay(shrink(image, side, Image.Resampling.LANCZOS), labels, regions)
+    return overlay(shrink(image, side, Image.Resampling.LANCZOS), labels, regions, dim=dim)
 
 
 def draw_named(

@@ -134,7 +134,7 @@ def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Itera
         yield Tile(
             name=name,
             image=jpeg_uri(shrink(image, THUMBNAIL_PIXELS, Image.Resampling.LANCZOS)),
-            mask=jpeg_uri(draw_mask(image, label_map, THUMBNAIL_PIXELS, numbers)),
+            mask=jpeg_uri(draw_mask(image, label_map, THUMBNAIL_PIXELS, numbers, dim=0.5)),
             shares=", ".join(shares) or "no class",
             prompt=str(said(row.source) or said(row.prompt) or ""),  # a photograph's name instead of its prompt
             about=" · ".join(filter(None, about)),

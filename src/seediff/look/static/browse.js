@@ -71,9 +71,15 @@ export class Browse {
       if (turn !== this.turn) return;
       this.filters.showCounts(found);
       $("shown").textContent = `${found.count.toLocaleString()} of ${set.count.toLocaleString()} shown`;
+      const used = this.filters.used();
+      $("empty").hidden = found.count > 0;
+      $("empty-clear").hidden = !used.length;
+      $("empty-said").textContent = used.length ? `No sample matches ${used.join(", ")}.` : "There are no samples.";
       this.grid.show(new SampleList(found.view, found.count, query.sort), options);
     } catch (error) {
       tell(error);
+    } finally {
+      $("browse").inert = false; // until the first list, nothing can be pressed
     }
   }
 

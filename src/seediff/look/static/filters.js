@@ -36,7 +36,7 @@ export class Filters {
       clearTimeout(this.waiting);
       this.waiting = setTimeout(changed, event.target.type === "checkbox" ? 0 : 150);
     };
-    $("reset-filters").onclick = () => {
+    $("reset-filters").onclick = $("empty-clear").onclick = () => {
       this.reset();
       changed();
     };
@@ -113,8 +113,18 @@ export class Filters {
     return JSON.stringify(this.values()) !== before;
   }
 
+  // What the fields ask for, as texts.
+  used() {
+    const { text, classes, flags, states, bounds } = this.query();
+    const chosen = Object.entries({ states, classes, flags }).flatMap(([group, values]) => {
+      return values.map((value) => `“${this.boxes[group][value].label.querySelector("bdi").textContent}”`);
+    });
+    const ranges = RANGES.filter(({ name }) => name in bounds).map(({ title }) => title);
+    return [...(text ? [`the text “${text}”`] : []), ...chosen, ...ranges];
+  }
+
   addFlag(kind) {
-    if (!this.boxes.flags[kind]) this.add("flags", kind, kind.replaceAll("_", " "));
+    if (!this.boxes.flags[kind]) this.add("flags", kind, kind === "none" ? "no flag" : kind.replaceAll("_", " "));
   }
 
   query() {

@@ -39,6 +39,7 @@ export const KEYS = [
   ["O", "sample", "mask", "mask on or off"],
   ["T", "sample", "#outlined", "outlines on or off"],
   ["H", "sample", "#by-object", "colours by object"],
+  ["D", "sample", "#dimmed", "dim what has no class"],
   ["+", "sample", "#zoom-in", "zoom in"],
   ["-", "sample", "#zoom-out", "zoom out"],
   ["=", "sample", "#zoom-fit", "zoom to fit"],

@@ -246,5 +246,5 @@ function press(event) {
 
 document.addEventListener("keydown", press);
 
-browse.grid.box.focus({ preventScroll: true });
 await restore({ typed: true }).catch(tell);
+if ($("sample").hidden) browse.grid.box.focus({ preventScroll: true });

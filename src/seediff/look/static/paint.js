@@ -35,12 +35,13 @@ export function stroke(labels, width, height, x0, y0, x1, y1, radius, value) {
   return box;
 }
 
-// Paint the pixels of the label at (x, y) that are connected to it by edges.
+// Paint the pixels of the label at (x, y) that are connected to it by edges. Returns { count, box }, the number of these
+// pixels and the changed box.
 export function fill(labels, width, height, x, y, value) {
   const from = labels[y * width + x];
-  if (from === value) return null;
+  if (from === value) return { count: 0, box: null };
   const waiting = [y * width + x];
-  let box = null;
+  let count = 0, box = null;
   while (waiting.length) {
     const at = waiting.pop();
     if (labels[at] !== from) continue;
@@ -55,9 +56,10 @@ export function fill(labels, width, height, x, y, value) {
       }
     }
     labels.fill(value, left, right + 1);
+    count += right + 1 - left;
     box = join(box, [left - begin, row, right - begin + 1, row + 1]);
   }
-  return box;
+  return { count, box };
 }
 
 // Paint the pixels whose middle is inside the polygon of points [[x, y], …], by the even-odd rule.

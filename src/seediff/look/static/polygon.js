@@ -55,6 +55,7 @@ export class Polygon extends Tool {
   down(x, y) {
     const { view } = this;
     this.from = null;
+    if (this.erasing) return void this.back();
     if (!view.startPainting(this)) return;
     this.from = [x, y];
     this.corner = this.points.findIndex((point) => Math.hypot(x - point[0], y - point[1]) * view.stage.scale < NEAR);

@@ -64,6 +64,10 @@ export class SampleView {
     $("brush-size").oninput = () => this.sizeBrush();
     for (const id of ["opacity", "heat-opacity"]) $(id).oninput = () => this.fade();
     $("outlined").onchange = () => this.stage.drawEdges();
+    $("dimmed").onchange = ({ target }) => {
+      $("sample").classList.toggle("dimmed", target.checked);
+      this.draw();
+    };
     for (const part of $("repair").querySelectorAll("input, select, button")) disable(part, readOnly);
     for (const name of Object.keys(KINDS)) if (name !== "look") disable(this.boxOf(name), readOnly);
     $("sample").classList.toggle("compared", set.against);
@@ -108,7 +112,7 @@ export class SampleView {
     const size = Number(slider.value);
     if (by) slider.value = by > 0 ? Math.round(size * 1.25) + 1 : Math.max(1, Math.round(size * 0.8));
     $("brush-shown").textContent = `${slider.value} px`;
-    if (this.tool instanceof Brush) $("tool-shown").textContent = $("brush-shown").textContent;
+    if (this.tool instanceof Brush) $("tool-shown").textContent = `${slider.value} px. ${this.tool.help}`;
     this.stage.drawLines();
   }
 

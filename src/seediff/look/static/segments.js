@@ -67,6 +67,7 @@ export class Segments extends Tool {
   at(column, row) { return this.current ? this.current.values[row * this.view.width + column] : -1; }
 
   down(x, y) {
+    if (this.erasing) return void this.cancel();
     if (!this.view.startPainting(this) || !this.current) return;
     Object.assign(this, { begun: [x, y], box: null });
   }

@@ -5,6 +5,7 @@ import { IGNORED } from "./page.js";
 
 export const set = await get("/api/set");
 export const colours = packColours(set.palette); // id in a label map → colour
+colours[0] = 0; // the background is clear
 export const heat = packColours(set.heat); // level in a map of attention → colour
 // The colour of an id for style sheets.
 export const css = (id) => `rgb(${set.palette.slice(3 * id, 3 * id + 3).join(" ")})`;

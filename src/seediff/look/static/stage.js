@@ -6,6 +6,7 @@ import { Pen, findOutlines } from "./pen.js";
 import { colours } from "./set.js";
 
 const MOST = 48; // pixels of the screen that a pixel of the picture has at most
+const DIMMED = Uint32Array.from(colours, (colour, label) => (label ? colour & 0x99ffffff : 0xff000000));
 const LARGE = 4e6; // pixels of a picture whose outlines take longer than a frame
 // Elements, which are fields of the stage, too.
 const PARTS = ["layers", "beside", "photo", "mask", "heat", "edges", "lines", "pixel"];
@@ -45,6 +46,8 @@ export class Stage {
       this.zoomAt(Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.002)), event.clientX, event.clientY);
     };
     stage.ondblclick = () => this.tool.twice();
+    stage.oncontextmenu = (event) => event.preventDefault(); // the right button erases
+    stage.onkeydown = (event) => event.key === "Alt" && event.preventDefault(); // so does Alt: no menu opens
     document.addEventListener("keyup", (event) => {
       if (event.key !== " " || !this.space) return;
       if (this.space === "pressed") this.useTool();
@@ -63,9 +66,10 @@ export class Stage {
       event.preventDefault(); // the browser would scroll
       return this.pan([event.clientX, event.clientY]);
     }
-    if (event.button !== 0) return;
+    if (![0, 2, 5].includes(event.button)) return; // 5: the other end of a pen
     this.pressed = true;
     this.pointer = event.pointerId;
+    Object.assign(this.tool, { erasing: event.button > 0 || event.altKey, joining: event.shiftKey });
     this.moveCrossTo(event);
     this.tool.down(...this.pointerAt(event));
   }
@@ -89,12 +93,13 @@ export class Stage {
     const { pressed } = this;
     this.pressed = false;
     if (pressed) this.tool.up();
+    this.tool.erasing = false;
   }
 
   // End a stroke as if it had not begun.
   abort() {
     if (this.pressed) this.tool.abort();
-    this.pressed = false;
+    this.pressed = this.tool.erasing = false;
   }
 
   // Zoom and move the picture as the first two fingers do.
@@ -169,7 +174,7 @@ export class Stage {
 
   // Show another picture. height, width: of its label map.
   setImage(image, height, width) {
-    Object.assign(this, { width, height, zoom: 0 });
+    Object.assign(this, { width, height, zoom: $("keep-zoom").checked ? this.zoom : 0 });
     this.cross = [Math.floor(width / 2), Math.floor(height / 2)];
     for (const canvas of [this.photo, this.mask]) Object.assign(canvas, { width, height });
     this.photo.getContext("2d").drawImage(image, 0, 0, width, height);
@@ -233,12 +238,10 @@ export class Stage {
     const [left, top, right, bottom] = box;
     const data = new ImageData(right - left, bottom - top);
     const out = new Uint32Array(data.data.buffer);
+    const table = $("dimmed").checked ? DIMMED : colours;
     let to = 0;
     for (let y = top; y < bottom; y++) {
-      for (let x = left; x < right; x++) {
-        const label = labels[y * this.width + x];
-        out[to++] = label ? colours[label] : 0;
-      }
+      for (let x = left; x < right; x++) out[to++] = table[labels[y * this.width + x]];
     }
     this.mask.getContext("2d").putImageData(data, left, top);
     this.outline(labels);

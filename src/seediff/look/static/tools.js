@@ -7,12 +7,14 @@
 //   abort                a second finger was put down: the press before it does nothing
 //   draw                 draws the tool's marks and the cross
 
-import { $ } from "./page.js";
+import { $, hint, percent } from "./page.js";
 import * as paint from "./paint.js";
 import { css } from "./set.js";
 
 export class Tool {
   help = ""; // what the person can do
+  erasing = false; // whether the pointer takes away: by the right button, a pen's other end, or with Alt
+  joining = false; // whether Shift is held
 
   // view: SampleView. name: in keys.js and for the server.
   constructor(view, name) { Object.assign(this, { view, name }); }
@@ -31,13 +33,17 @@ export class Tool {
   draw(pen, x, y) { pen.cross(x, y); }
 
   get unsaved() { return ""; } // what is shown and not saved, with the keys to save or drop it
-  get value() { return this.view.classes.value; } // what it paints with; -1 for nothing
+  get value() { return this.erasing ? 0 : this.view.classes.value; } // what it paints with; -1 for nothing
 }
 
 // Shows where the pixel at the cross attends. A click fixes the pixel.
 export class Look extends Tool {
   get value() { return -1; }
-  down() { this.point(true); }
+  down() {
+    this.point(true);
+    if (!this.view.attention.info) hint("Look does not paint. B takes the brush.");
+  }
+
   drag() { this.point(true); }
   hover() { this.point(false); }
   point(fixed) { this.view.attention.point(...this.view.stage.cross, fixed); }
@@ -49,6 +55,8 @@ export class Brush extends Tool {
   box = null; // the part that the stroke has changed
   of = null; // the label map that the stroke began on
   before = null; // a copy of it without the stroke
+  end = null; // [x, y] of the last stroke on this picture
+  help = "Right button or Alt: erase. Shift: a straight line from the last stroke.";
 
   get radius() { return $("brush-size").value / 2; }
 
@@ -56,7 +64,8 @@ export class Brush extends Tool {
 
   down(x, y) {
     if (!this.view.startPainting(this)) return;
-    Object.assign(this, { from: [x, y], box: null, of: this.view.labels, before: this.view.labels.slice() });
+    const from = (this.joining && this.end) || [x, y];
+    Object.assign(this, { from, box: null, of: this.view.labels, before: this.view.labels.slice() });
     this.drag(x, y);
   }
 
@@ -70,8 +79,9 @@ export class Brush extends Tool {
 
   up() {
     if (!this.from) return;
+    this.end = this.from;
     this.from = this.of = this.before = null;
-    this.view.finish(this.name, this.box);
+    this.view.finish(this.erasing ? "eraser" : this.name, this.box);
   }
 
   abort() {
@@ -81,12 +91,16 @@ export class Brush extends Tool {
     this.view.draw(this.box);
   }
 
+  enter() { this.end = null; }
+
   leave() { this.up(); }
 
   draw(pen, x, y) { pen.circle(x, y, this.radius, this.value ? css(this.value) : "#fff"); }
 }
 
 export class Fill extends Tool {
+  help = "Click to paint all that is connected. Right button or Alt: erase it.";
+
   down() { this.pressed = this.view.startPainting(this); }
 
   up() {
@@ -94,7 +108,9 @@ export class Fill extends Tool {
     if (!this.pressed || !view.canPaint) return;
     this.pressed = false;
     const { labels, width, height, stage } = view;
-    view.finish(this.name, paint.fill(labels, width, height, ...stage.cross, this.value));
+    const { count, box } = paint.fill(labels, width, height, ...stage.cross, this.value);
+    view.finish(this.name, box);
+    if (box) hint(`${percent(count / labels.length)} of the picture was filled.`, { undo: true });
   }
 
   abort() { this.pressed = false; }

@@ -1,0 +1,141 @@
+"""What makes the hand's work short, and what the page says meanwhile: the right button, zoom, dimming, loading, empty
+lists, a layout that stays."""
+
+import numpy as np
+import pytest
+from in_chromium import at, drag, needs_chromium, noticed, press, saved, shown_mask, shown_sample, until, window
+from items import last_actions
+from look_server import running, write_set
+
+from seediff.dataset.reviews import read_actions
+
+pytestmark = needs_chromium
+NAMES, KEPT = [f"{number:06d}" for number in range(12)], 1
+
+
+def show(page, number):
+    page.evaluate("number => { location.hash = `sample=${number}`; }", number)
+    shown_sample(page, NAMES[number])
+
+
+def middle(labels):
+    """(x, y) of a pixel in the middle of a disc."""
+    y, x = np.argwhere(labels).mean(0).round().astype(int).tolist()
+    assert labels[y, x]
+    return x, y
+
+
+def test_ten_masks_are_corrected_and_accepted_with_twelve_keys(browser, tmp_path):
+    out = write_set(tmp_path / "ten", 10, ("dog", "cat", "bus"))
+    with running(out) as (client, opened), window(browser, opened.url) as page:
+        keys = ["Enter", "b"]
+        press(page, *keys)
+        for number in range(10):
+            shown_sample(page, NAMES[number])
+            x, y = middle(client.labels(number))
+            drag(page, (2, 2), (2, 60))
+            drag(page, (x, y), (x + 2, y), button="right")
+            press(page, "a")
+            keys.append("a")
+            saved(page)
+            found = client.labels(number)
+            assert (found[y, x], found[30, 2]) == (0, number % 3 + 1)
+        assert len(keys) <= 12
+        assert [action.action for action in read_actions(out)] == ["brush", "eraser", "accept"] * 10
+
+
+def test_alt_erases_and_shift_joins_strokes(page, pets):
+    show(page, 2)
+    x, y = middle(shown_mask(page))
+    press(page, "b", "1")
+    page.keyboard.down("Alt")
+    page.mouse.click(*at(page, x, y))
+    page.keyboard.up("Alt")
+    saved(page)
+    assert shown_mask(page)[y, x] == 0
+    page.mouse.click(*at(page, 4, 60))
+    page.keyboard.down("Shift")
+    page.mouse.click(*at(page, 60, 60))
+    page.keyboard.up("Shift")
+    saved(page)
+    assert (shown_mask(page)[60, 4:60] == 1).all()
+    assert last_actions(pets[0])[NAMES[2]].action == "brush"
+    press(page, "f")
+    page.mouse.click(*at(page, 30, 60), button="right")
+    noticed(page, "of the picture was filled")
+    saved(page)
+    assert (shown_mask(page)[60] == 0).all()
+    press(page, "p")
+    for corner in [(4, 4), (20, 4), (20, 20), (60, 4)]:
+        page.mouse.click(*at(page, *corner))
+    page.mouse.click(*at(page, 50, 50), button="right")  # takes the last one back
+    press(page, "Enter", "Escape")
+    saved(page)
+    assert shown_mask(page)[6, [18, 30]].tolist() == [1, 0]
+
+
+def test_zoom_is_kept_on_request(page, pets):
+    layers = page.locator("#layers")
+    for kept in (False, True):
+        show(page, 4)
+        page.locator("#keep-zoom").set_checked(kept)
+        press(page, "=", "+", "+")
+        near = layers.bounding_box()
+        press(page, "j")
+        shown_sample(page, NAMES[5])
+        assert (layers.bounding_box() == near) is kept
+    page.uncheck("#keep-zoom")
+
+
+def test_surroundings_are_dimmed(page, pets):
+    show(page, 6)
+    labels = shown_mask(page)
+    alpha = "() => [...document.querySelector('#mask').getContext('2d').getImageData(0, 0, 64, 64).data]"
+    press(page, "d")
+    drawn = np.array(page.evaluate(alpha)).reshape(64, 64, 4)
+    np.testing.assert_array_equal(drawn[..., 3], np.where(labels == 0, 0xFF, 0x99))
+    assert not drawn[labels == 0][:, :3].any()
+    press(page, "d")
+    np.testing.assert_array_equal(shown_mask(page), labels)
+
+
+def test_the_page_says_that_it_loads_and_why_nothing_is_shown(browser, pets):
+    with window(browser, pets[2].url) as page:
+        held = []
+        page.route("**/api/views", lambda route: held.append(route))
+        page.reload()
+        page.wait_for_selector("main[inert] #empty >> text=Loading")
+        while not held:
+            page.wait_for_timeout(20)
+        page.unroute("**/api/views")
+        held[0].continue_()
+        page.wait_for_selector("#empty", state="hidden")
+        page.fill("#text", "zebra")
+        page.locator("#classes input").nth(1).check()
+        page.get_by_label("no flag").check()
+        page.locator("#area-low").fill("90")
+        said = "the text “zebra”, “cat”, “no flag”, Area, % of the picture"
+        until(page, "text => document.querySelector('#empty-said').textContent === `No sample matches ${text}.`", said)
+        page.click("#empty-clear")
+        until(page, "() => document.querySelector('#shown').textContent === '12 of 12 shown'")
+        assert page.locator("#empty").is_hidden()
+
+
+HEIGHTS = """() => Object.fromEntries([".top", ".bar", "#options", ".panels", "#stage", "#tools"].map(
+    (part) => [part, document.querySelector(part).getBoundingClientRect().height]))"""
+
+
+@pytest.mark.parametrize(("width", "most"), [(1280, (46, 34)), (1024, (82, 68))])
+def test_nothing_moves_whatever_is_chosen_or_said(browser, pets, width, most):
+    with window(browser, pets[2].url, size=(width, 800)) as page:
+        page.set_default_timeout(20000)
+        show(page, 0)
+        page.wait_for_selector("#attention:not([hidden])")
+        first = page.evaluate(HEIGHTS)
+        assert first[".bar"] <= most[0]
+        assert first["#options"] <= most[1]
+        for key in ("b", "p", "f", "s", "e", "l", "h", "d", "9", "x", "Escape"):
+            press(page, key)
+            page.wait_for_timeout(50)
+            assert page.evaluate(HEIGHTS) == first, key
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
