@@ -148,11 +148,11 @@ export class Grid {
   about({ corrected, made, flags, miou, classes, ...more }) {
     const number = set.scores.some(({ name }) => name === this.list.sort) ? more[this.list.sort] : null;
     return [
+      miou !== null && `mIoU ${percent(miou)}`,
       number !== null && number.toFixed(2),
       corrected && "✎ corrected",
       made && "new mask",
       flags.length && `⚑ ${flags.length}`,
-      miou !== null && `mIoU ${percent(miou)}`,
       classes.map((id) => set.classes[id - 1]).join(", "),
     ].filter(Boolean).join(" · ");
   }

@@ -29,6 +29,8 @@ export class Pen {
     });
   }
 
+  box(left, top, right, bottom) { this.trace((context) => context.rect(left, top, right - left, bottom - top)); }
+
   circle(x, y, radius, colour) {
     this.trace((context) => context.arc(x, y, Math.max(1.5 / this.scale, radius), 0, 2 * Math.PI), colour);
   }
@@ -44,17 +46,6 @@ export class Pen {
     this.trace((context) => {
       for (const [x, y] of points) context.rect(x - half, y - half, 2 * half, 2 * half);
     });
-  }
-
-  dashedBox(left, top, right, bottom) {
-    const { context, scale } = this;
-    context.lineWidth = 3 / scale;
-    for (const [colour, dash] of [["#000", []], ["#fff", [9, 6]]]) {
-      context.strokeStyle = colour;
-      context.setLineDash(dash.map((length) => length / scale));
-      context.strokeRect(left, top, right - left, bottom - top);
-    }
-    context.setLineDash([]);
   }
 
   // Stroke what `findOutlines` returned. colours: of the labels; white without them.

@@ -144,7 +144,7 @@ export class Segments extends Tool {
 
   draw(pen, x, y) {
     if (this.current) pen.outlines([[0, this.current.borders]]);
-    if (this.box) pen.dashedBox(...this.box);
+    if (this.box) pen.box(...this.box);
     super.draw(pen, x, y);
   }
 }
