@@ -1,7 +1,6 @@
 """Make the pictures of the pages; recipes/outputs.toml has the commands.
 
 python recipes/pictures.py sheet pets sheet.jpg --columns 4 --side 256    # each image beside its mask, by class
-python recipes/pictures.py folder pets folder.jpg                         # the files of a set, and its first images
 python recipes/pictures.py block block.jpg                                # what README's Python draws
 python recipes/pictures.py clip clip.jpg                                  # the frames of the clip of docs/script.md
 """
@@ -10,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 import seediff
 from seediff import Dataset
@@ -24,8 +22,6 @@ from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, ov
 from seediff.files.outputs import write_atomic
 
 ROOT = Path(__file__).parents[1]
-SHOWN, SIDE, WIDTH = 4, 176, 320
-"""Of a folder's picture: the number of samples, an image's longer side, and the width of the listing."""
 
 
 def draw_sheet(dataset: Path, columns: int, side: int) -> np.ndarray:
@@ -44,31 +40,6 @@ def draw_sheet(dataset: Path, columns: int, side: int) -> np.ndarray:
         named = [name for name in sample.metadata["classes"] if name != SEGMENT]
         labels.append(", ".join(named) or ("" if SEGMENT in sample.metadata["classes"] else "nothing found"))
     return contact_sheet(tiles, columns, labels)
-
-
-def draw_folder(folder: Path) -> np.ndarray:
-    """(H, W, 3) uint8: at the left the files of a dataset, at the right its first images above their masks."""
-    pictures, masks, names = [], [], []
-    for sample in list(Dataset.open(folder))[:SHOWN]:
-        pictures.append(fit_side(sample.image, SIDE, Image.Resampling.LANCZOS))
-        labels = fit_side(sample.label_map, SIDE, Image.Resampling.NEAREST)
-        masks.append(overlay(pictures[-1], labels, dim=0.5))
-        names.append(", ".join(sample.metadata["classes"]))
-    right = contact_sheet(pictures + masks, SHOWN, [*[""] * SHOWN, *names])
-    left = Image.new("RGB", (WIDTH, right.shape[0]), "white")
-    draw = ImageDraw.Draw(left)
-    for number, line in enumerate(list_files(folder)):
-        draw.text((12 + 20 * (number > 0), 16 + 34 * number), line, "black", ImageFont.load_default(16))
-    return np.hstack([np.asarray(left), right])
-
-
-def list_files(folder: Path) -> Iterator[str]:
-    """A line for the folder, and one for each file and subfolder in it that is not hidden."""
-    yield f"{folder.name}/"
-    shown = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    for path in sorted(shown, key=lambda path: (path.is_file(), path.name)):
-        inside = sorted(one.name for one in path.iterdir()) if path.is_dir() else []
-        yield f"{path.name}/   {inside[0]} … {inside[-1]}" if inside else path.name
 
 
 def run_block(page: str = "README.md", word: str = "") -> dict[str, Any]:
@@ -101,9 +72,9 @@ def draw_clip() -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    for kind in ("sheet", "folder", "block", "clip"):
+    for kind in ("sheet", "block", "clip"):
         options = kinds.add_parser(kind)
-        if kind in ("sheet", "folder"):
+        if kind == "sheet":
             options.add_argument("dataset", type=Path, help="folder that `seediff generate` filled")
         options.add_argument("out", type=Path, help="JPEG to write")
         if kind == "sheet":
@@ -112,8 +83,6 @@ def main() -> None:
     given, quality = parser.parse_args(), 90
     if given.kind == "sheet":
         picture, quality = draw_sheet(given.dataset, given.columns, given.side), 85
-    elif given.kind == "folder":
-        picture = draw_folder(given.dataset)
     else:
         picture = draw_block() if given.kind == "block" else draw_clip()
     write_atomic(given.out, compress_image(picture, "JPEG", quality=quality, subsampling=0, optimize=True))

@@ -19,6 +19,15 @@ from seediff.dataset.native import open_native
 
 FOLDER = os.environ.get("SEEDIFF_PICTURES")
 IMAGES = ("grid", "pixel", "word", "steps", "correct", "segments")
+FAULTY, SIDE = "000003", 300
+"""README's sample, whose mask fills the gap between a dog's legs and lacks its nose, and the side of its pictures."""
+STROKES = (
+    (9, (77, 73), (76, 79), "right"),
+    (6, (76, 76), (75, 90), "right"),
+    (6, (99, 22), (99, 24), "right"),
+    (6, (31, 38), (29, 42), "left"),
+)
+"""The brush's size, from where to where, and with which button."""
 MOST = 1_400_000
 """Bytes of all pictures together."""
 
@@ -37,6 +46,33 @@ def an_object(out):
     item = min(open_native(out)[1], key=lambda item: abs((item.label_map > 0).mean() - 0.3))
     rows, columns = np.nonzero(item.label_map)
     return item.name, int(np.median(columns)), int(rows.min()), int(rows.max())
+
+
+def draw_readme(page):
+    """README's picture: where the word "dog" attends, the mask, and the mask after STROKES."""
+
+    def take():
+        page.wait_for_timeout(400)
+        with Image.open(io.BytesIO(page.locator("#layers").screenshot())) as image:
+            return image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+    for part in ("#pixel", "#tool-said", "#lines"):
+        page.evaluate("part => { document.querySelector(part).style.visibility = 'hidden'; }", part)
+    open_sample(page, FAULTY)
+    page.wait_for_selector("#attention:not([hidden])")
+    page.locator("#prompt button").last.click()
+    until(page, "() => document.querySelector('#prompt button[aria-pressed=\"true\"]')")
+    page.mouse.move(2, 2)
+    tiles = [take()]
+    page.keyboard.press("b")
+    page.keyboard.press("d")
+    tiles.append(take())
+    for size, start, end, button in STROKES:
+        page.locator("#brush-size").fill(str(size))
+        drag(page, start, end, button=button)
+    saved(page)
+    tiles.append(take())
+    return Image.fromarray(np.hstack([np.asarray(tile) for tile in tiles]))
 
 
 @needs_chromium
@@ -94,4 +130,5 @@ def test_an_image_of_each_view(tmp_path, browser):
         saved(page)
         take(page, "correct")
         assert (client.labels(number)[:, column] == 0).all()
+        draw_readme(page).save(target / "readme.jpg", quality=88, optimize=True, progressive=True, subsampling=0)
     assert sum((target / f"look-{kind}.jpg").stat().st_size for kind in IMAGES) < MOST
