@@ -83,7 +83,14 @@ def test_a_picture_that_is_cut_off_is_not_copied(pets, tmp_path, folder, workers
 @pytest.mark.parametrize(
     ("lines", "values", "said"),
     [
-        ("Dog / cat / dog", [1, 2, 3], ['"Dog" and "dog" are two classes, though their names mean the same']),
+        (
+            "Dog / cat / dog",
+            [1, 2, 3],
+            [
+                '"Dog" and "dog" are two classes, though their names mean the same; '
+                "`seediff merge SET --rename dog=Dog --out NEW` joins them"
+            ],
+        ),
         ("traffic light / traffic_light", [1, 2], ['"traffic light" and "traffic_light" are two']),
         ("road / car / building", [0, 1, 2], ["no mask that was read shows 1 of 3 classes: building"]),
         ("pet / background / ignore", [1, 2, 3], ['"ignore" in ', "classes.txt is no class: its pixels are ignored"]),

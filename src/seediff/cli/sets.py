@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -80,23 +81,39 @@ def merge(
     data: Annotated[list[Path], Parameter(help="Folders of finished datasets.", negative=())],
     *,
     out: NewOut,
+    rename: Annotated[
+        tuple[str, ...],
+        option(
+            RUN,
+            "A class and its new name, as car=Car, in every dataset. The name of another class joins both; no name "
+            "removes a class that no mask shows. Repeat the option for several.",
+            negative=(),
+        ),
+    ] = (),
     link: Link = False,
     quiet: Quiet = False,
 ) -> None:
     """Merge several datasets into one. Classes are matched by name; `origin` in each row names the sample's source.
 
-    For example: `seediff merge pets zoo --out animals`
+    For example:
+
+    - `seediff merge pets zoo --out animals`
+
+    - `seediff merge pets --rename Dog=dog --out renamed`
     """
     from ..dataset.dataset import Dataset
     from ..dataset.merge import set_names
+    from ..dataset.renames import read_renames
 
     check_apart(out, data)
     check_free(out)
     if len({*map(real, data)}) < len(data):
         raise UserError("merge: a folder is given twice, which would duplicate its samples")
-    first, *others = [Dataset.from_native(folder) for folder in data]
+    opened = [Dataset.from_native(folder) for folder in data]
+    renames = read_renames(rename, list(chain(*(one.classes for one in opened))))
+    first, *others = [one.renamed(renames) for one in opened] if renames else opened
     merged = first.merge(*others)
-    about = {"command": "merge", "datasets": set_names(data)}
+    about = {"command": "merge", "datasets": set_names(data), **({"renamed": list(rename)} if rename else {})}
     merged.save(out, about=about, link=link, follow=follow_progress(quiet))
     if not quiet:
         print(f"{plural(len(merged), 'sample')} of {plural(len(merged.classes), 'class')} in {out}")

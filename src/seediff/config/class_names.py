@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -84,7 +85,8 @@ def alike_names(classes: Iterable[str]) -> list[str]:
     for name in classes:
         other = first.setdefault(comparison_key(name), name)
         if other != name:
-            lines.append(f'"{other}" and "{name}" are two classes, though their names mean the same')
+            line = f'"{other}" and "{name}" are two classes, though their names mean the same'
+            lines.append(f"{line}; `seediff merge SET --rename {shlex.quote(f'{name}={other}')} --out NEW` joins them")
     return lines
 
 

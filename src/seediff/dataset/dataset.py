@@ -28,6 +28,7 @@ from .native import open_native
 from .quality.select import select_samples
 from .quality.stats import Stats, measure, summarize
 from .reading import Reading, Tally
+from .renames import rename_classes
 from .reviews import left_out_notes
 from .sample import Sample
 from .split import split_samples
@@ -228,6 +229,12 @@ class Dataset(Sequence[Sample]):
         named = [(name, each.classes, each.samples) for name, each in zip(names, sets, strict=True)]
         classes, samples, notes = merge_sets(named)
         return Dataset(classes, samples, notes=notes)
+
+    def renamed(self, renames: Mapping[str, str]) -> Dataset:
+        """The dataset with other class names. `renames.rename_classes` has the rules."""
+        known = {old: new for old, new in renames.items() if old in self.classes}
+        classes, samples = rename_classes(self.classes, self.samples, known)
+        return Dataset(classes, samples, path=self.path, notes=self.notes)
 
     def split(
         self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter

@@ -1,0 +1,110 @@
+"""Renames, joins and removes classes: `seediff merge --rename`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from msgspec import UNSET, UnsetType
+
+from ..errors import UserError
+from ..files.messages import did_you_mean, plural, show_json
+from ..rows.row import ids_by_name
+from . import native
+from .encoding import ReadLabels
+from .merge import renumber
+from .names import check_class_list
+from .sample import CONFIGS, SOFT, Extras, Sample
+
+T = TypeVar("T")
+Renames = Mapping[str, str]
+"""Class → its new name, which may be that of another class; "" removes the class."""
+OPTION = "--rename"
+
+
+def read_renames(texts: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+    """The renames that texts such as `car=Car` and `dog2=` stand for. known: the classes. Raises UserError for a text
+    without a class of these, or that renames one a second time."""
+    renames: dict[str, str] = {}
+    for text in texts:
+        old, sign, new = text.rpartition("=")
+        if not sign or old not in known:
+            problem = f"{show_json(text)} names no class{did_you_mean(old or text, known)}"
+            raise UserError(OPTION, problem, "OLD=NEW, or OLD= to remove a class that no mask shows")
+        if old in renames:
+            raise UserError(OPTION, f"renames {show_json(old)} twice")
+        renames[old] = new.strip()
+    return renames
+
+
+def rename_classes(
+    classes: Sequence[str], samples: Sequence[Sample], renames: Renames
+) -> tuple[tuple[str, ...], list[Sample]]:
+    """(classes, samples) with other names. Two classes of one name become one; its scores in a sample are the lower
+    ones. Classes after it, or after a removed one, get lower ids. Attention and steps, which know the old names, are
+    left out; of joined classes, soft masks, too.
+
+    classes, samples: of a dataset. renames: of these classes. Raises UserError for a name that a class cannot have, and
+    for a removed class that a sample shows, perhaps only when its label map is read.
+    """
+    names = [renames.get(name, name) for name in classes]
+    kept = tuple(dict.fromkeys(filter(None, names)))
+    check_class_list(kept, OPTION)
+    removed = [name for name, new in zip(classes, names, strict=True) if not new]
+    used = Counter(name for sample in samples for name in sample.row.named if name in removed)
+    for name, count in used.items():
+        raise UserError(OPTION, f"{plural(count, 'mask')} show {show_json(name)}", "rename it, or relabel these masks")
+    numbers = ids_by_name(kept)
+    ids = native.dataset_labels(np.arange(256, dtype=np.uint8), [numbers.get(name, 0) for name in names])
+    return kept, [_renamed(sample, dict(zip(classes, names, strict=True)), ids) for sample in samples]
+
+
+def _renamed(sample: Sample, names: Renames, ids: np.ndarray) -> Sample:
+    """A sample with other class names. names: class → its new name. ids: (256,) uint8, the new id of each old id."""
+    row, count = sample.row, len(names)
+    shown = [names.get(name, name) for name in row.named]
+    kinds = [flag.partition(":") for flag in row.raised]
+    changes: dict[str, Any] = {
+        "classes": _mapped(row.classes, lambda _: tuple(dict.fromkeys(shown))),
+        "class_ids": _mapped(row.class_ids, lambda old: tuple(dict.fromkeys(int(ids[one]) for one in old))),
+        "flags": _mapped(row.flags, lambda _: tuple(kind + sign + names.get(name, name) for kind, sign, name in kinds)),
+        "asked": _mapped(row.asked, lambda old: tuple(dict.fromkeys(names.get(name, name) for name in old))),
+        "area": _mapped(row.area, lambda old: _joined(old, names, sum)),
+        **{
+            key: _mapped(getattr(row, key), lambda old: _joined(old, names, min)) for key in ("confidence", "agreement")
+        },
+        "presence": _mapped(row.presence, lambda old: _joined(old, names, max)),
+    }
+    extras: Extras = {}
+    for (kind, class_id), path in sample.extras.items():
+        if kind == CONFIGS or (kind == SOFT and len({*shown}) == len(shown)):
+            extras[kind, class_id and int(ids[class_id])] = path
+    removed = [label for label, new in enumerate(names.values(), 1) if not new]
+    label_map = partial(_checked, sample.unchecked_labels, removed, sample.where)
+    checked = sample.replace(label_map=label_map) if removed else sample
+    return renumber(checked, ids, count).replace(row=row.replace(**changes), extras=extras)
+
+
+def _mapped(value: T | UnsetType | None, change: Callable[[T], Any]) -> Any:
+    return value if value is UNSET or value is None else change(value)
+
+
+def _joined(values: Mapping[str, float], names: Renames, join: Callable[[list[float]], float]) -> dict[str, float]:
+    """Values of classes by their new names. join: makes one of the values of classes that become one."""
+    found: dict[str, list[float]] = {}
+    for name, value in values.items():
+        found.setdefault(names.get(name, name), []).append(value)
+    return {name: join(some) for name, some in found.items()}
+
+
+def _checked(read: ReadLabels, removed: Sequence[int], where: str) -> np.ndarray:
+    """The label map (H, W) uint8, which shows none of the ids `removed`. Raises UserError."""
+    labels = read()
+    if np.isin(labels, removed).any():
+        raise UserError(
+            where, "its label map shows a class that is to be removed", f"rename it by {OPTION}, or relabel it"
+        )
+    return labels

@@ -1,0 +1,81 @@
+"""Classes get other names, are joined and removed, in rows, label maps, objects and soft masks alike."""
+
+import numpy as np
+import pytest
+from command_line import runner
+from items import item, rows_of
+
+from seediff import Dataset
+from seediff.cli.sets import merge
+from seediff.dataset.quality.check import check_dataset
+from seediff.dataset.renames import read_renames
+from seediff.dataset.shapes.objects import Objects
+from seediff.errors import UserError
+
+run = runner(merge)
+CLASSES = ("dog", "car", "Car", "bus", "dog2")
+
+
+def labels(*ids):
+    return np.repeat(np.array(ids, np.uint8), 4).reshape(len(ids), 4)
+
+
+def make(folder):
+    """Three samples: car and Car and ignored pixels; bus; dog. The second has a review of a person."""
+    scores = {"car": 0.5, "Car": 0.25, "bus": 0.75, "dog": 1.0}
+
+    def row(*names, **more):
+        of = {name: scores[name] for name in names}
+        return {"classes": names, "class_ids": [CLASSES.index(name) + 1 for name in names], "confidence": of, **more}
+
+    first = item("000000", labels(2, 2, 3, 255, 0), row("car", "Car", flags=["small:car"]), (5, 4))
+    objects = Objects((first.label_map % 255).astype(np.int32), (0, 2, 3)).visible()
+    Dataset(
+        CLASSES,
+        [
+            first.replace(instances=objects),
+            item("000001", labels(4, 0, 0, 0, 0), row("bus", review={"verdict": "accepted", "by": "ann"}), (5, 4)),
+            item("000002", labels(1, 1, 0, 0, 0), row("dog"), (5, 4)),
+        ],
+    ).save(folder)
+    return folder
+
+
+def test_classes_are_renamed_joined_and_removed(tmp_path):
+    new = tmp_path / "new"
+    run(f"merge {make(tmp_path / 'old')} --rename car=Car --rename dog2= --rename bus=coach --out {new}")
+    opened = Dataset.open(new)
+    assert opened.classes == ("dog", "Car", "coach")
+    assert [sample.label_map[:, 0].tolist() for sample in opened] == [
+        [2, 2, 2, 255, 0],
+        [3, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+    ]
+    one, two, three = rows_of(new)
+    assert (one["classes"], one["class_ids"], one["area"]) == (["Car"], [2], {"Car": 0.6})
+    assert (one["confidence"], one["flags"], one["instances"]) == ({"Car": 0.25}, ["small:Car"], [2, 2])
+    assert (two["classes"], two["confidence"]) == (["coach"], {"coach": 0.75})
+    assert (two["review"], three["classes"]) == ({"verdict": "accepted", "by": "ann"}, ["dog"])
+    assert {finding.kind for finding in check_dataset(new).findings} == {"duplicate"}  # all pictures are equal
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("bus=", '1 mask show "bus"'),
+        ("buss=coach", "did you mean 'bus'"),
+        ("bus", "names no class"),
+        ("bus=coach bus=tram", 'renames "bus" twice'),
+        ("bus=background", "class name 'background'"),
+    ],
+)
+def test_refused(tmp_path, words, said):
+    data = Dataset.open(make(tmp_path / "old"))
+    with pytest.raises(UserError, match=said):
+        data.renamed(read_renames(words.split(), data.classes))
+
+
+def test_a_label_map_of_a_removed_class_is_refused_even_if_its_row_is_silent(tmp_path):
+    data = Dataset(("dog", "cat"), [item("a", labels(2, 0), {}, (2, 4))])
+    with pytest.raises(UserError, match="shows a class that is to be removed"):
+        data.renamed({"cat": ""}).save(tmp_path / "new")
