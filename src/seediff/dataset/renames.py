@@ -67,17 +67,16 @@ def _renamed(sample: Sample, names: Renames, ids: np.ndarray) -> Sample:
     row, count = sample.row, len(names)
     shown = [names.get(name, name) for name in row.named]
     kinds = [flag.partition(":") for flag in row.raised]
-    changes: dict[str, Any] = {
-        "classes": _mapped(row.classes, lambda _: tuple(dict.fromkeys(shown))),
-        "class_ids": _mapped(row.class_ids, lambda old: tuple(dict.fromkeys(int(ids[one]) for one in old))),
-        "flags": _mapped(row.flags, lambda _: tuple(kind + sign + names.get(name, name) for kind, sign, name in kinds)),
-        "asked": _mapped(row.asked, lambda old: tuple(dict.fromkeys(names.get(name, name) for name in old))),
-        "area": _mapped(row.area, lambda old: _joined(old, names, sum)),
-        **{
-            key: _mapped(getattr(row, key), lambda old: _joined(old, names, min)) for key in ("confidence", "agreement")
-        },
-        "presence": _mapped(row.presence, lambda old: _joined(old, names, max)),
-    }
+    row = row.replace(
+        classes=_mapped(row.classes, lambda _: tuple(dict.fromkeys(shown))),
+        class_ids=_mapped(row.class_ids, lambda old: tuple(dict.fromkeys(int(ids[one]) for one in old))),
+        flags=_mapped(row.flags, lambda _: tuple(kind + sign + names.get(name, name) for kind, sign, name in kinds)),
+        asked=_mapped(row.asked, lambda old: tuple(dict.fromkeys(names.get(name, name) for name in old))),
+        area=_mapped(row.area, lambda old: _joined(old, names, sum)),
+        confidence=_mapped(row.confidence, lambda old: _joined(old, names, min)),
+        agreement=_mapped(row.agreement, lambda old: _joined(old, names, min)),
+        presence=_mapped(row.presence, lambda old: _joined(old, names, max)),
+    )
     extras: Extras = {}
     for (kind, class_id), path in sample.extras.items():
         if kind == CONFIGS or (kind == SOFT and len({*shown}) == len(shown)):
@@ -85,7 +84,7 @@ def _renamed(sample: Sample, names: Renames, ids: np.ndarray) -> Sample:
     removed = [label for label, new in enumerate(names.values(), 1) if not new]
     label_map = partial(_checked, sample.unchecked_labels, removed, sample.where)
     checked = sample.replace(label_map=label_map) if removed else sample
-    return renumber(checked, ids, count).replace(row=row.replace(**changes), extras=extras)
+    return renumber(checked, ids, count).replace(row=row, extras=extras)
 
 
 def _mapped(value: T | UnsetType | None, change: Callable[[T], Any]) -> Any:
