@@ -26,7 +26,7 @@ def main() -> None:
     torch.set_num_threads(1)
     config = GenerateConfig.recommended(classes=("dog", "cat", "car"), per_class=given.per_class)
     job = GenerateJob(config)
-    job.load()
+    ready = job.load()
     pipe = load_model("mini", device="cpu", **vars(LoadOptions.of(config))).pipe  # which nothing captures
     pipe("a dog", num_inference_steps=1)  # warms up
 
@@ -38,10 +38,10 @@ def main() -> None:
         how = {"num_inference_steps": config.steps, "guidance_scale": config.guidance_scale, "output_type": "np"}
         plain = pipe([spec.prompt for spec in batch], generator=noise, **how).images
         drawn = time.process_time()
-        kept = job.capture(batch).samples
+        drawing = [*job.drawn(ready, batch)]
         captured = time.process_time()
-        for spec, image, attention, _ in kept:
-            job.masks(spec, image, attention)
+        for spec, image, attention, _ in drawing:
+            job.masks(ready, spec, image, attention)
         masked = time.process_time()
 
         for name, spent in zip(seconds, (drawn - begun, captured - drawn, masked - captured), strict=True):
@@ -49,7 +49,7 @@ def main() -> None:
         count += len(batch)
         same += sum(
             np.array_equal((pixels * 255).round().astype(np.uint8), image)
-            for pixels, (_, image, *_) in zip(plain, kept, strict=True)
+            for pixels, (_, image, *_) in zip(plain, drawing, strict=True)
         )
     print(f"{count} pictures, CPU seconds each; {same} have the same bytes in both ways")
     for name, total in seconds.items():

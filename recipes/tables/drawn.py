@@ -24,7 +24,7 @@ from seediff.config.class_names import DEFAULT_PROMPTS, check_classes, check_pro
 from seediff.config.fields import AtLeastZero, Count
 from seediff.config.method_constants import CaptureSteps
 from seediff.config.settings import Config, RunConfig
-from seediff.config.sizes import Size, check_size
+from seediff.config.sizes import Size, check_sides, check_size, pixels
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_image, encode_mask, read_label_map
 from seediff.dataset.sample import Sample
@@ -33,16 +33,16 @@ from seediff.errors import UserError
 from seediff.files.outputs import CONFIG, write_atomic
 from seediff.files.reading import inside
 from seediff.models.describe import check_known_classes
-from seediff.models.fingerprint import weights_fingerprint
-from seediff.models.registry import LoadOptions
+from seediff.models.facts import Facts
+from seediff.models.registry import LoadOptions, check_options
 from seediff.prompts.specs import class_groups, sample_seed
 from seediff.rows.row import Row, each_row, said
-from seediff.run.job import CapturedBatch, Job
+from seediff.run.job import Job, Made, Ready
 from seediff.run.loop import run
+from seediff.run.plan import Plan
 
 if TYPE_CHECKING:
     from recipes.studies.settings import Setting
-    from seediff.models.registry import Model
     from seediff.prompts.specs import SampleSpec
     from seediff.workers import Progress
 
@@ -143,66 +143,68 @@ def set_specs(config: SetConfig) -> list[SampleSpec]:
     return specs
 
 
-class SetJob(Job[SetConfig, "SampleSpec", "tuple[SampleSpec, np.ndarray, Mapping[Any, Any]]"]):
-    """Draws images, labels them with every labelling, and writes both."""
+@dataclass(frozen=True, eq=False)
+class SetJob(Job[SetConfig, "SampleSpec"]):
+    """Draws images, and labels them with every labelling."""
 
-    def __init__(self, config: SetConfig) -> None:
-        self.settings = config.settings()
-        self.ids = {name: number for number, name in enumerate(config.classes, 1)}
-        self.model: Model | None = None
-        super().__init__(config)
+    pages = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.config.classes
 
     def items(self) -> list[SampleSpec]:
         return set_specs(self.config)
 
-    def load(self) -> str:
-        from seediff.attention.draw import check_drawing, check_shape, image_shape
-        from seediff.models.registry import load_model
+    def plan(self, facts: Facts) -> Plan:
+        config, info = self.config, facts.info
+        check_options(LoadOptions.of(config), info)
+        check_known_classes(info.name, info.settings.classes, config.classes)
+        if facts.sizes is not None:
+            sides = pixels(config.size or facts.sizes.side)
+            check_sides(sides, "size", info.name, facts.sizes.multiple, facts.sizes.largest)
+        if facts.readers is None or facts.scheduler is None:
+            return Plan(facts)
+        from seediff.attention.draw import count_predictions, find_words
 
-        config = self.config
-        options = vars(LoadOptions.of(config))
-        self.model = load_model(config.model, base=config.base, device=config.device, dtype=config.dtype, **options)
-        specs = [spec for batch in self.batches.values() for spec in batch]
-        info = self.model.info
-        check_known_classes(info.name, info.settings.classes, self.config.classes)
-        check_shape(self.model, image_shape(self.model, self.config.size), "size")
-        check_drawing(
-            self.model, specs, steps=self.config.steps, guidance_scale=self.config.guidance_scale, negative_prompt=""
-        )
-        return weights_fingerprint(self.model.info.files, lora=config.lora)
+        prompts = dict.fromkeys((spec.prompt, spec.classes) for spec in self.items())
+        words = find_words(facts.readers, prompts, None)
+        return Plan(facts, words=words, predictions=count_predictions(facts, config.steps))
 
-    def capture(self, batch: Sequence[SampleSpec]) -> CapturedBatch[tuple[SampleSpec, np.ndarray, Mapping[Any, Any]]]:
+    def make(self, ready: Ready, items: Sequence[SampleSpec]) -> Made:
         from recipes.studies.capture import draw_with_attention
 
-        assert self.model is not None
+        settings, model = self.config.settings(), ready.model
+        assert model is not None
         with self.timer("drawing"):
             images, maps = draw_with_attention(
-                self.model,
-                batch,
-                list(dict.fromkeys(setting.capture for setting in self.settings.values())),
+                model,
+                items,
+                list(dict.fromkeys(setting.capture for setting in settings.values())),
                 steps=self.config.steps,
                 guidance_scale=self.config.guidance_scale,
                 size=self.config.size,
                 capture_steps=self.config.capture_steps,
             )
-        of_each = [{source: of[offset] for source, of in maps.items()} for offset in range(len(batch))]
-        return CapturedBatch([*zip(batch, images, of_each, strict=True)])
+        samples = []
+        for offset, (spec, image) in enumerate(zip(items, images, strict=True)):
+            of_image = {source: of[offset] for source, of in maps.items()}
+            samples.append(partial(self.encoded, settings, spec, image, of_image))
+        return Made(samples)
 
-    def read_result(self, out: Path) -> dict[str, Any]:
-        """A row has a mask of each labelling, and so names none."""
-        return {"rows": list(each_row(out / native.METADATA))}
-
-    def encode(self, captured: tuple[SampleSpec, np.ndarray, Mapping[Any, Any]]) -> Encoded:
+    def encoded(
+        self, settings: Mapping[str, Setting], spec: SampleSpec, image: np.ndarray, maps: Mapping[Any, Any]
+    ) -> Encoded:
+        """The row and files of an image, after its masks by every labelling are made. maps: setting of capture → the
+        image's attention."""
         from recipes.studies.score import soft_masks
         from seediff.masks.make_masks import label_pixels
 
-        spec, image, maps = captured
-        settings = list(self.settings.values())
         with self.timer("masks"):
-            softs = soft_masks(image, spec.classes, maps, settings)
-        ids = [self.ids[name] for name in spec.classes]
+            softs = soft_masks(image, spec.classes, maps, list(settings.values()))
+        ids = [self.classes.index(name) + 1 for name in spec.classes]
         files: dict[str, bytes] = {}
-        for name, setting, soft in zip(self.settings, settings, softs, strict=True):
+        for (name, setting), soft in zip(settings.items(), softs, strict=True):
             label_map = native.dataset_labels(label_pixels(soft, setting.config).cpu().numpy(), ids)
             files[mask_path(name, spec.index)] = encode_mask(label_map)
         file_name = f"{native.IMAGES}/{spec.index:06d}.png"
@@ -213,7 +215,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[SampleSpec, np.ndarray, Mapping
             prompt=spec.prompt,
             classes=spec.classes,
             seed=spec.seed,
-            rest={"labels": list(self.settings)},
+            rest={"labels": list(settings)},
         )
         return Encoded(row.sample, row, files)
 

@@ -18,9 +18,17 @@ from builders.same_maps import assert_same_maps
 from PIL import Image
 
 from recipes.studies.capture import capture_images
-from seediff.attention.draw import check_drawing, check_shape, generate_batch, image_shape
+from seediff.attention.draw import (
+    check_negative,
+    check_shape,
+    count_predictions,
+    find_words,
+    generate_batch,
+    image_shape,
+)
 from seediff.config.method_constants import CaptureConfig
 from seediff.models.describe import check_known_classes
+from seediff.models.facts import facts_of_model
 from seediff.models.families.inputs import DrawRequest, named_inputs
 from seediff.prompts.specs import SampleSpec
 from seediff.prompts.tokens import locate_columns, read
@@ -47,8 +55,10 @@ def check_all(model, specs, *, size, plan, steps, guidance_scale, negative_promp
     check_known_classes(model.info.name, model.info.settings.classes, classes)
     check_shape(model, image_shape(model, size), "size")
     model.info.check_drawing(guidance_scale, negative_prompt)
-    how = {"steps": steps, "guidance_scale": guidance_scale, "negative_prompt": negative_prompt}
-    check_drawing(model, specs, plan=plan, **how)
+    facts = facts_of_model(model)
+    find_words(facts.readers, [(spec.prompt, spec.classes) for spec in specs], plan)
+    check_negative(facts, negative_prompt, guidance_scale)
+    count_predictions(facts, steps)
 
 
 def least_steps(model):

@@ -6,8 +6,9 @@ import os
 import signal
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,8 +17,10 @@ from seediff.dataset import native
 from seediff.dataset.writing import Encoded
 from seediff.files.outputs import write_atomic
 from seediff.rows.row import Row
-from seediff.run.job import CapturedBatch, Job
+from seediff.run.job import Job, Made, Ready
 from seediff.run.loop import run
+from seediff.run.output import Loaded
+from seediff.run.plan import Plan
 
 IMAGES = native.IMAGES
 
@@ -31,41 +34,38 @@ class TinyConfig(RunConfig):
     items: int = 20
 
 
-class TinyJob(Job[TinyConfig, int, tuple[int, Sequence[int]]]):
+@dataclass(frozen=True, eq=False)
+class TinyJob(Job[TinyConfig, int]):
     """Each item's file names its batch. trouble: is called with each item before the item's file is written."""
 
+    pages = ()
     runs_model = False
+    classes = ()
 
-    def __init__(self, config, trouble=None):
-        super().__init__(config)
-        self.trouble = trouble
+    trouble: Callable[[int], None] | None = None
 
     def items(self):
         return range(self.config.items)
 
+    def plan(self, facts):
+        return Plan(facts)
+
     def load(self):
-        return f"{self.config.seed:08x}"
+        return Ready(Loaded(f"{self.config.seed:08x}"))
 
-    def describe(self):
-        yield "it"
+    def make(self, ready, items):
+        return Made([partial(self.encoded, items, item) for item in items])
 
-    def capture(self, batch):
-        return CapturedBatch([(item, batch) for item in batch])
-
-    def encode(self, captured):
-        item, batch = captured
+    def encoded(self, items, item):
         if self.trouble:
             self.trouble(item)
-        text = f"{item} of {list(batch)} with seed {self.config.seed}".encode()
+        text = f"{item} of {list(items)} with seed {self.config.seed}".encode()
         row = Row(rest={"item": item, "crc": zlib.crc32(text)})
         return Encoded(str(item), row, {f"{IMAGES}/{item:06d}.txt": text})
 
     def finish(self, rows, left_out, out):
         write_atomic(out / "first.txt", (out / IMAGES / "000000.txt").read_bytes())
         write_atomic(out / self.config.last_file, native.jsonl(rows))
-
-    def read_result(self, out):
-        return {"rows": native.read_rows(out, self.config.last_file)}
 
 
 def tiny(
@@ -77,7 +77,7 @@ def tiny(
     config=None,
 ):
     """Run the job; returns the number of items that it did."""
-    return run(TinyJob(config or TinyConfig(), trouble), out, engine=engine, progress=progress).done
+    return run(TinyJob(config or TinyConfig(), trouble=trouble), out, engine=engine, progress=progress).done
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ differs from the configuration's own defaults, and what is said about thresholds
 
 JOBS = (
     "seediff.run.generate_job.GenerateJob",
-    "seediff.run.mask_job.MaskJob",
-    "seediff.run.segment_job.SegmentJob",
+    "seediff.run.mask_job.MaskJob.of",
+    "seediff.run.segment_job.SegmentJob.of",
     "seediff.dataset.augmented.open_augmented",
 )
 

@@ -99,8 +99,8 @@ def test_a_plan_says_what_is_not_known_before_a_model_is_fetched(hub, tmp_path, 
     for here in (None, shorter, folder):
         monkeypatch.setattr(names, "cached_file", lambda _, name, here=here: here and here / name)
         line = {"classes": ("dog",), "model": name}
-        jobs = [GenerateJob(configured(GenerateConfig, line)), MaskJob(configured(MaskPhotosConfig, line), found)]
-        for job in (*jobs, SegmentJob(SegmentPhotosConfig(model=name), found)):
+        jobs = [GenerateJob(configured(GenerateConfig, line)), MaskJob.of(configured(MaskPhotosConfig, line), found)]
+        for job in (*jobs, SegmentJob.of(SegmentPhotosConfig(model=name), found)):
             text = "\n".join(dry_run(job, tmp_path / "out"))
             assert f"downloads it: {show_bytes(BY_NAME[name].weight_bytes('float32'))} in float32)\n" in text
             assert ("\nCapture: not known, because the model's configuration" in text) == (here is not folder)

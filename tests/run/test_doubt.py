@@ -15,9 +15,11 @@ from seediff.config.method_constants import MaskConfig
 from seediff.dataset.sample import Sample
 from seediff.dataset.writing import save_native
 from seediff.files.outputs import CONFIG
+from seediff.models.facts import facts_of_model
 from seediff.models.locate import EMBEDDED
 from seediff.prompts.specs import SampleSpec
 from seediff.run.generate_job import GenerateJob
+from seediff.run.job import Ready
 from seediff.run.photos import are_drawings
 
 
@@ -84,12 +86,13 @@ def test_photographs_need_a_named_model_and_mini_says_what_it_is_for(tmp_path, c
 def test_a_class_with_the_even_map_of_a_word_without_a_place_is_missing(mini_model):
     mask = MaskConfig(method="ca", expand_levels=(4,), pamr=False)
     job = GenerateJob(GenerateConfig(classes=("dog", "cat"), classes_per_image=2, mask=mask))
-    job.use(with_settings(mini_model, own_contrast=0.44))
+    model = with_settings(mini_model, own_contrast=0.44)
+    ready = Ready(model=model, plan=job.plan(facts_of_model(model)))
     cross = torch.full((16, 5), 0.1)
     cross[:3, 1] = 1.0  # the dog has a place
     cross[:, 3] += torch.linspace(0, 0.02, 16)
     maps = AttentionMaps({}, {(4, 4): cross}, (16, 16), {"dog": (1,), "cat": (3,)})
     image = np.zeros((128, 128, 3), np.uint8)
     spec = SampleSpec(0, ("dog", "cat"), "a dog and a cat", 0)
-    assert [flag for flag in job.masks(spec, image, maps).flags if "missing" in flag] == ["missing:cat"]
-    assert not job.missing(replace(spec, classes=("cat",)), maps)  # alone, it is what the picture is of
+    assert [flag for flag in job.masks(ready, spec, image, maps).flags if "missing" in flag] == ["missing:cat"]
+    assert not job.missing(ready, replace(spec, classes=("cat",)), maps)  # alone, it is what the picture is of

@@ -43,12 +43,13 @@ class Elsewhere(Engine):
     def load(self, job):
         cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")
         self.job = cloudpickle.loads(cloudpickle.dumps(job))
-        return self.job.loaded()
+        self.ready = self.job.load()
+        return self.ready.loaded
 
     def map(self, job, out, numbers, say):
         for number in reversed(numbers):
             with tempfile.TemporaryDirectory() as scratch:
-                record = self.job.make_batch(number, Path(scratch))
+                record = self.job.make(self.ready, self.job.batches[number]).write(Path(scratch), job.timer)
                 for name in record.files:
                     write_atomic(out / name, (Path(scratch) / name).read_bytes())
             job.timer.add(self.job.timer.take())
@@ -142,34 +143,34 @@ def test_an_error_of_the_writer_stops_the_drawing_with_its_own_line(tmp_path, mo
 def test_only_cuda_writes_while_it_draws(tmp_path, monkeypatch, device, here):
     """Two threads crash Metal."""
     threads = set()
-    real = TinyJob.write
-    monkeypatch.setattr(TinyJob, "write", lambda *given: threads.add(threading.current_thread()) or real(*given))
+    real = TinyJob.encoded
+    monkeypatch.setattr(TinyJob, "encoded", lambda *given: threads.add(threading.current_thread()) or real(*given))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     tiny(tmp_path / "out", config=TinyConfig(device=device))
     assert (threads == {threading.current_thread()}) is here
 
 
-def test_files_are_written_while_the_next_batch_is_captured(tmp_path, monkeypatch):
+def test_files_are_written_while_the_next_batch_is_made(tmp_path, monkeypatch):
     """And never more than one batch waits, each in its turn."""
-    captured, written, second = [], [], threading.Event()
+    made, written, second = [], [], threading.Event()
 
-    def capture(self, batch):
-        captured.append(batch[0])
-        if len(captured) == 2:
+    def make(self, ready, items):
+        made.append(items[0])
+        if len(made) == 2:
             second.set()
-        return real_capture(self, batch)
+        return real_make(self, ready, items)
 
-    def write(self, batch, out):
+    def encoded(self, items, item):
         assert second.wait(PATIENCE)
-        assert len(captured) <= len(written) + 2
-        written.append(batch.samples[0][0])
-        return real(self, batch, out)
+        assert len(made) <= len(written) // 2 + 2
+        written.append(item)
+        return real_encoded(self, items, item)
 
-    real, real_capture = TinyJob.write, TinyJob.capture
-    monkeypatch.setattr(TinyJob, "capture", capture)
-    monkeypatch.setattr(TinyJob, "write", write)
+    real_make, real_encoded = TinyJob.make, TinyJob.encoded
+    monkeypatch.setattr(TinyJob, "make", make)
+    monkeypatch.setattr(TinyJob, "encoded", encoded)
     tiny(tmp_path / "out", engine=Engine(writes_in_thread=True))
-    assert captured == written == list(range(0, 20, 2))
+    assert (made, written) == (list(range(0, 20, 2)), list(range(20)))
 
 
 @pytest.mark.parametrize(("count", "room", "drawn", "code"), [(5, 2, [5, 3, 2, 2, 1], 0), (1, 0, [1], 2)])

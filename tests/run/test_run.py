@@ -185,8 +185,8 @@ def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monke
     config = GenerateConfig(classes=("dog",), per_class=2, batch_size=1, steps=1, model=str(mini_folder), device="cpu")
     before = torch.get_num_threads()
     used = []
-    real = run_module.GenerateJob.capture
-    monkeypatch.setattr(run_module.GenerateJob, "capture", lambda *a: used.append(torch.get_num_threads()) or real(*a))
+    real = run_module.GenerateJob.make
+    monkeypatch.setattr(run_module.GenerateJob, "make", lambda *a: used.append(torch.get_num_threads()) or real(*a))
     interrupt_after(1, replace(config, threads=before + 1), tmp_path / "out")
     generate(config, tmp_path / "out")
     assert used == [before + 1] * 2

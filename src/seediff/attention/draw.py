@@ -16,6 +16,7 @@ from ..config.class_names import join_classes
 from ..config.sizes import Size, check_sides, pixels
 from ..errors import UserError, first_line
 from ..files.image_files import on_white
+from ..models.facts import Facts
 from ..models.families.inputs import DrawRequest
 from ..models.families.readers import Reader
 from ..models.registry import Model
@@ -44,7 +45,7 @@ def generate_batch(
     model: the loaded model. specs: prompt, classes and seed of each image. steps: the number of denoising steps; some
     schedulers make a few more calls. guidance_scale: 1 or less means no guidance; then the negative prompt is not used.
     size: the images' size in pixels, a side or `WIDTHxHEIGHT`; None: the model's own. plan: what is captured, from
-    `plan_capture`. `check_drawing` refuses unusable values before.
+    `plan_capture`. `find_words`, `check_negative` and `count_predictions` refuse unusable values before.
 
     Raises UserError for a prompt without its classes, and for maps or pixels that are not finite.
     """
@@ -124,42 +125,52 @@ def captured_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str])
     return plan.capture.prompt.replace("{class}", join_classes(classes))
 
 
-def check_texts(readers: Sequence[Reader], specs: Iterable[SampleSpec], plan: CapturePlan | None) -> None:
-    """Raise UserError for a spec whose text a tokenizer would cut off, or whose text does not name the spec's classes.
-    Both its prompt and its text from `captured_text` are checked. readers: the model's tokenizers."""
-    for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
+def find_words(
+    readers: Sequence[Reader], prompts: Iterable[tuple[str, tuple[str, ...]]], plan: CapturePlan | None
+) -> dict[tuple[str, ...], dict[str, tuple[int, ...]]]:
+    """(text, its classes) → class → its text columns in that text; for all prompts, and for their texts from
+    `captured_text`.
+
+    Args:
+        readers: the model's tokenizers.
+        prompts: (prompt, the classes that it names).
+        plan: what is captured; None: not planned.
+
+    Raises:
+        UserError: for a text that a tokenizer would cut off, or that does not name its classes.
+    """
+    found: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
+    for prompt, classes in prompts:
         for text in dict.fromkeys((prompt, captured_text(plan, prompt, classes))):
-            locate_columns(readers, text, classes)
+            found[(text, *classes)] = locate_columns(readers, text, classes)
+    return found
 
 
-def check_drawing(
-    model: Model,
-    specs: Sequence[SampleSpec],
-    *,
-    plan: CapturePlan | None = None,
-    steps: int,
-    guidance_scale: float,
-    negative_prompt: str,
-) -> None:
-    """Raise UserError for values that only a loaded model can refuse: steps that its scheduler cannot make, and texts
-    that its tokenizers cut off or read differently. No network runs. Arguments are as in `generate_batch`."""
-    pipe, family, readers = model.pipe, model.family, model.readers
-    check_texts(readers, specs, plan)
-    if family.reads_negative(pipe, guidance_scale):
+def check_negative(facts: Facts, negative_prompt: str, guidance_scale: float) -> None:
+    """Raise UserError for a negative prompt that a tokenizer would cut off, if it is known to change the picture."""
+    if facts.readers and facts.reads_negative(guidance_scale):
         try:
-            check_length(readers, negative_prompt)
+            check_length(facts.readers, negative_prompt)
         except UserError as error:
             raise UserError("negative_prompt", str(error)) from error
-    scheduler = f"the scheduler of model '{model.info.name}' ({type(pipe.scheduler).__name__})"
-    longest = pipe.scheduler.config.get("num_train_timesteps", 1000)
+
+
+def count_predictions(facts: Facts, steps: int) -> int | None:
+    """How often the network predicts with the prompt in a drawing; None if the scheduler is not known. No network runs.
+    Raises UserError for steps that the scheduler cannot make, and for a scheduler that the pipeline cannot use."""
+    family, own = facts.info.family, facts.scheduler
+    if own is None:
+        return None
+    scheduler = f"the scheduler of model '{facts.info.name}' ({type(own).__name__})"
+    longest = own.config.get("num_train_timesteps", 1000)
     if not 1 <= steps <= longest:
         raise UserError("steps", f"{steps} must be from 1 to {longest}")
-    takes_sigmas = "sigmas" in inspect.signature(pipe.scheduler.set_timesteps).parameters
-    if family.gives_sigmas and not takes_sigmas and not pipe.scheduler.config.get("use_flow_sigmas"):
+    takes_sigmas = "sigmas" in inspect.signature(own.set_timesteps).parameters
+    if family.gives_sigmas and not takes_sigmas and not own.config.get("use_flow_sigmas"):
         problem = f"{scheduler} does not accept noise levels, which pipelines of {family.title} set"
         raise UserError("scheduler", problem, "use FlowMatchEulerDiscreteScheduler")
     try:
-        family.count_predictions(pipe, steps)
+        return facts.predictions(steps)
     except (TypeError, ValueError) as error:
         problem = f"{steps}: {scheduler} cannot make them: {first_line(error)}"
         raise UserError("steps", problem) from error

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ import torch
 from ..config.method_constants import CaptureConfig
 from ..config.sides import partners
 from ..errors import UserError
+from ..models.describe import ModelInfo
 from ..models.families.family import Condition
 from ..models.layer_choice import Kind
 from ..models.registry import Model
@@ -129,7 +132,7 @@ def run_noised(
 ) -> None:
     """Call the network once per timestep with the latents (B, C, h, w) and noise, the noisiest first, without guidance.
     Returns nothing: hooks read the attention. Arguments are as in `capture_classes`; prompts: one per image."""
-    descending = check_schedule(model, timesteps)
+    descending = check_schedule(model.info, model.pipe.scheduler, timesteps)
     family, pipe = model.family, model.pipe
     condition = read_prompts(model, prompts)
     generators = [_generator(seed, index) for index in indices]
@@ -147,13 +150,13 @@ def read_prompts(model: Model, prompts: Sequence[str]) -> Condition:
     return condition
 
 
-def check_schedule(model: Model, timesteps: Sequence[int]) -> list[int]:
-    """The timesteps, the noisiest first. Raises UserError for a scheduler without a noise schedule, and for timesteps
-    outside of the schedule."""
-    levels = model.family.noise_levels(model.pipe)
+def check_schedule(info: ModelInfo, scheduler: Any, timesteps: Sequence[int]) -> list[int]:
+    """The timesteps, the noisiest first. scheduler: the model's. Raises UserError for a scheduler without a noise
+    schedule, and for timesteps outside of the schedule."""
+    levels = info.family.noise_levels(SimpleNamespace(scheduler=scheduler))
     if levels is None:
-        scheduler = type(model.pipe.scheduler).__name__
-        raise UserError(f"model '{model.info.name}': its scheduler ({scheduler}) has no noise schedule to add noise by")
+        kind = type(scheduler).__name__
+        raise UserError(f"model '{info.name}': its scheduler ({kind}) has no noise schedule to add noise by")
     descending = sorted(timesteps, reverse=True)
     if not descending or descending[-1] < 0 or descending[0] >= levels:
         raise UserError("timesteps", f"{list(timesteps)} must be from 0 to {levels - 1}, at least one")

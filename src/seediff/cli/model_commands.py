@@ -147,6 +147,7 @@ def tune(
     - `seediff mask photos --model sd1.5 --classes dog,cat --preset sd1.5.toml --out masked`
     """
     from ..dataset.dataset import open_truths
+    from ..models.facts import facts_of_files
     from ..run.evaluate_masks import load_masker
     from ..run.photos import doubt_line, is_drawing
     from ..run.tune import classes_to_tune
@@ -170,7 +171,7 @@ def tune(
         warnings.warn(doubt, Notice, stacklevel=1)
 
     # 2. The thresholds, and their file
-    masker, weights = load_masker(config, info)
+    masker, weights = load_masker(config, facts_of_files(info))
     with bar_or_lines(quiet, "photographs") as progress:
         tuning = find_thresholds(masker, weights, labelled, kept, segmenting.segment, count=count, progress=progress)
     write_atomic(out, tuning.tuned.to_toml().encode("utf-8"))

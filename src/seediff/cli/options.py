@@ -43,8 +43,8 @@ from .progress import show_progress
 
 if TYPE_CHECKING:
     from ..rows.row import Row
+    from ..run.job import AnyJob
     from ..run.loop import RunResult
-    from ..run.model_job import ModelJob
 
 
 Kind = TypeVar("Kind")
@@ -177,7 +177,7 @@ AS_USUAL = RunOptions()
 
 
 def carry_out(
-    job: ModelJob[Any, Any, Any], out: Path, options: RunOptions, counted: str, show: Callable[[RunResult], None]
+    job: AnyJob, out: Path, options: RunOptions, counted: str, show: Callable[[RunResult], None]
 ) -> RunResult | None:
     """Run a job, with its progress on stderr, and print its summary. With --dry-run, print what it would do and return
     None. Without a terminal for progress, print a line about the run before torch is imported.
@@ -186,7 +186,7 @@ def carry_out(
     """
     from ..run import loop
 
-    engine, job.warn = None, options.warn
+    engine = None
     if options.engine == "ray":
         from ..run.cluster import Ray
 
@@ -194,16 +194,16 @@ def carry_out(
     lines = loop.dry_run(job, out, options.verbose)
     if options.dry_run:
         print(next(lines), flush=True)
-        if engine is None and job.device is not None:  # workers may have other devices
+        if engine is None and job.config.device is not None:  # workers may have other devices
             from ..devices import check_device  # imports torch
 
-            check_device(job.device)
+            check_device(job.config.device)
         print(*lines, sep="\n")
         return None
     if not (options.quiet or sys.stderr.isatty()):  # where no bar shows that it has begun
         print(next(lines).removeprefix("Would "), flush=True)  # a dry run's first line, "Would make 6 images …"
     with show_progress(options.quiet, out, counted) as progress:
-        result = loop.run(job, out, engine=engine, progress=progress)
+        result = loop.run(job, out, engine=engine, progress=progress, warn=options.warn)
     if not options.quiet:
         show(result)
     return result

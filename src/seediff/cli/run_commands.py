@@ -99,7 +99,7 @@ def generate(
     from ..run.generate_job import GenerateJob
     from .summary import show_generated
 
-    job = GenerateJob(config, info=info, offload=options.offload)
+    job = GenerateJob(config, info, options.offload)
     carry_out(job, out, options, "images", lambda result: show_generated(result, config))
 
 
@@ -167,7 +167,7 @@ def segment(
 
         words = read_words(captions, found.photos, config.names, info and info.settings.words)
     warning = threshold_warning(config) if named else ""
-    job = SegmentJob(config, found, words=words, labels=labels, info=info, offload=options.offload)
+    job = SegmentJob.of(config, found, words=words, labels=labels, info=info, offload=options.offload)
     _run_on_photos(job, found, out, options, show_segments, warning)
 
 
@@ -238,7 +238,7 @@ def mask(
     check_mask_effects(typed, config.mask)
     mirrored = side_notes(config.classes) if config.capture.flip else []
     warning = "; ".join(filter(None, [*said, threshold_warning(config), *mirrored]))
-    job = MaskJob(config, found, classes_of, info=info, offload=options.offload)
+    job = MaskJob.of(config, found, classes_of, info=info, offload=options.offload)
     _run_on_photos(job, found, out, options, show_masks, warning)
 
 
@@ -253,7 +253,7 @@ def _run_on_photos(
     """Carry out the job of `mask` or `segment`. found: the photographs. show: `show_masks` or `show_segments`. warning:
     printed after the summary; "": no warning. Raises UserError if some photographs could not be used."""
     result = carry_out(
-        job, out, options, "photographs", lambda result: show(result, job.config, found.skipped, job.doubt)
+        job, out, options, "photographs", lambda result: show(result, job.config, found.skipped, *job.doubts)
     )
     if warning:
         options.warn(warning)

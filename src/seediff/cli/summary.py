@@ -54,7 +54,7 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
 
 def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, doubt: str = "") -> None:
     """Print the summary of `segment`; nothing if no photograph was divided. skipped: the number of files that are not
-    pictures. doubt: the warning `PhotoJob.doubt`, or ""."""
+    pictures. doubt: the warning of `PhotoJob.doubts`, or ""."""
     if not result.rows:
         return
     table, named = Table("photograph", "segments"), any({*row.named} - {SEGMENT} for row in result.rows)

@@ -26,7 +26,7 @@ SIZE_HELP = (
 )
 SeenSize = Annotated[ImageSize, Parameter(help=SIZE_HELP)]
 Photos = Annotated[str, NOT_TYPED]
-"""A fingerprint of the photographs, from `fingerprint_photos`."""
+"""A fingerprint of the photographs, from `fingerprinted`."""
 
 PRESENCE, NAME_THRESHOLD = 0.86, 0.514
 """Thresholds for models without tuned ones. They were tuned for the first embedded model, so the commands warn when

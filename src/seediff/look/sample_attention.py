@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ from ..models.locate import locate
 from ..prompts.tokens import locate_columns
 from ..rows.row import said
 from .samples import read_image
+
+if TYPE_CHECKING:
+    from ..run.job import AnyJob, Ready
 
 PIXELS = 8
 """Pixels of the picture along a side of one latent position, for an unknown model: the number of Stable Diffusion."""
@@ -206,7 +209,7 @@ class Capturer:
     use it at a time."""
 
     def __init__(self) -> None:
-        self._job: Any = None
+        self._ready: Ready | None = None
         self._key = ""
 
     def capture(self, sample: Sample, config: DatasetConfig) -> AttentionMaps:
@@ -224,24 +227,24 @@ class Capturer:
             from ..run.generate_job import GenerateJob
 
             spec = SampleSpec(number, row.named, str(said(row.prompt)), said(row.seed) or 0)
-            return self._load(config, partial(GenerateJob, config)).draw_batch([spec])[1][0].cpu()
+            drawing = GenerateJob(config)
+            return drawing.draw_batch(self._load(config, drawing), [spec])[1][0].cpu()
 
         from ..files.photo_files import Photo
         from ..run.mask_job import MaskJob
 
         assert isinstance(config, MaskPhotosConfig)
         photo = Photo(Path(sample.name), sample.name)
-        masker = self._load(config, partial(MaskJob, config, [photo])).masker
+        seeing = MaskJob.of(config, [photo])
+        masker = seeing.masker(self._load(config, seeing))
         views = [masker.view(read_image(sample), number)]
         return masker.attention(views, [row.named], masker.encode(views))[0].cpu()
 
-    def _load(self, config: DatasetConfig, make: Callable[[], Any]) -> Any:
-        """A job of `run` with its model loaded. It is the job of the last call if the configurations differ only in
-        their classes. config: the job's configuration. make: makes a new job."""
+    def _load(self, config: DatasetConfig, job: AnyJob) -> Ready:
+        """The loaded model of a job. It is the model of the last call if the configurations differ only in their
+        classes. config: the job's configuration."""
         key = repr(replace(config, classes=("any",)))
-        if self._key != key:
-            self._job, self._key = None, ""  # one model at a time
-            self._job = make()
-            self._job.load()
-            self._key = key
-        return self._job
+        if self._key != key or self._ready is None:
+            self._ready, self._key = None, ""  # one model at a time
+            self._ready, self._key = job.load(), key
+        return self._ready

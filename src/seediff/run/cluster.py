@@ -15,7 +15,7 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +29,7 @@ from ..files.outputs import write_atomic
 from ..files.reading import inside
 from ..workers import check_workers
 from .engine import Engine, FinishedBatch, Say
-from .job import AnyJob
+from .job import AnyJob, Ready
 from .output import BatchRecord, Loaded
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ class Ray(Engine):
         options = ray.remote(max_calls=0, max_retries=ATTEMPTS - 1, **self.needs)  # type: ignore[call-overload]
         self.task = options(make_batch)
         # In a list, a task gets the reference and not the value: a process reads the value once.
-        self.work = [ray.put(Work(job, os.getcwd(), own_methods()))]
+        # A worker sees one GPU, whatever number the user named
+        self.work = [ray.put(Work(replace(job, device=None), os.getcwd(), own_methods()))]
         self.loaded = result(self.task.remote(self.work, None, 0), "while they loaded the model").loaded
         return self.loaded
 
@@ -217,32 +218,39 @@ def result(reference: ObjectRef[WorkerAnswer], when: str) -> WorkerAnswer:
 
 
 @lru_cache(1)
-def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, Loaded]:
-    """(job, loaded): a run's job with its model loaded in this worker's process."""
+def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, Ready]:
+    """(job, ready): a run's job, and its model loaded in this worker's process."""
     import ray
 
     work: Work = ray.get(reference)
     METHOD_FACTS.update(work.methods)
-    work.job.device = None  # a worker sees one GPU, whatever number the user named
     with suppress(OSError):
         os.chdir(work.folder)
     with cpu_threads(work.job.config.threads):
-        return work.job, work.job.loaded()
+        return work.job, work.job.load()
+
+
+@lru_cache(1)
+def resized(reference: ObjectRef[Work], size: int) -> AnyJob:
+    """A run's job with batches of this size."""
+    job, _ = load_job(reference)
+    if job.config.batch_size == size:
+        return job
+    return job.with_config(job.config.changed(MACHINE, batch_size=size))
 
 
 def make_batch(work: Sequence[ObjectRef[Work]], number: int | None, size: int) -> WorkerAnswer:
     """Make a batch in a worker. work: a list with only the reference to the `Work`; outside a list, Ray would replace
     the reference by the value for each batch. number: the batch's number; None: only load the model. size: the number
     of items in a batch."""
-    job, loaded = load_job(work[0])
+    _, ready = load_job(work[0])
     if number is None:
-        return WorkerAnswer(loaded)
-    if job.config.batch_size != size:
-        job.rebatch(size)
+        return WorkerAnswer(ready.loaded)
+    job = resized(work[0], size)
     with cpu_threads(job.config.threads), tempfile.TemporaryDirectory(prefix="seediff-") as scratch:
-        record = job.make_batch(number, Path(scratch))
+        record = job.make(ready, job.batches[number]).write(Path(scratch), job.timer)
         files = {name: Path(scratch, name).read_bytes() for name in record.files}
-        return WorkerAnswer(loaded, record, files, job.timer.take())
+        return WorkerAnswer(ready.loaded, record, files, job.timer.take())
 
 
 def check_answers(address: str) -> None:

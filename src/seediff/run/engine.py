@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.settings import RunConfig
-from .job import AnyJob, CapturedBatch
+from .job import AnyJob, Made, Ready, Timer
 from .output import BatchRecord, Loaded
 
 Say = Callable[[str], None]
@@ -27,7 +27,7 @@ class Engine(AbstractContextManager["Engine"]):
     """
 
     def __init__(self, writes_in_thread: bool | None = None) -> None:
-        self.writes_in_thread = writes_in_thread
+        self.writes_in_thread, self.ready = writes_in_thread, Ready()
 
     def __exit__(self, *_: object) -> None:
         return None
@@ -39,11 +39,12 @@ class Engine(AbstractContextManager["Engine"]):
 
     def load(self, job: AnyJob) -> Loaded:
         """Load the model for making batches."""
-        return job.loaded()
+        self.ready = job.load()
+        return self.ready.loaded
 
     def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
-        """Make the batches with these numbers. Yields each batch after its files are written into `out` and its seconds
-        are added to the job's timer."""
+        """Make the batches with these numbers, after `load`. Yields each batch after its files are written into `out`
+        and its seconds are added to the job's timer."""
         device = job.device or job.config.device or "cpu"
         on_cuda = device.startswith("cuda")
         in_thread = self.writes_in_thread
@@ -52,17 +53,17 @@ class Engine(AbstractContextManager["Engine"]):
         if in_thread:
             if on_cuda:
                 say("the first batch also compiles kernels")
-            yield from make_overlapped(job, out, numbers, device)
+            yield from make_overlapped(job, self.ready, out, numbers, device)
         else:
             for number in numbers:
-                yield number, job.make_batch(number, out)
+                yield number, job.make(self.ready, job.batches[number]).write(out, job.timer)
 
 
 def make_overlapped(
-    job: AnyJob, out: Path, numbers: Sequence[int], device: str
+    job: AnyJob, ready: Ready, out: Path, numbers: Sequence[int], device: str
 ) -> Generator[FinishedBatch, None, None]:
-    """Make the batches with these numbers, as `Engine.map` does; a thread writes each batch while this thread captures
-    the next. At the end, also after an error, the thread finishes the batch that it is writing."""
+    """Make the batches with these numbers, as `Engine.map` does; a thread writes each batch while this thread makes the
+    next. At the end, also after an error, the thread finishes the batch that it is writing."""
     import torch
 
     cuda = None
@@ -70,17 +71,17 @@ def make_overlapped(
         cuda = torch.cuda
 
     def begin_thread() -> None:
-        if cuda:  # on a stream of its own, so that its work does not wait for the capture of the next batch
+        if cuda:  # on a stream of its own, so that its work does not wait for the network's work on the next batch
             cuda.set_stream(cuda.Stream(device))
 
     writing: list[tuple[int, Future[BatchRecord]]] = []
     with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=begin_thread) as thread:
         for number in numbers:
-            # The batch before stays in memory until this one is captured, even if it is written already. So if two
+            # The batch before stays in memory until this one is made, even if it is written already. So if two
             # batches fit once, they always fit, and do not fail later by chance.
-            captured = job.capture(job.batches[number])
-            ready = cuda and cuda.current_stream(device).record_event()
-            writing.append((number, thread.submit(write_ready, job, captured, out, ready)))
+            made = job.make(ready, job.batches[number])
+            event = cuda and cuda.current_stream(device).record_event()
+            writing.append((number, thread.submit(write_ready, made, out, job.timer, event)))
             if len(writing) > 1:
                 before, written = writing.pop(0)
                 yield before, written.result()
@@ -88,9 +89,9 @@ def make_overlapped(
             yield last, written.result()
 
 
-def write_ready(job: AnyJob, captured: CapturedBatch[Any], out: Path, ready: Any) -> BatchRecord:
-    """Write a captured batch, in the thread for writing. Returns its record. ready: a CUDA event after which the
-    captured tensors may be read; None: they may be read at once."""
-    if ready is not None:
-        ready.wait()
-    return job.write(captured, out)
+def write_ready(made: Made, out: Path, timer: Timer, event: Any) -> BatchRecord:
+    """Write a batch, in the thread for writing. Returns its record. timer: the job's. event: a CUDA event after which
+    the batch's tensors may be read; None: they may be read at once."""
+    if event is not None:
+        event.wait()
+    return made.write(out, timer)

@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +31,10 @@ from ..files.image_files import read_photo
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos
 from ..models.describe import ModelInfo, describe
+from ..models.facts import Facts, facts_of_files
 from ..models.locate import find_model
-from .model_job import check_model, load_weights
 from .photos import doubt_line
+from .plan import load_planned, plan_model
 
 if TYPE_CHECKING:
     import torch
@@ -112,7 +114,8 @@ def evaluate_masks(
     words = words_of(classes, class_map or {}, config.model, info.settings.classes)
     config = replace(config, classes=tuple(words))
     background = next((i for i, name in enumerate(classes.classes) if name == BACKGROUND), None)
-    check_model(config, info, info.layers())
+    facts = facts_of_files(info)
+    plan_model(config, facts)
     samples, pixels = pair_photos(Path(photos), data, classes, count)
     order = np.random.default_rng(config.seed).permutation(len(samples))
     tuning, scored = np.split(order, [math.ceil(TUNE_SHARE * len(samples))])
@@ -124,7 +127,7 @@ def evaluate_masks(
         warnings.warn(doubt, Notice, stacklevel=2)
 
     # 2. The counts of each picture
-    masker, _ = load_masker(config, info)
+    masker, _ = load_masker(config, facts)
     counts: dict[MaskProtocol, list[np.ndarray]] = {protocol: [] for protocol in protocols}
     report = progress or (lambda done, total, what: None)
     report(0, len(samples), "")
@@ -209,15 +212,13 @@ class LabelledPhoto:
     """(h, w) uint8: ids of classes, 255 for ignored pixels; maybe of another size than the photograph."""
 
 
-def load_masker(config: MaskPhotosConfig, info: ModelInfo) -> tuple[PhotoMasker, str]:
-    """(masker, weights): a `PhotoMasker` with the loaded model, and the fingerprint of the weights. Raises
-    UserError."""
+def load_masker(config: MaskPhotosConfig, facts: Facts) -> tuple[PhotoMasker, str]:
+    """(masker, weights): a `PhotoMasker` with the loaded model, and the fingerprint of the weights. facts: from
+    `facts_of_files`. Raises UserError."""
     from ..masks.photos import PhotoMasker
 
-    model, weights = load_weights(config, info)
-    plan = check_model(config, model.info, model.layers)
-    assert plan is not None  # a loaded model has layers
-    return PhotoMasker(model, config, plan), weights
+    model, weights, plan = load_planned(config, facts, partial(plan_model, config))
+    return PhotoMasker(model, config, plan.loaded_capture), weights
 
 
 def encode_labelled(masker: PhotoMasker, index: int, pixels: np.ndarray, truth: np.ndarray) -> LabelledPhoto:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..config.class_names import classes_in, spoken
 from ..config.generate_config import GenerateConfig
-from ..config.method_constants import MaskConfig, maps_read
+from ..config.method_constants import maps_read
 from ..config.resolve import recommend
 from ..config.sizes import pixels
 from ..dataset import native
@@ -23,8 +23,7 @@ from ..dataset.writing import Encoded, encode
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.outputs import write_atomic
-from ..models.describe import ModelInfo
-from ..models.families.readers import Reader
+from ..models.facts import Facts
 from ..models.locate import named_model
 from ..models.saving_memory import Offload
 from ..prompts.captions import content_words
@@ -33,17 +32,16 @@ from ..report.tables import count_flags
 from ..rows.row import Row
 from ..workers import Progress
 from .engine import Engine
-from .job import CapturedBatch
+from .job import Job, Made, Ready
 from .loop import RunResult, run
 from .masked_sample import draw_strips, masked_sample, traced_classes
-from .model_job import ModelJob
 from .output import numbered_name, rows_in_order
+from .plan import Plan, plan_model
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make_masks import MaskResult
-    from ..models.registry import Model
     from ..prompts.specs import SampleSpec
 
 Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]
@@ -84,7 +82,7 @@ def generate(
     info = None
     if config is None:
         config, info = recommend(GenerateConfig, options)
-    job = GenerateJob(config, draw, info=info, offload=offload)
+    job = GenerateJob(config, info, offload, draw=draw)
     return run(job, out, engine=engine, progress=progress)
 
 
@@ -99,71 +97,54 @@ class DrawnSample(NamedTuple):
     """Its masks; None: not made yet, because nothing depends on them."""
 
 
-class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnSample]):
-    """Draws images of classes, makes their masks, and writes both."""
+@dataclass(frozen=True, eq=False)
+class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
+    """Draws images of classes, and makes their masks."""
 
     product = "images"
     left_out = "rejected", native.REJECTED
 
-    def __init__(
-        self,
-        config: GenerateConfig,
-        draw: Draw | None = None,
-        *,
-        info: ModelInfo | None = None,
-        offload: Offload = "none",
-    ) -> None:
-        super().__init__(config, info, offload)
-        self.draw, self.classes = draw, config.classes
-        self.runs_model = draw is None
+    draw: Draw | None = None
+    """A function that replaces the model."""
+
+    @property
+    def runs_model(self) -> bool:
+        return self.draw is None
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.config.classes
 
     def items(self) -> list[SampleSpec]:
         return sample_specs(self.config)
 
     @cached_property
-    def traced(self) -> dict[int, list[str]]:
-        """As `traced_classes` returns it."""
-        return traced_classes(chain.from_iterable(self.batches.values()))
+    def prompts(self) -> Sequence[tuple[str, tuple[str, ...]]]:
+        """(prompt, the classes that it names), each once."""
+        return list(dict.fromkeys((spec.prompt, spec.classes) for spec in each_spec(self.config)))
 
-    @property
-    def mask_config(self) -> MaskConfig:
-        """The constants for masks. Levels of attention that the model lacks are replaced, if the plan is known."""
-        return (self.capture_plan and self.capture_plan.mask) or self.config.mask
+    def plan(self, facts: Facts) -> Plan:
+        config, plan = self.config, plan_model(self.config, facts)
+        if facts.readers is None and facts.scheduler is None:
+            return plan
+        from ..attention.draw import check_negative, count_predictions, find_words
 
-    def load(self) -> str:
-        return "" if self.draw is not None else super().load()
+        words = None
+        if facts.readers is not None:
+            words = find_words(facts.readers, self.prompts, plan.capture)
+        check_negative(facts, config.negative_prompt, config.guidance_scale)
+        return replace(plan, words=words, predictions=count_predictions(facts, config.steps))
 
-    def check_texts(self, readers: Sequence[Reader]) -> None:
-        from ..attention.draw import check_texts
-
-        check_texts(readers, each_spec(self.config), self.capture_plan)
-
-    def use(self, model: Model) -> None:
-        from ..attention.draw import check_drawing
-
-        super().use(model)
-        for line in self.doubts():
-            self.warn(line)
-        config = self.config
-        check_drawing(
-            model,
-            [*chain.from_iterable(self.batches.values())],
-            plan=self.loaded_plan,
-            steps=config.steps,
-            guidance_scale=config.guidance_scale,
-            negative_prompt=config.negative_prompt,
-        )
-
-    def doubts(self) -> list[str]:
+    @cached_property
+    def doubts(self) -> Sequence[str]:
         """Warnings about prompts, for a model that lists its words: that they name classes which get no label, or words
         that the model does not know."""
-        settings = self.info.settings
-        if not settings.words or not settings.classes:
+        if not self.runs_model or not self.found.settings.words or not self.found.settings.classes:
             return []
-        lines = list[str]()
+        settings, lines = self.found.settings, list[str]()
 
         # 1. Classes that the prompts name although they are not among the dataset's
-        named = {*chain.from_iterable(classes_in(self.config.prompts, settings.classes))}
+        named = {*chain.from_iterable(classes_in(self.config.prompts, settings.classes or ()))}
         others = ", ".join(sorted(named - {*self.config.classes}))
         if others:
             lines.append(
@@ -171,8 +152,8 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnSample]):
             )
 
         # 2. Words that the model does not know
-        used = dict.fromkeys(chain.from_iterable(content_words(spec.prompt) for spec in each_spec(self.config)))
-        taught = {*content_words(" ".join(map(spoken, settings.words)))}
+        used = dict.fromkeys(chain.from_iterable(content_words(prompt) for prompt, _ in self.prompts))
+        taught = {*content_words(" ".join(map(spoken, settings.words or ())))}
         strange = [word for word in used if word not in taught]
         if strange:
             words = strange[:PROMPTS_SHOWN]
@@ -182,32 +163,36 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnSample]):
             lines.append(f"{model} was never taught some words: {', '.join(words)}; with them it draws worse")
         return lines
 
-    def draw_batch(self, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
+    def draw_batch(
+        self, ready: Ready, specs: Sequence[SampleSpec]
+    ) -> tuple[Sequence[np.ndarray], Sequence[AttentionMaps]]:
         """(images, maps): the images, each (H, W, 3) uint8, and the attention maps of specifications, drawn together as
         one batch."""
         from ..attention.draw import generate_batch
 
-        config = self.config
+        if self.draw is not None:
+            return self.draw(specs)
+        config, (model, capture) = self.config, ready.of_model()
         return generate_batch(
-            self.model,
+            model,
             specs,
             steps=config.steps,
             guidance_scale=config.guidance_scale,
             negative_prompt=config.negative_prompt,
             size=config.size,
-            plan=self.loaded_plan,
+            plan=capture,
         )
 
-    def capture(self, batch: Sequence[SampleSpec]) -> CapturedBatch[DrawnSample]:
+    def make(self, ready: Ready, items: Sequence[SampleSpec]) -> Made:
         """Draw a batch. With `reject`, a sample is rejected if its masks have flags, or agree too little with the masks
         of the method CA·SA. Rejected samples are drawn again as a smaller batch, until all are kept or the attempts are
         used up."""
         attempts, kept, rejected = 1, list[DrawnSample](), list[Row]()
         if self.config.reject:
             attempts = self.config.attempts
-        specs = list(batch)
+        specs = list(items)
         for attempt in range(attempts):
-            drawn = self._drawn([redraw(spec, self.config.seed, attempt) for spec in specs])
+            drawn = self.drawn(ready, [redraw(spec, self.config.seed, attempt) for spec in specs])
             specs = []  # those to draw again
             for sample in drawn:
                 spec, reasons = sample.spec, self.reasons_to_reject(sample)
@@ -219,16 +204,17 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnSample]):
                     kept.append(sample)
             if not specs:
                 break
-        return CapturedBatch(sorted(kept, key=lambda sample: sample.spec.index), rejected)
+        kept.sort(key=lambda sample: sample.spec.index)
+        return Made([partial(self.encoded, ready, sample) for sample in kept], rejected)
 
-    def _drawn(self, specs: Sequence[SampleSpec]) -> Iterator[DrawnSample]:
+    def drawn(self, ready: Ready, specs: Sequence[SampleSpec]) -> Iterator[DrawnSample]:
         """The samples of specifications, drawn together as one batch. With `reject`, they have masks."""
         with self.timer("drawing"):
-            images, maps = (self.draw or self.draw_batch)(specs)
+            images, maps = self.draw_batch(ready, specs)
         for spec, image, attention in zip(specs, images, maps, strict=True):
             masks = None
             if self.config.reject:
-                masks = self.masks(spec, image, attention)
+                masks = self.masks(ready, spec, image, attention)
             yield DrawnSample(spec, image, attention, masks)
 
     def reasons_to_reject(self, sample: DrawnSample) -> list[str]:
@@ -239,29 +225,41 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnSample]):
             return []
         return [*masks.flags, *(f"agreement:{name}" for name, value in masks.agreement.items() if value < least)]
 
-    def masks(self, spec: SampleSpec, image: np.ndarray, attention: AttentionMaps) -> MaskResult:
+    def masks(self, ready: Ready, spec: SampleSpec, image: np.ndarray, attention: AttentionMaps) -> MaskResult:
+        """The masks of a drawn sample. image: (H, W, 3) uint8."""
         from ..masks.make_masks import make_masks
 
+        constants = self.config.mask
+        if ready.plan is not None:  # levels of attention that the model lacks are replaced
+            constants = ready.plan.loaded_capture.mask or constants
         with self.timer("masks"):
-            result = make_masks(image, attention, spec.classes, self.mask_config, trace=spec.index in self.traced)
-            missing = [f"missing:{name}" for name in self.missing(spec, attention)]
+            result = make_masks(image, attention, spec.classes, constants, trace=spec.index in self.traced)
+            missing = [f"missing:{name}" for name in self.missing(ready, spec, attention)]
             return replace(result, flags=(*result.flags, *missing))
 
-    def missing(self, spec: SampleSpec, attention: AttentionMaps) -> list[str]:
+    def missing(self, ready: Ready, spec: SampleSpec, attention: AttentionMaps) -> list[str]:
         """The classes that the model seems not to have drawn, because their attention has too little contrast. Only
         samples of several classes are judged, and only if the model's settings say how much contrast a drawn class
         has (`own_contrast`)."""
         from ..masks.presence import CONTRAST_LEVEL, contrast
 
-        least = None if self.draw else self.model.info.settings.own_contrast
-        levels = maps_read(self.mask_config)["cross"]
-        if least is None or len(spec.classes) < 2 or (levels is not None and CONTRAST_LEVEL not in levels):
+        if ready.plan is None or len(spec.classes) < 2:
+            return []
+        capture, least = ready.plan.loaded_capture, ready.plan.facts.info.settings.own_contrast
+        levels = maps_read(capture.mask or self.config.mask)["cross"]
+        if least is None or (levels is not None and CONTRAST_LEVEL not in levels):
             return []
         return [name for name in spec.classes if contrast(attention, name) < least]
 
-    def encode(self, captured: DrawnSample) -> Encoded:
-        spec, image, attention, masks = captured
-        result = masks or self.masks(spec, image, attention)
+    @cached_property
+    def traced(self) -> dict[int, list[str]]:
+        """As `traced_classes` returns it."""
+        return traced_classes(chain.from_iterable(self.batches.values()))
+
+    def encoded(self, ready: Ready, drawn: DrawnSample) -> Encoded:
+        """The row and files of a drawn sample, after its masks are made if it has none."""
+        spec, image, attention, masks = drawn
+        result = masks or self.masks(ready, spec, image, attention)
         with self.timer("writing"):
             sample = masked_sample(
                 self.config,
@@ -287,24 +285,21 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnSample]):
             write_atomic(out / native.REJECTED, native.jsonl(left_out))
         super().finish(rows_in_order(out, rows), left_out, out)
 
-    def describe(self, verbose: bool) -> Iterator[str]:
+    def contents(self, plan: Plan) -> Iterator[str]:
         config, images = self.config, sample_count(self.config)
-        counts, prompts = Counter[str](), dict[str, None]()
+        yield f"{plural(images, 'image')} in {plural(len(config.batches(images)), 'batch')}, {self._extent(plan)}"
+        counts, prompts = Counter[str](), dict.fromkeys(prompt for prompt, _ in self.prompts)
         for spec in each_spec(config):
             counts.update(spec.classes)
-            prompts[spec.prompt] = None
-        yield f"{plural(images, 'image')} in {plural(len(config.batches(images)), 'batch')}, {self._extent()}"
         yield f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}"
         yield f"Prompts: {len(prompts)} different"
         yield from (f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN])
         if len(prompts) > PROMPTS_SHOWN:
             yield "  …"
-        yield from self.plan_lines(verbose)
-        yield from self.doubts()
 
-    def _extent(self) -> str:
+    def _extent(self, plan: Plan) -> str:
         """The size of the images, as the end of a line: "each of 512×512"."""
-        sizes = self.info.sizes()
+        sizes = plan.facts.sizes
         size = self.config.size or (sizes and sizes.side)
         if size is None:
             named = named_model(self.config.model)

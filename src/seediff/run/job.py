@@ -1,7 +1,10 @@
-"""`Job`: the work of a command that makes its output batch by batch. loop.py calls its methods in this order:
+"""`Job`: the work of a command that makes its output batch by batch. It is a value, and three functions say what it is:
 
-run       check_values, resolved, load; for each batch capture, then encode of each sample; finish, read_result
-dry run   check_values, describe (its first line), check, describe (its other lines)
+plan(facts)         what it will do with its model, as far as the model's facts say; refuses what cannot work
+make(ready, items)  a batch: everything of the network is done, masks and files wait in `Made`
+about(left_out)     the facts about the whole output
+
+loop.py does the rest: it finds what an output lacks, loads the model, and commits each batch that is written.
 """
 
 from __future__ import annotations
@@ -9,36 +12,35 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
+from .. import __version__
+from ..attention.plan import CapturePlan
 from ..config.settings import MACHINE, Config
 from ..dataset import native
-from ..dataset.writing import Encoded
+from ..dataset.writing import Encoded, finish_set
 from ..models.describe import ModelInfo, describe
+from ..models.facts import Facts, facts_of_files
 from ..models.locate import find_model
+from ..models.registry import Model
 from ..models.saving_memory import Offload
+from ..report.card import Product
+from ..report.page import write_reports
 from ..rows.row import Row
 from .output import BatchRecord, Loaded
+from .plan import Plan, load_planned
 
 Item = TypeVar("Item")
 """An item of a batch, such as the specification of a sample."""
-Captured = TypeVar("Captured")
-"""What is captured of a sample: `Job.encode` makes its row and files of it."""
+Self = TypeVar("Self", bound="AnyJob")
+EncodeSample = Callable[[], Encoded]
+"""Makes the masks of a sample, its row and its files. Another thread may call it while the next batch is made."""
 _TIMING = threading.Lock()
-
-
-@dataclass(frozen=True)
-class CapturedBatch(Generic[Captured]):
-    """A batch after everything that needs the model."""
-
-    samples: Sequence[Captured]
-    left_out: Sequence[Row] = ()
-    """A row about each item that did not become a sample, such as a photograph that could not be read."""
 
 
 class Timer(dict[str, float]):
@@ -65,33 +67,109 @@ class Timer(dict[str, float]):
         return taken
 
 
-class Job(ABC, Generic[Config, Item, Captured]):
+@dataclass(frozen=True)
+class Ready:
+    """What a process needs to make a job's batches."""
+
+    loaded: Loaded = field(default_factory=Loaded)
+    """What was loaded, for seediff.toml."""
+    model: Model | None = None
+    """The loaded model; None for a job that runs none."""
+    plan: Plan | None = None
+    """The plan of the loaded model."""
+
+    def of_model(self) -> tuple[Model, CapturePlan]:
+        """The loaded model, and the plan of what is captured of it."""
+        assert self.model is not None
+        assert self.plan is not None
+        return self.model, self.plan.loaded_capture
+
+
+@dataclass(frozen=True)
+class Made:
+    """A batch after everything of the network is done."""
+
+    samples: Sequence[EncodeSample]
+    left_out: Sequence[Row] = ()
+    """The rows about what did not become a sample."""
+
+    def write(self, out: Path, timer: Timer) -> BatchRecord:
+        """Write the batch's files into the folder `out`, one sample after the other. Returns their record. timer: the
+        job's."""
+        record = BatchRecord(left_out=list(self.left_out))
+        for encode in self.samples:
+            sample = encode()
+            with timer("writing"):
+                record.add(out, sample)
+        return record
+
+
+@dataclass(frozen=True)
+class Job(ABC, Generic[Config, Item]):
     """The work of one command.
 
     A batch must depend only on the configuration and on its number, never on which files exist already. Then a killed
-    run can continue, and several processes can share the batches; each loads its own copy of the job. Only `run`
-    replaces `config`: first by the configuration in the output, then by one with this machine's device.
+    run can continue, and several processes can share the batches; each loads its own copy of the model.
     """
 
-    left_out: tuple[str, str] = "", ""
+    product: ClassVar[Product]
+    """What the model makes, for the dataset card."""
+    left_out: ClassVar[tuple[str, str]] = "", ""
     """(field, file): a field of `RunResult`, and the file in the output with its rows, about what did not become a
     sample. For example ("failed", "failed.jsonl"), about photographs that could not be used."""
-    runs_model = True
-    """Whether a model runs. If not, nothing depends on the device, number format and threads: they stay open."""
+    pages: ClassVar[tuple[str, ...]] = native.CARD, native.PREVIEW
+    """Pages for people in the output. If somebody removes one, a run writes it again."""
 
-    def __init__(self, config: Config, info: ModelInfo | None = None, offload: Offload = "none") -> None:
-        """info: the model, if it was found already. offload: as in `load_model`."""
-        self.config = config
-        self.offload: Offload = offload
-        if info is not None:
-            self.info = info  # takes the place of the cached property
-        self.device = config.device
-        """The device that the user named, with the number of a GPU if the user gave one."""
-        self.timer = Timer()
+    config: Config
+    info: ModelInfo | None = None
+    """The model, if it was found already."""
+    offload: Offload = "none"
+    """As in `load_model`."""
+    device: str | None = None
+    """The device that the user named, with the number of a GPU if the user gave one; `config` has no number."""
+    timer: Timer = field(default_factory=Timer, compare=False)
+
+    @property
+    def runs_model(self) -> bool:
+        """Whether a model runs. If not, nothing depends on the device, number format and threads: they stay open."""
+        return True
+
+    @property
+    @abstractmethod
+    def classes(self) -> Sequence[str]:
+        """The classes of the dataset."""
 
     @abstractmethod
     def items(self) -> Sequence[Item]:
         """All items of the output, in order."""
+
+    @abstractmethod
+    def plan(self, facts: Facts) -> Plan:
+        """What the job will do with a model. Raises UserError for everything that cannot work, as far as these facts
+        show it. `plan(Facts(info))` imports no torch."""
+
+    @abstractmethod
+    def make(self, ready: Ready, items: Sequence[Item]) -> Made:
+        """A batch. When this returns, everything of the network is done."""
+
+    def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
+        """Facts about the whole run for the dataset card and the page: name → value. They have no times and no paths,
+        so that they are reproducible. left_out: the rows about what did not become a sample."""
+        return {"model": self.config.model_label, "method": getattr(self.config, "method", ""), "version": __version__}
+
+    def contents(self, plan: Plan) -> Iterator[str]:
+        """Lines of a dry run about what is asked for. The first says what would be made: "9 images in 2 batches"."""
+        yield from ()
+
+    @cached_property
+    def doubts(self) -> Sequence[str]:
+        """Warnings about doubtful results."""
+        return ()
+
+    @cached_property
+    def found(self) -> ModelInfo:
+        """The model, as far as its small files describe it. Raises UserError."""
+        return self.info or describe(find_model(self.config.model, self.config.base))
 
     @cached_property
     def batches(self) -> Mapping[int, Sequence[Item]]:
@@ -99,10 +177,10 @@ class Job(ABC, Generic[Config, Item, Captured]):
         items = self.items()
         return {number: [items[i] for i in batch] for number, batch in enumerate(self.config.batches(len(items)))}
 
-    @cached_property
-    def info(self) -> ModelInfo:
-        """The model, as far as its small files describe it. Raises UserError."""
-        return describe(find_model(self.config.model, self.config.base))
+    def with_config(self: Self, config: Any) -> Self:
+        """The job with another configuration of the same work, such as one with this machine's device."""
+        info = vars(self).get("found", self.info)
+        return replace(self, config=config, info=info, device=self.device or self.config.device)
 
     def resolved(self) -> Config:
         """The configuration with this machine's device, number format and, on the CPU, threads. These decide
@@ -119,79 +197,42 @@ class Job(ABC, Generic[Config, Item, Captured]):
         """The default number format of the model on a device."""
         from ..devices import default_dtype  # imports torch
 
-        return default_dtype(device, self.info.family.half)
+        return default_dtype(device, self.found.family.half)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The job's state for another process, perhaps on another machine. It leaves out the model and the list of
-        items, which may be millions: that process finds and makes them again."""
+        """The job's state for another process, perhaps on another machine. It leaves out the model's files and the list
+        of items, which may be millions: that process finds and makes them again."""
         kind = type(self)
         cached = {name for name in vars(self) if isinstance(getattr(kind, name, None), cached_property)}
-        return {name: value for name, value in vars(self).items() if name not in cached}
+        return {name: value for name, value in vars(self).items() if name not in {*cached, "info"}}
 
-    def check_values(self) -> None:
-        """Raise UserError for wrong values that can be found without torch, whose import takes seconds."""
+    def load(self) -> Ready:
+        """Load the model, after a plan of its files, and plan again. Raises UserError."""
+        if not self.runs_model:
+            return Ready()
+        device = self.device or self.config.device
+        config = replace(self.config, device=device)
+        facts = facts_of_files(self.found, getattr(config, "scheduler", None))
+        model, weights, plan = load_planned(config, facts, self.plan, self.offload)
+        return Ready(Loaded(weights, gpu_of(device)), model, plan)
 
-    def check(self) -> None:
-        """For a dry run: raise UserError for what `load` would refuse, if the model's small files already show it."""
-
-    def describe(self, verbose: bool) -> Iterator[str]:
-        """The lines of `--dry-run`. The first line says what would be made, for example "9 images in 2 batches, each of
-        512×512"; it comes before `check`, the others after. verbose: also name captured layers and all settings."""
-        yield from ()
-
-    def load(self) -> str:
-        """Load the model, and check everything that could fail later. `run` calls it only if a batch is missing.
-        Returns the fingerprint of the model's weights, "" without a model."""
-        return ""
-
-    def loaded(self) -> Loaded:
-        """Load the model, and say what was loaded."""
-        weights, device = self.load(), self.device or self.config.device or ""
-        if not device.startswith("cuda"):
-            return Loaded(weights)
-        from ..devices import gpu_name  # imports torch
-
-        return Loaded(weights, gpu_name(device))
-
-    @abstractmethod
-    def capture(self, batch: Sequence[Item]) -> CapturedBatch[Captured]:
-        """The first step of a batch: everything that needs the model."""
-
-    @abstractmethod
-    def encode(self, captured: Captured) -> Encoded:
-        """The second step of a batch, for each of its samples: its masks and files. A thread may do this while the next
-        batch is captured."""
-
-    def write(self, captured: CapturedBatch[Captured], out: Path) -> BatchRecord:
-        """Write the files of a captured batch into `out`. Returns their record."""
-        record = BatchRecord(left_out=[*captured.left_out])
-        for one in captured.samples:
-            encoded = self.encode(one)
-            with self.timer("writing"):
-                record.add(out, encoded)
-        return record
-
-    def rebatch(self, size: int) -> None:
-        """Make batches of this size from now on, because larger batches do not fit into the machine's memory."""
-        self.config = self.config.changed(MACHINE, batch_size=size)
-        vars(self).pop("batches", None)
-
-    def make_batch(self, number: int, out: Path) -> BatchRecord:
-        return self.write(self.capture(self.batches[number]), out)
-
-    @abstractmethod
     def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
         """Write the files about the whole output, the configuration's `last_file` last. rows, left_out: the rows of all
         batches, as in `BatchRecord`."""
+        finish_set(out, self.classes, rows, self.about(left_out), self.product)
 
-    def read_result(self, out: Path) -> dict[str, Any]:
-        """The fields of `RunResult` that are in the finished output: `rows`, and the field that `left_out` names. Pages
-        for people that somebody removed are written again."""
-        field, file = self.left_out
-        result: dict[str, Any] = {"rows": native.read_rows(out)}
-        if (out / file).is_file():
-            result[field] = native.read_rows(out, file)
-        return result
+    def write_pages(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
+        """Write `pages`. Arguments are as in `finish`."""
+        write_reports(out, self.about(left_out), rows, self.classes, product=self.product)
 
 
-AnyJob = Job[Any, Any, Any]
+AnyJob = Job[Any, Any]
+
+
+def gpu_of(device: str | None) -> str:
+    """The name of the GPU of a device; "" for other devices."""
+    if not (device or "").startswith("cuda"):
+        return ""
+    from ..devices import gpu_name  # imports torch
+
+    return gpu_name(str(device))

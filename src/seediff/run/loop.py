@@ -1,7 +1,7 @@
 """The loop of `generate`, `mask` and `segment`: it makes the batches that are missing in a folder, so a killed run
 continues. A batch counts as made when it is committed, which means that a record of its files is written.
 
-A `Job` (job.py) is a command's work: how a batch is made, and what is written when all are finished. An `Engine`
+A `Job` (job.py) is a command's work: what it plans, how a batch is made, and what is said of all. An `Engine`
 (engine.py) makes the batches, in this process or in a cluster (cluster.py). `run` does the rest. What it does depends
 on the state of the folder, which `state_of_output` (output.py) finds:
 
@@ -15,16 +15,19 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..config.settings import DEFAULT, MACHINE, RunConfig
+from ..dataset import native
 from ..errors import Notice
 from ..files.messages import show_bytes
 from ..files.outputs import check_writable, clear_leftovers, free_bytes, parse_folder
-from ..rows.row import Row
+from ..models.facts import Facts, facts_of_files
+from ..rows.row import Row, each_row
 from ..workers import Progress
 from .engine import Engine
 from .job import AnyJob
@@ -67,88 +70,129 @@ class RunResult:
         return len(self.rows)
 
 
-def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress: Progress | None = None) -> RunResult:
+def run(
+    job: AnyJob,
+    out: Path | str,
+    *,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] = warnings.warn,
+) -> RunResult:
     """Make what a job's output lacks, in the folder `out`.
 
     The same call continues a run that was interrupted at any moment, and gives the same bytes, whichever engine made
     which part. A complete output stays as it is; if it has fewer samples than the job, it grows.
 
-    engine: makes the batches; None: this process. progress: a function to report to. Raises UserError if `out` has
-    other contents, is the output of another configuration, lacks files, or is in use, and the job's own errors. Raises
-    OSError if the disk fills up.
+    Args:
+        job: says what is made.
+        out: the folder.
+        engine: makes the batches; None: this process.
+        progress: a function to report to.
+        warn: shows a warning about doubtful results, before the model is loaded.
+
+    Raises:
+        UserError: if `out` has other contents, is the output of another configuration, lacks files, or is in use, and
+            for what the job's plan refuses.
+        OSError: if the disk fills up.
     """
     out, done = parse_folder(out), 0
-    state = inspect(job, out)
+    state, job = inspect(job, out)
     if state == "new" and job.runs_model:
-        job.check_values()
+        job.plan(Facts(job.found))
     if state != "complete" or (out / EARLIER).exists():
         with lock(out):
-            done = _complete_locked(job, out, engine or Engine(), progress or (lambda done, total, what: None))
-    return RunResult(out=out, done=done, seconds=job.timer, **job.read_result(out))
+            done = _complete_locked(job, out, engine or Engine(), progress or (lambda done, total, what: None), warn)
+    return RunResult(out=out, done=done, seconds=job.timer, **_read_result(job, out))
 
 
 def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]:
     """The lines of `--dry-run`: what `run` would do. Writes nothing and loads no model. The first line comes at once,
     the others take seconds.
 
-    verbose: whether lines also name captured layers and all settings. Raises UserError if the run would fail before it
-    loads the model.
+    Args:
+        job: says what would be made.
+        out: the folder.
+        verbose: whether lines also name captured layers and all settings.
+
+    Raises:
+        UserError: if the run would fail before it loads the model.
     """
+    # 1. What is there, and what values alone refuse
     out = parse_folder(out)
-    state = inspect(job, out)
-    job.check_values()
+    state, job = inspect(job, out)
+    plan = job.plan(Facts(job.found))
     if state != "complete":
         check_writable(out)
     if state == "to grow":
         check_growth(out)
-    lines = job.describe(verbose)
     begin = {
         "new": "Would make",
         "unfinished": "Would continue",
         "to grow": "Would extend to",
         "complete": "already complete; nothing to do",
     }[state]
-    yield f"{begin}: {next(lines)}"
-    job.check()
-    yield from lines
+    contents = job.contents(plan)
+    yield f"{begin}: {next(contents)}"
+
+    # 2. The plan, as far as the model's small files say it
+    plan = job.plan(facts_of_files(job.found, getattr(job.config, "scheduler", None)))
+    yield from contents
+    yield from plan.lines(job.resolved(), job.offload, verbose=verbose)
+    yield from job.doubts
     yield f"Output: {out}, {show_bytes(free_bytes(out))} free"
 
 
-def inspect(job: AnyJob, out: Path) -> State:
-    """The state of an output. Replaces the job's configuration by the one to make or continue the output with. Raises
-    UserError for an output that is not the job's, and for a complete one that lacks files."""
-    state, job.config = state_of_output(out, job.config)
+def inspect(job: AnyJob, out: Path) -> tuple[State, AnyJob]:
+    """(state, job): the state of an output, and the job with the configuration to make or continue the output with.
+    Raises UserError for an output that is not the job's, and for a complete one that lacks files."""
+    state, config = state_of_output(out, job.config)
+    job = job.with_config(config)
     if state == "complete":
         check_files(out, job.batches, job.left_out[1])
-    return state
+    return state, job
 
 
-def _complete_locked(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
+def _read_result(job: AnyJob, out: Path) -> dict[str, Any]:
+    """The fields of `RunResult` that are in the finished output: `rows`, and the field that the job's `left_out` names.
+    Pages that somebody removed are written again."""
+    field, file = job.left_out
+    result: dict[str, Any] = {"rows": list(each_row(out / job.config.last_file, native.ABSENT))}
+    if (out / file).is_file():
+        result[field] = native.read_rows(out, file)
+    if not all((out / page).is_file() and (out / page).stat().st_size for page in job.pages):
+        job.write_pages(result["rows"], result.get(field, ()), out)
+    return result
+
+
+def _complete_locked(job: AnyJob, out: Path, engine: Engine, report: Progress, warn: Callable[[str], None]) -> int:
     """Make what is missing in an output that this process has locked. Returns the number of items that it made."""
-    state, done = inspect(job, out), 0  # a second time, because now no other run can change it
+    state, job = inspect(job, out)  # a second time, because now no other run can change it
+    done = 0
     if state == "to grow":
         grow(out, job.config)
     if state != "complete":
         with engine, ExitStack() as stack:
             if state == "new" and job.runs_model:
-                job.config = engine.resolve(job)
+                job = job.with_config(engine.resolve(job))
             if job.config.threads is not None:
                 from ..devices import cpu_threads  # imports torch, which takes seconds and not every job needs
 
                 stack.enter_context(cpu_threads(job.config.threads))
-            done = _make_all(job, out, engine, state == "new", report)
+            done = _make_all(job, out, engine, state == "new", report, warn)
     # A run that was killed after it had grown an output leaves the earlier rows in a complete one
     (out / EARLIER).unlink(missing_ok=True)
     return done
 
 
-def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -> int:
+def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress, warn: Callable[[str], None]) -> int:
     """Make the missing batches and finish the output. Returns the number of items that this run made. new: whether the
     output has no batch yet."""
     records = {number: None if new else read_record(out, number) for number in job.batches}
     before, total = _count_items(job, records), sum(map(len, job.batches.values()))
     loaded = Loaded()
     if None in records.values():
+        for doubt in job.doubts:
+            warn(doubt)
         report(before, total, f"loading {job.config.model_label}")
         with job.timer("loading"):
             loaded = engine.load(job)
@@ -163,7 +207,7 @@ def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progres
         except RuntimeError as error:
             if not new or any(records.values()) or not _can_halve(job.config, total, error):
                 raise
-        _halve(job, total)  # outside the `except`, where the error still holds the tensors of the failed batch
+        job = _halved(job, total)  # outside the `except`, where the error still holds the tensors of the failed batch
         records = dict.fromkeys(job.batches)
     report(total, total, "finishing")
     clear_leftovers(out, RUN_FOLDERS)  # half-written files of killed processes
@@ -210,14 +254,14 @@ def _can_halve(config: RunConfig, total: int, error: RuntimeError) -> bool:
     return own and min(config.batch_size, total) > 1 and isinstance(error, torch.OutOfMemoryError)
 
 
-def _halve(job: AnyJob, total: int) -> None:
-    """Make batches of half the size from now on. total: the number of all items."""
+def _halved(job: AnyJob, total: int) -> AnyJob:
+    """The job with batches of half the size. total: the number of all items."""
     import torch
 
     size = min(job.config.batch_size, total)
     half = (size + 1) // 2
     text = f"{size} pictures at once do not fit into the GPU's memory; batches have {half}"
     warnings.warn(text, Notice, stacklevel=2)
-    job.rebatch(half)
     gc.collect()  # the tensors of the failed batch
     torch.cuda.empty_cache()
+    return job.with_config(job.config.changed(MACHINE, batch_size=half))

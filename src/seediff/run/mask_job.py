@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config.class_names import join_classes
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset.encoding import encode_photo
-from ..dataset.sample import Sample
+from ..dataset.writing import Encoded, encode
 from ..errors import UserError
 from ..files.image_files import read_photo
 from ..files.photo_files import Photo, photo_list
 from ..models.describe import ModelInfo
-from ..models.families.readers import Reader
+from ..models.facts import Facts
 from ..models.saving_memory import Offload
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts
 from ..rows.row import Row
 from ..workers import Progress
 from .engine import Engine
+from .job import Made, Ready
 from .loop import RunResult, run
 from .masked_sample import draw_strips, masked_sample, traced_classes
-from .photos import PhotoJob, PhotoSpec
+from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
+from .plan import Plan, plan_model
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:
-    from ..masks.photos import FoundClasses, PhotoMasker, PhotoView
+    from ..masks.photos import FoundClasses, PhotoMasker
 
 
 def mask_photos(
@@ -48,26 +51,38 @@ def mask_photos(
     photographs, all classes. offload, engine, progress: as in `generate`. Photographs that cannot be read do not stop
     the run: the result and failed.jsonl list them. Raises UserError as `generate` does.
     """
-    job = MaskJob(config, photos, classes_of, offload=offload)
+    job = MaskJob.of(config, photos, classes_of, offload=offload)
     return run(job, out, engine=engine, progress=progress)
 
 
-class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
-    """Makes masks of the classes in photographs with `PhotoMasker`, and writes the samples."""
+@dataclass(frozen=True, eq=False)
+class MaskJob(PhotoJob[MaskPhotosConfig]):
+    """Makes masks of the classes in photographs with `PhotoMasker`."""
 
     product, named = "masks", "Classes"
 
-    def __init__(
-        self,
+    @classmethod
+    def of(
+        cls,
         config: MaskPhotosConfig,
         photos: Iterable[Photo],
         classes_of: Mapping[str, Sequence[str]] | None = None,
         *,
         info: ModelInfo | None = None,
         offload: Offload = "none",
-    ) -> None:
-        """photos, classes_of: as in `mask_photos`. info: the model, if it was found already. offload: as in
-        `load_model`."""
+    ) -> MaskJob:
+        """The job for these photographs.
+
+        Args:
+            config: the classes, the model and the constants.
+            photos: as in `mask_photos`.
+            classes_of: as in `mask_photos`.
+            info: the model, if it was found already.
+            offload: as in `load_model`.
+
+        Raises:
+            UserError: for classes of single photographs that the configuration lacks.
+        """
         photos = photo_list(photos)
         classes = [tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos]
         unknown = sorted(set().union(*classes) - set(config.classes))
@@ -75,35 +90,46 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
         settings_of = ["" if names == config.classes else repr(names) for names in classes]
         specs = [PhotoSpec(i, photo, words) for i, (photo, words) in enumerate(zip(photos, classes, strict=True))]
-        super().__init__(config, specs, settings_of, info, offload)
-        self.words = self.classes = config.classes
+        config = fingerprinted(config, specs, settings_of)
+        return cls(config, info, offload, specs=specs, words=config.classes)
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.config.classes
+
+    def plan(self, facts: Facts) -> Plan:
+        plan = plan_model(self.config, facts)
+        if facts.readers is None:
+            return plan
+        template = self.config.prompts[0]
+        return replace(plan, words={words: split_prompts(facts.readers, words, template) for words in self.word_lists})
 
     @cached_property
     def traced(self) -> dict[int, list[str]]:
         """As `traced_classes` returns it."""
         return traced_classes(SampleSpec(spec.index, spec.words, "", self.config.seed) for spec in self.specs)
 
-    def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
-        split_prompts(readers, words, self.config.prompts[0])
-
-    @property
-    def masker(self) -> PhotoMasker:
+    def masker(self, ready: Ready) -> PhotoMasker:
         """The `PhotoMasker` that makes the masks with the loaded model."""
         from ..masks.photos import PhotoMasker
 
-        return PhotoMasker(self.model, self.config, self.loaded_plan)
+        model, capture = ready.of_model()
+        return PhotoMasker(model, self.config, capture)
 
-    def read(self, spec: PhotoSpec) -> PhotoView:
-        return self.masker.view(read_photo(spec.photo.path), spec.index)
-
-    def see(self, specs: Sequence[PhotoSpec], photos: Sequence[PhotoView]) -> list[FoundClasses]:
+    def make(self, ready: Ready, items: Sequence[PhotoSpec]) -> Made:
+        masker = self.masker(ready)
+        with self.timer("reading"):
+            specs, views, failed = read_each(items, lambda spec: masker.view(read_photo(spec.photo.path), spec.index))
         with self.timer("capturing attention"):
-            return self.masker.find(photos, [spec.words for spec in specs])
+            found = masker.find(views, [spec.words for spec in specs])
+        seen = zip(specs, found, strict=True)
+        return Made([partial(self.encoded, masker, spec, of_photo) for spec, of_photo in seen], failed)
 
-    def sample(self, spec: PhotoSpec, seen: FoundClasses) -> Sample:
+    def encoded(self, masker: PhotoMasker, spec: PhotoSpec, found: FoundClasses) -> Encoded:
+        """The row and files of a photograph, after its masks are made. found: what the model sees in it."""
         traced, prompt = self.traced.get(spec.index, ()), ""
         with self.timer("masks"):
-            masks = self.masker.masks(seen, trace=bool(traced))
+            masks = masker.masks(found, trace=bool(traced))
         classes = masks.full.classes
         if classes:
             prompt = self.config.prompts[0].replace("{class}", join_classes(classes))
@@ -112,19 +138,20 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
             source=spec.photo.name,
             index=spec.index,
             asked=spec.words,
-            presence={name: round(score, 4) for name, score in seen.scores.items()},
+            presence={name: round(score, 4) for name, score in found.scores.items()},
         )
         with self.timer("writing"):
-            return masked_sample(
+            sample = masked_sample(
                 self.config,
                 spec.photo.name,
-                encode_photo(spec.photo.path, seen.view.pixels),
+                encode_photo(spec.photo.path, found.view.pixels),
                 masks.full,
                 masks.soft,
-                seen.maps,
+                found.maps,
                 draw_strips(masks.small, traced, self.classes),
                 row,
             )
+            return encode(sample, self.classes)
 
     def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         return {**super().about(left_out), "prompts": list(self.config.prompts)}

@@ -4,42 +4,31 @@ not be used; and the warning that a model for drawings sees nothing in photograp
 from __future__ import annotations
 
 import hashlib
-from abc import abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from msgspec import UNSET
 
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.settings import model_label
 from ..dataset import native
-from ..dataset.sample import Sample
-from ..dataset.writing import Encoded, encode
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.outputs import CONFIG, write_atomic
 from ..files.photo_files import FAILED, Photo, find_named
 from ..files.reading import read_csv, read_toml
 from ..models.describe import ModelInfo
-from ..models.families.readers import Reader
 from ..models.locate import EMBEDDED, REAL
-from ..models.saving_memory import Offload
 from ..rows.row import Row, failed_row, said
-from .job import CapturedBatch
-from .model_job import ModelJob
+from .job import Job
+from .plan import Plan
 
-if TYPE_CHECKING:
-    from ..models.registry import Model
-
-PhotosConfig = TypeVar("PhotosConfig", bound=MaskPhotosConfig | SegmentPhotosConfig)
+PhotosConfig = TypeVar("PhotosConfig", MaskPhotosConfig, SegmentPhotosConfig)
 Read = TypeVar("Read")
-"""A photograph as `PhotoJob.read` returns it, such as its pixels."""
-Seen = TypeVar("Seen")
-"""The model's view of a photograph as `PhotoJob.see` returns it, such as its attention."""
 
 
 @dataclass(frozen=True)
@@ -54,94 +43,76 @@ class PhotoSpec:
     """The name of its label map, for `k="truth"`; None if it has no label map."""
 
 
-class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, tuple[PhotoSpec, Seen]], Generic[PhotosConfig, Read, Seen]):
-    """A job that labels photographs in three steps: `read` one, `see` all of a batch with the model, and make the
-    `sample` of one."""
+def fingerprinted(config: PhotosConfig, specs: Sequence[PhotoSpec], settings_of: Sequence[str]) -> PhotosConfig:
+    """The configuration with a text such as `12 photographs (3f2a…)`, which changes with the name, the size in bytes
+    and the settings of any photograph, so that only the same run continues.
+
+    Args:
+        config: as the user gave it.
+        specs: one per photograph.
+        settings_of: for each photograph a text with the settings that only it has; "": it has the settings of all.
+    """
+    digest = hashlib.blake2b(digest_size=6)
+    for spec, settings in zip(specs, settings_of, strict=True):
+        path, size = spec.photo.path, -1
+        if path.is_file():
+            size = path.stat().st_size
+        digest.update(repr((spec.photo.name, size, settings)).encode("utf-8", "surrogateescape"))
+    photos = f"{plural(len(specs), 'photograph')} ({digest.hexdigest()})"
+    return config.changed("the pictures", photos=photos)
+
+
+def read_each(
+    specs: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Read]
+) -> tuple[list[PhotoSpec], list[Read], list[Row]]:
+    """(specs, photos, failed): the specifications of those photographs that can be read, what `read` returned for each,
+    and a row of failed.jsonl for each of the others."""
+    readable, photos, failed = list[PhotoSpec](), list[Read](), list[Row]()
+    for spec in specs:
+        try:
+            photos.append(read(spec))
+            readable.append(spec)
+        except UserError as error:
+            failed.append(failed_row(spec.photo, error))
+    return readable, photos, failed
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoJob(Job[PhotosConfig, PhotoSpec]):
+    """A job that reads photographs and shows them to its model."""
 
     left_out = "failed", FAILED
-    named: str
+    named: ClassVar[str]
     """What the job's words are, for messages: "Classes" or "Names"."""
-    words: Sequence[str]
-    """All words that the model looks for in any photograph."""
 
-    def __init__(
-        self,
-        config: PhotosConfig,
-        specs: Sequence[PhotoSpec],
-        settings_of: Sequence[str],
-        info: ModelInfo | None,
-        offload: Offload,
-    ) -> None:
-        """specs: one per photograph. settings_of: for each photograph a text with the settings that only it has; "": it
-        has the settings of all. A fingerprint of both becomes part of the configuration, so that only the same run
-        continues."""
-        photos = fingerprint_photos([spec.photo for spec in specs], settings_of)
-        super().__init__(config.changed("the pictures", photos=photos), info, offload)
-        self.specs = specs
+    specs: Sequence[PhotoSpec] = ()
+    words: Sequence[str] = ()
+    """All words that the model looks for in any photograph."""
 
     def items(self) -> Sequence[PhotoSpec]:
         return self.specs
 
-    def use(self, model: Model) -> None:
-        super().use(model)
-        self.check_texts(model.readers)  # before any photograph is read
-        if self.doubt:
-            self.warn(self.doubt)
+    @property
+    def word_lists(self) -> Sequence[tuple[str, ...]]:
+        """The words of each photograph, each list once."""
+        return list(dict.fromkeys(spec.words for spec in self.specs))
 
-    def check_texts(self, readers: Sequence[Reader]) -> None:
-        for words in dict.fromkeys(spec.words for spec in self.specs):
-            self.check_words(words, readers)
-
-    @abstractmethod
-    def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
-        """Raise UserError for words that the model cannot look for. words: the words of one photograph."""
-
-    def describe(self, verbose: bool) -> Iterator[str]:
+    def contents(self, plan: Plan) -> Iterator[str]:
         count = len(self.specs)
         yield f"{self.product} of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
         if self.words:
             yield f"{self.named}: {', '.join(self.words)}"
-        yield from (*self.plan_lines(verbose), *filter(None, [self.doubt]))
 
     @cached_property
-    def doubt(self) -> str:
-        """A warning that the results mean nothing (`doubt_line`), or ""."""
-        return doubt_line(self.info, self.config.model_label, [spec.photo.path for spec in self.specs])
+    def doubts(self) -> Sequence[str]:
+        line = doubt_line(self.found, self.config.model_label, [spec.photo.path for spec in self.specs])
+        return [line] if line else []
 
     def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         about = super().about(left_out)
-        if self.doubt:
-            about["note"] = self.doubt
+        if self.doubts:
+            about["note"] = self.doubts[0]
         return about
-
-    def capture(self, batch: Sequence[PhotoSpec]) -> CapturedBatch[tuple[PhotoSpec, Seen]]:
-        specs, photos, failed = list[PhotoSpec](), list[Read](), list[Row]()
-        with self.timer("reading"):
-            for spec in batch:
-                try:
-                    photos.append(self.read(spec))
-                    specs.append(spec)
-                except UserError as error:
-                    failed.append(failed_row(spec.photo, error))
-        return CapturedBatch(list(zip(specs, self.see(specs, photos), strict=True)), failed)
-
-    @abstractmethod
-    def read(self, spec: PhotoSpec) -> Read:
-        """Read a photograph. Raises UserError if it cannot be used."""
-
-    @abstractmethod
-    def see(self, specs: Sequence[PhotoSpec], photos: Sequence[Read]) -> list[Seen]:
-        """Show the photographs of a batch to the model. Returns what it sees: one value per photograph, for `sample`.
-        specs: one per photograph. photos: what `read` returned for each."""
-
-    def encode(self, captured: tuple[PhotoSpec, Seen]) -> Encoded:
-        sample = self.sample(*captured)
-        with self.timer("writing"):
-            return encode(sample, self.classes)
-
-    @abstractmethod
-    def sample(self, spec: PhotoSpec, seen: Seen) -> Sample:
-        """The sample that a photograph becomes."""
 
     def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
         if left_out:
@@ -149,16 +120,6 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, tuple[PhotoSpec, Seen]], Generi
         else:
             (out / FAILED).unlink(missing_ok=True)  # an earlier run may have written it
         super().finish(rows, left_out, out)
-
-
-def fingerprint_photos(photos: Sequence[Photo], settings_of: Sequence[str]) -> str:
-    """A text such as `12 photographs (3f2a…)`, which changes with the name, the size in bytes and the settings of any
-    photograph. settings_of: as in `PhotoJob`."""
-    digest = hashlib.blake2b(digest_size=6)
-    for photo, settings in zip(photos, settings_of, strict=True):
-        size = photo.path.stat().st_size if photo.path.is_file() else -1
-        digest.update(repr((photo.name, size, settings)).encode("utf-8", "surrogateescape"))
-    return f"{plural(len(photos), 'photograph')} ({digest.hexdigest()})"
 
 
 def doubt_line(info: ModelInfo, label: str, pictures: Sequence[Path] = ()) -> str:

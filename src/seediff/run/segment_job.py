@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,26 +15,29 @@ import numpy as np
 
 from .. import __version__
 from ..config.class_names import BACKGROUND, MAX_CLASSES, SEGMENT
-from ..config.method_constants import EVERYTHING
+from ..config.method_constants import EVERYTHING, Reads
 from ..config.photos_config import SegmentPhotosConfig, check_segment_names
 from ..dataset.dataset import open_truths
 from ..dataset.encoding import encode_photo
 from ..dataset.sample import Sample
 from ..dataset.shapes.objects import Objects
+from ..dataset.writing import Encoded, encode
 from ..errors import UserError
 from ..files.image_files import read_photo
 from ..files.label_maps import IGNORE, centre_square, find_name
 from ..files.photo_files import Photo, photo_list
 from ..metrics.matching import count_segments
 from ..models.describe import ModelInfo, check_known_classes
-from ..models.families.readers import Reader
+from ..models.facts import Facts
 from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
 from ..rows.row import Row
 from ..workers import Progress
 from .engine import Engine
+from .job import EncodeSample, Made, Ready
 from .loop import RunResult, run
-from .photos import PhotoJob, PhotoSpec
+from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
+from .plan import Plan, plan_model
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -47,16 +52,6 @@ class CountedPhoto(NamedTuple):
     """(H, W, 3) uint8."""
     count: int
     """For `k="truth"`, the number of classes in the photograph's label map; otherwise 1, which has no effect."""
-
-
-class DividedPhoto(NamedTuple):
-    """A photograph and its segments."""
-
-    pixels: np.ndarray
-    """(H, W, 3) uint8."""
-    segments: Segments
-    names: Sequence[SegmentName]
-    """One name per segment; empty without words."""
 
 
 def segment_photos(
@@ -78,7 +73,7 @@ def segment_photos(
     `generate`. A photograph that cannot be used, or whose label map cannot be used, does not stop the run: the
     result and failed.jsonl list it. Raises UserError as `generate` does.
     """
-    job = SegmentJob(config, photos, words=words, labels=labels, offload=offload)
+    job = SegmentJob.of(config, photos, words=words, labels=labels, offload=offload)
     return run(job, out, engine=engine, progress=progress)
 
 
@@ -122,13 +117,18 @@ def label_digest(sample: Sample) -> str | None:
         return None
 
 
-class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
-    """Divides photographs into segments, names the segments, and writes them."""
+@dataclass(frozen=True, eq=False)
+class SegmentJob(PhotoJob[SegmentPhotosConfig]):
+    """Divides photographs into segments, and names the segments."""
 
     product, named = "segments", "Names"
 
-    def __init__(
-        self,
+    truth: Mapping[str, Sample] = field(default_factory=dict)
+    """For `k="truth"`: name → sample with a label map."""
+
+    @classmethod
+    def of(
+        cls,
         config: SegmentPhotosConfig,
         photos: Iterable[Photo],
         *,
@@ -136,9 +136,20 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         labels: Path | str | None = None,
         info: ModelInfo | None = None,
         offload: Offload = "none",
-    ) -> None:
-        """photos, words, labels: as in `segment_photos`. info: the model, if it was found already. offload: as
-        in `load_model`."""
+    ) -> SegmentJob:
+        """The job for these photographs.
+
+        Args:
+            config: the model, the method and its constants.
+            photos: as in `segment_photos`.
+            words: as in `segment_photos`.
+            labels: as in `segment_photos`.
+            info: the model, if it was found already.
+            offload: as in `load_model`.
+
+        Raises:
+            UserError: for words that cannot be names, and for label maps that are missing or cannot be read.
+        """
         truth, about = dict[str, Sample](), ""
         if config.segment.k == "truth":
             if labels is None:
@@ -147,7 +158,6 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             # The classes of a plain folder are not needed, because ids are only counted.
             opened = open_truths(labels, num_classes=MAX_CLASSES, maps_first=True)
             truth, about = {sample.name: sample for sample in opened}, opened.about
-        self.truth = truth
         words_of_all = naming_words(config.names)
         specs, settings_of = list[PhotoSpec](), list[str]()
         for index, photo in enumerate(photo_list(photos)):
@@ -159,43 +169,48 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             specs.append(PhotoSpec(index, photo, photo_words, label))
             digest = label_digest(truth[label]) if label else None
             settings_of.append(repr((photo_words if photo_words != words_of_all else None, label, digest)))
-        self.words = tuple(dict.fromkeys(chain.from_iterable(spec.words for spec in specs)))
-        self.classes = (SEGMENT, *self.words)
-        check_segment_names(self.words, "names" if config.names else "words of the photographs")
+        all_words = tuple(dict.fromkeys(chain.from_iterable(spec.words for spec in specs)))
+        check_segment_names(all_words, "names" if config.names else "words of the photographs")
         if truth and not any(spec.label for spec in specs):
             none = f"no label map of any of the {len(specs)} photographs"
             raise UserError("labels", f"{none} among the {about}")
-        super().__init__(config, specs, settings_of, info, offload)
+        config = fingerprinted(config, specs, settings_of)
+        return cls(config, info, offload, specs=specs, words=all_words, truth=truth)
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return (SEGMENT, *self.words)
+
+    def plan(self, facts: Facts) -> Plan:
+        reads: Reads | None = None
         if self.words:
-            self.reads = {"cross": None} if config.segment.divides_features else EVERYTHING
+            reads = {"cross": None} if self.config.segment.divides_features else EVERYTHING
+        plan = plan_model(self.config, facts, reads)
+        check_known_classes(facts.info.name, facts.info.settings.words, self.words)
+        if facts.readers is None:
+            return plan
+        return replace(plan, words={words: split_prompts(facts.readers, words) for words in self.word_lists})
 
-    def use(self, model: Model) -> None:
-        from ..segments.make_segments import check_fits
-
-        check_fits(model, self.config.segment, self.config.size)
-        super().use(model)
-
-    def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
-        check_known_classes(self.info.name, self.info.settings.words, words)
-        split_prompts(readers, words)
-
-    def read(self, spec: PhotoSpec) -> CountedPhoto:
+    def read(self, model: Model, spec: PhotoSpec) -> CountedPhoto:
+        """Read a photograph. Raises UserError if it cannot be divided."""
         from ..segments.make_segments import check_photo
 
         config, pixels = self.config, read_photo(spec.photo.path)
-        positions = check_photo(self.model, pixels.shape, config.segment, config.fit, config.size)
+        positions = check_photo(model, pixels.shape, config.segment, config.fit, config.size)
         count = 1
         if self.truth:
             count = truth_count(self.truth, spec.label, pixels.shape[:2], config.fit, positions)
         return CountedPhoto(pixels, count)
 
-    def see(self, specs: Sequence[PhotoSpec], photos: Sequence[CountedPhoto]) -> list[DividedPhoto]:
+    def make(self, ready: Ready, items: Sequence[PhotoSpec]) -> Made:
         from ..segments.make_segments import make_segments
 
-        config = self.config
+        config, (model, _) = self.config, ready.of_model()
+        with self.timer("reading"):
+            specs, photos, failed = read_each(items, partial(self.read, model))
         with self.timer("segmenting"):
             segments = make_segments(
-                self.model,
+                model,
                 [photo.pixels for photo in photos],
                 config.segment,
                 counts=[photo.count for photo in photos],
@@ -204,21 +219,21 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
                 seed=config.seed,
                 batch_size=config.batch_size,
             )
+        samples: list[EncodeSample] = []
         with self.timer("naming"):
-            divided = zip(specs, photos, segments, strict=True)
-            return [
-                DividedPhoto(photo.pixels, of_photo, self.names(spec.words, photo.pixels, of_photo))
-                for spec, photo, of_photo in divided
-            ]
+            for spec, photo, of_photo in zip(specs, photos, segments, strict=True):
+                names = self.names(model, spec.words, photo.pixels, of_photo)
+                samples.append(partial(self.encoded, spec, photo.pixels, of_photo, names))
+        return Made(samples, failed)
 
-    def names(self, words: tuple[str, ...], pixels: np.ndarray, segments: Segments) -> list[SegmentName]:
+    def names(self, model: Model, words: tuple[str, ...], pixels: np.ndarray, segments: Segments) -> list[SegmentName]:
         """The names of a photograph's segments; an empty list without words. pixels: (H, W, 3) uint8."""
         from ..segments.naming import name_photo
 
         if not words:
             return []
         return name_photo(
-            self.model,
+            model,
             pixels,
             segments.label_map,
             words,
@@ -228,8 +243,8 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             threshold=self.config.name_threshold,
         )
 
-    def sample(self, spec: PhotoSpec, seen: DividedPhoto) -> Sample:
-        pixels, segments, names = seen
+    def encoded(self, spec: PhotoSpec, pixels: np.ndarray, segments: Segments, names: Sequence[SegmentName]) -> Encoded:
+        """The row and files of a photograph. pixels: (H, W, 3) uint8. names: one per segment; empty without words."""
         objects = as_objects(segments, names, self.classes)
         labels = np.where(objects.numbers > 0, objects.label_map(), np.uint8(IGNORE))
         row = Row(
@@ -243,7 +258,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         )
         with self.timer("writing"):
             image = encode_photo(spec.photo.path, pixels)
-        return Sample(image, labels, objects, row, name=spec.photo.name)
+            return encode(Sample(image, labels, objects, row, name=spec.photo.name), self.classes)
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Objects:

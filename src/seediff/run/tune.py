@@ -16,7 +16,7 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND
 from ..config.method_constants import SegmentConfig
-from ..config.photos_config import Fit, check_attention
+from ..config.photos_config import Fit, SegmentPhotosConfig
 from ..config.presets import Tuned
 from ..config.sizes import Size
 from ..dataset.dataset import Dataset
@@ -26,8 +26,10 @@ from ..evaluate.mask_protocols import BETAS, best_beta
 from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
+from ..models.facts import facts_of_model
 from ..prompts.tokens import split_prompts
 from .evaluate_masks import LabelledPhoto, count_pixels, encode_labelled, evenly
+from .plan import plan_model
 
 if TYPE_CHECKING:
     from ..masks.photos import PhotoMasker
@@ -78,11 +80,8 @@ def tune(
     `classes_to_tune`. segment: how photographs are divided into the segments that get names. Raises UserError if no
     photograph can be used.
     """
-    from ..segments.make_segments import check_fits
-
     model, size = masker.model, masker.config.size
-    check_attention(size, model.sizes.position)
-    check_fits(model, segment, size)
+    plan_model(SegmentPhotosConfig(model=masker.config.model, size=size, segment=segment), facts_of_model(model))
     masker.sentences(tuple(dict.fromkeys(classes.values())))  # refuses words that the model cannot read
 
     # 1. Answers, names and counts of each photograph, for the three thresholds

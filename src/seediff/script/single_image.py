@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from ..attention.plan import CapturePlan
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import recommend
 from ..config.settings import Config, RunConfig
@@ -22,10 +21,11 @@ from ..masks.make_masks import MaskResult
 from ..masks.photos import PhotoMasker
 from ..models import registry
 from ..models.describe import ModelInfo
+from ..models.facts import facts_of_files, facts_of_model
 from ..models.registry import LoadOptions, Model
-from ..run.model_job import check_model
 from ..run.photos import are_drawings, doubt_line
-from ..segments.make_segments import Segments, check_fits, check_photo, make_segments
+from ..run.plan import Plan, check_same, plan_model
+from ..segments.make_segments import Segments, check_photo, make_segments
 
 
 def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model = "", **options: Any) -> MaskResult:
@@ -43,7 +43,7 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     config, info = _configure(MaskPhotosConfig, model, {**options, "classes": classes})
     pixels = as_pixels(image)
     loaded, plan = _prepare(config, info, model)
-    masker = PhotoMasker(loaded, config, plan)
+    masker = PhotoMasker(loaded, config, plan.loaded_capture)
     _warn(loaded, config, image)
     (found,) = masker.find([masker.view(pixels)], [config.classes])
     masks = masker.masks(found, trace=True)
@@ -74,7 +74,6 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
     if config.segment.k == "truth":
         raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
     loaded, _ = _prepare(config, info, model)
-    check_fits(loaded, config.segment, config.size)
     check_photo(loaded, pixels.shape, config.segment, config.fit, config.size)
     _warn(loaded, config, image)
     (segments,) = make_segments(loaded, [pixels], config.segment, fit=config.fit, size=config.size, seed=config.seed)
@@ -109,15 +108,18 @@ def _configure(
 
 def _prepare(
     config: MaskPhotosConfig | SegmentPhotosConfig, info: ModelInfo | None, model: str | Path | Model
-) -> tuple[Model, CapturePlan]:
+) -> tuple[Model, Plan]:
     """(model, plan): the loaded model, and the plan of what is captured of it. config, info: from `_configure`. model:
     as in `mask`. Raises UserError if the model cannot do what the configuration says."""
-    if not isinstance(model, Model):
-        if info is not None:
-            check_model(config, info, info.layers())
-        model = _load(config.model, config.base, config.device, config.dtype, LoadOptions.of(config))
-    plan = check_model(config, model.info, model.layers)
-    assert plan is not None
+    if isinstance(model, Model):
+        return model, plan_model(config, facts_of_model(model))
+    before = None
+    if info is not None:
+        before = plan_model(config, facts_of_files(info))
+    model = _load(config.model, config.base, config.device, config.dtype, LoadOptions.of(config))
+    plan = plan_model(config, facts_of_model(model))
+    if before is not None:
+        check_same(before, plan)
     return model, plan
 
 

@@ -15,10 +15,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from ..attention.draw import check_shape, image_shape
 from ..attention.features import capture_features
 from ..attention.maps import AttentionMaps, Grid
-from ..attention.plan import plan_segments
 from ..attention.see_photos import capture_clean, encode_images, run_clean
 from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape, seen_window
 from ..config.method_constants import SegmentConfig
@@ -152,15 +150,6 @@ def _scores(label_map: np.ndarray, proposals: torch.Tensor, config: SegmentConfi
     mean = float(sums.sum() / counts.sum())
     # Segments without a position keep the mean.
     return tuple(np.divide(sums, counts, out=np.full(count, mean), where=counts > 0).tolist())
-
-
-def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
-    """Raise UserError if the method cannot divide photographs with this model. size: the size at which the model sees
-    them; None: the model's own size. No network runs."""
-    height, width = image_shape(model, size)
-    check_shape(model, (height, width), "size")
-    plan = plan_segments(model.family, model.layers, config, model.info.name)
-    check_positions(config, plan.levels("self"), (height // model.sizes.position, width // model.sizes.position))
 
 
 def check_photo(model: Model, shape: Sequence[int], config: SegmentConfig, fit: Fit, size: Size | None) -> int:

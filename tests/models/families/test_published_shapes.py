@@ -3,6 +3,7 @@ from builders.configured import configured
 from builders.published import parameters, written
 
 from seediff.config.generate_config import GenerateConfig
+from seediff.models.facts import facts_of_files
 from seediff.models.layer_choice import KINDS
 from seediff.models.locate import BY_NAME
 from seediff.run.generate_job import GenerateJob
@@ -30,7 +31,8 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     job, (own, cross, said) = GenerateJob(config), EXPECTED[name]
     lines = list(dry_run(job, tmp_path / "out"))
     assert f"Capture: {said} an image" in lines
-    assert [len(job.loaded_plan.layers[kind]) for kind in KINDS] == [own, cross]
+    layers = job.plan(facts_of_files(job.found)).loaded_capture.layers
+    assert [len(layers[kind]) for kind in KINDS] == [own, cross]
     side = 512 if name == "sd1.5" else 1024
     assert lines[0].endswith(f", each of {side}×{side}")
 

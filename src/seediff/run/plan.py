@@ -1,0 +1,221 @@
+"""`Plan`: what a run will do with a model, and the refusal of what cannot work. It is made of a model's `Facts`: of
+values in its small files at once, of all its small files before its weights are read, and of the loaded model. What is
+not known yet is left out. What two plans of a model both know must be equal (`check_same`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..attention.plan import CapturePlan, Expected, plan_capture, plan_segments
+from ..config.generate_config import DatasetConfig, GenerateConfig
+from ..config.method_constants import EVERYTHING, Reads
+from ..config.methods import check_capture
+from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_attention
+from ..config.settings import RunConfig
+from ..config.sizes import check_sides, pixels
+from ..errors import UserError
+from ..files.messages import show_bytes
+from ..models.describe import ModelInfo, check_known_classes
+from ..models.facts import Facts, facts_of_model
+from ..models.fingerprint import weights_fingerprint
+from ..models.locate import check_weights
+from ..models.registry import LoadOptions, Model, check_options, load_found
+from ..models.saving_memory import Offload, memory_bytes
+
+ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
+"""Configurations of the commands that run a model."""
+Words = Mapping[tuple[str, ...], Any]
+"""A text's words → where they are among the text's tokens."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do with a model, as far as its facts say. What is not known is None."""
+
+    facts: Facts = field(repr=False)
+    capture: CapturePlan | None = None
+    """Which attention is captured."""
+    maps: Expected | None = None
+    """The shapes and bytes of one image's attention maps."""
+    words: Words | None = None
+    """Where the tokenizers have the words that the run looks for."""
+    predictions: int | None = None
+    """How often the network predicts with the prompt, in one drawing."""
+
+    @property
+    def loaded_capture(self) -> CapturePlan:
+        """Which attention of a loaded model is captured."""
+        assert self.capture is not None
+        return self.capture
+
+    def lines(self, config: RunConfig, offload: Offload, *, verbose: bool) -> Iterator[str]:
+        """Lines of a dry run about the model, its memory and the captured attention.
+
+        Args:
+            config: with the device and number format of the run.
+            offload: as in `load_model`.
+            verbose: whether lines also name captured layers, replaced levels and all settings.
+        """
+        size = weight_bytes(config, self.facts.info)
+        yield model_line(config, self.facts.info, offload, size)
+        yield memory_line(config, size, self.maps and self.maps.map_bytes)
+        if not verbose:
+            yield "Layers and all settings: with --verbose"
+            return
+        if self.capture is None or self.maps is None:
+            yield "Capture: not known, because the model's configuration is not on this machine"
+        else:
+            if self.maps.maps:
+                nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
+                yield f"Capture: {self.maps}{nearly}"
+            yield from (f"Levels: {note}" for note in self.capture.notes)
+        yield from config.source_lines()
+
+
+def plan_model(config: ModelConfig, facts: Facts, reads: Reads | None = None) -> Plan:
+    """The plan of a run, without its texts.
+
+    Args:
+        config: of the run.
+        facts: what is known of its model.
+        reads: the attention that the run captures, if it needs other attention than masks do, for example to name
+            segments. None: what the masks or segments need.
+
+    Raises:
+        UserError: for everything in the configuration that does not fit the model.
+    """
+    info, layers, sizes = facts.info, facts.layers, facts.sizes
+    check_values(config, info)
+    if facts.scheduler is not None and isinstance(config, MaskPhotosConfig):
+        from ..attention.see_photos import check_schedule  # imports torch
+
+        check_schedule(info, facts.scheduler, config.timesteps)
+    if layers is None:
+        return Plan(facts)
+    lattice = None
+    if sizes is not None:
+        height, width = pixels(config.size or sizes.side)
+        lattice = height // sizes.position, width // sizes.position
+    if isinstance(config, DatasetConfig):
+        kept = EVERYTHING if config.keep_attention else None
+        capture = plan_capture(info.family, layers, config.capture, mask=config.mask, reads=kept)
+    else:
+        capture = plan_segments(info.family, layers, config.segment, config.model)
+        if lattice:
+            from ..segments.make_segments import check_positions  # imports torch
+
+            check_positions(config.segment, capture.levels("self"), lattice)
+    if lattice is None:
+        return Plan(facts, capture)
+    there, maps = memory_bytes(), capture.expected(lattice, info.pipeline)
+    if config.size is not None and there and maps.map_bytes > there:
+        needed = f"attention maps of an image of this size take {show_bytes(maps.map_bytes)}"
+        problem = f"{config.size}: {needed}, and this computer has {show_bytes(there)} of memory"
+        raise UserError("size", problem, "choose a smaller one")
+    if reads is not None:
+        maps = replace(capture, reads=reads).expected(lattice, info.pipeline)
+    return Plan(facts, capture, maps)
+
+
+def check_values(config: ModelConfig, info: ModelInfo) -> None:
+    """Raise UserError for values that do not fit each other or the model."""
+    check_options(LoadOptions.of(config), info)
+    if config.lora is not None:
+        check_weights("lora", config.lora)
+    if isinstance(config, SegmentPhotosConfig):
+        check_known_classes(config.model, info.settings.words, config.names, "names")
+    else:
+        if config.mask.sam_weights is not None:
+            check_weights("mask.sam", config.mask.sam_weights)
+        check_capture(config.method, config.capture.normalize)
+        check_known_classes(config.model, info.settings.classes, config.classes)
+    if isinstance(config, GenerateConfig):
+        info.check_drawing(config.guidance_scale, config.negative_prompt)
+    sizes = info.sizes()
+    if sizes:
+        if not isinstance(config, GenerateConfig):
+            check_attention(config.size, sizes.position)
+        check_sides(pixels(config.size or sizes.side), "size", config.model, sizes.multiple, sizes.largest)
+
+
+def check_same(before: Plan, after: Plan) -> None:
+    """Raise UserError if a model's files and the loaded model say different things.
+
+    Args:
+        before: the plan of the model's files.
+        after: the plan of the loaded model.
+    """
+    facts = {
+        "sizes of images": (before.facts.sizes, after.facts.sizes),
+        "attention": (before.capture, after.capture),
+        "tokens of words": (before.words, after.words),
+        "numbers of predictions": (before.predictions, after.predictions),
+    }
+    for what, (said, found) in facts.items():
+        if said is not None and said != found:
+            problem = f"{after.facts.info.name}: has other {what} than its files say"
+            raise UserError("model", problem, "download it again")
+
+
+def load_planned(
+    config: RunConfig, facts: Facts, plan: Callable[[Facts], Plan], offload: Offload = "none"
+) -> tuple[Model, str, Plan]:
+    """(model, weights, plan): the loaded model of a configuration, the fingerprint of its weights, and its plan.
+
+    Args:
+        config: of the run.
+        facts: from `facts_of_files`.
+        plan: makes the plan of facts.
+        offload: as in `load_model`.
+
+    Raises:
+        UserError: as `plan`, `load_found` and `check_same`.
+    """
+    before, sam = plan(facts), None
+    if isinstance(config, DatasetConfig) and config.mask.sam is not None:
+        from ..masks.sam import load_sam
+
+        load_sam(config.mask.sam)
+        sam = config.mask.sam_weights
+    how = LoadOptions.of(config)
+    model = load_found(facts.info, how, device=config.device, dtype=config.dtype, offload=offload)
+    after = plan(facts_of_model(model))
+    check_same(before, after)
+    return model, weights_fingerprint(model.info.files, lora=config.lora, sam=sam), after
+
+
+def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int | None) -> str:
+    """The line of a dry run about the model. size: bytes of its weights; None: not all weights are on this machine."""
+    named, where = info.files.named, "on this machine"
+    if size is None and not isinstance(info.files.whole, Path):
+        where = "not on this machine; the run downloads it"
+        if named:
+            where += f": {show_bytes(named.weight_bytes(str(config.dtype)))} in {config.dtype}"
+    if not info.files.is_whole:
+        where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
+    line = f"Model: {config.model} ({where})"
+    return line if offload == "none" else f"{line}, offload {offload}"
+
+
+def weight_bytes(config: RunConfig, info: ModelInfo) -> int | None:
+    """Bytes of a model's weights in the configuration's number format; None if not all weights are on this machine."""
+    with suppress(UserError):  # loading reports what is wrong with a file
+        return info.files.weight_bytes(info.family, str(config.dtype))
+    return None
+
+
+def memory_line(config: RunConfig, size: int | None, maps: int | None) -> str:
+    """The line of a dry run about memory. size: bytes of the model's weights. maps: bytes of an image's attention maps.
+    None for either: not known."""
+    line = "Memory: not known, because the weights are not all on this machine"
+    if size:
+        line = f"Memory: {show_bytes(size)} of weights in {config.dtype}"
+        if config.quantize:
+            line += f", before {config.quantize}"
+    if maps:
+        line += f"; {show_bytes(maps)} of attention maps an image"
+    return line

@@ -1,0 +1,59 @@
+"""A plan is made of a model's files and of the loaded model; what both say must be equal."""
+
+from dataclasses import replace
+
+import pytest
+from diffusers import HeunDiscreteScheduler
+from refusals import user_error
+
+from seediff.config.generate_config import GenerateConfig
+from seediff.config.photos_config import MaskPhotosConfig
+from seediff.files.photo_files import Photo
+from seediff.models.describe import describe
+from seediff.models.facts import Facts, facts_of_files, facts_of_model
+from seediff.models.locate import find_model
+from seediff.run import plan as plans
+from seediff.run.generate_job import GenerateJob
+from seediff.run.mask_job import MaskJob
+
+
+def other_sizes(facts):
+    config = {**facts.info.network_config, "sample_size": 32}
+    return replace(facts, info=replace(facts.info, network_config=config))
+
+
+OTHERWISE = {
+    "sizes of images": other_sizes,
+    "attention": lambda facts: replace(facts, layers=dict([*facts.layers.items()][:-1])),
+    "tokens of words": lambda facts: replace(facts, readers=[replace(one, first=2) for one in facts.readers]),
+    "numbers of predictions": lambda facts: replace(
+        facts, scheduler=HeunDiscreteScheduler.from_config(facts.scheduler.config)
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OTHERWISE)
+def test_a_model_that_is_loaded_otherwise_than_its_files_say(mini_folder, mini_model, monkeypatch, what):
+    config = GenerateConfig(classes=("dog",), steps=3, model=str(mini_folder))
+    job = GenerateJob(config, describe(find_model(config.model)))
+    monkeypatch.setattr(plans, "load_found", lambda *_, **__: mini_model)
+    assert job.load().plan.predictions >= 3
+    monkeypatch.setattr(plans, "facts_of_model", lambda model: OTHERWISE[what](facts_of_model(model)))
+    with user_error(f"has other {what} than its files say; download it again"):
+        job.load()
+
+
+def test_what_is_not_known_yet_is_not_guessed(mini_folder, tmp_path):
+    """Values alone, then a file that is gone, then all."""
+    config = MaskPhotosConfig(classes=("dog",), model=str(mini_folder))
+    info = describe(find_model(config.model))
+    job = MaskJob.of(config, [Photo(tmp_path / "a.png", "a")], info=info)
+    plan = job.plan(Facts(info))
+    assert (plan.capture, plan.maps, plan.words) == (None, None, None)
+    all_facts = facts_of_files(info)
+    plan = job.plan(replace(all_facts, readers=None, scheduler=None))
+    assert plan.words is None
+    assert plan.maps.map_bytes
+    assert job.plan(all_facts).words == {("dog",): [("a photo of a dog", ("dog",))]}
+    with user_error("scheduler .* has no noise schedule"):
+        job.plan(replace(all_facts, scheduler=object()))
