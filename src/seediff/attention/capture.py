@@ -108,11 +108,11 @@ def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]
                 module = network.get_submodule(name)
                 hooks = CapturedLayer(name, layer, kinds, module, recorder).hook()
                 handles += hooks
-                recorder.hooks.append((module._forward_pre_hooks, hooks[0].id))
+                recorder.layers.append((module, hooks[0].id))
         yield
     finally:
-        recorder.hooks.clear()
+        recorder.layers.clear()
         for handle in handles:
             handle.remove()
-        recorder.end_watch()
+        recorder.end_call()
         unpatch(patch_points())

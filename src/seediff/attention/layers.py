@@ -82,7 +82,7 @@ class CapturedLayer:
         try:
             if self.layer.kinds == ("cross",):
                 self.recorder.check_text(self.name, kwargs.get("encoder_hidden_states", next(iter(args[1:]), None)))
-            self.recorder.begin_watch(attention, self.run.record)
+            self.recorder.begin_layer(attention, self.run.record)
         except Exception as error:
             self.recorder.fail(error, self.name)
 
@@ -92,7 +92,7 @@ class CapturedLayer:
         watch, run = self.recorder.watch, self.run
         if watch is None or run is None or not watch.runs_here or attention is not self.attention:
             return
-        self.recorder.end_watch()
+        watch.pause()
         self.run = None
         if output is not None and watch.count and not run.has_picture:
             self.recorder.fail(UserError(self.name, run.why_not, "draw without it"))

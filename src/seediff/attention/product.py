@@ -1,7 +1,9 @@
 """Watches the products of attention while a layer runs: the very queries, keys and mask that make its output.
 
-    watch = Watch(attention, on_product)   # when the layer begins
-    watch.end()                            # when it ends, also with an error
+    watch = Watch(layers)                  # when the network's first layer begins
+    watch.begin(attention, on_product)     # when a layer begins
+    watch.pause()                          # when it ends, also with an error
+    watch.end()                            # when the network ends
 
 Whoever computes attention with PyTorch's function `scaled_dot_product_attention` reaches its operator in the end. While
 a watch runs, PyTorch calls `_attend` before this operator, only in the watch's thread. So the function itself stays in
@@ -16,14 +18,14 @@ fetch these from an attribute, which a `Watch` sets to a `Watched`. It reports t
 the arguments on untouched. So the output stays the same to the bit, and functions that others put there, before or
 after, keep working:
 
-    no layer runs:               name ─▶ theirs
-    layer A begins:              name ─▶ Watched(A) ─▶ theirs
+    no network runs:             name ─▶ theirs
+    watch A:                     name ─▶ Watched(A) ─▶ theirs
     another program wraps it:    name ─▶ other ─▶ Watched(A) ─▶ theirs
-    A ends:                      the same; Watched(A) stays because `other` calls it, and only passes calls on
-    layer B begins:              name ─▶ Watched(B) ─▶ other ─▶ Watched(A) ─▶ theirs
+    a layer begins:              name ─▶ Watched(B) ─▶ other ─▶ Watched(A) ─▶ theirs
+                                 because A has no longer all calls: it ends, and only passes calls on
     B ends:                      name ─▶ other ─▶ Watched(A) ─▶ theirs
 
-Two watches nest if two threads run a layer at once. Each reports only the products of its own thread:
+Two watches nest if two threads run a network at once. Each reports only the products of its own thread:
 
     A begins, then B:            name ─▶ Watched(B) ─▶ Watched(A) ─▶ theirs
     A ends first:                the same; A is not on top, and only passes calls on
@@ -120,9 +122,14 @@ _every, _of_torch = (torch.library.Library(space, "IMPL") for space in ("_", "at
 _every.fallback(torch.library.fallthrough_kernel, KEY_NAME)
 
 
+def _turn_on(is_on: bool) -> None:
+    """Whether KEY is on in this thread."""
+    torch._C._dispatch_tls_set_dispatch_key_included(KEY, is_on)
+
+
 class _Here(threading.local):
     watches: tuple[Watch, ...] = ()
-    """The watches that run in this thread: one, or one for the prompts and one for the negative prompts."""
+    """The watches of this thread: one, or one for the prompts and one for the negative prompts."""
 
 
 _here = _Here()
@@ -130,7 +137,7 @@ _here = _Here()
 
 def _set_watches(watches: Sequence[Watch]) -> None:
     _here.watches = tuple(watch for watch in watches if not watch.has_ended)
-    torch._C._dispatch_tls_set_dispatch_key_included(KEY, bool(_here.watches))
+    _turn_on(bool(_here.watches))
 
 
 @contextmanager
@@ -146,10 +153,11 @@ def _only(watches: Sequence[Watch]) -> Iterator[None]:
 
 def _attend(keys: Any, *args: Any, **kwargs: Any) -> Any:
     """Report the product in a call of OPERATOR, and compute it. keys: the call's dispatch keys."""
-    watches = [watch for watch in _here.watches if watch.runs_here]
+    watches = _here.watches
     with _only(()):
         for watch in watches:
-            watch.report(partial(_read_torch, *args, **kwargs))
+            if watch.on_product is not None:
+                watch.report(partial(_read_torch, *args, **kwargs))
         return OPERATOR.redispatch(keys & AFTER, *args, **kwargs)
 
 
@@ -196,6 +204,18 @@ class Watched:
             return self.wrapped(*args, **kwargs)
 
 
+class WatchedMethod(Watched):
+    """A method of a class of attention modules, with a watch around it."""
+
+    def __get__(self, owner: Any, _kind: Any = None) -> Any:
+        return self if owner is None else MethodType(self, owner)
+
+    def __call__(self, attention: Any, *args: Any, **kwargs: Any) -> Any:
+        if attention is not self.watch.attention:
+            return self.wrapped(attention, *args, **kwargs)
+        return super().__call__(attention, *args, **kwargs)
+
+
 class WatchedBackend(Watched):
     """A backend of diffusers, with a watch around it."""
 
@@ -237,47 +257,59 @@ class PatchPoint(NamedTuple):
     name: str
     read: Callable[..., Product]
     wrapper: Callable[..., Any] = Watched
-    inherited: Any = None
-    """The method of this name in the owner's class, which callers find if the owner itself has no such attribute. None:
-    the class has no such method."""
+    is_inherited: bool = False
+    """Whether the owner is a class that has the attribute from another class."""
 
     def skip_ended(self) -> Any:
         """The attribute's value without the ended watches on top of it: a function, or a table of functions."""
         value = getattr(self.owner, self.name)
-        while isinstance(value, Watched | WatchedTable) and value.watch.has_ended:
+        while isinstance(value, WATCHED) and value.watch.has_ended:
             value = value.wrapped
         return value
 
     def put_watch(self, watch: Watch) -> None:
-        """Put a watch around the value."""
-        setattr(self.owner, self.name, self.wrapper(watch, self.read, self.skip_ended()))
+        """Put a watch around the value, unless it is PyTorch's own function, whose operator is watched."""
+        value = self.skip_ended()
+        if value is not TORCHS:
+            setattr(self.owner, self.name, self.wrapper(watch, self.read, value))
+
+    def leads_to(self, watch: Watch) -> bool:
+        """Whether callers still reach a watch: nothing but other watches was put around it."""
+        value = getattr(self.owner, self.name)
+        while isinstance(value, WATCHED) and value.watch is not watch:
+            value = value.wrapped
+        return value is TORCHS or isinstance(value, WATCHED)
 
     def remove_ended(self) -> None:
         """Remove the ended watches on top of the value."""
         value = self.skip_ended()
         setattr(self.owner, self.name, value)
-        if value == self.inherited:
-            delattr(self.owner, self.name)  # callers find the method in the class again
+        if self.is_inherited and not isinstance(value, WATCHED):
+            delattr(self.owner, self.name)  # callers find the method in the other class again
 
 
+WATCHED = (Watched, WatchedTable)
 SCORES = "get_attention_scores"
 """The method of diffusers' attention modules that returns probabilities."""
 
 
-def patch_points(attention: Any = None) -> list[PatchPoint]:
-    """The backends of diffusers' dispatcher, what somebody put in the place of PyTorch's function, xformers' function
-    if a script imported it, and an attention module's own method SCORES."""
+def patch_points(layers: Sequence[Any] = ()) -> list[PatchPoint]:
+    """The backends of diffusers' dispatcher, PyTorch's function, where somebody may have put another, xformers'
+    function if a script imported it, and the method SCORES of these attention modules."""
     from diffusers.models.attention_dispatch import _AttentionBackendRegistry as Registry
 
-    points = [PatchPoint(Registry, "_backends", _read_backend, WatchedTable)]
-    if torch.nn.functional.scaled_dot_product_attention is not TORCHS:
-        points.append(PatchPoint(torch.nn.functional, "scaled_dot_product_attention", _read_torch))
+    points = [
+        PatchPoint(Registry, "_backends", _read_backend, WatchedTable),
+        PatchPoint(torch.nn.functional, "scaled_dot_product_attention", _read_torch),
+    ]
     if "xformers.ops" in sys.modules:
         points.append(PatchPoint(sys.modules["xformers.ops"], "memory_efficient_attention", _read_xformers))
-    method = getattr(type(attention), SCORES, None)
-    if method is not None:
-        read, inherited = partial(_read_scores, attention), MethodType(method, attention)
-        points.append(PatchPoint(attention, SCORES, read, inherited=inherited))
+    for kind in {type(layer) for layer in layers}:
+        if hasattr(kind, SCORES):
+            points.append(PatchPoint(kind, SCORES, _read_scores, WatchedMethod, SCORES not in vars(kind)))
+    for layer in layers:
+        if SCORES in vars(layer):  # somebody replaced this module's
+            points.append(PatchPoint(layer, SCORES, partial(_read_scores, layer)))
     return points
 
 
@@ -292,14 +324,18 @@ def unpatch(points: Sequence[PatchPoint]) -> None:
 
 
 class Watch:
-    """Watches one run of one layer. on_product: called with a function that returns the product, for each product."""
+    """Watches one call of a network, in the thread that makes it, and reports the products of the layer that runs.
+    layers: the attention modules that may."""
 
-    def __init__(self, attention: Any, on_product: Callable[[Callable[[], Product]], None]) -> None:
+    def __init__(self, layers: Sequence[Any]) -> None:
+        self.attention: Any = None
+        """The module that runs; None between layers."""
+        self.on_product: Callable[[Callable[[], Product]], None] | None = None
+        """Called with a function that returns the product, for each product; None between layers."""
         self.count = 0
-        """The number of products until now."""
+        """The number of the layer's products until now."""
         self.has_ended = False
-        self._on_product = on_product
-        self._points = patch_points(attention)
+        self._points = patch_points(layers)
         with _lock:
             for point in self._points:
                 point.put_watch(self)
@@ -307,16 +343,32 @@ class Watch:
 
     @property
     def runs_here(self) -> bool:
-        """Whether the layer still runs, and in the thread that asks."""
-        return not self.has_ended and self in _here.watches
+        """Whether a layer runs, and in the thread that asks."""
+        return self.on_product is not None and self in _here.watches
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether all calls still reach it. If not, somebody put another function around it or in its place."""
+        return all(point.leads_to(self) for point in self._points)
+
+    def begin(self, attention: Any, on_product: Callable[[Callable[[], Product]], None]) -> None:
+        """Report the products of a layer from now on."""
+        self.attention, self.on_product, self.count = attention, on_product, 0
+        _turn_on(True)  # again: where torch ran a compiled block as it is, it turned everything off afterwards
+
+    def pause(self) -> None:
+        """Report nothing until the next layer begins."""
+        self.attention = self.on_product = None
 
     def report(self, read: Callable[[], Product]) -> None:
         """Count a product, and pass it on. read: returns the product."""
         self.count += 1
-        self._on_product(read)
+        if self.on_product is not None:
+            self.on_product(read)
 
     def end(self) -> None:
         """Report nothing more, and remove this watch wherever it is on top."""
+        self.pause()
         self.has_ended = True
         _set_watches(_here.watches)
         unpatch(self._points)

@@ -2,9 +2,9 @@
 error. Layers add to running maps (running_maps.py), which become `AttentionMaps` at the end.
 
     begin_call         a call of the network begins: is it recorded? (calls.py)
-      begin_watch        a layer begins (layers.py)
+      begin_layer        a layer begins (layers.py)
         running.add        the layer attends
-      end_watch          the layer ends
+      watch.pause        the layer ends
     end_call           the call ends, also with an error
     maps               the maps of each image
 """
@@ -54,10 +54,10 @@ class AttentionRecorder:
         self._new_reader = partial(CallReader, plan, guidance=guidance, total_steps=total_steps)
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
-        self.hooks: list[tuple[Any, int]] = []
-        """For each layer: the module's pre-hooks, and the number of capture's own."""
+        self.layers: list[tuple[Any, int]] = []
+        """For each layer: its module, and the number of capture's own among the module's pre-hooks."""
         self.watch: Watch | None = None
-        """The watch of the layer that runs; None between layers."""
+        """The watch of the network's call, from its first layer on; None between calls."""
         self.restart()
 
     def restart(self) -> None:
@@ -86,8 +86,8 @@ class AttentionRecorder:
         if self._finished:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         self.end_call()
-        for hooks, own in self.hooks:
-            hooks.move_to_end(own)  # after hooks that were added later, which may change what the layer is given
+        for module, own in self.layers:
+            module._forward_pre_hooks.move_to_end(own)  # after hooks that were added later, which may change what the layer is given
         inputs = named_inputs(network, args, kwargs)
         call, self._text = self.calls.read(network, inputs, rows), None
         if getattr(network, "encoder_hid_proj", False) is None and self.calls.latest.frames == 1:
@@ -100,18 +100,20 @@ class AttentionRecorder:
         """Record nothing more until the next call begins. Layers may still run: a backward pass with checkpointing runs
         some of them again."""
         self.call = None
-        self.end_watch()
-
-    def begin_watch(self, attention: Any, on_product: Callable[..., None]) -> None:
-        """Watch the products of a layer that begins. attention: its module. on_product: as in `Watch`."""
-        self.end_watch()  # if Ctrl-C ended an earlier layer, PyTorch did not call the hook at its end
-        self.watch = Watch(attention, on_product)
-        self.modes.update(modes_of_others())
-
-    def end_watch(self) -> None:
         if self.watch is not None:
             self.watch.end()
             self.watch = None
+
+    def begin_layer(self, attention: Any, on_product: Callable[..., None]) -> None:
+        """Watch the products of a layer that begins. attention: its module. on_product: as in `Watch`."""
+        watch = self.watch
+        if watch is not None and not watch.sees_all:
+            watch.end()
+            watch = None
+        if watch is None:
+            watch = self.watch = Watch([module for module, _ in self.layers])
+        watch.begin(attention, on_product)
+        self.modes.update(modes_of_others())
 
     def fail(self, error: Exception, where: str = "") -> None:
         """Raise an error of capture, or keep it and record nothing more. where: the name of the layer in which it
