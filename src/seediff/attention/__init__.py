@@ -7,7 +7,7 @@ is one `AttentionMaps` per image. The methods in `masks`, and most methods in `s
     network            capture.py: its hooks; calls.py: which rows of a call have the prompt; networks.py: finds it
       │ runs
       ▼
-    layer              layers.py: its hooks, and what of its product is the picture's
+    layer              layers.py: its hooks; place.py: what of its product is the picture's
       │ attends
       ▼
     product            product.py: watches the queries, keys and mask that attention is given

@@ -27,13 +27,13 @@ from .plan import CapturePlan
 
 @dataclass(frozen=True)
 class NetworkCall:
-    """A call of the network."""
+    """A call of the network. Calls are equal if their products have the picture at the same places."""
 
-    step: int
+    step: int = field(compare=False)
     """The number of calls with the prompt before this one."""
     batch: int
     """The number of rows."""
-    rows: Sequence[int]
+    rows: range | tuple[int, ...]
     """The numbers of the rows with the prompt, whose attention is recorded."""
     latent_size: Grid
     """(height, width) of the latents."""
@@ -43,11 +43,11 @@ class NetworkCall:
     """The number of frames whose positions are in one member of attention's batch."""
     may_drop_half: bool = False
     """Whether diffusers' FasterCache may give a layer the second half of the batch only."""
-    dtype: str = ""
+    dtype: str = field(default="", compare=False)
     """The network's number format."""
     texts: int | None = None
     """The number of text columns in joint attention; None: unknown."""
-    thread: int = field(default_factory=threading.get_ident)
+    thread: int = field(default_factory=threading.get_ident, compare=False)
     """The thread in which the network runs."""
 
     @property
@@ -115,7 +115,7 @@ class CallReader:
         call = NetworkCall(
             step=self._steps,
             batch=batch,
-            rows=rows,
+            rows=rows if isinstance(rows, range) else tuple(rows),
             latent_size=(height, width),
             frames=frames,
             frames_in_member=1 if family.frames_in_rows else frames,

@@ -6,6 +6,9 @@
 
 A normalised mean needs its maximum before it can be added, so `head_means` first writes it to memory of its own. This
 memory is freed after each call, and PyTorch gives it to the next layer's call.
+
+Triton looks at all arguments of each launch, which takes longer than the launch. So launches are prepared once for each
+layout of a layer's tensors (`Launches`), and afterwards get the tensors alone.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -22,71 +25,20 @@ from typing import Any, NamedTuple
 import torch
 
 from ..errors import Notice, first_line
-from .probabilities import Scores, Target, add_probabilities
+from .probabilities import ALL, Scores, Target, add_probabilities
+from .tiles import Blocks, card_of, choose_tile
 
 LOG2_E = math.log2(math.e)
 LARGEST_WIDTH = 256
 """Maximum channels per head that the kernels support."""
 
 
-class Blocks(NamedTuple):
-    """The sizes of a tile: the part of the N × T scores that one program computes at once."""
-
-    rows: int
-    """The number of queries."""
-    columns: int
-    """The number of keys."""
-    warps: int
-    """The number of warps that work on the tile."""
-    stages: int = 2
-    """The number of key tiles that are loaded at once."""
-
-    def memory(self, width: int) -> int:
-        """Bytes of the tile's queries and keys in half precision. width: channels per head."""
-        return (self.rows + self.stages * self.columns) * width * 2
-
-
-TILES_OF_HOPPER = [(64, Blocks(64, 128, 4, 3)), (128, Blocks(128, 64, 4, 2))]
-"""(maximum channels per head, tile): the fastest of eight tiles on an H200 in half precision (benchmarks/gpu.py)."""
-WIDE_TILE = Blocks(64, 128, 8)
-"""The tile for up to 128 channels per head on cards of capability 12, and for more than 64 with a bias on Hopper's.
-There it compiles to no spilled registers, and other tiles to 270 to 760 bytes a thread. It has not run on such a
-card."""
-TILES = [Blocks(*tile) for tile in ((128, 128, 8), (128, 64, 4), (64, 64, 4), (64, 32, 4), (32, 32, 2), (16, 16, 1))]
-"""The tiles of other cards, the largest first."""
 ADDED_ROWS = 32
 """Maximum rows of a tile of `add_divided`, which takes longer to compile than to run."""
 OLDEST = (8, 0)
 """The lowest capability whose tensor cores Triton uses. On older cards, plain torch is several times faster."""
-SPARE_OF_HOPPER = 1.7
-"""Shared memory to expect of a compiled tile on cards with wgmma (capabilities 9 and 10), as a multiple of
-`Blocks.memory`. The largest measured multiple is 1.5. On other cards, it is below 1."""
 SWITCH = "SEEDIFF_FUSED"
 """The environment variable that turns the kernels off: with 0, plain torch computes."""
-
-
-class Card(NamedTuple):
-    """The facts about a GPU that decide which tile it gets."""
-
-    capability: tuple[int, int]
-    shared: int
-    """Maximum bytes of shared memory of a block of threads."""
-    is_amd: bool = False
-    """Whether AMD made it. Its capabilities mean other things than NVIDIA's."""
-
-
-def choose_tile(width: int, card: Card, *, has_bias: bool = False) -> Blocks:
-    """The best tile that fits a card's memory. width: channels per head, a power of two. has_bias: whether scores have
-    a bias."""
-    generation = 0 if card.is_amd else card.capability[0]
-    hopper = generation in (9, 10)
-    spare = SPARE_OF_HOPPER if hopper else 1.0
-    best = [tile for most, tile in TILES_OF_HOPPER if hopper and width <= most]
-    if width <= 128 and (generation == 12 or (hopper and has_bias and width > 64)):
-        best = [WIDE_TILE]
-    largest = 3 if card.is_amd and card.capability[0] >= 10 else 0  # these spill registers with larger tiles
-    best += [tile for tile in TILES[largest:] if spare * tile.memory(width) <= card.shared]
-    return (best or TILES[-1:])[0]
 
 
 def tile_of(scores: Scores) -> Blocks:
@@ -106,7 +58,8 @@ def runs_kernels(device: torch.device) -> bool:
     try:
         with torch.cuda.device_of(query):
             running_map, finite = (query.new_zeros(shape, dtype=torch.float32) for shape in ((1, 16, 16), ()))
-            _add([Target(running_map)], Scores(query, query, 1.0), normalize=True, finite=finite)
+            targets, scores = [Target(running_map)], Scores(query, query, 1.0)
+            Launches(targets, scores, normalize=True)(targets, scores, finite)
             torch.cuda.synchronize()
     except torch.OutOfMemoryError:
         raise
@@ -143,8 +96,8 @@ class Form(NamedTuple):
     key_strides: tuple[int, ...]
     """As `query_strides`."""
     keys: int
-    spans: tuple[tuple[int, bool], ...]
-    """For each target, its number of columns, and `per_column` as in `Target`."""
+    spans: tuple[tuple[int, int, bool], ...]
+    """For each target, its first column and the one after its last, in the trial, and `per_column` as in `Target`."""
     bias: tuple[Any, ...] | None
     """The number format of the bias, and for heads, queries and columns, whether there is one for each."""
     normalize: bool
@@ -154,7 +107,11 @@ class Form(NamedTuple):
         """The form of a layer's call."""
         query, key, _, bias = scores
         _, heads, queries, width = query.shape
-        spans = tuple((alike(target.running_map.shape[2], TRIAL), target.per_column) for target in targets)
+        spans, end = list[tuple[int, int, bool]](), 0
+        for target in targets:
+            begin = end + ((target.columns.start or 0) - end) % 16
+            end = begin + alike(target.running_map.shape[2], TRIAL)
+            spans.append((begin, end, target.per_column))
         return cls(
             dtype=query.dtype,
             device=query.device,
@@ -163,8 +120,8 @@ class Form(NamedTuple):
             width=width,
             query_strides=(alike(query.stride(0), 2), *query.stride()[1:]),
             key_strides=(alike(key.stride(0), 2), *key.stride()[1:]),
-            keys=alike(key.shape[2], sum(columns for columns, _ in spans)),
-            spans=spans,
+            keys=alike(key.shape[2], end),
+            spans=tuple(spans),
             bias=None if bias is None else (bias.dtype, *(size > 1 for size in bias.shape[1:])),
             normalize=normalize,
         )
@@ -193,11 +150,9 @@ class Form(NamedTuple):
     def targets(self) -> list[Target]:
         """The targets of the trial. Their running maps are 1 everywhere."""
         targets: list[Target] = []
-        start = 0
-        for columns, per_column in self.spans:
-            running_map = torch.ones(1, self.queries, columns, dtype=torch.float32, device=self.device)
-            targets.append(Target(running_map, slice(start, start + columns), per_column))
-            start += columns
+        for begin, end, per_column in self.spans:
+            running_map = torch.ones(1, self.queries, end - begin, dtype=torch.float32, device=self.device)
+            targets.append(Target(running_map, slice(begin, end), per_column))
         return targets
 
 
@@ -216,6 +171,8 @@ ACCEPTED = 1e-3
 """The largest difference from plain torch's map in a trial, as a share of the map's maximum."""
 _runs: dict[Form, bool] = {}
 """Whether the kernels run, and compute plain torch's maps, for each form so far."""
+_prepared: dict[Hashable, Launches] = {}
+"""A layout of a layer's tensors → its launches."""
 
 
 def add_probabilities_fused(
@@ -228,29 +185,70 @@ def add_probabilities_fused(
     against plain torch on random numbers. If they compute other maps, or if the card refuses them, one warning says so,
     and plain torch computes for this form from then on.
     """
-    remaining, form = list(targets), Form.of(targets, scores, normalize=normalize)
+    remaining, scores = list(targets), _aligned(scores)
+    layout = _layout(targets, scores, normalize)
+    launches = _prepared.get(layout)
     try:
-        if form not in _runs:
-            _check(form)
-            _runs[form] = True
-        if _runs[form]:
-            return _add(remaining, scores, normalize=normalize, finite=finite)
+        with torch.cuda.device_of(scores.query):  # Triton launches on the current device
+            if launches is None and _is_right(Form.of(targets, scores, normalize=normalize)):
+                launches = _prepared[layout] = Launches(targets, scores, normalize=normalize)
+            if launches is not None:
+                return launches(remaining, scores, finite)
     except torch.OutOfMemoryError:
         raise
     # Errors are of many kinds. No kernel has changed the running map of a remaining target.
     except Exception as error:
+        form = Form.of(targets, scores, normalize=normalize)
         _runs[form] = False
+        _prepared.clear()
         text = f"Triton's kernels cannot be used for heads of {form.width} channels ({first_line(error)})"
         warnings.warn(f"{text}; plain torch captures them", Notice, stacklevel=2)
     add_probabilities(remaining, scores, normalize=normalize, finite=finite)
 
 
+def _layout(targets: Sequence[Target], scores: Scores, normalize: bool) -> Hashable:
+    """What launches depend on, apart from the values of the tensors."""
+    query, key, scale, bias = scores
+    of_bias = None
+    if bias is not None:
+        of_bias = bias.dtype, bias.shape, bias.stride()
+    states = query.device, query.dtype, query.shape, query.stride(), key.shape, key.stride()
+    parts = [(part.columns.start, part.columns.stop, part.per_column) for part in targets]
+    return *states, scale, of_bias, normalize, *parts
+
+
+def _aligned(scores: Scores) -> Scores:
+    """The scores, in copies if a tensor does not begin at a multiple of 16 bytes. Triton compiles other code for such
+    addresses, which no trial has seen."""
+    query, key, scale, bias = scores
+    addresses = query.data_ptr() | key.data_ptr()
+    if bias is not None:
+        addresses |= bias.data_ptr()
+    if addresses % 16 == 0:
+        return scores
+    if bias is not None:
+        bias = bias.clone()
+    return Scores(query.clone(), key.clone(), scale, bias)
+
+
+def _is_right(form: Form) -> bool:
+    """Whether the kernels may be used for a form, tried at its first use. Raises RuntimeError if they compute other
+    maps than plain torch, and what Triton and the card raise."""
+    if form not in _runs:
+        _check(form)
+        _runs[form] = True
+    return _runs[form]
+
+
 def _check(form: Form) -> None:
-    """Raise RuntimeError if the kernels compute other maps than plain torch on a form's trial."""
-    scores, by_kernels, by_torch = form.trial(), form.targets(), form.targets()
+    """Raise RuntimeError if the kernels compute other maps than plain torch on a form's trial, by their first launch
+    and by a prepared one."""
+    scores, by_kernels, by_torch = _aligned(form.trial()), form.targets(), form.targets()
     finite = torch.zeros((), dtype=torch.float32, device=form.device)
-    _add([*by_kernels], scores, normalize=form.normalize, finite=finite)
-    add_probabilities(by_torch, scores, normalize=form.normalize, finite=finite)
+    launches = Launches(by_kernels, scores, normalize=form.normalize)
+    for _ in range(2):
+        launches([*by_kernels], scores, finite)
+        add_probabilities(by_torch, scores, normalize=form.normalize, finite=finite)
     for (ours, *_), (plain, *_) in zip(by_kernels, by_torch, strict=True):
         difference, peak = (ours - plain).abs().max(), (plain - 1).max()
         if not difference <= ACCEPTED * peak:  # also if it is not a number
@@ -262,64 +260,106 @@ def _padded(width: int) -> int:
     return max(16, 1 << (width - 1).bit_length())
 
 
-def _add(targets: list[Target], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
-    """Do what `add_probabilities_fused` does, by the kernels alone. Each target is removed from `targets` once its
-    running map is complete."""
-    kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
-    query, tile = scores.query, tile_of(scores)
-    images, heads, queries, _ = query.shape
-    row_tiles = -(-queries // tile.rows)
-
-    # 1. Log-sum-exps over all columns
-    lses = query.new_empty(images, heads, queries, dtype=torch.float32)
-    kernels.log_sum_exps[row_tiles, images * heads](out=lses, **_arguments(tile, scores))
-
-    # 2. The means of each target
-    while targets:
-        running_map, columns, per_column = targets[0]
-        # Plain means: the kernel adds them to the running map. It does not use `peaks`: any tensor will do.
-        width, means, peaks = running_map.shape[2], running_map, finite
-        if normalize:  # the kernel writes means and their maxima to memory of their own; `add_divided` adds them
-            means = torch.empty_like(running_map)
-            peaks = query.new_zeros(images, width if per_column else 1, dtype=torch.float32)
-        tiles, given = -(-width // tile.columns), _arguments(tile, scores.select(columns=columns))
-        given |= {"lses": lses, "means": means, "peaks": peaks, "finite": finite}
-        kernels.head_means[row_tiles, tiles, images](NORMALIZE=normalize, PER_COLUMN=per_column, **given)
-        if normalize:
-            rows = min(tile.rows, ADDED_ROWS)
-            sizes = {"queries": queries, "width": width, "ROWS": rows, "COLUMNS": tile.columns}
-            kernels.add_divided[-(-queries // rows), tiles, images](
-                means, running_map, peaks, PER_COLUMN=per_column, **sizes
-            )
-        del targets[0]  # its running map is complete
-
-
-def _arguments(tile: Blocks, scores: Scores) -> dict[str, Any]:
-    """The arguments, by name, that both `log_sum_exps` and `head_means` take for all columns of these scores."""
-    query, key, scale, bias = scores
-    (images, heads, queries, channels), width = query.shape, key.shape[2]
-    biases, strides = query, (0, 0, 0, 0)  # any tensor if there is no bias
-    if bias is not None:
-        biases = bias.expand(images, heads, queries, width)  # no copy
-        strides = biases.stride()
-    unit = 8 if query.stride(1) % 8 == key.stride(1) % 8 == 0 else 1
-    given = {"query": query, "key": key, "bias": biases, "scale": scale * LOG2_E}
-    given |= {"heads": heads, "queries": queries, "width": width, "channels": channels}
-    for name, states in (("query", query), ("key", key)):
-        image, head, row, channel = states.stride()
-        given |= {f"{name}_image": image, f"{name}_head": head // unit, f"{name}_row": row, f"{name}_channel": channel}
-    given |= zip(("bias_image", "bias_head", "bias_row", "bias_column"), strides, strict=True)
-    given |= {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": _padded(channels), "UNIT": unit}
-    given |= {"HAS_BIAS": bias is not None}
-    return given | {"num_warps": tile.warps, "num_stages": tile.stages}
-
-
 @lru_cache
-def card_of(device: torch.device) -> Card:
-    """The facts about a device's card. For a CPU, on which Triton interprets the kernels, they are made up."""
-    if device.type != "cuda":
-        return Card((8, 0), 96 << 10)
-    properties = torch.cuda.get_device_properties(device)
-    sizes = (getattr(properties, f"shared_memory_per_block{suffix}", 0) for suffix in ("_optin", ""))
-    shared = next((int(size) for size in sizes if size), 48 << 10)
-    return Card((properties.major, properties.minor), shared, is_amd=torch.version.hip is not None)
+def can_prepare() -> bool:
+    """Whether what Triton compiled can be launched with all arguments of a kernel, as since 3.3."""
+    version: str = import_module("triton").__version__
+    return tuple(map(int, version.split(".")[:2])) >= (3, 3)
+
+
+class Launch:
+    """A launch of a kernel with values that do not change. tensors: its first parameters; the others are named.
+
+    Raises what Triton and the card raise."""
+
+    def __init__(self, kernel: Any, grid: tuple[int, int, int], values: Mapping[str, Any]) -> None:
+        self._kernel, self._grid, self._values = kernel, grid, values
+        self._run: Callable[..., None] | None = None
+        """Launches what was compiled, without looking at the arguments again; None: not compiled yet."""
+        self._others: Sequence[Any] = ()
+        """The arguments after the tensors, in the kernel's order."""
+
+    def __call__(self, *tensors: torch.Tensor) -> None:
+        if self._run is not None:
+            return self._run(*tensors, *self._others)
+        compiled = self._kernel[self._grid](*tensors, **self._values)
+        if compiled is not None and can_prepare():  # None: interpreted
+            self._run = compiled[self._grid]
+            self._others = [self._values[name] for name in self._kernel.arg_names[len(tensors) :]]
+
+
+class Launches:
+    """The launches that add the probabilities of one layout to its targets. targets, scores, normalize: as in
+    `add_probabilities`, of this layout."""
+
+    def __init__(self, targets: Sequence[Target], scores: Scores, *, normalize: bool) -> None:
+        kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
+        tile, self._normalize = tile_of(scores), normalize
+        images, heads, queries, _ = scores.query.shape
+        row_tiles, given = -(-queries // tile.rows), _values(tile, scores)
+        self._lses = Launch(kernels.log_sum_exps, (row_tiles, images * heads, 1), given)
+        self._means: list[tuple[Launch, Launch]] = []
+        rows = min(tile.rows, ADDED_ROWS)
+        for running_map, columns, per_column in targets:
+            width = running_map.shape[2]
+            tiles = -(-width // tile.columns)
+            values = _values(tile, _part(scores, columns)) | {"NORMALIZE": normalize, "PER_COLUMN": per_column}
+            head_means = Launch(kernels.head_means, (row_tiles, tiles, images), values)
+            values = {"queries": queries, "width": width, "PER_COLUMN": per_column}
+            values |= {"ROWS": rows, "COLUMNS": tile.columns}
+            add_divided = Launch(kernels.add_divided, (-(-queries // rows), tiles, images), values)
+            self._means.append((head_means, add_divided))
+
+    def __call__(self, targets: list[Target], scores: Scores, finite: torch.Tensor) -> None:
+        """Add the scores' probabilities. Each target is removed from `targets` once its running map is complete."""
+        # 1. Log-sum-exps over all columns
+        query = scores.query
+        lses = query.new_empty(query.shape[:3], dtype=torch.float32)
+        self._lses(*_tensors(scores), lses)
+
+        # 2. The means of each target
+        for head_means, add_divided in self._means:
+            running_map, columns, per_column = targets[0]
+            some = _tensors(_part(scores, columns))
+            if self._normalize:  # the kernel writes means and their maxima to memory of their own
+                means = torch.empty_like(running_map)
+                peaks = query.new_zeros(len(means), means.shape[2] if per_column else 1, dtype=torch.float32)
+                head_means(*some, lses, means, peaks, finite)
+                add_divided(means, running_map, peaks)
+            else:  # the kernel adds means to the running map. It does not use `peaks`: any tensor will do
+                head_means(*some, lses, running_map, finite, finite)
+            del targets[0]  # its running map is complete
+
+
+def _part(scores: Scores, columns: slice) -> Scores:
+    """The scores of a target's columns."""
+    if columns == ALL:
+        return scores
+    return _aligned(scores.select(columns=columns))
+
+
+def _tensors(scores: Scores) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The queries, keys and bias that kernels take."""
+    query, key, _, bias = scores
+    if bias is None:
+        return query, key, query  # any tensor
+    return query, key, bias.expand(*query.shape[:3], -1)  # no copy
+
+
+def _values(tile: Blocks, scores: Scores) -> dict[str, Any]:
+    """The arguments, by name, that both `log_sum_exps` and `head_means` take for all columns of these scores, apart
+    from tensors."""
+    query, key, biases = _tensors(scores)
+    strides = {"query": query.stride(), "key": key.stride(), "bias": (0, 0, 0, 0)}
+    if scores.bias is not None:
+        strides["bias"] = biases.stride()
+    unit = 8 if query.stride(1) % 8 == key.stride(1) % 8 == 0 else 1
+    _, heads, queries, channels = query.shape
+    given = {"scale": scores.scale * LOG2_E, "heads": heads, "queries": queries, "channels": channels}
+    for name in ("query", "key"):
+        image, head, row, channel = strides[name]
+        given |= {f"{name}_image": image, f"{name}_head": head // unit, f"{name}_row": row, f"{name}_channel": channel}
+    given |= zip(("bias_image", "bias_head", "bias_row", "bias_column"), strides["bias"], strict=True)
+    given |= {"width": key.shape[2], "HAS_BIAS": scores.bias is not None}
+    given |= {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": _padded(channels), "UNIT": unit}
+    return given | {"num_warps": tile.warps, "num_stages": tile.stages}

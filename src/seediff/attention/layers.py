@@ -8,7 +8,8 @@ Nothing is guessed. A layer that computes no product in a call, because a cache 
 nothing. Products of anything but the picture's positions do not count. A layer is refused if it computes products and
 none is the picture's, or two are.
 
-What belongs to the picture is cut out of a product in one or two steps. For example, in joint attention with guidance:
+The sizes of a product say where the picture is in it, which is found once for each layer and sizes (place.py). Then it
+is cut out in one or two steps. For example, in joint attention with guidance:
 
     the product            (2B, H, N + T, D) queries and as many keys, a mask
     cut_picture            (B, H, N, D) queries, (B, H, N + T, D) keys, a bias
@@ -32,7 +33,8 @@ from ..models.families.layers import Layer, Spans
 from ..models.layer_choice import Kind
 from .calls import NetworkCall
 from .maps import grid_at
-from .probabilities import Scores
+from .place import Place, by_frames, cut_picture
+from .probabilities import ALL
 from .product import Product
 from .recorder import AttentionRecorder
 
@@ -61,6 +63,8 @@ class CapturedLayer:
     recorder: AttentionRecorder
     run: LayerRun | None = None
     """The run in progress; None between runs, and in calls that are not recorded."""
+    places: dict[tuple[Any, ...], Place | str] = field(default_factory=dict)
+    """The network's call, and the sizes of a product in it → where the picture is, or why it is not the picture's."""
 
     def hook(self) -> list[Any]:
         """Register the module's hooks, and return their handles."""
@@ -97,6 +101,39 @@ class CapturedLayer:
         if output is not None and watch.count and not run.has_picture:
             self.recorder.fail(UserError(self.name, run.why_not, "draw without it"))
 
+    def find(self, product: Product, call: NetworkCall) -> Place | str:
+        """Where the picture is in a product; if it is not the picture's, why. call: the call of the network."""
+        # 1. In the product
+        queries, columns = product.query.shape[2], product.key.shape[2]
+        positions, count = call.positions(self.layer.level), len(product.query)
+        members, spans = call.recorded_members(count), self.layer.find(queries, columns, positions, call.texts)
+        if spans is None:
+            texts = 0
+            if self.layer.is_joint:
+                texts = call.texts or 0
+            # The first of the two lengths that differs from the picture's.
+            others = next((size - texts for size in (queries, columns) if size - texts != positions), positions)
+            return f"attends over {others} positions instead of {positions} (token merging or tiles?)"
+        if members is None:
+            return f"computes attention of a batch of {count} instead of {call.members}"
+
+        # 2. In its scores
+        puts_first, frames = self.layer.padding_last and product.mask is not None, 1
+        if puts_first:
+            spans = Spans(ALL, slice(positions), slice(positions, None))
+        _, image, text = spans
+        if call.frames_in_member > 1:
+            frames, before_text = call.frames, 0
+            if image is not None:
+                before_text = positions // frames
+                image = slice(before_text)
+            if text is not None:
+                text = slice(before_text, None)
+        of_kinds: dict[Kind, slice | None] = {"self": image, "cross": text}
+        chosen = {kind: span for kind, span in of_kinds.items() if span is not None and kind in self.kinds}
+        grid = grid_at(call.latent_size, self.layer.level)
+        return Place(members, spans, positions, frames, puts_first, grid, chosen)
+
 
 @dataclass(eq=False)
 class LayerRun:
@@ -108,7 +145,7 @@ class LayerRun:
     """Whether one of the products was the picture's."""
     why_not: str = "computes a part of its attention in a way that is not known"
     """Why the latest product was not the picture's."""
-    pieces: list[Product] = field(default_factory=list)
+    pieces: list[Product] = field(default_factory=list[Product])
     """The pieces that have come so far, if the layer computes a product in pieces."""
 
     def record(self, read: Callable[[], Product]) -> None:
@@ -146,18 +183,14 @@ class LayerRun:
 
     def _record(self, product: Product) -> None:
         """Add a whole product to the running maps, if it is the picture's. Raises UserError for a second one."""
-        captured, call = self.captured, self.call
-        layer, recorder = captured.layer, captured.recorder
-
         # 1. Whether it is the picture's
-        queries, columns = product.query.shape[2], product.key.shape[2]
-        positions, members = call.positions(layer.level), call.recorded_members(len(product.query))
-        spans = layer.find(queries, columns, positions, call.texts)
-        if spans is None:
-            self.why_not = self._other_positions(queries, columns, positions)
-            return
-        if members is None:
-            self.why_not = f"computes attention of a batch of {len(product.query)} instead of {call.members}"
+        captured, call = self.captured, self.call
+        sizes = call, product.query.shape, product.key.shape, product.mask is None
+        place = captured.places.get(sizes)
+        if place is None:
+            place = captured.places[sizes] = captured.find(product, call)
+        if isinstance(place, str):
+            self.why_not = place
             return
         if self.has_picture:
             problem = "computes attention of the picture's positions twice in one call (regional prompts?)"
@@ -165,28 +198,13 @@ class LayerRun:
         self.has_picture = True
 
         # 2. Its scores
-        scores, spans = cut_picture(product, members, spans, positions, layer.padding_last)
-        if recorder.text_states is not None and layer.kinds == ("cross",):
-            key = self._keys_of(recorder.text_states)
-            scores = scores._replace(key=key, bias=None)
-        if call.frames_in_member > 1:
-            scores, spans = by_frames(scores, spans, call.frames)
-
-        # 3. Their columns
-        both: dict[Kind, slice | None] = {"self": spans.image, "cross": spans.text}
-        columns_of: dict[Kind, slice] = {
-            kind: span for kind, span in both.items() if span is not None and kind in captured.kinds
-        }
-        recorder.running.add(call.step, captured.name, grid_at(call.latent_size, layer.level), columns_of, scores)
-
-    def _other_positions(self, queries: int, columns: int, positions: int) -> str:
-        """The error's text for a product with this many queries and columns, instead of the picture's positions."""
-        texts = 0
-        if self.captured.layer.is_joint:
-            texts = self.call.texts or 0
-        # The first of the two lengths that differs from the picture's.
-        others = next((count - texts for count in (queries, columns) if count - texts != positions), positions)
-        return f"attends over {others} positions instead of {positions} (token merging or tiles?)"
+        recorder = captured.recorder
+        scores = cut_picture(product, place)
+        if recorder.text_states is not None and captured.layer.kinds == ("cross",):
+            scores = scores._replace(key=self._keys_of(recorder.text_states), bias=None)
+        if place.frames > 1:
+            scores = by_frames(scores, place)
+        recorder.running.add(call.step, captured.name, place, scores)
 
     def _keys_of(self, states: torch.Tensor) -> torch.Tensor:
         """The keys (B, H, T, D) that the layer would have for another text. Its modules compute them, without running
@@ -194,95 +212,3 @@ class LayerRun:
         attention = self.captured.attention
         key = attention.to_k.forward(states).unflatten(2, (attention.heads, -1)).transpose(1, 2)
         return key if attention.norm_k is None else attention.norm_k.forward(key)
-
-
-def cut_picture(
-    product: Product, members: Sequence[int], spans: Spans, positions: int, padding_last: bool
-) -> tuple[Scores, Spans]:
-    """(scores, spans): the scores of the picture's queries, and where picture and text are among their columns.
-
-    product: the whole batch's. members: the members of the batch to keep. spans: where picture and text are in the
-    product. positions: N. padding_last: as in `Layer`: each picture follows its own text directly, so the mask must say
-    where the text ends. Raises UserError if the mask does not say it.
-    """
-    # 1. The members with the prompt
-    query, key, mask, scale = product
-    query, key = choose(query, members), choose(key, members)
-    if mask is not None:
-        while mask.ndim < 4:
-            mask = mask[None]
-        if len(mask) > 1:
-            mask = choose(mask, members)
-
-    # 2. The picture first
-    if padding_last and mask is not None:
-        order = _picture_first(mask, positions)
-        query = query.take_along_dim(order[:, None, :positions, None], 2)
-        key, mask = key.take_along_dim(order[:, None, :, None], 2), mask.take_along_dim(order[:, None, None], 3)
-        spans = Spans(slice(None), slice(positions), slice(positions, None))
-
-    # 3. The picture's queries
-    query = query[:, :, spans.queries]
-    if key.shape[1] < query.shape[1]:  # several heads of the queries share one of the keys
-        key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
-    bias = None
-    if mask is not None:
-        bias = _bias(mask, spans.queries).expand(len(query), -1, -1, key.shape[2])
-    return Scores(query, key, scale, bias), spans
-
-
-def choose(states: torch.Tensor, members: Sequence[int]) -> torch.Tensor:
-    """Some members of the states (B, …): (len(members), …). Members that follow each other are not copied."""
-    if members == range(len(states)):
-        return states
-    if isinstance(members, range):
-        return states[members.start : members.stop]
-    return torch.stack([states[member] for member in members])  # indices would be copied to the GPU at each call
-
-
-def _bias(mask: torch.Tensor, queries: slice) -> torch.Tensor:
-    """What a mask adds to the scores of some queries, in float32: −inf where it hides a column. mask: (B, H, N, T); any
-    of these sizes may be 1."""
-    if mask.shape[2] > 1:
-        mask = mask[:, :, queries]
-    if mask.dtype == torch.bool:
-        return torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, -torch.inf)
-    return mask.float()
-
-
-def _picture_first(mask: torch.Tensor, positions: int) -> torch.Tensor:
-    """The order of columns, (B or 1, S), that puts the picture first: from text, picture, padding to picture, text,
-    padding. For 2 columns of text, 3 positions and 1 column of padding, it is 2 3 4 0 1 5.
-
-    mask: (B or 1, 1, 1, S) bool, False where a column is padding. positions: N. Raises UserError for a mask of another
-    kind."""
-    if mask.dtype != torch.bool or mask.shape[1:3] != (1, 1):
-        raise UserError("attention", "has a mask that does not say where the text ends", "draw without it")
-    texts = mask[:, 0, 0].sum(1, keepdim=True) - positions  # the number of text columns, 2
-    columns = torch.arange(mask.shape[3], device=mask.device)  # 0 1 2 3 4 5
-    text_or_padding = torch.where(columns < positions + texts, columns - positions, columns)  # . . . 0 1 5
-    return torch.where(columns < positions, columns + texts, text_or_padding)  # 2 3 4 0 1 5
-
-
-def by_frames(scores: Scores, spans: Spans, frames: int) -> tuple[Scores, Spans]:
-    """(scores, spans) with each frame of a clip as a member of its own. A frame's columns are its own positions, then
-    the text. frames: their number. Raises UserError for a mask that hides more than text from all frames."""
-    query, keys, bias = split_frames(scores.query, frames), list[torch.Tensor](), scores.bias
-    image, text, before_text = spans.image, spans.text, 0
-    if bias is not None:
-        if image is not None or bias.shape[2] > 1:
-            raise UserError("attention", "has a mask over the frames of a clip", "draw without it")
-        bias = bias.repeat_interleave(frames, 0)
-    if image is not None:
-        keys.append(split_frames(scores.key[:, :, image], frames))
-        before_text = query.shape[2]
-        image = slice(before_text)
-    if text is not None:
-        keys.append(scores.key[:, :, text].repeat_interleave(frames, 0))
-        text = slice(before_text, None)
-    return Scores(query, torch.cat(keys, 2), scores.scale, bias), Spans(slice(None), image, text)
-
-
-def split_frames(states: torch.Tensor, frames: int) -> torch.Tensor:
-    """States (B, H, frames · N, D) with each frame as a member of its own: (B · frames, H, N, D)."""
-    return states.unflatten(2, (frames, -1)).transpose(1, 2).flatten(0, 1)

@@ -87,7 +87,8 @@ class AttentionRecorder:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         self.end_call()
         for module, own in self.layers:
-            module._forward_pre_hooks.move_to_end(own)  # after hooks that were added later, which may change what the layer is given
+            hooks = module._forward_pre_hooks
+            hooks.move_to_end(own)  # after hooks that were added later, which may change what the layer is given
         inputs = named_inputs(network, args, kwargs)
         call, self._text = self.calls.read(network, inputs, rows), None
         if getattr(network, "encoder_hid_proj", False) is None and self.calls.latest.frames == 1:
@@ -131,12 +132,12 @@ class AttentionRecorder:
     def check_text(self, name: str, text: Any) -> None:
         """Refuse a layer of cross-attention that is given another text than the network or its other layers. name: the
         layer's. text: (B, T, C), or fewer rows, if a cache leaves out the first ones."""
-        if not torch.is_tensor(text):
+        if text is self._text or not torch.is_tensor(text):
             return
         if self._text is None:
             self._text = text
         rows = self._text[-len(text) :]
-        if text is not self._text and not (text.shape == rows.shape and torch.equal(text, rows)):
+        if text.shape != rows.shape or not torch.equal(text, rows):
             self.fail(
                 UserError(
                     name, "is given another text than the network or than other layers (a hook?)", "draw without that"

@@ -10,7 +10,7 @@ Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -21,8 +21,9 @@ from ..errors import UserError
 from ..models.layer_choice import KINDS, Kind
 from .fused import add_probabilities_fused, can_fuse
 from .maps import Grid, grid_at
+from .place import Place
 from .plan import CapturePlan
-from .probabilities import Scores, Scratch, Target, add_probabilities
+from .probabilities import ALL, Scores, Scratch, Target, add_probabilities
 
 Apart = Literal["step", "layer"]
 """What has running maps of its own: each step, or each layer."""
@@ -36,6 +37,17 @@ class LayerMap(NamedTuple):
     kind: Kind
     grid: Grid
     layer: str
+
+
+class Additions(NamedTuple):
+    """What a layer adds in a step, for each softmax."""
+
+    counts: Sequence[list[int]]
+    """The lists of steps to which the step is added, one for each kind of attention."""
+    softmaxes: Sequence[tuple[slice, Sequence[Target]]]
+    """The columns of a softmax, and the targets to which it is added."""
+    finite: torch.Tensor
+    """A scalar; NaN after a probability that was not finite."""
 
 
 class MapKey(NamedTuple):
@@ -71,7 +83,8 @@ class RunningMaps:
         self.steps: dict[LayerMap, list[int]] = {}
         """The steps in which a layer added something."""
         self._maps: dict[MapKey, torch.Tensor] = {}  # sums, and means after `finish`
-        self._finite: dict[str, torch.Tensor] = {}  # layer → a number; NaN after a probability that was not finite
+        self._finite: dict[str, torch.Tensor] = {}  # layer → as in `Additions`
+        self._known: dict[Place, Additions] = {}
         self._scratch = Scratch()
 
     @property
@@ -81,34 +94,46 @@ class RunningMaps:
 
     # While the network runs
 
-    def add(self, step: int, layer: str, grid: Grid, columns: Mapping[Kind, slice], scores: Scores) -> None:
+    def add(self, step: int, layer: str, place: Place, scores: Scores) -> None:
         """Add a layer's probabilities at one step, averaged over heads.
 
-        step: the step's number. layer: the layer's name. grid: (h, w) of the maps. columns: kind of attention → its
-        columns of the scores. scores: the scores of the picture's queries. Raises UserError for maps of another shape
-        than in earlier steps.
+        step: the step's number. layer: the layer's name. place: which kinds of attention the columns of the scores are.
+        scores: the scores of the picture's queries. Raises UserError for maps of another shape than in earlier steps.
         """
-        one_softmax: list[Target] = []
-        for kind, chosen in columns.items():
-            added, per_column = LayerMap(kind, grid, layer), kind == "cross"
-            running_map = self._running_map(added, step, scores, chosen)
-            self._count_addition(added, step)
-            if kind in self.plan.own_softmax:
-                target = Target(running_map, per_column=per_column)
-                self._add_softmax([target], layer, scores.select(columns=chosen))
+        additions = self._known.get(place)
+        if additions is None:
+            additions = self._find(step, layer, place, scores)
+            if "step" not in self.apart_by_kind.values():  # otherwise each step has targets of its own
+                self._known[place] = additions
+        for steps in additions.counts:
+            steps.append(step)
+        normalize, finite, fuses = self.plan.capture.normalize, additions.finite, can_fuse(scores.query)
+        for columns, targets in additions.softmaxes:
+            some = scores
+            if columns != ALL:
+                some = scores.select(columns=columns)
+            if fuses:
+                add_probabilities_fused(targets, some, normalize=normalize, finite=finite)
             else:
-                one_softmax.append(Target(running_map, chosen, per_column))
-        if one_softmax:
-            self._add_softmax(one_softmax, layer, scores)
+                add_probabilities(targets, some, normalize=normalize, finite=finite, scratch=self._scratch)
 
-    def _add_softmax(self, targets: Sequence[Target], layer: str, scores: Scores) -> None:
-        """Add the softmax of these scores to the targets, by the kernels if they can, otherwise by plain torch."""
-        normalize, finite = self.plan.capture.normalize, self._finite_of(layer, scores.query)
-        if can_fuse(scores.query):
-            with torch.cuda.device_of(scores.query):  # Triton launches on the current device
-                add_probabilities_fused(targets, scores, normalize=normalize, finite=finite)
-        else:
-            add_probabilities(targets, scores, normalize=normalize, finite=finite, scratch=self._scratch)
+    def _find(self, step: int, layer: str, place: Place, scores: Scores) -> Additions:
+        """What a layer adds in a step. The arguments and errors of `add`."""
+        counts, one_softmax = list[list[int]](), list[Target]()
+        softmaxes: list[tuple[slice, Sequence[Target]]] = []
+        for kind, columns in place.columns.items():
+            added, per_column = LayerMap(kind, place.grid, layer), kind == "cross"
+            running_map = self._running_map(added, step, scores, columns)
+            counts.append(self.steps.setdefault(added, []))
+            if kind in self.plan.own_softmax:
+                softmaxes.append((columns, [Target(running_map, per_column=per_column)]))
+            else:
+                one_softmax.append(Target(running_map, columns, per_column))
+        if one_softmax:
+            softmaxes.append((ALL, one_softmax))
+        if layer not in self._finite:
+            self._finite[layer] = self._zeros((), scores.query)
+        return Additions(counts, softmaxes, self._finite[layer])
 
     def _running_map(self, added: LayerMap, step: int, scores: Scores, columns: slice) -> torch.Tensor:
         """The running map (B, N, T) to which a layer adds these columns of the scores, made at the first addition.
@@ -124,12 +149,6 @@ class RunningMaps:
             raise UserError(problem, fix="use one `with` block for each")
         return total
 
-    def _finite_of(self, layer: str, like: torch.Tensor) -> torch.Tensor:
-        """This layer's scalar, which becomes NaN if a probability is not finite. like: a tensor on the same device."""
-        if layer not in self._finite:
-            self._finite[layer] = self._zeros((), like)
-        return self._finite[layer]
-
     @torch.inference_mode(False)  # inference tensors could not be changed outside of that mode
     def _zeros(self, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         """Float32 zeros on the device of `like`."""
@@ -139,9 +158,6 @@ class RunningMaps:
         """The running map to which a layer adds in a step."""
         owners: dict[Apart | None, str] = {None: "", "layer": added.layer, "step": str(step)}
         return MapKey(added.kind, added.grid, owners[self.apart_by_kind[added.kind]])
-
-    def _count_addition(self, added: LayerMap, step: int) -> None:
-        self.steps.setdefault(added, []).append(step)
 
     def _counts(self) -> Counter[MapKey]:
         """The number of additions to each running map."""

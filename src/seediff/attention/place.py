@@ -1,0 +1,122 @@
+"""`Place`: where the picture is in products of attention, and how it is cut out of one.
+
+Shape letters: B images, H heads, N the picture's positions, T columns of text, D channels per head, F frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import UserError
+from ..models.families.layers import Spans
+from ..models.layer_choice import Kind
+from .maps import Grid
+from .probabilities import ALL, Scores
+from .product import Product
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where the picture is in products of some sizes."""
+
+    members: Sequence[int]
+    """The members of the batch with the prompt."""
+    spans: Spans
+    """Where picture and text are in the product, after the picture was put first."""
+    positions: int
+    """N, of all frames in a member."""
+    frames: int
+    """The number of frames whose positions are in one member."""
+    puts_first: bool
+    """Whether each picture directly follows its own text, so that the picture's columns must be put first; a mask says
+    where the text ends."""
+    grid: Grid
+    """(h, w) of the maps."""
+    columns: Mapping[Kind, slice]
+    """Kind of attention → its columns of the scores, of one frame."""
+
+
+def cut_picture(product: Product, place: Place) -> Scores:
+    """The scores of the picture's queries, of the members with the prompt. product: the whole batch's. Raises UserError
+    if a mask does not say where each text ends, and it has to."""
+    # 1. The members with the prompt
+    query, key, mask, scale = product
+    query, key = choose(query, place.members), choose(key, place.members)
+    if mask is not None:
+        while mask.ndim < 4:
+            mask = mask[None]
+        if len(mask) > 1:
+            mask = choose(mask, place.members)
+
+    # 2. The picture first
+    if mask is not None and place.puts_first:
+        order = _picture_first(mask, place.positions)
+        query = query.take_along_dim(order[:, None, : place.positions, None], 2)
+        key, mask = key.take_along_dim(order[:, None, :, None], 2), mask.take_along_dim(order[:, None, None], 3)
+
+    # 3. The picture's queries
+    if place.spans.queries != ALL:
+        query = query[:, :, place.spans.queries]
+    if key.shape[1] < query.shape[1]:  # several heads of the queries share one of the keys
+        key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
+    bias = None
+    if mask is not None:
+        bias = _bias(mask, place.spans.queries).expand(len(query), -1, -1, key.shape[2])
+    return Scores(query, key, scale, bias)
+
+
+def choose(states: torch.Tensor, members: Sequence[int]) -> torch.Tensor:
+    """Some members of the states (B, …): (len(members), …). Members that follow each other are not copied."""
+    if members == range(len(states)):
+        return states
+    if isinstance(members, range):
+        return states[members.start : members.stop]
+    return torch.stack([states[member] for member in members])  # indices would be copied to the GPU at each call
+
+
+def _bias(mask: torch.Tensor, queries: slice) -> torch.Tensor:
+    """What a mask adds to the scores of some queries, in float32: −inf where it hides a column. mask: (B, H, N, T); any
+    of these sizes may be 1."""
+    if mask.shape[2] > 1:
+        mask = mask[:, :, queries]
+    if mask.dtype == torch.bool:
+        return torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, -torch.inf)
+    return mask.float()
+
+
+def _picture_first(mask: torch.Tensor, positions: int) -> torch.Tensor:
+    """The order of columns, (B or 1, S), that puts the picture first: from text, picture, padding to picture, text,
+    padding. For 2 columns of text, 3 positions and 1 column of padding, it is 2 3 4 0 1 5.
+
+    mask: (B or 1, 1, 1, S) bool, False where a column is padding. positions: N. Raises UserError for a mask of another
+    kind."""
+    if mask.dtype != torch.bool or mask.shape[1:3] != (1, 1):
+        raise UserError("attention", "has a mask that does not say where the text ends", "draw without it")
+    texts = mask[:, 0, 0].sum(1, keepdim=True) - positions  # the number of text columns, 2
+    columns = torch.arange(mask.shape[3], device=mask.device)  # 0 1 2 3 4 5
+    text_or_padding = torch.where(columns < positions + texts, columns - positions, columns)  # . . . 0 1 5
+    return torch.where(columns < positions, columns + texts, text_or_padding)  # 2 3 4 0 1 5
+
+
+def by_frames(scores: Scores, place: Place) -> Scores:
+    """The scores with each frame of a clip as a member of its own. A frame's columns are its own positions, then the
+    text. Raises UserError for a mask that hides more than text from all frames."""
+    query, keys, bias = split_frames(scores.query, place.frames), list[torch.Tensor](), scores.bias
+    _, image, text = place.spans
+    if bias is not None:
+        if image is not None or bias.shape[2] > 1:
+            raise UserError("attention", "has a mask over the frames of a clip", "draw without it")
+        bias = bias.repeat_interleave(place.frames, 0)
+    if image is not None:
+        keys.append(split_frames(scores.key[:, :, image], place.frames))
+    if text is not None:
+        keys.append(scores.key[:, :, text].repeat_interleave(place.frames, 0))
+    return Scores(query, torch.cat(keys, 2), scores.scale, bias)
+
+
+def split_frames(states: torch.Tensor, frames: int) -> torch.Tensor:
+    """States (B, H, frames · N, D) with each frame as a member of its own: (B · frames, H, N, D)."""
+    return states.unflatten(2, (frames, -1)).transpose(1, 2).flatten(0, 1)
