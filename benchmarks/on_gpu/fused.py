@@ -58,9 +58,9 @@ def compare(device: str, dtype: str, width: int) -> dict[str, Any]:
     return {"difference": found, "positions": shape.positions, **({} if found <= ACCEPTABLE else {"failed": True})}
 
 
-def add_by_kernels(parts: Any, scores: Scores, **how: Any) -> None:
+def add_by_kernels(parts: Sequence[Target], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
     """By the kernels alone: plain torch does not follow a tile that the card refuses."""
-    fused._add([*parts], scores, **how)
+    fused.Launches(parts, scores, normalize=normalize)([*parts], scores, finite)
 
 
 def largest_difference(device: str, dtype: torch.dtype, width: int, shape: Shape) -> float:

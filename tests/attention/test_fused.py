@@ -109,11 +109,15 @@ def test_where_there_is_no_gpu_or_no_triton_plain_torch_computes(monkeypatch):
     on_gpu.itemsize = 4
     assert not fused.can_fuse(on_gpu)
     on_gpu.itemsize = 2
-    monkeypatch.setenv("SEEDIFF_FUSED", "0")
-    assert not fused.can_fuse(on_gpu)
     monkeypatch.undo()
+    runs, device = fused.runs_kernels.__wrapped__, torch.device(DEVICE)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    assert runs(device)
+    with monkeypatch.context() as patch:
+        patch.setenv("SEEDIFF_FUSED", "0")
+        assert not runs(device)
     monkeypatch.setattr(fused, "find_spec", lambda _: None)
-    assert not fused.runs_kernels.__wrapped__(torch.device("cuda"))
+    assert not runs(device)
 
 
 def test_where_triton_cannot_run_plain_torch_computes_after_one_warning(monkeypatch):

@@ -94,26 +94,32 @@ def test_it_is_compiled_before_and_after_the_block(sd1_pipe):
     assert compiled_graphs
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_a_compiled_network_alone(sd1_pipe, wrapped):
-    network = sd1_pipe.unet
+@pytest.mark.parametrize("way", ["in place", "wrapped", "loop", "loop inside"])
+def test_a_compiled_network_alone_or_in_a_compiled_loop(sd1_pipe, way):
+    network = call = sd1_pipe.unet
     states = sd1_pipe.encode_prompt("a dog", "cpu", 1, False)[0]
     inputs = torch.randn(1, 4, 8, 8, generator=torch.manual_seed(0)), torch.tensor(5), states
 
     def look(network):
         with torch.no_grad(), seediff.capture(network, prompt="a dog", tokenizer=sd1_pipe.tokenizer) as seen:
-            network(*inputs)
+            call(*inputs)
         return np.asarray(seen.heatmap("dog"))
 
     plain = look(network)
-    if wrapped:
-        network = torch.compile(network, backend=counting)
-    else:
+    if way == "wrapped":
+        network = call = torch.compile(network, backend=counting)
+    elif way == "in place":
         network.compile(backend=counting)
+    else:
+        call = torch.compile(lambda *given: network(*given).sample * 2, backend=counting)
+        if way == "loop":
+            call(*inputs)
     compiled_graphs.clear()
     with pytest.warns(Notice, match="runs without compilation"):
         assert np.array_equal(look(network), plain)
     assert not compiled_graphs
+    call(*inputs)
+    assert compiled_graphs
 
 
 def test_the_second_of_two_networks():

@@ -51,8 +51,10 @@ def tile_of(scores: Scores) -> Blocks:
 def runs_kernels(device: torch.device) -> bool:
     """Whether Triton can compile and run the kernels on a device, tried once on a small map. Without a C compiler,
     Python's headers or a working driver it cannot: one warning says so, and plain torch computes the same maps. There
-    is no warning if Triton is not installed, or if the card is older than `OLDEST`."""
-    if find_spec("triton") is None or (torch.version.hip is None and card_of(device).capability < OLDEST):
+    is no warning if Triton is not installed, if SWITCH says no, or if the card is older than `OLDEST`."""
+    if os.environ.get(SWITCH) == "0" or find_spec("triton") is None:
+        return False
+    if torch.version.hip is None and card_of(device).capability < OLDEST:
         return False
     query = torch.zeros(1, 1, 16, 16, dtype=torch.float16, device=device)
     try:
@@ -73,8 +75,7 @@ def runs_kernels(device: torch.device) -> bool:
 def can_fuse(query: torch.Tensor) -> bool:
     """Whether the kernels support queries (B, H, N, D)."""
     return (
-        os.environ.get(SWITCH) != "0"
-        and query.device.type == "cuda"
+        query.device.type == "cuda"
         and query.shape[3] <= LARGEST_WIDTH
         and query.itemsize == 2  # float32 uses no tensor cores in them: plain torch is faster
         and runs_kernels(query.device)
@@ -323,7 +324,7 @@ class Launches:
             some = _tensors(_part(scores, columns))
             if self._normalize:  # the kernel writes means and their maxima to memory of their own
                 means = torch.empty_like(running_map)
-                peaks = query.new_zeros(len(means), means.shape[2] if per_column else 1, dtype=torch.float32)
+                peaks = query.new_zeros(means.shape[0], means.shape[2] if per_column else 1, dtype=torch.float32)
                 head_means(*some, lses, means, peaks, finite)
                 add_divided(means, running_map, peaks)
             else:  # the kernel adds means to the running map. It does not use `peaks`: any tensor will do

@@ -150,11 +150,13 @@ class LayerRun:
 
     def record(self, read: Callable[[], Product]) -> None:
         """Record a product, if it is the picture's. read: returns it, or raises UserError."""
-        try:
+        if torch.is_grad_enabled():
             with torch.no_grad():
-                product = self._whole(read())
-                if product is not None and self.captured.recorder.error is None:
-                    self._record(product)
+                return self.record(read)
+        try:
+            product = self._whole(read())
+            if product is not None and self.captured.recorder.error is None:
+                self._record(product)
         except Exception as error:
             self.captured.recorder.fail(error, self.captured.name)
 

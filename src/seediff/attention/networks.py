@@ -3,6 +3,7 @@ that torch compiled run as they are."""
 
 from __future__ import annotations
 
+import inspect
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -94,6 +95,22 @@ def is_compiled(network: Any) -> bool:
     return False
 
 
+def is_called_compiled() -> bool:
+    """Whether a function that torch compiled calls the caller."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "torch._dynamo.eval_frame":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def tell_compiled() -> None:
+    """Say that what torch compiled runs as it is."""
+    text = "the network runs without compilation while it is captured: pictures may differ in their last bits"
+    warnings.warn(Notice(text), stacklevel=2)
+
+
 _captures = 0
 """How many captures run compiled networks without compilation now. torch knows one stance for all threads."""
 _stance = ExitStack()
@@ -105,12 +122,18 @@ _lock = threading.Lock()
 def without_compilation(networks: Sequence[Any]) -> Iterator[None]:
     """Inside the block, networks that torch compiled run as they are, because compiled code calls no hook that was
     added later. A notice says so. Networks that are not compiled: nothing changes."""
-    global _captures
     if not any(map(is_compiled, networks)):
         yield
         return
-    text = "the network runs without compilation while it is captured: pictures may differ in their last bits"
-    warnings.warn(Notice(text), stacklevel=2)
+    tell_compiled()
+    with force_eager():
+        yield
+
+
+@contextmanager
+def force_eager() -> Iterator[None]:
+    """Inside the block, all that torch compiled runs as it is."""
+    global _captures
     with _lock:
         if not _captures:
             _stance.enter_context(torch.compiler.set_stance("force_eager"))

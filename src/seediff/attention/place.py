@@ -70,7 +70,7 @@ def cut_picture(product: Product, place: Place) -> Scores:
 
 def choose(states: torch.Tensor, members: Sequence[int]) -> torch.Tensor:
     """Some members of the states (B, …): (len(members), …). Members that follow each other are not copied."""
-    if members == range(len(states)):
+    if members == range(states.shape[0]):
         return states
     if isinstance(members, range):
         return states[members.start : members.stop]

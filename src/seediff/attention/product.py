@@ -38,8 +38,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -118,13 +117,9 @@ KEY_NAME = "TESTING_ONLY_GenericMode"
 operator, what is registered for the key: `_attend` for OPERATOR, nothing for all others."""
 KEY = torch._C._dispatch_key_parse(KEY_NAME)
 AFTER = torch._C._dispatch_keyset_full_after(KEY)
+turn_on = torch._C._dispatch_tls_set_dispatch_key_included
 _every, _of_torch = (torch.library.Library(space, "IMPL") for space in ("_", "aten"))
 _every.fallback(torch.library.fallthrough_kernel, KEY_NAME)
-
-
-def _turn_on(is_on: bool) -> None:
-    """Whether KEY is on in this thread."""
-    torch._C._dispatch_tls_set_dispatch_key_included(KEY, is_on)
 
 
 class _Here(threading.local):
@@ -135,30 +130,16 @@ class _Here(threading.local):
 _here = _Here()
 
 
-def _set_watches(watches: Sequence[Watch]) -> None:
-    _here.watches = tuple(watch for watch in watches if not watch.has_ended)
-    _turn_on(bool(_here.watches))
-
-
-@contextmanager
-def _only(watches: Sequence[Watch]) -> Iterator[None]:
-    """Inside the `with` block, only these watches run in this thread."""
-    before = _here.watches
-    _set_watches(watches)
-    try:
-        yield
-    finally:
-        _set_watches(before)
-
-
 def _attend(keys: Any, *args: Any, **kwargs: Any) -> Any:
     """Report the product in a call of OPERATOR, and compute it. keys: the call's dispatch keys."""
-    watches = _here.watches
-    with _only(()):
+    watches, _here.watches = _here.watches, ()  # what is computed meanwhile is no product of the layer
+    try:
         for watch in watches:
             if watch.on_product is not None:
                 watch.report(partial(_read_torch, *args, **kwargs))
         return OPERATOR.redispatch(keys & AFTER, *args, **kwargs)
+    finally:
+        _here.watches = watches
 
 
 _of_torch.impl("scaled_dot_product_attention", _attend, KEY_NAME, with_keyset=True)
@@ -200,8 +181,12 @@ class Watched:
         if modes_of_others():
             return self.wrapped(*args, **kwargs)
         self.watch.report(read)
-        with _only([watch for watch in _here.watches if watch is not self.watch]):
+        watches = _here.watches
+        _here.watches = tuple(watch for watch in watches if watch is not self.watch)
+        try:
             return self.wrapped(*args, **kwargs)
+        finally:
+            _here.watches = watches
 
 
 class WatchedMethod(Watched):
@@ -276,9 +261,13 @@ class PatchPoint(NamedTuple):
     def leads_to(self, watch: Watch) -> bool:
         """Whether callers still reach a watch: nothing but other watches was put around it."""
         value = getattr(self.owner, self.name)
-        while isinstance(value, WATCHED) and value.watch is not watch:
+        while value is not TORCHS:
+            if not isinstance(value, WATCHED):
+                return False
+            if value.watch is watch:
+                return True
             value = value.wrapped
-        return value is TORCHS or isinstance(value, WATCHED)
+        return True
 
     def remove_ended(self) -> None:
         """Remove the ended watches on top of the value."""
@@ -339,7 +328,7 @@ class Watch:
         with _lock:
             for point in self._points:
                 point.put_watch(self)
-        _set_watches([*_here.watches, self])
+        _here.watches = (*[watch for watch in _here.watches if not watch.has_ended], self)
 
     @property
     def runs_here(self) -> bool:
@@ -354,7 +343,7 @@ class Watch:
     def begin(self, attention: Any, on_product: Callable[[Callable[[], Product]], None]) -> None:
         """Report the products of a layer from now on."""
         self.attention, self.on_product, self.count = attention, on_product, 0
-        _turn_on(True)  # again: where torch ran a compiled block as it is, it turned everything off afterwards
+        turn_on(KEY, True)  # again: where torch ran a compiled block as it is, it turned everything off afterwards
 
     def pause(self) -> None:
         """Report nothing until the next layer begins."""
@@ -370,5 +359,6 @@ class Watch:
         """Report nothing more, and remove this watch wherever it is on top."""
         self.pause()
         self.has_ended = True
-        _set_watches(_here.watches)
+        _here.watches = tuple(watch for watch in _here.watches if watch is not self)
+        turn_on(KEY, bool(_here.watches))
         unpatch(self._points)

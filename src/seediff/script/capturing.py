@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 from ..attention.capture import attach_recorder, hook_calls
-from ..attention.networks import check_processors, find_networks, not_compiled, without_compilation
+from ..attention.networks import check_processors, find_networks, force_eager, not_compiled
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import AttentionRecorder
 from ..attention.running_maps import Apart
@@ -77,8 +77,7 @@ def capture(
     this network is already being captured.
     """
     # 1. What is captured
-    given = getattr(pipe, "pipe", pipe)  # a Model from `load_model` has a pipeline
-    pipe = not_compiled(given)
+    pipe = not_compiled(getattr(pipe, "pipe", pipe))  # a Model from `load_model` has a pipeline
     networks, family = find_networks(pipe)
     for network in networks:
         check_processors(network, family)
@@ -102,8 +101,8 @@ def capture(
             recorders["negative"] = new_recorder(replace(plan, reads={"cross": plan.reads["cross"]}))
         listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorders, knows_order))
         stack.callback(listener.close)
-        if is_alone:  # in a pipeline's call, `Listener.draw` does this
-            stack.enter_context(without_compilation([given]))
+        if is_alone:  # a loop around the network may be compiled; of a pipeline's network `Listener.draw` is sure
+            stack.enter_context(force_eager())
         for owner, name, around in listener.methods():
             stack.enter_context(wrap(owner, name, around))
         for each in networks:

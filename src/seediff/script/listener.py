@@ -25,7 +25,7 @@ from functools import partial, wraps
 from typing import Any
 
 from ..attention.capture import run_last
-from ..attention.networks import own_networks, without_compilation
+from ..attention.networks import is_called_compiled, is_compiled, own_networks, tell_compiled, without_compilation
 from ..errors import UserError
 from .drawn import EDITING
 from .run import Run
@@ -120,7 +120,10 @@ class Listener:
                 raise UserError("the network ran outside of the captured pipeline's calls", fix=THE_WAY)
             self.ran_outside = True  # another pipeline with the same network
             return
-        self.run = self.run or RunRecorder(self.block, {})
+        if self.run is None:
+            if is_compiled(network) or is_called_compiled():
+                tell_compiled()
+            self.run = RunRecorder(self.block, {})
         if self.run.prompt.recorder.error is None:
             with self.run.raise_or_warn():
                 self.run.record(network, args, kwargs)
