@@ -130,7 +130,9 @@ class CapturedLayer:
             if text is not None:
                 text = slice(before_text, None)
         of_kinds: dict[Kind, slice | None] = {"self": image, "cross": text}
-        chosen = {kind: span for kind, span in of_kinds.items() if span is not None and kind in self.kinds}
+        chosen: dict[Kind, slice] = {
+            kind: span for kind, span in of_kinds.items() if span is not None and kind in self.kinds
+        }
         grid = grid_at(call.latent_size, self.layer.level)
         return Place(members, spans, positions, frames, puts_first, grid, chosen)
 
