@@ -23,8 +23,8 @@ from seediff.dataset.reviews import REVIEWS
 from seediff.errors import Notice
 from seediff.evaluate.evaluation import evaluate
 from seediff.files.photo_files import sample_name
-from seediff.look.samples import open_set
-from seediff.look.session import Edit, Session
+from seediff.look.pictures import open_set
+from seediff.look.store import Edit, Session
 from seediff.train.stages import open_training
 
 run = runner(augment, export_, filter_)

@@ -11,8 +11,8 @@ from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.native import open_native
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.segments import evaluate_segments
-from seediff.look.samples import open_set
-from seediff.look.session import Edit, Session
+from seediff.look.pictures import open_set
+from seediff.look.store import Edit, Session
 from seediff.train.stages import open_training
 
 run = runner(check, export_, filter_, import_, merge, split)

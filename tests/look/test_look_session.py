@@ -10,8 +10,8 @@ from seediff.dataset.encoding import read_label_map
 from seediff.dataset.native import open_native
 from seediff.dataset.reviews import REVIEWS, read_actions
 from seediff.look.index import Query
-from seediff.look.samples import open_set
-from seediff.look.session import Edit, Session
+from seediff.look.pictures import open_set
+from seediff.look.store import Edit, Session
 
 
 @pytest.fixture

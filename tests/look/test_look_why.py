@@ -19,7 +19,7 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import read_actions
 from seediff.dataset.sample import CONFIGS
 from seediff.files import outputs
-from seediff.look.samples import original_mask
+from seediff.look.pictures import original_mask
 from seediff.run.generate_job import generate
 
 CONFIG = GenerateConfig(

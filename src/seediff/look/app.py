@@ -19,10 +19,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ..errors import UserError, system_reason
+from .answers import FRESH, SetAnswers
 from .events import Events, Worker
 from .gate import PACKAGE
-from .session import Session, Stale
-from .set_answers import FRESH, SetAnswers
+from .store import Session, Stale
 
 if TYPE_CHECKING:
     from .attention_answers import AttentionAnswers

@@ -18,11 +18,11 @@ from ..files.reading import parse_json
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.labelling import label
+from .answers import Name, Number, SetAnswers, pack, read_address
+from .attention import find_words, pixel_maps, word_maps
 from .events import Cache
-from .sample_attention import find_words, pixel_maps, word_maps
-from .session import Edit, Prepared
-from .set_answers import Name, Number, SetAnswers, pack, read_address
 from .set_attention import Constants, SetAttention, Tuner
+from .store import Edit, Prepared
 
 THRESHOLDS = (1.1, 0.8, 0.55, 0.4, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05)
 """DiffSeg's thresholds for clickable segments, from coarse to fine. The paper has the first one; flatter attention

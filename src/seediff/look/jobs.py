@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from ..errors import UserError, first_line, system_reason
 from ..files.messages import plural
 from .history import History
-from .session import Edit, Prepared, Session, Stale
+from .store import Edit, Prepared, Session, Stale
 
 FAILED, UNDONE, STALE, UNCHANGED = "failed", "undone", "changed by someone else", "unchanged"
 """What a report calls a sample that a job did not change, or whose change it undid."""

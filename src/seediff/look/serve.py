@@ -22,8 +22,8 @@ from ..errors import UserError
 from .app import make_app
 from .events import Events
 from .gate import Gate, is_loopback
-from .samples import open_set
-from .session import Session
+from .pictures import open_set
+from .store import Session
 
 if TYPE_CHECKING:
     from ..evaluate.evaluation import Evaluation

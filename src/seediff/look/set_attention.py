@@ -31,8 +31,7 @@ from ..masks.make_masks import enlarge, label_pixels, make_masks, picture_to_fol
 from ..masks.pamr import pamr_weights
 from ..report.explain import show_steps
 from ..rows.row import said
-from .events import Cache
-from .sample_attention import (
+from .attention import (
     Capturer,
     SampleAttention,
     attention_of,
@@ -41,7 +40,8 @@ from .sample_attention import (
     maps_path,
     read_config,
 )
-from .session import Session
+from .events import Cache
+from .store import Session
 
 MEMORY = 1 << 30
 """Maximum bytes of attention in memory. The attention of the last sample stays, even if it is larger."""

@@ -31,7 +31,7 @@ from ..models.layer_choice import KINDS, Kind
 from ..models.locate import locate
 from ..prompts.tokens import locate_columns
 from ..rows.row import said
-from .samples import read_image
+from .pictures import read_image
 
 if TYPE_CHECKING:
     from ..run.job import AnyJob, Ready

@@ -29,8 +29,8 @@ from ..rows.row import LISTED, SHOWN, said
 from .events import Cache
 from .index import Query
 from .jobs import Jobs
-from .samples import THUMB, draw_prediction, image_bytes, thumbnail
-from .session import KEEP, Edit, Prepared, Session
+from .pictures import THUMB, draw_prediction, image_bytes, thumbnail
+from .store import KEEP, Edit, Prepared, Session
 
 FRESH = {"cache-control": "no-store"}
 """A header that forbids the browser to keep an answer, because another set may have the same address later."""

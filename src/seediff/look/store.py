@@ -30,7 +30,7 @@ from ..files.reading import inside, read_bytes
 from ..rows.row import Row, said, shown_classes
 from .history import MOVES, History, Result
 from .index import Index
-from .samples import OpenedSet, original_mask, title_of
+from .pictures import OpenedSet, original_mask, title_of
 
 if TYPE_CHECKING:
     from ..evaluate.evaluation import Evaluation
