@@ -147,8 +147,8 @@ class Heard:
 
     def __init__(self, opened):
         self.reports: list[dict[str, Any]] = []
-        tell = opened.session.tell
-        opened.session.tell = lambda report: (
+        tell = opened.store.tell
+        opened.store.tell = lambda report: (
             self.reports.append(report) if report["kind"] == "job" else None,
             tell(report),
         )

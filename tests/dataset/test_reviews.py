@@ -23,8 +23,7 @@ from seediff.dataset.reviews import REVIEWS
 from seediff.errors import Notice
 from seediff.evaluate.evaluation import evaluate
 from seediff.files.photo_files import sample_name
-from seediff.look.pictures import open_set
-from seediff.look.store import Edit, Session
+from seediff.look.store import Edit, Store
 from seediff.train.stages import open_training
 
 run = runner(augment, export_, filter_)
@@ -41,12 +40,12 @@ def pets(tmp_path):
         (out / f"soft/{sample_name(row['file_name'])}_{row['class_ids'][0]}.png").write_bytes(
             encode_soft((labels > 0) * 0.8)
         )
-    session = Session(open_set(out), by="ann")
-    session.act(0, 0, Edit("accept", verdict="accepted"))
-    session.act(1, 0, Edit("reject", verdict="rejected"))
-    session.act(3, 0, Edit("relabel", labels=lambda present: np.where(present == 1, np.uint8(2), present)))
-    session.act(3, 1, Edit("accept", verdict="accepted"))
-    session.close()
+    store = Store(out, by="ann")
+    store.act(0, 0, Edit("accept"))
+    store.act(1, 0, Edit("reject"))
+    store.act(3, 0, Edit("relabel", labels=lambda present: np.where(present == 1, np.uint8(2), present)))
+    store.act(3, 1, Edit("accept"))
+    store.close()
     return out
 
 
@@ -69,12 +68,13 @@ CONSTANTS = {"method": "ca", "alpha": 0.5, "beta": 0.6, "pamr": True}
 @pytest.fixture
 def remade(pets):
     """`pets`, where constants made new masks of 2 and 4; somebody accepted the second."""
-    session = Session(open_set(pets), by="ann")
+    store = Store(pets, by="ann")
     for number in (2, 4):
-        labels = np.roll(session.labels(number), 9, 1)
-        session.act(number, 0, Edit("made", labels=labels, detail={**CONSTANTS, "job": "a"}))
-    session.act(4, 1, Edit("accept", verdict="accepted"))
-    session.close()
+        store.act(
+            number, 0, Edit("made", labels=lambda present: np.roll(present, 9, 1), detail={**CONSTANTS, "job": "a"})
+        )
+    store.act(4, 1, Edit("accept"))
+    store.close()
     return pets
 
 
@@ -87,9 +87,9 @@ def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path):
     for reviewed, numbers in (("corrected", "3"), ("unreviewed", "25"), ("accepted", "034"), ("not-rejected", "02345")):
         run(f"filter {remade} --out {tmp_path}/{reviewed} --reviewed {reviewed}")
         assert [item.name for item in open_native(tmp_path / reviewed)[1]] == [f"00000{number}" for number in numbers]
-    session = Session(open_set(tmp_path / "unreviewed"), by="bob")  # what made a mask goes along
-    session.act(0, 0, Edit("reject", verdict="rejected"))
-    session.close()
+    store = Store(tmp_path / "unreviewed", by="bob")  # what made a mask goes along
+    store.act(0, 0, Edit("reject"))
+    store.close()
     classes, items = open_native(tmp_path / "unreviewed")
     assert items[0].metadata["review"] == {"verdict": "rejected", **said, "by": "bob"}
     back = [items[0], items[1].replace(label_map=np.zeros((64, 64), np.uint8))]
@@ -140,7 +140,8 @@ def test_check_finds_what_is_wrong_with_reviews(pets):
 
 def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets):
     (pets / "reviewed/000003.1.png").write_bytes(encode_mask(np.full((64, 64), 3, np.uint8)))
-    for use in (lambda: Dataset.from_native(pets).stats(), lambda: Session(open_set(pets), by="").labels(3)):
+    store = Store(pets, by="")
+    for use in (lambda: Dataset.from_native(pets).stats(), lambda: store.labels(store.state(3))):
         with user_error(r"000003.1.png: is not the corrected mask that was saved"):
             use()
 
@@ -149,7 +150,7 @@ def test_damage_at_the_end_is_no_line_cut_off(pets):
     data = (pets / REVIEWS).read_bytes() + b'{"sample": "000000", "version": 0}'
     (pets / REVIEWS).write_bytes(data)
     assert found(pets) == [("structure", "error", REVIEWS)]
-    for use in (open_native, lambda folder: Session(open_set(folder), by="")):
+    for use in (open_native, lambda folder: Store(folder, by="")):
         with user_error(r"review.jsonl, line \d"):
             use(pets)
     assert (pets / REVIEWS).read_bytes() == data

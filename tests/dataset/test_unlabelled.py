@@ -11,8 +11,7 @@ from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.native import open_native
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.segments import evaluate_segments
-from seediff.look.pictures import open_set
-from seediff.look.store import Edit, Session
+from seediff.look.store import Edit, Store
 from seediff.train.stages import open_training
 
 run = runner(check, export_, filter_, import_, merge, split)
@@ -38,12 +37,12 @@ def empty(tmp_path):
 @pytest.fixture
 def begun(empty):
     """The same when a is painted and b is accepted as empty."""
-    session = Session(open_set(empty), by="ann")
-    session.act(0, 0, Edit("brush", labels=lambda present: np.maximum(present, np.uint8(2))))
-    session.act(1, 0, Edit("accept", verdict="accepted"))
-    session.act(2, 0, Edit("accept", verdict="accepted"))
-    session.act(2, 1, Edit("undo"))
-    session.close()
+    store = Store(empty, by="ann")
+    store.act(0, 0, Edit("brush", labels=lambda present: np.maximum(present, np.uint8(2))))
+    store.act(1, 0, Edit("accept"))
+    store.act(2, 0, Edit("accept"))
+    store.act(2, 1, Edit("undo"))
+    store.close()
     return empty
 
 

@@ -44,7 +44,7 @@ def test_the_worst_come_first_beside_their_predictions(pets):
         assert scores[0] == 1
         shown = np.asarray(Image.open(io.BytesIO(client.ask("GET", "/api/samples/2/predicted").body)))
         labels = np.array(Image.open(predicted / "000002.png"))
-        assert np.array_equal(shown, overlay(opened.session.dataset.samples[2].image, labels))
+        assert np.array_equal(shown, overlay(opened.store.samples[2].image, labels))
         client.act(4, "reject", 0)
         assert client.numbers(sort="miou")[0] == 4
     assert np.array_equal(np.array(Image.open(predicted / "000002.png")), labels)

@@ -11,7 +11,7 @@ def pets(tmp_path):
 
 def test_lists_by_filter_and_in_order(pets):
     client, opened = pets
-    rows = [one.metadata for one in opened.session.dataset.samples]
+    rows = [one.metadata for one in opened.store.samples]
     assert client.numbers() == list(range(30))
     assert client.numbers(classes=[2]) == [i for i, row in enumerate(rows) if row["classes"] == ["cat"]]
     assert client.numbers(flags=["degenerate"]) == [6, 13, 20, 27]

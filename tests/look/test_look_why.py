@@ -19,7 +19,6 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import read_actions
 from seediff.dataset.sample import CONFIGS
 from seediff.files import outputs
-from seediff.look.pictures import original_mask
 from seediff.run.generate_job import generate
 
 CONFIG = GenerateConfig(
@@ -47,11 +46,11 @@ def address(constants):
 def check_explained(folder):
     """What the page begins with makes the mask that is there."""
     with running(folder) as (client, opened):
-        for number in range(len(opened.session.dataset.samples)):
+        for number in range(len(opened.store.samples)):
             about = client.get(f"/api/samples/{number}/attention")
             assert about["note"] == ""
             made = client.ask("GET", f"/api/samples/{number}/tuned?{address(about['constants'])}")
-            np.testing.assert_array_equal(made.labels, opened.session.labels(number))
+            np.testing.assert_array_equal(made.labels, opened.store.labels(opened.store.state(number)))
 
 
 def test_a_filtered_split_or_merged_set_knows_what_made_each_mask(copied, tmp_path):
@@ -122,9 +121,9 @@ def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
     generate(replace(CONFIG, mask=mask), tmp_path / "other", draw=fake_draw)
     with running(copied) as (client, opened):
         constants = {**client.get("/api/samples/0/attention")["constants"], **change}
-        for number, sample in enumerate(opened.session.dataset.samples):
+        for number, sample in enumerate(opened.store.samples):
             made = client.ask("GET", f"/api/samples/{number}/tuned?{address(constants)}")
-            expected = read_label_map(tmp_path / "other" / original_mask(sample))
+            expected = read_label_map(tmp_path / "other" / str(sample.row.mask_file_name))
             np.testing.assert_array_equal(made.labels, expected)
 
 

@@ -82,21 +82,21 @@ def look(
         with bar_or_lines(quiet=False) as progress:
             compared = open_against(against, path, progress)
     with serve(path, by=by or _user(), host=host, port=port, against=compared) as opened:
-        samples = plural(len(opened.session.dataset.samples), "sample")
+        samples = plural(len(opened.store.samples), "sample")
         print(f"{path}: {samples} at {opened.url} (Ctrl-C ends it)", flush=True)
         if "COLAB_RELEASE_TAG" in os.environ:
             fix = f"show {path / 'preview.html'}, or zip the folder and download it"
             print(f"seediff: in Colab no browser reaches this address; {fix}", file=sys.stderr)
         if not is_loopback(host):
             print(f"Other machines can connect, unencrypted, with the access token: {opened.token}", flush=True)
-        if opened.session.read_only:
-            print(f"seediff: {path}: {opened.session.read_only}", file=sys.stderr)
+        if opened.store.read_only:
+            print(f"seediff: {path}: {opened.store.read_only}", file=sys.stderr)
         # Without a screen, a text browser would open in this terminal
         screen = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)
         if browser and screen and is_loopback(host):
             webbrowser.open_new_tab(opened.once)
         opened.run()
-    acted = opened.session.acted
+    acted = opened.store.acted
     saved = f"{plural(acted, 'action')} saved"
     if acted:
         saved += f" in {shlex.quote(str(path / 'review.jsonl'))}"

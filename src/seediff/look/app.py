@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
-from functools import cache, partial
+from functools import partial
+from importlib import import_module
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar, get_type_hints
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -19,19 +20,20 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ..errors import UserError, system_reason
-from .answers import FRESH, SetAnswers
-from .events import Events, Worker
+from ..files.reading import Json, fit, parse_json
+from . import answers
+from .events import Events, slowly
 from .gate import PACKAGE
-from .store import Session, Stale
+from .store import Stale, Store
 
-if TYPE_CHECKING:
-    from .attention_answers import AttentionAnswers
-
+T = TypeVar("T")
+Answer = Callable[[Store, Any], Json | Response]
+"""Answers a request. Its second parameter, `request`, has a type that says what the page sends."""
+Run = Callable[[Callable[[], Json | Response]], Awaitable[Json | Response]]
+"""Runs a function in a thread, and returns its answer: `run_in_threadpool` at once, `slowly` one after another."""
 SAMPLE = "/samples/{number:short}"
 SOON = 1.5
 """Seconds from the opening of a window to the import of torch. An earlier import would delay the first sample."""
-Run = Callable[[Callable[[], Response]], Awaitable[Response]]
-"""Runs the function that it is given in a thread, and returns that function's response."""
 
 
 class ShortConvertor(IntegerConvertor):
@@ -44,95 +46,80 @@ class ShortConvertor(IntegerConvertor):
 register_url_convertor("short", ShortConvertor())
 
 
-def make_app(session: Session, events: Events) -> Starlette:
-    """The application for the page of a session, without access control: `Gate` has that. events: sends reports to the
+def make_app(store: Store, events: Events) -> Starlette:
+    """The application for the page of a store, without access control: `Gate` has that. events: sends reports to the
     open windows."""
-    set_answers = SetAnswers(session)
-    loading = threading.Lock()
-    slowly = Worker().do  # one request after another
 
-    @cache
-    def import_attention() -> AttentionAnswers:
-        from .attention_answers import AttentionAnswers
+    def answer(method: str, path: str, answer_with: Answer | str, run: Run = run_in_threadpool) -> Route:
+        """The route of an address. answer_with: a function of `answers`, or the name of one in `attention_answers`.
+        run: runs it in a thread."""
 
-        return AttentionAnswers(set_answers)
+        async def respond(request: Request) -> Response:
+            body = await request.body()
 
-    def attention() -> AttentionAnswers:
-        with loading:  # otherwise two requests at once would make two
-            return import_attention()
+            def make() -> Json | Response:
+                function = answer_with
+                if isinstance(function, str):
+                    function = getattr(import_attention(), function)
+                return function(store, read_request(request, body, get_type_hints(function)["request"]))
 
-    # Three ways to answer: at once (in a thread of its own); `later`, with torch; `slowly`, one request after another.
-    def later(pick: Callable[[AttentionAnswers], Callable[..., Response]]) -> Callable[..., Response]:
-        """A function that answers requests with a method of `AttentionAnswers`. It imports torch at the first request,
-        so that the first samples do not wait for it. pick: takes the method, as `lambda answers: answers.about`."""
-        return lambda *request: pick(attention())(*request)
+            made = await run(make)
+            return made if isinstance(made, Response) else JSONResponse(made)
+
+        return Route(path, respond, methods=[method])
 
     def send_events(request: Request) -> Response:
-        soon = threading.Timer(SOON, attention)
+        soon = threading.Timer(SOON, import_attention)
         soon.daemon = True
         soon.start()
-        return StreamingResponse(events.listen(), media_type="text/event-stream", headers=FRESH)
+        return StreamingResponse(events.listen(), media_type="text/event-stream", headers=answers.FRESH)
 
-    async def refuse_stale(request: Request, error: Any) -> Response:
-        sample = session.for_page(error.number)
-        return JSONResponse({"error": "someone else changed it in the meantime", **sample}, 409)
-
+    get, post = partial(answer, "GET"), partial(answer, "POST")
     routes = [
-        get("/set", set_answers.describe),
-        post("/classes", set_answers.add_class),
-        get("/events", send_events),
-        post("/views", set_answers.view),
-        get("/views/{view:str}", set_answers.page),
-        get("/views/{view:str}/{number:short}", set_answers.place),
-        get(SAMPLE, set_answers.sample),
-        get(f"{SAMPLE}/thumb", set_answers.thumb),
-        get(f"{SAMPLE}/image", set_answers.image),
-        get(f"{SAMPLE}/predicted", set_answers.predicted),
-        get(f"{SAMPLE}/labels", set_answers.labels),
-        post(f"{SAMPLE}/labels", set_answers.paint),
-        get(f"{SAMPLE}/pieces", set_answers.pieces),
-        post(f"{SAMPLE}/act", set_answers.act),
-        post("/job", set_answers.change_many),
-        get(f"{SAMPLE}/attention", later(lambda answers: answers.about)),
-        get(f"{SAMPLE}/words", later(lambda answers: answers.words), slowly),
-        get(f"{SAMPLE}/attends", later(lambda answers: answers.attends)),
-        get(f"{SAMPLE}/steps", later(lambda answers: answers.steps), slowly),
-        get(f"{SAMPLE}/segments", later(lambda answers: answers.segments), slowly),
-        post(f"{SAMPLE}/capture", later(lambda answers: answers.capture), slowly),
-        get(f"{SAMPLE}/tuned", later(lambda answers: answers.preview)),
-        post(f"{SAMPLE}/tuned", later(lambda answers: answers.apply)),
-        post("/job/masks", later(lambda answers: answers.apply_to_many)),
+        get("/set", answers.describe),
+        post("/classes", answers.add_class),
+        Route("/events", send_events),
+        post("/views", answers.view),
+        get("/views/{view:str}", answers.page),
+        get("/views/{view:str}/{number:short}", answers.place),
+        get(SAMPLE, answers.sample),
+        get(f"{SAMPLE}/thumb", answers.thumb),
+        get(f"{SAMPLE}/image", answers.image),
+        get(f"{SAMPLE}/predicted", answers.predicted),
+        get(f"{SAMPLE}/labels", answers.labels),
+        post(f"{SAMPLE}/labels", answers.paint),
+        get(f"{SAMPLE}/pieces", answers.pieces),
+        post(f"{SAMPLE}/act", answers.act),
+        post("/job", answers.change_many),
+        get(f"{SAMPLE}/attention", "about"),
+        get(f"{SAMPLE}/words", "words", slowly),
+        get(f"{SAMPLE}/attends", "attends"),
+        get(f"{SAMPLE}/steps", "steps", slowly),
+        get(f"{SAMPLE}/segments", "segments", slowly),
+        post(f"{SAMPLE}/capture", "capture", slowly),
+        get(f"{SAMPLE}/tuned", "preview"),
+        post(f"{SAMPLE}/tuned", "remake"),
+        post("/job/masks", "remake_many"),
     ]
     static = StaticFiles(packages=[(PACKAGE, "static")])
     return Starlette(
         routes=[Route("/", send_page), Mount("/static", static), Mount("/api", routes=routes)],
-        exception_handlers={
-            UserError: refuse,
-            HTTPException: refuse_http,
-            OSError: refuse_unsaved,
-            Stale: refuse_stale,
-        },
+        exception_handlers=dict.fromkeys((UserError, HTTPException, OSError, Stale), refuse),
     )
 
 
-def get(path: str, answer: Callable[[Request], Response], run: Run = run_in_threadpool) -> Route:
-    """A route for GET requests. path: the address. answer: makes the response from the request. run: runs `answer` in a
-    thread."""
+def read_request(request: Request, body: bytes, kind: type[T]) -> T:
+    """What the page asks for: the parameters in the body or, without JSON there, in the address; and in the path.
+    Raises UserError."""
+    values: Json = {**request.query_params, "pixels": body}
+    strict = request.method == "POST" and kind is not answers.Paint
+    if strict:
+        values = parse_json(body, Json, "the request")
+    return fit({**values, **request.path_params}, kind, "the request", strict=strict)
 
-    async def respond(request: Request) -> Response:
-        return await run(partial(answer, request))
 
-    return Route(path, respond, methods=["GET"])
-
-
-def post(path: str, answer: Callable[[Request, bytes], Response], run: Run = run_in_threadpool) -> Route:
-    """A route for POST requests. path: the address. answer: makes the response from the request and its body. run: runs
-    `answer` in a thread."""
-
-    async def respond(request: Request) -> Response:
-        return await run(partial(answer, request, await request.body()))
-
-    return Route(path, respond, methods=["POST"])
+def import_attention() -> Any:
+    return import_module(".attention_answers", __package__)
 
 
 async def send_page(request: Request) -> Response:
@@ -140,14 +127,13 @@ async def send_page(request: Request) -> Response:
     return Response(text, media_type="text/html; charset=utf-8", headers={"cache-control": "no-store"})
 
 
-async def refuse(request: Request, error: Any) -> Response:
-    return JSONResponse({"error": str(error)}, 400)
-
-
-async def refuse_unsaved(request: Request, error: Any) -> Response:
-    """The response to a failed save, most often because of a full disk."""
-    return JSONResponse({"error": f"it could not be saved: {system_reason(error)}"}, 507)
-
-
-async def refuse_http(request: Request, error: Any) -> Response:
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+def refuse(request: Request, error: Exception) -> Response:
+    """The response to an error."""
+    status, why, more = 400, str(error), {}
+    if isinstance(error, HTTPException):
+        status, why = error.status_code, error.detail
+    elif isinstance(error, OSError):  # most often, the disk is full
+        status, why = 507, f"it could not be saved: {system_reason(error)}"
+    elif isinstance(error, Stale):
+        status, why, more = 409, "someone else changed it in the meantime", error.state
+    return JSONResponse({"error": why, **more}, status)

@@ -1,45 +1,93 @@
-"""The attention from which a sample's mask was made: where its pixels and words attend, and how to capture it again."""
+"""The attention of a store's samples, saved or captured again, and the masks that other constants make from it. It is
+quick, because attention, soft masks and PAMR's weights stay in memory.
+
+The steps are the same as in `masks.make_masks`, so the page shows the masks that `generate` and `mask` would write with
+these constants."""
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Sequence
+import threading
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 import torch
 
 from ..attention.maps import AttentionMaps
 from ..attention.plan import fit_levels
 from ..attention.windows import Window, cut, seen_window
-from ..config.class_names import ANY_WORD, any_name, longest_first
 from ..config.generate_config import DatasetConfig, GenerateConfig, load_dataset_config
-from ..config.method_constants import MaskConfig, level_name
+from ..config.method_constants import MaskConfig
+from ..config.methods import METHOD_FACTS
 from ..config.photos_config import MaskPhotosConfig
-from ..dataset import native
+from ..dataset.native import ATTENTION, CONFIGS, dataset_labels
 from ..dataset.sample import Sample
-from ..devices import check_device, default_device
+from ..devices import check_device, cpu_threads, default_device
 from ..errors import UserError
+from ..files.label_maps import IGNORE
+from ..files.reading import fit
+from ..masks.arithmetic import resize
+from ..masks.make_masks import enlarge, label_pixels, picture_to_follow, refine, soft_mask
+from ..masks.pamr import pamr_weights
 from ..models.describe import describe_here
-from ..models.families.readers import Reader
 from ..models.layer_choice import KINDS, Kind
 from ..models.locate import locate
-from ..prompts.tokens import locate_columns
 from ..rows.row import said
+from .events import Cache
 from .pictures import read_image
+from .store import State, Store
 
 if TYPE_CHECKING:
     from ..run.job import AnyJob, Ready
 
 PIXELS = 8
 """Pixels of the picture along a side of one latent position, for an unknown model: the number of Stable Diffusion."""
-MAX_WORDS = 100
-"""Maximum number of words with a button on the page."""
+CACHED = 3
+"""Maximum number of entries in each cache of a sample."""
+CORRECTED = "A person corrected this mask; attention explains the mask before that."
+UNKNOWN = "It is not known how this mask was made: masks and steps shown here use the default constants."
+THREADS = torch.get_num_threads()
+LOADING = threading.Lock()
+"""Locked while attention is read, because otherwise two threads would read the same file."""
+ALONE = threading.Lock()
+"""Locked while a mask is made, because that sets torch's number of threads for the whole process."""
+
+
+class Constants(msgspec.Struct, frozen=True, kw_only=True):
+    """The constants of masks that the page can change."""
+
+    method: str
+    alpha: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    beta: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    pamr: bool
+
+    def __post_init__(self) -> None:
+        if self.method not in METHOD_FACTS:  # for example, a user's method whose file is not named this time
+            raise ValueError(f"method {self.method!r} is not known here")
+
+    def change(self, config: MaskConfig) -> MaskConfig:
+        """A configuration with these constants. A new method also brings the other constants that its authors chose.
+        Any change turns `ignore_band` off."""
+        if self.values() == constants_of(config).values():
+            return config
+        brought = {}
+        if self.method != config.method:
+            brought = METHOD_FACTS[self.method].defaults.get("mask", {})
+        return replace(config, **{**brought, **self.values(), "ignore_band": None})
+
+    def values(self) -> dict[str, Any]:
+        """The constants by name, without the further fields of a subclass."""
+        return {name: getattr(self, name) for name in Constants.__struct_fields__}
+
+
+def constants_of(config: MaskConfig) -> Constants:
+    """The constants of a configuration. If each image has a threshold of its own (β = "otsu"), β is the usual 0.3."""
+    beta = 0.3 if config.beta == "otsu" else config.beta
+    return Constants(method=config.method, alpha=config.alpha, beta=beta, pamr=config.pamr)
 
 
 @dataclass(frozen=True)
@@ -59,24 +107,17 @@ class SampleAttention:
     edge_megapixels: float = 0.0
     """Maximum megapixels at which masks follow the edges of `part_pixels`. For 0, they follow the edges of `image`."""
 
+    soft: Cache[torch.Tensor] = field(default_factory=partial(Cache, CACHED))
+    weights: Cache[torch.Tensor] = field(default_factory=partial(Cache, CACHED))
+    """What the last masks were made of: soft masks, and weights of PAMR."""
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for *_, tensor in self.maps.tensors())
+
     @property
     def classes(self) -> list[str]:
         return list(self.maps.words)
-
-
-def read_config(folder: Path, name: str | None = None) -> DatasetConfig | None:
-    """The configuration of the `generate` or `mask` run that made a sample; None if its file is missing or unreadable.
-    folder: the dataset. name: `made` in the sample's row; None if the sample has no configuration of its own."""
-    with suppress(UserError):
-        path = native.made_by(folder, name)
-        return path and load_dataset_config(path, MaskPhotosConfig)
-    return None
-
-
-def maps_path(sample: Sample) -> Path | None:
-    """The file with a sample's attention maps; None if they were not saved."""
-    path = sample.extras.get((native.ATTENTION, None))
-    return path if isinstance(path, Path) else None
 
 
 def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
@@ -96,12 +137,12 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
     return ""
 
 
-def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | None) -> SampleAttention:
-    """A sample's attention with the picture that its masks follow. maps: the sample's attention. config: the
-    configuration that made the sample; None if unknown. Raises UserError for maps without a class."""
-    image = read_image(sample)
+def attention_of(store: Store, state: State, maps: AttentionMaps) -> SampleAttention:
+    """A sample's attention with the picture that its masks follow. maps: the sample's attention. Raises UserError for
+    maps without a class."""
+    image, config = read_image(state.sample), config_of(store, state)
     if not maps.words:
-        raise UserError(f"sample '{sample.name}' has attention of no class")
+        raise UserError(f"sample '{state.sample.name}' has attention of no class")
     size = (image.shape[0], image.shape[1])
     whole = Window(0, 0, *size)
     if config is None:
@@ -120,76 +161,6 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
     height, width = maps.latent_size
     seen = cut(image, part, (height * pixels, width * pixels))
     return SampleAttention(maps, seen, size, part, mask, image[part.slices], config.edge_megapixels)
-
-
-def pixel_maps(attention: SampleAttention, x: int, y: int) -> list[dict[str, Any]]:
-    """Where a pixel of the sample attends: for each level of self-attention, what `map_for_page` returns. x, y: the
-    pixel. Raises UserError for a pixel that the model did not see."""
-    part = attention.part
-    x, y = x - part.left, y - part.top
-    if not (0 <= x < part.width and 0 <= y < part.height):
-        raise UserError("the model did not see this pixel")
-    maps = []
-    for (height, width), self_map in sorted(attention.maps.self_attention.items(), reverse=True):
-        row, column = y * height // part.height, x * width // part.width
-        maps.append(_scaled_map(attention.maps, self_map[row * width + column].reshape(height, width)))
-    return maps
-
-
-def word_maps(attention: SampleAttention, columns: tuple[int, ...]) -> list[dict[str, Any]]:
-    """How much each position attends to words: for each level of cross-attention, what `map_for_page` returns. columns:
-    the columns of the words in the text; the maps show their mean. Raises UserError for a column that the text
-    lacks."""
-    maps = []
-    for grid, cross_map in sorted(attention.maps.cross_attention.items(), reverse=True):
-        if max(columns) >= cross_map.shape[1]:
-            raise UserError(f"the text has columns 0 to {cross_map.shape[1] - 1}")
-        maps.append(_scaled_map(attention.maps, cross_map[:, list(columns)].mean(1).reshape(grid)))
-    return maps
-
-
-def _scaled_map(maps: AttentionMaps, values: torch.Tensor) -> dict[str, Any]:
-    """What `map_for_page` returns for a map, scaled so that its minimum becomes 0 and its maximum 255. maps: the
-    attention, which knows the names of its levels. values: (h, w), the map."""
-    name = level_name(maps.level((values.shape[0], values.shape[1])))
-    low, high = map(float, values.aminmax())
-    scaled = ((values - low) / max(high - low, 1e-20) * 255).round().to(torch.uint8)
-    return map_for_page(name, scaled.cpu().numpy())
-
-
-def map_for_page(name: str, values: np.ndarray) -> dict[str, Any]:
-    """A map as JSON for the page: {name, height, width, data}. `data` has the values row by row, in base64. name: the
-    title of the map. values: (h, w) uint8."""
-    height, width = values.shape
-    data = base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
-    return {"name": name, "height": height, "width": width, "data": data}
-
-
-def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
-    """The words of the prompt whose columns of cross-attention are known, in order: {start, end, columns} each, where
-    prompt[start:end] is the word. maps: the attention, which knows the columns of the classes. model: the model whose
-    tokenizers find the other words, if they are on this machine; None to find only the classes."""
-    # 1. Classes
-    names, found = longest_first(list(maps.words)), dict[tuple[int, int], tuple[int, ...]]()
-    for match in any_name(names).finditer(maps.prompt):
-        found[match.span()] = maps.words[names[(match.lastindex or 1) - 1]]
-
-    # 2. Words outside the classes' names
-    readers = _readers(model) if model and " | " not in maps.prompt else ()
-    for match in re.finditer(rf"{ANY_WORD}|\d+", maps.prompt):
-        overlaps = any(start < match.end() and match.start() < end for start, end in found)
-        if overlaps or not readers or len(found) >= MAX_WORDS:
-            continue
-        with suppress(UserError):  # too long for the model, or no token of its own
-            found[match.span()] = locate_columns(readers, maps.prompt, [match[0]])[match[0]]
-    return [{"start": start, "end": end, "columns": columns} for (start, end), columns in sorted(found.items())]
-
-
-@cache
-def _readers(model: str) -> Sequence[Reader]:
-    """The tokenizers of a model on this machine, loaded without its weights; empty if they cannot be loaded."""
-    info = describe_here(model)
-    return info.readers() if info else ()
 
 
 def sample_index(sample: Sample) -> int:
@@ -248,3 +219,95 @@ class Capturer:
             self._ready, self._key = None, ""  # one model at a time
             self._ready, self._key = job.load(), key
         return self._ready
+
+
+CAPTURER = Capturer()
+
+
+def config_of(store: Store, state: State) -> DatasetConfig | None:
+    """The configuration of the `generate` or `mask` run that made a sample; None if its file is missing or
+    unreadable."""
+    path = state.sample.extras.get((CONFIGS, None))
+    if path is not None:
+        with suppress(UserError):
+            return store.configs.get_or_make(path, partial(load_dataset_config, path, MaskPhotosConfig))
+    return None
+
+
+def constants_for(store: Store, state: State) -> tuple[Constants, str]:
+    """(constants, note). constants: what made a sample's current mask, or the default constants if that is unknown.
+    note: what the page says about it; "" if everything is known."""
+    review, config = state.row(store.classes).decided, config_of(store, state)
+    remade = said(review.made)
+    if remade is not None:
+        with suppress(UserError):
+            return fit(remade, Constants, "the constants"), ""
+    notes = [CORRECTED] if review.corrected else []
+    if config is None or remade is not None:
+        notes.append(UNKNOWN)
+    return constants_of(config.mask if config else MaskConfig()), " ".join(notes)
+
+
+def find(store: Store, state: State) -> SampleAttention | None:
+    """The attention of a sample; None if it was neither saved nor captured again. Raises UserError for an unusable
+    file."""
+    path = state.sample.extras.get((ATTENTION, None))
+    if path is None:
+        return store.attention.get(state.number)
+    with LOADING:
+        return store.attention.get_or_make(state.number, lambda: attention_of(store, state, AttentionMaps.load(path)))
+
+
+def load(store: Store, state: State) -> SampleAttention:
+    """The attention of a sample. Raises UserError if it was neither saved nor captured again, or the file is
+    unusable."""
+    attention = find(store, state)
+    if attention is None:
+        raise UserError("no attention maps were saved; recompute them first")
+    return attention
+
+
+def capture_again(store: Store, state: State) -> None:
+    """Capture the attention of a sample again, and keep it in memory. This takes as long as drawing the sample. Raises
+    UserError."""
+    config = config_of(store, state)
+    reason = cannot_capture(state.sample, config)
+    if config is None or reason:
+        raise UserError(f"cannot recompute: {reason}")
+    store.attention.put(state.number, attention_of(store, state, CAPTURER.capture(state.sample, config)))
+
+
+def make_labels(store: Store, state: State, constants: Constants) -> np.ndarray:
+    """(H, W) uint8: the label map of a sample with other constants. It is computed with as many threads as the set was,
+    because rounding depends on them. Raises UserError as `load` does, for a class that the set lacks, and for a level
+    that was not captured."""
+    attention, made_by, ids = load(store, state), config_of(store, state), store.index.ids
+    for name in attention.classes:
+        if name not in ids:
+            raise UserError(f"class '{name}' is not a class of the set")
+    # Soft masks do not depend on the threshold, unless SAM refines them. So configurations that differ only in it have
+    # one key, and the first one makes the masks for all.
+    config = constants.change(attention.config)
+    key = config if config.sam else replace(config, beta=MaskConfig.beta, ignore_band=None)
+    threads = made_by and made_by.threads
+    part, labels = attention.part, np.full(attention.size, IGNORE, np.uint8)
+    with ALONE, cpu_threads(threads or 1, THREADS):
+        soft = attention.soft.get_or_make(key, partial(_soft_masks, attention, config))
+        labels[part.slices] = label_pixels(soft, config, (part.height, part.width)).numpy()
+    return dataset_labels(labels, [ids[name] for name in attention.classes])
+
+
+def _soft_masks(attention: SampleAttention, config: MaskConfig) -> torch.Tensor:
+    """(C, h, w) float32: the soft mask of each class, before its threshold."""
+
+    def weigh(picture: np.ndarray, *constants: Any) -> torch.Tensor:
+        """What `pamr_weights` returns, cached by the constants, because a sample's picture is always the same."""
+        return attention.weights.get_or_make(constants, partial(pamr_weights, picture, *constants))
+
+    seen = attention.image.shape[:2]
+    masks = [soft_mask(attention.maps, name, config).soft for name in attention.classes]
+    soft = enlarge(torch.stack(masks), seen, config)
+    picture = picture_to_follow(attention.part_pixels, seen, config, attention.edge_megapixels)
+    if picture is None:
+        picture = attention.image
+    return refine(picture, resize(soft, picture.shape[:2]), config, seen, weigh)

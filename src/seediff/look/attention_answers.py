@@ -1,29 +1,53 @@
 """Answers the page's questions about a sample's attention: where a pixel or a word attends, masks with other constants,
-the steps of a mask, segments to click."""
+the steps of a mask, segments to click. It imports torch, so `app` imports it late."""
 
 from __future__ import annotations
 
+import base64
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+import torch
+from starlette.responses import Response
 
+from ..attention.maps import AttentionMaps, Grid
+from ..config.class_names import ANY_WORD, any_name, longest_first
+from ..config.method_constants import level_name
 from ..config.methods import METHOD_FACTS
 from ..dataset.reviews import REMADE
-from ..files.reading import parse_json
+from ..errors import UserError
+from ..files.reading import Json
+from ..masks.make_masks import make_masks
+from ..models.describe import describe_here
+from ..models.families.readers import Reader
+from ..prompts.tokens import locate_columns
+from ..report.explain import show_steps
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.labelling import label
-from .answers import Name, Number, SetAnswers, pack, read_address
-from .attention import find_words, pixel_maps, word_maps
-from .events import Cache
-from .set_attention import Constants, SetAttention, Tuner
-from .store import Edit, Prepared
+from .answers import Name, Number, OfSample, in_view, pack
+from .attention import (
+    Constants,
+    SampleAttention,
+    cannot_capture,
+    capture_again,
+    config_of,
+    constants_for,
+    find,
+    load,
+    make_labels,
+)
+from .jobs import Job
+from .store import Edit, State, Store
 
+MAX_WORDS = 100
+"""Maximum number of words with a button on the page."""
 THRESHOLDS = (1.1, 0.8, 0.55, 0.4, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05)
 """DiffSeg's thresholds for clickable segments, from coarse to fine. The paper has the first one; flatter attention
 needs lower ones."""
@@ -32,159 +56,247 @@ FEW = 6
 MOST_POINTS = 16
 """Maximum number of DiffSeg's starting points along a side."""
 
+# What the page asks for.
 
-class Pointed(msgspec.Struct, frozen=True):
-    """Query parameters of a question about attention: either a pixel (x, y) of the sample, or columns of its text,
-    separated by commas."""
+
+class Pointed(OfSample, frozen=True, kw_only=True):
+    """Where the sample attends: at a pixel (x, y), or at columns of its text, separated by commas."""
 
     x: int = -1
     y: int = -1
     columns: Annotated[str, msgspec.Meta(pattern=r"^\d{1,6}(,\d{1,6}){0,511}$")] | None = None
 
 
-class Fine(msgspec.Struct, frozen=True):
-    """Query parameter of a request for segments."""
+class Segments(OfSample, frozen=True, kw_only=True):
+    """Segments to click. fine: how fine they are, an index of THRESHOLDS, or a number below or above for the first or
+    last threshold; None for the server's choice."""
 
     fine: int | None = None
-    """How fine the segments are: an index of THRESHOLDS, or a number below or above for the first or last threshold.
-    For None, the server chooses."""
 
 
-class Apply(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of a request to make one sample's mask with other constants. version: the version of the sample on the
-    page. window: the name of the window."""
+class Try(Constants, frozen=True, kw_only=True):
+    """The mask of a sample with other constants."""
+
+    number: Number
+
+
+class Steps(Try, frozen=True, kw_only=True):
+    """The steps of a class's mask. name: the class."""
+
+    name: str = ""
+
+
+class Remake(Try, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Save the mask of a sample with other constants. version, window: as for `Change`."""
 
     version: Number
     window: Name = ""
 
 
-class ApplyToMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of a request to make masks with other constants for all samples in the list named `view`."""
+class RemakeMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Make masks with other constants for all samples in a list."""
 
     view: Name
 
 
-class AttentionAnswers:
-    """The answers about the attention of a session's samples. Each method takes the request, and returns the
-    response."""
+# One sample.
 
-    def __init__(self, set_answers: SetAnswers) -> None:
-        self.set_answers, self.session, self.number = set_answers, set_answers.session, set_answers.number
-        self.attention = SetAttention(self.session)
-        self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
 
-    # One sample.
-
-    def capture(self, request: Request, body: bytes) -> Response:
-        self.attention.capture(self.number(request))
-        return self.about(request)
-
-    def about(self, request: Request) -> Response:
-        """What the page shows first about a sample's attention: its prompt with its words, its classes, and the
-        constants that made its mask."""
-        number = self.number(request)
-        tuner = self.attention.find(number)
-        if tuner is None:
-            return JSONResponse(self._about_none(number))
-        attention, facts = tuner.attention, METHOD_FACTS.items()
-        constants, note = self.attention.constants(number)
-        return JSONResponse(
-            {
-                "note": note,
-                "prompt": attention.maps.prompt,
-                "words": find_words(attention.maps, None),
-                "classes": attention.classes,
-                "part": astuple(attention.part),
-                "methods": [name for name, fact in facts if not (fact.plain_means and attention.maps.normalized)],
-                "seeded": [name for name, fact in facts if "alpha" in fact.options],
-                "constants": constants.values(),
-            }
-        )
-
-    def _about_none(self, number: int) -> dict[str, Any]:
-        """The answer of `about` for a sample without attention: why the attention is missing, and whether the page can
-        have it captured."""
-        reason = self.attention.cannot_capture(number)
-        hint = " (--keep-attention saves them)" if self.attention.config(number) else ""
+def about(store: Store, request: OfSample) -> Json:
+    """What the page shows first about a sample's attention: its prompt with its words, its classes, and the constants
+    that made its mask; or why the attention is missing, and whether the page can have it captured."""
+    state = store.state(request.number)
+    attention = find(store, state)
+    if attention is None:
+        config = config_of(store, state)
+        reason = cannot_capture(state.sample, config)
+        hint = " (--keep-attention saves them)" if config else ""
         ending = f", and {reason}." if reason else "; they can be recomputed."
-        return {
-            "note": f"No attention maps were saved{hint}{ending}",
-            "canCapture": not reason and not self.session.read_only,
-        }
-
-    def words(self, request: Request) -> Response:
-        """All words of the prompt that the model's tokenizers find. Loading the tokenizers takes seconds the first
-        time."""
-        number = self.number(request)
-        tuner, config = self.attention.load(number), self.attention.config(number)
-        return JSONResponse({"words": find_words(tuner.attention.maps, config and config.model)})
-
-    def attends(self, request: Request) -> Response:
-        pointed, tuner = read_address(request, Pointed), self.attention.load(self.number(request))
-        if pointed.columns is None:
-            return JSONResponse({"maps": pixel_maps(tuner.attention, pointed.x, pointed.y)})
-        columns = tuple(map(int, pointed.columns.split(",")))
-        return JSONResponse({"maps": word_maps(tuner.attention, columns)})
-
-    def steps(self, request: Request) -> Response:
-        constants, tuner = read_address(request, Constants), self.attention.load(self.number(request))
-        return JSONResponse({"steps": tuner.steps(constants, request.query_params.get("name", ""))})
-
-    def segments(self, request: Request) -> Response:
-        """(H, W) uint16: the number of DiffSeg's segment at each pixel. The header x-fine has the index of the
-        threshold. By default, this is the coarsest threshold that makes at least FEW segments."""
-        number, wanted = self.number(request), read_address(request, Fine).fine
-        tuner = self.attention.load(number)
-        tried = range(len(THRESHOLDS))
-        if wanted is not None:
-            tried = [min(max(wanted, 0), tried[-1])]
-        for fine in tried:
-            labels = self.segmented.get_or_make((number, fine), partial(divide, tuner, THRESHOLDS[fine]))
-            if labels.max() >= FEW:
-                break
-        return pack(labels, {"x-fine": str(fine)})
-
-    # Masks with other constants.
-
-    def preview(self, request: Request) -> Response:
-        """(H, W) uint8: the label map that other constants would make. Nothing is saved."""
-        constants = read_address(request, Constants)
-        return pack(self.attention.make_labels(self.number(request), constants))
-
-    def apply(self, request: Request, body: bytes) -> Response:
-        """Make a label map with other constants, and save it."""
-        apply, number = parse_json(body, Apply, "the constants"), self.number(request)
-        edit = Edit(REMADE, labels=self.attention.make_labels(number, apply), detail=apply.values())
-        return JSONResponse(self.session.act(number, apply.version, edit, apply.window))
-
-    def apply_to_many(self, request: Request, body: bytes) -> Response:
-        """Start a job that makes masks with other constants for many samples."""
-        constants = parse_json(body, ApplyToMany, "the constants")
-        numbers = self.set_answers.shown(constants.view).tolist()
-        return self.set_answers.jobs.start(numbers, "remade", partial(self._remake, constants))
-
-    def _remake(self, constants: Constants, number: int, detail: dict[str, Any]) -> Prepared | str | None:
-        """The action that saves a sample's mask with other constants; None if the mask would be the same. If the sample
-        must keep its mask, returns the reason, such as "already reviewed"."""
-        history = self.session.history(number)
-        version = history.version  # read first: if somebody acts in between, the action is stale
-        if history.reviewed:
-            return "already reviewed"
-        if self.attention.find(number) is None:
-            return "without attention"
-        labels = self.attention.make_labels(number, constants)
-        return self.session.prepare(
-            number, version, Edit(REMADE, labels=labels, detail={**constants.values(), **detail})
-        )
+        note = f"No attention maps were saved{hint}{ending}"
+        return {"note": note, "canCapture": not reason and not store.read_only}
+    facts = METHOD_FACTS.items()
+    constants, note = constants_for(store, state)
+    return {
+        "note": note,
+        "prompt": attention.maps.prompt,
+        "words": find_words(attention.maps, None),
+        "classes": attention.classes,
+        "part": astuple(attention.part),
+        "methods": [name for name, fact in facts if not (fact.plain_means and attention.maps.normalized)],
+        "seeded": [name for name, fact in facts if "alpha" in fact.options],
+        "constants": constants.values(),
+    }
 
 
-def divide(tuner: Tuner, threshold: float) -> np.ndarray:
+def capture(store: Store, request: OfSample) -> Json:
+    capture_again(store, store.state(request.number))
+    return about(store, request)
+
+
+def words(store: Store, request: OfSample) -> Json:
+    """All words of the prompt that the model's tokenizers find. Loading the tokenizers takes seconds the first time."""
+    state = store.state(request.number)
+    attention, config = load(store, state), config_of(store, state)
+    return {"words": find_words(attention.maps, config and config.model)}
+
+
+def attends(store: Store, request: Pointed) -> Json:
+    attention = load(store, store.state(request.number))
+    if request.columns is None:
+        return {"maps": pixel_maps(attention, request.x, request.y)}
+    return {"maps": word_maps(attention, [*map(int, request.columns.split(","))])}
+
+
+def steps(store: Store, request: Steps) -> Json:
+    """The steps of a class's mask in order: for each step what `map_for_page` returns, a text, and the number of the
+    paper's equation. Raises UserError for an unknown class."""
+    attention = load(store, store.state(request.number))
+    if request.name not in attention.classes:
+        raise UserError(f"there is no class '{request.name}' here")
+    config = request.change(attention.config)
+    result = make_masks(attention.image, attention.maps, attention.classes, config)
+    return {
+        "steps": [
+            {**map_for_page(shown.name, shown.pixels), "text": shown.step.text, "equation": shown.step.equation}
+            for shown in show_steps(result, request.name)
+        ]
+    }
+
+
+def segments(store: Store, request: Segments) -> Response:
+    """(H, W) uint16: the number of DiffSeg's segment at each pixel. The header x-fine has the index of the threshold.
+    By default, this is the coarsest threshold that makes at least FEW segments."""
+    attention = load(store, store.state(request.number))
+    tried = range(len(THRESHOLDS))
+    if request.fine is not None:
+        tried = [min(max(request.fine, 0), tried[-1])]
+    for fine in tried:
+        divided = store.segments.get_or_make((request.number, fine), partial(divide, attention, THRESHOLDS[fine]))
+        if divided.max() >= FEW:
+            break
+    return pack(divided, {"x-fine": str(fine)})
+
+
+def divide(attention: SampleAttention, threshold: float) -> np.ndarray:
     """(H, W) uint16: the number of DiffSeg's segment at each pixel of a sample, from 1; 0 outside the part that the
-    model saw. tuner: has the sample's attention. threshold: DiffSeg's."""
-    attention = tuner.attention
+    model saw. threshold: DiffSeg's."""
     size = attention.maps.latent_size
     rows, points = aggregate(attention.maps.self_attention, size), min(MOST_POINTS, max(size))
     proposals = diffseg(rows, size, num_points=points, kl_thresholds=(threshold,) * 3)
     labels = np.zeros(attention.size, np.uint16)
     labels[attention.part.slices] = label(proposals, (attention.part.height, attention.part.width)).numpy() + 1
     return labels
+
+
+# Maps for the page.
+
+
+def pixel_maps(attention: SampleAttention, x: int, y: int) -> list[Json]:
+    """Where a pixel of the sample attends, for each level of self-attention. x, y: the pixel. Raises UserError for a
+    pixel that the model did not see."""
+    part = attention.part
+    x, y = x - part.left, y - part.top
+    if not (0 <= x < part.width and 0 <= y < part.height):
+        raise UserError("the model did not see this pixel")
+
+    def of_pixel(grid: Grid, self_map: torch.Tensor) -> torch.Tensor:
+        height, width = grid
+        return self_map[y * height // part.height * width + x * width // part.width]
+
+    return scaled_maps(attention.maps, attention.maps.self_attention, of_pixel)
+
+
+def word_maps(attention: SampleAttention, columns: list[int]) -> list[Json]:
+    """How much each position attends to words, for each level of cross-attention. columns: the columns of the words in
+    the text; the maps show their mean. Raises UserError for a column that the text lacks."""
+
+    def of_words(grid: Grid, cross_map: torch.Tensor) -> torch.Tensor:
+        if max(columns) >= cross_map.shape[1]:
+            raise UserError(f"the text has columns 0 to {cross_map.shape[1] - 1}")
+        return cross_map[:, columns].mean(1)
+
+    return scaled_maps(attention.maps, attention.maps.cross_attention, of_words)
+
+
+def scaled_maps(
+    maps: AttentionMaps, levels: Mapping[Grid, torch.Tensor], pick: Callable[[Grid, torch.Tensor], torch.Tensor]
+) -> list[Json]:
+    """What `map_for_page` returns for a map of each level, the finest first, scaled so that its minimum becomes 0 and
+    its maximum 255. maps: the attention, which knows the names of its levels. pick: makes the map, (height · width,),
+    from the level's grid and its attention."""
+    made = list[Json]()
+    for grid, level in sorted(levels.items(), reverse=True):
+        values = pick(grid, level).reshape(grid)
+        low, high = map(float, values.aminmax())
+        scaled = ((values - low) / max(high - low, 1e-20) * 255).round().to(torch.uint8)
+        made.append(map_for_page(level_name(maps.level(grid)), scaled.cpu().numpy()))
+    return made
+
+
+def map_for_page(name: str, values: np.ndarray) -> dict[str, Any]:
+    """A map as JSON for the page: {name, height, width, data}. `data` has the values row by row, in base64. name: the
+    title of the map. values: (h, w) uint8."""
+    height, width = values.shape
+    data = base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
+    return {"name": name, "height": height, "width": width, "data": data}
+
+
+def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
+    """The words of the prompt whose columns of cross-attention are known, in order: {start, end, columns} each, where
+    prompt[start:end] is the word. maps: the attention, which knows the columns of the classes. model: the model whose
+    tokenizers find the other words, if they are on this machine; None to find only the classes."""
+    # 1. Classes
+    names, found = longest_first(list(maps.words)), dict[tuple[int, int], tuple[int, ...]]()
+    for match in any_name(names).finditer(maps.prompt):
+        found[match.span()] = maps.words[names[(match.lastindex or 1) - 1]]
+
+    # 2. Words outside the classes' names
+    readers = _readers(model) if model and " | " not in maps.prompt else ()
+    for match in re.finditer(rf"{ANY_WORD}|\d+", maps.prompt):
+        overlaps = any(start < match.end() and match.start() < end for start, end in found)
+        if overlaps or not readers or len(found) >= MAX_WORDS:
+            continue
+        with suppress(UserError):  # too long for the model, or no token of its own
+            found[match.span()] = locate_columns(readers, maps.prompt, [match[0]])[match[0]]
+    return [{"start": start, "end": end, "columns": columns} for (start, end), columns in sorted(found.items())]
+
+
+@cache
+def _readers(model: str) -> Sequence[Reader]:
+    """The tokenizers of a model on this machine, loaded without its weights; empty if they cannot be loaded."""
+    info = describe_here(model)
+    return info.readers() if info else ()
+
+
+# Masks with other constants.
+
+
+def preview(store: Store, request: Try) -> Response:
+    """(H, W) uint8: the label map that other constants would make. Nothing is saved."""
+    return pack(make_labels(store, store.state(request.number), request))
+
+
+def remake(store: Store, request: Remake) -> Json:
+    """Make a label map with other constants, and save it."""
+    edit = edit_of(store, store.state(request.number), request)
+    return store.act(request.number, request.version, edit, request.window)
+
+
+def remake_many(store: Store, request: RemakeMany) -> Response:
+    """Start a job that makes masks with other constants for many samples. A sample that a person has judged or
+    corrected keeps its mask."""
+
+    def edit_one(state: State) -> Edit | str:
+        review = state.row(store.classes).decided
+        if state.last.verdict or review.corrected:
+            return "already reviewed"
+        if find(store, state) is None:
+            return "without attention"
+        return edit_of(store, state, request)
+
+    return Job(store, in_view(store, request.view).tolist(), "remade", edit_one).start()
+
+
+def edit_of(store: Store, state: State, constants: Constants) -> Edit:
+    """The edit that gives a sample the mask that other constants make."""
+    return Edit(REMADE, lambda present: make_labels(store, state, constants), constants.values())

@@ -1,12 +1,10 @@
-"""What all requests share: a thread for slow work, reports to every open window, and caches."""
+"""What all requests share: a way to do slow work, reports to every open window, and caches."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import queue
 import threading
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
@@ -15,30 +13,25 @@ Result = TypeVar("Result")
 Value = TypeVar("Value")
 PING = 15.0
 """Seconds without a report after which the server sends a comment. Only by sending does it notice a lost connection."""
+ALONE = threading.Lock()
+"""Locked while a function of `slowly` runs."""
 
 
-class Worker:
-    """Runs functions one after another in a thread of its own. The thread ends with the process, even in the middle of
-    a function."""
+async def slowly(function: Callable[[], Result]) -> Result:
+    """The result of a function that runs in a thread of its own, after the functions of earlier calls. The thread ends
+    with the process, even in the middle of the function."""
+    future: Future[Result] = Future()
+    future.set_running_or_notify_cancel()
 
-    def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
-        threading.Thread(target=self._work, daemon=True, name="look worker").start()
+    def work() -> None:
+        try:
+            with ALONE:
+                future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
 
-    def _work(self) -> None:
-        while True:
-            future, function = self._waiting.get()
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(function())
-                except BaseException as error:
-                    future.set_exception(error)
-
-    async def do(self, function: Callable[[], Result]) -> Result:
-        """Run a function in the thread, and wait for its result."""
-        future: Future[Result] = Future()
-        self._waiting.put((future, function))
-        return await asyncio.wrap_future(future)
+    threading.Thread(target=work, daemon=True, name="look slowly").start()
+    return await asyncio.wrap_future(future)
 
 
 class Events:
@@ -80,25 +73,25 @@ class Cache(Generic[Value]):
     that a single value may be larger. size: the size of a value; by default, 1."""
 
     def __init__(self, limit: int, size: Callable[[Value], int] = lambda value: 1) -> None:
-        self.limit, self.size, self.total = limit, size, 0
-        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self._limit, self._size = limit, size
+        self._values: dict[Hashable, Value] = {}
+        """The most recently used one is the last."""
         self._lock = threading.Lock()
 
     def get(self, key: Hashable) -> Value | None:
         with self._lock:
             if key in self._values:
-                self._values.move_to_end(key)
-                return self._values[key]
-        return None
+                self._values[key] = self._values.pop(key)
+            return self._values.get(key)
 
     def put(self, key: Hashable, value: Value) -> Value:
         with self._lock:
-            if key in self._values:
-                self.total -= self.size(self._values.pop(key))
+            self._values.pop(key, None)
             self._values[key] = value
-            self.total += self.size(value)
-            while self.total > self.limit and len(self._values) > 1:
-                self.total -= self.size(self._values.popitem(last=False)[1])
+            total = sum(map(self._size, self._values.values()))
+            for oldest in list(self._values)[:-1]:
+                if total > self._limit:
+                    total -= self._size(self._values.pop(oldest))
         return value
 
     def get_or_make(self, key: Hashable, make: Callable[[], Value]) -> Value:

@@ -77,10 +77,6 @@ class Index:
         for number, row in enumerate(rows):
             self.update(number, row)
 
-    def add_class(self, name: str) -> None:
-        self.ids[name] = len(self.ids) + 1
-        self.present, self.area = (np.pad(column, ((0, 0), (0, 1))) for column in (self.present, self.area))
-
     def update(self, number: int, row: Row) -> None:
         """Set a sample's values in all columns. row: its current row of metadata.jsonl."""
         review = row.decided
@@ -97,13 +93,7 @@ class Index:
         for flag in row.raised:
             self.flagged.setdefault(flag_kind(flag), np.zeros(len(self.rows), bool))[number] = True
         for key, values in self.of_mask.items():
-            of_classes = said(getattr(row, key))
-            if review.corrected:
-                values[number] = 1
-            elif review.remade or not of_classes:
-                values[number] = np.nan
-            else:
-                values[number] = min(of_classes.values())
+            values[number] = 1 if review.corrected else lowest(row, key)
 
     def select(self, query: Query) -> tuple[np.ndarray, dict[str, Any], dict[str, list[int]]]:
         """(numbers, counts, histograms) for a query.
@@ -132,10 +122,8 @@ class Index:
             if names:
                 having = [of_kind[name] for name in names if name in of_kind]
                 filters[kind] = np.logical_or.reduce([nothing, *having])
-        for key, column in values.items():
-            bounds = query.bounds.get(key)
-            if bounds:
-                filters[key] = (column >= bounds[0] - 1e-6) & (column <= bounds[1] + 1e-6)
+        for key, (low, high) in query.bounds.items():
+            filters[key] = (values[key] >= low - 1e-6) & (values[key] <= high + 1e-6)
 
         # 2. How many samples another choice in one filter would show. but: a filter that does not count
         def match(but: str = "") -> np.ndarray:
@@ -146,26 +134,31 @@ class Index:
             others = match(but=kind)
             counts[kind] = {name: int((others & one).sum()) for name, one in of_kind.items()}
         histograms = {key: _bars(column[match(but=key)]) for key, column in values.items()}
-        return self._sorted(np.flatnonzero(match()), query, shares), counts, histograms
+        return self._sorted(np.flatnonzero(match()), query, values), counts, histograms
 
     @cached_property
     def texts(self) -> list[str]:
         """For each sample its prompt, source and name, which `Query.text` searches."""
-        parts = [(said(row.prompt), said(row.source), self.names[i]) for i, row in enumerate(self.rows)]
+        parts = [(said(row.prompt), said(row.source), name) for row, name in zip(self.rows, self.names, strict=True)]
         return ["\n".join(str(part or "") for part in of_row).casefold() for of_row in parts]
 
-    def _sorted(self, shown: np.ndarray, query: Query, shares: np.ndarray) -> np.ndarray:
+    def _sorted(self, shown: np.ndarray, query: Query, values: Mapping[str, np.ndarray]) -> np.ndarray:
         if query.sort == "order":
             return shown[::-1] if query.descending else shown
-        keys = {
-            "area": shares,
-            **self.of_mask,
-            "flags": sum(self.flagged.values(), np.zeros(len(self.rows), np.int64)),
-            "miou": self.miou,
-        }[query.sort][shown]
+        flags = sum(self.flagged.values(), np.zeros(len(self.rows), np.int64))
+        keys = {**values, "flags": flags, "miou": self.miou}[query.sort][shown]
         if query.descending:
             keys = -keys
         return shown[np.argsort(np.where(np.isnan(keys), np.inf, keys), kind="stable")]  # unknown values last
+
+
+def lowest(row: Row, key: str) -> float | None:
+    """The lowest value of a score of masks; None if it is unknown, as for a mask that replaced the original. row: the
+    sample's current row. key: the score's, one of LISTED."""
+    of_classes = said(getattr(row, key))
+    if row.decided.replaced or not of_classes:
+        return None
+    return min(of_classes.values())
 
 
 def _bars(values: np.ndarray) -> list[int]:

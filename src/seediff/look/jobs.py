@@ -9,6 +9,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -16,113 +18,110 @@ from starlette.responses import JSONResponse, Response
 
 from ..errors import UserError, first_line, system_reason
 from ..files.messages import plural
-from .history import History
-from .store import Edit, Prepared, Session, Stale
+from .store import Edit, Prepared, State, Store
 
 FAILED, UNDONE, STALE, UNCHANGED = "failed", "undone", "changed by someone else", "unchanged"
 """What a report calls a sample that a job did not change, or whose change it undid."""
 EVERY = 0.2
 """Seconds between two writes. A write takes long, because it waits for the disk, but saves any number of actions."""
-EditOne = Callable[[int, dict[str, Any]], Prepared | str | None]
-"""Changes one sample. It takes the sample's number and fields for the action's `detail`. It returns the action to save,
-or why there is none, which the report counts; None means UNCHANGED."""
 
 
-class Jobs:
-    """Runs one job at a time in a separate thread, so that other requests do not wait for it."""
+@dataclass
+class Job:
+    """A change of many samples, which runs in a thread of its own, so that other requests do not wait for it."""
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.stop = threading.Event()
-        """Set to end the running job after its current sample."""
-        self._running = threading.Lock()
-        """Locked from a job's start to its end."""
+    store: Store
+    numbers: Sequence[int]
+    """The samples."""
+    outcome: str
+    """What reports call a changed sample, for example "accepted"."""
+    edit_one: Callable[[State], Edit | str]
+    """The edit of a sample, or why there is none, which reports count."""
+    name: str = field(default_factory=partial(secrets.token_hex, 8))
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set to end the job after its current sample."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """Outcome → number of samples."""
 
-    def start(self, numbers: Sequence[int], outcome: str, edit_one: EditOne) -> Response:
-        """Start a job that changes samples. The response has the job's name, by which it can be undone. numbers: the
-        samples. outcome: what the report calls a changed sample, for example "accepted". edit_one: changes a sample.
-        Raises UserError if nothing can be saved, and HTTPException while another job is running."""
-        if self.session.read_only:
-            raise UserError(self.session.read_only)
-        if not self._running.acquire(blocking=False):
-            raise HTTPException(409, "another job is running")
-        self.stop.clear()
-        job = secrets.token_hex(8)
-        arguments = job, numbers, outcome, edit_one
-        threading.Thread(target=self._run, args=arguments, daemon=True, name="look job").start()
-        return JSONResponse({"job": job, "samples": len(numbers)}, 202)
+    def start(self) -> Response:
+        """Start the job. The response has its name, by which it can be undone. Raises UserError if nothing can be
+        saved, and HTTPException while another job is running."""
+        with self.store.lock:
+            if self.store.read_only:
+                raise UserError(self.store.read_only)
+            if self.store.job:
+                raise HTTPException(409, "another job is running")
+            self.store.job = self
+        threading.Thread(target=self._run, daemon=True, name="look job").start()
+        return JSONResponse({"job": self.name, "samples": len(self.numbers)}, 202)
 
-    def undo(self, job: str) -> Response:
-        """Start a job that undoes another job. Samples that somebody has changed since then stay as they are. job: the
-        name of the job to undo."""
-
-        def undo_one(number: int, detail: dict[str, Any]) -> Prepared | None:
-            history = self.session.history(number)
-            version = history.version  # read first: if somebody acts in between, the action is stale
-            if not _is_last(job, history):
-                raise Stale(number)
-            return self.session.prepare(number, version, Edit("undo", detail=detail))
-
-        histories = list(self.session.histories.items())
-        return self.start([number for number, history in histories if _is_last(job, history)], UNDONE, undo_one)
-
-    def _run(self, job: str, numbers: Sequence[int], outcome: str, edit_one: EditOne) -> None:
-        """Do a whole job, and report to all windows how many samples have which outcome."""
-        report = {"kind": "job", "job": job, "total": len(numbers), "ended": False, "undoable": False}
-        counts, failed = Counter[str](), ""
+    def _run(self) -> None:
+        """Do the whole job, and report to all windows how many samples have which outcome."""
+        failed = ""
         try:
-            self._change(numbers, outcome, edit_one, report, counts)
+            self._change()
         except OSError as error:
             failed = f"not saved: {system_reason(error)}"
         except Exception as error:  # most often, a device is out of memory
             failed = f"failed: {first_line(error)}"
-        self._running.release()
-        done, changed = sum(counts.values()), counts.pop(outcome, 0)
-        others = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        text = "; ".join(filter(None, [f"{changed} {outcome}", others, failed]))
-        undoable = outcome != UNDONE and changed > 0
-        ending = {"text": text, "done": done, "ended": True, "changed": changed, "undoable": undoable}
-        self.session.tell({**report, **ending})
+        self.store.job = None
+        done, changed = sum(self.counts.values()), self.counts.pop(self.outcome, 0)
+        others = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
+        text = "; ".join(filter(None, [f"{changed} {self.outcome}", others, failed]))
+        self._tell(text, done, ended=True, changed=changed, undoable=changed > 0 and self.outcome != UNDONE)
 
-    def _change(
-        self, numbers: Sequence[int], outcome: str, edit_one: EditOne, report: dict[str, Any], counts: Counter[str]
-    ) -> None:
-        """Change samples until all are done or the job is stopped. Even after an error, changes are saved.
+    def _tell(self, text: str, done: int, **more: Any) -> None:
+        of_job = {"kind": "job", "job": self.name, "total": len(self.numbers), "ended": False, "undoable": False}
+        self.store.tell({**of_job, "text": text, "done": done, **more})
 
-        numbers, outcome, edit_one: as for `start`. report: what every report of this job says. counts: outcome → number
-        of samples, to which this method adds.
-        """
+    def _change(self) -> None:
+        """Change samples until all are done or the job is stopped. Even after an error, changes are saved."""
         prepared: list[Prepared] = []
         last_save = 0.0
 
         def save() -> None:
-            saved = self.session.commit(prepared)
-            counts.update({outcome: saved, STALE: len(prepared) - saved})
+            saved = self.store.commit(prepared)
+            self.counts.update({self.outcome: saved, STALE: len(prepared) - saved})
             prepared.clear()
 
         try:
-            for done, number in enumerate(numbers):
+            for done, number in enumerate(self.numbers):
                 if self.stop.is_set():
                     break
                 if time.monotonic() - last_save > EVERY:
                     save()
-                    text = f"{done} of {plural(len(numbers), 'sample')}"
-                    self.session.tell({**report, "text": text, "done": done})
+                    self._tell(f"{done} of {plural(len(self.numbers), 'sample')}", done)
                     last_save = time.monotonic()
-                try:
-                    made = edit_one(number, {"job": report["job"]})
-                except UserError:
-                    made = FAILED
-                except Stale:
-                    made = STALE
+                made = self._prepare(number)
                 if isinstance(made, Prepared):
                     prepared.append(made)
                 else:
-                    counts[made or UNCHANGED] += 1
+                    self.counts[made] += 1
         finally:
             save()
 
+    def _prepare(self, number: int) -> Prepared | str:
+        """A sample's action, to save, or why there is none. It is stale if somebody else acts before it is saved."""
+        state = self.store.state(number)
+        try:
+            edit = self.edit_one(state)
+            if isinstance(edit, str):
+                return edit
+            of_job = replace(edit, detail={**edit.detail, "job": self.name})
+            return self.store.prepare(state, of_job) or UNCHANGED
+        except UserError:
+            return FAILED
 
-def _is_last(job: str, history: History) -> bool:
-    """Whether a job made a sample's last action in effect. job: the name of the job."""
-    return history.last is not None and history.last.detail.get("job") == job
+
+def undo_job(store: Store, name: str) -> Response:
+    """Start a job that undoes another job, which is to undo its actions. Samples that somebody has changed since then
+    stay as they are. name: the name of the job to undo."""
+
+    def undo_one(state: State) -> Edit | str:
+        return Edit("undo") if is_last(state) else STALE
+
+    def is_last(state: State) -> bool:
+        return state.last.detail.get("job") == name
+
+    numbers = [number for number, state in list(store.states.items()) if is_last(state)]
+    return Job(store, numbers, UNDONE, undo_one).start()

@@ -1,26 +1,18 @@
-"""The set that the page shows, and pictures of its samples and their predictions for the browser."""
+"""Pictures of samples and of their predictions for the browser."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from ..config.class_names import SEGMENT
-from ..dataset.encoding import read_label_map
-from ..dataset.native import open_native
 from ..dataset.sample import Sample, open_own
 from ..dataset.shapes.objects import Objects
-from ..drawing.overlays import compress_image, overlay, shown_ids, shrink
-from ..errors import UserError
+from ..drawing.overlays import compress_image, overlay, shrink
 from ..files.image_files import in_rgb
-from ..files.label_maps import IGNORE
-from ..files.reading import inside, read_bytes
-from ..rows.row import said
+from ..files.reading import read_bytes
 from ..workers import Progress
 
 if TYPE_CHECKING:
@@ -28,58 +20,6 @@ if TYPE_CHECKING:
 
 THUMB = 208
 """Pixels of a thumbnail's longer side."""
-
-
-@dataclass(frozen=True)
-class OpenedSet:
-    """An open native dataset."""
-
-    folder: Path
-    classes: tuple[str, ...]
-    """The names of the classes, without the background."""
-    samples: Sequence[Sample]
-    """The samples as they were made, before any review."""
-
-    @property
-    def by_object(self) -> bool:
-        """Whether the page shows objects in their own colours from the start: the set has segments without a name."""
-        return SEGMENT in self.classes
-
-    def shown_objects(self, labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """(H, W) uint8: ids to show, a different id and so a different colour for each object. If a set has both
-        classes and segments without a name, only the segments are coloured by object. labels: (H, W) uint8, the label
-        map. numbers: (H, W), the number of each pixel's object; 0 for no object."""
-        if self.by_object and len(self.classes) > 1:
-            return shown_ids(labels, numbers, self.classes.index(SEGMENT) + 1, alone=False)
-        return shown_ids(np.where(labels == IGNORE, labels, 0), numbers, 0, alone=True)
-
-    def mask_path(self, name: str) -> Path:
-        return inside(self.folder, name, "a label map", "mask")
-
-    def read_labels(self, name: str, sha256: str | None = None) -> np.ndarray:
-        """(H, W) uint8: the class ids of a label map. name: its path in the set. sha256: the hash that its file must
-        have; None for any hash. Raises UserError."""
-        path = self.mask_path(name)
-        labels = read_label_map(path, sha256)
-        highest = int(labels[labels < IGNORE].max(initial=0))
-        if highest > len(self.classes):
-            raise UserError(f"{path}: has id {highest}, but there are {len(self.classes)} classes")
-        return labels
-
-
-def open_set(folder: Path) -> OpenedSet:
-    """Open the dataset in a folder. Raises UserError."""
-    return OpenedSet(folder, *open_native(folder, reviewed=False))
-
-
-def title_of(sample: Sample) -> str:
-    """The title of a sample on the page: the file of a photograph, or the name of a generated picture."""
-    return str(said(sample.row.source) or sample.name)
-
-
-def original_mask(sample: Sample) -> str:
-    """The path in the set of a sample's label map as it was made, before any correction."""
-    return said(sample.row.mask_file_name) or ""
 
 
 def read_image(sample: Sample, side: int | None = None) -> np.ndarray:

@@ -22,8 +22,7 @@ from ..errors import UserError
 from .app import make_app
 from .events import Events
 from .gate import Gate, is_loopback
-from .pictures import open_set
-from .store import Session
+from .store import Store
 
 if TYPE_CHECKING:
     from ..evaluate.evaluation import Evaluation
@@ -110,7 +109,7 @@ class Server(uvicorn.Server):
 class Opened:
     """An open set, and the server that shows it."""
 
-    session: Session
+    store: Store
     server: Server
     listening: socket.socket
     """The server's socket, which already accepts connections."""
@@ -134,11 +133,11 @@ def serve(
     the reviewer's name. host, port: where to listen. against: predictions to show beside the masks. Raises
     UserError."""
     events = Events()
-    session = Session(open_set(path), by=by, tell=events.tell, against=against)
+    store = Store(path, by=by, tell=events.tell, against=against)
     try:
         with _open_socket(host, port) as listening:
             token, bound_port = secrets.token_urlsafe(24), listening.getsockname()[1]
-            app = Gate(make_app(session, events), token=token, host=host, port=bound_port)
+            app = Gate(make_app(store, events), token=token, host=host, port=bound_port)
             config = uvicorn.Config(
                 app,
                 http=Connection,
@@ -155,6 +154,6 @@ def serve(
             name = f"[{host}]" if ":" in host else host
             address = f"http://{name}:{bound_port}/"
             url = f"{address}?token={token}" if is_loopback(host) else address
-            yield Opened(session, Server(config), listening, url, token, f"{address}?token={app.once}")
+            yield Opened(store, Server(config), listening, url, token, f"{address}?token={app.once}")
     finally:
-        session.close()
+        store.close()

@@ -1,45 +1,123 @@
-"""The actions of reviewers on a set's samples. Each action is saved before it is confirmed, and is reported to every
-window.
+"""The store: a set, and what people did to its samples. review.jsonl is the truth, from which everything else follows.
 
-A sample's version is the number of its actions. A request to act names the version that its window shows. If somebody
-else has acted in the meantime, the request is refused (`Stale`), and nothing is lost or overwritten."""
+    edit ──prepare──▶ action ──commit──▶ review.jsonl ──apply──▶ State of a sample ──▶ its row, label map and filters
+
+An action is saved before it is confirmed, and is reported to every window. A sample's version is the number of its
+actions. A request to act names the version that its window shows. If somebody else has acted in the meantime, the
+request is refused (`Stale`), and nothing is lost or overwritten.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
+from starlette.exceptions import HTTPException
 
-from ..config.class_names import check_classes, reading_key
+from ..config.class_names import SEGMENT, check_classes, reading_key
 from ..dataset import native
-from ..dataset.encoding import encode_mask
+from ..dataset.encoding import encode_mask, read_label_map
 from ..dataset.names import check_class_list
 from ..dataset.reviews import REVIEWED, Action, Verdict, append_action, mend, read_actions, reviewed_row
+from ..dataset.sample import Sample
 from ..dataset.shapes.changes import objects_after
 from ..dataset.shapes.objects import Objects
 from ..errors import UserError
+from ..files.label_maps import IGNORE
 from ..files.outputs import InUse, open_folder, write_atomic
-from ..files.reading import inside, read_bytes
-from ..rows.row import Row, said, shown_classes
-from .history import MOVES, History, Result
-from .index import Index
-from .pictures import OpenedSet, original_mask, title_of
+from ..files.reading import Json, inside, read_bytes
+from ..rows.row import LISTED, Row, said, shown_classes
+from .events import Cache
+from .index import Index, lowest
 
 if TYPE_CHECKING:
+    from ..config.generate_config import DatasetConfig
     from ..evaluate.evaluation import Evaluation
+    from .attention import SampleAttention
+    from .jobs import Job
 
-KEEP: Literal["keep"] = "keep"
-"""Stands for: leave the verdict as it is."""
-NewVerdict = Verdict | Literal["keep"] | None
-Labels = np.ndarray | Callable[[np.ndarray], np.ndarray]
-"""A corrected label map, (H, W) uint8, or a function that makes it from the current one."""
+VERDICTS: dict[str, Verdict | None] = {"accept": "accepted", "reject": "rejected", "reset": None}
+"""Action → the verdict that it gives. Other actions leave the verdict as it is."""
+MOVES = {"undo": -1, "redo": 1}
+"""Actions that move along a sample's steps → how far they move."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A sample after its actions.
+
+    steps   as made   brush   accept   relabel
+                                ^ at: "relabel" was undone; any new action takes its place
+    """
+
+    number: int
+    """The sample's position in the set."""
+    sample: Sample
+    """The sample as it was made, before any review."""
+    steps: tuple[Action, ...]
+    """The actions in order, after one that stands for the sample as it was made."""
+    at: int = 0
+    """The position in `steps` of the last action in effect. The actions after it were undone."""
+    version: int = 0
+    makers: Mapping[str, Action] = field(default_factory=dict)
+    """Path of each new mask → the action that made it."""
+
+    @property
+    def last(self) -> Action:
+        """The last action in effect."""
+        return self.steps[self.at]
+
+    @property
+    def mask(self) -> str:
+        """The path in the set of the current label map."""
+        return self.last.mask or self.original_mask
+
+    @property
+    def original_mask(self) -> str:
+        return said(self.sample.row.mask_file_name) or ""
+
+    def can_move(self, move: int) -> bool:
+        return 0 <= self.at + move < len(self.steps)
+
+    def row(self, classes: Sequence[str]) -> Row:
+        """The sample's row of metadata.jsonl with the changes that its actions made. classes: the set's."""
+        if self.at == 0:
+            return self.sample.row
+        return reviewed_row(self.sample.row, self.last, self.makers.get(self.mask), classes)
+
+
+def as_made(number: int, sample: Sample) -> State:
+    """The state of a sample before all actions. number: its position in the set."""
+    review = sample.row.decided
+    made = Action(
+        sample=sample.name,
+        version=0,
+        action="",
+        verdict=said(review.verdict),
+        by=said(review.by) or "",
+    )
+    return State(number, sample, (made,))
+
+
+def apply(state: State, action: Action) -> State:
+    """The state after an action. An undo or redo that does not lead to its own result, for example because somebody
+    edited the file, is a step like any other."""
+    makers = state.makers
+    if action.mask:
+        makers = {action.mask: action, **makers}
+    state = replace(state, version=action.version, makers=makers)
+    move = MOVES.get(action.action, 0)
+    if move and state.can_move(move) and state.steps[state.at + move].result == action.result:
+        return replace(state, at=state.at + move)
+    return replace(state, steps=(*state.steps[: state.at + 1], action), at=state.at + 1)
 
 
 @dataclass(frozen=True)
@@ -47,51 +125,67 @@ class Edit:
     """What somebody does to a sample."""
 
     name: str
-    """The name of the action in review.jsonl. The names "undo" and "redo" move along the sample's history."""
-    verdict: NewVerdict = KEEP
-    labels: Labels | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    """The name of the action in review.jsonl, such as one of VERDICTS or MOVES."""
+    labels: Callable[[np.ndarray], np.ndarray] | None = None
+    """Makes the new label map, (H, W) uint8, from the current one."""
+    detail: Json = field(default_factory=dict)
 
 
 class Prepared(NamedTuple):
-    """An action to save. label_map: the bytes of its new label map, a PNG; None if the action makes no new one."""
+    """An action to save. number: the sample's. label_map: the bytes of the new label map, a PNG; empty if the action
+    makes no new one."""
 
+    number: int
     action: Action
-    label_map: bytes | None
+    label_map: bytes
 
 
 class Stale(Exception):
-    """Somebody else has changed sample `number` in the meantime."""
+    """Somebody else has changed a sample in the meantime. state: what `Store.for_page` returns of it."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, state: Json) -> None:
+        self.state = state
 
 
-class Session:
-    """A set that somebody reviews. dataset: the set. by: the reviewer's name. tell: called with a report of every
-    action, in the thread that acts. against: predictions to show beside the masks. Raises UserError if another process
-    reviews the set."""
+class Store:
+    """A native dataset that somebody reviews. folder: the dataset. by: the reviewer's name. tell: called with a report
+    of every action, in the thread that acts. against: predictions to show beside the masks. Raises UserError for an
+    unusable set, and if another process reviews it."""
 
     def __init__(
         self,
-        dataset: OpenedSet,
+        folder: Path,
         *,
         by: str,
-        tell: Callable[[dict[str, Any]], None] = lambda report: None,
+        tell: Callable[[Json], None] = lambda report: None,
         against: Evaluation | None = None,
     ) -> None:
-        self.dataset, self.by, self.tell, self.against = dataset, by, tell, against
+        self.folder, self.by, self.tell, self.against = folder, by, tell, against
+        self.classes, self.samples = native.open_native(folder, reviewed=False)
+        self.compared = against.scores.images if against else {}
+        """Name of a sample → its mIoU with its prediction, if it is known."""
         self.acted = 0
-        self.lock = threading.RLock()
+        self.job: Job | None = None
+        """The running job."""
         self.read_only = ""
         """Why nothing can be saved; "" if actions can be saved."""
-        self.histories: dict[int, History] = {}
-        self.numbers = {sample.name: number for number, sample in enumerate(dataset.samples)}
+        self.lock = threading.RLock()
+        self.states: dict[int, State] = {}
+        """Number of a sample with actions → its state."""
+
+        # What answers keep in memory; all of it can be made again
+        self.views: Cache[np.ndarray] = Cache(16)
+        """Name of a list → the numbers of its samples. A list has the samples that match a window's filters."""
+        self.thumbs: Cache[bytes] = Cache(64 << 20, len)
+        self.configs: Cache[DatasetConfig] = Cache(64)
+        self.attention: Cache[SampleAttention] = Cache(1 << 30, lambda attention: attention.nbytes)
+        """Number of a sample → its attention, which was saved or captured again."""
+        self.segments: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
 
         # Only one process may write; in a read-only folder, no process can
         self._stack = ExitStack()
         try:
-            self._stack.enter_context(open_folder(dataset.folder, (REVIEWED,)))
+            self._stack.enter_context(open_folder(folder, (REVIEWED,)))
         except InUse:
             raise
         except UserError:
@@ -99,21 +193,28 @@ class Session:
 
         # What was done before
         try:
-            actions = read_actions(dataset.folder) if self.read_only else mend(dataset.folder)
-            names, rows = [one.name for one in dataset.samples], [one.row for one in dataset.samples]
-            self.index = Index(dataset.classes, names, rows, against.scores.images if against else {})
+            actions = read_actions(folder) if self.read_only else mend(folder)
+            numbers = {sample.name: number for number, sample in enumerate(self.samples)}
             for action in actions:
-                number = self.numbers.get(action.sample)
-                if number is None:
-                    continue
-                history = self.history(number)
-                history.apply(action)
-                self.histories[number] = history
-            for number in self.histories:
-                self.index.update(number, self.row(number))
+                number = numbers.get(action.sample)
+                if number is not None:
+                    self.states[number] = apply(self.state(number), action)
+            self._make_index()
         except BaseException:
             self.close()
             raise
+
+    def close(self) -> None:
+        """Release the folder."""
+        with suppress(OSError):
+            self._stack.close()
+
+    # The set.
+
+    @property
+    def by_object(self) -> bool:
+        """Whether the page shows objects in their own colours from the start: the set has segments without a name."""
+        return SEGMENT in self.classes
 
     def add_class(self, name: str) -> None:
         """Append a class to the set's classes.txt, so that every export has it, too. name: the class. Raises UserError
@@ -121,101 +222,137 @@ class Session:
         with self.lock:
             if self.read_only:
                 raise UserError(self.read_only)
-            dataset = replace(self.dataset, classes=(*self.dataset.classes, name))
-            alike = [present for present in self.dataset.classes if reading_key(present) == reading_key(name)]
+            alike = [present for present in self.classes if reading_key(present) == reading_key(name)]
             check_classes([*alike, name], "class")
-            check_class_list(dataset.classes, "class")
-            text = native.classes_text(dataset.classes)
-            write_atomic(inside(dataset.folder, native.CLASSES), text, durable=True)
-            self.dataset = dataset
-            self.index.add_class(name)
+            classes = (*self.classes, name)
+            check_class_list(classes, "class")
+            write_atomic(inside(self.folder, native.CLASSES), native.classes_text(classes), durable=True)
+            self.classes = classes
+            self._make_index()
         self.tell({"kind": "classes"})
 
-    def close(self) -> None:
-        """Release the folder."""
-        with suppress(OSError):
-            self._stack.close()
+    def _make_index(self) -> None:
+        states = [self.state(number) for number in range(len(self.samples))]
+        names, rows = [state.last.sample for state in states], [state.row(self.classes) for state in states]
+        self.index = Index(self.classes, names, rows, self.compared)
 
-    def history(self, number: int) -> History:
-        """The history of a sample. A new one is not kept here: `commit` keeps it with the first action."""
-        if number in self.histories:
-            return self.histories[number]
-        review = self.dataset.samples[number].row.decided
-        return History(Result(said(review.verdict)), bool(review.corrected))
+    # One sample.
 
-    def row(self, number: int) -> Row:
-        """A sample's row of metadata.jsonl with the changes that its actions made."""
-        history = self.history(number)
-        row = self.dataset.samples[number].row
-        return reviewed_row(row, history.last, history.maker, self.dataset.classes)
+    def state(self, number: int) -> State:
+        """The state of a sample. Raises HTTPException if the set has no sample of this number."""
+        if number >= len(self.samples):
+            raise HTTPException(404, f"there is no sample {number}")
+        return self.states.get(number) or as_made(number, self.samples[number])
 
-    def mask(self, number: int) -> str:
-        """The path in the set of the current label map."""
-        return self.history(number).mask or original_mask(self.dataset.samples[number])
-
-    def labels(self, number: int) -> np.ndarray:
+    def labels(self, state: State) -> np.ndarray:
         """The current label map (H, W) uint8. Raises UserError."""
-        history = self.history(number)
-        if history.mask is None:
-            return self.dataset.read_labels(self.mask(number))
-        return self.dataset.read_labels(history.mask, history.result.hash)
+        return self._read(state.mask, state.last.mask and state.last.hash)
 
-    def instances(self, number: int, labels: np.ndarray) -> Objects | None:
+    def instances(self, state: State, labels: np.ndarray) -> Objects | None:
         """The objects of a sample in a label map; None if the set records no objects. labels: (H, W) uint8, the label
         map, perhaps corrected. Raises UserError."""
-        sample = self.dataset.samples[number]
-        objects, mask = sample.instances, original_mask(sample)
-        return objects and objects_after(objects, self.dataset.read_labels(mask), labels, mask)
+        objects, mask = state.sample.instances, state.original_mask
+        return objects and objects_after(objects, self._read(mask), labels, mask)
 
-    def for_page(self, number: int) -> dict[str, Any]:
-        """What the page shows of a sample in every view, as JSON: its title, classes, flags, scores and review."""
-        history, row = self.history(number), self.row(number)
-        last, ids = history.last, self.index.ids
-        columns = {**self.index.of_mask, "miou": self.index.miou}
-        scores = {name: float(column[number]) for name, column in columns.items()}
-        if row.decided.replaced:
-            scores |= dict.fromkeys(self.index.of_mask, math.nan)
+    def _read(self, name: str, sha256: str | None = None) -> np.ndarray:
+        """(H, W) uint8: the class ids of a label map. name: its path in the set. sha256: the hash that its file must
+        have; None for any hash. Raises UserError."""
+        path = self._path(name)
+        labels = read_label_map(path, sha256)
+        highest = int(labels[labels < IGNORE].max(initial=0))
+        if highest > len(self.classes):
+            raise UserError(f"{path}: has id {highest}, but there are {len(self.classes)} classes")
+        return labels
+
+    def _path(self, mask: str) -> Path:
+        return inside(self.folder, mask, "a label map", "mask")
+
+    def for_page(self, number: int) -> Json:
+        """What the page shows of a sample in every view: its title, classes, flags, scores and review. The title is the
+        file of a photograph, or the name of a generated picture."""
+        state, ids = self.state(number), self.index.ids
+        row, last = state.row(self.classes), state.last
+        scores = {key: lowest(row, key) for key in LISTED} | {"miou": self.compared.get(last.sample)}
         return {
             "index": number,
-            "name": title_of(self.dataset.samples[number]),
-            "version": history.version,
-            "verdict": history.verdict,
+            "name": str(said(row.source) or last.sample),
+            "version": state.version,
+            "verdict": last.verdict,
             "corrected": bool(row.decided.corrected),
             "made": row.decided.remade,
             "classes": [ids[name] for name in row.named if name in ids],
             "flags": list(row.raised),
             "area": said(row.area) or {},
-            **{name: None if math.isnan(score) else round(score, 4) for name, score in scores.items()},
-            "by": last.by if last else said(row.decided.by) or "",
-            "undo": history.can_move(-1),
-            "redo": history.can_move(1),
+            **{name: score and round(score, 4) for name, score in scores.items()},
+            "by": last.by,
+            "undo": state.can_move(-1),
+            "redo": state.can_move(1),
         }
 
-    def act(self, number: int, version: int, edit: Edit, window: str = "") -> dict[str, Any]:
+    # Actions.
+
+    def act(self, number: int, version: int, edit: Edit, window: str = "") -> Json:
         """Act on a sample, save the action, and report it to all windows. Returns what `for_page` returns afterwards.
         A new label map without a changed pixel is no action, and the version stays.
 
         version: the version that the window shows. edit: what to do. window: the name of the window that acts. Raises
         Stale if somebody else has acted since that version, and UserError for an impossible edit."""
-        with self.lock:
-            prepared = self.prepare(number, version, edit)
+        with self.lock:  # until the answer is made, so that it shows this action and no later one
+            state = self.state(number)
+            if state.version != version:
+                raise Stale(self.for_page(number))
+            prepared = self.prepare(state, edit)
             if prepared is not None:
                 self.commit([prepared], window)
             return self.for_page(number)
 
-    def prepare(self, number: int, version: int, edit: Edit) -> Prepared | None:
-        """The action that `act` would save; None for a new label map without a changed pixel. This writes nothing. It
-        raises what `act` raises."""
-        with self.lock:
-            history = self.history(number)
-            if version != history.version:
-                raise Stale(number)
-            if self.read_only:
-                raise UserError(self.read_only)
-            prepared = self._action(number, history, edit)
-            if edit.labels is not None and prepared.action.result == history.result:
+    def prepare(self, state: State, edit: Edit) -> Prepared | None:
+        """The action of an edit, to save; None for a new label map without a changed pixel. This writes nothing. state:
+        the sample's. Raises UserError for an impossible edit."""
+        if self.read_only:
+            raise UserError(self.read_only)
+        move = MOVES.get(edit.name, 0)
+        if not state.can_move(move):
+            raise UserError(f"there is nothing to {edit.name}")
+        before = read_bytes(self._path(state.mask))
+        step, label_map = state.steps[state.at + move], b""
+        if edit.labels is not None:
+            step, label_map = self._correct(state, edit.labels)
+            if not label_map:
                 return None
-            return prepared
+        action = msgspec.structs.replace(
+            step,
+            version=state.version + 1,
+            action=edit.name,
+            verdict=VERDICTS.get(edit.name, step.verdict),
+            made_of=hashlib.sha256(before).hexdigest(),
+            by=self.by,
+            time=datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            detail=edit.detail,
+        )
+        return Prepared(state.number, action, label_map)
+
+    def _correct(self, state: State, correct: Callable[[np.ndarray], np.ndarray]) -> tuple[Action, bytes]:
+        """(step, label_map). step: the last step of a sample with a corrected mask. label_map: the mask's bytes, a PNG;
+        empty if no pixel has changed. Raises UserError for labels of another size or with unknown ids."""
+        present = self.labels(state)
+        corrected = correct(present)
+        if corrected.shape != present.shape or corrected.dtype != np.uint8:
+            raise UserError(f"the label map is {corrected.shape}, but the sample's is {present.shape}")
+        counts = np.bincount(corrected.ravel(), minlength=256)
+        if counts[len(self.classes) + 1 : 255].any():
+            raise UserError(f"the label map has ids above {len(self.classes)}, the number of classes")
+        if np.array_equal(corrected, present):
+            return state.last, b""
+        data, shown = encode_mask(corrected), shown_classes(counts, self.classes)
+        step = msgspec.structs.replace(
+            state.last,
+            mask=f"{REVIEWED}/{state.sample.name}.{state.version + 1}.png",
+            hash=hashlib.sha256(data).hexdigest(),
+            classes=shown.classes,
+            area=shown.area,
+        )
+        return step, data
 
     def commit(self, prepared: Sequence[Prepared], window: str = "") -> int:
         """Save prepared actions, and report them to all windows. An action on a sample that somebody has changed in the
@@ -224,70 +361,15 @@ class Session:
         Label maps are saved first. Then one write saves all actions: it takes as long for many as for one. window: the
         name of the window that acts."""
         with self.lock:
-            current: list[tuple[int, Action]] = []
-            for action, label_map in prepared:
-                number = self.numbers[action.sample]
-                if self.history(number).version == action.version - 1:
-                    current.append((number, action))
-                    if label_map is not None and action.mask is not None:
-                        write_atomic(inside(self.dataset.folder, action.mask), label_map, durable=True)
+            current = [one for one in prepared if self.state(one.number).version == one.action.version - 1]
+            for _, action, label_map in current:
+                if action.mask and label_map:
+                    write_atomic(inside(self.folder, action.mask), label_map, durable=True)
             if current:
-                append_action(self.dataset.folder, *(action for _, action in current))
-            for number, action in current:
-                history = self.history(number)
-                history.apply(action)
-                self.histories[number] = history
-                self.index.update(number, self.row(number))
+                append_action(self.folder, *(action for _, action, _ in current))
+            for number, action, _ in current:
+                state = self.states[number] = apply(self.state(number), action)
+                self.index.update(number, state.row(self.classes))
+                self.tell({"kind": "state", "window": window, "action": action.action, **self.for_page(number)})
             self.acted += len(current)
-            shown = [{"action": action.action, **self.for_page(number)} for number, action in current]
-        for sample in shown:
-            self.tell({"kind": "state", "window": window, **sample})
-        return len(current)
-
-    def _action(self, number: int, history: History, edit: Edit) -> Prepared:
-        before = read_bytes(self.dataset.mask_path(self.mask(number)))
-        result, label_map = self._result(number, history, edit)
-        action = Action(
-            sample=self.dataset.samples[number].name,
-            version=history.version + 1,
-            action=edit.name,
-            made_of=hashlib.sha256(before).hexdigest(),
-            by=self.by,
-            time=datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            detail=dict(edit.detail),
-            **result._asdict(),
-        )
-        return Prepared(action, label_map)
-
-    def _result(self, number: int, history: History, edit: Edit) -> tuple[Result, bytes | None]:
-        """(result, label_map). result: the sample after an edit. label_map: the bytes of its new label map, a PNG; None
-        if the edit makes no new one. Raises UserError for an impossible edit."""
-        move = MOVES.get(edit.name, 0)
-        if not history.can_move(move):
-            raise UserError(f"there is nothing to {edit.name}")
-        result = history.result_of(move)
-        if move:
-            return result, None
-        if edit.verdict != KEEP:
-            result = result._replace(verdict=edit.verdict)
-        if edit.labels is None:
-            return result, None
-        return self._correct(number, history, result, edit.labels)
-
-    def _correct(self, number: int, history: History, result: Result, labels: Labels) -> tuple[Result, bytes | None]:
-        """What `_result` returns for corrected labels. result: the sample with the old label map. labels: the corrected
-        labels. Raises UserError for labels of another size or with unknown ids."""
-        classes = self.dataset.classes
-        present = self.labels(number)
-        corrected = labels(present) if callable(labels) else labels
-        if corrected.shape != present.shape or corrected.dtype != np.uint8:
-            raise UserError(f"the label map is {corrected.shape}, but the sample's is {present.shape}")
-        counts = np.bincount(corrected.ravel(), minlength=256)
-        if counts[len(classes) + 1 : 255].any():
-            raise UserError(f"the label map has ids above {len(classes)}, the number of classes")
-        if np.array_equal(corrected, present):
-            return result, None
-        path = f"{REVIEWED}/{self.dataset.samples[number].name}.{history.version + 1}.png"
-        data = encode_mask(corrected)
-        shown, digest = shown_classes(counts, classes), hashlib.sha256(data).hexdigest()
-        return Result(result.verdict, path, digest, shown.classes, shown.area), data
+            return len(current)

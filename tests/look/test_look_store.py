@@ -10,8 +10,7 @@ from seediff.dataset.encoding import read_label_map
 from seediff.dataset.native import open_native
 from seediff.dataset.reviews import REVIEWS, read_actions
 from seediff.look.index import Query
-from seediff.look.pictures import open_set
-from seediff.look.store import Edit, Session
+from seediff.look.store import Edit, Store
 
 
 @pytest.fixture
@@ -20,11 +19,11 @@ def pets(tmp_path):
 
 
 def opened(folder, **options):
-    return Session(open_set(folder), by="ann", **options)
+    return Store(folder, by="ann", **options)
 
 
-def painted(session, number, value=2):
-    labels = session.labels(number).copy()
+def painted(present, value=2):
+    labels = present.copy()
     labels[:9, :7] = value
     return labels
 
@@ -32,11 +31,11 @@ def painted(session, number, value=2):
 def test_a_correction_lies_beside_the_original_and_its_line_says_all(pets):
     before = (pets / "masks/000001.png").read_bytes()
     told = []
-    session = opened(pets, tell=told.append)
-    labels = painted(session, 1, 255)
-    state = session.act(1, 0, Edit("brush", labels=labels, detail={"tool": "brush"}), "w")
-    session.act(1, 1, Edit("accept", verdict="accepted"))
-    session.close()
+    store = opened(pets, tell=told.append)
+    labels = painted(store.labels(store.state(1)), 255)
+    state = store.act(1, 0, Edit("brush", labels=lambda _: labels, detail={"tool": "brush"}), "w")
+    store.act(1, 1, Edit("accept"))
+    store.close()
     assert (pets / "masks/000001.png").read_bytes() == before
     first, second = [json.loads(line) for line in (pets / REVIEWS).read_text().splitlines()]
     file = pets / first["mask"]
@@ -60,66 +59,66 @@ def test_an_added_class_is_painted_and_is_in_every_export(pets):
     from seediff import Dataset
 
     told = []
-    session = opened(pets, tell=told.append)
-    session.add_class("bus")
+    store = opened(pets, tell=told.append)
+    store.add_class("bus")
     assert told == [{"kind": "classes"}]
-    labels = session.labels(0).copy()
+    labels = store.labels(store.state(0)).copy()
     labels[0, :9] = len(CLASSES) + 1
-    state = session.act(0, 0, Edit("brush", labels=labels))
+    state = store.act(0, 0, Edit("brush", labels=lambda _: labels))
     assert (state["classes"][-1], state["flags"]) == (4, [])  # few pixels, but a person's
-    assert session.index.select(Query(classes=(4,)))[0].tolist() == [0]
+    assert store.index.select(Query(classes=(4,)))[0].tolist() == [0]
     for name in ("bus", "Bus", " car", "a, b", "Background", "void", ""):
         with user_error("class"):
-            session.add_class(name)
-    session.close()
+            store.add_class(name)
+    store.close()
     dataset = Dataset.open(pets)
     assert dataset.classes == (*CLASSES, "bus")
     np.testing.assert_array_equal(next(iter(dataset)).label_map, labels)
 
 
 def test_undone_it_is_no_correction_and_a_stroke_that_changes_nothing_no_action(pets):
-    session = opened(pets)
-    before = session.labels(0)
-    assert session.act(0, 0, Edit("brush", labels=before))["version"] == 0
+    store = opened(pets)
+    before = store.labels(store.state(0))
+    assert store.act(0, 0, Edit("brush", labels=lambda _: before))["version"] == 0
     assert not (pets / REVIEWS).exists()
-    session.act(0, 0, Edit("accept", verdict="accepted"))
-    session.act(0, 1, Edit("brush", labels=painted(session, 0)))
-    assert session.act(0, 2, Edit("brush", labels=session.labels(0)))["version"] == 2
-    state = session.act(0, 2, Edit("undo"))
+    store.act(0, 0, Edit("accept"))
+    store.act(0, 1, Edit("brush", labels=painted))
+    assert store.act(0, 2, Edit("brush", labels=lambda present: present))["version"] == 2
+    state = store.act(0, 2, Edit("undo"))
     assert (state["verdict"], state["corrected"]) == ("accepted", False)
-    np.testing.assert_array_equal(session.labels(0), before)
+    np.testing.assert_array_equal(store.labels(store.state(0)), before)
     line = json.loads((pets / REVIEWS).read_text().splitlines()[-1])
     assert (line["action"], line["mask"], line["hash"]) == ("undo", None, None)
     assert not {"classes", "area"} & line.keys()
     assert open_native(pets)[1][0].metadata["review"] == {"verdict": "accepted", "corrected": False, "by": "ann"}
-    assert session.act(0, 3, Edit("redo"))["corrected"]
-    assert not session.act(0, 4, Edit("undo"))["corrected"]
-    session.close()
-    session = opened(pets)
-    assert session.act(0, 5, Edit("undo"))["verdict"] is None
-    assert not session.act(0, 6, Edit("reject", verdict="rejected"))["redo"]  # what was undone is gone for good
-    session.close()
+    assert store.act(0, 3, Edit("redo"))["corrected"]
+    assert not store.act(0, 4, Edit("undo"))["corrected"]
+    store.close()
+    store = opened(pets)
+    assert store.act(0, 5, Edit("undo"))["verdict"] is None
+    assert not store.act(0, 6, Edit("reject"))["redo"]  # what was undone is gone for good
+    store.close()
 
 
 def test_every_place_where_a_kill_can_cut_the_log(pets):
     """Whatever is left of the last line: the actions before it are there, the next ones too, and the file is whole
     again.
     """
-    session = opened(pets)
-    session.act(0, 0, Edit("accept", verdict="accepted"))
-    session.act(1, 0, Edit("brush", labels=painted(session, 1)))
-    session.close()
+    store = opened(pets)
+    store.act(0, 0, Edit("accept"))
+    store.act(1, 0, Edit("brush", labels=painted))
+    store.close()
     data = (pets / REVIEWS).read_bytes()
     begin = data.index(b"\n") + 1
     for end in (begin, begin + 1, begin + 40, len(data) - 2, len(data) - 1, len(data)):
         (pets / REVIEWS).write_bytes(data[:end])
         whole = end >= len(data) - 1
         assert len(read_actions(pets)) == 1 + whole
-        session = opened(pets)
-        assert session.for_page(0)["verdict"] == "accepted"
-        assert session.for_page(1)["corrected"] is whole
-        session.act(3, 0, Edit("reject", verdict="rejected"))
-        session.close()
+        store = opened(pets)
+        assert store.for_page(0)["verdict"] == "accepted"
+        assert store.for_page(1)["corrected"] is whole
+        store.act(3, 0, Edit("reject"))
+        store.close()
         lines = (pets / REVIEWS).read_bytes().splitlines()
         assert len(lines) == 2 + whole
         assert all(json.loads(line) for line in lines)
@@ -136,21 +135,21 @@ def test_where_nothing_can_be_saved_it_can_be_looked_at(pets, monkeypatch):
         return real(path, flags, *rest, **options)
 
     monkeypatch.setattr(os, "open", refused)
-    session = opened(pets)
-    assert "read-only" in session.read_only
+    store = opened(pets)
+    assert "read-only" in store.read_only
     with user_error("nothing can be saved"):
-        session.act(0, 0, Edit("accept", verdict="accepted"))
-    assert session.labels(0).shape == (64, 64)
+        store.act(0, 0, Edit("accept"))
+    assert store.labels(store.state(0)).shape == (64, 64)
 
 
 def test_a_link_in_the_place_of_the_log_or_the_folder_is_not_followed(pets, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (pets / "reviewed").symlink_to(elsewhere)
-    session = opened(pets)
+    store = opened(pets)
     with user_error("leads out of"):
-        session.act(0, 0, Edit("brush", labels=painted(session, 0)))
-    session.close()
+        store.act(0, 0, Edit("brush", labels=painted))
+    store.close()
     assert not list(elsewhere.iterdir())
     (tmp_path / "other").write_text("")
     (pets / REVIEWS).symlink_to(tmp_path / "other")
