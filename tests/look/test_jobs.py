@@ -56,7 +56,7 @@ def test_histograms_count_what_all_other_filters_leave():
     del rows[0]["confidence"]
     values[0, 1] = np.nan
     areas, sure = values.T
-    index = Index(("dog",), [str(i) for i in range(50)], [*map(as_row, rows)], {})
+    index = Index(("dog",), [*map(as_row, rows)], {})
     _, _, found = index.select(Query(bounds={"area": (0.5, 1.0)}))
     assert found["area"] == np.histogram(areas, BARS, (0, 1))[0].tolist()
     assert found["confidence"] == np.histogram(sure[(areas >= 0.5) & ~np.isnan(sure)], BARS, (0, 1))[0].tolist()

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Literal
 
-import msgspec
 import numpy as np
+from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -22,7 +22,7 @@ from ..dataset.shapes.objects import find_objects
 from ..drawing.overlays import heat_colours, mask_colours, shown_ids
 from ..errors import UserError
 from ..files.label_maps import IGNORE
-from ..files.reading import Json, real
+from ..files.reading import Byte, Json, real
 from ..rows.flags import explain_flag
 from ..rows.row import LISTED, SHOWN, said
 from .index import Query
@@ -36,65 +36,64 @@ OUTCOMES = {"accept": "accepted", "reject": "rejected", "reset": "cleared", "rel
 """Action → what a job's report calls a sample after it."""
 DECODING = threading.Semaphore(4)
 """Limits how many pictures are in memory at once."""
-Number = Annotated[int, msgspec.Meta(ge=0)]
-Label = Annotated[int, msgspec.Meta(ge=0, le=255)]
-Name = Annotated[str, msgspec.Meta(max_length=64)]
+Number = Annotated[int, Meta(ge=0)]
+Name = Annotated[str, Meta(max_length=64)]
 
 # What the page asks for: parameters in the path, and in the address or the body.
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(Struct, kw_only=True):
     """A request without parameters. A body may have no others than its class declares."""
 
 
-class NewClass(Request, frozen=True, forbid_unknown_fields=True):
+class NewClass(Request, forbid_unknown_fields=True):
     """Add a class to the set."""
 
     name: Name
 
 
-class ListPart(Request, frozen=True):
+class ListPart(Request):
     """A part of a list: `count` samples, from place `begin` on."""
 
     view: Name
     begin: Number
-    count: Annotated[int, msgspec.Meta(ge=0, le=500)]
+    count: Annotated[int, Meta(ge=0, le=500)]
 
 
-class Place(Request, frozen=True):
+class Place(Request):
     """The place of a sample in a list."""
 
     view: Name
     number: Number
 
 
-class OfSample(Request, frozen=True):
+class OfSample(Request):
     number: Number
 
 
-class Thumb(OfSample, frozen=True):
+class Thumb(OfSample):
     """A thumbnail. side: its longer side in pixels. labels: whether to draw the mask."""
 
-    side: Annotated[int, msgspec.Meta(ge=1, le=2 * THUMB)] = THUMB
+    side: Annotated[int, Meta(ge=1, le=2 * THUMB)] = THUMB
     labels: bool = True
 
 
-class Change(OfSample, frozen=True):
+class Change(OfSample):
     """Change one sample. version: the version that the page shows. window: the name of the window."""
 
     version: Number
     window: Name = ""
 
 
-class Act(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Act(Change, kw_only=True, forbid_unknown_fields=True):
     """old, new: "relabel" changes class `old` to `new`."""
 
     action: Literal["accept", "reject", "reset", "undo", "redo", "relabel"]
-    old: Label = 0
-    new: Label = 0
+    old: Byte = 0
+    new: Byte = 0
 
 
-class Paint(Change, frozen=True, kw_only=True):
+class Paint(Change, kw_only=True):
     """Save a painted label map."""
 
     tool: Literal["brush", "eraser", "polygon", "fill", "segment", "cleaned"]
@@ -102,7 +101,7 @@ class Paint(Change, frozen=True, kw_only=True):
     """The body: one byte per pixel, row by row, packed by zlib."""
 
 
-class ActOnMany(Request, frozen=True, forbid_unknown_fields=True):
+class ActOnMany(Request, forbid_unknown_fields=True):
     """Act on many samples, "stop" the running job, or "undo" an ended job."""
 
     action: Literal["accept", "reject", "reset", "relabel", "stop", "undo"]
@@ -110,8 +109,8 @@ class ActOnMany(Request, frozen=True, forbid_unknown_fields=True):
     """The name of the list that has the samples."""
     places: tuple[tuple[Number, Number], ...] = ()
     """The places of the samples in the list, as ranges (begin, end) without the end."""
-    old: Label = 0
-    new: Label = 0
+    old: Byte = 0
+    new: Byte = 0
     job: Name = ""
     """The name of the job to undo."""
 
@@ -126,7 +125,7 @@ def describe(store: Store, request: Request) -> Json:
         "name": real(store.folder).name,
         "classes": list(store.classes),
         "count": len(store.samples),
-        "byObject": store.by_object,
+        "byObject": SEGMENT in store.classes,  # segments without a name have a colour each
         "scores": [{"name": key, **vars(LISTED[key])} for key in known],
         "against": store.against is not None,
         "readOnly": store.read_only,
@@ -192,12 +191,12 @@ def thumb(store: Store, request: Thumb) -> Response:
         labels = objects = None
         if request.labels:
             labels = store.labels(state)
-            if store.by_object:
+            if SEGMENT in store.classes:
                 objects = store.instances(state, labels)
         return thumbnail(state.sample, labels, objects, request.side)
 
     with DECODING:
-        data = store.thumbs.get_or_make((state.mask, request), draw)
+        data = store.thumbs.get_or_make((state.mask, request.side, request.labels), draw)
     return Response(data, media_type="image/jpeg", headers=FRESH)
 
 
@@ -232,7 +231,7 @@ def pieces(store: Store, request: OfSample) -> Response:
     with DECODING:
         labels = store.labels(state)
         numbers = find_objects(labels, known=store.instances(state, labels)).numbers
-        if store.by_object and len(store.classes) > 1:
+        if SEGMENT in store.classes and len(store.classes) > 1:
             shown = shown_ids(labels, numbers, store.classes.index(SEGMENT) + 1, alone=False)
         else:
             shown = shown_ids(np.where(labels == IGNORE, labels, 0), numbers, 0, alone=True)
@@ -256,7 +255,7 @@ def change_many(store: Store, request: ActOnMany) -> Json | Response:
     if request.action == "stop":
         job = store.job
         if job:
-            job.stop.set()
+            job.stopped = True
         return {}
     if request.action == "undo":
         return undo_job(store, request.job)

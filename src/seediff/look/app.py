@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib import import_module
 from importlib.resources import files
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, get_type_hints
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -26,7 +26,6 @@ from .events import Events, slowly
 from .gate import PACKAGE
 from .store import Stale, Store
 
-T = TypeVar("T")
 Answer = Callable[[Store, Any], Json | Response]
 """Answers a request. Its second parameter, `request`, has a type that says what the page sends."""
 Run = Callable[[Callable[[], Json | Response]], Awaitable[Json | Response]]
@@ -108,7 +107,7 @@ def make_app(store: Store, events: Events) -> Starlette:
     )
 
 
-def read_request(request: Request, body: bytes, kind: type[T]) -> T:
+def read_request(request: Request, body: bytes, kind: type) -> Any:
     """What the page asks for: the parameters in the body or, without JSON there, in the address; and in the path.
     Raises UserError."""
     values: Json = {**request.query_params, "pixels": body}

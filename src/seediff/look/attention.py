@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import numpy as np
 import torch
+from msgspec import Meta, Struct
 
 from ..attention.maps import AttentionMaps
 from ..attention.plan import fit_levels
@@ -57,12 +57,12 @@ ALONE = threading.Lock()
 """Locked while a mask is made, because that sets torch's number of threads for the whole process."""
 
 
-class Constants(msgspec.Struct, frozen=True, kw_only=True):
+class Constants(Struct, kw_only=True):
     """The constants of masks that the page can change."""
 
     method: str
-    alpha: Annotated[float, msgspec.Meta(gt=0, le=1)]
-    beta: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    alpha: Annotated[float, Meta(gt=0, le=1)]
+    beta: Annotated[float, Meta(gt=0, lt=1)]
     pamr: bool
 
     def __post_init__(self) -> None:
@@ -109,7 +109,8 @@ class SampleAttention:
 
     soft: Cache[torch.Tensor] = field(default_factory=partial(Cache, CACHED))
     weights: Cache[torch.Tensor] = field(default_factory=partial(Cache, CACHED))
-    """What the last masks were made of: soft masks, and weights of PAMR."""
+    segments: Cache[np.ndarray] = field(default_factory=partial(Cache, CACHED))
+    """What was made of it last: soft masks, weights of PAMR, and segments to click."""
 
     @property
     def nbytes(self) -> int:

@@ -11,9 +11,9 @@ from dataclasses import astuple
 from functools import cache, partial
 from typing import Annotated, Any
 
-import msgspec
 import numpy as np
 import torch
+from msgspec import Meta
 from starlette.responses import Response
 
 from ..attention.maps import AttentionMaps, Grid
@@ -59,41 +59,41 @@ MOST_POINTS = 16
 # What the page asks for.
 
 
-class Pointed(OfSample, frozen=True, kw_only=True):
+class Pointed(OfSample, kw_only=True):
     """Where the sample attends: at a pixel (x, y), or at columns of its text, separated by commas."""
 
     x: int = -1
     y: int = -1
-    columns: Annotated[str, msgspec.Meta(pattern=r"^\d{1,6}(,\d{1,6}){0,511}$")] | None = None
+    columns: Annotated[str, Meta(pattern=r"^\d{1,6}(,\d{1,6}){0,511}$")] | None = None
 
 
-class Segments(OfSample, frozen=True, kw_only=True):
+class Segments(OfSample, kw_only=True):
     """Segments to click. fine: how fine they are, an index of THRESHOLDS, or a number below or above for the first or
     last threshold; None for the server's choice."""
 
     fine: int | None = None
 
 
-class Try(Constants, frozen=True, kw_only=True):
+class Try(Constants, kw_only=True):
     """The mask of a sample with other constants."""
 
     number: Number
 
 
-class Steps(Try, frozen=True, kw_only=True):
+class Steps(Try, kw_only=True):
     """The steps of a class's mask. name: the class."""
 
     name: str = ""
 
 
-class Remake(Try, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Remake(Try, kw_only=True, forbid_unknown_fields=True):
     """Save the mask of a sample with other constants. version, window: as for `Change`."""
 
     version: Number
     window: Name = ""
 
 
-class RemakeMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RemakeMany(Constants, kw_only=True, forbid_unknown_fields=True):
     """Make masks with other constants for all samples in a list."""
 
     view: Name
@@ -171,7 +171,7 @@ def segments(store: Store, request: Segments) -> Response:
     if request.fine is not None:
         tried = [min(max(request.fine, 0), tried[-1])]
     for fine in tried:
-        divided = store.segments.get_or_make((request.number, fine), partial(divide, attention, THRESHOLDS[fine]))
+        divided = attention.segments.get_or_make(fine, partial(divide, attention, THRESHOLDS[fine]))
         if divided.max() >= FEW:
             break
     return pack(divided, {"x-fine": str(fine)})
@@ -299,4 +299,5 @@ def remake_many(store: Store, request: RemakeMany) -> Response:
 
 def edit_of(store: Store, state: State, constants: Constants) -> Edit:
     """The edit that gives a sample the mask that other constants make."""
-    return Edit(REMADE, lambda present: make_labels(store, state, constants), constants.values())
+    labels = make_labels(store, state, constants)
+    return Edit(REMADE, lambda present: labels, constants.values())

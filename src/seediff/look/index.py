@@ -14,8 +14,7 @@ from ..files.messages import show_json
 from ..rows.flags import flag_kind
 from ..rows.row import LISTED, Row, ids_by_name, said
 
-STATES = ("unreviewed", "accepted", "rejected")
-"""What the numbers in `Index.verdict` mean: each is a position in this tuple."""
+STATES = ("unreviewed", "accepted", "rejected", "corrected")
 BARS = 20
 """Number of ranges in a histogram."""
 RANGES = ("area", *LISTED)
@@ -55,15 +54,13 @@ class Index:
     def __init__(
         self,
         classes: Sequence[str],
-        names: Sequence[str],
         rows: Sequence[Row],
         scores: Mapping[str, float],
     ) -> None:
         self.ids = ids_by_name(classes)
-        self.names, self.rows = names, rows
+        self.rows = rows
         count = len(rows)
-        self.verdict = np.zeros(count, np.int8)
-        self.corrected = np.zeros(count, bool)
+        self.states = {name: np.zeros(count, bool) for name in STATES}
         self.present = np.zeros((count, len(classes) + 1), bool)
         """(samples, classes + 1) bool: whether a sample has the class of each id."""
         self.area = np.zeros((count, len(classes) + 1), np.float32)
@@ -72,7 +69,7 @@ class Index:
         self.of_mask = {key: np.full(count, np.nan, np.float32) for key in LISTED}
         """Score of masks → (samples,) float32. As in `seediff filter`, a mask that a person corrected has
         1. NaN stands for unknown, as for a mask that was made on the page."""
-        self.miou = np.array([scores.get(name, np.nan) for name in names], np.float32)
+        self.miou = np.array([scores.get(row.sample, np.nan) for row in rows], np.float32)
         """(samples,) float32: each sample's mIoU with its prediction; NaN if unknown."""
         for number, row in enumerate(rows):
             self.update(number, row)
@@ -80,8 +77,9 @@ class Index:
     def update(self, number: int, row: Row) -> None:
         """Set a sample's values in all columns. row: its current row of metadata.jsonl."""
         review = row.decided
-        self.verdict[number] = STATES.index(said(review.verdict) or "unreviewed")
-        self.corrected[number] = bool(review.corrected)
+        for name, members in self.states.items():
+            members[number] = name == (said(review.verdict) or "unreviewed")
+        self.states["corrected"][number] = bool(review.corrected)
         area = said(row.area) or {}
         self.present[number] = self.area[number] = 0
         for name in row.named:
@@ -108,7 +106,7 @@ class Index:
         members = {
             "classes": {number: self.present[:, number] for number in self.ids.values()},
             "flags": {**dict(sorted(self.flagged.items())), "none": unflagged},
-            "states": {name: self.verdict == i for i, name in enumerate(STATES)} | {"corrected": self.corrected},
+            "states": self.states,
         }
         chosen = [number for number in self.ids.values() if number in query.classes]
         shares = (self.area[:, chosen] if query.classes else self.area).sum(1)
@@ -139,7 +137,7 @@ class Index:
     @cached_property
     def texts(self) -> list[str]:
         """For each sample its prompt, source and name, which `Query.text` searches."""
-        parts = [(said(row.prompt), said(row.source), name) for row, name in zip(self.rows, self.names, strict=True)]
+        parts = [(said(row.prompt), said(row.source), row.sample) for row in self.rows]
         return ["\n".join(str(part or "") for part in of_row).casefold() for of_row in parts]
 
     def _sorted(self, shown: np.ndarray, query: Query, values: Mapping[str, np.ndarray]) -> np.ndarray:

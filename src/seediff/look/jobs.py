@@ -38,8 +38,8 @@ class Job:
     edit_one: Callable[[State], Edit | str]
     """The edit of a sample, or why there is none, which reports count."""
     name: str = field(default_factory=partial(secrets.token_hex, 8))
-    stop: threading.Event = field(default_factory=threading.Event)
-    """Set to end the job after its current sample."""
+    stopped: bool = False
+    """Whether to end the job after its current sample."""
     counts: Counter[str] = field(default_factory=Counter)
     """Outcome → number of samples."""
 
@@ -86,7 +86,7 @@ class Job:
 
         try:
             for done, number in enumerate(self.numbers):
-                if self.stop.is_set():
+                if self.stopped:
                     break
                 if time.monotonic() - last_save > EVERY:
                     save()

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 from starlette.exceptions import HTTPException
 
-from ..config.class_names import SEGMENT, check_classes, reading_key
+from ..config.class_names import check_classes, reading_key
 from ..dataset import native
 from ..dataset.encoding import encode_mask, read_label_map
 from ..dataset.names import check_class_list
@@ -180,7 +180,6 @@ class Store:
         self.configs: Cache[DatasetConfig] = Cache(64)
         self.attention: Cache[SampleAttention] = Cache(1 << 30, lambda attention: attention.nbytes)
         """Number of a sample → its attention, which was saved or captured again."""
-        self.segments: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
 
         # Only one process may write; in a read-only folder, no process can
         self._stack = ExitStack()
@@ -211,11 +210,6 @@ class Store:
 
     # The set.
 
-    @property
-    def by_object(self) -> bool:
-        """Whether the page shows objects in their own colours from the start: the set has segments without a name."""
-        return SEGMENT in self.classes
-
     def add_class(self, name: str) -> None:
         """Append a class to the set's classes.txt, so that every export has it, too. name: the class. Raises UserError
         for an unusable name."""
@@ -232,9 +226,8 @@ class Store:
         self.tell({"kind": "classes"})
 
     def _make_index(self) -> None:
-        states = [self.state(number) for number in range(len(self.samples))]
-        names, rows = [state.last.sample for state in states], [state.row(self.classes) for state in states]
-        self.index = Index(self.classes, names, rows, self.compared)
+        rows = [self.state(number).row(self.classes) for number in range(len(self.samples))]
+        self.index = Index(self.classes, rows, self.compared)
 
     # One sample.
 
