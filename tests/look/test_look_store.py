@@ -1,5 +1,7 @@
 import hashlib
 import json
+import random
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from refusals import user_error
 from seediff.dataset.encoding import read_label_map
 from seediff.dataset.native import open_native
 from seediff.dataset.reviews import REVIEWS, read_actions
+from seediff.errors import UserError
 from seediff.look.index import Query
-from seediff.look.store import Edit, Store
+from seediff.look.store import MOVES, VERDICTS, Edit, Store
 
 
 @pytest.fixture
@@ -98,6 +101,40 @@ def test_undone_it_is_no_correction_and_a_stroke_that_changes_nothing_no_action(
     assert store.act(0, 5, Edit("undo"))["verdict"] is None
     assert not store.act(0, 6, Edit("reject"))["redo"]  # what was undone is gone for good
     store.close()
+
+
+def test_any_actions_leave_what_the_file_says(pets):
+    """Here the results of a sample's actions are a list, in which undo and redo move. Whoever opens the set afterwards,
+    and every other command, sees the one where they ended.
+    """
+    rng, store = random.Random(0), opened(pets)
+    results, at = [(None, store.labels(store.state(0)), "")], 0
+    for version in range(60):
+        name, before = rng.choice([*VERDICTS, "brush", "made", "undo", "undo", "redo"]), store.state(0).version
+        verdict, labels, maker = results[at]
+        edit, move = Edit(name), MOVES.get(name, 0)
+        if name in VERDICTS:
+            verdict = VERDICTS[name]
+        elif not move:
+            labels, maker = np.full_like(labels, version % 4), name
+            edit = Edit(name, lambda _, labels=labels: labels, {"beta": 0.5})
+        with suppress(UserError):  # there is nothing to undo
+            store.act(0, before, edit)
+        if move:
+            at = min(max(at + move, 0), len(results) - 1)
+        elif store.state(0).version > before:  # a mask without a changed pixel is no action
+            results[at + 1 :] = [(verdict, labels, maker)]
+            at += 1
+        shown, (verdict, labels, maker) = store.for_page(0), results[at]
+        told = [shown[key] for key in ("verdict", "corrected", "made", "undo", "redo")]
+        assert told == [verdict, maker == "brush", maker == "made", at > 0, at + 1 < len(results)]
+        np.testing.assert_array_equal(store.labels(store.state(0)), labels)
+    store.close()
+    again, sample = opened(pets), open_native(pets)[1][0]
+    np.testing.assert_array_equal(sample.label_map, labels)
+    assert again.for_page(0) == shown
+    assert sample.row == again.state(0).row(CLASSES)
+    again.close()
 
 
 def test_every_place_where_a_kill_can_cut_the_log(pets):

@@ -1,12 +1,13 @@
 """`seediff look`: a page in the browser that shows a dataset and how its masks were made, and where a person corrects
 them.
 
-    samples         opens a set               sample_attention   the attention of one sample
-    index           filters and sorts it      set_attention      caches attention; masks with other constants
-    session         saves reviewers' actions  attention_answers  answers requests about attention
-    history         undo and redo
-    set_answers     answers requests
-    jobs            changes many samples
+    store              people's actions, and the state of each sample that follows from them
+    index              filters and sorts the samples
+    jobs               changes many samples
+    answers            answers requests: functions of the store and the request
+    attention          the attention of the samples; masks with other constants
+    attention_answers  answers requests about attention
+    pictures           pictures of samples
 
 `app` says which answer belongs to which address of the page, `gate` keeps everybody else out, and `serve` runs the
 server. `events` has what all requests share.
