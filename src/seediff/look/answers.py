@@ -43,7 +43,7 @@ Name = Annotated[str, Meta(max_length=64)]
 
 
 class Request(Struct, kw_only=True):
-    """A request without parameters. A body may have no others than its class declares."""
+    """A request without parameters."""
 
 
 class NewClass(Request, forbid_unknown_fields=True):
@@ -196,7 +196,7 @@ def thumb(store: Store, request: Thumb) -> Response:
         return thumbnail(state.sample, labels, objects, request.side)
 
     with DECODING:
-        data = store.thumbs.get_or_make((state.mask, request.side, request.labels), draw)
+        data = store.thumbs.get_or_make((state.number, state.mask, request.side, request.labels), draw)
     return Response(data, media_type="image/jpeg", headers=FRESH)
 
 
