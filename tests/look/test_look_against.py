@@ -11,7 +11,7 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.drawing.overlays import overlay
-from seediff.look.pictures import open_against
+from seediff.look.sample_pictures import open_against
 
 
 def compare(predictions: Path, folder: Path):

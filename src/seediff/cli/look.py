@@ -77,7 +77,7 @@ def look(
 
     compared = None
     if against is not None:
-        from ..look.pictures import open_against
+        from ..look.sample_pictures import open_against
 
         with bar_or_lines(quiet=False) as progress:
             compared = open_against(against, path, progress)

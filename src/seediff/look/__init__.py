@@ -7,7 +7,7 @@ them.
     answers            answers requests: functions of the store and the request
     attention          the attention of the samples; masks with other constants
     attention_answers  answers requests about attention
-    pictures           pictures of samples
+    sample_pictures    pictures of samples
 
 `app` says which answer belongs to which address of the page, `gate` keeps everybody else out, and `serve` runs the
 server. `events` has what all requests share.

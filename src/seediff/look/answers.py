@@ -26,9 +26,9 @@ from ..files.reading import Byte, Json, real
 from ..rows.flags import explain_flag
 from ..rows.row import LISTED, SHOWN, said
 from .index import Query
-from .jobs import UNCHANGED, Job, undo_job
-from .pictures import THUMB, draw_prediction, image_bytes, thumbnail
-from .store import VERDICTS, Edit, State, Store
+from .jobs import UNCHANGED, BulkJob, undo_job
+from .sample_pictures import THUMB, draw_prediction, image_bytes, thumbnail
+from .store import VERDICTS, Edit, SampleState, Store
 
 FRESH = {"cache-control": "no-store"}
 """A header that forbids the browser to keep an answer, because another set may have the same address later."""
@@ -78,14 +78,14 @@ class Thumb(OfSample):
     labels: bool = True
 
 
-class Change(OfSample):
+class ChangeSample(OfSample):
     """Change one sample. version: the version that the page shows. window: the name of the window."""
 
     version: Number
     window: Name = ""
 
 
-class Act(Change, kw_only=True, forbid_unknown_fields=True):
+class Act(ChangeSample, kw_only=True, forbid_unknown_fields=True):
     """old, new: "relabel" changes class `old` to `new`."""
 
     action: Literal["accept", "reject", "reset", "undo", "redo", "relabel"]
@@ -93,7 +93,7 @@ class Act(Change, kw_only=True, forbid_unknown_fields=True):
     new: Byte = 0
 
 
-class Paint(Change, kw_only=True):
+class Paint(ChangeSample, kw_only=True):
     """Save a painted label map."""
 
     tool: Literal["brush", "eraser", "polygon", "fill", "segment", "cleaned"]
@@ -264,14 +264,14 @@ def change_many(store: Store, request: ActOnMany) -> Json | Response:
     for begin, end in request.places:
         chosen[begin:end] = True
 
-    def edit_one(state: State) -> Edit | str:
+    def edit_one(state: SampleState) -> Edit | str:
         if VERDICTS.get(request.action, "none") == state.last.verdict:
             return UNCHANGED
         if request.action == "relabel" and not (store.labels(state) == request.old).any():
             return "without this class"
         return edit_of(request)
 
-    return Job(store, shown[chosen].tolist(), OUTCOMES[request.action], edit_one).start()
+    return BulkJob(store, shown[chosen].tolist(), OUTCOMES[request.action], edit_one).start()
 
 
 def edit_of(request: Act | ActOnMany) -> Edit:

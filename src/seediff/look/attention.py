@@ -38,8 +38,8 @@ from ..models.layer_choice import KINDS, Kind
 from ..models.locate import locate
 from ..rows.row import said
 from .events import Cache
-from .pictures import read_image
-from .store import State, Store
+from .sample_pictures import read_image
+from .store import SampleState, Store
 
 if TYPE_CHECKING:
     from ..run.job import AnyJob, Ready
@@ -138,7 +138,7 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
     return ""
 
 
-def attention_of(store: Store, state: State, maps: AttentionMaps) -> SampleAttention:
+def attention_of(store: Store, state: SampleState, maps: AttentionMaps) -> SampleAttention:
     """A sample's attention with the picture that its masks follow. maps: the sample's attention. Raises UserError for
     maps without a class."""
     image, config = read_image(state.sample), config_of(store, state)
@@ -225,7 +225,7 @@ class Capturer:
 CAPTURER = Capturer()
 
 
-def config_of(store: Store, state: State) -> DatasetConfig | None:
+def config_of(store: Store, state: SampleState) -> DatasetConfig | None:
     """The configuration of the `generate` or `mask` run that made a sample; None if its file is missing or
     unreadable."""
     path = state.sample.extras.get((CONFIGS, None))
@@ -235,7 +235,7 @@ def config_of(store: Store, state: State) -> DatasetConfig | None:
     return None
 
 
-def constants_for(store: Store, state: State) -> tuple[Constants, str]:
+def constants_for(store: Store, state: SampleState) -> tuple[Constants, str]:
     """(constants, note). constants: what made a sample's current mask, or the default constants if that is unknown.
     note: what the page says about it; "" if everything is known."""
     review, config = state.row(store.classes).decided, config_of(store, state)
@@ -249,7 +249,7 @@ def constants_for(store: Store, state: State) -> tuple[Constants, str]:
     return constants_of(config.mask if config else MaskConfig()), " ".join(notes)
 
 
-def find(store: Store, state: State) -> SampleAttention | None:
+def find(store: Store, state: SampleState) -> SampleAttention | None:
     """The attention of a sample; None if it was neither saved nor captured again. Raises UserError for an unusable
     file."""
     path = state.sample.extras.get((ATTENTION, None))
@@ -259,7 +259,7 @@ def find(store: Store, state: State) -> SampleAttention | None:
         return store.attention.get_or_make(state.number, lambda: attention_of(store, state, AttentionMaps.load(path)))
 
 
-def load(store: Store, state: State) -> SampleAttention:
+def load(store: Store, state: SampleState) -> SampleAttention:
     """The attention of a sample. Raises UserError if it was neither saved nor captured again, or the file is
     unusable."""
     attention = find(store, state)
@@ -268,7 +268,7 @@ def load(store: Store, state: State) -> SampleAttention:
     return attention
 
 
-def capture_again(store: Store, state: State) -> None:
+def capture_again(store: Store, state: SampleState) -> None:
     """Capture the attention of a sample again, and keep it in memory. This takes as long as drawing the sample. Raises
     UserError."""
     config = config_of(store, state)
@@ -278,7 +278,7 @@ def capture_again(store: Store, state: State) -> None:
     store.attention.put(state.number, attention_of(store, state, CAPTURER.capture(state.sample, config)))
 
 
-def make_labels(store: Store, state: State, constants: Constants) -> np.ndarray:
+def make_labels(store: Store, state: SampleState, constants: Constants) -> np.ndarray:
     """(H, W) uint8: the label map of a sample with other constants. It is computed with as many threads as the set was,
     because rounding depends on them. Raises UserError as `load` does, for a class that the set lacks, and for a level
     that was not captured."""

@@ -43,8 +43,8 @@ from .attention import (
     load,
     make_labels,
 )
-from .jobs import Job
-from .store import Edit, State, Store
+from .jobs import BulkJob
+from .store import Edit, SampleState, Store
 
 MAX_WORDS = 100
 """Maximum number of words with a button on the page."""
@@ -67,7 +67,7 @@ class Pointed(OfSample, kw_only=True):
     columns: Annotated[str, Meta(pattern=r"^\d{1,6}(,\d{1,6}){0,511}$")] | None = None
 
 
-class Segments(OfSample, kw_only=True):
+class FindSegments(OfSample, kw_only=True):
     """Segments to click. fine: how fine they are, an index of THRESHOLDS, or a number below or above for the first or
     last threshold; None for the server's choice."""
 
@@ -80,14 +80,14 @@ class Try(Constants, kw_only=True):
     number: Number
 
 
-class Steps(Try, kw_only=True):
+class ShowSteps(Try, kw_only=True):
     """The steps of a class's mask. name: the class."""
 
     name: str = ""
 
 
 class Remake(Try, kw_only=True, forbid_unknown_fields=True):
-    """Save the mask of a sample with other constants. version, window: as for `Change`."""
+    """Save the mask of a sample with other constants. version, window: as for `ChangeSample`."""
 
     version: Number
     window: Name = ""
@@ -147,7 +147,7 @@ def attends(store: Store, request: Pointed) -> Json:
     return {"maps": word_maps(attention, [*map(int, request.columns.split(","))])}
 
 
-def steps(store: Store, request: Steps) -> Json:
+def steps(store: Store, request: ShowSteps) -> Json:
     """The steps of a class's mask in order: for each step what `map_for_page` returns, a text, and the number of the
     paper's equation. Raises UserError for an unknown class."""
     attention = load(store, store.state(request.number))
@@ -163,7 +163,7 @@ def steps(store: Store, request: Steps) -> Json:
     }
 
 
-def segments(store: Store, request: Segments) -> Response:
+def segments(store: Store, request: FindSegments) -> Response:
     """(H, W) uint16: the number of DiffSeg's segment at each pixel. The header x-fine has the index of the threshold.
     By default, this is the coarsest threshold that makes at least FEW segments."""
     attention = load(store, store.state(request.number))
@@ -286,7 +286,7 @@ def remake_many(store: Store, request: RemakeMany) -> Response:
     """Start a job that makes masks with other constants for many samples. A sample that a person has judged or
     corrected keeps its mask."""
 
-    def edit_one(state: State) -> Edit | str:
+    def edit_one(state: SampleState) -> Edit | str:
         review = state.row(store.classes).decided
         if state.last.verdict or review.corrected:
             return "already reviewed"
@@ -294,10 +294,10 @@ def remake_many(store: Store, request: RemakeMany) -> Response:
             return "without attention"
         return edit_of(store, state, request)
 
-    return Job(store, in_view(store, request.view).tolist(), "remade", edit_one).start()
+    return BulkJob(store, in_view(store, request.view).tolist(), "remade", edit_one).start()
 
 
-def edit_of(store: Store, state: State, constants: Constants) -> Edit:
+def edit_of(store: Store, state: SampleState, constants: Constants) -> Edit:
     """The edit that gives a sample the mask that other constants make."""
     labels = make_labels(store, state, constants)
     return Edit(REMADE, lambda present: labels, constants.values())

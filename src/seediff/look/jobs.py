@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..errors import UserError, first_line, system_reason
 from ..files.messages import plural
-from .store import Edit, Prepared, State, Store
+from .store import Edit, Prepared, SampleState, Store
 
 FAILED, UNDONE, STALE, UNCHANGED = "failed", "undone", "changed by someone else", "unchanged"
 """What a report calls a sample that a job did not change, or whose change it undid."""
@@ -27,7 +27,7 @@ EVERY = 0.2
 
 
 @dataclass
-class Job:
+class BulkJob:
     """A change of many samples, which runs in a thread of its own, so that other requests do not wait for it."""
 
     store: Store
@@ -35,7 +35,7 @@ class Job:
     """The samples."""
     outcome: str
     """What reports call a changed sample, for example "accepted"."""
-    edit_one: Callable[[State], Edit | str]
+    edit_one: Callable[[SampleState], Edit | str]
     """The edit of a sample, or why there is none, which reports count."""
     name: str = field(default_factory=partial(secrets.token_hex, 8))
     stopped: bool = False
@@ -117,11 +117,11 @@ def undo_job(store: Store, name: str) -> Response:
     """Start a job that undoes another job, which is to undo its actions. Samples that somebody has changed since then
     stay as they are. name: the name of the job to undo."""
 
-    def undo_one(state: State) -> Edit | str:
+    def undo_one(state: SampleState) -> Edit | str:
         return Edit("undo") if is_last(state) else STALE
 
-    def is_last(state: State) -> bool:
+    def is_last(state: SampleState) -> bool:
         return state.last.detail.get("job") == name
 
     numbers = [number for number, state in list(store.states.items()) if is_last(state)]
-    return Job(store, numbers, UNDONE, undo_one).start()
+    return BulkJob(store, numbers, UNDONE, undo_one).start()

@@ -1,6 +1,6 @@
 """The store: a set, and what people did to its samples. review.jsonl is the truth, from which everything else follows.
 
-    edit ──prepare──▶ action ──commit──▶ review.jsonl ──apply──▶ State of a sample ──▶ its row, label map and filters
+    edit ──prepare──▶ action ──commit──▶ review.jsonl ──apply──▶ SampleState ──▶ row, label map, filters
 
 An action is saved before it is confirmed, and is reported to every window. A sample's version is the number of its
 actions. A request to act names the version that its window shows. If somebody else has acted in the meantime, the
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ..config.generate_config import DatasetConfig
     from ..evaluate.evaluation import Evaluation
     from .attention import SampleAttention
-    from .jobs import Job
+    from .jobs import BulkJob
 
 VERDICTS: dict[str, Verdict | None] = {"accept": "accepted", "reject": "rejected", "reset": None}
 """Action → the verdict that it gives. Other actions leave the verdict as it is."""
@@ -51,7 +51,7 @@ MOVES = {"undo": -1, "redo": 1}
 
 
 @dataclass(frozen=True)
-class State:
+class SampleState:
     """A sample after its actions.
 
     steps   as made   brush   accept   relabel
@@ -94,7 +94,7 @@ class State:
         return reviewed_row(self.sample.row, self.last, self.makers.get(self.mask), classes)
 
 
-def as_made(number: int, sample: Sample) -> State:
+def as_made(number: int, sample: Sample) -> SampleState:
     """The state of a sample before all actions. number: its position in the set."""
     review = sample.row.decided
     made = Action(
@@ -104,10 +104,10 @@ def as_made(number: int, sample: Sample) -> State:
         verdict=said(review.verdict),
         by=said(review.by) or "",
     )
-    return State(number, sample, (made,))
+    return SampleState(number, sample, (made,))
 
 
-def apply(state: State, action: Action) -> State:
+def apply(state: SampleState, action: Action) -> SampleState:
     """The state after an action. An undo or redo that does not lead to its own result, for example because somebody
     edited the file, is a step like any other."""
     makers = state.makers
@@ -165,12 +165,12 @@ class Store:
         self.compared = against.scores.images if against else {}
         """Name of a sample → its mIoU with its prediction, if it is known."""
         self.acted = 0
-        self.job: Job | None = None
+        self.job: BulkJob | None = None
         """The running job."""
         self.read_only = ""
         """Why nothing can be saved; "" if actions can be saved."""
         self.lock = threading.RLock()
-        self.states: dict[int, State] = {}
+        self.states: dict[int, SampleState] = {}
         """Number of a sample with actions → its state."""
 
         # What answers keep in memory; all of it can be made again
@@ -231,17 +231,17 @@ class Store:
 
     # One sample.
 
-    def state(self, number: int) -> State:
+    def state(self, number: int) -> SampleState:
         """The state of a sample. Raises HTTPException if the set has no sample of this number."""
         if number >= len(self.samples):
             raise HTTPException(404, f"there is no sample {number}")
         return self.states.get(number) or as_made(number, self.samples[number])
 
-    def labels(self, state: State) -> np.ndarray:
+    def labels(self, state: SampleState) -> np.ndarray:
         """The current label map (H, W) uint8. Raises UserError."""
         return self._read(state.mask, state.last.mask and state.last.hash)
 
-    def instances(self, state: State, labels: np.ndarray) -> Objects | None:
+    def instances(self, state: SampleState, labels: np.ndarray) -> Objects | None:
         """The objects of a sample in a label map; None if the set records no objects. labels: (H, W) uint8, the label
         map, perhaps corrected. Raises UserError."""
         objects, mask = state.sample.instances, state.original_mask
@@ -299,7 +299,7 @@ class Store:
                 self.commit([prepared], window)
             return self.for_page(number)
 
-    def prepare(self, state: State, edit: Edit) -> Prepared | None:
+    def prepare(self, state: SampleState, edit: Edit) -> Prepared | None:
         """The action of an edit, to save; None for a new label map without a changed pixel. This writes nothing. state:
         the sample's. Raises UserError for an impossible edit."""
         if self.read_only:
@@ -325,7 +325,7 @@ class Store:
         )
         return Prepared(state.number, action, label_map)
 
-    def _correct(self, state: State, correct: Callable[[np.ndarray], np.ndarray]) -> tuple[Action, bytes]:
+    def _correct(self, state: SampleState, correct: Callable[[np.ndarray], np.ndarray]) -> tuple[Action, bytes]:
         """(step, label_map). step: the last step of a sample with a corrected mask. label_map: the mask's bytes, a PNG;
         empty if no pixel has changed. Raises UserError for labels of another size or with unknown ids."""
         present = self.labels(state)
