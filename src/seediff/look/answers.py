@@ -253,9 +253,9 @@ def paint(store: Store, request: Paint) -> Json:
 def change_many(store: Store, request: ActOnMany) -> Json | Response:
     """Start a job that changes the verdicts or classes of many samples; or stop or undo a job."""
     if request.action == "stop":
-        job = store.job
-        if job:
-            job.stopped = True
+        stop = store.stop
+        if stop:
+            stop.set()
         return {}
     if request.action == "undo":
         return undo_job(store, request.job)

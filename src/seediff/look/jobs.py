@@ -38,8 +38,7 @@ class BulkJob:
     edit_one: Callable[[SampleState], Edit | str]
     """The edit of a sample, or why there is none, which reports count."""
     name: str = field(default_factory=partial(secrets.token_hex, 8))
-    stopped: bool = False
-    """Whether to end the job after its current sample."""
+    stop: threading.Event = field(default_factory=threading.Event)
     counts: Counter[str] = field(default_factory=Counter)
     """Outcome → number of samples."""
 
@@ -49,9 +48,9 @@ class BulkJob:
         with self.store.lock:
             if self.store.read_only:
                 raise UserError(self.store.read_only)
-            if self.store.job:
+            if self.store.stop:
                 raise HTTPException(409, "another job is running")
-            self.store.job = self
+            self.store.stop = self.stop
         threading.Thread(target=self._run, daemon=True, name="look job").start()
         return JSONResponse({"job": self.name, "samples": len(self.numbers)}, 202)
 
@@ -64,7 +63,7 @@ class BulkJob:
             failed = f"not saved: {system_reason(error)}"
         except Exception as error:  # most often, a device is out of memory
             failed = f"failed: {first_line(error)}"
-        self.store.job = None
+        self.store.stop = None
         done, changed = sum(self.counts.values()), self.counts.pop(self.outcome, 0)
         others = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
         text = "; ".join(filter(None, [f"{changed} {self.outcome}", others, failed]))
@@ -86,7 +85,7 @@ class BulkJob:
 
         try:
             for done, number in enumerate(self.numbers):
-                if self.stopped:
+                if self.stop.is_set():
                     break
                 if time.monotonic() - last_save > EVERY:
                     save()

@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -41,8 +41,6 @@ from .index import Index, lowest
 if TYPE_CHECKING:
     from ..config.generate_config import DatasetConfig
     from ..evaluate.evaluation import Evaluation
-    from .attention import SampleAttention
-    from .jobs import BulkJob
 
 VERDICTS: dict[str, Verdict | None] = {"accept": "accepted", "reject": "rejected", "reset": None}
 """Action → the verdict that it gives. Other actions leave the verdict as it is."""
@@ -165,8 +163,8 @@ class Store:
         self.compared = against.scores.images if against else {}
         """Name of a sample → its mIoU with its prediction, if it is known."""
         self.acted = 0
-        self.job: BulkJob | None = None
-        """The running job."""
+        self.stop: threading.Event | None = None
+        """Set to end the running job after its current sample; None if no job is running."""
         self.read_only = ""
         """Why nothing can be saved; "" if actions can be saved."""
         self.lock = threading.RLock()
@@ -178,8 +176,8 @@ class Store:
         """Name of a list → the numbers of its samples. A list has the samples that match a window's filters."""
         self.thumbs: Cache[bytes] = Cache(64 << 20, len)
         self.configs: Cache[DatasetConfig] = Cache(64)
-        self.attention: Cache[SampleAttention] = Cache(1 << 30, lambda attention: attention.nbytes)
-        """Number of a sample → its attention, which was saved or captured again."""
+        self.attention: Cache[Any] = Cache(1 << 30, lambda attention: attention.nbytes)
+        """Number of a sample → its `SampleAttention`, which was saved or captured again."""
 
         # Only one process may write; in a read-only folder, no process can
         self._stack = ExitStack()
