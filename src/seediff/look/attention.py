@@ -229,7 +229,7 @@ def config_of(store: Store, state: SampleState) -> DatasetConfig | None:
     """The configuration of the `generate` or `mask` run that made a sample; None if its file is missing or
     unreadable."""
     path = state.sample.extras.get((CONFIGS, None))
-    if path is not None:
+    if isinstance(path, Path):
         with suppress(UserError):
             return store.configs.get_or_make(path, partial(load_dataset_config, path, MaskPhotosConfig))
     return None
@@ -253,7 +253,7 @@ def find(store: Store, state: SampleState) -> SampleAttention | None:
     """The attention of a sample; None if it was neither saved nor captured again. Raises UserError for an unusable
     file."""
     path = state.sample.extras.get((ATTENTION, None))
-    if path is None:
+    if not isinstance(path, Path):
         return store.attention.get(state.number)
     with LOADING:
         return store.attention.get_or_make(state.number, lambda: attention_of(store, state, AttentionMaps.load(path)))
