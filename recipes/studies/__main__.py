@@ -148,5 +148,35 @@ def segments(
     run_segments(out, pairs, tune=tune, best=best, model=model, device=device)
 
 
+@app.command
+def photographs(
+    *,
+    out: Path,
+    voc: Path,
+    model: str,
+    count: int = 200,
+    device: str | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Measure masks of photographs by a model with real weights, and say first how many hours it takes.
+
+    Example: python -m recipes.studies photographs --model sd1.5 --voc VOCdevkit/VOC2012 --out photographs
+
+    Parameters
+    ----------
+    out
+        Folder for figures.json, photographs.jpg and the masks. The same command continues a stopped study.
+    voc
+        VOCdevkit/VOC2012, or another labelled set, whose validation part is measured.
+    count
+        Use only this many photographs, the first by name.
+    dry_run
+        Say how many hours it takes, and nothing more.
+    """
+    from .photographs import run_photographs
+
+    run_photographs(out, voc, model=model, count=count, device=device, dry_run=dry_run)
+
+
 if __name__ == "__main__":
     sys.exit(main(program=app))
