@@ -46,9 +46,11 @@ def test_a_table_of_classes_among_the_photographs_is_named(tmp_path, capsys):
         (("--classes", str(table)), used),
         (("--classes", "dog"), f"{table} is not read, because --classes is given"),
     ):
-        line = ["mask", str(photos), "--model", "mini", "--dry-run", "--out", str(tmp_path / "out")]
+        line = ["mask", str(photos), "--model", "mini", "--dry-run", "--verbose", "--out", str(tmp_path / "out")]
         assert main([*line, *given]) == 0
-        assert capsys.readouterr().err == f"seediff: {said}\n"
+        out, err = capsys.readouterr()
+        assert err == f"seediff: {said}\n"
+        assert ('From the table classes.csv: classes = ["dog"]' in out) == (said == used)
 
 
 def test_classes_are_understood_as_the_model_spells_them(tmp_path, capsys):

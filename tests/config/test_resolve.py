@@ -8,7 +8,7 @@ import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.cli.commands import COMMANDS, make_app
 from seediff.cli.line import CommandLine
 from seediff.config.generate_config import GenerateConfig
-from seediff.config.layers import load_config
+from seediff.config.layers import Layer, load_config
 from seediff.config.method_constants import CaptureConfig, MaskConfig
 from seediff.config.other_names import OTHER_NAMES, own_name
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
@@ -70,6 +70,18 @@ def test_every_value_has_its_source(model, tmp_path):
     assert configured(GenerateConfig, {**DOG, "model": "sdxl"}).source("guidance_scale") == "the authors of SDXL"
     reference = configured(GenerateConfig, {**DOG, "model": "owner/name", **REFERENCE})
     assert reference.source("guidance_scale") == reference.source("capture.layers") == "method reference"
+
+
+def test_a_table_of_classes_is_a_source_that_stays_with_another_model(model, tmp_path):
+    table = Layer("the table a.csv", {"classes": ("dog", "cat")}, "photos/a.csv")
+    config = configured(MaskPhotosConfig, {"model": model}, table=table)
+    assert (config.classes, config.source("classes")) == (("dog", "cat"), "the table a.csv")
+    for line in ({}, {"model": "owner/name"}):
+        again = configured(MaskPhotosConfig, line, written(config, tmp_path))
+        assert (again.classes, again.source("classes")) == (("dog", "cat"), "the table a.csv")
+    assert configured(MaskPhotosConfig, DOG, written(config, tmp_path)).classes == ("dog",)
+    with user_error(r"^classes: 'void' means id 0 or 255 .* \(photos/a.csv\)$"):
+        configured(MaskPhotosConfig, {"model": model}, table=table._replace(values={"classes": ("void",)}))
 
 
 def test_a_default_that_somebody_gives_outranks_a_preset(model, tmp_path):

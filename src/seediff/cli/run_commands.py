@@ -12,10 +12,11 @@ from cyclopts import Parameter
 from ..config.class_names import reading_key
 from ..config.fields import INPUT, MASKS, RUN, flatten
 from ..config.generate_config import GenerateConfig
+from ..config.layers import Layer
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS
-from ..config.settings import DEFAULT, GIVEN, TUNED
+from ..config.settings import DEFAULT, GIVEN, TABLE, TUNED
 from ..config.sides import side_notes
 from ..errors import UserError
 from .options import (
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 PATHS = Parameter(
     help="Photographs: files, folders (with subfolders), or patterns such as 'photos/*.jpg'.", negative=()
 )
-TABLE = "classes.csv"
+CLASSES_CSV = "classes.csv"
 
 
 def generate(
@@ -215,23 +216,27 @@ def mask(
     if "classes" not in typed and len(paths) > 1 and not (paths[-1].suffix or paths[-1].exists()):
         raise UserError(paths[-1], "no such file or folder", f"a class is an option: --classes {paths[-1]}")
     found = find_photos(paths, exclude=out)
-    # A table gives each photograph its own classes; otherwise the typed ones are for all
+    # A table gives each photograph its own classes; otherwise all get the same
     values, classes_of, said = {**typed}, dict[str, tuple[str, ...]](), list[str]()
-    table = find_table(paths, values.get("classes", ()))
-    for listed in filter(Path.is_file, (path / TABLE for path in paths)):
+    table, of_table = find_table(paths, values.get("classes", ())), Layer("", {})
+    for listed in filter(Path.is_file, (path / CLASSES_CSV for path in paths)):
         if table is None or not listed.samefile(table):
             options.warn(f"{listed} is not read, because --classes is given")
     if table is not None:
         classes_of = read_classes_csv(table, found.photos)
-        values["classes"] = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
-        if not values["classes"]:
+        classes = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
+        of_table = Layer(f"{TABLE}{table.name}", {"classes": classes}, str(table))
+        values.pop("classes", None)
+        if not classes:
             raise UserError(table, "lists no class for any photograph", "write names into its column 'classes'")
         said.append(
             f"classes are from {table}, which has a line for {len(classes_of)} of {len(found.photos)} photographs"
         )
         if len(classes_of) < len(found.photos):
             said.append("the others are searched for all classes")
-    config, info = configure_run(MaskPhotosConfig, values, config_file, preset=preset, planned=options.dry_run, out=out)
+    config, info = configure_run(
+        MaskPhotosConfig, values, config_file, table=of_table, preset=preset, planned=options.dry_run, out=out
+    )
     spelled = {reading_key(name): name for name in config.classes}
     for photo, names in classes_of.items():
         classes_of[photo] = tuple(spelled.get(reading_key(name), name) for name in names)
@@ -291,7 +296,7 @@ def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
             return Path(name)
     if classes:
         return None
-    tables = [path / TABLE for path in paths if (path / TABLE).is_file()]
+    tables = [path / CLASSES_CSV for path in paths if (path / CLASSES_CSV).is_file()]
     if len(tables) > 1:
         raise UserError(f"{tables[0]} and {tables[1]}: only one table of classes can be used: name it with --classes")
     return tables[0] if tables else None

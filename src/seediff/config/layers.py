@@ -2,7 +2,7 @@
 name of each value's layer (docs/decisions/0021-values-have-sources.md).
 
     command line, Python       what somebody typed, and nothing else
-    tables of classes          of the photographs, for `mask`
+    a table of classes         of the photographs, for `mask`
     a file (--config)          written by hand, or an output's seediff.toml, which has the layers of its run
     a file of `seediff tune`   its thresholds; or the model of the run that began in the folder
     what was distilled         the steps and the guidance that the weights, or their LoRA, were made for
@@ -20,17 +20,15 @@ name of each value's layer (docs/decisions/0021-values-have-sources.md).
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from ..errors import UserError
 from ..files.reading import fit, read_toml
 from .fields import check_table, flatten, tables_of
-from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Settings, defaults
-
-Made = TypeVar("Made")
+from .settings import DEFAULT, GIVEN, TABLE, TUNED, AnySettings, Settings, defaults
 
 
 class Layer(NamedTuple):
@@ -41,39 +39,45 @@ class Layer(NamedTuple):
     values: Mapping[str, Any]
     place: str = ""
 
+    def only(self, names: Collection[str]) -> Layer:
+        """The layer with the values of these names alone."""
+        return self._replace(values={name: value for name, value in self.values.items() if name in names})
+
 
 NOTHING = Layer("", {})
+
+
+def known_layer(name: str, table: Mapping[str, Any]) -> Layer:
+    """A layer of the values in a table that are known, which are all but None. name: the source. table: field → value,
+    with tables for the fields of a configuration's parts."""
+    return Layer(name, {field: value for field, value in flatten(table).items() if value is not None})
+
+
+def merge(layers: Sequence[Layer]) -> dict[str, Any]:
+    """Flat name → its value in the first layer that has it. layers: the strongest first."""
+    return dict(ChainMap(*(dict(layer.values) for layer in layers)))
 
 
 def build(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
     """The configuration in which each value comes from the first layer that has it.
 
-    kind: its class. Values for fields of other classes are left out.
+    kind: its class. Values for fields of other classes are left out, because presets serve several commands.
     layers: the strongest first.
     Raises UserError, with the layer's place or name, for a wrong value.
     """
-    layer_of: dict[str, Layer] = {}
-    for layer in reversed(layers):
-        layer_of |= dict.fromkeys(layer.values, layer)
-    parts, known = tables_of(kind), defaults(kind)
-    tables: dict[str, dict[str, Any]] = {"": {}, **{part: {} for part in parts}}
-    for name, layer in layer_of.items():
-        part, _, field = name.rpartition(".")
-        if name in known:  # presets serve several commands
-            tables[part][field] = layer.values[name]
-    values = tables.pop("")
+    known, prefix = defaults(kind), ""
+    layer_of = {name: layer for layer in reversed(layers) for name in layer.values if name in known}
+    values = {name: layer.values[name] for name, layer in layer_of.items()}
     if "classes" in known and "classes" not in values:
         example = "for example --classes dog,cat (or --classes voc, or a file with one per line)"
         raise UserError("classes", "name at least one", example)
-    values |= {part: _make(parts[part], table, f"{part}.", layer_of) for part, table in tables.items()}
-    return _make(kind, values, "", layer_of).with_sources({name: layer.name for name, layer in layer_of.items()})
-
-
-def _make(kind: type[Made], values: Mapping[str, Any], prefix: str, layer_of: Mapping[str, Layer]) -> Made:
-    """An instance of a dataclass. values: field → value. prefix: what its fields' flat names begin with, such as
-    `mask.`. layer_of: flat name → the layer with the value. Raises UserError as `build` does."""
     try:
-        return kind(**values)
+        for table, part in tables_of(kind).items():
+            prefix = f"{table}."
+            names = [name for name in values if name.startswith(prefix)]
+            values[table] = part(**{name.removeprefix(prefix): values.pop(name) for name in names})
+        prefix = ""
+        return kind(**values).with_sources({name: layer.name for name, layer in layer_of.items()})
     except UserError as error:
         if not error.problem:
             raise
@@ -85,21 +89,22 @@ def _make(kind: type[Made], values: Mapping[str, Any], prefix: str, layer_of: Ma
         raise UserError(name, problem, error.fix) from None
 
 
-def merge(layers: Sequence[Layer]) -> dict[str, Any]:
-    """Flat name → its value in the first layer that has it. layers: the strongest first."""
-    return dict(ChainMap(*(dict(layer.values) for layer in layers)))
-
-
 def chosen_layers(
-    kind: type[Settings], line: Mapping[str, Any], file: Path | None, *, people_only: bool = False
+    kind: type[Settings],
+    line: Mapping[str, Any],
+    file: Path | None,
+    table: Layer = NOTHING,
+    *,
+    people_only: bool = False,
 ) -> list[Layer]:
-    """The layers of the command line, or of Python, and of a configuration file.
+    """The layers of the command line, or of Python, of a table of classes, and of a configuration file.
 
     kind: the configuration.
     line: flat name → value, or tables.
     file: a TOML file; None: no file.
-    people_only: whether to keep only what a person chose in the file: the given values, the model, and from a file of
-        `seediff tune` also the method. This also happens if `line` names another model or method than the file.
+    table: the table's classes.
+    people_only: whether to keep only what a person chose in the file: the given values, and from a file of `seediff
+        tune` the model and the method. This also happens if `line` names another model or method than the file.
     Raises UserError.
     """
     line, in_file = flatten(line, kind), list[Layer]()
@@ -107,15 +112,9 @@ def chosen_layers(
         in_file = file_layers(file, kind)
         before = merge(in_file)
         if people_only or any(line[name] != before.get(name) for name in kind.deciding if name in line):
-            in_file = [_chosen_by_people(layer, kind) for layer in in_file]
-    return [Layer(GIVEN, line), *in_file]
-
-
-def _chosen_by_people(layer: Layer, kind: type[Settings]) -> Layer:
-    if layer.name == GIVEN:
-        return layer
-    names = kind.deciding if layer.name.startswith(TUNED) else ("model",)
-    return layer._replace(values={name: layer.values[name] for name in names if name in layer.values})
+            tuned = [layer.only(kind.deciding) for layer in in_file if layer.name.startswith(TUNED)]
+            in_file = [layer for layer in in_file if layer.name == GIVEN or layer.name.startswith(TABLE)] + tuned
+    return [Layer(GIVEN, line), table, *in_file]
 
 
 def file_layers(path: Path, kind: type[Settings]) -> list[Layer]:
@@ -129,14 +128,15 @@ def file_layers(path: Path, kind: type[Settings]) -> list[Layer]:
     for key in kind.notes:
         table.pop(key, None)
     sources = table.pop("sources", None)
-    values = flatten(check_table(kind, table, str(path)), kind)
+    given = Layer(GIVEN, flatten(check_table(kind, table, str(path)), kind), str(path))
     if sources is None:
-        return [Layer(GIVEN, values, str(path))]
-    layers = list[Layer]()
-    for source, names in fit(sources, dict[str, tuple[str, ...]], f"{path} [sources]").items():
-        layers.append(Layer(source, {name: values.pop(name) for name in names if name in values}, str(path)))
+        return [given]
+    named = fit(sources, dict[str, tuple[str, ...]], f"{path} [sources]").items()
     class_defaults = {name: value for name, value in defaults(kind).items() if value is not MISSING}
-    return [*layers, Layer(DEFAULT, {**class_defaults, **values}, str(path))]
+    return [
+        *(given._replace(name=source).only(names) for source, names in named),
+        given._replace(name=DEFAULT, values={**class_defaults, **given.values}),
+    ]
 
 
 def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:

@@ -14,7 +14,7 @@ method = "ca_sa"
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,15 +23,24 @@ import tomli_w
 
 from .. import __version__
 from ..errors import UserError
-from ..files.reading import fit, read_toml
-from .fields import Share, check_table, flatten
-from .layers import Layer
+from ..files.reading import read_toml
+from .fields import Share, check_table
+from .layers import Layer, known_layer
 from .method_constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .methods import Method
-from .settings import TUNED, Settings
+from .settings import TUNED
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """Command → its threshold whose best value differs from model to model."""
+Tables = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodConstants:
+    """A mask method's constants, and the capture with which they were tuned."""
+
+    mask: MaskConfig = field(default_factory=MaskConfig)
+    capture: CaptureConfig = field(default_factory=CaptureConfig)
 
 
 @dataclass(frozen=True)
@@ -47,53 +56,29 @@ class Preset:
     presence: Share | None = None
     name_threshold: Share | None = None
     note: str = ""
-    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    methods: Tables = field(default_factory=dict)
     """Mask method → its constants in two tables: {"mask": {"beta": 0.4}, "capture": …}."""
-    segments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    segments: Tables = field(default_factory=dict)
     """Segment method → its constants."""
-    path: str = field(default="", compare=False)
-    """The path of the seediff.json, for messages."""
 
-    def values(self, tables: Collection[str], mask_method: str, segment_method: str) -> dict[str, Any]:
-        """Flat name → value, for a configuration. tables: the names of the configuration's tables, such as `mask`.
-        mask_method, segment_method: the methods whose constants are included. Raises UserError."""
-        table = {name: getattr(self, name) for name in ("steps", "guidance_scale", "scheduler", *THRESHOLDS.values())}
-        if "mask" in tables:
-            constants = self.mask_constants(mask_method)
-            mask = {"method": self.method, **constants.get("mask", {})}
-            table |= {"capture": constants.get("capture", {}), "mask": mask}
-        if "segment" in tables:
-            table["segment"] = self.segment_constants(segment_method)
-        return {name: value for name, value in flatten(table).items() if value is not None}
-
-    def mask_constants(self, method: str) -> dict[str, Any]:
-        """The checked tables `mask` and `capture` of a mask method; empty without constants for it. Raises
-        UserError."""
-        return check_table(MethodConstants, self.methods.get(method, {}), f"{self.path} [preset.methods.{method}]")
-
-    def segment_constants(self, method: str) -> dict[str, Any]:
-        """The checked constants of a segment method; empty without constants for it. Raises UserError."""
-        return check_table(SegmentConfig, self.segments.get(method, {}), f"{self.path} [preset.segments.{method}]")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodConstants(Settings):
-    """A mask method's constants, and the capture with which they were tuned."""
-
-    mask: MaskConfig = field(default_factory=MaskConfig)
-    capture: CaptureConfig = field(default_factory=CaptureConfig)
+    def values(self, mask_method: str, segment_method: str) -> dict[str, Any]:
+        """Field → value, or None, with tables for a configuration's parts. mask_method, segment_method: the methods
+        whose constants are included."""
+        constants = self.methods.get(mask_method, {})
+        mask = {"method": self.method, **constants.get("mask", {})}
+        table = {**constants, "mask": mask, "segment": self.segments.get(segment_method, {})}
+        of_run = ("steps", "guidance_scale", "scheduler", *THRESHOLDS.values())
+        return table | {name: getattr(self, name) for name in of_run}
 
 
 def read_preset(preset: Mapping[str, Any], path: str) -> Preset:
-    """The preset of a model. The constants of a method are checked only when they are used.
-
-    preset: the table `preset` of the model's seediff.json. path: the path of this file. Raises UserError."""
-    table = dict(preset)
-    methods, segments = (
-        fit(table.pop(name, {}), dict[str, dict[str, Any]], f"{path} [preset.{name}]")
-        for name in ("methods", "segments")
-    )
-    return Preset(**check_table(Preset, table, f"{path} [preset]"), methods=methods, segments=segments, path=path)
+    """The preset of a model. preset: the table `preset` of the model's seediff.json. path: the path of this file.
+    Raises UserError."""
+    values = check_table(Preset, preset, f"{path} [preset]")
+    for name, kind in (("methods", MethodConstants), ("segments", SegmentConfig)):
+        tables = values.get(name, {}).items()
+        values[name] = {key: check_table(kind, table, f"{path} [preset.{name}.{key}]") for key, table in tables}
+    return Preset(**values)
 
 
 @dataclass(frozen=True)
@@ -120,18 +105,13 @@ class Tuned:
         values = {name: value for name, value in vars(self).items() if value not in (None, "")}
         return tomli_w.dumps({"command": self.command, "version": __version__, **values})
 
-    def layer(self, command: str, chosen: Mapping[str, Any]) -> Layer:
-        """The file's values for a command: the command's threshold, the model, and for `mask` the method with its beta.
-        The model is left out if the user named a model, and method and beta if the user named another method.
-
-        command: `mask` or `segment`. chosen: flat name → value, from the user."""
-        name = THRESHOLDS[command]
-        values: dict[str, Any] = {name: getattr(self, name)}
-        if "model" not in chosen:
-            values["model"] = self.model
-        if name == "presence" and self.beta is not None and chosen.get("mask.method", self.method) == self.method:
+    def layer(self, chosen: Mapping[str, Any]) -> Layer:
+        """The file's values: its thresholds, its model, and the method with its beta, unless the user named another
+        method. chosen: flat name → value, from the user."""
+        values = {name: getattr(self, name) for name in ("model", *THRESHOLDS.values())}
+        if self.beta is not None and chosen.get("mask.method", self.method) == self.method:
             values |= {"mask.method": self.method, "mask.beta": self.beta}
-        return Layer(f"{TUNED}{self.model}", {name: value for name, value in values.items() if value is not None})
+        return known_layer(f"{TUNED}{self.model}", values)
 
 
 def read_tuned(path: Path | str, *others: str) -> Tuned:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from ..models.describe import ModelInfo, ModelSettings, describe
 from ..models.locate import BY_NAME, EMBEDDED, REAL, locate
 from ..models.sampling import values_of_file
 from .class_names import reading_key
-from .fields import check_names, field_types, flatten, tables_of
-from .layers import NOTHING, Layer, build, chosen_layers, file_layers, merge
+from .fields import check_names, field_types, tables_of
+from .layers import NOTHING, Layer, build, chosen_layers, file_layers, known_layer, merge
 from .method_constants import MaskConfig, SegmentConfig
 from .methods import METHOD_FACTS, MethodFacts
-from .presets import MethodConstants, Preset, read_preset, read_tuned
-from .settings import GIVEN, Config, Settings, model_label
+from .presets import Preset, read_preset, read_tuned
+from .settings import GIVEN, Config, model_label
 
 ALL_LEVELS = (8, 4, 2, 1)
 """The paper's "all resolutions" (supplement S2.5), which CA, CAA, CRE and DAAM read. The default leaves out 8, which
@@ -33,6 +33,7 @@ def configure_run(
     line: Mapping[str, Any],
     file: Path | None = None,
     *,
+    table: Layer = NOTHING,
     preset: str = "model",
     model: ModelInfo | None = None,
     planned: bool = False,
@@ -44,19 +45,22 @@ def configure_run(
     line: flat name → value, or tables, from the command line or Python; the class `all` stands for all classes of a
         small model.
     file: a TOML file with further values.
+    table: the classes in a table of photographs.
     preset: "model" for the constants tuned for this model, "paper" for the papers', or a file of `seediff tune`.
     model: the model, if the caller has it; otherwise the values name it.
     planned: whether this is a dry run, which asks the hub only about models without a short name.
-    out: the output's folder. If a run has begun there, and nobody names a model, the run's model is used.
+    out: the folder of a command for photographs. If a run has begun there, and nobody names a model, the run's model is
+        used.
     Raises UserError.
     """
     # 1. What people chose
-    tuned = None if preset in kind.presets else read_tuned(preset, *kind.presets)
-    layers = chosen_layers(kind, line, file, people_only=preset != "model")
-    if tuned is not None:
-        layers.append(tuned.layer(kind.command, merge(layers)))
-    elif out is not None and not kind.model and "model" not in merge(layers):
-        layers.append(_begun_model(kind, out))
+    layers = chosen_layers(kind, line, file, table, people_only=preset != "model")
+    chosen = merge(layers)
+    if preset not in kind.presets:
+        layers.append(read_tuned(preset, *kind.presets).layer(chosen))
+    elif out is not None and "model" not in chosen:
+        with suppress(UserError):  # no run has begun
+            layers.append(Layer(GIVEN, merge(file_layers(out / CONFIG, kind))).only(("model", "base")))
     chosen = merge(layers)
 
     # 2. The model, and the classes that it knows
@@ -77,7 +81,7 @@ def configure_run(
 
 
 def model_layers(
-    kind: type[Settings], chosen: Mapping[str, Any], name: str, model: ModelInfo | None, *, paper: bool = False
+    kind: type[Config], chosen: Mapping[str, Any], name: str, model: ModelInfo | None, *, paper: bool = False
 ) -> list[Layer]:
     """The layers below what people chose, the strongest first.
 
@@ -93,49 +97,35 @@ def model_layers(
     preset, distilled, authors = Preset(), NOTHING, NOTHING
     if model is not None:
         preset = read_preset(model.settings.preset, model.settings.path)
-        distilled = _distilled(model, name, chosen.get("lora"))
-        authors = Layer(f"the authors of {model.family.title}", flatten(model.defaults()))
+        # A LoRA counts more than the single file that it is on top of.
+        single = None if model.files.is_whole else name
+        for source in filter(None, (single, chosen.get("lora"))):
+            values = values_of_file(model.family, source)
+            if values:
+                distilled = Layer(f"what {Path(source).name} was distilled for", values)
+        authors = known_layer(f"the authors of {model.family.title}", model.defaults())
     if paper:
         preset = Preset(presence=preset.presence, name_threshold=preset.name_threshold)  # the papers have none
 
     method = chosen.get("mask.method") or preset.method or MaskConfig.method
     facts = METHOD_FACTS.get(method, MethodFacts())  # MaskConfig refuses an unknown name
-    tuned = preset.values(tables_of(kind), method, chosen.get("segment.method", SegmentConfig.method))
     for_model, levels, captured = facts.models.get(short_name, {}), {}, {}
     if paper:
         for_model = {}
         if facts.all_levels or chosen.get("mask.expansion") in ("parallel", "none"):
             levels = {"mask.expand_levels": ALL_LEVELS}
-    if preset.capture_steps is not None and "steps" in field_types(kind):  # photographs are not drawn in steps
+    if hasattr(kind, "steps"):  # photographs are not drawn in steps
         captured = {"capture.steps": preset.capture_steps}
     of_preset = f"{model_label(short_name)}'s preset"
     return [
         distilled,
-        Layer(of_preset, tuned),
-        Layer(f"method {method} for {short_name}", flatten(for_model)),
+        known_layer(of_preset, preset.values(method, chosen.get("segment.method", SegmentConfig.method))),
+        known_layer(f"method {method} for {short_name}", for_model),
         authors,
         Layer("the paper", levels),
-        Layer(f"method {method}", flatten(facts.defaults)),
-        Layer(of_preset, captured),  # a method's own steps count more
+        known_layer(f"method {method}", facts.defaults),
+        known_layer(of_preset, captured),  # a method's own steps count more
     ]
-
-
-def _begun_model(kind: type[Config], out: Path) -> Layer:
-    """The model of an unfinished or complete run in the folder `out`, as a given value; empty without such a run."""
-    with suppress(UserError):
-        begun = merge(file_layers(out / CONFIG, kind))
-        return Layer(GIVEN, {name: begun[name] for name in ("model", "base") if name in begun})
-    return NOTHING
-
-
-def _distilled(model: ModelInfo, name: str, lora: str | None) -> Layer:
-    """The values for which weights were distilled: the LoRA's, or else those of the single file that replaces the
-    model's network. Empty for other weights. name: the model's name."""
-    for source in filter(None, (lora, None if model.files.is_whole else name)):
-        values = values_of_file(model.family, source)
-        if values:
-            return Layer(f"what {Path(source).name} was distilled for", values)
-    return NOTHING
 
 
 def find_described(name: str, base: str | None, planned: bool) -> ModelInfo | None:
@@ -166,7 +156,7 @@ def _spelled(config: Config, settings: ModelSettings) -> Config:
         words = getattr(config, field, ())
         spelled = tuple(by_reading.get(reading_key(word), word) for word in words)
         if spelled != words:
-            config = config.changed(GIVEN, **{field: spelled})
+            config = config.changed(config.source(field), **{field: spelled})
     return config
 
 
@@ -193,24 +183,3 @@ def recommend(
         table[name] = {**given, **{key: table.pop(key) for key in direct}}
     check_names(kind, table, kind.__name__)
     return configure_run(kind, table, model=model)
-
-
-def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
-    """(mask, capture) for a pipeline: a mask method's constants, and the fields of CaptureConfig with which they were
-    tuned. If nothing was tuned for the pipeline's model, `mask` has the constants of the method's paper, and `capture`
-    is empty.
-
-    pipe: a diffusers pipeline.
-    method: the mask method.
-    Raises UserError.
-    """
-    config = MaskConfig(method=method)
-    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
-    if folder and Path(folder, "seediff.json").exists():
-        model = describe(locate(str(folder)))
-        if model.settings.preset:
-            chosen = Layer(GIVEN, {"mask.method": method})
-            below = model_layers(MethodConstants, chosen.values, model.name, model)
-            own = build(MethodConstants, [chosen, *below])
-            return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
-    return replace(config, **config.facts.defaults.get("mask", {})), {}

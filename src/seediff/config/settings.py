@@ -20,6 +20,8 @@ GIVEN, DEFAULT = "given", "default"
 """Sources of values: a person (command line, file or Python), and the class's defaults."""
 TUNED = "seediff tune for "
 """Beginning of the source's name for values from a file that `seediff tune` wrote. The model's name follows."""
+TABLE = "the table "
+"""Beginning of the source's name for the classes in a table of photographs. The file's name follows."""
 MACHINE = "this machine"
 """The source of values that SeeDiff fills in when a run starts, such as the device."""
 OF_MODEL = Parameter(group=MODEL)

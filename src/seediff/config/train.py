@@ -149,21 +149,16 @@ def make_config(
     Raises UserError.
     """
     layers = [*chosen_layers(TrainConfig, values, file), *further]
-    return build(TrainConfig, [*layers, *backbone_layers(merge(layers))])
-
-
-def backbone_layers(chosen: Mapping[str, Any]) -> list[Layer]:
-    """The values of the backbone `tiny`, if it is used, and the architecture's default backbone. chosen: field →
-    value."""
+    chosen = merge(layers)
     architecture = chosen.get("architecture", TrainConfig.architecture)
-    backbone = chosen.get("backbone", DEFAULT_BACKBONES.get(architecture, TrainConfig.backbone))
-    tiny = dict[str, Any]()
-    if backbone == "tiny":
-        tiny |= TINY.get(architecture, {})
+    usual = {"backbone": DEFAULT_BACKBONES.get(architecture, TrainConfig.backbone)}
+    of_tiny = dict[str, Any]()
+    if {**usual, **chosen}["backbone"] == "tiny":
+        of_tiny |= TINY.get(architecture, {})
     if chosen.get("weights") == "pretrained":
         # pretrained weights change slowly: a tenth of the rate, as for other backbones
-        tiny.pop("backbone_factor", None)
-    return [Layer("backbone tiny", tiny), Layer(DEFAULT, {"backbone": backbone})]
+        of_tiny.pop("backbone_factor", None)
+    return build(TrainConfig, [*layers, Layer("backbone tiny", of_tiny), Layer(DEFAULT, usual)])
 
 
 def with_device(config: TrainConfig) -> TrainConfig:

@@ -31,7 +31,7 @@ from .steps import SOFT_MASK, SoftMask
 OwnMethod = Callable[[AttentionMaps, str, MaskConfig], "torch.Tensor | SoftMask"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StatedConstants(MethodConstants):
     """What a user's method may state: constants in place of the defaults, and the fields below."""
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +18,13 @@ from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import CapturePlan, Expected, check_kinds, fit_mask, plan_segments
 from ..config.fields import check_table
 from ..config.method_constants import MaskConfig, SegmentConfig
-from ..config.resolve import own_constants
+from ..config.photos_config import MaskPhotosConfig
+from ..config.resolve import recommend
 from ..errors import Notice, UserError
 from ..files.image_files import ImageInput, as_pixels
 from ..masks.make_masks import MaskResult
+from ..models.describe import describe
+from ..models.locate import locate
 from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
 from .listener import Listener
 from .placement import Canvas, masks_of_frames, place_segments
@@ -188,7 +192,7 @@ class Captured:
             raise UserError("masks", "there is no word", "name at least one: masks('dog', 'cat')")
         usual = "ca" if self._family.no_self_attention else "seediff"
         method = method or self._method or usual
-        config = replace(own_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
+        config = replace(pipeline_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         check_kinds(self._family, config)
         config, _ = fit_mask(self._family, self._plan.all_layers, config, "all")
         image = self._number_or_clip(image)
@@ -332,3 +336,26 @@ def _heat_config(maps: AttentionMaps) -> MaskConfig:
 def _heats(mask: MaskResult) -> list[HeatMap]:
     """The heat map of each word. mask: the words' masks."""
     return [HeatMap(soft.numpy(), name, mask.pixels) for name, soft in zip(mask.classes, mask.soft, strict=True)]
+
+
+def pipeline_constants(
+    pipe: Any,
+    method: str,
+) -> tuple[MaskConfig, dict[str, Any]]:
+    """(mask, capture) for a pipeline: a mask method's constants, and the fields of CaptureConfig with which they were
+    tuned. If nothing was tuned for the pipeline's model, `mask` has the constants of the method's paper, and `capture`
+    is empty.
+
+    pipe: a diffusers pipeline.
+    method: the mask method.
+    Raises UserError.
+    """
+    paper = MaskConfig(method=method)
+    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
+    if folder and Path(folder, "seediff.json").exists():
+        model = describe(locate(str(folder)))
+        if model.settings.preset:
+            values = {"classes": ("any",), "model": model.name, "method": method}
+            tuned = recommend(MaskPhotosConfig, values, model)[0]
+            return tuned.mask, {name: getattr(tuned.capture, name) for name in ("normalize", "layers", "mean")}
+    return replace(paper, **paper.facts.defaults.get("mask", {})), {}

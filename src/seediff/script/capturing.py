@@ -24,11 +24,10 @@ from ..attention.recorder import AttentionRecorder
 from ..attention.running_maps import Apart
 from ..config.method_constants import EVERYTHING, CaptureConfig, Reads, SegmentConfig
 from ..config.methods import METHOD_FACTS
-from ..config.resolve import own_constants
 from ..errors import UserError
 from ..models.families.family import Family
 from ..models.families.layers import Layer
-from .captured import Captured
+from .captured import Captured, pipeline_constants
 from .encodings import NamedText
 from .listener import Listener, wrap
 from .run import TextKind
@@ -149,7 +148,7 @@ def plan_pipeline(
 
     # What a method reads: the script's options come before constants of the model's folder, and these before the
     # method's own.
-    mask, of_folder = own_constants(pipe, keep)
+    mask, of_folder = pipeline_constants(pipe, keep)
     given = {name: value for name, value in vars(capture).items() if value != getattr(CaptureConfig, name)}
     own = {**METHOD_FACTS[keep].defaults.get("capture", {}), **of_folder, **given, "steps": capture.steps}
     return plan_capture(family, all_layers, replace(capture, **own), mask=mask)

@@ -31,26 +31,28 @@ def choose_defaults(
     values, file: what the user gave, for `make_config`. data: to train on. out: the training's folder. Raises
     UserError.
     """
-    config = make_config(values, file)
-    open_fields = [name for name in AS_BEGUN if config.source(name) == DEFAULT]
-    begun = find_begun(out)
-    if begun and begun.architecture == config.architecture:
-        defaults = [Layer(begun.source(name), {name: getattr(begun, name)}) for name in open_fields]
-        return make_config(values, file, defaults), ""
-    if "backbone" not in open_fields or config.source("weights") != DEFAULT:
+    config, begun = make_config(values, file), find_begun(out)
+    if begun is not None and begun.architecture == config.architecture:
+        kept = [Layer(begun.source(name), {name: getattr(begun, name)}) for name in AS_BEGUN]
+        return make_config(values, file, kept), ""
+    why = ""
+    if config.source("backbone") == config.source("weights") == DEFAULT:
+        why = _why_tiny(config, data)
+    if not why:
         return config, ""
+    line = f"backbone tiny, because {why}; --backbone {config.backbone} is for large pictures and a GPU"
+    return make_config(values, file, [Layer(MACHINE, {"backbone": "tiny"})]), line
+
+
+def _why_tiny(config: TrainConfig, data: TrainingData) -> str:
     from ..devices import default_device  # imports torch
 
-    items = [*chain.from_iterable(stage.items for stage in data.stages)]
     if (config.device or default_device()) == "cpu":
-        why = "the training runs on the cpu"
-    elif all(max(item.size()) <= SMALL for item in items):
-        why = f"no picture has more than {SMALL} pixels a side"
-    else:
-        return config, ""
-    defaults = [Layer(MACHINE, {"backbone": "tiny"})]
-    line = f"backbone tiny, because {why}; --backbone {config.backbone} is for large pictures and a GPU"
-    return make_config(values, file, defaults), line
+        return "the training runs on the cpu"
+    items = chain.from_iterable(stage.items for stage in data.stages)
+    if all(max(item.size()) <= SMALL for item in items):
+        return f"no picture has more than {SMALL} pixels a side"
+    return ""
 
 
 def find_begun(out: Path) -> TrainConfig | None:
