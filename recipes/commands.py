@@ -9,18 +9,20 @@ import re
 from pathlib import Path
 
 from seediff.cli.commands import make_app
+from seediff.cli.options import Typed
 from seediff.files.outputs import write_atomic
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 HEAD = """# Commands
 
 Every command with its options, as `--help-all` prints them. `seediff generate --help` shows the most common ones
-only. Models, methods and presets may set other defaults: `--dry-run --verbose` prints those in use.
+only. Other models, methods and presets may set other defaults: `--dry-run --verbose` prints those in use.
 """
 
 
 def page() -> str:
     """The page's text, from the command line's own descriptions."""
+    Typed.described = True
     text = make_app().generate_docs(output_format="markdown")
     text = text[text.index("**Make**") : text.index("**Other**")] + text[text.index("## seediff generate") :]
     text = re.sub(r"^```console\n.*?^```\n+", "", text, flags=re.M | re.S)

@@ -4,16 +4,27 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+from cyclopts import CycloptsError, Token
 from fake_engine import fake_draw
+from items import write_pets
 from PIL import Image
-from refusals import refused
+from refusals import refused, user_error
 
 from seediff import Dataset, __version__
+from seediff.cli.commands import COMMANDS, make_app
 from seediff.cli.main import main
+from seediff.config.augment import AugmentConfig
+from seediff.config.fields import field_types, fit_field
+from seediff.config.filter import Criteria
+from seediff.config.generate_config import GenerateConfig
+from seediff.config.method_constants import CaptureConfig, MaskConfig, SegmentConfig
+from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.train import TrainConfig
 from seediff.errors import UserError
 from seediff.models.locate import EMBEDDED
 from seediff.run import generate_job as run
@@ -74,12 +85,33 @@ REFUSED_FIRST = {
 def test_names_files_and_options_are_refused_before_torch_is_imported(tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "p.png")
     lines = [f"{line} --out {{tmp}}/out".format(tmp=tmp_path).split() for line in REFUSED_FIRST]
-    program = f"import sys\nfrom seediff.cli.main import main\nprint(*map(main, {lines}))\nprint(*sys.modules)"
-    (codes, modules), errors = python(program)
-    assert codes.split() == ["2"] * len(lines)
+    codes, errors = without_torch(lines)
+    assert codes == [2] * len(lines)
     assert [text for text, line in zip(REFUSED_FIRST.values(), errors, strict=True) if text not in line] == []
-    assert not {"torch", "scipy", "diffusers", "transformers"} & set(modules.split())
     assert not (tmp_path / "out").exists()
+
+
+def without_torch(lines):
+    """(codes, lines on stderr) of command lines, none of which may import it."""
+    program = f"import sys\nfrom seediff.cli.main import main\ncodes = [*map(main, {lines})]\nprint()\nprint(*codes)"
+    said, errors = python(f"{program}\nprint(*sys.modules)")
+    assert not {"torch", "diffusers", "transformers"} & set(said[-1].split())
+    return [int(code) for code in said[-2].split()], errors
+
+
+def test_what_is_finished_or_wrong_is_told_before_torch_is_imported(tmp_path, monkeypatch):
+    """Of the lines that other tests refuse, those whose value is wrong or whose word is unknown."""
+    finished, pets = tmp_path / "finished", write_pets(tmp_path / "pets", 2)
+    assert main([*BASE, "--out", str(finished)]) == 0
+    done = [[*BASE, "--out", str(finished), *more] for more in ((), ("--dry-run",), ("--dry-run", "--verbose"))]
+    done += [["stats", str(pets)], ["check", str(pets)], ["generate", "--help"], ["train", "--help-all"]]
+    (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
+    (tmp_path / "bad.toml").write_text('clases = "dog"')
+    wrong = [
+        line.replace("{tmp}", str(tmp_path)).split() for line, _ in BAD if not line.startswith("download")
+    ]  # asks for the device
+    codes, _ = without_torch([*done, *wrong])
+    assert codes == [0] * len(done) + [2] * len(wrong)
 
 
 def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
@@ -162,6 +194,34 @@ def test_an_error_names_the_option_of_its_field_alone(tmp_path, monkeypatch, cap
     monkeypatch.setattr(run.GenerateJob, "plan", refuse)
     line = f"generate --classes=steps --capture-steps 3 --no-pamr --out {tmp_path}/o --dry-run"
     assert refused(capsys, line) == f"{said}\n"
+
+
+CONFIGURATIONS = (
+    *(GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig, TrainConfig, AugmentConfig, Criteria),
+    *(MaskConfig, CaptureConfig, SegmentConfig),
+)
+CHECKED_LATER = {"seed", "size"}
+"""Fields whose numbers have bounds of their own."""
+
+
+def test_no_whole_number_of_an_option_is_endless():
+    """Where the parser gets it, or where the configuration gets it, also from a file."""
+    endless, checked = 10**30, set()
+    for kind in CONFIGURATIONS:
+        for name, hint in field_types(kind).items():
+            if "int" in re.findall(r"\w+", str(hint)) and name != "size":
+                checked.add(name)
+                for value in (endless, [endless]):
+                    with user_error(f"^{name}: "):
+                        fit_field(name, value, hint)
+    for command in (*COMMANDS, "evaluate segments", "evaluate masks"):
+        app = make_app().parse_commands(command.split())[1][-1]
+        for argument in app.assemble_argument_collection():
+            name = (argument.keys or [argument.field_info.name])[-1]
+            if int in {argument.hint, *get_args(argument.hint)} and name not in checked | CHECKED_LATER:
+                argument.append(Token(keyword=argument.name, value=str(endless)))
+                with pytest.raises(CycloptsError, match=argument.name):
+                    argument.convert_and_validate()
 
 
 PLANNED = [

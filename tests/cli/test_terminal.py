@@ -100,3 +100,22 @@ def test_every_help_has_an_example_and_defaults_in_words(command, capsys):
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert f"seediff {command}" in said.partition("For example: ")[2]
     assert not re.findall(r"default: (?:False|True|None|\(\)|\[\])", said)
+
+
+def test_help_shows_what_the_default_model_uses_and_which_methods_read_an_option(capsys):
+    used = GenerateConfig.recommended(classes=("dog",))
+    wanted = {
+        "generate": [
+            f"Denoising steps. [default: {used.steps}]",
+            f"[default: {used.mask.beta:g}]",
+            f"[default: {used.capture.layers}]",
+            "ca_sa: exponent of the self-attention. [default: 4]",
+        ],
+        "mask": ["[default: 0.3]"],  # has no default model
+        "segment": ["kmeans: number of segments, or"],
+    }
+    assert used.steps != GenerateConfig.steps
+    for command, texts in wanted.items():
+        assert main([command, HELP_ALL]) == 0
+        said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        assert [text for text in texts if text not in said] == []

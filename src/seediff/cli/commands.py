@@ -104,8 +104,15 @@ class Help(DefaultFormatter):
 
 
 def prepare_help(program: App, command: str, every: bool) -> None:
-    """Set what the help of a command shows: its most common options, or all options if `every`."""
-    epilogue = "A model, method, preset or backbone may have other defaults: `--dry-run --verbose` prints those in use."
+    """Prepare the App for the help of a command: its most common options, or all options if `every`."""
+    from .options import Typed  # takes long to import
+
+    Typed.described = True
+    if command not in COMMON:
+        return
+    epilogue = (
+        "Another model, method, preset or backbone may have other defaults: `--dry-run --verbose` prints those in use."
+    )
     if not every:
         program[command].help_formatter = Help({f"--{name}" for name in COMMON[command].split()})
         epilogue = f"These are the most common options. All of them: `seediff {command} {HELP_ALL}`\n\n{epilogue}"

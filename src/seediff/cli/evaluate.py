@@ -20,7 +20,7 @@ from ..files.messages import make_console
 from ..files.outputs import check_free, check_writable
 from .commands import EVERY_OPTION, HELP_ALL
 from .formats import MOST_LINES
-from .options import HERE, NOTHING, SEED, ConfigFile, Json, Typed, check_mask_effects, shown
+from .options import HERE, NOTHING, SEED, ConfigFile, Json, Typed, Whole, check_effects, mask_rules, shown
 from .progress import bar_or_lines
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Comparison:
     """Also compute boundary IoU."""
     device: Annotated[str | None, shown("the fastest available")] = None
     """Device for MODEL: cuda, mps or cpu."""
-    draws: Annotated[int, WORD] = 1000
+    draws: Whole = 1000
     """Number of bootstrap draws over images, for the intervals."""
     seed: Annotated[int, SEED] = 0
     """Random seed for the bootstrap."""
@@ -159,7 +159,7 @@ class SegmentComparison:
     protocol: Literal["diffseg", "dataset", "strict"] = "diffseg"
     """Match segments per image (diffseg), once for the whole set (dataset), or per image with false positives
     (strict)."""
-    num_classes: Annotated[int | None, WORD, shown("those of its classes.txt")] = None
+    num_classes: Annotated[Whole | None, shown("those of its classes.txt")] = None
     """Number of classes in a plain folder without classes.txt; their ids count from 0."""
     split: Annotated[str | None, shown("val; test for CamVid")] = None
     """Part of the data set to evaluate."""
@@ -167,9 +167,9 @@ class SegmentComparison:
     """Ids in a plain folder to ignore, for example 0,11."""
     names: Annotated[Path | None, Parameter(name="--list", show_default="all of them")] = None
     """Text file with the labels to evaluate, one name per line."""
-    size: Annotated[int | None, WORD, shown("its own")] = None
+    size: Annotated[Whole | None, shown("its own")] = None
     """Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers."""
-    draws: Annotated[int, WORD] = 1000
+    draws: Whole = 1000
     """Number of bootstrap draws over images, for the intervals."""
     seed: Annotated[int, SEED] = 0
     """Random seed for the bootstrap."""
@@ -241,11 +241,11 @@ def masks(
         Path | None, Parameter(help="TOML file whose lines are: word for the prompt = class of the data.")
     ] = None,
     count: Annotated[
-        int | None, WORD, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
+        Whole | None, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
     ] = None,
     typed: Typed[MaskOptions] = NOTHING,
     config_file: ConfigFile = None,
-    draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
+    draws: Annotated[Whole, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
     form: Form = "text",
     json: Json = None,
     quiet: NoProgress = False,
@@ -267,7 +267,7 @@ def masks(
             raise UserError(f"mask.{name}", "is set by the command itself, from the tuning pictures", "leave it out")
     # `any` holds the place of the classes: evaluate_masks takes the data's, for which the model has to be known.
     config, info = configure_run(MaskPhotosConfig, {**typed, "classes": ("any",)}, config_file)
-    check_mask_effects(typed, config.mask)
+    check_effects(typed, config.method, mask_rules(config.mask))
     # evaluate_masks refuses other names
     protocols = cast("list[MaskProtocol]", [name.strip() for name in protocol.split(",")])
     words, data = read_class_map(class_map), open_truths(labels, split).watched()

@@ -24,7 +24,19 @@ from ..dataset.formats.format_table import (
 from ..errors import UserError
 from ..files.messages import make_console, plural
 from ..files.outputs import check_apart
-from .options import Data, Link, NewOut, Quiet, WithRejected, Workers, command_line, next_steps, option, train_line
+from .options import (
+    Data,
+    Link,
+    NewOut,
+    Quiet,
+    Whole,
+    WithRejected,
+    Workers,
+    command_line,
+    next_steps,
+    option,
+    train_line,
+)
 
 if TYPE_CHECKING:
     from ..dataset.importing import Imported
@@ -73,7 +85,7 @@ class ExportOptions:
         int | None, WORD, option(CHOICE, "With --split: random seed; a different seed chooses different samples.", 0)
     ] = None
     min_area: Annotated[
-        int | None, WORD, export_option("min_area", "smallest object in pixels; smaller pieces are left out.", 1)
+        Whole | None, export_option("min_area", "smallest object in pixels; smaller pieces are left out.", 1)
     ] = None
     polygons: Annotated[bool | None, export_option("polygons", "write objects as polygons instead of run lengths.")] = (
         None

@@ -9,7 +9,7 @@ and presets.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ class CommandLine:
         self._options: dict[str, str] = {}
         """Flat name of a field, or name of a parameter → its option as it was typed, such as `mask.beta` → `--beta`.
         Names that were not typed map to themselves."""
+        self._known: set[str] = set()
+        """The options and arguments of the command; empty until the parser has sorted the words."""
 
     def run(self) -> Any:
         """Call the command with what was typed. Raises UserError and the parser's CycloptsError."""
@@ -56,9 +58,14 @@ class CommandLine:
 
     def command_options(self) -> set[str]:
         """The options and arguments of the command, such as --seed and PATHS."""
-        command = self.program.parse_commands(self.words)[1][-1]
-        arguments = command.assemble_argument_collection() if command.default_command else ()
-        return set(chain.from_iterable(argument.names for argument in arguments))
+        if not self._known:
+            command = self.program.parse_commands(self.words)[1][-1]
+            if command.default_command:
+                self._note_names(command.assemble_argument_collection())
+        return self._known
+
+    def _note_names(self, arguments: Iterable[Argument]) -> None:
+        self._known.update(chain.from_iterable(argument.names for argument in arguments))
 
     def _note_options(self, app: App, commands: tuple[str, ...], arguments: Sequence[Argument]) -> None:
         """Note the option of each field and parameter. The parser calls this when it has sorted the words, and before
@@ -67,6 +74,7 @@ class CommandLine:
         arguments: the command's parameters, and the fields of those that have some. Raises UserError for an empty path,
         and for a value after `--no-…`.
         """
+        self._note_names(arguments)
         for argument in arguments:
             name = ".".join(argument.keys) or argument.field_info.name
             option = argument.tokens[0].keyword if argument.tokens else None

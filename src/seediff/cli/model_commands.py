@@ -12,7 +12,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..config.class_names import parse_classes
-from ..config.fields import INPUT, MODEL, RUN, WORD, DType, read_names
+from ..config.fields import INPUT, MODEL, RUN, DType, read_names
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import recommend
 from ..errors import Notice, UserError
@@ -20,7 +20,7 @@ from ..files.messages import make_console
 from ..files.outputs import check_writable, write_atomic
 from ..models.describe import describe
 from ..models.locate import find_model
-from .options import AT_LEAST_1, HERE, Quiet, command_line, next_steps, option
+from .options import AT_LEAST_1, HERE, Quiet, Whole, command_line, next_steps, option
 from .progress import bar_or_lines, report_on_interrupt
 
 ABOUT_MODELS = """\
@@ -129,9 +129,9 @@ def tune(
         option(INPUT, "Classes of the set to use: names separated by commas, or a file.", "all"),
     ] = (),
     split: Annotated[str | None, option(INPUT, "Part of the set to use.", "val; all of a set without parts")] = None,
-    count: Annotated[int, WORD, AT_LEAST_1, option(INPUT, "Maximum number of photographs, evenly spaced.", 50)] = 50,
+    count: Annotated[Whole, AT_LEAST_1, option(INPUT, "Maximum number of photographs, evenly spaced.", 50)] = 50,
     size: Annotated[
-        int | None, WORD, option(MODEL, "Side in pixels of the square that the model sees.", "the model's own")
+        Whole | None, option(MODEL, "Side in pixels of the square that the model sees.", "the model's own")
     ] = None,
     device: Annotated[str | None, option(MODEL, "Device: cuda, mps or cpu.", "the fastest available")] = None,
     dtype: Annotated[DType | None, option(MODEL, "Number format.", "16-bit on cuda, else float32")] = None,

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -29,11 +29,12 @@ from typing import (
 from cyclopts import Group, Parameter, Token
 from cyclopts.validators import Number
 from cyclopts.validators import Path as Ending
-from docstring_parser import parse_from_object
 
-from ..config.fields import MODEL, RUN, WORD, flatten, tables_of
+from ..config.fields import MODEL, MOST, RUN, WORD, flatten, tables_of
+from ..config.generate_config import GenerateConfig
 from ..config.method_constants import MaskConfig
-from ..config.methods import METHOD_FACTS
+from ..config.methods import METHOD_FACTS, MethodFacts, methods_with
+from ..config.settings import defaults
 from ..errors import UserError
 from ..files.outputs import CONFIG, parse_folder
 from ..files.reading import real
@@ -56,8 +57,11 @@ class Typed(dict[str, Any], Generic[Kind]):
     """`Typed[GenerateConfig]` is the type of a command's parameter that gets the typed fields of a configuration: field
     → value, with tables for the fields of its parts. The parser sees a dictionary all of whose keys may be missing."""
 
+    described = False
+    """Whether fields have their texts and defaults, which take long to find and which only the help shows."""
+
     def __class_getitem__(cls, kind: type) -> Any:
-        return Annotated[typed_fields(kind), FLAT]
+        return Annotated[_typed_fields(kind, kind, "", cls.described), FLAT]
 
 
 NOTHING: Any = MappingProxyType({})
@@ -65,29 +69,47 @@ NOTHING: Any = MappingProxyType({})
 
 
 @lru_cache
-def typed_fields(kind: type) -> type:
-    """A TypedDict with the fields of a dataclass, each with its type, help and default for the parser, and none of them
-    required. kind: the dataclass."""
+def _typed_fields(kind: type, whole: type, prefix: str, described: bool) -> type:
+    """A TypedDict with the fields of a dataclass, none of them required. kind: the dataclass. whole: the configuration
+    that it is a part of, or that it is itself. prefix: what its fields' flat names begin with."""
     hints, parts, options = get_type_hints(kind, include_extras=True), tables_of(kind), dict[str, Any]()
-    texts = _texts_beneath_fields(kind)
+    texts: Mapping[str, str] = {}
+    shown: Mapping[str, Any] = {}
+    if described:
+        texts, shown = _texts_beneath_fields(kind), usual_values(whole)
     for field in fields(kind):
-        hint = hints[field.name]
+        hint, flat_name = hints[field.name], f"{prefix}{field.name}"
         if field.name in parts:
-            options[field.name] = Typed[parts[field.name]]
+            part = _typed_fields(parts[field.name], whole, f"{flat_name}.", described)
+            options[field.name] = Annotated[part, FLAT]
             continue
-        about = Parameter(help=texts.get(field.name), show_default=show_default(field.default) or False)
-        plain, *own = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-        options[field.name] = Annotated[(plain, about, *own)]  # what comes later counts more
+        text, methods = texts.get(field.name), methods_with(flat_name)
+        if text and methods:
+            text = f"{', '.join(methods)}: {text[0].lower()}{text[1:]}"
+        about = Parameter(help=text, show_default=show_default(shown.get(flat_name)) or False)
+        plain, *more = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        options[field.name] = Annotated[(plain, about, *more)]  # what comes later counts more
     made = cast(Any, TypedDict)(kind.__name__, options, total=False)
     if hasattr(kind, "__cyclopts__"):  # the class's own Parameter, such as its group
         made.__cyclopts__ = kind.__cyclopts__
     return made
 
 
-def _texts_beneath_fields(kind: type) -> dict[str, str | None]:
-    texts: dict[str, str | None] = {}
+@lru_cache
+def usual_values(kind: type) -> Mapping[str, Any]:
+    """Flat name → the value of a field without any option, for a configuration's class: what the default model's preset
+    says, if the command has a default model, or else the class's default, or MISSING."""
+    if issubclass(kind, GenerateConfig):
+        return kind.recommended(classes=("any",)).flat() | {"classes": MISSING}
+    return defaults(kind)
+
+
+def _texts_beneath_fields(kind: type) -> dict[str, str]:
+    from docstring_parser import parse_from_object  # takes long, and reads the module's source
+
+    texts: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
-        texts |= {text.arg_name: text.description for text in parse_from_object(base).params}
+        texts |= {text.arg_name: text.description or "" for text in parse_from_object(base).params}
     return texts
 
 
@@ -115,7 +137,9 @@ def _check_seed(kind: type, seed: int) -> None:
 
 HERE = Parameter(converter=_folder)
 """Added to an option whose value is a folder or file on this machine: a URL is refused."""
-AT_LEAST_1 = Parameter(validator=Number(gte=1))
+Whole = Annotated[int, WORD, Parameter(validator=Number(lte=MOST))]
+"""A whole number that is no field of a configuration: those have their bounds in their types."""
+AT_LEAST_0, AT_LEAST_1 = (Parameter(validator=Number(gte=least, lte=MOST)) for least in (0, 1))
 SEED = Parameter(validator=_check_seed)
 """Added to an option for a random seed: a number that random generators do not accept is refused."""
 Data = Annotated[Path, Parameter(help="Folder of a finished dataset.")]
@@ -126,7 +150,7 @@ Link = Annotated[
     option(RUN, "Hard-link pictures instead of copying them, where the file system allows it.", "no", negative=()),
 ]
 WithRejected = Annotated[bool, option(RUN, "Also use samples that were rejected in `seediff look`.", "no", negative=())]
-Workers = Annotated[int, WORD, option(RUN, "Number of processes. The result is the same.", 1)]
+Workers = Annotated[Whole, option(RUN, "Number of processes. The result is the same.", 1)]
 Json = Annotated[
     Path | None, HERE, Parameter(validator=Ending(ext="json")), option(RUN, "Also write all results to this JSON file.")
 ]
@@ -153,7 +177,7 @@ class RunOptions:
     bytes."""
     engine: Literal["local", "ray"] = "local"
     """Where batches run: in this process (local), or in Ray workers on this machine or a cluster (ray)."""
-    workers: Annotated[int | None, WORD] = None
+    workers: Whole | None = None
     """With --engine ray: number of workers, by default one per GPU, else one per core."""
     address: str | None = None
     """With --engine ray: address of a running cluster, or auto for the one on this machine; by default a cluster is
@@ -194,7 +218,7 @@ def carry_out(
     lines = loop.dry_run(job, out, options.verbose)
     if options.dry_run:
         print(next(lines), flush=True)
-        if engine is None and job.config.device is not None:  # workers may have other devices
+        if engine is None and job.config.device not in (None, "cpu"):  # workers may have other devices
             from ..devices import check_device  # imports torch
 
             check_device(job.config.device)
@@ -209,12 +233,27 @@ def carry_out(
     return result
 
 
-def check_mask_effects(fields: Mapping[str, Any], mask: MaskConfig, reject: bool = False) -> None:
-    """Raise UserError for a typed option that has no effect, for example --pamr-dilations without PAMR. fields: what
-    was typed. mask: the constants in use. reject: whether rejected samples are drawn again."""
-    typed = flatten(fields)
+Rule = tuple[str, object, str]
+"""The flat name of an option, whether it has no effect, and why."""
+
+
+def check_effects(typed: Mapping[str, Any], method: str, rules: Sequence[Rule]) -> None:
+    """Raise UserError for a typed option that has no effect, for example --tau with another method than ca_sa. typed:
+    what was typed. method: the method of masks or segments. rules: for what depends on more than the method."""
+    names, facts = flatten(typed), METHOD_FACTS.get(method, MethodFacts())
+    for name in names:
+        methods = methods_with(name)
+        another = methods and method not in methods and facts.user_function is None
+        rules = [*rules, (name, another, f"it is an option of {', '.join(methods)}, not of {method}")]
+    for name, applies, reason in rules:
+        if applies and name in names:
+            raise UserError(name, f"has no effect, as {reason}", "leave it out")
+
+
+def mask_rules(mask: MaskConfig, reject: bool = False) -> list[Rule]:
+    """The rules for options of masks. mask: the constants in use. reject: whether rejected samples are drawn again."""
     finish, has_own = mask.facts.finish, f"{mask.method} has its own"
-    rules = [  # (option, whether it has no effect, why)
+    return [
         ("attempts", not reject, "only --reject draws samples again"),
         ("mask.beta", mask.ignore_band, "the ignored band replaces it"),
         ("mask.beta", finish.threshold, has_own),
@@ -223,15 +262,6 @@ def check_mask_effects(fields: Mapping[str, Any], mask: MaskConfig, reject: bool
         ("mask.pamr_dilations", not mask.pamr, "PAMR is off"),
         ("mask.pamr_dilations", finish.dilations, has_own),
     ]
-    for name in typed:
-        constant = name.removeprefix("mask.")
-        methods = [method for method, facts in METHOD_FACTS.items() if constant in facts.special_options]
-        is_special = name.startswith("mask.") and methods
-        another = is_special and mask.method not in methods and mask.facts.user_function is None
-        rules.append((name, another, f"it is an option of {', '.join(methods)}, not of {mask.method}"))
-    for name, applies, reason in rules:
-        if applies and name in typed:
-            raise UserError(name, f"has no effect, as {reason}", "leave it out")
 
 
 PHOTOS_AND_MAPS = (("images", "masks"), ("JPEGImages", "SegmentationClass"), ("leftImg8bit", "gtFine"))

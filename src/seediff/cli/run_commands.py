@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from ..config.class_names import reading_key
-from ..config.fields import INPUT, MASKS, RUN, flatten
+from ..config.fields import INPUT, MASKS, RUN
 from ..config.generate_config import GenerateConfig
 from ..config.layers import Layer
-from ..config.methods import SEGMENT_OPTIONS
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS
 from ..config.settings import DEFAULT, GIVEN, TABLE, TUNED
@@ -28,8 +27,9 @@ from .options import (
     RunOut,
     Typed,
     carry_out,
-    check_mask_effects,
+    check_effects,
     check_photos,
+    mask_rules,
     option,
     report_unusable,
 )
@@ -90,7 +90,7 @@ def generate(
     from ..config.resolve import configure_run
 
     config, info = configure_run(GenerateConfig, typed, config_file, preset=preset, planned=options.dry_run)
-    check_mask_effects(typed, config.mask, config.reject)
+    check_effects(typed, config.method, mask_rules(config.mask, config.reject))
     if vary not in (None, "none"):
         from ..prompts.specs import varied_prompts
 
@@ -159,7 +159,15 @@ def segment(
         SegmentPhotosConfig, typed, config_file, preset=preset, planned=options.dry_run, out=out
     )
     named = bool(config.names) or captions is not None
-    check_effects(typed, config, labels=labels, named=named)
+    thresholds = config.segment.kl_threshold
+    rounds = isinstance(thresholds, tuple) and len(thresholds)
+    rules = [
+        ("segment.rounds", rounds, f"{rounds} values of --kl-threshold already set the number of rounds"),
+        ("name_threshold", not named, "segments get no names without --names or --captions"),
+    ]
+    check_effects(typed, config.method, rules)
+    if labels is not None and config.segment.k != "truth":
+        raise UserError("labels", "is used only with --method kmeans -k truth, which counts the segments in them")
     check_photos(paths)
     found = find_photos(paths, exclude=out)
     words: dict[str, tuple[str, ...]] = {}
@@ -240,7 +248,7 @@ def mask(
     spelled = {reading_key(name): name for name in config.classes}
     for photo, names in classes_of.items():
         classes_of[photo] = tuple(spelled.get(reading_key(name), name) for name in names)
-    check_mask_effects(typed, config.mask)
+    check_effects(typed, config.method, mask_rules(config.mask))
     mirrored = side_notes(config.classes) if config.capture.flip else []
     warning = "; ".join(filter(None, [*said, threshold_warning(config), *mirrored]))
     job = MaskJob.of(config, found, classes_of, info=info, offload=options.offload)
@@ -300,21 +308,3 @@ def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
     if len(tables) > 1:
         raise UserError(f"{tables[0]} and {tables[1]}: only one table of classes can be used: name it with --classes")
     return tables[0] if tables else None
-
-
-def check_effects(fields: Mapping[str, Any], config: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
-    """Raise UserError for a typed option of `segment` that has no effect, for example --kl-threshold with K-Means.
-    fields: what was typed. labels: the folder of --labels. named: whether segments get names."""
-    typed, segment = flatten(fields), config.segment
-    if "segment.rounds" in typed and isinstance(segment.kl_threshold, tuple):
-        problem = f"{len(segment.kl_threshold)} values of --kl-threshold already set the number of rounds"
-        raise UserError("segment.rounds", problem, "leave one of the two out")
-    for name in typed:
-        option = name.removeprefix("segment.")
-        methods = [method for method, options in SEGMENT_OPTIONS.items() if option in options and option != "k"]
-        if methods and name.startswith("segment.") and segment.method not in methods:
-            raise UserError(name, f"is an option of method {' and '.join(methods)}, not of {segment.method}")
-        if name == "name_threshold" and not named:
-            raise UserError(name, "segments get no names without --names or --captions")
-    if labels is not None and segment.k != "truth":
-        raise UserError("labels", "is used only with --method kmeans -k truth, which counts the segments in them")

@@ -19,7 +19,7 @@ from cyclopts import App
 
 from ..errors import LONGEST_MESSAGE, Notice, shorten
 from ..files.messages import escaped_streams
-from .commands import COMMANDS, COMMON, HELP, HELP_ALL, make_app, prepare_help
+from .commands import COMMANDS, HELP, HELP_ALL, make_app, prepare_help
 from .line import CommandLine
 
 ENVIRONMENT = {
@@ -68,12 +68,12 @@ def run(words: Sequence[str], program: App | None = None) -> int:
 
 
 def choose_program(words: Sequence[str]) -> App:
-    """The App that runs these words: one that imports no command for `seediff --help`; one that shows only common
-    options for, say, `seediff generate --help`; and otherwise the usual one."""
+    """The App that runs these words: one that imports no command for `seediff --help`; one that describes the options
+    for, say, `seediff generate --help`; and otherwise the usual one, whose options have no texts."""
     if not words or words[0] in ("-h", HELP, HELP_ALL):
         return make_app(listing=True)
     program = make_app(completion=words[0] not in COMMANDS)
-    if words[0] in COMMON and {"-h", HELP, HELP_ALL} & set(words):
+    if words[0] in COMMANDS and {"-h", HELP, HELP_ALL} & set(words):
         prepare_help(program, words[0], HELP_ALL in words)
     return program
 

@@ -15,10 +15,11 @@ from cyclopts.validators import Number
 from ..config.class_names import parse_classes
 from ..config.fields import RUN, WORD, read_names
 from ..config.sides import side_notes
-from ..config.train import DATA, IMAGES, TrainConfig, make_config
+from ..config.train import DATA, IMAGES, LARGEST_SIDE, TrainConfig, make_config
 from ..files.messages import plural
 from .formats import say_notes, say_reading
 from .options import (
+    AT_LEAST_0,
     AT_LEAST_1,
     HERE,
     NOTHING,
@@ -27,6 +28,7 @@ from .options import (
     Quiet,
     Typed,
     Verbose,
+    Whole,
     WithRejected,
     check_photos,
     command_line,
@@ -45,13 +47,13 @@ class TrainingOptions:
 
     epochs: Annotated[float | None, shown("10")] = None
     """Number of passes through the data."""
-    steps: Annotated[int | None, WORD] = None
+    steps: Whole | None = None
     """Number of steps, instead of --epochs."""
     finetune: Annotated[tuple[Path, ...], Parameter(negative=())] = ()
     """Dataset for a second stage; repeat the option for several."""
     finetune_epochs: Annotated[float | None, shown("10")] = None
     """Epochs of the second stage."""
-    finetune_steps: Annotated[int | None, WORD] = None
+    finetune_steps: Whole | None = None
     """Steps of the second stage, instead of --finetune-epochs."""
     validation: Annotated[Path | None, Parameter(name="--val")] = None
     """Dataset to validate with. The segmenter with the best mIoU is kept."""
@@ -80,15 +82,14 @@ def train(
     typed: Typed[TrainConfig] = NOTHING,
     config_file: ConfigFile = None,
     validate_every: Annotated[
-        int | None, WORD, AT_LEAST_1, option(RUN, "Steps between validations.", "an epoch's, at least 50")
+        Whole | None, AT_LEAST_1, option(RUN, "Steps between validations.", "an epoch's, at least 50")
     ] = None,
     save_every: Annotated[
-        int, WORD, AT_LEAST_1, option(RUN, "Steps between checkpoints, from which a killed run continues.", 500)
+        Whole, AT_LEAST_1, option(RUN, "Steps between checkpoints, from which a killed run continues.", 500)
     ] = 500,
     workers: Annotated[
-        int | None,
-        WORD,
-        Parameter(validator=Number(gte=0)),
+        Whole | None,
+        AT_LEAST_0,
         option(RUN, "Number of threads that read images ahead.", "one per core, 8 at most"),
     ] = None,
     dry_run: DryRun = False,
@@ -189,7 +190,9 @@ class Views:
     """Relative sizes at which each picture is shown, such as 0.75,1,1.25; scores are averaged."""
     flip: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     """Also show each picture mirrored; scores are averaged."""
-    side: Annotated[int | None, WORD, Parameter(validator=Number(gte=32)), shown("the segmenter's own")] = None
+    side: Annotated[
+        Whole | None, Parameter(validator=Number(gte=32, lte=LARGEST_SIDE)), shown("the segmenter's own")
+    ] = None
     """Shorter side in pixels at which pictures are shown."""
 
 
@@ -200,7 +203,7 @@ def predict(
     *,
     out: Annotated[Path, HERE, option(RUN, "Folder for the dataset.")],
     views: Views | None = None,
-    batch_size: Annotated[int, WORD, AT_LEAST_1, option(RUN, "Pictures per batch.", 8)] = 8,
+    batch_size: Annotated[Whole, AT_LEAST_1, option(RUN, "Pictures per batch.", 8)] = 8,
     device: Annotated[str | None, option(RUN, "Device: cuda, mps or cpu.", "the fastest available")] = None,
     quiet: Quiet = False,
 ) -> None:

@@ -76,7 +76,11 @@ def read_names(parse: Callable[[str], tuple[str, ...]]) -> Parameter:
 WORD = Parameter(converter=read_word, n_tokens=1, negative=(), allow_repeating=False)
 """A parameter that makes the command line read an option with `read_word`."""
 
-Count = Annotated[int, Meta(ge=1), WORD]
+MOST = 10_000_000
+"""The largest whole number of an option that has no bound of its own: enough for pictures, steps and pixels, and so few
+that a list of them fits into memory."""
+Count = Annotated[int, Meta(ge=1, le=MOST), WORD]
+WholeNumber = Annotated[int, Meta(ge=0, le=MOST), WORD]
 Share = Annotated[float, Meta(ge=0, le=1)]
 AtLeastZero = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -152,9 +156,13 @@ def _bounds(meta: Meta) -> str:
     for bound, word in (("ge", "of at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
         value = getattr(meta, bound)
         if value is not None:
-            text += f"{joint}{word} {value:g}"
+            text += f"{joint}{word} {_plainly(value)}"
             joint = " and "
     return text
+
+
+def _plainly(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 @lru_cache

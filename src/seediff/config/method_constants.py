@@ -14,10 +14,10 @@ from msgspec import Meta
 from ..errors import UserError
 from ..models.layer_choice import Kind, LayerChoice, block_numbers
 from .class_names import check_prompts
-from .fields import MASKS, RESEARCH, WORD, AtLeastZero, Count, Positive, Several, Timestep, check_fields
+from .fields import MASKS, RESEARCH, WORD, AtLeastZero, Count, Positive, Several, Timestep, WholeNumber, check_fields
 from .methods import METHOD_FACTS, LevelOption, Levels, MethodFacts, SegmentMethodName
 
-CaptureSteps = Annotated[Literal["all", "second-half"] | Annotated[int, Meta(ge=1)], WORD]
+CaptureSteps = Annotated[Literal["all", "second-half"] | Count, WORD]
 """Which denoising steps are captured; a number k stands for every k-th step."""
 OF_RESEARCH = Parameter(group=RESEARCH)
 
@@ -80,9 +80,9 @@ class MaskConfig:
     expand_levels: Annotated[Several, OF_RESEARCH] = (4, 2, 1)
     """Levels of the expansion, as divisors of the latent's side, from coarse to fine."""
     tau: Annotated[Count, OF_RESEARCH] = 4
-    """ca_sa: exponent of the self-attention."""
+    """Exponent of the self-attention."""
     self_level: Annotated[Count, OF_RESEARCH] = 2
-    """ca_sa: level of the self-attention."""
+    """Level of the self-attention."""
     ignore_band: Annotated[tuple[float, float] | None, WORD] = None
     """LOW,HIGH, such as 0.5,0.6: soft values in between become 255 (ignored), higher ones the class. Replaces beta."""
     compete: Annotated[bool, OF_RESEARCH] = False
@@ -137,20 +137,20 @@ class SegmentConfig:
     """Weights of the resolutions of self-attention: proportional (to each map's side), uniform, or numbers for
     L,L/2,L/4,L/8, for example 1,0,0,0."""
     num_points: Count = 16
-    """diffseg: number of anchors along each side of the grid."""
+    """Number of anchors along each side of the grid."""
     kl_threshold: Annotated[Positive | tuple[Positive, ...], WORD] = 1.1
-    """diffseg: maps with a symmetric KL divergence below this merge. One number, or one per round with commas."""
+    """Maps with a symmetric KL divergence below this merge. One number, or one per round with commas."""
     rounds: Count = 3
-    """diffseg: number of merging rounds, including the first, if kl_threshold is one number."""
+    """Number of merging rounds, including the first, if kl_threshold is one number."""
     refine: bool = False
-    """diffseg: refine the segments with K-Means."""
-    k: Annotated[Annotated[int, Meta(ge=1)] | Literal["truth"] | None, WORD, Parameter(name=("-k", "--k"))] = None
-    """kmeans: number of segments, or `truth` (K-Means-S): that of the classes in the photograph's map in --labels."""
+    """Refine the segments with K-Means."""
+    k: Annotated[Count | Literal["truth"] | None, WORD, Parameter(name=("-k", "--k"))] = None
+    """Number of segments, or `truth` (K-Means-S): that of the classes in the photograph's map in --labels."""
     cut_threshold: Annotated[float, Meta(gt=0, le=2)] = 0.5
-    """diffcut: maximum cost of a normalised cut."""
+    """Maximum cost of a normalised cut."""
     cut_power: Positive = 10.0
-    """diffcut: exponent of the cosine similarity."""
-    edge_rounds: Annotated[int, Meta(ge=0)] = 20
+    """Exponent of the cosine similarity."""
+    edge_rounds: WholeNumber = 20
     """Rounds of PAMR that move the segments to the picture's edges; 0: none, as in the papers of diffseg and kmeans."""
     edge_dilations: Annotated[tuple[Count, ...], WORD] = (4, 8, 16, 32, 64)
     """Distances of the neighbours that PAMR compares, in pixels of a picture whose shorter side has 512."""

@@ -8,7 +8,7 @@ in `MethodFacts.defaults`, so users need only its name (docs/methods.md). Consta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -104,6 +104,18 @@ SEGMENT_OPTIONS: dict[SegmentMethodName, tuple[str, ...]] = {
     "diffcut": ("cut_threshold", "cut_power"),
 }
 """Segment method → the fields of SegmentConfig that this method reads and some other methods do not read."""
+
+
+def methods_with(option: str) -> tuple[str, ...]:
+    """The methods that read an option, if others do not read it; empty for an option without a method. option: a flat
+    name, such as `mask.tau`."""
+    table, _, field = option.partition(".")
+    options_of: Mapping[str, Collection[str]] = {}
+    if table == "mask":
+        options_of = {name: facts.special_options for name, facts in METHOD_FACTS.items()}
+    elif table == "segment":
+        options_of = dict(SEGMENT_OPTIONS)
+    return tuple(method for method, options in options_of.items() if field in options)
 
 
 def check_capture(method: str, normalized: bool, fix: str = "leave it out for the method's own") -> None:

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from ..errors import UserError
 from .class_names import split_names
-from .fields import RUN, WORD, AtLeastZero, Count, Device, check_fields, read_names
+from .fields import RUN, WORD, AtLeastZero, Count, Device, WholeNumber, check_fields, read_names
 from .layers import Layer, build, chosen_layers, merge
 from .settings import DEFAULT, MACHINE, NOT_TYPED, Settings
 
@@ -81,7 +81,7 @@ class TrainConfig(Settings):
     """poly: the rate falls with (1 − share of the stage's finished steps) to this power."""
     drops: Annotated[tuple[Annotated[float, Meta(gt=0, lt=1)], ...], NOT_TYPED] = (0.9, 0.95)
     """step: at these shares of the stage's steps the rate falls to a tenth."""
-    warmup: Annotated[int, Meta(ge=0), WORD] = 0
+    warmup: WholeNumber = 0
     """Number of steps in which the learning rate rises linearly, at the start of every stage."""
 
     class_weight: Annotated[AtLeastZero, NOT_TYPED] = 2.0

@@ -107,7 +107,7 @@ def run(
 
 def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]:
     """The lines of `--dry-run`: what `run` would do. Writes nothing and loads no model. The first line comes at once,
-    the others take seconds.
+    the others take seconds, except those about a complete output.
 
     Args:
         job: says what would be made.
@@ -134,10 +134,15 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
     contents = job.contents(plan)
     yield f"{begin}: {next(contents)}"
 
-    # 2. The plan, as far as the model's small files say it
-    plan = job.plan(facts_of_files(job.found, getattr(job.config, "scheduler", None)))
-    yield from contents
-    yield from plan.lines(job.resolved(), job.offload, verbose=verbose)
+    # 2. The plan, as far as the model's small files say it; a complete output needs none
+    if state == "complete":
+        yield from contents
+        if verbose:
+            yield from job.config.source_lines()
+    else:
+        plan = job.plan(facts_of_files(job.found, getattr(job.config, "scheduler", None)))
+        yield from contents
+        yield from plan.lines(job.resolved(), job.offload, verbose=verbose)
     yield from job.doubts
     yield f"Output: {out}, {show_bytes(free_bytes(out))} free"
 
