@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from cyclopts import App, Parameter
 
 from ..config.class_names import parse_classes
-from ..config.fields import INPUT, MODEL, RESEARCH, WORD, DType, Timestep, read_names
+from ..config.fields import INPUT, MODEL, RESEARCH, WORD, DType, Timestep, WholeNumber, read_names
 from ..config.method_constants import CaptureConfig, MaskConfig
 from ..config.photos_config import MaskPhotosConfig
 from ..config.sizes import Size
@@ -163,7 +163,7 @@ class SegmentComparison:
     """Number of classes in a plain folder without classes.txt; their ids count from 0."""
     split: Annotated[str | None, shown("val; test for CamVid")] = None
     """Part of the data set to evaluate."""
-    void: Annotated[tuple[int, ...], WORD, shown("only 255")] = ()
+    void: Annotated[tuple[WholeNumber, ...], WORD, shown("only 255")] = ()
     """Ids in a plain folder to ignore, for example 0,11."""
     names: Annotated[Path | None, Parameter(name="--list", show_default="all of them")] = None
     """Text file with the labels to evaluate, one name per line."""
