@@ -104,12 +104,7 @@ class Help(DefaultFormatter):
 
 
 def prepare_help(program: App, command: str, every: bool) -> None:
-    """Prepare the App for the help of a command: its most common options, or all options if `every`."""
-    from .options import Typed  # takes long to import
-
-    Typed.described = True
-    if command not in COMMON:
-        return
+    """Set what the help of a command with many options shows: its most common options, or all options if `every`."""
     epilogue = (
         "Another model, method, preset or backbone may have other defaults: `--dry-run --verbose` prints those in use."
     )

@@ -19,7 +19,7 @@ from cyclopts import App
 
 from ..errors import LONGEST_MESSAGE, Notice, shorten
 from ..files.messages import escaped_streams
-from .commands import COMMANDS, HELP, HELP_ALL, make_app, prepare_help
+from .commands import COMMANDS, COMMON, HELP, HELP_ALL, make_app, prepare_help
 from .line import CommandLine
 
 ENVIRONMENT = {
@@ -74,7 +74,11 @@ def choose_program(words: Sequence[str]) -> App:
         return make_app(listing=True)
     program = make_app(completion=words[0] not in COMMANDS)
     if words[0] in COMMANDS and {"-h", HELP, HELP_ALL} & set(words):
-        prepare_help(program, words[0], HELP_ALL in words)
+        from .options import Typed  # takes long to import
+
+        Typed.described = True
+        if words[0] in COMMON:
+            prepare_help(program, words[0], HELP_ALL in words)
     return program
 
 
