@@ -28,6 +28,7 @@ from seediff.config.train import TrainConfig
 from seediff.errors import UserError
 from seediff.models.locate import EMBEDDED
 from seediff.run import generate_job as run
+from seediff.run.job import Ready
 
 ROOT = Path(__file__).parents[2]
 BASE = "generate --classes dog,cat --per-class 2 --batch-size 2 --device cpu --dtype float32".split()
@@ -42,8 +43,8 @@ def draw_by(monkeypatch, draw):
     """Draw by a function, where a model would be loaded."""
 
     def load(job):
-        job.draw = draw
-        return "sha256:0"
+        object.__setattr__(job, "draw", draw)  # jobs are frozen
+        return Ready()
 
     monkeypatch.setattr(run.GenerateJob, "load", load)
 
