@@ -110,12 +110,12 @@ def methods_with(option: str) -> tuple[str, ...]:
     """The methods that read an option, if others do not read it; empty for an option without a method. option: a flat
     name, such as `mask.tau`."""
     table, _, field = option.partition(".")
-    options_of: Mapping[str, Collection[str]] = {}
+    read_by: list[tuple[str, Collection[str]]] = []
     if table == "mask":
-        options_of = {name: facts.special_options for name, facts in METHOD_FACTS.items()}
+        read_by = [(name, facts.special_options) for name, facts in METHOD_FACTS.items()]
     elif table == "segment":
-        options_of = dict(SEGMENT_OPTIONS)
-    return tuple(method for method, options in options_of.items() if field in options)
+        read_by = [*SEGMENT_OPTIONS.items()]
+    return tuple(method for method, options in read_by if field in options)
 
 
 def check_capture(method: str, normalized: bool, fix: str = "leave it out for the method's own") -> None:
