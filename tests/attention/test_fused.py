@@ -400,3 +400,26 @@ def test_a_whole_capture_is_as_by_plain_torch(monkeypatch):
             unet(latents, 300, encoder_hidden_states=words)
         found += recording.maps([{}], [""])
     assert_same_maps(*found, 1e-6)
+
+
+def test_another_thread_never_launches_with_some_of_the_arguments():
+    """Here it launches in the middle of the first launch, while that prepares the next ones."""
+    launched: list[tuple[int, ...]] = []
+
+    class Kernel:
+        begun = False
+
+        def __getitem__(self, grid):
+            return lambda *tensors, **values: {grid: lambda *args: launched.append(args)}
+
+        @property
+        def arg_names(self):
+            if not self.begun:
+                self.begun = True
+                launch(0)
+            return ["tensor", "width"]
+
+    launch = fused.Launch(Kernel(), (1, 1, 1), {"width": 5})
+    launch(1)
+    launch(2)
+    assert launched == [(2, 5)]

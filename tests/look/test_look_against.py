@@ -11,6 +11,7 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.drawing.overlays import overlay
+from seediff.files.label_maps import IGNORE
 from seediff.look.sample_pictures import open_against
 
 
@@ -48,6 +49,17 @@ def test_the_worst_come_first_beside_their_predictions(pets):
         client.act(4, "reject", 0)
         assert client.numbers(sort="miou")[0] == 4
     assert np.array_equal(np.array(Image.open(predicted / "000002.png")), labels)
+
+
+def test_a_sample_without_a_pixel_to_score_has_no_score(pets):
+    out, predicted = pets
+    mask = Image.open(out / "masks/000003.png")
+    ignored = Image.new("P", mask.size, IGNORE)
+    ignored.putpalette(mask.getpalette() or [])
+    ignored.save(out / "masks/000003.png")
+    with running(out, against=compare(predicted, out)) as (client, _):
+        assert client.get("/api/samples/3")["miou"] is None
+        assert client.numbers(sort="miou")[-1] == 3
 
 
 def test_without_predictions_there_are_none(pets):

@@ -285,8 +285,8 @@ class Launch:
             return self._run(*tensors, *self._others)
         compiled = self._kernel[self._grid](*tensors, **self._values)
         if compiled is not None and can_prepare():  # None: interpreted
-            self._run = compiled[self._grid]
             self._others = [self._values[name] for name in self._kernel.arg_names[len(tensors) :]]
+            self._run = compiled[self._grid]  # last: another thread may launch the same
 
 
 class Launches:

@@ -10,6 +10,7 @@ request is refused (`Stale`), and nothing is lost or overwritten.
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -160,8 +161,11 @@ class Store:
     ) -> None:
         self.folder, self.by, self.tell, self.against = folder, by, tell, against
         self.classes, self.samples = native.open_native(folder, reviewed=False)
-        self.compared = against.scores.images if against else {}
-        """Name of a sample → its mIoU with its prediction, if it is known."""
+        self.compared: dict[str, float] = {}
+        """Name of a sample → its mIoU with its prediction; without samples that show no counted class."""
+        if against is not None:
+            images = against.scores.images.items()
+            self.compared = {name: score for name, score in images if not math.isnan(score)}
         self.acted = 0
         self.stop: threading.Event | None = None
         """Set to end the running job after its current sample; None if no job is running."""
