@@ -103,7 +103,11 @@ class ModelInfo:
             for part in names:
                 kind = getattr(transformers, index[part][1])
                 loaded[part] = kind.from_pretrained(folder / part, trust_remote_code=False)
-            return self.family.readers(SimpleNamespace(**loaded))
+            readers = self.family.readers(SimpleNamespace(**loaded))
+            for reader in readers:
+                if reader.wrap is not None:
+                    reader.wrap("dog")  # may need what only a loaded pipeline has
+            return readers
         return ()
 
     def defaults(self) -> dict[str, Any]:

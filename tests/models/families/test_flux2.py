@@ -1,8 +1,13 @@
+import json
+import shutil
+
 import torch
 from builders.families import calls_of
 from builders.plans import capturing
 from builders.refusals import user_error
 
+from seediff.models.describe import describe
+from seediff.models.locate import find_model
 from seediff.prompts.tokens import locate_columns
 
 
@@ -34,3 +39,12 @@ def test_other_images_beside_the_one_drawn_are_refused(model):
         user_error(r"^the network is shown other images \(image=…\)"),
     ):
         model.pipe(Image.new("RGB", (64, 64)), "a dog", height=64, width=64, num_inference_steps=1)
+
+
+def test_a_tokenizer_is_not_known_before_the_pipeline_whose_text_it_reads(model, tmp_path):
+    """Where torchvision is installed, the files' tokenizer can be loaded, but not the pipeline's message around it."""
+    folder = shutil.copytree(model.info.files.folder, tmp_path / "model")
+    index = json.loads((folder / "model_index.json").read_text())
+    index["tokenizer"] = ["transformers", "PreTrainedTokenizerFast"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    assert describe(find_model(str(folder))).readers() == ()
