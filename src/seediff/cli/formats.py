@@ -91,6 +91,9 @@ class ExportOptions:
         None
     )
     objects: Annotated[bool | None, export_option("objects", "one mask per object, not per class.")] = None
+    soft: Annotated[
+        bool | None, export_option("soft", "the soft mask as transparency: the object is see-through where it is low.")
+    ] = None
     jpeg: Annotated[bool | None, export_option("jpeg", "convert PNG pictures to JPEG of quality 95.")] = None
 
 

@@ -69,16 +69,16 @@ class MaskResult:
         """The picture with the masks laid over it, with outlines and names; black instead of an unknown picture."""
         return Image.fromarray(draw_named(self.pixels, self.label_map, shown_names(self.classes)))
 
-    def cutout(self, name: str) -> Image.Image:
-        """The picture in RGBA with a class's soft mask as its transparency. It is opaque where the soft mask is
-        highest, and clear where the label map has another class. name: the class. Raises UserError for a class without
-        a mask, and if the picture is not known."""
+    def cutout(self, name: str, *, soft: bool = False) -> Image.Image:
+        """The picture in RGBA, opaque where the label map has a class, and clear elsewhere. name: the class. soft: the
+        transparency is the class's soft mask instead, which is a score: the object is see-through where it is low.
+        Raises UserError for a class without a mask, and if the picture is not known."""
         if name not in self.classes:
             raise UserError("cutout", f"'{name}' has no mask", f"classes: {', '.join(self.classes)}")
         if self.pixels is None:
             raise UserError("cutout", "the picture is not known", "ask for masks with pixels=…")
         number = self.classes.index(name)
-        return cut_out(self.pixels, self.label_map, number + 1, self.soft[number].numpy())
+        return cut_out(self.pixels, self.label_map, number + 1, self.soft[number].numpy() if soft else None)
 
     def detections(self) -> Any:
         """The mask and box of each class with pixels, as `supervision.Detections`. Its `class_id` is the class's index

@@ -62,20 +62,24 @@ def alpha(path):
     return pixels[0, :, 3].tolist()
 
 
-def test_soft_masks_are_the_transparency_unless_the_mask_was_replaced(tmp_path):
+def test_cutouts_follow_the_mask_or_soft_masks_unless_the_mask_was_replaced(tmp_path):
     level = np.array([[50, 100, 200, 100, 150, 0]] * 4, np.uint8)
     (tmp_path / "soft.png").write_bytes(encode_grey(level))
     row = {"classes": ["cat"], "class_ids": [1]}
     soft = item("trip/soft", LABELS, row).replace(extras={(SOFT, 1): tmp_path / "soft.png"})
     corrected = soft.replace(name="corrected", row={**row, "review": {"corrected": True}})
-    done = export("cutouts", ("cat", "a/dog"), [soft, corrected, item("none")], tmp_path / "out")
+    given = [soft, corrected, item("none")]
+    export("cutouts", ("cat", "a/dog"), given, tmp_path / "masks")
+    edge = [42, 212, 212, 42, 0, 0]  # opaque inside, half and half at the mask's edge
+    assert alpha(tmp_path / "masks/cat/trip/soft.png") == alpha(tmp_path / "masks/cat/corrected.png") == edge
+    done = export("cutouts", ("cat", "a/dog"), given, tmp_path / "out", soft=True)
     files = ["a_dog/corrected.png", "a_dog/trip/soft.png", "cat/corrected.png", "cat/trip/soft.png"]
     assert names(tmp_path / "out") == files
     assert (done.samples, done.files) == (3, 4)
-    assert done.notes == ("2 samples have no soft masks that describe their masks: their edges are hard",)
+    assert done.notes == ("2 samples have no soft masks that describe their masks: cut out along the mask",)
     assert alpha(tmp_path / "out/cat/trip/soft.png") == [64, 128, 255, 128, 0, 0]  # not the dog's pixels
-    assert alpha(tmp_path / "out/cat/corrected.png") == [0, 255, 255, 0, 0, 0]
-    assert alpha(tmp_path / "out/a_dog/trip/soft.png") == [0, 0, 0, 0, 255, 255]
+    assert alpha(tmp_path / "out/cat/corrected.png") == edge
+    assert alpha(tmp_path / "out/a_dog/trip/soft.png") == [0, 0, 0, 42, 212, 255]
 
 
 def test_classes_that_would_share_a_folder(tmp_path):

@@ -1,6 +1,6 @@
 """Writes each class of each picture cut out, in a folder per class. The format is only written.
 
-out/  CLASS/NAME.png    RGBA: the picture; its transparency is the soft mask, or else the label map
+out/  CLASS/NAME.png    RGBA: the picture; opaque where the label map has the class
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ UNSAFE = re.compile(r'^\.|[\\/:*?"<>|]|\.$')
 """Characters that some operating system forbids in the name of a folder."""
 
 
-def write(export: Export) -> None:
-    """Writes a PNG with transparency for each class of each sample. Its edges are soft if the sample has a soft mask of
-    the class, unless somebody replaced the mask. Raises UserError if two classes would share a folder."""
+def write(export: Export, *, soft: bool = False) -> None:
+    """Writes a PNG with transparency for each class of each sample, with the edge of its mask. soft: the transparency
+    is the class's soft mask instead, if the sample has one and nobody replaced its mask. Raises UserError if two
+    classes would share a folder."""
     folders = {number: UNSAFE.sub("_", name) for number, name in enumerate(export.classes, 1)}
     owners: dict[str, str] = {}
     for name, folder in zip(export.classes, folders.values(), strict=True):
@@ -30,19 +31,20 @@ def write(export: Export) -> None:
         if other != name:
             raise UserError(f"class '{name}'", f"would share the folder {folder} with '{other}'", "rename one of them")
     hard = 0
-    for placed in export.placed(cut):
-        hard += not all(_is_soft(placed.sample, class_id) for class_id, _ in placed.encoded)
+    for placed in export.placed(cut, soft=soft):
+        hard += soft and not all(_is_soft(placed.sample, class_id) for class_id, _ in placed.encoded)
         for class_id, data in placed.encoded:
             export.put(f"{folders[class_id]}/{placed.name}.png", data)
-    export.count(hard, "samples have no soft masks that describe their masks: their edges are hard")
+    export.count(hard, "samples have no soft masks that describe their masks: cut out along the mask")
 
 
-def cut(sample: Sample, labels: np.ndarray) -> list[tuple[int, bytes]]:
-    """(class id, bytes of a PNG) for each class that a sample shows. labels: its label map (H, W)."""
+def cut(sample: Sample, labels: np.ndarray, soft: bool) -> list[tuple[int, bytes]]:
+    """(class id, bytes of a PNG) for each class that a sample shows. labels: its label map (H, W). soft: as for
+    `write`."""
     image, cutouts = sample.image, list[tuple[int, bytes]]()
     for class_id in np.unique(labels[labels % IGNORE > 0]).tolist():
-        soft = sample.soft_level(class_id) if _is_soft(sample, class_id) else None
-        cutouts.append((class_id, png(cut_out(image, labels, class_id, soft))))
+        level = sample.soft_level(class_id) if soft and _is_soft(sample, class_id) else None
+        cutouts.append((class_id, png(cut_out(image, labels, class_id, level))))
     return cutouts
 
 
