@@ -42,7 +42,8 @@ def test_cutouts():
     cut = np.asarray(result().cutout("dog"))
     assert cut.shape == (6, 8, 4)
     assert cut[2, 3].tolist() == [90, 90, 90, 255]
-    assert cut[0, 1, 3] == 14 and cut[0, 0, 3] == cut[5, 7, 3] == 0  # 14: touches the mask
+    assert cut[0, 1, 3] == 14  # touches the mask
+    assert cut[0, 0, 3] == cut[5, 7, 3] == 0
     assert np.array_equal(cut[..., 3] > 127, result().label_map == 1)
     soft = np.asarray(result().cutout("dog", soft=True))
     assert soft[0, 0, 3] == 128  # half as high
