@@ -85,7 +85,14 @@ class ExportOptions:
         int | None, WORD, option(CHOICE, "With --split: random seed; a different seed chooses different samples.", 0)
     ] = None
     min_area: Annotated[
-        Whole | None, export_option("min_area", "smallest object in pixels; smaller pieces are left out.", 1)
+        Whole | Literal["auto"] | None,
+        WORD,
+        export_option(
+            "min_area",
+            "smallest object in pixels; smaller pieces are left out. `auto`: 1 % of the picture in masks that a model "
+            "made and nobody checked.",
+            1,
+        ),
     ] = None
     polygons: Annotated[bool | None, export_option("polygons", "write objects as polygons instead of run lengths.")] = (
         None

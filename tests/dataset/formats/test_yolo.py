@@ -1,3 +1,4 @@
+import json
 import re
 
 import numpy as np
@@ -7,6 +8,7 @@ from items import item
 from refusals import user_error
 
 from seediff.dataset.formats.yolo import as_yolo, from_yolo
+from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.objects import find_objects
 
 IDS = {0: 1, 1: 2, 2: 3}
@@ -15,7 +17,51 @@ IDS = {0: 1, 1: 2, 2: 3}
 def test_what_is_left_out_is_told(tmp_path):
     labels = np.eye(4, 6, dtype=np.uint8)
     notes = export("yolo", ("cat",), [item("a", labels * (np.arange(6) < 1))], tmp_path / "yolo", min_area=2).notes
-    assert notes[0] == "1 pieces below 2 pixels are left out"
+    assert notes[0] == "1 pieces below 2 pixels are left out: they become background"
+
+
+SPECKS = np.zeros(
+    (20, 30), np.uint8
+)  # a piece of 70 pixels, and two specks, of which the larger has 1 % of the picture
+SPECKS[2:9, 2:12], SPECKS[15, 3:9], SPECKS[18, 20:22] = 1, 1, 1
+MADE = {"method": "seediff"}
+JUDGED = {**MADE, "review": {"verdict": "accepted"}}
+
+
+@pytest.mark.parametrize(
+    ("row", "min_area", "areas", "note"),
+    [
+        (MADE, 1, [70, 6, 2], "2 of 3 pieces in masks that nobody checked have fewer than 10 pixels; --min-area auto"),
+        (MADE, "auto", [70, 6], "1 pieces below 1 % of the picture are left out: they become background"),
+        (MADE, 6, [70, 6], "1 pieces below 6 pixels are left out"),
+        (JUDGED, "auto", [70, 6, 2], ""),
+        ({}, "auto", [70, 6, 2], ""),
+    ],
+)
+def test_specks_of_masks_that_nobody_checked(tmp_path, row, min_area, areas, note):
+    given = item("a", SPECKS, row, SPECKS.shape)
+    done = export("yolo", ("cat",), [given], tmp_path / "yolo", min_area=min_area)
+    assert sorted(imported("yolo", tmp_path / "yolo")[1][0].objects(SPECKS).areas, reverse=True) == areas
+    assert done.notes[0].startswith(note or "no samples for validation")
+    done = export("coco", ("cat",), [given], tmp_path / "coco", min_area=min_area)
+    found = json.loads((tmp_path / "coco/annotations/instances.json").read_text())["annotations"]
+    assert sorted((one["area"] for one in found if not one["iscrowd"]), reverse=True) == areas
+    crowds = [one["area"] for one in found if one["iscrowd"]]
+    assert crowds == ([2] if min_area == "auto" and row == MADE else [])
+    again = imported("coco", tmp_path / "coco")[1][0]
+    assert np.array_equal(again.label_map, SPECKS)
+    assert sorted(again.instances.areas, reverse=True) == areas
+
+
+def test_objects_of_a_model_are_the_lines_and_pieces_of_no_object_are_not(tmp_path):
+    labels = SPECKS.copy()
+    own = find_objects(labels, 50)
+    made, foreign = (Sample(item(shape=labels.shape).source, labels, own, row, name="a") for row in (MADE, {}))
+    done = export("yolo", ("cat",), [made], tmp_path / "made")
+    assert done.notes[0] == "2 pieces of masks belong to no object of the set: they become background"
+    assert (tmp_path / "made/labels/train/a.txt").read_text().count("\n") == 1
+    export("yolo", ("cat",), [foreign], tmp_path / "foreign")
+    assert np.array_equal(imported("yolo", tmp_path / "foreign")[1][0].label_map, labels)
 
 
 def test_text_of_a_label_file():

@@ -22,6 +22,7 @@ from msgspec import UNSET
 
 from ... import __version__
 from ...errors import UserError
+from ...files.label_maps import IGNORE
 from ...files.reading import Json
 from ...rows.row import as_row
 from ..sample import Sample
@@ -45,15 +46,15 @@ from .coco_data import (
     unknown_files,
 )
 from .drivers import Import
-from .exporting import Export, Placed
+from .exporting import Export, MinArea, Placed, least_area
 from .format_table import Contents, json_kind
 from .labelled import Drawing, Labelled, Picture
 
 
-def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
+def write(export: Export, *, min_area: MinArea = 1, polygons: bool = False) -> None:
     """Writes the objects to instances.json, and the classes to semantic.json. min_area: objects with fewer pixels are
-    left out. polygons: write objects as polygons instead of run lengths. pycocotools fills these polygons to exactly
-    the same masks."""
+    left out; with "auto", those of a class are a crowd, which programs ignore. polygons: write objects as polygons
+    instead of run lengths. pycocotools fills these polygons to exactly the same masks."""
     categories = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
     endings = {part: f"_{part}" for part in export.parts}
     if export.parts in ([], ["train"]):
@@ -65,6 +66,7 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
         objects, areas, left_out = placed.encoded
         small += left_out
+        export.see(placed.sample, [one["area"] for one in objects if not one["iscrowd"]])
         ending = endings[placed.split]
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
         # Without what `import` computes again. `classes` is not among it: it may name classes without a pixel, in any
@@ -77,7 +79,8 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     for kind, documents in ((INSTANCES, instances), (SEMANTIC, semantic)):
         for ending, document in documents.items():
             export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
-    export.count(small, f"pieces below {min_area} pixels are not objects in {INSTANCES}; {SEMANTIC} has them")
+    fate = "ignored (iscrowd 1)" if min_area == "auto" else "not objects"
+    export.note_pieces(min_area, small, f"are {fate} in {INSTANCES}; {SEMANTIC} has them")
 
 
 def new_document(categories: list[Json]) -> Json:
@@ -98,11 +101,18 @@ def add_image(document: Json, placed: Placed, annotations: Sequence[Json], metad
         document["annotations"].append({"id": len(document["annotations"]) + 1, "image_id": number, **annotation})
 
 
-def annotate(sample: Sample, labels: np.ndarray, min_area: int, polygons: bool) -> tuple[list[Json], list[Json], int]:
+def annotate(
+    sample: Sample, labels: np.ndarray, min_area: MinArea, polygons: bool
+) -> tuple[list[Json], list[Json], int]:
     """(objects, classes, small) of a sample: an annotation per object, an annotation per class, and the number of
     objects that are left out. labels: the label map (H, W). min_area, polygons: as for `write`."""
-    objects = sample.objects(labels, min_area)
-    return of_objects(objects, polygons), of_objects(whole_classes(labels)), objects.small
+    objects = sample.objects(labels, least_area(sample, labels, min_area))
+    annotations = of_objects(objects, polygons)
+    if min_area == "auto" and sample.row.unchecked:
+        rest = objects.rest(labels)
+        rest[rest == IGNORE] = 0
+        annotations += [{**one, "iscrowd": 1} for one in of_objects(whole_classes(rest))]
+    return annotations, of_objects(whole_classes(labels)), objects.small
 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:

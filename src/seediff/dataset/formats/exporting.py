@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,10 +24,24 @@ from ...workers import Follow, in_order
 from ..class_lists import check_meaning
 from ..names import check_name, flat_name
 from ..sample import Sample
+from ..shapes.objects import smallest_area
 from ..split import assign_splits
 from ..writing import CHUNK
 from .drivers import Notes
 from .format_table import FORMATS, FormatName, codec
+
+MinArea = int | Literal["auto"]
+"""The fewest pixels of a piece that is written. "auto" is SMALLEST_SHARE of the picture in a mask that a model made and
+nobody checked, and 1 in other masks: their small pieces are meant."""
+TINY = 10
+"""Pieces with fewer pixels are seldom objects. Masks that models make are full of them."""
+
+
+def least_area(sample: Sample, labels: np.ndarray, min_area: MinArea) -> int:
+    """The fewest pixels of a piece of a sample that is written. labels: its label map (H, W)."""
+    if min_area != "auto":
+        return min_area
+    return smallest_area(labels) if sample.row.unchecked else 1
 
 
 @dataclass(frozen=True)
@@ -87,6 +101,10 @@ class Export(Notes):
     """Wraps the samples, to show a progress bar."""
     files: int = 0
     """Number of files so far."""
+    pieces: int = 0
+    """Number of written pieces in masks that nobody checked."""
+    tiny: int = 0
+    """How many of them have fewer than TINY pixels."""
 
     @property
     def parts(self) -> list[str]:
@@ -114,6 +132,21 @@ class Export(Notes):
         for name, split, sample, ((height, width), encoded) in rows:
             check_name(name, taken)
             yield Placed(name, split, sample, height, width, encoded)
+
+    def see(self, sample: Sample, areas: Sequence[int]) -> None:
+        """Counts the written pieces of a mask that nobody checked, for `note_pieces`. areas: their pixels."""
+        if sample.row.unchecked:
+            self.pieces += len(areas)
+            self.tiny += sum(area < TINY for area in areas)
+
+    def note_pieces(self, min_area: MinArea, small: int, fate: str) -> None:
+        """Notes how many pieces were left out, and how to leave out tiny pieces, if many were written. small: the
+        number of pieces left out. fate: what became of them."""
+        least = "1 % of the picture" if min_area == "auto" else f"{min_area} pixels"
+        self.count(small, f"pieces below {least} {fate}")
+        if self.tiny * 10 > self.pieces:
+            what = f"{self.tiny} of {self.pieces} pieces in masks that nobody checked have fewer than {TINY} pixels"
+            self.note(f"{what}; --min-area auto leaves out those below 1 % of the picture")
 
     def put(self, path: str, data: bytes | str | Path) -> None:
         """Writes a file. path: relative to the folder. data: its bytes or text, or the file to copy or link."""
@@ -148,8 +181,9 @@ def export(
     if FORMATS[name].looked_for:
         check_meaning(classes, void=FORMATS[name].void)
     samples, write = list(samples), codec(name).write
-    if options.get("min_area", 1) < 1:
-        raise UserError("min_area", f"{options['min_area']} must be at least 1 pixel")
+    least = options.get("min_area", "auto")
+    if least != "auto" and least < 1:
+        raise UserError("min_area", f"{least} must be `auto` or at least 1 pixel")
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
     notes: list[str] = []
     splits = assign_splits(samples, classes, split, seed, follow=follow, note=notes.append)

@@ -22,13 +22,14 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
 from ...files.reading import composed
+from ...rows.row import said
 from .. import native
 from ..class_lists import number_classes
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
 from .drivers import Import, Pair
-from .exporting import Export
+from .exporting import Export, MinArea, least_area
 from .format_table import Contents
 from .labelled import Drawing, Painted
 from .masks import semantic_yaml
@@ -40,33 +41,39 @@ HAIR = 0.01
 """How far outside the picture a corner may be, as a share of the side. It is moved to the edge, as in Ultralytics."""
 
 
-def write(export: Export, *, min_area: int = 1) -> None:
+def write(export: Export, *, min_area: MinArea = 1) -> None:
     """Writes polygons, which other programs fill to exactly the same masks. min_area: connected pieces with fewer
-    pixels are left out."""
+    pixels are left out. If a model made both a mask and its objects, other pieces of the mask are left out, too."""
     counts: Counter[str] = Counter()
     for placed in export.placed(outline, min_area=min_area):
-        text, lost = placed.encoded
+        text, areas, lost = placed.encoded
+        export.see(placed.sample, areas)
         export.put(f"{IMAGES}/{placed.split}/{placed.file_name}", placed.picture)
         export.put(f"{LABELS}/{placed.split}/{placed.name}.txt", text)
         counts.update(lost)
     export.count(counts["ignored"], "pixels are ignored (255); the format cannot say this: they become background")
     export.count(counts["several"], "objects in several pieces become one line per piece: a polygon is one piece")
-    export.count(counts["small"], f"pieces below {min_area} pixels are left out")
+    export.note_pieces(min_area, counts["small"], "are left out: they become background")
+    export.count(counts["others"], "pieces of masks belong to no object of the set: they become background")
     write_data(export, export.classes)
 
 
-def outline(sample: Sample, labels: np.ndarray, min_area: int) -> tuple[str, dict[str, int]]:
-    """(text, lost) of a sample. `text`: its label file, with the pieces of its objects, and then those of the other
-    pixels of its classes. `lost`: what the format cannot hold → how often. labels: the label map (H, W). min_area: as
-    for `write`."""
-    objects = sample.objects(labels)
-    pieces, owners = objects.pieces(min_area)
-    text, small, rest = as_yolo(pieces), pieces.small, objects.rest(labels)
-    if (rest % IGNORE).any():
-        more = find_objects(rest).pieces(min_area)[0]
-        text, small = text + as_yolo(more), small + more.small
+def outline(sample: Sample, labels: np.ndarray, min_area: MinArea) -> tuple[str, list[int], dict[str, int]]:
+    """(text, areas, lost) of a sample. `text`: its label file, with the pieces of its objects, and then those of the
+    other pixels of its classes. `areas`: the pixels of each piece. `lost`: what the file does not hold → how often.
+    labels: the label map (H, W). min_area: as for `write`."""
+    objects, least = sample.objects(labels), least_area(sample, labels, min_area)
+    pieces, owners = objects.pieces(least)
+    text, areas, small, others = as_yolo(pieces), pieces.areas, pieces.small, 0
+    rest = find_objects(objects.rest(labels))
+    if rest.class_ids and said(sample.row.method):  # what the method did not take for an object
+        others = len(rest.class_ids)
+    elif rest.class_ids:
+        more = rest.pieces(least)[0]
+        text, areas, small = text + as_yolo(more), areas + more.areas, small + more.small
     several = sum(count > 1 for count in Counter(owners).values())
-    return text, {"ignored": int((labels == IGNORE).sum()), "small": small, "several": several}
+    lost = {"ignored": int((labels == IGNORE).sum()), "small": small, "several": several, "others": others}
+    return text, areas, lost
 
 
 def as_yolo(pieces: Objects) -> str:

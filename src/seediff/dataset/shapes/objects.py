@@ -13,7 +13,7 @@ import numpy as np
 from ...files.label_maps import IGNORE
 
 SMALLEST_SHARE = 0.01
-"""`scored_pieces` leaves out pieces that cover less than this share of the picture."""
+"""A piece of a model's mask that covers a smaller share of the picture is hardly an object."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,11 @@ def find_objects(labels: np.ndarray, min_area: int = 1, known: Objects | None = 
     return _in_order(objects, min_area)[0]
 
 
+def smallest_area(labels: np.ndarray) -> int:
+    """The fewest pixels of a piece that covers SMALLEST_SHARE of the picture. labels: (H, W)."""
+    return math.ceil(SMALLEST_SHARE * labels.size)
+
+
 def whole_classes(labels: np.ndarray) -> Objects:
     """Each id above 0 in labels (H, W) uint8 as one object, 255 included."""
     ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=IGNORE + 1)[1:]) + 1
@@ -111,7 +116,7 @@ def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[n
     labels: (H, W) uint8. class_ids: the classes. soft: the soft mask (H, W) of each class. A piece's score is the mean
     of its class's soft mask in the piece.
     """
-    pieces = find_objects(labels, math.ceil(SMALLEST_SHARE * labels.size))
+    pieces = find_objects(labels, smallest_area(labels))
     scores = [0.0] * len(pieces.class_ids)
     for class_id, values in zip(class_ids, soft, strict=True):
         for piece in np.flatnonzero(np.equal(pieces.class_ids, class_id)).tolist():
