@@ -11,7 +11,7 @@ from ..config.filter import Criteria
 from ..errors import UserError
 from ..files.messages import make_console, plural
 from ..files.outputs import check_apart, check_free, check_writable
-from .formats import follow_progress, say_reading
+from .formats import follow_progress, say_notes, say_reading
 from .options import (
     LOOK,
     NOTHING,
@@ -120,6 +120,7 @@ def filter_(
     kept.save(out, about=about, link=link, follow=follow)
     if not quiet:
         print(f"{plural(len(kept), 'sample')} in {out}; dropped: {counts(kept.dropped) or 'none'}")
+        say_notes(kept.notes)
         print(next_steps(command_line("look", out, about=LOOK), train_line(out), export_line(out)))
 
 

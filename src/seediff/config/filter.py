@@ -39,6 +39,8 @@ class Criteria:
     """Keep at most this many samples per class, the most confident first."""
     reviewed: Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"] | None = None
     """Keep samples with this decision in `seediff look`."""
+    clean: Count | None = None
+    """Last, give connected pieces and holes of fewer pixels the label around them, as V in `seediff look` does."""
 
     def __post_init__(self) -> None:
         check_fields(self)

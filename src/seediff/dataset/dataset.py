@@ -25,7 +25,7 @@ from .formats.public_sets import find_published
 from .merge import merge_sets, set_names
 from .names import check_class_list
 from .native import open_native
-from .quality.select import select_samples
+from .quality.select import clean_sample, select_samples
 from .quality.stats import Stats, measure, summarize
 from .reading import Reading, Tally
 from .renames import rename_classes
@@ -192,7 +192,7 @@ class Dataset(Sequence[Sample]):
         self, keep: Callable[[Sample], bool] | None = None, *, follow: Follow = iter, **criteria: Any
     ) -> Dataset:
         """The samples that meet all criteria, and for which `keep` returns True. The result's `dropped` counts the
-        others.
+        others. With `clean`, their masks lose small pieces (`quality.select.clean_sample`).
 
         keep: a function that is called with each sample. follow: wraps the samples, to show progress. criteria: the
         fields of `config.filter.Criteria`; `drop_flags` may be a single text. Raises UserError naming what a criterion
@@ -202,8 +202,14 @@ class Dataset(Sequence[Sample]):
         if isinstance(criteria.get("drop_flags"), str):
             criteria["drop_flags"] = (criteria["drop_flags"],)
         where = str(self.path or "the dataset")
-        selected, dropped = select_samples(self.classes, samples, Criteria(**criteria), where, follow)
-        kept = self._of(selected)
+        wanted, notes = Criteria(**criteria), list[str]()
+        selected, dropped = select_samples(self.classes, samples, wanted, where, follow)
+        if wanted.clean:
+            cleaned = [clean_sample(sample, self.classes, wanted.clean) for sample in follow(selected)]
+            changed = sum(new is not old for new, old in zip(cleaned, selected, strict=True))
+            notes.append(f"pieces below {wanted.clean} pixels removed in {changed} of {plural(len(selected), 'mask')}")
+            selected = cleaned
+        kept = self._of(selected, notes)
         kept.dropped = dropped
         return kept
 

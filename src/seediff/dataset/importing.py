@@ -193,7 +193,7 @@ def correct(
     check_class_list(names)
     matches = _matched(items, [item.name for item in originals], folder)
     # A set keeps the soft masks of all classes or of none.
-    if not all(item.row.decided.replaced or item.has_soft() for item in originals):
+    if not all(item.row.replaced or item.has_soft() for item in originals):
         originals = [item.replace(extras=item.extras_but(SOFT)) for item in originals]
     table = renumber_table(classes, names)
 

@@ -239,7 +239,7 @@ class RowReader:
             raise UserError(where, f"{error.subject} {error.reason}") from error
         extras: Extras = {}
         for kind, class_id in [(ATTENTION, None), *product((SOFT, STEPS), class_ids)]:
-            if kind not in self.kinds or (kind == SOFT and row.decided.replaced):  # soft masks are of the original
+            if kind not in self.kinds or (kind == SOFT and row.replaced):  # soft masks are of the original
                 continue
             file = extra_file(kind, name, class_id)
             if os.path.isfile(f"{self.folder}/{file}"):

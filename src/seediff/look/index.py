@@ -154,7 +154,7 @@ def lowest(row: Row, key: str) -> float | None:
     """The lowest value of a score of masks; None if it is unknown, as for a mask that replaced the original. row: the
     sample's current row. key: the score's, one of LISTED."""
     of_classes = said(getattr(row, key))
-    if row.decided.replaced or not of_classes:
+    if row.replaced or not of_classes:
         return None
     return min(of_classes.values())
 

@@ -143,7 +143,7 @@ class Review(Kept, frozen=True, kw_only=True):
 
     @property
     def replaced(self) -> bool:
-        """Whether another mask has taken the place of the original, which soft masks and confidences describe."""
+        """Whether a person or a method has made another mask than the original."""
         return bool(self.corrected) or self.remade
 
     @property
@@ -218,6 +218,10 @@ class Row(Kept, frozen=True, kw_only=True):
             writers="generate and mask write it for method seediff",
         ),
     ] = UNSET
+    cleaned: Annotated[
+        Number,
+        Key("after `filter --clean`: pieces of fewer pixels got the label around them", of_mask=True, shown=True),
+    ] = UNSET
     model: Annotated[Text, Key("the model that made the sample", shown=True)] = UNSET
     method: Annotated[Text, Key("the method that made the mask", shown=True)] = UNSET
     version: Annotated[Text, Key("the SeeDiff version that made the sample")] = UNSET
@@ -291,6 +295,11 @@ class Row(Kept, frozen=True, kw_only=True):
         """Whether a method made the mask, and no person has judged or changed it: it is a pseudo-label."""
         review = self.decided
         return bool(said(self.method)) and not said(review.verdict) and not review.corrected
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another mask has taken the place of the original, which soft masks and confidences describe."""
+        return self.decided.replaced or said(self.cleaned) is not None
 
     @property
     def part(self) -> str:

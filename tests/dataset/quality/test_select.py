@@ -59,6 +59,17 @@ def test_what_stays(pets, criteria, stay):
     assert numbers(pets, **criteria) == stay
 
 
+def test_cleaned_masks_say_so_and_lose_their_scores(pets, tmp_path):
+    kept = Dataset.from_native(pets).filter(clean=4, min_confidence=-1)
+    assert kept.notes == ("pieces below 4 pixels removed in 1 of 6 masks",)
+    kept.save(tmp_path / "clean")
+    rows = [sample.row.to_json() for sample in Dataset.from_native(tmp_path / "clean")]
+    assert [row.get("cleaned") for row in rows] == [None, None, None, 4, None, None]
+    assert "confidence" not in rows[3]
+    assert list(rows[3]["area"].values()) == list(rows[1]["area"].values())
+    assert (Dataset.from_native(tmp_path / "clean")[3].label_map[15] == 0).all()
+
+
 def test_confidence_is_that_of_the_soft_mask_inside_minus_outside():
     labels, soft = np.array([[1, 1, 0, 255]], np.uint8), np.array([[255, 204, 51, 255]], np.uint8)
     assert confidence(labels, soft, 1) == pytest.approx(0.9 - 0.2)

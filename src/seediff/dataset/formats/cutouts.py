@@ -50,4 +50,4 @@ def cut(sample: Sample, labels: np.ndarray, soft: bool) -> list[tuple[int, bytes
 
 def _is_soft(sample: Sample, class_id: int) -> bool:
     """Whether a sample has a soft mask of a class, and nobody replaced the mask that it describes."""
-    return (SOFT, class_id) in sample.extras and not sample.row.decided.replaced
+    return (SOFT, class_id) in sample.extras and not sample.row.replaced

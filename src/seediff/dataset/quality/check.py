@@ -191,7 +191,7 @@ def _read_files(
                 findings.add("objects", file, f"object {lost[0]} has no pixel of its class in the label map", "warning")
 
     # The other files describe the original mask.
-    if row.decided.replaced:
+    if row.replaced:
         return findings, measured, digest
     for class_id in [*sample.soft_ids] * (SOFT in kinds):
         findings.read("soft", native.extra_file(SOFT, name, class_id), partial(sample.soft_level, class_id))

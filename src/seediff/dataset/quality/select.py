@@ -1,4 +1,4 @@
-"""Selects the samples of a dataset that are worth training on, by their rows and label maps.
+"""Selects the samples of a dataset that are worth training on, by their rows and label maps, and removes specks.
 
 The confidence of a class in a picture is the mean of its soft mask inside the mask of the class, minus the mean
 outside. It is in [−1, 1], and near 1 if the method was sure everywhere. `generate` and `mask` write it into the rows.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -19,7 +20,10 @@ from ...files.label_maps import IGNORE
 from ...rows.flags import check_flags, flag_kind
 from ...rows.row import CONFIDENCE, KEYS, LISTED, Review, said, shown_classes
 from ...workers import Follow
-from ..sample import Sample
+from ..encoding import ReadLabels
+from ..sample import CONFIGS, SOFT, Sample
+from ..shapes.changes import clean_labels, objects_after
+from ..shapes.objects import Objects
 from .stats import measure
 
 
@@ -120,6 +124,30 @@ def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
     if outside.any():
         level -= soft[outside].mean()
     return float(level) / 255
+
+
+def clean_sample(sample: Sample, classes: Sequence[str], least: int) -> Sample:
+    """The sample without pieces of fewer than `least` pixels (`clean_labels`). If its label map changes, its row says
+    so, and loses what describes the old one, except for flags. classes: the dataset's."""
+    before = sample.labels(len(classes))
+    after = clean_labels(before, least)
+    if np.array_equal(before, after):
+        return sample
+    row = sample.row.of_other_mask(flags=sample.row.flags, cleaned=least).showing(shown_classes(after, classes))
+    read = partial(_cleaned, sample, len(classes), least)
+    objects = partial(_objects_cleaned, sample, read) if sample.has_objects else None
+    return sample.replace(label_map=read, instances=objects, row=row, extras=sample.extras_but(SOFT, CONFIGS))
+
+
+def _cleaned(sample: Sample, classes: int, least: int) -> np.ndarray:
+    return clean_labels(sample.labels(classes), least)
+
+
+def _objects_cleaned(sample: Sample, read_after: ReadLabels) -> Objects:
+    """The objects of a sample in its cleaned label map. sample: as it was. read_after: reads that label map."""
+    instances = sample.instances
+    assert instances is not None
+    return objects_after(instances, sample.label_map, read_after(), f"sample '{sample.name}'")
 
 
 def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> set[int]:

@@ -1,9 +1,10 @@
 """What becomes of a picture's objects when its label map changes: when a person repaints it, or when another tool
-returns it divided into other objects."""
+returns it divided into other objects. `clean_labels` changes label maps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -13,7 +14,7 @@ import numpy as np
 from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ..encoding import MOST_OBJECTS
-from .objects import Objects, find_objects
+from .objects import CROSS, Objects, connected, find_objects
 
 Division = Literal["same", "joined", "divided"]
 """How a tool divided a label map into objects. "same": like the expected objects. "joined": one of its masks holds most
@@ -77,6 +78,57 @@ def objects_after(
     scores = instances.scores and (*instances.scores, *[1.0] * len(new))
     numbers = np.where(pieces.numbers > 0, owners[pieces.numbers], numbers)
     return Objects(numbers, (*class_ids[1:].tolist(), *new), scores).visible(ignored=True)
+
+
+def clean_labels(labels: np.ndarray, least: int) -> np.ndarray:
+    """The label map (H, W) uint8 after connected pieces of fewer than `least` pixels, background included, have got the
+    label that most of their border has, the lowest of equals. Ignored pixels (255) stay. Pieces are taken from the
+    upper left, as by *Clean* of `seediff look`: a piece may join another one, and both are then large enough."""
+    pieces = connected(labels.astype(np.int32) + 1, CROSS)[0]
+    small = np.bincount(pieces.ravel())[pieces] < least
+    # Plain bytes, because single numbers of an array are slow. Large pieces count as seen: they only grow.
+    after, seen = bytearray(labels.tobytes()), bytearray((~small).tobytes())
+    for start in np.flatnonzero(small).tolist():
+        if seen[start]:
+            continue
+        piece, border = _piece_at(start, after, labels.shape[1], seen)
+        if len(piece) >= least or after[start] == IGNORE or not border:
+            continue
+        counts = Counter(after[at] for at in border)
+        label = min(counts, key=lambda label: (-counts[label], label))
+        joins_seen = any(after[at] == label and seen[at] for at in border)  # otherwise both are one piece later
+        for at in piece:
+            after[at], seen[at] = label, False
+        if joins_seen:  # with all that it connects, it is large enough
+            _piece_at(start, after, labels.shape[1], seen)
+    return np.frombuffer(bytes(after), np.uint8).reshape(labels.shape)
+
+
+def _piece_at(start: int, labels: bytearray, width: int, seen: bytearray) -> tuple[list[int], list[int]]:
+    """(piece, border): the connected pixels of the label at `start`, which become seen, and the pixels around them,
+    each as often as it touches one. labels: (H · W). seen: (H · W), which pixels are not visited again."""
+    piece, border = [start], list[int]()
+    seen[start] = True
+    for at in piece:  # grows meanwhile
+        for beside in _beside(at, width, len(labels)):
+            if labels[beside] != labels[start]:
+                border.append(beside)
+            elif not seen[beside]:
+                seen[beside] = True
+                piece.append(beside)
+    return piece, border
+
+
+def _beside(at: int, width: int, count: int) -> Iterator[int]:
+    """The pixels that share an edge with pixel `at`. width: of the picture. count: the number of its pixels."""
+    if at % width:
+        yield at - 1
+    if (at + 1) % width:
+        yield at + 1
+    if at >= width:
+        yield at - width
+    if at + width < count:
+        yield at + width
 
 
 def _classes_after(instances: Objects, before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -15,6 +15,9 @@ from ...files.label_maps import IGNORE
 SMALLEST_SHARE = 0.01
 """A piece of a model's mask that covers a smaller share of the picture is hardly an object."""
 
+CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+"""For `connected`: pixels are connected if they share an edge."""
+
 
 @dataclass(frozen=True)
 class Objects:
@@ -73,8 +76,7 @@ class Objects:
         min_area: pieces with fewer pixels are left out. Two pixels are connected if they share an edge. A shared corner
         is not enough, because some programs round the corners of polygons and would fill pixels there.
         """
-        cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
-        numbers, owners = _connected(self.numbers, cross)
+        numbers, owners = connected(self.numbers, CROSS)
         positions = [owner - 1 for owner in owners]
         scores = [self.scores[i] for i in positions if self.scores]
         pieces, kept = _in_order(Objects(numbers, [self.class_ids[i] for i in positions], scores), min_area)
@@ -90,7 +92,7 @@ def find_objects(labels: np.ndarray, min_area: int = 1, known: Objects | None = 
     pixel of an object counts only if the labels have the object's class there.
     """
     if known is None:
-        objects = Objects(*_connected(np.where(labels == IGNORE, np.uint8(0), labels), np.ones((3, 3))))
+        objects = Objects(*connected(np.where(labels == IGNORE, np.uint8(0), labels), np.ones((3, 3))))
     else:
         objects = replace(known, numbers=np.where(known.label_map() == labels, known.numbers, 0))
     return _in_order(objects, min_area)[0]
@@ -124,7 +126,7 @@ def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[n
     return replace(pieces, scores=scores).take(sorted(range(len(scores)), key=lambda piece: -scores[piece]))
 
 
-def _connected(numbers: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, list[int]]:
+def connected(numbers: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """(pieces, owners). `pieces`: (H, W) int32, the connected areas of equal numbers above 0, counted from 1. `owners`:
     the number in `numbers` of piece 1, of piece 2, ….
 

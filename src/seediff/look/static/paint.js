@@ -125,9 +125,10 @@ export function clean(labels, width, height, least) {
     const joinsSeen = border.some((at) => labels[at] === given && seen[at]); // otherwise both are one piece later
     for (const at of piece) {
       labels[at] = given;
-      seen[at] = joinsSeen;
+      seen[at] = 0;
       box = join(box, [at % width, Math.floor(at / width), (at % width) + 1, Math.floor(at / width) + 1]);
     }
+    if (joinsSeen) findPiece(labels, width, start, seen); // with all that it connects, it is large enough
     count += 1;
   }
   return { count, box };
