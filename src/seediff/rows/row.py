@@ -218,7 +218,7 @@ class Row(Kept, frozen=True, kw_only=True):
             writers="generate and mask write it for method seediff",
         ),
     ] = UNSET
-    cleaned: Annotated[
+    least_piece: Annotated[
         Number,
         Key("after `filter --clean`: pieces of fewer pixels got the label around them", of_mask=True, shown=True),
     ] = UNSET
@@ -299,7 +299,7 @@ class Row(Kept, frozen=True, kw_only=True):
     @property
     def replaced(self) -> bool:
         """Whether another mask has taken the place of the original, which soft masks and confidences describe."""
-        return self.decided.replaced or said(self.cleaned) is not None
+        return self.decided.replaced or said(self.least_piece) is not None
 
     @property
     def part(self) -> str:

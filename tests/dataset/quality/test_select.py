@@ -64,7 +64,7 @@ def test_cleaned_masks_say_so_and_lose_their_scores(pets, tmp_path):
     assert kept.notes == ("pieces below 4 pixels removed in 1 of 6 masks",)
     kept.save(tmp_path / "clean")
     rows = [sample.row.to_json() for sample in Dataset.from_native(tmp_path / "clean")]
-    assert [row.get("cleaned") for row in rows] == [None, None, None, 4, None, None]
+    assert [row.get("least_piece") for row in rows] == [None, None, None, 4, None, None]
     assert "confidence" not in rows[3]
     assert list(rows[3]["area"].values()) == list(rows[1]["area"].values())
     assert (Dataset.from_native(tmp_path / "clean")[3].label_map[15] == 0).all()

@@ -64,9 +64,9 @@ def write(export: Export, *, min_area: MinArea = 1, polygons: bool = False) -> N
     semantic = {ending: new_document([*categories, ignored]) for ending in endings.values()}
     small = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
-        objects, areas, left_out = placed.encoded
+        objects, whole, areas, left_out = placed.encoded
         small += left_out
-        export.see(placed.sample, [one["area"] for one in objects if not one["iscrowd"]])
+        export.see(placed.sample, areas)
         ending = endings[placed.split]
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
         # Without what `import` computes again. `classes` is not among it: it may name classes without a pixel, in any
@@ -75,7 +75,7 @@ def write(export: Export, *, min_area: MinArea = 1, polygons: bool = False) -> N
         if row.split is not UNSET and placed.split != row.part:  # another share was set aside
             row = row.replace(split=placed.split)
         add_image(instances[ending], placed, objects)
-        add_image(semantic[ending], placed, areas, row.to_json())
+        add_image(semantic[ending], placed, whole, row.to_json())
     for kind, documents in ((INSTANCES, instances), (SEMANTIC, semantic)):
         for ending, document in documents.items():
             export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
@@ -103,16 +103,17 @@ def add_image(document: Json, placed: Placed, annotations: Sequence[Json], metad
 
 def annotate(
     sample: Sample, labels: np.ndarray, min_area: MinArea, polygons: bool
-) -> tuple[list[Json], list[Json], int]:
-    """(objects, classes, small) of a sample: an annotation per object, an annotation per class, and the number of
-    objects that are left out. labels: the label map (H, W). min_area, polygons: as for `write`."""
+) -> tuple[list[Json], list[Json], list[int], int]:
+    """(objects, classes, areas, small) of a sample: an annotation per object, an annotation per class, the pixels of
+    each object, and the number of objects that are left out. labels: the label map (H, W). min_area, polygons: as for
+    `write`."""
     objects = sample.objects(labels, least_area(sample, labels, min_area))
     annotations = of_objects(objects, polygons)
     if min_area == "auto" and sample.row.unchecked:
         rest = objects.rest(labels)
         rest[rest == IGNORE] = 0
         annotations += [{**one, "iscrowd": 1} for one in of_objects(whole_classes(rest))]
-    return annotations, of_objects(whole_classes(labels)), objects.small
+    return annotations, of_objects(whole_classes(labels)), objects.areas, objects.small
 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:

@@ -133,7 +133,7 @@ def clean_sample(sample: Sample, classes: Sequence[str], least: int) -> Sample:
     after = clean_labels(before, least)
     if np.array_equal(before, after):
         return sample
-    row = sample.row.of_other_mask(flags=sample.row.flags, cleaned=least).showing(shown_classes(after, classes))
+    row = sample.row.of_other_mask(flags=sample.row.flags, least_piece=least).showing(shown_classes(after, classes))
     read = partial(_cleaned, sample, len(classes), least)
     objects = partial(_objects_cleaned, sample, read) if sample.has_objects else None
     return sample.replace(label_map=read, instances=objects, row=row, extras=sample.extras_but(SOFT, CONFIGS))
