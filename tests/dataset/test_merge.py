@@ -41,7 +41,8 @@ def test_classes_are_joined_by_name_and_ids_follow(tmp_path):
     two = make(tmp_path / "zoo", ("cat", "fox", "dog"), soft=True)
     merged = Dataset.from_native(one).merge(Dataset.from_native(two))
     assert merged.classes == ("dog", "cat", "bus", "fox")
-    assert merged.notes == ()
+    background = "there they are background, unless `seediff merge --ignore-background` joins the sets"
+    assert merged.notes == (f"pets never labels fox: {background}", f"zoo never labels bus: {background}")
     merged.save(tmp_path / "out")
     classes, items = open_native(tmp_path / "out")
     assert [i.name for i in items] == ["pets/000000", "pets/000001", "zoo/000000", "zoo/000001"]
@@ -61,6 +62,18 @@ def test_classes_are_joined_by_name_and_ids_follow(tmp_path):
             10 * before[name] for name in sample.metadata["classes"]
         ]
     assert (tmp_path / "out/attention/zoo/000001.safetensors").read_bytes() == attention("p1")
+    assert check_dataset(tmp_path / "out").errors == 0
+
+
+def test_the_background_of_sets_that_lack_classes_may_be_ignored(tmp_path):
+    few, every = make(tmp_path / "few", ("dog",)), make(tmp_path / "every", ("dog", "cat"), first=2)
+    sets = [Dataset.from_native(one) for one in (few, every)]
+    merged = sets[0].merge(sets[1], ignore_background=True)
+    assert merged.notes == ("few never labels cat: its background is ignored (255)",)
+    merged.save(tmp_path / "out")
+    for before, after in zip([*sets[0], *sets[1]], open_native(tmp_path / "out")[1], strict=True):
+        background = 255 if before in sets[0] else 0
+        assert np.array_equal(np.where(before.label_map == 0, background, before.label_map), after.label_map)
     assert check_dataset(tmp_path / "out").errors == 0
 
 

@@ -33,6 +33,23 @@ def test_classes_are_found_by_name(native):
         open_training([native("d", 2)], classes=("square", "star"))
 
 
+@pytest.mark.parametrize("few_first", [False, True])
+@pytest.mark.parametrize("role", ["data", "finetune", "validation"])
+def test_sets_with_different_classes_are_refused_in_both_orders(native, few_first, role):
+    """What one of them never labels would be background there."""
+    every = (*CLASSES, "star")
+    sets = [native("few", 2), native("all", 2, classes=every)]
+    first, second = sets if few_first else sets[::-1]
+    others = {"finetune": [second], "validation": second}
+    data = [first, second] if role == "data" else [first]
+    chosen = {role: others[role] for role in others.keys() & {role}}
+    with user_error(f"few: never labels star, which would be background.*--classes {','.join(every)};"):
+        open_training(data, **chosen)
+    plan = open_training(data, **chosen, classes=every)
+    (note,) = plan.notes
+    assert note.startswith(f"{sets[0]} never labels star: there they are background, unless")
+
+
 def test_validation(native):
     marked = native("a", 6, val=(1, 4))
     plan = open_training([marked])

@@ -90,6 +90,10 @@ def merge(
             negative=(),
         ),
     ] = (),
+    ignore_background: Annotated[
+        bool,
+        option(RUN, "In a dataset that lacks classes of others, ignore the background: it may show them.", negative=()),
+    ] = False,
     link: Link = False,
     quiet: Quiet = False,
 ) -> None:
@@ -112,7 +116,7 @@ def merge(
     opened = [Dataset.from_native(folder) for folder in data]
     renames = read_renames(rename, list(chain(*(one.classes for one in opened))))
     first, *others = [one.renamed(renames) for one in opened] if renames else opened
-    merged = first.merge(*others)
+    merged = first.merge(*others, ignore_background=ignore_background)
     about = {"command": "merge", "datasets": set_names(data), **({"renamed": list(rename)} if rename else {})}
     merged.save(out, about=about, link=link, follow=follow_progress(quiet))
     if not quiet:

@@ -227,13 +227,13 @@ class Dataset(Sequence[Sample]):
             raise UserError(self.path or "the dataset", problem, fix)
         return self._of(kept, left_out_notes(reasons))
 
-    def merge(self, *others: Dataset) -> Dataset:
-        """This dataset and others as one. Classes with the same name become one class. `merge.merge_sets` has the
-        rules."""
+    def merge(self, *others: Dataset, ignore_background: bool = False) -> Dataset:
+        """This dataset and others as one. Classes with the same name become one class. `merge.merge_sets` has the rules
+        and `ignore_background`."""
         sets = (self, *others)
         names = set_names([each.path or Path("data") for each in sets])
         named = [(name, each.classes, each.samples) for name, each in zip(names, sets, strict=True)]
-        classes, samples, notes = merge_sets(named)
+        classes, samples, notes = merge_sets(named, ignore_background=ignore_background)
         return Dataset(classes, samples, notes=notes)
 
     def renamed(self, renames: Mapping[str, str]) -> Dataset:

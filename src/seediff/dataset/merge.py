@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import UNSET
 
 from ..config.class_names import alike_names
+from ..files.label_maps import IGNORE
 from ..files.reading import real
 from ..rows.row import ids_by_name, said
 from . import native
@@ -23,8 +24,14 @@ Set = tuple[str, Sequence[str], Sequence[Sample]]
 """The name of a set, its classes, and its samples."""
 
 
-def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list[str]]:
-    """(classes, samples, notes) of several sets as one. `notes`: lines about folders that are left out, such as soft/.
+def merge_sets(
+    sets: Sequence[Set],
+    *,
+    ignore_background: bool = False,
+) -> tuple[tuple[str, ...], list[Sample], list[str]]:
+    """(classes, samples, notes) of several sets as one. `notes`: lines about folders that are left out, such as soft/,
+    and about classes that a set lacks. ignore_background: the background of such a set becomes 255, because it may show
+    these classes.
 
     Classes are joined by name, in the order in which they first appear. If two samples have one name, all samples get
     their set's name before their own. The key `origin` of a row says where the sample came from, as `set/name`.
@@ -43,6 +50,8 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
     merged = []
     for set_name, class_names, samples in sets:
         ids = renumber_table(class_names, classes)
+        if ignore_background and missing_classes(class_names, classes):
+            ids[0] = IGNORE
         for sample in samples:
             extras: Extras = {}
             for (kind, class_id), path in sample.extras.items():
@@ -54,7 +63,24 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
             name = sample.name if are_unique else f"{set_name}/{sample.name}"
             merged.append(renumber(sample, ids, len(class_names)).replace(name=name, row=row, extras=extras))
     notes = [f"{kind}/ is left out: only soft/ and attention/ are kept, if all datasets have them" for kind in left_out]
+    fate = "its background is ignored (255)" if ignore_background else ""
+    notes += chain(*(missing_notes(name, class_names, classes, fate) for name, class_names, _ in sets))
     return classes, merged, [*notes, *alike_names(classes)]
+
+
+def missing_classes(class_names: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """The classes that a set with the classes `class_names` cannot label."""
+    return [name for name in classes if name not in class_names]
+
+
+def missing_notes(where: object, class_names: Sequence[str], classes: Sequence[str], fate: str = "") -> list[str]:
+    """A line about the classes that a set lacks, if it lacks any. where: its name. fate: what is done about it; "":
+    nothing."""
+    missing = missing_classes(class_names, classes)
+    if not missing:
+        return []
+    fate = fate or "there they are background, unless `seediff merge --ignore-background` joins the sets"
+    return [f"{where} never labels {', '.join(missing)}: {fate}"]
 
 
 def set_names(folders: Sequence[Path | str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..dataset.dataset import Dataset
-from ..dataset.merge import renumber, renumber_table
+from ..dataset.merge import missing_classes, missing_notes, renumber, renumber_table
 from ..dataset.names import check_class_list
 from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
@@ -70,6 +70,11 @@ class TrainingData:
     sets: Sequence[Dataset] = ()
     """The opened datasets. Their readings count the label maps that were read."""
 
+    @property
+    def notes(self) -> list[str]:
+        """A line for each dataset that lacks classes of the training."""
+        return [*chain(*(missing_notes(one.path or "a dataset", one.classes, self.classes) for one in self.sets))]
+
 
 def open_training(
     data: Sequence[Data],
@@ -91,9 +96,10 @@ def open_training(
     length, in one of the two; default: 10 epochs. finetune, finetune_epochs, finetune_steps: the same for the second
     stage. validation: a dataset for validation; if it has a `val` part, only that part is used. validation_share: the
     share of the first dataset that is kept for validation instead. Without both, the `val` parts of all datasets are
-    for validation. classes: None: the first dataset's; other datasets' classes are matched by name. split: the parts to
+    for validation. classes: None: those of every dataset, in the order of the first. split: the parts to
     train on, separated by commas; None: all but `val` and `test`. with_rejected: use samples that people rejected, too.
-    Raises UserError, also for a dataset with unclear parts (parts.py) without `split`.
+    Raises UserError, also for datasets with different classes without `classes`, and for a dataset with unclear parts
+    (parts.py) without `split`.
     """
     watched: dict[Data, Dataset] = {}
 
@@ -103,6 +109,8 @@ def open_training(
         dataset = source if isinstance(source, Dataset) else Dataset.open(source)
         if split is None:
             check_parts((sample.row.part for sample in dataset), dataset.path or "data")
+        if classes is None and watched:
+            check_same_classes(next(iter(watched.values())), dataset)
         watched[source] = dataset.labelled(with_rejected).watched()
         return watched[source]
 
@@ -172,6 +180,17 @@ def _without(items: Sequence[Sample], *parts: str) -> list[Sample]:
 def _marked(items: Sequence[Sample]) -> list[Sample]:
     """The samples that belong to the part `val` of their data set."""
     return [item for item in items if item.row.part == "val"]
+
+
+def check_same_classes(first: Dataset, other: Dataset) -> None:
+    """Raises UserError if one of two datasets lacks a class of the other: it would be background there."""
+    for one, names in ((first, other.classes), (other, first.classes)):
+        missing = missing_classes(one.classes, names)
+        if missing:
+            every = dict.fromkeys([*first.classes, *other.classes])
+            problem = f"never labels {', '.join(missing)}, which would be background there"
+            fix = f"name all classes if that is right, --classes {','.join(every)}; otherwise join the sets with"
+            raise UserError(one.path or "data", problem, f"{fix} `seediff merge --ignore-background`")
 
 
 def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
