@@ -7,14 +7,15 @@ from items import write_pets
 from refusals import user_error
 
 from seediff.cli.formats import export_
-from seediff.cli.quality import filter_
+from seediff.cli.quality import check, filter_
 from seediff.cli.sets import augment, merge, split
+from seediff.cli.train_commands import train
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.train.stages import open_training
 
-run = runner(merge, split, export_, filter_, augment)
+run = runner(merge, split, export_, filter_, augment, check, train)
 
 
 @pytest.fixture
@@ -88,3 +89,15 @@ def test_pseudo_labels_stay_pseudo_labels(tmp_path, command):
             assert ("what it finds in photographs means nothing" in card) == said
             assert ("nobody has checked them" in page) == said
         shutil.rmtree(out, ignore_errors=True)
+
+
+@pytest.mark.parametrize(
+    "command", ["check SET", "export SET --to yolo --out OUT", "train SET --out OUT --backbone tiny --dry-run"]
+)
+def test_what_uses_pseudo_labels_says_so(tmp_path, capsys, command):
+    made = write_pets(tmp_path / "made", 4, row=lambda _: {"model": "mini", "method": "seediff", "asked": []})
+    for folder, said in ((made, True), (write_pets(tmp_path / "painted", 4), False)):
+        run(command.replace("SET", str(folder)).replace("OUT", str(tmp_path / f"{folder.name}-out")))
+        text = capsys.readouterr().out
+        assert ("a model made these masks; nobody has checked them" in text) == said
+        assert ("model mini is for its own drawings: what it finds in photographs means nothing" in text) == said

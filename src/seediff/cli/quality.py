@@ -58,6 +58,7 @@ def check(
         if checked.stats:
             show_stats(checked.stats)
             say_reading(checked.reading)
+            say_notes(checked.doubts)
     if json is not None:
         write_json(checked.as_json(), json)
     if checked.errors:

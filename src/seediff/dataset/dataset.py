@@ -14,6 +14,7 @@ from ..config.filter import Criteria
 from ..errors import Notice, UserError
 from ..files.messages import plural
 from ..files.reading import composed
+from ..report.tables import doubts
 from ..rows.parts import check_parts, part_of
 from ..workers import Follow
 from . import native
@@ -112,6 +113,11 @@ class Dataset(Sequence[Sample]):
         return names
 
     @property
+    def doubts(self) -> list[str]:
+        """Lines about what to know before the masks are used, such as how many of them nobody has checked."""
+        return doubts([sample.row for sample in self.samples])
+
+    @property
     def about(self) -> str:
         """A line with the title, the number of images and the number of classes."""
         return f"{self.title}: {plural(len(self), 'image')}, {plural(len(self.names), 'class')}"
@@ -167,7 +173,7 @@ class Dataset(Sequence[Sample]):
         """
         kept = self.labelled(with_rejected)
         done = write_format(name, self.classes, kept.samples, out, **options)
-        return replace(done, notes=(*kept.notes[len(self.notes) :], *done.notes))
+        return replace(done, notes=(*kept.notes[len(self.notes) :], *kept.doubts, *done.notes))
 
     as_voc, as_coco = partialmethod(export, "voc"), partialmethod(export, "coco")
     as_yolo, as_masks = partialmethod(export, "yolo"), partialmethod(export, "masks")

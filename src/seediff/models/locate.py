@@ -46,6 +46,8 @@ EMBEDDED = {
 measurements and is only in the repository."""
 EMBEDDED_LICENCE = "MIT"
 """The licence of their weights."""
+FOR_DRAWINGS = "is for its own drawings: what it finds in photographs means nothing"
+"""What is to be known of each of them."""
 
 ON_HUB = re.compile(r"(\w+(?:[.-]\w+)*/\w+(?:[.-]\w+)*)(?:/(.+\.(?:safetensors|gguf)))?", re.ASCII)
 """Matches `owner/name`, and a file in it: `owner/name/folder/file.safetensors`."""

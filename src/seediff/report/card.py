@@ -12,9 +12,9 @@ from typing import Any, Literal
 from markupsafe import Markup
 from msgspec import UNSET
 
-from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, named_model
+from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS, named_model
 from ..rows.row import Row, said
-from .tables import Summary, plain_facts, render
+from .tables import Summary, for_drawings, plain_facts, render
 
 Product = Literal["images", "masks", "segments"]
 """What a model made: images with their masks, masks of photographs, or segments of photographs."""
@@ -62,7 +62,7 @@ def dataset_card(
         classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in summary.classes],
         models=_pairs((name, model_note(name)) for name in models),
         # A run says itself, in `about`, whether its photographs are drawings of its model.
-        for_drawings=[markdown_text(name) for name in summary.photos if name in EMBEDDED and not product],
+        for_drawings=[markdown_text(f"Model {name} {FOR_DRAWINGS}") for name in for_drawings(rows) if not product],
         without_model=summary.images - len(drawn_by),
     )
 

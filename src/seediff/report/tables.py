@@ -4,7 +4,7 @@ template."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..errors import UserError
 from ..files.messages import plural
+from ..models.locate import EMBEDDED, FOR_DRAWINGS
 from ..rows.flags import flag_kind
 from ..rows.row import Row, said
 
@@ -56,8 +57,8 @@ class Summary:
     """Whether an image shows several classes."""
     unchecked: int
     """The number of images whose mask a method made, and that no person has judged or changed."""
-    photos: Sequence[str]
-    """The models that made masks of photographs, sorted."""
+    doubts: Sequence[str]
+    """What to know before the masks are used (`doubts`)."""
 
     @property
     def class_names(self) -> list[str]:
@@ -82,8 +83,23 @@ def summarize(rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping
         kinds=kinds,
         several=any(len({*row.named}) > 1 for row in rows),
         unchecked=sum(row.unchecked for row in rows),
-        photos=sorted({row.model for row in rows if row.of_photo and row.model}),
+        doubts=doubts(rows),
     )
+
+
+def for_drawings(rows: Iterable[Row]) -> list[str]:
+    """The embedded models that made masks of photographs, sorted: see `FOR_DRAWINGS`."""
+    return sorted({row.model for row in rows if row.of_photo and row.model and row.model in EMBEDDED})
+
+
+def doubts(rows: Sequence[Row]) -> list[str]:
+    """Lines about what to know before the masks of a set are used: how many of them nobody has checked, and the models
+    whose masks of photographs mean nothing."""
+    count, lines = sum(row.unchecked for row in rows), list[str]()
+    if count:
+        whose = "these masks" if count == len(rows) else f"the masks of {plural(count, 'image')}"
+        lines.append(f"a model made {whose}; nobody has checked them")
+    return [*lines, *(f"model {name} {FOR_DRAWINGS}" for name in for_drawings(rows))]
 
 
 def _count_classes(

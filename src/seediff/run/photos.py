@@ -22,7 +22,7 @@ from ..files.outputs import CONFIG, write_atomic
 from ..files.photo_files import FAILED, Photo, find_named
 from ..files.reading import read_csv, read_toml
 from ..models.describe import ModelInfo
-from ..models.locate import EMBEDDED, REAL
+from ..models.locate import EMBEDDED, FOR_DRAWINGS, REAL
 from ..rows.row import Row, failed_row, said
 from .job import Job
 from .plan import Plan
@@ -128,9 +128,7 @@ def doubt_line(info: ModelInfo, label: str, pictures: Sequence[Path] = ()) -> st
     all of the pictures. label: the model's name."""
     if not info.settings.words or (pictures and are_drawings(pictures, label)):
         return ""
-    return (
-        f"model '{label}' is for its own drawings: what it finds in photographs means nothing; {REAL} is a real model"
-    )
+    return f"model '{label}' {FOR_DRAWINGS}; {REAL} is a real model"
 
 
 def are_drawings(pictures: Sequence[Path], label: str) -> bool:

@@ -72,8 +72,13 @@ class TrainingData:
 
     @property
     def notes(self) -> list[str]:
-        """A line for each dataset that lacks classes of the training."""
-        return [*chain(*(missing_notes(one.path or "a dataset", one.classes, self.classes) for one in self.sets))]
+        """For each dataset: the classes of the training that it lacks, and what to know of its masks."""
+        lines: list[str] = []
+        for one in self.sets:
+            name = one.path or "a dataset"
+            lines += missing_notes(name, one.classes, self.classes)
+            lines += [f"{name}: {doubt}" for doubt in one.doubts]
+        return lines
 
 
 def open_training(

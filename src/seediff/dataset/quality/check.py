@@ -18,6 +18,7 @@ from ...errors import UserError
 from ...files.messages import show_json
 from ...files.reading import ABSENT, Json, read_json_lines
 from ...files.tensors import read_header
+from ...report.tables import doubts
 from ...rows.parts import NO_SPLIT, part_of
 from ...rows.row import Row, as_row, said, shown_classes
 from ...workers import Follow, in_threads
@@ -61,6 +62,8 @@ class Checked:
     read."""
     reading: Reading = field(default_factory=Reading)
     """How the set is understood."""
+    doubts: Sequence[str] = ()
+    """What to know before the masks are used."""
 
     @property
     def errors(self) -> int:
@@ -149,7 +152,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     for measured in measures:
         tally.add(measured.counts)
     reading = native.read_as(folder, classes, samples).counted(classes, tally, (), folder)
-    return Checked(tuple(by_level), summarize(measures, classes), reading)
+    return Checked(tuple(by_level), summarize(measures, classes), reading, doubts([sample.row for sample in samples]))
 
 
 def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _Findings) -> None:
