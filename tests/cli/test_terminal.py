@@ -10,7 +10,7 @@ import pytest
 
 from seediff.cli.commands import COMMANDS, HELP, HELP_ALL
 from seediff.cli.main import main
-from seediff.cli.summary import show_masks, show_segments
+from seediff.cli.summary import show_generated, show_masks, show_segments
 from seediff.config.fields import field_types, tables_of
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import CaptureConfig
@@ -119,3 +119,20 @@ def test_help_shows_what_the_default_model_uses_and_which_methods_read_an_option
         assert main([command, HELP_ALL]) == 0
         said = " ".join(capsys.readouterr().out.replace("│", " ").split())
         assert [text for text in texts if text not in said] == []
+
+
+@pytest.mark.parametrize(
+    ("agreement", "columns", "step"),
+    [
+        ([{"dog": 0.9}, {"dog": 0.5}], "agreement", "--min-agreement 0.55 --out out-good    # keep the 1 of 2"),
+        ([{}, {}], "mean area", "--drop-flags all --out out-good"),
+    ],
+)
+def test_after_generate_the_better_filter_comes_next(capsys, monkeypatch, agreement, columns, step):
+    monkeypatch.setenv("COLUMNS", "120")
+    rows = [Row(file_name=f"images/{i}.png", classes=("dog",), agreement=one) for i, one in enumerate(agreement)]
+    show_generated(RunResult(Path("out"), rows, 2, {}), GenerateConfig(classes=("dog",), per_class=2))
+    text = capsys.readouterr().out
+    assert columns in text
+    assert ("0.70" in text) == ("agreement" in text.partition("Next")[0]) == bool(agreement[0])
+    assert f"filter out {step}" in text

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..config.class_names import SEGMENT
+from ..config.filter import GOOD_AGREEMENT
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..files.messages import make_console, plural
 from ..report.tables import count_flags, show_reasons, summarize
@@ -30,26 +31,44 @@ BARS = " ▁▂▃▄▅▆▇█"
 def show_generated(result: RunResult, config: GenerateConfig) -> None:
     """Print the summary of `generate`. result: of a run that has finished the dataset, or found it finished.
 
-    The table has for each class its images, rejected draws and flags by reason, and its mean share of an image. A
-    sentence says how many images there are, and how many are left out because all their draws were rejected.
+    The table has for each class its images, rejected draws and flags by reason, its mean share of an image and, if
+    rows have it, its mean agreement. A sentence says how many images there are, and how many are left out because all their draws were rejected.
     """
     from ..run.output import sample_number
 
-    good = f"{result.out}-good"
+    agreements = [scores for scores in (said(row.agreement) for row in result.rows) if scores]
     commands = [
         command_line("look", result.out, about=LOOK),
-        command_line("filter", result.out, "--drop-flags", "all", "--out", good, about="keep masks without flags"),
+        _filter_line(result, agreements),
         export_line(result.out),
     ]
-    table = _numbers_table("class", "images", "rejected", "flagged", "mean area")
+    columns = ["class", "images", "rejected", "flagged", "mean area"]
+    if agreements:
+        columns.append("agreement")
+    table = _numbers_table(*columns)
     for row in summarize(result.rows, config.classes, count_flags(result.rejected, config.classes)).classes:
         rejected, flags = show_reasons(row.rejected) or "0", show_reasons(row.flags) or "0"
-        table.add_row(Text(row.name), str(row.images), rejected, flags, _share(row.area))
+        cells = [Text(row.name), str(row.images), rejected, flags, _share(row.area)]
+        if agreements:
+            of_class = [scores[row.name] for scores in agreements if row.name in scores]
+            cells.append(f"{mean(of_class):.2f}" if of_class else "–")
+        table.add_row(*cells)
     left_out = {row.index for row in result.rejected}
     if left_out:
         left_out.difference_update(sample_number(said(row.file_name) or "") for row in result.rows)
     text = _describe_count(result, f"{plural(result.made, 'image')} with masks in {result.out}", left_out=len(left_out))
     _show(result, table, text, commands)
+
+
+def _filter_line(result: RunResult, agreements: Sequence[Mapping[str, float]]) -> str:
+    """The command that leaves out bad masks: by agreement, which finds most of them, or else by flags. agreements:
+    class → agreement, for each image that has any."""
+    criteria, about = ("--drop-flags", "all"), "keep masks without flags"
+    if agreements:
+        kept = sum(min(scores.values()) >= GOOD_AGREEMENT for scores in agreements)
+        criteria = ("--min-agreement", str(GOOD_AGREEMENT))
+        about = f"keep the {kept} of {len(result.rows)} whose masks a second method confirms"
+    return command_line("filter", result.out, *criteria, "--out", f"{result.out}-good", about=about)
 
 
 def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, doubt: str = "") -> None:
