@@ -32,7 +32,8 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
     """Print the summary of `generate`. result: of a run that has finished the dataset, or found it finished.
 
     The table has for each class its images, rejected draws and flags by reason, its mean share of an image and, if
-    rows have it, its mean agreement. A sentence says how many images there are, and how many are left out because all their draws were rejected.
+    rows have it, its mean agreement. A sentence says how many images there are, and how many are left out because all
+    their draws were rejected.
     """
     from ..run.output import sample_number
 
