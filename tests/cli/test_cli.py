@@ -267,6 +267,10 @@ def test_words_that_a_small_model_was_never_taught(tmp_path, capsys):
     assert "Model 'mini' was never taught some words: cabin; with them it draws worse" in capsys.readouterr().out
     assert main([*line, "A photo of a {class} in the snow"]) == 0
     assert "taught" not in capsys.readouterr().out
+    assert main([*line, "A photo of a {class} in the snow <lora:fluffy:0.8>"]) == 0
+    said = capsys.readouterr().out
+    assert "'<lora:fluffy:0.8>' in a prompt is read as plain words; --lora loads a LoRA" in said
+    assert "taught" not in said
     assert main([*line, "A photo of a {class} and a bird"]) == 0
     assert (
         "Prompts name bird, not among the classes: what is drawn of it may get another class's label"

@@ -66,13 +66,13 @@ def test_streams(line, code):
 def test_names_are_no_markup(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     rows = [Row(source=name, classes=("segment", name), instances=(2, 1, 2))]
-    show_segments(RunResult(Path("out[b]"), rows, 1, {"segmenting": 1.0}), SegmentPhotosConfig(model="mini"), 0)
+    show_segments(RunResult(Path("out[b]"), rows, 1, {"segmenting": 1.0}), SegmentPhotosConfig(model="mini"), "")
     text = capsys.readouterr().out
     (row,) = (line for line in text.splitlines() if "│" in line and line.count(name) > 1)
     assert row.count(name) == 2  # the photograph's and the segment's
     assert "Look at 'out[b]/preview.html'" in text
     rows = [Row(file_name="images/0.png", classes=(name,), asked=(name,), area={name: 0.5})]
-    show_masks(RunResult(Path("out"), rows, 1, {}), MaskPhotosConfig(classes=(name,), model="mini"), 0)
+    show_masks(RunResult(Path("out"), rows, 1, {}), MaskPhotosConfig(classes=(name,), model="mini"), "")
     assert name in capsys.readouterr().out
 
 

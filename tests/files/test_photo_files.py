@@ -73,7 +73,13 @@ def test_what_is_beside_pictures_is_counted_and_an_output_left_out(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     touch(tmp_path, *SETS.split(" "), "in/notes.txt", "in/ a /b .png")
     found = find_photos(["in"], exclude=Path("in/new"))
-    assert ([photo.file_name for photo in found.photos], found.skipped) == (["_a_/b_.png", "a.jpg"], 1)
+    assert ([photo.file_name for photo in found.photos], found.note) == (
+        ["_a_/b_.png", "a.jpg"],
+        "1 other file skipped: 1 .txt",
+    )
+    touch(tmp_path, "in/1.HEIC", "in/2.heic", "in/3.mov", "in/LICENSE")
+    note = "5 other files skipped: 2 .heic, 1 .mov, 1 without a suffix, 1 .txt"
+    assert sorted(find_photos(["in"]).note.split(", ")) == sorted(note.split(", "))
     for given in ("in/new", "in/new/c.jpg"):
         with user_error(f"{given}: is inside the output folder"):
             find_photos([given, "in"], exclude=tmp_path / "in" / "new")

@@ -137,7 +137,7 @@ def test_a_file_that_is_no_method_is_refused(file, text):
 @pytest.mark.parametrize(
     ("function", "problem"),
     [
-        ("fails", "KeyError: there is no 'dog'"),
+        ("fails", r"KeyError: there is no 'dog' \(own.py, line \d+\)"),
         ("large", r"returned \(4, 4\).*\[0, 1\]"),
         ("empty", r"empty@\w+: returned .*\(0, 4\).*'dog'"),
         ("leaves", r"method own.py:leaves@\w+: SystemExit: 0"),

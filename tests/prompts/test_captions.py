@@ -14,6 +14,7 @@ def test_content_words():
         *("dogs", "running", "green", "grass", "dog's", "t-shirt", "dog"),
     )
     assert content_words("1girl, long_hair, x, 狗、沙发上") == ("girl", "long", "hair", "狗", "沙发上")
+    assert content_words("a dog <lora:fluffy_v2:0.8>, 3 < 4, <grass>") == ("dog", "grass")
     family, keycap = "\N{MAN}\u200d\N{WOMAN}", "1\ufe0f\u20e3"
     assert content_words(f"a family {family} with {keycap} dog, 一{family}狗") == ("family", "dog", "一", "狗")
 

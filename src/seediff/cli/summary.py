@@ -72,9 +72,9 @@ def _filter_line(result: RunResult, agreements: Sequence[Mapping[str, float]]) -
     return command_line("filter", result.out, *criteria, "--out", f"{result.out}-good", about=about)
 
 
-def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, doubt: str = "") -> None:
-    """Print the summary of `segment`; nothing if no photograph was divided. skipped: the number of files that are not
-    pictures. doubt: the warning of `PhotoJob.doubts`, or ""."""
+def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: str, doubt: str = "") -> None:
+    """Print the summary of `segment`; nothing if no photograph was divided. skipped: a line about other files, or "".
+    doubt: the warning of `PhotoJob.doubts`, or ""."""
     if not result.rows:
         return
     table, named = Table("photograph", "segments"), any({*row.named} - {SEGMENT} for row in result.rows)
@@ -108,7 +108,7 @@ def _objects(row: Row) -> int:
     return len(said(row.instances) or ())
 
 
-def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, doubt: str = "") -> None:
+def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: str, doubt: str = "") -> None:
     """Print the summary of `mask`; nothing if no photograph has masks. skipped, doubt: as in `show_segments`."""
     if not result.rows:
         return
@@ -124,14 +124,14 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, doubt:
     _show(result, table, text + _further_line(doubt), commands)
 
 
-def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: int = 0) -> str:
-    """A sentence about the finished output. count: its contents, such as "9 images with masks in pets". skipped: the
-    number of files that are not pictures. left_out: the number of images whose draws were all rejected."""
+def _describe_count(result: RunResult, count: str, skipped: str = "", left_out: int = 0) -> str:
+    """A sentence about the finished output. count: its contents, such as "9 images with masks in pets". skipped: a
+    line about other files, or "". left_out: the number of images whose draws were all rejected."""
     text = count
     if not result.done:
         text = f"Complete: {count}; nothing to do"
     if skipped:
-        text += f" ({plural(skipped, 'other file')} skipped)"
+        text += f" ({skipped})"
     if left_out:
         text += f"; {left_out} left out because every attempt was flagged"
     return f"{text}."

@@ -17,6 +17,7 @@ from ..config.fields import RUN, WORD, read_names
 from ..config.sides import side_notes
 from ..config.train import DATA, IMAGES, LARGEST_SIDE, TrainConfig, make_config
 from ..files.messages import plural
+from ..files.photo_files import find_photos
 from .formats import say_notes, say_reading
 from .options import (
     AT_LEAST_0,
@@ -232,6 +233,7 @@ def predict(
     if not quiet:
         print(f"{plural(count, 'picture')} with masks in {out}")
         about, classes = read_about(model, CLASSES)
+        say_notes(filter(None, [find_photos(paths, exclude=out).note]))
         say_notes(side_notes(classes, about.mirror) if views.flip else ())
         print(next_steps(command_line("look", out, about="see the masks, and correct them"), made=out))
     report_unusable(failed, count + len(failed), out)

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ SUFFIXES = (
 )  # fmt: skip
 """Suffixes by which pictures in folders are recognised. A file that the user names may have any suffix."""
 
+MOST_KINDS = 6
+"""Maximum number of kinds of other files that a line names."""
 LONGEST_PART = 200
 """Maximum bytes of a part of a name; file systems allow 255."""
 FAILED = "failed.jsonl"
@@ -52,8 +54,19 @@ class FoundPhotos:
 
     photos: tuple[Photo, ...]
     """In the order in which the user named them; within a folder, in natural order (img2 before img10)."""
-    skipped: int
-    """Number of other files in the folders and patterns: they have no suffix of pictures."""
+    skipped: Mapping[str, int]
+    """Suffix → number of other files in the folders and patterns, such as films and HEIC pictures, which are not
+    read."""
+
+    @property
+    def note(self) -> str:
+        """A line about the other files, such as "4 other files skipped: 3 .heic, 1 .mov"; "" if there are none."""
+        if not self.skipped:
+            return ""
+        kinds = [f"{count} {suffix or 'without a suffix'}" for suffix, count in self.skipped.items()]
+        if len(kinds) > MOST_KINDS:
+            kinds[MOST_KINDS:] = ["…"]
+        return f"{plural(sum(self.skipped.values()), 'other file')} skipped: {', '.join(kinds)}"
 
     def __iter__(self) -> Iterator[Photo]:
         return iter(self.photos)
@@ -99,8 +112,9 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
     if not files:
         read = ", ".join(suffix[1:] for suffix in SUFFIXES)
         raise UserError(paths[0], f"has no pictures among {plural(len(skipped), 'file')}", f"supported: {read}")
+    kinds = Counter(os.path.splitext(path)[1].lower() for path in sorted(skipped))
     photos = zip(files.values(), _unique_names([*files.values()]), strict=True)
-    return FoundPhotos(tuple(Photo(path, name) for (path, _), name in photos), len(skipped))
+    return FoundPhotos(tuple(Photo(path, name) for (path, _), name in photos), dict(kinds.most_common()))
 
 
 def photo_list(photos: Iterable[Photo]) -> list[Photo]:

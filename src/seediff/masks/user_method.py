@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from runpy import run_path
+from traceback import extract_tb
 from typing import Any
 
 import torch
@@ -87,7 +88,7 @@ def register_file(text: str) -> str:
         name = f"{Path(path).name}:{function}@{hashlib.sha256(data).hexdigest()[:12]}"
         content = run_path(path, run_name="seediff_method")
     except (Exception, SystemExit) as error:
-        raise UserError(path, f"cannot be run: {type(error).__name__}: {first_line(error)}") from error
+        raise UserError(path, f"cannot be run: {_failure(error, str(path))}") from error
     if not callable(content.get(function)):
         raise UserError(path, f"has no function '{function}'", f"define def {function}(maps, class_name, config)")
     register_method(name, content[function], content.get("CONSTANTS"))
@@ -103,13 +104,22 @@ def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMa
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # `sys.exit(0)` would end the run as if it were done
-        raise UserError(f"method {config.method}", f"{type(error).__name__}: {first_line(error)}") from error
+        frames = extract_tb(error.__traceback__)  # the first is this function, the next the user's
+        file = frames[1].filename if len(frames) > 1 else ""
+        raise UserError(f"method {config.method}", _failure(error, file)) from error
     if not isinstance(mask, SoftMask):
         mask = SoftMask(mask)
     soft, second = _check_values(mask.soft, class_name, config), mask.second
     if second is not None:
         second = _check_values(second, class_name, config)
     return replace(mask, soft=soft, trace=mask.trace or {SOFT_MASK: soft}, second=second)
+
+
+def _failure(error: BaseException, file: str) -> str:
+    """An error of the user's code in a line, with the last place in the user's file where it passed. file: its path."""
+    text = f"{type(error).__name__}: {first_line(error)}"
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file]
+    return f"{text} ({Path(file).name}, line {lines[-1]})" if lines else text
 
 
 def _check_values(values: Any, class_name: str, config: MaskConfig) -> torch.Tensor:

@@ -163,13 +163,16 @@ class ModelFiles:
         return sum(file_bytes(file, dtype) for file in chain.from_iterable(parts))
 
     def parts_line(self, family: Family) -> str:
-        """Where the parts come from, such as "unet from the file, the rest from sd1.5"; "" for a whole model. family:
-        the model's."""
+        """Where the parts come from, such as "unet from the file, the rest from sd1.5"; "" for a whole model. Without
+        the whole model's model_index.json, which other parts a file has is not known. family: the model's."""
         if self.is_whole:
             return ""
-        parts, place = ", ".join(self.replaced(family, self.index())), "the folder"
+        index = self.index()
+        parts, place = ", ".join(self.replaced(family, index)), "the folder"
         if self.file:
             place = self.file.place
+        if self.file and not index:
+            return f"{parts} and perhaps other parts from {place}, what it lacks from {self.base}"
         return f"{parts} from {place}, the rest from {self.base}"
 
 

@@ -27,8 +27,8 @@ SeeDiff does not distinguish."""
 
 def content_words(caption: str) -> tuple[str, ...]:
     """The words of a caption that may name something, in lower case, in order and without repeats: `A dog on grass` →
-    dog, grass."""
-    words = dict.fromkeys(re.findall(ANY_WORD, caption.lower()))
+    dog, grass. A sign of web interfaces, such as `<lora:x:0.8>`, has no words."""
+    words = dict.fromkeys(re.findall(ANY_WORD, re.sub(r"<[^<>\s]*:[^<>\s]*>", " ", caption.lower())))
     # A single letter names nothing, but a Chinese character or a Korean syllable does.
     return tuple(word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word > "\u0e00"))
 

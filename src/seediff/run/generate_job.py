@@ -28,6 +28,7 @@ from ..models.locate import named_model
 from ..models.saving_memory import Offload
 from ..prompts.captions import content_words
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
+from ..prompts.tokens import find_weight
 from ..report.tables import count_flags
 from ..rows.row import Row
 from ..workers import Progress
@@ -137,11 +138,15 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
 
     @cached_property
     def doubts(self) -> Sequence[str]:
-        """Warnings about prompts, for a model that lists its words: that they name classes which get no label, or words
-        that the model does not know."""
-        if not self.runs_model or not self.found.settings.words or not self.found.settings.classes:
+        """Warnings about prompts: that they have signs of other programs; for a model that lists its words, that they
+        name classes which get no label, or words that the model does not know."""
+        if not self.runs_model:
             return []
-        settings, lines = self.found.settings, list[str]()
+        signs = dict.fromkeys(filter(None, map(find_weight, self.config.prompts)))
+        lines = [f"'{sign}' in a prompt is read as plain words; --lora loads a LoRA" for sign in signs]
+        settings = self.found.settings
+        if not settings.words or not settings.classes:
+            return lines
 
         # 1. Classes that the prompts name although they are not among the dataset's
         named = {*chain.from_iterable(classes_in(self.config.prompts, settings.classes or ()))}

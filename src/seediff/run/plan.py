@@ -194,7 +194,8 @@ def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int |
     if size is None and not isinstance(info.files.whole, Path):
         where = "not on this machine; the run downloads it"
         if named:
-            where += f": {show_bytes(named.weight_bytes(str(config.dtype)))} in {config.dtype}"
+            most = "" if info.files.is_whole else "at most "
+            where += f": {most}{show_bytes(named.weight_bytes(str(config.dtype)))} in {config.dtype}"
     if not info.files.is_whole:
         where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
     line = f"Model: {config.model} ({where})"

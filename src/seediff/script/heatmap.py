@@ -91,6 +91,8 @@ def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
 def phrase_name(phrase: Phrase) -> str:
     """A phrase as a text: for example "dog" for "dog", and "columns 5, 6" for (5, 6). Raises UserError for anything
     but words and numbers of columns."""
+    if isinstance(phrase, str) and not phrase.strip():
+        raise UserError(f"'{phrase}'", "is no word", "name a word or phrase of the prompt, such as 'dog'")
     if isinstance(phrase, str):
         return phrase
     if not isinstance(phrase, Collection) or not all(isinstance(column, Integral) for column in phrase):
