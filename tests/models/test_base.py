@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -76,6 +77,9 @@ def test_a_file_on_the_hub(twin, expected, whole, tmp_path, monkeypatch, capsys)
     assert model_fingerprint(locate(name, base)) == model_fingerprint(locate(str(file), base))
     monkeypatch.undo()
 
+    unknown = replace(locate(str(file), base), whole="owner/elsewhere")  # its model_index.json is not here
+    text = f"unet and perhaps other parts from the file, what it lacks from {base}"
+    assert unknown.parts_line(describe_here(str(file), base).family) == text
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(siblings=()))
     line = "generate --model owner/tuned/typo.safetensors --base mini --classes dog".split()
     line += ["--out", str(tmp_path / "out")]
