@@ -62,6 +62,20 @@ def test_a_driver_that_is_too_old_is_told(monkeypatch):
         devices._no_cuda.cache_clear()
 
 
+def test_a_pytorch_for_cpus_beside_an_nvidia_driver_is_told(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(devices, "_only_cpus", lambda: True)
+    monkeypatch.setattr(devices.shutil, "which", lambda name: f"/usr/bin/{name}")
+    devices._no_cuda.cache_clear()
+    try:
+        with pytest.warns(Notice, match=r"^the GPU is not used: this PyTorch was built for CPUs only; install one for"):
+            assert default_device() != "cuda"
+        with user_error("^device: cuda: is not available: this PyTorch was built for CPUs only; install one for CUDA"):
+            check_device("cuda")
+    finally:
+        devices._no_cuda.cache_clear()
+
+
 def test_devices_that_are_not_there_are_refused():
     assert check_device(default_device()) in ("cuda", "mps", "cpu")
     for device in ("gpu", "cpu:x"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from .errors import Notice, UserError
 BF16_SWITCH = "SEEDIFF_BF16"
 """Environment variable: 0 switches bfloat16 off, 1 on. If it is not set, the device decides."""
 
+ONLY_CPUS, FOR_CUDA = "this PyTorch was built for CPUs only", "install one for CUDA (https://pytorch.org/get-started)"
 X86_INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 """torch's checks for CPU instructions that compute in bfloat16. With AVX-512 alone, oneDNN converts numbers back and
 forth: convolutions take 2.3 to 3.8 times as long as in float32. Without AVX-512 they take at least 20 times as long."""
@@ -36,14 +38,21 @@ def default_device() -> str:
 
 @lru_cache
 def _no_cuda() -> str:
-    """The reason that torch gives why a GPU cannot be used, such as an old driver; "" if it gives none. The result is
-    kept, because torch says it only once in a process."""
+    """The reason why a GPU cannot be used: the one that torch gives, such as an old driver, or that torch was built for
+    CPUs only, though there is an NVIDIA driver; "" if there is none. The result is kept, because torch says it only
+    once in a process."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if torch.cuda.is_available():
             return ""
+    if _only_cpus() and shutil.which("nvidia-smi"):
+        return f"{ONLY_CPUS}; {FOR_CUDA}"
     reasons = [str(warning.message) for warning in caught if "CUDA" in str(warning.message)]
     return "".join(reasons[:1]).removeprefix("CUDA initialization: ").split(". ")[0]
+
+
+def _only_cpus() -> bool:
+    return torch.version.cuda is None and torch.version.hip is None
 
 
 def check_device(device: str) -> str:
@@ -60,9 +69,9 @@ def check_device(device: str) -> str:
     problem, fix = f"{device}: is not available", f"available: {', '.join(filter(usable.get, usable))}"
     if kind == "cuda" and why:
         problem, fix = f"{problem}: {why}", ""
-    elif kind == "cuda" and torch.version.cuda is None and torch.version.hip is None:
-        problem += ", because this PyTorch was built for CPUs only"
-        fix = "install one for CUDA (https://pytorch.org/get-started)"
+    elif kind == "cuda" and _only_cpus():
+        problem += f", because {ONLY_CPUS}"
+        fix = FOR_CUDA
     raise UserError("device", problem, fix)
 
 

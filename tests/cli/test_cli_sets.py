@@ -29,7 +29,10 @@ def test_split_to_folders(pets, tmp_path, capsys):
     assert said == f"train 6, val 2, test 2 of 10 samples: {tmp_path / 'parts'}"
     assert step.endswith(f"train {tmp_path}/parts/train --val {tmp_path}/parts/val --out segmenter\n")
     sets = " or ".join(f"{tmp_path}/parts/{part}" for part in ("test", "train", "val"))
-    for command in ("export --to yolo", "split", "merge"):  # the folder is no set itself
+    run(f"export {tmp_path}/parts --to yolo --out {tmp_path}/yolo --quiet")
+    counts = [len([*(tmp_path / "yolo/labels" / part).iterdir()]) for part in ("train", "val", "test")]
+    assert counts == [6, 2, 2]
+    for command in ("split", "merge"):  # the folder is no set itself
         with user_error(rf"parts: is not a SeeDiff dataset \(it holds test, train, val\); give {sets}$"):
             run(f"{command} {tmp_path}/parts --out {tmp_path}/o")
     for read in (check_dataset, Dataset.open, lambda folder: open_training([folder])):

@@ -132,7 +132,7 @@ def export_(
     if options.seed is not None and options.split is None:
         raise UserError("seed", "works only with --split SHARE")
     given = options_given(export_options(to), vars(options), f"--to {to}")
-    dataset, common = Dataset.from_native(data), {"workers": workers, "follow": follow_progress(quiet)}
+    dataset, common = Dataset.from_parts(data), {"workers": workers, "follow": follow_progress(quiet)}
     done = dataset.export(to, out, with_rejected=with_rejected, **common, **given)
     if not quiet:
         parts = [f"{count} {split}" for split, count in done.splits.items() if len(done.splits) > 1]

@@ -45,7 +45,7 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
     ]
     columns = ["class", "images", "rejected", "flagged", "mean area"]
     if agreements:
-        columns.append("agreement")
+        columns.append("mean agreement")
     table = _numbers_table(*columns)
     for row in summarize(result.rows, config.classes, count_flags(result.rejected, config.classes)).classes:
         rejected, flags = show_reasons(row.rejected) or "0", show_reasons(row.flags) or "0"

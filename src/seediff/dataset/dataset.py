@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, partialmethod
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -15,7 +16,7 @@ from ..errors import Notice, UserError
 from ..files.messages import plural
 from ..files.reading import composed
 from ..report.tables import doubts
-from ..rows.parts import check_parts, part_of
+from ..rows.parts import SPLITS, check_parts, part_of
 from ..workers import Follow
 from . import native
 from .formats.drivers import read_format
@@ -186,6 +187,20 @@ class Dataset(Sequence[Sample]):
         """Opens a native folder, with corrected masks in place of the originals."""
         classes, samples = open_native(path)
         return cls(classes, samples, path=path, reading=native.read_as(Path(path), classes, samples))
+
+    @classmethod
+    def from_parts(cls, path: Path) -> Dataset:
+        """Opens a native folder, or the folder of parts that `split` wrote, as one dataset. Raises UserError."""
+        parts = [path / part for part in SPLITS if (path / part / native.METADATA).is_file()]
+        if (path / native.METADATA).exists() or len(parts) < 2:
+            return cls.from_native(path)
+        sets = [cls.from_native(part) for part in parts]
+        for one in sets:
+            if one.classes != sets[0].classes:
+                raise UserError(
+                    one.path or path, f"has other classes than {sets[0].path}", "`seediff merge` joins them"
+                )
+        return cls(sets[0].classes, [*chain(*sets)], path=path)
 
     def save(
         self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter
