@@ -29,6 +29,7 @@ OTHERS = {
     ("look/gate.py", "origin"): "of a request",
     ("report/card.py", "model"): "facts about a set",
     ("report/page.py", "mask_file_name"): "in an error",
+    ("run/job.py", "method"): "of a configuration",
     ("run/output.py", "version"): "seediff.toml",
     ("run/photos.py", "classes"): "a table of the user's",
     ("run/photos.py", "model"): "seediff.toml",
