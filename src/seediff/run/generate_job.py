@@ -142,7 +142,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         name classes which get no label, or words that the model does not know."""
         if not self.runs_model:
             return []
-        signs = dict.fromkeys(filter(None, map(find_weight, self.config.prompts)))
+        signs = dict.fromkeys(filter(None, (find_weight(prompt) for prompt, _ in self.prompts)))
         lines = [f"'{sign}' in a prompt is read as plain words; --lora loads a LoRA" for sign in signs]
         settings = self.found.settings
         if not settings.words or not settings.classes:
