@@ -24,7 +24,6 @@ from ..dataset.formats.format_table import (
 from ..errors import UserError
 from ..files.messages import make_console, plural
 from ..files.outputs import check_apart
-from ..files.photo_files import find_photos
 from .options import (
     Data,
     Link,
@@ -231,6 +230,8 @@ def import_(
         count = import_unlabelled(source, out, given["classes"], **common)
         if not quiet:
             print(f"{plural(count, 'picture')} without labels in {out}")
+            from ..files.photo_files import find_photos  # imports numpy
+
             say_notes(filter(None, [find_photos(source).note]))
             print(next_steps(command_line("look", out, about="paint masks")))
         return
