@@ -8,7 +8,8 @@ from builders.refusals import user_error
 
 from seediff.attention.see_photos import encode_images
 from seediff.cli.main import main
-from seediff.models import registry, saving_memory
+from seediff.models import saving_memory
+from seediff.models.locate import ModelFiles
 from seediff.models.registry import load_model
 
 
@@ -30,7 +31,7 @@ def test_offload_is_refused_where_it_saves_nothing(sd1_folder, monkeypatch):
 
 
 def test_nothing_is_fetched_for_an_option_that_this_machine_cannot_serve(monkeypatch):
-    monkeypatch.setattr(registry, "fetch_configurations", lambda files: pytest.fail("fetched"))
+    monkeypatch.setattr(ModelFiles, "fetch_configurations", lambda files: pytest.fail("fetched"))
     for options, problem in (
         ({"offload": "model"}, "offload: model: needs a GPU"),
         ({"offload": "modle"}, "offload: modle must be one of none, model, sequential"),

@@ -29,9 +29,9 @@ from .options import (
     Link,
     NewOut,
     Quiet,
-    Whole,
     WithRejected,
     Workers,
+    check_whole,
     command_line,
     next_steps,
     option,
@@ -85,8 +85,9 @@ class ExportOptions:
         int | None, WORD, option(CHOICE, "With --split: random seed; a different seed chooses different samples.", 0)
     ] = None
     min_area: Annotated[
-        Whole | Literal["auto"] | None,
+        int | Literal["auto"] | None,
         WORD,
+        Parameter(validator=check_whole),
         export_option(
             "min_area",
             "smallest object in pixels; smaller pieces are left out. `auto`: 1 % of the picture in masks that a model "

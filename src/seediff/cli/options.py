@@ -137,7 +137,15 @@ def _check_seed(kind: type, seed: int) -> None:
 
 HERE = Parameter(converter=_folder)
 """Added to an option whose value is a folder or file on this machine: a URL is refused."""
-Whole = Annotated[int, WORD, Parameter(validator=Number(lte=MOST))]
+
+
+def check_whole(kind: Any, value: Any) -> None:
+    """A validator for whole numbers, and for words in their place."""
+    if isinstance(value, int):
+        Number(lte=MOST)(kind, value)
+
+
+Whole = Annotated[int, WORD, Parameter(validator=check_whole)]
 """A whole number that is no field of a configuration: those have their bounds in their types."""
 AT_LEAST_0, AT_LEAST_1 = (Parameter(validator=Number(gte=least, lte=MOST)) for least in (0, 1))
 SEED = Parameter(validator=_check_seed)

@@ -196,11 +196,11 @@ def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progres
     before, total = _count_items(job, records), sum(map(len, job.batches.values()))
     loaded = Loaded()
     if None in records.values():
-        for doubt in job.doubts:
-            warn(doubt)
         report(before, total, f"loading {job.config.model_label}")
         with job.timer("loading"):
             loaded = engine.load(job)
+        for doubt in job.doubts:  # not before everything that may be refused
+            warn(doubt)
     if not new:
         check_same(out, job.config.model_label, loaded)
     while True:  # again with half the batch size, if a new output's first batch does not fit into the GPU's memory
