@@ -88,7 +88,7 @@ def run(
         out: the folder.
         engine: makes the batches; None: this process.
         progress: a function to report to.
-        warn: shows a warning about doubtful results, before the model is loaded.
+        warn: shows a warning about doubtful results, before the first batch.
 
     Raises:
         UserError: if `out` has other contents, is the output of another configuration, lacks files, or is in use, and
