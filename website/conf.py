@@ -8,6 +8,7 @@ Warnings are errors, so a link that leads nowhere ends the build. Nothing is fet
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ import api  # noqa: E402
 import contents  # noqa: E402
 import mathml  # noqa: E402
 import notebooks  # noqa: E402
+
+importlib.import_module("torch._dynamo")  # autodoc imports as type checkers do, and so this cannot be imported first
 
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs")
 
