@@ -28,14 +28,15 @@ def make(folder):
         of = {name: scores[name] for name in names}
         return {"classes": names, "class_ids": [CLASSES.index(name) + 1 for name in names], "confidence": of, **more}
 
-    first = item("000000", labels(2, 2, 3, 255, 0), row("car", "Car", flags=["small:car"]), (5, 4))
+    first = item("000000", labels(2, 2, 3, 255, 0), row("car", "Car", flags=["small:car", "small:Car"]), (5, 4))
+    judged = {"asked": ["dog", "dog2"], "presence": {"dog": 0.75, "dog2": 0.25}, "flags": ["missing:dog2"]}
     objects = Objects((first.label_map % 255).astype(np.int32), (0, 2, 3)).visible()
     Dataset(
         CLASSES,
         [
             first.replace(instances=objects),
             item("000001", labels(4, 0, 0, 0, 0), row("bus", review={"verdict": "accepted", "by": "ann"}), (5, 4)),
-            item("000002", labels(1, 1, 0, 0, 0), row("dog"), (5, 4)),
+            item("000002", labels(1, 1, 0, 0, 0), row("dog", **judged), (5, 4)),
         ],
     ).save(folder)
     return folder
@@ -55,6 +56,7 @@ def test_classes_are_renamed_joined_and_removed(tmp_path):
     assert (one["classes"], one["class_ids"], one["area"]) == (["Car"], [2], {"Car": 0.6})
     assert (one["confidence"], one["flags"], one["instances"]) == ({"Car": 0.25}, ["small:Car"], [2, 2])
     assert (two["classes"], two["confidence"]) == (["coach"], {"coach": 0.75})
+    assert (three["asked"], three["presence"], three["flags"]) == (["dog"], {"dog": 0.75}, [])  # dog2 is removed
     assert (two["review"], three["classes"]) == ({"verdict": "accepted", "by": "ann"}, ["dog"])
     assert {finding.kind for finding in check_dataset(new).findings} == {"duplicate"}  # all pictures are equal
 
@@ -62,7 +64,7 @@ def test_classes_are_renamed_joined_and_removed(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("bus=", '1 mask show "bus"'),
+        ("bus=", '"bus" is in 1 mask'),
         ("buss=coach", "did you mean 'bus'"),
         ("bus", "names no class"),
         ("bus=coach bus=tram", 'renames "bus" twice'),

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from ..errors import UserError
 from ..files.messages import did_you_mean, plural, show_json
-from ..rows.row import ids_by_name
+from ..rows.row import LISTED, ids_by_name
 from . import native
 from .encoding import ReadLabels
 from .merge import renumber
@@ -27,7 +27,7 @@ OPTION = "--rename"
 
 def read_renames(texts: Sequence[str], known: Sequence[str]) -> dict[str, str]:
     """The renames that texts such as `car=Car` and `dog2=` stand for. known: the classes. Raises UserError for a text
-    without a class of these, or that renames one a second time."""
+    that names none of them, and for one that renames a class again."""
     renames: dict[str, str] = {}
     for text in texts:
         old, sign, new = text.rpartition("=")
@@ -43,9 +43,9 @@ def read_renames(texts: Sequence[str], known: Sequence[str]) -> dict[str, str]:
 def rename_classes(
     classes: Sequence[str], samples: Sequence[Sample], renames: Renames
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """(classes, samples) with other names. Two classes of one name become one; its scores in a sample are the lower
-    ones. Classes after it, or after a removed one, get lower ids. Attention and steps, which know the old names, are
-    left out; of joined classes, soft masks, too.
+    """(classes, samples) with other names. Two classes that get one name become one class, with the lower score of the
+    two (for presence, the higher one). The ids of later classes move down. Attention and steps are left out, because
+    they have the old names. So are the soft masks of a sample that shows joined classes.
 
     classes, samples: of a dataset. renames: of these classes. Raises UserError for a name that a class cannot have, and
     for a removed class that a sample shows, perhaps only when its label map is read.
@@ -55,35 +55,39 @@ def rename_classes(
     check_class_list(kept, OPTION)
     removed = [name for name, new in zip(classes, names, strict=True) if not new]
     used = Counter(name for sample in samples for name in sample.row.named if name in removed)
-    for name, count in used.items():
-        raise UserError(OPTION, f"{plural(count, 'mask')} show {show_json(name)}", "rename it, or relabel these masks")
+    if used:
+        name, count = next(iter(used.items()))
+        raise UserError(OPTION, f"{show_json(name)} is in {plural(count, 'mask')}", "rename it, or relabel these masks")
     numbers = ids_by_name(kept)
     ids = native.dataset_labels(np.arange(256, dtype=np.uint8), [numbers.get(name, 0) for name in names])
-    return kept, [_renamed(sample, dict(zip(classes, names, strict=True)), ids) for sample in samples]
+    new_names = dict(zip(classes, names, strict=True))
+    return kept, [_renamed(sample, new_names, ids) for sample in samples]
 
 
 def _renamed(sample: Sample, names: Renames, ids: np.ndarray) -> Sample:
     """A sample with other class names. names: class → its new name. ids: (256,) uint8, the new id of each old id."""
     row, count = sample.row, len(names)
     shown = [names.get(name, name) for name in row.named]
+    removed = {name for name, new in names.items() if not new}
     kinds = [flag.partition(":") for flag in row.raised]
+    flags = [kind + sign + names.get(name, name) for kind, sign, name in kinds if name not in removed]
+    lowest = {key: _mapped(getattr(row, key), lambda old: _joined(old, names, min)) for key in LISTED}
     row = row.replace(
         classes=_mapped(row.classes, lambda _: tuple(dict.fromkeys(shown))),
         class_ids=_mapped(row.class_ids, lambda old: tuple(dict.fromkeys(int(ids[one]) for one in old))),
-        flags=_mapped(row.flags, lambda _: tuple(kind + sign + names.get(name, name) for kind, sign, name in kinds)),
-        asked=_mapped(row.asked, lambda old: tuple(dict.fromkeys(names.get(name, name) for name in old))),
+        flags=_mapped(row.flags, lambda _: tuple(dict.fromkeys(flags))),
+        asked=_mapped(row.asked, lambda old: tuple(dict.fromkeys(filter(None, (names.get(one, one) for one in old))))),
         area=_mapped(row.area, lambda old: _joined(old, names, sum)),
-        confidence=_mapped(row.confidence, lambda old: _joined(old, names, min)),
-        agreement=_mapped(row.agreement, lambda old: _joined(old, names, min)),
         presence=_mapped(row.presence, lambda old: _joined(old, names, max)),
+        **lowest,
     )
     extras: Extras = {}
     for (kind, class_id), path in sample.extras.items():
         if kind == CONFIGS or (kind == SOFT and len({*shown}) == len(shown)):
             extras[kind, class_id and int(ids[class_id])] = path
-    removed = [label for label, new in enumerate(names.values(), 1) if not new]
-    label_map = partial(_checked, sample.unchecked_labels, removed, sample.where)
-    checked = sample.replace(label_map=label_map) if removed else sample
+    removed_ids = [label for label, new in enumerate(names.values(), 1) if not new]
+    label_map = partial(_checked, sample.unchecked_labels, removed_ids, sample.where)
+    checked = sample.replace(label_map=label_map) if removed_ids else sample
     return renumber(checked, ids, count).replace(row=row, extras=extras)
 
 
@@ -92,11 +96,12 @@ def _mapped(value: T | UnsetType | None, change: Callable[[T], Any]) -> Any:
 
 
 def _joined(values: Mapping[str, float], names: Renames, join: Callable[[list[float]], float]) -> dict[str, float]:
-    """Values of classes by their new names. join: makes one of the values of classes that become one."""
+    """Values of classes by their new names, without removed classes. join: makes one of the values of classes that
+    become one."""
     found: dict[str, list[float]] = {}
     for name, value in values.items():
         found.setdefault(names.get(name, name), []).append(value)
-    return {name: join(some) for name, some in found.items()}
+    return {name: join(some) for name, some in found.items() if name}
 
 
 def _checked(read: ReadLabels, removed: Sequence[int], where: str) -> np.ndarray:
