@@ -1,9 +1,11 @@
 """A plan is made of a model's files and of the loaded model; what both say must be equal."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import pytest
-from diffusers import HeunDiscreteScheduler
+from diffusers import DiffusionPipeline, HeunDiscreteScheduler
 from refusals import user_error
 
 from seediff.config.generate_config import GenerateConfig
@@ -57,3 +59,19 @@ def test_what_is_not_known_yet_is_not_guessed(mini_folder, tmp_path):
     assert job.plan(all_facts).words == {("dog",): [("a photo of a dog", ("dog",))]}
     with user_error("scheduler .* has no noise schedule"):
         job.plan(replace(all_facts, scheduler=object()))
+
+
+def test_only_a_scheduler_is_loaded_as_a_scheduler(tmp_path, monkeypatch, mini_folder):
+    """Before the weights are read, model_index.json is held against the classes that may be loaded."""
+    folder = tmp_path / "model"
+    shutil.copytree(mini_folder, folder)
+    assert facts_of_files(describe(find_model(str(folder), None))).scheduler is not None
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "scheduler": ["diffusers", "DiffusionPipeline"]}))
+    monkeypatch.setattr(DiffusionPipeline, "from_pretrained", lambda *_, **__: pytest.fail("loaded a pipeline"))
+    assert (
+        facts_of_files(
+            replace(describe(find_model(str(mini_folder), None)), files=find_model(str(folder), None))
+        ).scheduler
+        is None
+    )

@@ -11,8 +11,9 @@ from typing import Any
 from .describe import ModelInfo, Sizes
 from .families.layers import Layer
 from .families.readers import Reader
+from .hub import INDEX
 from .locate import read_index
-from .no_code import check_parts, import_diffusers
+from .no_code import check_index, check_parts, import_diffusers
 from .registry import Model
 from .sampling import use_scheduler
 
@@ -76,8 +77,10 @@ def _scheduler_of_files(info: ModelInfo, name: str | None) -> Any:
         import_diffusers()
         import diffusers
 
+        index = read_index(folder)
+        check_index(folder / INDEX, index, info.family)
         check_parts([folder / "scheduler"])
-        kind = getattr(diffusers, read_index(folder)["scheduler"][1])
+        kind = getattr(diffusers, index["scheduler"][1])
         made.scheduler = kind.from_pretrained(folder / "scheduler")
     if name is not None and made.scheduler is not None:
         use_scheduler(made, name)
