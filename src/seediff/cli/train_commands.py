@@ -17,7 +17,6 @@ from ..config.fields import RUN, WORD, read_names
 from ..config.sides import side_notes
 from ..config.train import DATA, IMAGES, LARGEST_SIDE, TrainConfig, make_config
 from ..files.messages import plural
-from ..files.photo_files import find_photos
 from .formats import say_notes, say_reading
 from .options import (
     AT_LEAST_0,
@@ -214,12 +213,13 @@ def predict(
 
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
+    from ..files.photo_files import find_photos  # imports numpy
     from ..train.loading import read_about
     from ..train.models import CLASSES
     from ..train.predict import predict_files
 
     check_photos(paths)
-    views = views or Views()
+    views, skipped = views or Views(), find_photos(paths, exclude=out).note
     with show_progress(quiet, out, "pictures") as progress:
         count, failed = predict_files(
             model,
@@ -233,7 +233,7 @@ def predict(
     if not quiet:
         print(f"{plural(count, 'picture')} with masks in {out}")
         about, classes = read_about(model, CLASSES)
-        say_notes(filter(None, [find_photos(paths, exclude=out).note]))
+        say_notes(filter(None, [skipped]))
         say_notes(side_notes(classes, about.mirror) if views.flip else ())
         print(next_steps(command_line("look", out, about="see the masks, and correct them"), made=out))
     report_unusable(failed, count + len(failed), out)

@@ -85,15 +85,15 @@ def masked_sample(
     return Sample(image, labels, objects, row, name=name, extras=extras)
 
 
-def draw_strips(masks: MaskResult | None, classes: Sequence[str], ids: Sequence[str]) -> dict[str, bytes]:
+def draw_strips(masks: MaskResult | None, traced: Sequence[str], classes: Sequence[str]) -> dict[str, bytes]:
     """Class → a PNG with the steps of its mask. masks: with their trace, at the size that the model saw; None for a
-    sample without classes. classes: those to draw, as far as the sample has them. ids: the dataset's classes, which
-    have colours by their ids."""
+    sample without classes. traced: the classes to draw, as far as the sample has them. classes: the dataset's, whose
+    ids decide the colours."""
+    if masks is None or masks.pixels is None or not traced:
+        return {}
     from ..report.explain import draw_strip, show_steps
 
-    if masks is None or masks.pixels is None:
-        return {}
-    of_dataset = ids_by_name(ids)
-    labels = native.dataset_labels(masks.label_map, [of_dataset[kind] for kind in masks.classes])
-    drawn = [kind for kind in classes if kind in masks.classes]
+    ids = ids_by_name(classes)
+    labels = native.dataset_labels(masks.label_map, [ids[kind] for kind in masks.classes])
+    drawn = [kind for kind in traced if kind in masks.classes]
     return {kind: draw_strip(masks.pixels, labels, show_steps(masks, kind)) for kind in drawn}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -113,18 +112,21 @@ def _prepare(
     as in `mask`. Raises UserError if the model cannot do what the configuration says."""
     if isinstance(model, Model):
         return model, plan_model(config, facts_of_model(model))
+    how = LoadOptions.of(config)
+    wanted = config.model, config.base, config.device, config.dtype, how
+    if wanted in _loaded:
+        return _loaded[wanted], plan_model(config, facts_of_model(_loaded[wanted]))
     before = None
     if info is not None:
         before = plan_model(config, facts_of_files(info))
-    model = _load(config.model, config.base, config.device, config.dtype, LoadOptions.of(config))
-    plan = plan_model(config, facts_of_model(model))
+    found = registry.load_model(config.model, base=config.base, device=config.device, dtype=config.dtype, **vars(how))
+    plan = plan_model(config, facts_of_model(found))
     if before is not None:
         check_same(before, plan)
-    return model, plan
+    _loaded.clear()
+    _loaded[wanted] = found
+    return found, plan
 
 
-@lru_cache(maxsize=1)
-def _load(name: str, base: str | None, device: str | None, dtype: str | None, options: LoadOptions) -> Model:
-    """The model, which stays loaded until a script names another model. Parameters: as in `seediff.load_model`.
-    options: its further options."""
-    return registry.load_model(name, base=base, device=device, dtype=dtype, **vars(options))
+_loaded: dict[tuple[Any, ...], Model] = {}
+"""How a model was loaded → the model, which stays loaded until a script names another one."""
