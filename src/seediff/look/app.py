@@ -108,8 +108,8 @@ def make_app(store: Store, events: Events) -> Starlette:
 
 
 def read_request(request: Request, body: bytes, kind: type) -> Any:
-    """What the page asks for: the parameters in the body or, without JSON there, in the address; and in the path.
-    Raises UserError."""
+    """What the page asks for. Parameters are in the path, and in the JSON body of a POST request or else in the
+    address; the body of `Paint` is pixels. Raises UserError."""
     values: Json = {**request.query_params, "pixels": body}
     strict = request.method == "POST" and kind is not answers.Paint
     if strict:
@@ -128,11 +128,11 @@ async def send_page(request: Request) -> Response:
 
 def refuse(request: Request, error: Exception) -> Response:
     """The response to an error."""
-    status, why, more = 400, str(error), {}
+    status, why, more, headers = 400, str(error), {}, None
     if isinstance(error, HTTPException):
-        status, why = error.status_code, error.detail
+        status, why, headers = error.status_code, error.detail, error.headers
     elif isinstance(error, OSError):  # most often, the disk is full
         status, why = 507, f"it could not be saved: {system_reason(error)}"
     elif isinstance(error, Stale):
         status, why, more = 409, "someone else changed it in the meantime", error.state
-    return JSONResponse({"error": why, **more}, status)
+    return JSONResponse({"error": why, **more}, status, headers)

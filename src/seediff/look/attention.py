@@ -109,8 +109,7 @@ class SampleAttention:
 
     soft: Cache[torch.Tensor] = field(default_factory=partial(Cache, CACHED))
     weights: Cache[torch.Tensor] = field(default_factory=partial(Cache, CACHED))
-    segments: Cache[np.ndarray] = field(default_factory=partial(Cache, CACHED))
-    """What was made of it last: soft masks, weights of PAMR, and segments to click."""
+    """What was made of it last: soft masks and weights of PAMR."""
 
     @property
     def nbytes(self) -> int:

@@ -171,7 +171,8 @@ def segments(store: Store, request: FindSegments) -> Response:
     if request.fine is not None:
         tried = [min(max(request.fine, 0), tried[-1])]
     for fine in tried:
-        divided = attention.segments.get_or_make(fine, partial(divide, attention, THRESHOLDS[fine]))
+        make = partial(divide, attention, THRESHOLDS[fine])
+        divided = store.segments.get_or_make((request.number, fine), make)
         if divided.max() >= FEW:
             break
     return pack(divided, {"x-fine": str(fine)})

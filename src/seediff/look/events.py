@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 Value = TypeVar("Value")
 PING = 15.0
 """Seconds without a report after which the server sends a comment. Only by sending does it notice a lost connection."""
-ALONE = threading.Lock()
+IN_TURN = threading.Lock()
 """Locked while a function of `slowly` runs."""
 
 
@@ -25,7 +25,7 @@ async def slowly(function: Callable[[], Result]) -> Result:
 
     def work() -> None:
         try:
-            with ALONE:
+            with IN_TURN:
                 future.set_result(function())
         except BaseException as error:
             future.set_exception(error)

@@ -183,6 +183,9 @@ class Store:
         self.attention: Cache[Any] = Cache(1 << 30, lambda attention: attention.nbytes)
         """Number of a sample → its `SampleAttention`, which was saved or captured again."""
 
+        self.segments: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
+        """(number of a sample, index of a threshold) → its segments to click."""
+
         # Only one process may write; in a read-only folder, no process can
         self._stack = ExitStack()
         try:
