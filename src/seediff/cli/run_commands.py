@@ -266,7 +266,7 @@ def _run_on_photos(
     """Carry out the job of `mask` or `segment`. found: the photographs. show: `show_masks` or `show_segments`. warning:
     printed after the summary; "": no warning. Raises UserError if some photographs could not be used."""
     result = carry_out(
-        job, out, options, "photographs", lambda result: show(result, job.config, found.note, *job.doubts)
+        job, out, options, "photographs", lambda result: show(result, job.config, found.note, "; ".join(job.doubts))
     )
     if warning:
         options.warn(warning)

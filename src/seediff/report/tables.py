@@ -57,13 +57,17 @@ class Summary:
     """Whether an image shows several classes."""
     unchecked: int
     """The number of images whose mask a method made, and that no person has judged or changed."""
-    doubts: Sequence[str]
-    """What to know before the masks are used (`doubts`)."""
 
     @property
     def class_names(self) -> list[str]:
         """The names of the classes. Label i + 1 is class_names[i]."""
         return [count.name for count in self.classes]
+
+    @property
+    def unchecked_line(self) -> str:
+        """A sentence about the masks that nobody has checked."""
+        line = _unchecked_line(self.unchecked, self.images)
+        return f"{line[0].upper()}{line[1:]}."
 
     @property
     def rejected(self) -> bool:
@@ -83,7 +87,6 @@ def summarize(rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping
         kinds=kinds,
         several=any(len({*row.named}) > 1 for row in rows),
         unchecked=sum(row.unchecked for row in rows),
-        doubts=doubts(rows),
     )
 
 
@@ -97,9 +100,13 @@ def doubts(rows: Sequence[Row]) -> list[str]:
     whose masks of photographs mean nothing."""
     count, lines = sum(row.unchecked for row in rows), list[str]()
     if count:
-        whose = "these masks" if count == len(rows) else f"the masks of {plural(count, 'image')}"
-        lines.append(f"a model made {whose}; nobody has checked them")
+        lines.append(_unchecked_line(count, len(rows)))
     return [*lines, *(f"model {name} {FOR_DRAWINGS}" for name in for_drawings(rows))]
+
+
+def _unchecked_line(unchecked: int, images: int) -> str:
+    whose = "these masks" if unchecked == images else f"the masks of {plural(unchecked, 'image')}"
+    return f"a model made {whose}; nobody has checked them"
 
 
 def _count_classes(

@@ -111,7 +111,7 @@ class PhotoJob(Job[PhotosConfig, PhotoSpec]):
     def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         about = super().about(left_out)
         if self.doubts:
-            about["note"] = self.doubts[0]
+            about["note"] = "; ".join(self.doubts)
         return about
 
     def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:

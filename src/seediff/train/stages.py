@@ -5,6 +5,7 @@ for validation, all with one class list.
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -188,14 +189,16 @@ def _marked(items: Sequence[Sample]) -> list[Sample]:
 
 
 def check_same_classes(first: Dataset, other: Dataset) -> None:
-    """Raises UserError if one of two datasets lacks a class of the other: it would be background there."""
+    """Raises UserError if one of two datasets lacks a class of the other, because it would be background there."""
     for one, names in ((first, other.classes), (other, first.classes)):
         missing = missing_classes(one.classes, names)
         if missing:
             every = dict.fromkeys([*first.classes, *other.classes])
             problem = f"never labels {', '.join(missing)}, which would be background there"
-            fix = f"name all classes if that is right, --classes {','.join(every)}; otherwise join the sets with"
-            raise UserError(one.path or "data", problem, f"{fix} `seediff merge --ignore-background`")
+            names_all = f"--classes {shlex.quote(','.join(every))}"
+            join = "`seediff merge --ignore-background`"
+            fix = f"name all classes if that is right, {names_all}; otherwise join the sets with {join}"
+            raise UserError(one.path or "data", problem, fix)
 
 
 def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
