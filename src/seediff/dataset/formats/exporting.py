@@ -24,7 +24,7 @@ from ...workers import Follow, in_order
 from ..class_lists import check_meaning
 from ..names import check_name, flat_name
 from ..sample import Sample
-from ..shapes.objects import smallest_area
+from ..shapes.objects import SMALLEST_SHARE, smallest_area
 from ..split import assign_splits
 from ..writing import CHUNK
 from .drivers import Notes
@@ -142,11 +142,12 @@ class Export(Notes):
     def note_pieces(self, min_area: MinArea, small: int, fate: str) -> None:
         """Notes how many pieces were left out, and how to leave out tiny pieces, if many were written. small: the
         number of pieces left out. fate: what became of them."""
-        least = "1 % of the picture" if min_area == "auto" else f"{min_area} pixels"
+        share = f"{SMALLEST_SHARE * 100:g} % of the picture"
+        least = share if min_area == "auto" else f"{min_area} pixels"
         self.count(small, f"pieces below {least} {fate}")
         if self.tiny * 10 > self.pieces:
             what = f"{self.tiny} of {self.pieces} pieces in masks that nobody checked have fewer than {TINY} pixels"
-            self.note(f"{what}; --min-area auto leaves out those below 1 % of the picture")
+            self.note(f"{what}; --min-area auto leaves out those below {share}")
 
     def put(self, path: str, data: bytes | str | Path) -> None:
         """Writes a file. path: relative to the folder. data: its bytes or text, or the file to copy or link."""
@@ -181,8 +182,8 @@ def export(
     if FORMATS[name].looked_for:
         check_meaning(classes, void=FORMATS[name].void)
     samples, write = list(samples), codec(name).write
-    least = options.get("min_area", "auto")
-    if least != "auto" and least < 1:
+    least = options.get("min_area", 1)
+    if least != "auto" and not (isinstance(least, int) and least >= 1):
         raise UserError("min_area", f"{least} must be `auto` or at least 1 pixel")
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
     notes: list[str] = []
