@@ -53,6 +53,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=3, help="of each command")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
+    unknown = [name for name in given.names if name not in COMMANDS]
+    if unknown:
+        parser.error(f"there is no {', '.join(unknown)}")
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         calm, struck = Path(folder, "calm"), Path(folder, "struck")

@@ -31,22 +31,23 @@ def main() -> None:
     for earlier in PACK.glob("*.whl"):  # two versions of one package stop the installation
         earlier.unlink()
     download(PACK, given.python)
-    size = sum(path.stat().st_size for path in travelling())
-    print(f"{size / 2**20:.1f} of {LARGEST >> 20} MiB are copied. There, only $OUT comes back:")
-    print("\n    OUT=FOLDER bash benchmarks/ten_minutes.sh\n")
     unneeded = [name for name in NOT_NEEDED if (ROOT / name).exists()]
     if unneeded:
         names = " ".join(unneeded)
-        print(f"Not needed there: rm -r {names}    (afterwards: git checkout -- {names})")
+        print(f"First: rm -r {names}    (afterwards: git checkout -- {names})")
+    size = sum(path.stat().st_size for path in travelling())
+    print(f"Then {size / 2**20:.1f} of {LARGEST >> 20} MiB are copied. There, only $OUT comes back:")
+    print("\n    OUT=FOLDER bash benchmarks/ten_minutes.sh\n")
     if size > LARGEST:
-        sys.exit(f"too large by {(size - LARGEST) / 2**20:.1f} MiB: leave out what is not needed")
+        sys.exit(f"too large by {(size - LARGEST) / 2**20:.1f} MiB")
 
 
 def travelling() -> list[Path]:
-    """The files of the checkout that git does not ignore, and the wheels."""
+    """The files of the checkout that git does not ignore, without what is not needed there, and the wheels."""
     words = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
-    return [path for path in map(ROOT.joinpath, names) if path.is_file()] + sorted(PACK.glob("*.whl"))
+    needed = [ROOT / name for name in names if not name.startswith(NOT_NEEDED)]
+    return [path for path in needed if path.is_file()] + sorted(PACK.glob("*.whl"))
 
 
 def download(folder: Path, python: str) -> None:

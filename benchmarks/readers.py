@@ -1,8 +1,8 @@
 """Reads exported datasets with the tools that they are for, and compares each tool's label maps with the originals,
 pixel by pixel.
 
-    PYTHONPATH=src python benchmarks/readers.py --install /tmp/tools     # makes one environment per tool: gigabytes,
-    minutes PYTHONPATH=src SEEDIFF_TOOLS=/tmp/tools python benchmarks/readers.py --json docs/readers.json
+    PYTHONPATH=src python benchmarks/readers.py --install /tmp/tools    # an environment per tool: gigabytes, minutes
+    PYTHONPATH=src SEEDIFF_TOOLS=/tmp/tools python benchmarks/readers.py --json docs/readers.json
 
 The tools' pinned dependencies conflict with each other and with SeeDiff's. So each tool has its own environment,
 `TOOL/` in the folder that SEEDIFF_TOOLS names, where readers/by_tools.py runs without SeeDiff. A tool that

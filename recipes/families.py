@@ -31,7 +31,9 @@ CALLS = {"second half": "two halves", "first half": "two halves, the prompt firs
 
 def page(text: str) -> str:
     """The page with its table written anew. text: the page."""
-    before, _, table = text.partition(HEAD)
+    before, head, table = text.partition(HEAD)
+    if not head:
+        raise SystemExit(f"{PAGE}: has no table with this head:\n{HEAD}")
     return before + HEAD + "".join(f"{row(family)}\n" for family in families()) + "\n" + table.partition("\n\n")[2]
 
 

@@ -105,8 +105,11 @@ def test_the_page_says_that_it_loads_and_why_nothing_is_shown(browser, pets):
         page.route("**/api/views", lambda route: held.append(route))
         page.reload()
         page.wait_for_selector("main[inert] #empty >> text=Loading")
-        while not held:
+        for _ in range(500):
+            if held:
+                break
             page.wait_for_timeout(20)
+        assert held
         page.unroute("**/api/views")
         held[0].continue_()
         page.wait_for_selector("#empty", state="hidden")
