@@ -89,11 +89,14 @@ def test_every_case_has_a_reading():
 
 
 def renew():
+    """Readings of cases whose folder is not here stay."""
+    elsewhere = {one: entry for one, entry in stored().items() if one not in EVERY and one.startswith("shared ")}
     lines = []
     for about, read in EVERY.items():
         with tempfile.TemporaryDirectory() as folder:
             entry = {"about": about, **read(about, Path(folder) / "in")}
         lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
+    lines += [json.dumps({"about": about, **entry}, ensure_ascii=False) + "\n" for about, entry in elsewhere.items()]
     GOLDEN.write_text("".join(lines), encoding="utf-8")
 
 
