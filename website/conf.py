@@ -1,7 +1,7 @@
 """How Sphinx builds the site: the repository's own pages where they lie, in the groups of README.md's table and lists.
 
-    make docs                                                       # into build/site; open build/site/index.html python
-    -m sphinx -W --keep-going -c website . build/site        # the same, with any python that has the extra `docs`
+    make docs                                              # into build/site; open build/site/index.html
+    python -m sphinx -W --keep-going -c website . build/site    # the same, with any python that has the extra `docs`
 
 Warnings are errors, so a link that leads nowhere ends the build. Nothing is fetched while building or reading.
 """
@@ -25,7 +25,8 @@ import contents  # noqa: E402
 import mathml  # noqa: E402
 import notebooks  # noqa: E402
 
-importlib.import_module("torch._dynamo")  # autodoc imports as type checkers do, and so this cannot be imported first
+# autodoc sets TYPE_CHECKING while it imports. Torch's compiler cannot be imported for the first time under it.
+importlib.import_module("torch._dynamo")
 
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs")
 

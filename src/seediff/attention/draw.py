@@ -158,21 +158,21 @@ def check_negative(facts: Facts, negative_prompt: str, guidance_scale: float) ->
 def count_predictions(facts: Facts, steps: int) -> int | None:
     """How often the network predicts with the prompt in a drawing; None if the scheduler is not known. No network runs.
     Raises UserError for steps that the scheduler cannot make, and for a scheduler that the pipeline cannot use."""
-    family, own = facts.info.family, facts.scheduler
-    if own is None:
+    family, scheduler = facts.info.family, facts.scheduler
+    if scheduler is None:
         return None
-    scheduler = f"the scheduler of model '{facts.info.name}' ({type(own).__name__})"
-    longest = own.config.get("num_train_timesteps", 1000)
+    name = f"the scheduler of model '{facts.info.name}' ({type(scheduler).__name__})"
+    longest = scheduler.config.get("num_train_timesteps", 1000)
     if not 1 <= steps <= longest:
         raise UserError("steps", f"{steps} must be from 1 to {longest}")
-    takes_sigmas = "sigmas" in inspect.signature(own.set_timesteps).parameters
-    if family.gives_sigmas and not takes_sigmas and not own.config.get("use_flow_sigmas"):
-        problem = f"{scheduler} does not accept noise levels, which pipelines of {family.title} set"
+    takes_sigmas = "sigmas" in inspect.signature(scheduler.set_timesteps).parameters
+    if family.gives_sigmas and not takes_sigmas and not scheduler.config.get("use_flow_sigmas"):
+        problem = f"{name} does not accept noise levels, which pipelines of {family.title} set"
         raise UserError("scheduler", problem, "use FlowMatchEulerDiscreteScheduler")
     try:
         return facts.predictions(steps)
     except (TypeError, ValueError) as error:
-        problem = f"{steps}: {scheduler} cannot make them: {first_line(error)}"
+        problem = f"{steps}: {name} cannot make them: {first_line(error)}"
         raise UserError("steps", problem) from error
 
 

@@ -118,12 +118,13 @@ class CapturedLayer:
             return f"computes attention of a batch of {count} instead of {call.members}"
 
         # 2. In its scores
-        puts_first, frames = self.layer.padding_last and product.mask is not None, 1
+        puts_first = self.layer.padding_last and product.mask is not None
         if puts_first:
             spans = Spans(ALL, slice(positions), slice(positions, None))
         _, image, text = spans
-        if call.frames_in_member > 1:
-            frames, before_text = call.frames, 0
+        frames = call.frames_in_member
+        if frames > 1:
+            before_text = 0
             if image is not None:
                 before_text = positions // frames
                 image = slice(before_text)

@@ -249,13 +249,14 @@ def check_effects(typed: Mapping[str, Any], method: str, rules: Sequence[Rule]) 
     """Raise UserError for a typed option that has no effect, for example --tau with another method than ca_sa. typed:
     what was typed. method: the method of masks or segments. rules: for what depends on more than the method."""
     names, facts = flatten(typed), METHOD_FACTS.get(method, MethodFacts())
-    for name in names:
-        methods = methods_with(name)
-        another = methods and method not in methods and facts.user_function is None
-        rules = [*rules, (name, another, f"it is an option of {', '.join(methods)}, not of {method}")]
-    for name, applies, reason in rules:
-        if applies and name in names:
-            raise UserError(name, f"has no effect, as {reason}", "leave it out")
+    useless = [(name, reason) for name, has_none, reason in rules if has_none and name in names]
+    if facts.user_function is None:  # a user's function may read any constant
+        for name in names:
+            methods = methods_with(name)
+            if methods and method not in methods:
+                useless.append((name, f"it is an option of {', '.join(methods)}, not of {method}"))
+    for name, reason in useless:
+        raise UserError(name, f"has no effect, as {reason}", "leave it out")
 
 
 def mask_rules(mask: MaskConfig, reject: bool = False) -> list[Rule]:

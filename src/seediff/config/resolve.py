@@ -114,7 +114,7 @@ def model_layers(
         for_model = {}
         if facts.all_levels or chosen.get("mask.expansion") in ("parallel", "none"):
             levels = {"mask.expand_levels": ALL_LEVELS}
-    if hasattr(kind, "steps"):  # photographs are not drawn in steps
+    if "steps" in field_types(kind):  # photographs are not drawn in steps
         captured = {"capture.steps": preset.capture_steps}
     of_preset = f"{model_label(short_name)}'s preset"
     return [

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from msgspec import UNSET
 
+from ..files.image_files import stored_bytes
 from ..files.outputs import put, stage_output, write_atomic
-from ..files.reading import read_bytes
 from ..report.card import Product
 from ..report.page import write_reports
 from ..rows.row import Row, shown_classes
@@ -74,7 +74,7 @@ def encode(sample: Sample, classes: Sequence[str]) -> Encoded:
     # Optional files get the sample's name. A configuration does not, because samples share it, also in merged sets.
     for (kind, class_id), source in extras.items():
         if kind == CONFIGS:
-            data = source if isinstance(source, bytes) else read_bytes(source)
+            data = stored_bytes(source)
             made = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
             row, files[made] = row.replace(made=made), data
         else:

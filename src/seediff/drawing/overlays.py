@@ -88,8 +88,8 @@ def to_levels(values: np.ndarray) -> np.ndarray:
 
 def cut_out(image: np.ndarray, label_map: np.ndarray, class_id: int, soft: np.ndarray | None = None) -> Image.Image:
     """The picture of a class on a transparent ground (RGBA): opaque where the label map has the class, clear elsewhere.
-    Only pixels at the mask's edge are between: half of their opacity is their own, half the mean of the 3 × 3 pixels
-    around them, so that opacities above 1/2 are exactly the mask's.
+    Pixels at the mask's edge are partly opaque: half of their opacity is their own, and half is the mean of the 3 × 3
+    pixels around them, so that opacities above 1/2 are exactly the mask's.
 
     soft: (H, W), the class's soft mask; pixels are then as opaque as it is high, and pixels of other classes are clear.
     """
@@ -133,8 +133,8 @@ def overlay(
         background    unchanged, or darker
 
     regions: (H, W) whole numbers that separate regions of one label, such as objects' numbers; None: the label map.
-    alpha: how much of the fill's colour shows, in [0, 1]. dim: how much darker the background becomes, in [0, 1]: what
-    has the fill's own colour, as an orange dog, is then seen by its light.
+    alpha: how much of the fill's colour shows, in [0, 1]. dim: how much darker the background becomes, in [0, 1], so
+    that even an object of the fill's own colour stands out.
     """
     wide = max(1, round(min(label_map.shape) / 200))
     inside = label_map > 0

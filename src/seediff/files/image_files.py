@@ -44,7 +44,7 @@ def named(source: Path | bytes, where: str | None = None) -> str:
 
 
 def stored_bytes(source: Path | bytes) -> bytes:
-    """The bytes of a picture's file. source: a file, or its bytes."""
+    """The bytes of a file. source: the file, or its bytes."""
     return read_bytes(source) if isinstance(source, Path) else source
 
 

@@ -75,13 +75,6 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
             os.fsync(file.fileno())
 
 
-def flush(path: Path) -> None:
-    """Wait until a file's data is on the disk. Returns at once for a file that may only be read, such as a linked
-    photograph."""
-    with suppress(PermissionError), path.open("r+b") as file:
-        os.fsync(file.fileno())
-
-
 def put(path: Path, source: bytes | Path, *, link: bool = False) -> None:
     """Write a new file, and make its folder if needed. source: the bytes to write, or the file to copy. link: make a
     hard link to that file instead of a copy, if the file system can. Raises UserError if there is something at `path`,

@@ -264,9 +264,10 @@ def list_models() -> list[tuple[Family, list[ModelRow]]]:
     first. Asks no hub."""
     size = show_bytes(sum(path.stat().st_size for path in EMBEDDED["mini"].rglob("*.safetensors")))  # half precision
     mini = ModelRow("mini", "128², 19 classes of Pascal VOC", size, "in the package", "", EMBEDDED_LICENCE)
+    of_mini = pipeline_family(read_index(EMBEDDED["mini"])["_class_name"])
     listed: list[tuple[Family, list[ModelRow]]] = []
     for family in families():
-        rows = [] if listed else [mini]
+        rows = [mini] if family is of_mini else []
         for model in family.named:
             folder = cached_folder(model.hub_id)
             here = "in the hub's cache" if folder and any(folder.glob("*/*.safetensors")) else "no"

@@ -143,13 +143,13 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         if not self.runs_model:
             return []
         signs = dict.fromkeys(filter(None, (find_weight(prompt) for prompt, _ in self.prompts)))
-        lines = [f"'{sign}' in a prompt is read as plain words; --lora loads a LoRA" for sign in signs]
+        lines = [*map(_sign_line, signs)]
         settings = self.found.settings
         if not settings.words or not settings.classes:
             return lines
 
         # 1. Classes that the prompts name although they are not among the dataset's
-        named = {*chain.from_iterable(classes_in(self.config.prompts, settings.classes or ()))}
+        named = {*chain.from_iterable(classes_in(self.config.prompts, settings.classes))}
         others = ", ".join(sorted(named - {*self.config.classes}))
         if others:
             lines.append(
@@ -158,7 +158,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
 
         # 2. Words that the model does not know
         used = dict.fromkeys(chain.from_iterable(content_words(prompt) for prompt, _ in self.prompts))
-        taught = {*content_words(" ".join(map(spoken, settings.words or ())))}
+        taught = {*content_words(" ".join(map(spoken, settings.words)))}
         strange = [word for word in used if word not in taught]
         if strange:
             words = strange[:PROMPTS_SHOWN]
@@ -312,3 +312,10 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
             return f"each of the model's own size, {own}"
         height, width = pixels(size)
         return f"each of {width}×{height}"
+
+
+def _sign_line(sign: str) -> str:
+    line = f"'{sign}' in a prompt is read as plain words"
+    if sign.lower().startswith("<lora"):
+        line += "; --lora loads a LoRA"
+    return line
