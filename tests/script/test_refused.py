@@ -264,7 +264,7 @@ def test_kontext(loaded):
     flux = loaded("flux").pipe
     kontext = FluxKontextPipeline.from_pipe(flux)
     with (
-        user_error(r"the others are of a reference picture, as in Kontext, and"),
+        user_error(r"^the network is shown other pictures \(editing\)"),
         seediff.capture(kontext),
     ):
         kontext(

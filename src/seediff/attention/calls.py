@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+import torch
+
 from ..errors import UserError
 from ..models.families.inputs import NetworkInputs
 from .maps import Grid, grid_at
@@ -98,6 +100,10 @@ class CallReader:
         self.count = 0
         """The number of calls so far."""
         self.latest = NO_CALL
+        self._places: torch.Tensor | None = None
+        """A copy of the first call's places (`Family.places`)."""
+        self._moved: list[torch.Tensor] = []
+        """For each further call, whether its places were others."""
 
     def read(self, network: Any, inputs: NetworkInputs, rows: Sequence[int] | None) -> NetworkCall | None:
         """Read the network's next call. Returns it if it is recorded, otherwise None.
@@ -107,7 +113,7 @@ class CallReader:
         calls.
         """
         # 1. The call
-        family, earlier = self._plan.family, self.latest
+        family, earlier, inputs = self._plan.family, self.latest, self._with_known_places(inputs)
         batch, height, width = family.lattice(network, inputs)
         if rows is None:
             rows = family.rows_with_prompt(batch, batch // 2 if self._guidance else batch)
@@ -134,6 +140,25 @@ class CallReader:
             return None
         self._steps += 1
         return call if self._is_recorded(call.step) else None
+
+    def _with_known_places(self, inputs: NetworkInputs) -> NetworkInputs:
+        """The inputs of a call, with the places of the first one, whose pictures are known. Whether they are equal is
+        asked at the end, because asking waits for the GPU. Pipelines may make new ones for each call."""
+        name = self._plan.family.places
+        if not name:
+            return inputs
+        places = inputs[name]
+        if self._places is None or self._places.shape != places.shape:
+            self._places = places.detach().clone()
+        else:
+            self._moved.append((places != self._places).any())
+        return {**inputs, name: self._places}
+
+    def check_places(self) -> None:
+        """Raise UserError if the network was given pictures at other places in a later call than in the first."""
+        if self._moved and bool(torch.stack(self._moved).any()):
+            problem = "was given pictures at other places in some of its calls"
+            raise UserError("the network", problem, "draw without what moves them")
 
     def _is_recorded(self, step: int) -> bool:
         """Whether `capture.steps` chooses this step."""

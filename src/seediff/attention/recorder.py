@@ -200,6 +200,7 @@ class AttentionRecorder:
             return
         if self.error is not None:
             raise self.error
+        self.calls.check_places()
         self._check_layers()
         bad = self.running.finish()
         if bad:

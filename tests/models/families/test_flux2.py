@@ -36,7 +36,7 @@ def test_other_images_beside_the_one_drawn_are_refused(model):
 
     with (
         capturing(model.network, guidance=False),
-        user_error(r"^the network is shown other images \(image=…\)"),
+        user_error(r"^the network is shown other pictures \(editing\)"),
     ):
         model.pipe(Image.new("RGB", (64, 64)), "a dog", height=64, width=64, num_inference_steps=1)
 

@@ -96,6 +96,9 @@ class Family:
     `attn1` attend to the picture, and modules named `attn2` to the text."""
     attention: str = "attn"
     """Name of the attention module in each block of `streams`."""
+    places: str = ""
+    """Name of the network's input with the place of each column, from which `lattice` reads the sides of pictures. It
+    must say the same in all calls of a drawing."""
     processors: tuple[str, ...] = ()
     """diffusers' processors that compute the network's own attention and nothing else, besides those of PROCESSORS and
     those that diffusers declares as a layer's default."""

@@ -9,6 +9,7 @@ is an input of the network; schnell has no guidance.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from ...errors import UserError
@@ -29,6 +30,13 @@ PHOTO_GUIDANCE = 1.0
 class Packed(FlowMatching):
     """Families whose latents are packed: 2 × 2 latents are one position."""
 
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        batch, count, _ = latents_of(inputs).shape
+        (height, width), *others = packed_pictures(inputs[self.places], count)
+        if others:
+            raise UserError("the network is shown other pictures (editing): attention to these is not captured")
+        return batch, height, width
+
     def patch_of(self, config: PartConfig) -> int:
         return PACKED
 
@@ -46,9 +54,6 @@ class Packed(FlowMatching):
 
 
 class Flux(Packed):
-    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
-        return packed_lattice(inputs, "img_ids")
-
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (
             Reader("tokenizer_2", pipe.tokenizer_2, self.text_columns),
@@ -61,27 +66,34 @@ class Flux(Packed):
         return {"guidance": guidance, **ids(latents, size, condition)}
 
 
-def packed_lattice(inputs: NetworkInputs, positions: str) -> tuple[int, int, int]:
-    """(B, height, width), as in `Family.lattice`, for packed latents.
+@lru_cache(maxsize=4)
+def packed_pictures(places: Tensor, count: int) -> tuple[tuple[int, int], ...]:
+    """(height, width) of each picture that a network is given; the first is the one that it draws. They are read once
+    for all steps of a drawing, because reading waits for the GPU.
 
-    positions: the name of the input with the place of each column. In it the picture's columns come last, row by row.
-    Raises UserError if the network is given another picture in addition to the one that it draws."""
-    batch, count, _ = latents_of(inputs).shape
-    _, row, column = last_position(inputs[positions])  # the number of positions alone does not give height and width
-    height, width = row + 1, column + 1
-    if height * width != count:
-        raise UserError(
-            f"the network was given {count} positions, but its picture has {height} × {width}: the others are of a "
-            "reference picture, as in Kontext, and attention to them cannot be separated"
-        )
-    return batch, height, width
+    places: (columns, numbers), or one of these for each row of the batch, of which the network reads the first. The
+    numbers of a column are those of its picture, row and column, and perhaps a fourth, 0. Columns of pictures come
+    last, row by row. count: how many columns pictures have. Raises UserError for places that are no such grids, and if
+    another picture has the number of the drawn one, 0."""
+    import torch
 
-
-@lru_cache(maxsize=1)
-def last_position(positions: Tensor) -> list[int]:
-    """The numbers of the last column's place, such as 0, row, column. They are read once for all steps of a drawing,
-    because reading waits for the GPU. positions: (…, columns, numbers)."""
-    return [int(number) for number in positions.flatten(0, -2)[-1].tolist()]
+    row = places if places.ndim == 2 else places[0]
+    columns = row[-count:].double().cpu()
+    begins = columns[:, 1:3].eq(0).all(1).nonzero().flatten().tolist()
+    sides: list[tuple[int, int]] = []
+    for begin, end in pairwise([*begins, len(columns)]):
+        picture = columns[begin:end]
+        height, width = (picture[:, 1:3].amax(0).long() + 1).tolist()
+        lines, across = torch.arange(height).double(), torch.arange(width).double()
+        is_grid = torch.equal(picture[:, :3], torch.cartesian_prod(picture[0, :1], lines, across))
+        is_drawn = begin == 0
+        if not is_grid or picture[:, 3:].any() or is_drawn != (picture[0, 0] == 0):
+            break
+        sides.append((height, width))
+    if not begins or begins[0] or len(sides) < len(begins) or len(columns) < count:
+        problem = "is given places that do not say where each picture ends"
+        raise UserError("the network", problem, "number the rows and columns of each from 0, and the drawn one 0")
+    return tuple(sides)
 
 
 def pack(latents: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -124,6 +136,7 @@ FLUX = Flux(
             f"{APACHE}, to be accepted on the hub",
         ),
     ),
+    places="img_ids",
     single_files={(FLUX_TENSOR,): ("flux-schnell",), (FLUX_TENSOR, "guidance_in.in_layer.weight"): ("flux-dev",)},
     pipelines=("FluxPipeline",),
     class_name="FluxTransformer2DModel",
@@ -157,6 +170,7 @@ class ChromaFamily(Flux):
 CHROMA = ChromaFamily(
     title="Chroma",
     named=(NamedModel("chroma", "lodestones/Chroma1-HD", "1024²", 13.75, APACHE, steps=40, guidance_scale=3.0),),
+    places=FLUX.places,
     single_files={(FLUX_TENSOR, "distilled_guidance_layer.in_proj.weight"): ("chroma",)},
     pipelines=("ChromaPipeline",),
     class_name="ChromaTransformer2DModel",

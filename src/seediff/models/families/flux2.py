@@ -11,10 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
 from .family import Condition, Family, Tensor
-from .flux import FLUX, FLUX_TENSOR, PHOTO_GUIDANCE, Packed, last_position, pack, unpack
-from .inputs import NetworkInputs, latents_of
+from .flux import FLUX, FLUX_TENSOR, PHOTO_GUIDANCE, Packed, pack, unpack
 from .named import APACHE, NamedModel
 from .readers import Reader, chat_prompt, qwen_chat
 
@@ -24,13 +22,6 @@ FLUX_OWN = "FLUX Non-Commercial, to be accepted on the hub"
 
 
 class Flux2(Packed):
-    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
-        hidden = latents_of(inputs)
-        image, row, column, _ = last_position(inputs["img_ids"])  # positions are in row order
-        if image:
-            raise UserError("the network is shown other images (image=…): attention to these is not captured")
-        return len(hidden), row + 1, column + 1
-
     def tokenizers(self, folder: Path) -> dict[str, Any]:
         """The tokenizer, without the processor around it, which would need torchvision to read pictures."""
         from transformers import PreTrainedTokenizerFast
@@ -94,6 +85,7 @@ FLUX2 = Flux2(
     title="FLUX.2 dev",
     named=(NamedModel("flux2-dev", "black-forest-labs/FLUX.2-dev", "1024²", 56.32, FLUX_OWN),),
     scales=(),  # but its autoencoder's batch norm
+    places=FLUX.places,
     single_files={(FLUX_TENSOR, FLUX2_TENSOR, "single_blocks.47.linear1.weight"): ("flux2-dev",)},
     pipelines=("Flux2Pipeline",),
     class_name="Flux2Transformer2DModel",
@@ -130,6 +122,7 @@ FLUX2_KLEIN = Klein(
         NamedModel("klein-base-9b", "black-forest-labs/FLUX.2-klein-base-9B", "1024²", 17.35, FLUX_OWN),
     ),
     scales=(),  # but its autoencoder's batch norm
+    places=FLUX.places,
     single_files={(FLUX_TENSOR, FLUX2_TENSOR): ("klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b")},
     pipelines=("Flux2KleinPipeline",),
     cannot={"Flux2KleinKVPipeline": "it keeps keys of other images from step to step; use a Flux2KleinPipeline"},

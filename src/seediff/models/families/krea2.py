@@ -12,8 +12,7 @@ from functools import partial
 from typing import Any
 
 from .family import Condition, Tensor
-from .flux import Packed, packed_lattice
-from .inputs import NetworkInputs
+from .flux import Packed
 from .layers import TEXT_FIRST
 from .named import NamedModel
 from .qwen_image import STATISTICS, Qwen
@@ -23,9 +22,6 @@ KREA_OWN = "Krea 2 Community"
 
 
 class Krea2(Packed, Qwen):
-    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
-        return packed_lattice(inputs, "position_ids")
-
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         start, cut = pipe.prompt_template_encode_prefix, pipe.prompt_template_encode_start_idx
         tail = pipe.prompt_template_encode_num_suffix_tokens
@@ -51,6 +47,7 @@ KREA2 = Krea2(
         NamedModel("krea2-raw", "krea/Krea-2-Raw", "1024²", 17.38, KREA_OWN, steps=52, guidance_scale=3.5),
         NamedModel("krea2-turbo", "krea/Krea-2-Turbo", "1024², few steps", 17.38, KREA_OWN),
     ),
+    places="position_ids",
     single_files={("txtfusion.projector.weight",): ("krea2-raw", "krea2-turbo")},
     scales=STATISTICS,
     pipelines=("Krea2Pipeline",),

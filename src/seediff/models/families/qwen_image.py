@@ -38,11 +38,18 @@ class Qwen(FlowMatching):
     """Families with Qwen-Image's autoencoder, for which a picture is a video of one frame."""
 
     def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
-        first = inputs["img_shapes"][0]
-        (_, height, width), *others = first if isinstance(first, list) else [first]
+        batch, count, _ = inputs["hidden_states"].shape
+        rows = [row if isinstance(row, list) else [row] for row in inputs["img_shapes"]]
+        (frames, height, width), *others = rows[0]
+        if any(row != rows[0] for row in rows):
+            raise UserError(
+                "the network", "is given other numbers or sizes of pictures in each row", "draw one at a time"
+            )
         if others:
-            raise UserError("the network is given several pictures (editing): their attention cannot be told apart")
-        return len(inputs["hidden_states"]), height, width
+            raise UserError("the network is shown other pictures (editing): attention to these is not captured")
+        if frames != 1 or height * width != count:
+            raise UserError("the network", f"is given {count} positions, and sizes of pictures that have others")
+        return batch, height, width
 
     def factor(self, vae: PartConfig) -> int:
         return 2 ** len(vae["temperal_downsample"])
@@ -54,7 +61,7 @@ class Qwen(FlowMatching):
         return ((encoded - mean) / deviation).squeeze(2)
 
 
-class QwenImage(Packed, Qwen):
+class QwenImage(Qwen, Packed):
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """The arguments of the pipeline's call. The guidance scale is `true_cfg_scale`; `guidance_scale` is for
         networks with the scale as an input, which do not exist yet."""

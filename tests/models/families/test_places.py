@@ -1,0 +1,79 @@
+"""Where each picture is among the positions that a network is given: proved, or refused."""
+
+import pytest
+import torch
+from builders.refusals import user_error
+
+import seediff
+from seediff.models.families.flux import packed_pictures
+from seediff.models.families.qwen_image import QWEN_IMAGE
+
+
+def grid(number, height=4, width=6, column=0):
+    lines, across = torch.arange(float(height)), torch.arange(float(width)) + column
+    return torch.cartesian_prod(torch.tensor([float(number)]), lines, across)
+
+
+def test_each_picture_ends_where_the_next_grid_begins():
+    places = torch.cat([grid(0), grid(1), grid(1, 2, 3)])
+    for given in (places, torch.stack([places, places * 0]), places.bfloat16()):
+        assert packed_pictures(given, len(places)) == ((4, 6), (4, 6), (2, 3))
+    assert packed_pictures(torch.cat([torch.zeros(5, 3), grid(0)]), 24) == ((4, 6),)  # behind a text
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        torch.cat([grid(0), grid(0, column=6)]),  # read as one picture of 4 × 12 before
+        torch.cat([grid(0), grid(0)]),
+        torch.cat([grid(1), grid(0)]),
+        torch.cat([grid(0), grid(10)])[:-1],
+        grid(0).flip(0),
+        grid(0)[:, [0, 2, 1]],
+        grid(0)[1:],
+        grid(0) * 1.5,
+        torch.cat([grid(0), torch.ones(24, 1)], 1),
+    ],
+)
+def test_places_that_do_not_tell(places):
+    with user_error(r"^the network: is given places that do not say where each picture ends; number"):
+        packed_pictures(places, len(places))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "said"),
+    [
+        ([[(1, 4, 6)], [(1, 6, 4)]], "is given other numbers or sizes of pictures in each row; draw one at a time"),
+        ([(1, 4, 5)], "is given 24 positions, and sizes of pictures that have others"),
+        ([[(2, 4, 3)]], "is given 24 positions, and sizes of pictures that have others"),
+    ],
+)
+def test_sizes_that_do_not_fit(shapes, said):
+    with user_error(f"^the network: {said}"):
+        QWEN_IMAGE.lattice(None, {"hidden_states": torch.zeros(2, 24, 16), "img_shapes": shapes})
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_places_that_a_loop_makes_anew_for_each_call(loaded, moves):
+    """Equal ones are the same; others are told when maps are wanted, because comparing waits for a GPU."""
+    pipe = loaded("flux").pipe
+    states, pooled, text = pipe.encode_prompt("a dog", "a dog")
+    with torch.no_grad(), seediff.capture(pipe.transformer, prompt="a dog", tokenizer=pipe.tokenizer_2) as seen:
+        for call in range(3):
+            places = grid(0)
+            if moves and call == 1:
+                places[:, 1] += 1
+            pipe.transformer(
+                hidden_states=torch.randn(1, 24, 16),
+                timestep=torch.tensor([0.5]),
+                guidance=torch.tensor([1.0]),
+                pooled_projections=pooled,
+                encoder_hidden_states=states,
+                txt_ids=text,
+                img_ids=places,
+            )
+    if moves:
+        with user_error(r"^the network: was given pictures at other places in some of its calls; draw"):
+            seen.heatmap("dog")
+    else:
+        assert seen.heatmap("dog").shape == (4, 6)
