@@ -11,6 +11,8 @@ from seediff.files.reading import read_toml
 
 CASES = {case["about"]: case for case in read_toml(Path(__file__).parents[1] / "dataset/formats/layouts.toml")["case"]}
 SHAPE = (8, 8)
+WITHOUT_PIXELS, ONE_SHAPE = "shapes without a pixel, pictures without a shape", "a shape on the only picture"
+FOUR_PARTS = "parts of four names"
 CVAT = """<annotations><version>1.1</version><meta><job><labels>
 <label><name>cat</name></label>
 </labels></job></meta>
@@ -61,6 +63,11 @@ def write(path, given):
 def files_of(case):
     before = files_of(CASES[case["base"]]) if "base" in case else {}
     return {path: given for path, given in {**before, **case.get("files", {})}.items() if given}
+
+
+def formats_of(kind):
+    """The formats with a case of this kind."""
+    return sorted(about.partition(":")[0] for about in CASES if about.endswith(f": {kind}"))
 
 
 def filled(value, folder):

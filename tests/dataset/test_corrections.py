@@ -3,11 +3,13 @@ import json
 import numpy as np
 import pytest
 from blocks import blocks, some
+from formats import EVERY
 from items import GO, STAY, item, judged, judgements, rows_of
 from refusals import user_error
 
 from seediff.dataset.encoding import encode_image, encode_soft
 from seediff.dataset.formats.exporting import export
+from seediff.dataset.formats.format_table import FORMATS
 from seediff.dataset.importing import correct, import_set, sum_changes
 from seediff.dataset.native import open_native
 from seediff.dataset.sample import Sample
@@ -148,7 +150,7 @@ def test_pixels_that_yolo_cannot_ignore_stay_ignored(pets):
 
 
 @pytest.mark.parametrize("pictures", [True, False], ids=["pictures beside the labels", "labels alone"])
-@pytest.mark.parametrize("tool", ["labelme", "coco", "cvat", "labelstudio", "panoptic"])
+@pytest.mark.parametrize("tool", [name for name in EVERY if FORMATS[name].names_pictures])
 def test_names_with_folders_come_back(pets, tmp_path, tool, pictures):
     export(tool, CLASSES, open_native(pets)[1], tmp_path / "tool")
     if not pictures:

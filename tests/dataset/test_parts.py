@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from items import noise_pixels
-from layout_cases import write_case
+from layout_cases import FOUR_PARTS, formats_of, write_case
 from refusals import user_error
 
 from seediff.config.augment import AugmentConfig
@@ -100,8 +100,8 @@ def test_export_tells_that_unclear_parts_go_into_train(tmp_path):
     assert 'part "holdout" of 1 sample is none of train, val, test: it goes into train' in done.notes
 
 
-@pytest.mark.parametrize("format_", ["coco", "masks", "voc", "yolo", "labelme", "cvat"])
+@pytest.mark.parametrize("format_", formats_of(FOUR_PARTS))
 def test_a_part_of_a_format_is_opened_by_each_of_its_names(tmp_path, format_):
-    write_case(f"{format_}: parts of four names", tmp_path)
+    write_case(f"{format_}: {FOUR_PARTS}", tmp_path)
     for asked in ("dev", "validation", "val"):
         assert [sample.metadata["split"] for sample in Dataset.open(tmp_path, split=asked)] == ["val"]

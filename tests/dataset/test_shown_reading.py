@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from command_line import runner
 from interrupted import contents
-from layout_cases import write_case
+from layout_cases import ONE_SHAPE, WITHOUT_PIXELS, formats_of, write_case
 from layouts import save, save_camvid, save_image, save_map, save_voc
 
 from seediff.cli.formats import import_
@@ -92,14 +92,14 @@ def test_assumed_classes_are_called_so(tmp_path):
     assert native.reading.parts == ["native/images → val (1)"]
 
 
-@pytest.mark.parametrize("format_", ["coco", "cvat", "labelme", "labelstudio"])
+@pytest.mark.parametrize("format_", formats_of(WITHOUT_PIXELS))
 def test_what_vanishes_is_counted(tmp_path, format_, capsys):
-    write_case(f"{format_}: shapes without a pixel, pictures without a shape", tmp_path / "in")
+    write_case(f"{format_}: {WITHOUT_PIXELS}", tmp_path / "in")
     for workers in (1, 2):
         run(f"import {tmp_path}/in --out {tmp_path}/out{workers} --workers {workers}")
         assert "note: 2 shapes without a pixel" in capsys.readouterr().out
     assert contents(tmp_path / "out1") == contents(tmp_path / "out2")
-    write_case(f"{format_}: a shape on the only picture", tmp_path / "right")
+    write_case(f"{format_}: {ONE_SHAPE}", tmp_path / "right")
     run(f"import {tmp_path}/right --out {tmp_path}/out")
     assert "note:" not in capsys.readouterr().out
 

@@ -126,12 +126,17 @@ def describe(store: Store, request: Request) -> Json:
         "classes": list(store.classes),
         "count": len(store.samples),
         "byObject": SEGMENT in store.classes,  # segments without a name have a colour each
-        "scores": [{"name": key, **vars(LISTED[key])} for key in known],
+        "scores": [_score(key) for key in known],
         "against": store.against is not None,
         "readOnly": store.read_only,
         "palette": mask_colours().ravel().tolist(),
         "heat": heat_colours().ravel().tolist(),
     }
+
+
+def _score(key: str) -> Json:
+    listed = LISTED[key]
+    return {"name": key, "title": listed.title, "help": listed.help, "least": min(listed.worst, listed.best)}
 
 
 def add_class(store: Store, request: NewClass) -> Json:

@@ -67,8 +67,8 @@ class Index:
         self.flagged: dict[str, np.ndarray] = {}
         """Kind of flag → (samples,) bool: whether each sample has it."""
         self.of_mask = {key: np.full(count, np.nan, np.float32) for key in LISTED}
-        """Score of masks → (samples,) float32. As in `seediff filter`, a mask that a person corrected has
-        1. NaN stands for unknown, as for a mask that was made on the page."""
+        """Score of masks → (samples,) float32. As in `seediff filter`, a mask that a person corrected has the best. NaN
+        stands for unknown, as for a mask that was made on the page."""
         self.miou = np.array([scores.get(row.sample, np.nan) for row in rows], np.float32)
         """(samples,) float32: each sample's mIoU with its prediction; NaN if unknown."""
         for number, row in enumerate(rows):
@@ -91,7 +91,7 @@ class Index:
         for flag in row.raised:
             self.flagged.setdefault(flag_kind(flag), np.zeros(len(self.rows), bool))[number] = True
         for key, values in self.of_mask.items():
-            values[number] = 1 if review.corrected else lowest(row, key)
+            values[number] = LISTED[key].best if review.corrected else worst(row, key)
 
     def select(self, query: Query) -> tuple[np.ndarray, dict[str, Any], dict[str, list[int]]]:
         """(numbers, counts, histograms) for a query.
@@ -150,13 +150,13 @@ class Index:
         return shown[np.argsort(np.where(np.isnan(keys), np.inf, keys), kind="stable")]  # unknown values last
 
 
-def lowest(row: Row, key: str) -> float | None:
-    """The lowest value of a score of masks; None if it is unknown, as for a mask that replaced the original. row: the
+def worst(row: Row, key: str) -> float | None:
+    """The worst value of a score of masks; None if it is unknown, as for a mask that replaced the original. row: the
     sample's current row. key: the score's, one of LISTED."""
     of_classes = said(getattr(row, key))
     if row.replaced or not of_classes:
         return None
-    return min(of_classes.values())
+    return LISTED[key].worst_of(of_classes.values())
 
 
 def _bars(values: np.ndarray) -> list[int]:

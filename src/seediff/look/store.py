@@ -37,7 +37,7 @@ from ..files.outputs import InUse, open_folder, write_atomic
 from ..files.reading import Json, inside, read_bytes
 from ..rows.row import LISTED, Row, said, shown_classes
 from .events import Cache
-from .index import Index, lowest
+from .index import Index, worst
 
 if TYPE_CHECKING:
     from ..config.generate_config import DatasetConfig
@@ -270,7 +270,7 @@ class Store:
         file of a photograph, or the name of a generated picture."""
         state, ids = self.state(number), self.index.ids
         row, last = state.row(self.classes), state.last
-        scores = {key: lowest(row, key) for key in LISTED} | {"miou": self.compared.get(last.sample)}
+        scores = {key: worst(row, key) for key in LISTED} | {"miou": self.compared.get(last.sample)}
         return {
             "index": number,
             "name": str(said(row.source) or last.sample),

@@ -25,12 +25,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Listed:
-    """How the viewer filters by a score. A score is at most 1."""
+    """How the viewer and `filter` compare masks by a score. A score is at most 1."""
 
     title: str
-    least: float
-    """The lowest score."""
     help: str
+    worst: float
+    best: float = 1.0
+
+    def worst_of(self, scores: Iterable[float]) -> float:
+        """The worst of the scores; `worst` if there are none."""
+        if self.worst > self.best:
+            return max(scores, default=self.worst)
+        return min(scores, default=self.worst)
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Key:
     of_mask: bool = False
     """Whether it describes the mask, and goes when another mask takes its place."""
     listed: Listed | None = None
-    """How the viewer filters and sorts by the lowest of its values; None: it does not."""
+    """How the viewer filters and sorts by the worst of its values; None: it does not."""
     shown: bool = False
     """Whether the viewer shows it beside the sample."""
     writers: str = ""
@@ -203,7 +209,7 @@ class Row(Kept, frozen=True, kw_only=True):
         Key(
             "class → its [confidence](quality.md#seediff-filter), in [-1, 1]",
             of_mask=True,
-            listed=Listed("Confidence, 0 to 1", -1, "How far a mask stands out"),
+            listed=Listed("Confidence, 0 to 1", "How far a mask stands out", worst=-1),
             shown=True,
             writers="generate and mask write it",
         ),
@@ -213,7 +219,9 @@ class Row(Kept, frozen=True, kw_only=True):
         Key(
             "only method `seediff`: class → its [agreement](quality.md#seediff-filter), in [0, 1]",
             of_mask=True,
-            listed=Listed("Agreement with CA·SA, 0 to 1", 0, "Whether a second method, CA·SA, makes the same mask"),
+            listed=Listed(
+                "Agreement with CA·SA, 0 to 1", "Whether a second method, CA·SA, makes the same mask", worst=0
+            ),
             shown=True,
             writers="generate and mask write it for method seediff",
         ),

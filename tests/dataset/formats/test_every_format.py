@@ -8,6 +8,7 @@ import pytest
 from blocks import blocks
 from formats import EVERY, READ, export, imported
 from items import item
+from layout_cases import FOUR_PARTS, ONE_SHAPE, WITHOUT_PIXELS, formats_of
 
 from seediff.dataset import formats
 from seediff.dataset.class_lists import COLOUR_LISTS, NAME_LISTS
@@ -91,7 +92,10 @@ def test_each_file_is_refused_or_is_not_needed(name, tmp_path):
 
 
 def test_no_format_is_left_out():
-    """Of pages, of the comparison of bytes."""
+    """Of cases in layouts.toml, of pages, of the comparison of bytes."""
+    shapes = [name for name in EVERY if FORMATS[name].objects or "objects" in export_options(name)]
+    assert formats_of(WITHOUT_PIXELS) == formats_of(ONE_SHAPE) == sorted(shapes)
+    assert formats_of(FOUR_PARTS) == sorted({*READ} - {"labelstudio"})  # its tasks have no parts
     page = (ROOT / "docs/export.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \|.*\| (.*?) \|$", page.split("## What a format keeps")[1], re.MULTILINE)
     assert sorted(name for name, *_ in rows) == sorted(EVERY)

@@ -71,10 +71,14 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
             return "area"
         if criteria.max_components and measured.pieces.max() > criteria.max_components:
             return "components"
-    # A picture without a class has no mask to be certain of: −1.
-    for key in LISTED:
-        least = getattr(criteria, f"min_{key}")
-        if least is not None and min(_scores(sample, key, f"min_{key}", where).values(), default=-1.0) < least:
+    for key, listed in LISTED.items():
+        criterion = f"max_{key}" if listed.worst > listed.best else f"min_{key}"
+        bound = getattr(criteria, criterion, None)
+        if bound is None:
+            continue
+        scores = _scores(sample, key, criterion, where).values()
+        # A picture without a class has no mask to be certain of.
+        if not scores or listed.worst_of([*scores, bound]) != bound:
             return key
     return None
 
@@ -92,15 +96,15 @@ def _decisions(review: Review) -> set[str | None]:
 
 
 def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str, float]:
-    """Class → the confidence or agreement of its mask in a sample. If a person corrected the mask, all are 1. If the
-    viewer made the mask anew, there are none.
+    """Class → the score of its mask in a sample, such as the confidence. If a person corrected the mask, all are the
+    best. If the viewer made the mask anew, there are none.
 
     key: one of LISTED. criterion, where: names of the criterion and the set in errors. Raises UserError if the
     row lacks the key.
     """
     row, scores = sample.row, getattr(sample.row, key)
     if row.decided.corrected:
-        return dict.fromkeys(row.named, 1.0)
+        return dict.fromkeys(row.named, LISTED[key].best)
     if scores is not UNSET:
         return scores
     if row.decided.remade or (row.classes is not UNSET and not row.classes):
