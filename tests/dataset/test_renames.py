@@ -77,6 +77,11 @@ def test_refused(tmp_path, words, said):
         data.renamed(read_renames(words.split(), data.classes))
 
 
+def test_a_name_that_is_no_class_is_refused(tmp_path):
+    with pytest.raises(UserError, match="did you mean 'bus'"):
+        Dataset.open(make(tmp_path / "old")).renamed({"buss": "coach"})
+
+
 def test_a_label_map_of_a_removed_class_is_refused_even_if_its_row_is_silent(tmp_path):
     data = Dataset(("dog", "cat"), [item("a", labels(2, 0), {}, (2, 4))])
     with pytest.raises(UserError, match="shows a class that is to be removed"):

@@ -14,6 +14,7 @@ from seediff.files.photo_files import Photo
 from seediff.models.describe import describe
 from seediff.models.facts import Facts, facts_of_files, facts_of_model
 from seediff.models.locate import find_model
+from seediff.models.registry import load_model
 from seediff.run import plan as plans
 from seediff.run.generate_job import GenerateJob
 from seediff.run.mask_job import MaskJob
@@ -75,3 +76,17 @@ def test_only_a_scheduler_is_loaded_as_a_scheduler(tmp_path, monkeypatch, mini_f
         ).scheduler
         is None
     )
+
+
+@pytest.mark.parametrize(("name", "key"), [("lumina2", "patch_size"), ("lumina2", "axes_lens"), ("sd3", "patch_size")])
+def test_a_configuration_that_leaves_out_a_default(twin, tmp_path, name, key):
+    """A size is unknown at first, and then that of the network's class, as in the loaded model."""
+    folder = tmp_path / "model"
+    shutil.copytree(twin(name), folder)
+    path = folder / "transformer/config.json"
+    config = json.loads(path.read_text())
+    config.pop(key)
+    path.write_text(json.dumps(config))
+    info = describe(find_model(str(folder)))
+    known = facts_of_files(info).sizes
+    assert info.sizes() != known == facts_of_model(load_model(str(folder), device="cpu")).sizes

@@ -115,7 +115,9 @@ def merge(
         raise UserError("merge: a folder is given twice, which would duplicate its samples")
     opened = [Dataset.from_native(folder) for folder in data]
     renames = read_renames(rename, list(chain(*(one.classes for one in opened))))
-    first, *others = [one.renamed(renames) for one in opened] if renames else opened
+    if renames:
+        opened = [one.renamed({old: renames[old] for old in renames if old in one.classes}) for one in opened]
+    first, *others = opened
     merged = first.merge(*others, ignore_background=ignore_background)
     about = {"command": "merge", "datasets": set_names(data), **({"renamed": list(rename)} if rename else {})}
     merged.save(out, about=about, link=link, follow=follow_progress(quiet))

@@ -259,8 +259,7 @@ class Dataset(Sequence[Sample]):
 
     def renamed(self, renames: Mapping[str, str]) -> Dataset:
         """The dataset with other class names. `renames.rename_classes` has the rules."""
-        known = {old: new for old, new in renames.items() if old in self.classes}
-        classes, samples = rename_classes(self.classes, self.samples, known)
+        classes, samples = rename_classes(self.classes, self.samples, renames)
         return Dataset(classes, samples, path=self.path, notes=self.notes)
 
     def split(

@@ -23,6 +23,7 @@ T = TypeVar("T")
 Renames = Mapping[str, str]
 """Class → its new name, which may be that of another class; "" removes the class."""
 OPTION = "--rename"
+RULE = "OLD=NEW, or OLD= to remove a class that no mask shows"
 
 
 def read_renames(texts: Sequence[str], known: Sequence[str]) -> dict[str, str]:
@@ -33,7 +34,7 @@ def read_renames(texts: Sequence[str], known: Sequence[str]) -> dict[str, str]:
         old, sign, new = text.rpartition("=")
         if not sign or old not in known:
             problem = f"{show_json(text)} names no class{did_you_mean(old or text, known)}"
-            raise UserError(OPTION, problem, "OLD=NEW, or OLD= to remove a class that no mask shows")
+            raise UserError(OPTION, problem, RULE)
         if old in renames:
             raise UserError(OPTION, f"renames {show_json(old)} twice")
         renames[old] = new.strip()
@@ -47,9 +48,14 @@ def rename_classes(
     two (for presence, the higher one). The ids of later classes move down. Attention and steps are left out, because
     they have the old names. So are the soft masks of a sample that shows joined classes.
 
-    classes, samples: of a dataset. renames: of these classes. Raises UserError for a name that a class cannot have, and
-    for a removed class that a sample shows, perhaps only when its label map is read.
+    classes, samples: of a dataset. renames: of these classes. Raises UserError for a class that the dataset lacks, for
+    a name that a class cannot have, and for a removed class that a sample shows, perhaps only when its label map is
+    read.
     """
+    for name in renames:
+        if name not in classes:
+            problem = f"{show_json(name)} names no class{did_you_mean(name, classes)}"
+            raise UserError(OPTION, problem, RULE)
     names = [renames.get(name, name) for name in classes]
     kept = tuple(dict.fromkeys(filter(None, names)))
     check_class_list(kept, OPTION)

@@ -15,7 +15,6 @@ from ..files.messages import did_you_mean, show_bytes, show_json
 from ..files.reading import read_json
 from .families import families, pipeline_family
 from .families.family import Family
-from .families.layers import Layer
 from .families.readers import Reader
 from .hub import INDEX, cached_folder
 from .locate import EMBEDDED, EMBEDDED_LICENCE, ModelFiles, locate, read_index
@@ -75,21 +74,19 @@ class ModelInfo:
         """The name that the user gave."""
         return self.files.name
 
-    def layers(self) -> Mapping[str, Layer] | None:
-        """Name → attention layer, for all layers that can be captured. None if the network's config.json is missing or
-        broken, which loading the model reports. Builds the network without weights, in 0.1 to 1.3 s. Raises UserError
-        for attention that cannot be captured."""
+    def network(self) -> Any:
+        """The network without weights, built in 0.1 to 1.3 s. None if its config.json is missing or broken, which
+        loading the model reports."""
         if not self.network_config:
             return None
         import_diffusers()
         import diffusers
         import torch
 
-        module = None
         with suppress(Exception), torch.device("meta"):  # the file may hold anything
             check_settings("config.json", self.network_config)
-            module = getattr(diffusers, self.family.class_name).from_config(dict(self.network_config))
-        return None if module is None else self.family.layers(module)
+            return getattr(diffusers, self.family.class_name).from_config(dict(self.network_config))
+        return None
 
     def readers(self) -> tuple[Reader, ...]:
         """The tokenizers; empty if this machine lacks their files or cannot load them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,7 +58,10 @@ def facts_of_files(info: ModelInfo, scheduler: str | None = None) -> Facts:
         info: the model.
         scheduler: the scheduler by name, as in `load_model`; None: the model's own.
     """
-    layers = info.layers()
+    network, layers = info.network(), None
+    if network is not None:
+        layers = info.family.layers(network)
+        info = replace(info, network_config={**network.config, **info.network_config})  # with the class's defaults
     return Facts(info, layers, info.readers() or None, _scheduler_of_files(info, scheduler))
 
 

@@ -84,7 +84,9 @@ class Checkpoint:
         if they do not decide it."""
         tensors = {name.removeprefix(self.prefix) for name in self.tensors}
         known = chain.from_iterable(family.single_files.items() for family in families())
-        _, names = max(((len(has), names) for has, names in known if tensors.issuperset(has)), default=(0, ()))
+        fitting = [(len(has), names) for has, names in known if tensors.issuperset(has)]
+        most = max((count for count, _ in fitting), default=0)
+        names = [*chain.from_iterable(names for count, names in fitting if count == most)]
         if not names:
             problem = f"{self.path}: no known model has tensors with these names"
             raise UserError("model", problem, "give its base; a LoRA is for lora")

@@ -382,8 +382,8 @@ def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:
     yield from samples
     for (part, _), count in source.parts.items():
         if part and part_of(part) is None:
-            what = f"samples are of the part {show_json(part)}, which {NO_SPLIT}"
-            source.count(count, f"{what}: `split` keeps the word, and `train` and `evaluate` ask for --split")
+            what = f"{plural(count, 'sample')} of the part {show_json(part)}, which {NO_SPLIT}"
+            source.note(f"{what}: `split` keeps the word, and `train` and `evaluate` ask for --split")
     count = source.turned_pictures
     if count:
         turned = "written as stored, with labels of the turned picture turned back"

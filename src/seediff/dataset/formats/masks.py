@@ -49,7 +49,7 @@ from .format_table import Contents
 from .pictures import IMAGE_SUFFIXES, images_by_name
 from .public_sets import find_own_list, find_published, read_published
 from .set_files import SetFiles
-from .yolo_data import IMAGES, LabelFiles, find_images, find_yaml, read_data, write_data
+from .yolo_data import DATA, IMAGES, LabelFiles, find_images, find_yaml, read_data, write_data
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "gt", "gts")
@@ -170,6 +170,8 @@ def read(
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
     root = source.path
     file = semantic_yaml(root) if masks is None and classes is None else None
+    if file is None and masks is None and classes is None and (root / DATA).is_file():
+        source.files.yaml(root / DATA)  # a damaged one is refused, as it may name other classes than a list
     published = find_published(root) if not (file or images or masks) else None
     folders, own = [*_folders(root)], None
     if published is not None:

@@ -120,8 +120,8 @@ class Family:
 
     # Sides of images
 
-    patch: int = 1
-    """Latents per side of a position, if the network's configuration does not say it."""
+    patch: int = 0
+    """Latents per side of a position; 0: the network's configuration says it."""
     side: int = 0
     """Side in pixels of the images that the pipeline draws by default; 0: the network's configuration says it."""
     pipeline_multiple: int = 1
@@ -232,7 +232,7 @@ class Family:
 
     def patch_of(self, config: PartConfig) -> int:
         """The side of a position, in latents."""
-        return int(config.get("patch_size", self.patch))
+        return self.patch or int(config["patch_size"])
 
     def pixels(self, factor: int, config: PartConfig) -> int:
         """The side of a position, in pixels."""

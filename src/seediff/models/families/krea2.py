@@ -52,6 +52,7 @@ KREA2 = Krea2(
     scales=STATISTICS,
     pipelines=("Krea2Pipeline",),
     class_name="Krea2Transformer2DModel",
+    patch=1,
     streams={"transformer_blocks": TEXT_FIRST},
     steps=28,
     guidance_scale=4.5,

@@ -45,7 +45,6 @@ PIXART = PixArt(
     ),
     pipelines=(ALPHA, SIGMA),
     class_name="PixArtTransformer2DModel",
-    patch=2,
     pipeline_multiple=8,
     loads_loras=False,
     steps=20,

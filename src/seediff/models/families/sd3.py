@@ -83,7 +83,6 @@ SD3 = MMDiT(
     processors=("JointAttnProcessor2_0", "XFormersJointAttnProcessor", "FusedJointAttnProcessor2_0"),
     text_columns=CLIP_TOKENS + T5_TOKENS,
     side=0,
-    patch=2,
     steps=28,
     guidance_scale=7.0,
 )

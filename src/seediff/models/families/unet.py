@@ -33,6 +33,7 @@ class UNet(Family):
 
     class_name: str = "UNet2DConditionModel"
     network_part: str = "unet"
+    patch: int = 1
 
     def layers(self, network: Any) -> dict[str, Layer]:
         count, layers = len(network.config["down_block_types"]), dict[str, Layer]()
