@@ -96,7 +96,7 @@ KLEIN = ("double_stream_modulation_img.lin.weight", "double_blocks.0.img_attn.qk
         (KLEIN, "may be made from klein-4b or klein-base-4b or"),
         (["cap_pad_token"], "z-image-turbo or z-image, or another; give its base"),
         ([*SDXL, "edm_mean"], "sdxl, or another; give its base"),
-        (["cap_pad_token", "txt_norm.weight"], "qwen-image or z-image-turbo or z-image, or another; give its base"),
+        (["cap_pad_token", "txt_norm.weight"], "z-image-turbo or z-image or qwen-image, or another; give its base"),
         ([], "has no tensors"),
     ],
 )
