@@ -100,6 +100,7 @@ COMMANDS = {
     },
     "augment": "augment generate --add flip:50%,splice-2x2:50%,noise:2,perspective:2,boxes:2 --out augment",
     **{f"export-{name}": f"export generate --to {name} {more} --out export-{name}" for name, more in EXPORTS.items()},
+    "export-trainer": "export generate --to trainer --classes dog --out export-trainer",
     "export-cutouts": "export generate --to cutouts --out export-cutouts",
     "export-coco-objects": "export generate-compete --to coco --polygons --min-area 9 --out export-coco-objects",
     **{f"import-{name}": f"import export-{name} --from {name} --out import-{name}" for name in EXPORTS},

@@ -13,7 +13,7 @@ LOSSY = ("yolo",)
 """Formats of polygons, from which label maps come back only approximately, and very small pieces not at all."""
 
 
-def export(name, classes, samples, out, **options):
+def export(name, classes, samples, out, /, **options):
     """Export with `Dataset.as_NAME`."""
     return getattr(Dataset(classes, list(samples)), f"as_{name}")(out, **options)
 

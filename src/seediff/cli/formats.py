@@ -99,8 +99,18 @@ class ExportOptions:
         None
     )
     objects: Annotated[bool | None, export_option("objects", "one mask per object, not per class.")] = None
+    classes: Annotated[
+        str | None,
+        export_option("classes", "the trained classes, separated by commas; one mask shows all of them.", "all"),
+    ] = None
     soft: Annotated[
-        bool | None, export_option("soft", "the soft mask as transparency: the object is see-through where it is low.")
+        bool | None,
+        export_option("soft", "soft masks, if there are any: as grey masks, or as the transparency of cut-outs."),
+    ] = None
+    layout: Annotated[
+        Literal["folders", "beside"] | None,
+        WORD,
+        export_option("layout", "masks in a folder masks/, or beside the picture as NAME-masklabel.png.", "folders"),
     ] = None
     jpeg: Annotated[bool | None, export_option("jpeg", "convert PNG pictures to JPEG of quality 95.")] = None
 
@@ -131,7 +141,8 @@ def export_(
     options = options or ExportOptions()
     if options.seed is not None and options.split is None:
         raise UserError("seed", "works only with --split SHARE")
-    given = options_given(export_options(to), vars(options), f"--to {to}")
+    asked = {**vars(options), "classes": read_class_names(options.classes)}
+    given = options_given(export_options(to), asked, f"--to {to}")
     dataset, common = Dataset.from_parts(data), {"workers": workers, "follow": follow_progress(quiet)}
     done = dataset.export(to, out, with_rejected=with_rejected, **common, **given)
     if not quiet:

@@ -180,7 +180,7 @@ class Dataset(Sequence[Sample]):
     as_yolo, as_masks = partialmethod(export, "yolo"), partialmethod(export, "masks")
     as_cvat, as_labelme = partialmethod(export, "cvat"), partialmethod(export, "labelme")
     as_labelstudio, as_panoptic = partialmethod(export, "labelstudio"), partialmethod(export, "panoptic")
-    as_cutouts = partialmethod(export, "cutouts")
+    as_trainer, as_cutouts = partialmethod(export, "trainer"), partialmethod(export, "cutouts")
 
     @classmethod
     def from_native(cls, path: Path | str) -> Dataset:

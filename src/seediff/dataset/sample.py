@@ -141,6 +141,10 @@ class Sample:
         """Whether there is a soft mask for each of `soft_ids`."""
         return all((SOFT, class_id) in self.extras for class_id in self.soft_ids)
 
+    def is_soft(self, class_id: int) -> bool:
+        """Whether there is a soft mask of a class, and nobody replaced the mask that it describes."""
+        return (SOFT, class_id) in self.extras and not self.row.replaced
+
     @property
     def soft(self) -> np.ndarray | None:
         """(C, H, W) float32 in [0, 1]: the soft masks of the C classes in `soft_ids`; None if there is no soft mask.

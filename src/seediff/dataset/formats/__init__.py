@@ -23,5 +23,5 @@ The codecs:
 voc.py, coco.py, panoptic.py, yolo.py    formats of training code
 cvat.py, labelstudio.py, labelme.py      formats of tools in which people correct masks
 masks.py, public_sets.py                 pictures and PNG masks in folders, and public data sets
-cutouts.py                               pictures with transparency, which are only written
+trainer.py, cutouts.py                   masks for trainers of LoRAs, and pictures with transparency: only written
 """

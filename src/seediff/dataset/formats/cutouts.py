@@ -13,7 +13,7 @@ from ...drawing.overlays import cut_out
 from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ..encoding import png
-from ..sample import SOFT, Sample
+from ..sample import Sample
 from .exporting import Export
 
 UNSAFE = re.compile(r'^\.|[\\/:*?"<>|]|\.$')
@@ -32,7 +32,7 @@ def write(export: Export, *, soft: bool = False) -> None:
             raise UserError(f"class '{name}'", f"would share the folder {folder} with '{other}'", "rename one of them")
     hard = 0
     for placed in export.placed(cut, soft=soft):
-        hard += soft and not all(_is_soft(placed.sample, class_id) for class_id, _ in placed.encoded)
+        hard += soft and not all(placed.sample.is_soft(class_id) for class_id, _ in placed.encoded)
         for class_id, data in placed.encoded:
             export.put(f"{folders[class_id]}/{placed.name}.png", data)
     export.count(hard, "samples have no soft masks that describe their masks: cut out along the mask")
@@ -43,11 +43,6 @@ def cut(sample: Sample, labels: np.ndarray, soft: bool) -> list[tuple[int, bytes
     `write`."""
     image, cutouts = sample.image, list[tuple[int, bytes]]()
     for class_id in np.unique(labels[labels % IGNORE > 0]).tolist():
-        level = sample.soft_level(class_id) if soft and _is_soft(sample, class_id) else None
+        level = sample.soft_level(class_id) if soft and sample.is_soft(class_id) else None
         cutouts.append((class_id, png(cut_out(image, labels, class_id, level))))
     return cutouts
-
-
-def _is_soft(sample: Sample, class_id: int) -> bool:
-    """Whether a sample has a soft mask of a class, and nobody replaced the mask that it describes."""
-    return (SOFT, class_id) in sample.extras and not sample.row.replaced

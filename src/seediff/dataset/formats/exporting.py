@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -105,6 +105,8 @@ class Export(Notes):
     """Number of written pieces in masks that nobody checked."""
     tiny: int = 0
     """How many of them have fewer than TINY pixels."""
+    left_out: Counter[str] = field(default_factory=Counter[str])
+    """Split → number of samples that are not written."""
 
     @property
     def parts(self) -> list[str]:
@@ -132,6 +134,10 @@ class Export(Notes):
         for name, split, sample, ((height, width), encoded) in rows:
             check_name(name, taken)
             yield Placed(name, split, sample, height, width, encoded)
+
+    def leave_out(self, placed: Placed) -> None:
+        """Counts a sample that is not written."""
+        self.left_out[placed.split] += 1
 
     def see(self, sample: Sample, areas: Sequence[int]) -> None:
         """Counts the written pieces of a mask that nobody checked, for `note_pieces`. areas: their pixels."""
@@ -168,6 +174,7 @@ def export(
     classes: Sequence[str],
     samples: Iterable[Sample],
     out: Path | str,
+    /,
     *,
     split: float | None = None,
     seed: int = 0,
@@ -194,4 +201,5 @@ def export(
     with_objects = sum(sample.has_objects for sample in samples)
     if with_objects and not FORMATS[name].objects and not options.get("objects"):
         export.note(f"objects of {with_objects} samples are left out")
-    return Exported(len(samples), export.files, tuple(export.notes), Counter(splits))
+    written = Counter(splits) - export.left_out
+    return Exported(written.total(), export.files, tuple(export.notes), written)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SourceName = Literal["voc", "coco", "panoptic", "yolo", "masks", "cvat", "labelstudio", "labelme"]
 """Formats that SeeDiff reads: the values of `import --from`."""
-FormatName = Literal[SourceName, "cutouts"]
+FormatName = Literal[SourceName, "trainer", "cutouts"]
 """Formats that SeeDiff writes: the values of `export --to`."""
 VOC_YEAR = "VOC2[0-9][0-9][0-9]"
 """The pattern of the folders in VOCdevkit/, such as VOC2012."""
@@ -132,6 +132,7 @@ FORMATS: dict[FormatName, Format] = {
         names_pictures=True,
         objects=True,
     ),
+    "trainer": Format("", flat=True, without=("split", "seed")),
     "cutouts": Format("", without=("split", "seed", "link")),
 }
 READ: list[Any] = [name for name, one in FORMATS.items() if one.looked_for]

@@ -1,0 +1,103 @@
+"""Writes pictures, masks and captions for LoRA trainers with a masked loss. The format is only written.
+
+out/  images/NAME.png or .jpg    pictures, as they are
+      images/NAME.txt            the sample's prompt
+      masks/NAME.png             8-bit grey PNG: how much each pixel's loss counts, from 0 to 255; with the layout
+                                 `beside`: images/NAME-masklabel.png
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from ...errors import UserError
+from ...files.label_maps import IGNORE
+from ...rows.row import said
+from ..encoding import encode_grey
+from ..sample import Sample
+from .exporting import Export
+
+Layout = Literal["folders", "beside"]
+"""Where masks are: `folders`: in masks/, with the picture's name; `beside`: beside the picture, as for OneTrainer."""
+BESIDE = "-masklabel"
+"""The ending of a mask's name beside its picture."""
+
+
+class Weights(NamedTuple):
+    """The mask of a sample."""
+
+    png: bytes
+    """An 8-bit grey PNG."""
+    ignored: int
+    """The number of ignored pixels, which are 0."""
+    soft: bool
+    """Whether the mask is soft."""
+
+
+def write(
+    export: Export,
+    *,
+    classes: Sequence[str] | None = None,
+    soft: bool = False,
+    layout: Layout = "folders",
+) -> None:
+    """Writes a picture, a mask and a caption for each sample that shows one of the classes.
+
+    classes: the names of the classes that are trained, united in one mask; None: all. soft: a pixel counts as much as
+    the highest soft mask of these classes says, if the sample has their soft masks and nobody replaced its mask;
+    otherwise 255 inside of the mask. layout: see `Layout`. Raises UserError for an unknown class, for two samples whose
+    files would have the same name, and if no sample shows any of the classes.
+    """
+    names = export.classes if classes is None else tuple(classes)
+    for name in names:
+        if name not in export.classes:
+            raise UserError("classes", f"'{name}' is not a class of the set, which has {', '.join(export.classes)}")
+    class_ids = [export.classes.index(name) + 1 for name in names]
+    if layout not in get_args(Layout):
+        raise UserError("layout", f"{layout} must be {' or '.join(get_args(Layout))}")
+    folder, ending = "masks", ""
+    if layout == "beside":
+        folder, ending = "images", BESIDE
+        for name in {f"{name}{BESIDE}" for name in export.names} & {*export.names}:
+            raise UserError(f"sample '{name}'", f"is called as the mask of '{name.removesuffix(BESIDE)}'", "rename it")
+    ignored, hard, silent = 0, 0, 0
+    for placed in export.placed(weights, class_ids=class_ids, soft=soft):
+        if placed.encoded is None:
+            export.leave_out(placed)
+            continue
+        ignored += placed.encoded.ignored
+        hard += soft and not placed.encoded.soft
+        export.put(f"images/{placed.file_name}", placed.picture)
+        export.put(f"{folder}/{placed.name}{ending}.png", placed.encoded.png)
+        caption = " ".join((said(placed.sample.row.prompt) or "").split())
+        if caption:
+            export.put(f"images/{placed.name}.txt", f"{caption}\n")
+        else:
+            silent += 1
+    if not export.files:
+        raise UserError("classes", f"no sample shows {' or '.join(names)}")
+    export.count(export.left_out.total(), f"samples show none of {', '.join(names)}: they are left out")
+    export.count(ignored, "ignored pixels (255) are 0 in the masks: they are not trained")
+    export.count(hard, "samples have no soft masks that describe their masks: 0 and 255 alone")
+    export.count(silent, "samples have no prompt, and so no caption")
+    held_out = [split for split in export.parts if split != "train"]
+    if held_out:
+        export.note(f"samples of {' and '.join(held_out)} are trained, too: `seediff split` makes folders of the parts")
+
+
+def weights(sample: Sample, labels: np.ndarray, class_ids: Sequence[int], soft: bool) -> Weights | None:
+    """The mask of a sample; None if it shows none of the classes. labels: its label map (H, W). class_ids: the trained
+    classes. soft: as for `write`."""
+    shown = [class_id for class_id in class_ids if (labels == class_id).any()]
+    if not shown:
+        return None
+    soft = soft and all(sample.is_soft(class_id) for class_id in shown)
+    if soft:
+        level = np.max([sample.soft_level(class_id) for class_id in shown], axis=0)
+    else:
+        level = np.where(np.isin(labels, shown), np.uint8(255), np.uint8(0))
+    ignored = labels == IGNORE
+    return Weights(encode_grey(np.where(ignored, np.uint8(0), level)), int(ignored.sum()), soft)
