@@ -7,7 +7,9 @@ import pytest
 import torch
 from builders.refusals import user_error
 
+from seediff.masks.confidence import confidence
 from seediff.masks.make_masks import MaskResult
+from seediff.segments.make_segments import Segments
 
 
 def result():
@@ -24,12 +26,29 @@ def test_detections_of_supervision():
     assert isinstance(found, supervision.Detections)
     assert found.class_id.tolist() == [0, 1]
     assert found.data["class_name"].tolist() == ["dog", "cat"]
+    assert found.confidence.tolist() == pytest.approx([0.8 - 0.8 / 39, 0], abs=1e-3)
+    assert len(found[found.confidence > 0.5]) == 1
     assert found.xyxy.tolist() == [[2, 1, 4, 3], [6, 4, 7, 5]]
     assert np.array_equal(found.mask[0], result().label_map == 1)
     picture = supervision.MaskAnnotator().annotate(result().pixels.copy(), found)
     assert (picture[2, 3] != 90).any()
     nothing = MaskResult(np.zeros((6, 8), np.uint8), torch.zeros(0, 6, 8), ())
     assert len(nothing.detections()) == 0
+
+
+def test_detections_of_segments():
+    pytest.importorskip("supervision")
+    found = Segments(result().label_map.astype(np.int32) - 1, (0.9, 0.5)).detections()
+    assert found.class_id.tolist() == [0, 1]
+    assert found.confidence.tolist() == pytest.approx([0.9, 0.5])
+    assert found.xyxy.tolist() == [[2, 1, 4, 3], [6, 4, 7, 5]]
+
+
+def test_confidence_is_the_soft_mask_inside_minus_outside():
+    labels, soft = np.array([[1, 1, 0, 255]], np.uint8), np.array([[1, 0.8, 0.2, 1]])
+    assert confidence(labels, soft, 1) == pytest.approx(0.9 - 0.2)
+    assert confidence(labels, soft, 2) == -1
+    assert confidence(np.ones_like(labels), soft, 1) == pytest.approx(0.75)
 
 
 def test_without_supervision(monkeypatch):

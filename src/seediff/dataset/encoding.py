@@ -18,7 +18,7 @@ from PIL.ExifTags import Base
 from ..drawing.overlays import compress_image
 from ..errors import UserError
 from ..files.image_files import named, open_image, read_pixels, stored_bytes
-from ..files.label_maps import voc_palette
+from ..files.label_maps import soft_levels, voc_palette
 from ..files.reading import read_bytes
 from .shapes.objects import Objects
 
@@ -64,11 +64,6 @@ def encode_grey(values: np.ndarray) -> bytes:
 def encode_soft(soft: np.ndarray) -> bytes:
     """A soft mask (H, W) in [0, 1] as a grey PNG with 255 = 1."""
     return encode_grey(soft_levels(soft))
-
-
-def soft_levels(soft: np.ndarray) -> np.ndarray:
-    """A soft mask (H, W) in [0, 1] as uint8 with 255 = 1. Files keep soft masks in this precision."""
-    return (np.clip(soft, 0, 1) * 255).round().astype(np.uint8)
 
 
 def encode_mask(label_map: np.ndarray) -> bytes:

@@ -174,3 +174,8 @@ def voc_palette() -> list[int]:
     for bit in range(8):
         colours[:, bit % 3] |= (labels >> bit & 1) << (7 - bit // 3)
     return colours.ravel().tolist()
+
+
+def soft_levels(soft: np.ndarray) -> np.ndarray:
+    """A soft mask (H, W) in [0, 1] as uint8 with 255 = 1. Files keep soft masks in this precision."""
+    return (np.clip(soft, 0, 1) * 255).round().astype(np.uint8)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,16 +25,21 @@ from ..attention.maps import AttentionMaps
 from ..attention.windows import Window
 from ..config.method_constants import MaskConfig
 from ..config.methods import check_capture
+from ..drawing.detections import as_detections
 from ..drawing.overlays import cut_out, draw_named
 from ..drawing.shown import as_html, label_legend, shown_names
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..rows.flags import area_flags
 from .arithmetic import compete, min_max, otsu, resize
+from .confidence import confidence
 from .methods import METHODS
 from .pamr import largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
 from .steps import AFTER_PAMR, AFTER_SAM, BEFORE_PAMR, MaskStep, SoftMask
 from .user_method import call_own
+
+if TYPE_CHECKING:
+    from supervision import Detections
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,18 +85,12 @@ class MaskResult:
         number = self.classes.index(name)
         return cut_out(self.pixels, self.label_map, number + 1, self.soft[number].numpy() if soft else None)
 
-    def detections(self) -> Any:
+    def detections(self) -> Detections:
         """The mask and box of each class with pixels, as `supervision.Detections`. Its `class_id` is the class's index
-        in `classes`, its `data["class_name"]` the name. Raises UserError if supervision is not installed."""
-        try:
-            import supervision
-        except ImportError as error:
-            raise UserError("detections", "need supervision", "pip install 'seediff[supervision]'") from error
-        ids = [number for number in range(len(self.classes)) if (self.label_map == number + 1).any()]
-        masks = np.array([self.label_map == number + 1 for number in ids], bool).reshape(-1, *self.label_map.shape)
-        names = np.array([self.classes[number] for number in ids], dtype=str)
-        boxes = supervision.mask_to_xyxy(masks) if ids else np.zeros((0, 4))
-        return supervision.Detections(boxes, masks, class_id=np.array(ids, int), data={"class_name": names})
+        in `classes`, its `data["class_name"]` the name, its `confidence` the one of datasets, in [−1, 1] (`confidence`
+        in confidence.py). Raises UserError if supervision is not installed."""
+        sure = [confidence(self.label_map, soft.numpy(), number) for number, soft in enumerate(self.soft, 1)]
+        return as_detections(self.label_map, 1, self.classes, sure)
 
 
 def make_masks(

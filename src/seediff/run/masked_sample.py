@@ -13,9 +13,10 @@ from .. import __version__
 from ..config.generate_config import GenerateConfig
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset import native
-from ..dataset.encoding import encode_soft, soft_levels
+from ..dataset.encoding import encode_soft
 from ..dataset.sample import SOFT, Extras, Sample
 from ..dataset.shapes.objects import scored_pieces
+from ..masks.confidence import confidence
 from ..rows.row import Row, ids_by_name
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
@@ -57,15 +58,13 @@ def masked_sample(
     at once would take hundreds of megabytes. strips: from `draw_strips`. row: what only one of the commands knows of
     the sample, such as the `seed` of `generate`.
     """
-    from ..dataset.quality.select import confidence  # imports scipy
-
     ids = ids_by_name(config.classes)
     class_ids = tuple(ids[kind] for kind in masks.classes)
     labels = native.dataset_labels(masks.label_map, class_ids)
     extras: Extras = {(native.STEPS, ids[kind]): strip for kind, strip in strips.items()}
     confidences, objects = dict[str, float](), None
     for kind, class_id, values in zip(masks.classes, class_ids, soft(), strict=True):
-        confidences[kind] = round(confidence(labels, soft_levels(values), class_id), 4)
+        confidences[kind] = confidence(labels, values, class_id)
         if config.keep_soft:
             extras[SOFT, class_id] = encode_soft(values)
     if config.objects:

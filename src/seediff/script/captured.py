@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from PIL import Image
@@ -110,6 +110,21 @@ class Captured:
 
     # Heat maps, masks and segments
 
+    @overload
+    def heatmap(
+        self, phrase: Phrase, image: range, *, pixels: ImageInput | None = None, of: TextKind = "prompt"
+    ) -> list[HeatMap]: ...
+
+    @overload
+    def heatmap(
+        self,
+        phrase: Phrase,
+        image: int | None = None,
+        *,
+        pixels: ImageInput | None = None,
+        of: TextKind = "prompt",
+    ) -> HeatMap: ...
+
     def heatmap(
         self,
         phrase: Phrase,
@@ -117,14 +132,15 @@ class Captured:
         *,
         pixels: ImageInput | None = None,
         of: TextKind = "prompt",
-    ) -> Any:
+    ) -> HeatMap | list[HeatMap]:
         """The heat map of a word: how much each place of a picture attends to it. It is the mean of cross-attention
         over levels, layers, heads and steps (method ca), scaled from 0 at its lowest to 1 at its highest.
 
         phrase: a word or phrase of the prompt, or the numbers of text columns. image: the picture's number; −1 is the
-        last picture. Or one of `clips`, for a list with the heat map of each of its frames. By default the first clip,
-        or picture 0 if there are no clips. pixels: the picture, if the pipeline did not return it. of: "negative" for a
-        word of the negative prompt, after `capture(pipe, negative=True)`.
+        last picture. Or one of `clips`, for a list with the heat map of each of its frames. By default the first clip
+        (type checkers then expect one heat map), or picture 0 if there are no clips. pixels: the picture, if the
+        pipeline did not return it. of: "negative" for a word of the negative prompt, after
+        `capture(pipe, negative=True)`.
 
         Raises UserError for a word that is not in the prompt, and for a picture without maps.
         """
@@ -167,6 +183,19 @@ class Captured:
                 heats[step_or_layer] = replace(_heats(mask)[0], phrase=f"{name}: {step_or_layer}")
         return heats
 
+    @overload
+    def masks(self, *phrases: Phrase, image: range, **more: Any) -> list[MaskResult]: ...
+
+    @overload
+    def masks(
+        self,
+        *phrases: Phrase,
+        image: int | None = None,
+        pixels: ImageInput | None = None,
+        method: str | None = None,
+        **constants: Any,
+    ) -> MaskResult: ...
+
     def masks(
         self,
         *phrases: Phrase,
@@ -174,7 +203,7 @@ class Captured:
         pixels: ImageInput | None = None,
         method: str | None = None,
         **constants: Any,
-    ) -> Any:
+    ) -> MaskResult | list[MaskResult]:
         """Masks of words in one picture: a label map, soft masks, flags, and the result of every step (`MaskResult`).
         For a clip, a list with the masks of each frame.
 

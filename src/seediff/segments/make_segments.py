@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape
 from ..config.method_constants import SegmentConfig
 from ..config.photos_config import Fit
 from ..config.sizes import Size
+from ..drawing.detections import as_detections
 from ..drawing.overlays import draw_named, shown_ids
 from ..drawing.shown import as_html
 from ..errors import UserError
@@ -33,6 +35,9 @@ from .diffcut import cut_features
 from .diffseg import anchor_positions, diffseg
 from .kmeans import check_k, kmeans
 from .labelling import follow_edges, label
+
+if TYPE_CHECKING:
+    from supervision import Detections
 
 MethodInput = AttentionMaps | torch.Tensor
 """What a method divides: self-attention whose rows sum to 1, or the encoder's features as a tensor (C, h, w)."""
@@ -62,6 +67,11 @@ class Segments:
         numbers, names = self.label_map + 1, {number + 1: str(number) for number in range(len(self.scores))}
         ids = shown_ids(np.zeros(numbers.shape, np.uint8), numbers, 0, alone=True)
         return Image.fromarray(draw_named(self.pixels, ids, names, numbers))
+
+    def detections(self) -> Detections:
+        """The mask and box of each segment, as `supervision.Detections`. Its `class_id` is the segment's id, its
+        `confidence` the segment's score. Raises UserError if supervision is not installed."""
+        return as_detections(self.label_map, 0, [*map(str, range(len(self.scores)))], self.scores)
 
     def _repr_html_(self) -> str:
         return as_html(plural(len(self.scores), "segment"), self.pixels, self.overlay())

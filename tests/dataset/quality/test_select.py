@@ -4,10 +4,10 @@ from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
-from seediff.dataset.quality.select import confidence
 from seediff.dataset.quality.stats import AREA_BINS, measure, summarize
 from seediff.dataset.sample import Sample
 from seediff.dataset.writing import save_native
+from seediff.masks.confidence import confidence
 
 CLASSES = ("dog", "cat")
 
@@ -30,7 +30,7 @@ def pets(tmp_path):
         labels = np.where(soft >= 0.5, class_id, 0).astype(np.uint8)
         if number == 3:
             labels[15, 15:18] = 2
-        sure = round(confidence(labels, np.round(soft * 255).astype(np.uint8), class_id), 4)
+        sure = confidence(labels, soft, class_id)
         row = {"flags": ["constant:cat"] if number == 5 else [], "classes": [name], "confidence": {name: sure}}
         image = rng.integers(0, 256, (16, 20, 3), np.uint8)
         items.append(Sample(encode_image(image, "png"), labels, row=row, name=f"{number:06d}"))
@@ -68,13 +68,6 @@ def test_cleaned_masks_say_so_and_lose_their_scores(pets, tmp_path):
     assert "confidence" not in rows[3]
     assert list(rows[3]["area"].values()) == list(rows[1]["area"].values())
     assert (Dataset.from_native(tmp_path / "clean")[3].label_map[15] == 0).all()
-
-
-def test_confidence_is_that_of_the_soft_mask_inside_minus_outside():
-    labels, soft = np.array([[1, 1, 0, 255]], np.uint8), np.array([[255, 204, 51, 255]], np.uint8)
-    assert confidence(labels, soft, 1) == pytest.approx(0.9 - 0.2)
-    assert confidence(labels, soft, 2) == -1
-    assert confidence(np.ones_like(labels), soft, 1) == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize("key", ["agreement", "confidence"])

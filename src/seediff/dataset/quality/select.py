@@ -1,8 +1,4 @@
-"""Selects the samples of a dataset that are worth training on, by their rows and label maps, and removes specks.
-
-The confidence of a class in a picture is the mean of its soft mask inside the mask of the class, minus the mean
-outside. It is in [−1, 1], and near 1 if the method was sure everywhere. `generate` and `mask` write it into the rows.
-"""
+"""Selects the samples of a dataset that are worth training on, by their rows and label maps, and removes specks."""
 
 from __future__ import annotations
 
@@ -16,7 +12,6 @@ from msgspec import UNSET
 
 from ...config.filter import Criteria
 from ...errors import UserError
-from ...files.label_maps import IGNORE
 from ...rows.flags import check_flags, flag_kind
 from ...rows.row import CONFIDENCE, KEYS, LISTED, Review, said, shown_classes
 from ...workers import Follow
@@ -111,23 +106,6 @@ def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str
         return {}
     problem = f"needs `{key}`, and sample '{sample.name}' of {where} has none"
     raise UserError(criterion, problem, KEYS[key].writers)
-
-
-def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
-    """The confidence of a class, in [−1, 1]. labels: (H, W) uint8. soft: the soft mask of the class, (H, W) uint8 with
-    255 = 1.
-
-    Ignored pixels are neither inside nor outside. The result is −1 for a class without a pixel, and the mean inside for
-    a class that fills the picture.
-    """
-    inside = labels == class_id
-    outside = ~inside & (labels != IGNORE)
-    if not inside.any():
-        return -1.0
-    level = soft[inside].mean()
-    if outside.any():
-        level -= soft[outside].mean()
-    return float(level) / 255
 
 
 def clean_sample(sample: Sample, classes: Sequence[str], least: int) -> Sample:
