@@ -37,6 +37,6 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     assert lines[0].endswith(f", each of {side}×{side}")
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("name", BY_NAME)
 def test_sizes_in_the_list_of_models(name):
     assert sum(parameters(name)) / 1e9 == pytest.approx(BY_NAME[name].billions, abs=0.006)
