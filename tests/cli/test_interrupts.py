@@ -47,7 +47,8 @@ def test_interrupted_with_workers(commands, tmp_path, times, attempt):
     options = f"--out {tmp_path / 'out'} --workers 2".split()
     command = [sys.executable, "-m", "seediff", *commands[attempt % 2], *options]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    wait_until(lambda: list(tmp_path.glob(".*.part/.lock")))  # it has begun; workers start, import and work from now on
+    begun = {1: ".*.part/.lock", 2: ".*.part/*/*"}[times]  # its workers start, import and work; or have written a file
+    wait_until(lambda: list(tmp_path.glob(begun)))
     time.sleep(moments.uniform(0, 1.5))
     for _ in range(times):
         os.killpg(run.pid, signal.SIGINT)  # as a terminal does

@@ -38,7 +38,7 @@ def test_names_of_others_reach_no_terminal(command, tmp_path, capsys):
     assert main([command, str(pets)]) == 2
     shown = "".join(capsys.readouterr())
     assert not {"\x1b", "\x07", "\x9b", "\u202e", "\x7f"} & set(shown)
-    assert "fault" not in shown
+    assert "internal error" not in shown
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell")
@@ -58,7 +58,7 @@ def test_streams(line, code):
         ["bash", "-c", line.format(seediff=f"{sys.executable} -m seediff")], capture_output=True, text=True, check=False
     )
     assert done.returncode == code, done.stderr
-    assert "fault" not in done.stderr
+    assert "internal error" not in done.stderr
     assert "Traceback" not in done.stderr
 
 
