@@ -36,7 +36,7 @@ class Book:
     batch, not the second. calls: 2 if guidance makes two calls, with the prompt and without. plain: (guidance, negative
     prompt) → the arguments of diffusers' pipeline for them. level: the network's input for timestep 100. padded:
     whether every prompt gets as many columns as the longest possible one. alone: whether a picture does not depend on
-    the other prompts of its batch.
+    the other prompts of its batch. learnt: how many columns the network itself puts before the encoded text.
     """
 
     save: Callable[[Path], Path]
@@ -49,6 +49,7 @@ class Book:
     level: float = 100
     padded: bool = True
     alone: bool = True
+    learnt: int = 0
 
 
 class Seen(NamedTuple):

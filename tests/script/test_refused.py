@@ -171,6 +171,9 @@ def test_a_wrapped_network(pipe, wrap):
 
 def test_what_is_no_pipeline_of_a_known_family(pipe):
     from diffusers import (
+        AnimaModularPipeline,
+        GlmImagePipeline,
+        GlmImageTransformer2DModel,
         HunyuanVideo15Transformer3DModel,
         StableDiffusionPAGPipeline,
         StableDiffusionPanoramaPipeline,
@@ -203,6 +206,14 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
         (changed, "a StableDiffusionPAGPipeline: perturbed-attention guidance"),
         (panorama, "a StableDiffusionPanoramaPipeline: cannot be captured"),
         (pipe.vae, "attention of a AutoencoderKL cannot be captured"),
+        *(
+            (kind.__new__(kind), f"a {kind.__name__}: cannot be captured; words enter as tokens of the picture")
+            for kind in (GlmImagePipeline, GlmImageTransformer2DModel)
+        ),
+        (
+            AnimaModularPipeline.__new__(AnimaModularPipeline),
+            "a AnimaModularPipeline: modular pipelines do not say which text each network call receives; capture(pipe",
+        ),
         (3, "a int: has no unet and no transformer"),
         (Own(), "a Own: cannot be called; capture the pipeline that draws, or, for a loop of your own, the network"),
     ):

@@ -20,14 +20,17 @@ from ..models.families.layers import refuse_adapters
 WRAPPERS = {"get_base_model": "get_base_model()", "module": "module"}
 """Attribute of a PeftModel, or of DistributedDataParallel and its like → the network inside."""
 OVERLAPPING = "it draws parts that overlap, each with maps of its own"
+NO_COLUMNS = "cannot be captured", "words enter as tokens of the picture, so they have no columns"
 CANNOT = {
     "PAGMixin": ("perturbed-attention guidance adds attention of its own", "use the pipeline without PAG"),
     "ModularPipeline": (
         "modular pipelines do not say which text each network call receives",
-        "capture the network itself",
+        "capture(pipe.transformer, prompt='…', tokenizer=…, states=…), with the states that the network is given",
     ),
+    "GlmImagePipeline": NO_COLUMNS,
+    "GlmImageTransformer2DModel": NO_COLUMNS,
 }
-"""Name of a pipeline's class, or of a class it inherits from → two parts of a UserError: the problem, and either a way
+"""Class of a pipeline or network, or a class it inherits from → two parts of a UserError: the problem, and either a way
 out or, where there is no way out, the reason. Families have more, for their networks."""
 
 

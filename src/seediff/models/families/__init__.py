@@ -16,7 +16,7 @@ from .readers import TOKENIZERS, Reader
 FILES = (
     "unet.SD", "unet.LCM", "unet.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2.FLUX2_KLEIN", "pixart.PIXART",
     "z_image.Z_IMAGE", "flux.CHROMA", "qwen_image.QWEN_IMAGE", "qwen_image.QWEN_IMAGE_21", "krea2.KREA2",
-    "ernie_image.ERNIE_IMAGE", "lumina2.LUMINA2", "sana.SANA",
+    "ernie_image.ERNIE_IMAGE", "lumina2.LUMINA2", "aura_flow.AURA_FLOW", "ovis_image.OVIS_IMAGE", "sana.SANA",
 )  # fmt: skip
 """`file.NAME` of every family that draws images, in the order of lists for users."""
 
