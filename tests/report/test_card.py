@@ -81,3 +81,16 @@ def test_hostile_text_stays_text(tmp_path):
     table = [line for line in body.splitlines() if line.startswith("| 1 |")]
     assert len(table) == 1
     assert table[0].replace("\\|", "").count("|") == 7
+
+
+@pytest.mark.parametrize(
+    ("model", "product", "link"),
+    [
+        ("sd1.5", "images", "https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5"),
+        ("sd1.5", "masks", None),
+        ("mini", "images", None),
+    ],
+)
+def test_the_licence_of_drawn_pictures_is_linked(tmp_path, model, product, link):
+    head = front_matter(card_of({**SUMMARY, "model": model}, write_dataset(tmp_path, 2), product=product))
+    assert head.get("license_link") == link

@@ -61,6 +61,7 @@ def dataset_card(
         prompts=[markdown_text(prompt) for prompt in prompts],
         classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in summary.classes],
         models=_pairs((name, model_note(name)) for name in models),
+        licence_link=_licence_link(product, models),
         # A run says itself, in `about`, whether its photographs are drawings of its model.
         for_drawings=[markdown_text(f"Model {name} {FOR_DRAWINGS}") for name in for_drawings(rows) if not product],
         without_model=summary.images - len(drawn_by),
@@ -98,6 +99,14 @@ def _feature(values: Iterable[Any]) -> dict[str, Any]:
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:
     return [(markdown_text(name), markdown_text(value)) for name, value in pairs]
+
+
+def _licence_link(product: str | None, models: Sequence[str]) -> Markup | None:
+    """The page with the licence, for pictures that one model of the hub drew; None for others."""
+    known = [named_model(name) for name in models]
+    if product != "images" or len(known) != 1 or known[0] is None:
+        return None
+    return yaml_text(f"https://huggingface.co/{known[0].hub_id}")
 
 
 def model_note(model: str) -> str:
