@@ -1,6 +1,7 @@
 import errno
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -293,6 +294,14 @@ def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatc
     assert "images/000002.png: No space left on device" in said
     assert "2 of 4 images finished" in said
     assert "run the same command to continue" in said
+    assert main([*BASE, "--out", str(out), "--finish"]) == 0
+    assert "Ended early: 2 images with masks in" in capsys.readouterr().out
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *_: signal.raise_signal(signal.SIGTERM))
+        assert main([*BASE, "--out", str(out)]) == 143
+    said = capsys.readouterr().err
+    assert said.endswith("run the same command to continue, or with --finish to keep what is finished\n")
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert main([*BASE, "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert re.search(r"dog +│ +2 ", said)

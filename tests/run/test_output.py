@@ -10,6 +10,7 @@ from refusals import user_error
 
 from seediff.config.generate_config import GenerateConfig
 from seediff.dataset.native import open_native
+from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS
 from seediff.dataset.split import set_splits
 from seediff.run.generate_job import generate
@@ -95,3 +96,36 @@ def test_a_run_for_more_images_is_not_cut_short(tmp_path):
     with user_error(r"another configuration \(per_class: 5 → 2\); choose another folder"):
         faked(replace(CONFIG, per_class=2), tmp_path / "out")
     assert contents(tmp_path / "out") == before
+
+
+def test_a_stopped_run_is_ended_with_what_is_made_and_goes_on(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with user_error("finish: there is no stopped run in .*; leave it out"):
+        faked(LARGER, out, finish=True)
+    faked(LARGER, tmp_path / "whole")
+    interrupt_after(2, LARGER, out, draw=fake_draw)
+    (out / "images/000004.png").write_bytes(b"of a batch that was not finished")
+    shutil.copytree(out, tmp_path / "again")
+
+    def end(folder):
+        if not folder.exists():
+            shutil.copytree(tmp_path / "again", folder)
+        faked(LARGER, folder, finish=True)
+
+    check_interrupted(end, tmp_path / "ends", monkeypatch, (0, 0.5, 1.5, -1))
+    for _ in range(2):
+        result = faked(LARGER, out, finish=True)
+        assert (result.made, result.done) == (4, 0)
+        assert "| ended early | 4 of the 15 asked for were made |" in (out / "README.md").read_text()
+        assert {finding.level for finding in check_dataset(out).findings} <= {"warning"}
+        assert len(list((out / "images").iterdir())) == 4
+    set_splits(out, dict.fromkeys(("000000", "000001", "000002", "000003"), "val"))
+    assert faked(LARGER, out).done == 11
+    assert [item.metadata.pop("split", None) for item in open_native(out)[1]] == ["val"] * 4 + [None] * 11
+    shutil.rmtree(out)
+    shutil.copytree(tmp_path / "again", out)
+    faked(LARGER, out, finish=True)
+    faked(LARGER, out)
+    assert contents(out) == contents(tmp_path / "whole")
+    with user_error("finish: there is no stopped run"):
+        faked(replace(LARGER, per_class=6), out, finish=True)

@@ -29,7 +29,7 @@ def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bo
     Ctrl-C, which some libraries turn into an error of their own."""
     command = "".join(line.words[:1])
     if isinstance(error, InterruptedRun):
-        return 130, str(error)
+        return error.code, str(error)
     if isinstance(error, KeyboardInterrupt) or interrupted:
         return 130, "interrupted"
     if isinstance(error, UserError):

@@ -191,6 +191,8 @@ class RunOptions:
     """With --engine ray: address of a running cluster, or auto for the one on this machine; by default a cluster is
     started here.
     """
+    finish: Annotated[bool, Parameter(negative=())] = False
+    """End a stopped run with the batches that it has made. The same command without this option goes on."""
     dry_run: DryRun = False
     verbose: Verbose = False
     quiet: Quiet = False
@@ -223,7 +225,7 @@ def carry_out(
         from ..run.cluster import Ray
 
         engine = Ray(options.workers, options.address)
-    lines = loop.dry_run(job, out, options.verbose)
+    lines = loop.dry_run(job, out, options.verbose, options.finish)
     if options.dry_run:
         print(next(lines), flush=True)
         if engine is None and job.config.device not in (None, "cpu"):  # workers may have other devices
@@ -234,8 +236,8 @@ def carry_out(
         return None
     if not (options.quiet or sys.stderr.isatty()):  # where no bar shows that it has begun
         print(next(lines).removeprefix("Would "), flush=True)  # a dry run's first line, "Would make 6 images …"
-    with show_progress(options.quiet, out, counted) as progress:
-        result = loop.run(job, out, engine=engine, progress=progress, warn=options.warn)
+    with show_progress(options.quiet, out, counted, ", or with --finish to keep what is finished") as progress:
+        result = loop.run(job, out, engine=engine, progress=progress, warn=options.warn, finish=options.finish)
     if not options.quiet:
         show(result)
     return result

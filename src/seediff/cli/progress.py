@@ -4,7 +4,9 @@ finished when a run ends early."""
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -20,27 +22,61 @@ if TYPE_CHECKING:
 LINE_SECONDS = 10.0
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM during a run, for example from a cluster's queue."""
+
+
 class InterruptedRun(KeyboardInterrupt):
-    """Ctrl-C during a run. Its text says what is finished, and how to continue."""
+    """Ctrl-C or SIGTERM during a run. Its text says what is finished, and how to continue."""
+
+    def __init__(self, text: str, code: int = 130) -> None:
+        super().__init__(text)
+        self.code = code
+        """The exit code, as shells give it."""
 
 
 @contextmanager
-def report_on_interrupt(state: Callable[[], str]) -> Iterator[None]:
-    """In this block, turn Ctrl-C into InterruptedRun, and OSError, such as a full disk, into UserError. state: returns
-    what is finished, for the message, such as "3 of 9 images finished in pets"."""
+def report_on_interrupt(state: Callable[[], str], further: str = "") -> Iterator[None]:
+    """In this block, turn Ctrl-C and SIGTERM into InterruptedRun, and OSError, such as a full disk, into UserError.
+    state: returns what is finished, for the message, such as "3 of 9 images finished in pets". further: what can be
+    done besides continuing."""
     try:
-        yield
+        with _terminated():
+            yield
     except KeyboardInterrupt as error:
-        raise InterruptedRun(f"interrupted with {state()}; run the same command to continue") from error
+        what, code = "interrupted", 130
+        if isinstance(error, Terminated):
+            what, code = "terminated", 143
+        text = f"{what} with {state()}; run the same command to continue{further}"
+        raise InterruptedRun(text, code) from error
     except OSError as error:  # most likely a full disk
         reason = system_reason(error)
         raise UserError(f"{reason}; {state()}; when that is fixed, run the same command to continue") from error
 
 
 @contextmanager
-def show_progress(quiet: bool, out: Path, counted: str = "images") -> Iterator[Progress]:
-    """Yields a function that shows progress as `bar_or_lines` does. Ctrl-C and OSError become errors that say how much
-    is finished in the folder `out`. counted: what is counted, in the plural."""
+def _terminated() -> Iterator[None]:
+    """In this block, the first SIGTERM raises Terminated. A second one ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def show_progress(quiet: bool, out: Path, counted: str = "images", further: str = "") -> Iterator[Progress]:
+    """Yields a function that shows progress as `bar_or_lines` does. Ctrl-C, SIGTERM and OSError become errors that say
+    how much is finished in the folder `out`. counted: what is counted, in the plural. further: as in
+    `report_on_interrupt`."""
     finished = [0, 0]
 
     def state() -> str:
@@ -48,7 +84,7 @@ def show_progress(quiet: bool, out: Path, counted: str = "images") -> Iterator[P
             return "nothing finished yet"
         return f"{finished[0]} of {finished[1]} {counted} finished in {shlex.quote(str(out))}"
 
-    with report_on_interrupt(state), bar_or_lines(quiet, counted) as show:
+    with report_on_interrupt(state, further), bar_or_lines(quiet, counted) as show:
 
         def progress(done: int, total: int, current: str) -> None:
             finished[:] = [done, total]

@@ -128,7 +128,9 @@ def _describe_count(result: RunResult, count: str, skipped: str = "", left_out: 
     """A sentence about the finished output. count: its contents, such as "9 images with masks in pets". skipped: a
     line about other files, or "". left_out: the number of images whose draws were all rejected."""
     text = count
-    if not result.done:
+    if result.asked:
+        text = f"Ended early: {count}, of {result.asked} asked for; the same command without --finish makes the others"
+    elif not result.done:
         text = f"Complete: {count}; nothing to do"
     if skipped:
         text += f" ({skipped})"

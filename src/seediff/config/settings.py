@@ -93,12 +93,18 @@ class Settings:
             lines.append(f"{begin}: {', '.join(f'{name} = {show_json(flat[name])}' for name in names)}")
         return lines
 
-    def to_toml(self, weights: str = "", gpu: str = "") -> str:
-        """The text of seediff.toml, without values that are None. weights: the fingerprint of the model's weights. gpu:
-        the name of the GPU. "" for either: unknown."""
+    def to_toml(self, weights: str = "", gpu: str = "", ended: int = 0) -> str:
+        """The text of seediff.toml, without values that are None.
+
+        Args:
+            weights: the fingerprint of the model's weights; "": unknown.
+            gpu: the name of the GPU; "": unknown, or none.
+            ended: as in `RunConfig.notes`; 0: the run was not ended early.
+        """
         notes, sources = {"command": self.command, "version": __version__}, self.sources()
         sources.pop(DEFAULT, None)
-        notes |= {name: value for name, value in {"weights": weights, "gpu": gpu}.items() if value}
+        more = {"weights": weights, "gpu": gpu, "ended": ended}
+        notes |= {name: value for name, value in more.items() if value}
         return tomli_w.dumps({**notes, **_without_none(self.values()), "sources": sources})
 
 
@@ -106,8 +112,9 @@ class Settings:
 class RunConfig(Settings):
     """A configuration of a command that runs a model, batch by batch."""
 
-    notes: ClassVar[tuple[str, ...]] = (*Settings.notes, "weights", "gpu")
-    """`weights` is the fingerprint of the model's weights, `gpu` the name of the GPU."""
+    notes: ClassVar[tuple[str, ...]] = (*Settings.notes, "weights", "gpu", "ended")
+    """`weights` is the fingerprint of the model's weights, `gpu` the name of the GPU, and `ended` the number of items
+    that a run made before somebody ended it early."""
     deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method", "segment.method")
     presets: ClassVar[tuple[str, ...]] = ("model", "paper")
     """What --preset may be, besides a file of `seediff tune`."""

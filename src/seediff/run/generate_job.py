@@ -30,13 +30,13 @@ from ..prompts.captions import content_words
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import find_weight
 from ..report.tables import count_flags
-from ..rows.row import Row
+from ..rows.row import Row, said
 from ..workers import Progress
 from .engine import Engine
 from .job import Job, Made, Ready
 from .loop import RunResult, run
 from .masked_sample import draw_strips, masked_sample, traced_classes
-from .output import numbered_name, rows_in_order
+from .output import numbered_name, sample_number
 from .plan import Plan, plan_model
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
@@ -59,6 +59,7 @@ def generate(
     offload: Offload = "none",
     engine: Engine | None = None,
     progress: Progress | None = None,
+    finish: bool = False,
     **options: Any,
 ) -> RunResult:
     """Make the dataset that `config` describes in the folder `out`.
@@ -69,7 +70,7 @@ def generate(
 
     draw: a function that replaces the model. offload: which parts of the model wait in the computer's memory while they
     are not used; this changes no byte. engine: makes the batches; None: this process. progress: a function to report
-    to.
+    to. finish: whether to end a stopped run with the batches that it has made; the same call without it goes on.
 
     Raises UserError for everything that the user can fix: `out` has other contents or a dataset of another
     configuration, another run is using it, the model is missing, or it does not know a class. Raises OSError if the
@@ -84,7 +85,7 @@ def generate(
     if config is None:
         config, info = recommend(GenerateConfig, options)
     job = GenerateJob(config, info, offload, draw=draw)
-    return run(job, out, engine=engine, progress=progress)
+    return run(job, out, engine=engine, progress=progress, finish=finish)
 
 
 class DrawnSample(NamedTuple):
@@ -288,7 +289,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
     def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
         if self.config.reject:
             write_atomic(out / native.REJECTED, native.jsonl(left_out))
-        super().finish(rows_in_order(out, rows), left_out, out)
+        super().finish(sorted(rows, key=lambda row: sample_number(said(row.file_name) or "")), left_out, out)
 
     def contents(self, plan: Plan) -> Iterator[str]:
         config, images = self.config, sample_count(self.config)

@@ -127,6 +127,8 @@ class Job(ABC, Generic[Config, Item]):
     """As in `load_model`."""
     device: str | None = None
     """The device that the user named, with the number of a GPU if the user gave one; `config` has no number."""
+    ended: int = 0
+    """The number of items that were made before somebody ended the run early; 0: the run was not ended early."""
     timer: Timer = field(default_factory=Timer, compare=False)
 
     @property
@@ -155,7 +157,10 @@ class Job(ABC, Generic[Config, Item]):
     def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         """Facts about the whole run for the dataset card and the page: name → value. They have no times and no paths,
         so that they are reproducible. left_out: the rows about what did not become a sample."""
-        return {"model": self.config.model_label, "method": getattr(self.config, "method", ""), "version": __version__}
+        about = {"model": self.config.model_label, "method": getattr(self.config, "method", ""), "version": __version__}
+        if self.ended:
+            about["ended early"] = f"{self.ended} of the {len(self.items())} asked for were made"
+        return about
 
     def contents(self, plan: Plan) -> Iterator[str]:
         """Lines of a dry run about what is asked for. The first says what would be made: "9 images in 2 batches"."""

@@ -8,6 +8,7 @@ on the state of the folder, which `state_of_output` (output.py) finds:
 new          makes all batches
 unfinished   makes the missing batches
 complete     makes nothing, and refuses a folder with missing or changed files (`check_files`)
+ended        complete, but ended early with some batches: becomes unfinished, then as above
 to grow      a complete output for fewer samples: becomes unfinished (`grow`), then as above
 """
 
@@ -17,17 +18,17 @@ import gc
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..config.settings import DEFAULT, MACHINE, RunConfig
 from ..dataset import native
-from ..errors import Notice
+from ..errors import Notice, UserError
 from ..files.messages import show_bytes
 from ..files.outputs import check_writable, clear_leftovers, free_bytes, parse_folder
 from ..models.facts import Facts, facts_of_files
-from ..rows.row import Row
+from ..rows.row import Row, each_row
 from ..workers import Progress
 from .engine import Engine
 from .job import AnyJob
@@ -42,10 +43,15 @@ from .output import (
     check_growth,
     check_same,
     commit,
+    ended_with,
     grow,
     lock,
     read_record,
+    remove_unfinished,
+    set_rows_aside,
     state_of_output,
+    with_splits,
+    write_config,
 )
 
 
@@ -62,6 +68,8 @@ class RunResult:
     """Part of the run → its seconds: "loading", "drawing" (network, VAE and capture), "masks", "writing" and others."""
     rejected: Sequence[Row] = ()
     """The rows of rejected.jsonl."""
+    asked: int = 0
+    """The number of items that were asked for, if somebody ended the run early; 0: all are made."""
     failed: Sequence[Row] = ()
     """`photo` and `reason` for each photograph that could not be used."""
 
@@ -77,6 +85,7 @@ def run(
     engine: Engine | None = None,
     progress: Progress | None = None,
     warn: Callable[[str], None] = warnings.warn,
+    finish: bool = False,
 ) -> RunResult:
     """Make what a job's output lacks, in the folder `out`.
 
@@ -89,6 +98,7 @@ def run(
         engine: makes the batches; None: this process.
         progress: a function to report to.
         warn: shows a warning about doubtful results, before the first batch.
+        finish: whether to end a stopped run with the batches that it has made. The same call without it goes on.
 
     Raises:
         UserError: if `out` has other contents, is the output of another configuration, lacks files, or is in use, and
@@ -97,15 +107,27 @@ def run(
     """
     out, done = parse_folder(out), 0
     state, job = inspect(job, out)
+    check_finish(state, out, finish)
     if state == "new" and job.runs_model:
         job.plan(Facts(job.found))
-    if state != "complete" or (out / EARLIER).exists():
+    if finish and state == "unfinished":
+        with lock(out):
+            _end_early(job, out)
+    elif not (finish or state == "complete") or (out / EARLIER).exists():
         with lock(out):
             done = _complete_locked(job, out, engine or Engine(), progress or (lambda done, total, what: None), warn)
-    return RunResult(out=out, done=done, seconds=job.timer, **_read_result(job, out))
+    _, job = inspect(job, out)
+    asked = len(job.items()) if job.ended else 0
+    return RunResult(out=out, done=done, seconds=job.timer, asked=asked, **_read_result(job, out))
 
 
-def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]:
+def check_finish(state: State, out: Path, finish: bool) -> None:
+    """Raise UserError if there is no stopped run to end. state: of the output. finish: as in `run`."""
+    if finish and state in ("new", "to grow"):
+        raise UserError("finish", f"there is no stopped run in {out}", "leave it out")
+
+
+def dry_run(job: AnyJob, out: Path | str, verbose: bool = True, finish: bool = False) -> Iterator[str]:
     """The lines of `--dry-run`: what `run` would do. Writes nothing and loads no model. The first line comes at once,
     the others take seconds, except those about a complete output.
 
@@ -113,6 +135,7 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
         job: says what would be made.
         out: the folder.
         verbose: whether lines also name captured layers and all settings.
+        finish: as in `run`.
 
     Raises:
         UserError: if the run would fail before it loads the model.
@@ -120,6 +143,7 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
     # 1. What is there, and what values alone refuse
     out = parse_folder(out)
     state, job = inspect(job, out)
+    check_finish(state, out, finish)
     plan = job.plan(Facts(job.found))
     if state != "complete":
         check_writable(out)
@@ -128,14 +152,17 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
     begin = {
         "new": "Would make",
         "unfinished": "Would continue",
+        "ended": f"Was ended early, with {job.ended}; would continue",
         "to grow": "Would extend to",
         "complete": "already complete; nothing to do",
     }[state]
+    if finish:
+        begin = f"Would end with {_count_items(job, _records(job, out))} of"
     contents = job.contents(plan)
     yield f"{begin}: {next(contents)}"
 
     # 2. The plan, as far as the model's small files say it; a complete output needs none
-    if state == "complete":
+    if state == "complete" or finish:
         yield from contents
         if verbose:
             yield from job.config.source_lines()
@@ -151,8 +178,10 @@ def inspect(job: AnyJob, out: Path) -> tuple[State, AnyJob]:
     """(state, job): the state of an output, and the job with the configuration to make or continue the output with.
     Raises UserError for an output that is not the job's, and for a complete one that lacks files."""
     state, config = state_of_output(out, job.config)
-    job = job.with_config(config)
-    if state == "complete":
+    job = replace(job.with_config(config), ended=0)
+    if state == "ended":
+        job = replace(job, ended=ended_with(out))
+    if state in ("complete", "ended"):
         check_files(out, job.batches, job.left_out[1])
     return state, job
 
@@ -161,7 +190,7 @@ def _read_result(job: AnyJob, out: Path) -> dict[str, Any]:
     """The fields of `RunResult` that are in the finished output: `rows`, and the field that the job's `left_out` names.
     Pages that somebody removed are written again."""
     field, file = job.left_out
-    result: dict[str, Any] = {"rows": native.read_rows(out, job.config.last_file)}
+    result: dict[str, Any] = {"rows": [*each_row(out / job.config.last_file)]}  # a recipe's rows may have no mask
     if (out / file).is_file():
         result[field] = native.read_rows(out, file)
     if not all((out / page).is_file() and (out / page).stat().st_size for page in job.pages):
@@ -175,6 +204,10 @@ def _complete_locked(job: AnyJob, out: Path, engine: Engine, report: Progress, w
     done = 0
     if state == "to grow":
         grow(out, job.config)
+    elif state in ("ended", "unfinished") and ended_with(out):
+        set_rows_aside(out)
+        write_config(out, job.config)
+        job = replace(job, ended=0)
     if state != "complete":
         with engine, ExitStack() as stack:
             if state == "new" and job.runs_model:
@@ -192,7 +225,7 @@ def _complete_locked(job: AnyJob, out: Path, engine: Engine, report: Progress, w
 def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress, warn: Callable[[str], None]) -> int:
     """Make the missing batches and finish the output. Returns the number of items that this run made. new: whether the
     output has no batch yet."""
-    records = {number: None if new else read_record(out, number) for number in job.batches}
+    records = dict.fromkeys(job.batches) if new else _records(job, out)
     before, total = _count_items(job, records), sum(map(len, job.batches.values()))
     loaded = Loaded()
     if None in records.values():
@@ -215,14 +248,39 @@ def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progres
         job = _halved(job, total)  # outside the `except`, where the error still holds the tensors of the failed batch
         records = dict.fromkeys(job.batches)
     report(total, total, "finishing")
+    _finish(job, out, records)
+    return total - before
+
+
+def _records(job: AnyJob, out: Path) -> dict[int, BatchRecord | None]:
+    """Number → record of each batch in an output that was begun; None if the batch is missing."""
+    return {number: read_record(out, number) for number in job.batches}
+
+
+def _finish(job: AnyJob, out: Path, records: Mapping[int, BatchRecord | None]) -> None:
+    """Write what is said about all batches."""
     clear_leftovers(out, RUN_FOLDERS)  # half-written files of killed processes
     rows, left_out = list[Row](), list[Row]()
     for record in records.values():
         if record is not None:
             rows += record.rows
             left_out += record.left_out
-    job.finish(rows, left_out, out)
-    return total - before
+    job.finish(with_splits(out, rows), left_out, out)
+
+
+def _end_early(job: AnyJob, out: Path) -> None:
+    """Finish an output that this process has locked, with the batches that it has."""
+    _, job = inspect(job, out)  # a second time, because now no other run can change it
+    records = _records(job, out)
+    made = _count_items(job, records)
+    if not made:
+        raise UserError(out, "has no finished batch", "leave out --finish, which ends a run with what is made")
+    if made < sum(map(len, job.batches.values())):
+        job = replace(job, ended=made)
+    write_config(out, job.config, job.ended)
+    remove_unfinished(out, filter(None, records.values()))
+    _finish(job, out, records)
+    (out / EARLIER).unlink(missing_ok=True)
 
 
 def _count_items(job: AnyJob, records: Mapping[int, BatchRecord | None]) -> int:

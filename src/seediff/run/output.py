@@ -4,7 +4,8 @@ A batch is finished when its record exists, for example .batches/000007.json. Th
 batch's files and the checksum of each label map, and is written after they are on the disk (docs/decisions/README.md).
 
 To grow, a complete dataset becomes an unfinished one: metadata.jsonl is moved to EARLIER, and the command continues as
-after an interruption. A grown dataset has the bytes of a dataset that was as large from the start.
+after an interruption. A grown dataset has the bytes of a dataset that was as large from the start. A run that somebody
+ended early is complete with the batches that it had, and goes on in the same way.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import re
 import shutil
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -40,9 +41,10 @@ from ..prompts.specs import sample_count
 from ..rows.row import Row, as_row, each_row, ids_by_name, said
 
 AnyRow = TypeVar("AnyRow")
-State = Literal["new", "unfinished", "complete", "to grow"]
-"""The state of an output folder. "to grow": complete with fewer samples than the user wants now, for example 50 per
-class instead of 100 (`RunConfig.extends`)."""
+State = Literal["new", "unfinished", "ended", "complete", "to grow"]
+"""The state of an output folder. "ended": complete with fewer batches than its configuration asks for, because somebody
+ended the run early. "to grow": complete with fewer samples than the user wants now, for example 50 per class instead of
+100 (`RunConfig.extends`)."""
 
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
 """The folders to which only batches of runs write."""
@@ -122,10 +124,11 @@ def state_of_output(out: Path, config: Config) -> tuple[State, Config]:
 
     begun = load_config(out / CONFIG, type(config))
     config, complete = as_begun(config, begun), (out / config.last_file).exists()
+    ended = complete and ended_with(out) > 0
     changed, same_version = differences(begun, config), about.get("version") == __version__
     if changed and same_version and config.extends(begun):
         return "to grow", config
-    if not complete and not same_version:
+    if (ended or not complete) and not same_version:
         changed.insert(0, f"version of seediff: {about.get('version')} → {__version__}")
     if changed:
         problem = f"holds the output of another configuration ({'; '.join(changed)})"
@@ -133,7 +136,15 @@ def state_of_output(out: Path, config: Config) -> tuple[State, Config]:
         if isinstance(config, DatasetConfig):
             fix += "; `seediff merge` joins two datasets"
         raise UserError(out, problem, fix)
+    if ended:
+        return "ended", config
     return "complete" if complete else "unfinished", config
+
+
+def ended_with(out: Path) -> int:
+    """The number of items of an output that somebody ended early; 0 for others."""
+    noted = read_toml(out / CONFIG).get("ended", 0)
+    return noted if isinstance(noted, int) else 0
 
 
 def read_begun(out: Path, config: RunConfig) -> dict[str, Any] | None:
@@ -289,25 +300,43 @@ def grow(folder: Path, config: GenerateConfig) -> None:
     check_growth(folder)
     saved = load_config(folder / CONFIG, GenerateConfig)
     whole, rest = divmod(sample_count(saved), config.batch_size)
+    set_rows_aside(folder)
+    if rest:
+        inside(folder, record_path(whole)).unlink(missing_ok=True)
+    write_config(folder, config)
+
+
+def set_rows_aside(folder: Path) -> None:
+    """Turn a complete output into an unfinished one."""
     if (folder / native.METADATA).is_file():
         native.read_rows(folder)  # refuses rows that cannot be read, before they are set aside
         inside(folder, BATCHES).mkdir(exist_ok=True)
         (folder / native.METADATA).replace(folder / EARLIER)
-    if rest:
-        inside(folder, record_path(whole)).unlink(missing_ok=True)
+
+
+def write_config(folder: Path, config: RunConfig, ended: int = 0) -> None:
+    """Write the configuration of an output that was begun, with what its run had loaded. ended: as in
+    `RunConfig.notes`."""
     about = read_toml(folder / CONFIG)
-    write_atomic(folder / CONFIG, config.to_toml(*(about.get(name, "") for name in Loaded._fields)).encode("utf-8"))
+    loaded = (about.get(name, "") for name in Loaded._fields)
+    write_atomic(folder / CONFIG, config.to_toml(*loaded, ended=ended).encode("utf-8"))
 
 
-def rows_in_order(folder: Path, rows: Iterable[Row]) -> list[Row]:
-    """The rows sorted by the number of the sample. After an output has grown, samples keep the `split` that they had
-    before."""
+def remove_unfinished(folder: Path, records: Iterable[BatchRecord]) -> None:
+    """Remove files of batches that are not finished. records: of all finished batches."""
+    known = {name for record in records for name in record.files}
+    for path in chain.from_iterable((folder / name).rglob("*") for name in RUN_FOLDERS):
+        if not path.is_dir() and path.relative_to(folder).as_posix() not in known:
+            path.unlink()
+
+
+def with_splits(folder: Path, rows: Sequence[Row]) -> list[Row]:
+    """The rows; after an output has grown, samples keep the `split` that they had before."""
     earlier = list[Row]()
     if (folder / EARLIER).is_file():
         earlier = native.read_rows(folder, EARLIER)
     splits = {row.file_name: row.split for row in earlier if row.split is not UNSET}
-    by_number = sorted(rows, key=lambda row: sample_number(said(row.file_name) or ""))
-    return [row.replace(split=splits.get(row.file_name, row.split)) for row in by_number]
+    return [row.replace(split=splits.get(row.file_name, row.split)) for row in rows]
 
 
 def sample_number(file_name: str) -> int:
