@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -102,12 +103,26 @@ def test_a_plan_says_what_is_not_known_before_a_model_is_fetched(hub, tmp_path, 
         jobs = [GenerateJob(configured(GenerateConfig, line)), MaskJob.of(configured(MaskPhotosConfig, line), found)]
         for job in (*jobs, SegmentJob.of(SegmentPhotosConfig(model=name), found)):
             text = "\n".join(dry_run(job, tmp_path / "out"))
-            assert f"downloads it: {show_bytes(BY_NAME[name].weight_bytes('float32'))} in float32)\n" in text
+            size = show_bytes(BY_NAME[name].weight_bytes("float32"))
+            assert f"downloads it: {size} in float32; licence {BY_NAME[name].licence})\nDevice: cpu, " in text
+            assert (
+                f"\nMemory: about {size} of weights in float32; on a GPU in bfloat16, drawing takes 9.7 GB for" in text
+            )
             assert ("\nCapture: not known, because the model's configuration" in text) == (here is not folder)
-            assert text.count("\nCapture: ") == text.count("\nMemory: not known, because") == 1
+            assert text.count("\nCapture: ") == 1
             assert ("each of the model's own size, 1024²" in text) == (here is not folder and job is jobs[0])
             levels = here is folder and not isinstance(job, SegmentJob)
             assert ("\nLevels: " in text) == levels
+
+
+def test_the_page_has_the_measured_memory():
+    said = (Path(__file__).parents[2] / "docs/gpus.md").read_text(encoding="utf-8").partition("while drawing")[2]
+    rows = [line for line in said.partition("\n\n")[0].splitlines() if line.startswith("| `")]
+    peaks = {f"`{one.name}`": one.peaks for one in NAMED if one.peaks}
+    assert rows == [
+        f"| {name}, batch of {'; of '.join(map(str, of))} | {'; '.join(map(str, of.values()))} |"
+        for name, of in peaks.items()
+    ]
 
 
 def test_a_plan_counts_the_weights(capsys):

@@ -8,6 +8,7 @@ import pytest
 from diffusers import DiffusionPipeline, HeunDiscreteScheduler
 from refusals import user_error
 
+from seediff.cli.main import main
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.photos_config import MaskPhotosConfig
 from seediff.files.photo_files import Photo
@@ -15,6 +16,7 @@ from seediff.models.describe import describe
 from seediff.models.facts import Facts, facts_of_files, facts_of_model
 from seediff.models.locate import find_model
 from seediff.models.registry import load_model
+from seediff.run import loop
 from seediff.run import plan as plans
 from seediff.run.generate_job import GenerateJob
 from seediff.run.mask_job import MaskJob
@@ -90,3 +92,17 @@ def test_a_configuration_that_leaves_out_a_default(twin, tmp_path, name, key):
     info = describe(find_model(str(folder)))
     known = facts_of_files(info).sizes
     assert info.sizes() != known == facts_of_model(load_model(str(folder), device="cpu")).sizes
+
+
+def test_a_disk_that_is_too_small_for_the_attention_maps(tmp_path, monkeypatch, capsys):
+    line = f"generate --classes dog --per-class 50 --out {tmp_path}/o --dry-run --keep-attention --device cpu".split()
+    for free, said in ((10**6, True), (10**12, False)):
+        monkeypatch.setattr(loop, "free_bytes", lambda _, free=free: free)
+        assert main(line) == 0
+        text = capsys.readouterr().out
+        assert ("\nThe disk is too small: 50 files of attention maps take about 244.3 MB, and" in text) == said
+    monkeypatch.setattr(loop, "free_bytes", lambda _: 10**6)
+    job = GenerateJob(GenerateConfig(classes=("dog",), per_class=1, steps=1, keep_attention=True, device="cpu"))
+    warned = []
+    loop.run(job, tmp_path / "o", warn=warned.append)
+    assert [text[:22] for text in warned] == ["The disk is too small:"]

@@ -53,6 +53,7 @@ from .output import (
     with_splits,
     write_config,
 )
+from .plan import Plan
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,22 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True, finish: bool = F
         yield from contents
         yield from plan.lines(job.resolved(), job.offload, verbose=verbose)
     yield from job.doubts
+    if state != "complete" and not finish:
+        missing = len(job.items()) - _count_items(job, _records(job, out))
+        yield from filter(None, [disk_note(job, plan, out, missing)])
     yield f"Output: {out}, {show_bytes(free_bytes(out))} free"
+
+
+def disk_note(job: AnyJob, plan: Plan | None, out: Path, missing: int) -> str:
+    """A warning that attention maps, by far the largest files, need more than the free space; "" if they do not, or if
+    it is not known. missing: the number of items that are to be made."""
+    if plan is None or plan.maps is None or not getattr(job.config, "keep_attention", False):
+        return ""
+    needed, free = missing * sum(one.bytes for one in plan.maps.maps), free_bytes(out)
+    if needed <= free:
+        return ""
+    files = f"{missing} files of attention maps take about {show_bytes(needed)}"
+    return f"The disk is too small: {files}, and {show_bytes(free)} are free"
 
 
 def inspect(job: AnyJob, out: Path) -> tuple[State, AnyJob]:
@@ -232,7 +248,8 @@ def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progres
         report(before, total, f"loading {job.config.model_label}")
         with job.timer("loading"):
             loaded = engine.load(job)
-        for doubt in job.doubts:  # not before everything that may be refused
+        missing = disk_note(job, engine.ready.plan, out, total - before)
+        for doubt in filter(None, [*job.doubts, missing]):  # not before everything that may be refused
             warn(doubt)
     if not new:
         check_same(out, job.config.model_label, loaded)

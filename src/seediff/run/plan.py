@@ -18,7 +18,7 @@ from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_
 from ..config.settings import RunConfig
 from ..config.sizes import check_sides, pixels
 from ..errors import UserError
-from ..files.messages import show_bytes
+from ..files.messages import plural, show_bytes
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.facts import Facts, facts_of_model
 from ..models.fingerprint import weights_fingerprint
@@ -62,7 +62,8 @@ class Plan:
         """
         size = weight_bytes(config, self.facts.info)
         yield model_line(config, self.facts.info, offload, size)
-        yield memory_line(config, size, self.maps and self.maps.map_bytes)
+        yield f"Device: {config.device}, computes in {config.dtype}"
+        yield memory_line(config, self.facts.info, size, self.maps and self.maps.map_bytes)
         if not verbose:
             yield "Layers and all settings: with --verbose"
             return
@@ -196,6 +197,7 @@ def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int |
         if named:
             most = "" if info.files.is_whole else "at most "
             where += f": {most}{show_bytes(named.weight_bytes(str(config.dtype)))} in {config.dtype}"
+            where += f"; licence {named.licence}"
     if not info.files.is_whole:
         where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
     line = f"Model: {config.model} ({where})"
@@ -209,14 +211,21 @@ def weight_bytes(config: RunConfig, info: ModelInfo) -> int | None:
     return None
 
 
-def memory_line(config: RunConfig, size: int | None, maps: int | None) -> str:
+def memory_line(config: RunConfig, info: ModelInfo, size: int | None, maps: int | None) -> str:
     """The line of a dry run about memory. size: bytes of the model's weights. maps: bytes of an image's attention maps.
     None for either: not known."""
-    line = "Memory: not known, because the weights are not all on this machine"
+    line, named = "Memory: not known, because the weights are not all on this machine", info.files.named
+    if named and not size:
+        line = f"Memory: about {show_bytes(named.weight_bytes(str(config.dtype)))} of weights in {config.dtype}"
     if size:
         line = f"Memory: {show_bytes(size)} of weights in {config.dtype}"
-        if config.quantize:
-            line += f", before {config.quantize}"
+    if config.quantize:
+        line += f", before {config.quantize}"
+    if named and named.peaks:
+        measured = ", ".join(
+            f"{gigabytes} GB for {plural(count, 'picture')}" for count, gigabytes in named.peaks.items()
+        )
+        line += f"; on a GPU in bfloat16, drawing takes {measured} at once"
     if maps:
         line += f"; {show_bytes(maps)} of attention maps an image"
     return line

@@ -127,6 +127,7 @@ FLUX = Flux(
             "1024²",
             16.87,
             "FLUX.1 [dev] Non-Commercial, to be accepted on the hub",
+            peaks={1: 36.4},
         ),
         NamedModel(
             "flux-schnell",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 """Bytes per number."""
@@ -28,6 +29,9 @@ class NamedModel:
     """Steps and guidance scale that the model's page advises, if they differ from the family's."""
     pipeline: str = ""
     """diffusers' class of the pipeline; "" for the family's first one."""
+    peaks: Mapping[int, float] = field(default_factory=dict, hash=False)
+    """Pictures per batch → GB of a GPU's memory while they are drawn in bfloat16 and all maps are captured, as
+    `benchmarks/gpu.py` measured it."""
 
     def weight_bytes(self, dtype: str) -> float:
         """The approximate number of bytes of the weights. dtype: their number format."""

