@@ -59,8 +59,13 @@ def test_help_imports_nothing_heavy_and_version_is_told(capsys):
     assert "cyclopts" in said[-1].split()
     heavy = "torch diffusers transformers numpy scipy PIL cv2 pyarrow pydantic matplotlib".split()
     assert not set(heavy) & set(said[-1].split())
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out.strip() == f"seediff {__version__}"
+    for flag in ("--version", "-v"):
+        assert main([flag]) == 0
+        assert capsys.readouterr().out.strip() == f"seediff {__version__}"
+    for words in (["help"], ["help", "mask"]):
+        assert main(words) == main([*words[1:], "--help"]) == 0
+        told = capsys.readouterr().out
+        assert told == 2 * told[: len(told) // 2]
 
 
 def python(program):
@@ -277,6 +282,19 @@ def test_words_that_a_small_model_was_never_taught(tmp_path, capsys):
         "Prompts name bird, not among the classes: what is drawn of it may get another class's label"
         in capsys.readouterr().out
     )
+
+
+def test_heat_maps_of_the_words_of_a_prompt(tmp_path, capsys, mini_folder):
+    line = ["heatmap", "a photo of a dog on grass", "--model", str(mini_folder), "--steps", "1", "--device", "cpu"]
+    out = tmp_path / "heat"
+    assert main([*line, "--words", "cat", "--out", str(out)]) == 2
+    assert "'cat' is not in the prompt" in capsys.readouterr().err
+    assert not out.exists()
+    for more, names in (([], {"dog", "grass"}), (["--words", "a dog", "--words", "grass"], {"a-dog", "grass"})):
+        folder = out / str(len(more))
+        assert main([*line, *more, "--out", str(folder)]) == 0
+        assert {path.name for path in folder.iterdir()} == {f"{name}.png" for name in {*names, "picture", "words"}}
+        assert main([*line, "--out", str(folder)]) == 2
 
 
 def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatch):

@@ -254,6 +254,7 @@ def test_a_call_that_draws_another_text_than_its_prompt(pipe):
     with seediff.capture(other, prompt="a dog on grass", states=states) as seen:  # as it says
         other("a dog")
     assert seen.words == [("dog", "grass")]
+    assert repr(seen) == "<Captured: 1 picture>\n0: 'a dog on grass', words: dog, grass"
 
 
 def test_texts_that_a_call_encodes_together(pipe):

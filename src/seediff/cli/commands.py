@@ -37,6 +37,7 @@ COMMANDS = {
         "Make pixel masks of named classes in photographs, as a dataset like `generate`'s.",
     ),
     "segment": ("run_commands:segment", "Divide photographs into segments without class names."),
+    "heatmap": ("heatmap:heatmap", "Draw a picture, and a heat map of each word of its prompt."),
     "augment": (
         "sets:augment",
         "Add changed copies of samples: spliced, noisy, tilted, occluded, mirrored.",
@@ -60,7 +61,7 @@ COMMANDS = {
 somebody uses the command.
 """
 GROUPS = {
-    Group("Make", sort_key=1): "generate mask segment augment",
+    Group("Make", sort_key=1): "generate mask segment heatmap augment",
     Group("Look and correct", sort_key=2): "look check stats filter",
     Group("Convert", sort_key=3): "export import merge split",
     Group("Train", sort_key=4): "train predict evaluate",
@@ -132,6 +133,7 @@ def make_app(listing: bool = False, completion: bool = True) -> App:
         help_format=form,
         suppress_keyboard_interrupt=False,
         help_flags=("--help", "-h", HELP_ALL),
+        version_flags=("--version", "-v"),
         default_parameter=EVERY_OPTION,
         result_action="return_value",
     )

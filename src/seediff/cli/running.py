@@ -35,6 +35,8 @@ TIDYING = 5.0
 def run(words: Sequence[str], program: App | None = None) -> int:
     """Run a command line and return its exit code. words, program: as in `main.main`."""
     # 1. The process
+    if words[:1] == ["help"]:  # `seediff help generate`
+        words = [*words[1:], HELP]
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     debugging = os.environ.get("SEEDIFF_DEBUG") == "1"

@@ -20,8 +20,9 @@ from ..config.fields import check_table
 from ..config.method_constants import MaskConfig, SegmentConfig
 from ..config.photos_config import MaskPhotosConfig
 from ..config.resolve import recommend
-from ..errors import Notice, UserError
+from ..errors import Notice, UserError, shorten
 from ..files.image_files import ImageInput, as_pixels
+from ..files.messages import plural
 from ..masks.make_masks import MaskResult
 from ..models.describe import describe
 from ..models.locate import locate
@@ -39,6 +40,8 @@ FACTORS = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compress
 HEAT_LEVELS = (4, 2, 1)
 """The levels of attention that a heat map averages: L/4, L/2 and L, as in method ca. L is the size of the lattice that
 the network works on. For a model without any of these levels, a heat map averages all levels."""
+SHOWN, SHOWN_PICTURES = 80, 10
+"""The longest prompt in signs, and the most pictures, that `repr` shows."""
 
 
 class Captured:
@@ -52,6 +55,12 @@ class Captured:
         self._method = method
         self._config = getattr(pipe, plan.family.network_part, pipe).config
         self._factor: int | None = next((getattr(pipe, name) for name in FACTORS if hasattr(pipe, name)), None)
+
+    def __repr__(self) -> str:
+        lines = [f"<Captured: {plural(len(self._pictures()), 'picture')}>"]
+        for number, (prompt, words) in enumerate(zip(self.prompts, self.words, strict=True)):
+            lines.append(f"{number}: {shorten(prompt, SHOWN)!r}, words: {', '.join(words) or 'none'}")
+        return "\n".join(lines[: SHOWN_PICTURES + 1])
 
     # What was captured
 
