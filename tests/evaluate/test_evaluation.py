@@ -1,5 +1,6 @@
 import csv
 import json
+from itertools import chain
 import sys
 import types
 from dataclasses import replace
@@ -14,7 +15,7 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.public_sets import CAMVID_CLASSES
 from seediff.dataset.sample import Sample
 from seediff.drawing.overlays import compress_image
-from seediff.evaluate.evaluation import draw_bars, evaluate, notes, score_table
+from seediff.evaluate.evaluation import draw_bars, evaluate, notes, score_tables
 
 MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0, 12, 12], [0, 0, 12, 12]]}
 
@@ -100,6 +101,25 @@ def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsy
     assert " & $\\geq$ 1 \\\\" in latex
 
 
+def test_several_others_are_each_compared_with_the_first(voc, predictions, tmp_path, capsys):
+    zeros = tmp_path / "zeros"
+    for name in MAPS:
+        save_map(zeros / f"{name}.png", np.zeros((2, 4)))
+    line = [predictions, "--data", voc, "--protocol", "voc", "--draws", 20, "--format", "csv"]
+
+    def told(*others):
+        written = tmp_path / "scores.json"
+        assert run(*line, *chain.from_iterable(("--against", other) for other in others), "--json", written) == 0
+        return capsys.readouterr().out, json.loads(written.read_text())
+
+    (one, first), (two, second), (both, several) = told(zeros), told(predictions), told(zeros, predictions)
+    assert both == f"{one}\n{two}"
+    assert several["against"] == [first["against"], second["against"]]
+    assert several["difference"] == [first["difference"], second["difference"]]
+    assert run(*line, zeros) == 2
+    assert f"compare with other predictions by --against {zeros}" in capsys.readouterr().err
+
+
 def test_what_few_pictures_show_is_said(tmp_path, monkeypatch):
     """Six pictures of a dog, of which one shows a cat, too; one of two predictions has a pixel of a bus."""
     rng = np.random.default_rng(0)
@@ -117,14 +137,14 @@ def test_what_few_pictures_show_is_said(tmp_path, monkeypatch):
     often = "mIoU: mean of the 2 classes that 5 or more pictures show"
     evaluation = evaluate(tmp_path / "a", tmp_path / "truth", against=tmp_path / "b", draws=50)
 
-    table = score_table(replace(evaluation, against=None))
+    (table,) = score_tables(replace(evaluation, against=()))
     alone = {row[0]: row[2:4] for row in (*table.rows, *table.sums)}
     without = [name for name, (ends, _) in alone.items() if np.isnan(ends[0])]
     assert without == ["cat", "objects", "mIoU", "boundary mIoU"]
     assert [alone[name][1] for name in ("dog", "cat", "mIoU", often)] == ["6", "1", "≥ 1", "≥ 6"]
     assert "Without interval, because fewer than 5 pictures show them: cat (1)." in notes(evaluation)
 
-    compared = {row[0]: row[1:] for row in score_table(evaluation).sums}
+    compared = {row[0]: row[1:] for row in score_tables(evaluation)[0].sums}
     assert compared["mIoU"][2] == pytest.approx(0, abs=0.001)
     assert compared[often][3] == pytest.approx((0, 0), abs=0.001)
     said = "Means and their differences are without bus: no truth shows it, and only one of the two predicts it."
@@ -149,7 +169,7 @@ def test_a_class_may_be_called_like_a_mean(tmp_path):
     assert (written["per_class"]["mIoU"]["iou"], written["miou"]) == (0, 1 / 2)
     differences = {(each["of"], each["name"]): each["difference"] for each in written["difference"]}
     assert [differences[place] for place in (("class", "objects"), ("group", "objects"))] == [0, -1 / 2]
-    for table in (score_table(evaluation), score_table(replace(evaluation, against=None))):
+    for table in (*score_tables(evaluation), *score_tables(replace(evaluation, against=()))):
         values = {row[0]: row[1] for row in (*table.rows, *table.sums)}
         assert (values["objects"], values["objects (mean)"], values["mIoU"], values["mIoU (mean)"]) == (
             1,

@@ -196,3 +196,23 @@ def test_a_row_and_a_set_may_differ_from_the_others(write):
 def test_what_is_wrong_is_told(write, old, new, said):
     with user_error(rf"table\.toml.*{said}"):
         read_table(write(PLAIN.replace(old, new)))
+
+
+def test_a_table_waits_for_another_run(tmp_path, capsys):
+    calls = []
+
+    def make():
+        with open_folder(tmp_path / "set"):
+            return "made"
+
+    with ExitStack() as other:
+        other.enter_context(open_folder(tmp_path / "set"))
+
+        def wait(seconds):
+            calls.append(seconds)
+            if len(calls) == 2:
+                other.close()
+
+        assert when_free(make, wait) == "made"
+    assert len(calls) == 2
+    assert capsys.readouterr().err.count("in use by another run") == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -49,8 +49,9 @@ class Comparison:
     """Classes to evaluate: the data's own, or those of a published comparison."""
     split: Annotated[str | None, shown("val for public data, test for CamVid, else all")] = None
     """Part of the data to evaluate."""
-    against: Annotated[Path | None, Parameter(name="--against"), shown(False)] = None
-    """Other predictions of the same data: print both scores, and their paired difference with its interval."""
+    against: Annotated[tuple[Path, ...], Parameter(name="--against", negative=()), shown(False)] = ()
+    """Other predictions of the same data: print both scores, and their paired difference with its interval. Repeat the
+    option for several."""
     class_map: Annotated[Path | None, shown(False)] = None
     """TOML file that maps the model's class names to the data's."""
     classes: Annotated[
@@ -111,7 +112,7 @@ def semantic(
 
     - `seediff evaluate ours --against theirs --data VOCdevkit/VOC2012 --protocol voc --format latex`
     """
-    from ..evaluate.evaluation import evaluate, notes, score_table, write_report
+    from ..evaluate.evaluation import evaluate, notes, score_tables, write_report
 
     options = options or Comparison()
     check_writable(out)
@@ -124,19 +125,19 @@ def semantic(
         write_report(evaluation, out)
     if json is not None:
         write_json(evaluation.to_json(), json)
-    _show(score_table(evaluation), form, evaluation.data.reading, notes(evaluation), JSON=json, Report=out)
+    _show(score_tables(evaluation), form, evaluation.data.reading, notes(evaluation), JSON=json, Report=out)
 
 
 def _show(
-    table: ScoreTable,
+    tables: Sequence[ScoreTable],
     form: TableFormat,
     reading: Reading,
     notes: Iterable[str],
     **places: Path | None,
 ) -> None:
-    """Print how the labels were understood, a table, notes, and the paths of the written files, which must be complete
-    before, because the table's reader may close the output. form: with "text", everything goes to stdout; with a format
-    for papers, only the table does, and the rest goes to stderr. places: what was written → its path."""
+    """Print how the labels were understood, tables, notes, and the paths of the written files, which must be complete
+    before, because the tables' reader may close the output. form: with "text", everything goes to stdout; with a format
+    for papers, only the tables do, and the rest goes to stderr. places: what was written → its path."""
     console = make_console(stderr=form != "text")
 
     def say(lines: Iterable[str]) -> None:
@@ -145,9 +146,9 @@ def _show(
 
     say(reading.lines(MOST_LINES))
     if form == "text":
-        console.print(table.rich())
+        console.print(*(table.rich() for table in tables))
     else:
-        print(table.write(form), end="")
+        print("\n".join(table.write(form) for table in tables), end="")
     say((*notes, *(f"{name}: {place}" for name, place in places.items() if place is not None)))
 
 
@@ -203,7 +204,7 @@ def segments(
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))
     if json is not None:
         write_json(scores.to_json(), json)
-    _show(scores.score_table("labelled pixels"), form, scores.reading, notes(scores), JSON=json)
+    _show([scores.score_table("labelled pixels")], form, scores.reading, notes(scores), JSON=json)
 
 
 AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
@@ -290,4 +291,4 @@ def masks(
         options = {**config.flat(), "protocols": protocols, "pictures": count, "draws": draws, "classes": None}
         write_json({**scores.to_json(), "options": {**options, "split": split, "class_map": words}}, json)
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
-    _show(mask_table(scores.protocols, title), form, data.reading, scores.notes(), JSON=json)
+    _show([mask_table(scores.protocols, title)], form, data.reading, scores.notes(), JSON=json)

@@ -65,7 +65,9 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
         if before in options:
             return f"{before} takes no value, such as {unused!r}"
         hint = ""
-        if "--classes" in options:
+        if "--against" in options and words[0] == "evaluate":
+            hint = f"; compare with other predictions by --against {shlex.quote(unused)}"
+        elif "--classes" in options:
             hint = "; separate several names with commas, as in --classes dog,cat"
         if " " in unused and "--prompt" in options:
             hint = f"; a prompt is an option: --prompt {shlex.quote(unused)}"

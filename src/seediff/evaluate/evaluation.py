@@ -1,5 +1,5 @@
 """`seediff evaluate`: compares predictions with a labelled data set. `evaluate` computes an `Evaluation`; the other
-functions show it: `write_report` as files, `score_table` as a table, `notes` as sentences."""
+functions show it: `write_report` as files, `score_tables` as tables, `notes` as sentences."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Evaluation:
     """(≥ 256,) uint8: the protocol's id for each id of the predictor."""
     trained_on: int
     """The number of compared images on which the predictor was trained, as far as is known."""
-    against: Evaluation | None = None
-    """The evaluation of other predictions for the same data, with which these are compared; None: no comparison."""
+    against: Sequence[Evaluation] = ()
+    """The evaluations of other predictions for the same data, with which these are compared."""
 
     @property
     def absent(self) -> list[str]:
@@ -69,7 +69,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """`SemanticScores.table`, and what was compared. With other predictions, also their scores under `against`, and
-        the differences of all scores under `difference`."""
+        the differences of all scores under `difference`; with several, both are lists with one entry for each."""
         about: dict[str, Any] = {
             "predictions": self.predictor.about,
             "data": self.data.about,
@@ -78,20 +78,28 @@ class Evaluation:
             "trained_on": self.trained_on,
             "version": __version__,
         }
-        if self.against is not None:
-            about["against"] = self.against.to_json()
-            about["difference"] = [
-                {"name": d.name, "of": kind, "difference": d.value, "ci95": d.ci95, "pictures": d.pictures}
-                for kind, _, _, d in compare(self.scores, self.against.scores)
-            ]
+        compared = {
+            "against": [other.to_json() for other in self.against],
+            "difference": [self._differences(other) for other in self.against],
+        }
+        if len(self.against) == 1:
+            about |= {name: only for name, (only,) in compared.items()}
+        elif self.against:
+            about |= compared
         return as_json({**self.scores.table(), **about})
+
+    def _differences(self, other: Evaluation) -> list[dict[str, Any]]:
+        return [
+            {"name": d.name, "of": kind, "difference": d.value, "ci95": d.ci95, "pictures": d.pictures}
+            for kind, _, _, d in compare(self.scores, other.scores)
+        ]
 
 
 def evaluate(
     predictions: Path | str,
     data: Dataset | Path | str,
     *,
-    against: Path | str | None = None,
+    against: Path | str | Sequence[Path | str] | None = None,
     protocol: str = "own",
     split: str | None = None,
     class_map: Path | None = None,
@@ -108,7 +116,7 @@ def evaluate(
     """Score predictions on labelled data.
 
     predictions: a folder of `seediff train`, a dataset, or a folder of label maps. data: a folder, which `open_truths`
-    reads with `split`, or a dataset. against: other predictions, to compare with the first. protocol: see
+    reads with `split`, or a dataset. against: other predictions, one or several, to compare with the first. protocol: see
     `protocol_for`. class_map: see `read_class_map`. classes: names for the label maps' ids, from id 1; None: those in
     classes.txt in or beside their folder, or else the data's own ids. scales, flip: a segmenter also sees each image at
     these relative sizes, and mirrored. device: of a segmenter. boundary, seed, draws: see `evaluate_pairs`.
@@ -121,7 +129,8 @@ def evaluate(
     chosen = protocol_for(protocol, labelled.names.values())
     truth_table = chosen.truth_table(labelled.names, labelled.about)
     predictors: list[tuple[Predictor, np.ndarray]] = []
-    for path in filter(None, (predictions, against)):
+    others = [against] if isinstance(against, Path | str) else against or ()
+    for path in (predictions, *others):
         predictor = open_predictor(Path(path), labelled, classes, tuple(scales), flip, device)
         predictors.append((predictor, chosen.predicted_table(predictor.classes, mapped, str(path))))
 
@@ -137,8 +146,7 @@ def evaluate(
         scores = evaluate_pairs(pairs, chosen, seed=seed, draws=draws, boundary=boundary)
         trained_on = sum(predictor.saw(sample) for sample in labelled)
         evaluations.append(Evaluation(scores, labelled, predictor, truth_table, predicted_table, trained_on))
-    first, *others = evaluations
-    return replace(first, against=next(iter(others), None))
+    return replace(evaluations[0], against=tuple(evaluations[1:]))
 
 
 def _pairs(
@@ -221,12 +229,17 @@ def _draw_maps(evaluation: Evaluation, sample: Sample) -> Iterator[np.ndarray]:
         yield draw_named(small, fit_side(label_map, THUMBNAIL_PIXELS, Image.Resampling.NEAREST), names)
 
 
-def score_table(evaluation: Evaluation) -> ScoreTable:
-    """The table of scores: a row for each class in the truth or the predictions, then the groups, the mean and the
-    accuracy. With other predictions, the columns are the scores of both, and their paired difference."""
-    scores, other = evaluation.scores, evaluation.against
-    if other is None:
-        return scores.score_table("pixels")
+def score_tables(evaluation: Evaluation) -> list[ScoreTable]:
+    """The tables of scores. Without other predictions, one: a row for each class in the truth or the predictions, then
+    the groups, the mean and the accuracy. Otherwise one for each of the others, whose columns are the scores of both,
+    and their paired difference."""
+    if not evaluation.against:
+        return [evaluation.scores.score_table("pixels")]
+    return [_compared(evaluation, other) for other in evaluation.against]
+
+
+def _compared(evaluation: Evaluation, other: Evaluation) -> ScoreTable:
+    scores = evaluation.scores
     rows: list[Sequence[Value]] = []
     sums: list[Sequence[Value]] = []
     for kind, first, second, difference in compare(scores, other.scores):
@@ -243,10 +256,10 @@ def score_table(evaluation: Evaluation) -> ScoreTable:
 
 def notes(evaluation: Evaluation) -> list[str]:
     """Sentences about the scores, for readers."""
-    scores, other = evaluation.scores, evaluation.against
+    scores = evaluation.scores
     lines = [f"Labels: {evaluation.data.about}."]
     lines += [*without_interval(scores.per_class.values()), *_predictor_notes(evaluation)]
-    if other is not None:
+    for other in evaluation.against:
         lines += [f"Against: {line}" for line in _predictor_notes(other)]
         alone = sorted(scores.miou.classes.keys() ^ other.scores.miou.classes.keys())
         if alone:
