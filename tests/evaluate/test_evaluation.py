@@ -1,9 +1,9 @@
 import csv
 import json
-from itertools import chain
 import sys
 import types
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from refusals import user_error
 from recipes.mini.world import write_scene_set
 from recipes.studies.settings import PAPER
 from recipes.tables import trained
-from recipes.tables.__main__ import app
+from recipes.tables.__main__ import app, when_free
 from recipes.tables.definition import FOLDER, TRIAL, HeldOut, Row, Source, Table, packaged, read_table
 from recipes.tables.drawn import SetConfig, draw_set, labelled, set_specs
 from recipes.tables.results import class_rows, write_table
@@ -21,6 +22,7 @@ from recipes.tables.sources import Places, data_fingerprint, described, open_tes
 from recipes.tables.stored_results import open_kept
 from recipes.tables.trained import run_table, training_digest, training_of
 from seediff.cli.main import main
+from seediff.files.outputs import open_folder
 
 SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
 DATA = {"some": Source(folder="scenes", count=4), "more": Source(folder="scenes", skip=4, count=2)}
