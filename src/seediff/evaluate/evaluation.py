@@ -116,10 +116,10 @@ def evaluate(
     """Score predictions on labelled data.
 
     predictions: a folder of `seediff train`, a dataset, or a folder of label maps. data: a folder, which `open_truths`
-    reads with `split`, or a dataset. against: other predictions, one or several, to compare with the first. protocol: see
-    `protocol_for`. class_map: see `read_class_map`. classes: names for the label maps' ids, from id 1; None: those in
-    classes.txt in or beside their folder, or else the data's own ids. scales, flip: a segmenter also sees each image at
-    these relative sizes, and mirrored. device: of a segmenter. boundary, seed, draws: see `evaluate_pairs`.
+    reads with `split`, or a dataset. against: other predictions, one or several, to compare with the first. protocol:
+    see `protocol_for`. class_map: see `read_class_map`. classes: names for the label maps' ids, from id 1; None: those
+    in classes.txt in or beside their folder, or else the data's own ids. scales, flip: a segmenter also sees each image
+    at these relative sizes, and mirrored. device: of a segmenter. boundary, seed, draws: see `evaluate_pairs`.
     with_rejected: use samples that people rejected, too. Raises UserError; for wrong names, before the first image is
     read.
     """
