@@ -8,10 +8,12 @@ import os
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
-from .families.family import Family
+
+if TYPE_CHECKING:
+    from .families.family import Family
 
 Offload = Literal["none", "model", "sequential"]
 """What waits in the computer's memory while it does not run. none: nothing; model: parts (text encoders, network,
