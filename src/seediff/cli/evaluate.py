@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from cyclopts import App, Parameter
 
 from ..config.class_names import parse_classes
-from ..config.fields import INPUT, MODEL, RESEARCH, WORD, DType, Timestep, WholeNumber, read_names
-from ..config.method_constants import CaptureConfig, MaskConfig
+from ..config.fields import WORD, WholeNumber, read_names
 from ..config.photos_config import MaskPhotosConfig
-from ..config.sizes import Size
 from ..errors import UserError
 from ..evaluate.tables import ScoreTable, TableFormat, write_json
 from ..files.messages import make_console
 from ..files.outputs import check_free, check_writable
 from .commands import EVERY_OPTION, HELP_ALL
 from .formats import MOST_LINES
-from .options import HERE, NOTHING, SEED, ConfigFile, Json, Typed, Whole, check_effects, mask_rules, shown
+from .options import HERE, NOTHING, SEED, ConfigFile, Json, TypedSome, Whole, check_effects, mask_rules, shown
 from .progress import bar_or_lines
 
 if TYPE_CHECKING:
@@ -207,25 +205,11 @@ def segments(
     _show([scores.score_table("labelled pixels")], form, scores.reading, notes(scores), JSON=json)
 
 
-AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
-
-
-@dataclass(frozen=True)
-class MaskOptions:
-    """The fields of MaskPhotosConfig that `evaluate masks` has as options. The data decide the other fields."""
-
-    model: Annotated[str, AS_IN_MASK, Parameter(show_default=False)] = ""
-    base: Annotated[str | None, AS_IN_MASK] = None
-    size: Annotated[Size | None, WORD, AS_IN_MASK, shown("the model's own")] = None
-    seed: Annotated[
-        int, WORD, Parameter(group=MODEL, help="Random seed for noise, tuning pictures and the bootstrap.")
-    ] = 0
-    device: Annotated[str | None, AS_IN_MASK] = None
-    dtype: Annotated[DType | None, AS_IN_MASK] = None
-    fit: Annotated[Literal["keep", "resize", "crop"], AS_IN_MASK, Parameter(group=INPUT)] = "keep"
-    timesteps: Annotated[tuple[Timestep, ...], WORD, AS_IN_MASK, Parameter(group=RESEARCH)] = MaskPhotosConfig.timesteps
-    mask: Annotated[MaskConfig, Parameter(name="*")] = field(default_factory=MaskConfig)
-    capture: Annotated[CaptureConfig, Parameter(name="*")] = field(default_factory=CaptureConfig)
+AsInMask = TypedSome[
+    MaskPhotosConfig,
+    Literal["model", "base", "size", "seed", "device", "dtype", "fit", "timesteps", "mask", "capture"],
+]
+"""The fields that `evaluate masks` has as options. The data decide the other fields."""
 
 
 @app.command
@@ -244,7 +228,7 @@ def masks(
     count: Annotated[
         Whole | None, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
     ] = None,
-    typed: Typed[MaskOptions] = NOTHING,
+    typed: AsInMask = NOTHING,
     config_file: ConfigFile = None,
     draws: Annotated[Whole, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
     form: Form = "text",

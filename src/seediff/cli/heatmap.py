@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ..config.fields import INPUT, MODEL, RUN
+from ..config.fields import INPUT, RUN
 from ..config.generate_config import GenerateConfig
 from ..errors import UserError
 from ..files.outputs import check_free, stage_output
-from .options import HERE, Quiet, Whole, option
+from .options import HERE, NOTHING, Quiet, TypedSome, option
 
-OWN = "the model's own"
+Drawn = TypedSome[
+    GenerateConfig,
+    Literal[
+        "model", "base", "lora", "lora_scale", "seed", "device", "dtype", "steps", "guidance_scale", "scheduler", "size"
+    ],
+]
+"""The fields that decide the picture."""
 
 
 def heatmap(
@@ -25,11 +31,7 @@ def heatmap(
         tuple[str, ...],
         option(INPUT, "Words or phrases of the prompt. Repeat the option for several.", "all words", negative=()),
     ] = (),
-    model: Annotated[str, option(MODEL, "As in `generate`.", "mini")] = "mini",
-    seed: Annotated[Whole, option(MODEL, "Random seed.", 0)] = 0,
-    steps: Annotated[Whole | None, option(MODEL, "Denoising steps.", OWN)] = None,
-    guidance_scale: Annotated[float | None, option(MODEL, "How closely the picture follows the prompt.", OWN)] = None,
-    device: Annotated[str | None, option(MODEL, "cuda, mps or cpu.", "the fastest")] = None,
+    typed: Drawn = NOTHING,
     out: Annotated[Path, HERE, option(RUN, "New folder for the pictures.", "heatmaps")] = Path("heatmaps"),
     quiet: Quiet = False,
 ) -> None:
@@ -44,9 +46,7 @@ def heatmap(
     - `seediff heatmap "a corgi on a red sofa" --model sd1.5 --words corgi --words "red sofa" --out corgi`
     """
     check_free(out)
-    given = {"steps": steps, "guidance_scale": guidance_scale, "device": device}
-    values = {name: value for name, value in given.items() if value is not None}
-    config = GenerateConfig.recommended(classes=("any",), model=model, seed=seed, **values)
+    config = GenerateConfig.recommended(classes=("any",), **typed)
 
     from PIL import Image
     from torch import Generator
@@ -57,7 +57,15 @@ def heatmap(
     from ..prompts.tokens import locate_columns
     from ..script.capturing import capture
 
-    loaded = load_model(config.model, device=config.device, scheduler=config.scheduler)
+    loaded = load_model(
+        config.model,
+        base=config.base,
+        device=config.device,
+        dtype=config.dtype,
+        lora=config.lora,
+        lora_scale=config.lora_scale,
+        scheduler=config.scheduler,
+    )
     pipe, noise = loaded.pipe, Generator().manual_seed(config.seed)
     locate_columns(loaded.readers, prompt, words)  # refuses words that are not in the prompt
     shape = image_shape(loaded, config.size)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from itertools import product
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 
 Kind = TypeVar("Kind")
+Names = TypeVar("Names")
 FLAT = Parameter(name="*")
 """The parameter of a table whose fields are options without the table's name."""
 
@@ -64,20 +65,31 @@ class Typed(dict[str, Any], Generic[Kind]):
         return Annotated[_typed_fields(kind, kind, "", cls.described), FLAT]
 
 
+class TypedSome(dict[str, Any], Generic[Kind, Names]):
+    """`TypedSome[GenerateConfig, Literal["model", "seed"]]`: as `Typed`, for these fields alone."""
+
+    def __class_getitem__(cls, kind_and_names: Any) -> Any:
+        kind, names = kind_and_names
+        return Annotated[_typed_fields(kind, kind, "", Typed.described, get_args(names)), FLAT]
+
+
 NOTHING: Any = MappingProxyType({})
 """The default of a parameter `typed`: nothing was typed."""
 
 
 @lru_cache
-def _typed_fields(kind: type, whole: type, prefix: str, described: bool) -> type:
+def _typed_fields(kind: type, whole: type, prefix: str, described: bool, names: Collection[str] = ()) -> type:
     """A TypedDict with the fields of a dataclass, none of them required. kind: the dataclass. whole: the configuration
-    that it is a part of, or that it is itself. prefix: what its fields' flat names begin with."""
+    that it is a part of, or that it is itself. prefix: what its fields' flat names begin with. names: the fields; ():
+    all."""
     hints, parts, options = get_type_hints(kind, include_extras=True), tables_of(kind), dict[str, Any]()
     texts: Mapping[str, str] = {}
     shown: Mapping[str, Any] = {}
     if described:
         texts, shown = _texts_beneath_fields(kind), usual_values(whole)
     for field in fields(kind):
+        if names and field.name not in names:
+            continue
         hint, flat_name = hints[field.name], f"{prefix}{field.name}"
         if field.name in parts:
             part = _typed_fields(parts[field.name], whole, f"{flat_name}.", described)
