@@ -120,6 +120,10 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
     def items(self) -> list[SampleSpec]:
         return sample_specs(self.config)
 
+    @property
+    def count(self) -> int:
+        return sample_count(self.config)
+
     @cached_property
     def prompts(self) -> Sequence[tuple[str, tuple[str, ...]]]:
         """(prompt, the classes that it names), each once."""
@@ -292,7 +296,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         super().finish(sorted(rows, key=lambda row: sample_number(said(row.file_name) or "")), left_out, out)
 
     def contents(self, plan: Plan) -> Iterator[str]:
-        config, images = self.config, sample_count(self.config)
+        config, images = self.config, self.count
         yield f"{plural(images, 'image')} in {plural(len(config.batches(images)), 'batch')}, {self._extent(plan)}"
         counts, prompts = Counter[str](), dict.fromkeys(prompt for prompt, _ in self.prompts)
         for spec in each_spec(config):

@@ -145,6 +145,11 @@ class Job(ABC, Generic[Config, Item]):
     def items(self) -> Sequence[Item]:
         """All items of the output, in order."""
 
+    @property
+    def count(self) -> int:
+        """The number of items."""
+        return len(self.items())
+
     @abstractmethod
     def plan(self, facts: Facts) -> Plan:
         """What the job will do with a model. Raises UserError for everything that cannot work, as far as these facts
@@ -159,7 +164,7 @@ class Job(ABC, Generic[Config, Item]):
         so that they are reproducible. left_out: the rows about what did not become a sample."""
         about = {"model": self.config.model_label, "method": getattr(self.config, "method", ""), "version": __version__}
         if self.ended:
-            about["ended early"] = f"{self.ended} of the {len(self.items())} asked for were made"
+            about["ended early"] = f"{self.ended} of the {self.count} asked for were made"
         return about
 
     def contents(self, plan: Plan) -> Iterator[str]:

@@ -118,7 +118,7 @@ def run(
         with lock(out):
             done = _complete_locked(job, out, engine or Engine(), progress or (lambda done, total, what: None), warn)
     _, job = inspect(job, out)
-    asked = len(job.items()) if job.ended else 0
+    asked = job.count if job.ended else 0
     return RunResult(out=out, done=done, seconds=job.timer, asked=asked, **_read_result(job, out))
 
 
@@ -173,8 +173,8 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True, finish: bool = F
         yield from plan.lines(job.resolved(), job.offload, verbose=verbose)
     yield from job.doubts
     if state != "complete" and not finish:
-        missing = len(job.items()) - _count_items(job, _records(job, out))
-        yield from filter(None, [disk_note(job, plan, out, missing)])
+        made = 0 if state == "new" else _count_items(job, _records(job, out))
+        yield from filter(None, [disk_note(job, plan, out, job.count - made)])
     yield f"Output: {out}, {show_bytes(free_bytes(out))} free"
 
 
