@@ -22,6 +22,11 @@ def small_image():
     return Image.fromarray(noise_pixels(64, 64, seed=3))
 
 
+def other_picture():
+    """Of other sides, which are no multiples of what pipelines need."""
+    return Image.fromarray(noise_pixels(70, 100, seed=5))
+
+
 def hole():
     """A mask for inpainting: the right half is redrawn."""
     return Image.fromarray(np.repeat(np.array([[0] * 32 + [255] * 32], np.uint8), 64, 0))
@@ -103,11 +108,38 @@ def _of_ones_own(_name, pipe):
     return OwnPipeline(**parts(pipe), requires_safety_checker=False)
 
 
+def _with_channels(name, pipe):
+    """A pipeline whose network also gets the latents of another picture, and perhaps a mask, as more channels."""
+    import diffusers
+
+    torch.manual_seed(1)
+    channels = 48 if "Fill" in name else 32
+    config = {**pipe.transformer.config, "in_channels": channels, "out_channels": 16}
+    network = sharpen(diffusers.FluxTransformer2DModel.from_config(config)).eval()
+    own = {
+        part: pipe.components[part] for part in pipe.components if part not in ("image_encoder", "feature_extractor")
+    }
+    return getattr(diffusers, name)(**{**own, "transformer": network})
+
+
+def _beside(name, pipe):
+    """A pipeline with a second network, whose results are added to those of the first one's blocks."""
+    import diffusers
+
+    torch.manual_seed(1)
+    kind = diffusers.QwenImageControlNetModel if "Qwen" in name else diffusers.FluxControlNetModel
+    channels = {"extra_condition_channels": 4} if "Qwen" in name and "Inpaint" in name else {}
+    second = kind.from_config({**pipe.transformer.config, "num_layers": 1, "num_single_layers": 1, **channels})
+    return _from_pipe(name, pipe, controlnet=second)
+
+
 SIDES = {"height": 64, "width": 64}
 TWO_STEPS = {"num_inference_steps": 2}
 SHOWN = {"image": small_image(), **SIDES}
 CHANGED = {"image": small_image(), "strength": 1.0}
 INPAINTED = {"image": small_image(), "mask_image": hole(), "strength": 1.0, **SIDES}
+REDRAWN = {**INPAINTED, "image_reference": other_picture()}
+KONTEXT = {"max_area": 64 * 64, "_auto_resize": False}
 PLAIN_TEXT = {"use_resolution_binning": False, "clean_caption": False, **SIDES}
 TRUE_CFG = {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **SIDES}
 
@@ -116,12 +148,14 @@ TRUE_CFG = {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **SIDES}
 class Kind:
     """A pipeline class. twin: the family of its parts. call: its arguments besides the prompt. guided: the place of the
     prediction with the prompt under guidance: "halves" (the second half of the batch), "first half", "third" (the
-    first), "calls" (the first of two), "second call", or "" (no guidance). make: (name, pipeline of the twin) → it."""
+    first), "calls" (the first of two), "second call", or "" (no guidance). make: (name, pipeline of the twin) → it.
+    shown: the number of positions of each picture that its network is shown besides."""
 
     twin: str
     call: Mapping[str, Any] = field(default_factory=lambda: SIDES)
     guided: str = "halves"
     make: Callable[[str, Any], Any] = _from_pipe
+    shown: tuple[int, ...] = ()
 
 
 GUIDED = {"second half": "halves", "first half": "first half", "first call": "calls"}
@@ -148,11 +182,33 @@ PIPELINES = OF_FAMILIES | {
     "FluxPipeline, true_cfg_scale": Kind("flux", TRUE_CFG, "calls"),
     "FluxImg2ImgPipeline": Kind("flux", CHANGED | SIDES, ""),
     "FluxInpaintPipeline": Kind("flux", INPAINTED, ""),
+    "FluxFillPipeline": Kind("flux", {"image": small_image(), "mask_image": hole(), **SIDES}, "", _with_channels),
+    "FluxControlPipeline": Kind("flux", {"control_image": small_image(), **SIDES}, "", _with_channels),
+    "FluxControlImg2ImgPipeline": Kind(
+        "flux", {"control_image": small_image(), **CHANGED, **SIDES}, "", _with_channels
+    ),
+    "FluxControlInpaintPipeline": Kind("flux", {"control_image": small_image(), **INPAINTED}, "", _with_channels),
+    "FluxControlNetPipeline": Kind("flux", {"control_image": small_image(), **SIDES}, "", _beside),
+    "FluxControlNetImg2ImgPipeline": Kind("flux", {"control_image": small_image(), **CHANGED, **SIDES}, "", _beside),
+    "FluxControlNetInpaintPipeline": Kind("flux", {"control_image": small_image(), **INPAINTED}, "", _beside),
+    "FluxKontextPipeline": Kind("flux", SHOWN | KONTEXT, "", shown=(256,)),
+    "FluxKontextPipeline, true_cfg_scale": Kind("flux", SHOWN | KONTEXT | TRUE_CFG, "calls", shown=(256,)),
+    "FluxKontextInpaintPipeline": Kind("flux", REDRAWN | KONTEXT, "", shown=(17 * 25,)),
+    "Flux2Pipeline, image": Kind("flux2", SHOWN, "", shown=(256,)),
+    "Flux2KleinPipeline, two images": Kind(
+        "flux2_klein", {**SIDES, "image": [small_image(), other_picture()]}, "calls", shown=(256, 17 * 25)
+    ),
+    "Flux2KleinInpaintPipeline": Kind("flux2_klein", REDRAWN, "calls", shown=(256, 17 * 25)),
     "PixArtSigmaPipeline": Kind("pixart", PLAIN_TEXT),
     "SanaPipeline": Kind("sana", PLAIN_TEXT),
     "ChromaImg2ImgPipeline": Kind("chroma", {**SHOWN, "strength": 0.9, **TWO_STEPS}, "calls"),
     "QwenImagePipeline": Kind("qwen_image", TRUE_CFG, "calls"),
     "QwenImageImg2ImgPipeline": Kind("qwen_image", TRUE_CFG | CHANGED, "calls"),
+    "QwenImageInpaintPipeline": Kind("qwen_image", TRUE_CFG | INPAINTED, "calls"),
+    "QwenImageControlNetPipeline": Kind("qwen_image", TRUE_CFG | {"control_image": small_image()}, "calls", _beside),
+    "QwenImageControlNetInpaintPipeline": Kind(
+        "qwen_image", TRUE_CFG | {"control_image": small_image(), "control_mask": hole()}, "calls", _beside
+    ),
     "QwenImage21Pipeline": Kind("qwen_image_21", TRUE_CFG, "calls"),
     "ErnieImagePipeline": Kind("ernie_image", {"use_pe": False, **SIDES}),
     "Lumina2Pipeline, cfg_trunc_ratio": Kind("lumina2", {"cfg_trunc_ratio": 0.5, **SIDES, **TWO_STEPS}, "calls"),

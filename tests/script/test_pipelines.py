@@ -1,6 +1,7 @@
 import re
 from collections import Counter
 from functools import lru_cache
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from builders.eager import everything_kept, means
 from builders.reference_attention import BOOKS
+from builders.refusals import user_error
 from builders.script_pipelines import PIPELINES
 
 import seediff
@@ -58,6 +60,7 @@ def test_maps_by_the_book(made, name):
     image = text = slice(0, 0)
     if book.columns:
         image, text = book.columns(SimpleNamespace(pipe=pipe), height * width, [PROMPT])
+        assert kept[0].probabilities.shape[3] == image.stop + sum(kind.shown)
     expected = means(kept, 1, image, text, first=kind.guided in ("first half", "third"))
     difference = 0.0
     for (which, positions), tensor in expected.items():
@@ -75,3 +78,39 @@ def test_the_page_names_each_beside_those_of_families():
     table = PAGE.split("| guidance | further pipelines |")[1].split("\n\n")[0]
     named = {one or other for one, other in re.findall(r"`([^`]+)`|(the refiner|a custom pipeline)", table)}
     assert named == PIPELINES.keys() - {name for family in families() for name in family.pipelines}
+
+
+NETWORKS = ("Flux", "Flux2", "Chroma", "QwenImage", "QwenImage21")
+REFUSED = {
+    "Flux2KleinKVPipeline": "it keeps keys of other images from step to step",
+    "QwenImageLayeredPipeline": "it draws several layers of a picture at once",
+    "VisualClozePipeline": "it draws several pictures in one",
+    "VisualClozeGenerationPipeline": "it draws several pictures in one",
+}
+"""Pipelines of diffusers whose network may be shown pictures → why they cannot be captured."""
+OTHERS = {"ChromaInpaintPipeline", "QwenImageEditPipeline", "QwenImageEditInpaintPipeline", "QwenImageEditPlusPipeline"}
+"""The first fails in diffusers: it asks for a setting that Chroma's networks do not have. Networks of the others refuse
+what they are shown."""
+
+
+def test_each_pipeline_whose_network_may_be_shown_pictures_is_drawn_or_refused():
+    import diffusers
+
+    found = set()
+    for name in filter(re.compile("Pipeline$").search, dir(diffusers)):
+        network = signature(getattr(diffusers, name).__init__).parameters.get("transformer")
+        if re.search(rf"\b({'|'.join(NETWORKS)})Transformer2DModel", str(network)):
+            found.add(name)
+    drawn = {name.partition(",")[0] for name in PIPELINES} | {
+        name for family in families() for name in family.pipelines
+    }
+    assert found - drawn == REFUSED.keys() | OTHERS
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_pipelines_that_cannot_be_captured(name):
+    import diffusers
+
+    pipe = object.__new__(getattr(diffusers, name))
+    with user_error(f"^a {name}: cannot be captured; {REFUSED[name]}"), seediff.capture(pipe):
+        pass

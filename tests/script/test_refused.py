@@ -7,6 +7,7 @@ import pytest
 import torch
 from builders.clip_pipelines import animate, cog_network, wan
 from builders.refusals import user_error
+from builders.script_pipelines import PIPELINES
 from peft import LoraConfig, get_peft_model
 
 import seediff
@@ -267,20 +268,23 @@ def test_attention_of_another_number_of_positions(pipe):
         draw(pipe)
 
 
-def test_kontext(loaded):
-    """A reference picture's positions among the picture's: told when it draws, nothing is left."""
-    from builders.script_pipelines import small_image
+def test_pictures_that_are_shown_and_drawn_too(loaded):
+    """The scheduler steps more latents than the first picture has."""
     from diffusers import FluxKontextPipeline
 
-    flux = loaded("flux").pipe
-    kontext = FluxKontextPipeline.from_pipe(flux)
-    with (
-        user_error(r"^the network is shown other pictures \(editing\)"),
-        seediff.capture(kontext),
-    ):
-        kontext(
-            small_image(), "a dog", height=64, width=64, num_inference_steps=1, max_area=64 * 64, _auto_resize=False
-        )
+    def step_both(pipe, *_):
+        both = torch.zeros(1, 2 * 256, 16)
+        pipe.scheduler._step_index = 0
+        pipe.scheduler.step(both, pipe.scheduler.timesteps[0], both)
+        pipe.scheduler._step_index = 1
+        return {}
+
+    kontext = FluxKontextPipeline.from_pipe(loaded("flux").pipe)
+    call = {**PIPELINES["FluxKontextPipeline"].call, "num_inference_steps": 2}
+    with seediff.capture(kontext) as seen:
+        kontext(prompt="a dog", callback_on_step_end=step_both, **call)
+    with user_error(r"^the network: is shown pictures, and the scheduler steps other latents than the first"):
+        seen.heatmap("dog")
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,8 @@ class NetworkCall:
     """The network's number format."""
     texts: int | None = None
     """The number of text columns in joint attention; None: unknown."""
+    others: int = 0
+    """The number of columns that are neither the picture's nor the text's, in joint attention."""
     thread: int = field(default_factory=threading.get_ident, compare=False)
     """The thread in which the network runs."""
 
@@ -103,7 +105,7 @@ class CallReader:
         self._places: torch.Tensor | None = None
         """A copy of the first call's places (`Family.places`)."""
         self._moved: list[torch.Tensor] = []
-        """For each further call, whether its places were others."""
+        """For each call, whether its places were others."""
 
     def read(self, network: Any, inputs: NetworkInputs, rows: Sequence[int] | None) -> NetworkCall | None:
         """Read the network's next call. Returns it if it is recorded, otherwise None.
@@ -127,6 +129,7 @@ class CallReader:
             frames_in_member=1 if family.frames_in_rows else frames,
             may_drop_half=leaves_out_half(network),
             dtype=earlier.dtype or str(network.dtype),  # asked once: it walks through all modules
+            others=family.other_columns(inputs),
             texts=family.text_columns_of_call(inputs) if self._has_joint else None,
         )
         if earlier is not NO_CALL and (earlier.latent_size, earlier.images) != (call.latent_size, call.images):
@@ -150,8 +153,7 @@ class CallReader:
         places = inputs[name]
         if self._places is None or self._places.shape != places.shape:
             self._places = places.detach().clone()
-        else:
-            self._moved.append((places != self._places).any())
+        self._moved.append((places != self._places).any())
         return {**inputs, name: self._places}
 
     def check_places(self) -> None:

@@ -106,11 +106,12 @@ class CapturedLayer:
         # 1. In the product
         queries, columns = product.query.shape[2], product.key.shape[2]
         positions, count = call.positions(self.layer.level), len(product.query)
-        members, spans = call.recorded_members(count), self.layer.find(queries, columns, positions, call.texts)
+        members = call.recorded_members(count)
+        spans = self.layer.find(queries, columns, positions, call.texts, call.others)
         if spans is None:
             texts = 0
             if self.layer.is_joint:
-                texts = call.texts or 0
+                texts = (call.texts or 0) + call.others
             # The first of the two lengths that differs from the picture's.
             others = next((size - texts for size in (queries, columns) if size - texts != positions), positions)
             return f"attends over {others} positions instead of {positions} (token merging or tiles?)"

@@ -58,7 +58,7 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
         _check_replaced(one, named)
 
     # 3. Its family
-    family = named or network_family(networks[0])
+    family = named or network_family(networks[0]).of_tokenizer(getattr(pipe, "tokenizer", None))
     if family.frames_dimension and parts:
         if {*bases}.isdisjoint(family.pipelines):
             raise UserError(f"a {called}", "cannot be captured", f"use a {family.pipelines[0]}")

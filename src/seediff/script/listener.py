@@ -8,6 +8,7 @@ In one call of the pipeline, from top to bottom:
       encode_prompt(…) returns     encode            Encodings.note          (encodings.py)
       network(…) begins            before_network    RunRecorder.record      (run_recorder.py)
         its layers compute                           AttentionRecorder       (attention/recorder.py)
+      scheduler.step(…) begins     step
       vae.decode(…) returns        edit              Drawn.note              (drawn.py)
       apply_overlay(…) returns     edit              Drawn.note
     pipe(…) returns                _end_run          RunRecorder.finish      (run_recorder.py), which makes a `Run`
@@ -62,6 +63,9 @@ class Listener:
             owner = getattr(pipe, part, None)
             if hasattr(owner, name):
                 yield owner, name, partial(self.edit, name)
+        scheduler = getattr(pipe, "scheduler", None)
+        if hasattr(scheduler, "step"):
+            yield scheduler, "step", self.step
         if hasattr(pipe, "encode_prompt"):
             yield pipe, "encode_prompt", self.encode
         if pipe is not None:
@@ -107,6 +111,12 @@ class Listener:
             with self.run.raise_or_warn():
                 self.run.drawn.note(name, arguments, output)
         return output
+
+    def step(self, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
+        """Let the scheduler change the latents, and return its result."""
+        if self.run is not None and self.run.is_here:
+            self.run.stepped.add(getattr(arguments.get("sample"), "shape", ())[1:2])
+        return call()
 
     def before_network(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Begin to record the network call that runs next, if it belongs to a run. args, kwargs: the call's arguments.

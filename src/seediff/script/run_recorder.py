@@ -31,6 +31,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,8 @@ class RunRecorder:
         """Whether another text equals a prompt, and guidance takes two calls: the first one has the prompt."""
         self._first_at: torch.Tensor | None = None
         """The timestep of the last call, if that was such a first call."""
+        self.stepped: set[tuple[int, ...]] = set()
+        """The numbers of positions that the scheduler has stepped, where latents are (B, positions, C)."""
         self._has_ended = False
         self._thread = threading.get_ident()
 
@@ -274,6 +277,10 @@ class RunRecorder:
             else:
                 check_timesteps(scheduler, with_prompt, is_each=self._has_equal)
             warn_of_other_texts(scheduler, with_prompt, without)
+        latest = prompt.recorder.calls.latest
+        if block.pipe is not None and latest.others and self.stepped != {(prod(latest.latent_size),)}:
+            problem = "is shown pictures, and the scheduler steps other latents than the first"
+            raise UserError("the network", f"{problem}: which it draws is unknown", "draw without the others")
         clips, rest = divmod(images, len(prompt.texts))
         if rest or (clips > 1 and not block.family.frames_dimension):
             problem = f"the pipeline returned {images}, and {len(prompt.texts)} rows of a batch had the prompt"

@@ -3,8 +3,6 @@ import shutil
 
 import torch
 from builders.families import calls_of
-from builders.plans import capturing
-from builders.refusals import user_error
 
 from seediff.models.describe import describe
 from seediff.models.locate import find_model
@@ -29,16 +27,6 @@ def test_latents_are_packed_as_the_pipeline_packs(model):
     torch.testing.assert_close(given["hidden_states"], pipe._pack_latents(pipe._patchify_latents(latents)))
     grid = pipe._unpack_latents_with_ids(own, given["img_ids"])
     torch.testing.assert_close(predicted[0], pipe._unpatchify_latents(grid))
-
-
-def test_other_images_beside_the_one_drawn_are_refused(model):
-    from PIL import Image
-
-    with (
-        capturing(model.network, guidance=False),
-        user_error(r"^the network is shown other pictures \(editing\)"),
-    ):
-        model.pipe(Image.new("RGB", (64, 64)), "a dog", height=64, width=64, num_inference_steps=1)
 
 
 def test_a_tokenizer_is_not_known_before_the_pipeline_whose_text_it_reads(model, tmp_path):

@@ -37,7 +37,7 @@ def test_kept_keys_are_those_that_would_be_computed_again(model, monkeypatch):
 
 def test_pictures_that_are_shown_to_the_network_are_refused(model):
     shown = {"img_shapes": [[(1, 4, 4), (1, 4, 4)]], "hidden_states": torch.zeros(1, 32, 4)}
-    with user_error(r"^the network is shown other pictures \(editing\)"):
+    with user_error(r"^the network is shown other pictures \(editing\): its words"):
         model.family.lattice(model.network, shown)
 
 

@@ -11,7 +11,8 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, starmap
+from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -215,6 +216,15 @@ class Family:
         batch, *_, height, width = latents_of(inputs).shape
         patch = self.patch_of(network.config)
         return batch, height // patch, width // patch
+
+    def shown(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
+        """(height, width) of each picture that a network call is shown besides the one that it draws, as in editing, in
+        positions."""
+        return ()
+
+    def other_columns(self, inputs: NetworkInputs) -> int:
+        """The number of columns in a network call that are neither the drawn picture's nor the text's."""
+        return sum(starmap(mul, self.shown(inputs)))
 
     # Clips: methods
 

@@ -32,10 +32,10 @@ class Packed(FlowMatching):
 
     def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
         batch, count, _ = latents_of(inputs).shape
-        (height, width), *others = packed_pictures(inputs[self.places], count)
-        if others:
-            raise UserError("the network is shown other pictures (editing): attention to these is not captured")
-        return batch, height, width
+        return batch, *packed_pictures(inputs[self.places], count)[0]
+
+    def shown(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
+        return packed_pictures(inputs[self.places], latents_of(inputs).shape[1])[1:]
 
     def patch_of(self, config: PartConfig) -> int:
         return PACKED
@@ -140,6 +140,10 @@ FLUX = Flux(
     places="img_ids",
     single_files={(FLUX_TENSOR,): ("flux-schnell",), (FLUX_TENSOR, "guidance_in.in_layer.weight"): ("flux-dev",)},
     pipelines=("FluxPipeline",),
+    cannot=dict.fromkeys(
+        ("VisualClozePipeline", "VisualClozeGenerationPipeline"),
+        "it draws several pictures in one, each with maps of its own",
+    ),
     class_name="FluxTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
     steps=28,

@@ -6,6 +6,9 @@
     JOINT       picture, text     picture, text
     TEXT_FIRST  text, picture     text, picture
 
+Pictures that the network is shown, as in editing, have further rows and columns, which are skipped: with TEXT_FIRST
+behind the picture, with DRAWN_LAST before the text.
+
 For example, with 4 positions and 3 tokens, a JOINT product has 7 rows and 7 columns: 0 to 3 are the picture's, and 4 to
 6 are the text's."""
 
@@ -42,6 +45,8 @@ class Layer:
     padding_last: bool = False
     """In a batch of texts of several lengths: whether each picture follows its own text directly, and the padding of
     shorter texts comes last."""
+    others_first: bool = False
+    """Whether columns of other pictures come before the text's; otherwise they come last."""
     multiple: int = 1
     """The number of the picture's rows is padded to a multiple of this."""
 
@@ -50,27 +55,31 @@ class Layer:
         """Whether picture and text attend to each other."""
         return len(self.kinds) > 1
 
-    def find(self, queries: int, columns: int, positions: int, texts: int | None) -> Spans | None:
+    def find(self, queries: int, columns: int, positions: int, texts: int | None, others: int = 0) -> Spans | None:
         """Where picture and text are in a product; None for a product of other things. queries, columns: the product's
-        numbers of rows and columns. positions: N. texts: the number of text columns in this call; None: unknown."""
+        numbers of rows and columns. positions: N. texts: the number of text columns in this call; None: unknown.
+        others: as `Family.other_columns`."""
         picture = -(-positions // self.multiple) * self.multiple
         if self.kinds == ("cross",):
             return Spans(slice(None), None, slice(None)) if queries == picture else None
         if columns < picture or queries not in (picture, columns):
             return None
-        between = columns - picture
+        between = columns - picture - others
         if not self.is_joint:
             return Spans(slice(positions), slice(positions), None) if between == 0 else None
-        if between == 0 or (texts is not None and between != texts):
+        if between <= 0 or (texts is not None and between != texts):
             return None
-        before = 0 if self.image_first else between
+        skipped = others if self.others_first else 0
+        before, text = skipped + between, slice(skipped, skipped + between)
+        if self.image_first:
+            before, text = 0, slice(picture, columns)
         rows = slice(positions) if queries == picture else slice(before, before + positions)
-        text = slice(picture, columns) if self.image_first else slice(between)
         return Spans(rows, slice(before, before + positions), text)
 
 
 SELF, CROSS, JOINT = Layer(("self",)), Layer(("cross",)), Layer(("self", "cross"))
 TEXT_FIRST = replace(JOINT, image_first=False)
+DRAWN_LAST = replace(TEXT_FIRST, others_first=True)
 
 
 def refuse_adapters(name: str, attention: Any) -> None:

@@ -14,7 +14,7 @@ fourth channel, which says how opaque they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ...errors import UserError
 from .family import Condition, FlowMatching, PartConfig, Tensor
 from .flux import Packed
 from .inputs import DrawRequest, NetworkInputs
-from .layers import TEXT_FIRST
+from .layers import DRAWN_LAST, TEXT_FIRST
 from .named import APACHE, NamedModel
 from .readers import Reader
 
@@ -38,18 +38,26 @@ class Qwen(FlowMatching):
     """Families with Qwen-Image's autoencoder, for which a picture is a video of one frame."""
 
     def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
-        batch, count, _ = inputs["hidden_states"].shape
-        rows = [row if isinstance(row, list) else [row] for row in inputs["img_shapes"]]
-        (frames, height, width), *others = rows[0]
-        if any(row != rows[0] for row in rows):
-            raise UserError(
-                "the network", "is given other numbers or sizes of pictures in each row", "draw one at a time"
-            )
-        if others:
-            raise UserError("the network is shown other pictures (editing): attention to these is not captured")
-        if frames != 1 or height * width != count:
+        return len(inputs["hidden_states"]), *self.pictures(inputs)[0]
+
+    def shown(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
+        return self.pictures(inputs)[1:]
+
+    def pictures(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
+        """(height, width) of each picture that a network call is given, in positions; the drawn one first. Raises
+        UserError for sizes that do not say where each picture ends."""
+        first, *more = [row if isinstance(row, list) else [row] for row in inputs["img_shapes"]]
+        if any(row != first for row in more):
+            problem = "is given other numbers or sizes of pictures in each row"
+            raise UserError("the network", problem, "draw one at a time")
+        count = inputs["hidden_states"].shape[1]
+        if any(frames != 1 for frames, *_ in first) or sum(map(prod, first)) != count:
             raise UserError("the network", f"is given {count} positions, and sizes of pictures that have others")
-        return batch, height, width
+        if inputs.get("additional_t_cond") is not None:
+            raise UserError("the network", "draws several layers of a picture at once", "use another pipeline")
+        if len(first) > 1:
+            raise UserError("the network is shown other pictures (editing): its words are not known yet")
+        return tuple((height, width) for _, height, width in first)
 
     def factor(self, vae: PartConfig) -> int:
         return 2 ** len(vae["temperal_downsample"])
@@ -100,6 +108,7 @@ QWEN_IMAGE = QwenImage(
     scales=STATISTICS,
     single_files={("txt_norm.weight",): ("qwen-image",)},
     pipelines=("QwenImagePipeline",),
+    cannot={"QwenImageLayeredPipeline": "it draws several layers of a picture at once, each with maps of its own"},
     class_name="QwenImageTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
     processors=("QwenDoubleStreamAttnProcessor2_0",),
@@ -109,7 +118,31 @@ QWEN_IMAGE = QwenImage(
 )
 
 
+@lru_cache(maxsize=4)
+def columns_after_pictures(slots: Tensor, count: int) -> int:
+    """The number of text columns that follow the last shown picture. It is read once for all steps of a drawing,
+    because reading waits for the GPU. slots: (B, more than T) bool, as the network's `img_mask`, whose rows are equal.
+    count: T, with the columns in whose place shown pictures are."""
+    return count - 1 - int(slots[0, :count].nonzero()[-1])
+
+
 class QwenImage21(Qwen):
+    def pictures(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
+        *others, drawn = super().pictures(inputs)
+        return drawn, *others
+
+    def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
+        """The number of text columns; behind shown pictures, if there are any."""
+        count = inputs["encoder_hidden_states"].shape[1]
+        return columns_after_pictures(inputs[self.places], count) if self.shown(inputs) else count
+
+    def other_columns(self, inputs: NetworkInputs) -> int:
+        """Those of shown pictures and of the text before them, in which each picture has a column for SLOT
+        positions."""
+        positions = super().other_columns(inputs)
+        texts = inputs["encoder_hidden_states"].shape[1] - (self.text_columns_of_call(inputs) or 0)
+        return texts - positions // SLOT + positions
+
     def tokenizers(self, folder: Path) -> dict[str, Any]:
         from transformers import ProcessorMixin, Qwen2Tokenizer
 
@@ -183,7 +216,8 @@ QWEN_IMAGE_21 = QwenImage21(
     scales=STATISTICS,
     pipelines=("QwenImage21Pipeline",),
     class_name="QwenImage21Transformer2DModel",
-    streams={"transformer_blocks": TEXT_FIRST},
+    streams={"transformer_blocks": DRAWN_LAST},
+    places="img_mask",
     pipeline_multiple=32,
     steps=40,
     guidance_scale=1.0,
