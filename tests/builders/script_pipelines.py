@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from builders.editing import editing
 from builders.items import noise_pixels
 from builders.reference_attention import file_of
 from builders.twins import WIDTH, clip_encoder, clip_tokenizer, sharpen, unet
@@ -142,6 +143,7 @@ REDRAWN = {**INPAINTED, "image_reference": other_picture()}
 KONTEXT = {"max_area": 64 * 64, "_auto_resize": False}
 PLAIN_TEXT = {"use_resolution_binning": False, "clean_caption": False, **SIDES}
 TRUE_CFG = {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **SIDES}
+EDITED = TRUE_CFG | {"image": small_image()}
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,14 @@ PIPELINES = OF_FAMILIES | {
         "qwen_image", TRUE_CFG | {"control_image": small_image(), "control_mask": hole()}, "calls", _beside
     ),
     "QwenImage21Pipeline": Kind("qwen_image_21", TRUE_CFG, "calls"),
+    "QwenImageEditPipeline": Kind("qwen_image", EDITED, "calls", editing, (16 * 12,)),
+    "QwenImageEditPlusPipeline, two images": Kind(
+        "qwen_image", {**EDITED, "image": [small_image(), other_picture()]}, "calls", editing, (16 * 12,) * 2
+    ),
+    "QwenImageEditInpaintPipeline": Kind("qwen_image", TRUE_CFG | INPAINTED, "calls", editing, (16 * 12,)),
+    "QwenImage21Pipeline, image": Kind(
+        "qwen_image_21", {**EDITED, **TWO_STEPS, "output_resolution": 64}, "calls", editing, (4 * 4,)
+    ),
     "ErnieImagePipeline": Kind("ernie_image", {"use_pe": False, **SIDES}),
     "Lumina2Pipeline, cfg_trunc_ratio": Kind("lumina2", {"cfg_trunc_ratio": 0.5, **SIDES, **TWO_STEPS}, "calls"),
     "ZImageImg2ImgPipeline": Kind("z_image", CHANGED | SIDES, "first half"),

@@ -26,7 +26,7 @@ from ..models.families import named_readers
 from ..models.families.family import Family
 from ..models.families.readers import Reader
 from ..prompts.tokens import BREAK, find_weight
-from .which_rows import NAME_STATES, NAME_TEXT, Encoded
+from .which_rows import NAME_STATES, NAME_TEXT, Encoded, Processed
 
 STATES = ("encoder_hidden_states", "cap_feats", "text_bth")
 """Networks' names for the input with the texts' states."""
@@ -89,6 +89,8 @@ class Encodings:
     """The encodings, in the order in which they were made."""
     of_named: dict[str, list[torch.Tensor]] = field(default_factory=dict)
     """Text that the script named for embeddings → its states, as the pipeline encodes it: whole, and in chunks."""
+    processed: list[Processed] = field(default_factory=list)
+    """What the pipeline's processor read last: texts with pictures in them."""
     is_encoding: bool = False
     """Whether capture itself encodes a text now, with the pipeline's `encode_prompt`."""
 
@@ -104,7 +106,24 @@ class Encodings:
         others = [part for part in further if isinstance(part, list) or (torch.is_tensor(part) and part.ndim > 2)]
         if arguments.keys().isdisjoint(PER_PROMPT):  # otherwise `encode_prompt` itself repeats them
             states = self._repeat(states)
-        self.noted.append(Encoded(copied(states), self._texts(arguments), copied(chain.from_iterable(others))))
+        texts, others = self._texts(arguments), copied(chain.from_iterable(others))
+        self.noted.append(Encoded(copied(states), texts, others, processed=self.processed))
+        self.processed = []
+
+    def note_tokens(self, arguments: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        """Remember the tokens that the processor made of texts with pictures. arguments: the arguments of its call, by
+        name. output: what it returned."""
+        texts = listed(arguments.get("text"))
+        if not self.is_encoding and len(texts) == len(output["input_ids"]):
+            rows = zip(texts, output["input_ids"], output["attention_mask"], strict=True)
+            self.processed = [Processed(text, tokens[mask.bool()].tolist()) for text, tokens, mask in rows]
+
+    def with_texts(self, texts: Sequence[str]) -> Encoded:
+        """The encoding that the pipeline made of these texts. Raises UserError if there is none."""
+        for encoded in self.noted:
+            if listed(encoded.texts.get("prompt")) == list(texts):
+                return encoded
+        raise UserError("negative_prompt", "was not encoded as prompts are", "give it as a text")
 
     def _texts(self, arguments: Mapping[str, Any]) -> dict[str, list[str]]:
         """Argument → its texts, as the text encoder reads them, for example in lower case. arguments: the arguments of
@@ -228,12 +247,12 @@ def _part(encoded: Encoded, prompts: Sequence[str]) -> Encoded:
     """The part of an encoding with these prompts, if it has other texts, too; otherwise the whole encoding."""
     rows = [(state, encoded.texts_of(number)) for number, state in enumerate(encoded.states)]
     own = [row for row in rows if row[1].get("prompt") in prompts]
-    if not own:
+    if len(own) in (0, len(rows)):
         return encoded
     texts = {name: [of_row[name] for _, of_row in own] for name in encoded.texts}
     others = [state for state, of_row in rows if of_row["prompt"] not in prompts]
     states = [state for state, _ in own]
-    return replace(encoded, states=states, texts=texts, other_states=[*encoded.other_states, *others])
+    return replace(encoded, states=states, texts=texts, other_states=[*encoded.other_states, *others], processed=())
 
 
 def copied(states: Iterable[torch.Tensor]) -> list[torch.Tensor]:

@@ -5,7 +5,8 @@ In one call of the pipeline, from top to bottom:
 
     the pipeline                   the listener      what it calls
     pipe(…) begins                 draw              RunRecorder(…).begin    (run_recorder.py)
-      encode_prompt(…) returns     encode            Encodings.note          (encodings.py)
+      processor(…) returns         process           Encodings.note_tokens   (encodings.py)
+      encode_prompt(…) returns     encode            Encodings.note
       network(…) begins            before_network    RunRecorder.record      (run_recorder.py)
         its layers compute                           AttentionRecorder       (attention/recorder.py)
       scheduler.step(…) begins     step
@@ -66,6 +67,9 @@ class Listener:
         scheduler = getattr(pipe, "scheduler", None)
         if hasattr(scheduler, "step"):
             yield scheduler, "step", self.step
+        processor = getattr(pipe, "processor", None)
+        if self.block.family.reads_shown and callable(processor):
+            yield processor, "__call__", self.process
         if hasattr(pipe, "encode_prompt"):
             yield pipe, "encode_prompt", self.encode
         if pipe is not None:
@@ -101,6 +105,14 @@ class Listener:
         elif not run.prompt.steps:  # a text that a callback encodes is not the prompt
             with run.raise_or_warn():
                 run.encodings.note(arguments, output)
+        return output
+
+    def process(self, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
+        """Let the processor read texts with pictures in them, and return its result."""
+        output = call()
+        if self.run is not None and self.run.is_here:
+            with self.run.raise_or_warn():
+                self.run.encodings.note_tokens(arguments, output)
         return output
 
     def edit(self, name: str, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:

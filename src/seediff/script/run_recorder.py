@@ -135,7 +135,13 @@ class RunRecorder:
             for name in ("negative_prompt_2", "negative_prompt_3"):
                 if not {"", *texts}.issuperset(listed(self.arguments.get(name))):
                     raise UserError(name, "differs from negative_prompt, which alone can be captured", "leave it out")
-            self.negative.encoded = Encoded(self.encodings.encode(texts), {"prompt": texts}, rule="any")
+            if not self._shows_pictures:
+                self.negative.encoded = Encoded(self.encodings.encode(texts), {"prompt": texts}, rule="any")
+
+    @property
+    def _shows_pictures(self) -> bool:
+        """Whether the text encoder reads pictures of the call, too. Then only the pipeline can encode a text."""
+        return self.block.family.reads_shown and self.arguments.get("image") is not None
 
     def record(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Record a call of the network, which runs next: its rows with the prompt, and with the negative prompt. args,
@@ -170,6 +176,9 @@ class RunRecorder:
         prompt.record(rows, states, inputs, network, args, kwargs)
         if self.negative is not None:
             with self.negative.raise_later():
+                if self._shows_pictures and not self.negative.encoded.states:
+                    encoded = self.encodings.with_texts(listed(self.arguments.get("negative_prompt")))
+                    self.negative.encoded = replace(encoded, rule="any")
                 self.negative.record(self.negative.find(states), states, inputs, network, args, kwargs)
         if timestep is not None:
             self._timesteps[bool(rows)].append(timestep)

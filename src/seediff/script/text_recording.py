@@ -15,7 +15,7 @@ from ..models.families.family import Family
 from ..models.families.inputs import NetworkInputs
 from .encodings import NamedText
 from .run import Attention, Run, TextKind
-from .which_columns import ReadText, read_text
+from .which_columns import ReadText, behind_pictures, read_text
 from .which_rows import NO_TEXT, Encoded, find_rows
 
 KNOWN_CALLS = 3
@@ -103,9 +103,13 @@ class TextRecording:
             columns = 0
             if "cross" in self.recorder.plan.reads:
                 columns = block.family.text_columns_of_call(inputs) or 0
+            shows = bool(block.family.shown(inputs)) and block.family.reads_shown
             for row, number in rows.items():
                 texts, state_columns = self.encoded.texts_of(number), len(states[row])
-                self.texts.append(read_text(block.pipe, block.family, block.named, texts, state_columns, columns))
+                text = read_text(block.pipe, block.family, block.named, texts, state_columns, columns)
+                if shows:
+                    text = behind_pictures(text, self.encoded.processed_of(number), state_columns)
+                self.texts.append(text)
         numbers: Sequence[int] = [*rows]
         if len(numbers) == numbers[-1] + 1 - numbers[0]:
             numbers = range(numbers[0], numbers[-1] + 1)  # capture takes a range of rows without a copy

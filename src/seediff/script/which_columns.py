@@ -22,9 +22,13 @@ from ..prompts.captions import content_words
 from ..prompts.tokens import BREAK, TokenizedPrompt, find_weight, read
 from .encodings import NamedText
 from .heatmap import Phrase, phrase_name
-from .which_rows import Texts
+from .which_rows import Processed, Texts
 
 NAME_TOKENIZER = "name one, capture(pipe, prompt='…', tokenizer=…), or name columns"
+
+
+PICTURE = "<|image_pad|>"
+"""The mark of a picture in a text; a processor puts several in its place."""
 
 
 class Chunk(NamedTuple):
@@ -129,6 +133,37 @@ def read_text(pipe: Any, family: Family, named: NamedText, texts: Texts, state_c
     except Exception as error:  # a tokenizer, or a pipeline of one's own, may raise anything
         problem = f"the tokenizer cannot read the prompt ({first_line(error)})"
         return ReadText(texts, columns, why_unknown=(problem, "name columns"))
+
+
+def behind_pictures(text: ReadText, processed: Processed | None, state_columns: int) -> ReadText:
+    """A text whose words come behind pictures, which have tokens, too.
+
+    text: as its tokenizer alone reads it. processed: what the processor read; None if that is not known. state_columns:
+    as in `read_text`. Columns are counted from the text's end, after the processor's tokens were found to be those of
+    the tokenizer, with several for each picture's one.
+    """
+    if text.why_unknown is not None or not text.chunks:
+        return text
+    ((reading, _),) = text.chunks
+    reader, prompt = reading.reader, reading.text
+    problem = "the network is shown pictures, whose tokens come before the prompt's, and the processor's are not known"
+    if processed is not None and reader.wrap is not None:
+        whole, place = reader.wrap(prompt)
+        begin = len(processed.text) - (len(whole) - place)
+        own = reader.tokenizer(processed.text).input_ids
+        mark = reader.tokenizer.convert_tokens_to_ids(PICTURE)
+        last = -1
+        once: list[int] = []
+        for token in processed.tokens:
+            if token != mark or last != mark:
+                once.append(token)
+            last = token
+        if once == own and processed.text[begin:].startswith(prompt):
+            reading = read(replace(reader, wrap=lambda _: (processed.text, begin)), prompt)
+            before = len(processed.tokens) - len(own) - (state_columns - text.columns)
+            return replace(text, chunks=[Chunk(reading, before)])
+        problem = "the processor's tokens are not those of the tokenizer"
+    return replace(text, chunks=(), why_unknown=(problem, "name columns"))
 
 
 def _tokenizers_of(pipe: Any) -> list[str]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -32,6 +32,15 @@ Texts = Mapping[str, str]
 """The texts of one picture, by the pipeline's arguments: {"prompt": …, "prompt_2": …}."""
 
 
+class Processed(NamedTuple):
+    """A text with pictures in it, as a pipeline's processor read it."""
+
+    text: str
+    """The text, with one mark for each picture."""
+    tokens: list[int]
+    """Its tokens, of which each picture has several, equal ones."""
+
+
 @dataclass(frozen=True)
 class Encoded:
     """The encoded texts of one kind for the pictures of one call: all prompts, or all negative prompts."""
@@ -43,6 +52,8 @@ class Encoded:
     only embeddings."""
     other_states: Sequence[torch.Tensor] = ()
     """The states of all other encoded texts, such as negative prompts."""
+    processed: Sequence[Processed] = ()
+    """What a processor read of each text; empty if there is none."""
     rule: Literal["one per picture", "any", "all"] = "one per picture"
     """How many rows of a batch must have these texts (`find_rows` has a table). "any": the script named the states, or
     they are negative prompts. "all": only the batch itself says what the text is."""
@@ -56,6 +67,13 @@ class Encoded:
                 problem = f"{len(texts)} texts were given, but {count} images are drawn together"
                 raise UserError("prompt", problem, "give one for each, or one for all")
         return {name: texts[number * len(texts) // count] for name, texts in self.texts.items()}
+
+    def processed_of(self, number: int) -> Processed | None:
+        """What a processor read of one state's text; None if that is not known. number: the state's number."""
+        count = len(self.states)
+        if not self.processed or count % len(self.processed):
+            return None
+        return self.processed[number * len(self.processed) // count]
 
     @property
     def has_equal(self) -> bool:

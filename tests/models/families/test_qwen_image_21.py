@@ -5,7 +5,6 @@ from builders.configured import configured
 from builders.families import SPECS, calls_of, generate, largest_difference, request
 from builders.items import noise_pixels
 from builders.reference_attentions.qwen_image_21 import behind_the_longest, save_qwen_image_21
-from builders.refusals import user_error
 from builders.same_maps import assert_same_maps
 from PIL import Image
 
@@ -33,12 +32,6 @@ def test_kept_keys_are_those_that_would_be_computed_again(model, monkeypatch):
     monkeypatch.setattr(kind, "pipeline_arguments", lambda *given: {**own(*given), "use_kv_cache": False})
     (anew,) = generate(model, SPECS[:1], steps=3)[1]
     assert_same_maps(kept, anew)
-
-
-def test_pictures_that_are_shown_to_the_network_are_refused(model):
-    shown = {"img_shapes": [[(1, 4, 4), (1, 4, 4)]], "hidden_states": torch.zeros(1, 32, 4)}
-    with user_error(r"^the network is shown other pictures \(editing\): its words"):
-        model.family.lattice(model.network, shown)
 
 
 @pytest.mark.parametrize("steps", [2, 3])

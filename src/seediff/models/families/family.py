@@ -100,6 +100,9 @@ class Family:
     places: str = ""
     """Name of the network's input with the place of each column, from which `lattice` reads the sides of pictures. It
     must say the same in all calls of a drawing."""
+    reads_shown: bool = False
+    """Whether the text encoder reads the pictures that the network is shown, too, in a processor's tokens before the
+    prompt's."""
     processors: tuple[str, ...] = ()
     """diffusers' processors that compute the network's own attention and nothing else, besides those of PROCESSORS and
     those that diffusers declares as a layer's default."""

@@ -55,8 +55,6 @@ class Qwen(FlowMatching):
             raise UserError("the network", f"is given {count} positions, and sizes of pictures that have others")
         if inputs.get("additional_t_cond") is not None:
             raise UserError("the network", "draws several layers of a picture at once", "use another pipeline")
-        if len(first) > 1:
-            raise UserError("the network is shown other pictures (editing): its words are not known yet")
         return tuple((height, width) for _, height, width in first)
 
     def factor(self, vae: PartConfig) -> int:
@@ -115,6 +113,7 @@ QWEN_IMAGE = QwenImage(
     steps=50,
     guidance_scale=4.0,
     where_prompt="first call",
+    reads_shown=True,
 )
 
 
@@ -224,6 +223,7 @@ QWEN_IMAGE_21 = QwenImage21(
     distilled_steps=8,
     where_prompt="first call",
     reads_text="processor",
+    reads_shown=True,
     of_pipeline=("sample_sigmas",),
     single_files={("txt_in.text_norm.weight",): ("qwen-image-2.1", "qwen-image-2.1-turbo")},
 )
