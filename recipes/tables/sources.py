@@ -115,15 +115,17 @@ def check_named(source: Source, classes: Sequence[str]) -> None:
 def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> dict[str, Any]:
     """Everything that determines a source's samples, in JSON's types; it is part of the key of a trained segmenter. A
     folder is identified by its name in the table and by its files (`data_fingerprint`), not by its path; rendered
-    scenes by name, number and seed, not by the art."""
+    scenes by name, number and seed, not by the art; a drawn set without its other labellings, so that one more of them
+    leaves all figures valid."""
     about = {
         name: value
         for name, value in structs.asdict(source).items()
         if value not in (None, ()) and (name, value) not in (("skip", 0), ("share", 1.0))
     }
     if source.set is not None:
-        config = set_config(source, sets)
-        about |= {**_set_described(config, places), "labels": config.labels[str(source.labels)]}
+        config, labelling = set_config(source, sets), str(source.labels)
+        drawn = _set_described(replace(config, labels={}), places)
+        about |= {**drawn, "labels": config.labels[labelling]}
     elif source.folder is not None:
         folder = place(source, places)
         if not folder.is_dir():

@@ -83,6 +83,17 @@ def test_what_decides_a_segmenter_decides_its_key(places):
     assert key(row=structs.replace(row, name="other", tests=())) == key()
 
 
+def test_a_labelling_more_changes_no_other_rows_key(places):
+    strategy = read_table(packaged("strategy", "embedded"))
+    source, main = strategy.data["seediff"], strategy.sets["main"]
+
+    def about(labels):
+        return described(source, {"main": replace(main, labels=labels)}, places)
+
+    assert about({**main.labels, "new": PAPER["ca"].table()}) == about(main.labels)
+    assert about({**main.labels, "seediff": PAPER["seediff"].table()}) != about(main.labels)
+
+
 def test_data_is_known_by_the_names_and_sizes_of_its_files(tmp_path):
     (tmp_path / "data" / "images").mkdir(parents=True)
     picture = tmp_path / "data" / "images" / "a.png"
