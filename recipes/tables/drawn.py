@@ -4,7 +4,7 @@ Methods are compared on the same images, so that only their masks differ. Drawin
 mask and is done once. The output folder is like that of any run: made in batches, resumable, and with the same bytes
 however often it was interrupted.
 
-    set/  images/000000.png   masks/<labelling>/000000.png   classes.txt   metadata.jsonl   seediff.toml
+    set/  images/000000.png   masks/<labelling>/000000.png   classes.txt   drawn.jsonl   seediff.toml
 
 `labelled` reads one of its labellings as the samples of a dataset.
 """
@@ -52,7 +52,7 @@ class SetConfig(RunConfig):
     """What is drawn, and how it is labelled."""
 
     command: ClassVar[str] = "study"
-    last_file: ClassVar[str] = native.METADATA
+    last_file: ClassVar[str] = "drawn.jsonl"  # its rows name no mask, so this is no native dataset
 
     classes: tuple[str, ...] = field(kw_only=False)
     """In the order of their ids: classes[0] is 1 in the masks."""
@@ -111,8 +111,8 @@ def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tu
     """The classes and (the first `count`) samples of a set, with the masks of one labelling."""
     classes = native.read_classes(folder)
     items = []
-    for number, row in enumerate(itertools.islice(each_row(folder / native.METADATA), count), 1):
-        where = f"{folder / native.METADATA}, row {number}"
+    for number, row in enumerate(itertools.islice(each_row(folder / SetConfig.last_file), count), 1):
+        where = f"{folder / SetConfig.last_file}, row {number}"
         image = inside(folder, said(row.file_name), where, "file_name")
         index = said(row.index)
         if index is None:
@@ -221,4 +221,4 @@ class SetJob(Job[SetConfig, "SampleSpec"]):
 
     def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
-        write_atomic(out / native.METADATA, native.jsonl(rows))
+        write_atomic(out / self.config.last_file, native.jsonl(rows))
