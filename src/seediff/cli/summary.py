@@ -112,11 +112,11 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: str, doubt:
     """Print the summary of `mask`; nothing if no photograph has masks. skipped, doubt: as in `show_segments`."""
     if not result.rows:
         return
-    table = _numbers_table("class", "asked", "found", "mean area")
-    for name in config.classes:
-        areas = [shares[name] for shares in [said(row.area) or {} for row in result.rows] if name in shares]
-        asked = sum(name in (said(row.asked) or ()) for row in result.rows)
-        table.add_row(Text(name), str(asked), str(len(areas)), _share(mean(areas) if areas else None))
+    table = _numbers_table("class", "asked", "found", "flagged", "mean area")
+    for row in summarize(result.rows, config.classes).classes:
+        asked = sum(row.name in (said(each.asked) or ()) for each in result.rows)
+        flags = show_reasons(row.flags) or "0"
+        table.add_row(Text(row.name), str(asked), str(row.images), flags, _share(row.area))
     text = _describe_count(result, f"{plural(result.made, 'photograph')} with masks in {result.out}", skipped)
     commands = [command_line("look", result.out, about=LOOK)]
     if not doubt:  # masks that mean nothing are not to be trained on

@@ -123,6 +123,8 @@ def fit_field(name: str, value: Any, hint: Any) -> Any:
         wanted, problem = describe_type(hint), error.problem
         if wanted:
             problem = f"{show_json(value)} must be {wanted}"
+            if isinstance(value, str) and wanted.startswith("a list"):
+                problem += f", such as [{show_json(value)}]"
         raise UserError(name, problem) from None
 
 

@@ -81,9 +81,12 @@ class Dataset(Sequence[Sample]):
     @overload
     def __getitem__(self, index: slice) -> Dataset: ...
     def __getitem__(self, index: int | slice) -> Sample | Dataset:
-        """The sample at a position, or the dataset of a slice."""
+        """The sample at a position, or the dataset of a slice. Raises UserError for a name."""
         if isinstance(index, slice):
             return self._of(self.samples[index])
+        if isinstance(index, str):
+            fix = "by name: {sample.name: sample for sample in dataset}"
+            raise UserError(f"dataset[{index!r}]", "samples are numbered from 0", fix)
         return self.samples[index]
 
     def __repr__(self) -> str:
