@@ -205,10 +205,7 @@ def segments(
     _show([scores.score_table("labelled pixels")], form, scores.reading, notes(scores), JSON=json)
 
 
-AsInMask = TypedSome[
-    MaskPhotosConfig,
-    Literal["model", "base", "size", "seed", "device", "dtype", "fit", "timesteps", "mask", "capture"],
-]
+ScoredFields = Literal["model", "base", "size", "seed", "device", "dtype", "fit", "timesteps", "mask", "capture"]
 """The fields that `evaluate masks` has as options. The data decide the other fields."""
 
 
@@ -228,7 +225,7 @@ def masks(
     count: Annotated[
         Whole | None, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
     ] = None,
-    typed: AsInMask = NOTHING,
+    typed: TypedSome[MaskPhotosConfig, ScoredFields] = NOTHING,
     config_file: ConfigFile = None,
     draws: Annotated[Whole, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
     form: Form = "text",

@@ -14,11 +14,8 @@ from ..errors import UserError
 from ..files.outputs import check_free, stage_output
 from .options import HERE, NOTHING, Quiet, TypedSome, option
 
-Drawn = TypedSome[
-    GenerateConfig,
-    Literal[
-        "model", "base", "lora", "lora_scale", "seed", "device", "dtype", "steps", "guidance_scale", "scheduler", "size"
-    ],
+DrawnFields = Literal[
+    "model", "base", "lora", "lora_scale", "seed", "device", "dtype", "steps", "guidance_scale", "scheduler", "size"
 ]
 """The fields that decide the picture."""
 
@@ -31,7 +28,7 @@ def heatmap(
         tuple[str, ...],
         option(INPUT, "Words or phrases of the prompt. Repeat the option for several.", "all words", negative=()),
     ] = (),
-    typed: Drawn = NOTHING,
+    typed: TypedSome[GenerateConfig, DrawnFields] = NOTHING,
     out: Annotated[Path, HERE, option(RUN, "New folder for the pictures.", "heatmaps")] = Path("heatmaps"),
     quiet: Quiet = False,
 ) -> None:
