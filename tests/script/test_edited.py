@@ -1,14 +1,20 @@
-"""Words behind the pictures that Qwen-Image's text encoder is shown."""
+"""Pictures that are edited: words behind the pictures that Qwen-Image's text encoder is shown, and maps of these."""
 
 from functools import partial, wraps
 
+import numpy as np
 import pytest
 import torch
+from builders.eager import everything_kept, means
 from builders.editing import Processor
+from builders.reference_attention import BOOKS
 from builders.refusals import user_error
-from builders.script_pipelines import PIPELINES
+from builders.script_pipelines import PIPELINES, other_picture, small_image
 
 import seediff
+from seediff.attention.windows import Window
+from seediff.models.families import network_family
+from seediff.script.placement import shown_canvas
 
 PROMPT, NEGATIVE = "a photo of a cat and a potted plant", "a bus"
 NAMES = ("QwenImageEditPipeline", "QwenImageEditPlusPipeline, two images", "QwenImage21Pipeline, image")
@@ -76,3 +82,74 @@ def test_embeddings_name_no_words(loaded):
              num_inference_steps=1)  # fmt: skip
     with user_error(r"^'cat': the network is shown pictures, whose tokens come before the prompt's, and the processor"):
         seen.heatmap("cat")
+
+
+@pytest.mark.parametrize(
+    ("name", "photo"),
+    [
+        ("FluxKontextPipeline", small_image()),
+        ("Flux2KleinPipeline, two images", other_picture()),
+        ("QwenImageEditPlusPipeline, two images", other_picture()),
+    ],
+)
+def test_heat_maps_of_what_was_shown(loaded, name, photo):
+    """The last shown picture's rows and the text's columns, in float64; and their place in the photograph."""
+    kind = PIPELINES[name]
+    count, book, pipe = len(kind.shown), BOOKS[kind.twin], kind.make(name, loaded(kind.twin).pipe)
+    pipe.set_progress_bar_config(disable=True)
+    family = network_family(pipe.transformer)
+    draw = partial(pipe, prompt=PROMPT, num_inference_steps=1, **kind.call)
+    layers = dict.fromkeys(family.layers(pipe.transformer), book.attention)
+    with everything_kept(pipe.transformer, layers) as kept, seediff.capture(pipe, shown=count) as seen:
+        draw()
+    kept = kept[: len(layers)]  # the call with the prompt
+    whole = kept[0].probabilities.shape[3]
+    of, rows = "shown 2" if count > 1 else "shown", slice(whole - kind.shown[-1], whole)
+    (maps,) = seen._attention(0, of).maps.cross_attention.values()
+    expected = means(kept, 1, rows, slice(0, maps.shape[1]))["cross", kind.shown[-1]][0]
+    assert float((maps.double() - expected).abs().max()) < 2e-6
+    heat, masks = seen.heatmap("cat", of=of), seen.masks("cat", "plant", of=of, pamr=False)
+    assert heat.shape == masks.label_map.shape == (photo.height, photo.width)
+    assert np.array_equal(heat.pixels, np.asarray(photo))
+    with user_error(r"^method: seediff: self-attention of shown pictures is not captured; use method='ca'$"):
+        seen.masks("cat", of=of, method="seediff")
+    with user_error(r"^of: 'shown 3': must be prompt, or negative after"):
+        seen.heatmap("cat", of="shown 3")
+
+
+def test_the_part_of_a_photograph_that_was_shown():
+    """FLUX.2 cuts off what is no multiple of 4 here: of 70 × 100 pixels it shows 68 × 100."""
+    canvas = shown_canvas((68, 100), (70, 100), "crop")
+    assert canvas.window == Window(1, 0, 68, 100)
+    assert shown_canvas((68, 100), (140, 200), "crop").window == Window(2, 0, 136, 200)
+    assert shown_canvas((48, 64), (70, 100), "stretch").window == Window(0, 0, 70, 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "said"),
+    [
+        ("FluxKontextPipeline", 2, "^shown: 2: the network is shown 1 picture$"),
+        (
+            "FluxKontextInpaintPipeline",
+            1,
+            "^of='shown': which part of it a FluxKontextInpaintPipeline shows is unknown",
+        ),
+    ],
+)
+def test_what_was_shown_otherwise(loaded, name, shown, said):
+    kind = PIPELINES[name]
+    pipe = kind.make(name, loaded(kind.twin).pipe)
+    with seediff.capture(pipe, shown=shown) as seen:
+        pipe(**{"prompt": PROMPT, "num_inference_steps": 1, **kind.call})
+    assert seen.heatmap("cat").shape == seen.images[0].shape[:2]
+    with user_error(said):
+        seen.heatmap("cat", of="shown 2" if shown > 1 else "shown")
+
+
+@pytest.mark.parametrize(("name", "keep"), [("unet", "all"), ("qwen_image_21", "all"), ("flux", "segments")])
+def test_nothing_that_is_shown_attends_to_words(loaded, name, keep):
+    said = (
+        rf"^shown: a \w+Pipeline with keep='{keep}' has no pictures that attend to words; capture a pipeline that edits"
+    )
+    with user_error(said), seediff.capture(loaded(name).pipe, keep=keep, shown=True):
+        pass

@@ -95,5 +95,5 @@ def test_a_network_that_waits_in_the_computers_memory(sd1_model, monkeypatch):
     family = network_family(network)
     plan = plan_capture(family, family.layers(network))
     with user_error(r"2\.5 kB of memory are there"):
-        check_memory(None, [AttentionRecorder(plan, guidance=False)], (8, 8), 1, torch.device("cuda:1"), 0)
+        check_memory(None, [(AttentionRecorder(plan, guidance=False), (8, 8))], (8, 8), 1, torch.device("cuda:1"), 0)
     assert set(asked) == {torch.device("cuda:1")}

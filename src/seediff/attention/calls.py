@@ -49,6 +49,8 @@ class NetworkCall:
     """The network's number format."""
     texts: int | None = None
     """The number of text columns in joint attention; None: unknown."""
+    shown: tuple[Grid, ...] = ()
+    """(height, width) of each picture that the network is shown besides, in positions."""
     others: int = 0
     """The number of columns that are neither the picture's nor the text's, in joint attention."""
     thread: int = field(default_factory=threading.get_ident, compare=False)
@@ -129,6 +131,7 @@ class CallReader:
             frames_in_member=1 if family.frames_in_rows else frames,
             may_drop_half=leaves_out_half(network),
             dtype=earlier.dtype or str(network.dtype),  # asked once: it walks through all modules
+            shown=family.shown(inputs),
             others=family.other_columns(inputs),
             texts=family.text_columns_of_call(inputs) if self._has_joint else None,
         )

@@ -20,6 +20,7 @@ Shape letters: B images, H heads, N the picture's positions, T columns of text, 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,7 +137,19 @@ class CapturedLayer:
             kind: span for kind, span in of_kinds.items() if span is not None and kind in self.kinds
         }
         grid = grid_at(call.latent_size, self.layer.level)
+        if self.recorder.shown is not None:
+            return self._place_shown(call, spans, members, self.recorder.shown)
         return Place(members, spans, positions, frames, puts_first, grid, chosen)
+
+    def _place_shown(self, call: NetworkCall, spans: Spans, members: Sequence[int], number: int) -> Place:
+        """Where a shown picture's queries and the text's columns are. number: which of the shown pictures, from 0;
+        their rows follow those of the drawn one. spans: where that one and the text are."""
+        assert spans.image is not None
+        assert spans.text is not None
+        grid = call.shown[number]
+        begin = spans.image.stop + sum(map(math.prod, call.shown[:number]))
+        rows = slice(begin, begin + math.prod(grid))
+        return Place(members, Spans(rows, None, spans.text), math.prod(grid), 1, False, grid, {"cross": spans.text})
 
 
 @dataclass(eq=False)

@@ -34,9 +34,10 @@ class AttentionRecorder:
     """Records calls of one network, or of two that take turns.
 
     plan: what is captured. guidance, total_steps, text_states: as in `capture_attention`. apart: "step" or "layer":
-    also keep the maps of each step, or of each layer; None: only their means. keeps_errors: True: an error of capture
-    ends only the capture, and not the drawing. One warning reports it, and it is raised where maps are requested.
-    False: it is raised at once.
+    also keep the maps of each step, or of each layer; None: only their means. shown: records the attention of a picture
+    that the network is shown, this one of several, from 0; None: of the picture that it draws. keeps_errors: True: an
+    error of capture ends only the capture, and not the drawing. One warning reports it, and it is raised where maps are
+    requested. False: it is raised at once.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class AttentionRecorder:
         total_steps: int | None = None,
         text_states: torch.Tensor | None = None,
         apart: Apart | None = None,
+        shown: int | None = None,
         keeps_errors: bool = False,
     ) -> None:
         self.plan, self.text_states, self.keeps_errors = plan, text_states, keeps_errors
         self.apart: Apart | None = apart
+        self.shown = shown
         self._new_reader = partial(CallReader, plan, guidance=guidance, total_steps=total_steps)
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
@@ -164,6 +167,12 @@ class AttentionRecorder:
         self._finish()
         return self._split_images(self.running.means(), words, prompts)
 
+    @property
+    def lattice(self) -> Grid:
+        """(height, width) of the recorded picture in the latest call, in positions."""
+        latest = self.calls.latest
+        return latest.latent_size if self.shown is None else latest.shown[self.shown]
+
     def _split_images(
         self,
         tensors: Mapping[Kind, Mapping[Grid, torch.Tensor]],
@@ -178,7 +187,7 @@ class AttentionRecorder:
             self_maps, cross_maps = ({grid: tensor[image] for grid, tensor in tensors[kind].items()} for kind in KINDS)
             for tensor in cross_maps.values():
                 _check_columns(columns, tensor.shape[1])
-            images.append(AttentionMaps(self_maps, cross_maps, latest.latent_size, dict(columns), prompt, normalized))
+            images.append(AttentionMaps(self_maps, cross_maps, self.lattice, dict(columns), prompt, normalized))
         return images
 
     @torch.inference_mode(False)
@@ -210,7 +219,7 @@ class AttentionRecorder:
     def _check_layers(self) -> None:
         """Raise UserError if capture has seen no attention of a layer. Warn of layers whose attention it has seen in
         some of the recorded steps only."""
-        steps, recorded = self.running.steps_by_layer(self.calls.latest.latent_size), self._recorded_steps
+        steps, recorded = self.running.steps_by_layer(self.lattice), self._recorded_steps
         if not steps or not recorded:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"

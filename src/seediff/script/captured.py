@@ -17,7 +17,7 @@ from PIL import Image
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import CapturePlan, Expected, check_kinds, fit_mask, plan_segments
 from ..config.fields import check_table
-from ..config.method_constants import MaskConfig, SegmentConfig
+from ..config.method_constants import MaskConfig, SegmentConfig, reads_self_attention
 from ..config.photos_config import MaskPhotosConfig
 from ..config.resolve import recommend
 from ..errors import Notice, UserError, shorten
@@ -50,9 +50,9 @@ class Captured:
     between two steps of a network alone.
     """
 
-    def __init__(self, listener: Listener, pipe: Any, plan: CapturePlan, method: str | None) -> None:
+    def __init__(self, listener: Listener, pipe: Any, plan: CapturePlan, method: str | None, shown: int = 0) -> None:
         self._listener, self._pipe, self._plan, self._family = listener, pipe, plan, plan.family
-        self._method = method
+        self._method, self._shown = method, shown
         self._config = getattr(pipe, plan.family.network_part, pipe).config
         self._factor: int | None = next((getattr(pipe, name) for name in FACTORS if hasattr(pipe, name)), None)
 
@@ -109,13 +109,16 @@ class Captured:
     def expected(self, height: int | None = None, width: int | None = None) -> Expected:
         """The size of the maps that capture will keep of one image, or of one latent frame of a clip, and their memory.
 
-        height, width: the image's sides in pixels; by default the sides of the model's own images. Without a width, the
+        With `capture(pipe, shown=…)`, shown pictures are counted as if they had the image's size. height, width: the
+        image's sides in pixels; by default the sides of the model's own images. Without a width, the
         image is a square.
         """
         factor = self._factor or 8
         cell = self._family.pixels(factor, self._config)
         height = height or self._family.image_side(factor, self._config)
-        return self._plan.expected((height // cell, (width or height) // cell), type(self._pipe).__name__)
+        own = self._plan.expected((height // cell, (width or height) // cell), type(self._pipe).__name__)
+        further = {"self": 0, "cross": self._shown}
+        return replace(own, maps=tuple(one._replace(held=one.held + further[one.kind]) for one in own.maps))
 
     # Heat maps, masks and segments
 
@@ -149,7 +152,8 @@ class Captured:
         last picture. Or one of `clips`, for a list with the heat map of each of its frames. By default the first clip
         (type checkers then expect one heat map), or picture 0 if there are no clips. pixels: the picture, if the
         pipeline did not return it. of: "negative" for a word of the negative prompt, after
-        `capture(pipe, negative=True)`.
+        `capture(pipe, negative=True)`; "shown" for the heat map of the picture that
+        the pipeline was shown, in its own size, after `capture(pipe, shown=True)`; "shown 2" for the second one.
 
         Raises UserError for a word that is not in the prompt, and for a picture without maps.
         """
@@ -201,6 +205,7 @@ class Captured:
         *phrases: Phrase,
         image: int | None = None,
         pixels: ImageInput | None = None,
+        of: TextKind = "prompt",
         method: str | None = None,
         **constants: Any,
     ) -> MaskResult: ...
@@ -210,6 +215,7 @@ class Captured:
         *phrases: Phrase,
         image: int | range | None = None,
         pixels: ImageInput | None = None,
+        of: TextKind = "prompt",
         method: str | None = None,
         **constants: Any,
     ) -> MaskResult | list[MaskResult]:
@@ -217,7 +223,8 @@ class Captured:
         For a clip, a list with the masks of each frame.
 
         phrases: words or phrases of the prompt, or numbers of text columns. image: as in `heatmap`. pixels: the
-        picture, if the pipeline did not return it, because PAMR follows its edges; not for clips. method: by default
+        picture, if the pipeline did not return it, because PAMR follows its edges; not for clips. of: as in `heatmap`;
+        methods that read cross-attention alone make masks of a shown picture. method: by default
         the method that `keep` names; otherwise seediff, or ca for a model without self-attention. constants: fields of
         MaskConfig, such as beta=0.4 or pamr=False. The other constants come from the model's folder, where they were
         chosen for the layers that `keep=METHOD` captures, or otherwise from the method's paper. The nearest level
@@ -229,12 +236,17 @@ class Captured:
         if not phrases:
             raise UserError("masks", "there is no word", "name at least one: masks('dog', 'cat')")
         usual = "ca" if self._family.no_self_attention else "seediff"
+        if of.startswith("shown"):
+            self._attention(0 if image is None or isinstance(image, range) else image, of)
+            usual = "ca"
         method = method or self._method or usual
         config = replace(pipeline_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         check_kinds(self._family, config)
         config, _ = fit_mask(self._family, self._plan.all_layers, config, "all")
         image = self._number_or_clip(image)
-        masks = self._make_masks(phrases, image, pixels, config)
+        if of.startswith("shown") and reads_self_attention(config):
+            raise UserError("method", f"{method}: self-attention of shown pictures is not captured", "use method='ca'")
+        masks = self._make_masks(phrases, image, pixels, config, of)
         return masks if isinstance(image, range) else masks[0]
 
     def segments(
@@ -327,7 +339,12 @@ class Captured:
         # lattice are the first frame's
         first = self._maps(clip[0], phrases, of)
         config = config or _heat_config(first)
-        canvases = [self._canvas(number, first, pixels) for number in clip]
+        if of.startswith("shown") and pixels is not None:
+            raise UserError("pixels", "those of a shown picture are what the pipeline was given", "leave it out")
+        if of.startswith("shown"):
+            canvases = [self._pictures()[clip[0]].shown_canvas(of, self._drawn(first), self._pipe, self._family)]
+        else:
+            canvases = [self._canvas(number, first, pixels) for number in clip]
         if canvases[0].pixels is None and (config.pamr or config.sam is not None):
             fix = "give it, or pamr=False without sam"
             raise UserError("pixels", "masks follow its edges, but the pipeline gave none", fix)

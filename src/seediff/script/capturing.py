@@ -30,7 +30,7 @@ from ..models.families.layers import Layer
 from .captured import Captured, pipeline_constants
 from .encodings import NamedText
 from .listener import Listener, wrap
-from .run import TextKind
+from .run import TextKind, shown_name
 from .run_recorder import THE_WAY
 from .text_recording import Block
 
@@ -44,6 +44,7 @@ def capture(
     tokenizer: Any = None,
     states: Any = None,
     negative: bool = False,
+    shown: int = 0,
     steps: Literal["all"] | int = "all",
     apart: Apart | None = None,
     normalize: bool = True,
@@ -65,10 +66,12 @@ def capture(
     encoded prompt, as the network is given it: (T, D), or for several pictures (B, T, D) or a list. It is needed for a
     network alone that is also given other texts.
 
-    negative: whether to capture attention to the negative prompt, too, for `heatmap(word, of="negative")`. steps:
-    "all", or a number k to record every k-th step. apart: also keep the maps of each "step" or of each "layer", for
-    `heatmaps_apart` and `maps_apart`; memory grows with their number. normalize: whether to divide each layer's and
-    step's map by its maximum (SeeDiff, eq. 5). layers: as in `CaptureConfig`.
+    negative: whether to capture attention to the negative prompt, too, for `heatmap(word, of="negative")`. shown:
+    of how many pictures that the pipeline is shown (`image=`) to capture their attention to the prompt, too, for
+    `heatmap(word, of="shown")`, and "shown 2" of the second; True is 1. steps: "all", or a number k to
+    record every k-th step. apart: also keep the maps of each "step" or of each "layer", for `heatmaps_apart` and
+    `maps_apart`; memory grows with their number. normalize: whether to divide each layer's and step's map by its
+    maximum (SeeDiff, eq. 5). layers: as in `CaptureConfig`.
 
     Raises UserError for options that cannot be used, for a network of no known family, for attention in addition to the
     network's own (perturbed-attention guidance, IP-Adapters, GLIGEN), for a traced network, and for a method that does
@@ -87,6 +90,9 @@ def capture(
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
     plan = plan_pipeline(keep, pipe, family, family.layers(network), config)
     _check_together(plan, keep, is_alone=is_alone, negative=negative, apart=apart)
+    if shown and (is_alone or "cross" not in plan.reads or family.fits_shown == {}):
+        problem = f"a {type(pipe).__name__} with keep='{keep}' has no pictures that attend to words"
+        raise UserError("shown", problem, "capture a pipeline that edits (not Qwen-Image 2.1), with keep='all'")
     named = NamedText.of(family, prompt, tokenizer, states)
 
     kind = type(pipe)
@@ -98,6 +104,9 @@ def capture(
         recorders: dict[TextKind, AttentionRecorder] = {"prompt": new_recorder(plan, apart=apart)}
         if negative:
             recorders["negative"] = new_recorder(replace(plan, reads={"cross": plan.reads["cross"]}))
+        for number in range(shown):
+            of_text = replace(plan, reads={"cross": plan.reads["cross"]})
+            recorders[shown_name(number)] = new_recorder(of_text, shown=number)
         listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorders, knows_order))
         stack.callback(listener.close)
         if is_alone:  # a loop around the network may be compiled; of a pipeline's network `Listener.draw` is sure
@@ -108,7 +117,7 @@ def capture(
             stack.enter_context(hook_calls(each, listener.before_network))
             for recorder in recorders.values():
                 stack.enter_context(attach_recorder(each, recorder))
-        yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None)
+        yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None, int(shown))
 
 
 def _check_together(plan: CapturePlan, keep: str, *, is_alone: bool, negative: bool, apart: Apart | None) -> None:

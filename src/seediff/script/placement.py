@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -104,6 +104,19 @@ class Edits:
         if abs(shown[0] * lattice[1] - shown[1] * lattice[0]) > sum(lattice):  # rounding to whole pixels
             raise UserError("pixels", f"{shown[1]} × {shown[0]}: the picture has other proportions")
         return _fill(shown, shown)
+
+
+def shown_canvas(read: PixelSize, photo: PixelSize, way: Literal["stretch", "crop"]) -> Canvas:
+    """The canvas of a photograph, of which the network reads a picture of other sides.
+
+    read: (H, W) of that picture. photo: (H, W). way: "stretch": it is the whole photograph. "crop": the photograph was
+    resized until it covers these sides, and both ends of the longer one were cut off.
+    """
+    if way == "stretch":
+        return _fill(photo, photo)
+    factor = min(photo[0] / read[0], photo[1] / read[1])
+    height, width = (min(round(side * factor), most) for side, most in zip(read, photo, strict=True))
+    return _fill(read, photo, Window((photo[0] - height) // 2, (photo[1] - width) // 2, height, width))
 
 
 def _fill(drawn: PixelSize, size: PixelSize, window: Window | None = None) -> Canvas:

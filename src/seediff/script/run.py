@@ -7,7 +7,7 @@ its encoding, which the network is given: one vector for each column.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal
 
@@ -18,10 +18,18 @@ from PIL import Image
 from ..attention.maps import AttentionMaps
 from ..errors import UserError
 from ..files.image_files import on_white
-from .placement import Edits
+from ..models.families.family import Family
+from .placement import Canvas, Edits, PixelSize, shown_canvas
 from .which_columns import ReadText
 
-TextKind = Literal["prompt", "negative"]
+TextKind = str
+"""What attends to which text: "prompt", "negative", or the attention of a shown picture to the prompt, "shown", and
+"shown 2" of the second of several."""
+
+
+def shown_name(number: int) -> TextKind:
+    """The name of a shown picture's attention. number: which of the shown pictures, from 0."""
+    return f"shown {number + 1}" if number else "shown"
 
 
 @dataclass(frozen=True)
@@ -48,12 +56,32 @@ class Picture:
     """(H, W, 3) uint8; None if the pipeline did not return the picture."""
     edits: Edits
     """What the pipeline did to the picture after it drew it."""
+    shown: Sequence[Any] = ()
+    """The pictures that the pipeline was given to show, as it was given them."""
+
+    def shown_canvas(self, of: TextKind, read: PixelSize, pipe: Any, family: Family) -> Canvas:
+        """The photograph that the pipeline was shown, before it resized it, and where the part that the network read
+        lies in it. of: which one. read: (H, W) of that part. Raises UserError if it is unknown what the pipeline cut
+        off, or what it was shown."""
+        kinds = [base.__name__ for base in type(pipe).__mro__]
+        ways: list[Literal["stretch", "crop"]] = [
+            family.fits_shown[kind] for kind in kinds if kind in family.fits_shown
+        ]
+        number = int(of.partition(" ")[2] or 1) - 1
+        photo = self.shown[number] if number < len(self.shown) else None
+        is_own = type(pipe).__call__.__module__.startswith("diffusers.")  # another may cut off more
+        if not ways or not is_own or not isinstance(photo, Image.Image):
+            problem = f"which part of it a {kinds[0]} shows is unknown"
+            raise UserError(f"of='{of}'", problem, "give a pipeline that edits whole pictures those of Pillow")
+        pixels = np.asarray(photo.convert("RGB"))
+        return replace(shown_canvas(read, (photo.height, photo.width), ways[0]), pixels=pixels)
 
     def attention(self, of: TextKind) -> Attention:
         """Attention to the prompt or to the negative prompt. Raises UserError if there are no maps."""
         found = self.outcomes.get(of)
         if found is None:
-            raise UserError("of", f"{of!r}: must be prompt, or negative in capture(pipe, negative=True)")
+            ways = "negative after capture(pipe, negative=True), shown after capture(pipe, shown=True), shown 2 after 2"
+            raise UserError("of", f"{of!r}: must be prompt, or {ways}")
         if isinstance(found, UserError):
             raise found
         return found

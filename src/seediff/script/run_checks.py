@@ -21,19 +21,25 @@ from ..models.saving_memory import memory_bytes
 
 
 def check_memory(
-    pipe: Any, recorders: Iterable[AttentionRecorder], size: Grid, images: int, device: torch.device, earlier: int
+    pipe: Any,
+    recorders: Iterable[tuple[AttentionRecorder, Grid]],
+    size: Grid,
+    images: int,
+    device: torch.device,
+    earlier: int,
 ) -> None:
     """Raise UserError if the maps do not fit into the free memory of the GPU that computes, or, together with the maps
     of earlier pictures, into the computer's memory.
 
-    pipe: the pipeline that draws; None for a network alone. recorders: record the maps. size: (height, width) of the
-    network's lattice, in positions, for example 64 × 64 for 512 × 512 pixels. images: the number of pictures, or of
-    latent frames. device: where the network computes. earlier: bytes of the maps of earlier pictures.
+    pipe: the pipeline that draws; None for a network alone. recorders: record the maps, each of a picture of this
+    (height, width) in positions, for example 64 × 64 for 512 × 512 pixels. size: the drawn picture's (height, width).
+    images: the number of pictures, or of latent frames. device: where the network computes. earlier: bytes of the maps
+    of earlier pictures.
     """
     # 1. What the maps need: means over steps and layers, and with `apart` the maps of each step or layer
     per_image, whole = 0, memory_bytes()
-    for recorder in recorders:
-        expected, every = recorder.plan.expected(size, type(pipe).__name__), recorder.plan.capture.steps
+    for recorder, lattice in recorders:
+        expected, every = recorder.plan.expected(lattice, type(pipe).__name__), recorder.plan.capture.steps
         per_image += expected.map_bytes
         if recorder.apart == "step":  # every step is recorded, or every k-th
             calls = len(getattr(getattr(pipe, "scheduler", None), "timesteps", ())) or 1

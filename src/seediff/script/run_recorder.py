@@ -37,6 +37,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..attention.maps import Grid
 from ..attention.networks import check_processors, find_networks
 from ..errors import UserError
 from ..models.families.inputs import NetworkInputs, named_inputs
@@ -80,6 +81,7 @@ class RunRecorder:
         }
         self.prompt = self.recordings["prompt"]
         self.negative = self.recordings.get("negative")
+        self.shown = {kind: each for kind, each in self.recordings.items() if each.recorder.shown is not None}
         self._timesteps: dict[bool, list[torch.Tensor]] = {True: [], False: []}
         """For calls of the network with the prompt (True) and without it (False): the timestep of each call, (1,). They
         are compared when the run ends, because comparing waits for the GPU."""
@@ -180,6 +182,11 @@ class RunRecorder:
                     encoded = self.encodings.with_texts(listed(self.arguments.get("negative_prompt")))
                     self.negative.encoded = replace(encoded, rule="any")
                 self.negative.record(self.negative.find(states), states, inputs, network, args, kwargs)
+        for each in self.shown.values():
+            with each.raise_later():
+                each.encoded = prompt.encoded
+                each.check_shown(inputs)
+                each.record(rows, states, inputs, network, args, kwargs)
         if timestep is not None:
             self._timesteps[bool(rows)].append(timestep)
 
@@ -213,7 +220,9 @@ class RunRecorder:
         block, family = self.block, self.block.family
         earlier = self.prompt.recorder.running.map_bytes + sum(run.map_bytes for run in block.runs)
         images, size = rows * family.frames(inputs), family.lattice(network, inputs)[1:]
-        check_memory(block.pipe, block.recorders.values(), size, images, device, earlier)
+        lattices: dict[int | None, Grid] = {None: size, **dict(enumerate(family.shown(inputs)))}
+        needs = [(each, lattices[each.shown]) for each in block.recorders.values() if each.shown in lattices]
+        check_memory(block.pipe, needs, size, images, device, earlier)
 
     # When the pipeline has drawn
 
@@ -224,6 +233,7 @@ class RunRecorder:
             kind: replace(each, recorder=each.recorder.until_now()) for kind, each in self.recordings.items()
         }
         run.prompt, run.negative = run.recordings["prompt"], run.recordings.get("negative")
+        run.shown = {kind: run.recordings[kind] for kind in self.shown}
         return run
 
     def finish(self, output: Any) -> Run | None:
@@ -257,6 +267,10 @@ class RunRecorder:
                         self._check_negative()
                         attention["negative"] = negative.attention(frames)
 
+                for kind, each in self.shown.items():
+                    with each.raise_later():
+                        attention[kind] = each.attention(frames)
+
         # 3. One record for each picture, or for each frame. An error of the prompt's maps counts for all maps
         errors: dict[TextKind, UserError | None] = {
             kind: prompt.recorder.error or each.recorder.error for kind, each in self.recordings.items()
@@ -269,8 +283,19 @@ class RunRecorder:
                 kind: error or attention[kind][number] for kind, error in errors.items()
             }
             pixels = images[number] if number < len(images) else None  # not all may be returned
-            pictures.append(Picture(prompts[number // frames], outcomes, pixels, edits[number]))
+            shown = self._shown_with(number, count)
+            pictures.append(Picture(prompts[number // frames], outcomes, pixels, edits[number], shown))
         return Run(pictures, frames, prompt.steps)
+
+    def _shown_with(self, number: int, count: int) -> list[Any]:
+        """The pictures that the pipeline was given to show with a picture. number: the picture's, of `count`."""
+        given = self.arguments.get("image")
+        if given is None or not self.shown:
+            return []
+        pictures = listed(given) if isinstance(given, list | tuple) else [given]
+        if len(self.prompt.recorder.calls.latest.shown) == 1 and count % len(pictures) == 0:  # one for each prompt
+            return [pictures[number * len(pictures) // count]]
+        return pictures
 
     def _check(self, images: int) -> None:
         """Raise UserError if the recorded maps may not belong to the pictures. images: how many pictures the pipeline

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..attention.recorder import AttentionRecorder
 from ..errors import UserError
+from ..files.messages import plural
 from ..masks.clips import frame_weights
 from ..models.families.family import Family
 from ..models.families.inputs import NetworkInputs
@@ -73,6 +74,13 @@ class TextRecording:
             yield
         except UserError as error:
             self.recorder.error = self.recorder.error or error
+
+    def check_shown(self, inputs: NetworkInputs) -> None:
+        """Raise UserError unless the network call has the shown picture of this recording. inputs: the call's."""
+        number, shown = self.recorder.shown, self.block.family.shown(inputs)
+        assert number is not None
+        if number >= len(shown):
+            raise UserError("shown", f"{number + 1}: the network is shown {plural(len(shown), 'picture')}")
 
     def find(self, states: Any) -> dict[int, int]:
         """Row → the number of its text, for the rows of a network call that have one of the texts (`find_rows`).

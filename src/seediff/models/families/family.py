@@ -100,6 +100,9 @@ class Family:
     places: str = ""
     """Name of the network's input with the place of each column, from which `lattice` reads the sides of pictures. It
     must say the same in all calls of a drawing."""
+    fits_shown: Mapping[str, Literal["stretch", "crop"]] = field(default_factory=dict)
+    """Class of pipelines → how it fits a picture that it shows to the sides that the network can read: the whole
+    picture, or without the ends of one side. Other pipelines' ways are not known."""
     reads_shown: bool = False
     """Whether the text encoder reads the pictures that the network is shown, too, in a processor's tokens before the
     prompt's."""

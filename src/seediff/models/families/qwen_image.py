@@ -106,6 +106,7 @@ QWEN_IMAGE = QwenImage(
     scales=STATISTICS,
     single_files={("txt_norm.weight",): ("qwen-image",)},
     pipelines=("QwenImagePipeline",),
+    fits_shown={"QwenImageEditPipeline": "stretch", "QwenImageEditPlusPipeline": "stretch"},
     cannot={"QwenImageLayeredPipeline": "it draws several layers of a picture at once, each with maps of its own"},
     class_name="QwenImageTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
