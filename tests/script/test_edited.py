@@ -113,8 +113,27 @@ def test_heat_maps_of_what_was_shown(loaded, name, photo):
     assert np.array_equal(heat.pixels, np.asarray(photo))
     with user_error(r"^method: seediff: self-attention of shown pictures is not captured; use method='ca'$"):
         seen.masks("cat", of=of, method="seediff")
-    with user_error(r"^of: 'shown 3': must be prompt, or negative after"):
+    with user_error(r"^of: 'shown 3': must be prompt, or negative in"):
         seen.heatmap("cat", of="shown 3")
+
+
+def test_one_photograph_for_each_prompt(loaded):
+    """Kontext repeats the list of pictures, and each prompt."""
+    kind = PIPELINES["FluxKontextPipeline"]
+    pipe = kind.make("FluxKontextPipeline", loaded("flux").pipe)
+    photos, rows = [small_image(), small_image().rotate(180)], []
+    hook = pipe.transformer.register_forward_pre_hook(
+        lambda _, args, given: rows.append(given["hidden_states"][:, 256:]), with_kwargs=True
+    )
+    with seediff.capture(pipe, shown=True) as seen:
+        call = {**kind.call, "image": photos, "num_images_per_prompt": 2, "num_inference_steps": 1}
+        pipe(prompt=[PROMPT, "a bus"], **call)
+    hook.remove()
+    (rows,) = rows
+    assert torch.equal(rows[0], rows[2])
+    assert not torch.equal(rows[0], rows[1])
+    for number, word in enumerate(("cat", "cat", "bus", "bus")):
+        assert np.array_equal(seen.heatmap(word, number, of="shown").pixels, np.asarray(photos[number % 2]))
 
 
 def test_the_part_of_a_photograph_that_was_shown():

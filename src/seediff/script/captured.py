@@ -237,8 +237,7 @@ class Captured:
             raise UserError("masks", "there is no word", "name at least one: masks('dog', 'cat')")
         usual = "ca" if self._family.no_self_attention else "seediff"
         if of.startswith("shown"):
-            self._attention(0 if image is None or isinstance(image, range) else image, of)
-            usual = "ca"
+            method = method or "ca"
         method = method or self._method or usual
         config = replace(pipeline_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         check_kinds(self._family, config)

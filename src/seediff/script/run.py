@@ -80,8 +80,8 @@ class Picture:
         """Attention to the prompt or to the negative prompt. Raises UserError if there are no maps."""
         found = self.outcomes.get(of)
         if found is None:
-            ways = "negative after capture(pipe, negative=True), shown after capture(pipe, shown=True), shown 2 after 2"
-            raise UserError("of", f"{of!r}: must be prompt, or {ways}")
+            others = "shown in capture(pipe, shown=True), shown 2 in capture(pipe, shown=2)"
+            raise UserError("of", f"{of!r}: must be prompt, or negative in capture(pipe, negative=True), {others}")
         if isinstance(found, UserError):
             raise found
         return found

@@ -288,13 +288,14 @@ class RunRecorder:
         return Run(pictures, frames, prompt.steps)
 
     def _shown_with(self, number: int, count: int) -> list[Any]:
-        """The pictures that the pipeline was given to show with a picture. number: the picture's, of `count`."""
+        """The pictures that the pipeline was given to show with a picture. number: the picture's, of `count`. A list
+        with one picture for each prompt is repeated as a whole, while prompts are repeated one by one."""
         given = self.arguments.get("image")
         if given is None or not self.shown:
             return []
         pictures = listed(given) if isinstance(given, list | tuple) else [given]
-        if len(self.prompt.recorder.calls.latest.shown) == 1 and count % len(pictures) == 0:  # one for each prompt
-            return [pictures[number * len(pictures) // count]]
+        if len(self.prompt.recorder.calls.latest.shown) == 1 and count % len(pictures) == 0:
+            return [pictures[number % len(pictures)]]
         return pictures
 
     def _check(self, images: int) -> None:
