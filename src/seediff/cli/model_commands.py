@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -20,7 +20,7 @@ from ..files.messages import make_console
 from ..files.outputs import check_writable, write_atomic
 from ..models.describe import describe
 from ..models.locate import find_model
-from .options import AT_LEAST_1, HERE, Quiet, Whole, command_line, next_steps, option
+from .options import AT_LEAST_1, HERE, NOTHING, Quiet, TypedSome, Whole, command_line, next_steps, option
 from .progress import bar_or_lines, report_on_interrupt
 
 ABOUT_MODELS = """\
@@ -117,12 +117,7 @@ def tune(
     out: Annotated[
         Path, HERE, option(RUN, "File to write the thresholds to, for --preset of `mask` and `segment`.")
     ] = Path("preset.toml"),
-    model: Annotated[
-        str,
-        option(
-            MODEL, "Needed: a name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."
-        ),
-    ] = "",
+    typed: TypedSome[MaskPhotosConfig, Literal["model", "size", "device", "dtype"]] = NOTHING,
     classes: Annotated[
         tuple[str, ...],
         read_names(parse_classes),
@@ -130,11 +125,6 @@ def tune(
     ] = (),
     split: Annotated[str | None, option(INPUT, "Part of the set to use.", "val; all of a set without parts")] = None,
     count: Annotated[Whole, AT_LEAST_1, option(INPUT, "Maximum number of photographs, evenly spaced.", 50)] = 50,
-    size: Annotated[
-        Whole | None, option(MODEL, "Side in pixels of the square that the model sees.", "the model's own")
-    ] = None,
-    device: Annotated[str | None, option(MODEL, "Device: cuda, mps or cpu.", "the fastest available")] = None,
-    dtype: Annotated[DType | None, option(MODEL, "Number format.", "16-bit on cuda, else float32")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Find a model's own thresholds from a few labelled photographs: `presence` and `beta` for `mask`,
@@ -156,14 +146,15 @@ def tune(
     check_writable(out, is_file=True)
     if out.exists():
         raise UserError("out", f"{out} already exists", "choose another file")
+    MaskPhotosConfig(classes=("any",), **typed)  # refuses wrong values before data are read
     # 1. The model, and the classes that it knows
     labelled = open_truths(data, split)
+    model = typed.get("model", "")
     segmenting, found = recommend(SegmentPhotosConfig, {"model": model})
     info = found or describe(find_model(model))
     kept = classes_to_tune(labelled, info.settings.words, classes)
     names = tuple(dict.fromkeys(kept.values()))
-    given = {"classes": names, "model": model, "size": size, "device": device, "dtype": dtype}
-    config, _ = recommend(MaskPhotosConfig, given, info)
+    config, _ = recommend(MaskPhotosConfig, {**typed, "classes": names}, info)
     doubt = ""
     if not all(is_drawing(sample.row, config.model_label) for sample in labelled):
         doubt = doubt_line(info, config.model_label)
