@@ -13,13 +13,15 @@ from typing import Any
 import torch
 
 from ..errors import Notice, UserError
-from ..models.families import families, network_family, pipeline_family
+from ..models.families import SCRIPTS, families, network_family, pipeline_family
 from ..models.families.family import NETWORK_PARTS, PROCESSORS, Family
 from ..models.families.layers import refuse_adapters
 
 WRAPPERS = {"get_base_model": "get_base_model()", "module": "module"}
 """Attribute of a PeftModel, or of DistributedDataParallel and its like → the network inside."""
 OVERLAPPING = "it draws parts that overlap, each with maps of its own"
+MODULAR = [pipeline for family in families(SCRIPTS) if family.is_modular for pipeline in family.pipelines]
+"""Classes of modular pipelines that can be captured."""
 NO_COLUMNS = "cannot be captured", "words enter as tokens of the picture, so they have no columns"
 CANNOT = {
     "PAGMixin": ("perturbed-attention guidance adds attention of its own", "use the pipeline without PAG"),
@@ -42,7 +44,7 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     bases = [base.__name__ for base in type(pipe).__mro__]
     called = bases[0]
     for name in bases:
-        if name in CANNOT:
+        if name in CANNOT and called not in MODULAR:
             raise UserError(f"a {called}", *CANNOT[name])
         for family in families():
             if name in family.cannot:
@@ -59,7 +61,7 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
 
     # 3. Its family
     family = named or network_family(networks[0]).of_tokenizer(getattr(pipe, "tokenizer", None))
-    if family.frames_dimension and parts:
+    if (family.frames_dimension or family.is_modular) and parts:
         if {*bases}.isdisjoint(family.pipelines):
             raise UserError(f"a {called}", "cannot be captured", f"use a {family.pipelines[0]}")
         for name in ("free_init", "free_noise"):  # clips that are drawn several times, or from several texts

@@ -96,7 +96,8 @@ def capture(
     named = NamedText.of(family, prompt, tokenizer, states)
 
     kind = type(pipe)
-    knows_order = kind.__name__ in family.pipelines and kind.__module__.startswith("diffusers.")
+    is_known = kind.__name__ in family.pipelines and kind.__module__.startswith("diffusers.")
+    knows_order = is_known and not family.is_modular
 
     # 2. What records it: recorders, and the listener that the pipeline and its networks call
     with ExitStack() as stack:

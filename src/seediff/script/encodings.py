@@ -266,7 +266,7 @@ def encode_texts(family: Family, pipe: Any, texts: Sequence[str]) -> list[torch.
     device = getattr(pipe, "_execution_device", "cpu")
     try:
         with torch.no_grad():
-            if hasattr(pipe, "encode_prompt"):
+            if family.is_modular or hasattr(pipe, "encode_prompt"):
                 found = family.encode(pipe, texts, device)
                 return list(next(found[name] for name in STATES if name in found))
             limit = pipe.tokenizer.model_max_length

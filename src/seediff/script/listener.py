@@ -204,7 +204,8 @@ def wrap(owner: Any, name: str, around: Around) -> Iterator[None]:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         # The method may change a list of prompts (Z-Image writes its template into it).
-        copies = {each: list(value) if isinstance(value, list) else value for each, value in bound.arguments.items()}
+        given = {**bound.arguments, **bound.arguments.get("kwargs", {})}  # modular pipelines take all by name
+        copies = {each: list(value) if isinstance(value, list) else value for each, value in given.items()}
         return around(copies, partial(method, *args, **kwargs))
 
     derived = type(kind.__name__, (kind,), {name: call, "__reduce_ex__": _reduce, "__module__": kind.__module__})

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from inspect import signature
+from types import SimpleNamespace
 from typing import Any
 
 from ...errors import UserError, first_line
@@ -20,8 +21,8 @@ FILES = (
 )  # fmt: skip
 """`file.NAME` of every family that draws images, in the order of lists for users."""
 
-VIDEO = ("video.ANIMATE_DIFF", "video.WAN", "video.COG_VIDEO_X", "video.LTX")
-"""`file.NAME` of the families that draw clips. Only scripts can use them."""
+SCRIPTS = ("video.ANIMATE_DIFF", "video.WAN", "video.COG_VIDEO_X", "video.LTX", "anima.ANIMA")
+"""`file.NAME` of the families that only scripts can use, because they draw clips, or have modular pipelines alone."""
 
 
 def families(places: Sequence[str] = FILES) -> Iterator[Family]:
@@ -39,7 +40,7 @@ def pipeline_family(pipeline: Any) -> Family | None:
 
 def network_family(network: Any) -> Family:
     """The family of a loaded network, by its class. Raises UserError if no family has this class."""
-    names, places = [kind.__name__ for kind in type(network).__mro__], FILES + VIDEO
+    names, places = [kind.__name__ for kind in type(network).__mro__], FILES + SCRIPTS
     for family in families(places):
         if family.class_name in names:
             return family
@@ -58,6 +59,8 @@ def named_readers(family: Family, tokenizers: Sequence[Any]) -> tuple[Reader, ..
     if family.template_of_call:
         problem = f"{family.title}'s alone does not say where words are: {family.template_of_call}"
         raise UserError("tokenizer", problem, "capture the pipeline, or name columns")
+    if family.is_modular:
+        return family.readers(SimpleNamespace(**{family.reads_text: tokenizers[0]}))
     kind = getattr(diffusers, family.pipelines[0])
     parameters = signature(kind).parameters
     parts: dict[str, Any] = {}

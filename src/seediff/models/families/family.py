@@ -69,6 +69,10 @@ class Family:
     """Names of tensors that single files have, in the original authors' names → short names of the models from which
     such files may have been made. Of all families' entries, the one counts of which a file has the most tensors."""
 
+    is_modular: bool = False
+    """Whether its pipeline is a modular one, which has no `encode_prompt` and whose parts may be called in any order.
+    Only scripts can use it."""
+
     # Loading
 
     reads_text: str = "tokenizer"
