@@ -10,7 +10,7 @@ from refusals import user_error
 
 from seediff.cli.main import main
 from seediff.config.generate_config import GenerateConfig
-from seediff.config.photos_config import MaskPhotosConfig
+from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.files.photo_files import Photo
 from seediff.models.describe import describe
 from seediff.models.facts import Facts, facts_of_files, facts_of_model
@@ -62,6 +62,8 @@ def test_what_is_not_known_yet_is_not_guessed(mini_folder, tmp_path):
     assert job.plan(all_facts).words == {("dog",): [("a photo of a dog", ("dog",))]}
     with user_error("scheduler .* has no noise schedule"):
         job.plan(replace(all_facts, scheduler=object()))
+    with user_error("scheduler .* has no noise schedule"):  # as Playground 2.5's
+        plans.plan_model(SegmentPhotosConfig(model=config.model), replace(all_facts, scheduler=object()))
 
 
 def test_only_a_scheduler_is_loaded_as_a_scheduler(tmp_path, monkeypatch, mini_folder):

@@ -172,7 +172,7 @@ def test_a_wrapped_network(pipe, wrap):
 
 def test_what_is_no_pipeline_of_a_known_family(pipe):
     from diffusers import (
-        AnimaModularPipeline,
+        FluxModularPipeline,
         GlmImagePipeline,
         GlmImageTransformer2DModel,
         HunyuanVideo15Transformer3DModel,
@@ -212,8 +212,8 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
             for kind in (GlmImagePipeline, GlmImageTransformer2DModel)
         ),
         (
-            AnimaModularPipeline.__new__(AnimaModularPipeline),
-            "a AnimaModularPipeline: modular pipelines do not say which text each network call receives; capture(pipe",
+            FluxModularPipeline.__new__(FluxModularPipeline),
+            "a FluxModularPipeline: modular pipelines do not say which text each network call receives; capture(pipe",
         ),
         (3, "a int: has no unet and no transformer"),
         (Own(), "a Own: cannot be called; capture the pipeline that draws, or, for a loop of your own, the network"),

@@ -156,7 +156,9 @@ def check_schedule(info: ModelInfo, scheduler: Any, timesteps: Sequence[int]) ->
     levels = info.family.noise_levels(SimpleNamespace(scheduler=scheduler))
     if levels is None:
         kind = type(scheduler).__name__
-        raise UserError(f"model '{info.name}': its scheduler ({kind}) has no noise schedule to add noise by")
+        raise UserError(
+            f"model '{info.name}': its scheduler ({kind}) has no noise schedule: how noisy a timestep is, is unknown"
+        )
     descending = sorted(timesteps, reverse=True)
     if not descending or descending[-1] < 0 or descending[0] >= levels:
         raise UserError("timesteps", f"{list(timesteps)} must be from 0 to {levels - 1}, at least one")

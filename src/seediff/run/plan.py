@@ -4,7 +4,7 @@ not known yet is left out. What two plans of a model both know must be equal (`c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -91,10 +91,15 @@ def plan_model(config: ModelConfig, facts: Facts, reads: Reads | None = None) ->
     """
     info, layers, sizes = facts.info, facts.layers, facts.sizes
     check_values(config, info)
-    if facts.scheduler is not None and isinstance(config, MaskPhotosConfig):
+    timesteps: Sequence[int] = ()
+    if isinstance(config, MaskPhotosConfig):
+        timesteps = config.timesteps
+    elif isinstance(config, SegmentPhotosConfig):
+        timesteps = (config.segment.timestep_shown,)
+    if facts.scheduler is not None and timesteps:
         from ..attention.see_photos import check_schedule  # imports torch
 
-        check_schedule(info, facts.scheduler, config.timesteps)
+        check_schedule(info, facts.scheduler, timesteps)
     if layers is None:
         return Plan(facts)
     lattice = None
