@@ -14,6 +14,7 @@ from typing import Any
 
 FAMILIES: dict[str, dict[str, Any]] = {
     **{one: {} for one in ("unet", "lcm", "xl", "sd3", "flux", "chroma", "flux2", "flux2_klein", "lumina2", "z_image")},
+    **{one: {} for one in ("krea2", "qwen_image_21", "aura_flow", "ovis_image")},
     **{one: {"use_resolution_binning": False, "clean_caption": False} for one in ("pixart", "sana")},
     "qwen_image": {"true_cfg_scale": 3.0, "negative_prompt": "a bus"},
     "ernie_image": {"use_pe": False},

@@ -1,5 +1,8 @@
 """AuraFlow: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
+from copy import deepcopy
+from functools import partial
+
 from builders.eager import Book
 from builders.reference_attentions.sd3 import separate
 from builders.twins import WIDTH, autoencoder, flow_scheduler, saved, sharpen, t5_encoder, t5_tokenizer
@@ -10,11 +13,12 @@ TEXT = REGISTERS + 256
 
 
 @saved
-def save_aura_flow():
+def save_aura_flow(*, padding_side="right"):
     """AuraFlow: two blocks of two streams and two of one; at most 24² positions, at 64 pixels 16²."""
     from diffusers import AuraFlowPipeline, AuraFlowTransformer2DModel
 
-    tokenizer = t5_tokenizer()
+    tokenizer = deepcopy(t5_tokenizer())
+    tokenizer.padding_side = padding_side
     transformer = AuraFlowTransformer2DModel(
         sample_size=32,
         patch_size=2,
@@ -52,4 +56,11 @@ def behind_t5(_model, positions, _prompts):
     return slice(TEXT, TEXT + positions), slice(0, TEXT)
 
 
-BOOK = Book(save_aura_flow, text_first, behind_t5, level=0.1, learnt=REGISTERS)
+BOOK = Book(
+    save_aura_flow,
+    text_first,
+    behind_t5,
+    variants={"left": partial(save_aura_flow, padding_side="left")},
+    level=0.1,
+    learnt=REGISTERS,
+)

@@ -2,6 +2,8 @@ from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
 from inspect import signature
+from pathlib import Path
+from runpy import run_path
 from types import SimpleNamespace
 from unittest import mock
 
@@ -38,6 +40,7 @@ from seediff.models.families import families
 from seediff.models.layer_choice import KINDS, block_names
 from seediff.models.registry import load_model
 
+ROOT = Path(__file__).parents[3]
 PAGE = TABLE_PAGE.read_text(encoding="utf-8")
 
 
@@ -303,6 +306,10 @@ def test_the_page_has_its_row(family):
     assert row(family) in PAGE.splitlines(), f"no row for {family.title}: python recipes/families.py writes it"
     diffusers = import_module("diffusers")
     assert all(hasattr(diffusers, name) for name in (*family.pipelines, family.class_name))
+
+
+def test_the_comparison_of_bytes_has_it():
+    assert run_path(str(ROOT / "benchmarks/same_bytes_families.py"))["FAMILIES"].keys() == BOOKS.keys()
 
 
 def test_blocks_are_chosen_by_their_numbers(model):
