@@ -18,7 +18,7 @@ def save_aura_flow(*, padding_side="right"):
     from diffusers import AuraFlowPipeline, AuraFlowTransformer2DModel
 
     tokenizer = deepcopy(t5_tokenizer())
-    tokenizer.padding_side = padding_side
+    tokenizer.init_kwargs["padding_side"] = tokenizer.padding_side = padding_side
     transformer = AuraFlowTransformer2DModel(
         sample_size=32,
         patch_size=2,
