@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import UserError
-from .family import Condition, PartConfig
+from .family import Condition, FlowMatching, PartConfig
 from .inputs import NetworkInputs, latents_of
-from .qwen_image import Qwen
 from .readers import Reader
 
 
-class Anima(Qwen):
+class Anima(FlowMatching):
     def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
         batch, _, frames, height, width = latents_of(inputs).shape
         if frames != 1 or inputs.get("condition_mask") is not None:
