@@ -36,7 +36,7 @@ class Anima(FlowMatching):
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         from diffusers.modular_pipelines.anima.encoders import AnimaTextEncoderStep
 
-        encoded = AnimaTextEncoderStep.encode_prompt(
+        encoded: dict[str, Any] = AnimaTextEncoderStep.encode_prompt(
             pipe, list(prompts), prepare_unconditional_embeds=False, max_sequence_length=self.text_columns
         )
         conditioner = pipe.text_conditioner
