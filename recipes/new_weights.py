@@ -53,9 +53,8 @@ def take_constants(model: str, truth_file: Path) -> None:
     write_atomic(about, (json.dumps(settings, indent=2) + "\n").encode())
     if model == "mini" and "own_best" in truth:
         tables, measured = read_toml(SET), labels(truth)
-        wanted = {
-            name: measured[name] for name in tables["labels"]
-        }  # every labelling takes time in each set that is drawn
+        # Every labelling takes time in each set that is drawn; those that no study finds stay as they are.
+        wanted = {name: measured.get(name, known) for name, known in tables["labels"].items()}
         write_atomic(SET, tomli_w.dumps({**tables, "labels": wanted}).encode())
 
 

@@ -15,12 +15,12 @@ import numpy as np
 from rich.progress import track
 
 from recipes.mini.sets import caption, load_set
-from recipes.mini.yardstick import Segmenter, load_segmenter, segment_known, segmenter_iou
+from recipes.mini.yardstick import Segmenter, finds, load_segmenter, segment_known, segmenter_iou
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.files.outputs import check_writable
-from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene
+from seediff.mini.scenes import CLASSES, Scene
 from seediff.models.registry import Model, load_model
 from seediff.prompts.specs import SampleSpec
 
@@ -29,7 +29,6 @@ from .truth import measure, sources, write_results
 from .tuning import KINDS, read_chosen
 
 YARDSTICK_SCENES = 300
-EMPTY_SHARE = 0.01  # a class whose share of the image, by the yardstick, is less counts as not drawn
 
 
 def run_generated(
@@ -100,7 +99,7 @@ def drawn(
         images, maps = draw_with_attention(model, batch, sources, **options)
         label_maps = segment_known(yardstick, np.stack(images), [s.classes for s in batch])
         for offset, (spec, image, label_map) in enumerate(zip(batch, images, label_maps, strict=True)):
-            if all((label_map == CLASS_IDS[c]).mean() >= EMPTY_SHARE for c in spec.classes):
+            if all(finds(label_map, name) for name in spec.classes):
                 kept += 1
                 yield (
                     spec.index,

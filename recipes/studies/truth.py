@@ -46,6 +46,7 @@ SECTIONS: dict[str, str] = dict(
             "Every method at its paper's constants, with PAMR",
             "Without PAMR, each at its own best",
             "The CA baseline at one level",
+            "SeeDiff by the level of its seeds, the rest at its best",
             "SeeDiff with one choice fixed and the rest at its best",
         ),
         strict=True,

@@ -45,7 +45,7 @@ CLEAR = 0.01
 
 A quarter of the width of a 95 % interval over 500 scenes, and less of an interval over fewer: a smaller lead is noise,
 which must not decide the recommendation. The default method in a model's preset is for people to choose."""
-KINDS = ("own_best", "paper", "own_best_without", "ca_side", "variant")
+KINDS = ("own_best", "paper", "own_best_without", "ca_side", "seed_side", "variant")
 """What a setting is chosen for: see `choose`."""
 
 Chosen = dict[tuple[str, str], Setting]
@@ -80,8 +80,9 @@ def choose(trials: Sequence[Trial], model: Model) -> Chosen:
     """The settings to measure on the held-out scenes.
 
     Kinds: own_best (with PAMR) and own_best_without, and paper, by method; ca_side, by level of the CA baseline;
-    variant, SeeDiff with one choice fixed and the rest at its best. Only levels and shares that were tried are
-    included. Next to every method's own best, `best`: the row of this name in the model's preset.
+    seed_side, by level of SeeDiff's seeds; variant, SeeDiff with one choice fixed and the rest at its best. Only levels
+    and shares that were tried are included. Next to every method's own best, `best`: the row of this name in the
+    model's preset.
     """
     chosen: Chosen = {}
     papers = fitted_paper(model)
@@ -97,6 +98,7 @@ def choose(trials: Sequence[Trial], model: Model) -> Chosen:
 
     for side in ONE_LEVEL:
         fix("ca_side", level_name(side), lambda s, side=side: s.config.expand_levels == (side,), "ca")
+        fix("seed_side", level_name(side), lambda s, side=side: s.config.seed_level == side)
     if any(t.setting.capture.text_share for t in trials):
         for share in SHARES:
             fix("variant", f"share {share or 'row'}", lambda s, share=share: s.capture.text_share == share)

@@ -125,6 +125,22 @@ def when_free(make: Callable[[], Made], wait: Callable[[float], None] = time.sle
         wait(SECONDS)
 
 
+@app.command
+def masks(folder: Path) -> None:
+    """Compare the masks of a drawn set with those of the segmenter that measures drawings, for every labelling.
+
+    Example: python -m recipes.tables masks studies/work/sets/0123456789ab
+
+    Parameters
+    ----------
+    folder
+        A set that a table has drawn.
+    """
+    from .drawn_masks import score_masks, shown
+
+    print(shown(score_masks(folder)))
+
+
 def chosen_table(
     name: str,
     *,

@@ -78,6 +78,17 @@ def test_truth(mini_folder, tmp_path):
     assert {kind: again[kind] for kind in KINDS} == {kind: result[kind] for kind in KINDS}
 
 
+@pytest.mark.parametrize("name", ["truth", "shift", "truth-dit", "preset"])
+def test_published_figures_are_those_that_the_study_writes(name):
+    """Others would stay as they are when it is run again, without a word."""
+    result = json.loads((DOCS / f"{name}.json").read_text())
+    tables = {key: value for key, value in result.items() if isinstance(value, dict) and key != "preset"}
+    assert tuple(tables) == KINDS
+    written = {figure for figure, *_ in truth.COLUMNS.values()} | {"ci95", f"ahead_of_{truth.RIVAL}", "setting"}
+    assert {key for rows in tables.values() for row in rows.values() for key in row} <= written
+    assert {row.split()[0] for row in tables["variant"]} <= {"expand", "share", "classes"}
+
+
 def test_one_method_is_tuned(mini_folder, tmp_path):
     line = f"tune daam --scenes 2 --model {mini_folder} --device cpu --out {tmp_path}/daam"
     assert main(line.split(), app) == 0

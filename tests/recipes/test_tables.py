@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from msgspec import structs
 from refusals import user_error
@@ -17,12 +18,16 @@ from recipes.tables import trained
 from recipes.tables.__main__ import app, when_free
 from recipes.tables.definition import FOLDER, TRIAL, HeldOut, Row, Source, Table, packaged, read_table
 from recipes.tables.drawn import SetConfig, draw_set, labelled, set_specs
+from recipes.tables.drawn_masks import MaskScores, score_masks, score_samples
 from recipes.tables.results import class_rows, write_table
 from recipes.tables.sources import Places, data_fingerprint, described, open_test
 from recipes.tables.stored_results import open_kept
 from recipes.tables.trained import run_table, training_digest, training_of
 from seediff.cli.main import main
+from seediff.dataset.sample import Sample
 from seediff.files.outputs import open_folder
+from seediff.mini.scenes import CLASS_IDS
+from seediff.rows import row as rows
 
 SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
 DATA = {"some": Source(folder="scenes", count=4), "more": Source(folder="scenes", skip=4, count=2)}
@@ -118,9 +123,23 @@ def test_a_set_is_drawn_once_and_labelled_in_every_way(tmp_path):
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     draw_set(config, out)  # finished: nothing is drawn again
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    scores = score_masks(out)
+    assert list(scores) == ["ca", "seediff"]
+    shares = [np.mean([(item.label_map > 0).mean() for item in labelled(out, name)[1]]) for name in scores]
+    assert [one.labelled for one in scores.values()] == pytest.approx(shares)
     specs = set_specs(replace(config, images=60))
     assert set_specs(replace(config, images=20)) == specs[:20]
     assert set(Counter(spec.classes for spec in specs if len(spec.classes) == 1).values()) == {10}
+
+
+def test_masks_of_classes_that_were_not_drawn_are_counted_apart():
+    """Of a picture with a dog alone, and of one where no dog but a cat was drawn."""
+    dog, cat, none = (np.full((4, 4), number, np.uint8) for number in (1, 2, 0))
+    both = np.where(np.arange(4) < 2, dog, cat)
+    row = rows.Row(classes=("dog", "cat"))
+    samples = [Sample(none, dog, row=rows.Row(classes=("dog",)), name="a"), Sample(none, both, row=row, name="b")]
+    exact = [dog * CLASS_IDS["dog"], none + CLASS_IDS["cat"]]
+    assert score_samples(samples, ("dog", "cat"), exact) == MaskScores(labelled=1.0, iou=1.0, not_drawn=0.5)
 
 
 def test_a_trial_is_small_in_all_parts_and_says_so(places, tmp_path):
