@@ -38,7 +38,7 @@ def score_masks(folder: Path) -> dict[str, MaskScores]:
     names = sorted(path.name for path in (folder / native.MASKS).iterdir())
     classes, samples = labelled(folder, names[0])
     images = np.stack([sample.image for sample in samples])
-    exact = segment_known(load_segmenter(), images, [sample.row.classes for sample in samples])
+    exact = segment_known(load_segmenter(), images, [sample.row.named for sample in samples])
     return {name: score_samples(labelled(folder, name)[1], classes, exact) for name in names}
 
 
@@ -46,7 +46,7 @@ def score_samples(samples: Sequence[Sample], classes: Sequence[str], exact: Sequ
     """The scores of one labelling. classes: in the order of the samples' ids. exact: the yardstick's label maps."""
     shares, ious, absent = [], [], []
     for sample, ids in zip(samples, exact, strict=True):
-        masks = {name: sample.label_map == classes.index(name) + 1 for name in sample.row.classes}
+        masks = {name: sample.label_map == classes.index(name) + 1 for name in sample.row.named}
         found = {name for name in masks if finds(ids, name)}
         shares.append((sample.label_map > 0).mean())
         absent += [mask.mean() for name, mask in masks.items() if name not in found]
