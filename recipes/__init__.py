@@ -9,4 +9,9 @@ folder.
     renew.py          remakes every figure, table, picture and notebook of the docs that is out of date (outputs.toml)
     new_weights.py    puts the constants that were tuned for new weights of the embedded model into the package
     pictures.py       makes the pages' pictures of datasets and drawings
+    commands.py       writes docs/commands.md; families.py: the table of families in docs/models.md
+    coverage.py       how often the intervals of `seediff evaluate` hold the true score
+    space/            a web page for the embedded model on a free CPU
+
+Nothing in the package imports them.
 """

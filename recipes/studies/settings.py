@@ -123,13 +123,6 @@ class Setting:
         mask = check_table(MaskConfig, {**table.get("mask", {}), "method": table.get("method")}, where)
         return cls(MaskConfig(**mask), CaptureConfig(**check_table(CaptureConfig, table.get("capture", {}), where)))
 
-    def choices(self) -> dict[str, Any]:
-        """The setting's values of the options that are tuned for its method."""
-        tried = next(
-            (CONTEST[name].tried for name, paper in PAPER.items() if _kind(paper.config) == _kind(self.config)), ()
-        )
-        return {option: getattr(self.config, option) for option in ("compete", *tried)}
-
 
 def _changed(config: MaskConfig | CaptureConfig) -> dict[str, Any]:
     plain = type(config)()
@@ -139,10 +132,6 @@ def _changed(config: MaskConfig | CaptureConfig) -> dict[str, Any]:
         for name, value in values.items()
         if value != getattr(plain, name)
     }
-
-
-def _kind(config: MaskConfig) -> tuple[str, str, bool]:
-    return config.method, config.expansion, config.background
 
 
 def _paper(name: str) -> Setting:
@@ -169,7 +158,7 @@ def grid(method: str) -> list[Setting]:
     ]
 
 
-def contenders(ranked: Sequence[tuple[Setting, float]], paper: Setting) -> list[Setting]:
+def contenders(method: str, ranked: Sequence[tuple[Setting, float]], paper: Setting) -> list[Setting]:
     """The settings of a method to try with PAMR, which costs more than everything else. ranked: settings, each with its
     mean IoU without PAMR.
 
@@ -182,7 +171,8 @@ def contenders(ranked: Sequence[tuple[Setting, float]], paper: Setting) -> list[
     kept |= dict.fromkeys(order[:LEADERS])
     seen = set()
     for setting in order:
-        choices = {"layers": setting.capture.layers, "text_share": setting.capture.text_share, **setting.choices()}
+        choices = {"layers": setting.capture.layers, "text_share": setting.capture.text_share}
+        choices |= {option: getattr(setting.config, option) for option in ("compete", *CONTEST[method].tried)}
         for choice in choices.items():
             if choice not in seen:
                 seen.add(choice)

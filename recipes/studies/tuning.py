@@ -160,7 +160,7 @@ def tune(model: Model, scenes: Sequence[Scene], methods: Sequence[str] = METHOD_
     second = [
         (method, setting.with_config(pamr=True, **constants))
         for method in methods
-        for setting in contenders([(t.setting, t.iou) for t in trials if t.method == method], papers[method])
+        for setting in contenders(method, [(t.setting, t.iou) for t in trials if t.method == method], papers[method])
         for constants in PAMRS
     ]
     return trials + _tried(second, track(kept, "tuning PAMR", len(kept)))
