@@ -28,7 +28,7 @@ from ..errors import Notice, UserError
 from ..files.messages import show_bytes
 from ..files.outputs import check_writable, clear_leftovers, free_bytes, parse_folder
 from ..models.facts import Facts, facts_of_files
-from ..rows.row import Row, each_row
+from ..rows.row import Row
 from ..workers import Progress
 from .engine import Engine
 from .job import AnyJob
@@ -206,7 +206,7 @@ def _read_result(job: AnyJob, out: Path) -> dict[str, Any]:
     """The fields of `RunResult` that are in the finished output: `rows`, and the field that the job's `left_out` names.
     Pages that somebody removed are written again."""
     field, file = job.left_out
-    result: dict[str, Any] = {"rows": [*each_row(out / job.config.last_file)]}  # a recipe's rows may have no mask
+    result: dict[str, Any] = {"rows": native.read_rows(out, job.config.last_file)}
     if (out / file).is_file():
         result[field] = native.read_rows(out, file)
     if not all((out / page).is_file() and (out / page).stat().st_size for page in job.pages):
