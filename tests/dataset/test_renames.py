@@ -11,6 +11,7 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.renames import read_renames
 from seediff.dataset.shapes.objects import Objects
 from seediff.errors import UserError
+from seediff.rows.row import LISTED, Listed
 
 run = runner(merge)
 CLASSES = ("dog", "car", "Car", "bus", "dog2")
@@ -59,6 +60,13 @@ def test_classes_are_renamed_joined_and_removed(tmp_path):
     assert (three["asked"], three["presence"], three["flags"]) == (["dog"], {"dog": 0.75}, [])  # dog2 is removed
     assert (two["review"], three["classes"]) == ({"verdict": "accepted", "by": "ann"}, ["dog"])
     assert {finding.kind for finding in check_dataset(new).findings} == {"duplicate"}  # all pictures are equal
+
+
+def test_joined_classes_have_the_worse_score_of_the_two(tmp_path, monkeypatch):
+    monkeypatch.setitem(LISTED, "confidence", Listed("", "", worst=1, best=0))  # as if a high one were bad
+    make(tmp_path / "old")
+    run(f"merge {tmp_path}/old --rename car=Car --out {tmp_path}/new")
+    assert rows_of(tmp_path / "new")[0]["confidence"] == {"Car": 0.5}
 
 
 @pytest.mark.parametrize(

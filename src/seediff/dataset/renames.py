@@ -44,7 +44,7 @@ def read_renames(texts: Sequence[str], known: Sequence[str]) -> dict[str, str]:
 def rename_classes(
     classes: Sequence[str], samples: Sequence[Sample], renames: Renames
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """(classes, samples) with other names. Two classes that get one name become one class, with the lower score of the
+    """(classes, samples) with other names. Two classes that get one name become one class, with the worse score of the
     two (for presence, the higher one). The ids of later classes move down. Attention and steps are left out, because
     they have the old names. So are the soft masks of a sample that shows joined classes.
 
@@ -77,7 +77,10 @@ def _renamed(sample: Sample, names: Renames, ids: np.ndarray) -> Sample:
     removed = {name for name, new in names.items() if not new}
     kinds = [flag.partition(":") for flag in row.raised]
     flags = [kind + sign + names.get(name, name) for kind, sign, name in kinds if name not in removed]
-    lowest = {key: _mapped(getattr(row, key), lambda old: _joined(old, names, min)) for key in LISTED}
+    scores = {
+        key: _mapped(getattr(row, key), partial(_joined, names=names, join=listed.worst_of))
+        for key, listed in LISTED.items()
+    }
     row = row.replace(
         classes=_mapped(row.classes, lambda _: tuple(dict.fromkeys(shown))),
         class_ids=_mapped(row.class_ids, lambda old: tuple(dict.fromkeys(int(ids[one]) for one in old))),
@@ -85,7 +88,7 @@ def _renamed(sample: Sample, names: Renames, ids: np.ndarray) -> Sample:
         asked=_mapped(row.asked, lambda old: tuple(dict.fromkeys(filter(None, (names.get(one, one) for one in old))))),
         area=_mapped(row.area, lambda old: _joined(old, names, sum)),
         presence=_mapped(row.presence, lambda old: _joined(old, names, max)),
-        **lowest,
+        **scores,
     )
     extras: Extras = {}
     for (kind, class_id), path in sample.extras.items():

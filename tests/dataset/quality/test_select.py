@@ -1,7 +1,10 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from refusals import user_error
 
+from seediff.config.filter import Criteria
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.quality.stats import AREA_BINS, measure, summarize
@@ -42,21 +45,27 @@ def numbers(pets, **criteria):
     return [int(sample.name) for sample in Dataset.from_native(pets).filter(**criteria)]
 
 
-@pytest.mark.parametrize(
-    ("criteria", "stay"),
-    [
-        ({"drop_flags": ("constant:cat",)}, [0, 1, 2, 3, 4]),
-        ({"drop_flags": ("constant_map:cat", "degenerate")}, [0, 1, 2, 3, 4, 5]),
-        ({"min_area": 81 / 320}, [3]),
-        ({"max_area": 81 / 320}, [0, 1, 2, 4, 5]),
-        ({"max_components": 1}, [0, 1, 2, 4, 5]),
-        ({"max_components": 1, "min_piece": 4}, [0, 1, 2, 3, 4, 5]),
-        ({"min_confidence": 0.75}, [4, 5]),  # 0.64, 0.67, 0.7, less than 0.73 with its stray piece, 0.76, 0.79
-        ({"best": 2, "drop_flags": ("all",)}, [1, 2, 3, 4]),
-    ],
-)
+STAY = [
+    ({"drop_flags": ("constant:cat",)}, [0, 1, 2, 3, 4]),
+    ({"drop_flags": ("constant_map:cat", "degenerate")}, [0, 1, 2, 3, 4, 5]),
+    ({"min_area": 81 / 320}, [3]),
+    ({"max_area": 81 / 320}, [0, 1, 2, 4, 5]),
+    ({"max_components": 1}, [0, 1, 2, 4, 5]),
+    ({"max_components": 1, "min_piece": 4}, [0, 1, 2, 3, 4, 5]),
+    ({"min_confidence": 0.75}, [4, 5]),  # 0.64, 0.67, 0.7, less than 0.73 with its stray piece, 0.76, 0.79
+    ({"best": 2, "drop_flags": ("all",)}, [1, 2, 3, 4]),
+]
+
+
+@pytest.mark.parametrize(("criteria", "stay"), STAY)
 def test_what_stays(pets, criteria, stay):
     assert numbers(pets, **criteria) == stay
+
+
+def test_every_criterion_is_tried():
+    here = {"min_agreement", "clean"} | {name for criteria, _ in STAY for name in criteria}
+    elsewhere = {"reviewed": "test_reviews.py"}
+    assert {one.name for one in fields(Criteria)} == here | {*elsewhere}
 
 
 def test_cleaned_masks_say_so_and_lose_their_scores(pets, tmp_path):

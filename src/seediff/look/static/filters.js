@@ -13,7 +13,10 @@ const RANGES = [
 const SORTS = [
   ["order", "as in the dataset", "as in the dataset, last first"],
   ["area", "area, smallest first", "area, largest first"],
-  ...set.scores.map(({ name }) => [name, `${name}, lowest first`, `${name}, highest first`]),
+  ...set.scores.map(({ name }) => {
+    const said = name.replaceAll("_", " ");
+    return [name, `${said}, lowest first`, `${said}, highest first`];
+  }),
   ["flags", "", "most flags"],
   ["miou", "mIoU, worst first", "mIoU, best first"],
 ]; // name, title, title in descending order; "" if only that order is offered
