@@ -73,6 +73,9 @@ def test_an_added_class_is_painted_and_is_in_every_export(pets):
     for name in ("bus", "Bus", " car", "a, b", "Background", "void", ""):
         with user_error("class"):
             store.add_class(name)
+    for wrong, said in ((labels[1:], "the label map is"), (labels + 1, "the label map has ids above 4")):
+        with user_error(said):
+            store.act(0, 1, Edit("brush", labels=lambda _, wrong=wrong: wrong))
     store.close()
     dataset = Dataset.open(pets)
     assert dataset.classes == (*CLASSES, "bus")
