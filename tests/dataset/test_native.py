@@ -63,6 +63,7 @@ def test_native_round_trip(tmp_path):
     labels = np.zeros((4, 6), np.uint8)
     labels[1, 1:5] = 3, 1, 255, 3
     row = {"prompt": "é \u2028", "classes": ["bus"], "class_ids": [9], "area": {"bus": 1.0}, "mask_file_name": "y"}
+    row["depth_file_name"] = "z"  # of a file that is not copied
     given = [item("000000", labels, row), item("trip/1", suffix="jpg")]
     save_native(tmp_path / "out", ("cat", "bus", "dog"), given, about={"command": "test"})
     classes, items = open_native(tmp_path / "out")

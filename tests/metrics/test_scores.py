@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from seediff.evaluate.figures import without_interval
 from seediff.metrics.scores import accuracy, class_iou, mean_figure, mean_iou, resample, with_often_shown
 
 
@@ -48,6 +49,7 @@ def shown_by(pictures, *, predicted=True):
 def test_no_interval_from_fewer_than_five_pictures_that_show_the_class(pictures):
     ious, right = scored(shown_by([12, 9, pictures]), seed=0, draws=50)
     assert [iou.pictures for iou in ious.values()] == [12, 9, pictures]
+    assert bool(without_interval(ious.values())) == (pictures < 5)
     assert not np.isnan([*ious["a"].ci95, *ious["b"].ci95, *right.ci95]).any()
     mean = mean_figure("mIoU", ious.values())
     assert mean.pictures == pictures
