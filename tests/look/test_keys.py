@@ -7,10 +7,13 @@ from in_chromium import at, needs_chromium, noticed, press, saved, shown_sample,
 from items import last_actions
 from look_server import Heard, keep_attention, running, write_set
 
+from seediff.dataset.reviews import read_actions
+
 pytestmark = needs_chromium
 TABLE = "() => import('/static/keys.js').then(({ KEYS }) => KEYS)"
 NAMES = {"←": "ArrowLeft", "→": "ArrowRight", "↑": "ArrowUp", "↓": "ArrowDown", "Esc": "Escape"}
 SAVING = "text => document.querySelector('#saving').textContent === text"
+ASKED = "() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"  # whether leaving asks
 ACTIVE = "place => document.querySelector('.tile.active')?.id === `tile-${place}`"
 
 
@@ -165,12 +168,18 @@ def test_keys_act_wherever_the_focus_is_no_field(fresh):
     assert verdicts(out) == {"000000": "accepted"}
 
 
-def test_a_change_is_sent_again_until_the_server_responds(browser, tmp_path):
+@pytest.mark.parametrize("lost", ["request", "answer"])
+def test_a_change_is_sent_again_until_the_server_responds_and_made_once(browser, tmp_path, lost):
+    def lose(route):
+        if lost == "answer":
+            route.fetch()  # the server makes the change
+        route.abort()
+
     out = write_set(tmp_path / "pets", 4, ("dog", "cat", "bus"))
     with running(out) as (_, opened), window(browser, opened.url, faults=True) as page:
         page.evaluate("() => { location.hash = 'sample=1'; }")
         shown_sample(page, "000001")
-        page.route("**/labels?tool=*", lambda route: route.abort())
+        page.route("**/labels?tool=*", lose)
         press(page, "b", "3")
         page.mouse.click(*at(page, 5, 5))
         until(page, SAVING, "1 change not saved")
@@ -179,11 +188,14 @@ def test_a_change_is_sent_again_until_the_server_responds(browser, tmp_path):
         page.wait_for_timeout(200)
         assert page.text_content("#saving") == "1 change not saved"
         assert page.text_content("#sample-name") == "000001"
-        assert out.joinpath("review.jsonl").exists() is False
+        assert out.joinpath("review.jsonl").exists() is (lost == "answer")
+        assert page.evaluate(ASKED)
         page.unroute("**/labels?tool=*")
         shown_sample(page, "000002")
         until(page, SAVING, "Saved")
-        assert last_actions(out)["000001"].action == "brush"
+        assert page.locator("#notice").is_hidden()
+        assert not page.evaluate(ASKED)
+        assert [action.action for action in read_actions(out)] == ["brush"]
 
 
 def test_colours_of_objects_are_not_said_to_be_of_classes(fresh):
@@ -199,3 +211,40 @@ def test_colours_of_objects_are_not_said_to_be_of_classes(fresh):
     page.keyboard.press("h")
     until(page, "() => !document.querySelector('#sample').classList.contains('by-object')")
     assert swatches.first.is_visible()
+
+
+def test_a_class_is_renamed_joined_and_removed(fresh):
+    """A mistyped class: painted, renamed, joined with the right one, brought back by undo. An unused one goes."""
+    page, out = fresh
+    shown = "[...document.querySelectorAll('#paint-classes label:not([hidden]) bdi')].map((one) => one.textContent)"
+    page.locator("#grid").focus()
+    page.keyboard.press("Enter")
+    shown_sample(page, "000000")
+
+    def classes(*listed):
+        until(page, f"names => {shown}.join() === names", ",".join(["background", *listed, "ignored (255)"]))
+
+    page.fill("#class-search", "dgo")
+    page.click("#class-add")
+    classes("dog", "cat", "bus", "dgo")
+    press(page, "b")
+    page.mouse.click(*at(page, 5, 5))
+    saved(page)
+    page.click("#class-remove")
+    noticed(page, "masks show dgo")
+    page.click("#notice-close")
+    page.fill("#class-search", "dogg")
+    page.click("#class-rename")
+    classes("dog", "cat", "bus", "dogg")
+    until(page, "() => document.querySelector('#paint-classes label:nth-of-type(5)').textContent.includes('%')")
+    page.fill("#class-search", "dog")
+    page.click("#class-rename")  # the window accepts the question
+    classes("dog", "cat", "bus")
+    assert page.locator("#paint-classes :checked").input_value() == "1"
+    press(page, "3")
+    page.click("#class-remove")
+    noticed(page, "masks show bus")
+    page.click("#notice-close")
+    press(page, "z")
+    classes("dog", "cat", "bus", "dogg")
+    assert [action.action for action in read_actions(out)].count("rename") == 2

@@ -10,10 +10,11 @@ from refusals import user_error
 
 from seediff.dataset.encoding import read_label_map
 from seediff.dataset.native import open_native
+from seediff.dataset.renames import open_set
 from seediff.dataset.reviews import REVIEWS, read_actions
 from seediff.errors import UserError
 from seediff.look.index import Query
-from seediff.look.store import MOVES, VERDICTS, Edit, Store
+from seediff.look.store import MOVES, VERDICTS, Edit, Stale, Store
 
 
 @pytest.fixture
@@ -196,3 +197,50 @@ def test_a_link_in_the_place_of_the_log_or_the_folder_is_not_followed(pets, tmp_
     with user_error(r"review\.jsonl: leads out of"):
         opened(pets)
     assert (tmp_path / "other").read_text() == ""
+
+
+def test_a_class_gets_another_name_everywhere_and_a_removed_one_comes_back_with_its_masks(pets):
+    listed = (pets / "classes.txt").read_bytes()
+    store = opened(pets)
+    store.act(0, 0, Edit("brush", labels=lambda _: painted(store.labels(store.state(0)), 3)))
+    store.add_class("dgo")  # id 4
+    store.act(1, 0, Edit("brush", labels=lambda _: painted(store.labels(store.state(1)), 4)))
+    store.rename_class(1, "hound")
+    with pytest.raises(UserError, match="masks show dgo"):
+        store.rename_class(4, "")
+    store.act(1, 1, Edit("relabel", labels=lambda labels: np.where(labels == 4, np.uint8(3), labels)))
+    store.rename_class(4, "")
+    assert store.class_names.names == ("hound", "cat", "potted plant", "")
+    for name, why in (("Cat", "read the same"), ("dog", "was the name of hound"), ("", "no names|empty")):
+        with pytest.raises(UserError, match=why):
+            store.add_class(name)
+    store.close()
+    classes, samples = open_set(pets)
+    assert classes == ("hound", "cat", "potted plant")
+    assert {name for sample in samples for name in sample.row.named} <= {*classes}
+    for sample in samples:
+        assert sample.row.class_ids == tuple(classes.index(name) + 1 for name in sample.row.named)
+    assert (pets / "classes.txt").read_bytes() == listed + b"dgo\n"
+
+    store = opened(pets)
+    assert store.for_page(1)["area"].keys() >= {"potted plant"}
+    store.act(1, 2, Edit("undo"))  # the mask with dgo
+    assert store.class_names.names[3] == "dgo"
+    assert "dgo" in store.for_page(1)["area"]
+    assert open_set(pets)[0] == ("hound", "cat", "potted plant", "dgo")
+    store.act(1, 3, Edit("redo"))
+    assert store.class_names.names[3] == ""
+    store.add_class("dgo")
+    assert store.class_names.names[3] == "dgo"
+    store.close()
+
+
+def test_a_request_whose_answer_was_lost_is_answered_again_and_changes_nothing(pets):
+    store = opened(pets)
+    for at, edit in enumerate((Edit("accept"), Edit("undo"), Edit("redo"))):
+        first = store.act(0, at, edit, change=edit.name)
+        assert store.act(0, at, edit, change=edit.name) == first
+    with pytest.raises(Stale):
+        store.act(0, 1, Edit("undo"), change="undo")  # others have acted since
+    assert [action.action for action in read_actions(pets)] == ["accept", "undo", "redo"]
+    store.close()

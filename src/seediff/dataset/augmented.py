@@ -29,8 +29,8 @@ from ..rows.parts import unclear_parts
 from ..rows.row import Recipe, Row, shown_classes
 from . import native
 from .encoding import encode_image
-from .native import open_native
 from .operations import LabelledImage, apply, take_apart, with_objects
+from .renames import open_set
 from .sample import Sample
 from .split import pixel_digest
 from .writing import save_native
@@ -173,8 +173,8 @@ class AugmentedSamples(Sequence[Sample]):
 
 def open_augmented(config: AugmentConfig, data: Path | str) -> AugmentedSamples:
     """The samples of the native dataset `data`, followed by new samples. config: as for `AugmentedSamples`. Raises
-    UserError as `open_native` and `AugmentedSamples` do."""
-    return AugmentedSamples(config, *open_native(data))
+    UserError as `open_set` and `AugmentedSamples` do."""
+    return AugmentedSamples(config, *open_set(data))
 
 
 def write_augmented(

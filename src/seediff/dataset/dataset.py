@@ -26,11 +26,10 @@ from .formats.format_table import FormatName, SourceName, import_options, recogn
 from .formats.public_sets import find_published
 from .merge import merge_sets, set_names
 from .names import check_class_list
-from .native import open_native
 from .quality.select import clean_sample, select_samples
 from .quality.stats import Stats, measure, summarize
 from .reading import Reading, Tally
-from .renames import rename_classes
+from .renames import open_set, rename_classes
 from .reviews import left_out_notes
 from .sample import Sample
 from .split import split_samples
@@ -188,7 +187,7 @@ class Dataset(Sequence[Sample]):
     @classmethod
     def from_native(cls, path: Path | str) -> Dataset:
         """Opens a native folder, with corrected masks in place of the originals."""
-        classes, samples = open_native(path)
+        classes, samples = open_set(path)
         return cls(classes, samples, path=path, reading=native.read_as(Path(path), classes, samples))
 
     @classmethod

@@ -29,8 +29,8 @@ from .formats.drivers import read_format
 from .formats.format_table import FORMATS, Contents, SourceName, recognise
 from .merge import renumber, renumber_table
 from .names import check_class_list, flat_name
-from .native import open_native
 from .reading import Reading, Tally, first_of
+from .renames import open_set
 from .reviews import reviewed_as_is
 from .sample import SOFT, Sample
 from .shapes.changes import Division, kept_apart, objects_after, objects_from_tool
@@ -90,7 +90,7 @@ def import_set(
     if corrects is not None and "images" not in options:
         folder = source if source.is_dir() else source.parent
         if FORMATS[name].names_pictures:
-            originals = open_native(corrects)[1]
+            originals = open_set(corrects)[1]
             options["originals"] = {of(one.name): one.source for of in (flat_name, str) for one in originals}
         elif not any((folder / part).is_dir() for part in (native.IMAGES, "JPEGImages")):
             options["images"] = corrects / native.IMAGES
@@ -188,7 +188,7 @@ def correct(
     A sample that has objects takes the tool's objects. But a mask that covers several objects may be a whole class: the
     sample then keeps its own objects, unless a picture proves that the tool's masks are objects (`kept_apart`).
     """
-    own_classes, originals = open_native(folder)
+    own_classes, originals = open_set(folder)
     names = tuple(dict.fromkeys([*own_classes, *classes]))
     check_class_list(names)
     matches = _matched(items, [item.name for item in originals], folder)

@@ -19,7 +19,7 @@ them).
           made/1f0c….toml    in a set that was filtered, split or merged: the configurations that made its masks; `made`
                              in a row names its file
           reading.json       in an imported set: what its files were taken for, and what was left out
-          review.jsonl, reviewed/        verdicts, and masks that people changed (reviews.py)
+          review.jsonl, reviewed/        verdicts, other names of classes, and masks that people changed (reviews.py)
 
 `Row` (rows/row.py) has the keys of a row. Hugging Face's `datasets` opens every file whose key ends in `file_name` as a
 picture. `generate` numbers its samples, and a number is missing if every draw failed. `mask` keeps the names of the
@@ -53,7 +53,7 @@ from .class_lists import ClassList
 from .encoding import ReadLabels, ReadObjects, read_label_map, read_objects
 from .names import check_class_list, check_name
 from .reading import Reading
-from .reviews import Action, makers, read_actions, reviewed_row
+from .reviews import REVIEWS, Action, makers, read_actions, reviewed_row
 from .sample import CONFIGS, SOFT, Extras, Sample
 from .shapes.changes import objects_after
 from .shapes.objects import Objects
@@ -272,6 +272,8 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     """(classes, samples) of a native dataset. `classes`: without the background. `samples`: with corrected masks in
     place of the originals, and with people's decisions as `review` in the rows.
 
+    Classes have the names in classes.txt, which `renames.open_set` changes as people did.
+
     folder: the dataset. reviewed: False gives the samples as they were made. Raises UserError if the run that makes the
     folder is not finished, and for a row whose files are missing, lead out of the folder, or belong to another row.
     """
@@ -300,6 +302,8 @@ def read_as(folder: Path, classes: Sequence[str], samples: Iterable[Sample]) -> 
     """How a native dataset is understood, without counts. samples: its samples."""
     parts = Counter((said(sample.row.split), Path(folder, IMAGES)) for sample in samples)
     sources = {number: f"{CLASSES}, line {number + 1}" for number in range(len(classes) + 1)}
+    if tuple(classes) != read_classes(folder):
+        sources = dict.fromkeys(sources, f"{CLASSES} and {REVIEWS}")
     listed = ClassList(tuple(classes), {number: number for number in sources}, sources=sources)
     return listed.reading(parts, folder)
 

@@ -1,10 +1,11 @@
-"""Renames, joins and removes classes: `seediff merge --rename`."""
+"""Renames, joins and removes classes: `seediff merge --rename`, and renames in review.jsonl whenever a set is read."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,11 +13,12 @@ from msgspec import UNSET, UnsetType
 
 from ..errors import UserError
 from ..files.messages import did_you_mean, plural, show_json
-from ..rows.row import LISTED, ids_by_name
+from ..rows.row import LISTED, Row, ids_by_name
 from . import native
 from .encoding import ReadLabels
 from .merge import renumber
 from .names import check_class_list
+from .reviews import class_names, read_actions
 from .sample import CONFIGS, SOFT, Extras, Sample
 
 T = TypeVar("T")
@@ -60,7 +62,7 @@ def rename_classes(
     kept = tuple(dict.fromkeys(filter(None, names)))
     check_class_list(kept, OPTION)
     removed = [name for name, new in zip(classes, names, strict=True) if not new]
-    used = Counter(name for sample in samples for name in sample.row.named if name in removed)
+    used = Counter(name for name in shown_in(samples) if name in removed)
     if used:
         name, count = next(iter(used.items()))
         raise UserError(OPTION, f"{show_json(name)} is in {plural(count, 'mask')}", "rename it, or relabel these masks")
@@ -70,9 +72,36 @@ def rename_classes(
     return kept, [_renamed(sample, new_names, ids) for sample in samples]
 
 
+def open_set(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
+    """(classes, samples) of a native dataset as people left it: with their decisions about samples, as from
+    `open_native`, and about classes. Raises UserError as `open_native` does."""
+    classes, samples = native.open_native(folder)
+    names = class_names(classes, read_actions(Path(folder)), {*shown_in(samples)})
+    if tuple(names.values()) == classes:
+        return classes, samples
+    return rename_classes(classes, samples, names)
+
+
+def shown_in(samples: Iterable[Sample]) -> Iterator[str]:
+    """The classes that each sample shows, one sample after another."""
+    return (name for sample in samples for name in sample.row.named)
+
+
 def _renamed(sample: Sample, names: Renames, ids: np.ndarray) -> Sample:
     """A sample with other class names. names: class → its new name. ids: (256,) uint8, the new id of each old id."""
-    row, count = sample.row, len(names)
+    row, count = renamed_row(sample.row, names, ids), len(names)
+    extras: Extras = {}
+    for (kind, class_id), path in sample.extras.items():
+        if kind == CONFIGS or (kind == SOFT and len(row.named) == len({*sample.row.named})):
+            extras[kind, class_id and int(ids[class_id])] = path
+    removed_ids = [label for label, new in enumerate(names.values(), 1) if not new]
+    label_map = partial(_checked, sample.unchecked_labels, removed_ids, sample.where)
+    checked = sample.replace(label_map=label_map) if removed_ids else sample
+    return renumber(checked, ids, count).replace(row=row, extras=extras)
+
+
+def renamed_row(row: Row, names: Renames, ids: np.ndarray) -> Row:
+    """A row with other class names. names, ids: as for `_renamed`."""
     shown = [names.get(name, name) for name in row.named]
     removed = {name for name, new in names.items() if not new}
     kinds = [flag.partition(":") for flag in row.raised]
@@ -81,7 +110,7 @@ def _renamed(sample: Sample, names: Renames, ids: np.ndarray) -> Sample:
         key: _mapped(getattr(row, key), partial(_joined, names=names, join=listed.worst_of))
         for key, listed in LISTED.items()
     }
-    row = row.replace(
+    return row.replace(
         classes=_mapped(row.classes, lambda _: tuple(dict.fromkeys(shown))),
         class_ids=_mapped(row.class_ids, lambda old: tuple(dict.fromkeys(int(ids[one]) for one in old))),
         flags=_mapped(row.flags, lambda _: tuple(dict.fromkeys(flags))),
@@ -90,14 +119,6 @@ def _renamed(sample: Sample, names: Renames, ids: np.ndarray) -> Sample:
         presence=_mapped(row.presence, lambda old: _joined(old, names, max)),
         **scores,
     )
-    extras: Extras = {}
-    for (kind, class_id), path in sample.extras.items():
-        if kind == CONFIGS or (kind == SOFT and len({*shown}) == len(shown)):
-            extras[kind, class_id and int(ids[class_id])] = path
-    removed_ids = [label for label, new in enumerate(names.values(), 1) if not new]
-    label_map = partial(_checked, sample.unchecked_labels, removed_ids, sample.where)
-    checked = sample.replace(label_map=label_map) if removed_ids else sample
-    return renumber(checked, ids, count).replace(row=row, extras=extras)
 
 
 def _mapped(value: T | UnsetType | None, change: Callable[[T], Any]) -> Any:

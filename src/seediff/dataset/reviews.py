@@ -1,16 +1,19 @@
 """Reads and writes review.jsonl: what people decided about the samples of a set, and the masks that they corrected.
 
-    set/  review.jsonl             one line per action; lines are only ever added
+    set/  review.jsonl             one line per action; lines are only ever added. A line about a class has no sample
           reviewed/000003.2.png    the mask that the second action about sample 000003 made; the original stays
 
-Every line holds the full state of its sample after the action, so only the last line about a sample counts.
+Every line holds the full state of its sample or class after the action, so only the last line about it counts. A
+renamed or removed class keeps its line in classes.txt, so that ids in masks, and the masks that an undo brings back,
+keep their meaning.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +29,8 @@ from ..rows.flags import UNLABELLED, area_flags
 from ..rows.row import Review, Row, ids_by_name, said
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
+RENAME = "rename"
+"""The action that gives a class another name."""
 REMADE = "made"
 """The action for a mask that a method made, not a person."""
 Verdict = Literal["accepted", "rejected"]
@@ -35,9 +40,10 @@ _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 class Action(msgspec.Struct, frozen=True, kw_only=True):
     """One line of review.jsonl: what a person did about a sample, and the sample's full state afterwards."""
 
-    sample: str
+    sample: str = ""
+    """The sample's name; "" for an action about a class."""
     version: Annotated[int, msgspec.Meta(ge=1)]
-    """The number of the action among the actions about the sample: 1, 2, …"""
+    """The number of the action among the actions about the sample, or about classes: 1, 2, …"""
     action: str
     """What the person did, such as accept, brush or undo."""
     verdict: Verdict | None = None
@@ -59,6 +65,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.mask is not None and self.hash is None:
             raise UserError("a corrected 'mask' must have its 'hash'")
+        if not self.sample and self.action != RENAME:
+            raise UserError("has no `sample`")
 
     @property
     def result(self) -> tuple[Any, ...]:
@@ -100,6 +108,26 @@ def makers(actions: Sequence[Action]) -> dict[str, Action]:
     """Path of each corrected mask → the action that made it, which is the first action that names the path. actions:
     the oldest first."""
     return {action.mask: action for action in reversed(actions) if action.mask}
+
+
+def now() -> str:
+    """The time, as actions have it."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def class_names(classes: Sequence[str], actions: Iterable[Action], shown: Collection[str]) -> dict[str, str]:
+    """Class in classes.txt → its present name; "" for a removed class. actions: what people did about the set, the
+    oldest first. shown: classes that masks show, which are never removed."""
+    names, removed = {name: name for name in classes}, set[str]()
+    for action in actions:
+        name, new = action.detail.get("class"), action.detail.get("name")
+        if action.action == RENAME and name in names:
+            removed.discard(name)
+            if new:
+                names[name] = str(new)
+            else:
+                removed.add(name)
+    return {**names, **dict.fromkeys(removed.difference(shown), "")}
 
 
 def append_action(folder: Path, *actions: Action) -> None:

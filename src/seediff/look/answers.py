@@ -52,6 +52,13 @@ class NewClass(Request, forbid_unknown_fields=True):
     name: Name
 
 
+class RenameClass(Request, forbid_unknown_fields=True):
+    """Give a class another name, or join it with the class of that name; "" removes it."""
+
+    id: Byte
+    name: Name
+
+
 class ListPart(Request):
     """A part of a list: `count` samples, from place `begin` on."""
 
@@ -79,10 +86,12 @@ class Thumb(OfSample):
 
 
 class ChangeSample(OfSample):
-    """Change one sample. version: the version that the page shows. window: the name of the window."""
+    """Change one sample. version: the version that the page shows. window: the name of the window. change: the name of
+    the request, which the page may send again."""
 
     version: Number
     window: Name = ""
+    change: Name = ""
 
 
 class Act(ChangeSample, kw_only=True, forbid_unknown_fields=True):
@@ -123,7 +132,7 @@ def describe(store: Store, request: Request) -> Json:
     known = [key for key in LISTED if any(said(getattr(row, key)) for row in rows)]
     return {
         "name": real(store.folder).name,
-        "classes": list(store.classes),
+        "classes": list(store.class_names.names),
         "count": len(store.samples),
         "byObject": SEGMENT in store.classes,  # segments without a name have a colour each
         "scores": [_score(key) for key in known],
@@ -142,6 +151,22 @@ def _score(key: str) -> Json:
 def add_class(store: Store, request: NewClass) -> Json:
     store.add_class(request.name)
     return describe(store, request)
+
+
+def rename_class(store: Store, request: RenameClass) -> Json | Response:
+    """The set with another name of a class. A name that another class has starts a job instead, which gives that class
+    to all pixels of this one, and then removes this one."""
+    names = store.class_names.names
+    if not 0 < request.id <= len(names):
+        raise UserError(f"there is no class {request.id}")
+    if not request.name or request.name not in names or names.index(request.name) + 1 == request.id:
+        store.rename_class(request.id, request.name)
+        return describe(store, request)
+    edit = relabelling(request.id, names.index(request.name) + 1)
+    with store.lock:
+        numbers = np.flatnonzero(store.index.present[:, request.id]).tolist()
+    remove = partial(store.rename_class, request.id, "")
+    return BulkJob(store, numbers, OUTCOMES["relabel"], lambda state: edit, then=remove).start()
 
 
 def view(store: Store, request: Query) -> Json:
@@ -179,7 +204,7 @@ def in_view(store: Store, name: str) -> np.ndarray:
 
 
 def sample(store: Store, request: OfSample) -> Json:
-    row = store.state(request.number).row(store.classes)
+    row = store.row(store.state(request.number))
     about = {key: said(getattr(row, key)) for key in SHOWN}
     return {
         "prompt": "" if said(row.source) else said(row.prompt) or "",  # photographs show no prompt
@@ -247,12 +272,12 @@ def pieces(store: Store, request: OfSample) -> Response:
 
 
 def act(store: Store, request: Act) -> Json:
-    return store.act(request.number, request.version, edit_of(request), request.window)
+    return store.act(request.number, request.version, edit_of(request), request.window, request.change)
 
 
 def paint(store: Store, request: Paint) -> Json:
     edit = Edit(request.tool, partial(unpack, request.pixels), {"tool": request.tool})
-    return store.act(request.number, request.version, edit, request.window)
+    return store.act(request.number, request.version, edit, request.window, request.change)
 
 
 def change_many(store: Store, request: ActOnMany) -> Json | Response:
@@ -283,8 +308,13 @@ def edit_of(request: Act | ActOnMany) -> Edit:
     """The edit that an action on the page stands for."""
     if request.action != "relabel":
         return Edit(request.action)
-    old, new = request.old, np.uint8(request.new)
-    return Edit("relabel", lambda labels: np.where(labels == old, new, labels), {"old": old, "new": request.new})
+    return relabelling(request.old, request.new)
+
+
+def relabelling(old: int, new: int) -> Edit:
+    """The edit that makes class `new` of all pixels of class `old`."""
+    value = np.uint8(new)
+    return Edit("relabel", lambda labels: np.where(labels == old, value, labels), {"old": old, "new": new})
 
 
 def pack(labels: np.ndarray, headers: Mapping[str, str] = {}) -> Response:

@@ -77,6 +77,7 @@ def make_app(store: Store, events: Events) -> Starlette:
     routes = [
         get("/set", answers.describe),
         post("/classes", answers.add_class),
+        post("/classes/name", answers.rename_class),
         Route("/events", send_events),
         post("/views", answers.view),
         get("/views/{view:str}", answers.page),

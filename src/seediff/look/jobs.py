@@ -37,6 +37,8 @@ class BulkJob:
     """What reports call a changed sample, for example "accepted"."""
     edit_one: Callable[[SampleState], Edit | str]
     """The edit of a sample, or why there is none, which reports count."""
+    then: Callable[[], None] = lambda: None
+    """What is done at the end. Raises UserError if it cannot be done, which reports tell."""
     name: str = field(default_factory=partial(secrets.token_hex, 8))
     stop: threading.Event = field(default_factory=threading.Event)
     counts: Counter[str] = field(default_factory=Counter)
@@ -59,6 +61,9 @@ class BulkJob:
         failed = ""
         try:
             self._change()
+            self.then()
+        except UserError as error:
+            failed = str(error)
         except OSError as error:
             failed = f"not saved: {system_reason(error)}"
         except Exception as error:  # most often, a device is out of memory

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,11 +22,9 @@ import msgspec
 import numpy as np
 from starlette.exceptions import HTTPException
 
-from ..config.class_names import check_classes, reading_key
 from ..dataset import native
 from ..dataset.encoding import encode_mask, read_label_map
-from ..dataset.names import check_class_list
-from ..dataset.reviews import REVIEWED, Action, Verdict, append_action, mend, read_actions, reviewed_row
+from ..dataset.reviews import REVIEWED, Action, Verdict, append_action, mend, now, read_actions, reviewed_row
 from ..dataset.sample import Sample
 from ..dataset.shapes.changes import objects_after
 from ..dataset.shapes.objects import Objects
@@ -36,6 +33,7 @@ from ..files.label_maps import IGNORE
 from ..files.outputs import InUse, open_folder, write_atomic
 from ..files.reading import Json, inside, read_bytes
 from ..rows.row import LISTED, Row, said, shown_classes
+from .class_names import ClassNames
 from .events import Cache
 from .index import Index, worst
 
@@ -160,13 +158,15 @@ class Store:
         against: Evaluation | None = None,
     ) -> None:
         self.folder, self.by, self.tell, self.against = folder, by, tell, against
-        self.classes, self.samples = native.open_native(folder, reviewed=False)
+        classes, self.samples = native.open_native(folder, reviewed=False)
         self.compared: dict[str, float] = {}
         """Name of a sample → its mIoU with its prediction; without samples that show no counted class."""
         if against is not None:
             images = against.scores.images.items()
             self.compared = {name: score for name, score in images if not math.isnan(score)}
         self.acted = 0
+        self.answered: dict[int, tuple[str, int]] = {}
+        """Number of a sample → the name of its last request to act, and the version that it made."""
         self.stop: threading.Event | None = None
         """Set to end the running job after its current sample; None if no job is running."""
         self.read_only = ""
@@ -199,6 +199,7 @@ class Store:
         try:
             actions = read_actions(folder) if self.read_only else mend(folder)
             numbers = {sample.name: number for number, sample in enumerate(self.samples)}
+            self.class_names = ClassNames(folder, classes, actions)
             for action in actions:
                 number = numbers.get(action.sample)
                 if number is not None:
@@ -215,24 +216,42 @@ class Store:
 
     # The set.
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes in classes.txt, by which masks and actions are understood."""
+        return self.class_names.listed
+
     def add_class(self, name: str) -> None:
-        """Append a class to the set's classes.txt, so that every export has it, too. name: the class. Raises UserError
-        for an unusable name."""
+        """Add a class to the set. Raises UserError for an unusable name."""
+        self._change_classes(lambda: self.class_names.add(name, self.by))
+
+    def rename_class(self, class_id: int, name: str) -> None:
+        """Give a class another name; "" removes it. Raises UserError for an unusable name, and for the removal of a
+        class that a mask shows."""
+
+        def rename() -> None:
+            if not name and self.index.present[:, class_id : class_id + 1].any():
+                raise UserError(f"masks show {self.class_names.names[class_id - 1]}: join it with another class")
+            self.class_names.rename(class_id, name, self.by)
+
+        self._change_classes(rename)
+
+    def _change_classes(self, change: Callable[[], None]) -> None:
         with self.lock:
             if self.read_only:
                 raise UserError(self.read_only)
-            alike = [present for present in self.classes if reading_key(present) == reading_key(name)]
-            check_classes([*alike, name], "class")
-            classes = (*self.classes, name)
-            check_class_list(classes, "class")
-            write_atomic(inside(self.folder, native.CLASSES), native.classes_text(classes), durable=True)
-            self.classes = classes
+            change()
             self._make_index()
         self.tell({"kind": "classes"})
 
     def _make_index(self) -> None:
         rows = [self.state(number).row(self.classes) for number in range(len(self.samples))]
-        self.index = Index(self.classes, rows, self.compared)
+        self.class_names.update(rows)
+        self.index = Index(self.class_names.names, list(map(self.class_names.renamed, rows)), self.compared)
+
+    def row(self, state: SampleState) -> Row:
+        """The current row of a sample, with the present names of classes."""
+        return self.class_names.renamed(state.row(self.classes))
 
     # One sample.
 
@@ -269,7 +288,7 @@ class Store:
         """What the page shows of a sample in every view: its title, classes, flags, scores and review. The title is the
         file of a photograph, or the name of a generated picture."""
         state, ids = self.state(number), self.index.ids
-        row, last = state.row(self.classes), state.last
+        row, last = self.row(state), state.last
         scores = {key: worst(row, key) for key in LISTED} | {"miou": self.compared.get(last.sample)}
         return {
             "index": number,
@@ -289,19 +308,23 @@ class Store:
 
     # Actions.
 
-    def act(self, number: int, version: int, edit: Edit, window: str = "") -> Json:
+    def act(self, number: int, version: int, edit: Edit, window: str = "", change: str = "") -> Json:
         """Act on a sample, save the action, and report it to all windows. Returns what `for_page` returns afterwards.
         A new label map without a changed pixel is no action, and the version stays.
 
-        version: the version that the window shows. edit: what to do. window: the name of the window that acts. Raises
-        Stale if somebody else has acted since that version, and UserError for an impossible edit."""
+        version: the version that the window shows. edit: what to do. window: the name of the window that acts. change:
+        a name of this request. A request that comes again, because its answer was lost, is answered again, and changes
+        nothing. Raises Stale if somebody else has acted since that version, and UserError for an impossible edit."""
         with self.lock:  # until the answer is made, so that it shows this action and no later one
             state = self.state(number)
+            if change and self.answered.get(number) == (change, state.version):
+                return self.for_page(number)
             if state.version != version:
                 raise Stale(self.for_page(number))
             prepared = self.prepare(state, edit)
             if prepared is not None:
                 self.commit([prepared], window)
+                self.answered[number] = (change, version + 1)
             return self.for_page(number)
 
     def prepare(self, state: SampleState, edit: Edit) -> Prepared | None:
@@ -325,7 +348,7 @@ class Store:
             verdict=VERDICTS.get(edit.name, step.verdict),
             made_of=hashlib.sha256(before).hexdigest(),
             by=self.by,
-            time=datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            time=now(),
             detail=edit.detail,
         )
         return Prepared(state.number, action, label_map)
@@ -367,7 +390,11 @@ class Store:
                 append_action(self.folder, *(action for _, action, _ in current))
             for number, action, _ in current:
                 state = self.states[number] = apply(self.state(number), action)
-                self.index.update(number, state.row(self.classes))
+                self.index.update(number, self.row(state))
                 self.tell({"kind": "state", "window": window, "action": action.action, **self.for_page(number)})
+            changed = [self.state(one.number).row(self.classes) for one in current]
+            if self.class_names.shows_others(changed, np.any(self.index.present, axis=0)):
+                self._make_index()
+                self.tell({"kind": "classes"})
             self.acted += len(current)
             return len(current)

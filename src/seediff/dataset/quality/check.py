@@ -25,7 +25,8 @@ from ...workers import Follow, in_threads
 from .. import native
 from ..native import RowReader, check_finished, check_native
 from ..reading import Reading, Tally
-from ..reviews import REVIEWS, read_actions
+from ..renames import shown_in
+from ..reviews import REVIEWS, class_names, read_actions
 from ..sample import SOFT, Sample
 from ..shapes.objects import Objects
 from ..split import group_copies, pixel_digest, positions_of
@@ -145,14 +146,16 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
             digests[sample.name] = digest
 
     _find_copies([sample for sample in samples if sample.name in digests], [*digests.values()], findings)
-    for line in alike_names(classes):
+    names = class_names(classes, actions, {*shown_in(samples)})
+    for line in alike_names([*filter(None, names.values())]):
         findings.add("names", native.CLASSES, line, "warning")
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
     tally = Tally()
     for measured in measures:
         tally.add(measured.counts)
     reading = native.read_as(folder, classes, samples).counted(classes, tally, (), folder)
-    return Checked(tuple(by_level), summarize(measures, classes), reading, doubts([sample.row for sample in samples]))
+    stats = summarize(measures, [*names.values()])
+    return Checked(tuple(by_level), stats, reading, doubts([sample.row for sample in samples]))
 
 
 def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _Findings) -> None:

@@ -1,7 +1,12 @@
 // Requests to the server, and its reports. Every module that needs the server goes through this one.
 
-export const LOST = "The server is not responding. Changes are sent again when it is back.";
-export const WINDOW = crypto.randomUUID().slice(0, 8); // name of this window in requests and reports
+const SILENT = "The server is not responding.";
+export const LOST = `${SILENT} Changes are sent again when it is back.`;
+const PATIENCE = 30000; // milliseconds after which a change without an answer is sent again
+// A new name, such as of a request. (randomUUID is missing in pages that come over a network.)
+export const unique = () => crypto.getRandomValues(new Uint32Array(2)).join("-");
+
+export const WINDOW = unique(); // name of this window in requests and reports
 
 export class Refused extends Error {
   // status: of HTTP, or 0 without an answer. answer: the server's; if someone else was faster, with the sample's state.
@@ -16,7 +21,7 @@ async function ask(path, options = {}) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Refused(0, { error: LOST });
+    throw new Refused(0, { error: SILENT });
   }
   if (answer.ok) return answer;
   const text = await answer.text();
@@ -27,9 +32,9 @@ async function ask(path, options = {}) {
 
 export const get = async (path) => (await ask(path)).json();
 
-export async function post(path, body) {
+export async function post(path, body, options = {}) {
   const headers = { "content-type": "application/json" };
-  return (await ask(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
+  return (await ask(path, { method: "POST", headers, body: JSON.stringify(body), ...options })).json();
 }
 
 // A label map or the like, one or two bytes a pixel: { values, height, width, version, headers }.
@@ -43,19 +48,21 @@ export async function pixels(path) {
 
 export const image = async (path) => createImageBitmap(await (await ask(path)).blob(), { imageOrientation: "none" });
 
-// Save a label map. number: the sample's. about: { tool, version }, what changed which version. Promises the new state.
+// Save a label map. number: the sample's. about: { tool, version, … }, what changed which version. Promises the new state.
 export async function sendLabels(number, labels, about) {
   const stream = new Blob([labels]).stream().pipeThrough(new CompressionStream("deflate"));
   const packed = await new Response(stream).arrayBuffer();
   const query = new URLSearchParams({ ...about, window: WINDOW });
-  return (await ask(`/api/samples/${number}/labels?${query}`, { method: "POST", body: packed })).json();
+  const options = { method: "POST", body: packed, signal: AbortSignal.timeout(PATIENCE) };
+  return (await ask(`/api/samples/${number}/labels?${query}`, options)).json();
 }
 
 // The address of a sample's thumbnail. labels: whether to draw its mask.
 export const thumb = ({ index, version }, labels) =>
   `/api/samples/${index}/thumb?v=${version}&labels=${Number(labels)}`;
 
-export const act = (number, body) => post(`/api/samples/${number}/act`, { ...body, window: WINDOW });
+export const act = (number, body) =>
+  post(`/api/samples/${number}/act`, { ...body, window: WINDOW }, { signal: AbortSignal.timeout(PATIENCE) });
 
 // Call hear(report) for whatever happens in any window, and lost(isLost) when the connection breaks or comes back.
 export function listen(hear, lost) {

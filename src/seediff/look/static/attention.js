@@ -208,7 +208,7 @@ export class AttentionPanel {
     if (number !== view.number || !view.settle(this)) return; // or the next sample is being opened
     this.info.constants = constants;
     this.endTrial();
-    const send = (version) => post(`/api/samples/${number}/tuned`, { ...constants, version, window: WINDOW });
+    const send = (about) => post(`/api/samples/${number}/tuned`, { ...constants, ...about, window: WINDOW });
     view.changes.enqueue(view.shown, send, { newMap: true, made: view.made });
   }
 

@@ -99,6 +99,6 @@ export class Browse {
     if (action === "accept" || action === "reject") grid.select(at + 1);
     const shown = new ShownVersion(current?.index, changes.last.then(() => asked)); // after all earlier changes
     const made = current && action !== "undo" ? { number: current.index, name: current.name } : null;
-    changes.enqueue(shown, async (version) => act((await asked).index, { action, version }), { made });
+    changes.enqueue(shown, async (about) => act((await asked).index, { action, ...about }), { made });
   }
 }

@@ -7,7 +7,7 @@
 //
 // After an undo, redo or relabel, the server has another label map: nobody can paint until it is shown.
 
-import { Refused } from "./api.js";
+import { LOST, Refused, unique } from "./api.js";
 import { $, counted, notice } from "./page.js";
 
 const AGAIN = 1500; // milliseconds after which a change is sent again
@@ -51,7 +51,8 @@ export class Changes {
 
   pendingOf(number) { return this.pending.get(number) || 0; }
 
-  // Send a change after all earlier ones. send(version): promises the new state. newMap: the server makes another map.
+  // Send a change after all earlier ones. send(about): promises the new state. about: { version, change }, the version
+  // that it is made on, and its name, by which the server knows a change that comes again. newMap: the server makes another map.
   // made: what `made` becomes.
   enqueue(shown, send, { newMap = false, made = null } = {}) {
     this.made = made;
@@ -68,7 +69,8 @@ export class Changes {
     try {
       await shown.ready;
       if (shown.replaced) return void (await this.lose(shown));
-      const state = await this.persist(() => send(shown.version));
+      const about = { version: shown.version, change: unique() };
+      const state = await this.persist(() => send(about));
       shown.version = state.version;
       this.hear(state);
       await this.saved(shown, state, newMap);
@@ -89,7 +91,7 @@ export class Changes {
         return done;
       } catch (error) {
         if (error.status !== 0) throw error;
-        notice(`Not saved: ${error.message}`);
+        notice(`Not saved. ${LOST}`);
         this.offline = true;
         this.say();
         await new Promise((done) => { setTimeout(done, AGAIN); });

@@ -1,17 +1,18 @@
-// The classes to paint with, in the set's order. Classes that the mask lacks are dimmed. A field finds or adds a class.
+// The classes to paint with, in the set's order. Classes that the mask lacks are dimmed. A field finds, adds or renames a class.
 // sample.js owns them.
 
+import { startJob } from "./bulk.js";
 import { $, IGNORED, choice, disable, element, hint, percent, toPicture } from "./page.js";
 import { css, fillClasses, nameOf, set, values } from "./set.js";
 
 export class Classes {
-  value = set.classes.length ? 1 : 0; // to paint with
+  value = -1; // to paint with
   picked = false; // whether a person chose it: then it stays, whatever the next picture shows
   area = {}; // name of a class → its share of the picture
 
-  // view: SampleView. add(name): adds a class to the set, and promises whether it could.
-  constructor(view, add) {
-    Object.assign(this, { view, addToSet: add });
+  // view: SampleView.
+  constructor(view) {
+    this.view = view;
     this.field = $("class-search");
     this.field.oninput = () => this.list();
     this.field.onkeydown = (event) => {
@@ -23,10 +24,12 @@ export class Classes {
       else this.find();
     };
     $("class-add").onclick = () => this.add();
+    $("class-rename").onclick = () => this.rename();
+    $("class-remove").onclick = () => this.remove();
     this.fill();
   }
 
-  // List the set's classes; again, after one was added.
+  // List the set's classes; again, after they changed.
   fill() {
     this.rows = values().map(([value, name]) => {
       const { label, box, more } = choice("radio", "paint-class", value, name, "kbd", css(value));
@@ -40,13 +43,15 @@ export class Classes {
     });
     $("paint-classes").replaceChildren($("paint-classes").firstElementChild, ...this.rows.map((row) => row.label));
     fillClasses($("old-class"), $("new-class"));
-    this.choose(this.value);
+    const classes = this.rows.filter(({ value }) => value && value < IGNORED);
+    const stays = this.rows.some(({ value }) => value === this.value);
+    this.choose(stays ? this.value : classes[0]?.value ?? 0);
     this.show(this.area);
   }
 
   // A person chooses a class.
   pick(value) {
-    if (value > set.classes.length && value !== IGNORED) {
+    if (!this.rows.some((row) => row.value === value)) {
       return hint(`This set has no class ${value}: ${nameOf(this.value)} stays chosen.`);
     }
     this.picked = true;
@@ -61,6 +66,7 @@ export class Classes {
     const list = $("paint-classes");
     const top = label.offsetTop - list.offsetTop - list.scrollTop; // scrollIntoView would scroll the panels, too
     if (top < 0 || top + label.offsetHeight > list.clientHeight) list.scrollTop += top - list.clientHeight / 3;
+    this.list();
   }
 
   // Show which share of the picture each class has.
@@ -94,13 +100,17 @@ export class Classes {
     return this.rows.filter(({ name }) => name.toLowerCase().includes(text)).sort((a, b) => rank(a) - rank(b));
   }
 
-  // Show the matching rows, and whether the typed name can be added.
+  // Show the matching rows, and what the typed name can be used for.
   list() {
     const shown = this.matching();
     for (const row of this.rows) row.label.hidden = !shown.includes(row);
     let why = !this.typed && "Type the name of the new class";
     if (this.rows.some(({ name }) => name === this.typed)) why = "This class already exists";
     disable($("class-add"), set.readOnly || why);
+    const name = nameOf(this.value);
+    const fixed = set.readOnly || (set.classes.includes(name) ? "" : "Choose a class first");
+    disable($("class-remove"), fixed);
+    disable($("class-rename"), fixed || (!this.typed && `Type the new name of ${name}`));
   }
 
   // Paint with the first class that matches.
@@ -113,10 +123,28 @@ export class Classes {
 
   async add() {
     if ($("class-add").disabled) return;
-    if (!(await this.addToSet(this.typed))) return;
-    this.pick(set.classes.length);
+    const { typed } = this;
+    if (!(await this.view.page.changeClasses("/api/classes", { name: typed }))) return;
+    this.pick(set.classes.indexOf(typed) + 1);
     this.end();
   }
+
+  // Give the chosen class the typed name. If another class has it, both become that class.
+  async rename() {
+    const { typed: name, value: id, view } = this;
+    if (!view.settle()) return;
+    const path = "/api/classes/name";
+    if (set.classes.includes(name) && set.classes[id - 1] !== name) {
+      const old = nameOf(id);
+      if (window.confirm(`Change ${old} to ${name} in all masks, and remove ${old}?`)) {
+        await startJob(view.changes, path, { id, name });
+        this.pick(set.classes.indexOf(name) + 1);
+      }
+    } else await view.page.changeClasses(path, { id, name });
+    this.end();
+  }
+
+  remove() { this.view.page.changeClasses("/api/classes/name", { id: this.value, name: "" }); }
 
   end() {
     this.field.value = "";

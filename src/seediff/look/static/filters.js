@@ -76,9 +76,15 @@ export class Filters {
     $("sort").value = this.usual;
   }
 
+  // Offer the set's classes; again, after they changed.
   addClasses() {
+    const chosen = new FormData(this.form).getAll("classes").map(Number);
+    for (const { label } of Object.values(this.boxes.classes)) label.remove();
+    this.boxes.classes = {};
     set.classes.forEach((name, i) => {
-      if (!this.boxes.classes[i + 1]) this.add("classes", i + 1, name, css(i + 1));
+      if (!name) return; // it was removed
+      this.add("classes", i + 1, name, css(i + 1));
+      this.boxes.classes[i + 1].box.checked = chosen.includes(i + 1);
     });
     $("classes").hidden = !set.classes.length;
   }

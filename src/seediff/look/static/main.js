@@ -29,7 +29,7 @@ if (set.readOnly) notice(`${set.readOnly}.`);
 
 // What both views need of this module.
 const page = {
-  open, move, addClass,
+  open, move, changeClasses,
   get list() { return browse.list; },
   get place() { return state.place; },
   get coming() { return state.coming; },
@@ -130,17 +130,19 @@ function hear(report) {
 
 // Show new classes. found: the set as the server has it.
 function update(found) {
-  if (found.classes.length === set.classes.length) return;
+  if (found.classes.join() === set.classes.join()) return; // names have no comma
   Object.assign(set, found);
   browse.filters.addClasses();
   browse.bulk.fill();
+  browse.refresh({ keep: true });
   view.classes.fill();
+  view.renew().catch(tell);
 }
 
-// Add a class to the set. Promises whether it could.
-async function addClass(name) {
+// Change the classes of the set: add one, or name it anew. Promises whether it could.
+async function changeClasses(path, body) {
   try {
-    update(await post("/api/classes", { name }));
+    update(await post(path, body));
     notice("");
     return true;
   } catch (error) {
@@ -196,7 +198,7 @@ function undo() {
 async function undoElsewhere({ number, name }) {
   if (!view.settle()) return;
   const shown = new ShownVersion(number, changes.last.then(() => get(`/api/samples/${number}`)));
-  changes.enqueue(shown, (version) => act(number, { action: "undo", version }), { made: null });
+  changes.enqueue(shown, (about) => act(number, { action: "undo", ...about }), { made: null });
   try {
     await changes.last;
     const { place } = await get(`/api/views/${browse.list.view}/${number}`);

@@ -1,6 +1,6 @@
 // The view of one sample: its picture, its mask, and what the person does to them. main.js shows it.
 
-import { act, sendLabels } from "./api.js";
+import { act, get, sendLabels } from "./api.js";
 import { AttentionPanel } from "./attention.js";
 import { ShownVersion } from "./changes.js";
 import { Classes } from "./classes.js";
@@ -30,7 +30,7 @@ export class SampleView {
     this.stage = new Stage((x, y) => this.nameAt(x, y));
     this.attention = new AttentionPanel(this);
     this.objects = new Objects(this, $("by-object"));
-    this.classes = new Classes(this, page.addClass);
+    this.classes = new Classes(this);
     this.tools = Object.fromEntries(Object.entries(KINDS).map(([name, Kind]) => [name, new Kind(this, name)]));
     this.connect();
   }
@@ -178,6 +178,17 @@ export class SampleView {
     this.objects.fetch();
   }
 
+  // Show the names that classes have now.
+  async renew() {
+    const { shown } = this;
+    if (!this.labels) return;
+    await this.changes.last;
+    const about = await get(`/api/samples/${shown.number}`);
+    if (shown !== this.shown || about.version !== shown.version) return; // its newest state comes
+    Object.assign(this.about, about);
+    this.describe();
+  }
+
   // Write everything about the sample except its mask.
   describe() {
     const { about, page } = this;
@@ -261,7 +272,7 @@ export class SampleView {
     this.draw(box);
     const { number } = this;
     const labels = this.labels.slice();
-    this.changes.enqueue(this.shown, (version) => sendLabels(number, labels, { tool, version }), { made: this.made });
+    this.changes.enqueue(this.shown, (about) => sendLabels(number, labels, { tool, ...about }), { made: this.made });
   }
 
   // Send an action. more: its other fields, for "relabel".
@@ -269,7 +280,7 @@ export class SampleView {
     if (!this.settle()) return;
     this.tools.polygon.clear();
     const { number } = this;
-    const send = (version) => act(number, { action, version, ...more });
+    const send = (about) => act(number, { action, ...about, ...more });
     const made = action === "undo" ? null : this.made;
     this.changes.enqueue(this.shown, send, { newMap: NEW_MAP.includes(action), made });
     const verdict = { accept: "accepted", reject: "rejected" }[action];
@@ -302,13 +313,13 @@ export class SampleView {
     if (shown === this.shown && this.labels) await this.reload().catch(() => {});
   }
 
-  // Show what somebody did to the sample in another window.
+  // Show what somebody did to the sample in another window, or a job.
   async hear(report) {
     const { shown } = this;
     if (report.index !== shown?.number) return;
     await shown.ready;
     if (shown !== this.shown || report.version <= shown.version) return;
-    const text = `Changed in another window by ${report.by || "someone"}: ${report.action}`;
+    const text = `Changed by ${report.by || "someone"}: ${report.action}`;
     shown.replace(`${text}.`);
     hint(text);
     await this.reload();

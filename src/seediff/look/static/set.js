@@ -1,4 +1,4 @@
-// The set as the server describes it: its classes, which main.js replaces when there are more, and its colours.
+// The set as the server describes it: its classes, which main.js replaces when they change, and its colours.
 
 import { get } from "./api.js";
 import { IGNORED } from "./page.js";
@@ -18,10 +18,11 @@ function packColours(flat) {
 
 // [value, name] of everything that a pixel can be.
 export const values = () =>
-  [[0, "background"], ...set.classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]];
+  [[0, "background"], ...set.classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]]
+    .filter(([, name]) => name); // a removed class has none
 
 // The name of what a pixel is.
-export const nameOf = (value) => set.classes[value - 1] ?? (value === IGNORED ? "ignored" : "background");
+export const nameOf = (value) => set.classes[value - 1] || (value === IGNORED ? "ignored" : "background");
 
 // Fill two lists, to change a class into another one: `to` does not offer the class that is chosen in `from`.
 export const fillClasses = (from, to) => {
