@@ -15,7 +15,8 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.public_sets import CAMVID_CLASSES
 from seediff.dataset.sample import Sample
 from seediff.drawing.overlays import compress_image
-from seediff.evaluate.evaluation import draw_bars, evaluate, notes, score_tables
+from seediff.evaluate.evaluation import evaluate, notes, score_tables
+from seediff.evaluate.page import draw_bars
 
 MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0, 12, 12], [0, 0, 12, 12]]}
 
@@ -63,7 +64,11 @@ def test_the_command_and_its_files(voc, predictions, tmp_path, capsys):
             {"name": "2007_000042", "miou": f"{(4 / 8 + 0) / 2:.6f}"},
             {"name": "2007_000033", "miou": "1.000000"},
         ]
-    assert {"images.jpg", "classes.png"} <= {path.name for path in report.iterdir()}
+    assert (report / "classes.png").is_file()
+    page = (report / "evaluation.html").read_text()
+    assert page.index("2007_000042: mIoU 25.0%, 50.0% of the pixels wrong") < page.index("2007_000033: mIoU 100.0%")
+    assert page.count("data:image/jpeg") == 8
+    assert "66.7%" in page
 
 
 def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsys):
@@ -152,7 +157,7 @@ def test_what_few_pictures_show_is_said(tmp_path, monkeypatch):
     scores, other = evaluation.scores, evaluation.to_json()["against"]
     assert line.endswith(f"By the protocol, mIoU is {scores.miou.value:.1%} and {other['miou']:.1%}.")
     assert other["miou"] == pytest.approx(scores.miou.value * 3 / 4, abs=0.001)  # the protocol's
-    monkeypatch.setattr("seediff.evaluate.evaluation.bar_chart", lambda title, bars, mean: bars)
+    monkeypatch.setattr("seediff.evaluate.page.bar_chart", lambda title, bars, mean: bars)
     bars = {bar.name: (bar.pictures, np.isnan(bar.interval).any()) for bar in draw_bars(scores)}
     assert bars == {"background": (6, False), "dog": (6, False), "cat": (1, True)}
 

@@ -20,6 +20,7 @@ from in_chromium import (
 from items import last_actions, rows_of
 from look_server import keep_attention, running, start, write_set
 
+from seediff.cli.main import main
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_mask, read_label_map
 from seediff.dataset.reviews import read_actions
@@ -406,6 +407,18 @@ def test_labels_and_contrast(browser, pets):
         check()
         page.keyboard.press("?")
         assert violations(page) == []
+
+
+def test_pages_have_labels_and_contrast(browser, pets, tmp_path):
+    again, report = tmp_path / "again", tmp_path / "report"
+    assert main(["merge", str(pets[0]), "--out", str(again)]) == 0
+    assert main(["evaluate", str(again), "--data", str(again), "--out", str(report)]) == 0
+    for file in (again / "preview.html", report / "evaluation.html"):
+        for scheme in ("light", "dark"):
+            page = browser.new_page(color_scheme=scheme)
+            page.goto(file.as_uri())
+            assert violations(page) == [], file
+            page.close()
 
 
 @pytest.fixture(scope="module")

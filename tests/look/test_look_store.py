@@ -238,9 +238,9 @@ def test_a_class_gets_another_name_everywhere_and_a_removed_one_comes_back_with_
 def test_a_request_whose_answer_was_lost_is_answered_again_and_changes_nothing(pets):
     store = opened(pets)
     for at, edit in enumerate((Edit("accept"), Edit("undo"), Edit("redo"))):
-        first = store.act(0, at, edit, change=edit.name)
-        assert store.act(0, at, edit, change=edit.name) == first
+        first = store.act(0, at, edit, once=edit.name)
+        assert store.act(0, at, edit, once=edit.name) == first
     with pytest.raises(Stale):
-        store.act(0, 1, Edit("undo"), change="undo")  # others have acted since
+        store.act(0, 1, Edit("undo"), once="undo")  # others have acted since
     assert [action.action for action in read_actions(pets)] == ["accept", "undo", "redo"]
     store.close()

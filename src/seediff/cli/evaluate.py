@@ -110,7 +110,8 @@ def semantic(
 
     - `seediff evaluate ours --against theirs --data VOCdevkit/VOC2012 --protocol voc --format latex`
     """
-    from ..evaluate.evaluation import evaluate, notes, score_tables, write_report
+    from ..evaluate.evaluation import evaluate, notes, score_tables
+    from ..evaluate.page import write_report
 
     options = options or Comparison()
     check_writable(out)

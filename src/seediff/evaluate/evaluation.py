@@ -1,41 +1,30 @@
 """`seediff evaluate`: compares predictions with a labelled data set. `evaluate` computes an `Evaluation`; the other
-functions show it: `write_report` as files, `score_tables` as tables, `notes` as sentences."""
+functions show it: `score_tables` as tables, `notes` as sentences, and `page.write_report` as files."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count, islice, zip_longest
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from .. import __version__
 from ..config.class_names import BACKGROUND
 from ..dataset.dataset import Dataset, open_truths
-from ..dataset.encoding import encode_image
-from ..dataset.sample import Sample
-from ..drawing.charts import Bar, bar_chart, can_draw
-from ..drawing.overlays import contact_sheet, draw_named, fit_side
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
-from ..files.outputs import open_folder, write_atomic
 from ..metrics.confusion import count_classes
 from ..metrics.scores import class_iou
 from ..workers import Progress
-from .figures import Scores, cells, check_bootstrap, compare, without_interval
+from .figures import cells, check_bootstrap, compare, without_interval
 from .predictors import Predictor, open_predictor
 from .protocols import join_names, protocol_for, read_class_map
 from .semantic import SemanticScores, evaluate_pairs
-from .tables import BEHIND, Points, ScoreTable, Value, as_json, csv_text, write_json
-
-SCORES, IMAGES, GALLERY, BARS = "scores.json", "images.csv", "images.jpg", "classes.png"
-ROWS = 8
-"""The maximum number of rows in the gallery. Each row has a bad image at the left and a good one at the right."""
-THUMBNAIL_PIXELS = 240  # longer side of a picture in the gallery, in pixels
+from .tables import BEHIND, Points, ScoreTable, Value, as_json
 
 
 @dataclass(frozen=True)
@@ -161,72 +150,6 @@ def _pairs(
     for sample, predicted in zip(data.samples, predictor.predict(data.samples), strict=True):
         yield sample.name, predicted_table[predicted], truth_table[sample.unchecked_labels()]
         report(sample.name)
-
-
-def write_report(evaluation: Evaluation, out: Path) -> None:
-    """Write a report into the folder `out`: scores.json; images.csv, each image's mean IoU, the worst first;
-    images.jpg, the gallery, if the images have pictures; and classes.png, a chart of the classes, if matplotlib is
-    installed."""
-    # Images without a mean IoU are left out.
-    scored = {name: iou for name, iou in evaluation.scores.images.items() if not np.isnan(iou)}
-    ranked = sorted(scored, key=lambda name: (scored[name], name))
-    table = csv_text([("name", "miou"), *((name, f"{scored[name]:.6f}") for name in ranked)])
-    # Before the first file, because it may take long: after a Ctrl-C, the same command can be run again.
-    image = draw_gallery(evaluation, ranked)
-    with open_folder(out):
-        write_atomic(out / IMAGES, table.encode("utf-8"))
-        if image is not None:
-            write_atomic(out / GALLERY, encode_image(image, "jpg"))
-        if can_draw(BARS):
-            write_atomic(out / BARS, draw_bars(evaluation.scores))
-        write_json(evaluation.to_json(), out / SCORES)
-
-
-def draw_bars(scores: Scores) -> bytes:
-    """The bytes of a PNG, a chart of each class's IoU, the highest first, and of the mean IoU."""
-    bars: list[Bar] = []
-    for name, iou in scores.per_class.items():
-        if not math.isnan(iou.value):
-            bars.append(Bar(name, iou.value, iou.ci95, name in scores.protocol.counted, iou.pictures))
-    bars.sort(key=lambda bar: -bar.share)
-    title = "IoU of each class, with 95% intervals"
-    if not all(bar.counted for bar in bars):
-        title += "; grey: not in the mean"
-    return bar_chart(title, bars, scores.miou.value)
-
-
-def draw_gallery(evaluation: Evaluation, ranked: Sequence[str]) -> np.ndarray | None:
-    """The gallery (H, W, 3) uint8: the worst images at the left, the best at the right, and beside each image its truth
-    and its prediction, which is made again. Images without a picture of the truth's size are left out; None if no image
-    remains. ranked: the names of all images, the worst first."""
-    rows = min(ROWS, (len(ranked) + 1) // 2)
-    by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data}
-
-    def fits(name: str) -> bool:
-        sample = by_name[name]
-        return sample.source is not None and sample.size() == sample.unchecked_labels().shape
-
-    worst = list(islice(filter(fits, ranked), rows))
-    best = list(islice(filter(fits, reversed([name for name in ranked if name not in worst])), rows))
-    tiles: list[np.ndarray] = []
-    labels: list[str] = []
-    for name in filter(None, chain.from_iterable(zip_longest(worst, best))):
-        tiles += _draw_maps(evaluation, by_name[name])
-        side = "worst" if name in worst else "best"
-        labels += [f"{side}, {evaluation.scores.images[name]:.1%}: {name}", "truth", "prediction"]
-    if not tiles:
-        return None
-    return contact_sheet(tiles, 6, labels)
-
-
-def _draw_maps(evaluation: Evaluation, sample: Sample) -> Iterator[np.ndarray]:
-    """A sample's image, the image with its truth, and the image with its prediction."""
-    (predicted,) = evaluation.predictor.predict([sample])
-    small = fit_side(sample.image, THUMBNAIL_PIXELS, Image.Resampling.BILINEAR)
-    names = {number: name for number, name in enumerate(evaluation.scores.protocol.classes) if name != BACKGROUND}
-    yield small
-    for label_map in (evaluation.truth_table[sample.unchecked_labels()], evaluation.predicted_table[predicted]):
-        yield draw_named(small, fit_side(label_map, THUMBNAIL_PIXELS, Image.Resampling.NEAREST), names)
 
 
 def score_tables(evaluation: Evaluation) -> list[ScoreTable]:

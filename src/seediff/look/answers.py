@@ -86,12 +86,12 @@ class Thumb(OfSample):
 
 
 class ChangeSample(OfSample):
-    """Change one sample. version: the version that the page shows. window: the name of the window. change: the name of
+    """Change one sample. version: the version that the page shows. window: the name of the window. once: the name of
     the request, which the page may send again."""
 
     version: Number
     window: Name = ""
-    change: Name = ""
+    once: Name = ""
 
 
 class Act(ChangeSample, kw_only=True, forbid_unknown_fields=True):
@@ -272,12 +272,12 @@ def pieces(store: Store, request: OfSample) -> Response:
 
 
 def act(store: Store, request: Act) -> Json:
-    return store.act(request.number, request.version, edit_of(request), request.window, request.change)
+    return store.act(request.number, request.version, edit_of(request), request.window, request.once)
 
 
 def paint(store: Store, request: Paint) -> Json:
     edit = Edit(request.tool, partial(unpack, request.pixels), {"tool": request.tool})
-    return store.act(request.number, request.version, edit, request.window, request.change)
+    return store.act(request.number, request.version, edit, request.window, request.once)
 
 
 def change_many(store: Store, request: ActOnMany) -> Json | Response:

@@ -87,11 +87,11 @@ class ShowSteps(Try, kw_only=True):
 
 
 class Remake(Try, kw_only=True, forbid_unknown_fields=True):
-    """Save the mask of a sample with other constants. version, window, change: as for `ChangeSample`."""
+    """Save the mask of a sample with other constants. version, window, once: as for `ChangeSample`."""
 
     version: Number
     window: Name = ""
-    change: Name = ""
+    once: Name = ""
 
 
 class RemakeMany(Constants, kw_only=True, forbid_unknown_fields=True):
@@ -281,7 +281,7 @@ def preview(store: Store, request: Try) -> Response:
 def remake(store: Store, request: Remake) -> Json:
     """Make a label map with other constants, and save it."""
     edit = edit_of(store, store.state(request.number), request)
-    return store.act(request.number, request.version, edit, request.window, request.change)
+    return store.act(request.number, request.version, edit, request.window, request.once)
 
 
 def remake_many(store: Store, request: RemakeMany) -> Response:

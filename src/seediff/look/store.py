@@ -308,23 +308,23 @@ class Store:
 
     # Actions.
 
-    def act(self, number: int, version: int, edit: Edit, window: str = "", change: str = "") -> Json:
+    def act(self, number: int, version: int, edit: Edit, window: str = "", once: str = "") -> Json:
         """Act on a sample, save the action, and report it to all windows. Returns what `for_page` returns afterwards.
         A new label map without a changed pixel is no action, and the version stays.
 
-        version: the version that the window shows. edit: what to do. window: the name of the window that acts. change:
+        version: the version that the window shows. edit: what to do. window: the name of the window that acts. once:
         a name of this request. A request that comes again, because its answer was lost, is answered again, and changes
         nothing. Raises Stale if somebody else has acted since that version, and UserError for an impossible edit."""
         with self.lock:  # until the answer is made, so that it shows this action and no later one
             state = self.state(number)
-            if change and self.answered.get(number) == (change, state.version):
+            if once and self.answered.get(number) == (once, state.version):
                 return self.for_page(number)
             if state.version != version:
                 raise Stale(self.for_page(number))
             prepared = self.prepare(state, edit)
             if prepared is not None:
                 self.commit([prepared], window)
-                self.answered[number] = (change, version + 1)
+                self.answered[number] = (once, version + 1)
             return self.for_page(number)
 
     def prepare(self, state: SampleState, edit: Edit) -> Prepared | None:

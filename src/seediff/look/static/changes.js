@@ -51,7 +51,7 @@ export class Changes {
 
   pendingOf(number) { return this.pending.get(number) || 0; }
 
-  // Send a change after all earlier ones. send(about): promises the new state. about: { version, change }, the version
+  // Send a change after all earlier ones. send(about): promises the new state. about: { version, once }, the version
   // that it is made on, and its name, by which the server knows a change that comes again. newMap: the server makes another map.
   // made: what `made` becomes.
   enqueue(shown, send, { newMap = false, made = null } = {}) {
@@ -69,7 +69,7 @@ export class Changes {
     try {
       await shown.ready;
       if (shown.replaced) return void (await this.lose(shown));
-      const about = { version: shown.version, change: unique() };
+      const about = { version: shown.version, once: unique() };
       const state = await this.persist(() => send(about));
       shown.version = state.version;
       this.hear(state);

@@ -1,0 +1,138 @@
+"""The files of an evaluation. `evaluation.html` is one page with the scores and, of the worst images, a map of the
+errors. A browser needs nothing else, because pictures are embedded."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..config.class_names import BACKGROUND
+from ..dataset.native import METADATA
+from ..dataset.sample import Sample
+from ..drawing.charts import Bar, bar_chart, can_draw
+from ..drawing.overlays import css_colour, draw_named, fit_side, jpeg_uri, overlay
+from ..files.label_maps import IGNORE
+from ..files.outputs import open_folder, write_atomic
+from ..report.tables import render
+from .evaluation import Evaluation, notes, score_tables
+from .figures import Scores
+from .tables import ScoreTable, csv_text, show_cell, write_json
+
+SCORES, IMAGES, PAGE, BARS = "scores.json", "images.csv", "evaluation.html", "classes.png"
+MOST = 24
+"""The maximum number of images on the page."""
+SIDE = 240
+"""The longer side of a picture in pixels."""
+MISSED, WRONG = 1, 2
+"""Labels of errors, whose colours are those of masks."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What the page shows of an image."""
+
+    name: str
+    score: str
+    wrong: str
+    """The share of wrong pixels."""
+    images: Sequence[tuple[str, str]]
+    """Titles and data URIs of its pictures."""
+
+
+def write_report(evaluation: Evaluation, out: Path) -> None:
+    """Write a report into the folder `out`: scores.json; images.csv, each image's mean IoU, the worst first;
+    evaluation.html; and classes.png, a chart of the classes, if matplotlib is installed."""
+    # Images without a mean IoU are left out.
+    scored = {name: iou for name, iou in evaluation.scores.images.items() if not np.isnan(iou)}
+    ranked = sorted(scored, key=lambda name: (scored[name], name))
+    table = csv_text([("name", "miou"), *((name, f"{scored[name]:.6f}") for name in ranked)])
+    # Before the first file, because it may take long: after a Ctrl-C, the same command can be run again.
+    page = evaluation_page(evaluation, ranked)
+    with open_folder(out):
+        write_atomic(out / IMAGES, table.encode("utf-8"))
+        write_atomic(out / PAGE, page)
+        if can_draw(BARS):
+            write_atomic(out / BARS, draw_bars(evaluation.scores))
+        write_json(evaluation.to_json(), out / SCORES)
+
+
+def draw_bars(scores: Scores) -> bytes:
+    """The bytes of a PNG, a chart of each class's IoU, the highest first, and of the mean IoU."""
+    bars: list[Bar] = []
+    for name, iou in scores.per_class.items():
+        if not math.isnan(iou.value):
+            bars.append(Bar(name, iou.value, iou.ci95, name in scores.protocol.counted, iou.pictures))
+    bars.sort(key=lambda bar: -bar.share)
+    title = "IoU of each class, with 95% intervals"
+    if not all(bar.counted for bar in bars):
+        title += "; grey: not in the mean"
+    return bar_chart(title, bars, scores.miou.value)
+
+
+def evaluation_page(evaluation: Evaluation, ranked: Sequence[str]) -> bytes:
+    """The page of an evaluation. ranked: the names of all images with a mean IoU, the worst first. Predictions of the
+    shown images are made again."""
+    scored: list[tuple[ScoreTable, list[list[str]]]] = []
+    for table in score_tables(evaluation):
+        scored.append((table, [[show_cell(value, "%") for value in row] for row in (*table.rows, *table.sums)]))
+    by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data}
+    shown = [name for name in ranked if _has_picture(by_name[name])][:MOST]
+    data, predictions = evaluation.data.path, evaluation.predictor.name
+    look = ""
+    if data is not None and Path(data, METADATA).is_file():
+        look = f"seediff look {shlex.quote(str(data))} --against {shlex.quote(predictions)}"
+    return render(
+        "evaluation.html.j2",
+        title=scored[0][0].title,
+        tables=scored,
+        notes=notes(evaluation),
+        count=len(ranked),
+        tiles=[_tile(evaluation, by_name[name]) for name in shown],
+        colours=[css_colour(MISSED), css_colour(WRONG)],
+        look=look,
+    ).encode("utf-8")
+
+
+def _has_picture(sample: Sample) -> bool:
+    return sample.source is not None and sample.size() == sample.unchecked_labels().shape
+
+
+def _tile(evaluation: Evaluation, sample: Sample) -> Tile:
+    classes = evaluation.scores.protocol.classes
+    (raw,) = evaluation.predictor.predict([sample])
+    truth, predicted = evaluation.truth_table[sample.unchecked_labels()], evaluation.predicted_table[raw]
+    errors = error_map(truth, predicted, [i for i, name in enumerate(classes) if name == BACKGROUND])
+    image = fit_side(sample.image, SIDE, Image.Resampling.BILINEAR)
+    names = {number: name for number, name in enumerate(classes) if name != BACKGROUND}
+
+    def small(label_map: np.ndarray) -> np.ndarray:
+        return fit_side(label_map, SIDE, Image.Resampling.NEAREST)
+
+    pictures = {
+        "image": image,
+        "truth": draw_named(image, small(truth), names),
+        "prediction": draw_named(image, small(predicted), names),
+        "errors": overlay(image, small(errors), alpha=0.8, dim=0.6),
+    }
+    counted = max(1, int((truth != IGNORE).sum()))
+    return Tile(
+        sample.name,
+        f"{evaluation.scores.images[sample.name]:.1%}",
+        f"{(errors > 0).sum() / counted:.1%}",
+        [(title, jpeg_uri(picture)) for title, picture in pictures.items()],
+    )
+
+
+def error_map(truth: np.ndarray, predicted: np.ndarray, background: Sequence[int]) -> np.ndarray:
+    """(H, W) uint8: MISSED where background is predicted instead of a class, WRONG where another class is predicted, or
+    none, else 0, as where the truth is ignored. truth, predicted: label maps (H, W). background: the ids of the
+    background."""
+    wrong = (truth != predicted) & (truth != IGNORE)
+    missed = np.isin(predicted, background)
+    return np.select([wrong & missed, wrong], [MISSED, WRONG], 0).astype(np.uint8)
