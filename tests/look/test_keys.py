@@ -213,38 +213,39 @@ def test_colours_of_objects_are_not_said_to_be_of_classes(fresh):
     assert swatches.first.is_visible()
 
 
-def test_a_class_is_renamed_joined_and_removed(fresh):
+def test_a_class_is_renamed_joined_and_removed(browser, tmp_path):
     """A mistyped class: painted, renamed, joined with the right one, brought back by undo. An unused one goes."""
-    page, out = fresh
-    shown = "[...document.querySelectorAll('#paint-classes label:not([hidden]) bdi')].map((one) => one.textContent)"
-    page.locator("#grid").focus()
-    page.keyboard.press("Enter")
-    shown_sample(page, "000000")
+    out = write_set(tmp_path / "pets", 6, ("dog", "cat", "bus"))
+    with running(out) as (_, opened), window(browser, opened.url, faults=True) as page:
+        shown = "[...document.querySelectorAll('#paint-classes label:not([hidden]) bdi')].map((one) => one.textContent)"
+        page.locator("#grid").focus()
+        page.keyboard.press("Enter")
+        shown_sample(page, "000000")
 
-    def classes(*listed):
-        until(page, f"names => {shown}.join() === names", ",".join(["background", *listed, "ignored (255)"]))
+        def classes(*listed):
+            until(page, f"names => {shown}.join() === names", ",".join(["background", *listed, "ignored (255)"]))
 
-    page.fill("#class-search", "dgo")
-    page.click("#class-add")
-    classes("dog", "cat", "bus", "dgo")
-    press(page, "b")
-    page.mouse.click(*at(page, 5, 5))
-    saved(page)
-    page.click("#class-remove")
-    noticed(page, "masks show dgo")
-    page.click("#notice-close")
-    page.fill("#class-search", "dogg")
-    page.click("#class-rename")
-    classes("dog", "cat", "bus", "dogg")
-    until(page, "() => document.querySelector('#paint-classes label:nth-of-type(5)').textContent.includes('%')")
-    page.fill("#class-search", "dog")
-    page.click("#class-rename")  # the window accepts the question
-    classes("dog", "cat", "bus")
-    assert page.locator("#paint-classes :checked").input_value() == "1"
-    press(page, "3")
-    page.click("#class-remove")
-    noticed(page, "masks show bus")
-    page.click("#notice-close")
-    press(page, "z")
-    classes("dog", "cat", "bus", "dogg")
-    assert [action.action for action in read_actions(out)].count("rename") == 2
+        page.fill("#class-search", "dgo")
+        page.click("#class-add")
+        classes("dog", "cat", "bus", "dgo")
+        press(page, "b")
+        page.mouse.click(*at(page, 5, 5))
+        saved(page)
+        page.click("#class-remove")
+        noticed(page, "masks show dgo")
+        page.click("#notice-close")
+        page.fill("#class-search", "dogg")
+        page.click("#class-rename")
+        classes("dog", "cat", "bus", "dogg")
+        until(page, "() => document.querySelector('#paint-classes label:nth-of-type(5)').textContent.includes('%')")
+        page.fill("#class-search", "dog")
+        page.click("#class-rename")  # the window accepts the question
+        classes("dog", "cat", "bus")
+        assert page.locator("#paint-classes :checked").input_value() == "1"
+        press(page, "3")
+        page.click("#class-remove")
+        noticed(page, "masks show bus")
+        page.click("#notice-close")
+        press(page, "z")
+        classes("dog", "cat", "bus", "dogg")
+        assert [action.action for action in read_actions(out)].count("rename") == 2
