@@ -137,6 +137,8 @@ def _fingerprint(name: str) -> str:
         return digest(contest())
     if name in EMBEDDED or name == "scenes":
         return _of_package(name)
+    if (ROOT / name).is_dir():
+        return digest([(file.name, file.read_text(encoding="utf-8")) for file in sorted((ROOT / name).iterdir())])
     if not (ROOT / name).is_file():
         return ""
     if name.endswith(".toml"):

@@ -74,19 +74,22 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
     lines = [f"# {result['title']}", ""]
     lines += [f"Paper: {result['paper']}.", ""] if result["paper"] else []
     lines += [result["note"], ""] if result["note"] else []
-    several = len({(row["test"], row["metric"]) for row in rows}) > 1
+    tests, metrics = ({row[key] for row in rows} for key in ("test", "metric"))
+    several = len(tests) > 1 or len(metrics) > 1
     compared = any(row["ratio"] is not None for row in rows)
-    columns = ["", *(["figure"] if several else []), "ours, % (seeds)", "95 % over images", "paper, %"]
+    figure_of = "figure" if len(metrics) > 1 else f"{rows[0]['metric']} on"
+    columns = ["", *([figure_of] if several else []), "ours, % (seeds)", "95 % over images", "paper, %"]
     numbers = ["paper"]
     if compared:
         columns += ["ratio", "paper's"]
         numbers += ["ratio", "paper_ratio"]
-    table = []
+    table, before = [], ""
     for row in rows:
-        figures = [f"{row['test'].replace('_', ' ')}, {row['metric']}"] if several else []
-        table.append(
-            [row["row"], *figures, *shown(row), *("" if row[key] is None else str(row[key]) for key in numbers)]
-        )
+        names = [row["test"].replace("_", " ")] * (len(tests) > 1) + [row["metric"]] * (len(metrics) > 1)
+        figures = [", ".join(names)] if several else []
+        name = "" if row["row"] == before else row["row"]  # a row's name is said once
+        before = row["row"]
+        table.append([name, *figures, *shown(row), *("" if row[key] is None else str(row[key]) for key in numbers)])
     lines += [
         f"| {' | '.join(columns)} |",
         *markdown_table(columns, table)[1:],
@@ -94,10 +97,10 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
     for test, classes in result.get("classes", {}).items():
         lines += ["", f"IoU of classes, {test.replace('_', ' ')}, % (the paper's):", ""]
         lines += markdown_table(["", *classes], class_rows(result, test, classes))
-    tests = ", ".join(dict.fromkeys(row["test"].replace("_", " ") for row in rows))
+    named = ", ".join(dict.fromkeys(row["test"].replace("_", " ") for row in rows))
     train = ", ".join(f"{key} {value}" for key, value in result["train"].items())
     seeds = ", ".join(map(str, result["seeds"]))
-    lines += ["", f"{tests}; seeds {seeds}; {train}; seediff {result['version']}."]
+    lines += ["", f"{named}; seeds {seeds}; {train}; seediff {result['version']}."]
     if compared:
         lines += ["", f"Ratios are to “{result['reference']}”."]
         others: dict[str, list[str]] = {}
