@@ -65,7 +65,7 @@ class ClassNames:
         self.listed = listed
         return None
 
-    def rename(self, class_id: int, name: str, by: str) -> None:
+    def give_name(self, class_id: int, name: str, by: str) -> None:
         """Give a class another name. name: "" removes the class wherever no mask shows it. by: who does it. Raises
         UserError for an unusable name."""
         if name:

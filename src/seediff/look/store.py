@@ -232,7 +232,7 @@ class Store:
         def rename() -> None:
             if not name and self.index.present[:, class_id : class_id + 1].any():
                 raise UserError(f"masks show {self.class_names.names[class_id - 1]}: join it with another class")
-            self.class_names.rename(class_id, name, self.by)
+            self.class_names.give_name(class_id, name, self.by)
 
         self._change_classes(rename)
 
