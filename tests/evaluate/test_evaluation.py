@@ -80,7 +80,7 @@ def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsy
     def printed(form):
         assert run(predictions, *more, "--format", form) == 0
         out, err = capsys.readouterr()
-        assert "Against: Predictions: label maps" in err
+        assert "\nAgainst: label maps" in err
         assert "12 → dog (VOC's twenty: there is no list)" in err
         assert "VOC's twenty" not in out
         return out

@@ -183,7 +183,8 @@ def notes(evaluation: Evaluation) -> list[str]:
     lines = [f"Labels: {evaluation.data.about}."]
     lines += [*without_interval(scores.per_class.values()), *_predictor_notes(evaluation)]
     for other in evaluation.against:
-        lines += [f"Against: {line}" for line in _predictor_notes(other)]
+        about, *more = _predictor_notes(other)
+        lines += [about.replace("Predictions", "Against", 1), *(f"Against: {line}" for line in more)]
         alone = sorted(scores.miou.classes.keys() ^ other.scores.miou.classes.keys())
         if alone:
             lines.append(

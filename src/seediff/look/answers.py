@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ..config.class_names import SEGMENT
+from ..dataset.shapes.changes import clean_labels
 from ..dataset.shapes.objects import find_objects
 from ..drawing.overlays import heat_colours, mask_colours, shown_ids
 from ..errors import UserError
@@ -95,9 +96,10 @@ class ChangeSample(OfSample):
 
 
 class Act(ChangeSample, kw_only=True, forbid_unknown_fields=True):
-    """old, new: "relabel" changes class `old` to `new`."""
+    """old, new: "relabel" changes class `old` to `new`. least: "cleaned" removes pieces of fewer pixels."""
 
-    action: Literal["accept", "reject", "reset", "undo", "redo", "relabel"]
+    action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "cleaned"]
+    least: Annotated[int, Meta(ge=2, le=100_000)] = 2
     old: Byte = 0
     new: Byte = 0
 
@@ -105,7 +107,7 @@ class Act(ChangeSample, kw_only=True, forbid_unknown_fields=True):
 class Paint(ChangeSample, kw_only=True):
     """Save a painted label map."""
 
-    tool: Literal["brush", "eraser", "polygon", "fill", "segment", "cleaned"]
+    tool: Literal["brush", "eraser", "polygon", "fill", "segment"]
     pixels: bytes
     """The body: one byte per pixel, row by row, packed by zlib."""
 
@@ -306,6 +308,8 @@ def change_many(store: Store, request: ActOnMany) -> Json | Response:
 
 def edit_of(request: Act | ActOnMany) -> Edit:
     """The edit that an action on the page stands for."""
+    if isinstance(request, Act) and request.action == "cleaned":
+        return Edit("cleaned", partial(clean_labels, least=request.least), {"tool": "cleaned", "least": request.least})
     if request.action != "relabel":
         return Edit(request.action)
     return relabelling(request.old, request.new)

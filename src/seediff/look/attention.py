@@ -36,7 +36,7 @@ from ..masks.pamr import pamr_weights
 from ..models.describe import describe_here
 from ..models.layer_choice import KINDS, Kind
 from ..models.locate import locate
-from ..rows.row import said
+from ..rows.row import ids_by_name, said
 from .events import Cache
 from .sample_pictures import read_image
 from .store import SampleState, Store
@@ -281,7 +281,7 @@ def make_labels(store: Store, state: SampleState, constants: Constants) -> np.nd
     """(H, W) uint8: the label map of a sample with other constants. It is computed with as many threads as the set was,
     because rounding depends on them. Raises UserError as `load` does, for a class that the set lacks, and for a level
     that was not captured."""
-    attention, made_by, ids = load(store, state), config_of(store, state), store.index.ids
+    attention, made_by, ids = load(store, state), config_of(store, state), ids_by_name(store.classes)
     for name in attention.classes:
         if name not in ids:
             raise UserError(f"class '{name}' is not a class of the set")

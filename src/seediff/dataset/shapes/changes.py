@@ -82,8 +82,8 @@ def objects_after(
 
 def clean_labels(labels: np.ndarray, least: int) -> np.ndarray:
     """The label map (H, W) uint8 after connected pieces of fewer than `least` pixels, background included, have got the
-    label that most of their border has, the lowest of equals. Ignored pixels (255) stay. Like *Clean* in
-    `seediff look`, it begins at the upper left. A piece may join another one, and together they may be large enough."""
+    label that most of their border has, the lowest of equals. Ignored pixels (255) stay. It begins at the upper
+    left. A piece may join another one, and together they may be large enough."""
     pieces = connected(labels.astype(np.int32) + 1, CROSS)[0]
     small = np.bincount(pieces.ravel())[pieces] < least
     # Plain bytes, because single numbers of an array are slow. Large pieces count as seen: they only grow.

@@ -1,7 +1,7 @@
 // Painting on label maps, one byte a pixel, row by row. The tools call it. Functions return the changed box [left, top,
 // right, bottom), or null if nothing changed.
 
-import { IGNORED, clamp } from "./page.js";
+import { clamp } from "./page.js";
 
 // The part of a box within the picture, or null.
 const clip = ([left, top, right, bottom], width, height) => {
@@ -110,57 +110,4 @@ export function inBox(segments, width, height, box) {
     }
   }
   return new Set([...inside.keys()].filter((number) => number && 2 * inside.get(number) > all.get(number)));
-}
-
-// Give connected pieces of fewer than `least` pixels the label that most of their border has; ignored pixels stay.
-// Returns { count, box }, the number of such pieces and the changed box.
-export function clean(labels, width, height, least) {
-  const seen = new Uint8Array(labels.length);
-  let count = 0, box = null;
-  for (let start = 0; start < labels.length; start++) {
-    if (seen[start]) continue;
-    const { piece, border } = findPiece(labels, width, start, seen);
-    if (piece.length >= least || labels[start] === IGNORED || !border.length) continue;
-    const given = mostFrequent(border.map((at) => labels[at]));
-    const joinsSeen = border.some((at) => labels[at] === given && seen[at]); // otherwise both are one piece later
-    for (const at of piece) {
-      labels[at] = given;
-      seen[at] = 0;
-      box = join(box, [at % width, Math.floor(at / width), (at % width) + 1, Math.floor(at / width) + 1]);
-    }
-    if (joinsSeen) findPiece(labels, width, start, seen); // with all that it connects, it is large enough
-    count += 1;
-  }
-  return { count, box };
-}
-
-// The connected pixels of the label at `start`, which become seen, and the pixels around them.
-function findPiece(labels, width, start, seen) {
-  const piece = [start], border = [];
-  seen[start] = 1;
-  for (let i = 0; i < piece.length; i++) {
-    for (const next of beside(piece[i], width, labels.length)) {
-      if (labels[next] !== labels[start]) border.push(next);
-      else if (!seen[next]) {
-        seen[next] = 1;
-        piece.push(next);
-      }
-    }
-  }
-  return { piece, border };
-}
-
-// The most frequent label; the lowest of several.
-function mostFrequent(labels) {
-  const counts = new Map();
-  for (const label of labels) counts.set(label, (counts.get(label) || 0) + 1);
-  return [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0])[0][0];
-}
-
-// The pixels above, below, left and right of a pixel.
-function* beside(at, width, length) {
-  if (at % width) yield at - 1;
-  if ((at + 1) % width) yield at + 1;
-  if (at >= width) yield at - width;
-  if (at + width < length) yield at + width;
 }

@@ -6,8 +6,7 @@ import { ShownVersion } from "./changes.js";
 import { Classes } from "./classes.js";
 import { fillTools } from "./keys.js";
 import { Objects } from "./objects.js";
-import { $, VERDICT, counted, disable, element, hint, percent } from "./page.js";
-import * as paint from "./paint.js";
+import { $, VERDICT, disable, element, hint, percent } from "./page.js";
 import { Polygon } from "./polygon.js";
 import { fetchSample, forget, forgetAll, load } from "./samples.js";
 import { Segments } from "./segments.js";
@@ -15,7 +14,7 @@ import { css, nameOf, set } from "./set.js";
 import { Stage } from "./stage.js";
 import { Brush, Fill, Look } from "./tools.js";
 
-const NEW_MAP = ["undo", "redo", "relabel"]; // actions that make the server change the label map
+const NEW_MAP = ["undo", "redo", "relabel", "cleaned"]; // actions that make the server change the label map
 const KINDS = { look: Look, brush: Brush, eraser: Brush, polygon: Polygon, fill: Fill, segment: Segments };
 
 export class SampleView {
@@ -57,7 +56,7 @@ export class SampleView {
     });
     click("coarser-button", () => this.settle() && this.tools.segment.fetch(-1));
     click("finer-button", () => this.settle() && this.tools.segment.fetch(1));
-    click("clean", () => this.clean());
+    click("clean", () => this.judge("cleaned", { least: Number($("least").value) }));
     click("zoom-in", () => this.stage.zoomBy(1.5));
     click("zoom-out", () => this.stage.zoomBy(1 / 1.5));
     click("zoom-fit", () => this.stage.zoomBy(0));
@@ -256,14 +255,6 @@ export class SampleView {
     return true;
   }
 
-  clean() {
-    if (!this.startPainting()) return;
-    const { count, box } = paint.clean(this.labels, this.width, this.height, Number($("least").value));
-    hint(count ? `Removed ${counted(count, "small piece")}.` : "There are no holes or islands this small.");
-    if (box) this.tools.polygon.clear();
-    this.finish("cleaned", box);
-  }
-
   // Save the label map. tool: what changed it. box: the changed part; null if nothing changed.
   finish(tool, box) {
     if (!this.canPaint) return; // an undo was sent during the stroke: its label map will be shown
@@ -275,7 +266,7 @@ export class SampleView {
     this.changes.enqueue(this.shown, (about) => sendLabels(number, labels, { tool, ...about }), { made: this.made });
   }
 
-  // Send an action. more: its other fields, for "relabel".
+  // Send an action. more: its other fields.
   judge(action, more = {}) {
     if (!this.settle()) return;
     this.tools.polygon.clear();
