@@ -190,9 +190,7 @@ def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
     with running(copied) as (client, opened):
         heard = Heard(opened)
         constants = {**client.get("/api/samples/2/attention")["constants"], "beta": 0.7}
-        assert (
-            client.post("/api/classes/name", {"id": 1, "name": "renamed"}).status == 200
-        )  # the maps keep the old name
+        assert client.post("/api/classes/name", {"id": 1, "name": "renamed"}).status == 200
         state = client.post("/api/samples/2/tuned", {**constants, "version": 0}).json
         assert (state["corrected"], state["made"]) == (False, True)
         assert client.post("/api/samples/2/tuned", {**constants, "version": 0}).status == 409

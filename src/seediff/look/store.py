@@ -393,7 +393,7 @@ class Store:
                 self.index.update(number, self.row(state))
                 self.tell({"kind": "state", "window": window, "action": action.action, **self.for_page(number)})
             changed = [self.state(one.number).row(self.classes) for one in current]
-            if self.class_names.shows_others(changed, np.any(self.index.present, axis=0)):
+            if self.class_names.shows_others(changed, np.asarray(self.index.present.any(0))):
                 self._make_index()
                 self.tell({"kind": "classes"})
             self.acted += len(current)
