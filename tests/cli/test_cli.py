@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import get_args
 
@@ -284,17 +285,41 @@ def test_words_that_a_small_model_was_never_taught(tmp_path, capsys):
     )
 
 
-def test_heat_maps_of_the_words_of_a_prompt(tmp_path, capsys, mini_folder):
-    line = ["heatmap", "a photo of a dog on grass", "--model", str(mini_folder), "--steps", "1", "--device", "cpu"]
-    out = tmp_path / "heat"
-    assert main([*line, "--words", "cat", "--out", str(out)]) == 2
-    assert "'cat' is not in the prompt" in capsys.readouterr().err
-    assert not out.exists()
-    for more, names in (([], {"dog", "grass"}), (["--words", "a dog", "--words", "grass"], {"a-dog", "grass"})):
-        folder = out / str(len(more))
-        assert main([*line, *more, "--out", str(folder)]) == 0
-        assert {path.name for path in folder.iterdir()} == {f"{name}.png" for name in {*names, "picture", "words"}}
-        assert main([*line, "--out", str(folder)]) == 2
+@pytest.mark.parametrize(
+    ("prompt", "more", "said"),
+    [
+        ("a dog", ["--words", "cat"], 'words: "cat" is not in the prompt; name words that are'),
+        ("a dog", ["--size", "100"], "size: 100 must be a multiple of 16 for model"),
+        ("a dog", ["--steps", "5000"], "steps: 5000 must be from 1 to 1000"),
+        ("!!!", [], "prompt: '!!!' has no word that names something; name words with --words"),
+    ],
+)
+def test_heat_maps_that_cannot_be_are_refused_before_the_model_is_loaded(
+    tmp_path, capsys, mini_folder, monkeypatch, prompt, more, said
+):
+    monkeypatch.setattr("seediff.models.registry.load_found", lambda *_, **__: pytest.fail("loaded"))
+    line = ["heatmap", prompt, "--model", str(mini_folder), *more, "--out", str(tmp_path / "heat")]
+    assert main(line) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "heat").exists()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words", "names"),
+    [
+        ("a photo of a dog on grass", [], ["dog", "grass"]),
+        ("a dog on grass", ["a dog", "dog", "dog", "grass"], ["a-dog", "dog", "grass"]),
+        ("a picture of words", ["picture", "words"], ["picture-2", "words-2"]),
+        ("a red sofa and a red-sofa", ["red-sofa", "red sofa", "Red sofa"], ["red-sofa", "red-sofa-2", "Red-sofa-3"]),
+    ],
+)
+def test_each_word_of_a_prompt_has_a_heat_map(tmp_path, capsys, mini_folder, prompt, words, names):
+    line = ["heatmap", prompt, "--model", str(mini_folder), "--steps", "1", "--device", "cpu"]
+    line += [*chain.from_iterable(("--words", word) for word in words), "--out", str(tmp_path / "heat")]
+    assert main(line) == 0
+    assert {path.stem for path in (tmp_path / "heat").iterdir()} == {*names, "picture", "words"}
+    assert Image.open(tmp_path / "heat/picture.png").size == (64, 64)
+    assert main(line) == 2
 
 
 def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatch):

@@ -9,11 +9,12 @@ from items import rows_of, write_rows
 from refusals import user_error
 
 from seediff.config.generate_config import GenerateConfig
-from seediff.dataset.native import open_native
+from seediff.dataset.native import METADATA, open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS
 from seediff.dataset.split import set_splits
 from seediff.run.generate_job import generate
+from seediff.run.output import EARLIER
 
 KEPT = {"keep_soft": True, "keep_attention": True, "device": "cpu", "threads": 1}
 CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=3, batch_size=2, **KEPT)
@@ -119,6 +120,7 @@ def test_a_stopped_run_is_ended_with_what_is_made_and_goes_on(tmp_path, monkeypa
         assert "| ended early | 4 of the 15 asked for were made |" in (out / "README.md").read_text()
         assert {finding.level for finding in check_dataset(out).findings} <= {"warning"}
         assert len(list((out / "images").iterdir())) == 4
+        shutil.copy(out / METADATA, out / EARLIER)  # what a kill leaves just before the end
     set_splits(out, dict.fromkeys(("000000", "000001", "000002", "000003"), "val"))
     assert faked(LARGER, out).done == 11
     assert [item.metadata.pop("split", None) for item in open_native(out)[1]] == ["val"] * 4 + [None] * 11

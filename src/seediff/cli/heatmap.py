@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
+from itertools import chain, count
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from ..config.fields import INPUT, RUN
 from ..config.generate_config import GenerateConfig
 from ..errors import UserError
+from ..files.messages import show_json
 from ..files.outputs import check_free, stage_output
 from .options import HERE, NOTHING, Quiet, TypedSome, option
+
+if TYPE_CHECKING:
+    from ..models.families.readers import Reader
 
 DrawnFields = Literal[
     "model", "base", "lora", "lora_scale", "seed", "device", "dtype", "steps", "guidance_scale", "scheduler", "size"
@@ -42,42 +48,83 @@ def heatmap(
 
     - `seediff heatmap "a corgi on a red sofa" --model sd1.5 --words corgi --words "red sofa" --out corgi`
     """
+    from ..config.resolve import recommend
+    from ..run.plan import check_size
+
+    # 1. What can be refused before the model is loaded
     check_free(out)
-    config = GenerateConfig.recommended(classes=("any",), **typed)
+    config, info = recommend(GenerateConfig, {"classes": ("any",), **typed})
 
     from PIL import Image
     from torch import Generator
 
-    from ..attention.draw import draw_noise_in_float32, image_shape
+    from ..attention.draw import count_predictions, draw_noise_in_float32, image_shape
+    from ..models.describe import describe
+    from ..models.facts import facts_of_files
     from ..models.families.inputs import DrawRequest
-    from ..models.registry import load_model
-    from ..prompts.tokens import locate_columns
+    from ..models.locate import find_model
+    from ..models.registry import LoadOptions, check_options, load_found
     from ..script.capturing import capture
+    from ..script.heatmap import heat_sheet
 
-    loaded = load_model(
-        config.model,
-        base=config.base,
-        device=config.device,
-        dtype=config.dtype,
-        lora=config.lora,
-        lora_scale=config.lora_scale,
-        scheduler=config.scheduler,
-    )
+    info, how = info or describe(find_model(config.model, config.base)), LoadOptions.of(config)
+    check_options(how, info)
+    info.check_drawing(config.guidance_scale, config.negative_prompt)
+    check_size(config, info)
+    facts = facts_of_files(info, config.scheduler)
+    count_predictions(facts, config.steps)
+    if facts.readers:
+        find_shown(facts.readers, prompt, words)
+
+    # 2. The picture
+    loaded = load_found(info, how, device=config.device, dtype=config.dtype, offload="none")
+    shown = find_shown(loaded.readers, prompt, words)
     pipe, noise = loaded.pipe, Generator().manual_seed(config.seed)
-    locate_columns(loaded.readers, prompt, words)  # refuses words that are not in the prompt
     shape = image_shape(loaded, config.size)
     request = DrawRequest([prompt], "", *shape, config.steps, config.guidance_scale, [noise])
     with draw_noise_in_float32(pipe), capture(loaded) as seen:
         pipe(**loaded.family.pipeline_arguments(pipe, request))
     picture = seen.images[0]
     assert picture is not None
-    files = {re.sub(r"\W+", "-", word): word for word in words or seen.words[0]}
-    if not files:
-        raise UserError("prompt", f"{prompt!r} has no word that names something", "name words with --words")
+
+    # 3. The files
+    heats = [seen.heatmap(word) for word in shown]
     with stage_output(out) as folder:
         Image.fromarray(picture).save(folder / "picture.png")
-        for name, word in files.items():
-            seen.heatmap(word).save(folder / f"{name}.png")
-        seen.heatmaps(*files.values()).save(folder / "words.png")
+        for name, heat in zip(file_names(shown, ("picture", "words")), heats, strict=True):
+            heat.save(folder / f"{name}.png")
+        heat_sheet(heats).save(folder / "words.png")
     if not quiet:
-        print(f"Heat maps of {', '.join(files.values())} in {out}; all of them side by side: {out / 'words.png'}")
+        print(f"Heat maps of {', '.join(shown)} in {out}; all of them side by side: {out / 'words.png'}")
+
+
+def find_shown(readers: Sequence[Reader], prompt: str, words: Sequence[str]) -> Sequence[str]:
+    """The words whose heat maps are made, each once: `words`, or all words of the prompt. readers: the tokenizers.
+    Raises UserError for a prompt that is too long, for words that are not in it, and if there is no word."""
+    from ..prompts.captions import content_words
+    from ..prompts.tokens import check_length
+
+    readings = check_length(readers, prompt)
+    for word in words:
+        if not word.strip() or not all(reading.columns([word])[word] for reading in readings):
+            raise UserError("words", f"{show_json(word)} is not in the prompt", "name words that are")
+    if not words:
+        named = content_words(prompt)
+        found = [reading.columns(named) for reading in readings]
+        words = [word for word in named if any(columns[word] for columns in found)]
+    if not words:
+        raise UserError("prompt", f"{prompt!r} has no word that names something", "name words with --words")
+    return [*dict.fromkeys(words)]
+
+
+def file_names(words: Iterable[str], taken: Iterable[str]) -> list[str]:
+    """A file's name without ending for each word. All differ, also where a disk does not tell upper from lower case.
+    taken: names of other files."""
+    names, used = list[str](), {*taken}
+    for word in words:
+        plain = re.sub(r"\W+", "-", word)
+        numbered = chain([plain], (f"{plain}-{number}" for number in count(2)))
+        name = next(name for name in numbered if name.casefold() not in used)
+        used.add(name.casefold())
+        names.append(name)
+    return names

@@ -114,11 +114,12 @@ def run(
     if finish and state == "unfinished":
         with lock(out):
             _end_early(job, out)
-    elif not (finish or state == "complete") or (out / EARLIER).exists():
+    elif not finish and (state != "complete" or (out / EARLIER).exists()):
         with lock(out):
             done = _complete_locked(job, out, engine or Engine(), progress or (lambda done, total, what: None), warn)
-    _, job = inspect(job, out)
-    asked = job.count if job.ended else 0
+    job, asked = replace(job, ended=ended_with(out)), 0
+    if job.ended:
+        asked = job.count
     return RunResult(out=out, done=done, seconds=job.timer, asked=asked, **_read_result(job, out))
 
 

@@ -141,6 +141,11 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
         check_known_classes(config.model, info.settings.classes, config.classes)
     if isinstance(config, GenerateConfig):
         info.check_drawing(config.guidance_scale, config.negative_prompt)
+    check_size(config, info)
+
+
+def check_size(config: ModelConfig, info: ModelInfo) -> None:
+    """Raise UserError for a size that the model does not support, as far as its files say."""
     sizes = info.sizes()
     if sizes:
         if not isinstance(config, GenerateConfig):
