@@ -331,19 +331,28 @@ def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatc
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return replace(part, path)
 
+    def terminated(part, path):
+        if "images" in path.parts:
+            signal.raise_signal(signal.SIGTERM)
+        return replace(part, path)
+
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
         said = refused(capsys, *BASE, "--out", out)
     assert "images/000002.png: No space left on device" in said
     assert "2 of 4 images finished" in said
     assert "run the same command to continue" in said
+    assert main([*BASE, "--out", str(out), "--finish", "--dry-run"]) == 0
+    assert "Would end with 2 finished, of those asked for: 4 images in 2 batches" in capsys.readouterr().out
     assert main([*BASE, "--out", str(out), "--finish"]) == 0
     assert "Ended early: 2 images with masks in" in capsys.readouterr().out
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", lambda *_: signal.raise_signal(signal.SIGTERM))
-        assert main([*BASE, "--out", str(out)]) == 143
-    said = capsys.readouterr().err
-    assert said.endswith("run the same command to continue, or with --finish to keep what is finished\n")
+    assert main([*BASE, "--out", str(out), "--dry-run"]) == 0
+    assert re.search(r"Would continue: 4 images .*\nEnded early before, with 2\n", capsys.readouterr().out)
+    for folder, further in ((out, ", or with --finish to keep what is finished"), (tmp_path / "new", "")):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", terminated)
+            assert main([*BASE, "--out", str(folder)]) == 143
+        assert capsys.readouterr().err.endswith(f"run the same command to continue{further}\n")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert main([*BASE, "--out", str(out)]) == 0
     said = capsys.readouterr().out

@@ -153,7 +153,9 @@ def test_what_few_pictures_show_is_said(tmp_path, monkeypatch):
     assert compared["mIoU"][2] == pytest.approx(0, abs=0.001)
     assert compared[often][3] == pytest.approx((0, 0), abs=0.001)
     said = "Means and their differences are without bus: no truth shows it, and only one of the two predicts it."
-    (line,) = (note for note in notes(evaluation) if note.startswith(said))
+    (line,) = (note for note in notes(evaluation) if note.startswith(f"Against: {said}"))
+    several = notes(evaluate(tmp_path / "a", tmp_path / "truth", against=[tmp_path / "b", tmp_path / "a"], draws=50))
+    assert any(note.startswith(f"Against {tmp_path / 'b'}: {said}") for note in several)
     scores, other = evaluation.scores, evaluation.to_json()["against"]
     assert line.endswith(f"By the protocol, mIoU is {scores.miou.value:.1%} and {other['miou']:.1%}.")
     assert other["miou"] == pytest.approx(scores.miou.value * 3 / 4, abs=0.001)  # the protocol's

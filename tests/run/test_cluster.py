@@ -115,6 +115,7 @@ def test_a_batch_that_kills_every_worker(cluster, tmp_path, monkeypatch):
 LISTENS = """
 import json
 import os
+import signal
 from pathlib import Path
 from seediff.run.cluster import Ray
 
@@ -138,7 +139,12 @@ def inodes(process):
         except OSError:
             pass
 
+def stop(*_):
+    \"\"\"A run's own handler, which says what is finished.\"\"\"
+
+signal.signal(signal.SIGTERM, stop)
 with Ray(workers=1):
+    assert signal.getsignal(signal.SIGTERM) is stop
     own = {link for process in family() for link in inodes(process)}
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
     print(json.dumps(sorted({row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own})))
@@ -146,7 +152,7 @@ with Ray(workers=1):
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="sockets are read from Linux's /proc/net")
-def test_a_cluster_of_its_own_listens_on_loopback_alone():
+def test_a_cluster_of_its_own_listens_on_loopback_alone_and_leaves_signals_to_the_run():
     found = subprocess.run(
         [sys.executable, "-c", LISTENS], capture_output=True, text=True, timeout=PATIENCE, check=True
     )

@@ -127,6 +127,9 @@ def test_a_stopped_run_is_ended_with_what_is_made_and_goes_on(tmp_path, monkeypa
     shutil.rmtree(out)
     shutil.copytree(tmp_path / "again", out)
     faked(LARGER, out, finish=True)
+    shutil.copytree(out, tmp_path / "grown")
+    assert faked(replace(LARGER, per_class=6), tmp_path / "grown").asked == 0
+    assert "ended early" not in (tmp_path / "grown/README.md").read_text()
     faked(LARGER, out)
     assert contents(out) == contents(tmp_path / "whole")
     with user_error("finish: there is no stopped run"):

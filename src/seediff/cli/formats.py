@@ -16,6 +16,7 @@ from ..config.fields import RUN, WORD
 from ..dataset.formats.format_table import (
     FORMATS,
     FormatName,
+    Layout,
     SourceName,
     export_options,
     import_options,
@@ -108,7 +109,7 @@ class ExportOptions:
         export_option("soft", "soft masks, if there are any: as grey masks, or as the transparency of cut-outs."),
     ] = None
     layout: Annotated[
-        Literal["folders", "beside"] | None,
+        Layout | None,
         WORD,
         export_option("layout", "masks in a folder masks/, or beside the picture as NAME-masklabel.png.", "folders"),
     ] = None

@@ -248,7 +248,7 @@ def carry_out(
         return None
     if not (options.quiet or sys.stderr.isatty()):  # where no bar shows that it has begun
         print(next(lines).removeprefix("Would "), flush=True)  # a dry run's first line, "Would make 6 images …"
-    with show_progress(options.quiet, out, counted, ", or with --finish to keep what is finished") as progress:
+    with show_progress(options.quiet, out, counted, can_finish=True) as progress:
         result = loop.run(job, out, engine=engine, progress=progress, warn=options.warn, finish=options.finish)
     if not options.quiet:
         show(result)

@@ -36,10 +36,10 @@ class InterruptedRun(KeyboardInterrupt):
 
 
 @contextmanager
-def report_on_interrupt(state: Callable[[], str], further: str = "") -> Iterator[None]:
+def report_on_interrupt(state: Callable[[], str], can_finish: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """In this block, turn Ctrl-C and SIGTERM into InterruptedRun, and OSError, such as a full disk, into UserError.
-    state: returns what is finished, for the message, such as "3 of 9 images finished in pets". further: what can be
-    done besides continuing."""
+    state: returns what is finished, for the message, such as "3 of 9 images finished in pets". can_finish: whether the
+    command can be run with --finish."""
     try:
         with _terminated():
             yield
@@ -47,7 +47,9 @@ def report_on_interrupt(state: Callable[[], str], further: str = "") -> Iterator
         what, code = "interrupted", 130
         if isinstance(error, Terminated):
             what, code = "terminated", 143
-        text = f"{what} with {state()}; run the same command to continue{further}"
+        text = f"{what} with {state()}; run the same command to continue"
+        if can_finish():
+            text += ", or with --finish to keep what is finished"
         raise InterruptedRun(text, code) from error
     except OSError as error:  # most likely a full disk
         reason = system_reason(error)
@@ -69,14 +71,14 @@ def _terminated() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None if it was not set by Python
 
 
 @contextmanager
-def show_progress(quiet: bool, out: Path, counted: str = "images", further: str = "") -> Iterator[Progress]:
+def show_progress(quiet: bool, out: Path, counted: str, can_finish: bool = False) -> Iterator[Progress]:
     """Yields a function that shows progress as `bar_or_lines` does. Ctrl-C, SIGTERM and OSError become errors that say
-    how much is finished in the folder `out`. counted: what is counted, in the plural. further: as in
-    `report_on_interrupt`."""
+    how much is finished in the folder `out`. counted: what is counted, in the plural. can_finish: whether the command
+    has --finish, which refuses a run that has finished nothing."""
     finished = [0, 0]
 
     def state() -> str:
@@ -84,7 +86,7 @@ def show_progress(quiet: bool, out: Path, counted: str = "images", further: str 
             return "nothing finished yet"
         return f"{finished[0]} of {finished[1]} {counted} finished in {shlex.quote(str(out))}"
 
-    with report_on_interrupt(state, further), bar_or_lines(quiet, counted) as show:
+    with report_on_interrupt(state, lambda: can_finish and finished[0] > 0), bar_or_lines(quiet, counted) as show:
 
         def progress(done: int, total: int, current: str) -> None:
             finished[:] = [done, total]

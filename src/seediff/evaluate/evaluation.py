@@ -183,14 +183,17 @@ def notes(evaluation: Evaluation) -> list[str]:
     lines = [f"Labels: {evaluation.data.about}."]
     lines += [*without_interval(scores.per_class.values()), *_predictor_notes(evaluation)]
     for other in evaluation.against:
+        against = "Against"
+        if len(evaluation.against) > 1:
+            against = f"Against {other.predictor.name}"
         about, *more = _predictor_notes(other)
-        lines += [about.replace("Predictions", "Against", 1), *(f"Against: {line}" for line in more)]
         alone = sorted(scores.miou.classes.keys() ^ other.scores.miou.classes.keys())
         if alone:
-            lines.append(
+            more.append(
                 f"Means and their differences are without {', '.join(alone)}: no truth shows it, and only one of the "
                 f"two predicts it. By the protocol, mIoU is {scores.miou.value:.1%} and {other.scores.miou.value:.1%}."
             )
+        lines += [about.replace("Predictions", against, 1), *(f"{against}: {line}" for line in more)]
     return lines
 
 

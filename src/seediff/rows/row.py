@@ -32,11 +32,19 @@ class Listed:
     worst: float
     best: float = 1.0
 
+    @property
+    def bound(self) -> Literal["min", "max"]:
+        """What a bound of good scores is, as the name of an option begins: `min_confidence`."""
+        return "max" if self.worst > self.best else "min"
+
     def worst_of(self, scores: Iterable[float]) -> float:
         """The worst of the scores; `worst` if there are none."""
-        if self.worst > self.best:
+        if self.bound == "max":
             return max(scores, default=self.worst)
         return min(scores, default=self.worst)
+
+    def is_worse(self, score: float, than: float) -> bool:
+        return score > than if self.bound == "max" else score < than
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import tempfile
+import threading
 import warnings
 from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
@@ -77,6 +79,7 @@ class Ray(Engine):
 
         if ray.is_initialized():
             return self
+        before = signal.getsignal(signal.SIGTERM)
         try:
             if self.address:
                 check_answers(self.address)
@@ -97,6 +100,8 @@ class Ray(Engine):
             problem = f"{self.address}: no Ray cluster can be reached there ({first_line(error)})"
             fix = "`ray start --head` starts one on this machine, and without an address a run starts its own"
             raise UserError("address", problem, fix) from error
+        if threading.current_thread() is threading.main_thread():  # Ray has set a handler that ends the process
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
         self.connected = True
         return self
 

@@ -26,7 +26,8 @@ from ..config.settings import DEFAULT, MACHINE, RunConfig
 from ..dataset import native
 from ..errors import Notice, UserError
 from ..files.messages import show_bytes
-from ..files.outputs import check_writable, clear_leftovers, free_bytes, parse_folder
+from ..files.outputs import CONFIG, check_writable, clear_leftovers, free_bytes, parse_folder
+from ..files.reading import read_toml
 from ..models.facts import Facts, facts_of_files
 from ..rows.row import Row
 from ..workers import Progress
@@ -117,7 +118,7 @@ def run(
     elif not finish and (state != "complete" or (out / EARLIER).exists()):
         with lock(out):
             done = _complete_locked(job, out, engine or Engine(), progress or (lambda done, total, what: None), warn)
-    job, asked = replace(job, ended=ended_with(out)), 0
+    job, asked = replace(job, ended=ended_with(read_toml(out / CONFIG))), 0
     if job.ended:
         asked = job.count
     return RunResult(out=out, done=done, seconds=job.timer, asked=asked, **_read_result(job, out))
@@ -154,14 +155,18 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True, finish: bool = F
     begin = {
         "new": "Would make",
         "unfinished": "Would continue",
-        "ended": f"Was ended early, with {job.ended}; would continue",
+        "ended": "Would continue",
         "to grow": "Would extend to",
         "complete": "already complete; nothing to do",
     }[state]
-    if finish:
-        begin = f"Would end with {_count_items(job, _records(job, out))} of"
+    if finish and state == "unfinished":
+        begin = f"Would end with {_count_finished(job, out, _records(job, out))} finished, of those asked for"
+    elif finish and state == "ended":
+        begin = "already ended; nothing to do"
     contents = job.contents(plan)
     yield f"{begin}: {next(contents)}"
+    if state == "ended":
+        yield f"Ended early before, with {job.ended}"
 
     # 2. The plan, as far as the model's small files say it; a complete output needs none
     if state == "complete" or finish:
@@ -173,18 +178,18 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True, finish: bool = F
         yield from contents
         yield from plan.lines(job.resolved(), job.offload, verbose=verbose)
     yield from job.doubts
-    if state != "complete" and not finish:
+    if state != "complete" and not finish and plan.kept_bytes:
         made = 0 if state == "new" else _count_items(job, _records(job, out))
-        yield from filter(None, [disk_note(job, plan, out, job.count - made)])
+        yield from filter(None, [disk_note(plan, out, job.count - made)])
     yield f"Output: {out}, {show_bytes(free_bytes(out))} free"
 
 
-def disk_note(job: AnyJob, plan: Plan | None, out: Path, missing: int) -> str:
+def disk_note(plan: Plan | None, out: Path, missing: int) -> str:
     """A warning that attention maps, by far the largest files, need more than the free space; "" if they do not, or if
     it is not known. missing: the number of items that are to be made."""
-    if plan is None or plan.maps is None or not getattr(job.config, "keep_attention", False):
+    if plan is None:
         return ""
-    needed, free = missing * sum(one.bytes for one in plan.maps.maps), free_bytes(out)
+    needed, free = missing * plan.kept_bytes, free_bytes(out)
     if needed <= free:
         return ""
     files = f"{missing} files of attention maps take about {show_bytes(needed)}"
@@ -194,10 +199,8 @@ def disk_note(job: AnyJob, plan: Plan | None, out: Path, missing: int) -> str:
 def inspect(job: AnyJob, out: Path) -> tuple[State, AnyJob]:
     """(state, job): the state of an output, and the job with the configuration to make or continue the output with.
     Raises UserError for an output that is not the job's, and for a complete one that lacks files."""
-    state, config = state_of_output(out, job.config)
-    job = replace(job.with_config(config), ended=0)
-    if state == "ended":
-        job = replace(job, ended=ended_with(out))
+    state, config, ended = state_of_output(out, job.config)
+    job = replace(job.with_config(config), ended=ended)
     if state in ("complete", "ended"):
         check_files(out, job.batches, job.left_out[1])
     return state, job
@@ -221,7 +224,7 @@ def _complete_locked(job: AnyJob, out: Path, engine: Engine, report: Progress, w
     done = 0
     if state == "to grow":
         grow(out, job.config)
-    elif state in ("ended", "unfinished") and ended_with(out):
+    elif job.ended:
         set_rows_aside(out)
         write_config(out, job.config)
         job = replace(job, ended=0)
@@ -243,13 +246,12 @@ def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progres
     """Make the missing batches and finish the output. Returns the number of items that this run made. new: whether the
     output has no batch yet."""
     records = dict.fromkeys(job.batches) if new else _records(job, out)
-    before, total = _count_items(job, records), sum(map(len, job.batches.values()))
-    loaded = Loaded()
+    before, total, loaded = _count_items(job, records), job.count, Loaded()
     if None in records.values():
         report(before, total, f"loading {job.config.model_label}")
         with job.timer("loading"):
             loaded = engine.load(job)
-        missing = disk_note(job, engine.ready.plan, out, total - before)
+        missing = disk_note(engine.ready.plan, out, total - before)
         for doubt in filter(None, [*job.doubts, missing]):  # not before everything that may be refused
             warn(doubt)
     if not new:
@@ -290,15 +292,22 @@ def _end_early(job: AnyJob, out: Path) -> None:
     """Finish an output that this process has locked, with the batches that it has."""
     _, job = inspect(job, out)  # a second time, because now no other run can change it
     records = _records(job, out)
-    made = _count_items(job, records)
-    if not made:
-        raise UserError(out, "has no finished batch", "leave out --finish, which ends a run with what is made")
-    if made < sum(map(len, job.batches.values())):
-        job = replace(job, ended=made)
-    write_config(out, job.config, job.ended)
+    ended = _count_finished(job, out, records)
+    if ended == job.count:
+        ended = 0
+    job = replace(job, ended=ended)
+    write_config(out, job.config, ended)
     remove_unfinished(out, filter(None, records.values()))
     _finish(job, out, records)
     (out / EARLIER).unlink(missing_ok=True)
+
+
+def _count_finished(job: AnyJob, out: Path, records: Mapping[int, BatchRecord | None]) -> int:
+    """The number of items with which a stopped run is ended. Raises UserError if there are none."""
+    finished = _count_items(job, records)
+    if not finished:
+        raise UserError(out, "has no finished batch", "leave out --finish, which ends a run with what is made")
+    return finished
 
 
 def _count_items(job: AnyJob, records: Mapping[int, BatchRecord | None]) -> int:
@@ -310,7 +319,7 @@ def _make_and_commit(
     job: AnyJob, out: Path, engine: Engine, records: dict[int, BatchRecord | None], report: Progress
 ) -> None:
     """Make and commit the missing batches, and put their records into `records`: number → record, None if missing."""
-    done, total = _count_items(job, records), sum(map(len, job.batches.values()))
+    done, total = _count_items(job, records), job.count
 
     def say(what: str) -> None:
         report(done, total, what)

@@ -14,7 +14,7 @@ import json
 import re
 import shutil
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -110,24 +110,25 @@ BatchRecord = Record[Row]
 """The record of a finished batch."""
 
 
-def state_of_output(out: Path, config: Config) -> tuple[State, Config]:
-    """(state, configuration): the state of the folder `out`, and the configuration with which its output is made or
-    continued: `config`, with the output's values where it leaves them open. Raises UserError for a file, for a folder
-    with other contents, for the output of another command or configuration, and for an unfinished output of another
-    version of this package."""
+def state_of_output(out: Path, config: Config) -> tuple[State, Config, int]:
+    """(state, configuration, ended): the state of the folder `out`; the configuration with which its output is made or
+    continued: `config`, with the output's values where it leaves them open; and with how many items somebody ended the
+    run early, 0 if nobody did, or if the output grows. Raises UserError for a file, for a folder with other contents,
+    for the output of another command or configuration, and for an unfinished output of another version of this
+    package."""
     device, numbered, _ = (config.device or "").partition(":")
     if numbered:  # the number of a GPU changes nothing
         config = config.changed(GIVEN, device=device)
     about = read_begun(out, config)
     if about is None:
-        return "new", config
+        return "new", config, 0
 
     begun = load_config(out / CONFIG, type(config))
     config, complete = as_begun(config, begun), (out / config.last_file).exists()
-    ended = complete and ended_with(out) > 0
+    ended = ended_with(about)
     changed, same_version = differences(begun, config), about.get("version") == __version__
     if changed and same_version and config.extends(begun):
-        return "to grow", config
+        return "to grow", config, 0
     if (ended or not complete) and not same_version:
         changed.insert(0, f"version of seediff: {about.get('version')} → {__version__}")
     if changed:
@@ -136,14 +137,14 @@ def state_of_output(out: Path, config: Config) -> tuple[State, Config]:
         if isinstance(config, DatasetConfig):
             fix += "; `seediff merge` joins two datasets"
         raise UserError(out, problem, fix)
-    if ended:
-        return "ended", config
-    return "complete" if complete else "unfinished", config
+    if not complete:
+        return "unfinished", config, ended
+    return "ended" if ended else "complete", config, ended
 
 
-def ended_with(out: Path) -> int:
-    """The number of items of an output that somebody ended early; 0 for others."""
-    noted = read_toml(out / CONFIG).get("ended", 0)
+def ended_with(about: Mapping[str, Any]) -> int:
+    """The number of items of an output that somebody ended early; 0 for others. about: its seediff.toml."""
+    noted = about.get("ended", 0)
     return noted if isinstance(noted, int) else 0
 
 

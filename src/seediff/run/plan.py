@@ -18,7 +18,7 @@ from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_
 from ..config.settings import RunConfig
 from ..config.sizes import check_sides, pixels
 from ..errors import UserError
-from ..files.messages import plural, show_bytes
+from ..files.messages import show_bytes
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.facts import Facts, facts_of_model
 from ..models.fingerprint import weights_fingerprint
@@ -43,6 +43,8 @@ class Plan:
     """The shapes and bytes of one image's attention maps."""
     words: Words | None = None
     """Where the tokenizers have the words that the run looks for."""
+    kept_bytes: int = 0
+    """The bytes of the attention maps that the run writes for an image, as far as they are known."""
     predictions: int | None = None
     """How often the network predicts with the prompt, in one drawing."""
 
@@ -124,7 +126,10 @@ def plan_model(config: ModelConfig, facts: Facts, reads: Reads | None = None) ->
         raise UserError("size", problem, "choose a smaller one")
     if reads is not None:
         maps = replace(capture, reads=reads).expected(lattice, info.pipeline)
-    return Plan(facts, capture, maps)
+    kept_bytes = 0
+    if isinstance(config, DatasetConfig) and config.keep_attention:
+        kept_bytes = sum(one.bytes for one in maps.maps)
+    return Plan(facts, capture, maps, kept_bytes=kept_bytes)
 
 
 def check_values(config: ModelConfig, info: ModelInfo) -> None:
@@ -229,13 +234,11 @@ def memory_line(config: RunConfig, info: ModelInfo, size: int | None, maps: int 
         line = f"Memory: about {show_bytes(named.weight_bytes(str(config.dtype)))} of weights in {config.dtype}"
     if size:
         line = f"Memory: {show_bytes(size)} of weights in {config.dtype}"
-    if config.quantize:
+    if config.quantize and (size or named):
         line += f", before {config.quantize}"
     if named and named.peaks:
-        measured = ", ".join(
-            f"{gigabytes} GB for {plural(count, 'picture')}" for count, gigabytes in named.peaks.items()
-        )
-        line += f"; on a GPU in bfloat16, drawing takes {measured} at once"
+        measured = ", ".join(f"{gigabytes} GB for a batch of {count}" for count, gigabytes in named.peaks.items())
+        line += f"; on a GPU in bfloat16, drawing needs {measured}"
     if maps:
         line += f"; {show_bytes(maps)} of attention maps an image"
     return line

@@ -31,6 +31,9 @@ SourceName = Literal["voc", "coco", "panoptic", "yolo", "masks", "cvat", "labels
 """Formats that SeeDiff reads: the values of `import --from`."""
 FormatName = Literal[SourceName, "trainer", "cutouts"]
 """Formats that SeeDiff writes: the values of `export --to`."""
+Layout = Literal["folders", "beside"]
+"""Where `trainer` has masks: `folders`: in masks/, with the picture's name; `beside`: beside the picture, as for
+OneTrainer."""
 VOC_YEAR = "VOC2[0-9][0-9][0-9]"
 """The pattern of the folders in VOCdevkit/, such as VOC2012."""
 

@@ -9,7 +9,7 @@ out/  images/NAME.png or .jpg    pictures, as they are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 
@@ -19,9 +19,8 @@ from ...rows.row import said
 from ..encoding import encode_grey
 from ..sample import Sample
 from .exporting import Export
+from .format_table import Layout
 
-Layout = Literal["folders", "beside"]
-"""Where masks are: `folders`: in masks/, with the picture's name; `beside`: beside the picture, as for OneTrainer."""
 BESIDE = "-masklabel"
 """The ending of a mask's name beside its picture."""
 

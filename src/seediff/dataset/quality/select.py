@@ -67,13 +67,13 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
         if criteria.max_components and measured.pieces.max() > criteria.max_components:
             return "components"
     for key, listed in LISTED.items():
-        criterion = f"max_{key}" if listed.worst > listed.best else f"min_{key}"
-        bound = getattr(criteria, criterion, None)
+        criterion = f"{listed.bound}_{key}"
+        bound = getattr(criteria, criterion)
         if bound is None:
             continue
         scores = _scores(sample, key, criterion, where).values()
         # A picture without a class has no mask to be certain of.
-        if not scores or listed.worst_of([*scores, bound]) != bound:
+        if not scores or listed.is_worse(listed.worst_of(scores), bound):
             return key
     return None
 
