@@ -49,7 +49,7 @@ def heatmap(
     - `seediff heatmap "a corgi on a red sofa" --model sd1.5 --words corgi --words "red sofa" --out corgi`
     """
     from ..config.resolve import recommend
-    from ..run.plan import check_size
+    from ..run.plan import check_model
 
     # 1. What can be refused before the model is loaded
     check_free(out)
@@ -63,21 +63,19 @@ def heatmap(
     from ..models.facts import facts_of_files
     from ..models.families.inputs import DrawRequest
     from ..models.locate import find_model
-    from ..models.registry import LoadOptions, check_options, load_found
+    from ..models.registry import LoadOptions, load_found
     from ..script.capturing import capture
     from ..script.heatmap import heat_sheet
 
-    info, how = info or describe(find_model(config.model, config.base)), LoadOptions.of(config)
-    check_options(how, info)
-    info.check_drawing(config.guidance_scale, config.negative_prompt)
-    check_size(config, info)
+    info = info or describe(find_model(config.model, config.base))
+    check_model(config, info)
     facts = facts_of_files(info, config.scheduler)
     count_predictions(facts, config.steps)
     if facts.readers:
         find_shown(facts.readers, prompt, words)
 
     # 2. The picture
-    loaded = load_found(info, how, device=config.device, dtype=config.dtype, offload="none")
+    loaded = load_found(info, LoadOptions.of(config), device=config.device, dtype=config.dtype, offload="none")
     shown = find_shown(loaded.readers, prompt, words)
     pipe, noise = loaded.pipe, Generator().manual_seed(config.seed)
     shape = image_shape(loaded, config.size)

@@ -179,8 +179,8 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True, finish: bool = F
         yield from plan.lines(job.resolved(), job.offload, verbose=verbose)
     yield from job.doubts
     if state != "complete" and not finish and plan.kept_bytes:
-        made = 0 if state == "new" else _count_items(job, _records(job, out))
-        yield from filter(None, [disk_note(plan, out, job.count - made)])
+        missing = job.count - _count_items(job, _records(job, out))
+        yield from filter(None, [disk_note(plan, out, missing)])
     yield f"Output: {out}, {show_bytes(free_bytes(out))} free"
 
 
@@ -245,7 +245,7 @@ def _complete_locked(job: AnyJob, out: Path, engine: Engine, report: Progress, w
 def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress, warn: Callable[[str], None]) -> int:
     """Make the missing batches and finish the output. Returns the number of items that this run made. new: whether the
     output has no batch yet."""
-    records = dict.fromkeys(job.batches) if new else _records(job, out)
+    records = _records(job, out)
     before, total, loaded = _count_items(job, records), job.count, Loaded()
     if None in records.values():
         report(before, total, f"loading {job.config.model_label}")

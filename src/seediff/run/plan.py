@@ -134,9 +134,7 @@ def plan_model(config: ModelConfig, facts: Facts, reads: Reads | None = None) ->
 
 def check_values(config: ModelConfig, info: ModelInfo) -> None:
     """Raise UserError for values that do not fit each other or the model."""
-    check_options(LoadOptions.of(config), info)
-    if config.lora is not None:
-        check_weights("lora", config.lora)
+    check_model(config, info)
     if isinstance(config, SegmentPhotosConfig):
         check_known_classes(config.model, info.settings.words, config.names, "names")
     else:
@@ -144,13 +142,16 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
             check_weights("mask.sam", config.mask.sam_weights)
         check_capture(config.method, config.capture.normalize)
         check_known_classes(config.model, info.settings.classes, config.classes)
+
+
+def check_model(config: ModelConfig, info: ModelInfo) -> None:
+    """Raise UserError for what the model cannot be loaded with, draw with or see, whatever the words, as far as its
+    files say."""
+    check_options(LoadOptions.of(config), info)
+    if config.lora is not None:
+        check_weights("lora", config.lora)
     if isinstance(config, GenerateConfig):
         info.check_drawing(config.guidance_scale, config.negative_prompt)
-    check_size(config, info)
-
-
-def check_size(config: ModelConfig, info: ModelInfo) -> None:
-    """Raise UserError for a size that the model does not support, as far as its files say."""
     sizes = info.sizes()
     if sizes:
         if not isinstance(config, GenerateConfig):
