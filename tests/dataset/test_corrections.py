@@ -12,6 +12,7 @@ from seediff.dataset.formats.exporting import export
 from seediff.dataset.formats.format_table import FORMATS
 from seediff.dataset.importing import correct, import_set, sum_changes
 from seediff.dataset.native import open_native
+from seediff.dataset.reviews import Action, append_action
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.objects import Objects
 from seediff.dataset.writing import save_native
@@ -77,6 +78,32 @@ def test_classes_are_matched_by_name(pets):
     names, found, _ = brought(pets, [item("trip/0", labels, {}, (20, 30))], ("dog", "bird", "cat"))
     assert names == (*CLASSES, "bird")
     assert np.array_equal(found[0].label_map, np.array([0, 2, 4, 1], np.uint8)[labels])
+
+
+def test_masks_from_before_a_rename_are_refused(pets):
+    def rename(number, name, new):
+        detail = {"class": name, "name": new}
+        append_action(pets, Action(version=number, action="rename", detail=detail))
+
+    mended = [item("trip/0", blocks(0), {}, (20, 30))]
+    rename(1, "dog", "hound")
+    with user_error("class .dog.: was renamed hound in .*pets"):
+        brought(pets, mended)
+    names = ("cat", "hound", "cow")
+    assert brought(pets, mended, names)[2][0].pixels == 0
+    rename(2, "cow", "")
+    assert brought(pets, mended, names)[0] == names  # masks show it: it stays
+
+
+def test_a_removed_class_does_not_come_back_from_a_tool(tmp_path):
+    save_native(tmp_path / "set", ("dog", "dgo"), [dogs("a", "1020")], about={})
+    append_action(tmp_path / "set", Action(version=1, action="rename", detail={"class": "dgo", "name": ""}))
+    known = ("dog", "dgo")
+    assert brought(tmp_path / "set", [dogs("a", "1100")], known)[2][0].pixels > 0
+    shown = dogs("a", "1000")
+    shown = Sample(shown.image_file, shown.label_map * 2, None, name="a")
+    with user_error("sample 'a': shows dgo, which was removed from"):
+        brought(tmp_path / "set", [shown], known)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import pytest
 from look_server import running, write_set
+from patience import wait_until
 from PIL import Image
 
 
@@ -41,6 +42,25 @@ def test_a_number_of_no_sample_is_not_found(pets, number):
     for path in ("", "/thumb", "/image", "/labels", "/pieces", "/attention"):
         assert client.ask("GET", f"/api/samples/{number}{path}").status == 404
     assert client.ask("GET", f"/api/views/{view}/{number}").status == (200 if number == "30" else 404)
+
+
+def test_a_page_says_whether_it_renames_or_joins(pets):
+    """Another window may have changed the names since the page asked its person."""
+    client, opened = pets
+
+    def ask(**request):
+        answer = client.post("/api/classes/name", request)
+        return answer.status, answer.json.get("error")
+
+    assert ask(id=1, name="cat") == (400, "another class is called cat now")
+    assert ask(id=1, name="hound", join=True) == (400, "no other class is called hound now")
+    assert ask(id=1, name="dog", join=True) == (400, "no other class is called dog now")
+    assert ask(id=2, name="Ka\u0308tzchen")[0] == 200
+    assert ask(id=1, name="Ka\u0308tzchen")[0] == 400
+    assert opened.store.class_names.names == ("dog", "K\xe4tzchen", "potted plant")
+    assert ask(id=1, name="K\xe4tzchen", join=True)[0] == 202
+    wait_until(lambda: opened.store.class_names.names[0] == "")
+    assert client.numbers(classes=[2]) == [i for i in range(30) if i % 3 < 2]
 
 
 def test_images_are_what_they_are_and_not_what_they_are_called(tmp_path):

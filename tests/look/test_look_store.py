@@ -10,6 +10,7 @@ from refusals import user_error
 
 from seediff.dataset.encoding import read_label_map
 from seediff.dataset.native import open_native
+from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.renames import open_set
 from seediff.dataset.reviews import REVIEWS, read_actions
 from seediff.errors import UserError
@@ -233,6 +234,54 @@ def test_a_class_gets_another_name_everywhere_and_a_removed_one_comes_back_with_
     store.add_class("dgo")
     assert store.class_names.names[3] == "dgo"
     store.close()
+
+
+def test_a_name_is_of_one_class_for_ever(pets):
+    """A removed class may come back by an undo, and an older export may come back from a tool."""
+    store, told = opened(pets), []
+    store.add_class("dgo")  # id 4
+    store.act(1, 0, Edit("brush", labels=lambda _: painted(store.labels(store.state(1)), 4)))
+    store.rename_class(4, "puppy")
+    store.act(1, 1, Edit("relabel", labels=lambda labels: np.where(labels == 4, np.uint8(1), labels)))
+    store.rename_class(4, "")
+    store.rename_class(2, "kitten")
+    store.rename_class(2, "Kater")
+    for new, name, why in [
+        (1, "puppy", "puppy is the name of a removed class; add it first"),
+        (1, "Dgo", "dgo is the name of a removed class; add it first"),
+        (1, "kitten", "kitten was the name of Kater; choose another one"),
+        (1, "segment", "segment is the name of segments without a class"),
+    ]:
+        with user_error(why):
+            store.rename_class(new, name)
+    store.tell = lambda report: told.append((report["kind"], report.get("classes"), 4 in store.index.ids.values()))
+    store.act(1, 2, Edit("undo"))  # the mask with the removed class
+    assert [(kind, named) for kind, _, named in told] == [("classes", True), ("state", True)]
+    assert 4 in told[1][1]
+    store.act(1, 3, Edit("redo"))
+    assert "" not in store.index.ids
+    store.add_class("puppy")  # comes back
+    assert store.class_names.names == ("dog", "Kater", "potted plant", "puppy")
+    store.rename_class(2, "Ka\u0308tzchen")
+    store.add_class("Ma\u0308us")
+    store.close()
+    assert open_set(pets)[0] == ("dog", "K\xe4tzchen", "potted plant", "puppy", "M\xe4us")
+    opened(pets).close()
+
+
+@pytest.mark.parametrize(
+    ("detail", "said"),
+    [
+        ({"class": "dog", "name": "cat"}, r"review\.jsonl: gives two classes the name 'cat'"),
+        ({"class": ["dog"], "name": "hound"}, "a rename must have texts"),
+    ],
+)
+def test_a_log_that_would_join_classes_is_refused(pets, detail, said):
+    (pets / REVIEWS).write_text(json.dumps({"version": 1, "action": "rename", "detail": detail}) + "\n")
+    for read in (open_set, opened):
+        with user_error(said):
+            read(pets)
+    assert any(finding.level == "error" for finding in check_dataset(pets).findings)
 
 
 def test_a_request_whose_answer_was_lost_is_answered_again_and_changes_nothing(pets):

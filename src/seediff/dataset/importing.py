@@ -31,7 +31,7 @@ from .merge import renumber, renumber_table
 from .names import check_class_list, flat_name
 from .reading import Reading, Tally, first_of
 from .renames import open_set
-from .reviews import reviewed_as_is
+from .reviews import names_given, read_actions, reviewed_as_is
 from .sample import SOFT, Sample
 from .shapes.changes import Division, kept_apart, objects_after, objects_from_tool
 from .shapes.objects import Objects
@@ -183,12 +183,14 @@ def correct(
     classes follow. items: samples with the masks that came back. They are matched with the set's samples by name, or by
     the flat name that some formats use. by: the tool's format, which `review` names. accept_unchanged: whether
     unchanged masks count as accepted, although a tool also returns masks that nobody looked at. tell: called with each
-    change. Raises UserError for an item that the set does not have, and for a mask of another size than its picture.
+    change. Raises UserError for an item that the set does not have, for a mask of another size than its picture, for a
+    class of the tool that has another name in the set by now, and for a mask that shows a class which the set removed.
 
     A sample that has objects takes the tool's objects. But a mask that covers several objects may be a whole class: the
     sample then keeps its own objects, unless a picture proves that the tool's masks are objects (`kept_apart`).
     """
     own_classes, originals = open_set(folder)
+    removed = _removed(folder, own_classes, classes)
     names = tuple(dict.fromkeys([*own_classes, *classes]))
     check_class_list(names)
     matches = _matched(items, [item.name for item in originals], folder)
@@ -198,6 +200,12 @@ def correct(
     table = renumber_table(classes, names)
 
     def item_of(original: Sample) -> Sample:
+        present = {*np.unique(matches[original.name].labels(len(classes))).tolist()} if removed else set[int]()
+        for number in present.intersection(removed):
+            problem = f"shows {classes[number - 1]}, which was removed from {folder}"
+            raise UserError(
+                f"sample '{original.name}'", problem, "relabel it in the tool, or add the class in seediff look"
+            )
         return renumber(matches[original.name].replace(image=original.source), table, len(classes))
 
     @cache
@@ -239,6 +247,18 @@ def correct(
         return original
 
     return names, map(corrected, originals)
+
+
+def _removed(folder: Path, own: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """The ids of the tool's classes that the set has removed. folder, own: the set and its present classes. classes:
+    the tool's. Raises UserError for a class that the set has given another name."""
+    removed: list[int] = []
+    for given in names_given(native.read_classes(folder), read_actions(folder)).values():
+        for old in {*given}.intersection(classes).difference(own):
+            if given[-1]:
+                raise UserError(f"class '{old}'", f"was renamed {given[-1]} in {folder}", "rename it in the tool, too")
+            removed.append(classes.index(old) + 1)
+    return removed
 
 
 def _relabelled(original: Sample, labels: np.ndarray, objects: Objects | None, division: Division, by: str) -> Sample:

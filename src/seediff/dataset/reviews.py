@@ -20,11 +20,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET
 
+from ..config.class_names import first_twice
 from ..config.fields import Share
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.outputs import append, write_atomic
-from ..files.reading import Json, inside, parse_json, read_bytes
+from ..files.reading import Json, composed, inside, parse_json, read_bytes
 from ..rows.flags import UNLABELLED, area_flags
 from ..rows.row import Review, Row, ids_by_name, said
 
@@ -67,6 +68,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
             raise UserError("a corrected 'mask' must have its 'hash'")
         if not self.sample and self.action != RENAME:
             raise UserError("has no `sample`")
+        if self.action == RENAME and not all(isinstance(self.detail.get(key), str) for key in ("class", "name")):
+            raise UserError("a rename must have texts as `class` and `name` in its `detail`")
 
     @property
     def result(self) -> tuple[Any, ...]:
@@ -117,17 +120,27 @@ def now() -> str:
 
 def class_names(classes: Sequence[str], actions: Iterable[Action], shown: Collection[str]) -> dict[str, str]:
     """Class in classes.txt → its present name; "" for a removed class. actions: what people did about the set, the
-    oldest first. shown: classes that masks show, which are never removed."""
-    names, removed = {name: name for name in classes}, set[str]()
+    oldest first. shown: classes that masks show, which are never removed. Raises UserError if two classes, removed
+    ones included, have one name."""
+    names, removed = dict[str, str](), set[str]()
+    for name, given in names_given(classes, actions).items():
+        names[name] = next(filter(None, reversed(given)))
+        if not given[-1] and name not in shown:
+            removed.add(name)
+    twice = first_twice(names.values())
+    if twice is not None:
+        raise UserError(REVIEWS, f"gives two classes the name '{twice}'", "take out the later line that does so")
+    return {**names, **dict.fromkeys(removed, "")}
+
+
+def names_given(classes: Iterable[str], actions: Iterable[Action]) -> dict[str, list[str]]:
+    """Class in classes.txt → all the names that it has been given, the listed one first; "" where it was removed.
+    actions: what people did about the set, the oldest first."""
+    given = {name: [name] for name in classes}
     for action in actions:
-        name, new = action.detail.get("class"), action.detail.get("name")
-        if action.action == RENAME and name in names:
-            removed.discard(name)
-            if new:
-                names[name] = str(new)
-            else:
-                removed.add(name)
-    return {**names, **dict.fromkeys(removed.difference(shown), "")}
+        if action.action == RENAME and action.detail["class"] in given:
+            given[action.detail["class"]].append(composed(action.detail["name"]))
+    return given
 
 
 def append_action(folder: Path, *actions: Action) -> None:

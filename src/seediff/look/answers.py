@@ -23,7 +23,7 @@ from ..dataset.shapes.objects import find_objects
 from ..drawing.overlays import heat_colours, mask_colours, shown_ids
 from ..errors import UserError
 from ..files.label_maps import IGNORE
-from ..files.reading import Byte, Json, real
+from ..files.reading import Byte, Json, composed, real
 from ..rows.flags import explain_flag
 from ..rows.row import LISTED, SHOWN, said
 from .index import Query
@@ -54,10 +54,11 @@ class NewClass(Request, forbid_unknown_fields=True):
 
 
 class RenameClass(Request, forbid_unknown_fields=True):
-    """Give a class another name, or join it with the class of that name; "" removes it."""
+    """Give a class another name; "" removes it. join: join it with the class that has this name."""
 
     id: Byte
     name: Name
+    join: bool = False
 
 
 class ListPart(Request):
@@ -156,19 +157,26 @@ def add_class(store: Store, request: NewClass) -> Json:
 
 
 def rename_class(store: Store, request: RenameClass) -> Json | Response:
-    """The set with another name of a class. A name that another class has starts a job instead, which gives that class
-    to all pixels of this one, and then removes this one."""
-    names = store.class_names.names
-    if not 0 < request.id <= len(names):
-        raise UserError(f"there is no class {request.id}")
-    if not request.name or request.name not in names or names.index(request.name) + 1 == request.id:
-        store.rename_class(request.id, request.name)
-        return describe(store, request)
-    edit = relabelling(request.id, names.index(request.name) + 1)
+    """The set with another name of a class. `join` starts a job instead, which gives the class of that name to all
+    pixels of this one, and then removes this one. Raises UserError if the names have changed since the page decided
+    which of the two it asks for."""
+    name = composed(request.name)
     with store.lock:
+        ids = store.index.ids
+        if not 0 < request.id <= len(store.classes):
+            raise UserError(f"there is no class {request.id}")
+        is_taken = ids.get(name, request.id) != request.id
+        if is_taken and not request.join:
+            raise UserError(f"another class is called {name} now")
+        if request.join and not is_taken:
+            raise UserError(f"no other class is called {name} now")
+        if not request.join:
+            store.rename_class(request.id, name)
+            return describe(store, request)
+        edit = relabelling(request.id, ids[name])
         numbers = np.flatnonzero(store.index.present[:, request.id]).tolist()
-    remove = partial(store.rename_class, request.id, "")
-    return BulkJob(store, numbers, OUTCOMES["relabel"], lambda state: edit, then=remove).start()
+        remove = partial(store.rename_class, request.id, "")
+        return BulkJob(store, numbers, OUTCOMES["relabel"], lambda state: edit, then=remove).start()
 
 
 def view(store: Store, request: Query) -> Json:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.class_names import check_classes, reading_key
+from ..config.class_names import SEGMENT, check_classes, reading_key
 from ..dataset import native
 from ..dataset.names import check_class_list
 from ..dataset.renames import renamed_row
-from ..dataset.reviews import RENAME, Action, append_action, class_names, now
+from ..dataset.reviews import RENAME, Action, append_action, class_names, names_given, now
 from ..errors import UserError
 from ..files.outputs import write_atomic
-from ..files.reading import inside
+from ..files.reading import composed, inside
 from ..rows.row import Row
 
 SAME_IDS = np.arange(256, dtype=np.uint8)
@@ -56,9 +56,12 @@ class ClassNames:
     def add(self, name: str, by: str) -> None:
         """Append a class to classes.txt, so that every export has it, too; or bring a removed one back. name: the
         class. by: who adds it. Raises UserError for an unusable name."""
+        name = composed(name)
+        for own, given in names_given(self.listed, self.renames).items():
+            if name and name in given and not self._present(own):
+                self._check(name, own)
+                return self._save(own, name, by)
         self._check(name)
-        if name in self.listed:
-            return self._save(name, name, by)
         listed = (*self.listed, name)
         check_class_list(listed, "class")
         write_atomic(inside(self.folder, native.CLASSES), native.classes_text(listed), durable=True)
@@ -68,17 +71,31 @@ class ClassNames:
     def give_name(self, class_id: int, name: str, by: str) -> None:
         """Give a class another name. name: "" removes the class wherever no mask shows it. by: who does it. Raises
         UserError for an unusable name."""
+        own, name = self.listed[class_id - 1], composed(name)
         if name:
-            self._check(name, self.names[class_id - 1])
-        self._save(self.listed[class_id - 1], name, by)
+            if SEGMENT in (own, name):
+                raise UserError(f"{SEGMENT} is the name of segments without a class; no class gets or loses it")
+            self._check(name, own)
+        self._save(own, name, by)
 
-    def _check(self, name: str, old: str = "") -> None:
-        """Raises UserError for a name that a class cannot get. old: the class's present name."""
-        others = [other for other in self.names if other not in ("", old)]
-        check_classes([*(other for other in others if reading_key(other) == reading_key(name)), name], "class")
-        present = dict(zip(self.listed, self.names, strict=True)).get(name, "")
-        if present not in ("", old):
-            raise UserError(f"{name} was the name of {present}; choose another one")
+    def _present(self, name: str) -> str:
+        """The present name of a class; "" for a removed one. name: as listed."""
+        return self.names[self.listed.index(name)]
+
+    def _check(self, name: str, own: str = "") -> None:
+        """Raises UserError for a name that a class cannot get, such as one that another class has, or once had: older
+        exports call it so. own: the class as listed; "" for a new one."""
+        given = {other: names for other, names in names_given(self.listed, self.renames).items() if other != own}
+        key = reading_key(name)
+        for other, names in given.items():
+            alike = [old for old in names if old and reading_key(old) == key]
+            if alike and not self._present(other):
+                raise UserError(f"{alike[-1]} is the name of a removed class; add it first")
+        present = {self._present(other): names for other, names in given.items()}
+        check_classes([*(other for other in present if other and reading_key(other) == key), name], "class")
+        for other, names in present.items():
+            if name in names:
+                raise UserError(f"{name} was the name of {other}; choose another one")
 
     def _save(self, name: str, new: str, by: str) -> None:
         """Save the present name of a class. name: as listed. by: who gives it."""

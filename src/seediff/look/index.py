@@ -57,7 +57,8 @@ class Index:
         rows: Sequence[Row],
         scores: Mapping[str, float],
     ) -> None:
-        self.ids = ids_by_name(classes)
+        self.ids = {name: number for name, number in ids_by_name(classes).items() if name}
+        """Present name of a class → its id; without removed classes."""
         self.rows = rows
         count = len(rows)
         self.states = {name: np.zeros(count, bool) for name in STATES}

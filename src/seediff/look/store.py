@@ -391,10 +391,11 @@ class Store:
             for number, action, _ in current:
                 state = self.states[number] = apply(self.state(number), action)
                 self.index.update(number, self.row(state))
-                self.tell({"kind": "state", "window": window, "action": action.action, **self.for_page(number)})
             changed = [self.state(one.number).row(self.classes) for one in current]
             if self.class_names.shows_others(changed, np.asarray(self.index.present.any(0))):
                 self._make_index()
                 self.tell({"kind": "classes"})
+            for number, action, _ in current:
+                self.tell({"kind": "state", "window": window, "action": action.action, **self.for_page(number)})
             self.acted += len(current)
             return len(current)

@@ -146,15 +146,18 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
             digests[sample.name] = digest
 
     _find_copies([sample for sample in samples if sample.name in digests], [*digests.values()], findings)
-    names = class_names(classes, actions, {*shown_in(samples)})
-    for line in alike_names([*filter(None, names.values())]):
+    given = findings.attempt("names", REVIEWS, lambda: class_names(classes, actions, {*shown_in(samples)}))
+    if given is None:
+        return Checked(tuple(findings), None)
+    names = [*given.values()]
+    for line in alike_names(filter(None, names)):
         findings.add("names", native.CLASSES, line, "warning")
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
     tally = Tally()
     for measured in measures:
         tally.add(measured.counts)
-    reading = native.read_as(folder, classes, samples).counted(classes, tally, (), folder)
-    stats = summarize(measures, [*names.values()])
+    reading = native.read_as(folder, names, samples).counted(names, tally, (), folder)
+    stats = summarize(measures, names)
     return Checked(tuple(by_level), stats, reading, doubts([sample.row for sample in samples]))
 
 

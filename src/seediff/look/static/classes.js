@@ -45,7 +45,10 @@ export class Classes {
     fillClasses($("old-class"), $("new-class"));
     const classes = this.rows.filter(({ value }) => value && value < IGNORED);
     const stays = this.rows.some(({ value }) => value === this.value);
+    const lost = !stays && this.value >= 0;
+    if (lost) this.picked = false;
     this.choose(stays ? this.value : classes[0]?.value ?? 0);
+    if (lost) hint(`The class to paint was removed: ${nameOf(this.value)} is chosen now.`);
     this.show(this.area);
   }
 
@@ -91,7 +94,7 @@ export class Classes {
     if (!this.picked && !present.some(({ value }) => value === this.value)) this.choose(largest.value);
   }
 
-  get typed() { return this.field.value.trim(); }
+  get typed() { return this.field.value.trim().normalize("NFC"); }
 
   // The rows whose name contains the typed text; first, those whose name begins with it.
   matching() {
@@ -137,7 +140,7 @@ export class Classes {
     if (set.classes.includes(name) && set.classes[id - 1] !== name) {
       const old = nameOf(id);
       if (window.confirm(`Change ${old} to ${name} in all masks, and remove ${old}?`)) {
-        await startJob(view.changes, path, { id, name });
+        await startJob(view.changes, path, { id, name, join: true });
         this.pick(set.classes.indexOf(name) + 1);
       }
     } else await view.page.changeClasses(path, { id, name });

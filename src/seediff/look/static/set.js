@@ -31,7 +31,7 @@ export const fillClasses = (from, to) => {
     const { value } = list;
     others.splice(-1, 0, background);
     list.replaceChildren(...others);
-    if (value) list.value = value;
+    if (others.some((one) => one.value === value)) list.value = value; // without a removed class, the first is chosen
   }
   from.onchange = () => {
     for (const option of to.options) option.disabled = option.value === from.value;
