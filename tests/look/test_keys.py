@@ -238,9 +238,11 @@ def test_a_class_is_renamed_joined_and_removed(browser, tmp_path):
         page.click("#class-rename")
         classes("dog", "cat", "bus", "dogg")
         until(page, "() => document.querySelector('#paint-classes label:nth-of-type(5)').textContent.includes('%')")
+        page.locator("#new-class").select_option("4")
         page.fill("#class-search", "dog")
         page.click("#class-rename")  # the window accepts the question
         classes("dog", "cat", "bus")
+        assert page.locator("#new-class").input_value() in ("1", "2")  # without a choice, it would be background
         assert page.locator("#paint-classes :checked").input_value() == "1"
         press(page, "3")
         page.click("#class-remove")
