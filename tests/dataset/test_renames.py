@@ -74,7 +74,7 @@ def test_joined_classes_have_the_worse_score_of_the_two(tmp_path, monkeypatch):
     [
         ("bus=", '"bus" is in 1 mask'),
         ("buss=coach", "did you mean 'bus'"),
-        ("bus", "names no class"),
+        ("bus", '"bus" gives no new name'),
         ("bus=coach bus=tram", 'renames "bus" twice'),
         ("bus=background", "class name 'background'"),
     ],

@@ -23,7 +23,7 @@ from ..dataset.formats.format_table import (
     recognise,
 )
 from ..errors import UserError
-from ..files.messages import make_console, plural
+from ..files.messages import make_console, plural, show_json
 from ..files.outputs import check_apart
 from .options import (
     Data,
@@ -145,6 +145,9 @@ def export_(
     asked = {**vars(options), "classes": read_class_names(options.classes)}
     given = options_given(export_options(to), asked, f"--to {to}")
     dataset, common = Dataset.from_parts(data), {"workers": workers, "follow": follow_progress(quiet)}
+    if options.classes in dataset.classes and asked["classes"] != (options.classes,):
+        problem = f"{show_json(options.classes)} is one class of the set, and a list of classes"
+        raise UserError("classes", problem, "name them in a file, a line each")
     done = dataset.export(to, out, with_rejected=with_rejected, **common, **given)
     if not quiet:
         parts = [f"{count} {split}" for split, count in done.splits.items() if len(done.splits) > 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, partialmethod
@@ -229,9 +230,13 @@ class Dataset(Sequence[Sample]):
         selected, dropped = select_samples(self.classes, samples, wanted, where, follow)
         if wanted.clean:
             cleaned = [clean_sample(sample, self.classes, wanted.clean) for sample in follow(selected)]
-            changed = sum(new is not old for new, old in zip(cleaned, selected, strict=True))
+            changed = sum(new is not old for (new, _), old in zip(cleaned, selected, strict=True))
             notes.append(f"pieces below {wanted.clean} pixels removed in {changed} of {plural(len(selected), 'mask')}")
-            selected = cleaned
+            lost = Counter(name for _, names in cleaned for name in names)
+            if lost:
+                counted = ", ".join(f"{name} in {count}" for name, count in lost.most_common())
+                notes.append(f"nothing is left of a class in some masks: {counted}")
+            selected = [sample for sample, _ in cleaned]
         kept = self._of(selected, notes)
         kept.dropped = dropped
         return kept

@@ -34,8 +34,10 @@ def read_renames(texts: Sequence[str], known: Sequence[str]) -> dict[str, str]:
     renames: dict[str, str] = {}
     for text in texts:
         old, sign, new = text.rpartition("=")
-        if not sign or old not in known:
-            problem = f"{show_json(text)} names no class{did_you_mean(old or text, known)}"
+        if not sign:
+            raise UserError(OPTION, f"{show_json(text)} gives no new name", RULE)
+        if old not in known:
+            problem = f"{show_json(text)} names no class{did_you_mean(old, known)}"
             raise UserError(OPTION, problem, RULE)
         if old in renames:
             raise UserError(OPTION, f"renames {show_json(old)} twice")

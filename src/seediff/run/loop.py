@@ -127,6 +127,8 @@ def run(
 def check_finish(state: State, out: Path, finish: bool) -> None:
     """Raise UserError if there is no stopped run to end. state: of the output. finish: as in `run`."""
     if finish and state in ("new", "to grow"):
+        if state == "to grow":
+            raise UserError("finish", f"the run in {out} is of fewer images", f"give their number, as in its {CONFIG}")
         raise UserError("finish", f"there is no stopped run in {out}", "leave it out")
 
 

@@ -53,7 +53,7 @@ def test_soft_masks_beside_the_pictures_and_what_is_noted(tmp_path):
     assert red(tmp_path / "out/images/corrected-masklabel.png").tolist() == [0, 1, 1, 0, 1, 1]
     assert (done.samples, done.splits) == (2, {"train": 1, "val": 1})
     assert done.notes == (
-        "1 samples show none of cat, dog, cow: they are left out",
+        '1 sample without "cat" or "dog" or "cow": left out',
         "8 ignored pixels (255) are 0 in the masks: they are not trained",
         "1 samples have no soft masks that describe their masks: 0 and 255 alone",
         "1 samples have no prompt, and so no caption",
@@ -64,7 +64,7 @@ def test_soft_masks_beside_the_pictures_and_what_is_noted(tmp_path):
 def test_refusals(tmp_path):
     given = [item("a", LABELS), item("a-masklabel", LABELS)]
     for options, line in [
-        ({"classes": ("dgo",)}, "^classes: 'dgo' is not a class of the set, which has cat, dog, cow"),
+        ({"classes": ("dgo",)}, '^classes: "dgo" is not a class of the set, which has "cat", "dog", "cow"'),
         ({"classes": ("cow",)}, "^classes: no sample shows cow"),
         ({"layout": "beside"}, "^sample 'a-masklabel': is called as the mask of 'a'; rename it"),
         ({"layout": "above"}, "^layout: "),

@@ -79,6 +79,11 @@ def test_cleaned_masks_say_so_and_lose_their_scores(pets, tmp_path):
     assert (Dataset.from_native(tmp_path / "clean")[3].label_map[15] == 0).all()
 
 
+def test_classes_that_cleaning_takes_away_are_told(pets):
+    kept = Dataset.from_native(pets).filter(clean=81)
+    assert kept.notes[1:] == ("nothing is left of a class in some masks: dog in 3, cat in 3",)
+
+
 @pytest.mark.parametrize("key", ["agreement", "confidence"])
 def test_samples_stay_by_what_their_rows_say(key):
     """A person's mask is certain; one that was made in the viewer is not, nor is a picture without a class."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE
+from ...files.messages import plural, show_json
 from ...rows.row import said
 from ..encoding import encode_grey
 from ..sample import Sample
@@ -53,7 +54,8 @@ def write(
     names = export.classes if classes is None else tuple(classes)
     for name in names:
         if name not in export.classes:
-            raise UserError("classes", f"'{name}' is not a class of the set, which has {', '.join(export.classes)}")
+            known = ", ".join(map(show_json, export.classes))
+            raise UserError("classes", f"{show_json(name)} is not a class of the set, which has {known}")
     class_ids = [export.classes.index(name) + 1 for name in names]
     if layout not in get_args(Layout):
         raise UserError("layout", f"{layout} must be {' or '.join(get_args(Layout))}")
@@ -78,7 +80,9 @@ def write(
             silent += 1
     if not export.files:
         raise UserError("classes", f"no sample shows {' or '.join(names)}")
-    export.count(export.left_out.total(), f"samples show none of {', '.join(names)}: they are left out")
+    if export.left_out:
+        without = plural(export.left_out.total(), "sample")
+        export.note(f"{without} without {' or '.join(map(show_json, names))}: left out")
     export.count(ignored, "ignored pixels (255) are 0 in the masks: they are not trained")
     export.count(hard, "samples have no soft masks that describe their masks: 0 and 255 alone")
     export.count(silent, "samples have no prompt, and so no caption")

@@ -108,17 +108,21 @@ def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str
     raise UserError(criterion, problem, KEYS[key].writers)
 
 
-def clean_sample(sample: Sample, classes: Sequence[str], least: int) -> Sample:
-    """The sample without pieces of fewer than `least` pixels (`clean_labels`). If its label map changes, its row says
-    so, and loses what describes the old one, except for flags. classes: the dataset's."""
+def clean_sample(sample: Sample, classes: Sequence[str], least: int) -> tuple[Sample, list[str]]:
+    """The sample without pieces of fewer than `least` pixels (`clean_labels`), and the classes of which nothing is
+    left. If its label map changes, its row says so, and loses what describes the old one, except for flags. classes:
+    the dataset's."""
     before = sample.labels(len(classes))
     after = clean_labels(before, least)
     if np.array_equal(before, after):
-        return sample
-    row = sample.row.of_other_mask(flags=sample.row.flags, least_piece=least).showing(shown_classes(after, classes))
+        return sample, []
+    shown = shown_classes(after, classes)
+    lost = [name for name in shown_classes(before, classes).classes if name not in shown.classes]
+    row = sample.row.of_other_mask(flags=sample.row.flags, least_piece=least).showing(shown)
     read = partial(_cleaned, sample, len(classes), least)
     objects = partial(_objects_cleaned, sample, read) if sample.has_objects else None
-    return sample.replace(label_map=read, instances=objects, row=row, extras=sample.extras_but(SOFT, CONFIGS))
+    cleaned = sample.replace(label_map=read, instances=objects, row=row, extras=sample.extras_but(SOFT, CONFIGS))
+    return cleaned, lost
 
 
 def _cleaned(sample: Sample, classes: int, least: int) -> np.ndarray:
