@@ -132,5 +132,5 @@ def test_a_stopped_run_is_ended_with_what_is_made_and_goes_on(tmp_path, monkeypa
     assert "ended early" not in (tmp_path / "grown/README.md").read_text()
     faked(LARGER, out)
     assert contents(out) == contents(tmp_path / "whole")
-    with user_error("finish: there is no stopped run"):
+    with user_error("finish: the run in .* is of fewer images"):
         faked(replace(LARGER, per_class=6), out, finish=True)
