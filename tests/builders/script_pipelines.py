@@ -24,8 +24,8 @@ def small_image():
 
 
 def other_picture():
-    """Of other sides, which are no multiples of what pipelines need."""
-    return Image.fromarray(noise_pixels(70, 100, seed=5))
+    """Of other sides, neither of which is a multiple of what pipelines need."""
+    return Image.fromarray(noise_pixels(71, 103, seed=5))
 
 
 def hole():

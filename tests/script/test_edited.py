@@ -10,6 +10,7 @@ from builders.editing import Processor
 from builders.reference_attention import BOOKS
 from builders.refusals import user_error
 from builders.script_pipelines import PIPELINES, other_picture, small_image
+from PIL import Image
 
 import seediff
 from seediff.attention.windows import Window
@@ -85,15 +86,16 @@ def test_embeddings_name_no_words(loaded):
 
 
 @pytest.mark.parametrize(
-    ("name", "photo"),
+    ("name", "photo", "place"),
     [
-        ("FluxKontextPipeline", small_image()),
-        ("Flux2KleinPipeline, two images", other_picture()),
-        ("QwenImageEditPlusPipeline, two images", other_picture()),
+        ("FluxKontextPipeline", small_image(), Window(0, 0, 64, 64)),
+        ("Flux2KleinPipeline, two images", other_picture(), Window(1, 1, 68, 100)),
+        ("QwenImageEditPlusPipeline, two images", other_picture(), Window(0, 0, 71, 103)),
     ],
 )
-def test_heat_maps_of_what_was_shown(loaded, name, photo):
-    """The last shown picture's rows and the text's columns, in float64; and their place in the photograph."""
+def test_heat_maps_of_what_was_shown(loaded, name, photo, place):
+    """The last shown picture's rows and the text's columns, in float64; and their place in the photograph. A photograph
+    on which the script draws afterwards is as it was."""
     kind = PIPELINES[name]
     count, book, pipe = len(kind.shown), BOOKS[kind.twin], kind.make(name, loaded(kind.twin).pipe)
     pipe.set_progress_bar_config(disable=True)
@@ -110,6 +112,8 @@ def test_heat_maps_of_what_was_shown(loaded, name, photo):
     assert float((maps.double() - expected).abs().max()) < 2e-6
     heat, masks = seen.heatmap("cat", of=of), seen.masks("cat", "plant", of=of, pamr=False)
     assert heat.shape == masks.label_map.shape == (photo.height, photo.width)
+    begin, end = np.argwhere(heat.values).min(0), np.argwhere(heat.values).max(0) + 1
+    assert Window(*begin, *(end - begin)) == place
     assert np.array_equal(heat.pixels, np.asarray(photo))
     with user_error(r"^method: seediff: self-attention of shown pictures is not captured; use method='ca'$"):
         seen.masks("cat", of=of, method="seediff")
@@ -137,10 +141,23 @@ def test_one_photograph_for_each_prompt(loaded):
 
 
 def test_the_part_of_a_photograph_that_was_shown():
-    """FLUX.2 cuts off what is no multiple of 4 here: of 70 × 100 pixels it shows 68 × 100."""
-    canvas = shown_canvas((68, 100), (70, 100), "crop")
-    assert canvas.window == Window(1, 0, 68, 100)
-    assert shown_canvas((68, 100), (140, 200), "crop").window == Window(2, 0, 136, 200)
+    """FLUX.2's own processor shrinks a picture whose pixels are their rows, or columns, and cuts off its ends."""
+    from diffusers.pipelines.flux2.image_processor import Flux2ImageProcessor
+
+    processor = Flux2ImageProcessor(vae_scale_factor=16)
+    for photo in ((79, 95), (767, 511), (1024, 1040), (3024, 4032), (640, 4000)):
+        shown: list[tuple[float, float]] = []
+        for axis, side in enumerate(photo):
+            places = np.indices(photo, np.float32)[axis] + 0.5
+            small = processor._resize_if_exceeds_area(Image.fromarray(places))
+            width, height = (side // 16 * 16 for side in small.size)
+            read = np.asarray(processor.resize(small, height, width, resize_mode="crop"))
+            half = side / (small.size[1 - axis] * 2)  # of a pixel of the shrunk picture
+            shown.append((read.min() - half, read.max() + half))
+        (top, bottom), (left, right) = shown
+        window = shown_canvas((height, width), photo, "crop").window
+        found = window.top, window.left, window.top + window.height, window.left + window.width
+        assert np.abs(np.subtract(found, (top, left, bottom, right))).max() <= 0.5 + 1e-2, photo
     assert shown_canvas((48, 64), (70, 100), "stretch").window == Window(0, 0, 70, 100)
 
 

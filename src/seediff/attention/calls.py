@@ -138,6 +138,9 @@ class CallReader:
         if earlier is not NO_CALL and (earlier.latent_size, earlier.images) != (call.latent_size, call.images):
             problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
             raise UserError(problem, fix="use one `with` block for each")
+        if earlier is not NO_CALL and earlier.shown != call.shown:
+            problem = "is shown other pictures in some of its calls"
+            raise UserError("the network", problem, "show the same in all")
         self.latest, self.count = call, self.count + 1
 
         # 2. Whether it is recorded

@@ -224,27 +224,27 @@ class Captured:
 
         phrases: words or phrases of the prompt, or numbers of text columns. image: as in `heatmap`. pixels: the
         picture, if the pipeline did not return it, because PAMR follows its edges; not for clips. of: as in `heatmap`;
-        methods that read cross-attention alone make masks of a shown picture. method: by default
-        the method that `keep` names; otherwise seediff, or ca for a model without self-attention. constants: fields of
-        MaskConfig, such as beta=0.4 or pamr=False. The other constants come from the model's folder, where they were
-        chosen for the layers that `keep=METHOD` captures, or otherwise from the method's paper. The nearest level
-        replaces a level that the model lacks.
+        only methods that read cross-attention alone make masks of others than the prompt. method: by default the method
+        that `keep` names; otherwise seediff, or ca for a model without self-attention, and of others than the prompt.
+        constants: fields of MaskConfig, such as beta=0.4 or pamr=False. The other constants come from the model's
+        folder, where they were chosen for the layers that `keep=METHOD` captures, or otherwise from the method's paper.
+        The nearest level replaces a level that the model lacks.
 
         Raises UserError for a word that is not in the prompt, for a method or constant that cannot be used, and for a
         picture without maps.
         """
         if not phrases:
             raise UserError("masks", "there is no word", "name at least one: masks('dog', 'cat')")
-        usual = "ca" if self._family.no_self_attention else "seediff"
-        if of.startswith("shown"):
-            method = method or "ca"
-        method = method or self._method or usual
+        of_others = of != "prompt"  # of other texts and pictures, cross-attention alone is captured
+        usual = "ca" if of_others or self._family.no_self_attention else "seediff"
+        method = method or (None if of_others else self._method) or usual
         config = replace(pipeline_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         check_kinds(self._family, config)
         config, _ = fit_mask(self._family, self._plan.all_layers, config, "all")
         image = self._number_or_clip(image)
-        if of.startswith("shown") and reads_self_attention(config):
-            raise UserError("method", f"{method}: self-attention of shown pictures is not captured", "use method='ca'")
+        if of_others and reads_self_attention(config):
+            whose = "the negative prompt's rows" if of == "negative" else "shown pictures"
+            raise UserError("method", f"{method}: self-attention of {whose} is not captured", "use method='ca'")
         masks = self._make_masks(phrases, image, pixels, config, of)
         return masks if isinstance(image, range) else masks[0]
 
@@ -338,9 +338,9 @@ class Captured:
         # lattice are the first frame's
         first = self._maps(clip[0], phrases, of)
         config = config or _heat_config(first)
-        if of.startswith("shown") and pixels is not None:
-            raise UserError("pixels", "those of a shown picture are what the pipeline was given", "leave it out")
         if of.startswith("shown"):
+            if pixels is not None:
+                raise UserError("pixels", "those of a shown picture are what the pipeline was given", "leave it out")
             canvases = [self._pictures()[clip[0]].shown_canvas(of, self._drawn(first), self._pipe, self._family)]
         else:
             canvases = [self._canvas(number, first, pixels) for number in clip]

@@ -30,7 +30,7 @@ from ..models.families.layers import Layer
 from .captured import Captured, pipeline_constants
 from .encodings import NamedText
 from .listener import Listener, wrap
-from .run import TextKind, shown_name
+from .run import TextKind, fit_of_shown, shown_name
 from .run_recorder import THE_WAY
 from .text_recording import Block
 
@@ -90,9 +90,13 @@ def capture(
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
     plan = plan_pipeline(keep, pipe, family, family.layers(network), config)
     _check_together(plan, keep, is_alone=is_alone, negative=negative, apart=apart)
+    if not isinstance(shown, int) or shown < 0:
+        raise UserError("shown", f"{shown!r} must be True, or a number of pictures")
     if shown and (is_alone or "cross" not in plan.reads or family.fits_shown == {}):
         problem = f"a {type(pipe).__name__} with keep='{keep}' has no pictures that attend to words"
         raise UserError("shown", problem, "capture a pipeline that edits (not Qwen-Image 2.1), with keep='all'")
+    if shown:
+        fit_of_shown(pipe, family)
     named = NamedText.of(family, prompt, tokenizer, states)
 
     kind = type(pipe)

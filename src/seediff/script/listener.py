@@ -127,7 +127,8 @@ class Listener:
     def step(self, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
         """Let the scheduler change the latents, and return its result."""
         if self.run is not None and self.run.is_here:
-            self.run.stepped.add(getattr(arguments.get("sample"), "shape", ())[1:2])
+            with self.run.raise_or_warn():
+                self.run.step(arguments.get("sample"))
         return call()
 
     def before_network(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ rest (`padding_mask_crop`), or draw at another size, then resize the picture and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 PixelSize = tuple[int, int]
 """(H, W) in pixels."""
+AREA = 1024 * 1024
+"""FLUX.2's pipelines shrink a photograph of more pixels to this many."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +112,24 @@ class Edits:
 def shown_canvas(read: PixelSize, photo: PixelSize, way: Literal["stretch", "crop"]) -> Canvas:
     """The canvas of a photograph, of which the network reads a picture of other sides.
 
-    read: (H, W) of that picture. photo: (H, W). way: "stretch": it is the whole photograph. "crop": the photograph was
-    resized until it covers these sides, and both ends of the longer one were cut off.
+    read: (H, W) of that picture. photo: (H, W). way: "stretch": it is the whole photograph. "crop": a photograph of
+    more than AREA pixels was shrunk to them; then both ends of each side were cut off, to a multiple of a position.
     """
     if way == "stretch":
         return _fill(photo, photo)
-    factor = min(photo[0] / read[0], photo[1] / read[1])
-    height, width = (min(round(side * factor), most) for side, most in zip(read, photo, strict=True))
-    return _fill(read, photo, Window((photo[0] - height) // 2, (photo[1] - width) // 2, height, width))
+    factor = max(1.0, math.sqrt(math.prod(photo) / AREA))
+    (top, height), (left, width) = (
+        _middle(side, int(side / factor), kept) for side, kept in zip(photo, read, strict=True)
+    )
+    return _fill(read, photo, Window(top, left, height, width))
+
+
+def _middle(side: int, shrunk: int, kept: int) -> tuple[int, int]:
+    """(begin, length) of the middle of a photograph's side, in its own pixels. side: the side's pixels. shrunk: its
+    pixels after the photograph was shrunk. kept: how many of these are left."""
+    before = (shrunk - kept) // 2
+    begin, end = (round(edge * side / shrunk) for edge in (before, before + kept))
+    return begin, end - begin
 
 
 def _fill(drawn: PixelSize, size: PixelSize, window: Window | None = None) -> Canvas:

@@ -32,6 +32,18 @@ def shown_name(number: int) -> TextKind:
     return f"shown {number + 1}" if number else "shown"
 
 
+def fit_of_shown(pipe: Any, family: Family) -> Literal["stretch", "crop"]:
+    """How a pipeline fits a picture that it shows to the sides that the network can read, as `Family.fits_shown` says.
+    Raises UserError if it does not say it of the pipeline's class."""
+    kinds = [base.__name__ for base in type(pipe).__mro__]
+    way = next((family.fits_shown[kind] for kind in kinds if kind in family.fits_shown), None)
+    is_own = type(pipe).__call__.__module__.startswith("diffusers.")  # another may cut off more
+    if way is None or not is_own:
+        problem = f"which part of a picture a {kinds[0]} shows is unknown"
+        raise UserError("shown", problem, f"use a {' or a '.join(family.fits_shown)} of diffusers")
+    return way
+
+
 @dataclass(frozen=True)
 class Attention:
     """Attention to a text of one picture. The network draws clips as fewer latent frames: all frames of a latent frame
@@ -61,20 +73,16 @@ class Picture:
 
     def shown_canvas(self, of: TextKind, read: PixelSize, pipe: Any, family: Family) -> Canvas:
         """The photograph that the pipeline was shown, before it resized it, and where the part that the network read
-        lies in it. of: which one. read: (H, W) of that part. Raises UserError if it is unknown what the pipeline cut
-        off, or what it was shown."""
-        kinds = [base.__name__ for base in type(pipe).__mro__]
-        ways: list[Literal["stretch", "crop"]] = [
-            family.fits_shown[kind] for kind in kinds if kind in family.fits_shown
-        ]
+        lies in it. of: which one. read: (H, W) of that part. Raises UserError if it is unknown what the pipeline was
+        shown."""
         number = int(of.partition(" ")[2] or 1) - 1
         photo = self.shown[number] if number < len(self.shown) else None
-        is_own = type(pipe).__call__.__module__.startswith("diffusers.")  # another may cut off more
-        if not ways or not is_own or not isinstance(photo, Image.Image):
-            problem = f"which part of it a {kinds[0]} shows is unknown"
-            raise UserError(f"of='{of}'", problem, "give a pipeline that edits whole pictures those of Pillow")
+        if not isinstance(photo, Image.Image):
+            problem = "the pipeline was not given it as a picture of Pillow"
+            raise UserError(f"of='{of}'", problem, "give such pictures, image=…")
         pixels = np.asarray(photo.convert("RGB"))
-        return replace(shown_canvas(read, (photo.height, photo.width), ways[0]), pixels=pixels)
+        way = fit_of_shown(pipe, family)
+        return replace(shown_canvas(read, (photo.height, photo.width), way), pixels=pixels)
 
     def attention(self, of: TextKind) -> Attention:
         """Attention to the prompt or to the negative prompt. Raises UserError if there are no maps."""

@@ -36,11 +36,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ..attention.maps import Grid
 from ..attention.networks import check_processors, find_networks
+from ..attention.place import choose
 from ..errors import UserError
-from ..models.families.inputs import NetworkInputs, named_inputs
+from ..models.families.inputs import NetworkInputs, latents_of, named_inputs
 from .drawn import Drawn
 from .encodings import STATES, Encodings, listed
 from .placement import Edits
@@ -89,8 +91,11 @@ class RunRecorder:
         """Whether another text equals a prompt, and guidance takes two calls: the first one has the prompt."""
         self._first_at: torch.Tensor | None = None
         """The timestep of the last call, if that was such a first call."""
-        self.stepped: set[tuple[int, ...]] = set()
-        """The numbers of positions that the scheduler has stepped, where latents are (B, positions, C)."""
+        self._drawn_latents: torch.Tensor | None = None
+        """The drawn picture's latents in the last call with the prompt, (pictures, positions, C), where others are
+        shown."""
+        self._steps_others: list[torch.Tensor] = []
+        """For each step of the scheduler, whether it changed other latents. They are read when the run ends."""
         self._has_ended = False
         self._thread = threading.get_ident()
 
@@ -185,10 +190,35 @@ class RunRecorder:
         for each in self.shown.values():
             with each.raise_later():
                 each.encoded = prompt.encoded
-                each.check_shown(inputs)
+                if rows:
+                    each.check_shown(prompt.recorder.calls.latest.shown)
                 each.record(rows, states, inputs, network, args, kwargs)
+        if rows:
+            self._drawn_latents = self._drawn_of(inputs, [*rows])
         if timestep is not None:
             self._timesteps[bool(rows)].append(timestep)
+
+    def _drawn_of(self, inputs: NetworkInputs, rows: Sequence[int]) -> torch.Tensor | None:
+        """The drawn picture's latents in a call of the network that is also shown others; None if it is not. rows:
+        those with the prompt."""
+        latest = self.prompt.recorder.calls.latest
+        if not latest.shown:
+            return None
+        positions = prod(latest.latent_size)
+        layers = self.prompt.recorder.plan.all_layers.values()
+        drawn = slice(-positions, None) if any(layer.others_first for layer in layers) else slice(positions)
+        return choose(latents_of(inputs), rows)[:, drawn]
+
+    def step(self, sample: Any) -> None:
+        """Before the scheduler changes latents, note whether they are other than the drawn picture's. sample: these
+        latents, as far as the scheduler names them so."""
+        drawn = self._drawn_latents
+        if drawn is None or not torch.is_tensor(sample):
+            return
+        is_other = torch.ones((), dtype=torch.bool, device=drawn.device)
+        if sample.shape == drawn.shape:
+            is_other = (drawn != sample.to(drawn)).any()
+        self._steps_others.append(is_other)
 
     def _check_equal(self, prompt: Encoded) -> None:
         """Raise UserError if another text equals a prompt, unless the order of rows, or the timesteps of calls, tell
@@ -277,26 +307,25 @@ class RunRecorder:
         }
         pictures: list[Picture] = []
         count = clips * frames
-        edits = ([Edits()] * count + self.drawn.edits)[-count:]
+        edits, given = ([Edits()] * count + self.drawn.edits)[-count:], self._given_pictures()
         for number in range(count):
             outcomes: dict[TextKind, Attention | UserError] = {
                 kind: error or attention[kind][number] for kind, error in errors.items()
             }
             pixels = images[number] if number < len(images) else None  # not all may be returned
-            shown = self._shown_with(number, count)
+            shown = given
+            if len(prompt.recorder.calls.latest.shown) == 1 and len(given) > 1 and count % len(given) == 0:
+                shown = [given[number % len(given)]]  # one for each prompt, repeated as a whole; prompts, one by one
             pictures.append(Picture(prompts[number // frames], outcomes, pixels, edits[number], shown))
         return Run(pictures, frames, prompt.steps)
 
-    def _shown_with(self, number: int, count: int) -> list[Any]:
-        """The pictures that the pipeline was given to show with a picture. number: the picture's, of `count`. A list
-        with one picture for each prompt is repeated as a whole, while prompts are repeated one by one."""
+    def _given_pictures(self) -> list[Any]:
+        """The pictures that the pipeline was given to show; Pillow's are copied, because the script may change them."""
         given = self.arguments.get("image")
         if given is None or not self.shown:
             return []
-        pictures = listed(given) if isinstance(given, list | tuple) else [given]
-        if len(self.prompt.recorder.calls.latest.shown) == 1 and count % len(pictures) == 0:
-            return [pictures[number % len(pictures)]]
-        return pictures
+        pictures = given if isinstance(given, list | tuple) else [given]
+        return [each.copy() if isinstance(each, Image.Image) else each for each in pictures]
 
     def _check(self, images: int) -> None:
         """Raise UserError if the recorded maps may not belong to the pictures. images: how many pictures the pipeline
@@ -312,15 +341,24 @@ class RunRecorder:
             else:
                 check_timesteps(scheduler, with_prompt, is_each=self._has_equal)
             warn_of_other_texts(scheduler, with_prompt, without)
-        latest = prompt.recorder.calls.latest
-        if block.pipe is not None and latest.others and self.stepped != {(prod(latest.latent_size),)}:
-            problem = "is shown pictures, and the scheduler steps other latents than the first"
-            raise UserError("the network", f"{problem}: which it draws is unknown", "draw without the others")
+        if block.pipe is not None and prompt.recorder.calls.latest.shown:
+            self._check_drawn()
         clips, rest = divmod(images, len(prompt.texts))
         if rest or (clips > 1 and not block.family.frames_dimension):
             problem = f"the pipeline returned {images}, and {len(prompt.texts)} rows of a batch had the prompt"
             fix = "let the pipeline return each picture that it draws, and no other"
             raise UserError("pictures", f"{problem}: which rows draw them is unknown", fix)
+
+    def _check_drawn(self) -> None:
+        """Raise UserError unless the scheduler has stepped the latents of the picture that the network draws, and no
+        others."""
+        shows, unknown = "is shown pictures, and", "which it draws is unknown"
+        if not self._steps_others:
+            problem = f"{shows} no scheduler's step was seen: {unknown}"
+            raise UserError("the network", problem, "set pipe.scheduler before the block")
+        if bool(torch.stack(self._steps_others).any()):
+            problem = f"{shows} the scheduler steps other latents than those of the drawn one: {unknown}"
+            raise UserError("the network", problem, "draw without the others")
 
     def _explain_nothing(self) -> UserError:
         """The error that says why no call of the network was recorded, although the pipeline drew pictures."""
@@ -335,7 +373,8 @@ class RunRecorder:
 
     def _check_negative(self) -> None:
         """Raise UserError unless each picture had a row with the negative prompt."""
-        images = [recording.recorder.calls.latest.images for recording in self.recordings.values()]
+        both = (self.recordings["prompt"], self.recordings["negative"])
+        images = [recording.recorder.calls.latest.images for recording in both]
         if len(set(images)) > 1:
             problem = "no row of the network's batches has it, encoded as prompts are, for each picture"
             raise UserError("negative_prompt", problem, "models that draw without guidance read none")

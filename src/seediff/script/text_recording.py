@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+from ..attention.maps import Grid
 from ..attention.recorder import AttentionRecorder
 from ..errors import UserError
 from ..files.messages import plural
@@ -75,9 +76,10 @@ class TextRecording:
         except UserError as error:
             self.recorder.error = self.recorder.error or error
 
-    def check_shown(self, inputs: NetworkInputs) -> None:
-        """Raise UserError unless the network call has the shown picture of this recording. inputs: the call's."""
-        number, shown = self.recorder.shown, self.block.family.shown(inputs)
+    def check_shown(self, shown: Sequence[Grid]) -> None:
+        """Raise UserError unless the network call has the shown picture of this recording. shown: (height, width) of
+        each picture that the network is shown."""
+        number = self.recorder.shown
         assert number is not None
         if number >= len(shown):
             raise UserError("shown", f"{number + 1}: the network is shown {plural(len(shown), 'picture')}")

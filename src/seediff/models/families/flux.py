@@ -66,7 +66,7 @@ class Flux(Packed):
         return {"guidance": guidance, **ids(latents, size, condition)}
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def packed_pictures(places: Tensor, count: int) -> tuple[tuple[int, int], ...]:
     """(height, width) of each picture that a network is given; the first is the one that it draws. They are read once
     for all steps of a drawing, because reading waits for the GPU.
