@@ -1,6 +1,6 @@
 """Pictures that are edited: words behind the pictures that Qwen-Image's text encoder is shown, and maps of these."""
 
-from functools import partial, wraps
+from functools import lru_cache, partial, wraps
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from PIL import Image
 
 import seediff
 from seediff.attention.windows import Window
-from seediff.models.families import network_family
+from seediff.models.families import flux, network_family
 from seediff.script.placement import shown_canvas
 
 PROMPT, NEGATIVE = "a photo of a cat and a potted plant", "a bus"
@@ -161,25 +161,81 @@ def test_the_part_of_a_photograph_that_was_shown():
     assert shown_canvas((48, 64), (70, 100), "stretch").window == Window(0, 0, 70, 100)
 
 
+@pytest.fixture
+def kontext(loaded):
+    """The pipeline, and a function that draws with it."""
+    name = "FluxKontextPipeline, true_cfg_scale"
+    pipe = PIPELINES[name].make(name, loaded("flux").pipe)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe, partial(pipe, prompt=PROMPT, num_inference_steps=1, **PIPELINES[name].call)
+
+
+def test_the_negative_prompt_where_more_is_wanted_than_is_shown(kontext):
+    pipe, draw = kontext
+    with seediff.capture(pipe, negative=True, shown=2) as seen:
+        draw()
+    masks = seen.masks("cat", of="negative", pamr=False)
+    assert masks.label_map.shape == seen.heatmap("cat").shape == (64, 64)
+    with user_error("^shown: 2: the network is shown 1 picture$"):
+        seen.heatmap("cat", of="shown 2")
+    with user_error(r"^method: seediff: self-attention of the negative prompt's rows is not captured; use method='ca'"):
+        seen.masks("cat", of="negative", method="seediff")
+    with user_error("^of: None: must be prompt, or negative"):
+        seen.masks("cat", of=None)
+
+
+def test_pictures_whose_pixels_are_not_known(kontext):
+    pipe, draw = kontext
+    with seediff.capture(pipe, shown=True) as seen:
+        draw(image=np.asarray(small_image())[None] / 255)
+    with user_error("^of='shown': the pipeline was not given it as a picture of Pillow; give such pictures"):
+        seen.heatmap("cat", of="shown")
+
+
+def test_places_are_read_in_the_first_step_alone(loaded, monkeypatch):
+    """Reading them waits for the GPU, and FLUX.2 makes new ones in each step."""
+    name, reads, own = "Flux2KleinPipeline, two images", [0], flux.packed_pictures
+
+    def counting(*args):
+        reads[-1] += 1
+        return own.__wrapped__(*args)
+
+    def next_step(*_):
+        reads.append(0)
+        return {}
+
+    monkeypatch.setattr(flux, "packed_pictures", lru_cache(own.cache_parameters()["maxsize"])(counting))
+    pipe = PIPELINES[name].make(name, loaded("flux2_klein").pipe)
+    more = {"image": [small_image()] * 5, "num_inference_steps": 3, "callback_on_step_end": next_step}
+    with seediff.capture(pipe, shown=5):
+        pipe(prompt=PROMPT, **{**PIPELINES[name].call, **more})
+    assert reads[0] > 0
+    assert reads[1:] == [0, 0, 0]
+
+
 @pytest.mark.parametrize(
-    ("name", "shown", "said"),
-    [
-        ("FluxKontextPipeline", 2, "^shown: 2: the network is shown 1 picture$"),
-        (
-            "FluxKontextInpaintPipeline",
-            1,
-            "^of='shown': which part of it a FluxKontextInpaintPipeline shows is unknown",
-        ),
-    ],
+    ("name", "is_own"),
+    [("FluxPipeline", False), ("FluxKontextPipeline", True), ("FluxKontextInpaintPipeline", False)],
 )
-def test_what_was_shown_otherwise(loaded, name, shown, said):
-    kind = PIPELINES[name]
-    pipe = kind.make(name, loaded(kind.twin).pipe)
-    with seediff.capture(pipe, shown=shown) as seen:
-        pipe(**{"prompt": PROMPT, "num_inference_steps": 1, **kind.call})
-    assert seen.heatmap("cat").shape == seen.images[0].shape[:2]
+def test_pipelines_whose_pictures_are_not_known(loaded, name, is_own):
+    """Refused before they draw."""
+    pipe = PIPELINES[name].make(name, loaded("flux").pipe)
+    if is_own:
+
+        class Own(type(pipe)):
+            def __call__(self, *args, **more):
+                return super().__call__(*args, **more)
+
+        pipe = Own(**pipe.components)
+    said = f"^shown: which part of a picture a {type(pipe).__name__} shows is unknown; use a FluxKontextPipeline of"
     with user_error(said):
-        seen.heatmap("cat", of="shown 2" if shown > 1 else "shown")
+        seediff.capture(pipe, shown=True).__enter__()
+
+
+@pytest.mark.parametrize("shown", ["2", 1.5, -1, None])
+def test_no_number_of_pictures(loaded, shown):
+    with user_error("^shown: .* must be True, or a number of pictures$"):
+        seediff.capture(loaded("flux").pipe, shown=shown).__enter__()
 
 
 @pytest.mark.parametrize(("name", "keep"), [("unet", "all"), ("qwen_image_21", "all"), ("flux", "segments")])

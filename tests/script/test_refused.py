@@ -1,3 +1,4 @@
+import copy
 import re
 import warnings
 from functools import partial
@@ -268,22 +269,55 @@ def test_attention_of_another_number_of_positions(pipe):
         draw(pipe)
 
 
-def test_pictures_that_are_shown_and_drawn_too(loaded):
-    """The scheduler steps more latents than the first picture has."""
+def leave_out(given):
+    """The shown picture, in the last of two steps."""
+    if given["timestep"] < 0.9:
+        return {**given, "hidden_states": given["hidden_states"][:, :256], "img_ids": given["img_ids"][:256]}
+    return given
+
+
+def put_last(given):
+    """The drawn picture, behind the other, which has its size."""
+    return {**given, "hidden_states": given["hidden_states"].roll(256, 1)}
+
+
+def step_more(pipe):
+    """The scheduler steps the shown picture, too, after the last step."""
+    both = torch.zeros(1, 2 * 256, 16)
+    pipe.scheduler._step_index = 0
+    pipe.scheduler.step(both, pipe.scheduler.timesteps[0], both)
+    pipe.scheduler._step_index = 1
+
+
+OTHERS = r"is shown pictures, and the scheduler steps other latents than those of the drawn one: which it draws is unkn"
+
+
+@pytest.mark.parametrize(
+    ("gives", "steps", "begins", "said"),
+    [
+        (None, step_more, None, OTHERS),
+        (put_last, None, None, OTHERS),
+        (leave_out, None, None, "is shown other pictures in some of its calls; show the same in all"),
+        (None, None, copy.deepcopy, "is shown pictures, and no scheduler's step was seen: .*; set pipe.scheduler bef"),
+    ],
+)
+def test_which_picture_is_drawn_is_proved(loaded, gives, steps, begins, said):
+    """gives: changes what the network is given. steps: is called after each step. begins: makes another scheduler."""
     from diffusers import FluxKontextPipeline
 
-    def step_both(pipe, *_):
-        both = torch.zeros(1, 2 * 256, 16)
-        pipe.scheduler._step_index = 0
-        pipe.scheduler.step(both, pipe.scheduler.timesteps[0], both)
-        pipe.scheduler._step_index = 1
-        return {}
-
-    kontext = FluxKontextPipeline.from_pipe(loaded("flux").pipe)
+    pipe = FluxKontextPipeline.from_pipe(loaded("flux").pipe)
+    hook = pipe.transformer.register_forward_pre_hook(
+        lambda _network, args, given: (args, gives(given) if gives else given), with_kwargs=True
+    )
     call = {**PIPELINES["FluxKontextPipeline"].call, "num_inference_steps": 2}
-    with seediff.capture(kontext) as seen:
-        kontext(prompt="a dog", callback_on_step_end=step_both, **call)
-    with user_error(r"^the network: is shown pictures, and the scheduler steps other latents than the first"):
+    if steps:
+        call["callback_on_step_end"] = lambda pipe, *_: steps(pipe) or {}
+    with seediff.capture(pipe) as seen:
+        if begins:
+            pipe.scheduler = begins(pipe.scheduler)
+        pipe(prompt="a dog", **call)
+    hook.remove()
+    with user_error(f"^the network: {said}"):
         seen.heatmap("dog")
 
 
