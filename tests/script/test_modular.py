@@ -1,5 +1,7 @@
 """Anima, whose pipeline is a modular one."""
 
+from copy import copy
+
 import numpy as np
 import pytest
 import torch
@@ -100,6 +102,17 @@ def test_a_batch_a_negative_prompt_and_the_network_alone(pipe):
     with seediff.capture(pipe.transformer, **own) as network:
         pipe(prompt=PROMPT, generator=torch.Generator().manual_seed(1), **more)
     assert network.maps[0].words == alone.maps[0].words
+
+
+def test_a_pipeline_that_inherits(pipe):
+    class Own(type(pipe)):
+        pass
+
+    own = copy(pipe)
+    own.__class__ = Own
+    with seediff.capture(own) as seen:
+        own(prompt=PROMPT, num_inference_steps=1, output="images", **SIDES)
+    assert seen.heatmap("cat").shape == (64, 96)
 
 
 def test_what_cannot_be_known_is_refused(pipe):

@@ -16,6 +16,7 @@ from refusals import user_error
 
 import seediff
 from seediff.errors import Notice
+from seediff.script.listener import wrap
 from seediff.script.run import returned_images
 
 
@@ -390,6 +391,18 @@ def test_images_that_are_forgotten(pipe, monkeypatch):
         seen.clear()
         draw(pipe)
     assert_same_maps(seen.maps[0], alone(pipe)[0], atol=0)
+
+
+def test_arguments_of_wrapped_methods_are_named():
+    class Owner:
+        def draw(self, prompt, kwargs=None, **more):
+            return prompt, kwargs, more
+
+    owner, given = Owner(), []
+    with wrap(owner, "draw", lambda arguments, call: given.append(arguments) or call()):
+        assert owner.draw("a dog", steps=2) == ("a dog", None, {"steps": 2})
+    (arguments,) = given
+    assert {"prompt": "a dog", "kwargs": None, "steps": 2}.items() <= arguments.items()
 
 
 def test_two_threads_at_once(pipe):

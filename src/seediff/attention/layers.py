@@ -119,6 +119,9 @@ class CapturedLayer:
         if members is None:
             return f"computes attention of a batch of {count} instead of {call.members}"
 
+        if self.recorder.shown is not None:
+            return self._place_shown(call, spans, members, self.recorder.shown)
+
         # 2. In its scores
         puts_first = self.layer.padding_last and product.mask is not None
         if puts_first:
@@ -137,8 +140,6 @@ class CapturedLayer:
             kind: span for kind, span in of_kinds.items() if span is not None and kind in self.kinds
         }
         grid = grid_at(call.latent_size, self.layer.level)
-        if self.recorder.shown is not None:
-            return self._place_shown(call, spans, members, self.recorder.shown)
         return Place(members, spans, positions, frames, puts_first, grid, chosen)
 
     def _place_shown(self, call: NetworkCall, spans: Spans, members: Sequence[int], number: int) -> Place:

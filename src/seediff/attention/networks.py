@@ -44,7 +44,7 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     bases = [base.__name__ for base in type(pipe).__mro__]
     called = bases[0]
     for name in bases:
-        if name in CANNOT and called not in MODULAR:
+        if name in CANNOT and {*MODULAR}.isdisjoint(bases):
             raise UserError(f"a {called}", *CANNOT[name])
         for family in families():
             if name in family.cannot:

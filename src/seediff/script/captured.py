@@ -40,8 +40,8 @@ FACTORS = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compress
 HEAT_LEVELS = (4, 2, 1)
 """The levels of attention that a heat map averages: L/4, L/2 and L, as in method ca. L is the size of the lattice that
 the network works on. For a model without any of these levels, a heat map averages all levels."""
-SHOWN, SHOWN_PICTURES = 80, 10
-"""The longest prompt in signs, and the most pictures, that `repr` shows."""
+LONGEST_PROMPT, MOST_PICTURES = 80, 10
+"""The longest prompt in characters, and the most pictures, that `repr` prints."""
 
 
 class Captured:
@@ -59,8 +59,8 @@ class Captured:
     def __repr__(self) -> str:
         lines = [f"<Captured: {plural(len(self._pictures()), 'picture')}>"]
         for number, (prompt, words) in enumerate(zip(self.prompts, self.words, strict=True)):
-            lines.append(f"{number}: {shorten(prompt, SHOWN)!r}, words: {', '.join(words) or 'none'}")
-        return "\n".join(lines[: SHOWN_PICTURES + 1])
+            lines.append(f"{number}: {shorten(prompt, LONGEST_PROMPT)!r}, words: {', '.join(words) or 'none'}")
+        return "\n".join(lines[: MOST_PICTURES + 1])
 
     # What was captured
 

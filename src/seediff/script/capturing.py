@@ -4,9 +4,9 @@
         image = pipe("a dog and a cat on a sofa").images[0]
     seen.heatmap("dog").save("dog.png")
 
-Nothing in the pipeline is replaced permanently. Inside the block, SeeDiff wraps its call, its `encode_prompt` and two
-methods of its image processor (listener.py has a drawing), and puts hooks on its network (attention/capture.py). The
-pictures are the same, bit for bit, as without capture.
+Nothing in the pipeline is replaced permanently. Inside the block, SeeDiff wraps its call, its `encode_prompt`, its
+scheduler's `step`, and the methods that encode and edit pictures (listener.py has a drawing), and puts hooks on its
+network (attention/capture.py). The pictures are the same, bit for bit, as without capture.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ def capture(
     encoded prompt, as the network is given it: (T, D), or for several pictures (B, T, D) or a list. It is needed for a
     network alone that is also given other texts.
 
-    negative: whether to capture attention to the negative prompt, too, for `heatmap(word, of="negative")`. shown:
-    of how many pictures that the pipeline is shown (`image=`) to capture their attention to the prompt, too, for
-    `heatmap(word, of="shown")`, and "shown 2" of the second; True is 1. steps: "all", or a number k to
-    record every k-th step. apart: also keep the maps of each "step" or of each "layer", for `heatmaps_apart` and
-    `maps_apart`; memory grows with their number. normalize: whether to divide each layer's and step's map by its
-    maximum (SeeDiff, eq. 5). layers: as in `CaptureConfig`.
+    negative: whether to capture attention to the negative prompt, too, for `heatmap(word, of="negative")`. shown: the
+    number of shown pictures (`image=`) whose attention to the prompt is captured, too, for `heatmap(word, of="shown")`,
+    or "shown 2" for the second; True is 1. steps: "all", or a number k to record every k-th step. apart: also keep the
+    maps of each "step" or of each "layer", for `heatmaps_apart` and `maps_apart`; memory grows with their number.
+    normalize: whether to divide each layer's and step's map by its maximum (SeeDiff, eq. 5). layers: as in
+    `CaptureConfig`.
 
     Raises UserError for options that cannot be used, for a network of no known family, for attention in addition to the
     network's own (perturbed-attention guidance, IP-Adapters, GLIGEN), for a traced network, and for a method that does

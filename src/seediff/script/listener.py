@@ -9,7 +9,7 @@ In one call of the pipeline, from top to bottom:
       encode_prompt(…) returns     encode            Encodings.note
       network(…) begins            before_network    RunRecorder.record      (run_recorder.py)
         its layers compute                           AttentionRecorder       (attention/recorder.py)
-      scheduler.step(…) begins     step
+      scheduler.step(…) begins     step              RunRecorder.step
       vae.decode(…) returns        edit              Drawn.note              (drawn.py)
       apply_overlay(…) returns     edit              Drawn.note
     pipe(…) returns                _end_run          RunRecorder.finish      (run_recorder.py), which makes a `Run`
@@ -57,7 +57,7 @@ class Listener:
     """The last look at the run of a network alone that goes on: the run and its number of steps, and what was seen."""
 
     def methods(self) -> Iterator[tuple[Any, str, Around]]:
-        """(owner, name, around) of each method to `wrap`, so that Python calls `draw`, `encode` or `edit` in its place;
+        """(owner, name, around) of each method to `wrap`, so that Python calls a method of this class in its place;
         nothing for a network alone."""
         pipe = self.block.pipe
         for part, name in EDITING:
@@ -197,6 +197,7 @@ def wrap(owner: Any, name: str, around: Around) -> Iterator[None]:
     of_object = vars(owner).pop(name, None)
     method = of_object or getattr(owner, name)
     signature = inspect.signature(method)
+    further = next((one.name for one in signature.parameters.values() if one.kind is one.VAR_KEYWORD), "")
 
     @wraps(getattr(kind, name, method))
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -205,7 +206,7 @@ def wrap(owner: Any, name: str, around: Around) -> Iterator[None]:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         # The method may change a list of prompts (Z-Image writes its template into it).
-        given = {**bound.arguments, **bound.arguments.get("kwargs", {})}  # modular pipelines take all by name
+        given = {**bound.arguments, **bound.arguments.get(further, {})}  # modular pipelines take all by name
         copies = {each: list(value) if isinstance(value, list) else value for each, value in given.items()}
         return around(copies, partial(method, *args, **kwargs))
 

@@ -85,7 +85,8 @@ class Picture:
         return replace(shown_canvas(read, (photo.height, photo.width), way), pixels=pixels)
 
     def attention(self, of: TextKind) -> Attention:
-        """Attention to the prompt or to the negative prompt. Raises UserError if there are no maps."""
+        """Attention to the prompt or to the negative prompt, or that of a shown picture. Raises UserError if there
+        are no maps."""
         found = self.outcomes.get(of)
         if found is None:
             others = "shown in capture(pipe, shown=True), shown 2 in capture(pipe, shown=2)"

@@ -5,7 +5,8 @@ Who owns whom:
 
     Listener                   one per `with` block: the pipeline and its network call it (listener.py)
     ├── Block                  what the block captures, and the runs that have ended
-    │   └── AttentionRecorder  one for the prompts, perhaps another for the negative prompts: sums up attention maps
+    │   └── AttentionRecorder  one for the prompts, perhaps others for the negative prompts and for shown pictures: sums
+    │                          up attention maps
     └── RunRecorder            one per run, only while the run lasts
         ├── Encodings          the texts that the pipeline encoded (encodings.py)
         ├── Drawn              what the pipeline drew, and did to it afterwards (drawn.py)
@@ -67,7 +68,7 @@ class RunRecorder:
         any other error                           the pipeline goes on without capture. One warning reports the error,
                                                   which is raised when the script wants maps
         a UserError about the negative prompt     the pipeline and capture of the prompt go on. The error is raised when
-                                                  the script wants the negative prompt's maps
+        or about shown pictures                   the script wants the maps of these
 
     `raise_or_warn` handles the first two kinds of errors, and leaves the second to `AttentionRecorder.fail`, which
     keeps the error. `TextRecording.raise_later` handles the third kind.

@@ -36,7 +36,7 @@ class Block:
     named: NamedText
     """What the script says about the text."""
     recorders: Mapping[TextKind, AttentionRecorder]
-    """The recorder of attention to the prompts, and perhaps another recorder for the negative prompts."""
+    """The recorder of attention to the prompts, and perhaps others for the negative prompts and for shown pictures."""
     knows_order: bool
     """Whether the pipeline is of a class that the family names: then the family's word tells equal rows apart."""
     runs: list[Run] = field(default_factory=list)
@@ -50,7 +50,8 @@ class Block:
 
 @dataclass
 class TextRecording:
-    """Records attention to one kind of text during one run: to the prompts, or to the negative prompts."""
+    """Records attention to one kind of text during one run: to the prompts, or to the negative prompts. Or that of a
+    shown picture to the prompts."""
 
     block: Block
     recorder: AttentionRecorder

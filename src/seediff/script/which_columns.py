@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 from ..errors import UserError, first_line
@@ -152,12 +152,7 @@ def behind_pictures(text: ReadText, processed: Processed | None, state_columns: 
         begin = len(processed.text) - (len(whole) - place)
         own = reader.tokenizer(processed.text).input_ids
         mark = reader.tokenizer.convert_tokens_to_ids(PICTURE)
-        last = -1
-        once: list[int] = []
-        for token in processed.tokens:
-            if token != mark or last != mark:
-                once.append(token)
-            last = token
+        once = [token for last, token in pairwise([-1, *processed.tokens]) if token != mark or last != mark]
         if once == own and processed.text[begin:].startswith(prompt):
             reading = read(replace(reader, wrap=lambda _: (processed.text, begin)), prompt)
             before = len(processed.tokens) - len(own) - (state_columns - text.columns)

@@ -11,8 +11,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, starmap
-from operator import mul
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -234,7 +233,7 @@ class Family:
 
     def other_columns(self, inputs: NetworkInputs) -> int:
         """The number of columns in a network call that are neither the drawn picture's nor the text's."""
-        return sum(starmap(mul, self.shown(inputs)))
+        return sum(map(math.prod, self.shown(inputs)))
 
     # Clips: methods
 
