@@ -35,13 +35,12 @@ def shown_name(number: int) -> TextKind:
 def fit_of_shown(pipe: Any, family: Family) -> Literal["stretch", "crop"]:
     """How a pipeline fits a picture that it shows to the sides that the network can read, as `Family.fits_shown` says.
     Raises UserError if it does not say it of the pipeline's class."""
-    kinds = [base.__name__ for base in type(pipe).__mro__]
-    way = next((family.fits_shown[kind] for kind in kinds if kind in family.fits_shown), None)
     is_own = type(pipe).__call__.__module__.startswith("diffusers.")  # another may cut off more
-    if way is None or not is_own:
-        problem = f"which part of a picture a {kinds[0]} shows is unknown"
-        raise UserError("shown", problem, f"use a {' or a '.join(family.fits_shown)} of diffusers")
-    return way
+    for base in type(pipe).__mro__:
+        if is_own and base.__name__ in family.fits_shown:
+            return family.fits_shown[base.__name__]
+    problem = f"which part of a picture a {type(pipe).__name__} shows is unknown"
+    raise UserError("shown", problem, f"use a {' or a '.join(family.fits_shown)} of diffusers")
 
 
 @dataclass(frozen=True)
