@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -18,14 +17,11 @@ from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import CapturePlan, Expected, check_kinds, fit_mask, plan_segments
 from ..config.fields import check_table
 from ..config.method_constants import MaskConfig, SegmentConfig, reads_self_attention
-from ..config.photos_config import MaskPhotosConfig
-from ..config.resolve import recommend
 from ..errors import Notice, UserError, shorten
 from ..files.image_files import ImageInput, as_pixels
 from ..files.messages import plural
 from ..masks.make_masks import MaskResult
-from ..models.describe import describe
-from ..models.locate import locate
+from .constants import heat_config, pipeline_constants
 from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
 from .listener import Listener
 from .placement import Canvas, masks_of_frames, place_segments
@@ -37,9 +33,6 @@ if TYPE_CHECKING:
 
 FACTORS = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compression_ratio")
 """Pipelines' names for the number of pixels per latent, along a side."""
-HEAT_LEVELS = (4, 2, 1)
-"""The levels of attention that a heat map averages: L/4, L/2 and L, as in method ca. L is the size of the lattice that
-the network works on. For a model without any of these levels, a heat map averages all levels."""
 LONGEST_PROMPT, MOST_PICTURES = 80, 10
 """The longest prompt in characters, and the most pictures, that `repr` prints."""
 
@@ -192,7 +185,7 @@ class Captured:
         heats: dict[str, HeatMap] = {}
         for step_or_layer, maps in self.maps_apart(image).items():
             if maps.cross_attention:
-                (mask,) = masks_of_frames([maps], whole.words, [name], _heat_config(maps), [canvas], range(1))
+                (mask,) = masks_of_frames([maps], whole.words, [name], heat_config(maps), [canvas], range(1))
                 heats[step_or_layer] = replace(_heats(mask)[0], phrase=f"{name}: {step_or_layer}")
         return heats
 
@@ -337,7 +330,7 @@ class Captured:
         # 2. What the masks are made of. All frames of a clip have one prompt and one size: the words' columns and the
         # lattice are the first frame's
         first = self._maps(clip[0], phrases, of)
-        config = config or _heat_config(first)
+        config = config or heat_config(first)
         if of.startswith("shown"):
             if pixels is not None:
                 raise UserError("pixels", "those of a shown picture are what the pipeline was given", "leave it out")
@@ -380,36 +373,6 @@ class Captured:
         return replace(picture.edits.canvas(maps.latent_size, self._drawn(maps), *sizes), pixels=shown)
 
 
-def _heat_config(maps: AttentionMaps) -> MaskConfig:
-    """The constants of heat maps: they average the levels in HEAT_LEVELS that the maps have, or else all levels."""
-    own = maps.levels("cross")
-    levels = tuple(level for level in own if level in HEAT_LEVELS) or own
-    return MaskConfig(method="ca", expand_levels=levels, pamr=False)
-
-
 def _heats(mask: MaskResult) -> list[HeatMap]:
     """The heat map of each word. mask: the words' masks."""
     return [HeatMap(soft.numpy(), name, mask.pixels) for name, soft in zip(mask.classes, mask.soft, strict=True)]
-
-
-def pipeline_constants(
-    pipe: Any,
-    method: str,
-) -> tuple[MaskConfig, dict[str, Any]]:
-    """(mask, capture) for a pipeline: a mask method's constants, and the fields of CaptureConfig with which they were
-    tuned. If nothing was tuned for the pipeline's model, `mask` has the constants of the method's paper, and `capture`
-    is empty.
-
-    pipe: a diffusers pipeline.
-    method: the mask method.
-    Raises UserError.
-    """
-    paper = MaskConfig(method=method)
-    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
-    if folder and Path(folder, "seediff.json").exists():
-        model = describe(locate(str(folder)))
-        if model.settings.preset:
-            values = {"classes": ("any",), "model": model.name, "method": method}
-            tuned = recommend(MaskPhotosConfig, values, model)[0]
-            return tuned.mask, {name: getattr(tuned.capture, name) for name in ("normalize", "layers", "mean")}
-    return replace(paper, **paper.facts.defaults.get("mask", {})), {}

@@ -27,7 +27,8 @@ from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..models.families.family import Family
 from ..models.families.layers import Layer
-from .captured import Captured, pipeline_constants
+from .captured import Captured
+from .constants import pipeline_constants
 from .encodings import NamedText
 from .listener import Listener, wrap
 from .run import TextKind, fit_of_shown, shown_name

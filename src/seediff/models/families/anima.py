@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import UserError
-from .family import Condition, FlowMatching, PartConfig
+from .family import Condition, PartConfig
+from .flow_matching import FlowMatching
 from .inputs import NetworkInputs, latents_of
 from .readers import Reader
 

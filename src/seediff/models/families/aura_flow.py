@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .family import Condition, FlowMatching, PartConfig, Tensor
+from .family import Condition, PartConfig, Tensor
+from .flow_matching import FlowMatching
 from .inputs import NetworkInputs
 from .layers import TEXT_FIRST
 from .named import APACHE, NamedModel

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .family import NOT_LOADED, Condition, FlowMatching, PartConfig, Tensor
+from .family import NOT_LOADED, Condition, PartConfig, Tensor
+from .flow_matching import FlowMatching
 from .flux2 import normed_latents
 from .inputs import NetworkInputs
 from .layers import JOINT

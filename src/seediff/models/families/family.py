@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_names, block_numbers, by_kind
@@ -392,27 +392,3 @@ class Family:
         level = latents.new_full((len(latents),), timestep)
         predicted = pipe.transformer(hidden_states=latents, timestep=level, **condition, return_dict=False)[0]
         return predicted[:, : latents.shape[1]]  # a learnt variance may follow
-
-
-@dataclass(frozen=True)
-class FlowMatching(Family):
-    """Families trained by flow matching: at noise level t of 1000, the share of noise is t / 1000."""
-
-    LEVELS: ClassVar[int] = 1000
-    """The number of noise levels."""
-
-    half: str = "bfloat16"
-    scales: tuple[str, ...] = ("scaling_factor", "shift_factor")
-    gives_sigmas: bool = True
-    side: int = 1024
-    text_columns: int = 512
-    """How many tokens most pipelines read by default. Templates around the prompt, and padding, count."""
-
-    def noise_levels(self, pipe: Any) -> int | None:
-        return self.LEVELS if hasattr(pipe.scheduler, "sigmas") else None
-
-    def mix(self, pipe: Any, timestep: int) -> tuple[float, float]:
-        return 1 - timestep / self.LEVELS, timestep / self.LEVELS
-
-    def target(self, pipe: Any, timestep: int, latents: Tensor, noise: Tensor) -> Tensor:
-        return noise - latents

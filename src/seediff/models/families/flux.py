@@ -13,7 +13,8 @@ from itertools import pairwise
 from typing import Any
 
 from ...errors import UserError
-from .family import Condition, Family, FlowMatching, PartConfig, Tensor
+from .family import Condition, Family, PartConfig, Tensor
+from .flow_matching import FlowMatching
 from .inputs import NetworkInputs, latents_of
 from .layers import TEXT_FIRST
 from .named import APACHE, NamedModel

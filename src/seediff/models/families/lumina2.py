@@ -11,7 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import Condition, FlowMatching, Tensor
+from .family import Condition, Tensor
+from .flow_matching import FlowMatching
 from .inputs import NetworkInputs
 from .layers import SELF, TEXT_FIRST
 from .named import APACHE, NamedModel

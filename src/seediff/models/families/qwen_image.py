@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .family import Condition, FlowMatching, PartConfig, Tensor
+from .family import Condition, PartConfig, Tensor
+from .flow_matching import FlowMatching
 from .flux import Packed
 from .inputs import DrawRequest, NetworkInputs
 from .layers import DRAWN_LAST, TEXT_FIRST

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from .family import Condition, FlowMatching, PartConfig, Tensor
+from .family import Condition, PartConfig, Tensor
+from .flow_matching import FlowMatching
 from .layers import CROSS, Layer
 from .named import NamedModel
 from .readers import Reader, stripped

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .family import CLIP_TOKENS, Condition, FlowMatching, PartConfig
+from .family import CLIP_TOKENS, Condition, PartConfig
+from .flow_matching import FlowMatching
 from .layers import JOINT, SELF, Layer, refuse_adapters
 from .named import NamedModel
 from .readers import Reader

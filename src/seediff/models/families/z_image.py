@@ -12,7 +12,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import Condition, FlowMatching, Tensor
+from .family import Condition, Tensor
+from .flow_matching import FlowMatching
 from .inputs import NetworkInputs, latents_of
 from .layers import JOINT, SELF
 from .named import APACHE, NamedModel
