@@ -213,15 +213,15 @@ class Captured:
         **constants: Any,
     ) -> MaskResult | list[MaskResult]:
         """Masks of words in one picture: a label map, soft masks, flags, and the result of every step (`MaskResult`).
-        For a clip, a list with the masks of each frame.
 
-        phrases: words or phrases of the prompt, or numbers of text columns. image: as in `heatmap`. pixels: the
-        picture, if the pipeline did not return it, because PAMR follows its edges; not for clips. of: as in `heatmap`;
-        only methods that read cross-attention alone make masks of others than the prompt. method: by default the method
-        that `keep` names; otherwise seediff, or ca for a model without self-attention, and of others than the prompt.
-        constants: fields of MaskConfig, such as beta=0.4 or pamr=False. The other constants come from the model's
-        folder, where they were chosen for the layers that `keep=METHOD` captures, or otherwise from the method's paper.
-        The nearest level replaces a level that the model lacks.
+        phrases: words or phrases of the prompt, or numbers of text columns. image: as in `heatmap`: for one of `clips`,
+        and by default for the first clip, a list with the masks of each of its frames. pixels: the picture, if the
+        pipeline did not return it, because PAMR follows its edges; not for clips. of: as in `heatmap`; only methods
+        that read cross-attention alone make masks of others than the prompt. method: by default the method that `keep`
+        names; otherwise seediff, or ca for a model without self-attention, and of others than the prompt. constants:
+        fields of MaskConfig, such as beta=0.4 or pamr=False. The other constants come from the model's folder, where
+        they were chosen for the layers that `keep=METHOD` captures, or otherwise from the method's paper. The nearest
+        level replaces a level that the model lacks.
 
         Raises UserError for a word that is not in the prompt, for a method or constant that cannot be used, and for a
         picture without maps.

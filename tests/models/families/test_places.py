@@ -5,6 +5,7 @@ import torch
 from builders.refusals import user_error
 
 import seediff
+from seediff.attention.networks import find_networks
 from seediff.models.families.flux import packed_pictures
 from seediff.models.families.qwen_image import QWEN_IMAGE
 
@@ -46,11 +47,26 @@ def test_places_that_do_not_tell(places):
         ([[(1, 4, 6)], [(1, 6, 4)]], "is given other numbers or sizes of pictures in each row; draw one at a time"),
         ([(1, 4, 5)], "is given 24 positions, and sizes of pictures that have others"),
         ([[(2, 4, 3)]], "is given 24 positions, and sizes of pictures that have others"),
+        ([[(1, 4, 6)]], "draws several layers of a picture at once; use another pipeline"),
     ],
 )
 def test_sizes_that_do_not_fit(shapes, said):
+    given = {"hidden_states": torch.zeros(2, 24, 16), "img_shapes": shapes}
+    if said.startswith("draws"):
+        given["additional_t_cond"] = torch.zeros(2)
     with user_error(f"^the network: {said}"):
-        QWEN_IMAGE.lattice(None, {"hidden_states": torch.zeros(2, 24, 16), "img_shapes": shapes})
+        QWEN_IMAGE.lattice(None, given)
+
+
+@pytest.mark.parametrize(("name", "title"), [("flux2", "FLUX.2 dev"), ("flux2_klein", "FLUX.2 klein")])
+def test_one_class_of_networks_in_two_families(loaded, name, title):
+    """The tokenizer tells them apart, in a pipeline of one's own."""
+    parts = loaded(name).pipe
+
+    class Own:
+        transformer, tokenizer = parts.transformer, parts.tokenizer
+
+    assert find_networks(Own())[1].title == title
 
 
 @pytest.mark.parametrize("moves", [False, True])
