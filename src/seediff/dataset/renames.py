@@ -18,7 +18,7 @@ from . import native
 from .encoding import ReadLabels
 from .merge import renumber
 from .names import check_class_list
-from .reviews import class_names, read_actions
+from .reviews import REVIEWS, class_names, read_actions
 from .sample import CONFIGS, SOFT, Extras, Sample
 
 T = TypeVar("T")
@@ -46,28 +46,28 @@ def read_renames(texts: Sequence[str], known: Sequence[str]) -> dict[str, str]:
 
 
 def rename_classes(
-    classes: Sequence[str], samples: Sequence[Sample], renames: Renames
+    classes: Sequence[str], samples: Sequence[Sample], renames: Renames, where: str = OPTION
 ) -> tuple[tuple[str, ...], list[Sample]]:
     """(classes, samples) with other names. Two classes that get one name become one class, with the worse score of the
     two (for presence, the higher one). The ids of later classes move down. Attention and steps are left out, because
     they have the old names. So are the soft masks of a sample that shows joined classes.
 
-    classes, samples: of a dataset. renames: of these classes. Raises UserError for a class that the dataset lacks, for
-    a name that a class cannot have, and for a removed class that a sample shows, perhaps only when its label map is
-    read.
+    classes, samples: of a dataset. renames: of these classes. where: who asks for them, in errors. Raises UserError for
+    a class that the dataset lacks, for a name that a class cannot have, and for a removed class that a sample shows,
+    perhaps only when its label map is read.
     """
     for name in renames:
         if name not in classes:
             problem = f"{show_json(name)} names no class{did_you_mean(name, classes)}"
-            raise UserError(OPTION, problem, RULE)
+            raise UserError(where, problem, RULE)
     names = [renames.get(name, name) for name in classes]
     kept = tuple(dict.fromkeys(filter(None, names)))
-    check_class_list(kept, OPTION)
+    check_class_list(kept, where)
     removed = [name for name, new in zip(classes, names, strict=True) if not new]
     used = Counter(name for name in shown_in(samples) if name in removed)
     if used:
         name, count = next(iter(used.items()))
-        raise UserError(OPTION, f"{show_json(name)} is in {plural(count, 'mask')}", "rename it, or relabel these masks")
+        raise UserError(where, f"{show_json(name)} is in {plural(count, 'mask')}", "rename it, or relabel these masks")
     numbers = ids_by_name(kept)
     ids = native.dataset_labels(np.arange(256, dtype=np.uint8), [numbers.get(name, 0) for name in names])
     new_names = dict(zip(classes, names, strict=True))
@@ -81,7 +81,7 @@ def open_set(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
     names = class_names(classes, read_actions(Path(folder)), {*shown_in(samples)})
     if tuple(names.values()) == classes:
         return classes, samples
-    return rename_classes(classes, samples, names)
+    return rename_classes(classes, samples, names, REVIEWS)
 
 
 def shown_in(samples: Iterable[Sample]) -> Iterator[str]:
@@ -140,7 +140,5 @@ def _checked(read: ReadLabels, removed: Sequence[int], where: str) -> np.ndarray
     """The label map (H, W) uint8, which shows none of the ids `removed`. Raises UserError."""
     labels = read()
     if np.isin(labels, removed).any():
-        raise UserError(
-            where, "its label map shows a class that is to be removed", f"rename it by {OPTION}, or relabel it"
-        )
+        raise UserError(where, "its label map shows a class that is to be removed", "rename the class, or relabel it")
     return labels

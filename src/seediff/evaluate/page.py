@@ -7,6 +7,7 @@ import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def evaluation_page(evaluation: Evaluation, ranked: Sequence[str]) -> bytes:
     for table in score_tables(evaluation):
         scored.append((table, [[show_cell(value, "%") for value in row] for row in (*table.rows, *table.sums)]))
     by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data}
-    shown = [name for name in ranked if _has_picture(by_name[name])][:MOST]
+    shown = islice((name for name in ranked if _has_picture(by_name[name])), MOST)  # each look decodes a picture
     data, predictions = evaluation.data.path, evaluation.predictor.name
     look = ""
     if data is not None and Path(data, METADATA).is_file():

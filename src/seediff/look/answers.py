@@ -252,7 +252,7 @@ def predicted(store: Store, request: OfSample) -> Response:
     if store.against is None:
         raise HTTPException(404, "there are no predictions: seediff look SET --against PREDICTED")
     with DECODING:
-        data = draw_prediction(store.against, state.sample)
+        data = draw_prediction(store.against, state.sample, store.class_names.ids_of_names())
     return Response(data, media_type="image/png", headers=FRESH)
 
 

@@ -78,6 +78,13 @@ class ClassNames:
             self._check(name, own)
         self._save(own, name, by)
 
+    def ids_of_names(self) -> dict[str, int]:
+        """Each name that a class has or had → its id in classes.txt."""
+        ids: dict[str, int] = {}
+        for number, given in enumerate(names_given(self.listed, self.renames).values(), 1):
+            ids.update(dict.fromkeys(filter(None, given), number))
+        return ids
+
     def _present(self, name: str) -> str:
         """The present name of a class; "" for a removed one. name: as listed."""
         return self.names[self.listed.index(name)]

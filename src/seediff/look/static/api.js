@@ -16,37 +16,38 @@ export class Refused extends Error {
   }
 }
 
-async function ask(path, options = {}) {
-  let answer;
+// Ask the server. read: reads the answer's body, which may break off like the answer itself.
+async function ask(path, options = {}, read = (answer) => answer.json()) {
+  let answer, body;
   try {
     answer = await fetch(path, options);
+    body = await (answer.ok ? read(answer) : answer.text());
   } catch {
     throw new Refused(0, { error: SILENT });
   }
-  if (answer.ok) return answer;
-  const text = await answer.text();
+  if (answer.ok) return body;
+  const text = body;
   let parsed = { error: text };
   try { parsed = JSON.parse(text); } catch { /* plain text */ }
   throw new Refused(answer.status, parsed);
 }
 
-export const get = async (path) => (await ask(path)).json();
+export const get = (path) => ask(path);
 
-export async function post(path, body, options = {}) {
+export function post(path, body, options = {}) {
   const headers = { "content-type": "application/json" };
-  return (await ask(path, { method: "POST", headers, body: JSON.stringify(body), ...options })).json();
+  return ask(path, { method: "POST", headers, body: JSON.stringify(body), ...options });
 }
 
 // A label map or the like, one or two bytes a pixel: { values, height, width, version, headers }.
 export async function pixels(path) {
-  const answer = await ask(path);
-  const bytes = await answer.arrayBuffer();
-  const [height, width] = [Number(answer.headers.get("x-height")), Number(answer.headers.get("x-width"))];
+  const [{ headers }, bytes] = await ask(path, {}, async (answer) => [answer, await answer.arrayBuffer()]);
+  const [height, width] = [Number(headers.get("x-height")), Number(headers.get("x-width"))];
   const values = bytes.byteLength === height * width ? new Uint8Array(bytes) : new Uint16Array(bytes);
-  return { values, height, width, version: Number(answer.headers.get("x-version") || 0), headers: answer.headers };
+  return { values, height, width, version: Number(headers.get("x-version") || 0), headers };
 }
 
-export const image = async (path) => createImageBitmap(await (await ask(path)).blob(), { imageOrientation: "none" });
+export const image = async (path) => createImageBitmap(await ask(path, {}, (answer) => answer.blob()), { imageOrientation: "none" });
 
 // Save a label map. number: the sample's. about: { tool, version, … }, what changed which version. Promises the new state.
 export async function sendLabels(number, labels, about) {
@@ -54,7 +55,7 @@ export async function sendLabels(number, labels, about) {
   const packed = await new Response(stream).arrayBuffer();
   const query = new URLSearchParams({ ...about, window: WINDOW });
   const options = { method: "POST", body: packed, signal: AbortSignal.timeout(PATIENCE) };
-  return (await ask(`/api/samples/${number}/labels?${query}`, options)).json();
+  return ask(`/api/samples/${number}/labels?${query}`, options);
 }
 
 // The address of a sample's thumbnail. labels: whether to draw its mask.
