@@ -11,6 +11,7 @@ from seediff.cli.main import main
 
 GIVEN = {
     "generate": ["--classes", "dog"],
+    "heatmap": ["a dog"],
     "mask": ["photos", "--classes", "dog"],
     "segment": ["photos"],
     "download": ["owner/name"],
@@ -27,7 +28,7 @@ GIVEN = {
 }
 """Command → what it needs beside --out."""
 WRITE = [name for name in COMMANDS if "--out" in CommandLine(make_app(), [name]).command_options()]
-READ = [name for name in COMMANDS if name not in ("generate", "download", "models")]
+READ = [name for name in COMMANDS if name not in ("generate", "heatmap", "download", "models")]
 """Commands that read files which the user names."""
 ADDRESS = "is an address; name a folder on this machine, and copy it there with `aws s3 sync` or `rclone copy`"
 
