@@ -65,6 +65,7 @@ class Ray(Engine):
     """
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        super().__init__()
         if find_spec("ray") is None:
             raise UserError("engine", "ray needs a package that is not installed", 'pip install "seediff[ray]"')
         if workers is not None:
