@@ -106,7 +106,7 @@ def test_a_plan_says_what_is_not_known_before_a_model_is_fetched(hub, tmp_path, 
             size = show_bytes(BY_NAME[name].weight_bytes("float32"))
             assert f"downloads it: {size} in float32; licence {BY_NAME[name].licence})\nDevice: cpu, " in text
             assert (
-                f"\nMemory: about {size} of weights in float32; on a GPU in bfloat16, drawing takes 9.7 GB for" in text
+                f"\nMemory: about {size} of weights in float32; on a GPU in bfloat16, drawing needs 9.7 GB for" in text
             )
             assert ("\nCapture: not known, because the model's configuration" in text) == (here is not folder)
             assert text.count("\nCapture: ") == 1

@@ -111,7 +111,7 @@ def test_nothing_committed_binds_nobody(tmp_path, unbroken):
     with user_error("must be uint8"):
         generate(wrong, out, draw=fails)
     assert list((out / native.IMAGES).iterdir())
-    assert output.state_of_output(out, CONFIG) == ("new", CONFIG)
+    assert output.state_of_output(out, CONFIG) == ("new", CONFIG, 0)
     faked(CONFIG, out)
     assert fingerprints(out) == unbroken
 

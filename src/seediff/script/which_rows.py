@@ -52,11 +52,11 @@ class Encoded:
     only embeddings."""
     other_states: Sequence[torch.Tensor] = ()
     """The states of all other encoded texts, such as negative prompts."""
-    processed: Sequence[Processed] = ()
-    """What a processor read of each text; empty if there is none."""
     rule: Literal["one per picture", "any", "all"] = "one per picture"
     """How many rows of a batch must have these texts (`find_rows` has a table). "any": the script named the states, or
     they are negative prompts. "all": only the batch itself says what the text is."""
+    processed: Sequence[Processed] = ()
+    """What a processor read of each text; empty if there is none."""
 
     def texts_of(self, number: int) -> Texts:
         """The texts of one state. number: the state's number. For example, 2 texts and 4 states: states 0 and 1 have
