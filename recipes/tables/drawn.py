@@ -156,6 +156,9 @@ class SetJob(Job[SetConfig, "SampleSpec"]):
     def items(self) -> list[SampleSpec]:
         return set_specs(self.config)
 
+    def name_of(self, item: SampleSpec) -> str:
+        return f"{item.index:06d}"
+
     def plan(self, facts: Facts) -> Plan:
         config, info = self.config, facts.info
         check_options(LoadOptions.of(config), info)
@@ -207,7 +210,7 @@ class SetJob(Job[SetConfig, "SampleSpec"]):
         for (name, setting), soft in zip(settings.items(), softs, strict=True):
             label_map = native.dataset_labels(label_pixels(soft, setting.config).cpu().numpy(), ids)
             files[mask_path(name, spec.index)] = encode_mask(label_map)
-        file_name = f"{native.IMAGES}/{spec.index:06d}.png"
+        file_name = f"{native.IMAGES}/{self.name_of(spec)}.png"
         files[file_name] = encode_image(image, "png")
         row = Row(
             file_name=file_name,

@@ -47,6 +47,9 @@ class TinyJob(Job[TinyConfig, int]):
     def items(self):
         return range(self.config.items)
 
+    def name_of(self, item):
+        return f"{item:06d}"
+
     def plan(self, facts):
         return Plan(facts)
 
@@ -61,7 +64,7 @@ class TinyJob(Job[TinyConfig, int]):
             self.trouble(item)
         text = f"{item} of {list(items)} with seed {self.config.seed}".encode()
         row = Row(rest={"item": item, "crc": zlib.crc32(text)})
-        return Encoded(str(item), row, {f"{IMAGES}/{item:06d}.txt": text})
+        return Encoded(str(item), row, {f"{IMAGES}/{self.name_of(item)}.txt": text})
 
     def finish(self, rows, left_out, out):
         write_atomic(out / "first.txt", (out / IMAGES / "000000.txt").read_bytes())

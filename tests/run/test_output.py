@@ -99,6 +99,9 @@ def test_a_run_for_more_images_is_not_cut_short(tmp_path):
     assert contents(tmp_path / "out") == before
 
 
+EARLY = ("000000.png", "000001.png", "000002.png", "000003.png")
+
+
 def test_a_stopped_run_is_ended_with_what_is_made_and_goes_on(tmp_path, monkeypatch):
     out = tmp_path / "out"
     with user_error("finish: there is no stopped run in .*; leave it out"):
@@ -106,6 +109,7 @@ def test_a_stopped_run_is_ended_with_what_is_made_and_goes_on(tmp_path, monkeypa
     faked(LARGER, tmp_path / "whole")
     interrupt_after(2, LARGER, out, draw=fake_draw)
     (out / "images/000004.png").write_bytes(b"of a batch that was not finished")
+    (out / "images/holiday.png").write_bytes(b"of somebody else")
     shutil.copytree(out, tmp_path / "again")
 
     def end(folder):
@@ -119,9 +123,9 @@ def test_a_stopped_run_is_ended_with_what_is_made_and_goes_on(tmp_path, monkeypa
         assert (result.made, result.done) == (4, 0)
         assert "| ended early | 4 of the 15 asked for were made |" in (out / "README.md").read_text()
         assert {finding.level for finding in check_dataset(out).findings} <= {"warning"}
-        assert len(list((out / "images").iterdir())) == 4
+        assert sorted(path.name for path in (out / "images").iterdir()) == [*EARLY, "holiday.png"]
         shutil.copy(out / METADATA, out / EARLIER)  # what a kill leaves just before the end
-    set_splits(out, dict.fromkeys(("000000", "000001", "000002", "000003"), "val"))
+    set_splits(out, {name.removesuffix(".png"): "val" for name in EARLY})
     assert faked(LARGER, out).done == 11
     assert [item.metadata.pop("split", None) for item in open_native(out)[1]] == ["val"] * 4 + [None] * 11
     shutil.rmtree(out)
@@ -131,6 +135,7 @@ def test_a_stopped_run_is_ended_with_what_is_made_and_goes_on(tmp_path, monkeypa
     assert faked(replace(LARGER, per_class=6), tmp_path / "grown").asked == 0
     assert "ended early" not in (tmp_path / "grown/README.md").read_text()
     faked(LARGER, out)
+    (out / "images/holiday.png").unlink()
     assert contents(out) == contents(tmp_path / "whole")
     with user_error("finish: the run in .* is of fewer images"):
         faked(replace(LARGER, per_class=6), out, finish=True)

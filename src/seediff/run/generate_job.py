@@ -120,6 +120,9 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
     def items(self) -> list[SampleSpec]:
         return sample_specs(self.config)
 
+    def name_of(self, item: SampleSpec) -> str:
+        return numbered_name(item.index)
+
     @property
     def count(self) -> int:
         return sample_count(self.config)
@@ -273,7 +276,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         with self.timer("writing"):
             sample = masked_sample(
                 self.config,
-                numbered_name(spec.index),
+                self.name_of(spec),
                 encode_image(image, self.config.image_format),
                 result,
                 result.soft.cpu().numpy,

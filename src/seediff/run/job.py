@@ -145,6 +145,10 @@ class Job(ABC, Generic[Config, Item]):
     def items(self) -> Sequence[Item]:
         """All items of the output, in order."""
 
+    @abstractmethod
+    def name_of(self, item: Item) -> str:
+        """The name of the sample that is made of an item."""
+
     @property
     def count(self) -> int:
         """The number of items."""

@@ -299,7 +299,11 @@ def _end_early(job: AnyJob, out: Path) -> None:
         ended = 0
     job = replace(job, ended=ended)
     write_config(out, job.config, ended)
-    remove_unfinished(out, filter(None, records.values()))
+    missing = set[str]()
+    for number, record in records.items():
+        if record is None:
+            missing.update(map(job.name_of, job.batches[number]))
+    remove_unfinished(out, filter(None, records.values()), missing)
     _finish(job, out, records)
     (out / EARLIER).unlink(missing_ok=True)
 

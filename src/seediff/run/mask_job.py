@@ -143,7 +143,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
         with self.timer("writing"):
             sample = masked_sample(
                 self.config,
-                spec.photo.name,
+                self.name_of(spec),
                 encode_photo(spec.photo.path, found.view.pixels),
                 masks.full,
                 masks.soft,

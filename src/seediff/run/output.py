@@ -14,7 +14,7 @@ import json
 import re
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -323,12 +323,16 @@ def write_config(folder: Path, config: RunConfig, ended: int = 0) -> None:
     write_atomic(folder / CONFIG, config.to_toml(*loaded, ended=ended).encode("utf-8"))
 
 
-def remove_unfinished(folder: Path, records: Iterable[BatchRecord]) -> None:
-    """Remove files of batches that are not finished. records: of all finished batches."""
+def remove_unfinished(folder: Path, records: Iterable[BatchRecord], missing: Collection[str]) -> None:
+    """Remove files of batches that are not finished, and no other files. records: of all finished batches. missing: the
+    names of samples in the others."""
     known = {name for record in records for name in record.files}
-    for path in chain.from_iterable((folder / name).rglob("*") for name in RUN_FOLDERS):
-        if not path.is_dir() and path.relative_to(folder).as_posix() not in known:
-            path.unlink()
+    for kind in RUN_FOLDERS:
+        for path in (folder / kind).rglob("*"):
+            name = path.relative_to(folder / kind).with_suffix("").as_posix()
+            is_missing = name in missing or name.rpartition("_")[0] in missing  # soft/000003_1.png is of class 1
+            if is_missing and not path.is_dir() and path.relative_to(folder).as_posix() not in known:
+                path.unlink()
 
 
 def with_splits(folder: Path, rows: Sequence[Row]) -> list[Row]:

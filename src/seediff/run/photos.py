@@ -92,6 +92,9 @@ class PhotoJob(Job[PhotosConfig, PhotoSpec]):
     def items(self) -> Sequence[PhotoSpec]:
         return self.specs
 
+    def name_of(self, item: PhotoSpec) -> str:
+        return item.photo.name
+
     @property
     def word_lists(self) -> Sequence[tuple[str, ...]]:
         """The words of each photograph, each list once."""

@@ -258,7 +258,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
         )
         with self.timer("writing"):
             image = encode_photo(spec.photo.path, pixels)
-            return encode(Sample(image, labels, objects, row, name=spec.photo.name), self.classes)
+            return encode(Sample(image, labels, objects, row, name=self.name_of(spec)), self.classes)
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Objects:
