@@ -228,16 +228,16 @@ class Captured:
         """
         if not phrases:
             raise UserError("masks", "there is no word", "name at least one: masks('dog', 'cat')")
-        of_others = of != "prompt"  # of other texts and pictures, cross-attention alone is captured
-        usual = "ca" if of_others or self._family.no_self_attention else "seediff"
-        method = method or (None if of_others else self._method) or usual
+        usual, own = "seediff", self._method
+        if of != "prompt":  # of other texts and pictures, cross-attention alone is captured
+            usual, own = "ca", None
+        elif self._family.no_self_attention:
+            usual = "ca"
+        method = method or own or usual
         config = replace(pipeline_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         check_kinds(self._family, config)
         config, _ = fit_mask(self._family, self._plan.all_layers, config, "all")
         image = self._number_or_clip(image)
-        if of_others and reads_self_attention(config):
-            whose = "the negative prompt's rows" if of == "negative" else "shown pictures"
-            raise UserError("method", f"{method}: self-attention of {whose} is not captured", "use method='ca'")
         masks = self._make_masks(phrases, image, pixels, config, of)
         return masks if isinstance(image, range) else masks[0]
 
@@ -331,6 +331,10 @@ class Captured:
         # lattice are the first frame's
         first = self._maps(clip[0], phrases, of)
         config = config or heat_config(first)
+        if of != "prompt" and reads_self_attention(config):
+            whose = "the negative prompt's rows" if of == "negative" else "shown pictures"
+            problem = f"{config.method}: self-attention of {whose} is not captured"
+            raise UserError("method", problem, "use method='ca'")
         if of.startswith("shown"):
             if pixels is not None:
                 raise UserError("pixels", "those of a shown picture are what the pipeline was given", "leave it out")
