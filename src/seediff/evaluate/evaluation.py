@@ -181,24 +181,26 @@ def notes(evaluation: Evaluation) -> list[str]:
     """Sentences about the scores, for readers."""
     scores = evaluation.scores
     lines = [f"Labels: {evaluation.data.about}."]
-    lines += [*without_interval(scores.per_class.values()), *_predictor_notes(evaluation)]
+    about, *further = _predictor_notes(evaluation)
+    lines += [*without_interval(scores.per_class.values()), f"Predictions: {about}", *further]
     for other in evaluation.against:
         against = "Against"
         if len(evaluation.against) > 1:
             against = f"Against {other.predictor.name}"
-        about, *more = _predictor_notes(other)
+        more = _predictor_notes(other)
         alone = sorted(scores.miou.classes.keys() ^ other.scores.miou.classes.keys())
         if alone:
             more.append(
                 f"Means and their differences are without {', '.join(alone)}: no truth shows it, and only one of the "
                 f"two predicts it. By the protocol, mIoU is {scores.miou.value:.1%} and {other.scores.miou.value:.1%}."
             )
-        lines += [about.replace("Predictions", against, 1), *(f"{against}: {line}" for line in more)]
+        lines += [f"{against}: {line}" for line in more]
     return lines
 
 
 def _predictor_notes(evaluation: Evaluation) -> list[str]:
-    lines = [f"Predictions: {evaluation.predictor.about}."]
+    """Sentences about predictions; the first says what they are."""
+    lines = [f"{evaluation.predictor.about}."]
     if evaluation.trained_on:
         images = plural(len(evaluation.scores.images), "image")
         lines.append(f"Trained on {evaluation.trained_on} of the {images}, so these scores are too high.")
