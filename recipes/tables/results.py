@@ -77,7 +77,9 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
     tests, metrics = ({row[key] for row in rows} for key in ("test", "metric"))
     several = len(tests) > 1 or len(metrics) > 1
     compared = any(row["ratio"] is not None for row in rows)
-    figure_of = "figure" if len(metrics) > 1 else f"{rows[0]['metric']} on"
+    figure_of = "figure"
+    if len(metrics) == 1:
+        figure_of = f"{next(iter(metrics))} on"
     columns = ["", *([figure_of] if several else []), "ours, % (seeds)", "95 % over images", "paper, %"]
     numbers = ["paper"]
     if compared:
