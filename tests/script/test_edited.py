@@ -1,5 +1,6 @@
 """Pictures that are edited: words behind the pictures that Qwen-Image's text encoder is shown, and maps of these."""
 
+from copy import deepcopy
 from functools import lru_cache, partial, wraps
 
 import numpy as np
@@ -100,10 +101,13 @@ def test_heat_maps_of_what_was_shown(loaded, name, photo, place):
     count, book, pipe = len(kind.shown), BOOKS[kind.twin], kind.make(name, loaded(kind.twin).pipe)
     pipe.set_progress_bar_config(disable=True)
     family = network_family(pipe.transformer)
-    draw = partial(pipe, prompt=PROMPT, num_inference_steps=1, **kind.call)
+    given = deepcopy(kind.call["image"])
+    draw = partial(pipe, prompt=PROMPT, num_inference_steps=1, **{**kind.call, "image": given})
     layers = dict.fromkeys(family.layers(pipe.transformer), book.attention)
     with everything_kept(pipe.transformer, layers) as kept, seediff.capture(pipe, shown=count) as seen:
         draw()
+    last = given[-1] if count > 1 else given
+    last.paste((0, 0, 0), (0, 0, *last.size))
     kept = kept[: len(layers)]  # the call with the prompt
     whole = kept[0].probabilities.shape[3]
     of, rows = "shown 2" if count > 1 else "shown", slice(whole - kind.shown[-1], whole)
