@@ -206,9 +206,11 @@ def words(text: str, work: Path, runs: Path, folders: Mapping[str, Path]) -> lis
 
 
 def page_image(data: bytes) -> bytes:
-    """A picture in any format → a progressive JPEG at most WIDEST wide."""
+    """A picture in any format → a progressive JPEG at most WIDEST wide. Such a JPEG stays as it is."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(data)) as opened:
+        if opened.format == "JPEG" and opened.width <= WIDEST:
+            return data
         image = opened.convert("RGB")
     image.thumbnail((WIDEST, image.height))
     image.save(buffer, "JPEG", quality=80, optimize=True, progressive=True)
