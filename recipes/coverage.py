@@ -35,7 +35,7 @@ def main() -> None:
         classes: dict[str, list[bool]] = {f"{FEWEST} to 9": [], "10 and more": []}
         for seed in range(SETS):
             images = pictures(count, np.random.default_rng(500 + seed))
-            ious = resample(images, seed=0, draws=DRAWS).of_classes(map(str, true), class_iou)
+            ious = resample(images, seed=0, draws=DRAWS).of_classes(map(str, true))
             mean = with_often_shown([mean_figure("mIoU", ious.values())])[-1]
             means.append(covers(mean, float(np.mean([true[int(name)] for name in mean.classes]))))
             for name, iou in ious.items():

@@ -129,7 +129,7 @@ class Outcome:
     def scores(self) -> tuple[Figure, Figure]:
         """ACC and mIoU by DiffSeg's protocol (matching per image)."""
         drawn = resample(np.array(self.counts), seed=0, draws=DRAWS)
-        ious = drawn.of_classes(map(str, range(drawn.counts.shape[-1])), class_iou)
+        ious = drawn.of_classes(map(str, range(drawn.counts.shape[-1])))
         return drawn.of_all("pixel accuracy", accuracy), mean_figure("mIoU", ious.values())
 
     def figures(self) -> dict[str, Any]:

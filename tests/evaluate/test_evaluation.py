@@ -15,8 +15,10 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.public_sets import CAMVID_CLASSES
 from seediff.dataset.sample import Sample
 from seediff.drawing.overlays import compress_image
+from seediff.evaluate import figures
 from seediff.evaluate.evaluation import evaluate, notes, score_tables
-from seediff.evaluate.page import draw_bars
+from seediff.evaluate.page import charts
+from seediff.metrics.scores import MEASURES, Measure
 
 MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0, 12, 12], [0, 0, 12, 12]]}
 
@@ -86,21 +88,28 @@ def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsy
         return out
 
     # Person is right in the first image of the first predictions alone; of the second, only the background.
-    first, _, *rows = printed("markdown").splitlines()
-    assert first == f"|  | {predictions} | {other} | difference | 95 % CI | pictures |"
+    ious, boundaries = printed("markdown").split("\n\n")
+    first, _, *rows = ious.splitlines()
+    assert first == f"| IoU | {predictions} | {other} | difference | 95 % CI | pictures |"
+    assert boundaries.startswith(f"| boundary IoU | {predictions} | {other} |")
     table = {cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in (row.split("|") for row in rows)}
     assert table["person"][:3] == ["100.0", "0.0", "+100.0"]
     assert table["dog"] == ["0.0", "0.0", "+0.0", "", "1"]
-    assert list(table)[-1] == "boundary mIoU"
+    assert list(table)[-1] == "pixel accuracy"
+    assert boundaries.splitlines()[-1].startswith("| boundary mIoU |")
     assert "cow" not in table
     written = json.loads((tmp_path / "two.json").read_text())
-    difference = {one["name"]: one for one in written["difference"]}
+    difference = {one["name"]: one for one in written["difference"] if one["score"] != "boundary IoU"}
     assert difference["mIoU"]["difference"] == written["miou"] - written["against"]["miou"]
     boundary = written["boundary_miou"] - written["against"]["boundary_miou"]
     assert difference["boundary mIoU"]["difference"] == boundary
     assert (difference["dog"]["pictures"], difference["dog"]["ci95"]) == (1, [None, None])
 
-    assert {line.count(",") for line in printed("csv").splitlines()} == {8, 6}  # two commas are in the heading's names
+    assert {line.count(",") for line in printed("csv").splitlines()} == {
+        8,
+        6,
+        0,
+    }  # two commas are in the heading's names
     latex = printed("latex")
     assert "one\\_class\\% & difference & 95 \\% CI & pictures \\\\\n\\midrule\nbackground & 66.7 & " in latex
     assert " & $\\geq$ 1 \\\\" in latex
@@ -144,24 +153,71 @@ def test_what_few_pictures_show_is_said(tmp_path, monkeypatch):
 
     (table,) = score_tables(replace(evaluation, against=()))
     alone = {row[0]: row[2:4] for row in (*table.rows, *table.sums)}
-    without = [name for name, (ends, _) in alone.items() if np.isnan(ends[0])]
-    assert without == ["cat", "objects", "mIoU", "boundary mIoU"]
+    without = [name for name, (ends, _) in alone.items() if ends and np.isnan(ends[0])]
+    assert without == ["cat", "objects", "mIoU"]
     assert [alone[name][1] for name in ("dog", "cat", "mIoU", often)] == ["6", "1", "≥ 1", "≥ 6"]
     assert "Without interval, because fewer than 5 pictures show them: cat (1)." in notes(evaluation)
 
     compared = {row[0]: row[1:] for row in score_tables(evaluation)[0].sums}
     assert compared["mIoU"][2] == pytest.approx(0, abs=0.001)
     assert compared[often][3] == pytest.approx((0, 0), abs=0.001)
-    said = "Means and their differences are without bus: no truth shows it, and only one of the two predicts it."
+    said = "Means and their differences are without bus, for which only one of the two has IoU."
     (line,) = (note for note in notes(evaluation) if note.startswith(f"Against: {said}"))
     several = notes(evaluate(tmp_path / "a", tmp_path / "truth", against=[tmp_path / "b", tmp_path / "a"], draws=50))
     assert any(note.startswith(f"Against {tmp_path / 'b'}: {said}") for note in several)
     scores, other = evaluation.scores, evaluation.to_json()["against"]
     assert line.endswith(f"By the protocol, mIoU is {scores.miou.value:.1%} and {other['miou']:.1%}.")
     assert other["miou"] == pytest.approx(scores.miou.value * 3 / 4, abs=0.001)  # the protocol's
-    monkeypatch.setattr("seediff.evaluate.page.bar_chart", lambda title, bars, mean: bars)
-    bars = {bar.name: (bar.pictures, np.isnan(bar.interval).any()) for bar in draw_bars(scores)}
+    bars = {bar.name: (bar.pictures, np.isnan(bar.interval).any()) for bar in charts(scores)[0].bars}
     assert bars == {"background": (6, False), "dog": (6, False), "cat": (1, True)}
+
+
+def test_a_new_measure_is_in_all_that_is_shown(tmp_path, monkeypatch):
+    """Precision, for which a picture counts if the class is predicted in it. Six pictures; one prediction takes a third
+    of the cats for dogs, the other all."""
+    precision = Measure(
+        "precision",
+        "mean precision",
+        precision_of,
+        shown=lambda counts: counts[..., :2, :].sum(-2),
+    )
+    monkeypatch.setattr(figures, "MEASURES", (*MEASURES, precision))
+    truth = np.repeat(np.arange(3), 6).reshape(3, 6).astype(np.uint8)
+    some = truth.copy()
+    some[2, :2] = 1
+    for number in range(6):
+        for folder, ids in (("truth", truth), ("some", some), ("every", np.minimum(truth, 1))):
+            save_map(tmp_path / folder / f"{number}.png", ids)
+            (tmp_path / folder / "classes.txt").write_text("background\ndog\ncat\n")
+    evaluation = evaluate(tmp_path / "some", tmp_path / "truth", against=tmp_path / "every", draws=50)
+
+    (table,) = score_tables(replace(evaluation, against=()))
+    assert table.columns[-3:] == ("precision", "precision, 95 % CI", "pixels")
+    rows = {row[0]: row for row in (*table.rows, *table.sums)}
+    assert rows["dog"][-3:] == (6 / 8, (6 / 8, 6 / 8), 1 / 3)
+    mean = (1 + 6 / 8 + 1) / 3
+    assert rows["mean precision"][-3:] == (pytest.approx(mean), pytest.approx((mean, mean)), "")
+    assert {len(row) for row in rows.values()} == {1 + len(table.columns)}
+    for form in ("csv", "latex", "markdown"):
+        assert "mean precision" in table.write(form)
+
+    compared = score_tables(evaluation)[2]
+    assert compared.corner == "precision"
+    assert [*compared.rows[1]] == ["dog", 6 / 8, 1 / 2, 1 / 4, (1 / 4, 1 / 4), "6"]
+    assert np.isnan(compared.rows[2][2])  # no cat is predicted
+    written = evaluation.to_json()
+    assert written["per_class"]["dog"]["precision_pictures"] == 6
+    assert (written["mean_precision"], written["against"]["mean_precision"]) == (pytest.approx(mean), 3 / 4)
+    assert {each["score"] for each in written["difference"]} >= {"precision", "mean precision"}
+    said = "Means and their differences are without cat, for which only one of the two has precision."
+    assert any(said in note for note in notes(evaluation))
+    assert [chart.title for chart in charts(evaluation.scores)][-1].startswith("precision of each class")
+    assert [(bar.name, bar.share) for bar in charts(evaluation.scores)[-1].bars][-1] == ("dog", 6 / 8)
+
+
+def precision_of(counts):
+    predicted = counts[..., :2, :].sum(-2, np.float64)
+    return np.divide(counts[..., 0, :], predicted, out=np.full(predicted.shape, np.nan), where=predicted > 0)
 
 
 def test_a_class_may_be_called_like_a_mean(tmp_path):
@@ -174,9 +230,10 @@ def test_a_class_may_be_called_like_a_mean(tmp_path):
     written = evaluation.to_json()
     assert (written["per_class"]["objects"]["iou"], written["groups"]["objects"]["miou"]) == (1, 1 / 2)
     assert (written["per_class"]["mIoU"]["iou"], written["miou"]) == (0, 1 / 2)
-    differences = {(each["of"], each["name"]): each["difference"] for each in written["difference"]}
+    ious = (each for each in written["difference"] if "boundary" not in each["score"])
+    differences = {(each["of"], each["name"]): each["difference"] for each in ious}
     assert [differences[place] for place in (("class", "objects"), ("group", "objects"))] == [0, -1 / 2]
-    for table in (*score_tables(evaluation), *score_tables(replace(evaluation, against=()))):
+    for table in (score_tables(evaluation)[0], *score_tables(replace(evaluation, against=()))):
         values = {row[0]: row[1] for row in (*table.rows, *table.sums)}
         assert (values["objects"], values["objects (mean)"], values["mIoU"], values["mIoU (mean)"]) == (
             1,

@@ -44,16 +44,13 @@ def test_the_centred_square(tmp_path):
     prediction[:, 2:4], prediction[:, 4:6] = 5, 6  # only the centre square is segmented
     save_map(tmp_path / "labels" / "a.png", label)
     save_map(tmp_path / "out" / "a.png", prediction)
-    assert evaluate_segments(tmp_path / "out", tmp_path / "labels", num_classes=2).named("whole")["ACC"].value == 0.5
+    assert evaluate_segments(tmp_path / "out", tmp_path / "labels", num_classes=2).whole["ACC"].value == 0.5
     sized = evaluate_segments(tmp_path / "out", tmp_path / "labels", num_classes=2, size=8)
-    assert (sized.named("whole")["ACC"].value, sized.pixels.sum(), sized.size) == (1, 64, 8)
+    assert (sized.whole["ACC"].value, sized.pixels.sum(), sized.size) == (1, 64, 8)
     assert "Labels: centre square, 8 × 8 pixels." in notes(sized)
     # Label maps of the square itself, at the size of the evaluation, are taken as they are.
     save_map(tmp_path / "squares" / "a.png", np.kron([[0, 1]], np.ones((8, 4))))
-    assert (
-        evaluate_segments(tmp_path / "squares", tmp_path / "labels", num_classes=2, size=8).named("whole")["ACC"].value
-        == 1
-    )
+    assert evaluate_segments(tmp_path / "squares", tmp_path / "labels", num_classes=2, size=8).whole["ACC"].value == 1
 
 
 def test_sizes_that_differ(folders):
@@ -71,7 +68,7 @@ def test_missing_predictions(folders):
         evaluate_segments(predictions, labels, num_classes=2)
     names = labels / "list.txt"
     names.write_text("a\ndeep/b\n")
-    assert evaluate_segments(predictions, labels, num_classes=2, names=names).named("whole")["ACC"].value == 11 / 13
+    assert evaluate_segments(predictions, labels, num_classes=2, names=names).whole["ACC"].value == 11 / 13
 
 
 def test_names_of_a_list(tmp_path):

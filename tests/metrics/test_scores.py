@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from seediff.evaluate.figures import without_interval
+from seediff.evaluate.figures import Scores, score_all, without_interval
+from seediff.evaluate.protocols import own
 from seediff.metrics.scores import accuracy, class_iou, mean_figure, mean_iou, resample, with_often_shown
 
 
@@ -17,7 +18,7 @@ def test_iou_of_classes_that_are_labelled_or_predicted():
 def scored(counts, **how):
     """(IoU of each class, accuracy) of the classes a, b and c."""
     drawn = resample(counts, **how)
-    return drawn.of_classes("abc", class_iou), drawn.of_all("pixel accuracy", accuracy)
+    return drawn.of_classes("abc"), drawn.of_all("pixel accuracy", accuracy)
 
 
 def test_intervals_are_those_of_resampled_images():
@@ -47,9 +48,13 @@ def shown_by(pictures, *, predicted=True):
 
 @pytest.mark.parametrize("pictures", [0, 1, 4, 5])
 def test_no_interval_from_fewer_than_five_pictures_that_show_the_class(pictures):
-    ious, right = scored(shown_by([12, 9, pictures]), seed=0, draws=50)
+    counts, classes = shown_by([12, 9, pictures]), own(("a", "b", "c"))
+    ious, right = scored(counts, seed=0, draws=50)
     assert [iou.pictures for iou in ious.values()] == [12, 9, pictures]
-    assert bool(without_interval(ious.values())) == (pictures < 5)
+    scores = Scores(classes, score_all(classes, {"all": counts}, accuracy_name=None, seed=0, draws=50), counts, 0)
+    assert without_interval(scores) == [
+        f"Without interval, because fewer than 5 pictures show them: c ({pictures})."
+    ] * (pictures < 5)
     assert not np.isnan([*ious["a"].ci95, *ious["b"].ci95, *right.ci95]).any()
     mean = mean_figure("mIoU", ious.values())
     assert mean.pictures == pictures

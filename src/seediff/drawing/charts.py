@@ -37,6 +37,18 @@ class Bar(NamedTuple):
     """The number of pictures that show the class."""
 
 
+class BarChart(NamedTuple):
+    """A chart of horizontal bars."""
+
+    title: str
+    bars: Sequence[Bar]
+    """From top to bottom, at least one."""
+    label: str
+    """The text below."""
+    mean: float
+    """Where a vertical line stands."""
+
+
 def can_draw(file: str) -> bool:
     """Whether matplotlib is installed. If not, a notice says that the chart `file` is not drawn."""
     found = find_spec("matplotlib") is not None
@@ -64,19 +76,20 @@ def line_charts(charts: Mapping[str, Lines], x_label: str, borders: Sequence[flo
     return image.getvalue()
 
 
-def bar_chart(title: str, bars: Sequence[Bar], mean: float) -> bytes:
-    """The bytes of a PNG of horizontal bars. bars: from top to bottom. mean: where a vertical line stands."""
-    places = range(len(bars))
-    names = [f"{bar.name[:LONGEST_NAME]}  {bar.share:.1%}  ({plural(bar.pictures, 'picture')})" for bar in bars]
-    with _figure(1.5 + 0.25 * len(bars)) as (figure, image):
-        axes = figure.subplots()
-        colours = ["C0" if bar.counted else PALE for bar in bars]
-        axes.barh(places, [bar.share for bar in bars], color=colours)
-        axes.set_yticks(places, names, parse_math=False)
-        axes.hlines(places, *zip(*(bar.interval for bar in bars), strict=True), color="black")
-        axes.axvline(mean, color="C2")
-        axes.set(title=title, xlabel=f"IoU; the line is mIoU {mean:.1%}", xlim=(0, 1))
-        axes.invert_yaxis()
+def bar_charts(charts: Sequence[BarChart]) -> bytes:
+    """The bytes of a PNG with charts of horizontal bars, one below the other."""
+    heights = [1.5 + 0.25 * len(chart.bars) for chart in charts]
+    with _figure(sum(heights)) as (figure, image):
+        places = figure.subplots(len(charts), squeeze=False, height_ratios=heights).flat
+        for axes, (title, bars, label, mean) in zip(places, charts, strict=True):
+            ys = range(len(bars))
+            names = [f"{bar.name[:LONGEST_NAME]}  {bar.share:.1%}  ({plural(bar.pictures, 'picture')})" for bar in bars]
+            axes.barh(ys, [bar.share for bar in bars], color=["C0" if bar.counted else PALE for bar in bars])
+            axes.set_yticks(ys, names, parse_math=False)
+            axes.hlines(ys, *zip(*(bar.interval for bar in bars), strict=True), color="black")
+            axes.axvline(mean, color="C2")
+            axes.set(title=title, xlabel=label, xlim=(0, 1))
+            axes.invert_yaxis()
     return image.getvalue()
 
 

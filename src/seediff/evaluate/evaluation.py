@@ -18,13 +18,13 @@ from ..dataset.dataset import Dataset, open_truths
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..metrics.confusion import count_classes
-from ..metrics.scores import class_iou
+from ..metrics.scores import Figure, class_iou
 from ..workers import Progress
-from .figures import cells, check_bootstrap, compare, without_interval
+from .figures import check_bootstrap, compare, count_cell, without_interval
 from .predictors import Predictor, open_predictor
 from .protocols import join_names, protocol_for, read_class_map
 from .semantic import SemanticScores, evaluate_pairs
-from .tables import BEHIND, Points, ScoreTable, Value, as_json
+from .tables import CI95, Points, ScoreTable, Value, as_json, show_cell
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,15 @@ class Evaluation:
 
     def _differences(self, other: Evaluation) -> list[dict[str, Any]]:
         return [
-            {"name": d.name, "of": kind, "difference": d.value, "ci95": d.ci95, "pictures": d.pictures}
-            for kind, _, _, d in compare(self.scores, other.scores)
+            {
+                "name": d.name,
+                "of": kind,
+                "score": measure,
+                "difference": d.value,
+                "ci95": d.ci95,
+                "pictures": d.pictures,
+            }
+            for kind, measure, _, _, _, d in compare(self.scores, other.scores)
         ]
 
 
@@ -154,27 +161,31 @@ def _pairs(
 
 def score_tables(evaluation: Evaluation) -> list[ScoreTable]:
     """The tables of scores. Without other predictions, one: a row for each class in the truth or the predictions, then
-    the groups, the mean and the accuracy. Otherwise one for each of the others, whose columns are the scores of both,
-    and their paired difference."""
+    the groups, the means and the accuracy. Otherwise one for each of the others and each measure, whose columns are
+    the scores of both, and their paired difference."""
     if not evaluation.against:
         return [evaluation.scores.score_table("pixels")]
-    return [_compared(evaluation, other) for other in evaluation.against]
+    return [table for other in evaluation.against for table in _compared(evaluation, other)]
 
 
-def _compared(evaluation: Evaluation, other: Evaluation) -> ScoreTable:
+def _compared(evaluation: Evaluation, other: Evaluation) -> list[ScoreTable]:
     scores = evaluation.scores
-    rows: list[Sequence[Value]] = []
-    sums: list[Sequence[Value]] = []
-    for kind, first, second, difference in compare(scores, other.scores):
-        low, high = difference.ci95
-        change = Points(difference.value), (Points(low), Points(high))
-        row: Sequence[Value] = (scores.name_of(kind, first), first.value, second.value, *change, cells(first)[-1])
-        if kind != "class":
-            sums.append(row)
-        elif not math.isnan(first.value) or not math.isnan(second.value):
-            rows.append(row)
-    columns = (evaluation.predictor.name, other.predictor.name, "difference", *BEHIND)
-    return ScoreTable(scores.title, columns, rows, sums)
+    columns = (evaluation.predictor.name, other.predictor.name, "difference", CI95, "pictures")
+    found = compare(scores, other.scores)
+    tables: list[ScoreTable] = []
+    for number, measure in enumerate(scores.measures):
+        rows: list[Sequence[Value]] = []
+        sums: list[Sequence[Value]] = []
+        for kind, _, column, first, second, difference in found:
+            low, high = difference.ci95
+            change = Points(difference.value), (Points(low), Points(high))
+            row: Sequence[Value] = (scores.name_of(kind, first), first.value, second.value, *change, count_cell(first))
+            if column == number and kind != "class":
+                sums.append(row)
+            elif column == number and not (math.isnan(first.value) and math.isnan(second.value)):
+                rows.append(row)
+        tables.append(ScoreTable(scores.title, columns, rows, sums, measure.name))
+    return tables
 
 
 def notes(evaluation: Evaluation) -> list[str]:
@@ -182,20 +193,28 @@ def notes(evaluation: Evaluation) -> list[str]:
     scores = evaluation.scores
     lines = [f"Labels: {evaluation.data.about}."]
     about, *further = _predictor_notes(evaluation)
-    lines += [*without_interval(scores.per_class.values()), f"Predictions: {about}", *further]
+    lines += [*without_interval(scores), f"Predictions: {about}", *further]
     for other in evaluation.against:
         against = "Against"
         if len(evaluation.against) > 1:
             against = f"Against {other.predictor.name}"
         more = _predictor_notes(other)
-        alone = sorted(scores.miou.classes.keys() ^ other.scores.miou.classes.keys())
-        if alone:
-            more.append(
-                f"Means and their differences are without {', '.join(alone)}: no truth shows it, and only one of the "
-                f"two predicts it. By the protocol, mIoU is {scores.miou.value:.1%} and {other.scores.miou.value:.1%}."
-            )
+        said: list[str] = []
+        for measure in scores.measures:
+            one, two = scores.whole[measure.mean], other.scores.whole[measure.mean]
+            alone = sorted(one.classes.keys() ^ two.classes.keys())
+            if alone and alone != said:
+                more.append(
+                    f"Means and their differences are without {', '.join(alone)}, for which only one of the two has "
+                    f"{measure.name}. By the protocol, {measure.mean} is {_percent(one)} and {_percent(two)}."
+                )
+            said = alone
         lines += [f"{against}: {line}" for line in more]
     return lines
+
+
+def _percent(figure: Figure) -> str:
+    return show_cell(figure.value, "%") or "nothing"
 
 
 def _predictor_notes(evaluation: Evaluation) -> list[str]:

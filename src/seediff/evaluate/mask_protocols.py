@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from ..files.label_maps import IGNORE
-from ..metrics.scores import class_iou, mean_figure, mean_iou, resample
-from .figures import ScoreRow, Scores, cells, whole
+from ..metrics.scores import Figure, class_iou, mean_iou
+from .figures import Scores, score_all, table_heads
 from .protocols import Protocol
-from .tables import BEHIND, ScoreTable
+from .tables import ScoreTable, Value
 
 if TYPE_CHECKING:
     import torch
@@ -98,17 +98,23 @@ def score_column(classes: Protocol, tuning: np.ndarray, scored: np.ndarray, *, s
     that decide β and of the others. seed, draws: for the bootstrap."""
     best = best_beta(tuning)
     counts = scored[:, best]
-    ious = resample(counts, seed=seed, draws=draws).of_classes(classes.classes, class_iou)
-    rows = [*(ScoreRow("class", {"IoU": iou}) for iou in ious.values()), whole(mean_figure("mIoU", ious.values()))]
+    scores = score_all(classes, {"all": counts}, accuracy_name=None, seed=seed, draws=draws)
     beta = float(BETAS[best]) if scored.shape[1] > 1 else None  # K = 1: there is no threshold
-    return Column(classes, rows, counts, seed, beta)
+    return Column(classes, scores, counts, seed, beta)
 
 
 def mask_table(columns: Mapping[str, Column], title: str) -> ScoreTable:
     """The table of scores, with one row per protocol; or two, if fewer pictures than give an interval show a class."""
-    rows = []
+    rows: list[Sequence[Value]] = []
     for name, column in columns.items():
         threshold = "" if column.beta is None else f"{column.beta:.2f}"
-        rows.append((name, *cells(column.miou), threshold))
-        rows += [(f"{name}, {mean.name}", *cells(mean), "") for mean in column.miou.often_shown()]
-    return ScoreTable(title, ("mIoU", *BEHIND, "β from the tuning pictures"), rows)
+        means: dict[str, dict[int, Figure]] = {name: {}}
+        for score in column.scores:
+            if score.kind == "whole":
+                means[name][score.column] = score.figure
+                for often in score.figure.often_shown():
+                    means[f"{name}, {often.name}"] = {score.column: often}
+        rows += [(row, *column.cells(figures), threshold if row == name else "") for row, figures in means.items()]
+    measures = next(iter(columns.values())).measures
+    heads = table_heads(measure.mean for measure in measures)
+    return ScoreTable(title, (*heads, "β from the tuning pictures"), rows)

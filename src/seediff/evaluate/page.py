@@ -16,7 +16,7 @@ from PIL import Image
 from ..config.class_names import BACKGROUND
 from ..dataset.native import METADATA
 from ..dataset.sample import Sample
-from ..drawing.charts import Bar, bar_chart, can_draw
+from ..drawing.charts import Bar, BarChart, bar_charts, can_draw
 from ..drawing.overlays import css_colour, draw_named, fit_side, jpeg_uri, overlay
 from ..files.label_maps import IGNORE
 from ..files.outputs import open_folder, write_atomic
@@ -48,7 +48,7 @@ class Tile:
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
     """Write a report into the folder `out`: scores.json; images.csv, each image's mean IoU, the worst first;
-    evaluation.html; and classes.png, a chart of the classes, if matplotlib is installed."""
+    evaluation.html; and classes.png, charts of the classes, if matplotlib is installed."""
     # Images without a mean IoU are left out.
     scored = {name: iou for name, iou in evaluation.scores.images.items() if not np.isnan(iou)}
     ranked = sorted(scored, key=lambda name: (scored[name], name))
@@ -59,21 +59,26 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
         write_atomic(out / IMAGES, table.encode("utf-8"))
         write_atomic(out / PAGE, page)
         if can_draw(BARS):
-            write_atomic(out / BARS, draw_bars(evaluation.scores))
+            write_atomic(out / BARS, bar_charts(charts(evaluation.scores)))
         write_json(evaluation.to_json(), out / SCORES)
 
 
-def draw_bars(scores: Scores) -> bytes:
-    """The bytes of a PNG, a chart of each class's IoU, the highest first, and of the mean IoU."""
-    bars: list[Bar] = []
-    for name, iou in scores.per_class.items():
-        if not math.isnan(iou.value):
-            bars.append(Bar(name, iou.value, iou.ci95, name in scores.protocol.counted, iou.pictures))
-    bars.sort(key=lambda bar: -bar.share)
-    title = "IoU of each class, with 95% intervals"
-    if not all(bar.counted for bar in bars):
-        title += "; grey: not in the mean"
-    return bar_chart(title, bars, scores.miou.value)
+def charts(scores: Scores) -> list[BarChart]:
+    """A chart for each measure: the classes' scores, the highest first, and their mean."""
+    found: list[BarChart] = []
+    for column, (name, mean_name, *_) in enumerate(scores.measures):
+        bars: list[Bar] = []
+        for one, score in scores.named("class", column).items():
+            if not math.isnan(score.value):
+                bars.append(Bar(one, score.value, score.ci95, one in scores.protocol.counted, score.pictures))
+        bars.sort(key=lambda bar: -bar.share)
+        title = f"{name} of each class, with 95% intervals"
+        if not all(bar.counted for bar in bars):
+            title += "; grey: not in the mean"
+        mean = scores.whole[mean_name].value
+        if bars:
+            found.append(BarChart(title, bars, f"{name}; the line is {mean_name} {mean:.1%}", mean))
+    return found
 
 
 def evaluation_page(evaluation: Evaluation, ranked: Sequence[str]) -> bytes:

@@ -29,9 +29,9 @@ from ..files.label_maps import (
 )
 from ..files.reading import read_lines
 from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, count_images
-from ..metrics.scores import accuracy, class_iou, labelled, mean_figure, resample
+from ..metrics.scores import labelled
 from ..workers import Progress
-from .figures import ScoreRow, Scores, check_bootstrap, whole, without_interval
+from .figures import Scores, check_bootstrap, score_all, without_interval
 from .protocols import Protocol
 from .tables import as_json
 
@@ -118,16 +118,10 @@ def evaluate_segments(
 
     # 2. Scores of the set, and their intervals
     classes = tuple(truths.names.values())
-    resampled = resample(counts, seed=seed, draws=draws)
-    ious = resampled.of_classes(classes, class_iou)
-    rows = [
-        *(ScoreRow("class", {"IoU": iou}) for iou in ious.values()),
-        whole(mean_figure("mIoU", ious.values())),
-        whole(resampled.of_all("ACC", accuracy)),
-    ]
     missed = unpredicted / int(labelled(counts).sum())
     chosen = Protocol(protocol, classes, classes)
-    return SegmentScores(chosen, rows, counts, seed, about, missed, size, truths.reading)
+    scores = score_all(chosen, {"all": counts}, accuracy_name="ACC", seed=seed, draws=draws)
+    return SegmentScores(chosen, scores, counts, seed, about, missed, size, truths.reading)
 
 
 def select(samples: Mapping[str, Sample], names: Path) -> dict[str, Sample]:
@@ -203,7 +197,7 @@ def _read_pair(
 
 def notes(scores: SegmentScores) -> list[str]:
     """Sentences about the scores, for readers."""
-    lines = [scores.labels, *without_interval(scores.per_class.values())]
+    lines = [scores.labels, *without_interval(scores)]
     if scores.size:
         lines.append(f"Labels: centre square, {scores.size} × {scores.size} pixels.")
     if scores.unpredicted >= 0.0005:

@@ -3,7 +3,6 @@ with their intervals, come from the counts."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +11,10 @@ import numpy as np
 
 from ..errors import UserError
 from ..metrics.confusion import confusion, count_boundaries, count_classes
-from ..metrics.scores import Figure, accuracy, class_iou, mean_figure, mean_iou, resample
-from .figures import ScoreRow, Scores, whole
+from ..metrics.scores import Counted, class_iou, mean_iou
+from .figures import Scores, score_all
 from .protocols import Protocol
 from .tables import as_json
-
-TINY = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True)
@@ -76,36 +73,8 @@ def evaluate_pairs(
         raise UserError(f"no pixel of the {len(counts)} truths counts in protocol {protocol.name}: all are ignored")
 
     # 2. The scores of the set
-    resampled = resample(np.array(counts), seed=seed, draws=draws)
-    ious = resampled.of_classes(protocol.classes, class_iou)
-    nothing = np.full(len(resampled.drawn), math.nan)
-    boundaries = {name: Figure(name, math.nan, nothing, 0) for name in protocol.classes}
+    counted_pixels: dict[Counted, np.ndarray] = {"all": np.array(counts)}
     if boundary:
-        near = resample(np.array(bands), seed=seed, draws=draws)
-        boundaries = near.of_classes(protocol.classes, class_iou)
-    miou = mean_figure("mIoU", [ious[name] for name in protocol.counted])
-    boundary_miou = mean_figure("boundary mIoU", [boundaries[name] for name in protocol.counted])
-    rows = [
-        *(ScoreRow("class", {"IoU": ious[name], "boundary IoU": boundaries[name]}) for name in protocol.classes),
-        *(ScoreRow("group", {"mIoU": group}) for group in group_means(protocol, ious)),
-        whole(miou),
-        whole(resampled.of_all("pixel accuracy", accuracy)),
-        whole(boundary_miou, measured=boundary),
-    ]
-    return SemanticScores(protocol, rows, resampled.counts, seed, images, total, draws)
-
-
-def group_means(protocol: Protocol, ious: Mapping[str, Figure]) -> list[Figure]:
-    """The mean IoU of each of a protocol's groups, and the harmonic mean of two of them, if it has one. ious: class →
-    IoU."""
-    groups = {name: mean_figure(name, [ious[one] for one in members]) for name, members in protocol.groups.items()}
-    means = list(groups.values())
-    if protocol.harmonic:
-        means.append(mean_figure("harmonic", [groups[name] for name in protocol.harmonic], _harmonic))
-    return means
-
-
-def _harmonic(both: np.ndarray) -> np.ndarray:
-    """(…): the harmonic mean of two scores (…, 2), 0 where both are 0."""
-    total = both.sum(-1)
-    return np.where(total > 0, 2 * both.prod(-1) / np.maximum(total, TINY), total)
+        counted_pixels["outlines"] = np.array(bands)
+    scores = score_all(protocol, counted_pixels, accuracy_name="pixel accuracy", seed=seed, draws=draws)
+    return SemanticScores(protocol, scores, counted_pixels["all"], seed, images, total, draws)

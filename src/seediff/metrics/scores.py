@@ -4,6 +4,8 @@ scores I images that are chosen at random, with repetitions, among the set's I i
 Counts are arrays (…, 3, C): the true positives, false positives and false negatives of each class, in pixels. They are
 (3, C) for an image or a whole set, (I, 3, C) for each image of a set.
 
+`MEASURES` are the scores that each class has. A new one stands in all tables, files, charts and comparisons.
+
 Shape letters: I images, C classes, D draws of the bootstrap.
 """
 
@@ -12,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -25,10 +27,12 @@ FEWEST = 5
 Interval = tuple[float, float]
 """(low, high), the ends of an interval."""
 Mean = Callable[[np.ndarray], np.ndarray]
+Counted = Literal["all", "outlines"]
+"""Which pixels are counted: all, or those near outlines."""
 
 
 class Figure(NamedTuple):
-    """A score: an IoU, a mean of IoUs, or an accuracy."""
+    """A score: of a class, a mean of such scores, or an accuracy."""
 
     name: str
     value: float
@@ -55,7 +59,7 @@ class Figure(NamedTuple):
 
     @property
     def classes(self) -> dict[str, Figure]:
-        """For a mean, class → its IoU, without NaN."""
+        """For a mean, class → its score, without NaN."""
         found: dict[str, Figure] = {}
         for part in self.parts:
             found |= part.classes
@@ -75,7 +79,7 @@ class Figure(NamedTuple):
     def often_shown(self) -> list[Figure]:
         """For a mean, [the mean over the classes that at least FEWEST pictures show]; [] if these are all its classes,
         or fewer than two."""
-        often = [name for name, iou in self.classes.items() if iou.pictures >= FEWEST]
+        often = [name for name, score in self.classes.items() if score.pictures >= FEWEST]
         if not 1 < len(often) < len(self.classes):
             return []
         name = f"{self.name}: mean of the {plural(len(often), 'class')} that {FEWEST} or more pictures show"
@@ -117,10 +121,29 @@ def accuracy(counts: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(iou: np.ndarray) -> np.ndarray:
-    """(…): the mean of IoUs (…, C) over the classes that are not NaN; NaN if all are."""
+    """(…): the mean of IoUs or other scores (…, C) over the classes that are not NaN; NaN if all are."""
     present = ~np.isnan(iou)
     classes = np.asarray(present.sum(-1))
     return np.divide(np.where(present, iou, 0).sum(-1), classes, out=np.full(classes.shape, np.nan), where=classes > 0)
+
+
+class Measure(NamedTuple):
+    """A score of each class, and the name of its mean over classes."""
+
+    name: str
+    mean: str
+    of_classes: Callable[[np.ndarray], np.ndarray]
+    """(…, 3, C) counts → (…, C) scores, NaN for a class that has none."""
+    counted: Counted = "all"
+    shown: Callable[[np.ndarray], np.ndarray] = labelled
+    """(…, 3, C) counts → (…, C) pixels. A picture without such pixels says nothing about the class."""
+
+
+MEASURES = (
+    Measure("IoU", "mIoU", class_iou),
+    Measure("boundary IoU", "boundary mIoU", class_iou, "outlines"),  # Cheng et al., CVPR 2021
+)
+"""The first is the one by which images are ranked."""
 
 
 class Draws(NamedTuple):
@@ -132,10 +155,9 @@ class Draws(NamedTuple):
     drawn: np.ndarray
     """(D, 3, C) float64, without draws that have no labelled pixel."""
 
-    def of_classes(self, names: Iterable[str], score: Callable[[np.ndarray], np.ndarray]) -> dict[str, Figure]:
-        """Name → score of the class. names: the classes in the order of their columns. score: makes (…, C) of counts
-        (…, 3, C), such as `class_iou`."""
-        pictures = (labelled(self.counts) > 0).sum(0)
+    def of_classes(self, names: Iterable[str], measure: Measure = MEASURES[0]) -> dict[str, Figure]:
+        """Name → score of the class. names: the classes in the order of their columns."""
+        score, pictures = measure.of_classes, (measure.shown(self.counts) > 0).sum(0)
         columns = zip(names, score(self.counts.sum(0)).tolist(), score(self.drawn).T, pictures.tolist(), strict=True)
         return {name: Figure(name, *column) for name, *column in columns}
 
@@ -145,10 +167,10 @@ class Draws(NamedTuple):
         return Figure(name, float(score(self.counts.sum(0))), score(self.drawn), pictures)
 
 
-def mean_figure(name: str, ious: Iterable[Figure], mean: Mean = mean_iou) -> Figure:
-    """The mean IoU of some classes; classes that are neither labelled nor predicted are left out. name: the mean's.
-    mean: makes (…) of IoUs (…, C)."""
-    parts = list(ious)
+def mean_figure(name: str, scores: Iterable[Figure], mean: Mean = mean_iou) -> Figure:
+    """The mean score of some classes; classes without a score are left out. name: the mean's. mean: makes (…) of
+    scores (…, C)."""
+    parts = list(scores)
     value = float(mean(np.array([part.value for part in parts])))
     drawn = mean(np.array([part.drawn for part in parts]).T)
     pictures = min((part.pictures for part in parts if not math.isnan(part.value)), default=0)

@@ -70,8 +70,7 @@ class MaskScores:
 
     def notes(self) -> list[str]:
         """Notes below the table, one sentence each."""
-        ious = {name: iou for column in self.protocols.values() for name, iou in column.per_class.items()}
-        lines = [f"{self.data}.", *without_interval(ious.values())]
+        lines = [f"{self.data}.", *without_interval(*self.protocols.values())]
         if self.never:
             never = join_names(self.never)
             lines.append(f"Classes that are never predicted, because the model has no word for them: {never}.")
