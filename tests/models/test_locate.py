@@ -15,9 +15,9 @@ from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.files.messages import show_bytes
 from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
-from seediff.models.describe import describe_here, list_models
+from seediff.models.describe import describe_here, find_model, list_models
 from seediff.models.families import families, pipeline_family
-from seediff.models.locate import BY_NAME, EMBEDDED, NAMED, find_model
+from seediff.models.locate import BY_NAME, EMBEDDED, NAMED
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import dry_run
 from seediff.run.mask_job import MaskJob

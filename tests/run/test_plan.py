@@ -12,9 +12,9 @@ from seediff.cli.main import main
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.files.photo_files import Photo
-from seediff.models.describe import describe
+from seediff.models.describe import find_model
 from seediff.models.facts import Facts, facts_of_files, facts_of_model
-from seediff.models.locate import find_model
+from seediff.models.locate import locate
 from seediff.models.registry import load_model
 from seediff.run import loop
 from seediff.run import plan as plans
@@ -40,7 +40,7 @@ OTHERWISE = {
 @pytest.mark.parametrize("what", OTHERWISE)
 def test_a_model_that_is_loaded_otherwise_than_its_files_say(mini_folder, mini_model, monkeypatch, what):
     config = GenerateConfig(classes=("dog",), steps=3, model=str(mini_folder))
-    job = GenerateJob(config, describe(find_model(config.model)))
+    job = GenerateJob(config, find_model(config.model))
     monkeypatch.setattr(plans, "load_found", lambda *_, **__: mini_model)
     assert job.load().plan.predictions >= 3
     monkeypatch.setattr(plans, "facts_of_model", lambda model: OTHERWISE[what](facts_of_model(model)))
@@ -51,7 +51,7 @@ def test_a_model_that_is_loaded_otherwise_than_its_files_say(mini_folder, mini_m
 def test_what_is_not_known_yet_is_not_guessed(mini_folder, tmp_path):
     """Values alone, then a file that is gone, then all."""
     config = MaskPhotosConfig(classes=("dog",), model=str(mini_folder))
-    info = describe(find_model(config.model))
+    info = find_model(config.model)
     job = MaskJob.of(config, [Photo(tmp_path / "a.png", "a")], info=info)
     plan = job.plan(Facts(info))
     assert (plan.capture, plan.maps, plan.words) == (None, None, None)
@@ -70,16 +70,11 @@ def test_only_a_scheduler_is_loaded_as_a_scheduler(tmp_path, monkeypatch, mini_f
     """Before the weights are read, model_index.json is held against the classes that may be loaded."""
     folder = tmp_path / "model"
     shutil.copytree(mini_folder, folder)
-    assert facts_of_files(describe(find_model(str(folder), None))).scheduler is not None
+    assert facts_of_files(find_model(str(folder), None)).scheduler is not None
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps({**index, "scheduler": ["diffusers", "DiffusionPipeline"]}))
     monkeypatch.setattr(DiffusionPipeline, "from_pretrained", lambda *_, **__: pytest.fail("loaded a pipeline"))
-    assert (
-        facts_of_files(
-            replace(describe(find_model(str(mini_folder), None)), files=find_model(str(folder), None))
-        ).scheduler
-        is None
-    )
+    assert facts_of_files(replace(find_model(str(mini_folder), None), files=locate(str(folder)))).scheduler is None
 
 
 @pytest.mark.parametrize(("name", "key"), [("lumina2", "patch_size"), ("lumina2", "axes_lens"), ("sd3", "patch_size")])
@@ -91,7 +86,7 @@ def test_a_configuration_that_leaves_out_a_default(twin, tmp_path, name, key):
     config = json.loads(path.read_text())
     config.pop(key)
     path.write_text(json.dumps(config))
-    info = describe(find_model(str(folder)))
+    info = find_model(str(folder))
     known = facts_of_files(info).sizes
     assert info.sizes() != known == facts_of_model(load_model(str(folder), device="cpu")).sizes
 
@@ -111,7 +106,7 @@ def test_a_disk_that_is_too_small_for_the_attention_maps(tmp_path, monkeypatch, 
 
 
 def test_memory_that_is_not_known_has_no_quantisation():
-    info = describe(find_model("mini"))
+    info = find_model("mini")
     assert info.files.named is None
     line = plans.memory_line(GenerateConfig(("dog",), quantize="nf4", device="cuda"), info, None, None)
     assert line == "Memory: not known, because the weights are not all on this machine"

@@ -93,9 +93,9 @@ def run_last(network: Any) -> None:
 
 @contextmanager
 def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]:
-    """Inside the `with` block, the network's layers report their attention to a recorder. It hears of the network's
-    calls from `hook_calls`, or from a script's own hooks. Raises ValueError if the recorder's plan was made for another
-    network."""
+    """Inside the `with` block, a `CapturedLayer` for each layer of the plan reports its attention to a recorder. The
+    recorder hears of the network's calls from `hook_calls`, or in scripts from `TextRecording`. Raises ValueError if
+    its plan was made for another network."""
     plan = recorder.plan
     if plan.family.layers(network) != plan.all_layers:  # which also refuses adapters that came after the plan
         raise ValueError("the plan is of another network, or of this one before its attention changed")

@@ -167,7 +167,8 @@ class LayerRun:
     """The pieces that have come so far, if the layer computes a product in pieces."""
 
     def record(self, read: Callable[[], Product]) -> None:
-        """Record a product, if it is the picture's. read: returns it, or raises UserError."""
+        """Add a product to the running maps, if it is the picture's and all its pieces are there. read: returns it, or
+        raises UserError."""
         if torch.is_grad_enabled():
             with torch.no_grad():
                 return self.record(read)

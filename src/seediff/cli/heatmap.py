@@ -59,15 +59,14 @@ def heatmap(
     from torch import Generator
 
     from ..attention.draw import count_predictions, draw_noise_in_float32, image_shape
-    from ..models.describe import describe
+    from ..models.describe import find_model
     from ..models.facts import facts_of_files
     from ..models.families.inputs import DrawRequest
-    from ..models.locate import find_model
     from ..models.registry import LoadOptions, load_found
     from ..script.capturing import capture
     from ..script.heatmap import heat_sheet
 
-    info = info or describe(find_model(config.model, config.base))
+    info = info or find_model(config.model, config.base)
     check_model(config, info)
     facts = facts_of_files(info, config.scheduler)
     count_predictions(facts, config.steps)

@@ -18,8 +18,7 @@ from ..config.resolve import recommend
 from ..errors import Notice, UserError
 from ..files.messages import make_console
 from ..files.outputs import check_writable, write_atomic
-from ..models.describe import describe
-from ..models.locate import find_model
+from ..models.describe import describe, find_model
 from .options import AT_LEAST_1, HERE, NOTHING, Quiet, TypedSome, Whole, command_line, next_steps, option
 from .progress import bar_or_lines, report_on_interrupt
 
@@ -88,7 +87,7 @@ def download(
     from ..models.pipeline import fetch_pipeline
 
     with report_on_interrupt(lambda: "the download unfinished"):
-        files = find_model(name, base)
+        files = find_model(name, base).files
         is_hubs = files.is_whole and isinstance(files.whole, str)
         if out is not None and not is_hubs:
             raise UserError("out", f"is for a whole model of the hub, and {name} is not one", "leave it out")
@@ -151,7 +150,7 @@ def tune(
     labelled = open_truths(data, split)
     model = typed.get("model", "")
     segmenting, found = recommend(SegmentPhotosConfig, {"model": model})
-    info = found or describe(find_model(model))
+    info = found or find_model(model)
     kept = classes_to_tune(labelled, info.settings.words, classes)
     names = tuple(dict.fromkeys(kept.values()))
     config, _ = recommend(MaskPhotosConfig, {**typed, "classes": names}, info)

@@ -237,7 +237,7 @@ def carry_out(
         from ..run.cluster import Ray
 
         engine = Ray(options.workers, options.address)
-    lines = loop.dry_run(job, out, options.verbose, options.finish)
+    lines = loop.dry_run(job, out, options.verbose, options.finish)  # a generator, which begins at `next`
     if options.dry_run:
         print(next(lines), flush=True)
         if engine is None and job.config.device not in (None, "cpu"):  # workers may have other devices

@@ -37,6 +37,7 @@ def clip_softs(
     view: Window | None = None,
 ) -> torch.Tensor:
     """Soft masks (frames, C, H, W) of a clip, before PAMR: blended between its latent frames, then shared along time.
+    Those of a single image are as `enlarge` returns them.
 
     images: the clip's frames (H, W, 3) uint8. If they are not known, each is None, and nothing is shared along time.
     latents: the soft masks (C, h, w) of the latent frames. config: constants for `enlarge`. size, scaled, view: as in

@@ -186,7 +186,8 @@ def enlarge(
     scaled: Sequence[int] | None = None,
     view: Window | None = None,
 ) -> torch.Tensor:
-    """Soft masks (C, H, W) in [0, 1] at the image's size, the input of PAMR, from soft maps (C, h, w).
+    """Soft masks (C, H, W) in [0, 1] at the image's size, the input of PAMR, from soft maps (C, h, w). Maps of SeeDiff
+    are only resized; the `Finish` of other methods may also stretch, clamp or cut them.
 
     size: (height, width) of the image that the model drew or saw. scaled, view: only if a script resized this image and
     then cropped it: its (height, width) after resizing, and the part that the crop keeps.

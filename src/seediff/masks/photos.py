@@ -132,7 +132,7 @@ class PhotoMasker:
         return [FoundClasses(view, scores[row], maps.get(row)) for row, view in enumerate(views)]
 
     def encode(self, views: Sequence[PhotoView]) -> torch.Tensor:
-        """Latents (B, C, h, w) of photographs that the model sees at one size."""
+        """Latents (B, C, h, w) of photographs that the model sees at one size (`encode_images`)."""
         return encode_images(self.model, [view.seen for view in views])
 
     def sentences(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
@@ -143,7 +143,8 @@ class PhotoMasker:
     def attention(
         self, views: Sequence[PhotoView], classes: Sequence[Sequence[str]], latents: torch.Tensor
     ) -> list[AttentionMaps]:
-        """The attention to the classes of each photograph. classes: at least one for each. latents: from `encode`."""
+        """The attention to the classes of each photograph (`capture_classes`). classes: at least one for each. latents:
+        from `encode`."""
         return capture_classes(
             self.model,
             latents,

@@ -186,6 +186,14 @@ def describe(files: ModelFiles) -> ModelInfo:
     return ModelInfo(files, family, str(pipeline), network, vae, settings)
 
 
+def find_model(name: str, base: str | None = None) -> ModelInfo:
+    """The description of a model, after its small files were fetched if this machine lacks them. name, base: as in
+    `locate`. Raises UserError as `locate`, `ModelFiles.fetch_configurations` and `describe` do."""
+    files = locate(name, base)
+    files.fetch_configurations()
+    return describe(files)
+
+
 def describe_here(name: str, base: str | None = None) -> ModelInfo | None:
     """The description of a model by what this machine has, without asking the hub; None if that raises UserError. name,
     base: as in `locate`."""

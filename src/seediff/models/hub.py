@@ -45,8 +45,8 @@ def cached_folder(hub_id: HubId) -> Path | None:
 
 
 def fetch_file(hub_id: HubId, name: str, field: str = "model") -> Path:
-    """The path of a hub id's file in the cache, after it was fetched if necessary. name: its path in the repository.
-    field: as in `fetch_files`. Raises UserError."""
+    """The path of a hub id's file in the cache, after it was fetched by `fetch_files` if necessary. name: its path in
+    the repository. field: as there. Raises UserError as it does."""
     return cached_file(hub_id, name) or fetch_files(hub_id, [name], field) / name
 
 
@@ -99,7 +99,8 @@ def fetch_files(
 
 
 def hub_files(hub_id: HubId, field: str = "model") -> dict[str, int]:
-    """Path → bytes, for all files of a hub id. field: as in `fetch_files`. Raises UserError."""
+    """Path → bytes, for all files of a hub id. field: as in `fetch_files`. Raises UserError if the hub refuses, or
+    does not answer in time."""
     return {file.rfilename: file.size or 0 for file in _ask_hub(hub_id, field).siblings or ()}
 
 

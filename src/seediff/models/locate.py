@@ -112,10 +112,12 @@ class ModelFiles:
         return replace(self, file=self.file and self.file.fetched())
 
     def fetch_configurations(self, *, planned: bool = False) -> None:
-        """Fetch the small files by which `describe` describes a model, if the whole model is on the hub.
+        """Fetch the small files by which `describe` describes a model, if the whole model is on the hub:
+        model_index.json, and the config.json of its network and its autoencoder.
 
         planned: whether this is a dry run, which asks the hub only about models without a short name. Raises UserError
-        if the files cannot be fetched, but not for a model with a short name: the table is enough to describe it."""
+        if the files cannot be fetched, but not for a model with a short name: the table is enough to describe it, and
+        `describe` reports a broken file."""
         if isinstance(self.whole, Path) or (planned and self.named):
             return
         try:
@@ -185,14 +187,6 @@ def read_index(folder: Path) -> dict[str, Any]:
     """The contents of the model_index.json in a folder. Raises UserError if the file is missing or broken."""
     absent = "no such file; a folder written by diffusers' save_pretrained is needed"
     return read_json(folder / INDEX, dict[str, Any], absent=absent)
-
-
-def find_model(name: str, base: str | None = None) -> ModelFiles:
-    """The files of a model, after its small files were fetched if this machine lacks them. name, base: as in `locate`.
-    Raises UserError as `locate` and `ModelFiles.fetch_configurations` do."""
-    files = locate(name, base)
-    files.fetch_configurations()
-    return files
 
 
 def locate(name: str, base: str | None = None) -> ModelFiles:

@@ -30,9 +30,8 @@ from ..evaluate.tables import as_json
 from ..files.image_files import read_photo
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos
-from ..models.describe import ModelInfo, describe
+from ..models.describe import ModelInfo, find_model
 from ..models.facts import Facts, facts_of_files
-from ..models.locate import find_model
 from .photos import doubt_line
 from .plan import load_planned, plan_model
 
@@ -109,7 +108,7 @@ def evaluate_masks(
     if config.fit == "crop":
         raise UserError("fit", "crop: leaves pixels without masks", "use keep or resize")
     classes = protocol_for("own", data.names.values())
-    info = info or describe(find_model(config.model, config.base))
+    info = info or find_model(config.model, config.base)
     words = words_of(classes, class_map or {}, config.model, info.settings.classes)
     config = replace(config, classes=tuple(words))
     background = next((i for i, name in enumerate(classes.classes) if name == BACKGROUND), None)

@@ -2,8 +2,13 @@
 continues. A batch counts as made when it is committed, which means that a record of its files is written.
 
 A `Job` (job.py) is a command's work: what it plans, how a batch is made, and what is said of all. An `Engine`
-(engine.py) makes the batches, in this process or in a cluster (cluster.py). `run` does the rest. What it does depends
-on the state of the folder, which `state_of_output` (output.py) finds:
+(engine.py) makes the batches, in this process or in a cluster (cluster.py). `run` does the rest:
+
+run                 locks the folder, and finds its state
+_make_all           loads the model, and halves batches that do not fit into memory
+_make_and_commit    commits each batch that `Engine.map` has made and written
+
+What `run` does depends on the state of the folder, which `state_of_output` (output.py) finds:
 
 new          makes all batches
 unfinished   makes the missing batches

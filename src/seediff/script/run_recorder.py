@@ -20,7 +20,7 @@ twice, with the prompt and without it, in two rows or in two calls. Only the row
     record   before each call of the network
                Encodings.choose: the encoded prompt, once
                TextRecording.find: the rows with this text
-               TextRecording.record ─▶ AttentionRecorder.begin_call, which sums up their maps while the network runs
+               TextRecording.begin_call ─▶ AttentionRecorder.begin_call, which sums up their maps while the network runs
     finish   when the pipeline returns
                TextRecording.attention ─▶ AttentionRecorder.maps: the means
 """
@@ -181,19 +181,19 @@ class RunRecorder:
             self._check_memory(network, inputs, len(rows), states[0].device)  # weights may be offloaded
 
         # 3. Record them
-        prompt.record(rows, states, inputs, network, args, kwargs)
+        prompt.begin_call(rows, states, inputs, network, args, kwargs)
         if self.negative is not None:
             with self.negative.raise_later():
                 if self._shows_pictures and not self.negative.encoded.states:
                     encoded = self.encodings.with_texts(listed(self.arguments.get("negative_prompt")))
                     self.negative.encoded = replace(encoded, rule="any")
-                self.negative.record(self.negative.find(states), states, inputs, network, args, kwargs)
+                self.negative.begin_call(self.negative.find(states), states, inputs, network, args, kwargs)
         for each in self.shown.values():
             with each.raise_later():
                 each.encoded = prompt.encoded
                 if rows:
                     each.check_shown(prompt.recorder.calls.latest.shown)
-                each.record(rows, states, inputs, network, args, kwargs)
+                each.begin_call(rows, states, inputs, network, args, kwargs)
         if rows:
             self._drawn_latents = self._drawn_of(inputs, [*rows])
         if timestep is not None:

@@ -101,8 +101,9 @@ class TextRecording:
             self.known = [(parts, versions, rows), *self.known[: KNOWN_CALLS - 1]]
         return rows
 
-    def record(self, rows: Mapping[int, int], states: Any, inputs: NetworkInputs, *call_of_network: Any) -> None:
-        """Record the network call that runs next, in these rows; without any row, do nothing.
+    def begin_call(self, rows: Mapping[int, int], states: Any, inputs: NetworkInputs, *call_of_network: Any) -> None:
+        """Record the network call that runs next, in these rows (`AttentionRecorder.begin_call`); without any row, do
+        nothing. The first call with the text also says what its columns mean (`read_text`).
 
         rows: row → the number of its text, from `find`. states: the state of each row. inputs: the call's inputs.
         call_of_network: the network, its arguments and its keyword arguments.

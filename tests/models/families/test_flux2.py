@@ -4,8 +4,7 @@ import shutil
 import torch
 from builders.families import calls_of
 
-from seediff.models.describe import describe
-from seediff.models.locate import find_model
+from seediff.models.describe import find_model
 from seediff.prompts.tokens import locate_columns
 
 
@@ -35,4 +34,4 @@ def test_a_tokenizer_is_not_known_before_the_pipeline_whose_text_it_reads(model,
     index = json.loads((folder / "model_index.json").read_text())
     index["tokenizer"] = ["transformers", "PreTrainedTokenizerFast"]
     (folder / "model_index.json").write_text(json.dumps(index))
-    assert describe(find_model(str(folder))).readers() == ()
+    assert find_model(str(folder)).readers() == ()
