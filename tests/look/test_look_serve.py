@@ -128,3 +128,19 @@ def test_a_request_must_arrive_in_time(pets, monkeypatch, sent, before):
         while not events.readline().startswith(b"data: "):
             assert not events.isclosed()
         listening.close()
+
+
+def test_a_second_page_of_a_set_is_refused_until_the_first_ends(pets, capsys):
+    run, client = start(pets)
+    client.act(0, "accept", 0)
+    for command in (["look", str(pets), "--no-browser"], ["split", str(pets), "--in-place"]):
+        assert main(command) == 2
+        page = f"open in `seediff look` at http://127.0.0.1:{client.port}/ (process {run.pid})"
+        fix = "use that page, or end it with Ctrl-C where it was started"
+        assert capsys.readouterr().err == f"seediff: {pets}: {page}; {fix}\n"
+    assert client.act(0, "reject", 1).json["verdict"] == "rejected"
+    run.kill()
+    run.communicate(timeout=PATIENCE)
+    with running(pets) as (second, opened):
+        assert opened.store.state(0).version == 2
+        assert second.act(0, "accept", 2).json["verdict"] == "accepted"

@@ -110,6 +110,7 @@ def semantic(
 
     - `seediff evaluate ours --against theirs --data VOCdevkit/VOC2012 --protocol voc --format latex`
     """
+    from ..dataset.native import warn_of_changes
     from ..evaluate.evaluation import evaluate, notes, score_tables
     from ..evaluate.page import write_report
 
@@ -118,7 +119,7 @@ def semantic(
     check_writable(json, is_file=True)
     if out is not None:
         check_free(out, replaced=False)
-    with bar_or_lines(quiet) as progress:
+    with warn_of_changes(data, predictions, *options.against), bar_or_lines(quiet) as progress:
         evaluation = evaluate(predictions, data, progress=progress, **vars(options))
     if out is not None:
         write_report(evaluation, out)

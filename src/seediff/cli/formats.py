@@ -137,6 +137,7 @@ def export_(
     - `seediff export pets --to yolo --out pets-yolo --split 0.2`
     """
     from ..dataset.dataset import Dataset
+    from ..dataset.native import warn_of_changes
 
     check_apart(out, [data])
     options = options or ExportOptions()
@@ -144,11 +145,13 @@ def export_(
         raise UserError("seed", "works only with --split SHARE")
     asked = {**vars(options), "classes": read_class_names(options.classes)}
     given = options_given(export_options(to), asked, f"--to {to}")
-    dataset, common = Dataset.from_parts(data), {"workers": workers, "follow": follow_progress(quiet)}
-    if options.classes in dataset.classes and asked["classes"] != (options.classes,):
-        problem = f"{show_json(options.classes)} is one class of the set, and a list of classes"
-        raise UserError("classes", problem, "name them in a file, a line each")
-    done = dataset.export(to, out, with_rejected=with_rejected, **common, **given)
+    common = {"workers": workers, "follow": follow_progress(quiet), "with_rejected": with_rejected}
+    with warn_of_changes(data):
+        dataset = Dataset.from_parts(data)
+        if options.classes in dataset.classes and asked["classes"] != (options.classes,):
+            problem = f"{show_json(options.classes)} is one class of the set, and a list of classes"
+            raise UserError("classes", problem, "name them in a file, a line each")
+        done = dataset.export(to, out, **common, **given)
     if not quiet:
         parts = [f"{count} {split}" for split, count in done.splits.items() if len(done.splits) > 1]
         print(f"{plural(done.samples, 'sample')} in {out} ({', '.join([*parts, plural(done.files, 'file')])})")

@@ -32,8 +32,10 @@ import json
 import os
 import re
 import shlex
+import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
@@ -42,7 +44,7 @@ import numpy as np
 from msgspec import UNSET
 
 from ..config.class_names import BACKGROUND, read_class_list
-from ..errors import UserError
+from ..errors import Notice, UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
 from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS
@@ -198,6 +200,26 @@ def check_single(folder: Path) -> None:
         check_native(folder)
 
 
+def _versions(folder: Path) -> list[tuple[int, int, int]]:
+    """What changes with the files in which a dataset's rows, classes and reviews are."""
+    paths = [folder / name for name in (METADATA, CLASSES, REVIEWS)]
+    found = [path.stat() for path in paths if path.is_file()]
+    return [(one.st_ino, one.st_size, one.st_mtime_ns) for one in found]
+
+
+@contextmanager
+def warn_of_changes(*folders: Path) -> Iterator[None]:
+    """Warns with a `Notice` after the block about each dataset that somebody changed meanwhile, for example in `seediff
+    look`. A dataset is read at once, and its label maps are never replaced, so the block has used one state of it.
+    folders: datasets, or folders of other formats."""
+    before = [_versions(folder) for folder in folders]
+    yield
+    for folder, earlier in zip(folders, before, strict=True):
+        if _versions(folder) != earlier:
+            text = f"{folder}: changed while it was in use; the result has none of what was saved since it was read"
+            warnings.warn(text, Notice, stacklevel=3)
+
+
 class RowReader:
     """Makes a sample of each row of a native dataset. folder: the dataset. classes: its classes. actions: what people
     did about its samples, the oldest action first."""
@@ -268,20 +290,27 @@ class RowReader:
         return partial(read_objects, path, class_ids, scores)
 
 
-def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str, ...], list[Sample]]:
+def open_native(
+    folder: Path | str,
+    *,
+    actions: Sequence[Action] | None = None,
+) -> tuple[tuple[str, ...], list[Sample]]:
     """(classes, samples) of a native dataset. `classes`: without the background. `samples`: with corrected masks in
     place of the originals, and with people's decisions as `review` in the rows.
 
     Classes have the names in classes.txt, which `renames.open_set` changes as people did.
 
-    folder: the dataset. reviewed: False gives the samples as they were made. Raises UserError if the run that makes the
-    folder is not finished, and for a row whose files are missing, lead out of the folder, or belong to another row.
+    folder: the dataset. actions: what people did about it; None: what review.jsonl says. Raises UserError if the run
+    that makes the folder is not finished, and for a row whose files are missing, lead out of the folder, or belong to
+    another row.
     """
     folder = Path(folder)
     check_finished(folder)
     check_native(folder)
+    if actions is None:  # before the classes, which may get more meanwhile, but never fewer
+        actions = read_actions(folder)
     classes = read_classes(folder)
-    reader = RowReader(folder, classes, read_actions(folder) if reviewed else ())
+    reader = RowReader(folder, classes, actions)
     samples: list[Sample] = []
     path = folder / METADATA
     for number, (_, values) in enumerate(read_json_lines(path, Json, absent=ABSENT), 1):

@@ -77,8 +77,9 @@ def rename_classes(
 def open_set(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
     """(classes, samples) of a native dataset as people left it: with their decisions about samples, as from
     `open_native`, and about classes. Raises UserError as `open_native` does."""
-    classes, samples = native.open_native(folder)
-    names = class_names(classes, read_actions(Path(folder)), {*shown_in(samples)})
+    actions = read_actions(Path(folder))
+    classes, samples = native.open_native(folder, actions=actions)
+    names = class_names(classes, actions, {*shown_in(samples)})
     if tuple(names.values()) == classes:
         return classes, samples
     return rename_classes(classes, samples, names, REVIEWS)

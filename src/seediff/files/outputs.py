@@ -226,9 +226,12 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
             try:
                 lock.acquire()  # raises OSError for a link
             except Timeout as error:
-                holder = lock_file.read_text(errors="replace") or "unknown"
-                fix = "wait for it or choose another folder"
-                raise InUse(out, f"in use by another run (process {holder[:20]})", fix) from error
+                process, _, page = lock_file.read_text(errors="replace")[:200].partition(" ")
+                problem, fix = f"in use by another run (process {process})", "wait for it or choose another folder"
+                if page:
+                    problem = f"open in `seediff look` at {page} (process {process})"
+                    fix = "use that page, or end it with Ctrl-C where it was started"
+                raise InUse(out, problem, fix) from error
             lock_file.write_text(str(os.getpid()))
         clear_leftovers(folder, below)
         yield
@@ -240,6 +243,11 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
         for path in new_folders:
             with suppress(OSError):  # not empty
                 path.rmdir()
+
+
+def name_page(folder: Path, address: str) -> None:
+    """Name the page that shows a folder to whoever finds it locked. The process must hold the folder's lock."""
+    (folder / LOCK).write_text(f"{os.getpid()} {address}")
 
 
 @contextmanager

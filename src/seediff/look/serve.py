@@ -19,6 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import UserError
+from ..files.outputs import name_page
 from .app import make_app
 from .events import Events
 from .gate import Gate, is_loopback
@@ -154,6 +155,8 @@ def serve(
             name = f"[{host}]" if ":" in host else host
             address = f"http://{name}:{bound_port}/"
             url = f"{address}?token={token}" if is_loopback(host) else address
+            if not store.read_only:
+                name_page(path, address)
             yield Opened(store, Server(config), listening, url, token, f"{address}?token={app.once}")
     finally:
         store.close()

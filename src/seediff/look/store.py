@@ -158,7 +158,6 @@ class Store:
         against: Evaluation | None = None,
     ) -> None:
         self.folder, self.by, self.tell, self.against = folder, by, tell, against
-        classes, self.samples = native.open_native(folder, reviewed=False)
         self.compared: dict[str, float] = {}
         """Name of a sample → its mIoU with its prediction; without samples that show no counted class."""
         if against is not None:
@@ -186,7 +185,9 @@ class Store:
         self.segments: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
         """(number of a sample, index of a threshold) → its segments to click."""
 
-        # Only one process may write; in a read-only folder, no process can
+        # Only one process may write, and reads the set when it alone may; in a read-only folder, no process can
+        native.check_finished(folder)
+        native.check_native(folder)
         self._stack = ExitStack()
         try:
             self._stack.enter_context(open_folder(folder, (REVIEWED,)))
@@ -197,6 +198,7 @@ class Store:
 
         # What was done before
         try:
+            classes, self.samples = native.open_native(folder, actions=())
             actions = read_actions(folder) if self.read_only else mend(folder)
             numbers = {sample.name: number for number, sample in enumerate(self.samples)}
             self.class_names = ClassNames(folder, classes, actions)
