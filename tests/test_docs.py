@@ -263,9 +263,10 @@ def test_what_a_page_says_can_be_done(page, twins, tmp_path, capsys, monkeypatch
 def written_names(folder):
     """Every key of the JSON that the commands of docs/formats.md wrote."""
     tables = [rows_of(folder / name)[0] for name in ("pets", "masked", "segments")]
-    scores = json.loads((folder / "scores.json").read_text())
-    tables += [scores, *scores["per_class"].values()]
-    return {key for table in tables for key in table}
+    for name in ("scores.json", "evaluation.json"):
+        scores = json.loads((folder / name).read_text())
+        tables += [scores, *scores["per_class"].values()]
+    return {re.sub("_(ci95|pictures)$", "", key) for table in tables for key in table}
 
 
 def test_tables_are_those_of_the_pages():

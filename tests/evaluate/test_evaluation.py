@@ -4,6 +4,7 @@ import sys
 import types
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,8 +91,8 @@ def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsy
     # Person is right in the first image of the first predictions alone; of the second, only the background.
     ious, boundaries = printed("markdown").split("\n\n")
     first, _, *rows = ious.splitlines()
-    assert first == f"| IoU | {predictions} | {other} | difference | 95 % CI | pictures |"
-    assert boundaries.startswith(f"| boundary IoU | {predictions} | {other} |")
+    assert first == f"|  | {predictions}, IoU | {other}, IoU | difference | 95 % CI | pictures |"
+    assert boundaries.startswith(f"|  | {predictions}, boundary IoU | {other}, boundary IoU | difference |")
     table = {cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in (row.split("|") for row in rows)}
     assert table["person"][:3] == ["100.0", "0.0", "+100.0"]
     assert table["dog"] == ["0.0", "0.0", "+0.0", "", "1"]
@@ -105,13 +106,9 @@ def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsy
     assert difference["boundary mIoU"]["difference"] == boundary
     assert (difference["dog"]["pictures"], difference["dog"]["ci95"]) == (1, [None, None])
 
-    assert {line.count(",") for line in printed("csv").splitlines()} == {
-        8,
-        6,
-        0,
-    }  # two commas are in the heading's names
+    assert {line.count(",") for line in printed("csv").splitlines()} == {10, 6, 0}  # headings have four more
     latex = printed("latex")
-    assert "one\\_class\\% & difference & 95 \\% CI & pictures \\\\\n\\midrule\nbackground & 66.7 & " in latex
+    assert "one\\_class\\%, IoU & difference & 95 \\% CI & pictures \\\\\n\\midrule\nbackground & 66.7 & " in latex
     assert " & $\\geq$ 1 \\\\" in latex
 
 
@@ -151,10 +148,11 @@ def test_what_few_pictures_show_is_said(tmp_path, monkeypatch):
     often = "mIoU: mean of the 2 classes that 5 or more pictures show"
     evaluation = evaluate(tmp_path / "a", tmp_path / "truth", against=tmp_path / "b", draws=50)
 
-    (table,) = score_tables(replace(evaluation, against=()))
+    table, boundaries = score_tables(replace(evaluation, against=()))
     alone = {row[0]: row[2:4] for row in (*table.rows, *table.sums)}
-    without = [name for name, (ends, _) in alone.items() if ends and np.isnan(ends[0])]
+    without = [name for name, (ends, _) in alone.items() if np.isnan(ends[0])]
     assert without == ["cat", "objects", "mIoU"]
+    assert boundaries.sums[-1][0] == f"boundary {often}"
     assert [alone[name][1] for name in ("dog", "cat", "mIoU", often)] == ["6", "1", "≥ 1", "≥ 6"]
     assert "Without interval, because fewer than 5 pictures show them: cat (1)." in notes(evaluation)
 
@@ -191,18 +189,17 @@ def test_a_new_measure_is_in_all_that_is_shown(tmp_path, monkeypatch):
             (tmp_path / folder / "classes.txt").write_text("background\ndog\ncat\n")
     evaluation = evaluate(tmp_path / "some", tmp_path / "truth", against=tmp_path / "every", draws=50)
 
-    (table,) = score_tables(replace(evaluation, against=()))
-    assert table.columns[-3:] == ("precision", "precision, 95 % CI", "pixels")
-    rows = {row[0]: row for row in (*table.rows, *table.sums)}
-    assert rows["dog"][-3:] == (6 / 8, (6 / 8, 6 / 8), 1 / 3)
+    table = score_tables(replace(evaluation, against=()))[-1]
+    assert table.columns == ("precision", "95 % CI", "pictures", "pixels")
+    rows = {row[0]: row[1:] for row in (*table.rows, *table.sums)}
+    assert rows["dog"] == (6 / 8, (6 / 8, 6 / 8), "6", 1 / 3)
     mean = (1 + 6 / 8 + 1) / 3
-    assert rows["mean precision"][-3:] == (pytest.approx(mean), pytest.approx((mean, mean)), "")
-    assert {len(row) for row in rows.values()} == {1 + len(table.columns)}
+    assert rows["mean precision"] == (pytest.approx(mean), pytest.approx((mean, mean)), "≥ 6", "")
     for form in ("csv", "latex", "markdown"):
         assert "mean precision" in table.write(form)
 
     compared = score_tables(evaluation)[2]
-    assert compared.corner == "precision"
+    assert compared.columns[0].endswith("some, precision")
     assert [*compared.rows[1]] == ["dog", 6 / 8, 1 / 2, 1 / 4, (1 / 4, 1 / 4), "6"]
     assert np.isnan(compared.rows[2][2])  # no cat is predicted
     written = evaluation.to_json()
@@ -213,6 +210,13 @@ def test_a_new_measure_is_in_all_that_is_shown(tmp_path, monkeypatch):
     assert any(said in note for note in notes(evaluation))
     assert [chart.title for chart in charts(evaluation.scores)][-1].startswith("precision of each class")
     assert [(bar.name, bar.share) for bar in charts(evaluation.scores)[-1].bars][-1] == ("dog", 6 / 8)
+
+
+def test_the_page_says_what_each_measure_is():
+    page = (Path(__file__).parents[2] / "docs/evaluation.md").read_text(encoding="utf-8")
+    assert [
+        measure.name for measure in MEASURES if f"**{measure.name[0].upper()}{measure.name[1:]}**" not in page
+    ] == []
 
 
 def precision_of(counts):
@@ -233,7 +237,7 @@ def test_a_class_may_be_called_like_a_mean(tmp_path):
     ious = (each for each in written["difference"] if "boundary" not in each["score"])
     differences = {(each["of"], each["name"]): each["difference"] for each in ious}
     assert [differences[place] for place in (("class", "objects"), ("group", "objects"))] == [0, -1 / 2]
-    for table in (score_tables(evaluation)[0], *score_tables(replace(evaluation, against=()))):
+    for table in (score_tables(evaluation)[0], score_tables(replace(evaluation, against=()))[0]):
         values = {row[0]: row[1] for row in (*table.rows, *table.sums)}
         assert (values["objects"], values["objects (mean)"], values["mIoU"], values["mIoU (mean)"]) == (
             1,

@@ -88,3 +88,11 @@ def test_means_are_compared_over_the_classes_of_both():
     assert (difference.value, difference.ci95, difference.pictures) == (0, (0, 0), 9)
     a, b = found.classes["a"], other.classes["b"]  # paired: over the same draws
     assert a.minus(b).ci95 == pytest.approx(np.quantile(a.drawn - b.drawn, (0.025, 0.975)))
+
+
+def test_a_class_that_is_rare_for_one_of_two_is_in_neither_mean_of_frequent_ones():
+    ious, _ = scored(shown_by([12, 9, 3]), seed=4, draws=50)
+    others, _ = scored(shown_by([12, 12, 9]), seed=4, draws=50)
+    ious["d"], others["d"] = ious["a"]._replace(name="d"), others["c"]._replace(name="d", pictures=2)
+    one, two = (mean_figure("mIoU", figures.values()) for figures in (ious, others))
+    assert [[*figure.classes] for figure in (*one.often_shown(two), *two.often_shown(one))] == [["a", "b"]] * 2

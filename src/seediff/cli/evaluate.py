@@ -204,7 +204,7 @@ def segments(
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))
     if json is not None:
         write_json(scores.to_json(), json)
-    _show([scores.score_table("labelled pixels")], form, scores.reading, notes(scores), JSON=json)
+    _show(scores.score_tables("labelled pixels"), form, scores.reading, notes(scores), JSON=json)
 
 
 ScoredFields = Literal["model", "base", "size", "seed", "device", "dtype", "fit", "timesteps", "mask", "capture"]
@@ -241,7 +241,7 @@ def masks(
     """
     from ..config.resolve import configure_run
     from ..dataset.dataset import open_truths
-    from ..evaluate.mask_protocols import mask_table
+    from ..evaluate.mask_protocols import mask_tables
     from ..evaluate.protocols import read_class_map
     from ..run.evaluate_masks import evaluate_masks
 
@@ -274,4 +274,4 @@ def masks(
         options = {**config.flat(), "protocols": protocols, "pictures": count, "draws": draws, "classes": None}
         write_json({**scores.to_json(), "options": {**options, "split": split, "class_map": words}}, json)
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
-    _show([mask_table(scores.protocols, title)], form, data.reading, scores.notes(), JSON=json)
+    _show(mask_tables(scores.protocols, title), form, data.reading, scores.notes(), JSON=json)

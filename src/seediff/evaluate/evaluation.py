@@ -20,11 +20,11 @@ from ..files.messages import plural
 from ..metrics.confusion import count_classes
 from ..metrics.scores import Figure, class_iou
 from ..workers import Progress
-from .figures import check_bootstrap, compare, count_cell, without_interval
+from .figures import cells, check_bootstrap, compare, without_interval
 from .predictors import Predictor, open_predictor
 from .protocols import join_names, protocol_for, read_class_map
 from .semantic import SemanticScores, evaluate_pairs
-from .tables import CI95, Points, ScoreTable, Value, as_json, show_cell
+from .tables import BEHIND, Points, ScoreTable, Value, as_json, show_cell
 
 
 @dataclass(frozen=True)
@@ -160,31 +160,32 @@ def _pairs(
 
 
 def score_tables(evaluation: Evaluation) -> list[ScoreTable]:
-    """The tables of scores. Without other predictions, one: a row for each class in the truth or the predictions, then
-    the groups, the means and the accuracy. Otherwise one for each of the others and each measure, whose columns are
-    the scores of both, and their paired difference."""
+    """The tables of scores, one for each measure: a row for each class in the truth or the predictions, then the groups
+    and the mean, and in the first the accuracy. With other predictions, these tables for each of them, whose columns
+    are the scores of both, and their paired difference."""
     if not evaluation.against:
-        return [evaluation.scores.score_table("pixels")]
+        return evaluation.scores.score_tables("pixels")
     return [table for other in evaluation.against for table in _compared(evaluation, other)]
 
 
 def _compared(evaluation: Evaluation, other: Evaluation) -> list[ScoreTable]:
     scores = evaluation.scores
-    columns = (evaluation.predictor.name, other.predictor.name, "difference", CI95, "pictures")
+    names = evaluation.predictor.name, other.predictor.name
     found = compare(scores, other.scores)
     tables: list[ScoreTable] = []
     for number, measure in enumerate(scores.measures):
         rows: list[Sequence[Value]] = []
         sums: list[Sequence[Value]] = []
-        for kind, _, column, first, second, difference in found:
+        for kind, _, table, first, second, difference in found:
             low, high = difference.ci95
             change = Points(difference.value), (Points(low), Points(high))
-            row: Sequence[Value] = (scores.name_of(kind, first), first.value, second.value, *change, count_cell(first))
-            if column == number and kind != "class":
+            row: Sequence[Value] = (scores.name_of(kind, first), first.value, second.value, *change, cells(first)[-1])
+            if table == number and kind != "class":
                 sums.append(row)
-            elif column == number and not (math.isnan(first.value) and math.isnan(second.value)):
+            elif table == number and not (math.isnan(first.value) and math.isnan(second.value)):
                 rows.append(row)
-        tables.append(ScoreTable(scores.title, columns, rows, sums, measure.name))
+        columns = (*(f"{name}, {measure.name}" for name in names), "difference", *BEHIND)
+        tables.append(ScoreTable(scores.title, columns, rows, sums))
     return tables
 
 
@@ -199,16 +200,16 @@ def notes(evaluation: Evaluation) -> list[str]:
         if len(evaluation.against) > 1:
             against = f"Against {other.predictor.name}"
         more = _predictor_notes(other)
-        said: list[str] = []
+        said: list[list[str]] = [[]]
         for measure in scores.measures:
             one, two = scores.whole[measure.mean], other.scores.whole[measure.mean]
             alone = sorted(one.classes.keys() ^ two.classes.keys())
-            if alone and alone != said:
+            if alone not in said:
                 more.append(
                     f"Means and their differences are without {', '.join(alone)}, for which only one of the two has "
                     f"{measure.name}. By the protocol, {measure.mean} is {_percent(one)} and {_percent(two)}."
                 )
-            said = alone
+            said.append(alone)
         lines += [f"{against}: {line}" for line in more]
     return lines
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -26,7 +26,7 @@ from ..metrics.scores import (
     with_often_shown,
 )
 from .protocols import Protocol
-from .tables import CI95, ScoreTable, Value
+from .tables import BEHIND, ScoreTable, Value
 
 TINY = np.finfo(np.float64).tiny
 SECTIONS = {"group": "groups", "class": "per_class"}
@@ -42,8 +42,8 @@ class Score(NamedTuple):
     """What is measured, such as "IoU" of a class, and "mIoU" of a group or the whole set."""
     figure: Figure
     """Its name is that of the class or group; of the whole set, that of what is measured."""
-    column: int = 0
-    """The measure's column in tables."""
+    table: int = 0
+    """The number of the measure, and of its table."""
 
 
 def score_all(
@@ -58,12 +58,12 @@ def score_all(
     classes: list[Score] = []
     groups: list[Score] = []
     whole: list[Score] = []
-    for column, measure in enumerate(measure for measure in MEASURES if measure.counted in counts):
+    for table, measure in enumerate(measure for measure in MEASURES if measure.counted in counts):
         scores = drawn[measure.counted].of_classes(protocol.classes, measure)
-        classes += [Score("class", measure.name, score, column) for score in scores.values()]
-        groups += [Score("group", measure.mean, mean, column) for mean in group_means(protocol, scores)]
+        classes += [Score("class", measure.name, score, table) for score in scores.values()]
+        groups += [Score("group", measure.mean, mean, table) for mean in group_means(protocol, scores)]
         mean = mean_figure(measure.mean, [scores[name] for name in protocol.counted])
-        whole.append(Score("whole", measure.mean, mean, column))
+        whole.append(Score("whole", measure.mean, mean, table))
     if accuracy_name:
         whole.insert(1, Score("whole", accuracy_name, drawn["all"].of_all(accuracy_name, accuracy)))
     return [*classes, *groups, *whole]
@@ -96,11 +96,11 @@ class Scores:
     """(I, 3, C) int64: true positives, false positives and false negatives of each class in each image, in pixels."""
     seed: int
 
-    def named(self, kind: str, column: int = 0) -> dict[str, Figure]:
+    def named(self, kind: str, table: int = 0) -> dict[str, Figure]:
         """Name → figure of the scores of a kind. "class": each class's IoU, in the order of ids, NaN if it is neither
         in the truth nor predicted; "group": the mean IoU of each group, and `harmonic`, if the protocol has one.
-        column: of another measure."""
-        return {score.figure.name: score.figure for score in self.scores if score[::3] == (kind, column)}
+        table: of another measure."""
+        return {score.figure.name: score.figure for score in self.scores if score[::3] == (kind, table)}
 
     @property
     def per_class(self) -> dict[str, Figure]:
@@ -119,7 +119,7 @@ class Scores:
 
     @property
     def measures(self) -> list[Measure]:
-        """The measures, in the order of columns."""
+        """The measures, in the order of tables."""
         names = {score.measure for score in self.scores if score.kind == "class"}
         return [measure for measure in MEASURES if measure.name in names]
 
@@ -162,34 +162,21 @@ class Scores:
             return f"{figure.name} (mean)"
         return figure.name
 
-    def cells(self, figures: Mapping[int, Figure]) -> list[Value]:
-        """The cells of a row of a table, under `table_heads`. figures: column → figure."""
-        shown: list[Value] = []
-        for column in range(len(self.measures)):
-            figure = figures.get(column)
-            shown += ["", ""] if figure is None else [figure.value, figure.ci95]
-            if not column:
-                shown.append(count_cell(next(iter(figures.values()))))
-        return shown
-
-    def score_table(self, share: str) -> ScoreTable:
-        """A row for each class in the truth or the predictions, then the means. share: the heading of the classes'
-        shares of the pixels."""
+    def score_tables(self, share: str) -> list[ScoreTable]:
+        """A table for each measure: a row for each class in the truth or the predictions, then the means. share: the
+        heading of the classes' shares of the pixels."""
         shares = dict(zip(self.protocol.classes, (self.pixels / self.pixels.sum()).tolist(), strict=True))
-        rows: dict[str, dict[int, Figure]] = {}
-        sums: dict[str, dict[int, Figure]] = {}
-        for kind, _, figure, column in self.scores:
-            if kind != "class":
-                for mean in with_often_shown([figure]):
-                    sums.setdefault(self.name_of(kind, mean), {})[column] = mean
-            elif not math.isnan(self.per_class[figure.name].value):
-                rows.setdefault(figure.name, {})[column] = figure
-        return ScoreTable(
-            self.title,
-            (*table_heads(measure.name for measure in self.measures), share),
-            [(self.name_of("class", row[0]), *self.cells(row), shares[name]) for name, row in rows.items()],
-            [(name, *self.cells(row), "") for name, row in sums.items()],
-        )
+        tables: list[ScoreTable] = []
+        for number, measure in enumerate(self.measures):
+            rows: list[Sequence[Value]] = []
+            sums: list[Sequence[Value]] = []
+            for kind, _, figure, table in self.scores:
+                if table == number and kind != "class":
+                    sums += [(self.name_of(kind, mean), *cells(mean), "") for mean in with_often_shown([figure])]
+                elif table == number and not math.isnan(figure.value):
+                    rows.append((self.name_of(kind, figure), *cells(figure), shares[figure.name]))
+            tables.append(ScoreTable(self.title, (measure.name, *BEHIND, share), rows, sums))
+        return tables
 
 
 class Compared(NamedTuple):
@@ -198,7 +185,7 @@ class Compared(NamedTuple):
     kind: str
     """As in `Score`, like the next two."""
     measure: str
-    column: int
+    table: int
     one: Figure
     other: Figure
     difference: Figure
@@ -207,39 +194,30 @@ class Compared(NamedTuple):
 def compare(scores: Scores, others: Scores) -> list[Compared]:
     """All scores of two predictions for the same images, with their paired differences."""
     found: list[Compared] = []
-    for (kind, measure, figure, column), score in zip(scores.scores, others.scores, strict=True):
-        pair = [with_often_shown([one]) for one in figure.of_same_classes(score.figure)]
-        for one, two in zip(*pair, strict=True):
-            found.append(Compared(kind, measure, column, one, two, one.minus(two)))
+    for (kind, measure, figure, table), score in zip(scores.scores, others.scores, strict=True):
+        one, two = figure.of_same_classes(score.figure)
+        for each, other in zip([one, *one.often_shown(two)], [two, *two.often_shown(one)], strict=True):
+            found.append(Compared(kind, measure, table, each, other, each.minus(other)))
     return found
 
 
-def table_heads(names: Iterable[str]) -> list[str]:
-    """The headings of `Scores.cells`. names: of the columns."""
-    first, *others = names
-    heads = [first, CI95, "pictures"]
-    for name in others:
-        heads += [name, f"{name}, {CI95}"]
-    return heads
-
-
-def count_cell(figure: Figure) -> str:
-    """The cell with a score's number of pictures; for a mean, the lowest number."""
-    return f"{'≥ ' * bool(figure.parts)}{figure.pictures}"
+def cells(figure: Figure) -> Sequence[Value]:
+    """The cells of a score: its value, its interval and the number of pictures; for a mean, the lowest number."""
+    return figure.value, figure.ci95, f"{'≥ ' * bool(figure.parts)}{figure.pictures}"
 
 
 def without_interval(*sets: Scores) -> list[str]:
     """Sentences that name the classes without an interval; [] if all have one."""
     lines: list[str] = []
     said: set[str] = set()
-    for column, measure in enumerate(sets[0].measures):
-        figures = {name: figure for scores in sets for name, figure in scores.named("class", column).items()}
+    for table, measure in enumerate(sets[0].measures):
+        figures = {name: figure for scores in sets for name, figure in scores.named("class", table).items()}
         few = [f"{name} ({figure.pictures})" for name, figure in figures.items() if _is_rare(figure)]
-        about = ", ".join(few)
-        if few and about not in said:
-            begin = f"{measure.name}: without" if column else "Without"
-            lines.append(f"{begin} interval, because fewer than {FEWEST} pictures show them: {about}.")
-        said.add(about)
+        more = [about for about in few if about not in said]
+        if more:
+            begin = f"{measure.name}: without" if table else "Without"
+            lines.append(f"{begin} interval, because fewer than {FEWEST} pictures show them: {', '.join(more)}.")
+        said.update(more)
     return lines
 
 

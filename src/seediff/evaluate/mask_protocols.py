@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from ..files.label_maps import IGNORE
-from ..metrics.scores import Figure, class_iou, mean_iou
-from .figures import Scores, score_all, table_heads
+from ..metrics.scores import class_iou, mean_iou
+from .figures import Scores, cells, score_all
 from .protocols import Protocol
-from .tables import ScoreTable, Value
+from .tables import BEHIND, ScoreTable, Value
 
 if TYPE_CHECKING:
     import torch
@@ -103,18 +103,16 @@ def score_column(classes: Protocol, tuning: np.ndarray, scored: np.ndarray, *, s
     return Column(classes, scores, counts, seed, beta)
 
 
-def mask_table(columns: Mapping[str, Column], title: str) -> ScoreTable:
-    """The table of scores, with one row per protocol; or two, if fewer pictures than give an interval show a class."""
-    rows: list[Sequence[Value]] = []
-    for name, column in columns.items():
-        threshold = "" if column.beta is None else f"{column.beta:.2f}"
-        means: dict[str, dict[int, Figure]] = {name: {}}
-        for score in column.scores:
-            if score.kind == "whole":
-                means[name][score.column] = score.figure
-                for often in score.figure.often_shown():
-                    means[f"{name}, {often.name}"] = {score.column: often}
-        rows += [(row, *column.cells(figures), threshold if row == name else "") for row, figures in means.items()]
-    measures = next(iter(columns.values())).measures
-    heads = table_heads(measure.mean for measure in measures)
-    return ScoreTable(title, (*heads, "β from the tuning pictures"), rows)
+def mask_tables(columns: Mapping[str, Column], title: str) -> list[ScoreTable]:
+    """A table of the means of each measure, with one row per protocol; or two, if fewer pictures than give an interval
+    show a class."""
+    tables: list[ScoreTable] = []
+    for measure in next(iter(columns.values())).measures:
+        rows: list[Sequence[Value]] = []
+        for name, column in columns.items():
+            threshold = "" if column.beta is None else f"{column.beta:.2f}"
+            mean = column.whole[measure.mean]
+            rows.append((name, *cells(mean), threshold))
+            rows += [(f"{name}, {often.name}", *cells(often), "") for often in mean.often_shown()]
+        tables.append(ScoreTable(title, (measure.mean, *BEHIND, "β from the tuning pictures"), rows))
+    return tables

@@ -66,9 +66,9 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
 def charts(scores: Scores) -> list[BarChart]:
     """A chart for each measure: the classes' scores, the highest first, and their mean."""
     found: list[BarChart] = []
-    for column, (name, mean_name, *_) in enumerate(scores.measures):
+    for table, (name, mean_name, *_) in enumerate(scores.measures):
         bars: list[Bar] = []
-        for one, score in scores.named("class", column).items():
+        for one, score in scores.named("class", table).items():
             if not math.isnan(score.value):
                 bars.append(Bar(one, score.value, score.ci95, one in scores.protocol.counted, score.pictures))
         bars.sort(key=lambda bar: -bar.share)

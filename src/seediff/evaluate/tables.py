@@ -34,7 +34,9 @@ LATEX = {
 
 
 CI95 = "95 % CI"
-"""What the heading of a column of intervals ends with. Such a column takes two columns in CSV."""
+"""The heading of a column of intervals, which takes two columns in CSV."""
+BEHIND = (CI95, "pictures")
+"""The headings behind a score's own: its interval and its number of pictures."""
 
 
 class Points(float):
@@ -56,15 +58,13 @@ class ScoreTable:
     """Each row: its name, then its values."""
     sums: Sequence[Sequence[Value]] = ()
     """Rows below a line, such as the mean."""
-    corner: str = ""
-    """The heading of the first column."""
 
     def rich(self) -> Table:
         """The table for the terminal."""
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(self.corner, *self.columns, title=Text(self.title))
+        table = Table("", *self.columns, title=Text(self.title))
         for column in table.columns[1:]:
             column.justify = "right"
         for rows in (self.rows, self.sums):
@@ -79,7 +79,7 @@ class ScoreTable:
         if form == "csv":
             return self._csv()
         cells = [[show_cell(value) for value in row] for row in (*self.rows, *self.sums)]
-        heads = [self.corner, *self.columns]
+        heads = ["", *self.columns]
         if form == "markdown":
             rule = ["---", *["--:"] * len(self.columns)]
             lines = [heads, rule, *([cell.replace("|", r"\|") for cell in row] for row in cells)]
@@ -92,9 +92,9 @@ class ScoreTable:
         return f"{begin}{body}\n\\bottomrule\n\\end{{tabular}}\n"
 
     def _csv(self) -> str:
-        lines = [[self.corner]]
+        lines = [[""]]
         for name in self.columns:
-            lines[0] += [f"{name}, low", f"{name}, high"] if name.endswith(CI95) else [name]
+            lines[0] += [f"{name}, low", f"{name}, high"] if name == CI95 else [name]
         for row in (*self.rows, *self.sums):
             ends = [value if isinstance(value, tuple) else [value] for value in row]
             lines.append([end if isinstance(end, str) else _number(end) for end in chain.from_iterable(ends)])

@@ -76,10 +76,13 @@ class Figure(NamedTuple):
             return Figure(self.name, math.nan, np.full_like(self.drawn, math.nan), 0, (), self.mean)
         return mean_figure(self.name, parts, self.mean)
 
-    def often_shown(self) -> list[Figure]:
+    def often_shown(self, other: Figure | None = None) -> list[Figure]:
         """For a mean, [the mean over the classes that at least FEWEST pictures show]; [] if these are all its classes,
-        or fewer than two."""
-        often = [name for name, score in self.classes.items() if score.pictures >= FEWEST]
+        or fewer than two. other: a mean of the same classes, for which as many pictures must show them, too."""
+        rare = {
+            name for mean in (self, other or self) for name, score in mean.classes.items() if score.pictures < FEWEST
+        }
+        often = [name for name in self.classes if name not in rare]
         if not 1 < len(often) < len(self.classes):
             return []
         name = f"{self.name}: mean of the {plural(len(often), 'class')} that {FEWEST} or more pictures show"
