@@ -10,9 +10,9 @@ The network's own attention processors still compute its output, so an image is 
 capture. Capture computes the probabilities of the picture's queries a second time:
 
     pipe(prompt)
-      network(latents)                hook: AttentionRecorder.begin_call, end_call
+      network(latents)                hook: AttentionRecorder.begin_call, end_call (scripts: Listener.before_network)
         layer(hidden states)          hook: CapturedLayer.begin, end
-          attention(query, key, …)    Watched ─▶ LayerRun.record ─▶ RunningMaps.add
+          attention(query, key, …)    Watch.report ─▶ LayerRun.record ─▶ RunningMaps.add
     recorder.maps                     ─▶ AttentionMaps
 """
 

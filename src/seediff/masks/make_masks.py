@@ -164,8 +164,8 @@ def finish_masks(
 
 
 def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) -> list[SoftMask]:
-    """The soft mask of each class. Raises UserError unless there are 1 to 254 classes, each once, and as `soft_mask`
-    does."""
+    """The soft mask of each class, by the method's function in METHODS (methods.py). Raises UserError unless there are
+    1 to 254 classes, each once, and as `soft_mask` does."""
     if not 0 < len(set(classes)) == len(classes) < IGNORE:
         raise UserError("classes", f"{', '.join(classes) or 'none'}: must be 1 to {IGNORE - 1} names, each once")
     return [soft_mask(maps, name, config) for name in classes]
@@ -186,8 +186,8 @@ def enlarge(
     scaled: Sequence[int] | None = None,
     view: Window | None = None,
 ) -> torch.Tensor:
-    """Soft masks (C, H, W) in [0, 1] at the image's size, the input of PAMR, from soft maps (C, h, w). Maps of SeeDiff
-    are only resized; the `Finish` of other methods may also stretch, clamp or cut them.
+    """Soft masks (C, H, W) in [0, 1] at the image's size, the input of PAMR, from soft maps (C, h, w). Maps of method
+    seediff are only resized; the `Finish` of other methods may also stretch, clamp or cut them.
 
     size: (height, width) of the image that the model drew or saw. scaled, view: only if a script resized this image and
     then cropped it: its (height, width) after resizing, and the part that the crop keeps.

@@ -157,7 +157,8 @@ class PhotoMasker:
         )
 
     def masks(self, found: FoundClasses, *, trace: bool = False) -> PhotoMasks:
-        """The masks of the found classes of a photograph. trace: also keep the map after every step."""
+        """The masks of the found classes of a photograph. The label map is made at its own size (`enlarge_masks`); the
+        one in `small` is kept for steps/ alone. trace: also keep the map after every step."""
         view, small, fine = found.view, None, torch.zeros(0, 1, 1)
         if found.maps is not None:
             small = make_masks(view.seen, found.maps, list(found.maps.words), self.mask_config, trace=trace)

@@ -19,7 +19,8 @@ the network works on. For a model without any of these levels, a heat map averag
 
 
 def heat_config(maps: AttentionMaps) -> MaskConfig:
-    """The constants of heat maps: they average the levels in HEAT_LEVELS that the maps have, or else all levels."""
+    """The constants of heat maps: they average the levels in HEAT_LEVELS that the maps have, or else all levels, are
+    stretched to [0, 1] at the picture's size, and have no PAMR."""
     own = maps.levels("cross")
     levels = tuple(level for level in own if level in HEAT_LEVELS) or own
     return MaskConfig(method="ca", expand_levels=levels, pamr=False)
