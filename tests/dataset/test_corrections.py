@@ -64,6 +64,8 @@ def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
     row = rows_of(tmp_path / "corrected")[0]
     assert row["area"]["cow"] == round(float((after == 3).mean()), 6)
     assert [{*one["classes"]} for one in (before[0].metadata, row)] == [{"cat", "dog", "cow"}, {"dog", "cow"}]
+    again = brought(tmp_path / "corrected", [])[1]  # the corrected one needs no soft mask
+    assert [one.soft is None for one in again] == [True, False, False, False]
 
 
 def test_soft_masks_are_of_all_samples_or_of_none(pets):

@@ -160,7 +160,10 @@ def test_bad_photos_do_not_stop_the_others(tmp_path, mini_folder, capsys):
     failed = {row["photo"]: row["reason"] for row in rows_of(folder / "out", "failed.jsonl")}
     assert sorted(failed) == ["text.jpg", "truncated.jpg"]
     assert all(str(tmp_path) not in reason for reason in failed.values())
-    assert main(line) == 2  # complete: says so again, and finds none of its own pictures
+    again = [word for word in line if word not in ("--model", str(mini_folder))]  # the model that it began with
+    capsys.readouterr()
+    assert main(again) == 2  # complete: says so again, and finds none of its own pictures
+    assert "2 of 6 photographs could not be used" in capsys.readouterr().err
     assert len(rows_of(folder / "out")) == 4
 
 

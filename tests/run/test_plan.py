@@ -110,3 +110,12 @@ def test_memory_that_is_not_known_has_no_quantisation():
     assert info.files.named is None
     line = plans.memory_line(GenerateConfig(("dog",), quantize="nf4", device="cuda"), info, None, None)
     assert line == "Memory: not known, because the weights are not all on this machine"
+
+
+def test_what_is_on_this_machine_is_not_downloaded():
+    """Weights of a hub's model in the cache; a folder whose weights nobody can read yet."""
+    info = describe(find_model("mini"))
+    hub = replace(info, files=replace(info.files, whole="owner/mini"))
+    for one, size, here in ((hub, 1000, True), (info, None, True), (hub, None, False)):
+        line = plans.model_line(GenerateConfig(("dog",)), one, "none", size)
+        assert ("on this machine)" in line, "downloads it" in line) == (here, not here)
