@@ -67,8 +67,8 @@ def test_every_tensor_in_a_wrong_type_or_with_a_scale(name, twin, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["Q4_0", "Q8_0", "IQ4_NL", "F32", "F16", "BF16", "F64"])
 def test_types_that_are_numbers(kind):
-    indices = {"a.position_ids": Tensor("I64", (1, 77)), "a.alpha": Tensor("I64", ())}
-    assert stored_problem({"a.weight": Tensor(kind, (32, 32)), **indices}) == ""
+    others = {"a.position_ids": Tensor("I64", (1, 77)), "a.alpha": Tensor("I64", ()), "a.scale": Tensor("F32", (32,))}
+    assert stored_problem({"a.weight": Tensor(kind, (32, 32)), **others}) == ""
 
 
 COMPLETE = dict.fromkeys(("missing_keys", "mismatched_keys", "unexpected_keys"), ())
