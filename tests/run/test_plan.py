@@ -114,7 +114,7 @@ def test_memory_that_is_not_known_has_no_quantisation():
 
 def test_what_is_on_this_machine_is_not_downloaded():
     """Weights of a hub's model in the cache; a folder whose weights nobody can read yet."""
-    info = describe(find_model("mini"))
+    info = find_model("mini")
     hub = replace(info, files=replace(info.files, whole="owner/mini"))
     for one, size, here in ((hub, 1000, True), (info, None, True), (hub, None, False)):
         line = plans.model_line(GenerateConfig(("dog",)), one, "none", size)
