@@ -72,6 +72,8 @@ def differences(file: str, before: bytes, after: bytes) -> dict[str, str]:
 def parts(file: str, data: bytes) -> dict[str, Any]:
     """What a file consists of: each part under a name for people."""
     suffix = Path(file).suffix.lower()
+    if not data:
+        return {}
     if data.startswith(b"\x89PNG"):
         return _png(data)
     if suffix == ".safetensors":

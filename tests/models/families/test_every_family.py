@@ -36,7 +36,9 @@ from recipes.families import row
 from seediff.attention.see_photos import encode_images, run_clean, run_noised
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import CaptureConfig
+from seediff.masks.presence import denoising_errors
 from seediff.models.families import families
+from seediff.models.families.qwen_image import QWEN_IMAGE_21
 from seediff.models.layer_choice import KINDS, block_names
 from seediff.models.registry import load_model
 
@@ -209,6 +211,17 @@ def test_predictions_are_unpacked_as_the_pipeline_unpacks(model):
     factor = [pipe.vae_scale_factor] * ("vae_scale_factor" in signature(pipe._unpack_latents).parameters)
     unpacked = pipe._unpack_latents(predicted[:, -positions:], *pixels(model), *factor)
     torch.testing.assert_close(found[0], unpacked.reshape(found[0].shape))
+
+
+def test_a_prompt_does_not_depend_on_those_beside_it(model):
+    """`mask` compares prompts a few at a time."""
+    latents = encode_images(model, photos(model, 1))[0]
+    prompts = [f"a {name}" for name in ("dog", "cat", "bus", "car", "cow")]
+    if model.family is QWEN_IMAGE_21:  # a longer prompt moves the pictures of all
+        prompts = prompts[:1] * 5
+    together = denoising_errors(model, latents, prompts, timesteps=(300,))
+    alone = [denoising_errors(model, latents, [prompt], timesteps=(300,)) for prompt in prompts]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-3, atol=1e-4)
 
 
 def test_a_rectangle_does_not_depend_on_the_batch(model):

@@ -299,7 +299,8 @@ class Family:
         return self
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        """The network's inputs for prompts, without guidance. device: where the text encoders run."""
+        """The network's inputs for prompts, without guidance; in each, the first dimension counts the prompts. device:
+        where the text encoders run."""
         encoded = pipe.encode_prompt(list(prompts), device=device, **plain_arguments(pipe.encode_prompt))
         return {name: states for name, states in zip(self.inputs_of_text, encoded, strict=False) if name}
 

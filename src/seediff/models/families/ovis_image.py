@@ -36,10 +36,10 @@ class Ovis(Packed):
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, _, places, _ = pipe.encode_prompt(list(prompts), do_classifier_free_guidance=False, device=device)
-        return {"encoder_hidden_states": states, "txt_ids": places}
+        return {"encoder_hidden_states": states, "txt_ids": places.expand(len(prompts), -1, -1)}
 
     def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
-        return {**ids(latents, size, condition), "txt_ids": condition["txt_ids"]}
+        return {**ids(latents, size, condition), "txt_ids": condition["txt_ids"][0]}
 
 
 OVIS_IMAGE = Ovis(
