@@ -80,7 +80,7 @@ def test_a_table_of_classes_is_a_source_that_stays_with_another_model(model, tmp
         again = configured(MaskPhotosConfig, line, written(config, tmp_path))
         assert (again.classes, again.source("classes")) == (("dog", "cat"), "the table a.csv")
     assert configured(MaskPhotosConfig, DOG, written(config, tmp_path)).classes == ("dog",)
-    with user_error(r"^classes: 'void' means id 0 or 255 .* \(photos/a.csv\)$"):
+    with user_error(r"^classes: 'void' means ignored pixels .* \(photos/a.csv\);"):
         configured(MaskPhotosConfig, {"model": model}, table=table._replace(values={"classes": ("void",)}))
 
 

@@ -76,7 +76,6 @@ def test_joined_classes_have_the_worse_score_of_the_two(tmp_path, monkeypatch):
         ("buss=coach", "did you mean 'bus'"),
         ("bus", '"bus" gives no new name'),
         ("bus=coach bus=tram", 'renames "bus" twice'),
-        ("bus=background", "class name 'background'"),
     ],
 )
 def test_refused(tmp_path, words, said):

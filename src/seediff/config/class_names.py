@@ -161,6 +161,22 @@ def reserved_id(name: str) -> int | None:
     return RESERVED.get(name.casefold())
 
 
+def check_meaning(
+    names: Iterable[str],
+    field: object = "classes",
+    *,
+    void: bool = True,
+    fix: str = "choose another name",
+) -> None:
+    """Raise UserError for a name that means the background or, if `void`, ignored pixels wherever labels are read: it
+    can be no class. names: names that people give to classes. field: where they are given. fix: what to do instead."""
+    meanings = {0: "the background (0)", IGNORE: "ignored pixels (255)"}
+    for name in names:
+        reserved = reserved_id(name)
+        if reserved is not None and (void or reserved != IGNORE):
+            raise UserError(field, f"'{name}' means {meanings[reserved]} in labels, and cannot be a class", fix)
+
+
 BARE = re.compile(r"""\w(?:[^\t,;=|:#/"“”„«»`'’、(){}<>\[\]]|(?<=\w)['’/](?=\w)|\([^\t,;=|:#"'(){}<>\[\]]+\))*""")
 """Matches what surely is a name alone: `Queen Anne's lace`, `bow_(weapon)`."""
 
@@ -316,10 +332,9 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
         raise UserError(field, "no names given", "write for example dog,cat")
     if len(classes) > MAX_CLASSES:
         raise UserError(field, f"{len(classes)} names, but a mask of 8 bits holds at most {MAX_CLASSES} classes")
+    check_meaning(classes, field)
     by_reading: dict[str, str] = {}
     for name in classes:
-        if reserved_id(name) is not None:
-            raise UserError(field, f"'{name}' means id 0 or 255 in other formats and cannot be a class")
         if name != name.strip() or not name or not name.isprintable() or "," in name:
             raise UserError(field, f"{name!r} is empty, or has a comma, spaces at its ends or unprintable characters")
         key = reading_key(name)

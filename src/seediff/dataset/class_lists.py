@@ -131,7 +131,8 @@ def number_classes(
             note(f"{', '.join(map(show_json, same))} in {where} become one class: {name}")
     kept = [show_json(name) for name in chosen if reserved_id(name) == IGNORE]
     if kept:
-        note(f"{', '.join(kept)} in {where}: kept as a class; in label maps, pixels of this name are ignored")
+        fix = "in label maps, pixels of this name are ignored; `seediff merge --rename` gives it another"
+        note(f"{', '.join(kept)} in {where}: kept as a class; {fix}")
     return ClassList(chosen, ids, where=where)
 
 
@@ -150,17 +151,6 @@ def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[Cla
     UserError."""
     listed = replace(number_classes(dict(enumerate(labels)), where, note=note), ids={})
     return listed, {**RESERVED, **ids_by_name(listed.classes)}
-
-
-def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:
-    """Raises UserError for a class whose name `import` would read as the background (0) or, if `void`, as ignored
-    (255)."""
-    words = {0: "the background", IGNORE: "pixels that are ignored"}
-    for name in classes:
-        reserved = reserved_id(name)
-        if reserved == 0 or (void and reserved == IGNORE):
-            fix = "give it another name in classes.txt, and in metadata.jsonl"
-            raise UserError(f"class '{name}'", f"means {words[reserved]} in this format", fix)
 
 
 class Meta(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 from msgspec import UNSET
 
+from ..config.class_names import check_meaning
 from ..errors import UserError
 from ..files.image_files import read_photo
 from ..files.label_maps import IGNORE
@@ -126,8 +127,10 @@ def import_unlabelled(
 
     source: a file or folder. Every picture that `find_photos` finds in it becomes a sample with an empty mask and the
     flag `unlabelled`. classes: the classes to paint. workers, follow: as for `save_native`. Raises UserError for a
-    picture that cannot be read, and for a dataset, whose label maps would be taken for pictures.
+    picture that cannot be read, for a class whose name means ignored pixels, and for a dataset, whose label maps would
+    be taken for pictures.
     """
+    check_meaning(classes)
     if source.is_dir():
         native.check_finished(source)
         native.check_single(source)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from msgspec import UNSET, UnsetType
 
+from ..config.class_names import check_meaning
 from ..errors import UserError
 from ..files.messages import did_you_mean, plural, show_json
 from ..rows.row import LISTED, Row, ids_by_name
@@ -62,6 +63,7 @@ def rename_classes(
             raise UserError(where, problem, RULE)
     names = [renames.get(name, name) for name in classes]
     kept = tuple(dict.fromkeys(filter(None, names)))
+    check_meaning((new for old, new in renames.items() if new != old), where)
     check_class_list(kept, where)
     removed = [name for name, new in zip(classes, names, strict=True) if not new]
     used = Counter(name for name in shown_in(samples) if name in removed)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..config.class_names import check_meaning
 from ..dataset.dataset import Dataset
 from ..dataset.merge import missing_classes, missing_notes, renumber, renumber_table
 from ..dataset.names import check_class_list
@@ -131,6 +132,7 @@ def open_training(
     names = datasets[0].classes
     if classes is not None:
         names = tuple(map(composed, classes))
+    check_meaning(missing_classes([*chain(*(dataset.classes for dataset in datasets))], names))
     check_class_list(names)
     if not names:
         raise UserError(data[0], "has no classes besides the background")

@@ -15,13 +15,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...config.class_names import IGNORED
+from ...config.class_names import IGNORED, check_meaning
 from ...errors import UserError
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.outputs import check_free, put, stage_output
 from ...rows.parts import SPLITS
 from ...workers import Follow, in_order
-from ..class_lists import check_meaning
 from ..names import check_name, flat_name
 from ..sample import Sample
 from ..shapes.objects import SMALLEST_SHARE, smallest_area
@@ -187,7 +186,8 @@ def export(
     options of the codec's `write`. `Dataset.export` describes the other arguments. Raises UserError."""
     check_free(Path(out))  # before pictures are read
     if FORMATS[name].looked_for:
-        check_meaning(classes, void=FORMATS[name].void)
+        fix = "give it another name in a new set, with `seediff merge SET --rename OLD=NEW --out NEWSET`"
+        check_meaning(classes, void=FORMATS[name].void, fix=fix)
     samples, write = list(samples), codec(name).write
     least = options.get("min_area", 1)
     if least != "auto" and not (isinstance(least, int) and least >= 1):

@@ -1,0 +1,42 @@
+"""No way to name a class takes a name that means the background or ignored pixels."""
+
+import pytest
+from command_line import runner
+from items import write_pets
+from look_server import running
+from refusals import user_error
+
+from seediff.cli.formats import import_
+from seediff.cli.run_commands import generate
+from seediff.cli.sets import merge
+from seediff.cli.train_commands import train
+from seediff.config.class_names import RESERVED
+from seediff.dataset.dataset import Dataset
+
+run = runner(generate, import_, merge, train)
+WAYS = [
+    "generate --classes dog,{name} --out {out} --dry-run",
+    "import {pets}/images --classes dog,{name} --unlabelled --out {out}",
+    "merge {pets} --rename dog={name} --out {out}",
+    "train {pets} --classes dog,cat,{name} --out {out} --dry-run",
+]
+
+
+@pytest.mark.parametrize("line", WAYS)
+@pytest.mark.parametrize("name", [*RESERVED, "Void"])
+def test_a_command_refuses_it(line, name, tmp_path):
+    pets = write_pets(tmp_path / "pets", 4)
+    with user_error(rf"'{name}' means .* in labels, and cannot be a class; choose another name"):
+        run(line.format(name=name, pets=pets, out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_viewer_and_a_script_refuse_it(tmp_path):
+    pets = write_pets(tmp_path / "pets", 4)
+    with running(pets) as (client, _):
+        for name in RESERVED:
+            for path, body in (("/api/classes", {"name": name}), ("/api/classes/name", {"id": 1, "name": name})):
+                answer = client.post(path, body)
+                assert (answer.status, "cannot be a class" in answer.body.decode()) == (400, True)
+            with user_error(f"'{name}' means"):
+                Dataset.open(pets).renamed({"dog": name})
