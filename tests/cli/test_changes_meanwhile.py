@@ -29,7 +29,7 @@ run = runner(merge, split, export_, filter_, augment, train, semantic)
         "semantic {pets}2 --data {pets} --out {out}",
     ],
 )
-def test_a_command_reads_one_state_of_a_set_and_tells_that_it_changed(line, tmp_path, monkeypatch, capsys):
+def test_a_command_reads_one_state_of_a_set_and_tells_that_it_changed(line, tmp_path, monkeypatch):
     pets = write_pets(tmp_path / "pets", 10)
     write_pets(tmp_path / "pets2", 10)
     listed = read_classes(pets)
@@ -50,5 +50,4 @@ def test_a_command_reads_one_state_of_a_set_and_tells_that_it_changed(line, tmp_
         run(line.format(pets=pets, out=tmp_path / "out"))
     monkeypatch.undo()
     for made in (tmp_path / "out").rglob("classes.txt"):
-        assert not {"fox", "wolf"} & {*made.read_text().split()}
-    assert "fox" not in capsys.readouterr().out
+        assert made.read_text().splitlines() == ["background", *listed]
