@@ -89,7 +89,7 @@ def test_names_stay_where_they_are_apart_and_a_merge_can_be_merged(tmp_path):
     merged = Dataset.from_native(one).merge(Dataset.from_native(two))
     assert [i.name for i in merged] == ["000000", "000001", "000005", "000006"]
     assert [i.metadata["origin"] for i in merged][1:3] == ["set/000001", "set-2/000005"]
-    assert [note.partition("/")[0] for note in merged.notes] == ["soft", "attention"]
+    assert merged.left_out[0].startswith("left out: attention/ of 2 samples, soft/ of 2 samples; ")
     assert not any(i.extras for i in merged)
     merged.save(tmp_path / "both", link=True)
     assert (tmp_path / "both/images/000005.png").samefile(two / "images/000005.png")

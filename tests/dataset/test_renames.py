@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 from command_line import runner
 from items import item, rows_of
+from PIL import Image
 
 from seediff import Dataset
-from seediff.cli.sets import merge
+from seediff.cli.quality import filter_
+from seediff.cli.sets import merge, split
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.renames import read_renames
+from seediff.dataset.reviews import RENAME, Action, append_action
 from seediff.dataset.shapes.objects import Objects
 from seediff.errors import UserError
 from seediff.rows.row import LISTED, Listed
 
-run = runner(merge)
+run = runner(merge, filter_, split)
 CLASSES = ("dog", "car", "Car", "bus", "dog2")
 
 
@@ -60,6 +63,18 @@ def test_classes_are_renamed_joined_and_removed(tmp_path):
     assert (three["asked"], three["presence"], three["flags"]) == (["dog"], {"dog": 0.75}, [])  # dog2 is removed
     assert (two["review"], three["classes"]) == ({"verdict": "accepted", "by": "ann"}, ["dog"])
     assert {finding.kind for finding in check_dataset(new).findings} == {"duplicate"}  # all pictures are equal
+
+
+@pytest.mark.parametrize("line", ["merge {old} --out {new}", "filter {old} --out {new}", "split {old} --out {new}"])
+def test_files_that_a_rename_leaves_out_are_counted(line, tmp_path, capsys):
+    old, new = make(tmp_path / "old"), tmp_path / "new"
+    for file in ("attention/000000.safetensors", "steps/000000_2.png", "steps/000001_4.png"):
+        (old / file).parent.mkdir(exist_ok=True)
+        (old / file).write_bytes(b"of the old names")
+    Image.new("RGB", (4, 5), "red").save(old / "images/000001.png")  # equal pictures would stay in one part
+    append_action(old, Action(version=1, action=RENAME, detail={"class": "bus", "name": "coach"}))
+    run(line.format(old=old, new=new))
+    assert "note: left out: attention/ of 1 sample, steps/ of 2 samples; they fit only" in capsys.readouterr().out
 
 
 def test_joined_classes_have_the_worse_score_of_the_two(tmp_path, monkeypatch):

@@ -115,7 +115,7 @@ def filter_(
     criteria, follow = Criteria(**typed), follow_progress(quiet)
     chosen = {name: value for name, value in vars(criteria).items() if value != getattr(Criteria, name)}
     with warn_of_changes(data):
-        kept = Dataset.from_native(data).filter(follow=follow, **vars(criteria))
+        kept = Dataset.from_native(data).filter(follow=follow, **typed)
         if not kept:
             dropped = counts(kept.dropped) or "the dataset has none"
             raise UserError(f"{data}: no sample meets the criteria (dropped: {dropped}); nothing was written")
@@ -123,7 +123,7 @@ def filter_(
         kept.save(out, about=about, link=link, follow=follow)
     if not quiet:
         print(f"{plural(len(kept), 'sample')} in {out}; dropped: {counts(kept.dropped) or 'none'}")
-        say_notes(kept.notes)
+        say_notes([*kept.notes, *kept.left_out])
         print(next_steps(command_line("look", out, about=LOOK), train_line(out), export_line(out)))
 
 

@@ -61,6 +61,7 @@ def augment(
     """
     from ..dataset.augmented import open_augmented, write_augmented
     from ..dataset.native import warn_of_changes
+    from ..dataset.sample import left_out_files
 
     config = build(AugmentConfig, chosen_layers(AugmentConfig, typed, config_file))
     check_apart(out, [data])
@@ -71,11 +72,9 @@ def augment(
     if quiet:
         return
     print(f"{plural(len(augmented.originals), 'original')} and {plural(len(augmented.new), 'new sample')} in {out}")
-    say_notes(
-        side_notes(augmented.classes, config.mirror, asks=True)
-        if any("flip" in kind for kind in augmented.added())
-        else ()
-    )
+    flipped = any("flip" in kind for kind in augmented.added())
+    sides = side_notes(augmented.classes, config.mirror, asks=True) if flipped else ()
+    say_notes([*sides, *left_out_files(augmented.originals)])
     print(next_steps(train_line(out), made=out))
 
 
@@ -127,7 +126,7 @@ def merge(
         merged.save(out, about=about, link=link, follow=follow_progress(quiet))
     if not quiet:
         print(f"{plural(len(merged), 'sample')} of {plural(len(merged.classes), 'class')} in {out}")
-        say_notes(merged.notes)
+        say_notes([*merged.notes, *merged.left_out])
         print(next_steps(command_line("check", out), train_line(out), export_line(out)))
 
 
@@ -189,7 +188,7 @@ def split(
     if not quiet:
         counts = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
         print(f"{counts} of {plural(len(dataset), 'sample')}: {out or data}")
-        say_notes(parts["train"].notes)
+        say_notes([*parts["train"].notes, *dataset.left_out])
         steps = [train_line(data), export_line(data)]
         if out is not None:
             steps = [command_line("train", out / "train", "--val", out / "val", "--out", "segmenter")]

@@ -47,5 +47,7 @@ class Criteria:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.min_piece > 1 and self.max_components is None:
+            raise UserError("min_piece", "works only with --max-components N")
         if self.min_area > self.max_area:
             raise UserError("min_area", f"{self.min_area} must be at most max_area = {self.max_area}")

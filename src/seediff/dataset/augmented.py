@@ -61,8 +61,11 @@ class AugmentedSamples(Sequence[Sample]):
 
     def __init__(self, config: AugmentConfig, classes: Sequence[str], samples: Sequence[Sample]) -> None:
         self.config, self.classes, self.samples = config, tuple(classes), samples
-        self.originals = samples if config.keep_originals else ()
-        """The samples of the set with which this sequence begins."""
+        self.originals: list[Sample] = []
+        """The samples with which this sequence begins. They are without soft masks, attention and steps, which a set
+        has for all samples or for none."""
+        if config.keep_originals:
+            self.originals = [sample.replace(extras=sample.extras_but(*native.EXTRAS)) for sample in samples]
         self.objects = any(sample.has_objects for sample in samples)
         """Whether any sample of the set has objects. Then every new sample has objects, too."""
         rows = [sample.row for sample in samples]
@@ -100,9 +103,7 @@ class AugmentedSamples(Sequence[Sample]):
     def __getitem__(self, position: int) -> Sample:  # type: ignore[override]  # nobody asks for slices
         position, before = range(len(self))[position], len(self.originals)
         if position < before:
-            # Without soft masks, attention and steps: a set has these for all samples or for none.
-            sample = self.originals[position]
-            return sample.replace(extras=sample.extras_but(*native.EXTRAS))
+            return self.originals[position]
         return self.make(self.new[position - before])
 
     def make(self, new: NewSample) -> Sample:

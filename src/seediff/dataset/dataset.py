@@ -27,12 +27,13 @@ from .formats.format_table import FormatName, SourceName, import_options, recogn
 from .formats.public_sets import find_published
 from .merge import merge_sets, set_names
 from .names import check_class_list
-from .quality.select import clean_sample, select_samples
+from .quality.select import clean_sample, idle_notes, select_samples
 from .quality.stats import Stats, measure, summarize
 from .reading import Reading, Tally
 from .renames import open_set, rename_classes
 from .reviews import left_out_notes
-from .sample import Sample
+from .sample import Sample, left_out_files
+from .shapes.changes import describe_removed
 from .split import split_samples
 from .writing import save_native
 
@@ -120,6 +121,11 @@ class Dataset(Sequence[Sample]):
     def doubts(self) -> list[str]:
         """Lines about what to know before the masks are used, such as how many of them nobody has checked."""
         return doubts([sample.row for sample in self.samples])
+
+    @property
+    def left_out(self) -> list[str]:
+        """A line about the optional files of samples that a change left out, such as attention/; [] without such."""
+        return left_out_files(self.samples)
 
     @property
     def about(self) -> str:
@@ -216,7 +222,8 @@ class Dataset(Sequence[Sample]):
         self, keep: Callable[[Sample], bool] | None = None, *, follow: Follow = iter, **criteria: Any
     ) -> Dataset:
         """The samples that meet all criteria, and for which `keep` returns True. The result's `dropped` counts the
-        others. With `clean`, their masks lose small pieces (`quality.select.clean_sample`).
+        others. With `clean`, their masks lose small pieces (`quality.select.clean_sample`). Its `notes` say what was
+        removed, and which criteria drop nothing.
 
         keep: a function that is called with each sample. follow: wraps the samples, to show progress. criteria: the
         fields of `config.filter.Criteria`; `drop_flags` may be a single text. Raises UserError naming what a criterion
@@ -226,17 +233,21 @@ class Dataset(Sequence[Sample]):
         if isinstance(criteria.get("drop_flags"), str):
             criteria["drop_flags"] = (criteria["drop_flags"],)
         where = str(self.path or "the dataset")
-        wanted, notes = Criteria(**criteria), list[str]()
+        wanted = Criteria(**criteria)
         selected, dropped = select_samples(self.classes, samples, wanted, where, follow)
+        notes = idle_notes(criteria, dropped, samples)
         if wanted.clean:
             cleaned = [clean_sample(sample, self.classes, wanted.clean) for sample in follow(selected)]
-            changed = sum(new is not old for (new, _), old in zip(cleaned, selected, strict=True))
-            notes.append(f"pieces below {wanted.clean} pixels removed in {changed} of {plural(len(selected), 'mask')}")
-            lost = Counter(name for _, names in cleaned for name in names)
+            removed = [one.removed for one in cleaned if one.removed]
+            line = f"pieces below {wanted.clean} pixels removed in {len(removed)} of {plural(len(selected), 'mask')}"
+            if removed:
+                line += f": {describe_removed(removed, (BACKGROUND, *self.classes))}"
+            notes.append(line)
+            lost = Counter(chain(*(one.lost for one in cleaned)))
             if lost:
                 counted = ", ".join(f"{name} in {count}" for name, count in lost.most_common())
                 notes.append(f"nothing is left of a class in some masks: {counted}")
-            selected = [sample for sample, _ in cleaned]
+            selected = [one.sample for one in cleaned]
         kept = self._of(selected, notes)
         kept.dropped = dropped
         return kept

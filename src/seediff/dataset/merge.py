@@ -29,9 +29,8 @@ def merge_sets(
     *,
     ignore_background: bool = False,
 ) -> tuple[tuple[str, ...], list[Sample], list[str]]:
-    """(classes, samples, notes) of several sets as one. `notes`: lines about folders that are left out, such as soft/,
-    and about classes that a set lacks. ignore_background: the background of such a set becomes 255, because it may show
-    these classes.
+    """(classes, samples, notes) of several sets as one. `notes`: lines about classes that a set lacks.
+    ignore_background: the background of such a set becomes 255, because it may show these classes.
 
     Classes are joined by name, in the order in which they first appear. If two samples have one name, all samples get
     their set's name before their own. The key `origin` of a row says where the sample came from, as `set/name`.
@@ -44,7 +43,6 @@ def merge_sets(
     for _, _, samples in sets:
         present.append({kind for kind, _ in chain(*(sample.extras for sample in samples))})
     kept = {SOFT, native.ATTENTION}.intersection(*present)
-    left_out = [kind for kind in native.EXTRAS if kind in set().union(*present) - kept]
     names = [sample.name for sample in chain(*(samples for _, _, samples in sets))]
     are_unique = len({*names}) == len(names)
     merged = []
@@ -62,9 +60,8 @@ def merge_sets(
                 row = row.replace(class_ids=tuple(int(ids[class_id]) for class_id in row.class_ids))
             name = sample.name if are_unique else f"{set_name}/{sample.name}"
             merged.append(renumber(sample, ids, len(class_names)).replace(name=name, row=row, extras=extras))
-    notes = [f"{kind}/ is left out: only soft/ and attention/ are kept, if all datasets have them" for kind in left_out]
     fate = "its background is ignored (255)" if ignore_background else ""
-    notes += chain(*(missing_notes(name, class_names, classes, fate) for name, class_names, _ in sets))
+    notes = chain(*(missing_notes(name, class_names, classes, fate) for name, class_names, _ in sets))
     return classes, merged, [*notes, *alike_names(classes)]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from PIL import Image
 from ..config.class_names import MAX_CLASSES
 from ..errors import UserError
 from ..files.image_files import as_stored, check_bright, in_rgb, is_wide, named, open_image, stored_bytes
+from ..files.messages import plural
 from ..rows.row import Row, as_row
 from .encoding import PNG_SIGNATURE, ReadLabels, ReadObjects, encode_image, read_label_map
 from .shapes.objects import Objects, find_objects
@@ -71,6 +74,8 @@ class Sample:
         self.stored_instances = instances
         self.row = row if isinstance(row, Row) else as_row(row or {}, f"sample '{name}'")
         """What is known of the sample. What describes its objects is in `instances`."""
+        self.left_out: frozenset[str] = frozenset()
+        """The kinds of optional files that changes (`replace`) took away."""
 
     def __repr__(self) -> str:
         return f"Sample({self.name!r}, classes={list(self.row.named)})"
@@ -82,7 +87,10 @@ class Sample:
         same |= {"row": self.row, "name": self.name, "extras": self.extras, "lost": self.lost}
         if "label_map" in changes:
             same["extras"] = self.extras_but(CONFIGS)
-        return Sample(**{**same, **changes})
+        changed = Sample(**{**same, **changes})
+        before, after = ({kind for kind, _ in one.extras} for one in (self, changed))
+        changed.left_out = self.left_out | (before - after - {CONFIGS})
+        return changed
 
     def extras_but(self, *kinds: str) -> Extras:
         """The sample's `extras` without these kinds."""
@@ -215,6 +223,15 @@ class Sample:
     def where(self) -> str:
         """The picture's name in errors."""
         return str(self.source) if isinstance(self.source, Path) else f"sample '{self.name}': its picture"
+
+
+def left_out_files(samples: Iterable[Sample]) -> list[str]:
+    """A line that counts the samples whose optional files changes left out; [] if there are none."""
+    counts = Counter(chain(*(sample.left_out for sample in samples)))
+    if not counts:
+        return []
+    kinds = ", ".join(f"{kind}/ of {plural(count, 'sample')}" for kind, count in sorted(counts.items()))
+    return [f"left out: {kinds}; they fit only the classes and masks of before, or not every dataset has them"]
 
 
 @contextmanager

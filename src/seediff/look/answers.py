@@ -9,6 +9,7 @@ import hashlib
 import threading
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Literal
 
@@ -17,8 +18,8 @@ from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ..config.class_names import SEGMENT
-from ..dataset.shapes.changes import clean_labels
+from ..config.class_names import BACKGROUND, SEGMENT
+from ..dataset.shapes.changes import clean_labels, describe_removed, removed_pieces
 from ..dataset.shapes.objects import find_objects
 from ..drawing.overlays import heat_colours, mask_colours, shown_ids
 from ..errors import UserError
@@ -282,7 +283,19 @@ def pieces(store: Store, request: OfSample) -> Response:
 
 
 def act(store: Store, request: Act) -> Json:
-    return store.act(request.number, request.version, edit_of(request), request.window, request.once)
+    """Act on a sample. The answer to "cleaned" says what was `removed`."""
+    edit, removed = edit_of(request), list[str]()
+
+    def clean(labels: np.ndarray) -> np.ndarray:
+        after = clean_labels(labels, request.least)
+        names = (BACKGROUND, *store.class_names.names)
+        removed.append(describe_removed([removed_pieces(labels, after)], names))
+        return after
+
+    if request.action == "cleaned":
+        edit = replace(edit, labels=clean, detail={"tool": "cleaned", "least": request.least})
+    answer = store.act(request.number, request.version, edit, request.window, request.once)
+    return {**answer, "removed": "".join(removed)}
 
 
 def paint(store: Store, request: Paint) -> Json:
@@ -316,8 +329,6 @@ def change_many(store: Store, request: ActOnMany) -> Json | Response:
 
 def edit_of(request: Act | ActOnMany) -> Edit:
     """The edit that an action on the page stands for."""
-    if isinstance(request, Act) and request.action == "cleaned":
-        return Edit("cleaned", partial(clean_labels, least=request.least), {"tool": "cleaned", "least": request.least})
     if request.action != "relabel":
         return Edit(request.action)
     return relabelling(request.old, request.new)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import UNSET
@@ -17,7 +18,7 @@ from ...rows.row import CONFIDENCE, KEYS, LISTED, Review, said, shown_classes
 from ...workers import Follow
 from ..encoding import ReadLabels
 from ..sample import CONFIGS, SOFT, Sample
-from ..shapes.changes import clean_labels, objects_after
+from ..shapes.changes import clean_labels, objects_after, removed_pieces
 from ..shapes.objects import Objects
 from .stats import measure
 
@@ -78,6 +79,37 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
     return None
 
 
+DROPS = {
+    "drop_flags": "flags",
+    "min_area": "area",
+    "max_area": "area",
+    "max_components": "components",
+    "min_confidence": "confidence",
+    "min_agreement": "agreement",
+    "reviewed": "reviewed",
+    "best": "best",
+}
+"""Criterion → the name under which `select_samples` counts what it drops."""
+
+
+def idle_notes(given: Mapping[str, Any], dropped: Mapping[str, int], samples: Sequence[Sample]) -> list[str]:
+    """Lines about the criteria that drop nothing, and about flags that no sample has. given: the criteria that somebody
+    gave. dropped: as of `select_samples`. samples: all samples."""
+    raised = {*chain(*(sample.row.raised for sample in samples))}
+    kinds = {flag_kind(flag) for flag in raised}
+    absent = [flag for flag in given.get("drop_flags", ()) if flag not in raised | kinds]
+    notes = [f"no sample has the flag {flag}" for flag in absent if flag != "all"]
+    if not raised and "all" in absent:
+        notes.append("no sample has a flag")
+    idle = [name for name in given if name in DROPS and not dropped.get(DROPS[name])]
+    if notes and "drop_flags" in idle:
+        idle.remove("drop_flags")
+    if idle:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+        notes.append(f"no sample is dropped by {options}")
+    return notes
+
+
 def _decisions(review: Review) -> set[str | None]:
     """The values of `Criteria.reviewed` that keep a sample with this review."""
     met: set[str | None] = {said(review.verdict)}
@@ -108,21 +140,30 @@ def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str
     raise UserError(criterion, problem, KEYS[key].writers)
 
 
-def clean_sample(sample: Sample, classes: Sequence[str], least: int) -> tuple[Sample, list[str]]:
-    """The sample without pieces of fewer than `least` pixels (`clean_labels`), and the classes of which nothing is
-    left. If its label map changes, its row says so, and loses what describes the old one, except for flags. classes:
-    the dataset's."""
+class Cleaned(NamedTuple):
+    """What cleaning makes of a sample."""
+
+    sample: Sample
+    lost: Sequence[str] = ()
+    """The classes of which nothing is left."""
+    removed: Mapping[int, tuple[int, int]] = {}
+    """As of `removed_pieces`."""
+
+
+def clean_sample(sample: Sample, classes: Sequence[str], least: int) -> Cleaned:
+    """The sample without pieces of fewer than `least` pixels (`clean_labels`). If its label map changes, its row says
+    so, and loses what describes the old one, except for flags. classes: the dataset's."""
     before = sample.labels(len(classes))
     after = clean_labels(before, least)
     if np.array_equal(before, after):
-        return sample, []
+        return Cleaned(sample)
     shown = shown_classes(after, classes)
     lost = [name for name in shown_classes(before, classes).classes if name not in shown.classes]
     row = sample.row.of_other_mask(flags=sample.row.flags, least_piece=least).showing(shown)
     read = partial(_cleaned, sample, len(classes), least)
     objects = partial(_objects_cleaned, sample, read) if sample.has_objects else None
     cleaned = sample.replace(label_map=read, instances=objects, row=row, extras=sample.extras_but(SOFT, CONFIGS))
-    return cleaned, lost
+    return Cleaned(cleaned, lost, removed_pieces(before, after))
 
 
 def _cleaned(sample: Sample, classes: int, least: int) -> np.ndarray:

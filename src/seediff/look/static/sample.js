@@ -293,6 +293,7 @@ export class SampleView {
     forget(shown.number);
     if (shown !== this.shown || shown.replaced) return;
     if (state.version === this.about.version) hint("That changed nothing.");
+    else if (state.removed) hint(`Cleaned: ${state.removed}`);
     Object.assign(this.about, state);
     if (newMap) return shown.whileNewMap(() => this.reload()); // if that fails, nobody may paint
     this.describe();
