@@ -40,6 +40,13 @@ def report_on_interrupt(state: Callable[[], str], can_finish: Callable[[], bool]
     """In this block, turn Ctrl-C and SIGTERM into InterruptedRun, and OSError, such as a full disk, into UserError.
     state: returns what is finished, for the message, such as "3 of 9 images finished in pets". can_finish: whether the
     command can be run with --finish."""
+
+    def way_on() -> str:
+        text = "run the same command to continue"
+        if can_finish():
+            text += ", or with --finish to keep what is finished"
+        return text
+
     try:
         with _terminated():
             yield
@@ -47,13 +54,10 @@ def report_on_interrupt(state: Callable[[], str], can_finish: Callable[[], bool]
         what, code = "interrupted", 130
         if isinstance(error, Terminated):
             what, code = "terminated", 143
-        text = f"{what} with {state()}; run the same command to continue"
-        if can_finish():
-            text += ", or with --finish to keep what is finished"
-        raise InterruptedRun(text, code) from error
+        raise InterruptedRun(f"{what} with {state()}; {way_on()}", code) from error
     except OSError as error:  # most likely a full disk
         reason = system_reason(error)
-        raise UserError(f"{reason}; {state()}; when that is fixed, run the same command to continue") from error
+        raise UserError(f"{reason}; {state()}; when that is fixed, {way_on()}") from error
 
 
 @contextmanager
