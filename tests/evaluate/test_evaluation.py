@@ -163,6 +163,12 @@ def test_what_few_pictures_show_is_said(tmp_path, monkeypatch):
     (line,) = (note for note in notes(evaluation) if note.startswith(f"Against: {said}"))
     several = notes(evaluate(tmp_path / "a", tmp_path / "truth", against=[tmp_path / "b", tmp_path / "a"], draws=50))
     assert any(note.startswith(f"Against {tmp_path / 'b'}: {said}") for note in several)
+    (itself,) = (note for note in several if "compared with themselves" in note)
+    assert (
+        itself == f"Against {tmp_path / 'a'}: The same predictions are compared with themselves: all differences are 0."
+    )
+    (same,) = (note for note in notes(evaluate(tmp_path / "truth", tmp_path / "truth")) if "themselves" in note)
+    assert same == "Predictions and labels are the same folder: labels are compared with themselves."
     scores, other = evaluation.scores, evaluation.to_json()["against"]
     assert line.endswith(f"By the protocol, mIoU is {scores.miou.value:.1%} and {other['miou']:.1%}.")
     assert other["miou"] == pytest.approx(scores.miou.value * 3 / 4, abs=0.001)  # the protocol's

@@ -35,6 +35,7 @@ def test_known_answer(folders):
     assert two == {"iou": None, "tp": 0, "fp": 0, "fn": 0}  # it is nowhere, and does not count in the mean
     assert (table["acc_pictures"], table["acc_ci95"], table["miou_ci95"]) == (2, [None, None], [None, None])
     assert seen == [(0, 2, "a"), (1, 2, "deep/b"), (2, 2, "intervals")]
+    assert "compared with themselves" in notes(evaluate_segments(folders[1], folders[1], num_classes=3))[0]
 
 
 def test_the_centred_square(tmp_path):

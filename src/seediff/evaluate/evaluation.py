@@ -17,6 +17,7 @@ from ..config.class_names import BACKGROUND
 from ..dataset.dataset import Dataset, open_truths
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
+from ..files.reading import real
 from ..metrics.confusion import count_classes
 from ..metrics.scores import Figure, class_iou
 from ..workers import Progress
@@ -200,6 +201,8 @@ def notes(evaluation: Evaluation) -> list[str]:
         if len(evaluation.against) > 1:
             against = f"Against {other.predictor.name}"
         more = _predictor_notes(other)
+        if real(other.predictor.name) == real(evaluation.predictor.name):
+            more.append("The same predictions are compared with themselves: all differences are 0.")
         said: list[list[str]] = [[]]
         for measure in scores.measures:
             one, two = scores.whole[measure.mean], other.scores.whole[measure.mean]
@@ -221,6 +224,8 @@ def _percent(figure: Figure) -> str:
 def _predictor_notes(evaluation: Evaluation) -> list[str]:
     """Sentences about predictions; the first says what they are."""
     lines = [f"{evaluation.predictor.about}."]
+    if evaluation.data.path and real(evaluation.data.path) == real(evaluation.predictor.name):
+        lines.append("Predictions and labels are the same folder: labels are compared with themselves.")
     if evaluation.trained_on:
         images = plural(len(evaluation.scores.images), "image")
         lines.append(f"Trained on {evaluation.trained_on} of the {images}, so these scores are too high.")

@@ -27,7 +27,7 @@ from ..files.label_maps import (
     read_segment_ids,
     resize_nearest,
 )
-from ..files.reading import read_lines
+from ..files.reading import read_lines, real
 from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, count_images
 from ..metrics.scores import labelled
 from ..workers import Progress
@@ -89,6 +89,8 @@ def evaluate_segments(
         raise UserError("num_classes", problem, "leave it out; it is for folders without classes.txt")
     samples = {sample.name: sample for sample in truths}
     about = "; ".join([truths.about, *truths.notes])
+    if real(predictions) == real(labels):
+        about += "; predictions and labels are the same folder: labels are compared with themselves"
     if names is not None:
         samples = select(samples, names)
         about += f"; {len(samples)} of them listed in {names}"
