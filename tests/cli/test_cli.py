@@ -343,7 +343,7 @@ def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatc
     assert "2 of 4 images finished" in said
     assert "when that is fixed, run the same command to continue, or with --finish to keep what is finished" in said
     assert f"--config {out}/seediff.toml, and --finish to keep what is made; " in refused(
-        capsys, *BASE, "--per-class", "1", "--out", out
+        capsys, *BASE, "--seed", "7", "--out", out
     )
     assert main([*BASE, "--out", str(out), "--finish", "--dry-run"]) == 0
     assert "Would end with 2 finished, of those asked for: 4 images in 2 batches" in capsys.readouterr().out
