@@ -63,7 +63,7 @@ def test_a_class_comes_back_or_is_refused(tmp_path, name):
             said = str(error)
         if name in READ and not said:
             assert imported(name, tmp_path / f"{number}")[0] == (odd, "dog")
-        assert said == "" or said.startswith(f"class '{odd}': means ")
+        assert said == "" or said.startswith(f"classes: '{odd}' means ")
 
 
 @pytest.mark.parametrize("name", WRITTEN)
