@@ -84,10 +84,9 @@ DROPS = {
     "min_area": "area",
     "max_area": "area",
     "max_components": "components",
-    "min_confidence": "confidence",
-    "min_agreement": "agreement",
     "reviewed": "reviewed",
     "best": "best",
+    **{f"{listed.bound}_{key}": key for key, listed in LISTED.items()},
 }
 """Criterion → the name under which `select_samples` counts what it drops."""
 
