@@ -5,6 +5,7 @@ import numpy as np
 from blocks import some
 from formats import export, imported
 from items import item
+from refusals import user_error
 
 from seediff.dataset.shapes.objects import find_objects
 
@@ -59,3 +60,8 @@ def test_masks_are_painted_by_z_order_and_then_in_turn(tmp_path):
     assert classes == ("cat", "dog")
     assert np.array_equal(read.label_map, labels)
     assert notes == []
+
+
+def test_a_folder_of_another_export_is_refused_with_what_it_needs(tmp_path):
+    with user_error("annotations.xml: no such file; CVAT's export for images has one"):
+        imported("cvat", tmp_path)
