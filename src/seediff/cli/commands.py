@@ -37,7 +37,7 @@ COMMANDS = {
         "Make pixel masks of named classes in photographs, as a dataset like `generate`'s.",
     ),
     "segment": ("run_commands:segment", "Divide photographs into segments without class names."),
-    "heatmap": ("heatmap:heatmap", "Draw a picture, and a heat map of each word of its prompt."),
+    "heatmap": ("heatmap:heatmap", "Draw an image, and a heat map of each word of its prompt."),
     "augment": (
         "sets:augment",
         "Add changed copies of samples: spliced, noisy, tilted, occluded, mirrored.",
@@ -51,7 +51,7 @@ COMMANDS = {
     "merge": ("sets:merge", "Merge several datasets into one."),
     "split": ("sets:split", "Divide a dataset for training, validation and testing."),
     "train": ("train_commands:train", "Train a segmenter on datasets."),
-    "predict": ("train_commands:predict", "Segment pictures with a trained segmenter."),
+    "predict": ("train_commands:predict", "Segment images with a trained segmenter."),
     "evaluate": ("evaluate:app", "Compare predictions with labels."),
     "models": ("model_commands:models", "List the models with short names, and which are on this machine."),
     "download": ("model_commands:download", "Fetch a model from the hub before it is needed."),

@@ -94,7 +94,7 @@ def semantic(
         Path | None,
         HERE,
         Parameter(
-            help="Folder for all scores, each image's scores, and pictures of the worst and best.", show_default=False
+            help="Folder for all scores, each image's scores, and images of the worst and best.", show_default=False
         ),
     ] = None,
     quiet: NoProgress = False,
@@ -225,11 +225,11 @@ def masks(
         Path | None, Parameter(help="TOML file whose lines are: word for the prompt = class of the data.")
     ] = None,
     count: Annotated[
-        Whole | None, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
+        Whole | None, Parameter(help="Use only this many images, evenly spaced.", show_default="all")
     ] = None,
     typed: TypedSome[MaskPhotosConfig, ScoredFields] = NOTHING,
     config_file: ConfigFile = None,
-    draws: Annotated[Whole, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
+    draws: Annotated[Whole, Parameter(help="Number of bootstrap draws over images, for the intervals.")] = 1000,
     form: Form = "text",
     json: Json = None,
     quiet: NoProgress = False,

@@ -74,7 +74,7 @@ class ExportOptions:
 
     link: Annotated[
         bool | None,
-        export_option("link", "hard-link pictures instead of copying them, where the file system allows it."),
+        export_option("link", "hard-link images instead of copying them, where the file system allows it."),
     ] = None
     split: Annotated[
         float | None,
@@ -91,7 +91,7 @@ class ExportOptions:
         Parameter(validator=check_whole),
         export_option(
             "min_area",
-            "smallest object in pixels; smaller pieces are left out. `auto`: 1 % of the picture in masks that a model "
+            "smallest object in pixels; smaller pieces are left out. `auto`: 1 % of the image in masks that a model "
             "made and nobody checked.",
             1,
         ),
@@ -111,9 +111,9 @@ class ExportOptions:
     layout: Annotated[
         Layout | None,
         WORD,
-        export_option("layout", "masks in a folder masks/, or beside the picture as NAME-masklabel.png.", "folders"),
+        export_option("layout", "masks in a folder masks/, or beside the image as NAME-masklabel.png.", "folders"),
     ] = None
-    jpeg: Annotated[bool | None, export_option("jpeg", "convert PNG pictures to JPEG of quality 95.")] = None
+    jpeg: Annotated[bool | None, export_option("jpeg", "convert PNG images to JPEG of quality 95.")] = None
 
 
 def export_(
@@ -126,7 +126,7 @@ def export_(
     options: ExportOptions | None = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write a dataset in another format. Pictures are copied unless --jpeg is given.
+    """Write a dataset in another format. Images are copied unless --jpeg is given.
 
     For example:
 
@@ -182,14 +182,14 @@ class ImportOptions:
             "the set's own; for voc without any, VOC's twenty",
         ),
     ] = None
-    images: Annotated[Path | None, import_option("images", "folder of the pictures.", "found in the set")] = None
+    images: Annotated[Path | None, import_option("images", "folder of the images.", "found in the set")] = None
     masks: Annotated[Path | None, import_option("masks", "folder of the masks.", "found in the set")] = None
     crowds: Annotated[
         Literal["ignored", "objects"] | None,
         import_option("crowds", "how to read annotations with iscrowd 1.", "ignored; an error if there are no others"),
     ] = None
     skip_missing: Annotated[
-        bool | None, import_option("skip_missing", "leave out labels whose picture is missing.", "no")
+        bool | None, import_option("skip_missing", "leave out labels whose image is missing.", "no")
     ] = None
 
 
@@ -202,7 +202,7 @@ def import_(
     workers: Workers = 1,
     corrects: Annotated[
         Path | None,
-        option(RUN, "Dataset whose masks were corrected. Its pictures and rows are kept, and changes are counted."),
+        option(RUN, "Dataset whose masks were corrected. Its images and rows are kept, and changes are counted."),
     ] = None,
     accept_unchanged: Annotated[
         bool,
@@ -210,13 +210,13 @@ def import_(
     ] = False,
     unlabelled: Annotated[
         bool,
-        option(RUN, "Read pictures without labels, to paint masks of --classes in `seediff look`.", negative=()),
+        option(RUN, "Read images without labels, to paint masks of --classes in `seediff look`.", negative=()),
     ] = False,
     options: ImportOptions | None = None,
     dry_run: Annotated[bool, option(RUN, "Read all, print how it was understood, and stop.", negative=())] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a dataset from another format, or of pictures without labels.
+    """Make a dataset from another format, or of images without labels.
 
     For example:
 

@@ -1,4 +1,4 @@
-"""`seediff heatmap`: draws a picture, and heat maps of the words of its prompt."""
+"""`seediff heatmap`: draws an image, and heat maps of the words of its prompt."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def heatmap(
         option(INPUT, "Words or phrases of the prompt. Repeat the option for several.", "all words", negative=()),
     ] = (),
     typed: TypedSome[GenerateConfig, DrawnFields] = NOTHING,
-    out: Annotated[Path, HERE, option(RUN, "New folder for the pictures.", "heatmaps")] = Path("heatmaps"),
+    out: Annotated[Path, HERE, option(RUN, "New folder for the images.", "heatmaps")] = Path("heatmaps"),
     quiet: Quiet = False,
 ) -> None:
-    """Draw a picture, and a heat map of each word of its prompt: where the model looked for the word.
+    """Draw an image, and a heat map of each word of its prompt: where the model looked for the word.
 
     Writes picture.png, a PNG per word with the scale of colours, and words.png, in which all are side by side.
 
@@ -73,7 +73,7 @@ def heatmap(
     if facts.readers:
         find_shown(facts.readers, prompt, words)
 
-    # 2. The picture
+    # 2. The image
     loaded = load_found(info, LoadOptions.of(config), device=config.device, dtype=config.dtype, offload="none")
     shown = find_shown(loaded.readers, prompt, words)
     pipe, noise = loaded.pipe, Generator().manual_seed(config.seed)

@@ -49,7 +49,7 @@ def augment(
 ) -> None:
     """Add changed copies of a dataset's samples: spliced, noisy, tilted, occluded, mirrored.
 
-    Masks change with their pictures and are never interpolated. soft/, attention/ and steps/ are not copied.
+    Masks change with their images and are never interpolated. soft/, attention/ and steps/ are not copied.
 
     For example:
 
@@ -151,7 +151,7 @@ def split(
     quiet: Quiet = False,
 ) -> None:
     """Divide a dataset for training, validation and testing. Every part gets the same share of every class. Copies of
-    a picture, and pictures that `augment` or Roboflow made of it, stay together.
+    an image, and images that `augment` or Roboflow made of it, stay together.
 
     For example:
 

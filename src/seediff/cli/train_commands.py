@@ -190,29 +190,29 @@ class Views:
     """How `predict` shows pictures to a segmenter."""
 
     scales: Annotated[tuple[float, ...], WORD] = (1.0,)
-    """Relative sizes at which each picture is shown, such as 0.75,1,1.25; scores are averaged."""
+    """Relative sizes at which each image is shown, such as 0.75,1,1.25; scores are averaged."""
     flip: Annotated[bool, Parameter(negative=(), show_default=False)] = False
-    """Also show each picture mirrored; scores are averaged."""
+    """Also show each image mirrored; scores are averaged."""
     side: Annotated[
         Whole | None, Parameter(validator=Number(gte=32, lte=LARGEST_SIDE)), shown("the segmenter's own")
     ] = None
-    """Shorter side in pixels at which pictures are shown."""
+    """Shorter side in pixels at which images are shown."""
 
 
 def predict(
     model: Annotated[Path, Parameter(help="Folder of a segmenter from `train`.")],
-    paths: Annotated[list[Path], Parameter(help="Pictures, or folders of pictures.", negative=())],
+    paths: Annotated[list[Path], Parameter(help="Images, or folders of images.", negative=())],
     /,
     *,
     out: Annotated[Path, HERE, option(RUN, "Folder for the dataset.")],
     views: Views | None = None,
-    batch_size: Annotated[Whole, AT_LEAST_1, option(RUN, "Pictures per batch.", 8)] = 8,
+    batch_size: Annotated[Whole, AT_LEAST_1, option(RUN, "Images per batch.", 8)] = 8,
     device: Annotated[str | None, option(RUN, "Device: cuda, mps or cpu.", "the fastest available")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Segment pictures with a trained segmenter. Writes a dataset with the segmenter's classes.
+    """Segment images with a trained segmenter. Writes a dataset with the segmenter's classes.
 
-    Unreadable pictures do not stop the others; failed.jsonl lists them.
+    Unreadable images do not stop the others; failed.jsonl lists them.
 
     For example: `seediff predict segmenter photos --out predicted --flip`
     """

@@ -13,7 +13,7 @@ from .settings import Settings
 
 OPERATIONS = ("splice-RxC", "noise", "perspective", "boxes", "flip")
 MAX_CELLS = 16
-"""Maximum number of rows in a spliced picture, and of columns."""
+"""Maximum number of rows in a spliced image, and of columns."""
 
 DIFFUMASK = (
     "splice-1x2:1500/60000",
@@ -102,15 +102,15 @@ class AugmentConfig(Settings):
     command: ClassVar[str] = "augment"
 
     seed: Annotated[Seed, Parameter(group=WHAT)] = 0
-    """Random seed; a different seed gives different pictures."""
+    """Random seed; a different seed gives different images."""
     add: Annotated[tuple[str, ...], Parameter(group=WHAT, show_default="diffumask"), read_names(parse_recipe)] = (
         DIFFUMASK
     )
-    """OPERATION:HOW-MANY, separated by commas or repeated: flip:50% (of the training samples), noise:200 (pictures), or
+    """OPERATION:HOW-MANY, separated by commas or repeated: flip:50% (of the training samples), noise:200 (images), or
     diffumask (DiffuMask's recipe). Operations: splice-RxC, noise, perspective, boxes, flip.
     """
     mirror: Annotated[tuple[str, ...], Parameter(group=WHAT), read_names(split_names)] = ()
-    """Classes that change places in mirrored pictures, if their names do not say left and right: larm=rarm,lb=rb."""
+    """Classes that change places in mirrored images, if their names do not say left and right: larm=rarm,lb=rb."""
     keep_originals: Annotated[bool, Parameter(group=OUTPUT)] = True
     """Also write the original samples."""
 

@@ -27,9 +27,9 @@ class Criteria:
     drop_flags: Annotated[tuple[str, ...], read_names(split_flags)] = ()
     """Drop samples with these flags, separated by commas: kinds, `kind:class`, or `all`."""
     min_area: Share = 0.0
-    """Minimum area of every class in a sample, as a share of the picture."""
+    """Minimum area of every class in a sample, as a share of the image."""
     max_area: Share = 1.0
-    """Maximum area of every class in a sample, as a share of the picture."""
+    """Maximum area of every class in a sample, as a share of the image."""
     max_components: Count | None = None
     """Maximum number of connected pieces of every class."""
     min_piece: Count = 1

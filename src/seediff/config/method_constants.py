@@ -39,7 +39,7 @@ class CaptureConfig:
     """Mean over layers of cross-attention: arithmetic, or geometric, which is high only where all layers are."""
     prompt: Annotated[str | None, Parameter(name="--capture-prompt")] = None
     """UNets: template with `{class}` whose words' cross-attention is captured, as in OVAM and FA-Seg. The model does
-    not read it, so pictures stay the same."""
+    not read it, so images stay the same."""
     flip: Annotated[bool, Parameter(name="--capture-flip")] = False
     """Photographs: also use the mirrored photograph, and average both."""
     text_share: Literal["row", "text"] | None = None
@@ -151,11 +151,11 @@ class SegmentConfig:
     cut_power: Positive = 10.0
     """Exponent of the cosine similarity."""
     edge_rounds: WholeNumber = 20
-    """Rounds of PAMR that move the segments to the picture's edges; 0: none, as in the papers of diffseg and kmeans."""
+    """Rounds of PAMR that move the segments to the image's edges; 0: none, as in the papers of diffseg and kmeans."""
     edge_dilations: Annotated[tuple[Count, ...], WORD] = (4, 8, 16, 32, 64)
-    """Distances of the neighbours that PAMR compares, in pixels of a picture whose shorter side has 512."""
+    """Distances of the neighbours that PAMR compares, in pixels of an image whose shorter side has 512."""
     edge_megapixels: Positive = 0.25
-    """Larger pictures are reduced to this for PAMR: its time grows with pixels and segments."""
+    """Larger images are reduced to this for PAMR: its time grows with pixels and segments."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -132,9 +132,9 @@ class RunConfig(Settings):
     quantize: Annotated[Literal["nf4", "int8"] | None, OF_MODEL] = None
     """Fewer bits for the linear layers of the network and of language models: nf4 (bitsandbytes) or int8 (torchao)."""
     vae_tiling: Annotated[bool, OF_MODEL] = False
-    """Encode and decode large pictures in overlapping tiles. Needs less memory; blends edges."""
+    """Encode and decode large images in overlapping tiles. Needs less memory; blends edges."""
     batch_size: Annotated[Count, OF_MODEL] = 8
-    """Pictures per batch; by default fewer if 8 do not fit into the GPU's memory. Changes rounding, so it is part of
+    """Images per batch; by default fewer if 8 do not fit into the GPU's memory. Changes rounding, so it is part of
     the configuration."""
     seed: Annotated[Seed, OF_MODEL] = 0
     """Random seed; a different seed gives different results."""

@@ -39,7 +39,7 @@ class TrainConfig(Settings):
     architecture: Annotated[Architecture, OF_NETWORK] = "mask2former"
     """Segmenter architecture, as implemented in transformers."""
     backbone: Annotated[
-        str, OF_NETWORK, Parameter(show_default="swin-b, or tiny without a GPU or for small pictures")
+        str, OF_NETWORK, Parameter(show_default="swin-b, or tiny without a GPU or for small images")
     ] = "swin-b"
     """Backbone. mask2former: r50, swin-t, swin-b or tiny; segformer: b0 (its default), b2, b5 or tiny. tiny is for
     128 pixels on a CPU, with its own defaults."""
@@ -59,7 +59,7 @@ class TrainConfig(Settings):
     flip: Annotated[bool, OF_IMAGES] = True
     """Mirror images with probability ½."""
     mirror: Annotated[tuple[str, ...], OF_IMAGES, read_names(split_names)] = ()
-    """Classes that change places in mirrored pictures, if their names do not say left and right: larm=rarm,lb=rb."""
+    """Classes that change places in mirrored images, if their names do not say left and right: larm=rarm,lb=rb."""
     test_side: Annotated[Side, OF_IMAGES] = 512
     """Shorter side in pixels at which images are predicted."""
 
