@@ -53,7 +53,7 @@ def test_every_key_acts_and_stands_in_the_docs(fresh):
     saved(page)
     lines = []
     for view, title in (("sample", "one sample"), ("grid", "all samples")):
-        lines += ["", f"| {title} | |", "|---|---|"]
+        lines += ["", f"| {title} | effect |", "|---|---|"]
         lines += [f"| {keys} | {text} |" for keys, views, _, text in table if view in views.split()]
     made = "\n".join(lines[1:])
     page_of_docs = (Path(__file__).parents[2] / "docs/look.md").read_text()

@@ -171,7 +171,7 @@ class Row(Kept, frozen=True, kw_only=True):
 
     inner: ClassVar[Mapping[str, type[Kept]]] = {"recipe": Recipe, "review": Review}
 
-    file_name: Annotated[Text, Key("the picture's path relative to the folder, with `/`")] = UNSET
+    file_name: Annotated[Text, Key("the image's path relative to the folder, with `/`")] = UNSET
     mask_file_name: Annotated[Text, Key("the label map's path; older sets call it `mask`")] = UNSET
     prompt: Annotated[
         Text,
@@ -200,7 +200,7 @@ class Row(Kept, frozen=True, kw_only=True):
     presence: Annotated[
         dict[str, float] | UnsetType | None,
         Key(
-            "only `mask`: each class in `asked` → its presence score in [0, 1]: whether the picture shows it. "
+            "only `mask`: each class in `asked` → its presence score in [0, 1]: whether the image shows it. "
             "A class got a mask if its score reached `--presence`",
             shown=True,
         ),
