@@ -9,17 +9,11 @@ from cyclopts import Parameter
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.reading import composed, read_toml
-from .class_names import (
-    DEFAULT_PROMPTS,
-    check_classes,
-    check_prompts,
-    check_subclasses,
-    parse_classes,
-    parse_prompts,
-)
+from .class_names import DEFAULT_PROMPTS, check_classes, parse_classes, parse_prompts
 from .fields import INPUT, KEPT, MODEL, WORD, AtLeastZero, Count, Several, Share, read_names
 from .layers import load_config
 from .method_constants import CaptureConfig, MaskConfig
+from .names_in_texts import check_prompts, check_subclasses
 from .settings import RunConfig, differences
 from .sizes import Size, check_size
 

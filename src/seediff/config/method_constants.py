@@ -13,9 +13,9 @@ from msgspec import Meta
 
 from ..errors import UserError
 from ..models.layer_choice import Kind, LayerChoice, block_numbers
-from .class_names import check_prompts
 from .fields import MASKS, RESEARCH, WORD, AtLeastZero, Count, Positive, Several, Timestep, WholeNumber, check_fields
 from .methods import METHOD_FACTS, LevelOption, Levels, MethodFacts, SegmentMethodName
+from .names_in_texts import check_prompts
 
 CaptureSteps = Annotated[Literal["all", "second-half"] | Count, WORD]
 """Which denoising steps are captured; a number k stands for every k-th step."""

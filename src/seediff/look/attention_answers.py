@@ -17,9 +17,9 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from ..attention.maps import AttentionMaps, Grid
-from ..config.class_names import ANY_WORD, any_name, longest_first
 from ..config.method_constants import level_name
 from ..config.methods import METHOD_FACTS
+from ..config.names_in_texts import ANY_WORD, any_name, longest_first
 from ..dataset.reviews import REMADE
 from ..errors import UserError
 from ..files.reading import Json

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config.class_names import ANY_WORD, names_and_plurals
+from ..config.names_in_texts import ANY_WORD, names_and_plurals
 from ..errors import UserError
 from ..files.photo_files import Photo, find_named
 from ..files.reading import read_csv, read_text

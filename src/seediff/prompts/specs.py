@@ -19,7 +19,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..config.class_names import by_class, classes_in, join_classes
+from ..config.class_names import join_classes
+from ..config.names_in_texts import by_class, classes_in
 from ..errors import UserError
 from .captions import content_words
 

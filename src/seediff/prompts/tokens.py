@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..config.class_names import DEFAULT_PROMPTS, UNSPACED, any_name, join_classes, longest_first, spoken
+from ..config.class_names import DEFAULT_PROMPTS, join_classes, spoken
+from ..config.names_in_texts import UNSPACED, any_name, longest_first
 from ..errors import UserError, shorten
 from ..models.families.readers import Reader
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..config.class_names import classes_in, spoken
+from ..config.class_names import spoken
 from ..config.generate_config import GenerateConfig
 from ..config.method_constants import maps_read
+from ..config.names_in_texts import classes_in
 from ..config.resolve import recommend
 from ..config.sizes import pixels
 from ..dataset import native

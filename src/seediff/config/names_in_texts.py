@@ -1,0 +1,127 @@
+"""Finds class names in prompts, captions and other texts, as whole words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from unicodedata import category, normalize
+
+from ..errors import UserError
+from ..files.reading import composed
+from .class_names import spoken
+
+UNSPACED = (
+    "\u0e01-\u0edf\u1000-\u109f\u1780-\u17df\u3005\u3041-\u30fa\u30fc-\u30ff\u3400-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+"""Letters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese and Chinese."""
+MARKS = "\u200c\u200d" + "".join(
+    char for char in map(chr, range(0x300, 0x3100)) if category(char)[0] == "M" and not re.match(f"[{UNSPACED}]", char)
+)
+"""Characters that belong to the letter before them, but do not match Python's `\\w`: accents of decomposed letters,
+vowel signs of Hindi and Arabic, and invisible joiners."""
+LETTER = rf"(?:[^\W\d_{UNSPACED}]|[{MARKS}])"
+ANY_WORD = rf"(?![{MARKS}]){LETTER}+(?:[-']{LETTER}+)*|[{UNSPACED}]+"
+"""A pattern for a word: letters with their marks, and hyphens and apostrophes between them. It begins with no mark.
+`1girl, long_hair` has the words girl, long and hair. In a script without spaces, all letters up to the next punctuation
+mark are one word."""
+BORDER = rf"(?!(?<={LETTER}){LETTER}|(?<=\d)\d)"
+"""Matches a place where a name may begin or end: anywhere except between two letters or between two digits."""
+
+
+PLURAL = "(?:e?s)?"
+"""A pattern for the ending of a name in an English plural, or for no ending."""
+
+
+def any_name(names: Sequence[str], ending: str = "") -> re.Pattern[str]:
+    """A pattern that matches any of the names as whole words, in upper or lower case, with any white space between the
+    words of a name. If several names match at a position, the first of them counts. Group i + 1 of a match belongs to
+    names[i]. Without names, the pattern matches nowhere.
+
+    names: class names or other phrases. ending: a pattern for what may follow a name, such as an `s`.
+    """
+    patterns = [r"\s+".join(map(re.escape, spoken(composed(name)).split())) for name in names]
+    either = "|".join(f"({pattern}|{normalize('NFD', pattern)})" for pattern in patterns) or "(?!)"
+    return re.compile(rf"{BORDER}(?:{either}){ending}{BORDER}", re.IGNORECASE)
+
+
+def longest_first(names: Sequence[str]) -> list[str]:
+    """The names, the longest first, so that `any_name` prefers `hot dog` to `dog`."""
+    return sorted(names, key=lambda name: len(spoken(name)), reverse=True)
+
+
+def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """Class → the phrases that name this class and no other class. For example, `poodle dog` is a phrase for dog."""
+    named: dict[str, list[str]] = {name: [] for name in classes}
+    for phrase, found in zip(phrases, classes_in(phrases, classes), strict=True):
+        if len(found) == 1:
+            named[found[0]].append(phrase)
+    return {name: tuple(of_class) for name, of_class in named.items()}
+
+
+def classes_in(texts: Sequence[str], classes: Sequence[str]) -> list[tuple[str, ...]]:
+    """For each text, the classes that it names, in the order of `classes`. If two names match at one place, the longer
+    name counts: `a hot dog` does not name the class dog."""
+    ordered = longest_first(classes)
+    pattern = any_name(ordered)
+    named = [{ordered[(match.lastindex or 0) - 1] for match in pattern.finditer(text)} for text in texts]
+    return [tuple(name for name in classes if name in of_text) for of_text in named]
+
+
+def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Sequence[str] = ()) -> None:
+    """Raise UserError if there is no prompt, or if a prompt names a class that would be drawn and get no label. Two
+    examples with the classes dog and car: `a {class} beside a car` names a car also where {class} is dog. `two dogs and
+    a car` names dogs, and attention is read at the words that are classes.
+
+    prompts: templates with `{class}`, or prompts that name their classes themselves. field: their option, for messages.
+    classes: the classes that a prompt without `{class}` may name; empty: every prompt needs `{class}`. Each of these
+    classes must be in a prompt.
+    """
+    texts = prompts or ("",)
+    named = classes_in([text.replace("{class}", "{}") for text in texts], classes)  # a class may be called `class`
+    for number, (text, names) in enumerate(zip(texts, named, strict=True), 1):
+        prompt = f"prompt {number}, {text!r},"
+        if not text.isprintable():
+            raise UserError(field, f"{text!r} has line breaks or unprintable characters")
+        labelled = {text: names}  # prompt → the classes that get labels
+        if "{class}" in text:
+            labelled = {text.replace("{class}", spoken(name)): (name,) for name in classes}
+        for filled, matches in names_and_plurals([*labelled], classes).items():
+            for name, word, is_plural in matches:
+                if name not in labelled[filled] or (is_plural and filled != text):
+                    fix = "write lines that name all their classes, such as 'a dog beside a car'"
+                    if is_plural:
+                        fix = f"write {name}, or make {word} a class"
+                    raise UserError(field, f"{prompt} names {word}, which would get no label", fix)
+        if not (names or "{class}" in text):
+            lacks = "has no {class}"
+            if classes:
+                lacks += f" and names none of {', '.join(classes)}"
+            raise UserError(field, f"{prompt} {lacks}", "write for example 'a photo of a {class}'")
+    absent = {*classes}.difference(*named)
+    if absent and not any("{class}" in text for text in texts):
+        fix = "add a line with it, or one with {class}"
+        raise UserError(field, f"no prompt names {', '.join(sorted(absent))}", fix)
+
+
+def names_and_plurals(texts: Sequence[str], classes: Sequence[str]) -> dict[str, list[tuple[str, str, bool]]]:
+    """Text → (class, word, is_plural) for each class that the text names, also by an English plural: `two cats` →
+    (cat, cats, True)."""
+    found: dict[str, list[tuple[str, str, bool]]] = {}
+    ordered = longest_first(classes)
+    pattern = any_name(ordered, ending=PLURAL)
+    for text in texts:
+        matches = [(match.lastindex or 0, match) for match in pattern.finditer(text)]
+        # A match that ends after its name has the ending of a plural.
+        found[text] = [(ordered[i - 1], match[0], match.end() > match.end(i)) for i, match in matches]
+    return found
+
+
+def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
+    """Raise UserError for a phrase that does not name exactly one class: attention is read at the class's name."""
+    usable = {*chain.from_iterable(by_class(phrases, classes).values())}
+    for phrase in phrases:
+        if phrase not in usable or not phrase.isprintable() or phrase != phrase.strip():
+            problem = f"{phrase!r} must contain exactly one class name, whose attention is read"
+            raise UserError("subclasses", problem, f"for example 'small {spoken(classes[0])}'")
