@@ -26,7 +26,8 @@ from ..files.outputs import CONFIG
 from ..prompts.specs import sample_seed
 from ..report.page import AUGMENTATIONS
 from ..rows.parts import unclear_parts
-from ..rows.row import Recipe, Row, shown_classes
+from ..rows.row import Recipe, Row
+from ..rows.shown import shown_classes
 from . import native
 from .encoding import encode_image
 from .operations import LabelledImage, apply, take_apart, with_objects

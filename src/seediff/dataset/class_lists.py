@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
 from ..files.reading import Byte, composed, fit, read_csv, read_json, read_lines
-from ..rows.row import ids_by_name
+from ..rows.shown import ids_by_name
 from .names import check_class_list
 from .reading import ClassReading, PartCounts, Reading, first_of, reading_ids, shorten
 

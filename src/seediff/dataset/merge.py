@@ -14,7 +14,8 @@ from msgspec import UNSET
 from ..config.class_names import alike_names
 from ..files.label_maps import IGNORE
 from ..files.reading import real
-from ..rows.row import ids_by_name, said
+from ..rows.row import said
+from ..rows.shown import ids_by_name
 from . import native
 from .names import check_class_list
 from .sample import CONFIGS, SOFT, Extras, Sample

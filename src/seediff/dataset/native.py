@@ -50,7 +50,8 @@ from ..files.messages import show_json
 from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS
 from ..files.photo_files import looks_like_image
 from ..files.reading import Json, check_unpacked, inside, read_json_lines
-from ..rows.row import Row, as_row, each_row, ids_by_name, said
+from ..rows.row import Row, as_row, each_row, said
+from ..rows.shown import ids_by_name
 from .class_lists import ClassList
 from .encoding import ReadLabels, ReadObjects, read_label_map, read_objects
 from .names import check_class_list, check_name

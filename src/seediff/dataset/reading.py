@@ -13,7 +13,7 @@ import numpy as np
 from ..config.class_names import BACKGROUND
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
-from ..rows.row import ids_by_name
+from ..rows.shown import ids_by_name
 from .sample import Sample
 
 READING = "reading.json"

@@ -14,7 +14,8 @@ from msgspec import UNSET, UnsetType
 from ..config.class_names import check_meaning
 from ..errors import UserError
 from ..files.messages import did_you_mean, plural, show_json
-from ..rows.row import LISTED, Row, ids_by_name
+from ..rows.row import LISTED, Row
+from ..rows.shown import ids_by_name
 from . import native
 from .encoding import ReadLabels
 from .merge import renumber

@@ -27,7 +27,8 @@ from ..files.messages import plural
 from ..files.outputs import append, write_atomic
 from ..files.reading import Json, composed, inside, parse_json, read_bytes
 from ..rows.flags import UNLABELLED, area_flags
-from ..rows.row import Review, Row, ids_by_name, said
+from ..rows.row import Review, Row, said
+from ..rows.shown import ids_by_name
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 RENAME = "rename"

@@ -20,7 +20,8 @@ from ..files.image_files import stored_bytes
 from ..files.outputs import put, stage_output, write_atomic
 from ..report.card import Product
 from ..report.page import write_reports
-from ..rows.row import Row, shown_classes
+from ..rows.row import Row
+from ..rows.shown import shown_classes
 from ..workers import Follow, in_order
 from .encoding import encode_mask, encode_objects
 from .names import check_class_list, check_name

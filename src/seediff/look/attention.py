@@ -36,7 +36,8 @@ from ..masks.pamr import pamr_weights
 from ..models.describe import describe_here
 from ..models.layer_choice import KINDS, Kind
 from ..models.locate import locate
-from ..rows.row import ids_by_name, said
+from ..rows.row import said
+from ..rows.shown import ids_by_name
 from .events import Cache
 from .sample_pictures import read_image
 from .store import SampleState, Store

@@ -12,7 +12,8 @@ import numpy as np
 from ..errors import UserError
 from ..files.messages import show_json
 from ..rows.flags import flag_kind
-from ..rows.row import LISTED, Row, ids_by_name, said
+from ..rows.row import LISTED, Row, said
+from ..rows.shown import ids_by_name
 
 STATES = ("unreviewed", "accepted", "rejected", "corrected")
 BARS = 20

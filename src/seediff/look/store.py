@@ -32,7 +32,8 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.outputs import InUse, open_folder, write_atomic
 from ..files.reading import Json, inside, read_bytes
-from ..rows.row import LISTED, Row, said, shown_classes
+from ..rows.row import LISTED, Row, said
+from ..rows.shown import shown_classes
 from .class_names import ClassNames
 from .events import Cache
 from .index import Index, worst

@@ -2,5 +2,6 @@
 
 row.py      `Row`, in which each key of a row is declared
 flags.py    marks masks that may be wrong
+shown.py    the classes that a label map shows
 parts.py    the splits that the names of a set's parts mean
 """

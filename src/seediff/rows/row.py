@@ -3,14 +3,13 @@ and what becomes of it when the mask is replaced. Keys of other programs go from
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
-import numpy as np
 from msgspec import UNSET, UnsetType
 
 from ..config.fields import Share
@@ -19,6 +18,7 @@ from ..files.photo_files import Photo, sample_name
 from ..files.reading import ABSENT, Byte, Json, composed, fit, read_json_lines
 from .flags import UNLABELLED
 from .parts import part_of
+from .shown import Shown
 
 T = TypeVar("T")
 
@@ -379,42 +379,3 @@ def failed_row(photo: Photo, error: UserError) -> Row:
     # Without the path, because an output must not reveal where its input was.
     reason = error.reason if error.subject == str(photo.path) else str(error)
     return Row(photo=photo.file_name, reason=reason)
-
-
-class Shown(NamedTuple):
-    """What a label map shows, as the keys of a row."""
-
-    classes: tuple[str, ...]
-    class_ids: tuple[int, ...]
-    area: dict[str, float]
-    """Class → the share of the picture that it covers, to six digits."""
-
-
-def ids_by_name(classes: Iterable[str]) -> dict[str, int]:
-    """Class → id. classes: the classes of ids 1, 2, …, without the background."""
-    return {name: number for number, name in enumerate(classes, 1)}
-
-
-def shown_classes(
-    labels: np.ndarray,
-    classes: Sequence[str],
-    named: Sequence[str] = (),
-    where: str = "a label map",
-) -> Shown:
-    """The classes that a label map shows.
-
-    labels: (H, W) uint8 of class ids, or (256,), the number of pixels of each id. classes: the dataset's classes.
-    named: classes that come first, even without a pixel. where: the label map's name in errors. Raises UserError for a
-    named class that the dataset does not have.
-    """
-    counts = labels
-    if labels.ndim == 2:
-        counts = np.bincount(labels.ravel(), minlength=256)
-    ids = ids_by_name(classes)
-    for name in named:
-        if name not in ids:
-            raise UserError(where, f"class '{name}' is not one of the dataset's: {', '.join(classes)}")
-    names = tuple(dict.fromkeys([*named, *(name for name, number in ids.items() if counts[number])]))
-    total = max(int(counts.sum()), 1)
-    areas = {name: round(int(counts[ids[name]]) / total, 6) for name in names}
-    return Shown(names, tuple(ids[name] for name in names), areas)

@@ -17,7 +17,8 @@ from ..dataset.encoding import encode_soft
 from ..dataset.sample import SOFT, Extras, Sample
 from ..dataset.shapes.objects import scored_pieces
 from ..masks.confidence import confidence
-from ..rows.row import Row, ids_by_name
+from ..rows.row import Row
+from ..rows.shown import ids_by_name
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:

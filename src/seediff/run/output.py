@@ -38,7 +38,8 @@ from ..files.messages import plural, show_json
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, LOCK, check_outside, open_folder, write_atomic
 from ..files.reading import Json, inside, read_bytes, read_json, read_toml
 from ..prompts.specs import sample_count
-from ..rows.row import Row, as_row, each_row, ids_by_name, said
+from ..rows.row import Row, as_row, each_row, said
+from ..rows.shown import ids_by_name
 
 AnyRow = TypeVar("AnyRow")
 State = Literal["new", "unfinished", "ended", "complete", "to grow"]

@@ -20,7 +20,8 @@ from ...files.reading import ABSENT, Json, read_json_lines
 from ...files.tensors import read_header
 from ...report.tables import doubts
 from ...rows.parts import NO_SPLIT, part_of
-from ...rows.row import Row, as_row, said, shown_classes
+from ...rows.row import Row, as_row, said
+from ...rows.shown import shown_classes
 from ...workers import Follow, in_threads
 from .. import native
 from ..native import RowReader, check_finished, check_native

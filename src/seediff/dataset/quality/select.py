@@ -14,7 +14,8 @@ from msgspec import UNSET
 from ...config.filter import Criteria
 from ...errors import UserError
 from ...rows.flags import check_flags, flag_kind
-from ...rows.row import CONFIDENCE, KEYS, LISTED, Review, said, shown_classes
+from ...rows.row import CONFIDENCE, KEYS, LISTED, Review, said
+from ...rows.shown import shown_classes
 from ...workers import Follow
 from ..encoding import ReadLabels
 from ..sample import CONFIGS, SOFT, Sample
