@@ -163,7 +163,7 @@ class SegmentComparison:
     num_classes: Annotated[Whole | None, shown("those of its classes.txt")] = None
     """Number of classes in a plain folder without classes.txt; their ids count from 0."""
     split: Annotated[str | None, shown("val; test for CamVid")] = None
-    """Part of the data set to evaluate."""
+    """Part of the dataset to evaluate."""
     void: Annotated[tuple[WholeNumber, ...], WORD, shown("only 255")] = ()
     """Ids in a plain folder to ignore, for example 0,11."""
     names: Annotated[Path | None, Parameter(name="--list", show_default="all of them")] = None
@@ -182,7 +182,7 @@ def segments(
         Path, Parameter(help="Folder that `seediff segment` wrote, or PNG label maps named like the labels.")
     ],
     *,
-    labels: Annotated[Path, Parameter(help="Folder of labels: a data set as distributed, or PNG label maps.")],
+    labels: Annotated[Path, Parameter(help="Folder of labels: a dataset as distributed, or PNG label maps.")],
     options: SegmentComparison | None = None,
     form: Form = "text",
     json: Json = None,
