@@ -183,6 +183,7 @@ def test_a_new_measure_is_in_all_that_is_shown(tmp_path, monkeypatch):
         "precision",
         "mean precision",
         precision_of,
+        "all",
         shown=lambda counts: counts[..., :2, :].sum(-2),
     )
     monkeypatch.setattr(figures, "MEASURES", (*MEASURES, precision))

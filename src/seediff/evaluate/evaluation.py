@@ -180,7 +180,8 @@ def _compared(evaluation: Evaluation, other: Evaluation) -> list[ScoreTable]:
         for kind, _, table, first, second, difference in found:
             low, high = difference.ci95
             change = Points(difference.value), (Points(low), Points(high))
-            row: Sequence[Value] = (scores.name_of(kind, first), first.value, second.value, *change, cells(first)[-1])
+            *_, pictures = cells(first._replace(pictures=difference.pictures))
+            row: Sequence[Value] = (scores.name_of(kind, first), first.value, second.value, *change, pictures)
             if table == number and kind != "class":
                 sums.append(row)
             elif table == number and not (math.isnan(first.value) and math.isnan(second.value)):

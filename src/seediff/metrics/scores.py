@@ -137,14 +137,14 @@ class Measure(NamedTuple):
     mean: str
     of_classes: Callable[[np.ndarray], np.ndarray]
     """(…, 3, C) counts → (…, C) scores, NaN for a class that has none."""
-    counted: Counted = "all"
-    shown: Callable[[np.ndarray], np.ndarray] = labelled
+    counted: Counted
+    shown: Callable[[np.ndarray], np.ndarray]
     """(…, 3, C) counts → (…, C) pixels. A picture without such pixels says nothing about the class."""
 
 
 MEASURES = (
-    Measure("IoU", "mIoU", class_iou),
-    Measure("boundary IoU", "boundary mIoU", class_iou, "outlines"),  # Cheng et al., CVPR 2021
+    Measure("IoU", "mIoU", class_iou, "all", labelled),
+    Measure("boundary IoU", "boundary mIoU", class_iou, "outlines", labelled),  # Cheng et al., CVPR 2021
 )
 """The first is the one by which images are ranked."""
 
