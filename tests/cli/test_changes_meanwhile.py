@@ -4,7 +4,7 @@ import pytest
 from command_line import runner
 from items import write_pets
 
-from seediff.cli.evaluate import semantic
+from seediff.cli.evaluate import segments, semantic
 from seediff.cli.formats import export_
 from seediff.cli.quality import filter_
 from seediff.cli.sets import augment, merge, split
@@ -14,7 +14,7 @@ from seediff.dataset.native import classes_text, read_classes
 from seediff.dataset.reviews import RENAME, Action, append_action
 from seediff.errors import Notice
 
-run = runner(merge, split, export_, filter_, augment, train, semantic)
+run = runner(merge, split, export_, filter_, augment, train, semantic, segments)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,7 @@ run = runner(merge, split, export_, filter_, augment, train, semantic)
         "augment {pets} --add flip:100% --out {out}",
         "train {pets} --out {out} --dry-run",
         "semantic {pets}2 --data {pets} --out {out}",
+        "segments {pets}2/masks --labels {pets} --json {out}.json",
     ],
 )
 def test_a_command_reads_one_state_of_a_set_and_tells_that_it_changed(line, tmp_path, monkeypatch):

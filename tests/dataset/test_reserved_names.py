@@ -1,8 +1,9 @@
 """No way to name a class takes a name that means the background or ignored pixels."""
 
+import numpy as np
 import pytest
 from command_line import runner
-from items import write_pets
+from items import noise_pixels, write_pets
 from look_server import running
 from refusals import user_error
 
@@ -12,6 +13,7 @@ from seediff.cli.sets import merge
 from seediff.cli.train_commands import train
 from seediff.config.class_names import RESERVED
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.sample import Sample
 
 run = runner(generate, import_, merge, train)
 WAYS = [
@@ -28,6 +30,18 @@ def test_a_command_refuses_it(line, name, tmp_path):
     pets = write_pets(tmp_path / "pets", 4)
     with user_error(rf"'{name}' means .* in labels, and cannot be a class; choose another name"):
         run(line.format(name=name, pets=pets, out=tmp_path / "out"))
+
+
+def test_a_class_that_a_set_has_keeps_its_name(tmp_path):
+    """Foreign sets have such classes: `check` says which command joins them."""
+    samples = [
+        Sample(noise_pixels(1, 8, 8)[0], np.full((8, 8), number, np.uint8), name=f"{number}") for number in (1, 2)
+    ]
+    joined = Dataset(("void", "Void"), samples).renamed({"Void": "void"})
+    assert (joined.classes, [sample.label_map.max() for sample in joined]) == (("void",), [1, 1])
+    pets = write_pets(tmp_path / "pets", 4)
+    Dataset(("void",), samples[:1]).save(tmp_path / "foreign")
+    run(f"train {pets} --finetune {tmp_path}/foreign --classes dog,cat,void --out {tmp_path}/out --dry-run")
 
 
 def test_the_viewer_and_a_script_refuse_it(tmp_path):

@@ -94,7 +94,8 @@ def semantic(
         Path | None,
         HERE,
         Parameter(
-            help="Folder for all scores, each image's scores, and images of the worst and best.", show_default=False
+            help="Folder for all scores, each image's mean IoU, and a page that shows the worst images.",
+            show_default=False,
         ),
     ] = None,
     quiet: NoProgress = False,
@@ -196,11 +197,12 @@ def segments(
 
     - `seediff evaluate segments segments --labels cocostuff/dataset --list coarse.txt --size 512 --json coco.json`
     """
+    from ..dataset.native import warn_of_changes
     from ..evaluate.segments import evaluate_segments, notes
 
     options = options or SegmentComparison()
     check_writable(json, is_file=True)
-    with bar_or_lines(quiet) as progress:
+    with warn_of_changes(labels, predictions), bar_or_lines(quiet) as progress:
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))
     if json is not None:
         write_json(scores.to_json(), json)
@@ -241,6 +243,7 @@ def masks(
     """
     from ..config.resolve import configure_run
     from ..dataset.dataset import open_truths
+    from ..dataset.native import warn_of_changes
     from ..evaluate.mask_protocols import mask_tables
     from ..evaluate.protocols import read_class_map
     from ..run.evaluate_masks import evaluate_masks
@@ -254,11 +257,12 @@ def masks(
     check_effects(typed, config.method, mask_rules(config.mask))
     # evaluate_masks refuses other names
     protocols = cast("list[MaskProtocol]", [name.strip() for name in protocol.split(",")])
-    words, data = read_class_map(class_map), open_truths(labels, split).watched()
+    words = read_class_map(class_map)
     check_writable(json, is_file=True)
 
     # 2. The scores, and files with them
-    with bar_or_lines(quiet, "photographs") as progress:
+    with warn_of_changes(labels), bar_or_lines(quiet, "photographs") as progress:
+        data = open_truths(labels, split).watched()
         scores = evaluate_masks(
             config,
             photos,

@@ -188,8 +188,9 @@ def split(
     if not quiet:
         counts = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
         print(f"{counts} of {plural(len(dataset), 'sample')}: {out or data}")
-        say_notes([*parts["train"].notes, *dataset.left_out])
+        say_notes(parts["train"].notes)
         steps = [train_line(data), export_line(data)]
         if out is not None:
+            say_notes(dataset.left_out)
             steps = [command_line("train", out / "train", "--val", out / "val", "--out", "segmenter")]
         print(next_steps(*steps))

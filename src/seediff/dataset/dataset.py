@@ -268,7 +268,7 @@ class Dataset(Sequence[Sample]):
 
     def merge(self, *others: Dataset, ignore_background: bool = False) -> Dataset:
         """This dataset and others as one. Classes with the same name become one class. `merge.merge_sets` has the rules
-        and `ignore_background`."""
+        and `ignore_background`; `left_out` says which optional files the result lacks."""
         sets = (self, *others)
         names = set_names([each.path or Path("data") for each in sets])
         named = [(name, each.classes, each.samples) for name, each in zip(names, sets, strict=True)]

@@ -127,8 +127,8 @@ def import_unlabelled(
 
     source: a file or folder. Every picture that `find_photos` finds in it becomes a sample with an empty mask and the
     flag `unlabelled`. classes: the classes to paint. workers, follow: as for `save_native`. Raises UserError for a
-    picture that cannot be read, for a class whose name means ignored pixels, and for a dataset, whose label maps would
-    be taken for pictures.
+    picture that cannot be read, for a class whose name means the background or ignored pixels, and for a dataset, whose
+    label maps would be taken for pictures.
     """
     check_meaning(classes)
     if source.is_dir():

@@ -50,6 +50,7 @@ from ..files.messages import show_json
 from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS
 from ..files.photo_files import looks_like_image
 from ..files.reading import Json, check_unpacked, inside, read_json_lines
+from ..rows.parts import SPLITS
 from ..rows.row import Row, as_row, each_row, said
 from ..rows.shown import ids_by_name
 from .class_lists import ClassList
@@ -202,8 +203,9 @@ def check_single(folder: Path) -> None:
 
 
 def _versions(folder: Path) -> list[tuple[int, int, int]]:
-    """What changes with the files in which a dataset's rows, classes and reviews are."""
-    paths = [folder / name for name in (METADATA, CLASSES, REVIEWS)]
+    """What changes with the files in which the rows, classes and reviews of a dataset, or of its parts, are."""
+    places = (folder, *(folder / part for part in SPLITS))
+    paths = [place / name for place in places for name in (METADATA, CLASSES, REVIEWS)]
     found = [path.stat() for path in paths if path.is_file()]
     return [(one.st_ino, one.st_size, one.st_mtime_ns) for one in found]
 

@@ -64,7 +64,7 @@ def rename_classes(
             raise UserError(where, problem, RULE)
     names = [renames.get(name, name) for name in classes]
     kept = tuple(dict.fromkeys(filter(None, names)))
-    check_meaning((new for old, new in renames.items() if new != old), where)
+    check_meaning((name for name in kept if name not in classes), where)
     check_class_list(kept, where)
     removed = [name for name, new in zip(classes, names, strict=True) if not new]
     used = Counter(name for name in shown_in(samples) if name in removed)

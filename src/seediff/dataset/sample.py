@@ -231,7 +231,7 @@ def left_out_files(samples: Iterable[Sample]) -> list[str]:
     if not counts:
         return []
     kinds = ", ".join(f"{kind}/ of {plural(count, 'sample')}" for kind, count in sorted(counts.items()))
-    return [f"left out: {kinds}; they fit only the classes and masks of before, or not every dataset has them"]
+    return [f"left out: {kinds}; they fit only the classes and masks of before, or not every sample has them"]
 
 
 @contextmanager

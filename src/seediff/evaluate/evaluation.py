@@ -226,7 +226,7 @@ def _predictor_notes(evaluation: Evaluation) -> list[str]:
     """Sentences about predictions; the first says what they are."""
     lines = [f"{evaluation.predictor.about}."]
     if evaluation.data.path and real(evaluation.data.path) == real(evaluation.predictor.name):
-        lines.append("Predictions and labels are the same folder: labels are compared with themselves.")
+        lines.append("Predictions and labels come from the same folder.")
     if evaluation.trained_on:
         images = plural(len(evaluation.scores.images), "image")
         lines.append(f"Trained on {evaluation.trained_on} of the {images}, so these scores are too high.")

@@ -227,6 +227,7 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
                 lock.acquire()  # raises OSError for a link
             except Timeout as error:
                 process, _, page = lock_file.read_text(errors="replace")[:200].partition(" ")
+                process = process or "unknown"
                 problem, fix = f"in use by another run (process {process})", "wait for it or choose another folder"
                 if page:
                     problem = f"open in `seediff look` at {page} (process {process})"

@@ -199,8 +199,8 @@ class Store:
 
         # What was done before
         try:
+            actions = read_actions(folder) if self.read_only else mend(folder)  # before classes, which may get more
             classes, self.samples = native.open_native(folder, actions=())
-            actions = read_actions(folder) if self.read_only else mend(folder)
             numbers = {sample.name: number for number, sample in enumerate(self.samples)}
             self.class_names = ClassNames(folder, classes, actions)
             for action in actions:

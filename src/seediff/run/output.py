@@ -135,7 +135,7 @@ def state_of_output(out: Path, config: Config) -> tuple[State, Config, int]:
     if changed:
         problem = f"holds the output of another configuration ({'; '.join(changed)})"
         fix = f"choose another folder, or give the options as they were, with --config {out}/{CONFIG}"
-        if not complete:
+        if not complete and same_version:
             fix += ", and --finish to keep what is made"
         if isinstance(config, DatasetConfig):
             fix += "; `seediff merge` joins two datasets"

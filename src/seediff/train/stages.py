@@ -132,7 +132,8 @@ def open_training(
     names = datasets[0].classes
     if classes is not None:
         names = tuple(map(composed, classes))
-    check_meaning(missing_classes([*chain(*(dataset.classes for dataset in datasets))], names))
+    known = chain(*(dataset.classes for dataset in [*datasets, *map(opened, finetune)]))
+    check_meaning(missing_classes([*known], names))
     check_class_list(names)
     if not names:
         raise UserError(data[0], "has no classes besides the background")

@@ -116,9 +116,10 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     check_finished(folder)
     check_native(folder)
     findings, path = _Findings(folder), folder / native.METADATA
+    # Before the classes, which may get more meanwhile, but never fewer
+    actions = findings.attempt("structure", REVIEWS, lambda: read_actions(folder))
     classes = findings.attempt("structure", native.CLASSES, lambda: native.read_classes(folder))
     rows = findings.attempt("structure", native.METADATA, lambda: [*read_json_lines(path, Json, absent=native.ABSENT)])
-    actions = findings.attempt("structure", REVIEWS, lambda: read_actions(folder))
     if classes is None or rows is None or actions is None:
         return Checked(tuple(findings), None)
     if not rows and not (folder / native.REJECTED).is_file():  # a run may have rejected every draw

@@ -101,7 +101,8 @@ def idle_notes(given: Mapping[str, Any], dropped: Mapping[str, int], samples: Se
     notes = [f"no sample has the flag {flag}" for flag in absent if flag != "all"]
     if not raised and "all" in absent:
         notes.append("no sample has a flag")
-    idle = [name for name in given if name in DROPS and not dropped.get(DROPS[name])]
+    asked = [name for name, value in given.items() if name in DROPS and value not in (None, ())]
+    idle = [name for name in asked if not dropped.get(DROPS[name])]
     if notes and "drop_flags" in idle:
         idle.remove("drop_flags")
     if idle:
