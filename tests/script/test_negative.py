@@ -7,7 +7,8 @@ from builders.refusals import user_error
 from builders.script_pipelines import PIPELINES
 
 import seediff
-from seediff.script.encodings import encode_texts
+from seediff.models.families.qwen_image import QWEN_IMAGE
+from seediff.script.encodings import Encodings, NamedText, encode_texts
 
 PROMPT, UNWANTED = "a photo of a cat and a potted plant", "a blurry cat"
 
@@ -129,3 +130,10 @@ def test_clips(sd1_model):
     heats = seen.heatmap("bus", of="negative")
     assert [heat.shape for heat in heats] == [(64, 64)] * 3
     assert not np.array_equal(heats[0], heats[2])
+
+
+def test_a_negative_prompt_that_was_encoded_in_another_way_is_refused():
+    """With pictures in the text, only the pipeline can encode it."""
+    encodings = Encodings(QWEN_IMAGE, None, NamedText.of(QWEN_IMAGE, None, None, None), {})
+    with user_error("negative_prompt: was not encoded as prompts are; give it as a text"):
+        encodings.with_texts(["blurry"])
