@@ -254,3 +254,12 @@ def test_several_lines_of_one_class_are_told(tmp_path, text, said):
     listed = find_list(listing(tmp_path, text, "labelmap.txt").parent, note=notes.append)
     assert listed.classes == ("Bone",)
     assert [note.rpartition(" become ")[2] for note in notes] == [f"one class: {said}"]
+
+
+@pytest.mark.parametrize("classes", [("cat", "dog"), ("bus", "dog")])
+def test_given_classes_do_not_contradict_the_list_of_the_set(tmp_path, classes):
+    """They would swap the labels of dogs and cats."""
+    listing(tmp_path, "background / dog / cat")
+    with user_error(r"^classes: 'dog' would be id 2, and .*classes.txt says 1; leave it out; "):
+        find_list(tmp_path, classes=classes)
+    assert find_list(tmp_path, classes=("hound", "cat")).classes == ("hound", "cat")

@@ -186,7 +186,7 @@ BAD = [
     ("mask {in} --classes dog --seed-level 64", "--seed-level: 64: the model has no"),
     ("segment {in} --num-points 999", "--num-points: 999 must be from 2 to 16, the longer side"),
     ("segment {in} --names ,", "seediff: ',': has no name"),
-    ("segment {in} --names background", "names: 'background' means id 0"),
+    ("segment {in} --names background", "names: 'background' means the background"),
     ("segment {in} --names Segment", "names: 'segment' is the class of segments without a name"),
     ("mask {in} --classes dog --no-pamr --pamr-iterations 20", "pamr-iterations: has no effect, as PAMR is off"),
     ("segment {in} --labels {in}", "--labels: is used only with --method kmeans -k truth"),

@@ -8,6 +8,7 @@ A list of names is `classes.txt`, `class_names.txt` or labelme's `labels.txt`. A
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -160,6 +161,26 @@ class Meta(msgspec.Struct, frozen=True):
     segmentation_colors: list[list[int]]
 
 
+def check_ids(classes: Sequence[str], listed: Mapping[int, str], where: object) -> None:
+    """Raise UserError if a list of the set gives one of the classes another id than the user. classes: as the user
+    named them, from id 1 on. listed: id → class in the set's list. where: the list."""
+    given = ids_by_name(classes)
+    for number, name in listed.items():
+        if given.get(name, number) != number:
+            problem = f"'{name}' would be id {given[name]}, and {where} says {number}"
+            raise UserError("classes", problem, "leave it out; `seediff merge --rename` gives classes other names")
+
+
+def check_listed(classes: Sequence[str], *folders: Path) -> None:
+    """Raise UserError, as `check_ids` does, for the lists of names in these folders."""
+    for path in (folder / name for name in NAME_LISTS for folder in dict.fromkeys(folders)):
+        listed: Mapping[int, str] = {}
+        with suppress(UserError):  # nothing is read from a list that cannot be read
+            if path.is_file():
+                listed = parse_class_list(read_lines(path), path, any_name=True)
+        check_ids(classes, listed, path)
+
+
 def find_list(
     *folders: Path, classes: Sequence[str] | None = None, any_name: bool = False, note: Note = no_note
 ) -> ClassList | None:
@@ -168,8 +189,10 @@ def find_list(
     classes: the classes in the order of their ids, if the user named them; then only lists of colours count, and
     without one the result is `named_classes`. any_name: as for `read_class_list`. note: as for `number_classes`; lists
     after the first add no lines. Raises UserError, also if two lists differ in their classes, or two of one kind in a
-    value or colour of a class.
+    value or colour of a class, or a list of names from `classes` (`check_listed`).
     """
+    if classes is not None:
+        check_listed(classes, *folders)
     lists: list[ClassList] = []
     for name in (*COLOUR_LISTS, *NAME_LISTS):
         for path in (folder / name for folder in dict.fromkeys(folders)):

@@ -11,10 +11,10 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND, read_class_list
 from ..config.sides import side_notes
-from ..dataset.class_lists import NAME_LISTS, ClassList, Note, find_list, named_classes
+from ..dataset.class_lists import NAME_LISTS, ClassList, Note, check_ids, check_listed, find_list, named_classes
 from ..dataset.dataset import Dataset
 from ..dataset.formats.masks import semantic_yaml
-from ..dataset.native import METADATA
+from ..dataset.native import CLASSES, METADATA
 from ..dataset.renames import open_set
 from ..dataset.sample import Sample
 from ..dataset.split import pixel_digest
@@ -124,6 +124,7 @@ def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> P
         raise UserError(path, f"{problem}: {join_names(others)}", fix)
     if classes is None:
         classes = own_classes
+    check_ids(classes, dict(enumerate(own_classes, 1)), path / CLASSES)
     names = dict(enumerate((BACKGROUND, *classes)))
 
     def predict(images: Sequence[Sample]) -> Iterator[np.ndarray]:
@@ -169,9 +170,13 @@ def _classes_of(
     folder, and the data's own ids. Raises UserError if only a YAML file names the classes, which would be overlooked.
     """
     folder = map_folder(path)
-    class_list = named_classes(given) if given is not None else find_list(folder, folder.parent, note=note)
+    if given is not None:
+        check_listed(given, folder, folder.parent)
+        class_list = named_classes(given)
+    else:
+        class_list = find_list(folder, folder.parent, note=note)
     if class_list is None:
-        described = semantic_yaml(path)
+        described = next(filter(None, map(semantic_yaml, (path, path.parent, path.parent.parent))), None)
         if described is not None:
             problem = (
                 "names the classes of these label maps, but only lists of classes such as classes.txt are read here"

@@ -39,7 +39,7 @@ from ...files.outputs import BATCHES, CONFIG
 from ...files.reading import fit
 from ...rows.parts import SPLITS, part_of
 from .. import native
-from ..class_lists import ClassList, Note, find_list, no_note, number_classes
+from ..class_lists import ClassList, Note, check_ids, find_list, no_note, number_classes
 from ..encoding import encode_grey
 from ..names import flat_name
 from ..sample import Sample
@@ -170,6 +170,11 @@ def read(
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
     root = source.path
     file = semantic_yaml(root) if masks is None and classes is None else None
+    named = semantic_yaml(root) if masks is None and classes is not None else None
+    if named is not None and classes is not None:
+        data = read_data(source.files, named)
+        if not data.content.get("label_mapping"):
+            check_ids(classes, data.names, named)
     if file is None and masks is None and classes is None and (root / DATA).is_file():
         source.files.yaml(root / DATA)  # a damaged one is refused, as it may name other classes than a list
     published = find_published(root) if not (file or images or masks) else None
