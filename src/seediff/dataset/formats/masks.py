@@ -25,6 +25,7 @@ Label maps alone, to compare with: in labels/, masks/ or the folder itself, with
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -172,9 +173,12 @@ def read(
     file = semantic_yaml(root) if masks is None and classes is None else None
     named = semantic_yaml(root) if masks is None and classes is not None else None
     if named is not None and classes is not None:
-        data = read_data(source.files, named)
-        if not data.content.get("label_mapping"):
-            check_ids(classes, data.names, named)
+        listed: Mapping[int, str] = {}
+        with suppress(UserError):  # nothing is read from a file that cannot be read
+            data = read_data(source.files, named)
+            if not data.content.get("label_mapping"):
+                listed = data.names
+        check_ids(classes, listed, named)
     if file is None and masks is None and classes is None and (root / DATA).is_file():
         source.files.yaml(root / DATA)  # a damaged one is refused, as it may name other classes than a list
     published = find_published(root) if not (file or images or masks) else None
