@@ -223,5 +223,6 @@ PIPELINES = OF_FAMILIES | {
     "ErnieImagePipeline": Kind("ernie_image", {"use_pe": False, **SIDES}),
     "Lumina2Pipeline, cfg_trunc_ratio": Kind("lumina2", {"cfg_trunc_ratio": 0.5, **SIDES, **TWO_STEPS}, "calls"),
     "ZImageImg2ImgPipeline": Kind("z_image", CHANGED | SIDES, "first half"),
+    "ZImageInpaintPipeline": Kind("z_image", INPAINTED, "first half"),
 }
 """Name → how the pipeline is made and called. With guidance if the pipeline has any."""

@@ -34,10 +34,12 @@ def grey(path):
     [(None, [0, 1, 1, 0, 1, 1]), (("dog",), [0, 0, 0, 0, 1, 1]), (("dog", "cow"), [0, 0, 0, 0, 1, 1])],
 )
 def test_what_trainers_read(tmp_path, weights, classes, expected):
-    export("trainer", CLASSES, [item("trip/a.b", LABELS, PROMPT, suffix="jpg")], tmp_path / "out", classes=classes)
+    given = [item("trip/a.b", LABELS, PROMPT, suffix="jpg")]
+    done = export("trainer", CLASSES, given, tmp_path / "out", classes=classes)
     assert names(tmp_path / "out") == ["images/trip_a.b.jpg", "images/trip_a.b.txt", "masks/trip_a.b.png"]
     assert (tmp_path / "out/images/trip_a.b.txt").read_text() == "a cat and a dog\n"
     assert weights(tmp_path / "out/masks/trip_a.b.png").tolist() == expected
+    assert done.notes[-1].startswith("1 images are JPEG: SimpleTuner finds no masks of these")
 
 
 def test_soft_masks_beside_the_pictures_and_what_is_noted(tmp_path):
@@ -62,11 +64,11 @@ def test_soft_masks_beside_the_pictures_and_what_is_noted(tmp_path):
 
 
 def test_refusals(tmp_path):
-    given = [item("a", LABELS), item("a-masklabel", LABELS)]
+    given = [item("a-condlabel", LABELS)]
     for options, line in [
         ({"classes": ("dgo",)}, '^classes: "dgo" is not a class of the set, which has "cat", "dog", "cow"'),
         ({"classes": ("cow",)}, "^classes: no sample shows cow"),
-        ({"layout": "beside"}, "^sample 'a-masklabel': is called as the mask of 'a'; rename it"),
+        ({"layout": "beside"}, "^sample 'a-condlabel': is called as a mask, so OneTrainer leaves it out; rename it"),
         ({"layout": "above"}, "^layout: "),
     ]:
         with user_error(line):

@@ -24,6 +24,8 @@ from .format_table import Layout
 
 BESIDE = "-masklabel"
 """The ending of a mask's name beside its picture."""
+NO_PICTURES = (BESIDE, "-condlabel")
+"""Endings of names that OneTrainer takes for no pictures."""
 
 
 class Weights(NamedTuple):
@@ -62,15 +64,17 @@ def write(
     folder, ending = "masks", ""
     if layout == "beside":
         folder, ending = "images", BESIDE
-        for name in {f"{name}{BESIDE}" for name in export.names} & {*export.names}:
-            raise UserError(f"sample '{name}'", f"is called as the mask of '{name.removesuffix(BESIDE)}'", "rename it")
-    ignored, hard, silent = 0, 0, 0
+        for name in export.names:
+            if name.endswith(NO_PICTURES):
+                raise UserError(f"sample '{name}'", "is called as a mask, so OneTrainer leaves it out", "rename it")
+    ignored, hard, silent, jpegs = 0, 0, 0, 0
     for placed in export.placed(weights, class_ids=class_ids, soft=soft):
         if placed.encoded is None:
             export.leave_out(placed)
             continue
         ignored += placed.encoded.ignored
         hard += soft and not placed.encoded.soft
+        jpegs += placed.sample.suffix == "jpg"
         export.put(f"images/{placed.file_name}", placed.picture)
         export.put(f"{folder}/{placed.name}{ending}.png", placed.encoded.png)
         caption = " ".join((said(placed.sample.row.prompt) or "").split())
@@ -86,6 +90,8 @@ def write(
     export.count(ignored, "ignored pixels (255) are 0 in the masks: they are not trained")
     export.count(hard, "samples have no soft masks that describe their masks: 0 and 255 alone")
     export.count(silent, "samples have no prompt, and so no caption")
+    if layout == "folders":
+        export.count(jpegs, "images are JPEG: SimpleTuner finds no masks of these, as it looks for NAME.jpg in masks/")
     held_out = [split for split in export.parts if split != "train"]
     if held_out:
         export.note(f"samples of {' and '.join(held_out)} are trained, too: `seediff split` makes folders of the parts")

@@ -56,6 +56,7 @@ Z_IMAGE = ZImage(
     ),
     single_files={("cap_pad_token",): ("z-image-turbo", "z-image")},
     pipelines=("ZImagePipeline",),
+    cannot={"ZImageOmniPipeline": "it reads the prompt in parts, between the pictures that it shows"},
     gives_sigmas=False,
     class_name="ZImageTransformer2DModel",
     # The blocks of the context refiner see no picture.
