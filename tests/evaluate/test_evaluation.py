@@ -113,6 +113,13 @@ def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsy
     assert " & $\\geq$ 1 \\\\" in latex
 
 
+def test_classes_that_count_as_background_are_named(voc, predictions):
+    lines = notes(evaluate(predictions, voc, protocol="ade20k", draws=5))
+    data = "aeroplane, bicycle, bird, boat, bottle, cat, chair, cow, … (17 in all)"
+    assert f"Classes of the data that count as background: {data}." in lines
+    assert "Predicted classes that count as background: dog." in lines
+
+
 def test_several_others_are_each_compared_with_the_first(voc, predictions, tmp_path, capsys):
     zeros = tmp_path / "zeros"
     for name in MAPS:

@@ -4,7 +4,7 @@ functions show it: `score_tables` as tables, `notes` as sentences, and `page.wri
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -56,6 +56,12 @@ class Evaluation:
         predicted = set(self.predicted_table[list(self.predictor.classes)])
         classes = enumerate(self.scores.protocol.classes)
         return [name for i, name in classes if i not in predicted and name not in self.absent]
+
+    def as_background(self, classes: Mapping[int, str], table: np.ndarray) -> list[str]:
+        """The classes of the data or the predictor, other than its background, that count as background, because the
+        protocol does not have them. classes: id → class. table: `truth_table` or `predicted_table`."""
+        own = [i for i, name in enumerate(self.scores.protocol.classes) if name == BACKGROUND]
+        return [name for i, name in classes.items() if i and table[i] in own]
 
     def to_json(self) -> dict[str, Any]:
         """`SemanticScores.table`, and what was compared. With other predictions, also their scores under `against`, and
@@ -195,6 +201,9 @@ def notes(evaluation: Evaluation) -> list[str]:
     """Sentences about the scores, for readers."""
     scores = evaluation.scores
     lines = [f"Labels: {evaluation.data.about}."]
+    others = evaluation.as_background(evaluation.data.names, evaluation.truth_table)
+    if others:
+        lines.append(f"Classes of the data that count as background: {join_names(others)}.")
     about, *further = _predictor_notes(evaluation)
     lines += [*without_interval(scores), f"Predictions: {about}", *further]
     for other in evaluation.against:
@@ -235,6 +244,9 @@ def _predictor_notes(evaluation: Evaluation) -> list[str]:
     if evaluation.never:
         never = join_names(evaluation.never)
         lines.append(f"Classes that are never predicted, because there is no such class: {never}.")
+    others = evaluation.as_background(evaluation.predictor.classes, evaluation.predicted_table)
+    if others:
+        lines.append(f"Predicted classes that count as background: {join_names(others)}.")
     named = {i: name for i, name in evaluation.predictor.classes.items() if evaluation.predicted_table[i] == IGNORE}
     if named:
         lines.append(f"Predicted classes that the protocol does not have or ignores are wrong: {join_names(named)}.")
