@@ -10,6 +10,7 @@ from layout_cases import ONE_SHAPE, WITHOUT_PIXELS, formats_of, write_case
 from layouts import save, save_camvid, save_image, save_map, save_voc
 
 from seediff.cli.formats import import_
+from seediff.dataset.class_lists import ClassList
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.reading import ClassReading, Reading, Tally
 
@@ -24,13 +25,11 @@ def rows(count):
 def test_lines_say_what_is_odd_first_and_sum_up_many_classes():
     ground = ClassReading("0", "background", "classes.txt, line 1", 3, 90)
     few = [*rows(1), ClassReading("#800000", "cat", "labelmap.txt, line 3")]
-    reading = Reading(
-        [ground, *few, ClassReading("", "ignored (255)", "")], ["1 mask is odd"], ["images → no part (3)"]
-    )
+    reading = Reading([ground, *few, ClassReading("", "ignored (255)", "")], ["1 mask is odd"], ["images (3)"])
     assert reading.lines(30) == [
         "note: 1 mask is odd",
         "note: no mask that was read shows 1 of 2 classes: cat",
-        "parts: images → no part (3)",
+        "folders: images (3)",
         "0 → background (classes.txt, line 1): pictures 3, pixels 90",
         "1 → class 1 (classes.txt, line 2): pictures 1, pixels 1",
         "#800000 → cat (labelmap.txt, line 3): pictures 0, pixels 0",
@@ -90,6 +89,8 @@ def test_assumed_classes_are_called_so(tmp_path):
     [one.label_map for one in native]
     assert native.reading.classes[1] == ClassReading("1", "aeroplane", "classes.txt, line 2", 1, 1)
     assert native.reading.parts == ["native/images → val (1)"]
+    of_two = {("train", tmp_path / "images"): 4, ("val", tmp_path / "images"): 2}
+    assert ClassList((), {}).reading(of_two, tmp_path).parts == [f"{tmp_path.name}/images → train (4), → val (2)"]
 
 
 @pytest.mark.parametrize("format_", formats_of(WITHOUT_PIXELS))
@@ -112,7 +113,7 @@ def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     expected = [
         "note: no mask that was read shows 1 of 3 classes: bus",
-        "parts: in/images → no part (1)",
+        "folders: in/images (1)",
         "0 → background: pictures 1, pixels 1",
         "1 → road (in/classes.txt, line 1): pictures 1, pixels 2",
         "2 → car (in/classes.txt, line 2): pictures 1, pixels 1",

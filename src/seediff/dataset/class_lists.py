@@ -89,8 +89,11 @@ class ClassList:
             source = self.sources.get(class_id, str(self.where) * (0 < class_id < IGNORE))
             codes = [str(value) for value, i in values or self.ids.items() if i == class_id]
             rows.append(ClassReading(first_of(codes), name, shorten(source, path)))
-        folders = [f"{folder} → {part or 'no part'} ({count})" for (part, folder), count in parts.items()]
-        return Reading(rows, parts=[shorten(line, path) for line in folders])
+        became: dict[Path, list[str]] = {}
+        for (part, folder), count in parts.items():
+            named = f"→ {part} ({count})" if part else f"({count})"
+            became.setdefault(folder, []).append(named)
+        return Reading(rows, parts=[shorten(f"{folder} {', '.join(named)}", path) for folder, named in became.items()])
 
 
 def number_classes(

@@ -83,7 +83,7 @@ class Reading:
     left_out: Sequence[str] = ()
     """What was left out or is odd, counted: a line for each kind."""
     parts: Sequence[str] = ()
-    """What the folders of pictures became, such as `images/dev → val (3)`."""
+    """What the folders of pictures became, such as `images/dev → val (3)`; `images (3)` if nothing names a part."""
 
     def counted(self, names: Sequence[str], tally: Tally, left_out: Sequence[str], path: Path | None) -> Reading:
         """The reading with what was counted. names: the classes of ids 1, 2, … in the tally. left_out: lines to add.
@@ -103,7 +103,7 @@ class Reading:
         if unseen:
             of_all = f"{len(unseen)} of {plural(len(classes), 'class')}"
             odd.append(f"note: no mask that was read shows {of_all}: {first_of(unseen)}")
-        odd += [f"parts: {first_of(self.parts)}"] * bool(self.parts)
+        odd += [f"folders: {first_of(self.parts)}"] * bool(self.parts)
         lines = [*odd, *(row.line for row in self.classes if row.pixels or row in classes)]
         if limit is None or len(lines) <= limit:
             return lines
