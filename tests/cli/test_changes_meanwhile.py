@@ -1,11 +1,14 @@
 """Commands that read a set while somebody works on it in `seediff look`."""
 
+from types import SimpleNamespace
+
 import pytest
 from command_line import runner
 from items import write_pets
 
 from seediff.cli.evaluate import segments, semantic
 from seediff.cli.formats import export_
+from seediff.cli.model_commands import tune
 from seediff.cli.quality import filter_
 from seediff.cli.sets import augment, merge, split
 from seediff.cli.train_commands import train
@@ -14,7 +17,7 @@ from seediff.dataset.native import classes_text, read_classes
 from seediff.dataset.reviews import RENAME, Action, append_action
 from seediff.errors import Notice
 
-run = runner(merge, split, export_, filter_, augment, train, semantic, segments)
+run = runner(merge, split, export_, filter_, augment, train, semantic, segments, tune)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +30,7 @@ run = runner(merge, split, export_, filter_, augment, train, semantic, segments)
         "augment {pets} --add flip:100% --out {out}",
         "train {pets} --out {out} --dry-run",
         "semantic {pets}2 --data {pets} --out {out}",
+        "tune {pets} --model mini --out {out}.toml",
         "segments {pets}2/masks --labels {pets} --json {out}.json",
     ],
 )
@@ -47,6 +51,9 @@ def test_a_command_reads_one_state_of_a_set_and_tells_that_it_changed(line, tmp_
         return classes
 
     monkeypatch.setattr(native, "read_classes", read_and_change)
+    tuned = SimpleNamespace(tuned=SimpleNamespace(to_toml=str), lines=(), failed=())
+    monkeypatch.setattr("seediff.run.evaluate_masks.load_masker", lambda *_: (None, ""))
+    monkeypatch.setattr("seediff.run.tune.tune", lambda *_, **__: tuned)
     with pytest.warns(Notice, match="pets: changed while it was in use; the result has none of what was saved since"):
         run(line.format(pets=pets, out=tmp_path / "out"))
     monkeypatch.undo()

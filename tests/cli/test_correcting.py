@@ -37,7 +37,10 @@ def edit(folder, before):
 def test_there_corrected_and_back(tmp_path, capsys):
     """Three photographs by `mask`, each asked for a class that may be anywhere."""
     write_photos(tmp_path / "photos", 2)
-    masked, options = tmp_path / "masked", "--model mini --classes dog,cat --presence 0 --timesteps 300 --quiet"
+    masked, options = (
+        tmp_path / "masked",
+        "--model mini --classes dog,cat --presence 0 --timesteps 300 --keep-soft --quiet",
+    )
     run(capsys, "mask", tmp_path / "photos", *options.split(), "--out", masked)
     run(capsys, "export", masked, "--to", "cvat", "--out", tmp_path / "cvat", "--quiet")
     classes, before = open_native(masked)
@@ -58,6 +61,7 @@ def test_there_corrected_and_back(tmp_path, capsys):
     assert [one.metadata.get("review", {}).get("verdict") for one in after] == [
         {True: "accepted"}.get(one.name in changed) for one in after
     ]
+    assert f"note: left out: soft/ of {len(changed)} samples; " in said
     assert f"1 sample of {masked} were not returned: left unchanged" in said
     assert main(["check", str(tmp_path / "corrected")]) == 0
     run(capsys, "filter", tmp_path / "corrected", "--reviewed", "corrected", "--out", tmp_path / "kept", "--quiet")

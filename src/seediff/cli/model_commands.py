@@ -136,6 +136,7 @@ def tune(
     - `seediff mask photos --model sd1.5 --classes dog,cat --preset sd1.5.toml --out masked`
     """
     from ..dataset.dataset import open_truths
+    from ..dataset.native import warn_of_changes
     from ..models.facts import facts_of_files
     from ..run.evaluate_masks import load_masker
     from ..run.photos import doubt_line, is_drawing
@@ -146,24 +147,27 @@ def tune(
     if out.exists():
         raise UserError("out", f"{out} already exists", "choose another file")
     MaskPhotosConfig(classes=("any",), **typed)  # refuses wrong values before data are read
-    # 1. The model, and the classes that it knows
-    labelled = open_truths(data, split)
-    model = typed.get("model", "")
-    segmenting, found = recommend(SegmentPhotosConfig, {"model": model})
-    info = found or find_model(model)
-    kept = classes_to_tune(labelled, info.settings.words, classes)
-    names = tuple(dict.fromkeys(kept.values()))
-    config, _ = recommend(MaskPhotosConfig, {**typed, "classes": names}, info)
-    doubt = ""
-    if not all(is_drawing(sample.row, config.model_label) for sample in labelled):
-        doubt = doubt_line(info, config.model_label)
-    if doubt:
-        warnings.warn(doubt, Notice, stacklevel=1)
+    with warn_of_changes(data):
+        # 1. The model, and the classes that it knows
+        labelled = open_truths(data, split)
+        model = typed.get("model", "")
+        segmenting, found = recommend(SegmentPhotosConfig, {"model": model})
+        info = found or find_model(model)
+        kept = classes_to_tune(labelled, info.settings.words, classes)
+        names = tuple(dict.fromkeys(kept.values()))
+        config, _ = recommend(MaskPhotosConfig, {**typed, "classes": names}, info)
+        doubt = ""
+        if not all(is_drawing(sample.row, config.model_label) for sample in labelled):
+            doubt = doubt_line(info, config.model_label)
+        if doubt:
+            warnings.warn(doubt, Notice, stacklevel=1)
 
-    # 2. The thresholds, and their file
-    masker, weights = load_masker(config, facts_of_files(info))
-    with bar_or_lines(quiet, "photographs") as progress:
-        tuning = find_thresholds(masker, weights, labelled, kept, segmenting.segment, count=count, progress=progress)
+        # 2. The thresholds, and their file
+        masker, weights = load_masker(config, facts_of_files(info))
+        with bar_or_lines(quiet, "photographs") as progress:
+            tuning = find_thresholds(
+                masker, weights, labelled, kept, segmenting.segment, count=count, progress=progress
+            )
     write_atomic(out, tuning.tuned.to_toml().encode("utf-8"))
     if not quiet:
         print(*tuning.lines, f"Written to {out}; use it with --preset {out}", sep="\n")

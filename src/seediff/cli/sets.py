@@ -74,7 +74,7 @@ def augment(
     print(f"{plural(len(augmented.originals), 'original')} and {plural(len(augmented.new), 'new sample')} in {out}")
     flipped = any("flip" in kind for kind in augmented.added())
     sides = side_notes(augmented.classes, config.mirror, asks=True) if flipped else ()
-    say_notes([*sides, *left_out_files(augmented.originals)])
+    say_notes([*sides, *left_out_files(one.left_out for one in augmented.originals)])
     print(next_steps(train_line(out), made=out))
 
 

@@ -125,7 +125,7 @@ class Dataset(Sequence[Sample]):
     @property
     def left_out(self) -> list[str]:
         """A line about the optional files of samples that a change left out, such as attention/; [] without such."""
-        return left_out_files(self.samples)
+        return left_out_files(sample.left_out for sample in self.samples)
 
     @property
     def about(self) -> str:

@@ -33,7 +33,7 @@ from .names import check_class_list, flat_name
 from .reading import Reading, Tally, first_of
 from .renames import open_set
 from .reviews import names_given, read_actions, reviewed_as_is
-from .sample import SOFT, Sample
+from .sample import SOFT, Sample, left_out_files
 from .shapes.changes import Division, kept_apart, objects_after, objects_from_tool
 from .shapes.objects import Objects
 from .writing import save_native
@@ -64,6 +64,8 @@ class Imported:
     """With `corrects`: how each mask that came back has changed."""
     reading: Reading
     """How the source was understood."""
+    left_out: Sequence[str] = ()
+    """With `corrects`: a line about the optional files that corrected samples lost, as in `left_out_files`."""
 
 
 def import_set(
@@ -104,19 +106,24 @@ def import_set(
             corrects, classes, samples, by=name, accept_unchanged=accept_unchanged, tell=changes.append
         )
     about = {"command": "import", "format": name}
-    rows, tally = list[Row](), Tally()
+    rows, tally, kinds = list[Row](), Tally(), list[frozenset[str]]()
+
+    def noted() -> Iterator[Sample]:
+        for sample in samples:
+            kinds.append(sample.left_out)
+            yield sample
 
     def reading() -> Reading:
         return read.listed.reading(read.parts, source).counted(classes, tally, read.notes, source)
 
     if dry_run:
         check_free(out)
-        for sample in follow(tally.watch(samples)):
+        for sample in follow(tally.watch(noted())):
             sample.labels(len(classes))
     else:
         common: dict[str, Any] = {"about": about, "link": link, "workers": workers, "follow": follow}
-        rows = save_native(out, classes, samples, tally=tally, reading=reading, **common)
-    return Imported(classes, rows, changes, reading())
+        rows = save_native(out, classes, noted(), tally=tally, reading=reading, **common)
+    return Imported(classes, rows, changes, reading(), left_out_files(kinds))
 
 
 def import_unlabelled(

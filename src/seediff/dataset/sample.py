@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -225,9 +225,10 @@ class Sample:
         return str(self.source) if isinstance(self.source, Path) else f"sample '{self.name}': its picture"
 
 
-def left_out_files(samples: Iterable[Sample]) -> list[str]:
-    """A line that counts the samples whose optional files changes left out; [] if there are none."""
-    counts = Counter(chain(*(sample.left_out for sample in samples)))
+def left_out_files(kinds: Iterable[Collection[str]]) -> list[str]:
+    """A line that counts the samples whose optional files changes left out; [] if there are none. kinds: the `left_out`
+    of each sample."""
+    counts = Counter(chain(*kinds))
     if not counts:
         return []
     kinds = ", ".join(f"{kind}/ of {plural(count, 'sample')}" for kind, count in sorted(counts.items()))
