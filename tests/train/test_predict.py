@@ -61,6 +61,19 @@ def test_images(folder, tmp_path, capsys):
     np.testing.assert_array_equal(first.image, scene(0)[0])
     assert np.array_equal(first.label_map, load_segmenter(folder, "cpu").label_maps([scene(0)[0]])[0])
     assert "not empty" in refused(capsys, f"predict {folder} {tmp_path}/photos --out {out}")
+    assert "none: no such folder\n" in refused(capsys, f"predict {tmp_path}/none {tmp_path}/photos --out {out}")
+
+
+def test_pictures_without_any_class_are_named(folder, tmp_path, capsys, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    for side in (64, 80):
+        Image.fromarray(scene(0, side)[0]).save(tmp_path / "photos" / f"{side}.png")
+    monkeypatch.setattr(
+        "seediff.train.predict.Segmenter.label_maps",
+        lambda self, images, **_: [np.full(image.shape[:2], len(image) > 64, np.uint8) for image in images],
+    )
+    assert main(f"predict {folder} {tmp_path}/photos --out {tmp_path}/out".split()) == 0
+    assert "note: no class was found in 1 of 2 pictures: 64\n" in capsys.readouterr().out
 
 
 def test_bad_images_do_not_stop_the_others(folder, tmp_path, capsys):

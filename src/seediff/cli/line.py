@@ -28,7 +28,7 @@ class CommandLine:
         self.program, self.words = program, list(words)
         self._options: dict[str, str] = {}
         """Flat name of a field, or name of a parameter → its option as it was typed, such as `mask.beta` → `--beta`.
-        Names that were not typed map to themselves."""
+        Arguments map to themselves, and so do fields that were not typed: their value may come from a file."""
         self._known: set[str] = set()
         """The options and arguments of the command; empty until the parser has sorted the words."""
 
@@ -78,7 +78,10 @@ class CommandLine:
         for argument in arguments:
             name = ".".join(argument.keys) or argument.field_info.name
             option = argument.tokens[0].keyword if argument.tokens else None
-            self._options[name] = option or name
+            own = name
+            if not argument.keys and argument.name.startswith("--"):
+                own = argument.name
+            self._options[name] = option or own
             if "Path" in str(argument.hint) and not all(token.value.strip() for token in argument.tokens):
                 raise UserError(option or argument.name, "an empty path", "the current folder is .")
             if option and option.startswith("--no-") and argument.tokens[0].implicit_value is True:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
+SIMILAR = 0.7
+"""From this ratio of difflib on, a name may have been meant: `buss` and `bus` have 0.86, `cat` and `car` 0.67."""
 TEXT = 60
 """Maximum characters of a value that a message shows."""
 
@@ -36,8 +38,10 @@ def plural(count: int, noun: str) -> str:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """` (did you mean 'bicycle'?)`; "" if no name is similar."""
-    return "".join(f" (did you mean {near!r}?)" for near in get_close_matches(name.casefold(), list(names), 1))
+    """` (did you mean 'bicycle'?)`; "" if no name is similar. Dashes before options do not count."""
+    bare = {each.lstrip("-"): each for each in names}
+    near = get_close_matches(name.lstrip("-").casefold(), bare, 1, SIMILAR)
+    return "".join(f" (did you mean {bare[each]!r}?)" for each in near)
 
 
 def show_bytes(count: float) -> str:

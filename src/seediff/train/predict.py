@@ -145,6 +145,8 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
         raise UserError("dtype", f"{dtype!r} must be float32 or bfloat16")
     device = check_device(device or default_device())
     folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(folder, "no such folder")
     if not (folder / "config.json").is_file():
         if (folder / CHECKPOINT).is_file() or (folder / LOSSES).is_file():
             fix = "run the same `seediff train` command to continue it"
