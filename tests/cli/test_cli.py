@@ -27,7 +27,7 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import CaptureConfig, MaskConfig, SegmentConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.train import TrainConfig
-from seediff.errors import UserError
+from seediff.errors import Notice, UserError
 from seediff.models.locate import EMBEDDED
 from seediff.run import generate_job as run
 from seediff.run.job import Ready
@@ -148,6 +148,7 @@ BAD = [
     (f"{DRAW} --classes dog cat", "unexpected argument 'cat'; separate several names with commas"),
     (f"{DRAW} --config {{tmp}}/bad.toml", "there is no option 'clases'"),
     ("generate --classes dog --outt {tmp}", "unknown option --outt (did you mean '--out'?)"),
+    ("generate --classes dog --foo", "unknown option --foo (--help-all lists all options)"),
     (f"{DRAW} --classes dog --no-objects=false", "--no-objects: takes no value; write --no-objects, or --objects"),
     (f"{DRAW} --classes dog --reject yes", "--reject takes no value, such as 'yes'"),
     (f"{DRAW} --classes dog --steps 2,5", "'2,5' must be a whole number ("),
@@ -256,6 +257,15 @@ PLANNED = [
     ("segment", "--num-points 40", "--num-points: 40 must be from 2 to 32"),
     ("segment", "--method kmeans -k 2000", "-k: 2000 must be from 1 to 1024"),
 ]
+
+
+@pytest.mark.parametrize("line", ["generate --classes dog", "generate --classes dog --dry-run", "train {tmp}/none"])
+def test_a_device_that_is_not_here_is_refused_first(tmp_path, capsys, line):
+    line = f"{line} --device cuda:63 --out {{tmp}}/o".replace("{tmp}", str(tmp_path))
+    assert main(line.split()) == 2
+    assert capsys.readouterr()[0] == ""
+
+
 WORDS = {"generate": "--classes dog", "mask": "{tmp} --classes dog", "segment": "{tmp}"}
 
 
@@ -305,21 +315,23 @@ def test_heat_maps_that_cannot_be_are_refused_before_the_model_is_loaded(
 
 
 @pytest.mark.parametrize(
-    ("prompt", "words", "names"),
+    ("prompt", "words", "names", "strange"),
     [
-        ("a photo of a dog on grass", [], ["dog", "grass"]),
-        ("a dog on grass", ["a dog", "dog", "dog", "grass"], ["a-dog", "dog", "grass"]),
-        ("a picture of words", ["picture", "words"], ["picture-2", "words-2"]),
-        ("a red sofa and a red-sofa", ["red-sofa", "red sofa", "Red sofa"], ["red-sofa", "red-sofa-2", "Red-sofa-3"]),
+        ("a photo of a dog on grass", [], "dog grass", "grass"),
+        ("a dog on grass", ["a dog", "dog", "dog", "grass"], "a-dog dog grass", "grass"),
+        ("a picture of words", ["picture", "words"], "picture-2 words-2", "words"),
+        ("a red sofa, a red-sofa", ["red-sofa", "red sofa", "Red sofa"], "red-sofa red-sofa-2 Red-sofa-3", "red"),
     ],
 )
-def test_each_word_of_a_prompt_has_a_heat_map(tmp_path, capsys, mini_folder, prompt, words, names):
+def test_each_word_of_a_prompt_has_a_heat_map(tmp_path, capsys, mini_folder, prompt, words, names, strange):
     line = ["heatmap", prompt, "--model", str(mini_folder), "--steps", "1", "--device", "cpu"]
     line += [*chain.from_iterable(("--words", word) for word in words), "--out", str(tmp_path / "heat")]
-    assert main(line) == 0
-    assert {path.stem for path in (tmp_path / "heat").iterdir()} == {*names, "picture", "words"}
+    with pytest.warns(Notice, match=f"was never taught some words: {strange}"):
+        assert main(line) == 0
+    assert {path.stem for path in (tmp_path / "heat").iterdir()} == {*names.split(), "picture", "words"}
     assert Image.open(tmp_path / "heat/picture.png").size == (64, 64)
     assert main(line) == 2
+    assert f"--out: {tmp_path}/heat already exists and is not empty" in capsys.readouterr().err
 
 
 def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -12,7 +13,7 @@ from cyclopts import Parameter
 
 from ..config.fields import INPUT, RUN
 from ..config.generate_config import GenerateConfig
-from ..errors import UserError
+from ..errors import Notice, UserError
 from ..files.messages import show_json
 from ..files.outputs import check_free, stage_output
 from .options import HERE, NOTHING, Quiet, TypedSome, option
@@ -49,7 +50,7 @@ def heatmap(
     - `seediff heatmap "a corgi on a red sofa" --model sd1.5 --words corgi --words "red sofa" --out corgi`
     """
     from ..config.resolve import recommend
-    from ..run.plan import check_model
+    from ..run.plan import check_model, strange_words
 
     # 1. What can be refused before the model is loaded
     check_free(out)
@@ -72,6 +73,9 @@ def heatmap(
     count_predictions(facts, config.steps)
     if facts.readers:
         find_shown(facts.readers, prompt, words)
+    strange = strange_words(info, config.model, [prompt])
+    if strange and not quiet:
+        warnings.warn(strange, Notice, stacklevel=1)
 
     # 2. The image
     loaded = load_found(info, LoadOptions.of(config), device=config.device, dtype=config.dtype, offload="none")

@@ -237,13 +237,9 @@ def carry_out(
         from ..run.cluster import Ray
 
         engine = Ray(options.workers, options.address)
-    lines = loop.dry_run(job, out, options.verbose, options.finish)  # a generator, which begins at `next`
+    lines = loop.dry_run(job, out, options.verbose, options.finish, engine)  # a generator, which begins at `next`
     if options.dry_run:
         print(next(lines), flush=True)
-        if engine is None and job.config.device not in (None, "cpu"):  # workers may have other devices
-            from ..devices import check_device  # imports torch
-
-            check_device(job.config.device)
         print(*lines, sep="\n")
         return None
     if not (options.quiet or sys.stderr.isatty()):  # where no bar shows that it has begun

@@ -15,7 +15,7 @@ from cyclopts.validators import Number
 from ..config.class_names import parse_classes
 from ..config.fields import RUN, WORD, read_names
 from ..config.sides import side_notes
-from ..config.train import DATA, IMAGES, LARGEST_SIDE, TrainConfig, make_config
+from ..config.train import DATA, IMAGES, LARGEST_SIDE, TrainConfig, make_config, with_device
 from ..files.messages import plural
 from .formats import say_notes, say_reading
 from .options import (
@@ -115,7 +115,10 @@ def train(
     from ..train.defaults import choose_defaults
     from ..train.stages import find_doubts, open_training
 
-    make_config(typed, config_file)  # refuses wrong values before data are read
+    # Wrong values are refused before data are read, and so is a device that is not here
+    given = make_config(typed, config_file)
+    if given.device not in (None, "cpu"):
+        with_device(given)
     options = options or TrainingOptions()
     with warn_of_changes(*data, *options.finetune, *filter(None, [options.validation])):
         training = open_training(data, **vars(options))
@@ -216,7 +219,10 @@ def predict(
 
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
+    from ..dataset.native import read_rows
+    from ..dataset.reading import first_of
     from ..files.photo_files import find_photos  # imports numpy
+    from ..rows.row import said
     from ..train.loading import read_about
     from ..train.models import CLASSES
     from ..train.predict import predict_files
@@ -236,7 +242,10 @@ def predict(
     if not quiet:
         print(f"{plural(count, 'picture')} with masks in {out}")
         about, classes = read_about(model, CLASSES)
+        empty = [str(said(row.source)) for row in read_rows(out) if not row.named]
         say_notes(filter(None, [skipped]))
+        if empty:
+            say_notes([f"no class was found in {len(empty)} of {plural(count, 'picture')}: {first_of(empty)}"])
         say_notes(side_notes(classes, about.mirror) if views.flip else ())
         print(next_steps(command_line("look", out, about="see the masks, and correct them"), made=out))
     report_unusable(failed, count + len(failed), out)

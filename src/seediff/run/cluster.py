@@ -113,6 +113,9 @@ class Ray(Engine):
             ray.shutdown()
             self.connected = False
 
+    def check_device(self, job: AnyJob) -> None:
+        """Accepts any device: workers may have others than this machine."""
+
     def resolve(self, job: AnyJob) -> RunConfig:
         """The job's configuration with the device, number format and threads of the cluster's machines, where they may
         be others than here. The device has no number, because a worker sees one GPU only."""

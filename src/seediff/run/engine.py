@@ -32,6 +32,15 @@ class Engine(AbstractContextManager["Engine"]):
     def __exit__(self, *_: object) -> None:
         return None
 
+    def check_device(self, job: AnyJob) -> None:
+        """Raise UserError if the job needs a device that is not where this engine makes the batches. Loads no model,
+        and imports torch only to look for another device than the CPU."""
+        device = job.device or job.config.device
+        if job.runs_model and device not in (None, "cpu"):
+            from ..devices import check_device  # imports torch
+
+            check_device(device)
+
     def resolve(self, job: AnyJob) -> RunConfig:
         """The job's configuration with the device, number format and threads with which this engine makes the
         batches."""

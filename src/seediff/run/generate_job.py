@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..config.class_names import spoken
 from ..config.generate_config import GenerateConfig
 from ..config.method_constants import maps_read
 from ..config.names_in_texts import classes_in
@@ -27,7 +26,6 @@ from ..files.outputs import write_atomic
 from ..models.facts import Facts
 from ..models.locate import named_model
 from ..models.saving_memory import Offload
-from ..prompts.captions import content_words
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import find_weight
 from ..report.tables import count_flags
@@ -38,7 +36,7 @@ from .job import Job, Made, Ready
 from .loop import RunResult, run
 from .masked_sample import draw_strips, masked_sample, traced_classes
 from .output import numbered_name, sample_number
-from .plan import Plan, plan_model
+from .plan import Plan, plan_model, strange_words
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:
@@ -157,25 +155,14 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         if not settings.words or not settings.classes:
             return lines
 
-        # 1. Classes that the prompts name although they are not among the dataset's
         named = {*chain.from_iterable(classes_in(self.config.prompts, settings.classes))}
         others = ", ".join(sorted(named - {*self.config.classes}))
         if others:
             lines.append(
                 f"Prompts name {others}, not among the classes: what is drawn of it may get another class's label"
             )
-
-        # 2. Words that the model does not know
-        used = dict.fromkeys(chain.from_iterable(content_words(prompt) for prompt, _ in self.prompts))
-        taught = {*content_words(" ".join(map(spoken, settings.words)))}
-        strange = [word for word in used if word not in taught]
-        if strange:
-            words = strange[:PROMPTS_SHOWN]
-            if len(strange) > PROMPTS_SHOWN:
-                words.append("…")
-            model = f"Model '{self.config.model}'"
-            lines.append(f"{model} was never taught some words: {', '.join(words)}; with them it draws worse")
-        return lines
+        strange = strange_words(self.found, self.config.model, (prompt for prompt, _ in self.prompts))
+        return [*lines, *filter(None, [strange])]
 
     def draw_batch(
         self, ready: Ready, specs: Sequence[SampleSpec]

@@ -113,16 +113,19 @@ def run(
         OSError: if the disk fills up.
     """
     out, done = parse_folder(out), 0
+    engine = engine or Engine()
     state, job = inspect(job, out)
     check_finish(state, out, finish)
     if state == "new" and job.runs_model:
         job.plan(Facts(job.found))
+    if state != "complete" and not finish:
+        engine.check_device(job)
     if finish and state == "unfinished":
         with lock(out):
             _end_early(job, out)
     elif not finish and (state != "complete" or (out / EARLIER).exists()):
         with lock(out):
-            done = _complete_locked(job, out, engine or Engine(), progress or (lambda done, total, what: None), warn)
+            done = _complete_locked(job, out, engine, progress or (lambda done, total, what: None), warn)
     job, asked = replace(job, ended=ended_with(read_toml(out / CONFIG))), 0
     if job.ended:
         asked = job.count
@@ -137,7 +140,9 @@ def check_finish(state: State, out: Path, finish: bool) -> None:
         raise UserError("finish", f"there is no stopped run in {out}", "leave it out")
 
 
-def dry_run(job: AnyJob, out: Path | str, verbose: bool = True, finish: bool = False) -> Iterator[str]:
+def dry_run(
+    job: AnyJob, out: Path | str, verbose: bool = True, finish: bool = False, engine: Engine | None = None
+) -> Iterator[str]:
     """The lines of `--dry-run`: what `run` would do. Writes nothing and loads no model. The first line comes at once,
     the others take seconds, except those about a complete output.
 
@@ -146,6 +151,7 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True, finish: bool = F
         out: the folder.
         verbose: whether lines also name captured layers and all settings.
         finish: as in `run`.
+        engine: would make the batches; None: this process.
 
     Raises:
         UserError: if the run would fail before it loads the model.
@@ -159,6 +165,8 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True, finish: bool = F
         check_writable(out)
     if state == "to grow":
         check_growth(out)
+    if state != "complete" and not finish:
+        (engine or Engine()).check_device(job)
     begin = {
         "new": "Would make",
         "unfinished": "Would continue",

@@ -4,13 +4,15 @@ not known yet is left out. What two plans of a model both know must be equal (`c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ..attention.plan import CapturePlan, Expected, plan_capture, plan_segments
+from ..config.class_names import spoken
 from ..config.generate_config import DatasetConfig, GenerateConfig
 from ..config.method_constants import EVERYTHING, Reads
 from ..config.methods import check_capture
@@ -25,9 +27,11 @@ from ..models.fingerprint import weights_fingerprint
 from ..models.locate import check_weights
 from ..models.registry import LoadOptions, Model, check_options, load_found
 from ..models.saving_memory import Offload, memory_bytes
+from ..prompts.captions import content_words
 
 ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 """Configurations of the commands that run a model."""
+WORDS_SHOWN = 8
 Words = Mapping[tuple[str, ...], Any]
 """A text's words → where they are among the text's tokens."""
 
@@ -157,6 +161,27 @@ def check_model(config: ModelConfig, info: ModelInfo) -> None:
         if not isinstance(config, GenerateConfig):
             check_attention(config.size, sizes.position)
         check_sides(pixels(config.size or sizes.side), "size", config.model, sizes.multiple, sizes.largest)
+
+
+def strange_words(info: ModelInfo, name: str, prompts: Iterable[str]) -> str:
+    """A warning about words of prompts that a model was never taught; "" for a model that does not list its words, and
+    if it knows all of them.
+
+    Args:
+        info: the model.
+        name: its name in the warning.
+        prompts: what it will draw.
+    """
+    if not info.settings.words:
+        return ""
+    taught = {*content_words(" ".join(map(spoken, info.settings.words)))}
+    used = dict.fromkeys(chain.from_iterable(map(content_words, prompts)))
+    strange = [word for word in used if word not in taught]
+    if len(strange) > WORDS_SHOWN:
+        strange[WORDS_SHOWN:] = ["…"]
+    if not strange:
+        return ""
+    return f"Model '{name}' was never taught some words: {', '.join(strange)}; with them it draws worse"
 
 
 def check_same(before: Plan, after: Plan) -> None:
