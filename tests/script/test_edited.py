@@ -188,6 +188,17 @@ def test_the_negative_prompt_where_more_is_wanted_than_is_shown(kontext):
         seen.masks("cat", of=None)
 
 
+def test_a_callback_that_changes_the_prompt(kontext):
+    """Maps are means of the steps with the prompt; the drawn picture's latents in the others need not be known."""
+    pipe, draw = kontext
+    with torch.no_grad():
+        other = pipe.encode_prompt("a bus", "a bus")[0]
+    more = {"callback_on_step_end": lambda *_: {"prompt_embeds": other}, "num_inference_steps": 2}
+    with pytest.warns(match="the network was given the prompt in 1 of 2 steps"), seediff.capture(pipe) as seen:
+        draw(**more)
+    assert seen.heatmap("cat").shape == (64, 64)
+
+
 def test_pictures_whose_pixels_are_not_known(kontext):
     pipe, draw = kontext
     with seediff.capture(pipe, shown=True) as seen:

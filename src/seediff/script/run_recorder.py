@@ -93,8 +93,10 @@ class RunRecorder:
         self._first_at: torch.Tensor | None = None
         """The timestep of the last call, if that was such a first call."""
         self._drawn_latents: torch.Tensor | None = None
-        """The drawn picture's latents in the last call with the prompt, (pictures, positions, C), where others are
-        shown."""
+        """The drawn picture's latents in the call with the prompt, (pictures, positions, C), where others are shown;
+        None if the scheduler has changed them since, and no later call had the prompt."""
+        self._has_stepped = False
+        """Whether the scheduler has changed latents since the network's last call."""
         self._steps_others: list[torch.Tensor] = []
         """For each step of the scheduler, whether it changed other latents. They are read when the run ends."""
         self._has_ended = False
@@ -156,6 +158,8 @@ class RunRecorder:
         kwargs: the call's arguments."""
         # 1. What the call is given. What was decoded before it was a preview
         self.drawn = Drawn()
+        if self._has_stepped:
+            self._drawn_latents, self._has_stepped = None, False
         family, inputs = self.block.family, named_inputs(network, args, kwargs)
         if inputs.get("skip_layers") is not None:  # a further prediction of SD 3's
             return
@@ -213,7 +217,7 @@ class RunRecorder:
     def step(self, sample: Any) -> None:
         """Before the scheduler changes latents, note whether they are other than the drawn picture's. sample: these
         latents, as far as the scheduler names them so."""
-        drawn = self._drawn_latents
+        drawn, self._has_stepped = self._drawn_latents, True
         if drawn is None or not torch.is_tensor(sample):
             return
         is_other = torch.ones((), dtype=torch.bool, device=drawn.device)
