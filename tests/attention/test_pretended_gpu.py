@@ -58,7 +58,7 @@ def test_a_batch_that_does_not_fit_is_halved_before_anything_is_committed(told):
     ran = told["tried"]
     assert (ran["error"], ran["code"], ran["races"], ran["sizes"]) == ("", 0, [], {"this machine": 1})
     assert ran["gpu"] == "Pretended"
-    line = "{} pictures at once do not fit into the GPU's memory; batches have {}"
+    line = "{} images at once do not fit into the GPU's memory; batches have {}"
     assert ran["notices"] == [line.format(4, 2), line.format(2, 1)]
 
 

@@ -249,7 +249,7 @@ def test_lists_that_contradict_each_other_are_refused(tmp_path):
     with user_error("classes: 'dog' would be id 2, and .*data.yaml says 1; leave it out"):
         Dataset.from_masks(masks, classes=("cat", "dog"))
     for predictions in (masks, masks / "masks", masks / "masks/train"):
-        with user_error("data.yaml: names the classes of these label maps, but only lists"):
+        with user_error("data.yaml: may name the classes of these label maps, but only lists"):
             evaluate(predictions, pets, draws=2)
 
 
@@ -377,7 +377,7 @@ def test_a_segmenter(voc, tmp_path, monkeypatch):
         (lambda p, d: (p / "2007_000042.png").unlink(), (), "no prediction for 1 of 2 images: 2007_000042"),
         (lambda p, d: save_map(p / "2007_000042.png", np.full((2, 4), 300), bits=16), (), "id 300"),
         (lambda p, d: (p / "classes.txt").write_text("0 background\n300 dog\n"), (), "classes.txt: names id 300"),
-        (lambda p, d: (p / "classes.txt").rename(p / "data.yaml").write_text(SEMANTIC), (), "data.yaml: names the"),
+        (lambda p, d: (p / "classes.txt").rename(p / "data.yaml").write_text(SEMANTIC), (), "data.yaml: may name the"),
         (None, ("--protocol", "camvid"), "protocol camvid"),
         (None, ("--scales", "0.5,2"), "config.json"),
         (None, ("--draws", "0"), "--draws"),

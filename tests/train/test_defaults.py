@@ -23,7 +23,7 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(
     ("device", "sides", "given", "backbone", "said"),
     [
-        ("cuda", (64, 256), {}, "tiny", "no picture has more than 256 pixels a side; --backbone swin-b is for"),
+        ("cuda", (64, 256), {}, "tiny", "no image has more than 256 pixels a side; --backbone swin-b is for"),
         ("cuda", (64, 257), {}, "swin-b", ""),
         ("mps", (512,), {"architecture": "segformer"}, "b0", ""),
         ("cpu", (512,), {"architecture": "segformer"}, "tiny", "the training runs on the cpu"),

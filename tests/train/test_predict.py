@@ -73,7 +73,7 @@ def test_pictures_without_any_class_are_named(folder, tmp_path, capsys, monkeypa
         lambda self, images, **_: [np.full(image.shape[:2], len(image) > 64, np.uint8) for image in images],
     )
     assert main(f"predict {folder} {tmp_path}/photos --out {tmp_path}/out".split()) == 0
-    assert "note: no class was found in 1 of 2 pictures: 64\n" in capsys.readouterr().out
+    assert "note: no class was found in 1 of 2 images: 64\n" in capsys.readouterr().out
 
 
 def test_bad_images_do_not_stop_the_others(folder, tmp_path, capsys):

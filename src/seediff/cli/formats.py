@@ -248,7 +248,7 @@ def import_(
             raise UserError("classes", "is missing", "name what masks will show, such as --classes dog,cat")
         count = import_unlabelled(source, out, given["classes"], **common)
         if not quiet:
-            print(f"{plural(count, 'picture')} without labels in {out}")
+            print(f"{plural(count, 'image')} without labels in {out}")
             from ..files.photo_files import find_photos  # imports numpy
 
             say_notes(filter(None, [find_photos(source).note]))

@@ -159,7 +159,7 @@ def train(
         if training.validation:
             print(f"mIoU {result.miou:.1%} on {len(training.validation)} samples, at step {result.best_step}")
 
-        about = "masks of your pictures, as a dataset"
+        about = "masks of your images, as a dataset"
         predict = command_line("predict", out, "PHOTOS", "--out", "predicted", about=about)
         evaluate = command_line("evaluate", out, "--data", "DATASET", about="compare with the labels of a dataset")
         print(next_steps(predict, evaluate))
@@ -229,7 +229,7 @@ def predict(
 
     check_photos(paths)
     views, skipped = views or Views(), find_photos(paths, exclude=out).note
-    with show_progress(quiet, out, "pictures") as progress:
+    with show_progress(quiet, out, "images") as progress:
         count, failed = predict_files(
             model,
             paths,
@@ -240,12 +240,12 @@ def predict(
             **vars(views),
         )
     if not quiet:
-        print(f"{plural(count, 'picture')} with masks in {out}")
+        print(f"{plural(count, 'image')} with masks in {out}")
         about, classes = read_about(model, CLASSES)
         empty = [str(said(row.source)) for row in read_rows(out) if not row.named]
         say_notes(filter(None, [skipped]))
         if empty:
-            say_notes([f"no class was found in {len(empty)} of {plural(count, 'picture')}: {first_of(empty)}"])
+            say_notes([f"no class was found in {len(empty)} of {plural(count, 'image')}: {first_of(empty)}"])
         say_notes(side_notes(classes, about.mirror) if views.flip else ())
         print(next_steps(command_line("look", out, about="see the masks, and correct them"), made=out))
     report_unusable(failed, count + len(failed), out)

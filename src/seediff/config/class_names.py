@@ -106,15 +106,14 @@ def check_meaning(
     names: Iterable[str],
     field: object = "classes",
     *,
-    void: bool = True,
     fix: str = "choose another name",
 ) -> None:
-    """Raise UserError for a name that means the background or, if `void`, ignored pixels wherever labels are read: it
-    can be no class. names: names that people give to classes. field: where they are given. fix: what to do instead."""
+    """Raise UserError for a name that means the background or ignored pixels wherever labels are read: it can be no
+    class. names: names that people give to classes. field: where they are given. fix: what to do instead."""
     meanings = {0: "the background (0)", IGNORE: "ignored pixels (255)"}
     for name in names:
         reserved = reserved_id(name)
-        if reserved is not None and (void or reserved != IGNORE):
+        if reserved is not None:
             raise UserError(field, f"'{name}' means {meanings[reserved]} in labels, and cannot be a class", fix)
 
 

@@ -61,9 +61,7 @@ def split_samples(
     groups = group_copies(items, [one.pixels for one in read])
     copies = sum(len(group) for group in groups if len(group) > 1)
     if copies:
-        note(
-            f"{copies} of {len(items)} pictures are copies, or made of one picture: those of a picture are in one part"
-        )
+        note(f"{copies} of {len(items)} images are copies, or made of one image: those of an image are in one part")
     groups.sort(key=lambda group: min(read[i].order for i in group))
     counted = [Group(len(group), Counter(chain(*(read[i].class_ids for i in group)))) for group in groups]
     parts = [""] * len(items)

@@ -167,7 +167,7 @@ def _classes_of(
 ) -> tuple[ClassList, Mapping[int, str], str]:
     """(class list, names, source): the classes of the label maps in a folder, for reading them; id → class; and where
     the list comes from, in words. Used is the first of: the given classes, a list such as classes.txt in or beside the
-    folder, and the data's own ids. Raises UserError if only a YAML file names the classes, which would be overlooked.
+    folder, and the data's own ids. Raises UserError if only a YAML file may name the classes: it would be overlooked.
     """
     folder = map_folder(path)
     if given is not None:
@@ -178,9 +178,7 @@ def _classes_of(
     if class_list is None:
         described = next(filter(None, map(semantic_yaml, (path, path.parent, path.parent.parent))), None)
         if described is not None:
-            problem = (
-                "names the classes of these label maps, but only lists of classes such as classes.txt are read here"
-            )
+            problem = "may name the classes of these label maps, but only lists such as classes.txt are read here"
             fix = "name the ids from 1 up with --classes, or make it a dataset with `seediff import`"
             raise UserError(described, problem, fix)
         return ClassList(data.classes, data.ids, where=OWN_IDS), data.names, OWN_IDS

@@ -369,7 +369,7 @@ def _halved(job: AnyJob, total: int) -> AnyJob:
 
     size = min(job.config.batch_size, total)
     half = (size + 1) // 2
-    text = f"{size} pictures at once do not fit into the GPU's memory; batches have {half}"
+    text = f"{size} images at once do not fit into the GPU's memory; batches have {half}"
     warnings.warn(text, Notice, stacklevel=2)
     gc.collect()  # the tensors of the failed batch
     torch.cuda.empty_cache()

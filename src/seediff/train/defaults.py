@@ -40,7 +40,7 @@ def choose_defaults(
         why = _why_tiny(config, data)
     if not why:
         return config, ""
-    line = f"backbone tiny, because {why}; --backbone {config.backbone} is for large pictures and a GPU"
+    line = f"backbone tiny, because {why}; --backbone {config.backbone} is for large images and a GPU"
     return make_config(values, file, [Layer(MACHINE, {"backbone": "tiny"})]), line
 
 
@@ -51,7 +51,7 @@ def _why_tiny(config: TrainConfig, data: TrainingData) -> str:
         return "the training runs on the cpu"
     items = chain.from_iterable(stage.items for stage in data.stages)
     if all(max(item.size()) <= SMALL for item in items):
-        return f"no picture has more than {SMALL} pixels a side"
+        return f"no image has more than {SMALL} pixels a side"
     return ""
 
 

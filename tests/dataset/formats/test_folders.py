@@ -52,6 +52,13 @@ def test_ultralytics_of_others(tmp_path):
         assert np.array_equal(one.label_map, ids)
 
 
+def test_given_classes_are_the_way_out_where_a_yaml_file_names_none(tmp_path):
+    root = ultralytics(tmp_path / "set", {}, a=[[0, 1]])
+    with user_error(r"set\.yaml: 'names' must list the classes"):
+        imported("masks", root)
+    assert imported("masks", root, classes=("road",))[0] == ("road",)
+
+
 def test_a_yaml_file_that_leads_out_is_refused_though_classes_txt_names_ids(tmp_path):
     root = ultralytics(tmp_path / "set", {"names": ["road", "sky"], "label_mapping": {0: 1, 1: 0}}, a=[[0, 1, 255]])
     (root / "classes.txt").write_text("road\nsky\n")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...config.class_names import IGNORED, check_meaning
+from ...config.class_names import IGNORED, check_meaning, reserved_id
 from ...errors import UserError
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.outputs import check_free, put, stage_output
@@ -187,7 +187,7 @@ def export(
     check_free(Path(out))  # before pictures are read
     if FORMATS[name].looked_for:
         fix = "give it another name in a new set, with `seediff merge SET --rename OLD=NEW --out NEWSET`"
-        check_meaning(classes, void=FORMATS[name].void, fix=fix)
+        check_meaning((each for each in classes if FORMATS[name].void or reserved_id(each) != IGNORE), fix=fix)
     samples, write = list(samples), codec(name).write
     least = options.get("min_area", 1)
     if least != "auto" and not (isinstance(least, int) and least >= 1):

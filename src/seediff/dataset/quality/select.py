@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
@@ -80,15 +82,9 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
     return None
 
 
-DROPS = {
-    "drop_flags": "flags",
-    "min_area": "area",
-    "max_area": "area",
-    "max_components": "components",
-    "reviewed": "reviewed",
-    "best": "best",
-    **{f"{listed.bound}_{key}": key for key, listed in LISTED.items()},
-}
+DROP_NOTHING = ("min_piece", "clean")
+"""Criteria that drop no sample themselves."""
+DROPS = {one.name: re.sub("^(drop|min|max)_", "", one.name) for one in fields(Criteria) if one.name not in DROP_NOTHING}
 """Criterion → the name under which `select_samples` counts what it drops."""
 
 
