@@ -170,15 +170,15 @@ def read(
         if not 0 <= number < IGNORE:
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
     root = source.path
-    file = semantic_yaml(root) if masks is None and classes is None else None
-    named = semantic_yaml(root) if masks is None and classes is not None else None
-    if named is not None and classes is not None:
+    file = semantic_yaml(root) if masks is None else None
+    if file is not None and classes is not None:  # the given classes replace those of the file, but must not swap them
         listed: Mapping[int, str] = {}
         with suppress(UserError):  # nothing is read from a file that cannot be read
-            data = read_data(source.files, named)
+            data = read_data(source.files, file)
             if not data.content.get("label_mapping"):
                 listed = data.names
-        check_ids(classes, listed, named)
+        check_ids(classes, listed, file)
+        file = None
     if file is None and masks is None and classes is None and (root / DATA).is_file():
         source.files.yaml(root / DATA)  # a damaged one is refused, as it may name other classes than a list
     published = find_published(root) if not (file or images or masks) else None
