@@ -199,6 +199,16 @@ def test_a_callback_that_changes_the_prompt(kontext):
     assert seen.heatmap("cat").shape == (64, 64)
 
 
+def test_latents_that_are_not_numbers(kontext):
+    """They are equal to themselves: attention says what is wrong."""
+    pipe, draw = kontext
+    pipe.transformer.proj_out.weight.data.fill_(torch.nan)
+    with seediff.capture(pipe) as seen:
+        draw(num_inference_steps=2)
+    with user_error("^model: probabilities of .* are not numbers"):
+        seen.heatmap("cat")
+
+
 def test_pictures_whose_pixels_are_not_known(kontext):
     pipe, draw = kontext
     with seediff.capture(pipe, shown=True) as seen:

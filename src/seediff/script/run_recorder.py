@@ -222,7 +222,8 @@ class RunRecorder:
             return
         is_other = torch.ones((), dtype=torch.bool, device=drawn.device)
         if sample.shape == drawn.shape:
-            is_other = (drawn != sample.to(drawn)).any()
+            are_equal = drawn.isclose(sample.to(drawn), rtol=0, atol=0, equal_nan=True)  # what overflowed is told later
+            is_other = ~are_equal.all()
         self._steps_others.append(is_other)
 
     def _check_equal(self, prompt: Encoded) -> None:
