@@ -263,7 +263,8 @@ PLANNED = [
 def test_a_device_that_is_not_here_is_refused_first(tmp_path, capsys, line):
     line = f"{line} --device cuda:63 --out {{tmp}}/o".replace("{tmp}", str(tmp_path))
     assert main(line.split()) == 2
-    assert capsys.readouterr()[0] == ""
+    out, err = capsys.readouterr()
+    assert (out, err.partition(" is not")[0]) == ("", "seediff: --device: cuda:63:")
 
 
 WORDS = {"generate": "--classes dog", "mask": "{tmp} --classes dog", "segment": "{tmp}"}

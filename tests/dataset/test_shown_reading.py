@@ -8,6 +8,7 @@ from command_line import runner
 from interrupted import contents
 from layout_cases import ONE_SHAPE, WITHOUT_PIXELS, formats_of, write_case
 from layouts import save, save_camvid, save_image, save_map, save_voc
+from refusals import user_error
 
 from seediff.cli.formats import import_
 from seediff.dataset.class_lists import ClassList
@@ -108,7 +109,7 @@ def test_what_vanishes_is_counted(tmp_path, format_, capsys):
 def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
     in_masks(tmp_path / "in", {"classes.txt": "road\ncar\nbus\n"})
     line = f"import {tmp_path}/in --out {tmp_path}/set"
-    run(f"{line} --dry-run")
+    run(f"import {tmp_path}/in --dry-run")
     planned = capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     expected = [
@@ -121,7 +122,12 @@ def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
         "ignored (255): pictures 1, pixels 2",
     ]
     assert planned.splitlines()[1:] == expected
+    with user_error("^out: is missing"):
+        run(f"import {tmp_path}/in")
     run(line)
+    for more in ("", " --dry-run"):
+        with user_error("^out: .*set already exists and is not empty"):
+            run(line + more)
     said = capsys.readouterr().out
     assert "\n".join(expected) + "\n\nNext:" in said
     whole = json.loads((tmp_path / "set/reading.json").read_text())

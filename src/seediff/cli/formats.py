@@ -24,8 +24,9 @@ from ..dataset.formats.format_table import (
 )
 from ..errors import UserError
 from ..files.messages import make_console, plural, show_json
-from ..files.outputs import check_apart
+from ..files.outputs import check_apart, check_free
 from .options import (
+    HERE,
     Data,
     Link,
     NewOut,
@@ -197,7 +198,7 @@ def import_(
     source: Annotated[Path, Parameter(help="Folder to read, or for coco a JSON file.")],
     *,
     from_: Annotated[SourceName | None, option(RUN, "The format.", "detected, and reported", name="--from")] = None,
-    out: NewOut,
+    out: Annotated[Path | None, HERE, option(RUN, "New folder, which --dry-run does not need.")] = None,
     link: Link = False,
     workers: Workers = 1,
     corrects: Annotated[
@@ -235,7 +236,11 @@ def import_(
     options = options or ImportOptions()
     if accept_unchanged and corrects is None:
         raise UserError("accept_unchanged", "works only with --corrects DATASET")
-    check_apart(out, [*filter(None, (source, corrects))])
+    if out is not None:
+        check_apart(out, [*filter(None, (source, corrects))])
+        check_free(out)
+    elif not dry_run:
+        raise UserError("out", "is missing", "only --dry-run needs none")
     asked = {**vars(options), "classes": read_class_names(options.classes)}
     common: dict[str, Any] = {"workers": workers, "follow": follow_progress(quiet)}
     if unlabelled:
@@ -246,6 +251,7 @@ def import_(
         )
         if "classes" not in given:
             raise UserError("classes", "is missing", "name what masks will show, such as --classes dog,cat")
+        assert out is not None
         count = import_unlabelled(source, out, given["classes"], **common)
         if not quiet:
             print(f"{plural(count, 'image')} without labels in {out}")
@@ -257,8 +263,10 @@ def import_(
     format_ = from_ or recognise_source(source, options, quiet)
     given = options_given(import_options(format_), asked, f"--from {format_}")
     common |= {"corrects": corrects, "accept_unchanged": accept_unchanged, "link": link}
-    done = import_set(format_, source, out, dry_run=dry_run, **common, **given)
     if dry_run:
+        out = None
+    done = import_set(format_, source, out, **common, **given)
+    if out is None:
         say_reading(done.reading)
     elif not quiet:
         print(f"{plural(len(done.rows), 'sample')} of {plural(len(done.classes), 'class')} in {out}")

@@ -19,7 +19,6 @@ from ..errors import UserError
 from ..files.image_files import read_photo
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
-from ..files.outputs import check_free
 from ..files.photo_files import Photo, find_photos
 from ..rows.flags import UNLABELLED
 from ..rows.row import Review, Row
@@ -71,11 +70,10 @@ class Imported:
 def import_set(
     name: SourceName,
     source: Path,
-    out: Path,
+    out: Path | None,
     *,
     corrects: Path | None = None,
     accept_unchanged: bool = False,
-    dry_run: bool = False,
     link: bool = False,
     workers: int = 1,
     follow: Follow = iter,
@@ -83,11 +81,11 @@ def import_set(
 ) -> Imported:
     """Writes a folder or file of another format as the native dataset `out`, which appears only when it is complete.
 
-    name: the format. source: the folder or file. corrects: a native dataset, if the source holds its corrected masks;
-    `out` then has its pictures and rows. accept_unchanged: as for `correct`, which says how masks are matched. dry_run:
-    only read, and write nothing. link, workers, follow: as for `save_native`. options: the parameters of `read` in the
-    format's module. Raises UserError, also for a source without samples, and without `corrects` for a source in which
-    no sample shows a class.
+    name: the format. source: the folder or file. out: None: only read, and write nothing. corrects: a native dataset,
+    if the source holds its corrected masks; `out` then has its pictures and rows. accept_unchanged: as for `correct`,
+    which says how masks are matched. link, workers, follow: as for `save_native`. options: the parameters of `read` in
+    the format's module. Raises UserError, also for a source without samples, and without `corrects` for a source in
+    which no sample shows a class.
     """
     # Corrected masks without pictures belong to the pictures of the dataset that they correct.
     if corrects is not None and "images" not in options:
@@ -116,8 +114,7 @@ def import_set(
     def reading() -> Reading:
         return read.listed.reading(read.parts, source).counted(classes, tally, read.notes, source)
 
-    if dry_run:
-        check_free(out)
+    if out is None:
         for sample in follow(tally.watch(noted())):
             sample.labels(len(classes))
     else:
