@@ -65,6 +65,21 @@ def test_classes_are_renamed_joined_and_removed(tmp_path):
     assert {finding.kind for finding in check_dataset(new).findings} == {"duplicate"}  # all pictures are equal
 
 
+def test_a_class_that_rows_name_without_a_pixel_is_removed(tmp_path):
+    """`generate` names what it was to draw, even if the mask is empty."""
+    row = {"classes": ["car", "dog"], "class_ids": [2, 1]}
+    soft = {("soft", number): tmp_path / f"{number}.png" for number in (1, 2)}
+    for path in soft.values():
+        Image.new("L", (4, 2)).save(path)
+    drawn = item("a", labels(1, 0), row, (2, 4)).replace(extras=soft)
+    objects = Objects((drawn.label_map == 1).astype(np.int32), (1, 2))  # of the dog, and of no pixel
+    Dataset(CLASSES, [drawn.replace(instances=objects)]).save(tmp_path / "old")
+    Dataset.open(tmp_path / "old").renamed({"car": ""}).save(tmp_path / "new")
+    (new,) = Dataset.open(tmp_path / "new")
+    assert (new.row.classes, new.row.class_ids, new.row.area) == (("dog",), (1,), {"dog": 0.5})
+    assert (new.instances.class_ids, new.soft.shape) == ((1,), (1, 2, 4))
+
+
 @pytest.mark.parametrize("line", ["merge {old} --out {new}", "filter {old} --out {new}", "split {old} --out {new}"])
 def test_files_that_a_rename_leaves_out_are_counted(line, tmp_path, capsys):
     old, new = make(tmp_path / "old"), tmp_path / "new"

@@ -1,7 +1,12 @@
+import json
+
 import pytest
+from items import write_rows
 from look_server import running, write_set
 from patience import wait_until
 from PIL import Image
+
+from seediff.dataset.renames import open_set
 
 
 @pytest.fixture
@@ -61,6 +66,20 @@ def test_a_page_says_whether_it_renames_or_joins(pets):
     assert ask(id=1, name="K\xe4tzchen", join=True)[0] == 202
     wait_until(lambda: opened.store.class_names.names[0] == "")
     assert client.numbers(classes=[2]) == [i for i in range(30) if i % 3 < 2]
+
+
+def test_a_class_that_rows_name_without_a_pixel_is_joined_and_removed(tmp_path):
+    out = write_set(tmp_path / "pets", 4, changes=[{}, {"classes": ["cat", "dog"], "class_ids": [2, 1]}])
+    rows = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
+    rows[1]["area"]["dog"] = 0.0
+    write_rows(out, rows)
+    with running(out) as (client, opened):
+        assert client.post("/api/classes/name", {"id": 1, "name": ""}).json["error"].startswith("masks show dog")
+        assert client.post("/api/classes/name", {"id": 1, "name": "cat", "join": True}).status == 202
+        wait_until(lambda: opened.store.class_names.names[0] == "")
+        assert client.get("/api/set")["classes"] == ["", "cat", "potted plant"]
+    classes, samples = open_set(out)
+    assert (classes, samples[1].row.named) == (("cat", "potted plant"), ("cat",))
 
 
 def test_images_are_what_they_are_and_not_what_they_are_called(tmp_path):

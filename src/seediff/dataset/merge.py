@@ -114,4 +114,5 @@ def _renumbered_labels(sample: Sample, ids: np.ndarray, classes: int) -> np.ndar
 def _renumbered_instances(sample: Sample, ids: np.ndarray) -> Objects:
     instances = sample.instances
     assert instances is not None
-    return replace(instances, class_ids=tuple(ids[list(instances.class_ids)].tolist()))
+    renumbered = replace(instances, class_ids=tuple(ids[list(instances.class_ids)].tolist()))
+    return renumbered.take([i for i, class_id in enumerate(renumbered.class_ids) if class_id])

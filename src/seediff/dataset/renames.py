@@ -90,17 +90,17 @@ def open_set(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
 
 def shown_in(samples: Iterable[Sample]) -> Iterator[str]:
     """The classes that each sample shows, one sample after another."""
-    return (name for sample in samples for name in sample.row.named)
+    return (name for sample in samples for name in sample.row.shown)
 
 
 def _renamed(sample: Sample, names: Renames, ids: np.ndarray) -> Sample:
     """A sample with other class names. names: class → its new name. ids: (256,) uint8, the new id of each old id."""
-    row, count = renamed_row(sample.row, names, ids), len(names)
+    row, count, removed_ids = renamed_row(sample.row, names, ids), len(names), removed_in(names)
+    kept = [name for name in sample.row.named if names.get(name, name)]
     extras: Extras = {}
     for (kind, class_id), path in sample.extras.items():
-        if kind == CONFIGS or (kind == SOFT and len(row.named) == len({*sample.row.named})):
+        if kind == CONFIGS or (kind == SOFT and class_id not in removed_ids and len(row.named) == len({*kept})):
             extras[kind, class_id and int(ids[class_id])] = path
-    removed_ids = [label for label, new in enumerate(names.values(), 1) if not new]
     label_map = partial(_checked, sample.unchecked_labels, removed_ids, sample.where)
     checked = sample.replace(label_map=label_map) if removed_ids else sample
     return renumber(checked, ids, count).replace(row=row, extras=extras)
@@ -108,7 +108,11 @@ def _renamed(sample: Sample, names: Renames, ids: np.ndarray) -> Sample:
 
 def renamed_row(row: Row, names: Renames, ids: np.ndarray) -> Row:
     """A row with other class names. names, ids: as for `_renamed`."""
-    shown = [names.get(name, name) for name in row.named]
+    named = filter(None, (names.get(name, name) for name in row.named))
+    class_ids = row.class_ids
+    if class_ids is not UNSET:
+        removed_ids = removed_in(names)
+        class_ids = tuple(dict.fromkeys(int(ids[one]) for one in class_ids if one not in removed_ids))
     removed = {name for name, new in names.items() if not new}
     kinds = [flag.partition(":") for flag in row.raised]
     flags = [kind + sign + names.get(name, name) for kind, sign, name in kinds if name not in removed]
@@ -117,14 +121,19 @@ def renamed_row(row: Row, names: Renames, ids: np.ndarray) -> Row:
         for key, listed in LISTED.items()
     }
     return row.replace(
-        classes=_mapped(row.classes, lambda _: tuple(dict.fromkeys(shown))),
-        class_ids=_mapped(row.class_ids, lambda old: tuple(dict.fromkeys(int(ids[one]) for one in old))),
+        classes=_mapped(row.classes, lambda _: tuple(dict.fromkeys(named))),
+        class_ids=class_ids,
         flags=_mapped(row.flags, lambda _: tuple(dict.fromkeys(flags))),
         asked=_mapped(row.asked, lambda old: tuple(dict.fromkeys(filter(None, (names.get(one, one) for one in old))))),
         area=_mapped(row.area, lambda old: _joined(old, names, sum)),
         presence=_mapped(row.presence, lambda old: _joined(old, names, max)),
         **scores,
     )
+
+
+def removed_in(names: Renames) -> list[int]:
+    """The ids of the classes that have no new name. names: class → its new name, in the order of their ids."""
+    return [number for number, new in enumerate(names.values(), 1) if not new]
 
 
 def _mapped(value: T | UnsetType | None, change: Callable[[T], Any]) -> Any:

@@ -34,7 +34,7 @@ class ClassNames:
 
     def update(self, rows: Iterable[Row]) -> None:
         """Find the present names. rows: the current rows of all samples, with the listed names."""
-        shown = {name for row in rows for name in row.named}
+        shown = {name for row in rows for name in row.shown}
         self.removed = {name for name, new in class_names(self.listed, self.renames, ()).items() if not new}
         self.names = tuple(class_names(self.listed, self.renames, shown).values())
 
@@ -51,7 +51,7 @@ class ClassNames:
             return False
         hidden = {name for name, new in zip(self.listed, self.names, strict=True) if not new}
         lingering = [self.listed.index(name) + 1 for name in self.removed - hidden]
-        return not present[lingering].all() or any(hidden.intersection(row.named) for row in changed)
+        return not present[lingering].all() or any(hidden.intersection(row.shown) for row in changed)
 
     def add(self, name: str, by: str) -> None:
         """Append a class to classes.txt, so that every export has it, too; or bring a removed one back. name: the

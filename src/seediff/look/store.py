@@ -233,7 +233,8 @@ class Store:
         class that a mask shows."""
 
         def rename() -> None:
-            if not name and self.index.present[:, class_id : class_id + 1].any():
+            naming = np.flatnonzero(self.index.present[:, class_id : class_id + 1]) if not name else ()
+            if any((self.labels(self.state(int(number))) == class_id).any() for number in naming):
                 raise UserError(f"masks show {self.class_names.names[class_id - 1]}: join it with another class")
             self.class_names.give_name(class_id, name, self.by)
 
@@ -395,7 +396,7 @@ class Store:
                 state = self.states[number] = apply(self.state(number), action)
                 self.index.update(number, self.row(state))
             changed = [self.state(one.number).row(self.classes) for one in current]
-            if self.class_names.shows_others(changed, np.asarray(self.index.present.any(0))):
+            if self.class_names.shows_others(changed, np.asarray((self.index.area > 0).any(0))):
                 self._make_index()
                 self.tell({"kind": "classes"})
             for number, action, _ in current:

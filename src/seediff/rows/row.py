@@ -281,6 +281,13 @@ class Row(Kept, frozen=True, kw_only=True):
         return said(self.classes) or ()
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """The `classes` of which the mask has a pixel. `generate` also names those that it did not find. A class of
+        unknown area counts."""
+        area = said(self.area) or {}
+        return tuple(name for name in self.named if area.get(name, 1))
+
+    @property
     def raised(self) -> tuple[str, ...]:
         """The `flags`; empty if they are absent."""
         return said(self.flags) or ()
