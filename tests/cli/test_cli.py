@@ -259,14 +259,6 @@ PLANNED = [
 ]
 
 
-@pytest.mark.parametrize("line", ["generate --classes dog", "generate --classes dog --dry-run", "train {tmp}/none"])
-def test_a_device_that_is_not_here_is_refused_first(tmp_path, capsys, line):
-    line = f"{line} --device cuda:63 --out {{tmp}}/o".replace("{tmp}", str(tmp_path))
-    assert main(line.split()) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.partition(" is not")[0]) == ("", "seediff: --device: cuda:63:")
-
-
 WORDS = {"generate": "--classes dog", "mask": "{tmp} --classes dog", "segment": "{tmp}"}
 
 
@@ -277,6 +269,14 @@ def test_a_dry_run_refuses_what_loading_the_model_would(tmp_path, capsys, comman
     line = f"{command} {WORDS[command]} {named} {options} --out {{tmp}}/o --dry-run"
     assert message in refused(capsys, line.replace("{tmp}", str(tmp_path)))
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.parametrize("line", ["generate --classes dog", "generate --classes dog --dry-run", "train {tmp}/none"])
+def test_a_device_that_is_not_here_is_refused_first(tmp_path, capsys, line):
+    line = f"{line} --device cuda:63 --out {{tmp}}/o".replace("{tmp}", str(tmp_path))
+    assert main(line.split()) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.partition(" is not")[0]) == ("", "seediff: --device: cuda:63:")
 
 
 def test_words_that_a_small_model_was_never_taught(tmp_path, capsys):

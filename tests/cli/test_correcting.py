@@ -37,10 +37,8 @@ def edit(folder, before):
 def test_there_corrected_and_back(tmp_path, capsys):
     """Three photographs by `mask`, each asked for a class that may be anywhere."""
     write_photos(tmp_path / "photos", 2)
-    masked, options = (
-        tmp_path / "masked",
-        "--model mini --classes dog,cat --presence 0 --timesteps 300 --keep-soft --quiet",
-    )
+    masked = tmp_path / "masked"
+    options = "--model mini --classes dog,cat --presence 0 --timesteps 300 --keep-soft --quiet"
     run(capsys, "mask", tmp_path / "photos", *options.split(), "--out", masked)
     run(capsys, "export", masked, "--to", "cvat", "--out", tmp_path / "cvat", "--quiet")
     classes, before = open_native(masked)

@@ -103,7 +103,7 @@ def typed_options(words: Sequence[str]) -> dict[str, str]:
 def describe_unknown(typed: Mapping[str, str], options: Collection[str]) -> str:
     """The message about options that the command does not have, for example:
 
-        export pets --coco x          unknown option --coco (did you mean '--to'?)
+        export pets --laout beside    unknown option --laout (did you mean '--layout'?)
         export pets --format coco     unknown option --format; the name here: --to coco
         generate --num-images 5       unknown option --num-images; the name here: --per-class 5 (of each class)
 

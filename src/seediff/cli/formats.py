@@ -240,7 +240,7 @@ def import_(
         check_apart(out, [*filter(None, (source, corrects))])
         check_free(out)
     elif not dry_run:
-        raise UserError("out", "is missing", "only --dry-run needs none")
+        raise UserError("out", "is missing", "only --dry-run works without it")
     asked = {**vars(options), "classes": read_class_names(options.classes)}
     common: dict[str, Any] = {"workers": workers, "follow": follow_progress(quiet)}
     if unlabelled:

@@ -78,10 +78,8 @@ class CommandLine:
         for argument in arguments:
             name = ".".join(argument.keys) or argument.field_info.name
             option = argument.tokens[0].keyword if argument.tokens else None
-            own = name
-            if not argument.keys and argument.name.startswith("--"):
-                own = argument.name
-            self._options[name] = option or own
+            is_option = not argument.keys and argument.index is None  # neither a field nor an argument
+            self._options[name] = option or (argument.name if is_option else name)
             if "Path" in str(argument.hint) and not all(token.value.strip() for token in argument.tokens):
                 raise UserError(option or argument.name, "an empty path", "the current folder is .")
             if option and option.startswith("--no-") and argument.tokens[0].implicit_value is True:

@@ -226,7 +226,7 @@ def carry_out(
     job: AnyJob, out: Path, options: RunOptions, counted: str, show: Callable[[RunResult], None]
 ) -> RunResult | None:
     """Run a job, with its progress on stderr, and print its summary. With --dry-run, print what it would do and return
-    None. Without a terminal for progress, print a line about the run before torch is imported.
+    None. Without a terminal for progress, print a line about the run before the model is loaded.
 
     out: the folder of the output. counted: what progress counts, in the plural. show: prints the summary.
     """

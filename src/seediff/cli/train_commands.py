@@ -15,7 +15,7 @@ from cyclopts.validators import Number
 from ..config.class_names import parse_classes
 from ..config.fields import RUN, WORD, read_names
 from ..config.sides import side_notes
-from ..config.train import DATA, IMAGES, LARGEST_SIDE, TrainConfig, make_config, with_device
+from ..config.train import DATA, IMAGES, LARGEST_SIDE, TrainConfig, make_config
 from ..files.messages import plural
 from .formats import say_notes, say_reading
 from .options import (
@@ -115,10 +115,12 @@ def train(
     from ..train.defaults import choose_defaults
     from ..train.stages import find_doubts, open_training
 
-    # Wrong values are refused before data are read, and so is a device that is not here
-    given = make_config(typed, config_file)
-    if given.device not in (None, "cpu"):
-        with_device(given)
+    # Refuse wrong values, and a device that is not here, before data are read
+    device = make_config(typed, config_file).device
+    if device not in (None, "cpu"):
+        from ..devices import check_device  # imports torch
+
+        check_device(device)
     options = options or TrainingOptions()
     with warn_of_changes(*data, *options.finetune, *filter(None, [options.validation])):
         training = open_training(data, **vars(options))

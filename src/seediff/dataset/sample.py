@@ -225,10 +225,10 @@ class Sample:
         return str(self.source) if isinstance(self.source, Path) else f"sample '{self.name}': its picture"
 
 
-def left_out_files(kinds: Iterable[Collection[str]]) -> list[str]:
-    """A line that counts the samples whose optional files changes left out; [] if there are none. kinds: the `left_out`
-    of each sample."""
-    counts = Counter(chain(*kinds))
+def left_out_files(left_out: Iterable[Collection[str]]) -> list[str]:
+    """A line that counts the samples whose optional files changes left out; [] if there are none. left_out:
+    of each sample, as in `Sample`."""
+    counts = Counter(chain.from_iterable(left_out))
     if not counts:
         return []
     kinds = ", ".join(f"{kind}/ of {plural(count, 'sample')}" for kind, count in sorted(counts.items()))

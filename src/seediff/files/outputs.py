@@ -292,5 +292,5 @@ def check_free(out: Path, *, replaced: bool = True) -> None:
         if any(out.iterdir()):
             raise UserError("out", f"{out} already exists and is not empty", "choose another folder")
         if replaced and (os.path.ismount(real(out)) or out.samefile(os.curdir)):
-            problem = "is a mounted or the current folder, which the finished output cannot replace"
-            raise UserError(out, problem, "name a new folder in it")
+            problem = f"{out} is a mounted or the current folder, which the finished output cannot replace"
+            raise UserError("out", problem, "name a new folder in it")

@@ -118,8 +118,7 @@ def run(
     check_finish(state, out, finish)
     if state == "new" and job.runs_model:
         job.plan(Facts(job.found))
-    if state != "complete" and not finish:
-        engine.check_device(job)
+    check_device(job, out, state, finish, engine)
     if finish and state == "unfinished":
         with lock(out):
             _end_early(job, out)
@@ -140,11 +139,18 @@ def check_finish(state: State, out: Path, finish: bool) -> None:
         raise UserError("finish", f"there is no stopped run in {out}", "leave it out")
 
 
+def check_device(job: AnyJob, out: Path, state: State, finish: bool, engine: Engine) -> None:
+    """Raise UserError if batches are missing, and the engine lacks the device to make them. state: of the output.
+    finish: as in `run`."""
+    if state != "complete" and not finish and (state == "new" or None in _records(job, out).values()):
+        engine.check_device(job)
+
+
 def dry_run(
     job: AnyJob, out: Path | str, verbose: bool = True, finish: bool = False, engine: Engine | None = None
 ) -> Iterator[str]:
     """The lines of `--dry-run`: what `run` would do. Writes nothing and loads no model. The first line comes at once,
-    the others take seconds, except those about a complete output.
+    unless a device other than the CPU is looked for. The others take seconds, except those about a complete output.
 
     Args:
         job: says what would be made.
@@ -165,8 +171,7 @@ def dry_run(
         check_writable(out)
     if state == "to grow":
         check_growth(out)
-    if state != "complete" and not finish:
-        (engine or Engine()).check_device(job)
+    check_device(job, out, state, finish, engine or Engine())
     begin = {
         "new": "Would make",
         "unfinished": "Would continue",

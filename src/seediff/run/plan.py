@@ -19,6 +19,7 @@ from ..config.methods import check_capture
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_attention
 from ..config.settings import RunConfig
 from ..config.sizes import check_sides, pixels
+from ..dataset.reading import first_of
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.describe import ModelInfo, check_known_classes
@@ -31,7 +32,6 @@ from ..prompts.captions import content_words
 
 ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 """Configurations of the commands that run a model."""
-WORDS_SHOWN = 8
 Words = Mapping[tuple[str, ...], Any]
 """A text's words → where they are among the text's tokens."""
 
@@ -177,11 +177,9 @@ def strange_words(info: ModelInfo, name: str, prompts: Iterable[str]) -> str:
     taught = {*content_words(" ".join(map(spoken, info.settings.words)))}
     used = dict.fromkeys(chain.from_iterable(map(content_words, prompts)))
     strange = [word for word in used if word not in taught]
-    if len(strange) > WORDS_SHOWN:
-        strange[WORDS_SHOWN:] = ["…"]
     if not strange:
         return ""
-    return f"Model '{name}' was never taught some words: {', '.join(strange)}; with them it draws worse"
+    return f"Model '{name}' was never taught some words: {first_of(strange)}; with them it draws worse"
 
 
 def check_same(before: Plan, after: Plan) -> None:

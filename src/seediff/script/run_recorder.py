@@ -94,7 +94,7 @@ class RunRecorder:
         """The timestep of the last call, if that was such a first call."""
         self._drawn_latents: torch.Tensor | None = None
         """The drawn picture's latents in the call with the prompt, (pictures, positions, C), where others are shown;
-        None if the scheduler has changed them since, and no later call had the prompt."""
+        None from the first call after a step until a call has the prompt."""
         self._has_stepped = False
         """Whether the scheduler has changed latents since the network's last call."""
         self._steps_others: list[torch.Tensor] = []
@@ -222,7 +222,8 @@ class RunRecorder:
             return
         is_other = torch.ones((), dtype=torch.bool, device=drawn.device)
         if sample.shape == drawn.shape:
-            are_equal = drawn.isclose(sample.to(drawn), rtol=0, atol=0, equal_nan=True)  # what overflowed is told later
+            # Not a number equals itself here: attention reports an overflow
+            are_equal = drawn.isclose(sample.to(drawn), rtol=0, atol=0, equal_nan=True)
             is_other = ~are_equal.all()
         self._steps_others.append(is_other)
 

@@ -68,7 +68,7 @@ def test_refusals(tmp_path):
     for options, line in [
         ({"classes": ("dgo",)}, '^classes: "dgo" is not a class of the set, which has "cat", "dog", "cow"'),
         ({"classes": ("cow",)}, "^classes: no sample shows cow"),
-        ({"layout": "beside"}, "^sample 'a-condlabel': is called as a mask, so OneTrainer leaves it out; rename it"),
+        ({"layout": "beside"}, "^sample 'a-condlabel': has a name that OneTrainer takes for no picture; rename it"),
         ({"layout": "above"}, "^layout: "),
     ]:
         with user_error(line):

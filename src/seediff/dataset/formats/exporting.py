@@ -187,7 +187,8 @@ def export(
     check_free(Path(out))  # before pictures are read
     if FORMATS[name].looked_for:
         fix = "give it another name in a new set, with `seediff merge SET --rename OLD=NEW --out NEWSET`"
-        check_meaning((each for each in classes if FORMATS[name].void or reserved_id(each) != IGNORE), fix=fix)
+        meant = classes if FORMATS[name].void else [each for each in classes if reserved_id(each) != IGNORE]
+        check_meaning(meant, fix=fix)
     samples, write = list(samples), codec(name).write
     least = options.get("min_area", 1)
     if least != "auto" and not (isinstance(least, int) and least >= 1):

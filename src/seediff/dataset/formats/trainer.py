@@ -25,7 +25,7 @@ from .format_table import Layout
 BESIDE = "-masklabel"
 """The ending of a mask's name beside its picture."""
 NO_PICTURES = (BESIDE, "-condlabel")
-"""Endings of names that OneTrainer takes for no pictures."""
+"""Endings of the names of files that OneTrainer does not train as pictures."""
 
 
 class Weights(NamedTuple):
@@ -66,7 +66,7 @@ def write(
         folder, ending = "images", BESIDE
         for name in export.names:
             if name.endswith(NO_PICTURES):
-                raise UserError(f"sample '{name}'", "is called as a mask, so OneTrainer leaves it out", "rename it")
+                raise UserError(f"sample '{name}'", "has a name that OneTrainer takes for no picture", "rename it")
     ignored, hard, silent, jpegs = 0, 0, 0, 0
     for placed in export.placed(weights, class_ids=class_ids, soft=soft):
         if placed.encoded is None:
