@@ -30,6 +30,8 @@ def test_zero_shot_parts_and_their_harmonic_mean():
     assert scores.named("group")["unseen"].value == 1 / 4
     assert scores.named("group")["harmonic"].value == pytest.approx(2 * (1 / 2) * (1 / 4) / (3 / 4))
     assert scores.miou.value == 3 / 8
+    (table, *_) = scores.score_tables("share")
+    assert [row[0] for row in table.rows if "mean" in row[0]] == ["background (not in the mean)"]
     nothing = evaluate_pairs([("a", predicted * 0, truth)], one)
     assert nothing.named("group")["harmonic"].value == 0
 
