@@ -6,6 +6,7 @@ projections and heads of its original; only widths, sides and the depth of the t
 """
 
 import copy
+import gc
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ import torch
 from builders.rounding import depends_on_rounding
 from builders.twins import save_mini, save_unet
 
+gc.disable()  # until all tests are imported: collections would find nothing
 # These models are so small that threads only wait for each other: here, and in every process that a test starts.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -138,6 +140,13 @@ def loaded(twin):
 LONGEST = tuple(f"test_{name}.py" for name in "pretended_gpu every_family runs browser cluster".split())
 """The test files that take longest. They begin first (with pytest-xdist's --no-loadscope-reorder), so that none of them
 keeps one process busy when the others are done."""
+
+
+def pytest_collection_finish():
+    """What was imported stays, so later collections pass it over."""
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):
