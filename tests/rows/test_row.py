@@ -99,7 +99,7 @@ def object_of(kind, chance):
 
 def test_what_is_read_is_written():
     chance = random.Random(0)
-    for _ in range(10_000):
+    for _ in range(1_000):
         line = object_of(Row, chance)
         assert json.loads(json.dumps(as_row(line).to_json())) == line
 

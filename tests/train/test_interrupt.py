@@ -97,10 +97,8 @@ def test_interrupts_and_ends_without_a_checkpoint_change_nothing(tmp_path, inter
 def test_the_command_says_what_is_kept(tmp_path, line, interrupt, capsys):
     interrupt(2)
     assert main(line) == 130
-    assert (
-        capsys.readouterr().err == f"seediff: interrupted with 2 of {STEPS} steps kept in {tmp_path / 'out'};"
-        " run the same command to continue\n"
-    )
+    said = f"seediff: interrupted with 2 of {STEPS} steps kept in {tmp_path / 'out'}; run the same command to continue"
+    assert capsys.readouterr().err.splitlines()[-1] == said  # a slow machine is told its progress before
     assert main([*line, "--quiet"]) == 0
     assert main([*line[:-1], str(tmp_path / "undisturbed"), "--quiet"]) == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")
