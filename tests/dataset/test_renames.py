@@ -65,6 +65,20 @@ def test_classes_are_renamed_joined_and_removed(tmp_path):
     assert {finding.kind for finding in check_dataset(new).findings} == {"duplicate"}  # all pictures are equal
 
 
+def test_soft_masks_are_of_all_samples_or_of_none(tmp_path):
+    Image.new("L", (4, 2)).save(tmp_path / "soft.png")
+    samples = []
+    for name, ids in (("a", (1, 2)), ("b", (1,))):
+        row = {"classes": [CLASSES[number - 1] for number in ids], "class_ids": ids}
+        soft = {("soft", number): tmp_path / "soft.png" for number in ids}
+        samples.append(item(name, labels(1, ids[-1]), row, (2, 4)).replace(extras=soft))
+    Dataset(CLASSES, samples).save(tmp_path / "old")
+    joined = Dataset.open(tmp_path / "old").renamed({"dog": "car"})
+    joined.save(tmp_path / "new")
+    assert joined.left_out[0].startswith("left out: soft/ of 2 samples")
+    assert not check_dataset(tmp_path / "new").errors
+
+
 def test_a_class_that_rows_name_without_a_pixel_is_removed(tmp_path):
     """`generate` names what it was to draw, even if the mask is empty."""
     row = {"classes": ["car", "dog"], "class_ids": [2, 1]}

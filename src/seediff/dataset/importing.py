@@ -32,7 +32,7 @@ from .names import check_class_list, flat_name
 from .reading import Reading, Tally, first_of
 from .renames import open_set
 from .reviews import names_given, read_actions, reviewed_as_is
-from .sample import SOFT, Sample, left_out_files
+from .sample import SOFT, Sample, left_out_files, soft_of_all
 from .shapes.changes import Division, kept_apart, objects_after, objects_from_tool
 from .shapes.objects import Objects
 from .writing import save_native
@@ -201,9 +201,7 @@ def correct(
     names = tuple(dict.fromkeys([*own_classes, *classes]))
     check_class_list(names)
     matches = _matched(items, [item.name for item in originals], folder)
-    # A set keeps the soft masks of all classes or of none.
-    if not all(item.row.replaced or item.has_soft() for item in originals):
-        originals = [item.replace(extras=item.extras_but(SOFT)) for item in originals]
+    originals = soft_of_all(originals)
     table = renumber_table(classes, names)
 
     def item_of(original: Sample) -> Sample:

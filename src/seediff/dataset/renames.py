@@ -21,7 +21,7 @@ from .encoding import ReadLabels
 from .merge import renumber
 from .names import check_class_list
 from .reviews import REVIEWS, class_names, read_actions
-from .sample import CONFIGS, SOFT, Extras, Sample
+from .sample import CONFIGS, SOFT, Extras, Sample, soft_of_all
 
 T = TypeVar("T")
 Renames = Mapping[str, str]
@@ -52,7 +52,7 @@ def rename_classes(
 ) -> tuple[tuple[str, ...], list[Sample]]:
     """(classes, samples) with other names. Two classes that get one name become one class, with the worse score of the
     two (for presence, the higher one). The ids of later classes move down. Attention and steps are left out, because
-    they have the old names. So are the soft masks of a sample that shows joined classes.
+    they have the old names. So are all soft masks if a sample shows joined classes.
 
     classes, samples: of a dataset. renames: of these classes. where: who asks for them, in errors. Raises UserError for
     a class that the dataset lacks, for a name that a class cannot have, and for a removed class that a sample shows,
@@ -74,7 +74,7 @@ def rename_classes(
     numbers = ids_by_name(kept)
     ids = native.dataset_labels(np.arange(256, dtype=np.uint8), [numbers.get(name, 0) for name in names])
     new_names = dict(zip(classes, names, strict=True))
-    return kept, [_renamed(sample, new_names, ids) for sample in samples]
+    return kept, soft_of_all([_renamed(sample, new_names, ids) for sample in samples])
 
 
 def open_set(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:

@@ -225,6 +225,14 @@ class Sample:
         return str(self.source) if isinstance(self.source, Path) else f"sample '{self.name}': its picture"
 
 
+def soft_of_all(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples; without any soft mask if a sample that should have some lacks one, because a set has them for all
+    samples or for none."""
+    if all(sample.row.replaced or sample.has_soft() for sample in samples):
+        return [*samples]
+    return [sample.replace(extras=sample.extras_but(SOFT)) for sample in samples]
+
+
 def left_out_files(left_out: Iterable[Collection[str]]) -> list[str]:
     """A line that counts the samples whose optional files changes left out; [] if there are none. left_out:
     of each sample, as in `Sample`."""
