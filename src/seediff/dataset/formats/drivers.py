@@ -227,7 +227,7 @@ class Import(Notes):
                 if end != portable(picture.names[0]):
                     fix = f"no file is called {show_json(picture.names[0])}: --images names the folder that has it"
                 raise UserError(where, f"its picture, {path}, is that of {other}, too", fix)
-            found.append((one, path, end.removeprefix(f"{picture.top}/")))
+            found.append((one, path, picture.below_top(end)))
         samples: list[Sample] = []
         parts = [one.picture.part for one, *_ in found]
         names = unique_names((part, end) for part, (*_, end) in zip(parts, found, strict=True))

@@ -97,6 +97,13 @@ class Picture:
     """Whether the file holds a copy of the picture, as labelme files do. SeeDiff does not read the copy. The picture
     must have exactly the given suffix, because an a.png beside a missing a.jpg may be its mask."""
 
+    def below_top(self, end: str) -> str:
+        """The picture's path without `top`. end: the end of its name by which it was found, such as Train/a.jpg. It
+        stays if it lacks the `top` of Train/Train/a.jpg: then this Train is a folder of the picture's own."""
+        if f"{self.top}/{end}" in self.names:
+            return end
+        return end.removeprefix(f"{self.top}/")
+
 
 @dataclass(frozen=True)
 class Labelled:
