@@ -75,6 +75,17 @@ def test_soft_masks_are_of_all_samples_or_of_none(pets):
     assert [one.extras for one in found] == [{}] * 4
 
 
+def test_a_name_without_folders_that_may_be_of_two_samples_is_refused(tmp_path):
+    """trip_1 was rejected and not exported: the mask that came back is that of trip/1."""
+    masks = {"trip/1": np.ones((4, 6), np.uint8), "trip_1": np.full((4, 6), 2, np.uint8)}
+    samples = [item(name, labels) for name, labels in masks.items()]
+    save_native(tmp_path / "pets", CLASSES, samples, about={})
+    back = item("trip_1", masks["trip/1"])
+    with user_error("may be any of trip/1, trip_1"):
+        brought(tmp_path / "pets", [back], by="labelme")
+    assert brought(tmp_path / "pets", [back])[2][0].name == "trip_1"  # CVAT keeps folders
+
+
 def test_classes_are_matched_by_name(pets):
     labels = np.where(blocks(0) == 255, 0, blocks(0))
     names, found, _ = brought(pets, [item("trip/0", labels, {}, (20, 30))], ("dog", "bird", "cat"))

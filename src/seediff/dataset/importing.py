@@ -180,7 +180,7 @@ def correct(
     classes: Sequence[str],
     items: Iterable[Sample],
     *,
-    by: str,
+    by: SourceName,
     accept_unchanged: bool = False,
     tell: Callable[[Change], None] = lambda change: None,
 ) -> tuple[tuple[str, ...], Iterator[Sample]]:
@@ -200,7 +200,7 @@ def correct(
     removed = _removed(folder, own_classes, classes)
     names = tuple(dict.fromkeys([*own_classes, *classes]))
     check_class_list(names)
-    matches = _matched(items, [item.name for item in originals], folder)
+    matches = _matched(items, [item.name for item in originals], folder, by)
     originals = soft_of_all(originals)
     table = renumber_table(classes, names)
 
@@ -289,14 +289,18 @@ def _accepted(original: Sample, by: str) -> Sample:
     return original.replace(row=reviewed_as_is(original.row, review))
 
 
-def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dict[str, Sample]:
+def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path, by: SourceName) -> dict[str, Sample]:
     """Name of a sample → the item with its mask. names: the names of the set's samples. folder: the set, for errors.
-    Raises UserError for an item without a sample, and for two items of one sample."""
+    by: the items' format. Raises UserError for an item without a sample, for one that may be of several samples, and
+    for two items of one sample."""
     flat = Counter(map(flat_name, names))
     own = {flat_name(name): name for name in names if flat[flat_name(name)] == 1} | {name: name for name in names}
     matches: dict[str, Sample] = {}
     for item in items:
         where = f"sample '{item.name}'"
+        if FORMATS[by].flat and flat[item.name] > 1:  # one that was not exported may have this name
+            several = ", ".join(name for name in names if flat_name(name) == item.name)
+            raise UserError(where, f"may be any of {several} in {folder}", "let names differ in more than / and _")
         name = own.get(item.name)
         if name is None:
             raise UserError(where, f"is not in {folder}, whose masks are said to be corrected")
