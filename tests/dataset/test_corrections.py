@@ -86,6 +86,12 @@ def test_a_name_without_folders_that_may_be_of_two_samples_is_refused(tmp_path):
     assert brought(tmp_path / "pets", [back])[2][0].name == "trip_1"  # CVAT keeps folders
 
 
+def test_an_accent_may_be_a_character_of_its_own(tmp_path):
+    """As in names from macOS; lists of VOC come back without such."""
+    save_native(tmp_path / "pets", CLASSES, [item("e\u0301t")], about={})
+    assert brought(tmp_path / "pets", [item("\xe9t")], by="voc")[2][0].name == "e\u0301t"
+
+
 def test_classes_are_matched_by_name(pets):
     labels = np.where(blocks(0) == 255, 0, blocks(0))
     names, found, _ = brought(pets, [item("trip/0", labels, {}, (20, 30))], ("dog", "bird", "cat"))

@@ -20,6 +20,7 @@ from ..files.image_files import read_photo
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..files.photo_files import Photo, find_photos
+from ..files.reading import composed
 from ..rows.flags import UNLABELLED
 from ..rows.row import Review, Row
 from ..workers import Follow
@@ -295,13 +296,15 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path, by: So
     for two items of one sample."""
     flat = Counter(map(flat_name, names))
     own = {flat_name(name): name for name in names if flat[flat_name(name)] == 1} | {name: name for name in names}
+    letters = Counter(map(composed, own))  # without accents of their own, as names in VOC's lists come back
+    by_letters = {composed(form): name for form, name in own.items() if letters[composed(form)] == 1}
     matches: dict[str, Sample] = {}
     for item in items:
         where = f"sample '{item.name}'"
         if FORMATS[by].flat and flat[item.name] > 1:  # one that was not exported may have this name
             several = ", ".join(name for name in names if flat_name(name) == item.name)
             raise UserError(where, f"may be any of {several} in {folder}", "let names differ in more than / and _")
-        name = own.get(item.name)
+        name = own.get(item.name) or by_letters.get(composed(item.name))
         if name is None:
             raise UserError(where, f"is not in {folder}, whose masks are said to be corrected")
         if name in matches:
