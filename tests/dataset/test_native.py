@@ -103,9 +103,11 @@ def test_a_run_that_is_not_finished(tmp_path):
     folder = tmp_path / "pets"
     (folder / ".batches").mkdir(parents=True)
     (folder / CONFIG).write_text('command = "mask"\n')
-    with user_error(
-        "pets: the run that makes it is not finished; run the same command to continue it, or with --finish"
-    ):
+    said = "pets: the run that makes it is not finished; run its command again to continue it"
+    with user_error(f"{said}$"):
+        open_native(folder)
+    (folder / ".batches/0.json").write_text("{}")
+    with user_error(f"{said}, or with --finish"):
         open_native(folder)
     save_native(tmp_path / "whole", ("dog",), [item("0")], about={})
     (tmp_path / "whole/.batches").mkdir()

@@ -117,7 +117,12 @@ def test_classes_that_count_as_background_are_named(voc, predictions):
     lines = notes(evaluate(predictions, voc, protocol="ade20k", draws=5))
     data = "aeroplane, bicycle, bird, boat, bottle, cat, chair, cow, … (17 in all)"
     assert f"Classes of the data that count as background: {data}." in lines
-    assert "Predicted classes that count as background: dog." in lines
+    assert "Classes of the predictions that count as background: dog." in lines
+
+
+def test_labels_that_nobody_has_checked_are_told(tmp_path):
+    pets = write_pets(tmp_path / "pets", row=lambda number: {"method": "seediff"})
+    assert "A model made these masks; nobody has checked them." in notes(evaluate(pets, pets, draws=5))
 
 
 def test_several_others_are_each_compared_with_the_first(voc, predictions, tmp_path, capsys):

@@ -75,7 +75,7 @@ def heatmap(
         find_shown(facts.readers, prompt, words)
     strange = strange_words(info, config.model, [prompt])
     if strange and not quiet:
-        warnings.warn(strange, Notice, stacklevel=1)
+        warnings.warn(f"{strange}, and their heat maps mean nothing", Notice, stacklevel=1)
 
     # 2. The image
     loaded = load_found(info, LoadOptions.of(config), device=config.device, dtype=config.dtype, offload="none")
@@ -108,7 +108,9 @@ def find_shown(readers: Sequence[Reader], prompt: str, words: Sequence[str]) -> 
     readings = check_length(readers, prompt)
     for word in words:
         if not word.strip() or not all(reading.columns([word])[word] for reading in readings):
-            raise UserError("words", f"{show_json(word)} is not in the prompt", "name words that are")
+            raise UserError(
+                "words", f"{show_json(word)} is not in the prompt", "name words that are, each with --words"
+            )
     if not words:
         named = content_words(prompt)
         found = [reading.columns(named) for reading in readings]

@@ -40,7 +40,7 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
     agreements = [scores for scores in (said(row.agreement) for row in result.rows) if scores]
     commands = [
         command_line("look", result.out, about=LOOK),
-        _filter_line(result, agreements),
+        *_filter_lines(result, agreements),
         export_line(result.out),
     ]
     columns = ["class", "images", "rejected", "flagged", "mean area"]
@@ -61,15 +61,17 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
     _show(result, table, text, commands)
 
 
-def _filter_line(result: RunResult, agreements: Sequence[Mapping[str, float]]) -> str:
-    """The command that leaves out bad masks: by agreement, which finds most of them, or else by flags. agreements:
-    class → agreement, for each image that has any."""
+def _filter_lines(result: RunResult, agreements: Sequence[Mapping[str, float]]) -> list[str]:
+    """The command that leaves out bad masks: by agreement, which finds most of them, or else by flags; [] if all agree.
+    agreements: class → agreement, for each image that has any."""
     criteria, about = ("--drop-flags", "all"), "keep masks without flags"
     if agreements:
         kept = sum(min(scores.values()) >= GOOD_AGREEMENT for scores in agreements)
+        if kept == len(result.rows):
+            return []
         criteria = ("--min-agreement", str(GOOD_AGREEMENT))
         about = f"keep the {kept} of {len(result.rows)} whose masks a second method confirms"
-    return command_line("filter", result.out, *criteria, "--out", f"{result.out}-good", about=about)
+    return [command_line("filter", result.out, *criteria, "--out", f"{result.out}-good", about=about)]
 
 
 def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: str, doubt: str = "") -> None:

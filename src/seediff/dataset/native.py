@@ -166,7 +166,9 @@ def check_finished(folder: Path) -> None:
         raise UserError(folder, "no such folder")
     # In a set that no run made, metadata.jsonl was lost: `check` reports it.
     if (folder / BATCHES).is_dir() and not (folder / METADATA).is_file():
-        fix = "run the same command to continue it, or with --finish to keep what is made"
+        fix = "run its command again to continue it"
+        if any((folder / BATCHES).iterdir()):
+            fix += ", or with --finish to keep what is made"
         raise UserError(folder, "the run that makes it is not finished", fix)
 
 

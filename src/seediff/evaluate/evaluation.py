@@ -201,6 +201,7 @@ def notes(evaluation: Evaluation) -> list[str]:
     """Sentences about the scores, for readers."""
     scores = evaluation.scores
     lines = [f"Labels: {evaluation.data.about}."]
+    lines += [f"{doubt[0].upper()}{doubt[1:]}." for doubt in evaluation.data.doubts]
     others = evaluation.as_background(evaluation.data.names, evaluation.truth_table)
     if others:
         lines.append(f"Classes of the data that count as background: {join_names(others)}.")
@@ -246,7 +247,7 @@ def _predictor_notes(evaluation: Evaluation) -> list[str]:
         lines.append(f"Classes that are never predicted, because there is no such class: {never}.")
     others = evaluation.as_background(evaluation.predictor.classes, evaluation.predicted_table)
     if others:
-        lines.append(f"Predicted classes that count as background: {join_names(others)}.")
+        lines.append(f"Classes of the predictions that count as background: {join_names(others)}.")
     named = {i: name for i, name in evaluation.predictor.classes.items() if evaluation.predicted_table[i] == IGNORE}
     if named:
         lines.append(f"Predicted classes that the protocol does not have or ignores are wrong: {join_names(named)}.")

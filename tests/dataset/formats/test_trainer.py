@@ -56,6 +56,7 @@ def test_soft_masks_beside_the_pictures_and_what_is_noted(tmp_path):
     assert (done.samples, done.splits) == (2, {"train": 1, "val": 1})
     assert done.notes == (
         '1 sample without "cat" or "dog" or "cow": left out',
+        'white is "cat" or "dog" or "cow"; --classes trains fewer',
         "8 ignored pixels (255) are 0 in the masks: they are not trained",
         "1 samples have no soft masks that describe their masks: 0 and 255 alone",
         "1 samples have no prompt, and so no caption",

@@ -87,6 +87,8 @@ def write(
     if export.left_out:
         without = plural(export.left_out.total(), "sample")
         export.note(f"{without} without {' or '.join(map(show_json, names))}: left out")
+    if len(names) > 1:
+        export.note(f"white is {' or '.join(map(show_json, names))}; --classes trains fewer")
     export.count(ignored, "ignored pixels (255) are 0 in the masks: they are not trained")
     export.count(hard, "samples have no soft masks that describe their masks: 0 and 255 alone")
     export.count(silent, "samples have no prompt, and so no caption")
