@@ -70,7 +70,7 @@ def _filter_lines(result: RunResult, agreements: Sequence[Mapping[str, float]]) 
         if kept == len(result.rows):
             return []
         criteria = ("--min-agreement", str(GOOD_AGREEMENT))
-        about = f"keep the {kept} of {len(result.rows)} whose masks a second method makes alike"
+        about = f"keep the {kept} of {len(result.rows)} on whose masks two methods agree"
     return [command_line("filter", result.out, *criteria, "--out", f"{result.out}-good", about=about)]
 
 
