@@ -294,17 +294,19 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path, by: So
     """Name of a sample → the item with its mask. names: the names of the set's samples. folder: the set, for errors.
     by: the items' format. Raises UserError for an item without a sample, for one that may be of several samples, and
     for two items of one sample."""
-    flat = Counter(map(flat_name, names))
-    own = {flat_name(name): name for name in names if flat[flat_name(name)] == 1} | {name: name for name in names}
+    forms = {name: composed(flat_name(name)) for name in names}
+    flat = Counter(forms.values())
+    own = {flat_name(name): name for name, form in forms.items() if flat[form] == 1} | {name: name for name in names}
     letters = Counter(map(composed, own))  # without accents of their own, as names in VOC's lists come back
     by_letters = {composed(form): name for form, name in own.items() if letters[composed(form)] == 1}
     matches: dict[str, Sample] = {}
     for item in items:
         where = f"sample '{item.name}'"
-        if FORMATS[by].flat and flat[item.name] > 1:  # one that was not exported may have this name
-            several = ", ".join(name for name in names if flat_name(name) == item.name)
+        form = composed(item.name)
+        if FORMATS[by].flat and flat[form] > 1:  # one that was not exported may have this name
+            several = ", ".join(name for name in names if forms[name] == form)
             raise UserError(where, f"may be any of {several} in {folder}", "let names differ in more than / and _")
-        name = own.get(item.name) or by_letters.get(composed(item.name))
+        name = own.get(item.name) or by_letters.get(form)
         if name is None:
             raise UserError(where, f"is not in {folder}, whose masks are said to be corrected")
         if name in matches:

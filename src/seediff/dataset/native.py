@@ -167,7 +167,7 @@ def check_finished(folder: Path) -> None:
     # In a set that no run made, metadata.jsonl was lost: `check` reports it.
     if (folder / BATCHES).is_dir() and not (folder / METADATA).is_file():
         fix = "run its command again to continue it"
-        if any((folder / BATCHES).iterdir()):
+        if any((folder / BATCHES).glob("*.json")):
             fix += ", or with --finish to keep what is made"
         raise UserError(folder, "the run that makes it is not finished", fix)
 
