@@ -143,7 +143,7 @@ keeps one process busy when the others are done."""
 
 
 def pytest_collection_finish():
-    """What was imported stays, so later collections pass it over."""
+    """What was imported stays, so later collections pass it over; and they come seldom, as they find little."""
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
     gc.enable()

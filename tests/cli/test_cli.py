@@ -257,8 +257,6 @@ PLANNED = [
     ("segment", "--num-points 40", "--num-points: 40 must be from 2 to 32"),
     ("segment", "--method kmeans -k 2000", "-k: 2000 must be from 1 to 1024"),
 ]
-
-
 WORDS = {"generate": "--classes dog", "mask": "{tmp} --classes dog", "segment": "{tmp}"}
 
 

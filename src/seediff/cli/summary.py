@@ -12,7 +12,7 @@ from rich.text import Text
 from ..config.class_names import SEGMENT
 from ..config.filter import GOOD_AGREEMENT
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
-from ..files.messages import make_console, plural
+from ..files.messages import make_console, plural, sentence
 from ..report.tables import count_flags, show_reasons, summarize
 from ..rows.row import Row, said
 from .options import LOOK, command_line, export_line, next_steps, train_line
@@ -143,7 +143,7 @@ def _describe_count(result: RunResult, count: str, skipped: str = "", left_out: 
 
 def _further_line(text: str) -> str:
     """A warning as a further line of the summary; "" if there is none."""
-    return f"\n{text[0].upper()}{text[1:]}." if text else ""
+    return f"\n{sentence(text)}" if text else ""
 
 
 def _share(value: float | None) -> str:

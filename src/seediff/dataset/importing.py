@@ -305,7 +305,8 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path, by: So
         form = composed(item.name)
         if FORMATS[by].flat and flat[form] > 1:  # one that was not exported may have this name
             several = ", ".join(name for name in names if forms[name] == form)
-            raise UserError(where, f"may be any of {several} in {folder}", "let names differ in more than / and _")
+            fix = "let names differ in more than / and _ and how accents are written"
+            raise UserError(where, f"may be any of {several} in {folder}", fix)
         name = own.get(item.name) or by_letters.get(form)
         if name is None:
             raise UserError(where, f"is not in {folder}, whose masks are said to be corrected")

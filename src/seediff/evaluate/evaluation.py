@@ -16,7 +16,7 @@ from .. import __version__
 from ..config.class_names import BACKGROUND
 from ..dataset.dataset import Dataset, open_truths
 from ..files.label_maps import IGNORE
-from ..files.messages import plural
+from ..files.messages import plural, sentence
 from ..files.reading import real
 from ..metrics.confusion import count_classes
 from ..metrics.scores import Figure, class_iou
@@ -201,7 +201,7 @@ def notes(evaluation: Evaluation) -> list[str]:
     """Sentences about the scores, for readers."""
     scores = evaluation.scores
     lines = [f"Labels: {evaluation.data.about}."]
-    lines += [f"{doubt[0].upper()}{doubt[1:]}." for doubt in evaluation.data.doubts]
+    lines += map(sentence, evaluation.data.doubts)
     others = evaluation.as_background(evaluation.data.names, evaluation.truth_table)
     if others:
         lines.append(f"Classes of the data that count as background: {join_names(others)}.")

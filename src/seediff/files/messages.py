@@ -37,6 +37,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}"
 
 
+def sentence(line: str) -> str:
+    """A line, such as of a note, as a sentence: with a capital letter and a full stop."""
+    return f"{line[0].upper()}{line[1:]}."
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """` (did you mean 'bicycle'?)`; "" if no name is similar. Dashes before options do not count."""
     bare = {each.lstrip("-"): each for each in names}

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..errors import UserError
-from ..files.messages import plural
+from ..files.messages import plural, sentence
 from ..models.locate import EMBEDDED, FOR_DRAWINGS
 from ..rows.flags import flag_kind
 from ..rows.row import Row, said
@@ -66,8 +66,7 @@ class Summary:
     @property
     def unchecked_line(self) -> str:
         """A sentence about the masks that nobody has checked."""
-        line = _unchecked_line(self.unchecked, self.images)
-        return f"{line[0].upper()}{line[1:]}."
+        return sentence(_unchecked_line(self.unchecked, self.images))
 
     @property
     def rejected(self) -> bool:

@@ -142,8 +142,13 @@ def check_finish(state: State, out: Path, finish: bool) -> None:
 def check_device(job: AnyJob, out: Path, state: State, finish: bool, engine: Engine) -> None:
     """Raise UserError if batches are missing, and the engine lacks the device to make them. state: of the output.
     finish: as in `run`."""
-    if state != "complete" and not finish and (state == "new" or None in _records(job, out).values()):
+    if state == "complete" or finish:
+        return
+    try:
         engine.check_device(job)
+    except UserError:
+        if state == "new" or None in _records(job, out).values():
+            raise
 
 
 def dry_run(
