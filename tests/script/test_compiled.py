@@ -1,14 +1,19 @@
-"""Networks that torch compiled: inside of the block they run as they are, and afterwards compiled again."""
+"""Networks that torch compiled: captured from inside of compiled code, or as they are; afterwards as before."""
 
+import shutil
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from builders.clip_pipelines import wan
+from builders.refusals import user_error
+from builders.same_maps import assert_same_maps
+from torch._dynamo.utils import counters
 
 import seediff
-from seediff.attention.networks import without_compilation
+from seediff.attention.compiled import force_eager
 from seediff.errors import Notice
 
 compiled_graphs = []
@@ -25,83 +30,241 @@ def counting(graph, _inputs):
     return run
 
 
-def whole(pipe):
-    pipe.unet = torch.compile(pipe.unet, backend=counting)
+def whole(pipe, network, **how):
+    setattr(pipe, network, torch.compile(getattr(pipe, network), **how))
 
 
-def in_place(pipe):
-    pipe.unet.compile(backend=counting)
+def in_place(pipe, network, **how):
+    getattr(pipe, network).compile(**how)
 
 
-def repeated_blocks(pipe):
-    pipe.unet.compile_repeated_blocks(backend=counting)
+def blocks(pipe, network, **how):
+    if network == "unet":
+        pipe.unet.compile_repeated_blocks(**how)
+    else:
+        for block in getattr(pipe, network).transformer_blocks:
+            block.compile(**how)
 
 
-def forward(pipe):
-    pipe.unet.forward = torch.compile(pipe.unet.forward, backend=counting)
+def forward(pipe, network, **how):
+    part = getattr(pipe, network)
+    part.forward = torch.compile(part.forward, **how)
 
 
-def one_block(pipe):
-    pipe.unet.mid_block = torch.compile(pipe.unet.mid_block, backend=counting)
+def one_block(pipe, network, **how):
+    block = getattr(pipe, network).transformer_blocks[0]
+    block.compile(**how)
 
 
-WAYS = [whole, in_place, repeated_blocks, forward, one_block]
-
-
-def draw(pipe, **how):
-    sizes, noise = {"height": 64, "width": 64, "num_inference_steps": 2}, torch.Generator().manual_seed(1)
-    return pipe("a dog", **sizes, **how, generator=noise, output_type="np").images[0]
-
-
-def captured(pipe, before, inside):
-    """(picture, map of "dog", whether a notice says that the network is not compiled). before, inside: compile the
-    network before or inside of the block."""
-    before(pipe)
+@pytest.fixture(autouse=True)
+def nothing_compiled():
+    torch.compiler.reset()
     compiled_graphs.clear()
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        with seediff.capture(pipe) as seen:
-            inside(pipe)
-            picture = draw(pipe)
-    assert not compiled_graphs
-    notices = [str(one.message) for one in said if issubclass(one.category, Notice)]
-    return picture, np.asarray(seen.heatmap("dog")), any("runs without compilation" in one for one in notices)
-
-
-def as_it_is(_pipe):
-    pass
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_a_compiled_network_is_captured_as_it_is_without_compilation(sd1_pipe, way):
-    picture, heat, said = captured(sd1_pipe, as_it_is, as_it_is)
-    assert not said
-    for places in ((way, as_it_is), (as_it_is, way)):
-        own, block = sd1_pipe.unet, sd1_pipe.unet.mid_block
-        again, heat_again, said = captured(sd1_pipe, *places)
-        assert said
-        assert np.array_equal(again, picture)
-        assert np.array_equal(heat_again, heat)
-        sd1_pipe.unet, own.mid_block = own, block
+    counters.clear()
 
 
 @pytest.fixture
 def small(loaded):
-    """A pipeline whose network torch traces in a fifth of a UNet's time."""
-    return loaded("pixart").pipe
+    """A pipeline whose network torch traces in a fifth of a UNet's time, and which draws soon."""
+    return loaded("flux").pipe
 
 
-def test_it_is_compiled_before_and_after_the_block(small):
-    small.transformer.compile(backend=counting)
-    plain = draw(small)
-    _picture, _heat, said = captured(small, as_it_is, as_it_is)
-    assert said
-    assert np.array_equal(draw(small), plain)
+def draw(pipe, **how):
+    sizes, noise = {"height": 64, "width": 64, "num_inference_steps": 2}, torch.Generator().manual_seed(1)
+    return pipe("a dog", **sizes | how, generator=noise, output_type="np").images[0]
+
+
+def captured(pipe, inside=lambda: None, *, size=64, **how):
+    """(picture, maps, notices). inside: called in the block, before the pipeline draws."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with seediff.capture(pipe, **how) as seen:
+            inside()
+            picture = draw(pipe, height=size)
+        maps = seen.maps[0]
+    return picture, maps, " ".join(str(one.message) for one in said if issubclass(one.category, Notice))
+
+
+def versions():
+    """The number of graphs that torch has compiled."""
+    return counters["stats"]["unique_graphs"]
+
+
+INSIDE = [
+    ("flux", "transformer", whole),
+    ("flux", "transformer", forward),
+    ("sd3", "transformer", blocks),
+    ("unet", "unet", blocks),
+]
+
+
+@pytest.mark.parametrize(("name", "network", "way"), INSIDE)
+def test_it_is_captured_inside_of_compiled_code(loaded, name, network, way):
+    pipe = loaded(name).pipe
+    _, as_it_is, said = captured(pipe)
+    assert not said
+    way(pipe, network, backend=counting, fullgraph=True)
+    plain, without = draw(pipe), versions()
+    picture, maps, said = captured(pipe)
+    assert "torch compiles the network once more, with capture inside" in said
+    assert np.array_equal(picture, plain)
+    assert_same_maps(maps, as_it_is)
+    assert versions() <= 2 * without
+    compiled_graphs.clear()
+    assert np.array_equal(draw(pipe), plain)
     assert compiled_graphs
+    assert versions() <= 2 * without
+
+
+def test_what_is_captured_and_of_which_size_is_nothing_that_compiled_code_knows(small):
+    in_place(small, "transformer", backend=counting, fullgraph=True)
+    plain = draw(small)
+    for size in (64, 80):  # from the second one on, sizes are variables
+        captured(small, size=size)
+    known = versions()
+    for how in ({"steps": 2, "normalize": False}, {"apart": "step"}, {"keep": "segments"}):
+        assert not captured(small, **how)[2]
+    for size in range(32, 144, 16):
+        captured(small, size=size)
+    assert versions() == known
+    assert np.array_equal(draw(small), plain)
+    assert versions() == known
+
+
+def test_it_has_the_maps_of_code_that_is_not_compiled(loaded):
+    """Rows of the prompts and of the negative prompts, and maps of each layer."""
+    small, settings = loaded("sd3").pipe, {"negative": True, "normalize": False, "apart": "layer"}
+
+    def look():
+        with seediff.capture(small, **settings) as seen:
+            small(["a dog", "a cat"], negative_prompt=["a bus"] * 2, height=64, width=64, num_inference_steps=2)
+        return seen.maps, [seen.heatmap("bus", of="negative", image=image) for image in range(2)], seen.maps_apart(0)
+
+    torch.manual_seed(0)
+    maps, heats, apart = look()
+    small.transformer.compile(backend=counting)
+    torch.manual_seed(0)
+    again, heats_again, apart_again = look()
+    assert compiled_graphs
+    for one, other in zip([*maps, *apart.values()], [*again, *apart_again.values()], strict=True):
+        assert_same_maps(one, other)
+    assert np.allclose(heats, heats_again, atol=1e-5)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="inductor needs a C++ compiler")
+def test_code_of_inductor(small):
+    network = type(small.transformer)
+    small.transformer = network.from_config({**small.transformer.config, "num_layers": 1, "num_single_layers": 0})
+    _, as_it_is, _ = captured(small)
+    blocks(small, "transformer", fullgraph=True)
+    plain = draw(small)
+    picture, maps, _ = captured(small)
+    assert np.array_equal(picture, plain)
+    assert_same_maps(maps, as_it_is)
+
+
+# What runs as it is
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("why", ["one block", "backend", "function", "forward of its own"])
+def test_others_run_as_they_are(small, why, is_late, monkeypatch):
+    layer = small.transformer.transformer_blocks[0].attn
+    if why == "backend":
+        layer.processor._attention_backend = "_native_math"
+    elif why == "function":
+        own = torch.nn.functional.scaled_dot_product_attention
+        monkeypatch.setattr(torch.nn.functional, own.__name__, lambda *args, **kwargs: own(*args, **kwargs))
+    elif why == "forward of its own":
+        layer.forward = lambda *args, **kwargs: type(layer).forward(layer, *args, **kwargs)
+    picture, as_it_is, _ = captured(small)
+    way = one_block if why == "one block" else in_place
+    compile_it = partial(way, small, "transformer", backend=counting)
+    if not is_late:
+        compile_it()
+    again, maps, said = captured(small, *[compile_it] * is_late)
+    assert "runs without compilation" in said
+    assert not compiled_graphs
+    assert np.array_equal(again, picture)
+    assert_same_maps(maps, as_it_is)
+
+
+def replaced(change):
+    """A backend of torch.compile that changes nodes of capture's operator."""
+
+    def compile_changed(graph, _inputs):
+        for node in [node for node in graph.graph.nodes if "seediff" in str(node.target)]:
+            change(graph.graph, node)
+        graph.recompile()
+        return graph.forward
+
+    return compile_changed
+
+
+def refuse(_graph, _node):
+    raise KeyError("no such operator")
+
+
+def leave_out(graph, node):
+    query, key, value, mask, _parameter, _text, dropout, is_causal, scale, _ = node.args
+    product = torch.nn.functional.scaled_dot_product_attention
+    with graph.inserting_before(node):
+        plain = graph.call_function(product, (query, key, value, mask, dropout, is_causal), {"scale": scale})
+    node.replace_all_uses_with(plain)
+    graph.erase_node(node)
+
+
+def test_a_compiler_that_fails_with_capture_inside(small):
+    _, as_it_is, _ = captured(small)
+    small.transformer.compile(backend=replaced(refuse))
+    draw(small)
+    _, maps, said = captured(small)
+    assert "runs without compilation while it is captured (torch could not compile it with capture inside" in said
+    assert_same_maps(maps, as_it_is)
+
+
+def test_a_script_that_forbids_to_compile_once_more(small):
+    small.transformer.compile(backend=counting)
+    draw(small)
+    with torch.compiler.set_stance("fail_on_recompile"):
+        _, _, said = captured(small)
+    assert "torch could not compile it with capture inside" in said
+
+
+def test_what_the_operator_does_not_see_is_refused(small):
+    small.transformer.compile(backend=replaced(leave_out))
+    with pytest.warns(Notice), seediff.capture(small) as seen:
+        draw(small)
+    with user_error("transformer_blocks.0.attn and 3 more layers: was not seen in compiled code in each step; draw"):
+        seen.heatmap("dog")
+
+
+def test_layers_that_share_a_parameter_are_refused(small):
+    """Compiled code does not say which of them runs."""
+    first, second = small.transformer.transformer_blocks
+    second.attn.norm_q = first.attn.norm_q
+    second.attn.to_q = first.attn.to_q
+    small.transformer.compile(backend=counting)
+    with pytest.warns(Notice), seediff.capture(small) as seen:
+        draw(small)
+    with user_error("transformer_blocks.0.attn and 1 more layers: was not seen"):
+        seen.heatmap("dog")
+
+
+def test_weights_that_move(small):
+    """Layers are told by where their parameters are now."""
+    small.transformer.compile(backend=counting)
+    _, maps, _ = captured(small)
+    for layer in small.transformer.modules():  # each to the place where another one was
+        for parameter in layer.parameters(recurse=False):
+            parameter.data = parameter.data.clone()
+    _, again, _ = captured(small)
+    assert_same_maps(again, maps)
 
 
 @pytest.mark.parametrize("way", ["in place", "wrapped", "loop", "loop inside"])
-def test_a_compiled_network_alone_or_in_a_compiled_loop(small, way):
+def test_a_compiled_network_alone_or_in_a_compiled_loop(loaded, way):
+    small = loaded("pixart").pipe
     network = call = small.transformer
     given: list = []
     with network.register_forward_pre_hook(lambda *one: given.append(one[1:]), with_kwargs=True):
@@ -130,12 +293,18 @@ def test_a_compiled_network_alone_or_in_a_compiled_loop(small, way):
     assert compiled_graphs
 
 
-def test_the_second_of_two_networks():
+@pytest.mark.parametrize("second", [False, True])
+def test_two_networks_that_take_turns(second):
+    """Both are captured inside of compiled code, or both as they are."""
     pipe = wan(experts=2)
     pipe.transformer_2 = torch.compile(pipe.transformer_2, backend=counting)
-    with pytest.warns(Notice, match="runs without compilation"), seediff.capture(pipe) as seen:
+    if second:
+        pipe.transformer.compile(backend=counting)
+    said = "torch compiles the network once more" if second else "runs without compilation"
+    with pytest.warns(Notice, match=said), seediff.capture(pipe) as seen:
         pipe("a dog", height=32, width=32, num_frames=5, num_inference_steps=4, output_type="latent")
     assert seen.heatmap("dog") is not None
+    assert bool(compiled_graphs) == second
 
 
 class Doubling(torch.nn.Module):
@@ -148,11 +317,9 @@ def test_captures_that_overlap_give_the_stance_back():
     network = Doubling()
     network.compile(backend=counting)
     data = torch.ones(1, 2)
-    first, second = without_compilation([network]), without_compilation([network])
-    with pytest.warns(Notice, match="runs without compilation"):
-        first.__enter__()
-    with pytest.warns(Notice, match="runs without compilation"):
-        second.__enter__()
+    first, second = force_eager(), force_eager()
+    first.__enter__()
+    second.__enter__()
     for block, runs in ((first, 0), (second, 1)):
         block.__exit__(None, None, None)
         compiled_graphs.clear()

@@ -105,10 +105,9 @@ def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]
         for name, layer in plan.all_layers.items():
             kinds: list[Kind] = [kind for kind in KINDS if name in plan.layers[kind] and plan.wants(kind, layer.level)]
             if kinds:
-                module = network.get_submodule(name)
-                hooks = CapturedLayer(name, layer, kinds, module, recorder).hook()
-                handles += hooks
-                recorder.layers.append((module, hooks[0].id))
+                captured = CapturedLayer(name, layer, kinds, network.get_submodule(name), recorder)
+                handles += captured.hook()
+                recorder.layers.append(captured)
         yield
     finally:
         recorder.layers.clear()

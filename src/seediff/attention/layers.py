@@ -50,6 +50,11 @@ class Hook(partial[Any]):
 def _do_nothing(*_: Any) -> None: ...
 
 
+def given_text(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """What a layer of cross-attention is given as text, in the arguments of its `forward`."""
+    return kwargs.get("encoder_hidden_states", args[1] if len(args) > 1 else None)
+
+
 @dataclass(eq=False)
 class CapturedLayer:
     """An attention module of the network, while it is captured."""
@@ -64,6 +69,8 @@ class CapturedLayer:
     recorder: AttentionRecorder
     run: LayerRun | None = None
     """The run in progress; None between runs, and in calls that are not recorded."""
+    hook_number: int = -1
+    """The number of its own among the module's pre-hooks."""
     places: dict[tuple[Any, ...], Place | str] = field(default_factory=dict)
     """The network's call, and the sizes of a product in it → where the picture is, or why it is not the picture's."""
 
@@ -73,7 +80,24 @@ class CapturedLayer:
         end = self.attention.register_forward_hook(
             Hook(lambda attention, _, output: self.end(attention, output)), always_call=True
         )
+        self.hook_number = begin.id
         return [begin, end]
+
+    def see(self, read: Callable[[], Product], text: Any) -> None:
+        """Record a product that compiled code is about to compute (compiled.py), if the network's call is recorded and
+        is of this thread. read: as in `LayerRun.record`. text: as in `check_text` of the recorder."""
+        call = self.recorder.call
+        if call is None or call.thread != threading.get_ident():
+            return
+        if self.run is None or self.run.call is not call:
+            self.recorder.ran.add(self.name)
+            self.run = LayerRun(self, call)
+        try:
+            if self.layer.is_cross:
+                self.recorder.check_text(self.name, text)
+        except Exception as error:
+            self.recorder.fail(error, self.name)
+        self.run.record(read)
 
     def begin(self, attention: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Forward pre-hook: watch the layer, if the network's call is recorded and is of this thread. attention: the
@@ -85,8 +109,8 @@ class CapturedLayer:
         self.recorder.ran.add(self.name)
         self.run = LayerRun(self, call)
         try:
-            if self.layer.kinds == ("cross",):
-                self.recorder.check_text(self.name, kwargs.get("encoder_hidden_states", next(iter(args[1:]), None)))
+            if self.layer.is_cross:
+                self.recorder.check_text(self.name, given_text(args, kwargs))
             self.recorder.begin_layer(attention, self.run.record)
         except Exception as error:
             self.recorder.fail(error, self.name)
@@ -221,7 +245,7 @@ class LayerRun:
         # 2. Its scores
         recorder = captured.recorder
         scores = cut_picture(product, place)
-        if recorder.text_states is not None and captured.layer.kinds == ("cross",):
+        if recorder.text_states is not None and captured.layer.is_cross:
             scores = scores._replace(key=self._keys_of(recorder.text_states), bias=None)
         if place.frames > 1:
             scores = by_frames(scores, place)

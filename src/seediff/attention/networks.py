@@ -1,16 +1,9 @@
-"""Finds a pipeline's network, refuses networks whose attention capture could not record completely, and lets networks
-that torch compiled run as they are."""
+"""Finds a pipeline's network, and refuses networks whose attention capture could not record completely."""
 
 from __future__ import annotations
 
-import inspect
-import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from typing import Any
-
-import torch
 
 from ..errors import Notice, UserError
 from ..models.families import SCRIPTS, families, network_family, pipeline_family
@@ -88,68 +81,6 @@ def leaves_out_half(network: Any) -> bool:
 def not_compiled(network: Any) -> Any:
     """The network inside of what `torch.compile(network)` returned; any other network itself."""
     return getattr(network, "_orig_mod", network)
-
-
-def is_compiled(network: Any) -> bool:
-    """Whether torch compiled a network, a part of it, or the `forward` of either."""
-    for module in network.modules():
-        if hasattr(module, "_orig_mod") or hasattr(module.forward, "_torchdynamo_orig_callable"):
-            return True
-        if getattr(module, "_compiled_call_impl", None) is not None:
-            return True
-    return False
-
-
-def is_called_compiled() -> bool:
-    """Whether a function that torch compiled calls the caller."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        if frame.f_globals.get("__name__") == "torch._dynamo.eval_frame":
-            return True
-        frame = frame.f_back
-    return False
-
-
-def tell_compiled() -> None:
-    """Say that what torch compiled runs as it is."""
-    text = "the network runs without compilation while it is captured: pictures may differ in their last bits"
-    warnings.warn(Notice(text), stacklevel=2)
-
-
-_captures = 0
-"""How many captures run compiled networks without compilation now. torch knows one stance for all threads."""
-_stance = ExitStack()
-"""Gives torch its earlier stance back when it is closed."""
-_lock = threading.Lock()
-
-
-@contextmanager
-def without_compilation(networks: Sequence[Any]) -> Iterator[None]:
-    """Inside the block, networks that torch compiled run as they are, because compiled code calls no hook that was
-    added later. A notice says so. Networks that are not compiled: nothing changes."""
-    if not any(map(is_compiled, networks)):
-        yield
-        return
-    tell_compiled()
-    with force_eager():
-        yield
-
-
-@contextmanager
-def force_eager() -> Iterator[None]:
-    """Inside the block, all that torch compiled runs as it is."""
-    global _captures
-    with _lock:
-        if not _captures:
-            _stance.enter_context(torch.compiler.set_stance("force_eager"))
-        _captures += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _captures -= 1
-            if not _captures:
-                _stance.close()
 
 
 def _check_replaced(network: Any, family: Family | None) -> None:

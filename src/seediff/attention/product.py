@@ -69,7 +69,7 @@ class Product(NamedTuple):
 # How each function is given its product
 
 
-def _read_torch(
+def read_torch(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
     scale: float | None = None, **_more: Any,
 ) -> Product:  # fmt: skip
@@ -89,7 +89,7 @@ def _read_backend(
         raise UserError("attention", "is divided over several GPUs (context parallel)", "draw without it")
     if isinstance(attn_mask, torch.Tensor) and attn_mask.shape == (query.shape[0], key.shape[1]):
         attn_mask = attn_mask[:, None, None]
-    return _read_torch(query.transpose(1, 2), key.transpose(1, 2), value, attn_mask, **more)
+    return read_torch(query.transpose(1, 2), key.transpose(1, 2), value, attn_mask, **more)
 
 
 def _read_xformers(
@@ -99,7 +99,7 @@ def _read_xformers(
     as the third dimension."""
     if query.ndim == 4:
         query, key = query.transpose(1, 2), key.transpose(1, 2)
-    return _read_torch(query, key, value, attn_bias, scale=scale)
+    return read_torch(query, key, value, attn_bias, scale=scale)
 
 
 def _read_scores(attention: Any, query: Any, key: Any, attention_mask: Any = None) -> Product:
@@ -136,7 +136,7 @@ def _attend(keys: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         for watch in watches:
             if watch.on_product is not None:
-                watch.report(partial(_read_torch, *args, **kwargs))
+                watch.report(partial(read_torch, *args, **kwargs))
         return OPERATOR.redispatch(keys & AFTER, *args, **kwargs)
     finally:
         _here.watches = watches
@@ -289,7 +289,7 @@ def patch_points(layers: Sequence[Any] = ()) -> list[PatchPoint]:
 
     points = [
         PatchPoint(Registry, "_backends", _read_backend, WatchedTable),
-        PatchPoint(torch.nn.functional, "scaled_dot_product_attention", _read_torch),
+        PatchPoint(torch.nn.functional, "scaled_dot_product_attention", read_torch),
     ]
     if "xformers.ops" in sys.modules:
         points.append(PatchPoint(sys.modules["xformers.ops"], "memory_efficient_attention", _read_xformers))

@@ -15,7 +15,8 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
-from typing import Any
+from itertools import compress
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -28,6 +29,9 @@ from .maps import AttentionMaps, Grid
 from .plan import CapturePlan
 from .product import Watch, modes_of_others
 from .running_maps import Apart, RunningMaps
+
+if TYPE_CHECKING:
+    from .layers import CapturedLayer
 
 
 class AttentionRecorder:
@@ -57,8 +61,7 @@ class AttentionRecorder:
         self._new_reader = partial(CallReader, plan, guidance=guidance, total_steps=total_steps)
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
-        self.layers: list[tuple[Any, int]] = []
-        """For each layer: its module, and the number of capture's own among the module's pre-hooks."""
+        self.layers: list[CapturedLayer] = []
         self.watch: Watch | None = None
         """The watch of the network's call, from its first layer on; None between calls."""
         self.restart()
@@ -72,6 +75,10 @@ class AttentionRecorder:
         self.running = RunningMaps(self.plan, self.apart)
         self._text: Any = None
         """The text that all layers of cross-attention are given in this call; None: not known yet."""
+        self.is_compiled = False
+        """Whether the network runs compiled. Then each product of each layer must have been seen."""
+        self._others: list[tuple[str, torch.Tensor]] = []
+        """(layer, whether it was given another text). They are read at the end, because reading waits for the GPU."""
         self.ran: set[str] = set()
         """The names of the layers whose modules ran in recorded calls."""
         self.modes: set[str] = set()
@@ -89,9 +96,10 @@ class AttentionRecorder:
         if self._finished:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         self.end_call()
-        for module, own in self.layers:
-            hooks = module._forward_pre_hooks
-            hooks.move_to_end(own)  # after hooks that were added later, which may change what the layer is given
+        for layer in self.layers:
+            hooks = layer.attention._forward_pre_hooks
+            if layer.hook_number in hooks:  # else it is captured inside of compiled code
+                hooks.move_to_end(layer.hook_number)  # after others' that were added later, and may change its inputs
         inputs = named_inputs(network, args, kwargs)
         call, self._text = self.calls.read(network, inputs, rows), None
         if getattr(network, "encoder_hid_proj", False) is None and self.calls.latest.frames == 1:
@@ -115,7 +123,7 @@ class AttentionRecorder:
             watch.end()
             watch = None
         if watch is None:
-            watch = self.watch = Watch([module for module, _ in self.layers])
+            watch = self.watch = Watch([layer.attention for layer in self.layers])
         watch.begin(attention, on_product)
         self.modes.update(modes_of_others())
 
@@ -138,15 +146,11 @@ class AttentionRecorder:
         if text is self._text or not torch.is_tensor(text):
             return
         if self._text is None:
-            self._text = text
+            self._text = text.clone() if self.is_compiled else text  # compiled code may use its memory again
         rows = self._text[-len(text) :]
-        if text.shape != rows.shape or not torch.equal(text, rows):
-            self.fail(
-                UserError(
-                    name, "is given another text than the network or than other layers (a hook?)", "draw without that"
-                ),
-                name,
-            )
+        if text.shape != rows.shape:
+            raise _given_another_text(name)
+        self._others.append((name, (text != rows).any()))
 
     # The result
 
@@ -210,6 +214,11 @@ class AttentionRecorder:
         if self.error is not None:
             raise self.error
         self.calls.check_places()
+        if self._others:
+            names, are_others = zip(*self._others, strict=True)
+            with_others = [*compress(names, torch.stack(are_others).tolist())]
+            if with_others:
+                raise _given_another_text(_listed([*dict.fromkeys(with_others)]))
         self._check_layers()
         bad = self.running.finish()
         if bad:
@@ -225,13 +234,16 @@ class AttentionRecorder:
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"
             )
         unseen = [name for name, by_kind in steps.items() if [] in by_kind]
+        fewer = [name for name, by_kind in steps.items() if by_kind != [recorded] * len(by_kind)]
+        if fewer and self.is_compiled:
+            problem = "was not seen in compiled code in each step"
+            raise UserError(_listed(fewer), problem, "draw inside of torch.compiler.set_stance('force_eager')")
         if unseen:
             problem = "computes attention in a way that is not known"
             fix = "use an attention processor of diffusers, and no TorchFunctionMode in its place"
             if self.ran.isdisjoint(unseen):
                 problem, fix = "did not run (replaced inside of the block?)", "open a new `with` block after that"
             raise UserError(_listed(unseen), problem, fix)
-        fewer = [name for name, by_kind in steps.items() if by_kind != [recorded] * len(by_kind)]
         if fewer:
             text = (
                 f"computed attention in some of {len(recorded)} steps (a cache?), and its maps are the means of these"
@@ -240,6 +252,11 @@ class AttentionRecorder:
         if self.modes:
             text = "is a TorchFunctionMode: what is captured is PyTorch's softmax, whatever it makes of that afterwards"
             warnings.warn(Notice(f"{' and '.join(sorted(self.modes))} {text}"), stacklevel=3)
+
+
+def _given_another_text(names: str) -> UserError:
+    problem = "is given another text than the network or than other layers (a hook?)"
+    return UserError(names, problem, "draw without that")
 
 
 def _check_columns(words: Mapping[str, tuple[int, ...]], given: int) -> None:

@@ -18,7 +18,8 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 from ..attention.capture import attach_recorder, hook_calls
-from ..attention.networks import check_processors, find_networks, force_eager, not_compiled
+from ..attention.compiled import force_eager
+from ..attention.networks import check_processors, find_networks, not_compiled
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import AttentionRecorder
 from ..attention.running_maps import Apart

@@ -27,7 +27,9 @@ from functools import partial, wraps
 from typing import Any
 
 from ..attention.capture import run_last
-from ..attention.networks import is_called_compiled, is_compiled, own_networks, tell_compiled, without_compilation
+from ..attention.compiled import compiled_parts, is_called_compiled, tell_compiled
+from ..attention.inside_compiled import CompiledNetworks
+from ..attention.networks import own_networks
 from ..errors import UserError
 from .drawn import EDITING
 from .run import Run
@@ -88,7 +90,8 @@ class Listener:
             run_last(network)
         try:
             self.run.begin()
-            with without_compilation(own_networks(self.block.pipe)):
+            recorders = [*self.block.recorders.values()]
+            with CompiledNetworks(own_networks(self.block.pipe), recorders, self.before_network).run():
                 output = call()
         except BaseException:
             self.run = None
@@ -144,7 +147,7 @@ class Listener:
             self.ran_outside = True  # another pipeline with the same network
             return
         if self.run is None:
-            if is_compiled(network) or is_called_compiled():
+            if compiled_parts(network) or is_called_compiled():
                 tell_compiled()
             self.run = RunRecorder(self.block, {})
         if self.run.prompt.recorder.error is None:

@@ -55,12 +55,17 @@ class Layer:
         """Whether picture and text attend to each other."""
         return len(self.kinds) > 1
 
+    @property
+    def is_cross(self) -> bool:
+        """Whether the picture attends to the text alone, whose keys are all that there are."""
+        return self.kinds == ("cross",)
+
     def find(self, queries: int, columns: int, positions: int, texts: int | None, others: int = 0) -> Spans | None:
         """Where picture and text are in a product; None for a product of other things. queries, columns: the product's
         numbers of rows and columns. positions: N. texts: the number of text columns in this call; None: unknown.
         others: as `Family.other_columns`."""
         picture = -(-positions // self.multiple) * self.multiple
-        if self.kinds == ("cross",):
+        if self.is_cross:
             return Spans(slice(None), None, slice(None)) if queries == picture else None
         if columns < picture or queries not in (picture, columns):
             return None
