@@ -1,7 +1,7 @@
-"""What torch compiled of a network, and a way to let it run as it is.
+"""Finds what torch compiled of a network, and lets it run without compilation.
 
-Compiled code calls no hook that was added later. So it is captured from inside (inside_compiled.py), or while it runs
-as it is.
+Compiled code calls no hook that was added later. So capture works inside of it (inside_compiled.py), or the network
+runs without compilation.
 """
 
 from __future__ import annotations

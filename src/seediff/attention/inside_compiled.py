@@ -1,4 +1,4 @@
-"""Captures networks from inside of what torch compiled, where that is proved; others run as they are.
+"""Captures networks from inside of what torch compiled, where that sees every product; others run as they are.
 
 While the pipeline draws, captured layers have another `forward`. torch sees that, and compiles once more, with an
 operator of capture's own in the place of PyTorch's function:
@@ -15,9 +15,8 @@ The layer goes on with the operator's result, so what the operator is given is t
 it reports depends on sizes, steps and rows with the prompt, of which compiled code knows nothing. So each version of
 compiled code has one more, with capture, and is used again when layers have their own `forward` again.
 
-Code that all blocks share cannot know which layer it runs. It gives the operator one of the layer's parameters, and
-where that is in memory now tells the layer. A product that did not come through the operator is missed when maps are
-requested.
+Code that all blocks share cannot know which layer it runs. It gives the operator one of the layer's parameters, whose
+address in memory identifies the layer. If a product did not come through the operator, the maps are refused.
 """
 
 from __future__ import annotations
@@ -40,12 +39,12 @@ from ..models.families.layers import Layer
 from .compiled import Part, Shared, compiled_parts, force_eager, tell_compiled
 from .layers import CapturedLayer, Hook, given_text
 from .networks import not_compiled
-from .product import OPERATOR, TORCHS, modes_of_others, read_torch
+from .product import CALL_OPERATOR, OPERATOR, TORCHS, modes_of_others, patching, read_torch
 from .recorder import AttentionRecorder
 
 
 class _Traced:
-    """The layer whose `forward` runs, while torch traces it. Compiled code knows no local of a thread."""
+    """The layer whose `forward` runs, while torch traces it. It is no `threading.local`, which torch cannot trace."""
 
     layer: Any = None
     text: Any = None
@@ -120,13 +119,13 @@ def _in_place(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
     scale: float | None = None, enable_gqa: bool = False,
 ) -> Any:  # fmt: skip
-    """In the place of `F.scaled_dot_product_attention`. Outside of captured layers, and where the operator would not do
-    the same (gradients, autocast), it is called itself."""
+    """Replaces `F.scaled_dot_product_attention`. Outside of attention modules, and where the operator would not do the
+    same (gradients, autocast), it calls PyTorch's function."""
     layer = _Traced.layer
     if (
         layer is None
         or query.ndim != 4
-        or (torch.is_grad_enabled() and query.requires_grad)
+        or (torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad))
         or torch.is_autocast_enabled(query.device.type)
     ):
         return TORCHS(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
@@ -135,17 +134,19 @@ def _in_place(
     )
 
 
+CALL_OPERATOR.append(_in_place)
+
+
 @contextmanager
 def _put_in_place() -> Iterator[None]:
-    import torch._dynamo.config as config
-
-    F.scaled_dot_product_attention = _in_place
+    with patching:
+        F.scaled_dot_product_attention = _in_place
     try:
-        with config.patch(recompile_limit=2 * config.recompile_limit):  # each version may have one with capture
-            yield
+        yield
     finally:
-        if F.scaled_dot_product_attention is _in_place:
-            F.scaled_dot_product_attention = TORCHS
+        with patching:
+            if F.scaled_dot_product_attention is _in_place:
+                F.scaled_dot_product_attention = TORCHS
 
 
 _put = Shared(_put_in_place)
@@ -154,18 +155,18 @@ _put = Shared(_put_in_place)
 @contextmanager
 def _traced_anew(module: Any, layer: Layer) -> Iterator[None]:
     """Inside the block, an attention module has another `forward`, which torch traces."""
-    own, is_cross = module.forward, layer.is_cross
+    own, is_cross = type(module).forward, layer.is_cross
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         _Traced.layer = self
         if is_cross:
             _Traced.text = given_text(args, kwargs)
         try:
-            return own(*args, **kwargs)
+            return own(self, *args, **kwargs)
         finally:
             _Traced.layer = _Traced.text = None
 
-    forward.__module__ = own.__module__  # `check_processors` tells those of others by it
+    forward.__module__ = own.__module__  # by which `check_processors` recognizes a foreign one
     module.forward = MethodType(forward, module)
     try:
         yield
@@ -223,27 +224,43 @@ class CompiledNetworks:
 
     def _can_be_captured(self, parts: Sequence[Part]) -> bool:
         """Whether all captured layers are inside of compiled parts, and compute attention by PyTorch's function."""
-        if F.scaled_dot_product_attention not in (TORCHS, _in_place) or modes_of_others():
+        from torch._dynamo.eval_frame import _stance
+
+        # 1. Nothing but compiled code runs it
+        network, *_ = networks = [*map(not_compiled, self.networks)]
+        is_usual = F.scaled_dot_product_attention in CALL_OPERATOR and not modes_of_others()
+        if not is_usual or _stance.stance == "force_eager" or torch.is_autocast_enabled(network.device.type):
             return False
+        if any(part.name not in vars(part.owner) for part in parts):  # compiled in the class, for all its modules
+            return False
+
+        # 2. Nobody changes what it is given
         inside = {module for part in parts for module in part.modules()}
         if any(hasattr(module, "_hf_hook") or _hooks_of_diffusers(module) for module in inside):
             return False
+        for network in networks:  # `before_network` would not see what a hook inside of compiled code changes
+            hooks = network._forward_pre_hooks.values()
+            if network in inside and not all(isinstance(hook, Hook) for hook in hooks):
+                return False
         return all(module in inside and _calls_torch(module) for module in self._layers())
 
     def _capture(self, parts: Sequence[Part]) -> None:
         """Capture these parts until the end of the block."""
+        from torch._dynamo import config
+
         enter, layers = self._stack.enter_context, self._layers()
         captured: dict[Any, list[CapturedLayer]] = {module: [] for module in layers}
         for recorder in self.recorders:
             recorder.is_compiled = True
             for one in recorder.layers:
-                captured[one.attention].append(one)
+                captured.setdefault(one.attention, []).append(one)  # it may have been replaced
         enter(_without_hooks([module for part in parts for module in part.modules()]))
         enter(_put())
+        enter(config.patch(recompile_limit=2 * config.recompile_limit))  # each version may have one with capture
         for module, layer in layers.items():
             enter(_traced_anew(module, layer))
+        self._stack.callback(vars(_called).update, layers=_called.layers, by_address=_called.by_address)
         _called.layers, _called.by_address = captured, {}
-        self._stack.callback(setattr, _called, "layers", {})
         networks = {not_compiled(network) for network in self.networks}
         for part in parts:
             network = next((module for module in part.modules() if module in networks), None)
@@ -252,8 +269,8 @@ class CompiledNetworks:
             self._stack.callback(setattr, part.owner, part.name, own)
         if not networks <= _told:
             _told.update(networks)
-            text = "torch compiles the network once more, with capture inside; set_stance('force_eager') avoids it"
-            warnings.warn(Notice(text), stacklevel=2)
+            text = "torch compiles the network once more, with capture inside"
+            warnings.warn(Notice(f"{text}; torch.compiler.set_stance('force_eager') avoids it"), stacklevel=2)
 
     def _call(self, compiled: Callable[..., Any], network: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call compiled code. Where it cannot be compiled with capture inside, it runs as it is. network: the network,
@@ -276,7 +293,7 @@ class CompiledNetworks:
 
 
 def _hooks_of_diffusers(module: Any) -> Mapping[str, Any]:
-    """Caches, offloading and others that diffusers put around a module. Pipelines may give it a table without any."""
+    """Caches, offloading and others that diffusers put around a module. The table may be empty."""
     return getattr(getattr(module, "_diffusers_hook", None), "hooks", {})
 
 

@@ -84,8 +84,8 @@ class CapturedLayer:
         return [begin, end]
 
     def see(self, read: Callable[[], Product], text: Any) -> None:
-        """Record a product that compiled code is about to compute (compiled.py), if the network's call is recorded and
-        is of this thread. read: as in `LayerRun.record`. text: as in `check_text` of the recorder."""
+        """Record a product that compiled code is about to compute (inside_compiled.py), if the network's call is
+        recorded and is of this thread. read: as in `LayerRun.record`. text: as in `check_text` of the recorder."""
         call = self.recorder.call
         if call is None or call.thread != threading.get_ident():
             return

@@ -111,6 +111,8 @@ def _read_scores(attention: Any, query: Any, key: Any, attention_mask: Any = Non
 
 TORCHS: Any = import_module("torch._C._nn").scaled_dot_product_attention
 """PyTorch's own function, also after somebody replaced the attribute of `torch.nn.functional`."""
+CALL_OPERATOR: list[Any] = [TORCHS]
+"""Functions whose products OPERATOR reports: PyTorch's, and capture's in its place (inside_compiled.py)."""
 OPERATOR: Any = torch.ops.aten.scaled_dot_product_attention.default
 KEY_NAME = "TESTING_ONLY_GenericMode"
 """A dispatch key that no tensor has, and no code of PyTorch's uses. A thread in which it is on calls, before each
@@ -255,13 +257,13 @@ class PatchPoint(NamedTuple):
     def put_watch(self, watch: Watch) -> None:
         """Put a watch around the value, unless it is PyTorch's own function, whose operator is watched."""
         value = self.skip_ended()
-        if value is not TORCHS:
+        if value not in CALL_OPERATOR:
             setattr(self.owner, self.name, self.wrapper(watch, self.read, value))
 
     def leads_to(self, watch: Watch) -> bool:
         """Whether callers still reach a watch: nothing but other watches was put around it."""
         value = getattr(self.owner, self.name)
-        while value is not TORCHS:
+        while value not in CALL_OPERATOR:
             if not isinstance(value, WATCHED):
                 return False
             if value.watch is watch:
@@ -302,12 +304,13 @@ def patch_points(layers: Sequence[Any] = ()) -> list[PatchPoint]:
     return points
 
 
-_lock = threading.Lock()
+patching = threading.Lock()
+"""Is held while such attributes are read and set."""
 
 
 def unpatch(points: Sequence[PatchPoint]) -> None:
     """Remove the ended watches on top of each attribute."""
-    with _lock:
+    with patching:
         for point in points:
             point.remove_ended()
 
@@ -325,7 +328,7 @@ class Watch:
         """The number of the layer's products until now."""
         self.has_ended = False
         self._points = patch_points(layers)
-        with _lock:
+        with patching:
             for point in self._points:
                 point.put_watch(self)
         _here.watches = (*[watch for watch in _here.watches if not watch.has_ended], self)

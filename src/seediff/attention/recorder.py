@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
-from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -147,6 +146,7 @@ class AttentionRecorder:
             return
         if self._text is None:
             self._text = text.clone() if self.is_compiled else text  # compiled code may use its memory again
+            return
         rows = self._text[-len(text) :]
         if text.shape != rows.shape:
             raise _given_another_text(name)
@@ -214,11 +214,9 @@ class AttentionRecorder:
         if self.error is not None:
             raise self.error
         self.calls.check_places()
-        if self._others:
-            names, are_others = zip(*self._others, strict=True)
-            with_others = [*compress(names, torch.stack(are_others).tolist())]
-            if with_others:
-                raise _given_another_text(_listed([*dict.fromkeys(with_others)]))
+        with_others = [name for name, is_other in self._others if is_other]
+        if with_others:
+            raise _given_another_text(_listed([*dict.fromkeys(with_others)]))
         self._check_layers()
         bad = self.running.finish()
         if bad:

@@ -29,7 +29,7 @@ from typing import Any
 from ..attention.capture import run_last
 from ..attention.compiled import compiled_parts, is_called_compiled, tell_compiled
 from ..attention.inside_compiled import CompiledNetworks
-from ..attention.networks import own_networks
+from ..attention.networks import not_compiled, own_networks
 from ..errors import UserError
 from .drawn import EDITING
 from .run import Run
@@ -91,7 +91,9 @@ class Listener:
         try:
             self.run.begin()
             recorders = [*self.block.recorders.values()]
-            with CompiledNetworks(own_networks(self.block.pipe), recorders, self.before_network).run():
+            own = own_networks(self.block.pipe)
+            networks = [one for one in own if not_compiled(one) in self.block.networks]  # others were put there later
+            with CompiledNetworks(networks, recorders, self.before_network).run():
                 output = call()
         except BaseException:
             self.run = None
