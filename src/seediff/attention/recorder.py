@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -28,9 +28,6 @@ from .maps import AttentionMaps, Grid
 from .plan import CapturePlan
 from .product import Watch, modes_of_others
 from .running_maps import Apart, RunningMaps
-
-if TYPE_CHECKING:
-    from .layers import CapturedLayer
 
 
 class AttentionRecorder:
@@ -60,7 +57,8 @@ class AttentionRecorder:
         self._new_reader = partial(CallReader, plan, guidance=guidance, total_steps=total_steps)
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
-        self.layers: list[CapturedLayer] = []
+        self.layers: list[Any] = []
+        """The `CapturedLayer` (layers.py) of each layer."""
         self.watch: Watch | None = None
         """The watch of the network's call, from its first layer on; None between calls."""
         self.restart()
