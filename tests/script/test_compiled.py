@@ -74,16 +74,16 @@ def small(loaded):
 
 def draw(pipe, **how):
     sizes, noise = {"height": 64, "width": 64, "num_inference_steps": 2}, torch.Generator().manual_seed(1)
-    return pipe("a dog", **sizes | how, generator=noise, output_type="np").images[0]
+    return pipe("a dog", **{"output_type": "np"} | sizes | how, generator=noise).images[0]
 
 
-def captured(pipe, inside=lambda: None, *, size=64, **how):
+def captured(pipe, inside=lambda: None, *, size=64, output_type="np", **how):
     """(picture, maps, notices). inside: called in the block, before the pipeline draws."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         with seediff.capture(pipe, **how) as seen:
             inside()
-            picture = draw(pipe, height=size)
+            picture = draw(pipe, height=size, output_type=output_type)
         maps = seen.maps[0]
     return picture, maps, " ".join(str(one.message) for one in said if issubclass(one.category, Notice))
 
@@ -171,6 +171,59 @@ def test_everything_is_put_back(small):
     assert torch._dynamo.config.recompile_limit == limit
     assert network._compiled_call_impl is call
     assert not _called.layers
+
+
+def without_wrapper(pipe, network):
+    pipe.transformer = network
+
+
+def with_another_wrapper(pipe, network):
+    pipe.transformer = torch.compile(network, backend=counting)
+
+
+def compiled_again(pipe, network):
+    network.compile(backend=counting)
+
+
+@pytest.mark.parametrize("change", [without_wrapper, with_another_wrapper, compiled_again])
+def test_code_that_is_replaced_while_the_pipeline_draws(small, change):
+    """Its calls are not seen, so there are no maps; and what was put there stays."""
+    network = small.transformer
+    (in_place if change is compiled_again else whole)(small, "transformer", backend=counting)
+    before = small.transformer, network._compiled_call_impl
+
+    def callback(pipe, step, _level, tensors):
+        if step == 0:
+            change(pipe, network)
+        return tensors
+
+    with pytest.warns(Notice), seediff.capture(small) as seen:
+        small("a dog", num_inference_steps=3, height=64, width=64, callback_on_step_end=callback)
+    after = small.transformer, network._compiled_call_impl
+    assert after[0] is not before[0] or after[1] is not before[1]
+    with user_error("the network: ran where capture does not see it"):
+        seen.heatmap("dog")
+
+
+@pytest.mark.parametrize("how", ["gradients", "autocast"])
+def test_what_the_operator_would_not_do_runs_as_it_is(small, how):
+    """Also where only the pipeline's own code says so."""
+    kind = type(small)
+
+    class Own(kind):
+        def __call__(self, *args, **kwargs):
+            if how == "gradients":
+                return kind.__call__.__wrapped__(self, *args, **kwargs)
+            with torch.autocast("cpu", torch.bfloat16):
+                return kind.__call__(self, *args, **kwargs)
+
+    pipe = Own(**small.components)
+    pipe.transformer.requires_grad_(how == "gradients")
+    _, as_it_is, _ = captured(pipe, output_type="latent")
+    in_place(pipe, "transformer", backend=counting)
+    _, maps, said = captured(pipe, output_type="latent")
+    assert "runs without compilation" in said
+    assert_same_maps(maps, as_it_is)
 
 
 def test_two_threads_that_draw_at_once(loaded):

@@ -119,15 +119,10 @@ def _in_place(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
     scale: float | None = None, enable_gqa: bool = False,
 ) -> Any:  # fmt: skip
-    """Replaces `F.scaled_dot_product_attention`. Outside of attention modules, and where the operator would not do the
-    same (gradients, autocast), it calls PyTorch's function."""
+    """Replaces `F.scaled_dot_product_attention`. Outside of attention modules, and where gradients are
+    kept, it calls PyTorch's function."""
     layer = _Traced.layer
-    if (
-        layer is None
-        or query.ndim != 4
-        or (torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad))
-        or torch.is_autocast_enabled(query.device.type)
-    ):
+    if layer is None or query.ndim != 4 or torch.is_grad_enabled():
         return TORCHS(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
     return torch.ops.seediff.attend(
         query, key, value, attn_mask, parameter_of(layer), _Traced.text, dropout_p, is_causal, scale, enable_gqa
@@ -227,9 +222,10 @@ class CompiledNetworks:
         from torch._dynamo.eval_frame import _stance
 
         # 1. Nothing but compiled code runs it
-        network, *_ = networks = [*map(not_compiled, self.networks)]
-        is_usual = F.scaled_dot_product_attention in CALL_OPERATOR and not modes_of_others()
-        if not is_usual or _stance.stance == "force_eager" or torch.is_autocast_enabled(network.device.type):
+        networks = [*map(not_compiled, self.networks)]
+        if F.scaled_dot_product_attention not in CALL_OPERATOR or modes_of_others():
+            return False
+        if _stance.stance == "force_eager" or _stance.skip_guard_eval_unsafe or _casts(networks[0]):
             return False
         if any(part.name not in vars(part.owner) for part in parts):  # compiled in the class, for all its modules
             return False
@@ -255,7 +251,6 @@ class CompiledNetworks:
             for one in recorder.layers:
                 captured.setdefault(one.attention, []).append(one)  # it may have been replaced
         enter(_without_hooks([module for part in parts for module in part.modules()]))
-        enter(_put())
         enter(config.patch(recompile_limit=2 * config.recompile_limit))  # each version may have one with capture
         for module, layer in layers.items():
             enter(_traced_anew(module, layer))
@@ -264,9 +259,7 @@ class CompiledNetworks:
         networks = {not_compiled(network) for network in self.networks}
         for part in parts:
             network = next((module for module in part.modules() if module in networks), None)
-            own = vars(part.owner)[part.name]
-            setattr(part.owner, part.name, partial(self._call, own, network))
-            self._stack.callback(setattr, part.owner, part.name, own)
+            enter(_put_around(part, partial(self._call, vars(part.owner)[part.name], network)))
         if not networks <= _told:
             _told.update(networks)
             text = "torch compiles the network once more, with capture inside"
@@ -275,21 +268,48 @@ class CompiledNetworks:
     def _call(self, compiled: Callable[..., Any], network: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call compiled code. Where it cannot be compiled with capture inside, it runs as it is. network: the network,
         if the code is that of the whole one."""
+        if torch.is_grad_enabled() or _casts(not_compiled(self.networks[0])):  # the operator would do neither
+            self._stack.close()  # hooks capture it from now on
+            tell_compiled()
+            self._stack.enter_context(force_eager())
+            return compiled(*args, **kwargs)
         if network is not None:
             self.before_network(network, args, kwargs)
         try:
-            return compiled(*args, **kwargs)
+            with _put():
+                return compiled(*args, **kwargs)
         except Exception as error:
             of_compiler = type(error).__module__.startswith(("torch._dynamo.", "torch._inductor."))
             if not of_compiler and "fail_on_recompile" not in str(error):  # a stance that the script chose
                 raise
             tell_compiled(f" (torch could not compile it with capture inside: {first_line(error)})")
+            for recorder in self.recorders:
+                recorder.check_nothing_seen()
             self._stack.enter_context(force_eager())
-            return compiled(*args, **kwargs)
+            with _put():
+                return compiled(*args, **kwargs)
         finally:
             if network is not None:
                 for recorder in self.recorders:
                     recorder.end_call()
+
+
+def _casts(network: Any) -> bool:
+    """Whether autocast changes the number format of what the network computes."""
+    return torch.is_autocast_enabled(network.device.type)
+
+
+@contextmanager
+def _put_around(part: Part, call: Any) -> Iterator[None]:
+    """Inside the block, a function is called in the place of compiled code. If somebody puts another one there, it
+    stays there."""
+    own = vars(part.owner)[part.name]
+    setattr(part.owner, part.name, call)
+    try:
+        yield
+    finally:
+        if vars(part.owner).get(part.name) is call:
+            setattr(part.owner, part.name, own)
 
 
 def _hooks_of_diffusers(module: Any) -> Mapping[str, Any]:

@@ -150,6 +150,13 @@ class AttentionRecorder:
             raise _given_another_text(name)
         self._others.append((name, (text != rows).any()))
 
+    def check_nothing_seen(self) -> None:
+        """Refuse the capture of a call that failed while torch compiled it, and runs once more, if layers have already
+        added to the maps."""
+        if any(layer.run is not None and layer.run.call is self.call for layer in self.layers):
+            problem = "was compiled in several graphs, of which one failed with capture inside"
+            self.fail(UserError("the network", problem, "draw inside of torch.compiler.set_stance('force_eager')"))
+
     # The result
 
     def until_now(self) -> AttentionRecorder:

@@ -217,6 +217,10 @@ class RunRecorder:
     def step(self, sample: Any) -> None:
         """Before the scheduler changes latents, note whether they are other than the drawn picture's. sample: these
         latents, as far as the scheduler names them so."""
+        recorder = self.prompt.recorder
+        if recorder.is_compiled and (self._has_stepped or not recorder.calls.count):
+            problem = "ran where capture does not see it (compiled or replaced while the pipeline draws?)"
+            raise UserError("the network", problem, "do that before it draws")
         drawn, self._has_stepped = self._drawn_latents, True
         if drawn is None or not torch.is_tensor(sample):
             return
