@@ -225,7 +225,7 @@ class CompiledNetworks:
         networks = [*map(not_compiled, self.networks)]
         if F.scaled_dot_product_attention not in CALL_OPERATOR or modes_of_others():
             return False
-        if _stance.stance == "force_eager" or _stance.skip_guard_eval_unsafe or _casts(networks[0]):
+        if _stance.stance == "force_eager" or _stance.skip_guard_eval_unsafe or _casts():
             return False
         if any(part.name not in vars(part.owner) for part in parts):  # compiled in the class, for all its modules
             return False
@@ -251,7 +251,9 @@ class CompiledNetworks:
             for one in recorder.layers:
                 captured.setdefault(one.attention, []).append(one)  # it may have been replaced
         enter(_without_hooks([module for part in parts for module in part.modules()]))
-        enter(config.patch(recompile_limit=2 * config.recompile_limit))  # each version may have one with capture
+        # Each version may have one with capture. Before torch 2.13, two threads at once may leave the limit doubled
+        limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
+        enter(config.patch({limit: 2 * getattr(config, limit)}))
         for module, layer in layers.items():
             enter(_traced_anew(module, layer))
         self._stack.callback(vars(_called).update, layers=_called.layers, by_address=_called.by_address)
@@ -259,16 +261,16 @@ class CompiledNetworks:
         networks = {not_compiled(network) for network in self.networks}
         for part in parts:
             network = next((module for module in part.modules() if module in networks), None)
-            enter(_put_around(part, partial(self._call, vars(part.owner)[part.name], network)))
+            enter(_put_around(part, partial(self._call, part, vars(part.owner)[part.name], network)))
         if not networks <= _told:
             _told.update(networks)
             text = "torch compiles the network once more, with capture inside"
             warnings.warn(Notice(f"{text}; torch.compiler.set_stance('force_eager') avoids it"), stacklevel=2)
 
-    def _call(self, compiled: Callable[..., Any], network: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call compiled code. Where it cannot be compiled with capture inside, it runs as it is. network: the network,
-        if the code is that of the whole one."""
-        if torch.is_grad_enabled() or _casts(not_compiled(self.networks[0])):  # the operator would do neither
+    def _call(self, part: Part, compiled: Callable[..., Any], network: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a part's compiled code. Where it cannot be compiled with capture inside, it runs as it is. network: the
+        network, if the code is that of the whole one."""
+        if torch.is_grad_enabled() or _casts():  # the operator would do neither
             self._stack.close()  # hooks capture it from now on
             tell_compiled()
             self._stack.enter_context(force_eager())
@@ -284,7 +286,7 @@ class CompiledNetworks:
                 raise
             tell_compiled(f" (torch could not compile it with capture inside: {first_line(error)})")
             for recorder in self.recorders:
-                recorder.check_nothing_seen()
+                recorder.check_not_seen({*part.modules()})
             self._stack.enter_context(force_eager())
             with _put():
                 return compiled(*args, **kwargs)
@@ -294,9 +296,9 @@ class CompiledNetworks:
                     recorder.end_call()
 
 
-def _casts(network: Any) -> bool:
-    """Whether autocast changes the number format of what the network computes."""
-    return torch.is_autocast_enabled(network.device.type)
+def _casts() -> bool:
+    """Whether autocast changes the number format of what is computed on some device."""
+    return torch._C._is_any_autocast_enabled()
 
 
 @contextmanager

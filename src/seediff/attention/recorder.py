@@ -12,7 +12,7 @@ error. Layers add to running maps (running_maps.py), which become `AttentionMaps
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from functools import partial
 from typing import Any
@@ -150,10 +150,11 @@ class AttentionRecorder:
             raise _given_another_text(name)
         self._others.append((name, (text != rows).any()))
 
-    def check_nothing_seen(self) -> None:
-        """Refuse the capture of a call that failed while torch compiled it, and runs once more, if layers have already
-        added to the maps."""
-        if any(layer.run is not None and layer.run.call is self.call for layer in self.layers):
+    def check_not_seen(self, modules: Collection[Any]) -> None:
+        """Refuse the capture of a call if some of these modules, which torch could not compile and which run once more,
+        have already added to the maps."""
+        again = [layer for layer in self.layers if layer.attention in modules]
+        if any(layer.run is not None and layer.run.call is self.call for layer in again):
             problem = "was compiled in several graphs, of which one failed with capture inside"
             self.fail(UserError("the network", problem, "draw inside of torch.compiler.set_stance('force_eager')"))
 

@@ -95,8 +95,8 @@ class RunRecorder:
         self._drawn_latents: torch.Tensor | None = None
         """The drawn picture's latents in the call with the prompt, (pictures, positions, C), where others are shown;
         None from the first call after a step until a call has the prompt."""
-        self._has_stepped = False
-        """Whether the scheduler has changed latents since the network's last call."""
+        self._has_stepped = True
+        """Whether the network has not run since the scheduler changed latents, or since the run began."""
         self._steps_others: list[torch.Tensor] = []
         """For each step of the scheduler, whether it changed other latents. They are read when the run ends."""
         self._has_ended = False
@@ -216,11 +216,11 @@ class RunRecorder:
 
     def step(self, sample: Any) -> None:
         """Before the scheduler changes latents, note whether they are other than the drawn picture's. sample: these
-        latents, as far as the scheduler names them so."""
+        latents, as far as the scheduler names them so. Refuse the maps if a compiled network ran unseen."""
         recorder = self.prompt.recorder
-        if recorder.is_compiled and (self._has_stepped or not recorder.calls.count):
+        if recorder.is_compiled and self._has_stepped:
             problem = "ran where capture does not see it (compiled or replaced while the pipeline draws?)"
-            raise UserError("the network", problem, "do that before it draws")
+            recorder.fail(UserError("the network", problem, "do that before it draws"))
         drawn, self._has_stepped = self._drawn_latents, True
         if drawn is None or not torch.is_tensor(sample):
             return
