@@ -158,7 +158,7 @@ def test_it_has_the_maps_of_code_that_is_not_compiled(loaded):
 def test_everything_is_put_back(small):
     network, function = small.transformer, torch.nn.functional.scaled_dot_product_attention
     network.compile(backend=counting)
-    limit, call = torch._dynamo.config.recompile_limit, network._compiled_call_impl
+    settings, call = torch._dynamo.config.get_config_copy(), network._compiled_call_impl
 
     def state():
         hooks = [len(module._forward_pre_hooks) + len(module._forward_hooks) for module in network.modules()]
@@ -169,7 +169,7 @@ def test_everything_is_put_back(small):
         small("a dog", num_inference_steps=2, height=64, width=64, callback_on_step_end=lambda *_: 1 / 0)
     assert state() == before
     assert torch.nn.functional.scaled_dot_product_attention is function
-    assert torch._dynamo.config.recompile_limit == limit
+    assert torch._dynamo.config.get_config_copy() == settings
     assert network._compiled_call_impl is call
     assert not _called.layers
 
