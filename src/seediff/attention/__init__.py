@@ -22,5 +22,6 @@ is one `AttentionMaps` per image. The methods in `masks`, and most methods in `s
 
 plan.py decides before all this which layers, levels and steps are captured, and how maps are averaged. recorder.py
 holds what belongs to one capture: the call and the layer that run now, and the running maps. features.py reads features
-of a UNet's encoder, in place of attention.
+of a UNet's encoder, in place of attention. Where torch compiled the network, layers are captured by inside_compiled.py;
+compiled.py finds what was compiled.
 """
