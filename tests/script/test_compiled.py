@@ -5,7 +5,6 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import accelerate
 import numpy as np
 import pytest
 import torch
@@ -270,6 +269,7 @@ def test_others_run_as_they_are(small, why, is_late, monkeypatch):
     if why == "hook":
         network.register_forward_pre_hook(lambda *_: None)
     elif why == "offloading":
+        accelerate = pytest.importorskip("accelerate")
         accelerate.cpu_offload(network, torch.device("cpu"))
     elif why == "backend":
         layer.processor._attention_backend = "_native_math"
@@ -281,7 +281,8 @@ def test_others_run_as_they_are(small, why, is_late, monkeypatch):
     picture, as_it_is, _ = captured(small)
     compile_it = partial(one_block if why == "one block" else in_place, small, "transformer", backend=counting)
     if why == "in the class":
-        compile_it = lambda: monkeypatch.setattr(type(network), "forward", torch.compile(type(network).forward))  # noqa: E731
+        own = torch.compile(type(network).forward, backend=counting)
+        compile_it = partial(monkeypatch.setattr, type(network), "forward", own)
     if not is_late:
         compile_it()
     again, maps, said = captured(small, compile_it if is_late else lambda: None)

@@ -87,6 +87,6 @@ force_eager = Shared(lambda: torch.compiler.set_stance("force_eager"))
 
 
 def tell_compiled(why: str = "") -> None:
-    """Say that what torch compiled runs as it is. why: the reason, if it is not that this cannot be captured."""
+    """Say that what torch compiled runs as it is. why: the reason, in parentheses; "": none is told."""
     text = f"the network runs without compilation while it is captured{why}: pictures may differ in their last bits"
     warnings.warn(Notice(text), stacklevel=2)

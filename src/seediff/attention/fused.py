@@ -336,11 +336,7 @@ def _part(scores: Scores, columns: slice) -> Scores:
     """The scores of a target's columns."""
     if columns == ALL:
         return scores
-    query, key, scale, bias = scores
-    first, last, _ = columns.indices(key.shape[2])
-    if bias is not None:
-        bias = bias.narrow(3, first, last - first)
-    return _aligned(Scores(query, key.narrow(2, first, last - first), scale, bias))  # quicker than indices
+    return _aligned(scores.of_columns(columns))
 
 
 def _tensors(scores: Scores) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

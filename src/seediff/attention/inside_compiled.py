@@ -211,18 +211,21 @@ class CompiledNetworks:
                 self._stack.enter_context(force_eager())
             yield
 
+    @property
+    def _own(self) -> list[Any]:
+        """The networks themselves."""
+        return [not_compiled(network) for network in self.networks]
+
     def _layers(self) -> dict[Any, Layer]:
         """The networks' attention modules. All have the operator, so code with capture is the same for all settings."""
-        plan = self.recorders[0].plan
-        own = [not_compiled(network) for network in self.networks]
-        return {network.get_submodule(name): layer for network in own for name, layer in plan.all_layers.items()}
+        layers = self.recorders[0].plan.all_layers
+        return {network.get_submodule(name): layer for network in self._own for name, layer in layers.items()}
 
     def _can_be_captured(self, parts: Sequence[Part]) -> bool:
         """Whether all captured layers are inside of compiled parts, and compute attention by PyTorch's function."""
         from torch._dynamo.eval_frame import _stance
 
         # 1. Nothing but compiled code runs it
-        networks = [*map(not_compiled, self.networks)]
         if F.scaled_dot_product_attention not in CALL_OPERATOR or modes_of_others():
             return False
         if _stance.stance == "force_eager" or _stance.skip_guard_eval_unsafe or _casts():
@@ -234,7 +237,7 @@ class CompiledNetworks:
         inside = {module for part in parts for module in part.modules()}
         if any(hasattr(module, "_hf_hook") or _hooks_of_diffusers(module) for module in inside):
             return False
-        for network in networks:  # `before_network` would not see what a hook inside of compiled code changes
+        for network in self._own:  # `before_network` would not see what a hook inside of compiled code changes
             hooks = network._forward_pre_hooks.values()
             if network in inside and not all(isinstance(hook, Hook) for hook in hooks):
                 return False
@@ -258,7 +261,7 @@ class CompiledNetworks:
             enter(_traced_anew(module, layer))
         self._stack.callback(vars(_called).update, layers=_called.layers, by_address=_called.by_address)
         _called.layers, _called.by_address = captured, {}
-        networks = {not_compiled(network) for network in self.networks}
+        networks = {*self._own}
         for part in parts:
             network = next((module for module in part.modules() if module in networks), None)
             enter(_put_around(part, partial(self._call, part, vars(part.owner)[part.name], network)))
@@ -270,7 +273,7 @@ class CompiledNetworks:
     def _call(self, part: Part, compiled: Callable[..., Any], network: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a part's compiled code. Where it cannot be compiled with capture inside, it runs as it is. network: the
         network, if the code is that of the whole one."""
-        if torch.is_grad_enabled() or _casts():  # the operator would do neither
+        if torch.is_grad_enabled() or _casts():  # the operator keeps no gradients, and casts nothing
             self._stack.close()  # hooks capture it from now on
             tell_compiled()
             self._stack.enter_context(force_eager())

@@ -33,12 +33,20 @@ class Scores(NamedTuple):
     bias: torch.Tensor | None = None
     """(B, H or 1, N or 1, T); −inf hides a column. None: nothing is added."""
 
-    def select(self, images: slice = ALL, heads: slice = ALL, queries: slice = ALL, columns: slice = ALL) -> Scores:
-        """The scores of some images, heads, queries and columns."""
+    def select(self, images: slice = ALL, heads: slice = ALL, queries: slice = ALL) -> Scores:
+        """The scores of some images, heads and queries."""
         query, key, scale, bias = self
         if bias is not None:
-            bias = _select(bias, images, heads, queries)[..., columns]
-        return Scores(query[images, heads, queries], key[images, heads, columns], scale, bias)
+            bias = _select(bias, images, heads, queries)
+        return Scores(query[images, heads, queries], key[images, heads], scale, bias)
+
+    def of_columns(self, columns: slice) -> Scores:
+        """The scores of some columns."""
+        query, key, scale, bias = self
+        first, last, _ = columns.indices(key.shape[2])
+        if bias is not None:
+            bias = bias.narrow(3, first, last - first)  # indices take longer, and each layer waits for them
+        return Scores(query, key.narrow(2, first, last - first), scale, bias)
 
     def hidden_queries(self) -> torch.Tensor | None:
         """Which queries have no visible column: (B, H or 1, N or 1, 1) bool. None: nothing is hidden."""

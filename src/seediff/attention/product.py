@@ -305,7 +305,7 @@ def patch_points(layers: Sequence[Any] = ()) -> list[PatchPoint]:
 
 
 patching = threading.Lock()
-"""Is held while such attributes are read and set."""
+"""Held while these attributes are read and set."""
 
 
 def unpatch(points: Sequence[PatchPoint]) -> None:

@@ -29,6 +29,9 @@ from .plan import CapturePlan
 from .product import Watch, modes_of_others
 from .running_maps import Apart, RunningMaps
 
+NOT_COMPILED = "draw inside of torch.compiler.set_stance('force_eager')"
+"""What to do where compiled code cannot be captured."""
+
 
 class AttentionRecorder:
     """Records calls of one network, or of two that take turns.
@@ -139,7 +142,8 @@ class AttentionRecorder:
 
     def check_text(self, name: str, text: Any) -> None:
         """Refuse a layer of cross-attention that is given another text than the network or its other layers. name: the
-        layer's. text: (B, T, C), or fewer rows, if a cache leaves out the first ones."""
+        layer's. text: (B, T, C), or fewer rows, if a cache leaves out the first ones. Raises UserError for another
+        shape; other numbers are refused when maps are requested."""
         if text is self._text or not torch.is_tensor(text):
             return
         if self._text is None:
@@ -156,7 +160,7 @@ class AttentionRecorder:
         again = [layer for layer in self.layers if layer.attention in modules]
         if any(layer.run is not None and layer.run.call is self.call for layer in again):
             problem = "was compiled in several graphs, of which one failed with capture inside"
-            self.fail(UserError("the network", problem, "draw inside of torch.compiler.set_stance('force_eager')"))
+            self.fail(UserError("the network", problem, NOT_COMPILED))
 
     # The result
 
@@ -241,7 +245,7 @@ class AttentionRecorder:
         fewer = [name for name, by_kind in steps.items() if by_kind != [recorded] * len(by_kind)]
         if fewer and self.is_compiled:
             problem = "was not seen in compiled code in each step"
-            raise UserError(_listed(fewer), problem, "draw inside of torch.compiler.set_stance('force_eager')")
+            raise UserError(_listed(fewer), problem, NOT_COMPILED)
         if unseen:
             problem = "computes attention in a way that is not known"
             fix = "use an attention processor of diffusers, and no TorchFunctionMode in its place"

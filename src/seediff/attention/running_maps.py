@@ -111,7 +111,7 @@ class RunningMaps:
         for columns, targets in additions.softmaxes:
             some = scores
             if columns != ALL:
-                some = scores.select(columns=columns)
+                some = scores.of_columns(columns)
             if fuses:
                 add_probabilities_fused(targets, some, normalize=normalize, finite=finite)
             else:
