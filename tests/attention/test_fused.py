@@ -30,9 +30,8 @@ CHOOSE_TILE = fused.choose_tile
 def small_tiles(monkeypatch):
     """So that there are several each way, and a part of one, in a map that an interpreter gets through."""
     monkeypatch.setattr(fused, "choose_tile", lambda *_, **__: TILE)
-    monkeypatch.setattr(fused, "TRIAL", 20)
-    monkeypatch.setattr(fused, "_runs", {})
     monkeypatch.setattr(fused, "_prepared", {})
+    monkeypatch.setattr(fused, "_told", set())
 
 
 def states(spread=1.0, dtype=torch.float32):
@@ -111,28 +110,12 @@ def test_where_there_is_no_gpu_or_no_triton_plain_torch_computes(monkeypatch):
     on_gpu.itemsize = 2
     monkeypatch.undo()
     runs, device = fused.runs_kernels.__wrapped__, torch.device(DEVICE)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     assert runs(device)
     with monkeypatch.context() as patch:
         patch.setenv("SEEDIFF_FUSED", "0")
         assert not runs(device)
     monkeypatch.setattr(fused, "find_spec", lambda _: None)
     assert not runs(device)
-
-
-def test_where_triton_cannot_run_plain_torch_computes_after_one_warning(monkeypatch):
-    def fail(*_, **__):
-        raise RuntimeError("Failed to find C compiler.\nPlease specify via CC environment variable.")
-
-    monkeypatch.setattr(fused, "Launches", fail)
-    monkeypatch.setattr(torch.cuda, "device_of", lambda _: nullcontext())
-    fused.runs_kernels.cache_clear()
-    try:
-        with pytest.warns(UserWarning, match=r"do not run on cpu \(Failed to find C compiler\); plain torch"):
-            assert not fused.runs_kernels(torch.device("cpu"))
-        assert not fused.runs_kernels(torch.device("cpu"))  # no second warning
-    finally:
-        fused.runs_kernels.cache_clear()
 
 
 COMPILED = """
@@ -215,7 +198,7 @@ def test_a_row_that_sees_no_column_is_0():
     assert (total[:, 6].sum(1) > 0).all()
 
 
-@pytest.mark.parametrize(("kernel", "calls", "normalize"), [("log_sum_exps", 2, True), ("head_means", 5, False)])
+@pytest.mark.parametrize(("kernel", "calls", "normalize"), [("log_sum_exps", 0, True), ("head_means", 1, False)])
 def test_where_a_card_refuses_a_tile_plain_torch_computes_after_one_warning(kernel, calls, normalize, monkeypatch):
     """Also the second part alone: the first is not added twice."""
     own = getattr(kernels, kernel)
@@ -232,7 +215,7 @@ def test_where_a_card_refuses_a_tile_plain_torch_computes_after_one_warning(kern
 
     monkeypatch.setattr(kernels, kernel, Refusing())
     query, key = states(dtype=torch.float16)
-    told = pytest.warns(Notice, match=r"heads of 10 channels \(out of resource: shared memory\); plain torch")
+    told = pytest.warns(Notice, match=r"cannot be used \(out of resource: shared memory\); plain torch")
     for warned in (told, nullcontext()):
         parts = [Target(torch.zeros(2, 40, 25, device=DEVICE), columns) for columns in (slice(0, 25), slice(25, 50))]
         with warned:
@@ -265,7 +248,7 @@ def test_kernels_that_a_card_miscompiles_are_not_believed(kernel, monkeypatch):
 
     monkeypatch.setattr(kernels, kernel, Spoiling())
     query, key = states(dtype=torch.float16)
-    with pytest.warns(Notice, match=r"heads of 10 channels \(they compute other maps than plain torch, off by"):
+    with pytest.warns(Notice, match=r"cannot be used \(they compute other maps than plain torch, off by"):
         total, _ = fused_map(query, key)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -296,38 +279,6 @@ def test_code_for_multiples_of_16_is_tried_by_itself(monkeypatch):
     query = torch.randn(2, 2, 48, 10, generator=generator).to(DEVICE, torch.float16)
     with pytest.warns(Notice, match="they compute other maps than plain torch"):
         fused_map(query, key)
-
-
-def test_no_kernel_is_given_an_address_that_no_trial_has_seen(monkeypatch):
-    """Triton has other code for tensors that do not begin at a multiple of 16 bytes, here all of them."""
-    seen = []
-
-    class Looking:
-        def __init__(self, own):
-            self.own = own
-
-        def __getitem__(self, grid):
-            def launch(*tensors, **values):
-                seen.extend(tensor.data_ptr() % 16 for tensor in tensors)
-                self.own[grid](*tensors, **values)
-
-            return launch
-
-    for name in ("log_sum_exps", "head_means", "add_divided"):
-        monkeypatch.setattr(kernels, name, Looking(getattr(kernels, name)))
-    query, key = states(dtype=torch.float16)
-    bias = torch.randn(2, 1, 40, 50, generator=torch.Generator().manual_seed(1)).to(DEVICE)
-    odd = []
-    for one in (query, key, bias):
-        room = torch.empty(one.numel() + 1, dtype=one.dtype, device=DEVICE)[1:]
-        odd.append(room.view_as(one.contiguous()).copy_(one))
-    cuts = [slice(0, 25), slice(25, 50)]
-    parts, plain = ([Target(torch.zeros(2, 40, 25, device=DEVICE), columns) for columns in cuts] for _ in range(2))
-    for add, some in ((add_probabilities_fused, parts), (add_probabilities, plain)):
-        add(some, Scores(odd[0], odd[1], 0.3, odd[2]), normalize=True, finite=torch.zeros((), device=DEVICE))
-    assert {*seen} == {0}
-    for part, other in zip(parts, plain, strict=True):
-        torch.testing.assert_close(part.running_map, other.running_map, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("spoils", [False, True])
@@ -372,14 +323,7 @@ def test_launches_are_prepared_once_and_tried(spoils, monkeypatch):
         book = by_the_book(Target(total), torch.zeros_like(total), query, key, 0.3, None, True)
         torch.testing.assert_close(total.double(), book, atol=1e-5, rtol=1e-5)
         told = nullcontext()
-    assert len(launches) == (3 if spoils else 9)  # the trial's, and those of the second and third call
-
-
-@pytest.mark.parametrize(
-    ("size", "least", "found"), [(1, 300, 1), (4096, 300, 304), (77, 300, 300), (77, 304, 305), (2, 1, 2)]
-)
-def test_a_trial_has_sizes_that_are_compiled_alike(size, least, found):
-    assert fused.alike(size, least) == found
+    assert len(launches) == (3 if spoils else 12)  # the trial's, and those of three calls
 
 
 def test_tiles_of_amd_are_chosen_by_memory_alone():

@@ -13,7 +13,7 @@ import torch
 from builders.editing import editing
 from builders.items import noise_pixels
 from builders.reference_attention import file_of
-from builders.twins import WIDTH, clip_encoder, clip_tokenizer, sharpen, unet
+from builders.twins import WIDTH, clip_encoder, clip_tokenizer, sharpen
 from PIL import Image
 
 from seediff.models.families import families
@@ -60,16 +60,6 @@ def _adapted(name, pipe):
     kind, factor = ("full_adapter_xl", 16) if "XL" in name else ("full_adapter", 8)
     channels = {"channels": [16, 32, 64, 64], "num_res_blocks": 1, "downscale_factor": factor}
     return _from_pipe(name, pipe, adapter=diffusers.T2IAdapter(in_channels=3, adapter_type=kind, **channels))
-
-
-def _told_by_words(_name, pipe):
-    """InstructPix2Pix, whose UNet also gets the latent of the picture to change, as four more channels."""
-    from diffusers import StableDiffusionInstructPix2PixPipeline
-
-    torch.manual_seed(1)
-    return StableDiffusionInstructPix2PixPipeline(
-        **parts(pipe, unet=unet(in_channels=8)), requires_safety_checker=False
-    )
 
 
 def _refiner(_name, pipe):
@@ -149,8 +139,7 @@ EDITED = TRUE_CFG | {"image": small_image()}
 @dataclass(frozen=True)
 class Kind:
     """A pipeline class. twin: the family of its parts. call: its arguments besides the prompt. guided: the place of the
-    prediction with the prompt under guidance: "halves" (the second half of the batch), "first half", "third" (the
-    first), "calls" (the first of two), "second call", or "" (no guidance). make: (name, pipeline of the twin) → it.
+    prediction with the prompt under guidance: "halves" (the second half of the batch), "first half", "calls" (the first of two), "second call", or "" (no guidance). make: (name, pipeline of the twin) → it.
     shown: the number of positions of each picture that its network is shown besides."""
 
     twin: str
@@ -172,7 +161,6 @@ PIPELINES = OF_FAMILIES | {
     "StableDiffusionInpaintPipeline": Kind("unet", INPAINTED),
     "StableDiffusionControlNetPipeline": Kind("unet", SHOWN, make=_controlled),
     "StableDiffusionAdapterPipeline": Kind("unet", SHOWN, make=_adapted),
-    "StableDiffusionInstructPix2PixPipeline": Kind("unet", {"image": small_image()}, "third", _told_by_words),
     "a custom pipeline": Kind("unet", {}, "second call", _of_ones_own),
     "LatentConsistencyModelImg2ImgPipeline": Kind("lcm", CHANGED, ""),
     "StableDiffusionXLImg2ImgPipeline": Kind("xl", CHANGED),

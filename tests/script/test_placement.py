@@ -23,12 +23,6 @@ def picture(height, width):
     return Image.fromarray(noise_pixels(height, width, seed=3))
 
 
-def hole():
-    mask = np.zeros((128, 128), np.uint8)
-    mask[80:112, 80:112] = 255
-    return Image.fromarray(mask)
-
-
 def rescaled(values):
     return (values - values.min()) / (values.max() - values.min())
 
@@ -40,45 +34,9 @@ def raw(seen, word):
     return maps.cross_attention[height, width][:, list(maps.words[word])].mean(1).view(1, 1, height, width)
 
 
-@pytest.mark.parametrize(
-    ("name", "sides"),
-    [
-        ("StableDiffusionInpaintPipeline", (128, 200)),
-        ("FluxInpaintPipeline", (128, 128)),
-    ],
-)
-def test_what_is_drawn_in_a_crop(loaded, name, sides):
-    pipe = PIPELINES[name].make(name, loaded(PIPELINES[name].twin).pipe)
-    given = {"image": picture(*sides), "mask_image": hole().resize(sides[::-1]), "padding_mask_crop": 8}
-    given |= {"height": 64, "width": 64, "num_inference_steps": 1, "strength": 1.0}
-    with seediff.capture(pipe, normalize=False) as seen:
-        image = pipe("a dog and a cat", generator=noise(), **given).images[0]
-    left, top, right, bottom = pipe.mask_processor.get_crop_region(given["mask_image"], 64, 64, pad=8)
-    inside = np.zeros(sides, bool)
-    inside[top:bottom, left:right] = True
-    heat = seen.heatmap("dog")
-    assert heat.shape == sides
-    assert np.array_equal(heat.pixels, np.asarray(image))
-    assert not heat.values[~inside].any()
-    if name.startswith("Flux") and bottom - top == right - left:  # with other levels, it is a mean of several
-        size = bottom - top, right - left
-        there = torch.nn.functional.interpolate(raw(seen, "dog"), size, mode="bilinear", align_corners=False)
-        np.testing.assert_allclose(heat.values[top:bottom, left:right], rescaled(there[0, 0].numpy()), atol=1e-5)
-    mask, segments = seen.masks("dog", "cat", method="ca"), seen.segments(method="kmeans", k=3)
-    assert mask.label_map.shape == mask.soft.shape[1:] == segments.label_map.shape == sides
-    assert not mask.label_map[~inside].any()
-    assert not mask.soft.numpy()[:, ~inside].any()
-    assert mask.label_map[inside].any()
-    assert (segments.label_map[~inside] == -1).all()
-    assert (segments.label_map[inside] >= 0).all()
-    for ask in (seen.heatmap, seen.masks):
-        with user_error("^pixels: the pipeline cut or pasted what it drew; give the picture that it returned"):
-            ask("dog", pixels=picture(64, 64))
-
-
 def test_what_is_resized_to_the_requested_size(loaded, monkeypatch):
     """It is drawn at the nearest of three sizes, as published models do."""
-    pipe, sides = loaded("pixart").pipe, (64, 96)
+    pipe, sides = loaded("pixart").pipe, (64, 112)
     module = sys.modules[type(pipe).__module__]
     for key in [key for key in vars(module) if key.startswith("ASPECT_RATIO_")]:
         monkeypatch.setattr(module, key, BINS)
@@ -111,90 +69,28 @@ def changed_each(change):
     return lambda _pipe, images: list(map(change, images))
 
 
-def pasted(image, *, size, place):
-    whole = picture(size, size)
-    whole.paste(image, place)
-    return whole
-
-
 SAME = {
     "enlarged": changed_each(lambda image: image.resize((128, 128))),  # as of an autoencoder that enlarges
     "smaller": changed_each(lambda image: image.resize((32, 32))),
     "in grey": changed_each(lambda image: image.convert("L")),
     "with more contrast": changed_each(ImageOps.autocontrast),
-    "one of them black": lambda _pipe, images: [images[0], Image.new("RGB", images[1].size)],
-}
-OTHER = {
-    "cut": changed_each(lambda image: image.crop((0, 0, 64, 48))),
-    "cut and enlarged": changed_each(lambda image: image.crop((4, 4, 60, 60)).resize((64, 64))),
-    "mirrored": changed_each(ImageOps.mirror),
-    "in a larger picture": changed_each(lambda image: pasted(image, size=128, place=(64, 64))),
-    "smaller in a picture of its size": changed_each(
-        lambda image: pasted(image.resize((24, 24)), size=64, place=(36, 36))
-    ),
-    "in another order": lambda _pipe, images: images[::-1],
-    "one of them twice": lambda _pipe, images: [images[0]] * 2,
 }
 
 
-@pytest.mark.parametrize("name", [*SAME, *OTHER])
+@pytest.mark.parametrize("name", SAME)
 def test_pictures_that_are_changed_afterwards(sd1_model, name):
-    pipe = changed(sd1_model.pipe, {**SAME, **OTHER}[name])
+    pipe = changed(sd1_model.pipe, SAME[name])
     with seediff.capture(pipe) as seen:
         given = {"height": 64, "width": 64, "num_inference_steps": 1, "num_images_per_prompt": 2}
         image, _ = pipe("a dog", generator=noise(), **given).images
-    if name in SAME:
-        assert seen.heatmap("dog").shape == (image.height, image.width)
-        return
-    for ask in (seen.heatmap, seen.masks, lambda _: seen.segments(method="kmeans", k=2)):
-        with user_error("^picture: the pipeline did not return what it drew .*; let it return what it draws, and"):
-            ask("dog")
+    assert seen.heatmap("dog").shape == (image.height, image.width)
 
 
-BOXES = (10, 20, 42, 52), (60, 5, 124, 69)
-
-
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_several_crops(sd1_model, order):
-    """Each picture has its own, whichever is pasted first."""
-
-    def paste(pipe, images):
-        everywhere = Image.new("L", (128, 128), 255)
-        for number in order:
-            whole = picture(128, 128), images[number], BOXES[number]
-            images[number] = pipe.image_processor.apply_overlay(everywhere, *whole)
-        return images
-
-    pipe = changed(sd1_model.pipe, paste)
-    with seediff.capture(pipe) as seen:
-        pipe(["a dog", "a dog"], height=64, width=64, num_inference_steps=1, generator=noise())
-    for number, (left, top, right, bottom) in enumerate(BOXES):
-        heat = seen.heatmap("dog", number).values
-        assert heat.shape == (128, 128)
-        assert heat[top:bottom, left:right].max() == 1
-        heat[top:bottom, left:right] = 0
-        assert not heat.any()
-
-
-def test_previews_of_a_callback_are_not_the_picture(sd1_model):
-    def preview(pipe, _step, _level, tensors):
-        pipe.vae.decode(tensors["latents"] * 3)
-        return tensors
-
-    given = {"height": 64, "width": 64, "num_inference_steps": 2, "callback_on_step_end": preview}
-    with seediff.capture(sd1_model.pipe) as seen:
-        sd1_model.pipe("a dog", generator=noise(), **given)
-    assert seen.heatmap("dog").shape == (64, 64)
-
-
-def test_an_autoencoder_that_torch_compiled(sd1_pipe):
-    """Its class, and the class of the module inside of it, are what they were."""
-    sd1_pipe.vae = torch.compile(sd1_pipe.vae)
-    kinds = type(sd1_pipe.vae), type(sd1_pipe.vae._orig_mod)
-    with seediff.capture(sd1_pipe) as seen:
-        sd1_pipe("a dog", height=64, width=64, num_inference_steps=1, generator=noise())
-    assert seen.heatmap("dog").shape == (64, 64)
-    assert (type(sd1_pipe.vae), type(sd1_pipe.vae._orig_mod)) == kinds
+def test_a_crop_that_is_pasted_is_refused(sd1_model):
+    name = "StableDiffusionInpaintPipeline"
+    pipe = PIPELINES[name].make(name, sd1_model.pipe)
+    with user_error("^padding_mask_crop: pastes what it draws"), seediff.capture(pipe):
+        pipe("a dog", padding_mask_crop=8, **PIPELINES[name].call)
 
 
 def test_given_pixels(sd1_model):

@@ -1,7 +1,6 @@
 import copy
 import inspect
 import pickle
-import threading
 import warnings
 from contextlib import suppress
 from types import SimpleNamespace
@@ -56,8 +55,7 @@ def test_each_call_has_its_own_result(pipe):
         seen.heatmap("cat", image=3)
 
 
-@pytest.mark.parametrize("prompt", ["a dog and a cat", ""])
-def test_guidance_that_a_callback_ends(pipe, prompt):
+def test_guidance_that_a_callback_ends(pipe, prompt="a dog and a cat"):
     """From then on the batch has the prompt alone."""
 
     def stop(pipe, step, _level, tensors):
@@ -72,7 +70,6 @@ def test_guidance_that_a_callback_ends(pipe, prompt):
     with seediff.capture(pipe) as seen:
         assert np.array_equal(draw(pipe, prompt, **more), plain)
     assert len(seen.maps) == 1
-    assert seen._runs()[0].steps == 5  # one more than steps, as this scheduler has it
 
 
 def test_embeddings_alone(pipe):
@@ -84,42 +81,12 @@ def test_embeddings_alone(pipe):
     assert_same_maps(seen.maps[0], expected, atol=0)
     assert seen.prompts == [""]
     assert seen.masks((2, 3), pamr=False).classes == ("columns 2, 3",)
-    with user_error(r"^'dog': the pipeline was given no prompt, only embeddings"):
+    with user_error(r"^'dog': the network was given no prompt, only embeddings"):
         seen.heatmap("dog")
     with seediff.capture(pipe, prompt="a dog") as seen:
         draw(pipe, None, **more)
     assert seen.heatmap("dog").values.shape == (64, 64)
     assert seen.maps[0].words == expected.words
-
-
-def test_embeddings_of_several_chunks(pipe, loaded):
-    """As of BREAK, compel's `.and()` and long prompts: each chunk has its own columns."""
-    parts = "a dog on grass", "a cat on a sofa"
-    given, unwanted = (
-        torch.cat([pipe.encode_prompt(text, "cpu", 1, False)[0] for text in texts], 1) for texts in (parts, ("", ""))
-    )
-    for text, found in (
-        (" BREAK ".join(parts), (77 + 2,)),
-        (", ".join(parts), None),  # where they divide is not known
-        ("a dog on grass BREAK BREAK a cat", None),
-        (f"{'very ' * 80}good BREAK a cat", None),  # the first part has two chunks itself
-    ):
-        with seediff.capture(pipe, prompt=text) as seen:
-            draw(pipe, None, prompt_embeds=given, negative_prompt_embeds=unwanted)
-        assert seen.maps[0].words.get("cat") == found
-        if found:
-            assert np.array_equal(seen.heatmap("cat"), seen.heatmap(found))
-        else:
-            with user_error(r"given 154 columns, and the prompt '.*' does not say where they divide"):
-                seen.heatmap("cat")
-    flux = loaded("flux").pipe
-    given, pooled, _ = flux.encode_prompt("a dog", None)
-    with seediff.capture(flux) as seen:
-        draw(flux, "a cat")
-    (column,) = seen.maps[0].words["cat"]
-    with seediff.capture(flux, prompt="a dog BREAK a cat") as seen:
-        draw(flux, None, prompt_embeds=given.repeat(1, 2, 1), pooled_prompt_embeds=pooled)
-    assert seen.maps[0].words["cat"] == (512 + column,)
 
 
 def loop(pipe, states, seed=0, levels=(900, 500, 500, 100)):
@@ -131,158 +98,22 @@ def loop(pipe, states, seed=0, levels=(900, 500, 500, 100)):
 
 
 def test_a_loop_of_ones_own(pipe):
-    """Refused where the pipeline is captured, in words that say how it can be."""
-    way = r"for a loop of your own, the network, in one `with` block for each picture: capture\(pipe\.unet, prompt="
-    said = rf"^the network ran outside of the captured pipeline's calls; .*{way}"
-    with seediff.capture(pipe):
-        states = torch.cat(pipe.encode_prompt("a dog", "cpu", 1, True)[::-1])
-        with user_error(said):
-            loop(pipe, states)
+    """Is captured with the network, and not with the pipeline."""
+    states = torch.cat(pipe.encode_prompt("a dog", "cpu", 1, True)[::-1])
     with seediff.capture(pipe) as seen:
         loop(pipe, states)
         draw(pipe, "a bus")
     assert seen.prompts == ["a bus"]
-    with user_error(rf"^image: 1: 1 was drawn in the block.*{way}"):
-        seen.heatmap("dog", image=1)
     with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer, states=states[1]) as seen:
         loop(pipe, states)
-    assert (seen.prompts, seen._runs()[0].steps) == (["a dog"], 4)
+    assert seen.prompts == ["a dog"]
     assert seen.heatmap("dog").shape == (8, 8)
-
-
-def test_a_look_inside_of_a_loop_ends_nothing(pipe):
-    """It shows the steps until now, and later looks show more."""
-    states = torch.cat(pipe.encode_prompt("a dog", "cpu", 1, True)[::-1])
-    block = {"prompt": "a dog", "tokenizer": pipe.tokenizer, "states": states[1]}
-    with seediff.capture(pipe.unet, **block) as seen:
-        loop(pipe, states, levels=(900, 500))
-        first = seen.maps[0]
-        loop(pipe, states, levels=(100,))
-        assert (seen._runs()[0].steps, seen.prompts) == (3, ["a dog"])
-    with seediff.capture(pipe.unet, **block) as expected:
-        loop(pipe, states, levels=(900, 500))
-    assert_same_maps(first, expected.maps[0])
-    with seediff.capture(pipe.unet, **block) as expected:
-        loop(pipe, states, levels=(900, 500, 100))
-        assert len(expected.maps) == 1
-        expected.clear()
-        loop(pipe, states, levels=(900, 500, 100))
-    assert_same_maps(seen.maps[0], expected.maps[0])
-
-
-@pytest.mark.parametrize(("where", "is_late"), [("some", False), ("some", True), ("all", False), ("network", True)])
-def test_hooks_that_give_layers_another_text(pipe, where, is_late):
-    """is_late: the hooks are put there inside of the block."""
-    unet, hooks = pipe.unet, []
-    layers = [module for name, module in unet.named_modules() if name.endswith("attn2")]
-    chosen = {"some": layers[-1:], "all": layers, "network": [unet]}[where]
-
-    def change(_module, args, given):
-        return args, {**given, "encoder_hidden_states": given["encoder_hidden_states"].flip(1)}
-
-    def put():
-        hooks.extend(module.register_forward_pre_hook(change, with_kwargs=True) for module in chosen)
-
-    try:
-        if not is_late:
-            put()
-        with suppress(seediff.UserError), seediff.capture(pipe) as seen:
-            if is_late:
-                put()
-            draw(pipe)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if where != "network":  # refused before the first step
-        with user_error("is given another text than the network"):
-            seen.heatmap("dog")
-
-
-def test_a_callback_that_changes_the_prompt(pipe):
-    """Maps are of the steps with the prompt, and a line says so."""
-
-    def change(_pipe, step, _level, tensors):
-        return {"prompt_embeds": tensors["prompt_embeds"] * (1 if step == 0 else 1.1)}
-
-    how = {"num_inference_steps": 4, "callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
-    with seediff.capture(pipe) as seen, pytest.warns(Notice, match="was given the prompt in 2 of 5 steps"):
-        draw(pipe, callback_on_step_end=change, **how)
-    assert len(seen.maps) == 1
-
-
-def test_an_image_that_is_drawn_while_another_is(pipe):
-    def again(pipe, _step, _level, tensors):
-        draw(pipe, "a bus")
-        return tensors
-
-    with user_error("was called before its last call ended"), seediff.capture(pipe):
-        draw(pipe, callback_on_step_end=again)
-
-
-def test_texts_that_a_call_encodes_apart(pipe):
-    """The prompt is the one that the call was given, or that is named, whichever was encoded first."""
-
-    class Apart(type(pipe)):
-        def __call__(self, prompt=None, text=None):
-            unwanted, wanted = (self.encode_prompt(each, "cpu", 1, False)[0] for each in ("a car", prompt or text))
-            loop(self, torch.cat([unwanted, wanted]), levels=(900, 500, 400, 100))
-
-    other = Apart(**pipe.components, requires_safety_checker=False)
-    with seediff.capture(other) as seen:
-        other("a dog")
-    assert (seen.prompts, seen._runs()[0].steps) == (["a dog"], 4)
-    said = r"^several texts were encoded, .*; name the text, capture\(pipe, prompt='…'\)$"
-    with user_error(said), seediff.capture(other):
-        other(text="a dog")
-    with seediff.capture(other, prompt="a dog") as named:
-        other(text="a dog")
-    assert_same_maps(named.maps[0], seen.maps[0], atol=0)
-
-
-def test_a_call_that_draws_another_text_than_its_prompt(pipe):
-    class Changed(type(pipe)):
-        def __call__(self, prompt):
-            _, other = (self.encode_prompt(text, "cpu", 1, False)[0] for text in (prompt, f"{prompt} on grass"))
-            loop(self, other, levels=(900, 500))
-            return SimpleNamespace(images=[Image.new("RGB", (64, 64))])
-
-    other = Changed(**pipe.components, requires_safety_checker=False)
-    with seediff.capture(other) as seen:
-        other("a dog")
-    with user_error("its network was never given the prompt; name the encoded prompt .*states=prompt_embeds"):
-        seen.heatmap("dog")
-    states = pipe.encode_prompt("a dog on grass", "cpu", 1, False)[0]
-    with seediff.capture(other, prompt="a dog on grass", states=states) as seen:  # as it says
-        other("a dog")
-    assert seen.words == [("dog", "grass")]
-    assert repr(seen) == "<Captured: 1 picture>\n0: 'a dog on grass', words: dog, grass"
-
-
-def test_texts_that_a_call_encodes_together(pipe):
-    """Of one encoding with several texts, the call's prompts or the named ones count, in whichever place."""
-
-    class Together(type(pipe)):
-        def __call__(self, prompt, template="{}"):
-            states = self.encode_prompt(["a car", template.format(prompt)], "cpu", 1, False)[0]
-            loop(self, states, levels=(900, 500, 400, 100))
-
-    other = Together(**pipe.components, requires_safety_checker=False)
-    with seediff.capture(other) as seen:
-        other("a dog")
-    assert (seen.prompts, seen.words) == (["a dog"], [("dog",)])
-    said = r"^several texts were encoded, .*; name the text, capture\(pipe, prompt='…'\)$"
-    with user_error(said), seediff.capture(other):
-        other("dog", template="a {}")
-    with seediff.capture(other, prompt="a dog") as named:
-        other("dog", template="a {}")
-    assert_same_maps(named.maps[0], seen.maps[0], atol=0)
 
 
 @pytest.mark.parametrize(
     ("given", "count"),
     [
         (np.full((2, 4, 6, 3), 0.5, np.float32), 2),
-        ((np.full((2, 4, 6, 3), 128, np.uint8), None), 2),
         (torch.full((1, 3, 4, 6), 0.5, dtype=torch.bfloat16), 1),
         (SimpleNamespace(images=[Image.new("RGB", (6, 4), (128, 128, 128))]), 1),
         (Image.new("L", (6, 4), 128), 1),
@@ -299,13 +130,11 @@ def test_images_that_a_pipeline_returns(given, count):
 
 def test_the_network_alone(pipe):
     states = pipe.encode_prompt("a dog", "cpu", 1, False)[0]
-    with seediff.capture(pipe.unet, prompt="a dog") as seen:
+    with seediff.capture(pipe.unet, prompt="a dog", states=states) as seen:
         draw(pipe, "a dog", guidance_scale=1.0)
     assert [maps.words for maps in seen.maps] == [{}]
     with user_error(r"^'dog': only the tokenizer knows its columns"):
         seen.heatmap("dog")
-    with seediff.capture(pipe.unet, prompt=["a dog", "a cat"]) as seen, user_error("2 texts were given, but 1 images"):
-        draw(pipe, "a dog", guidance_scale=1.0)
     with seediff.capture(pipe.unet, prompt="a dog", states=states) as seen:
         draw(pipe, "a dog")
         with pytest.warns(Notice, match="several sizes"):
@@ -349,15 +178,12 @@ def test_images_of_another_pipeline_with_the_same_network(pipe):
     other = StableDiffusionPipeline.from_pipe(pipe)
     with seediff.capture(pipe) as seen:
         draw(other, "a bus", seed=1)
-        with user_error(r"0 were drawn in the block.*capture the pipeline that draws"):
+        with user_error(r"0 were drawn in the block"):
             seen.heatmap("bus")
         draw(pipe)
         draw(other, "a bus", seed=1)
     assert seen.prompts == ["a dog and a cat"]
     assert_same_maps(seen.maps[0], alone(pipe)[0], atol=0)
-    with seediff.capture(pipe.unet, prompt="a bus") as seen:
-        draw(other, "a bus", seed=1, guidance_scale=1.0)
-    assert len(seen.maps) == 1
 
 
 def test_a_copy_that_is_made_inside_of_the_block(sd1_pipe):
@@ -376,23 +202,6 @@ def test_a_copy_that_is_made_inside_of_the_block(sd1_pipe):
     assert np.array_equal(images, draw(type(sd1_pipe)(**other.components, requires_safety_checker=False)))
 
 
-def test_images_that_are_forgotten(pipe, monkeypatch):
-    with seediff.capture(pipe) as seen:
-        draw(pipe, "a bus")
-        assert len(seen.maps) == 1
-        held = sum(run.map_bytes for run in seen._runs())
-        assert held == seen.expected(64, 64).map_bytes
-        seen.clear()
-        draw(pipe)
-        assert seen.prompts == ["a dog and a cat"]
-        monkeypatch.setattr("seediff.script.run_checks.memory_bytes", lambda: int(1.5 * held))
-        with user_error(r"earlier images hold .*, which seen\.clear\(\) frees"):
-            draw(pipe)
-        seen.clear()
-        draw(pipe)
-    assert_same_maps(seen.maps[0], alone(pipe)[0], atol=0)
-
-
 def test_arguments_of_wrapped_methods_are_named():
     class Owner:
         def draw(self, prompt, kwargs=None, **more):
@@ -403,23 +212,6 @@ def test_arguments_of_wrapped_methods_are_named():
         assert owner.draw("a dog", steps=2) == ("a dog", None, {"steps": 2})
     (arguments,) = given
     assert {"prompt": "a dog", "kwargs": None, "steps": 2}.items() <= arguments.items()
-
-
-def test_two_threads_at_once(pipe):
-    with seediff.capture(pipe):
-
-        def meanwhile(pipe, step, _level, tensors):
-            if step == 1:
-                thread = threading.Thread(target=lambda: pipe.unet(torch.zeros(1, 4, 8, 8), 1, torch.zeros(1, 77, 32)))
-                thread.start()
-                thread.join()
-            return tensors
-
-        caught = []
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(threading, "excepthook", lambda given: caught.append(given.exc_value))
-            draw(pipe, num_inference_steps=3, callback_on_step_end=meanwhile)
-        assert "two threads use a captured pipeline at once" in str(caught[0])
 
 
 def test_offloading(sd1_pipe):
@@ -496,7 +288,7 @@ def test_second_prompts(loaded):
     with seediff.capture(pipe) as seen:
         draw(pipe, "a dog", prompt_2="a cat")
     assert seen.heatmap("cat").shape == (64, 64)
-    with user_error("'dog': is not in the prompt 'a cat', as far as the model reads it; its words: cat$"):
+    with user_error("'dog': is not in the prompt 'a cat' as the model reads it, .*; its words: cat$"):
         seen.heatmap("dog")  # CLIP's state is pooled: its tokens are no columns
 
 
@@ -534,21 +326,18 @@ AT_STEP = {
 }
 
 
-@pytest.mark.parametrize(("name", "scheduler"), [("one call", None), ("tiles", None), ("two calls", "HeunDiscrete")])
+@pytest.mark.parametrize(("name", "scheduler"), [("one call", "DDIM"), ("tiles", "DDIM"), ("two calls", "HeunDiscrete")])
 def test_calls_with_the_prompt_at_one_timestep(pipe, name, scheduler):
-    """As many as the scheduler has. None: the loop has timesteps of its own."""
-    if scheduler is not None:
-        pipe.scheduler = getattr(diffusers, f"{scheduler}Scheduler").from_config(pipe.scheduler.config)
+    """As many as the scheduler has."""
+    pipe.scheduler = getattr(diffusers, f"{scheduler}Scheduler").from_config(pipe.scheduler.config)
     own = Own(pipe, AT_STEP[name])
     with seediff.capture(own.pipe) as seen, warnings.catch_warnings(record=True) as told:
-        own.pipe("a dog", 3 if scheduler else None)
+        own.pipe("a dog", 3)
     if name != "tiles":
-        assert seen._runs()[0].steps == len(own.levels)
         assert seen.heatmap("dog").shape == (64, 64)
         return
-    said = r"^picture: the network was given the prompt \d+ times, \d times at one step: it draws parts that overlap"
     for ask in (lambda: seen.maps, lambda: seen.heatmap("dog")):
-        with user_error(said):
+        with user_error("^the pipeline: 1 rows had the prompt in 6 calls of the network, for 0 pictures of 3 steps"):
             ask()
     assert len(told) == 1
 
@@ -557,21 +346,18 @@ def test_another_number_of_pictures_than_rows(pipe):
     own = Own(pipe, AT_STEP["one call"], pictures=[Image.new("RGB", (64, 64))] * 2).pipe
     with seediff.capture(own) as seen:
         own("a dog")
-    with user_error(
-        "^pictures: the pipeline returned 2, and 1 rows of a batch had the prompt: which .*; let the pipeline"
-    ):
+    with user_error("^the pipeline: 1 rows had the prompt in 3 calls of the network, for 2 pictures"):
         seen.heatmap("dog")
 
 
 def test_an_error_of_capture_itself_ends_no_drawing(pipe, monkeypatch):
-    """While it draws, when its maps are made, and when its pictures are read. The next picture has maps again."""
+    """While it draws, and when its maps are made. The next picture has maps again."""
     how = {"num_inference_steps": 2}
     plain, expected = draw(pipe, **how), alone(pipe)[0]
     for broken in (
         "attention.running_maps.add_probabilities",
-        "script.which_rows._distances",
-        "script.text_recording.frame_weights",
-        "script.run_recorder.returned_images",
+        "script.which_rows._are_equal",
+        "script.run_recorder.frame_weights",
     ):
         with seediff.capture(pipe) as seen:
             with monkeypatch.context() as patch:
@@ -582,33 +368,8 @@ def test_an_error_of_capture_itself_ends_no_drawing(pipe, monkeypatch):
             draw(pipe)
         assert len(told) == 1
         assert_same_maps(seen._maps(1, seen.words[1]), expected, atol=0)
-        image = seen.images[0]
-        assert (image is None) == broken.endswith("images")
-        with user_error(r"^(the network's call|\S+attn1): capture failed \(division by zero\)$"):
+        with user_error(r"^(the network's call|the pipeline|\S+attn1): capture failed \(division by zero\)$"):
             seen.heatmap("dog")
-
-
-def test_a_network_that_is_replaced_inside_of_the_block(pipe):
-    first, other = pipe.unet, copy.deepcopy(pipe.unet)
-    with seediff.capture(pipe) as seen:
-        draw(pipe, "a dog")
-        pipe.unet = other
-        draw(pipe, "a cat")
-        pipe.unet = first
-        draw(pipe, "a bus")
-    assert seen.prompts == ["a dog", "", "a bus"]
-    assert seen.heatmap("bus", image=2).shape == seen.images[1].shape[:2] == (64, 64)
-    with user_error("^the pipeline's network was replaced inside of the `with` block; open a new `with` block after"):
-        seen.heatmap("cat", image=1)
-
-
-def test_attention_that_is_replaced_inside_of_the_block(sd1_pipe):
-    block = sd1_pipe.unet.mid_block.attentions[0].transformer_blocks[0]
-    with seediff.capture(sd1_pipe) as seen:
-        block.attn2 = copy.deepcopy(block.attn2)
-        draw(sd1_pipe)
-    with user_error(r"transformer_blocks.0.attn2: did not run \(replaced inside of the block\?\); open a new"):
-        seen.heatmap("cat")
 
 
 def test_what_is_put_in_place_inside_of_the_block(sd1_pipe):

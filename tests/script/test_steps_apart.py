@@ -4,7 +4,6 @@ import torch
 from builders.refusals import user_error
 
 import seediff
-from seediff.errors import Notice
 
 HOW = {"height": 64, "width": 64, "num_inference_steps": 3, "output_type": "np"}
 
@@ -43,22 +42,3 @@ def test_what_is_not_kept_apart(sd1_model):
         seen.heatmaps_apart("dog")
     with user_error("^apart: 'head' must be step or layer"), seediff.capture(pipe, apart="head"):
         pass
-
-
-def test_many_steps_are_counted_in_memory(sd1_model, monkeypatch):
-    """The negative prompt has one map of all steps."""
-    pipe = sd1_model.pipe
-    with seediff.capture(pipe, keep="ca") as seen:
-        pass
-    one = seen.expected(64, 64).map_bytes
-    monkeypatch.setattr("seediff.script.run_checks.memory_bytes", lambda: int(4.5 * one))
-    with seediff.capture(pipe, keep="ca", apart="step", steps=2, negative=True) as seen:
-        pipe("a dog", negative_prompt="a bus", **HOW)  # two of four calls, their mean, and the negative prompt's
-    assert len(seen.maps_apart()) == 2
-    with user_error("^the attention maps of 1 images"), seediff.capture(pipe, keep="ca", apart="step"):
-        draw(pipe)
-    told = pytest.warns(Notice, match="attention maps of 1 images")  # of a network alone: how many will come is unknown
-    with seediff.capture(pipe.unet, keep="ca", apart="step") as seen, told:
-        pipe("a dog", **HOW, guidance_scale=1.0)
-    with user_error("^the attention maps of 1 images"):
-        seen.maps_apart()

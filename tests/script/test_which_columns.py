@@ -1,14 +1,12 @@
-import warnings
-
 import pytest
 import torch
 from builders.reference_attention import BOOKS
 from builders.refusals import user_error
 
 import seediff
-from seediff.models.families import network_family
-from seediff.script.encodings import NamedText
+from seediff.models.families import named_readers, network_family
 from seediff.script.which_columns import read_text
+from seediff.script.which_rows import Named
 
 HOW = {"height": 64, "width": 64, "num_inference_steps": 1, "output_type": "np"}
 
@@ -29,7 +27,7 @@ def test_the_limit_is_the_runs_own(loaded, name, limit, before, column):
         pipe(prompt, generator=torch.Generator().manual_seed(1), max_sequence_length=limit, **HOW)
     if column is None:
         assert "cat" not in seen.words[0]
-        with user_error("^'cat': is not in the prompt .*, as far as the model reads it"):
+        with user_error("^'cat': is not in the prompt .*"):
             seen.heatmap("cat")
     else:
         assert seen._maps(0, ["cat"]).words["cat"][-1] == column
@@ -52,44 +50,12 @@ def test_pipelines_without_a_tokenizer(loaded):
     with seediff.capture(pipe, prompt="a photo of a cat") as seen:
         pipe(**given)
     assert seen.words == [()]
-    said = r"^'cat': only the tokenizer knows its columns; name one, capture\(pipe, prompt='…', tokenizer=…\), or name"
+    said = r"^'cat': only the tokenizer knows its columns; name the text"
     with user_error(said):
         seen.heatmap("cat")
     with seediff.capture(pipe, prompt="a photo of a cat", tokenizer=full.tokenizer_2) as seen:
         pipe(**given)
     assert seen._maps(0, ["cat"]).words == {"cat": (4,)}
-
-
-def test_chunks_that_the_tokenizer_does_not_fill(loaded):
-    """As of Stable Diffusion 3 without T5: of each chunk's 333 columns, CLIP's tokenizer reads 77."""
-    pipe, prompt = loaded("sd3").pipe, "a dog BREAK a cat"
-    family = network_family(pipe.transformer)
-    named = NamedText.of(family, prompt, [pipe.tokenizer, pipe.tokenizer_3], None)
-    text = read_text(pipe, family, named, {"prompt": prompt}, 2 * 333, 2 * 333)
-    assert text.find(["cat"]) == {"cat": ()}
-    assert "given 666 columns, and the prompt 'a dog BREAK a cat' does not say" in str(text.refusal("cat"))
-
-
-def test_brackets_where_weights_are_read(sd1_model):
-    """Which the pipeline leaves out, so that columns move."""
-    pipe, text = sd1_model.pipe, "a (dog:1.5) and a cat"
-
-    class Weighted(type(pipe)):
-        def encode_prompt(self, prompt, *args, **more):
-            return super().encode_prompt(prompt.replace("(", "").replace(":1.5)", ""), *args, **more)
-
-    other = Weighted(**pipe.components, requires_safety_checker=False)
-    with seediff.capture(other) as seen:
-        other(text, **HOW)
-        other("a dog", **HOW)
-    assert seen.words == [(), ("dog",)]
-    with user_error(r"^'cat': the prompt has a weight \('"):
-        seen.heatmap("cat", image=0)
-    with user_error("^prompt: '.*' looks like a weight; give the text without"), seediff.capture(pipe, prompt=text):
-        pass
-    with seediff.capture(pipe) as seen:
-        pipe(text, **HOW)
-    assert seen.heatmap("cat").shape == (64, 64)  # diffusers' own reads what is written
 
 
 ALONE = "a photo of a cat and a bus"
@@ -104,15 +70,16 @@ def test_tokenizers_that_are_named_for_a_network(loaded, name):
     tokenizers = [getattr(pipe, part, None) or getattr(pipe, family.reads_text) for part in columns_of.values()]
     if family.template_of_call:
         with user_error("^tokenizer: .*'s alone does not say where words are: .*; capture the pipeline, or name"):
-            NamedText.of(family, ALONE, tokenizers, None)
+            named_readers(family, tokenizers)
         return
-    named = NamedText.of(family, ALONE, tokenizers[0] if len(tokenizers) == 1 else tokenizers, None)
+    named = Named([ALONE], named_readers(family, tokenizers))
     with seediff.capture(pipe) as seen:
         pipe(prompt=ALONE, **{**HOW, "num_inference_steps": 2})
     (maps,) = seen.maps
     columns = next(iter(maps.cross_attention.values())).shape[1]
-    state = seen._attention(0).text.chunks[-1].reading.reader
-    text = read_text(None, family, named, {"prompt": ALONE}, state.limit + (state.first or 0), columns)
+    state = seen._attention(0).text.readings[-1].reader
+    length = state.limit + (state.first or 0)
+    text = read_text(None, family, named, {"prompt": ALONE}, length, columns, behind_pictures=False)
     assert text.find(["cat", "bus"]) == {word: maps.words[word] for word in ("cat", "bus")}
 
 
@@ -126,7 +93,7 @@ def test_tokenizers_that_are_named_for_a_network(loaded, name):
 def test_a_tokenizer_that_is_not_all(loaded, name, said):
     pipe = loaded(name).pipe
     with user_error(f"^tokenizer: .*{said}"):
-        NamedText.of(network_family(pipe.transformer), ALONE, [pipe.tokenizer], None)
+        named_readers(network_family(pipe.transformer), [pipe.tokenizer])
 
 
 def test_a_tokenizer_that_changes_after_the_picture(sd1_pipe):
@@ -144,25 +111,30 @@ def test_a_tokenizer_that_changes_after_the_picture(sd1_pipe):
     assert seen.heatmap("dog", image=1).shape == (64, 64)
 
 
-def test_embeddings_that_are_not_of_the_named_text(sd1_model):
-    pipe = sd1_model.pipe
-    chunks = torch.cat([pipe.encode_prompt(text, "cpu", 1, False)[0] for text in ("a dog and", "a cat")], 1)
-    for prompt, embeds, is_right in (
-        ("a dog and", chunks[:, :77], True),
-        ("a cat", chunks[:, :77], False),
-        ("a dog and BREAK a cat", chunks, True),
-        ("a dog BREAK and a cat", chunks, False),
-    ):
-        unwanted = torch.zeros_like(embeds)
-        with warnings.catch_warnings(record=True) as told, seediff.capture(pipe, prompt=prompt):
-            warnings.simplefilter("always")
-            pipe(prompt_embeds=embeds, negative_prompt_embeds=unwanted, **HOW)
-        assert any("is not what the embeddings were made of" in str(one.message) for one in told) != is_right
-
-
 def test_pictures_whose_texts_have_equal_states(loaded):
     """Each has its own text; FLUX.1 reads the words of `prompt_2`."""
     pipe = loaded("flux").pipe
     with seediff.capture(pipe) as seen:
         pipe(["in oil", "in ink"], prompt_2=["a cat", "a cat"], **HOW)
     assert (seen.prompts, seen.words) == (["in oil", "in ink"], [("cat",), ("cat",)])
+
+
+def test_a_pipeline_that_encodes_in_its_own_way(sd1_model):
+    """It may read weights, which it leaves out, so that columns move: the script names the text that was read."""
+    pipe, text = sd1_model.pipe, "a (dog:1.5) and a cat"
+
+    class Weighted(type(pipe)):
+        def encode_prompt(self, prompt, *args, **more):
+            return super().encode_prompt(prompt.replace("(", "").replace(":1.5)", ""), *args, **more)
+
+    other = Weighted(**pipe.components, requires_safety_checker=False)
+    with seediff.capture(other) as seen:
+        other(text, **HOW)
+    with user_error("^'cat': the pipeline's own encode_prompt may read the prompt in another way"):
+        seen.heatmap("cat")
+    with seediff.capture(other, prompt="a dog and a cat") as seen:
+        other(text, **HOW)
+    assert seen._maps(0, ["cat"]).words == {"cat": (5,)}
+    with seediff.capture(pipe) as seen:
+        pipe(text, **HOW)
+    assert seen.heatmap("cat").shape == (64, 64)  # diffusers' own reads what is written

@@ -10,7 +10,7 @@ is one `AttentionMaps` per image. The methods in `masks`, and most methods in `s
     layer              layers.py: its hooks; place.py: what of its product is the picture's
       │ attends
       ▼
-    product            product.py: watches the queries, keys and mask that attention is given
+    product            product.py: sees the queries, keys and mask that PyTorch's operator is given
       ▼
     softmax            probabilities.py: its mean over heads; on a GPU fused.py, with the kernels of kernels.py
       │ is added
@@ -22,6 +22,5 @@ is one `AttentionMaps` per image. The methods in `masks`, and most methods in `s
 
 plan.py decides before all this which layers, levels and steps are captured, and how maps are averaged. recorder.py
 holds what belongs to one capture: the call and the layer that run now, and the running maps. features.py reads features
-of a UNet's encoder, in place of attention. Where torch compiled the network, layers are captured by inside_compiled.py;
-compiled.py finds what was compiled.
+of a UNet's encoder, in place of attention. What torch compiled runs as it is while it is captured (networks.py).
 """

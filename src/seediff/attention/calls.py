@@ -23,7 +23,6 @@ import torch
 from ..errors import UserError
 from ..models.families.inputs import NetworkInputs
 from .maps import Grid, grid_at
-from .networks import leaves_out_half
 from .plan import CapturePlan
 
 
@@ -43,8 +42,6 @@ class NetworkCall:
     """The number of latent frames of a clip; 1 for images. Each frame has its own maps."""
     frames_in_member: int = 1
     """The number of frames whose positions are in one member of attention's batch."""
-    may_drop_half: bool = False
-    """Whether diffusers' FasterCache may give a layer the second half of the batch only."""
     dtype: str = field(default="", compare=False)
     """The network's number format."""
     texts: int | None = None
@@ -69,16 +66,12 @@ class NetworkCall:
     def recorded_members(self, count: int) -> Sequence[int] | None:
         """The numbers of the members with the prompt, in a product of attention with `count` members. None if this call
         has another number of members."""
+        if count != self.members:
+            return None
         members_in_row = self.frames // self.frames_in_member
-        if count == self.members:
-            if members_in_row == 1:
-                return self.rows
-            return [row * members_in_row + number for row, number in product(self.rows, range(members_in_row))]
-        # FasterCache gave the layer only the second half of the batch, and these rows have the prompt.
-        second_half = [*range(self.batch // 2, self.batch)]
-        if self.may_drop_half and 2 * count == self.members and [*self.rows] == second_half:
-            return range(count)
-        return None
+        if members_in_row == 1:
+            return self.rows
+        return [row * members_in_row + number for row, number in product(self.rows, range(members_in_row))]
 
     def positions(self, level: int) -> int:
         """The number of positions of a member at L / level."""
@@ -105,9 +98,7 @@ class CallReader:
         """The number of calls so far."""
         self.latest = NO_CALL
         self._places: torch.Tensor | None = None
-        """A copy of the first call's places (`Family.places`)."""
-        self._moved: list[torch.Tensor] = []
-        """For each call, whether its places were others."""
+        """The first call's places (`Family.places`), which count for all: reading them waits for the GPU."""
 
     def read(self, network: Any, inputs: NetworkInputs, rows: Sequence[int] | None) -> NetworkCall | None:
         """Read the network's next call. Returns it if it is recorded, otherwise None.
@@ -129,7 +120,6 @@ class CallReader:
             latent_size=(height, width),
             frames=frames,
             frames_in_member=1 if family.frames_in_rows else frames,
-            may_drop_half=leaves_out_half(network),
             dtype=earlier.dtype or str(network.dtype),  # asked once: it walks through all modules
             shown=family.shown(inputs),
             others=family.other_columns(inputs),
@@ -151,22 +141,13 @@ class CallReader:
         return call if self._is_recorded(call.step) else None
 
     def _with_known_places(self, inputs: NetworkInputs) -> NetworkInputs:
-        """The inputs of a call, with the places of the first one, whose pictures are known. Whether they are equal is
-        asked at the end, because asking waits for the GPU. Pipelines may make new ones for each call."""
+        """The inputs of a call, with the places of the first one, whose pictures are known."""
         name = self._plan.family.places
         if not name:
             return inputs
-        places = inputs[name]
-        if self._places is None or self._places.shape != places.shape:
-            self._places = places.detach().clone()
-        self._moved.append((places != self._places).any())
+        if self._places is None or self._places.shape != inputs[name].shape:
+            self._places = inputs[name].detach().clone()
         return {**inputs, name: self._places}
-
-    def check_places(self) -> None:
-        """Raise UserError if the network was given pictures at other places in a later call than in the first."""
-        if self._moved and bool(torch.stack(self._moved).any()):
-            problem = "was given pictures at other places in some of its calls"
-            raise UserError("the network", problem, "draw without what moves them")
 
     def _is_recorded(self, step: int) -> bool:
         """Whether `capture.steps` chooses this step."""

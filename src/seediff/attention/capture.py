@@ -12,7 +12,7 @@ capture. Capture computes the probabilities of the picture's queries a second ti
     pipe(prompt)
       network(latents)                hook: AttentionRecorder.begin_call, end_call (scripts: Listener.before_network)
         layer(hidden states)          hook: CapturedLayer.begin, end
-          attention(query, key, …)    Watch.report ─▶ LayerRun.record ─▶ RunningMaps.add
+          attention(query, key, …)    product._attend ─▶ LayerRun.record ─▶ RunningMaps.add
     recorder.maps                     ─▶ AttentionMaps
 """
 
@@ -28,7 +28,6 @@ import torch
 from ..models.layer_choice import KINDS, Kind
 from .layers import CapturedLayer, Hook
 from .plan import CapturePlan
-from .product import patch_points, unpatch
 from .recorder import AttentionRecorder
 
 _captured: WeakKeyDictionary[torch.nn.Module, Any] = WeakKeyDictionary()
@@ -72,7 +71,6 @@ def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[None]:
 
     def begin_call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if module is network:  # not a copy, which has the same hooks
-            run_last(network)
             begin(module, args, kwargs)
 
     handle = _captured[network] = network.register_forward_pre_hook(Hook(begin_call), with_kwargs=True)
@@ -81,14 +79,6 @@ def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[None]:
     finally:
         handle.remove()
         del _captured[network]
-
-
-def run_last(network: Any) -> None:
-    """From its next call on, let the hook of a captured network run after those that were added later, which may change
-    the arguments."""
-    hooks, own = network._forward_pre_hooks, _captured[network].id
-    if own in hooks:  # else a script has removed all hooks
-        hooks.move_to_end(own)
 
 
 @contextmanager
@@ -107,11 +97,8 @@ def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]
             if kinds:
                 captured = CapturedLayer(name, layer, kinds, network.get_submodule(name), recorder)
                 handles += captured.hook()
-                recorder.layers.append(captured)
         yield
     finally:
-        recorder.layers.clear()
         for handle in handles:
             handle.remove()
         recorder.end_call()
-        unpatch(patch_points())

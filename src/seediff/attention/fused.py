@@ -20,7 +20,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -49,27 +49,11 @@ def tile_of(scores: Scores) -> Blocks:
 
 @lru_cache
 def runs_kernels(device: torch.device) -> bool:
-    """Whether Triton can compile and run the kernels on a device, tried once on a small map. Without a C compiler,
-    Python's headers or a working driver it cannot: one warning says so, and plain torch computes the same maps. There
-    is no warning if Triton is not installed, if SWITCH says no, or if the card is older than `OLDEST`."""
+    """Whether the kernels are tried on a device: not if Triton is not installed, if SWITCH says no, or if the card is
+    older than `OLDEST`."""
     if os.environ.get(SWITCH) == "0" or find_spec("triton") is None:
         return False
-    if torch.version.hip is None and card_of(device).capability < OLDEST:
-        return False
-    query = torch.zeros(1, 1, 16, 16, dtype=torch.float16, device=device)
-    try:
-        with torch.cuda.device_of(query):
-            running_map, finite = (query.new_zeros(shape, dtype=torch.float32) for shape in ((1, 16, 16), ()))
-            targets, scores = [Target(running_map)], Scores(query, query, 1.0)
-            Launches(targets, scores, normalize=True)(targets, scores, finite)
-            torch.cuda.synchronize()
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # Triton, the compiler and the driver raise errors of many kinds
-        text = f"Triton's kernels do not run on {device} ({first_line(error)}); plain torch captures attention"
-        warnings.warn(text, Notice, stacklevel=2)
-        return False
-    return True
+    return torch.version.hip is not None or card_of(device).capability >= OLDEST
 
 
 def can_fuse(query: torch.Tensor) -> bool:
@@ -82,178 +66,66 @@ def can_fuse(query: torch.Tensor) -> bool:
     )
 
 
-class Form(NamedTuple):
-    """What Triton compiles kernels for. Sizes and strides that are 1, or multiples of 16, have code of their own."""
-
-    dtype: torch.dtype
-    device: torch.device
-    heads: int
-    """Not the layer's number, but one that is `alike`, so that layers share a form; so are the sizes below."""
-    queries: int
-    width: int
-    """Channels per head, as they are."""
-    query_strides: tuple[int, ...]
-    """Of images (`alike`), heads, rows and channels."""
-    key_strides: tuple[int, ...]
-    """As `query_strides`."""
-    keys: int
-    spans: tuple[tuple[int, int, bool], ...]
-    """For each target, its first column and the one after its last, in the trial, and `per_column` as in `Target`."""
-    bias: tuple[Any, ...] | None
-    """The number format of the bias, and for heads, queries and columns, whether there is one for each."""
-    normalize: bool
-
-    @classmethod
-    def of(cls, targets: Sequence[Target], scores: Scores, *, normalize: bool) -> Form:
-        """The form of a layer's call."""
-        query, key, _, bias = scores
-        _, heads, queries, width = query.shape
-        spans, end = list[tuple[int, int, bool]](), 0
-        for target in targets:
-            begin = end + ((target.columns.start or 0) - end) % 16
-            end = begin + alike(target.running_map.shape[2], TRIAL)
-            spans.append((begin, end, target.per_column))
-        return cls(
-            dtype=query.dtype,
-            device=query.device,
-            heads=alike(heads, 2),
-            queries=alike(queries, TRIAL),
-            width=width,
-            query_strides=(alike(query.stride(0), 2), *query.stride()[1:]),
-            key_strides=(alike(key.stride(0), 2), *key.stride()[1:]),
-            keys=alike(key.shape[2], end),
-            spans=tuple(spans),
-            bias=None if bias is None else (bias.dtype, *(size > 1 for size in bias.shape[1:])),
-            normalize=normalize,
-        )
-
-    def trial(self) -> Scores:
-        """Random scores of this form for one image, always the same."""
-        generator = torch.Generator().manual_seed(0)
-
-        def states(count: int, strides: Sequence[int]) -> torch.Tensor:
-            shape = (1, self.heads, count, self.width)
-            of_image, *others = strides
-            numbers = 1 + sum((size - 1) * stride for size, stride in zip(shape[1:], others, strict=True))
-            values = torch.randn(numbers, generator=generator).to(self.device, self.dtype)
-            return values.as_strided(shape, (alike(of_image, numbers), *others))
-
-        bias = None
-        if self.bias is not None:
-            dtype, *is_each = self.bias
-            whole = (self.heads, self.queries, self.keys)
-            sizes = [size if each else 1 for size, each in zip(whole, is_each, strict=True)]
-            bias = torch.randn(1, *sizes, generator=generator)
-            bias = bias.masked_fill(bias < -1, -torch.inf).to(self.device, dtype)
-        query = states(self.queries, self.query_strides)
-        return Scores(query, states(self.keys, self.key_strides), self.width**-0.5, bias)
-
-    def targets(self) -> list[Target]:
-        """The targets of the trial. Their running maps are 1 everywhere."""
-        targets: list[Target] = []
-        for begin, end, per_column in self.spans:
-            running_map = torch.ones(1, self.queries, end - begin, dtype=torch.float32, device=self.device)
-            targets.append(Target(running_map, slice(begin, end), per_column))
-        return targets
-
-
-def alike(size: int, least: int) -> int:
-    """A size of at least `least` that is 1, a multiple of 16 or neither, as `size` is. It is 1 only if `size` is."""
-    if size == 1:
-        return 1
-    if size % 16 == 0:
-        return least + -least % 16
-    return least + (least % 16 == 0 or least == 1)
-
-
-TRIAL = 300
-"""The least number of queries, and of each target's columns, with which kernels are tried."""
 ACCEPTED = 1e-3
 """The largest difference from plain torch's map in a trial, as a share of the map's maximum."""
-_runs: dict[Form, bool] = {}
-"""Whether the kernels run, and compute plain torch's maps, for each form so far."""
-_prepared: dict[Hashable, Launches] = {}
-"""A layout of a layer's tensors → its launches."""
+_prepared: dict[Hashable, Launches | None] = {}
+"""A layout of a layer's tensors → its launches; None: the kernels cannot be used for it."""
+_told: set[str] = set()
 
 
 def add_probabilities_fused(
     targets: Sequence[Target], scores: Scores, *, normalize: bool, finite: torch.Tensor
 ) -> None:
     """Do what `add_probabilities` does, up to float32 rounding, with the same arguments. Running maps must be
-    contiguous.
-
-    Compilers have made wrong code of such loops for single cards. So at the first use of a form, the kernels are held
-    against plain torch on random numbers. If they compute other maps, or if the card refuses them, one warning says so,
-    and plain torch computes for this form from then on.
-    """
-    remaining, scores = list(targets), _aligned(scores)
+    contiguous."""
     layout = _layout(targets, scores, normalize)
-    launches = _prepared.get(layout)
-    try:
-        with torch.cuda.device_of(scores.query):  # Triton launches on the current device
-            if launches is None and _is_right(Form.of(targets, scores, normalize=normalize)):
-                launches = _prepared[layout] = Launches(targets, scores, normalize=normalize)
-            if launches is not None:
-                return launches(remaining, scores, finite)
-    except torch.OutOfMemoryError:
-        raise
-    # Errors are of many kinds. No kernel has changed the running map of a remaining target.
-    except Exception as error:
-        form = Form.of(targets, scores, normalize=normalize)
-        _runs[form] = False
-        _prepared.clear()
-        text = f"Triton's kernels cannot be used for heads of {form.width} channels ({first_line(error)})"
-        warnings.warn(f"{text}; plain torch captures them", Notice, stacklevel=2)
-    add_probabilities(remaining, scores, normalize=normalize, finite=finite)
+    if layout not in _prepared:
+        _prepared[layout] = _try(targets, scores, normalize=normalize)
+    launches = _prepared[layout]
+    if launches is None:
+        return add_probabilities(targets, scores, normalize=normalize, finite=finite)
+    with torch.cuda.device_of(scores.query):  # Triton launches on the current device
+        launches(targets, scores, finite)
 
 
 def _layout(targets: Sequence[Target], scores: Scores, normalize: bool) -> Hashable:
-    """What launches depend on, apart from the values of the tensors."""
+    """What Triton compiles and launches depend on, apart from the values of the tensors."""
     query, key, scale, bias = scores
     of_bias = None
+    addresses = query.data_ptr() | key.data_ptr()
     if bias is not None:
-        of_bias = bias.dtype, bias.shape, bias.stride()
-    states = query.device, query.dtype, query.shape, query.stride(), key.shape, key.stride()
+        of_bias, addresses = (bias.dtype, bias.shape, bias.stride()), addresses | bias.data_ptr()
+    states = query.device, query.dtype, query.shape, query.stride(), key.shape, key.stride(), addresses % 16
     parts = [(part.columns.start, part.columns.stop, part.per_column) for part in targets]
     return *states, scale, of_bias, normalize, *parts
 
 
-def _aligned(scores: Scores) -> Scores:
-    """The scores, in copies if a tensor does not begin at a multiple of 16 bytes. Triton compiles other code for such
-    addresses, which no trial has seen."""
-    query, key, scale, bias = scores
-    addresses = query.data_ptr() | key.data_ptr()
-    if bias is not None:
-        addresses |= bias.data_ptr()
-    if addresses % 16 == 0:
-        return scores
-    if bias is not None:
-        bias = bias.clone()
-    return Scores(query.clone(), key.clone(), scale, bias)
-
-
-def _is_right(form: Form) -> bool:
-    """Whether the kernels may be used for a form, tried at its first use. Raises RuntimeError if they compute other
-    maps than plain torch, and what Triton and the card raise."""
-    if form not in _runs:
-        _check(form)
-        _runs[form] = True
-    return _runs[form]
-
-
-def _check(form: Form) -> None:
-    """Raise RuntimeError if the kernels compute other maps than plain torch on a form's trial, by their first launch
-    and by a prepared one."""
-    scores, by_kernels, by_torch = _aligned(form.trial()), form.targets(), form.targets()
-    finite = torch.zeros((), dtype=torch.float32, device=form.device)
-    launches = Launches(by_kernels, scores, normalize=form.normalize)
-    for _ in range(2):
-        launches([*by_kernels], scores, finite)
-        add_probabilities(by_torch, scores, normalize=form.normalize, finite=finite)
-    for (ours, *_), (plain, *_) in zip(by_kernels, by_torch, strict=True):
-        difference, peak = (ours - plain).abs().max(), (plain - 1).max()
-        if not difference <= ACCEPTED * peak:  # also if it is not a number
-            raise RuntimeError(f"they compute other maps than plain torch, off by {difference / peak:.2g} of 1")
+def _try(targets: Sequence[Target], scores: Scores, *, normalize: bool) -> Launches | None:
+    """The launches for the layout of these scores, the first ones, after both their first launch and a prepared one
+    have computed plain torch's maps of them. None, after a warning, if they compute others, as compilers have made
+    wrong code of such loops for single cards, or if Triton or the card refuses them."""
+    zeros = [[each._replace(running_map=torch.zeros_like(each.running_map)) for each in targets] for _ in range(2)]
+    by_kernels, by_torch = zeros
+    finite = scores.query.new_zeros((), dtype=torch.float32)
+    try:
+        with torch.cuda.device_of(scores.query):
+            launches = Launches(targets, scores, normalize=normalize)
+            for _ in range(2):
+                launches(by_kernels, scores, finite)
+                add_probabilities(by_torch, scores, normalize=normalize, finite=finite)
+        for (ours, *_), (plain, *_) in zip(by_kernels, by_torch, strict=True):
+            difference, peak = (ours - plain).abs().max(), plain.max()
+            if peak.isfinite() and not difference <= ACCEPTED * peak:
+                raise RuntimeError(f"they compute other maps than plain torch, off by {difference / peak:.2g} of 1")
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # Triton, the compiler and the driver raise errors of many kinds
+        text = f"Triton's kernels cannot be used ({first_line(error)}); plain torch captures attention"
+        if text not in _told:
+            _told.add(text)
+            warnings.warn(text, Notice, stacklevel=2)
+        return None
+    return launches
 
 
 def _padded(width: int) -> int:
@@ -311,16 +183,15 @@ class Launches:
             add_divided = Launch(kernels.add_divided, (-(-queries // rows), tiles, images), values)
             self._means.append((head_means, add_divided))
 
-    def __call__(self, targets: list[Target], scores: Scores, finite: torch.Tensor) -> None:
-        """Add the scores' probabilities. Each target is removed from `targets` once its running map is complete."""
+    def __call__(self, targets: Sequence[Target], scores: Scores, finite: torch.Tensor) -> None:
+        """Add the scores' probabilities."""
         # 1. Log-sum-exps over all columns
         query = scores.query
         lses = query.new_empty(query.shape[:3], dtype=torch.float32)
         self._lses(*_tensors(scores), lses)
 
         # 2. The means of each target
-        for head_means, add_divided in self._means:
-            running_map, columns, per_column = targets[0]
+        for (head_means, add_divided), (running_map, columns, per_column) in zip(self._means, targets, strict=True):
             some = _tensors(_part(scores, columns))
             if self._normalize:  # the kernel writes means and their maxima to memory of their own
                 means = torch.empty_like(running_map)
@@ -329,14 +200,13 @@ class Launches:
                 add_divided(means, running_map, peaks)
             else:  # the kernel adds means to the running map. It does not use `peaks`: any tensor will do
                 head_means(*some, lses, running_map, finite, finite)
-            del targets[0]  # its running map is complete
 
 
 def _part(scores: Scores, columns: slice) -> Scores:
     """The scores of a target's columns."""
     if columns == ALL:
         return scores
-    return _aligned(scores.of_columns(columns))
+    return scores.of_columns(columns)
 
 
 def _tensors(scores: Scores) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

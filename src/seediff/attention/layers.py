@@ -20,9 +20,8 @@ Shape letters: B images, H heads, N the picture's positions, T columns of text, 
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -36,7 +35,7 @@ from .calls import NetworkCall
 from .maps import grid_at
 from .place import Place, by_frames, cut_picture
 from .probabilities import ALL
-from .product import Product
+from .product import Product, watch
 from .recorder import AttentionRecorder
 
 
@@ -48,11 +47,6 @@ class Hook(partial[Any]):
 
 
 def _do_nothing(*_: Any) -> None: ...
-
-
-def given_text(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """What a layer of cross-attention is given as text, in the arguments of its `forward`."""
-    return kwargs.get("encoder_hidden_states", args[1] if len(args) > 1 else None)
 
 
 @dataclass(eq=False)
@@ -69,61 +63,35 @@ class CapturedLayer:
     recorder: AttentionRecorder
     run: LayerRun | None = None
     """The run in progress; None between runs, and in calls that are not recorded."""
-    hook_number: int = -1
-    """The number of its own among the module's pre-hooks."""
     places: dict[tuple[Any, ...], Place | str] = field(default_factory=dict)
     """The network's call, and the sizes of a product in it → where the picture is, or why it is not the picture's."""
 
     def hook(self) -> list[Any]:
         """Register the module's hooks, and return their handles."""
-        begin = self.attention.register_forward_pre_hook(Hook(self.begin), with_kwargs=True)
+        begin = self.attention.register_forward_pre_hook(Hook(self.begin))
         end = self.attention.register_forward_hook(
             Hook(lambda attention, _, output: self.end(attention, output)), always_call=True
         )
-        self.hook_number = begin.id
         return [begin, end]
 
-    def see(self, read: Callable[[], Product], text: Any) -> None:
-        """Record a product that compiled code is about to compute (inside_compiled.py), if the network's call is
-        recorded and is of this thread. read: as in `LayerRun.record`. text: as in `check_text` of the recorder."""
-        call = self.recorder.call
-        if call is None or call.thread != threading.get_ident():
-            return
-        if self.run is None or self.run.call is not call:
-            self.recorder.ran.add(self.name)
-            self.run = LayerRun(self, call)
-        try:
-            if self.layer.is_cross:
-                self.recorder.check_text(self.name, text)
-        except Exception as error:
-            self.recorder.fail(error, self.name)
-        self.run.record(read)
-
-    def begin(self, attention: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    def begin(self, attention: Any, _args: Any) -> None:
         """Forward pre-hook: watch the layer, if the network's call is recorded and is of this thread. attention: the
-        module that begins, which may be a copy of the captured one. args, kwargs: what it is given: states of the
-        picture, and of the text."""
+        module that begins, which may be a copy of the captured one."""
         call = self.recorder.call
         if call is None or call.thread != threading.get_ident() or attention is not self.attention:
             return
-        self.recorder.ran.add(self.name)
         self.run = LayerRun(self, call)
-        try:
-            if self.layer.is_cross:
-                self.recorder.check_text(self.name, given_text(args, kwargs))
-            self.recorder.begin_layer(attention, self.run.record)
-        except Exception as error:
-            self.recorder.fail(error, self.name)
+        watch(self.run.record)
 
     def end(self, attention: Any, output: Any) -> None:
         """Forward hook: end the watch. attention: as in `begin`. output: the layer's result; None if an error ended the
         layer."""
-        watch, run = self.recorder.watch, self.run
-        if watch is None or run is None or not watch.runs_here or attention is not self.attention:
+        run = self.run
+        if run is None or attention is not self.attention or run.call.thread != threading.get_ident():
             return
-        watch.pause()
+        watch()
         self.run = None
-        if output is not None and watch.count and not run.has_picture:
+        if output is not None and run.products and not run.has_picture:
             self.recorder.fail(UserError(self.name, run.why_not, "draw without it"))
 
     def find(self, product: Product, call: NetworkCall) -> Place | str:
@@ -142,9 +110,6 @@ class CapturedLayer:
             return f"attends over {others} positions instead of {positions} (token merging or tiles?)"
         if members is None:
             return f"computes attention of a batch of {count} instead of {call.members}"
-
-        if self.recorder.shown is not None:
-            return self._place_shown(call, spans, members, self.recorder.shown)
 
         # 2. In its scores
         puts_first = self.layer.padding_last and product.mask is not None
@@ -166,16 +131,6 @@ class CapturedLayer:
         grid = grid_at(call.latent_size, self.layer.level)
         return Place(members, spans, positions, frames, puts_first, grid, chosen)
 
-    def _place_shown(self, call: NetworkCall, spans: Spans, members: Sequence[int], number: int) -> Place:
-        """Where a shown picture's queries and the text's columns are. number: which of the shown pictures, from 0;
-        their rows follow those of the drawn one. spans: where that one and the text are."""
-        assert spans.image is not None
-        assert spans.text is not None
-        grid = call.shown[number]
-        begin = spans.image.stop + sum(map(math.prod, call.shown[:number]))
-        rows = slice(begin, begin + math.prod(grid))
-        return Place(members, Spans(rows, None, spans.text), math.prod(grid), 1, False, grid, {"cross": spans.text})
-
 
 @dataclass(eq=False)
 class LayerRun:
@@ -187,47 +142,23 @@ class LayerRun:
     """Whether one of the products was the picture's."""
     why_not: str = "computes a part of its attention in a way that is not known"
     """Why the latest product was not the picture's."""
-    pieces: list[Product] = field(default_factory=list[Product])
-    """The pieces that have come so far, if the layer computes a product in pieces."""
+    products: int = 0
+    """How many have come so far."""
 
     def record(self, read: Callable[[], Product]) -> None:
-        """Add a product to the running maps, if it is the picture's and all its pieces are there. read: returns it, or
-        raises UserError."""
+        """Add a product to the running maps, if it is the picture's. read: returns it, or raises UserError."""
         if torch.is_grad_enabled():
             with torch.no_grad():
                 return self.record(read)
         try:
-            product = self._whole(read())
-            if product is not None and self.captured.recorder.error is None:
-                self._record(product)
+            self.products += 1
+            if self.captured.recorder.error is None:
+                self._record(read())
         except Exception as error:
             self.captured.recorder.fail(error, self.captured.name)
 
-    def _whole(self, product: Product) -> Product | None:
-        """The product, with a dimension for the heads. If it is a piece, the product that all pieces make together;
-        None until the last piece has come. Raises UserError for pieces that make no product of the whole batch."""
-        if product.query.ndim == 4:
-            return product
-        self.pieces.append(product)
-        queries, keys, masks, *_ = zip(*self.pieces, strict=True)
-        heads, rows = self.captured.attention.heads, sum(map(len, queries))
-        needed = heads * self.call.members
-        if rows < needed:
-            return None
-        shapes = {(query.shape[1:], key.shape[1:]) for query, key in zip(queries, keys, strict=True)}
-        if rows > needed or len(shapes) > 1:
-            problem = "computes attention in pieces that are no product of the whole batch (regional prompts?)"
-            raise UserError(self.captured.name, problem, "draw without that")
-        mask = None
-        if product.mask is not None:
-            pairs = zip(masks, queries, strict=True)
-            mask = torch.cat([mask.expand(len(query), -1, -1) for mask, query in pairs]).unflatten(0, (-1, heads))
-        self.pieces = []
-        query, key = (torch.cat(pieces).unflatten(0, (-1, heads)) for pieces in (queries, keys))
-        return Product(query, key, mask, product.scale)
-
     def _record(self, product: Product) -> None:
-        """Add a whole product to the running maps, if it is the picture's. Raises UserError for a second one."""
+        """Add a product to the running maps, if it is the picture's. Raises UserError for a second one."""
         # 1. Whether it is the picture's
         captured, call = self.captured, self.call
         sizes = call, product.query.shape, product.key.shape, product.mask is None

@@ -2,9 +2,7 @@
 error. Layers add to running maps (running_maps.py), which become `AttentionMaps` at the end.
 
     begin_call         a call of the network begins: is it recorded? (calls.py)
-      begin_layer        a layer begins (layers.py)
-        running.add        the layer attends
-      watch.pause        the layer ends
+        running.add        a layer attends (layers.py)
     end_call           the call ends, also with an error
     maps               the maps of each image
 """
@@ -12,8 +10,7 @@ error. Layers add to running maps (running_maps.py), which become `AttentionMaps
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
-from copy import copy
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,21 +23,22 @@ from ..models.weights import no_number
 from .calls import CallReader, NetworkCall
 from .maps import AttentionMaps, Grid
 from .plan import CapturePlan
-from .product import Watch, modes_of_others
+from .product import watch
 from .running_maps import Apart, RunningMaps
 
-NOT_COMPILED = "draw inside of torch.compiler.set_stance('force_eager')"
-"""What to do where compiled code cannot be captured."""
+NATIVE = (
+    "use diffusers' default: set_attention_backend('native'), disable_attention_slicing(),"
+    " disable_xformers_memory_efficient_attention()"
+)
 
 
 class AttentionRecorder:
     """Records calls of one network, or of two that take turns.
 
     plan: what is captured. guidance, total_steps, text_states: as in `capture_attention`. apart: "step" or "layer":
-    also keep the maps of each step, or of each layer; None: only their means. shown: records the attention of a picture
-    that the network is shown, this one of several, from 0; None: of the picture that it draws. keeps_errors: True: an
-    error of capture ends only the capture, and not the drawing. One warning reports it, and it is raised where maps are
-    requested. False: it is raised at once.
+    also keep the maps of each step, or of each layer; None: only their means. keeps_errors: True: an error of capture
+    ends only the capture, and not the drawing. One warning reports it, and it is raised where maps are requested.
+    False: it is raised at once.
     """
 
     def __init__(
@@ -51,19 +49,13 @@ class AttentionRecorder:
         total_steps: int | None = None,
         text_states: torch.Tensor | None = None,
         apart: Apart | None = None,
-        shown: int | None = None,
         keeps_errors: bool = False,
     ) -> None:
         self.plan, self.text_states, self.keeps_errors = plan, text_states, keeps_errors
         self.apart: Apart | None = apart
-        self.shown = shown
         self._new_reader = partial(CallReader, plan, guidance=guidance, total_steps=total_steps)
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
-        self.layers: list[Any] = []
-        """The `CapturedLayer` (layers.py) of each layer."""
-        self.watch: Watch | None = None
-        """The watch of the network's call, from its first layer on; None between calls."""
         self.restart()
 
     def restart(self) -> None:
@@ -73,16 +65,6 @@ class AttentionRecorder:
         self.error: UserError | None = None
         """The kept error, after which nothing more is recorded; None: no error yet."""
         self.running = RunningMaps(self.plan, self.apart)
-        self._text: Any = None
-        """The text that all layers of cross-attention are given in this call; None: not known yet."""
-        self.is_compiled = False
-        """Whether the network runs compiled. Then each product of each layer must have been seen."""
-        self._others: list[tuple[str, torch.Tensor]] = []
-        """(layer, whether it was given another text). They are read at the end, because reading waits for the GPU."""
-        self.ran: set[str] = set()
-        """The names of the layers whose modules ran in recorded calls."""
-        self.modes: set[str] = set()
-        """The modes of others under which layers ran (product.py)."""
         self._recorded_steps: list[int] = []
         self._finished = False
 
@@ -96,14 +78,7 @@ class AttentionRecorder:
         if self._finished:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         self.end_call()
-        for layer in self.layers:
-            hooks = layer.attention._forward_pre_hooks
-            if layer.hook_number in hooks:  # else it is captured inside of compiled code
-                hooks.move_to_end(layer.hook_number)  # after others' that were added later, and may change its inputs
-        inputs = named_inputs(network, args, kwargs)
-        call, self._text = self.calls.read(network, inputs, rows), None
-        if getattr(network, "encoder_hid_proj", False) is None and self.calls.latest.frames == 1:
-            self._text = inputs.get("encoder_hidden_states")  # such a UNet gives its layers the text as it is
+        call = self.calls.read(network, named_inputs(network, args, kwargs), rows)
         if call is not None and self.error is None:
             self.call = call
             self._recorded_steps.append(call.step)
@@ -112,20 +87,7 @@ class AttentionRecorder:
         """Record nothing more until the next call begins. Layers may still run: a backward pass with checkpointing runs
         some of them again."""
         self.call = None
-        if self.watch is not None:
-            self.watch.end()
-            self.watch = None
-
-    def begin_layer(self, attention: Any, on_product: Callable[..., None]) -> None:
-        """Watch the products of a layer that begins. attention: its module. on_product: as in `Watch`."""
-        watch = self.watch
-        if watch is not None and not watch.sees_all:
-            watch.end()
-            watch = None
-        if watch is None:
-            watch = self.watch = Watch([layer.attention for layer in self.layers])
-        watch.begin(attention, on_product)
-        self.modes.update(modes_of_others())
+        watch()
 
     def fail(self, error: Exception, where: str = "") -> None:
         """Raise an error of capture, or keep it and record nothing more. where: the name of the layer in which it
@@ -140,35 +102,7 @@ class AttentionRecorder:
         self.running = RunningMaps(self.plan, self.apart)
         warnings.warn(Notice(f"attention is not captured any more, and its maps cannot be had: {error}"), stacklevel=2)
 
-    def check_text(self, name: str, text: Any) -> None:
-        """Refuse a layer of cross-attention that is given another text than the network or its other layers. name: the
-        layer's. text: (B, T, C), or fewer rows, if a cache leaves out the first ones. Raises UserError for another
-        shape; other numbers are refused when maps are requested."""
-        if text is self._text or not torch.is_tensor(text):
-            return
-        if self._text is None:
-            self._text = text.clone() if self.is_compiled else text  # compiled code may use its memory again
-            return
-        rows = self._text[-len(text) :]
-        if text.shape != rows.shape:
-            raise _given_another_text(name)
-        self._others.append((name, (text != rows).any()))
-
-    def check_not_seen(self, modules: Collection[Any]) -> None:
-        """Refuse the capture of a call if some of these modules, which torch could not compile and which run once more,
-        have already added to the maps."""
-        again = [layer for layer in self.layers if layer.attention in modules]
-        if any(layer.run is not None and layer.run.call is self.call for layer in again):
-            problem = "was compiled in several graphs, of which one failed with capture inside"
-            self.fail(UserError("the network", problem, NOT_COMPILED))
-
     # The result
-
-    def until_now(self) -> AttentionRecorder:
-        """A copy, whose maps can be taken while this one goes on."""
-        recorder = copy(self)
-        recorder.running = self.running.until_now()
-        return recorder
 
     @torch.inference_mode(False)  # tensors made in that mode could not be changed outside of it
     def maps(self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str]) -> list[AttentionMaps]:
@@ -180,12 +114,6 @@ class AttentionRecorder:
         """
         self._finish()
         return self._split_images(self.running.means(), words, prompts)
-
-    @property
-    def lattice(self) -> Grid:
-        """(height, width) of the recorded picture in the latest call, in positions."""
-        latest = self.calls.latest
-        return latest.latent_size if self.shown is None else latest.shown[self.shown]
 
     def _split_images(
         self,
@@ -201,7 +129,7 @@ class AttentionRecorder:
             self_maps, cross_maps = ({grid: tensor[image] for grid, tensor in tensors[kind].items()} for kind in KINDS)
             for tensor in cross_maps.values():
                 _check_columns(columns, tensor.shape[1])
-            images.append(AttentionMaps(self_maps, cross_maps, self.lattice, dict(columns), prompt, normalized))
+            images.append(AttentionMaps(self_maps, cross_maps, latest.latent_size, dict(columns), prompt, normalized))
         return images
 
     @torch.inference_mode(False)
@@ -223,10 +151,6 @@ class AttentionRecorder:
             return
         if self.error is not None:
             raise self.error
-        self.calls.check_places()
-        with_others = [name for name, is_other in self._others if is_other]
-        if with_others:
-            raise _given_another_text(_listed([*dict.fromkeys(with_others)]))
         self._check_layers()
         bad = self.running.finish()
         if bad:
@@ -236,35 +160,22 @@ class AttentionRecorder:
     def _check_layers(self) -> None:
         """Raise UserError if capture has seen no attention of a layer. Warn of layers whose attention it has seen in
         some of the recorded steps only."""
-        steps, recorded = self.running.steps_by_layer(self.lattice), self._recorded_steps
+        latest, recorded = self.calls.latest, self._recorded_steps
+        steps = self.running.steps_by_layer(latest.latent_size)
         if not steps or not recorded:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"
             )
         unseen = [name for name, by_kind in steps.items() if [] in by_kind]
-        fewer = [name for name, by_kind in steps.items() if by_kind != [recorded] * len(by_kind)]
-        if fewer and self.is_compiled:
-            problem = "was not seen in compiled code in each step"
-            raise UserError(_listed(fewer), problem, NOT_COMPILED)
         if unseen:
-            problem = "computes attention in a way that is not known"
-            fix = "use an attention processor of diffusers, and no TorchFunctionMode in its place"
-            if self.ran.isdisjoint(unseen):
-                problem, fix = "did not run (replaced inside of the block?)", "open a new `with` block after that"
-            raise UserError(_listed(unseen), problem, fix)
+            problem = "computes attention in another way than by PyTorch's scaled_dot_product_attention"
+            raise UserError(_listed(unseen), problem, NATIVE)
+        fewer = [name for name, by_kind in steps.items() if by_kind != [recorded] * len(by_kind)]
         if fewer:
             text = (
                 f"computed attention in some of {len(recorded)} steps (a cache?), and its maps are the means of these"
             )
             warnings.warn(Notice(f"{_listed(fewer)} {text}"), stacklevel=3)
-        if self.modes:
-            text = "is a TorchFunctionMode: what is captured is PyTorch's softmax, whatever it makes of that afterwards"
-            warnings.warn(Notice(f"{' and '.join(sorted(self.modes))} {text}"), stacklevel=3)
-
-
-def _given_another_text(names: str) -> UserError:
-    problem = "is given another text than the network or than other layers (a hook?)"
-    return UserError(names, problem, "draw without that")
 
 
 def _check_columns(words: Mapping[str, tuple[int, ...]], given: int) -> None:

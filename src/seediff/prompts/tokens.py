@@ -14,9 +14,6 @@ from ..config.names_in_texts import UNSPACED, any_name, longest_first
 from ..errors import UserError, shorten
 from ..models.families.readers import Reader
 
-BREAK = "BREAK"
-"""The word at which web interfaces divide a prompt into parts."""
-
 
 class TokenizedPrompt(NamedTuple):
     """A prompt as a tokenizer reads it."""

@@ -3,18 +3,14 @@ memory (single_image.py).
 
 Files of `capture`, in the order in which they act:
 
-    capturing.py      `capture(pipe)`: checks its options, plans what is captured, and connects the parts below
+    capturing.py      `capture(pipe)`: the contract; plans what is captured, and connects the parts below
     listener.py       `Listener`: is called by the pipeline and its network
-    run_recorder.py   `RunRecorder`: records one run, which is one call of the pipeline (with a drawing of all parts)
-    text_recording.py `TextRecording`: records attention to one kind of text in the run
-    encodings.py      `Encodings`: the texts that the pipeline encodes in the run, and which of them is the prompt
+    run_recorder.py   `RunRecorder`: records one run, which is one call of the pipeline
     which_rows.py     `find_rows`: which rows of the network's batch have the prompt
-    drawn.py          `Drawn`: the pictures that the pipeline drew, and whether it returned them
-    run_checks.py     `check_memory`, `check_timesteps`: whether the maps fit into memory and are the picture's
+    which_columns.py  `ReadText`: a text as the network read it, and which columns a word has
     run.py            `Run`, `Picture`, `Attention`: what was recorded in a run
     captured.py       `Captured`: what `capture` gives to the script
-    which_columns.py  `ReadText`: a text as the network read it, and which columns a word has
-    placement.py      `Canvas`: where the drawn picture lies in the returned one; masks and segments put there
+    placement.py      `Canvas`: how the drawn picture fills the returned one; masks and segments put there
     heatmap.py        `HeatMap`
 
 Words that these files use:

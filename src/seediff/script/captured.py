@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -16,17 +16,16 @@ from PIL import Image
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import CapturePlan, Expected, check_kinds, fit_mask, plan_segments
 from ..config.fields import check_table
-from ..config.method_constants import MaskConfig, SegmentConfig, reads_self_attention
+from ..config.method_constants import MaskConfig, SegmentConfig
 from ..errors import Notice, UserError, shorten
 from ..files.image_files import ImageInput, as_pixels
 from ..files.messages import plural
 from ..masks.make_masks import MaskResult
 from .constants import heat_config, pipeline_constants
 from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
-from .listener import Listener
-from .placement import Canvas, masks_of_frames, place_segments
-from .run import Attention, Picture, Run, TextKind
-from .run_recorder import THE_WAY
+from .placement import Canvas, fill, masks_of_frames, place_segments
+from .run import Attention, Picture
+from .run_recorder import Block
 
 if TYPE_CHECKING:
     from ..segments.make_segments import Segments
@@ -39,13 +38,11 @@ LONGEST_PROMPT, MOST_PICTURES = 80, 10
 
 class Captured:
     """What `capture` gives to the script. Pictures are numbered from 0 in the order in which the pipeline drew them,
-    over all its calls in the block. It can be used after the block, and inside the block between two pictures, or
-    between two steps of a network alone.
+    over all its calls in the block. It can be used after the block, and inside the block between two pictures.
     """
 
-    def __init__(self, listener: Listener, pipe: Any, plan: CapturePlan, method: str | None, shown: int = 0) -> None:
-        self._listener, self._pipe, self._plan, self._family = listener, pipe, plan, plan.family
-        self._method, self._shown = method, shown
+    def __init__(self, block: Block, pipe: Any, plan: CapturePlan, method: str | None) -> None:
+        self._runs, self._pipe, self._plan, self._family, self._method = block.runs, pipe, plan, plan.family, method
         self._config = getattr(pipe, plan.family.network_part, pipe).config
         self._factor: int | None = next((getattr(pipe, name) for name in FACTORS if hasattr(pipe, name)), None)
 
@@ -60,14 +57,14 @@ class Captured:
     @property
     def image_numbers(self) -> list[range]:
         """For each call of the pipeline, the numbers of its pictures."""
-        ends = accumulate((len(run.pictures) for run in self._runs()), initial=0)
+        ends = accumulate((len(run.pictures) for run in self._runs), initial=0)
         return [range(start, end) for start, end in pairwise(ends)]
 
     @property
     def clips(self) -> list[range]:
         """For each clip, the numbers of its frames, which are numbered as pictures are; empty if images were drawn."""
         clips: list[range] = []
-        for run, numbers in zip(self._runs(), self.image_numbers, strict=True):
+        for run, numbers in zip(self._runs, self.image_numbers, strict=True):
             if self._family.frames_dimension:  # the pipeline draws clips
                 clips += [numbers[start : start + run.frames] for start in range(0, len(numbers), run.frames)]
         return clips
@@ -81,8 +78,8 @@ class Captured:
     def words(self) -> list[tuple[str, ...]]:
         """For each picture, the words of its prompt that the model read and that may name something; empty if there are
         no maps. Heat maps and masks can be made of any other word of the prompt, too."""
-        prompts = [picture.outcomes["prompt"] for picture in self._pictures()]
-        return [() if isinstance(prompt, UserError) else prompt.text.words for prompt in prompts]
+        outcomes = [picture.outcome for picture in self._pictures()]
+        return [() if isinstance(outcome, UserError) else outcome.text.words for outcome in outcomes]
 
     @property
     def images(self) -> list[np.ndarray | None]:
@@ -97,62 +94,33 @@ class Captured:
 
     def clear(self) -> None:
         """Forget all pictures, and free their maps. The next picture has the number 0."""
-        self._listener.clear()
+        self._runs.clear()
 
     def expected(self, height: int | None = None, width: int | None = None) -> Expected:
         """The size of the maps that capture will keep of one image, or of one latent frame of a clip, and their memory.
 
-        With `capture(pipe, shown=…)`, shown pictures are counted as if they had the image's size. height, width: the
-        image's sides in pixels; by default the sides of the model's own images. Without a width, the
+        height, width: the image's sides in pixels; by default the sides of the model's own images. Without a width, the
         image is a square.
         """
         factor = self._factor or 8
         cell = self._family.pixels(factor, self._config)
         height = height or self._family.image_side(factor, self._config)
-        own = self._plan.expected((height // cell, (width or height) // cell), type(self._pipe).__name__)
-        further = {"self": 0, "cross": self._shown}
-        return replace(own, maps=tuple(one._replace(held=one.held + further[one.kind]) for one in own.maps))
+        return self._plan.expected((height // cell, (width or height) // cell), type(self._pipe).__name__)
 
     # Heat maps, masks and segments
 
-    @overload
-    def heatmap(
-        self, phrase: Phrase, image: range, *, pixels: ImageInput | None = None, of: TextKind = "prompt"
-    ) -> list[HeatMap]: ...
-
-    @overload
-    def heatmap(
-        self,
-        phrase: Phrase,
-        image: int | None = None,
-        *,
-        pixels: ImageInput | None = None,
-        of: TextKind = "prompt",
-    ) -> HeatMap: ...
-
-    def heatmap(
-        self,
-        phrase: Phrase,
-        image: int | range | None = None,
-        *,
-        pixels: ImageInput | None = None,
-        of: TextKind = "prompt",
-    ) -> HeatMap | list[HeatMap]:
+    def heatmap(self, phrase: Phrase, image: int = 0, *, pixels: ImageInput | None = None) -> HeatMap:
         """The heat map of a word: how much each place of a picture attends to it. It is the mean of cross-attention
         over levels, layers, heads and steps (method ca), scaled from 0 at its lowest to 1 at its highest.
 
         phrase: a word or phrase of the prompt, or the numbers of text columns. image: the picture's number; −1 is the
-        last picture. Or one of `clips`, for a list with the heat map of each of its frames. By default the first clip
-        (type checkers then expect one heat map), or picture 0 if there are no clips. pixels: the picture, if the
-        pipeline did not return it. of: "negative" for a word of the negative prompt, after
-        `capture(pipe, negative=True)`; "shown" for the heat map of the picture that
-        the pipeline was shown, in its own size, after `capture(pipe, shown=True)`; "shown 2" for the second one.
-
-        Raises UserError for a word that is not in the prompt, and for a picture without maps.
+        last picture. pixels: the picture, if the pipeline did not return it. Raises UserError for a word that is not in
+        the prompt, and for a picture without maps.
         """
-        image = self._number_or_clip(image)
-        heats = [_heats(mask)[0] for mask in self._make_masks([phrase], image, pixels, of=of)]
-        return heats if isinstance(image, range) else heats[0]
+        return self.heatmaps_of((phrase,), image, pixels)[0]
+
+    def heatmaps_of(self, phrases: Sequence[Phrase], image: int, pixels: ImageInput | None) -> list[HeatMap]:
+        return _heats(*self._make_masks(phrases, [self._number(image)], pixels))
 
     def heatmaps(self, *phrases: Phrase, image: int = 0, pixels: ImageInput | None = None) -> Image.Image:
         """A sheet with one picture and heat maps of it.
@@ -163,7 +131,7 @@ class Captured:
         wanted = phrases or self._attention(image).text.words
         if not wanted:
             raise UserError("heatmaps", "no words of a prompt are known", "name phrases, or columns")
-        return heat_sheet(_heats(*self._make_masks(wanted, self._number(image), pixels)))
+        return heat_sheet(self.heatmaps_of(wanted, image, pixels))
 
     def maps_apart(self, image: int = 0) -> dict[str, AttentionMaps]:
         """The maps of each step or of each layer, of one picture. Their mean is in `maps`.
@@ -189,57 +157,49 @@ class Captured:
                 heats[step_or_layer] = replace(_heats(mask)[0], phrase=f"{name}: {step_or_layer}")
         return heats
 
-    @overload
-    def masks(self, *phrases: Phrase, image: range, **more: Any) -> list[MaskResult]: ...
-
-    @overload
     def masks(
         self,
         *phrases: Phrase,
-        image: int | None = None,
+        image: int = 0,
         pixels: ImageInput | None = None,
-        of: TextKind = "prompt",
         method: str | None = None,
         **constants: Any,
-    ) -> MaskResult: ...
-
-    def masks(
-        self,
-        *phrases: Phrase,
-        image: int | range | None = None,
-        pixels: ImageInput | None = None,
-        of: TextKind = "prompt",
-        method: str | None = None,
-        **constants: Any,
-    ) -> MaskResult | list[MaskResult]:
+    ) -> MaskResult:
         """Masks of words in one picture: a label map, soft masks, flags, and the result of every step (`MaskResult`).
 
-        phrases: words or phrases of the prompt, or numbers of text columns. image: as in `heatmap`: for one of `clips`,
-        and by default for the first clip, a list with the masks of each of its frames. pixels: the picture, if the
-        pipeline did not return it, because PAMR follows its edges; not for clips. of: as in `heatmap`; only methods
-        that read cross-attention alone make masks of others than the prompt. method: by default the method that `keep`
-        names; otherwise seediff, or ca for a model without self-attention, and of others than the prompt. constants:
-        fields of MaskConfig, such as beta=0.4 or pamr=False. The other constants come from the model's folder, where
-        they were chosen for the layers that `keep=METHOD` captures, or otherwise from the method's paper. The nearest
-        level replaces a level that the model lacks.
+        phrases: words or phrases of the prompt, or numbers of text columns. image: as in `heatmap`. pixels: the
+        picture, if the pipeline did not return it, because PAMR follows its edges; not for clips. method: by default
+        the method that `keep` names; otherwise seediff, or ca for a model without self-attention. constants: fields of
+        MaskConfig, such as beta=0.4 or pamr=False. The other constants come from the model's folder, where they were
+        chosen for the layers that `keep=METHOD` captures, or otherwise from the method's paper. The nearest level
+        replaces a level that the model lacks.
 
         Raises UserError for a word that is not in the prompt, for a method or constant that cannot be used, and for a
         picture without maps.
         """
+        return self._masks_of(phrases, [self._number(image)], pixels, method, constants)[0]
+
+    def clip_masks(
+        self, *phrases: Phrase, clip: int = 0, method: str | None = None, **constants: Any
+    ) -> list[MaskResult]:
+        """As `masks`, of each frame of a clip. clip: its number in `clips`."""
+        return self._masks_of(phrases, self.clips[clip], None, method, constants)
+
+    def _masks_of(
+        self,
+        phrases: Sequence[Phrase],
+        images: Sequence[int],
+        pixels: ImageInput | None,
+        method: str | None,
+        constants: dict[str, Any],
+    ) -> list[MaskResult]:
         if not phrases:
             raise UserError("masks", "there is no word", "name at least one: masks('dog', 'cat')")
-        usual, own = "seediff", self._method
-        if of != "prompt":  # of other texts and pictures, cross-attention alone is captured
-            usual, own = "ca", None
-        elif self._family.no_self_attention:
-            usual = "ca"
-        method = method or own or usual
+        method = method or self._method or ("ca" if self._family.no_self_attention else "seediff")
         config = replace(pipeline_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         check_kinds(self._family, config)
         config, _ = fit_mask(self._family, self._plan.all_layers, config, "all")
-        image = self._number_or_clip(image)
-        masks = self._make_masks(phrases, image, pixels, config, of)
-        return masks if isinstance(image, range) else masks[0]
+        return self._make_masks(phrases, images, pixels, config)
 
     def segments(
         self, image: int = 0, *, pixels: ImageInput | None = None, seed: int = 0, **constants: Any
@@ -277,83 +237,50 @@ class Captured:
 
     # Pictures, maps and columns
 
-    def _runs(self) -> Sequence[Run]:
-        return self._listener.finished
-
     def _pictures(self) -> list[Picture]:
-        return [*chain.from_iterable(run.pictures for run in self._runs())]
+        return [*chain.from_iterable(run.pictures for run in self._runs)]
 
     def _number(self, image: int) -> int:
         """A picture's number from 0 on. image: its number; a negative number counts from the end: of 3 pictures, −1
         is 2. Raises UserError if there is no such picture."""
-        count, fix = len(self._pictures()), ""
-        if image in range(-count, count):
-            return int(image) % count
-        if self._listener.ran_outside:
-            fix = THE_WAY
-        drawn = "1 was" if count == 1 else f"{count} were"
-        raise UserError("image", f"{image}: {drawn} drawn in the block, numbered from 0", fix)
+        count = len(self._pictures())
+        if image not in range(-count, count):
+            raise UserError("image", f"{image}: {count} were drawn in the block, numbered from 0")
+        return int(image) % count
 
-    def _attention(self, image: int, of: TextKind = "prompt") -> Attention:
-        """Attention of a picture to its prompt, or to its negative prompt. Raises UserError if there are no maps."""
-        return self._pictures()[self._number(image)].attention(of)
-
-    def _number_or_clip(self, image: int | range | None) -> int | range:
-        """A picture's number from 0 on, or a clip. image: as in `heatmap`. Raises UserError if there is no such picture
-        or clip."""
-        clips = self.clips
-        if image is None:
-            image = clips[0] if clips else 0
-        if not isinstance(image, range):
-            return self._number(image)
-        if image not in clips:
-            raise UserError("image", f"{image} is none of the clips, {clips}")
-        return image
+    def _attention(self, image: int) -> Attention:
+        """Attention of a picture to its prompt. Raises UserError if there are no maps."""
+        outcome = self._pictures()[self._number(image)].outcome
+        if isinstance(outcome, UserError):
+            raise outcome
+        return outcome
 
     def _make_masks(
         self,
         phrases: Sequence[Phrase],
-        image: int | range,
+        images: Sequence[int],
         pixels: ImageInput | None,
         config: MaskConfig | None = None,
-        of: TextKind = "prompt",
     ) -> list[MaskResult]:
-        """The masks of each frame of a clip, or of the one picture. image: the clip, or the picture's number from 0 on.
-        config: the constants; None: the constants of heat maps."""
-        # 1. The wanted frames, and their whole clip, because a frame's masks are blended with the clip's other frames.
-        # A picture is a clip of one frame
-        wanted = image if isinstance(image, range) else range(image, image + 1)
-        clip = next((clip for clip in self.clips if wanted[0] in clip), wanted)
+        """The masks of some frames of one clip, or of one picture. images: their numbers from 0 on. config: the
+        constants; None: the constants of heat maps."""
+        # A frame's masks are blended with the clip's other frames. A picture is a clip of one frame. All frames of a
+        # clip have one prompt and one size: the words' columns and the lattice are the first frame's
+        clip = next((clip for clip in self.clips if images[0] in clip), images)
         if len(clip) > 1 and pixels is not None:
             raise UserError("pixels", "those of a clip are what the pipeline returned", "leave it out")
-
-        # 2. What the masks are made of. All frames of a clip have one prompt and one size: the words' columns and the
-        # lattice are the first frame's
-        first = self._maps(clip[0], phrases, of)
+        first = self._maps(clip[0], phrases)
         config = config or heat_config(first)
-        if of != "prompt" and reads_self_attention(config):
-            whose = "the negative prompt's rows" if of == "negative" else "shown pictures"
-            problem = f"{config.method}: self-attention of {whose} is not captured"
-            raise UserError("method", problem, "use method='ca'")
-        if of.startswith("shown"):
-            if pixels is not None:
-                raise UserError("pixels", "those of a shown picture are what the pipeline was given", "leave it out")
-            canvases = [self._pictures()[clip[0]].shown_canvas(of, self._drawn(first), self._pipe, self._family)]
-        else:
-            canvases = [self._canvas(number, first, pixels) for number in clip]
+        canvases = [self._canvas(number, first, pixels) for number in clip]
         if canvases[0].pixels is None and (config.pamr or config.sam is not None):
             fix = "give it, or pamr=False without sam"
             raise UserError("pixels", "masks follow its edges, but the pipeline gave none", fix)
-        maps = [self._attention(number, of).maps for number in clip]
+        maps, names = [self._attention(number).maps for number in clip], list(map(phrase_name, phrases))
+        return masks_of_frames(maps, first.words, names, config, canvases, [clip.index(number) for number in images])
 
-        # 3. The masks
-        names = list(map(phrase_name, phrases))
-        wanted_in_clip = [clip.index(number) for number in wanted]
-        return masks_of_frames(maps, first.words, names, config, canvases, wanted_in_clip)
-
-    def _maps(self, image: int, phrases: Sequence[Phrase], of: TextKind = "prompt") -> AttentionMaps:
+    def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
         """The maps of a picture with the columns of phrases. Raises UserError for a phrase without columns."""
-        attention = self._attention(image, of)
+        attention = self._attention(image)
         words = attention.text.find(phrases)
         for phrase in phrases:
             if not words[phrase_name(phrase)]:
@@ -371,10 +298,10 @@ class Captured:
     def _canvas(self, image: int, maps: AttentionMaps, pixels: ImageInput | None) -> Canvas:
         """The picture in which the script wants results: the given `pixels`, or the picture that the pipeline returned.
         image: the picture's number. maps: its maps."""
-        picture = self._pictures()[self._number(image)]
-        shown = picture.pixels if pixels is None else as_pixels(pixels)
-        sizes = [None if one is None else (one.shape[0], one.shape[1]) for one in (shown, picture.pixels)]
-        return replace(picture.edits.canvas(maps.latent_size, self._drawn(maps), *sizes), pixels=shown)
+        shown = self._pictures()[self._number(image)].pixels if pixels is None else as_pixels(pixels)
+        drawn = self._drawn(maps)
+        size = drawn if shown is None else (shown.shape[0], shown.shape[1])
+        return replace(fill(maps.latent_size, drawn, size, may_cut=pixels is None), pixels=shown)
 
 
 def _heats(mask: MaskResult) -> list[HeatMap]:

@@ -1,15 +1,11 @@
-"""`Run`: what one call of a captured pipeline drew, picture by picture.
-
-The network attends to a text by its columns: one for each token, and perhaps some for padding. The state of a text is
-its encoding, which the network is given: one vector for each column.
-"""
+"""`Run`: what one call of a captured pipeline drew, picture by picture."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,35 +14,13 @@ from PIL import Image
 from ..attention.maps import AttentionMaps
 from ..errors import UserError
 from ..files.image_files import on_white
-from ..models.families.family import Family
-from .placement import Canvas, Edits, PixelSize, shown_canvas
 from .which_columns import ReadText
-
-TextKind = str
-"""What attends to which text: "prompt", "negative", or the attention of a shown picture to the prompt, "shown", and
-"shown 2" of the second of several."""
-
-
-def shown_name(number: int) -> TextKind:
-    """The name of a shown picture's attention. number: which of the shown pictures, from 0."""
-    return f"shown {number + 1}" if number else "shown"
-
-
-def fit_of_shown(pipe: Any, family: Family) -> Literal["stretch", "crop"]:
-    """How a pipeline fits a picture that it shows to the sides that the network can read, as `Family.fits_shown` says.
-    Raises UserError if it does not say it of the pipeline's class."""
-    is_own = type(pipe).__call__.__module__.startswith("diffusers.")  # another may cut off more
-    for base in type(pipe).__mro__:
-        if is_own and base.__name__ in family.fits_shown:
-            return family.fits_shown[base.__name__]
-    problem = f"which part of a picture a {type(pipe).__name__} shows is unknown"
-    raise UserError("shown", problem, f"use a {' or a '.join(family.fits_shown)} of diffusers")
 
 
 @dataclass(frozen=True)
 class Attention:
-    """Attention to a text of one picture. The network draws clips as fewer latent frames: all frames of a latent frame
-    share this object."""
+    """Attention to the prompt of one picture. The network draws clips as fewer latent frames: all frames of a latent
+    frame share this object."""
 
     text: ReadText
     maps: AttentionMaps
@@ -61,38 +35,10 @@ class Picture:
 
     prompt: str
     """The text for the first text encoder; "" if the pipeline was given only embeddings."""
-    outcomes: Mapping[TextKind, Attention | UserError]
-    """Attention to each captured text, or the error because of which there are no maps."""
+    outcome: Attention | UserError
+    """Its attention, or the error because of which there are no maps."""
     pixels: np.ndarray | None
     """(H, W, 3) uint8; None if the pipeline did not return the picture."""
-    edits: Edits
-    """What the pipeline did to the picture after it drew it."""
-    shown: Sequence[Any] = ()
-    """The pictures that the pipeline was given to show, as it was given them."""
-
-    def shown_canvas(self, of: TextKind, read: PixelSize, pipe: Any, family: Family) -> Canvas:
-        """The photograph that the pipeline was shown, before it resized it, and where the part that the network read
-        lies in it. of: which one. read: (H, W) of that part. Raises UserError if it is unknown what the pipeline was
-        shown."""
-        number = int(of.partition(" ")[2] or 1) - 1
-        photo = self.shown[number] if number < len(self.shown) else None
-        if not isinstance(photo, Image.Image):
-            problem = "the pipeline was not given it as a picture of Pillow"
-            raise UserError(f"of='{of}'", problem, "give such pictures, image=…")
-        pixels = np.asarray(photo.convert("RGB"))
-        way = fit_of_shown(pipe, family)
-        return replace(shown_canvas(read, (photo.height, photo.width), way), pixels=pixels)
-
-    def attention(self, of: TextKind) -> Attention:
-        """Attention to the prompt or to the negative prompt, or that of a shown picture. Raises UserError if there
-        are no maps."""
-        found = self.outcomes.get(of)
-        if found is None:
-            others = "shown in capture(pipe, shown=True), shown 2 in capture(pipe, shown=2)"
-            raise UserError("of", f"{of!r}: must be prompt, or negative in capture(pipe, negative=True), {others}")
-        if isinstance(found, UserError):
-            raise found
-        return found
 
 
 @dataclass(frozen=True)
@@ -102,18 +48,6 @@ class Run:
     pictures: Sequence[Picture]
     frames: int
     """The number of frames of each clip; 1 for images."""
-    steps: int
-    """The number of network calls with the prompt."""
-
-    @property
-    def map_bytes(self) -> int:
-        """Bytes of all maps."""
-        sizes: dict[int, int] = {}  # frames may share their maps
-        for outcome in chain.from_iterable(picture.outcomes.values() for picture in self.pictures):
-            if isinstance(outcome, Attention):
-                for maps in (outcome.maps, *outcome.apart.values()):
-                    sizes |= {id(tensor): tensor.nbytes for *_, tensor in maps.tensors()}
-        return sum(sizes.values())
 
 
 def returned_images(output: Any) -> list[np.ndarray]:
@@ -125,9 +59,8 @@ def returned_images(output: Any) -> list[np.ndarray]:
     if isinstance(images, list):  # a list of pictures, or of clips
         return [*chain.from_iterable(map(returned_images, images))]
     if torch.is_tensor(images) and images.ndim > 3 and images.shape[-3] == 3:  # latents have other channels
-        images = images.detach().movedim(-3, -1).cpu()
-        images = (images.float() if images.is_floating_point() else images).numpy()  # numpy has no bfloat16
+        images = images.detach().movedim(-3, -1).float().cpu().numpy()  # numpy has no bfloat16
     if isinstance(images, np.ndarray) and images.ndim > 3 and images.shape[-1] in (3, 4):
-        eight_bits = images if images.dtype == np.uint8 else (images * 255).round().astype(np.uint8)
-        return returned_images(list(map(Image.fromarray, eight_bits.reshape(-1, *images.shape[-3:]))))
+        pixels = (images * 255).round().astype(np.uint8)
+        return returned_images(list(map(Image.fromarray, pixels.reshape(-1, *pixels.shape[-3:]))))
     return [np.array(on_white(images))] if isinstance(images, Image.Image) else []

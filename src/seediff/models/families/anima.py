@@ -54,7 +54,6 @@ ANIMA = Anima(
     title="Anima",
     pipelines=("AnimaModularPipeline",),
     class_name="CosmosTransformer3DModel",
-    processors=("CosmosAttnProcessor2_0",),
     is_modular=True,
     reads_text="t5_tokenizer",
     where_prompt="first call",

@@ -43,7 +43,6 @@ AURA_FLOW = AuraFlow(
     pipelines=("AuraFlowPipeline",),
     class_name="AuraFlowTransformer2DModel",
     streams={"joint_transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
-    processors=("AuraFlowAttnProcessor2_0", "FusedAuraFlowAttnProcessor2_0"),
     scales=("scaling_factor",),
     gives_sigmas=False,
     text_columns=REGISTERS + 256,

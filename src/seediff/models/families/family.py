@@ -34,12 +34,6 @@ NETWORK_PARTS = ("unet", "transformer")
 
 NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts that no family loads."""
-PROCESSORS = (
-    "AttnProcessor", "AttnProcessor2_0", "AttnProcessorNPU", "SlicedAttnProcessor", "XFormersAttnProcessor",
-    "XLAFlashAttnProcessor2_0", "FusedAttnProcessor2_0",
-)  # fmt: skip
-"""diffusers' processors of all families that compute the network's own attention and nothing else."""
-
 PartConfig = Mapping[str, Any]
 """The config.json of a part. The network's also has the settings `of_pipeline`."""
 Condition = Mapping[str, Any]
@@ -103,15 +97,9 @@ class Family:
     places: str = ""
     """Name of the network's input with the place of each column, from which `lattice` reads the sides of pictures. It
     must say the same in all calls of a drawing."""
-    fits_shown: Mapping[str, Literal["stretch", "crop"]] = field(default_factory=dict)
-    """Class of pipelines → how it fits a picture that it shows to the sides that the network can read: the whole
-    picture, or without the ends of one side. Other pipelines' ways are not known."""
     reads_shown: bool = False
     """Whether the text encoder reads the pictures that the network is shown, too, in a processor's tokens before the
     prompt's."""
-    processors: tuple[str, ...] = ()
-    """diffusers' processors that compute the network's own attention and nothing else, besides those of PROCESSORS and
-    those that diffusers declares as a layer's default."""
     cannot: Mapping[str, str] = field(default_factory=dict)
     """Class of pipelines with this network that cannot be captured → the reason, or a way out."""
     no_self_attention: str = ""

@@ -141,7 +141,6 @@ FLUX = Flux(
     places="img_ids",
     single_files={(FLUX_TENSOR,): ("flux-schnell",), (FLUX_TENSOR, "guidance_in.in_layer.weight"): ("flux-dev",)},
     pipelines=("FluxPipeline",),
-    fits_shown={"FluxKontextPipeline": "stretch"},
     cannot=dict.fromkeys(
         ("VisualClozePipeline", "VisualClozeGenerationPipeline"),
         "it draws several pictures in one, each with maps of its own",

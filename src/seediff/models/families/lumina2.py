@@ -38,7 +38,6 @@ LUMINA2 = Lumina2(
     class_name="Lumina2Transformer2DModel",
     # The blocks of the context refiner see no picture.
     streams={"noise_refiner": SELF, "layers": replace(TEXT_FIRST, padding_last=True)},
-    processors=("Lumina2AttnProcessor2_0",),
     text_columns=256,
     side=0,
     steps=30,

@@ -71,7 +71,6 @@ SANA = SanaFamily(
     pipelines=("SanaPipeline",),
     gives_sigmas=False,
     class_name="SanaTransformer2DModel",
-    processors=("SanaLinearAttnProcessor2_0", "SanaAttnProcessor2_0"),
     text_columns=300,
     template_of_call="the call decides about the instruction before the prompt",
     side=0,

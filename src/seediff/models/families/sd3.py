@@ -82,7 +82,6 @@ SD3 = MMDiT(
     pipelines=("StableDiffusion3Pipeline",),
     class_name="SD3Transformer2DModel",
     optional=("text_encoder_3", "tokenizer_3"),
-    processors=("JointAttnProcessor2_0", "XFormersJointAttnProcessor", "FusedJointAttnProcessor2_0"),
     text_columns=CLIP_TOKENS + T5_TOKENS,
     side=0,
     steps=28,

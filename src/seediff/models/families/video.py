@@ -65,7 +65,6 @@ COG_VIDEO_X = CogVideoX(
     class_name="CogVideoXTransformer3DModel",
     streams={"transformer_blocks": TEXT_FIRST},
     attention="attn1",
-    processors=("CogVideoXAttnProcessor2_0",),
     frames_dimension=1,
     text_columns=226,
 )

@@ -62,7 +62,6 @@ Z_IMAGE = ZImage(
     # The blocks of the context refiner see no picture.
     streams={"noise_refiner": replace(SELF, multiple=FILLED), "layers": replace(JOINT, multiple=FILLED)},
     attention="attention",
-    processors=("ZSingleStreamAttnProcessor",),
     patch=2,
     steps=50,
     guidance_scale=5.0,
