@@ -77,7 +77,6 @@ READINGS = (
     Reading("labelstudio", "labelstudio", "brush"),
     Reading("voc", "datumaro", "voc_segmentation", lost=NO_NAMES),
     Reading("coco", "datumaro", "coco_instances", lost=NO_IGNORE),
-    Reading("panoptic", "panopticapi", "panoptic"),
     Reading("labelme", "labelme", "mask"),
     Reading("labelme", "labelme", "polygon", {"polygons": True}, "labelme --polygons"),
 )

@@ -39,7 +39,6 @@ EXPORTS = {
     "cvat": "--objects",
     "labelstudio": "",
     "labelme": "--polygons",
-    "panoptic": "",
 }
 TABLE = """title = "Two rows"
 sets.main = "set.toml"

@@ -13,7 +13,7 @@ from refusals import user_error
 from seediff.cli.formats import import_
 from seediff.dataset.class_lists import ClassList
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.reading import ClassReading, Reading, Tally
+from seediff.dataset.reading import ClassReading, Tally
 
 run = runner(import_)
 LABELS = [[0, 1, 1], [2, 255, 255]]
@@ -21,27 +21,6 @@ LABELS = [[0, 1, 1], [2, 255, 255]]
 
 def rows(count):
     return [ClassReading(str(i), f"class {i}", f"classes.txt, line {i + 1}", 1, i) for i in range(1, count + 1)]
-
-
-def test_lines_say_what_is_odd_first_and_sum_up_many_classes():
-    ground = ClassReading("0", "background", "classes.txt, line 1", 3, 90)
-    few = [*rows(1), ClassReading("#800000", "cat", "labelmap.txt, line 3")]
-    reading = Reading([ground, *few, ClassReading("", "ignored (255)", "")], ["1 mask is odd"], ["images (3)"])
-    assert reading.lines(30) == [
-        "note: 1 mask is odd",
-        "note: no mask that was read shows 1 of 2 classes: cat",
-        "folders: images (3)",
-        "0 → background (classes.txt, line 1): pictures 3, pixels 90",
-        "1 → class 1 (classes.txt, line 2): pictures 1, pixels 1",
-        "#800000 → cat (labelmap.txt, line 3): pictures 0, pixels 0",
-    ]
-    many = Reading([ground, *rows(118), ClassReading("", "other", "--classes", 1, 1)], [f"note {i}" for i in range(40)])
-    assert len(many.lines()) == 160
-    lines = many.lines(30)
-    assert (len(lines), lines[0], lines[27]) == (30, "note: note 0", "… more lines; `import` keeps all in reading.json")
-    assert lines[28:] == ["118 classes from classes.txt, lines 2–119", "1 class from --classes"]
-    few_notes = Reading([ground, *rows(118)], ["1 mask is odd"])
-    assert few_notes.lines(30) == ["note: 1 mask is odd", "118 classes from classes.txt, lines 2–119"]
 
 
 def in_masks(folder, files, **options):
@@ -56,34 +35,13 @@ COLOURS = "name,r,g,b\nroad,128,0,0\ncar,0,128,0\n"
 YAML = "names: [background, road, car]\nmasks_dir: masks\ntrain: images\n"
 
 
-@pytest.mark.parametrize(
-    ("files", "options", "road"),
-    [
-        ({"classes.txt": "background\nroad\ncar\n"}, {}, "1 → road (in/classes.txt, line 2)"),
-        ({"masks/class_names.txt": "2 car\n1 road\n"}, {}, "1 → road (in/masks/class_names.txt, line 2)"),
-        ({"labels.txt": "__ignore__\n_background_\nroad\ncar\n"}, {}, "1 → road (in/labels.txt, line 3)"),
-        ({"class_dict.csv": COLOURS}, {}, "#800000 → road (in/class_dict.csv, line 2)"),
-        ({"labelmap.txt": "# name\nroad:128,0,0::\ncar:0,128,0::\n"}, {}, "#800000 → road (in/labelmap.txt, line 2)"),
-        ({}, {"classes": ("road", "car")}, "1 → road (--classes)"),
-        ({"data.yaml": YAML}, {}, "1 → road (in/data.yaml)"),
-    ],
-)
-def test_each_name_has_its_source(tmp_path, files, options, road):
-    dataset = in_masks(tmp_path / "in", files, **options).watched()
-    assert f"{road}: pictures 0, pixels 0" in dataset.reading.lines()
-    for _ in range(2):  # a picture that is read twice counts once
-        [one.label_map for one in dataset]
-    assert f"{road}: pictures 1, pixels 2" in dataset.reading.lines()
-    assert "ignored (255): pictures 1, pixels 2" in dataset.reading.lines()[-1]
-
-
 def test_assumed_classes_are_called_so(tmp_path):
     save_voc(tmp_path / "voc", {"a": [[1, 0]]})
     save_image(tmp_path / "voc/JPEGImages/a.jpg", (1, 2))
     save_camvid(tmp_path / "camvid", {"a": [[1, 11]]}, "val")
     sets = [Dataset.open(tmp_path / name).reading for name in ("voc", "camvid")]
     assert sets[0].classes[1] == ClassReading("1", "aeroplane", "VOC's twenty: there is no list")
-    assert sets[1].classes[2] == ClassReading("1", "building", "CamVid's own list")
+    assert sets[1].classes[2] == ClassReading("1", "building", "CamVid in camvid, val")
     assert [reading.parts for reading in sets] == [["voc/JPEGImages → val (1)"], ["camvid/val → val (1)"]]
     Dataset.open(tmp_path / "voc").save(tmp_path / "native")
     native = Dataset.open(tmp_path / "native").watched()
@@ -116,9 +74,9 @@ def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
         "note: no mask that was read shows 1 of 3 classes: bus",
         "folders: in/images (1)",
         "0 → background: pictures 1, pixels 1",
-        "1 → road (in/classes.txt, line 1): pictures 1, pixels 2",
-        "2 → car (in/classes.txt, line 2): pictures 1, pixels 1",
-        "3 → bus (in/classes.txt, line 3): pictures 0, pixels 0",
+        "1 → road (in/classes.txt): pictures 1, pixels 2",
+        "2 → car (in/classes.txt): pictures 1, pixels 1",
+        "3 → bus (in/classes.txt): pictures 0, pixels 0",
         "ignored (255): pictures 1, pixels 2",
     ]
     assert planned.splitlines()[1:] == expected
@@ -134,12 +92,12 @@ def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
     assert whole["classes"][1] == {
         "values": "1",
         "name": "road",
-        "source": "in/classes.txt, line 1",
+        "source": "in/classes.txt",
         "pictures": 1,
         "pixels": 2,
     }
     page = (tmp_path / "set/preview.html").read_text()
-    assert "<li>1 → road (in/classes.txt, line 1): pictures 1, pixels 2</li>" in page
+    assert "<li>1 → road (in/classes.txt): pictures 1, pixels 2</li>" in page
     assert str(tmp_path) not in page + (tmp_path / "set/reading.json").read_text()
     run(f"{line}2 --quiet")
     assert capsys.readouterr().out == ""

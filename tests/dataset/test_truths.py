@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from layouts import add_images, save_ade20k, save_camvid, save_cityscapes, save_image, save_map, save_voc
-from PIL import Image
 from refusals import user_error
 
 from seediff.config.class_names import VOC_CLASSES
@@ -132,46 +131,6 @@ def test_a_folder_of_that_name_with_classes_of_its_own_is_none_of_camvids(tmp_pa
     save_map(tmp_path / "trainannot" / "a.png", [[0, 11]])
     (tmp_path / "trainannot" / "classes.txt").write_text("".join(f"c{i}\n" for i in range(12)))
     assert named(open_truths(tmp_path / "trainannot")) == [["background", "c10"]]
-
-
-@pytest.mark.parametrize("name", ["classes.txt", "class_names.txt", "labels.txt"])
-def test_own_classes_in_the_folders_of_a_public_set(tmp_path, name):
-    save_cityscapes(tmp_path / "city", {"a/a": [[0, 1, 2]]}, "train")
-    add_images(tmp_path / "city", "leftImg8bit/train", {"a/a_leftImg8bit": [[0, 1, 2]]}, ".png")
-    save_camvid(tmp_path / "camvid", {"a": [[0, 1, 2]]}, "train")
-    for root in (tmp_path / "city", tmp_path / "camvid"):
-        (root / name).write_text("dog\ncat\n")
-        for folder in (root, tmp_path / "city" / "gtFine" if root.name == "city" else root / "trainannot"):
-            assert named(open_truths(folder)) == [["background", "dog", "cat"]]
-        data = Dataset.load("masks", root)
-        assert (data.classes, data[0].row.split, data[0].label_map.tolist()) == (("dog", "cat"), "train", [[0, 1, 2]])
-        (root / name).unlink()
-        assert Dataset.load("masks", root, classes=("a", "b"))[0].label_map.tolist() == [[0, 1, 2]]
-
-
-def test_own_colours_in_the_folders_of_a_public_set(tmp_path):
-    colours = "0 0 0 background\n10 20 5 dog\n20 40 10 cat\n"
-    save_cityscapes(tmp_path / "city", {"a/a": [[0, 1, 2]]})
-    root = save_camvid(tmp_path / "camvid", {"a": [[0, 1, 2]]})
-    for folder in (tmp_path / "city", root):
-        (folder / "label_colors.txt").write_text(colours)
-    assert named(open_truths(tmp_path / "city")) == [["background", "dog", "cat"]]
-    with user_error(r"has id 0, which is not a class of .*label_colors\.txt"):  # SegNet's ids, or the list's
-        open_truths(root)[0].unchecked_labels()
-    Image.fromarray(np.array([[[0, 0, 0], [10, 20, 5], [20, 40, 10]]], np.uint8)).save(root / "testannot" / "a.png")
-    assert named(open_truths(root)) == [["background", "dog", "cat"]]
-
-
-def test_a_public_sets_own_names_are_no_other_classes(tmp_path):
-    root = save_camvid(tmp_path / "camvid", {"a": [[0, 10, 11]]})
-    (root / "labels.txt").write_text("\n".join(CAMVID_CLASSES))
-    with user_error(r"labels\.txt: gives '\w+' the id \d+, and CamVid has \d+; remove it to read CamVid"):
-        open_truths(root)
-    (root / "labels.txt").write_text("\n".join(f"{i} {name}" for i, name in enumerate(CAMVID_CLASSES)) + "\n11 void")
-    assert named(open_truths(root)) == [["sky", "bicyclist", ""]]
-    save_map(tmp_path / "stuff" / "dataset/annotations/val2017" / f"{COCO_NAMES[0]}.png", [[0, 77, 255]], palette=False)
-    (tmp_path / "stuff" / "labels.txt").write_text("0: unlabeled\n" + "".join(f"{i}: c{i}\n" for i in range(1, 183)))
-    assert open_truths(tmp_path / "stuff").classes == COCO_STUFF_CLASSES
 
 
 def test_ade20k(tmp_path):

@@ -245,18 +245,6 @@ def precision_of(counts):
     return np.divide(counts[..., 0, :], predicted, out=np.full(predicted.shape, np.nan), where=predicted > 0)
 
 
-def test_lists_that_contradict_each_other_are_refused(tmp_path):
-    """In a dataset, its label maps alone, and its export, whose list is a YAML file above the maps."""
-    pets, masks = write_pets(tmp_path / "pets", 4), tmp_path / "masks"
-    Dataset.open(pets).as_masks(masks)
-    for predictions in (pets, pets / "masks"):
-        with user_error("classes: 'dog' would be id 2, and .*classes.txt says 1; leave it out"):
-            evaluate(predictions, pets, classes=("cat", "dog"), draws=2)
-    with user_error("classes: 'dog' would be id 2, and .*data.yaml says 1; leave it out"):
-        Dataset.from_masks(masks, classes=("cat", "dog"))
-    for predictions in (masks, masks / "masks", masks / "masks/train"):
-        with user_error("data.yaml: may name the classes of these label maps, but only lists"):
-            evaluate(predictions, pets, draws=2)
 
 
 def test_a_class_may_be_called_like_a_mean(tmp_path):

@@ -100,7 +100,6 @@ class ExportOptions:
     polygons: Annotated[bool | None, export_option("polygons", "write objects as polygons instead of run lengths.")] = (
         None
     )
-    objects: Annotated[bool | None, export_option("objects", "one mask per object, not per class.")] = None
     classes: Annotated[
         str | None,
         export_option("classes", "the trained classes, separated by commas; one mask shows all of them.", "all"),
@@ -282,8 +281,8 @@ def say_corrected(done: Imported, corrects: Path, accepted: bool) -> None:
     whether unchanged masks were accepted."""
     from ..dataset.importing import sum_changes
 
-    print(*sum_changes(done.changes), sep="\n")
-    if not accepted and not all(change.pixels or change.objects != "same" for change in done.changes):
+    print(sum_changes(done.changes))
+    if not accepted and not all(change.pixels or change.divided for change in done.changes):
         say_notes(["unchanged masks get no verdict; --accept-unchanged accepts them, if somebody looked at all"])
     missing = len(done.rows) - len(done.changes)
     if missing > 0:

@@ -1,40 +1,37 @@
 """Reads class lists: files that say what the values, colours and labels of a set mean.
 
 A list of names is `classes.txt`, `class_names.txt` or labelme's `labels.txt`. A list of colours is CVAT's
-`labelmap.txt` (`name:r,g,b::`), `class_dict.csv` or `labelmap.csv` (`name,r,g,b`), CamVid's `label_colors.txt`
-(`r g b name`), or Datumaro's `dataset_meta.json`.
+`labelmap.txt` (`name:r,g,b::`), `class_dict.csv` (`name,r,g,b`) or CamVid's `label_colors.txt` (`r g b name`). The
+first list that is found counts, and lists of colours are looked for first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import numpy as np
 
 from ..config.class_names import BACKGROUND, RESERVED, parse_class_list, reserved_id
 from ..errors import UserError
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
-from ..files.reading import Byte, composed, fit, read_csv, read_json, read_lines
+from ..files.reading import composed, read_lines
 from ..rows.shown import ids_by_name
 from .names import check_class_list
 from .reading import ClassReading, PartCounts, Reading, first_of, reading_ids, shorten
 
-RGB_FIRST = "label_colors.txt"
-COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "labelmap.csv", "dataset_meta.json", RGB_FIRST)
+COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "label_colors.txt")
 NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt")
+COLOUR_LINE = re.compile(r"([^,:]+)[,:]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\b.*|(\d+)\s+(\d+)\s+(\d+)\s+(.+)")
+"""A line of a list of colours: the name first, or last."""
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """`colour @ WEIGHTS` is the number of a colour (r, g, b): 65536 · r + 256 · g + b."""
-Colour = tuple[Byte, Byte, Byte]
-"""Red, green and blue."""
-Palettes = Literal["indices", "colours", "greys"]
 Note = Callable[[str], None]
 """A function that is called with a line for the user."""
 
@@ -55,18 +52,11 @@ class ClassList:
     """Number of a colour → id; None for a list of names alone."""
     where: object = "--classes"
     """The list's name in errors."""
-    palettes: Palettes = "indices"
-    """What counts in masks with palettes, if the list has names alone: the indices, or their colours in the palette,
-    which are VOC's or greys."""
     single: bool = False
     """Whether grey masks with the values 0 and 255 alone show the list's only class as 255. In other masks, 255 is
     ignored."""
     sources: Mapping[int, str] = field(default_factory=dict)
     """Id → where its name comes from; for other classes, this is `where`."""
-
-    def word(self, class_id: int) -> str:
-        """What an id means, for errors."""
-        return {0: "the background", IGNORE: "ignored"}.get(class_id) or show_json(self.classes[class_id - 1])
 
     @property
     def values(self) -> Mapping[int, int]:
@@ -157,13 +147,6 @@ def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[Cla
     return listed, {**RESERVED, **ids_by_name(listed.classes)}
 
 
-class Meta(msgspec.Struct, frozen=True):
-    """Datumaro's `dataset_meta.json`. `label_map`: position in `segmentation_colors` → name."""
-
-    label_map: dict[int, str]
-    segmentation_colors: list[list[int]]
-
-
 def check_ids(classes: Sequence[str], listed: Mapping[int, str], where: object) -> None:
     """Raise UserError if a list of the set gives one of the classes another id than the user. classes: as the user
     named them, from id 1 on. listed: id → class in the set's list. where: the list."""
@@ -174,54 +157,32 @@ def check_ids(classes: Sequence[str], listed: Mapping[int, str], where: object) 
             raise UserError("classes", problem, "leave it out; `seediff merge --rename` gives classes other names")
 
 
-def check_listed(classes: Sequence[str], *folders: Path) -> None:
-    """Raise UserError, as `check_ids` does, for the lists of names in these folders."""
-    for path in (folder / name for name in NAME_LISTS for folder in dict.fromkeys(folders)):
-        listed: Mapping[int, str] = {}
-        with suppress(UserError):  # nothing is read from a list that cannot be read
-            if path.is_file():
-                listed = parse_class_list(read_lines(path), path, any_name=True)
-        check_ids(classes, listed, path)
-
-
 def find_list(
     *folders: Path, classes: Sequence[str] | None = None, any_name: bool = False, note: Note = no_note
 ) -> ClassList | None:
-    """The class list in these folders; None if they hold no list. A list of colours goes before a list of names.
+    """The first class list in these folders; None if they hold no list.
 
-    classes: the classes in the order of their ids, if the user named them; then only lists of colours count, and
-    without one the result is `named_classes`. any_name: as for `read_class_list`. note: as for `number_classes`; lists
-    after the first add no lines. Raises UserError, also if two lists differ in their classes, or two of one kind in a
-    value or colour of a class, or a list of names from `classes` (`check_listed`).
+    classes: the classes in the order of their ids, if the user named them; then only a list of colours counts, and
+    without one the result is `named_classes`. any_name: as for `read_class_list`. note: as for `number_classes`. Raises
+    UserError, also if a list of names gives one of `classes` another id.
     """
-    if classes is not None:
-        check_listed(classes, *folders)
-    lists: list[ClassList] = []
-    for name in (*COLOUR_LISTS, *NAME_LISTS):
-        for path in (folder / name for folder in dict.fromkeys(folders)):
-            if not path.is_file() or (classes is not None and name in NAME_LISTS):
-                continue
-            if name in COLOUR_LISTS:
-                lists.append(_read_colours(path, classes, note))
-            else:
-                lists.append(_read_names(path, any_name, note))
-            note = no_note
-    for one, other in pairwise(lists):
-        same_kind = (one.colours is None) == (other.colours is None)
-        differ = (one.colours, one.values) != (other.colours, other.values)
-        if one.classes != other.classes or (same_kind and differ):
-            problem = f"and {other.where} do not list the same classes in the same order"
-            fix = "remove the wrong one; if each is right for its own folder, import the folders one by one"
-            raise UserError(one.where, problem, fix)
-    if classes is not None and not lists:
-        return named_classes(classes)
-    return next(iter(lists), None)
+    for path in (folder / name for name in (*COLOUR_LISTS, *NAME_LISTS) for folder in dict.fromkeys(folders)):
+        if not path.is_file():
+            continue
+        if path.name in COLOUR_LISTS:
+            return _read_colours(path, classes, note)
+        if classes is None:
+            return _read_names(path, any_name, note)
+        listed: Mapping[int, str] = {}
+        with suppress(UserError):  # nothing is read from a list that cannot be read
+            listed = parse_class_list(read_lines(path), path, any_name=True)
+        check_ids(classes, listed, path)
+    return None if classes is None else named_classes(classes)
 
 
 def _read_names(path: Path, any_name: bool, note: Note) -> ClassList:
     """The class list in a file of names. any_name, note: as for `find_list`. Raises UserError."""
-    lines = read_lines(path)
-    names = parse_class_list(lines, path, any_name=any_name)
+    names = parse_class_list(read_lines(path), path, any_name=any_name)
     if max(names, default=0) > IGNORE:
         problem = f"names id {max(names)}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
         raise UserError(path, problem)
@@ -233,9 +194,7 @@ def _read_names(path: Path, any_name: bool, note: Note) -> ClassList:
         where, zero = f"{path}, whose background is not 0: name it first, or write `id name` in every line", {}
     elif IGNORE in meanings:
         note(f"{path} does not name 0, which is then the background")
-    numbers = [number for number, line in enumerate(lines, 1) if line.strip()][-len(names) :]
-    sources = {class_list.ids[value]: f"{path}, line {number}" for value, number in zip(names, numbers, strict=True)}
-    return replace(class_list, ids={**zero, **class_list.ids}, where=where, sources=sources)
+    return replace(class_list, ids={**zero, **class_list.ids}, where=where)
 
 
 def _tell_void(names: Mapping[int, str], listed: ClassList, note: Note) -> None:
@@ -248,41 +207,25 @@ def _tell_void(names: Mapping[int, str], listed: ClassList, note: Note) -> None:
 
 def _read_colours(path: Path, classes: Sequence[str] | None, note: Note) -> ClassList:
     """The class list in a file of colours. classes, note: as for `number_classes`. Raises UserError."""
-    rows = list(_colour_rows(path))
-    names = {number: name for number, (name, *_) in enumerate(rows)}
-    class_list = number_classes(names, path, classes=classes, note=note)
-    _tell_void(names, class_list, note)
+    names, colours = list[str](), list[int]()
+    for number, line in enumerate(read_lines(path), 1):
+        match = COLOUR_LINE.fullmatch(line.strip())
+        parts = [part.strip() for part in match.groups() if part is not None] if match else ["", "256"]
+        name = parts.pop(0 if match is None or match[1] else 3)
+        colour = [int(part) for part in parts]
+        if max(colour) <= IGNORE:
+            names.append(name)
+            colours.append(int(colour @ WEIGHTS))
+        elif number > 1 and line.strip() and line[0] != "#":
+            raise UserError(f"{path}, line {number}", "needs a name and a colour: `name:r,g,b`, or `r g b name`")
+    class_list = number_classes(dict(enumerate(names)), path, classes=classes, note=note)
+    _tell_void(dict(enumerate(names)), class_list, note)
     # Unless the list says otherwise, black is the background and VOC's border is ignored.
-    colour_ids, listed, sources = _voc_colours(0), set[int](), dict[int, str]()
-    for number, (name, parts, where) in enumerate(rows):
-        class_id = class_list.ids[number]
-        colour = int(fit(parts, Colour, f"{where}: {show_json(name)} needs a colour r,g,b", strict=False) @ WEIGHTS)
-        if colour in listed and colour_ids[colour] != class_id:
-            raise UserError(path, f"gives {show_json(name)} the same colour as another name")
-        listed.add(colour)
-        colour_ids[colour], sources[class_id] = class_id, where
-    return replace(class_list, colours=colour_ids, sources=sources)
-
-
-def _colour_rows(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
-    """(name, colour, where) of each entry in a file of colours. `colour`: red, green and blue, as they are written.
-    `where`: the entry's name in errors. Raises UserError."""
-    if path.suffix == ".csv":
-        for number, row in read_csv(path, ["name", *"rgb"]):
-            yield row["name"].strip(), [row[part] for part in "rgb"], f"{path}, line {number}"
-    elif path.suffix == ".json":
-        meta = read_json(path, Meta)
-        for number, name in sorted(meta.label_map.items()):
-            yield name, dict(enumerate(meta.segmentation_colors)).get(number, []), str(path)
-    else:
-        for number, line in enumerate(read_lines(path), 1):
-            if line.strip() and line[0] != "#":
-                if path.name == RGB_FIRST:
-                    *parts, name = line.split(None, 3)
-                else:
-                    name, _, rest = line.partition(":")
-                    parts = rest.partition(":")[0].split(",")
-                yield name.strip(), [part.strip().lstrip("0") or "0" for part in parts], f"{path}, line {number}"
+    given: dict[int, int] = {}
+    for number, colour in enumerate(colours):
+        if given.setdefault(colour, class_list.ids[number]) != class_list.ids[number]:
+            raise UserError(path, f"gives {show_json(names[number])} the same colour as another name")
+    return replace(class_list, colours={**_voc_colours(0), **given})
 
 
 def _voc_colours(count: int) -> dict[int, int]:

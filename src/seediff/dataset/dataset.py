@@ -169,7 +169,7 @@ class Dataset(Sequence[Sample]):
     from_voc, from_coco = partialmethod(load, "voc"), partialmethod(load, "coco")
     from_yolo, from_masks = partialmethod(load, "yolo"), partialmethod(load, "masks")
     from_cvat, from_labelme = partialmethod(load, "cvat"), partialmethod(load, "labelme")
-    from_labelstudio, from_panoptic = partialmethod(load, "labelstudio"), partialmethod(load, "panoptic")
+    from_labelstudio = partialmethod(load, "labelstudio")
 
     def export(self, name: FormatName, out: Path | str, *, with_rejected: bool = False, **options: Any) -> Exported:
         """Writes the dataset in a format. `pets.as_coco(out)` is short for `pets.export("coco", out)`. `out` appears
@@ -188,7 +188,7 @@ class Dataset(Sequence[Sample]):
     as_voc, as_coco = partialmethod(export, "voc"), partialmethod(export, "coco")
     as_yolo, as_masks = partialmethod(export, "yolo"), partialmethod(export, "masks")
     as_cvat, as_labelme = partialmethod(export, "cvat"), partialmethod(export, "labelme")
-    as_labelstudio, as_panoptic = partialmethod(export, "labelstudio"), partialmethod(export, "panoptic")
+    as_labelstudio = partialmethod(export, "labelstudio")
     as_trainer, as_cutouts = partialmethod(export, "trainer"), partialmethod(export, "cutouts")
 
     @classmethod

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from msgspec import UNSET
@@ -34,12 +33,13 @@ from .reading import Reading, Tally, first_of
 from .renames import open_set
 from .reviews import names_given, read_actions, reviewed_as_is
 from .sample import SOFT, Sample, left_out_files, soft_of_all
-from .shapes.changes import Division, kept_apart, objects_after, objects_from_tool
+from .shapes.changes import objects_after, objects_from_tool
 from .shapes.objects import Objects
 from .writing import save_native
 
 IN_PIECES = ("yolo",)
-"""Formats that write each connected piece of an object as an object, and cannot say that a pixel is ignored."""
+"""Formats that write each connected piece of an object as an object, and cannot say that a pixel is ignored: the
+sample keeps its own objects."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,8 @@ class Change:
     name: str
     pixels: int
     """Number of pixels whose id changed."""
-    objects: Division = "same"
-    """How the tool divided the mask into objects. With "divided", the sample takes the tool's objects. With "joined",
-    it keeps its own objects, because the mask that covers several of them may be a whole class."""
+    divided: bool = False
+    """Whether the tool divided the mask into other objects, which the sample takes."""
 
 
 @dataclass(frozen=True)
@@ -194,8 +193,7 @@ def correct(
     change. Raises UserError for an item that the set does not have, for a mask of another size than its picture, for a
     class of the tool that has another name in the set by now, and for a mask that shows a class which the set removed.
 
-    A sample that has objects takes the tool's objects. But a mask that covers several objects may be a whole class: the
-    sample then keeps its own objects, unless a picture proves that the tool's masks are objects (`kept_apart`).
+    A sample that has objects takes the tool's objects, if the tool's masks are objects (`by_object`).
     """
     own_classes, originals = open_set(folder)
     removed = _removed(folder, own_classes, classes)
@@ -214,22 +212,11 @@ def correct(
             )
         return renumber(matches[original.name].replace(image=original.source), table, len(classes))
 
-    @cache
-    def are_objects() -> bool:
-        """Whether the objects of a sample prove that the tool's masks are objects."""
-        pairs = ((original, item_of(original)) for original in originals if original.name in matches)
-        return any(
-            original.has_objects
-            and item.has_objects
-            and kept_apart(original.objects(original.label_map), item.objects(item.label_map))
-            for original, item in pairs
-        )
-
     # The first that applies:
-    # pixels changed                    → the new label map and objects, corrected and accepted
-    # "divided": only the objects did   → the new objects, accepted
-    # "same", with `accept_unchanged`   → accepted
-    # else ("same" or "joined")         → as it was
+    # pixels changed              → the new label map and objects, corrected and accepted
+    # only the objects did        → the new objects, accepted
+    # with `accept_unchanged`     → accepted
+    # else                        → as it was
     def corrected(original: Sample) -> Sample:
         if original.name not in matches:
             return original
@@ -238,19 +225,17 @@ def correct(
         if by in IN_PIECES:
             after = np.where((before == IGNORE) & (after == 0), before, after)
         pixels = int((before != after).sum())
-        objects, returned, division = original.instances, item.instances, cast(Division, "same")
+        objects, returned, divided = original.instances, item.instances, False
         if objects is not None:
             objects = objects_after(objects, before, after)
-            if returned is not None:
-                objects, division = objects_from_tool(objects, returned, after, by in IN_PIECES, are_objects)
-        tell(Change(original.name, pixels, division))
+            if returned is not None and by not in IN_PIECES:
+                objects, divided = objects_from_tool(objects, returned, after)
+        tell(Change(original.name, pixels, divided))
         if pixels:
-            return _relabelled(original, after, objects, division, by)
-        if division == "divided":
+            return _relabelled(original, after, objects, by)
+        if divided:
             return _accepted(original.replace(instances=objects), by)
-        if division == "same" and accept_unchanged:
-            return _accepted(original, by)
-        return original
+        return _accepted(original, by) if accept_unchanged else original
 
     return names, map(corrected, originals)
 
@@ -267,13 +252,10 @@ def _removed(folder: Path, own: Sequence[str], classes: Sequence[str]) -> list[i
     return removed
 
 
-def _relabelled(original: Sample, labels: np.ndarray, objects: Objects | None, division: Division, by: str) -> Sample:
-    """The sample with another mask. labels, objects: the label map (H, W) and the objects. division: how the tool
-    divided it; with "joined", the sample is not accepted, because its objects are not the tool's. by: the tool's
-    format."""
+def _relabelled(original: Sample, labels: np.ndarray, objects: Objects | None, by: str) -> Sample:
+    """The sample with another mask. labels, objects: the label map (H, W) and the objects. by: the tool's format."""
     # Soft masks describe the old mask, too. Flags are about masks that nobody looked at.
-    verdict = UNSET if division == "joined" else "accepted"
-    review = Review(verdict=verdict, corrected=True, by=by)
+    review = Review(verdict="accepted", corrected=True, by=by)
     return original.replace(
         label_map=labels,
         instances=objects,
@@ -316,15 +298,9 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path, by: So
     return matches
 
 
-def sum_changes(changes: Iterable[Change]) -> list[str]:
-    """Lines for the user that sum up how masks have changed."""
+def sum_changes(changes: Iterable[Change]) -> str:
+    """A line for the user that sums up how masks have changed."""
     changes = list(changes)
-    changed = [change.name for change in changes if change.pixels or change.objects == "divided"]
-    joined = [change.name for change in changes if change.objects == "joined"]
-    lines = [f"{len(changes)} samples came back, none changed"]
-    if changed:
-        lines = [f"{len(changes)} samples came back, {len(changed)} changed: {first_of(changed)}"]
-    if joined:
-        why = "a mask covers several objects or is a whole class, so that they stay apart"
-        lines.append(f"{plural(len(joined), 'sample')} not accepted, because {why}: {first_of(joined)}")
-    return lines
+    changed = [change.name for change in changes if change.pixels or change.divided]
+    names = f"{len(changed)} changed: {first_of(changed)}" if changed else "none changed"
+    return f"{len(changes)} samples came back, {names}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -95,41 +94,23 @@ class Reading:
         return replace(self, classes=rows, left_out=lines)
 
     def lines(self, limit: int | None = None) -> list[str]:
-        """What is odd, the parts, and a line for each class. limit: the maximum number of lines. If there are more,
-        classes are summed up; None: all lines."""
+        """What is odd, the parts, and a line for each class. limit: the maximum number of lines; None: all lines."""
         classes = [row for row in self.classes if row.name not in (BACKGROUND, IGNORED_PIXELS)]
         unseen = [row.name for row in classes if not row.pixels]
-        odd = [f"note: {line}" for line in self.left_out]
+        lines = [f"note: {line}" for line in self.left_out]
         if unseen:
             of_all = f"{len(unseen)} of {plural(len(classes), 'class')}"
-            odd.append(f"note: no mask that was read shows {of_all}: {first_of(unseen)}")
-        odd += [f"folders: {first_of(self.parts)}"] * bool(self.parts)
-        lines = [*odd, *(row.line for row in self.classes if row.pixels or row in classes)]
-        if limit is None or len(lines) <= limit:
-            return lines
-        summed = [
-            *_summed(classes)[: limit // 2],
-            *(row.line for row in self.classes if row.pixels and row.name == IGNORED_PIXELS),
-        ]
-        if len(odd) + len(summed) > limit:
-            odd[limit - len(summed) - 1 :] = [f"… more lines; `import` keeps all in {READING}"]
-        return [*odd, *summed]
+            lines.append(f"note: no mask that was read shows {of_all}: {first_of(unseen)}")
+        lines += [f"folders: {first_of(self.parts)}"] * bool(self.parts)
+        lines += [row.line for row in self.classes if row.pixels or row in classes]
+        if limit is not None and len(lines) > limit:
+            lines[limit - 1 :] = [f"… {len(lines) - limit + 1} more lines; `import` keeps all in {READING}"]
+        return lines
 
 
 def reading_ids(classes: Sequence[str]) -> dict[str, int]:
     """Name of a row → its id, in the order of the rows. classes: the names of ids 1, 2, …"""
     return {BACKGROUND: 0, **ids_by_name(classes), IGNORED_PIXELS: IGNORE}
-
-
-def _summed(classes: Sequence[ClassReading]) -> list[str]:
-    """A line for each source of names, such as `118 classes from classes.txt, lines 2–119`."""
-    lines: list[str] = []
-    for source, group in groupby(classes, key=lambda row: row.source.partition(", line ")[0]):
-        rows = [*group]
-        numbers = [row.source.removeprefix(f"{source}, line ") for row in (rows[0], rows[-1])]
-        place = f", lines {'–'.join(numbers)}" * (source not in numbers)
-        lines.append(f"{plural(len(rows), 'class')} from {source}{place}")
-    return lines
 
 
 def first_of(texts: Sequence[str]) -> str:

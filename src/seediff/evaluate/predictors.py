@@ -11,9 +11,9 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND, read_class_list
 from ..config.sides import side_notes
-from ..dataset.class_lists import NAME_LISTS, ClassList, Note, check_ids, check_listed, find_list, named_classes
+from ..dataset.class_lists import NAME_LISTS, ClassList, Note, check_ids, find_list
 from ..dataset.dataset import Dataset
-from ..dataset.formats.masks import semantic_yaml
+from ..dataset.formats.masks import described
 from ..dataset.native import CLASSES, METADATA
 from ..dataset.renames import open_set
 from ..dataset.sample import Sample
@@ -155,7 +155,7 @@ def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Pr
     _check_paired(folder, data, missing, "label maps are PNG files named like the images")
     notes = list[str]()
     class_list, names, source = _classes_of(path, data, classes, notes.append)
-    class_list = with_single(class_list, paired.values(), notes.append)
+    class_list = with_single(class_list, notes.append)
     about = "; ".join([f"label maps in {folder}, {len(names)} classes ({source})", *notes])
     return Predictor(
         str(path), about, names, lambda images: (read_mask(paired[image.name], class_list) for image in images)
@@ -170,17 +170,13 @@ def _classes_of(
     folder, and the data's own ids. Raises UserError if only a YAML file may name the classes: it would be overlooked.
     """
     folder = map_folder(path)
-    if given is not None:
-        check_listed(given, folder, folder.parent)
-        class_list = named_classes(given)
-    else:
-        class_list = find_list(folder, folder.parent, note=note)
+    class_list = find_list(folder, folder.parent, classes=given, note=note)
     if class_list is None:
-        described = next(filter(None, map(semantic_yaml, (path, path.parent, path.parent.parent))), None)
-        if described is not None:
+        file = next(filter(None, map(described, (path, path.parent, path.parent.parent))), None)
+        if file is not None:
             problem = "may name the classes of these label maps, but only lists such as classes.txt are read here"
             fix = "name the ids from 1 up with --classes, or make it a dataset with `seediff import`"
-            raise UserError(described, problem, fix)
+            raise UserError(file, problem, fix)
         return ClassList(data.classes, data.ids, where=OWN_IDS), data.names, OWN_IDS
 
     names, source = dict(enumerate((BACKGROUND, *class_list.classes))), "the given classes"

@@ -100,29 +100,6 @@ def filled(order):
     return {"size": [30, 40], "counts": np.diff([0, *ends, flat.size]).tolist()}
 
 
-@pytest.mark.parametrize(
-    ("segmentation", "box", "elsewhere"),
-    [
-        (filled("F"), BOX, 0),
-        (filled("C"), BOX, 1),  # by rows
-        ([CORNERS], [value + 1.5 for value in BOX], 1),
-        ([CORNERS], [value + 1 for value in BOX], 0),
-        ([[35, 20, 60, 20, 60, 50, 35, 50]], [35, 20, 25, 30], 0),  # that leave the picture
-        ([CORNERS], None, 0),
-    ],
-)
-def test_masks_that_are_not_where_their_box_is(tmp_path, segmentation, box, elsewhere):
-    annotation = {"id": 1, "image_id": 5, "category_id": 1, "segmentation": segmentation, "bbox": box}
-    image = {"id": 5, "file_name": "x.png", "width": 40, "height": 30}
-    document = {"images": [image], "annotations": [annotation], "categories": [{"id": 1, "name": "dog"}]}
-    (tmp_path / "x.png").write_bytes(item(shape=(30, 40)).source)
-    (tmp_path / "one.json").write_text(json.dumps(document))
-    notes = []
-    imported("coco", tmp_path / "one.json", note=notes.append)
-    said = "1 masks of the first 100 pictures are not where their `bbox` is; "
-    assert [note.startswith(said) for note in notes] == [True] * elsewhere
-
-
 def test_labels_alone_without_their_picture_are_counted(tmp_path):
     """Their shapes cannot be painted without the picture."""
     export("coco", CLASSES, [item("a", ring(), shape=(12, 14)), item("b", ring(), shape=(12, 14))], tmp_path)

@@ -14,7 +14,7 @@ CLASSES = ("cat", "dog <b>", 'a "cow" & co')
 
 def test_what_the_file_says(tmp_path):
     """By ElementTree, as CVAT's documentation has it."""
-    export("cvat", CLASSES, some(), tmp_path / "set", objects=True)
+    export("cvat", CLASSES, [one.replace(instances=find_objects(one.label_map)) for one in some()], tmp_path / "set")
     root = ElementTree.parse(tmp_path / "set/annotations.xml").getroot()
     named = [label.findtext("name") for label in root.find("meta/task/labels")]
     listed = [label["name"] for label in json.loads((tmp_path / "set/labels.json").read_text())]

@@ -79,15 +79,6 @@ def test_annotations_go_before_predictions_and_the_last_one_counts(tmp_path):
     assert (imported("labelstudio", folder)[1][0].label_map == 1).all()
 
 
-def test_a_picture_with_an_area_of_unknown_place_is_ignored(tmp_path):
-    folder = exported(tmp_path, [item("a", None, {}, (20, 40))])
-    tasks, value = tasks_of(folder), {"imageDataURL": "data:image/png;base64,", "bitmasklabels": ["Dog"]}
-    result = {"type": "bitmasklabels", "value": value, "original_width": 40, "original_height": 20}
-    tasks[0]["annotations"] = [{"result": [result]}]
-    save(folder, tasks)
-    assert (imported("labelstudio", folder)[1][0].label_map == 255).all()
-
-
 def answers(tmp_path, own=False, **answers):
     """(labels of the sample in a folder of one task, notes). own: whether SeeDiff wrote the task."""
     folder = exported(tmp_path, [item("a", np.array([[1, 0]], np.uint8), {}, (1, 2))])

@@ -1,11 +1,10 @@
-import re
 import unicodedata
 
 import numpy as np
 import pytest
 from formats import imported
 from items import item
-from layouts import save_image, save_map, save_png
+from layouts import save_image, save_map
 from PIL import Image
 from refusals import user_error
 
@@ -22,47 +21,6 @@ def test_two_masks_of_one_name_are_refused(tmp_path):
         imported("masks", tmp_path, classes=("dog", "cat"))
 
 
-@pytest.mark.parametrize(
-    ("name", "images", "masks"), [("masks", "images", "masks"), ("voc", "JPEGImages", "SegmentationClass")]
-)
-@pytest.mark.parametrize(
-    ("others", "ids", "note"),
-    [
-        ([], [], "the only values in the masks are 0 and 255: 255 is 'dog', and nothing is ignored"),
-        (
-            [([0, 1], 0, 8)],
-            [[0, 1]],
-            "255 is 'dog' in the 1 masks that .* in the 1 others",
-        ),
-        # VOC's border in a palette, and a border beside the class; one bit; alpha; grey in three channels
-        (
-            [([0, 255], 3, 8), ([1, 255], 0, 8)],
-            [[0, 255], [1, 255]],
-            "1 masks that have only 0 and 255, and .* 2 others",
-        ),
-        ([([0, 1], 0, 1)], [[0, 1]], "1 masks that have only 0 and 255, and ignored in the 1 others"),
-        (
-            [([[255, 0], [255, 255]], 4, 8), ([[0] * 3, [255] * 3], 2, 8)],
-            [[0, 1], [0, 1]],
-            "the only values in the masks",
-        ),
-    ],
-)
-def test_255_is_the_only_class_mask_by_mask(tmp_path, name, images, masks, others, ids, note):
-    for number, (row, kind, bits) in enumerate([([0, 255], 0, 8), *others]):
-        save_image(tmp_path / images / f"{number}.jpg", (1, 2))
-        (tmp_path / masks).mkdir(exist_ok=True)
-        if kind == 3:
-            save_map(tmp_path / masks / f"{number}.png", [row])
-        else:
-            save_png(tmp_path / masks / f"{number}.png", [row], bits=bits, kind=kind)
-    notes = []
-    read = imported(name, tmp_path, classes=("dog",), note=notes.append)[1]
-    assert [one.label_map.tolist()[0] for one in read] == [[0, 1], *ids]
-    assert len(notes) == 1
-    assert re.search(note, notes[0])
-
-
 def test_a_crowd_alone_in_a_picture_stays_ignored_through_voc(tmp_path):
     labels = np.array([[0, 255]], np.uint8)
     dataset = Dataset(("dog",), [item("a", labels, {}, (1, 2)), item("b", labels // 255, {}, (1, 2))])
@@ -76,10 +34,9 @@ def test_a_crowd_alone_in_a_picture_stays_ignored_through_voc(tmp_path):
     [
         ("RGB", [0, 255], ("dog",), [], [0, 1]), ("LA", [0, 255], ("dog",), [], [0, 1]),
         ("RGB", [1, 2], ("a", "b"), [], [1, 2]),
-        ("RGB", [0, 128], tuple("abcdefg"), [], [0, 7]),  # VOC's colour of id 7
         ("L", [0, 2], ("dog",), [2], [0, 255]), ("L", [2, 255, 1], ("dog",), [2], [255, 255, 1]),
         ("1", [0, 255], ("dog",), [], [0, 1]),
-        ("1", [0, 255], ("a", "b"), [], "one of 1 bit can only mean a single class"),
+        ("1", [0, 255], ("a", "b"), [], "a mask is a PNG"),
     ],
 )  # fmt: skip
 def test_values_of_one_mask(tmp_path, mode, values, classes, void, ids):
@@ -88,11 +45,10 @@ def test_values_of_one_mask(tmp_path, mode, values, classes, void, ids):
     Image.fromarray(np.array([values], np.uint8)).convert(mode).save(tmp_path / "masks/a.png")
     dataset = Dataset.from_masks(tmp_path, classes=classes, void=void)
     if isinstance(ids, str):
-        with user_error(rf"a\.png: is PNG {mode} data; .*; {ids}"):
+        with user_error(rf"a\.png: is PNG {mode} data; {ids}"):
             dataset[0].labels(2)
     else:
         assert dataset[0].label_map.tolist() == [ids]
-        assert not void or dataset.notes == ()
 
 
 def test_masks_without_a_picture_are_counted_when_label_maps_are_compared(tmp_path):

@@ -48,29 +48,13 @@ def labelstudio(folder, kind, x, y, across, down, degrees):
     value |= {"rotation": degrees}
     sides = {"original_width": SHAPE[1], "original_height": SHAPE[0], "id": "1"}
     results = [{"type": f"{name}labels", "value": value | {f"{name}labels": ["dog"]}, **sides}]
-    if degrees == 30:  # <Ellipse> or <Rectangle> with <Labels>
-        results = [
-            {"type": name, "value": value, **sides},
-            {"type": "labels", "value": value | {"labels": ["dog"]}, **sides},
-        ]
     save(folder / "tasks.json", [{"data": {"image": "a.png"}, "annotations": [{"result": results}]}])
     tags = "".join(f'<{tag}><Label value="dog"/></{tag}>' for tag in ("BrushLabels", "EllipseLabels"))
     save(folder / "label_config.xml", f"<View>{tags}</View>")
 
 
-def coco(folder, kind, x, y, across, down, degrees):
-    """As CVAT writes it: the box that was not turned, and its rotation."""
-    image = {"id": 1, "file_name": "a.png", "width": SHAPE[1], "height": SHAPE[0]}
-    box = {"bbox": [x - across, y - down, 2 * across, 2 * down], "attributes": {"rotation": degrees}}
-    corner = {"segmentation": [[0, 0, 1, 0, 1, 1, 0, 1]], "bbox": [0, 0, 1, 1]}
-    shapes = [{"id": i, "image_id": 1, "category_id": 1, **one} for i, one in enumerate((box, corner), 1)]
-    save(
-        folder / "instances.json", {"images": [image], "categories": [{"id": 1, "name": "dog"}], "annotations": shapes}
-    )
-
-
 @pytest.mark.parametrize("degrees", [0, 30, 90, 200.5])
-@pytest.mark.parametrize("write", [cvat, labelstudio, coco])
+@pytest.mark.parametrize("write", [cvat, labelstudio])
 def test_boxes(tmp_path, write, degrees):
     x, y, across, down = 40.5, 24.5, 15, 4
     save_image(tmp_path / "a.png", SHAPE)

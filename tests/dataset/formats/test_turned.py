@@ -90,7 +90,7 @@ def test_labels_of_the_stored_image_stay(tmp_path, name):
 
 
 @pytest.mark.parametrize(("turn", "size"), [(2, SIDES), (3, SIDES), (4, SIDES), (6, SQUARE)])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", [name for name in EVERY if name != "masks"])
 def test_where_sizes_say_nothing_the_tool_decides(tmp_path, name, turn, size):
     labels, (sample,), _ = frames(tmp_path, name, turn, size, shown=True)
     if FORMATS[name].shown or name == "masks":  # the export's YAML file is Ultralytics', which turns pictures

@@ -1,5 +1,4 @@
 import json
-import re
 
 import numpy as np
 import pytest
@@ -87,15 +86,15 @@ def test_decimal_class_ids():
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    "line",
     [
-        *((f"{name} 0 0 1 0 1 1", f'class "{name}" must be one of 0, 1, 2') for name in ("3", "cat", "1.5", "1_0")),
-        ("0 0 0 1 0 1", "5 numbers after the class"),
-        *((f"0 0 0 1 0 1 {value}", f'"{value}" must be a number in [0, 1]') for value in ("x", "nan", "1.02", "-0.02")),
+        *(f"{name} 0 0 1 0 1 1" for name in ("3", "cat", "1.5", "1_0")),
+        "0 0 0 1 0 1",
+        *(f"0 0 0 1 0 1 {value}" for value in ("x", "nan", "1.02", "-0.02")),
     ],
 )
-def test_broken_lines_are_named(line, message):
-    with user_error(re.escape(f"a.txt, line 2: {message}")):
+def test_broken_lines_are_named(line):
+    with user_error("a.txt, line 2: must be a class, one of 0, 1, 2, and x and y"):
         from_yolo("0 0 0 1 0 1 1\n" + line, (8, 8), IDS, "a.txt")
 
 

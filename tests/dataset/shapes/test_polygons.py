@@ -1,17 +1,16 @@
-import cv2
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from seediff.dataset.shapes.objects import find_objects
-from seediff.dataset.shapes.polygons import SNAP, fill_polygon, object_polygons
+from seediff.dataset.shapes.polygons import fill_polygon, object_polygons
 
 
 def filled(polygon, shape):
     mask = np.zeros(shape, bool)
-    top, left, part = fill_polygon(polygon, shape)
-    mask[top : top + part.shape[0], left : left + part.shape[1]] = part
+    place, inside = fill_polygon(polygon, shape)
+    mask[place] = inside
     return mask
 
 
@@ -50,24 +49,3 @@ def test_ultralytics_resampling_changes_no_pixel_where_pieces_touch_at_corners(l
     for number, polygon in enumerate(object_polygons(found), 1):
         shown = np.round(polygon / sides, 6) * sides
         assert np.array_equal(filled(resampled(shown), labels.shape), found.numbers == number)
-
-
-def foreign_polygon(rng, width, height):
-    """(P, 2): corners anywhere, in a ring, or partly on the picture's border."""
-    corners = rng.random((int(rng.integers(3, 40)), 2))
-    kind = rng.integers(3)
-    if kind == 1:
-        turn, radius = np.sort(corners[:, 0]) * 2 * np.pi, corners[:, 1] / 2
-        corners = 0.5 + np.stack([radius * np.cos(turn), radius * np.sin(turn)], 1)
-    elif kind == 2:
-        corners = (2 * corners - 0.5).clip(0, 1)
-    return corners * [width, height]
-
-
-def test_foreign_polygons_are_filled_as_opencv_fills_them():
-    rng = np.random.default_rng(0)
-    for number in range(3000):
-        height, width = map(int, rng.integers(1, (8, 300)[number % 2], 2))
-        polygon, expected = foreign_polygon(rng, width, height), np.zeros((height, width), np.uint8)
-        cv2.fillPoly(expected, [np.floor(polygon + SNAP).astype(np.int32)], 1)
-        assert np.array_equal(filled(polygon, expected.shape), expected), number

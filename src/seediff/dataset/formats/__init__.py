@@ -20,7 +20,7 @@ drivers.py           `read_format` calls the codec
 
 The codecs:
 
-voc.py, coco.py, panoptic.py, yolo.py    formats of training code
+voc.py, coco.py, yolo.py              formats of training code
 cvat.py, labelstudio.py, labelme.py      formats of tools in which people correct masks
 masks.py, public_sets.py                 pictures and PNG masks in folders, and public data sets
 trainer.py, cutouts.py                   masks for trainers of LoRAs, and pictures with transparency: only written

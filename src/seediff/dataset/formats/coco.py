@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -39,16 +38,15 @@ from .coco_data import (
     CocoName,
     Crowds,
     classes_of,
-    drawing_of,
+    draw_of,
     find_annotations,
-    is_elsewhere,
     load_coco,
     unknown_files,
 )
 from .drivers import Import
 from .exporting import Export, MinArea, Placed, least_area
-from .format_table import Contents, json_kind
-from .labelled import Drawing, Labelled, Picture
+from .format_table import Contents
+from .labelled import Draw, Labelled
 
 
 def write(export: Export, *, min_area: MinArea = 1, polygons: bool = False) -> None:
@@ -158,36 +156,27 @@ def read(
     _check_masks(documents, crowds, source)
     listed = classes_of(documents, source.note)
     classes, ids = listed.classes, listed.ids
-    others = chain(*map(unknown_files, {source.folder, *(path.parent for path in documents)}))
-    source.not_read(filter(_is_coco, others), documents)
-    pictures: list[Labelled] = []
-    elsewhere = 0
+    source.not_read(chain(*map(unknown_files, {path.parent for path in documents})), documents)
+    pictures, empty = list[Labelled](), 0
     for path, document in documents.items():
         name, by_image = CocoName.of(path), document.by_image()
         folders, object_drawings = name.image_folders(source.folder, images), _objects_beside(source, name, classes)
         for image in document.images:
             row = as_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             annotations = by_image[image.id]
-            if len(pictures) < 100:  # reading run lengths takes long
-                elsewhere += sum(is_elsewhere(annotation, (image.height, image.width)) for annotation in annotations)
-            drawing = drawing_of(image, annotations, ids, path, all_objects=crowds == "objects")
-            objects: Drawing | None = drawing
+            draw = draw_of(annotations, ids, path, all_objects=crowds == "objects")
+            objects: Draw | None = draw
             if name.kind in (SEMANTIC, "stuff"):  # an annotation is a whole class
                 objects = object_drawings.get(image.file_name)
-            picture = Picture([image.file_name], folders, name.part)
-            pictures.append(Labelled(picture, drawing, objects, row, empty=not annotations))
-    cause = "are run lengths by rows, or corners of a picture of another size or counted from below?"
-    source.count(elsewhere, f"masks of the first 100 pictures are not where their `bbox` is; {cause}")
+            about = {"part": name.part, "row": row, "draw": draw, "objects": objects}
+            size = image.height, image.width
+            pictures.append(Labelled(f"{path}, image {image.id}", [image.file_name], folders, size=size, **about))
+            empty += not annotations
+    source.count(empty, f"of {len(pictures)} pictures have no shape: background only")
     return Contents(listed, source.samples_of(pictures))
 
 
-def _is_coco(path: Path) -> bool:
-    with suppress(UserError):  # JSON lines, or damaged
-        return json_kind(path) == "coco"
-    return False
-
-
-def _objects_beside(source: Import, name: CocoName, classes: Sequence[str]) -> dict[str, Drawing]:
+def _objects_beside(source: Import, name: CocoName, classes: Sequence[str]) -> dict[str, Draw]:
     """Name of a picture → its objects, from the instances.json that SeeDiff writes beside semantic.json. Empty if this
     file is missing or has other classes. name: the file that is read. classes: its classes."""
     file = name.beside(INSTANCES)
@@ -198,7 +187,7 @@ def _objects_beside(source: Import, name: CocoName, classes: Sequence[str]) -> d
     if listed.classes != classes:
         return {}
     by_image = document.by_image()
-    return {image.file_name: drawing_of(image, by_image[image.id], listed.ids, file) for image in document.images}
+    return {image.file_name: draw_of(by_image[image.id], listed.ids, file) for image in document.images}
 
 
 def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, source: Import) -> None:
@@ -218,7 +207,5 @@ def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, sour
     of = f"of {len(shapes)} annotations"
     if crowds != "objects":
         source.count(several, f"{of} are crowds (iscrowd 1), not objects; pixels only in them are ignored (255)")
-    stray = sum(len(annotation.polygons) < len(annotation.all_polygons) for annotation in shapes)
-    source.count(stray, f"{of} have stray points or lines without area: left out")
     source.count(sum(bool(each.ignore) for each in shapes), f"{of} have `ignore`: their pixels are ignored (255)")
     source.count(boxes, f"{of} are boxes without a mask; pixels in them but in no mask are ignored (255)")

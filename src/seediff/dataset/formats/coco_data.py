@@ -26,15 +26,15 @@ from ...files.messages import show_json
 from ...rows.parts import part_of
 from ..class_lists import ClassList, Note, no_note, number_classes
 from ..shapes.objects import Objects
-from ..shapes.rle import box_xyxy, count_runs, polygon_runs
-from .labelled import Drawing
+from ..shapes.rle import count_runs, polygon_runs
+from .labelled import Draw
 from .painting import Canvas, Near, Side
 from .set_files import SetFiles
 
 IGNORED_CATEGORY = (IGNORE, "ignore")
 """Id and name of the category that stands for 255 in SeeDiff's semantic.json."""
 IMAGES, ANNOTATIONS = "images", "annotations"
-INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
+INSTANCES, SEMANTIC = "instances", "semantic"
 FILE_KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
 """Prefixes of mask files, the preferred first. Of a folder, only files with the first prefix that occurs are read."""
 ROBOFLOW_FILE = "_annotations.coco.json"
@@ -51,7 +51,7 @@ class CocoName:
 
     path: Path
     kind: str
-    """The beginning of the file's name: one of FILE_KINDS, or PANOPTIC; "" for another beginning."""
+    """The beginning of the file's name: one of FILE_KINDS; "" for another beginning."""
     words: str
     """The rest of the file's name, without its suffix."""
 
@@ -60,7 +60,7 @@ class CocoName:
         """The name of a file. path: the file."""
         if path.name == ROBOFLOW_FILE:
             return cls(path, "", path.parent.name)
-        kind = next((kind for kind in (*FILE_KINDS, PANOPTIC) if path.stem.startswith(kind)), "")
+        kind = next((kind for kind in FILE_KINDS if path.stem.startswith(kind)), "")
         return cls(path, kind, path.stem.removeprefix(kind).removeprefix("_"))
 
     @property
@@ -111,8 +111,6 @@ class Category(msgspec.Struct, frozen=True):
     id: int
     name: str
     supercategory: Any = None
-    isthing: bool | int = 1
-    """Whether the class has objects; otherwise it is stuff, such as sky. Only in panoptic files."""
 
 
 class CocoImage(msgspec.Struct, frozen=True):
@@ -140,51 +138,16 @@ class Annotation(msgspec.Struct, frozen=True):
     image_id: Id
     id: Any = None
     category_id: int | None = None
-    segmentation: list[list[Near] | float] | Rle | None = None
-    bbox: Any = None
+    segmentation: list[list[Near]] | Rle | None = None
+    bbox: list[Near] | None = None
     iscrowd: bool | int | None = None
     ignore: bool | float | None = None
-    attributes: Any = None
-
-    def __post_init__(self) -> None:
-        if isinstance(self.segmentation, list) and len({isinstance(part, list) for part in self.segmentation}) > 1:
-            raise ValueError("a polygon is a list of x, y")
-        if not self.segmentation and not self.box:
-            raise ValueError("an annotation needs a 'segmentation' or 'bbox' of 4 numbers")
-
-    @property
-    def box(self) -> list[float]:
-        """`bbox` as four numbers; [] if it is missing or invalid."""
-        try:
-            values = [float(value) for value in self.bbox]
-        except (TypeError, ValueError):
-            return []
-        if len(values) == 4 and all(abs(value) < 1e9 for value in values):
-            return values
-        return []
-
-    @property
-    def rotation(self) -> float:
-        """The clockwise turn of the box about its centre in degrees, which CVAT writes."""
-        given = isinstance(self.attributes, dict) and self.attributes.get("rotation")
-        if isinstance(given, int | float) and abs(given) < 1e6:
-            return float(given)
-        return 0.0
-
-    @property
-    def all_polygons(self) -> list[list[float]]:
-        """The polygons; [] for run lengths. A flat list of numbers counts as one polygon."""
-        given: Any = self.segmentation
-        if not isinstance(given, list):
-            return []
-        if given and not isinstance(given[0], list):
-            return [given]
-        return given
 
     @property
     def polygons(self) -> list[list[float]]:
-        """The polygons, without stray points and lines, which have no area."""
-        return [polygon for polygon in self.all_polygons if len(polygon) not in (0, 2, 4)]
+        """The polygons, without stray points and lines, which have no area; [] for run lengths."""
+        given = self.segmentation if isinstance(self.segmentation, list) else []
+        return [polygon for polygon in given if len(polygon) not in (0, 2, 4)]
 
     @property
     def masked(self) -> bool:
@@ -217,17 +180,13 @@ def checked(document: CocoFile, path: Path) -> CocoFile:
     that does not exist. path: the document's file, for errors."""
     images, categories = [entry.id for entry in document.images], [entry.id for entry in document.categories]
     for part, ids in (("images", images), ("categories", categories)):
-        for id_, count in Counter(ids).items():
-            if count > 1:
-                raise UserError(path, f"two {part} have the id {id_}")
+        if len({*ids}) < len(ids):
+            raise UserError(path, f"two {part} have the id {Counter(ids).most_common(1)[0][0]}")
     existing = {"image": {*images}, "category": {*categories}}
     for number, entry in enumerate(document.annotations):
         for part, id_ in (("image", entry.image_id), ("category", entry.category_id)):
             if id_ not in existing[part]:
-                alike = [show_json(other) for other in existing[part] if str(other) == str(id_)]
-                fix = "".join(f"its id must be written as {other}" for other in alike)
-                problem = f"annotations[{number}] is of {part} {show_json(id_)}, which does not exist"
-                raise UserError(path, problem, fix)
+                raise UserError(path, f"annotations[{number}] is of {part} {show_json(id_)}, which does not exist")
     return document
 
 
@@ -254,20 +213,6 @@ def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict
     return names
 
 
-def is_elsewhere(annotation: Annotation, shape: tuple[int, int]) -> bool:
-    """Whether an annotation's mask and its `bbox` disagree: a side of the mask is more than 2 pixels away from the same
-    side of the box. shape: (H, W) of the picture."""
-    if not (annotation.masked and annotation.box):
-        return False
-    try:
-        drawn = box_xyxy(_runs(annotation, shape, ""), shape)
-    except (UserError, OverflowError):  # painting refuses such a mask
-        return False
-    left, top, width, height = annotation.box
-    given = np.array([left, top, left + width, top + height]).clip(0, [*shape[::-1], *shape[::-1]])
-    return bool(drawn.any() and np.abs(given - drawn).max() > 2)
-
-
 def _runs(annotation: Annotation, shape: tuple[int, int], where: str) -> np.ndarray:
     """(N,): the run lengths of an annotation's mask. shape: (H, W) of the picture. where: the annotation's name in
     errors. Raises UserError."""
@@ -276,17 +221,10 @@ def _runs(annotation: Annotation, shape: tuple[int, int], where: str) -> np.ndar
     return polygon_runs(annotation.polygons, shape, where)
 
 
-def drawing_of(
-    image: CocoImage,
-    annotations: Sequence[Annotation],
-    ids: Mapping[int, int],
-    where: Path,
-    all_objects: bool = False,
-) -> Drawing:
-    """The annotations of a picture. image: the picture. ids: category id → id in label maps. where: the JSON file.
-    all_objects: crowds are objects, too."""
-    draw = partial(_paint, annotations=annotations, ids=ids, where=where, all_objects=all_objects)
-    return Drawing(f"{where}, image {image.id}", image.height, image.width, draw=draw)
+def draw_of(annotations: Sequence[Annotation], ids: Mapping[int, int], where: Path, all_objects: bool = False) -> Draw:
+    """Paints the annotations of a picture. ids: category id → id in label maps. where: the JSON file. all_objects:
+    crowds are objects, too."""
+    return partial(_paint, annotations=annotations, ids=ids, where=where, all_objects=all_objects)
 
 
 def _paint(
@@ -298,7 +236,7 @@ def _paint(
 ) -> Objects:
     """The painted annotations of a picture of the size `shape`, (H, W): first boxes without a mask and crowds, as 255;
     over them the objects, the largest first. Annotations with `ignore` are 255, like crowds. The other arguments are
-    those of `drawing_of`. Raises UserError."""
+    those of `draw_of`. Raises UserError."""
     canvas = Canvas(shape)
     masks: list[tuple[bool, int, np.ndarray]] = []
     for annotation in annotations:
@@ -308,9 +246,9 @@ def _paint(
             if not annotation.ignore and (all_objects or not annotation.iscrowd):
                 seen, class_id = True, ids[annotation.category_id or 0]
             masks.append((seen, class_id, runs))
-        elif annotation.box:
-            x, y, width, height = annotation.box
-            canvas.box(x, y, x + width, y + height, annotation.rotation)
+        elif annotation.bbox and len(annotation.bbox) == 4:
+            x, y, width, height = annotation.bbox
+            canvas.box(x, y, x + width, y + height)
     for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -mask[2][1::2].sum())):
         canvas.runs(runs, canvas.number(class_id))
     return canvas.painted()
@@ -351,5 +289,5 @@ def find_annotations(source: Path) -> list[Path]:
 
 def unknown_files(folder: Path) -> list[Path]:
     """The JSON files in a folder whose names are not those of COCO's own files for other tasks."""
-    known = ("captions", "image_info", "labels_", PANOPTIC, *FILE_KINDS)
+    known = ("captions", "image_info", "labels_", "panoptic", *FILE_KINDS)
     return [path for path in sorted(visible(folder, "*.json")) if not path.name.startswith(known)]

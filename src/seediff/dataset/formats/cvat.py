@@ -1,6 +1,6 @@
 """Writes and reads CVAT's format "CVAT for images 1.1" with masks. Label maps come back exactly.
 
-out/  annotations.xml            one <image> per sample, with a <mask> per class (or object), as run lengths in its box;
+out/  annotations.xml            one <image> per sample, with a <mask> per class, or per object if the sample has `instances`, as run lengths in its box;
                                  255 is the label "ignore"
       images/NAME.png or .jpg    pictures, as they are
       labels.json                not part of the format: the labels, to paste as "Raw" when a task is made
@@ -27,7 +27,7 @@ from ..shapes.rle import polygon_runs
 from .drivers import Import
 from .exporting import Export
 from .format_table import Contents
-from .labelled import Drawing, Labelled, Picture, Shape
+from .labelled import Labelled, Shape
 from .painting import Canvas, Mask, Near, Side, masks_of
 from .pictures import given_or
 
@@ -36,13 +36,13 @@ CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 """Names of a cuboid's corners. The attributes xtl1 and ytl1 are x and y of the corner tl1."""
 
 
-def write(export: Export, *, objects: bool = False) -> None:
-    """Writes annotations.xml, labels.json and the pictures. objects: write a mask per object, not per class."""
+def write(export: Export) -> None:
+    """Writes annotations.xml, labels.json and the pictures."""
     subsets = export.parts
     if subsets == ["train"]:
         subsets = []
     images = []
-    for placed in sorted(export.placed(draw, names=export.labels, objects=objects), key=lambda placed: placed.name):
+    for placed in sorted(export.placed(draw, names=export.labels), key=lambda placed: placed.name):
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
         about = f'id="{len(images)}" name={quoteattr(placed.file_name)}'
         if subsets:
@@ -67,9 +67,9 @@ def write(export: Export, *, objects: bool = False) -> None:
     export.put(LABELS, json.dumps(listed, ensure_ascii=False, indent=1))
 
 
-def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], objects: bool) -> str:
-    """The <mask> elements of a sample. labels: the label map (H, W). names: id → label. objects: as for `write`."""
-    return "".join(_mask(names[mask.class_id], mask) for mask in masks_of(sample, labels, objects))
+def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> str:
+    """The <mask> elements of a sample. labels: the label map (H, W). names: id → label."""
+    return "".join(_mask(names[mask.class_id], mask) for mask in masks_of(sample, labels))
 
 
 def _mask(label: str, mask: Mask) -> str:
@@ -149,12 +149,12 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
     return contents
 
 
-def _describe(node: Node, folders: Sequence[Path]) -> Labelled:
+def _describe(node: Node, folders: Sequence[Path]) -> tuple[Labelled, Sequence[Shape]]:
     """What an <image> says. folders: where its picture may be. Raises UserError."""
     image = fit(node.attributes, CvatImage, node.where, strict=False)
     name, shapes = f"{image.subset}/{image.name}".removeprefix("/"), [_shape(child) for child in node.children]
-    picture = Picture([name], folders, part=image.subset, top=image.subset)
-    return Labelled(picture, Drawing(node.where, image.height, image.width, shapes))
+    size = image.height, image.width
+    return Labelled(node.where, [name], folders, part=image.subset, top=image.subset, size=size), shapes
 
 
 def _shape(node: Node) -> Shape:

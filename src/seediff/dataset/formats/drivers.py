@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
@@ -21,22 +21,17 @@ from ...files.messages import plural, show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import check_unpacked
 from ...rows.parts import NO_SPLIT, part_of, row_splits
-from ...rows.row import Row, said
+from ...rows.row import said
 from ..class_lists import ClassList, number_labels
-from ..encoding import ReadLabels, ReadObjects
 from ..names import check_name
-from ..palettes import with_palettes
 from ..reading import first_of
 from ..sample import Sample, nothing_lost
 from ..stored_masks import read_mask, with_single
 from .format_table import FORMATS, Contents, SourceName, codec
-from .labelled import Labelled, Painted, Picture, Shape, by_object
+from .labelled import Labelled, Painted, Shape, by_object, paint
 from .pictures import (
-    IMAGE_SUFFIXES,
     PictureFinder,
     ends_of,
-    of_another_kind,
-    portable,
     stored_labels,
     stored_objects,
     top_folder,
@@ -68,7 +63,7 @@ class Pair(NamedTuple):
     """A picture and the file that labels it."""
 
     part: str | None
-    """The part of the set in its own words; "" if it has none; None: the first folder of the name may be one."""
+    """As in `Labelled`."""
     name: str
     """The picture's path in its folder, without suffix."""
     image: Path | None
@@ -76,6 +71,12 @@ class Pair(NamedTuple):
     labels: Path
     where: object = None
     """The sample's name in errors; None: the picture's file."""
+
+    def labelled(self, **given: Any) -> Labelled:
+        """What the set says about the picture. given: further fields."""
+        where = str(self.where or self.image or self.labels)
+        name = self.name + (self.image or self.labels).suffix
+        return Labelled(where, image=self.image, name=name, part=self.part, **given)
 
 
 @dataclass
@@ -126,150 +127,119 @@ class Import(Notes):
         if others:
             self.note(f"not read: {first_of(others)}; name a file to read it alone")
 
-    def leave_out(self, where: object, problem: str, *searched: Path) -> None:
-        """Counts labels that are left out because their picture is missing. where, problem: for the error. searched:
-        paths of the picture, perhaps without a suffix. Raises UserError, unless the user wants to leave out such
-        labels, or compares only label maps."""
+    def leave_out(self, where: object, problem: str) -> None:
+        """Counts labels that are left out because their picture is missing. where, problem: for the error. Raises
+        UserError, unless the user wants to leave out such labels, or compares only label maps."""
         if not (self.skip_missing or self.labels_alone):
-            fix = "--images names the folder of the pictures, and --skip-missing leaves out labels without one"
-            for other in filter(None, map(of_another_kind, searched)):
-                problem = f"its picture {other} is neither PNG nor JPEG"
-                fix = "save it as PNG under the same name; --skip-missing leaves out labels without a picture"
+            fix = "--images names the folder of the PNG or JPEG files, and --skip-missing leaves out labels without one"
             raise UserError(where, problem, fix)
         self.missing_pictures += 1
-
-    def splits_of(self, parts: Mapping[str, Collection[T]], where: str) -> dict[T, str]:
-        """Picture → its split. parts: split → its pictures, in the order of SPLITS. where: the file that lists them,
-        for a note.
-
-        A picture in several splits belongs to the last of them, so that no picture for testing is trained on. A split
-        with exactly the pictures of an earlier split is skipped: many files have `val: images/train` because there is
-        no other.
-        """
-        splits: dict[T, str] = {}
-        several: set[T] = set()
-        earlier: list[set[T]] = []
-        for split, pictures in parts.items():
-            own = {*pictures}
-            if own not in earlier:
-                several |= own & splits.keys()
-                splits |= dict.fromkeys(pictures, split)
-            earlier.append(own)
-        self.count(len(several), f"pictures are in several parts of {where}: one for validation or testing counts")
-        return splits
 
     def shapes_of(
         self,
         units: Iterable[Unit],
-        describe: Callable[[Unit], Labelled],
+        describe: Callable[[Unit], tuple[Labelled, Sequence[Shape]]],
         classes: Sequence[str] | None,
         where: object,
         *,
         proves_objects: Callable[[Sequence[Shape]], bool] = by_object,
         others: Sequence[str] = (),
-        beside: bool = True,
     ) -> Contents:
         """The contents of a set of pictures with labelled shapes.
 
         units: what is kept of each picture, such as the path of a file. describe: reads what the set says about the
-        picture, for the first time to see its labels, and again whenever its label map is read, perhaps in another
-        process. classes: the classes in the order of their ids; None: the labels of the masks, sorted by name. Labels
-        such as `ignore` and `void` (IGNORED) mean 255. where: the name of the classes in errors. proves_objects:
-        whether the masks of a picture prove that each mask of the set is an object. others: kind and label of what is
-        left out and has no place on a picture. beside: count the pictures in the same folders that have no labels.
-        Raises UserError.
+        picture, and its shapes, for the first time to see its labels, and again whenever its label map is read, perhaps
+        in another process. classes: the classes in the order of their ids; None: the labels of the masks, sorted by
+        name. Labels such as `ignore` and `void` (IGNORED) mean 255. where: the name of the classes in errors.
+        proves_objects: whether the masks of a picture prove that each mask of the set is an object. others: kind and
+        label of what is left out and has no place on a picture. Raises UserError.
         """
-        boxed, lines = list[str](), [*others]
-        labels, are_objects = set[str](), False
+        boxed, lines, empty = list[str](), [*others], 0
+        labels, ids, are_objects = set[str](), dict[str, int](), False
         pictures = list[Labelled]()
         for unit in units:
-            labelled = describe(unit)
-            shapes = labelled.drawing.shapes
+            labelled, shapes = describe(unit)
             masks = [shape for shape in shapes if shape.fill is not None]
             labels.update(shape.label for shape in masks)
             are_objects = are_objects or proves_objects(masks)
             boxed += [shape.about for shape in shapes if shape.box is not None]
             lines += [shape.about for shape in shapes if shape.fill is None and shape.box is None]
-            bare = replace(labelled.drawing, shapes=())  # the shapes of all pictures may be larger than memory
-            pictures.append(replace(labelled, drawing=bare, empty=not shapes, reread=partial(describe, unit)))
+            empty += not shapes
+            # Shapes are not kept: those of all pictures may be larger than memory.
+            draw = partial(paint, shapes=partial(_shapes_of, describe, unit), ids=ids)
+            pictures.append(replace(labelled, draw=draw))
         around = "shapes are not masks; pixels in the boxes around them but in no mask are ignored (255)"
         for abouts, line in ((boxed, around), (lines, "shapes are no masks and are left out")):
             self.count(len(abouts), f"{line}, such as {', '.join(sorted({*abouts})[:8])}")
-        if classes is None:
-            classes = sorted(labels)
-        listed, ids = number_labels(classes, where, self.note)
-        return Contents(listed, self.samples_of(pictures, ids=ids, are_objects=are_objects, beside=beside))
+        listed, found = number_labels(sorted(labels) if classes is None else classes, where, self.note)
+        ids.update(found)
+        self.count(empty, f"of {len(pictures)} pictures have no shape: background only")
+        if are_objects:
+            pictures = [replace(one, objects=one.draw) for one in pictures]
+        return Contents(listed, self.samples_of(pictures))
 
-    def samples_of(
-        self,
-        pictures: Iterable[Labelled],
-        *,
-        ids: Mapping[str, int] | None = None,
-        are_objects: bool = False,
-        beside: bool = True,
-    ) -> list[Sample]:
-        """A sample for each picture that exists. The other arguments are for `shapes_of`.
-
-        pictures: what the set says about each picture. ids: label → id. are_objects: whether the shapes of all drawings
-        are objects. beside: as for `shapes_of`. Raises UserError if two entries mean one picture.
-        """
-        found: list[tuple[Labelled, Path, str]] = []
+    def samples_of(self, pictures: Iterable[Labelled], split: str | None = None) -> list[Sample]:
+        """A sample for each picture that exists. pictures: what the set says about each picture. split: only this part;
+        None: all. Raises UserError, also if two entries mean one picture."""
+        found: list[Labelled] = []
         owners: dict[Path, str] = {}
         for one in pictures:
-            where, picture = one.drawing.where, one.picture
-            file = self._picture_of(picture, where)
-            if file is None:
-                continue
-            path, end = file
-            other = owners.setdefault(path, where)
-            if other != where:
-                fix = "make them one record"
-                if end != portable(picture.names[0]):
-                    fix = f"no file is called {show_json(picture.names[0])}: --images names the folder that has it"
-                raise UserError(where, f"its picture, {path}, is that of {other}, too", fix)
-            found.append((one, path, picture.below_top(end)))
+            if one.names:
+                file = self._picture_of(one)
+                if file is None:
+                    continue
+                path, end = file
+                other = owners.setdefault(path, one.where)
+                if other != one.where:
+                    raise UserError(one.where, f"its picture, {path}, is that of {other}, too")
+                if f"{one.top}/{end}" not in one.names:  # else `end` begins with a folder of the picture's own
+                    end = end.removeprefix(f"{one.top}/")
+                one = replace(one, image=path, name=end)
+            found.append(one)
         samples: list[Sample] = []
-        parts = [one.picture.part for one, *_ in found]
-        names = unique_names((part, end) for part, (*_, end) in zip(parts, found, strict=True))
-        for (one, path, _), name, split in zip(found, names, row_splits(parts), strict=True):
-            painted, objects = Painted(one.drawing, path, ids or {}, one.reread), None
-            if are_objects or one.objects is one.drawing:
-                objects = painted.objects
-            elif one.objects is not None:
-                objects = Painted(one.objects, path).objects
-            about = {"row": one.row, "split": split, "lost": painted.lost}
-            name = one.picture.sample or name
-            samples.append(self.sample(name, path, painted.label_map, one.drawing.where, objects=objects, **about))
-        empty = sum(one.empty for one, *_ in found)
-        self.count(empty, f"of {len(samples)} pictures have no shape: background only")
-        if beside and self.path.is_dir():
-            self._count_bare(owners)
+        parts = [top_folder(one.name) if one.part is None else one.part for one in found]
+        names = unique_names((one.part, one.name) for one in found)
+        for one, name, part, row_split in zip(found, names, parts, row_splits(parts), strict=True):
+            if split is None or (part_of(split) or split) in (part, row_split or "train"):
+                samples.append(self._sample(one, one.sample or name, row_split))
+        if split is not None and not samples:
+            raise UserError("split", f"{split}: {self.path} has no picture in this part")
         return samples
 
-    def _count_bare(self, labelled: Collection[Path]) -> None:
-        """Notes the pictures that lie beside labelled pictures, and that no file labels."""
-        for folder in sorted({path.parent for path in labelled}):
-            files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-            bare = sum(path not in labelled for path in files)
-            self.count(bare, f"of {len(files)} pictures in {folder} have no labels in the files: they are left out")
+    def _sample(self, one: Labelled, name: str, split: str | None) -> Sample:
+        """A sample, whose labels are turned to fit the picture as it is stored. name: must be new. split: as
+        `row_splits` returns it. Raises UserError."""
+        check_name(name, self.taken, one.where)
+        row, image, labels, objects, lost = one.row, one.image, one.read, None, nothing_lost
+        if one.draw is not None:
+            painted = Painted(one.draw, one)
+            labels, lost = painted.label_map, painted.lost
+            if one.objects is not None:
+                objects = (painted if one.objects is one.draw else Painted(one.objects, one)).objects
+        assert labels is not None
+        if split:
+            row = row.replace(split=split)
+        if image is not None:
+            self.parts[said(row.split), image.parent] += 1
+        if self.labels_alone or image is None:
+            return Sample(image, labels, None, row, name=name, lost=lost)
+        turn = orientation_of(image)
+        if 2 <= turn <= 8:
+            self.turned_pictures += 1
+            labels = partial(stored_labels, labels, image, turn, self.shown)
+            objects = objects and partial(stored_objects, objects, image, turn, self.shown)
+        return Sample(image, labels, objects, row, name=name, lost=lost)
 
-    def _picture_of(self, picture: Picture, where: str) -> tuple[Path, str] | None:
+    def _picture_of(self, one: Labelled) -> tuple[Path, str] | None:
         """(file, name) of a picture, as `PictureFinder.find` returns them. None if it is missing, and `leave_out`
-        allows this. where: its labels' name in errors."""
-        found = self.pictures.find(picture.folders, picture.names, where)
-        names = [portable(name) for name in picture.names]
-        for end in chain.from_iterable(map(ends_of, names)):
+        allows this."""
+        found = self.pictures.find(one.folders, one.names)
+        for end in chain.from_iterable(map(ends_of, one.names)):
             if found is None and without_suffix(end) in self.originals:
                 found = self.originals[without_suffix(end)], end
-        problem = "there is no picture {} in {}"
-        if picture.copied:
-            problem += ", and its copy in the file is not read: save the copy under this name"
-            if found and found[0].suffix.lower() != Path(found[1]).suffix.lower():
-                found = None
         if found is None:
-            tried = [folder for folder in picture.folders if folder.is_dir()] or picture.folders
-            searched = [folder / name for folder, name in product(tried, names)]
-            self.leave_out(where, problem.format(show_json(picture.names[0]), tried[0]), *searched)
+            tried = [folder for folder in one.folders if folder.is_dir()] or one.folders
+            self.leave_out(one.where, f"there is no picture {show_json(one.names[0])} in {tried[0]}")
         return found
 
     def masks_of(
@@ -284,68 +254,20 @@ class Import(Notes):
         """The contents of a set of PNG masks. A file that leads out of the set is refused, unless only label maps are
         compared.
 
-        pairs: the pictures with their masks. class_list: what the values in the masks mean. split: as for `pairs_of`.
+        pairs: the pictures with their masks. class_list: what the values in the masks mean. split: as for `samples_of`.
         single: whether 255 may be a single class (`with_single`). about: as in `Contents`. Raises UserError.
         """
-        masks = [one.labels for one in pairs]
         if not self.labels_alone:
-            for path in filter(None, (*masks, *(one.image for one in pairs))):
+            for path in filter(None, chain.from_iterable((one.labels, one.image) for one in pairs)):
                 self.files.inside(path)
-        class_list = with_single(class_list, masks, self.note) if single else with_palettes(class_list, masks)
-        samples = self.pairs_of(pairs, lambda pair: partial(read_mask, pair.labels, class_list), split)
+        class_list = with_single(class_list, self.note) if single else class_list
+        pictures = [one.labelled(read=partial(read_mask, one.labels, class_list)) for one in pairs]
+        samples = self.samples_of(pictures, split)
         return Contents(class_list, samples, class_list.ids, about)
 
-    def pairs_of(
-        self, pairs: Sequence[Pair], read: Callable[[Pair], ReadLabels | Painted], split: str | None
-    ) -> list[Sample]:
-        """A sample for each pair. read: returns what reads its label map, or what is painted on it; it is called only
-        for pairs that become samples. split: only this part; None: all. Raises UserError."""
-        samples: list[Sample] = []
-        names = unique_names((one.part, one.name + (one.image or one.labels).suffix) for one in pairs)
-        parts = [top_folder(one.name) if one.part is None else one.part for one in pairs]
-        for one, name, part, row_split in zip(pairs, names, parts, row_splits(parts), strict=True):
-            if split is not None and (part_of(split) or split) not in (part, row_split or "train"):
-                continue
-            labels, where, about = read(one), one.where or one.image or one.labels, dict[str, Any]()
-            if isinstance(labels, Painted):
-                labels, about = labels.label_map, {"objects": labels.objects, "lost": labels.lost}
-            samples.append(self.sample(name, one.image, labels, where, split=row_split, **about))
-        if split is not None and not samples:
-            raise UserError("split", f"{split}: {self.path} has no picture in this part")
-        return samples
 
-    def sample(
-        self,
-        name: str,
-        image: Path | None,
-        labels: ReadLabels,
-        where: object,
-        *,
-        row: Row | None = None,
-        split: str | None = None,
-        objects: ReadObjects | None = None,
-        lost: Callable[[], int] = nothing_lost,
-    ) -> Sample:
-        """A sample, whose labels are turned to fit the picture as it is stored.
-
-        name: must be new. image: the picture; None if only label maps are compared. labels: reads the label map. where:
-        the sample's name in errors. row: its metadata. split: as `row_splits` returns it. objects: reads the objects.
-        lost: as in `Sample`. Raises UserError.
-        """
-        check_name(name, self.taken, where)
-        row = row or Row()
-        if split:
-            row = row.replace(split=split)
-        if image is not None:
-            self.parts[said(row.split), image.parent] += 1
-        if self.labels_alone or image is None:
-            return Sample(image, labels, None, row, name=name, lost=lost)
-        turn = orientation_of(image)
-        if 2 <= turn <= 8:
-            self.turned_pictures += 1
-            labels = partial(stored_labels, labels, image, turn, self.shown)
-            objects = objects and partial(stored_objects, objects, image, turn, self.shown)
-        return Sample(image, labels, objects, row, name=name, lost=lost)
+def _shapes_of(describe: Callable[[Unit], tuple[Labelled, Sequence[Shape]]], unit: Unit) -> Sequence[Shape]:
+    return describe(unit)[1]
 
 
 def read_format(

@@ -200,7 +200,7 @@ def export(
         export = Export(folder, tuple(classes), samples, names, splits, stack, link, workers, follow, notes=notes)
         write(export, **options)
     with_objects = sum(sample.has_objects for sample in samples)
-    if with_objects and not FORMATS[name].objects and not options.get("objects"):
+    if with_objects and not FORMATS[name].objects:
         export.note(f"objects of {with_objects} samples are left out")
     written = Counter(splits) - export.left_out
     return Exported(written.total(), export.files, tuple(export.notes), written)

@@ -11,8 +11,8 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from inspect import signature
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..reading import PartCounts
     from ..sample import Sample
 
-SourceName = Literal["voc", "coco", "panoptic", "yolo", "masks", "cvat", "labelstudio", "labelme"]
+SourceName = Literal["voc", "coco", "yolo", "masks", "cvat", "labelstudio", "labelme"]
 """Formats that SeeDiff reads: the values of `import --from`."""
 FormatName = Literal[SourceName, "trainer", "cutouts"]
 """Formats that SeeDiff writes: the values of `export --to`."""
@@ -66,11 +66,10 @@ class Format:
     looked_for: str
     """What a folder of the format contains, for messages; "" if SeeDiff does not read the format."""
     patterns: tuple[str, ...] = ()
-    """A folder is of the format if it contains a file or folder of one of these patterns. A JSON file must also have
-    the format's `keys`. With (), the codec's `is_folder` decides."""
+    """A folder is of the format if it contains a file or folder of one of these patterns."""
     keys: frozenset[str] = frozenset()
-    """The keys of the format's JSON files, as `_keys` returns them; empty if it has no such files. A file with the keys
-    of several formats is of the format with the most keys."""
+    """The keys of the format's JSON files, as `_keys` returns them; empty if it has no such files. Without patterns and
+    keys, the codec's `is_folder` decides."""
     void: bool = True
     """Whether the format reserves names such as `ignore` for 255."""
     names_pictures: bool = False
@@ -82,7 +81,7 @@ class Format:
     shown: bool = False
     """Whether the format's tools draw on a picture as its EXIF orientation turns it."""
     objects: bool = False
-    """Whether an export always contains the samples' objects. Otherwise it may have an option `objects`."""
+    """Whether an export contains the samples' objects."""
     corrects: bool = False
     """Whether people correct masks in the format's tools. `export` then says how the masks come back."""
 
@@ -94,10 +93,11 @@ FORMATS: dict[FormatName, Format] = {
         flat=True,
     ),
     "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", void=False, flat=True, objects=True, shown=True),
-    "cvat": Format("annotations.xml (CVAT)", ("annotations.xml",), shown=True, names_pictures=True, corrects=True),
+    "cvat": Format(
+        "annotations.xml (CVAT)", ("annotations.xml",), objects=True, shown=True, names_pictures=True, corrects=True
+    ),
     "labelstudio": Format(
         "tasks.json (Label Studio)",
-        ("*.json",),
         keys=frozenset({"[].data"}),
         objects=True,
         shown=True,
@@ -106,7 +106,6 @@ FORMATS: dict[FormatName, Format] = {
     ),
     "labelme": Format(
         "*.json with shapes (labelme)",
-        ("*.json", "*/*.json"),
         keys=frozenset({"shapes"}),
         flat=True,
         without=("split", "seed"),
@@ -115,25 +114,16 @@ FORMATS: dict[FormatName, Format] = {
         shown=True,
         corrects=True,
     ),
-    "masks": Format(
-        "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
-        void=False,
-    ),
     "coco": Format(
         "annotations/*.json or *.json (COCO)",
-        ("annotations/*.json", "*/_annotations.coco.json", "*.json"),
         keys=frozenset({"images", "annotations"}),
         void=False,
         names_pictures=True,
         objects=True,
     ),
-    "panoptic": Format(
-        "annotations/panoptic*.json (COCO panoptic)",
-        ("annotations/panoptic*.json", "panoptic*.json"),
-        keys=frozenset({"images", "annotations", "segments_info"}),
+    "masks": Format(
+        "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
         void=False,
-        names_pictures=True,
-        objects=True,
     ),
     "trainer": Format("", flat=True, without=("split", "seed")),
     "cutouts": Format("", without=("split", "seed", "link")),
@@ -141,7 +131,8 @@ FORMATS: dict[FormatName, Format] = {
 READ: list[Any] = [name for name, one in FORMATS.items() if one.looked_for]
 """The formats that SeeDiff reads, in the order in which it tries them on a folder, the surest first."""
 SUFFIXES: dict[str, SourceName] = {".xml": "cvat", ".yaml": "yolo", ".yml": "yolo"}
-"""Suffix of a single file that is not JSON → its format. A YAML file may also be of the format `masks`."""
+"""Suffix of a single file that is not JSON → its format."""
+JSON_FILES = ("annotations/*.json", "*.json", "*/*.json")
 MOST = 8
 """Maximum number of files that are tried per pattern, because a folder may have thousands of JSON files."""
 
@@ -152,8 +143,8 @@ class Codec(Protocol):
     read: Callable[..., Contents]
     """`read(source, **options)`, where `source` is an `Import`."""
     is_folder: Callable[[Path], bool]
-    """Whether a folder is of the format; in `masks`, also whether a YAML file is. Only formats without `patterns` have
-    it."""
+    """Whether a folder is of the format. Only formats without `patterns` and `keys`
+    have it."""
     write: Callable[..., None]
     """`write(export, **options)`, where `export` is an `Export`."""
 
@@ -187,86 +178,50 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
         return _of_file(path)
     check_finished(path)
     check_single(path)
-    damaged: list[UserError] = []  # of JSON files that cannot be read, for a folder of no format
-
-    @cache  # several formats ask for the same file, which may have hundreds of megabytes
-    def kind_of(file: Path) -> SourceName | None:
-        """The format of a JSON file; None if it is of no format or cannot be read."""
-        try:
-            return json_kind(file)
-        except UserError as error:
-            damaged.append(error)
-            return None
-
+    kinds = {*map(_kind_of, chain(*(sorted(path.glob(pattern))[:MOST] for pattern in JSON_FILES)))}
     for name in READ:
-        if _is_folder(name, path, kind_of):
+        one = FORMATS[name]
+        if name in kinds or any(any(path.glob(pattern)) for pattern in one.patterns):
+            return name
+        if not one.patterns and not one.keys and codec(name).is_folder(path):
             return name
     if labels_alone and any(path.rglob("*.[pP][nN][gG]")):
         return "masks"
     if (path / METADATA).is_file():
         raise UserError(path, "is already a native dataset", "`seediff merge` joins datasets")
-    if damaged:
-        raise damaged[0]
-    for entry in path.iterdir():
-        check_unpacked(entry)
     held, fix = held_in(path), how_to_paint(path)
-    if fix:
-        raise UserError(path, f"holds pictures without labels ({held})", fix)
     looked_for = ", ".join(["metadata.jsonl (native)", *(FORMATS[name].looked_for for name in READ)])
-    fix = "if its .xml file is CVAT's, name the file" * any(path.glob("*.xml"))
-    for file in [*path.glob("annotations/*.json"), *path.glob("*.json")][:1]:
-        fix = f"{file} {_of_no_format(file)}"
     raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}", fix)
 
 
-def _is_folder(name: SourceName, folder: Path, kind_of: Callable[[Path], SourceName | None]) -> bool:
-    """Whether a folder is of the format `name`. kind_of: returns the format of a JSON file, or None."""
-    patterns = FORMATS[name].patterns
-    if not patterns:
-        return codec(name).is_folder(folder)
-    for pattern in patterns:
-        paths = sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
-        if any(path.suffix != ".json" or kind_of(path) == name for path in paths[:MOST]):
-            return True
-    return False
+def _kind_of(file: Path) -> SourceName | None:
+    with suppress(UserError):  # damaged, or JSON lines
+        return json_kind(file)
+    return None
 
 
 def _of_file(path: Path) -> SourceName:
     """The format of a single file. Raises UserError if no format fits."""
     suffix = path.suffix.lower()
-    if suffix == ".json":
-        kind = json_kind(path)
-        if kind is None:
-            raise UserError(path, _of_no_format(path), "COCO has images, annotations and categories, labelme shapes")
-        return kind
-    if suffix not in SUFFIXES:
+    kind = json_kind(path) if suffix == ".json" else SUFFIXES.get(suffix)
+    if kind is None:
         raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
-    if SUFFIXES[suffix] == "yolo" and codec("masks").is_folder(path):
-        return "masks"
-    return SUFFIXES[suffix]
-
-
-def _of_no_format(file: Path) -> str:
-    return f"is JSON of no format that is read; it has {', '.join(_keys(file)[:5]) or 'no keys'}"
+    return kind
 
 
 def json_kind(file: Path) -> SourceName | None:
     """The format of a JSON file, by its keys; None if it has the keys of no format. Raises UserError for a file that is
     not JSON."""
     keys = {*_keys(file)}
-    names = [name for name in READ if FORMATS[name].keys and FORMATS[name].keys <= keys]
-    return max(names, key=lambda name: len(FORMATS[name].keys), default=None)
+    return next((name for name in READ if FORMATS[name].keys and FORMATS[name].keys <= keys), None)
 
 
 def _keys(file: Path) -> tuple[str, ...]:
-    """The keys of a JSON file. For an object: its keys, and `segments_info` if its annotations have this key. For a
-    list: the keys of its first entry, written `[].data`. Raises UserError for a file that is not JSON."""
+    """The keys of a JSON file. For a list: the keys of its first entry, written `[].data`. Raises UserError for a file
+    that is not JSON."""
     parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
     top = read_json(file, parts)
     if isinstance(top, dict):
-        annotations = bytes(memoryview(top.get("annotations", b""))[: 1 << 20])  # the first is enough
-        if b'"segments_info"' in annotations:
-            return (*top, "segments_info")
         return tuple(top)
     keys: list[str] = []
     for first in top[:1]:

@@ -37,7 +37,7 @@ from ..shapes.polygons import object_polygons
 from .drivers import Import
 from .exporting import Export
 from .format_table import Contents, json_kind
-from .labelled import Drawing, Labelled, Picture, Shape, by_object
+from .labelled import Labelled, Shape, by_object
 from .painting import Canvas, Near, masks_of, objects_of
 from .pictures import given_or, top_folder
 from .set_files import SetFiles, pixels_in
@@ -80,8 +80,6 @@ class LabelmeFile(msgspec.Struct, frozen=True):
 
     shapes: list[LabelmeShape]
     imagePath: str
-    imageData: str | None = None
-    """A copy of the picture in base64, which SeeDiff does not read."""
     imageHeight: int | None = None
     """The height of the picture in labelme, which turns it by its EXIF orientation."""
     imageWidth: int | None = None
@@ -104,13 +102,13 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons:
     """The shapes of a sample. labels: the label map (H, W). names: id → label. polygons: as for `write`."""
     shapes: list[Json] = []
     if not polygons:
-        for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels, sample.has_objects):
+        for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels):
             mask = base64.b64encode(encode_grey(inside * np.uint8(255))).decode()
             about = {"label": names[class_id], "group_id": None, "flags": {}, "shape_type": "mask"}
             shapes.append({**about, "points": [[left, top], [right - 1, bottom - 1]], "mask": mask})
         return shapes
     first_group = 0
-    for objects in objects_of(sample, labels, sample.has_objects):
+    for objects in objects_of(sample, labels):
         # `pieces` leaves out 255, so every object has the class 1 here.
         pieces, owners = Objects(objects.numbers, [1] * len(objects.class_ids)).pieces()
         for owner, polygon in zip(owners, object_polygons(pieces), strict=True):
@@ -153,16 +151,16 @@ def _files(source: Import) -> list[Path]:
     return files
 
 
-def _describe(path: Path, files: SetFiles, above: Path, images: Path | None) -> Labelled:
+def _describe(path: Path, files: SetFiles, above: Path, images: Path | None) -> tuple[Labelled, Sequence[Shape]]:
     """What a JSON file says. above: the folder that all JSON files are in. images: as for `read`. Raises UserError."""
     file, root = files.json(path, LabelmeFile), files.folder
     name, image = path.relative_to(above).with_suffix("").as_posix(), file.imagePath
     if image:
         image = f"{path.parent.relative_to(root).as_posix()}/{image}".removeprefix("./")
     folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
-    picture = Picture([image], folders, top_folder(name), sample=name, copied=bool(file.imageData))
     shapes = [_shape(each, f"{path}: shape {number}") for number, each in enumerate(file.shapes, 1)]
-    return Labelled(picture, Drawing(str(path), file.imageHeight or None, file.imageWidth or None, shapes))
+    size = file.imageHeight or None, file.imageWidth or None
+    return Labelled(str(path), [image], folders, part=top_folder(name), sample=name, size=size), shapes
 
 
 def _shape(each: LabelmeShape, where: str) -> Shape:

@@ -26,7 +26,6 @@ from msgspec import UNSET
 from ... import __version__
 from ...errors import UserError
 from ...files.label_maps import IGNORE, visible
-from ...files.messages import show_json
 from ...files.reading import Json, Node, fit
 from ...rows.row import Row, as_row, said
 from ..sample import Sample
@@ -34,8 +33,8 @@ from ..shapes.rle import encode_brush
 from .drivers import Import
 from .exporting import Export
 from .format_table import Contents
-from .labelled import Drawing, Labelled, Picture
-from .labelstudio_data import OWN_KEY, Drawn, Task, find_regions, mask_labels, shown_keys
+from .labelled import Labelled, Shape
+from .labelstudio_data import OWN_KEY, Drawn, Task, find_regions, mask_labels
 from .painting import masks_of
 from .pictures import IMAGE_SUFFIXES, given_or
 
@@ -85,7 +84,7 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[J
     """The brush masks of a sample, as results of a prediction. labels: the label map (H, W). names: id → label."""
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results: list[Json] = []
-    for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels, sample.has_objects):
+    for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels):
         pixels = np.zeros(labels.shape, bool)
         pixels[top:bottom, left:right] = inside
         tags = {"id": f"{OWN_KEY}-{len(results)}", "type": "brushlabels", "from_name": TAG, "to_name": IMAGE}
@@ -126,8 +125,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     an annotation, tasks without an annotation are left out. Otherwise only tasks that SeeDiff wrote and nobody skipped
     are read, with SeeDiff's masks as they are. Predictions of other models are not read.
 
-    Each picture of a task is a sample. If a task has several pictures, label_config.xml says which regions are on which
-    picture. Brush masks, polygons and ellipses are painted in their order, over boxes. Pixels that are only in a box,
+    A task has one picture. Brush masks, polygons and ellipses are painted in their order, over boxes. Pixels that are only in a box,
     or only in the box around a region of another kind, are ignored (255). Regions without an area are left out.
     """
     file, files = source.file(TASKS), [*visible(source.folder, "*.json")]
@@ -154,8 +152,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     others = list[str]()
     for where, task in used:
         regions, left = find_regions(task.answer(where), where)
-        for address, drawn in _by_picture(task.data, regions, shown_keys(view), where):
-            pictures.append(TaskPicture(where, task, address, drawn))
+        pictures.append(TaskPicture(where, task, _address(task.data, where), regions))
         others += left
     listing: object = "--classes"
     if classes is None and interface.is_file():
@@ -163,8 +160,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     elif classes is None:
         listing = file
     describe = partial(_describe, folders=given_or(images, file.parent, file.parent / IMAGES))
-    # Tasks without an annotation are counted above.
-    return source.shapes_of(pictures, describe, classes, listing, others=others, beside=False)
+    return source.shapes_of(pictures, describe, classes, listing, others=others)
 
 
 @dataclass(frozen=True)
@@ -178,55 +174,24 @@ class TaskPicture:
     regions: Sequence[Drawn]
 
 
-def _describe(one: TaskPicture, folders: Sequence[Path]) -> Labelled:
+def _describe(one: TaskPicture, folders: Sequence[Path]) -> tuple[Labelled, Sequence[Shape]]:
     """What a task says about a picture. folders: where the picture may be. Raises UserError."""
     own, row = OwnData(), Row()
     if isinstance(one.task.data.get(OWN_KEY), Mapping):
         own = fit(one.task.data[OWN_KEY], OwnData, f"{one.where}: data.{OWN_KEY}")
         row = as_row(own.metadata, f"{one.where}: metadata in its data.{OWN_KEY}")
-    picture = Picture(_image_names(one.address), folders, top=IMAGES, sample=own.name)
-    height = width = None
-    if one.regions:
-        height, width = one.regions[0].result.size
-    drawing = Drawing(one.where, height, width, [each.shape() for each in one.regions])
-    return Labelled(picture, drawing, row=row)
+    names, size = _image_names(one.address), one.regions[0].result.size if one.regions else (None, None)
+    labelled = Labelled(one.where, names, folders, top=IMAGES, sample=own.name, row=row, size=size)
+    return labelled, [each.shape() for each in one.regions]
 
 
-def _by_picture(
-    data: Mapping[str, Any], regions: Sequence[Drawn], shown: Mapping[str, str], where: str
-) -> list[tuple[str, list[Drawn]]]:
-    """(address, regions) of each picture of a task.
-
-    data: the task's data. regions: the regions on all its pictures. shown: name of an <Image> tag → the key of its
-    picture in `data`; {} without a label_config.xml. where: the task's name in errors. Raises UserError.
-    """
-    addresses: dict[str, list[Any]] = {}
-    for key, value in data.items():
-        texts = value if isinstance(value, list) else [value]
-        if texts and all(isinstance(text, str) and (key == IMAGE or _is_image(text)) for text in texts):
-            addresses[key] = texts
-    named = {key: addresses[key] for key in shown.values() if key in addresses} or addresses
-    if not named:
-        raise UserError(where, f"'data' must have the picture's path as 'image', not {show_json(data.get(IMAGE))}")
-    if len(named) > 1 and not shown:
-        problem = f"its data has several pictures: {', '.join(map(show_json, named))}"
-        fix = f"save the labeling interface as {INTERFACE} beside the file: it says which regions are on which"
-        raise UserError(where, problem, fix)
-    # A place is the key of a picture in `data`, and its position if the key has a list.
-    on_pictures: dict[tuple[str, int], list[Drawn]] = {
-        (key, position): [] for key, texts in named.items() for position in range(len(texts))
-    }
-    for region in regions:
-        result = region.result
-        place = shown.get(result.to_name, ""), result.item_index
-        # With one picture, the name of the region's tag does not matter.
-        if len(named) == 1 and len(shown) < 2:
-            place = next(iter(named)), result.item_index
-        if place not in on_pictures:
-            on = f"is on picture {result.item_index + 1} of {show_json(result.to_name)}"
-            raise UserError(region.where, f"{on}, which the task's data or {INTERFACE} does not name")
-        on_pictures[place].append(region)
-    return [(named[key][position], on) for (key, position), on in on_pictures.items()]
+def _address(data: Mapping[str, Any], where: str) -> str:
+    """The address of a task's picture: the only value of its data that is one. where: the task's name in errors. Raises
+    UserError if there are none, or several."""
+    found = [value for key, value in data.items() if isinstance(value, str) and (key == IMAGE or _is_image(value))]
+    if len(found) != 1:
+        raise UserError(where, f"'data' must have the path of one picture, such as 'image', not of {len(found)}")
+    return found[0]
 
 
 def _path(address: str) -> str:

@@ -18,7 +18,7 @@ from .painting import Canvas, Near, Side
 
 MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
 """Types of results that are masks."""
-BOXES = ("rectanglelabels", "rectangle")
+BOXES = ("rectanglelabels",)
 """Types of results that are boxes."""
 
 
@@ -60,10 +60,6 @@ class Result(msgspec.Struct, frozen=True):
 
     type: str = ""
     id: str | int | None = None
-    to_name: str = ""
-    """The name of the <Image> tag that shows the picture."""
-    item_index: int = 0
-    """The position of the picture, if the tag shows a list of pictures."""
     value: Json = {}
     """The region. Its labels or choices are a list; its key is the value of `type`, such as "brushlabels"."""
     original_width: Side = 0
@@ -184,55 +180,19 @@ class Drawn(NamedTuple):
 
 def find_regions(answer: TaskAnswer, where: str) -> tuple[list[Drawn], list[str]]:
     """(regions, others): the masks and boxes of an answer, and `about` of each other result. where: the task's name in
-    errors. Raises UserError.
-
-    A tag such as <Ellipse> with <Labels> makes two results of one id. Only the result with a label counts.
-    """
-    labelled = [result.id for result in answer.result if result.labels and result.id is not None]
+    errors. Raises UserError for a mask whose parts have the wrong types."""
     regions: list[Drawn] = []
     others: list[str] = []
     for number, result in enumerate(answer.result, 1):
-        if result.type == "relation":
-            others.append(result.type)
-        if not result.value or (result.id in labelled and not result.labels):
-            continue
         here = f"{where}, result {number}"
-        region = _region(result, here)
-        if region is None:
-            others.append(result.about)
-        else:
+        if result.type in (*MASKS, *BOXES):
+            region = fit(result.value, Region, here)
+            if result.type in MASKS and not region.masked:
+                raise UserError(here, "must have 'rle', 'points' or radii")
             regions.append(Drawn(here, result, region))
+        elif result.value:
+            others.append(result.about)
     return regions, others
-
-
-def _region(result: Result, here: str) -> Region | None:
-    """The region of a result. here: the result's name in errors. Raises UserError.
-
-    - A mask or box is a region as it is.
-    - A mask of unknown coding becomes the whole picture as a box.
-    - Any other result with an area becomes the box around its corners.
-    - None for a result without an area.
-    """
-    value, mask = result.value, result.type in MASKS
-    if mask or result.type in (*BOXES, "labels"):
-        try:
-            region = fit(value, Region, here)
-            if region.masked or value.keys() >= {"x", "y", "width", "height"}:
-                return region
-        except UserError:  # <Labels> may be on regions of any kind
-            if mask or "rle" in value:
-                raise
-    if mask:
-        raise UserError(here, "must have 'rle', 'points' or radii")
-    if "rle" in value or "imageDataURL" in value:
-        return Region(x=0, y=0, width=100, height=100)
-    corners = value.get("points") or value.get("vertices")
-    if not isinstance(corners, list) or len(corners) < 3 or not value.get("closed", "points" in value):
-        return None
-    pairs = [[one.get("x"), one.get("y")] if isinstance(one, dict) else one for one in corners]
-    across, down = np.array(fit(pairs, list[tuple[Near, Near]], here)).T
-    left, top = float(across.min()), float(down.min())
-    return Region(x=left, y=top, width=float(across.max()) - left, height=float(down.max()) - top)
 
 
 def _nodes(root: Node) -> Iterator[Node]:
@@ -244,12 +204,6 @@ def _nodes(root: Node) -> Iterator[Node]:
 
 def mask_labels(root: Node) -> list[str]:
     """The labels that masks can have, in their order. root: the labeling interface."""
-    tags = ("BrushLabels", "PolygonLabels", "EllipseLabels", "Labels")
+    tags = ("BrushLabels", "PolygonLabels", "EllipseLabels")
     values = [label.get("value") for node in _nodes(root) if node.tag in tags for label in node.all("Label")]
     return list(dict.fromkeys(values))
-
-
-def shown_keys(root: Node) -> dict[str, str]:
-    """Name of an <Image> tag → the key of its picture in a task's data. root: the labeling interface."""
-    images = [node.attributes for node in _nodes(root) if node.tag == "Image"]
-    return {one.get("name", ""): one.get("value", one.get("valueList", "")).lstrip("$") for one in images}

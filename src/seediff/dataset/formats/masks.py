@@ -24,12 +24,11 @@ Label maps alone, to compare with: in labels/, masks/ or the folder itself, with
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,20 +36,18 @@ from ...config.class_names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
 from ...files.label_maps import IGNORE, map_folder, named_images
 from ...files.outputs import BATCHES, CONFIG
-from ...files.reading import fit
 from ...rows.parts import SPLITS, part_of
 from .. import native
-from ..class_lists import ClassList, Note, check_ids, find_list, no_note, number_classes
+from ..class_lists import ClassList, find_list, number_classes
 from ..encoding import encode_grey
 from ..names import flat_name
 from ..sample import Sample
 from .drivers import Import, Pair
 from .exporting import Export
 from .format_table import Contents
-from .pictures import IMAGE_SUFFIXES, images_by_name
-from .public_sets import find_own_list, find_published, read_published
-from .set_files import SetFiles
-from .yolo_data import DATA, IMAGES, LabelFiles, find_images, find_yaml, read_data, write_data
+from .pictures import images_by_name
+from .public_sets import find_published, read_published
+from .yolo_data import DATA, IMAGES, LABELS, read_data, write_data
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "gt", "gts")
@@ -85,39 +82,25 @@ def grey(sample: Sample, labels: np.ndarray) -> bytes:
     return encode_grey(labels)
 
 
-def semantic_yaml(path: Path) -> Path | None:
-    """The YAML file of a set with masks: `path`, or a file in that folder. None unless the file names the masks'
-    folder, or masks/ and images/ lie beside it."""
-    try:
-        file = find_yaml(path)
-        # Also through a link: a file that leads out must be refused when it is read, not passed over here.
-        data = SetFiles(file).yaml(file) if file.suffix in (".yaml", ".yml") else {}
-    except UserError:
-        return None
-    usual = "names" in data and all((file.parent / name).is_dir() for name in (MASKS, IMAGES))
-    if MASKS_KEY in data or usual:
-        return file
-    return None
+def described(folder: Path) -> Path | None:
+    """The data.yaml in a folder, if it describes masks. None if it describes YOLO's polygons, or is missing."""
+    file = folder / DATA
+    masks = (folder / MASKS).is_dir() and (folder / IMAGES).is_dir() and not (folder / LABELS).is_dir()
+    return file if masks and file.is_file() else None
 
 
 def is_folder(folder: Path) -> bool:
-    """Whether a folder or YAML file is of the format. SeeDiff's own folders, perhaps unfinished, are not. Nor are
-    folders that a COCO file describes."""
-    if semantic_yaml(folder) is not None:
-        return True
-    if folder.is_file():
-        return False
+    """Whether a folder is of the format. SeeDiff's own folders, perhaps unfinished, are not."""
     own = any((folder / name).exists() for name in (native.METADATA, CONFIG, BATCHES))
-    coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
-    published = find_published(folder)
-    # COCO-Stuff may lie in the folder of COCO's JSON, and its pictures have the same names.
-    if published and published[0].title == "COCO-Stuff":
-        return not coco
-    return published is not None or (not own and not coco and any(True for _ in _folders(folder)))
+    return find_published(folder) is not None or (not own and any(True for _ in _folders(folder)))
 
 
 def _folders(root: Path) -> Iterator[Folders]:
     """The folders of pictures and masks in `root`, and in its folders of splits, such as train/."""
+    if described(root) is not None:
+        parts = [part for part in SPLITS if (root / IMAGES / part).is_dir()]
+        yield from (Folders(part, root / IMAGES / part, root / MASKS / part) for part in parts)
+        return
     yield from _pairs(root, None)
     for path in sorted(filter(Path.is_dir, root.glob("*"))):
         if part_of(path.name):
@@ -152,107 +135,40 @@ def read(
 ) -> Contents:
     """Reads pictures and PNG masks. The first of these layouts that applies is read:
 
-    the folders that a YAML file names, or masks/ beside it    unless `classes` or `masks` are given
-    a public set (public_sets.py)                              unless `classes`, `images` or `masks` are given
-    label maps alone                                           only to compare label maps, without pairs of folders
-    usual folders, NAME_mask.png                               unless `images` or `masks` are given
+    a public set (public_sets.py)      unless `classes`, `images` or `masks` are given
+    label maps alone                   only to compare label maps, without pairs of folders
+    usual folders, NAME_mask.png       unless `images` or `masks` are given
     the folders `images` and `masks`
 
     split: "train", "val" or "test"; None: all. classes: the classes in the order of their ids; None: the names in a
-    list (class_lists.py) in or beside the folders. images, masks: the folders of pictures and of masks; None: the usual
-    folders in the set's folder, or else this folder itself. num_classes: for label maps alone without a list: how many
-    classes the ids from 0 on stand for. void: stored values to ignore in addition to 255.
+    list (class_lists.py) in or beside the folders, or in data.yaml. images, masks: the folders of pictures and of
+    masks; None: the usual folders in the set's folder, or else this folder itself. num_classes: for label maps alone without a
+    list: how many classes the ids from 0 on stand for. void: stored values to ignore in addition to 255.
 
-    If the set has a single class, grey masks and alpha channels with the values 0 and 255 alone show this class as 255.
-    In all other masks, 255 is ignored. Raises UserError.
+    If the set has a single class, grey masks with the values 0 and 255 alone show this class as 255. In all other
+    masks, 255 is ignored. Raises UserError.
     """
     for number in void:
         if not 0 <= number < IGNORE:
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
-    root = source.path
-    file = semantic_yaml(root) if masks is None else None
-    if file is not None and classes is not None:  # the given classes replace those of the file, but must not swap them
-        listed: Mapping[int, str] = {}
-        with suppress(UserError):  # nothing is read from a file that cannot be read
-            data = read_data(source.files, file)
-            if not data.content.get("label_mapping"):
-                listed = data.names
-        check_ids(classes, listed, file)
-        file = None
-    if file is None and masks is None and classes is None and (root / DATA).is_file():
-        source.files.yaml(root / DATA)  # a damaged one is refused, as it may name other classes than a list
-    published = find_published(root) if not (file or images or masks) else None
-    folders, own = [*_folders(root)], None
+    root, folders = source.path, [*_folders(source.path)]
+    published = find_published(root) if not (classes or images or masks) else None
     if published is not None:
-        usual = bool(folders) or published[0].title == "COCO-Stuff"  # any set may have these folders
-        own = find_own_list(root, *published, classes, no_note if usual else source.note)
-        if own and usual:
-            published = None
-    if void and (file or (published and not own)):
-        raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
-    source.shown = file is not None  # with a YAML file alone: Ultralytics turns pictures
-    if file is not None:
-        class_list, found = _named_by_yaml(source, file, split, images)
-        return source.masks_of(found, class_list, split=split, single=False)
+        if void:
+            raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
+        class_list, found = read_published(source, *published, split)
+        return source.masks_of(found, class_list, split=split, about=str(class_list.where))
     about = ""
     if images or masks:
         image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
         folders = [Folders(None, images or image_folders[0], masks or mask_folders[0])]
-    # Label maps alone: there is a folder of label maps, or there are no pairs of folders.
-    if published is not None:
-        class_list, found = read_published(source, *published, split, own)
-        if own is None:
-            return source.masks_of(found, class_list, split=split, about=str(class_list.where))
-    elif source.labels_alone and (map_folder(root) != root or not folders):
+    if source.labels_alone and (map_folder(root) != root or not folders):
         about = f"label maps in {map_folder(root)}"
         class_list, found = _labels_alone(source, num_classes, about)
     else:
         class_list, found = _matched(source, folders, classes)
     class_list = replace(class_list, ids={**class_list.ids, **dict.fromkeys(void, IGNORE)})
-    return source.masks_of(found, class_list, split=split, about=about)
-
-
-def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path | None) -> tuple[ClassList, list[Pair]]:
-    """The classes and masks that Ultralytics' YAML file names. path: the file. split, images: as for `read`. Raises
-    UserError."""
-    data = read_data(source.files, path)
-    file, folder = data.file, data.content.get(MASKS_KEY, MASKS)
-    if not isinstance(folder, str) or not folder:
-        raise UserError(file, f"'{MASKS_KEY}' must name the masks' folder, which replaces `{IMAGES}` in paths")
-    meanings = dict[int, int | Literal["ignore_label"] | None]
-    mapping = fit(data.content.get("label_mapping") or {}, meanings, f"{file}: label_mapping", strict=False)
-    found = find_images(source, data, LabelFiles(Path.is_file, folder, ".png"), images, split)
-    for one in found:
-        if not one.labels.is_file():
-            raise UserError(one.image, f"has no mask {one.labels}")
-    return _classes_of_yaml(data.names, mapping, file, source.note), found
-
-
-def _classes_of_yaml(
-    names: Mapping[int, str], mapping: Mapping[int, int | str | None], file: Path, note: Note
-) -> ClassList:
-    """The classes of Ultralytics' YAML file. A single name that is not `background` is the class of the value 1, and 0
-    is the background.
-
-    names: number → name. mapping: the file's `label_mapping`: value in masks → number of a class; the value is ignored
-    if it is mapped to no number. file: the YAML file, for errors. note: called with lines for the user. Raises
-    UserError.
-    """
-    if max(names) >= IGNORE:
-        raise UserError(file, f"'names' has a class number {max(names)}; masks hold 0 to 254, and 255 is ignored")
-    first, *others = names.values()
-    if not others and first.casefold() != BACKGROUND:
-        names = {0: BACKGROUND, 1: first}
-    class_list = number_classes(names, file, void=(), note=note)
-    class_ids = {**class_list.ids, IGNORE: IGNORE}
-    ids = dict(class_ids)
-    for value, given in mapping.items():
-        number = given if isinstance(given, int) else IGNORE
-        if number not in class_ids:
-            raise UserError(f"{file}: label_mapping", f"maps {value} to a number that no class has")
-        if 0 <= value <= 255:
-            ids[value] = class_ids[number]
-    return replace(class_list, ids=ids)
+    return source.masks_of(found, class_list, split=split, single=described(root) is None, about=about)
 
 
 def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[ClassList, list[Pair]]:
@@ -265,7 +181,7 @@ def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[
         if not 1 <= num_classes <= MAX_CLASSES:
             raise UserError("num_classes", f"{num_classes} must be between 1 and {MAX_CLASSES}")
         numbers = range(num_classes)
-        class_list = ClassList(tuple(map(str, numbers)), {number: number + 1 for number in numbers}, {}, about)
+        class_list = ClassList(tuple(map(str, numbers)), {number: number + 1 for number in numbers}, where=about)
     if class_list is None:
         fix = "add a classes.txt of names from id 1 on, or lines `id name`; `evaluate segments` takes --num-classes"
         raise UserError(source.path, "nothing says what the ids of its label maps mean", fix)
@@ -284,6 +200,8 @@ def _matched(source: Import, folders: Sequence[Folders], classes: Sequence[str] 
             source.note(f"{path} is not read: its name is none of {', '.join(SPLITS)}")
     places = [root, *(one.masks for one in folders), *(one.masks.parent for one in folders)]
     class_list = find_list(*places, classes=classes, note=source.note)
+    if class_list is None and described(root) is not None:
+        class_list = number_classes(read_data(source.files, root).names, root / DATA, void=(), note=source.note)
     if class_list is None:
         problem = "nothing says what the masks' values mean"
         raise UserError(root, problem, "name the ids from 1 up with --classes or a classes.txt")
@@ -293,26 +211,20 @@ def _matched(source: Import, folders: Sequence[Folders], classes: Sequence[str] 
 def _with_pictures(source: Import, split: str | None, images: Path, masks: Path) -> list[Pair]:
     """Each mask with its picture. Pictures without a mask are left out, with a note. split, images, masks: the fields
     of `Folders`. Raises UserError for a mask without a picture, or with two."""
-    in_one_folder = images == masks
-    maps = {name: path for name, path in named_images(masks) if not in_one_folder or name.endswith(ENDINGS)}
-    files, ends = {*maps.values()}, ("", *ENDINGS)
-    photos = [(name, path) for name, path in named_images(images, IMAGE_SUFFIXES) if path not in files]
-    found, owners = list[Pair](), dict[Path, Path]()
-    for name, path in photos:
-        stems = [name + path.suffix + end for end in ends] + [name + end for end in ends]
-        for own in IMAGE_ENDINGS:
-            if name.endswith(own):
-                stems += [name.removesuffix(own) + end for end in ENDINGS]
-        mask = next((maps[stem] for stem in stems if stem in maps), None)
-        if mask is None:
-            continue
-        other = owners.setdefault(mask, path)
-        if other is not path:
-            raise UserError(mask, f"could be the mask of {other.name} and of {path.name}", "rename one of them")
-        found.append(Pair(split, name, path, mask))
-    for name, path in maps.items():
-        if path not in owners:
-            searched = [images / name.removesuffix(end) for end in ends]
-            source.leave_out(path, f"is a mask, but there is no picture of its name in {images}", *searched)
+    maps = [(name, path) for name, path in named_images(masks) if images != masks or name.endswith(ENDINGS)]
+    files = {path for _, path in maps}
+    photos = {name: path for name, path in images_by_name(images).items() if path not in files}
+    # What a mask's name may begin with → the picture's name, the likeliest last
+    names = {name.removesuffix(own): name for own in IMAGE_ENDINGS for name in photos}
+    names |= {path.relative_to(images).as_posix(): name for name, path in photos.items()}
+    names |= {name: name for name in photos}
+    found = list[Pair]()
+    for key, path in maps:
+        stems = [key.removesuffix(ending) for ending in ("", *ENDINGS) if key.endswith(ending)]
+        name = next((names[stem] for stem in stems if stem in names), None)
+        if name is None:
+            source.leave_out(path, f"is a mask, but there is no picture of its name in {images}")
+        else:
+            found.append(Pair(split, name, photos[name], path))
     source.count(len(photos) - len(found), f"of {len(photos)} pictures have no mask in {masks}: they are left out")
     return found

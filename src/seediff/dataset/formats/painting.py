@@ -120,19 +120,19 @@ class Mask(NamedTuple):
     """Left, top, right and bottom in the picture. The last two are exclusive."""
 
 
-def objects_of(sample: Sample, labels: np.ndarray, objects: bool) -> list[Objects]:
+def objects_of(sample: Sample, labels: np.ndarray) -> list[Objects]:
     """The shapes to write for a sample, in one or two groups that together cover its label map. labels: the label map
-    (H, W). objects: False: each class, 255 included, is one shape. True: first the sample's objects, then the classes
-    at the other pixels."""
-    if not objects:
+    (H, W). If the sample has objects, these come first, then the classes at the other pixels. Otherwise each class, 255
+    included, is one shape."""
+    if not sample.has_objects:
         return [whole_classes(labels)]
     found = sample.objects(labels)
     return [found, whole_classes(found.rest(labels))]
 
 
-def masks_of(sample: Sample, labels: np.ndarray, objects: bool) -> Iterator[Mask]:
+def masks_of(sample: Sample, labels: np.ndarray) -> Iterator[Mask]:
     """A mask for each shape of `objects_of`. The arguments are the same."""
-    for found in objects_of(sample, labels, objects):
+    for found in objects_of(sample, labels):
         for number, (class_id, box) in enumerate(zip(found.class_ids, found.boxes_xyxy, strict=True), 1):
             left, top, right, bottom = box
             yield Mask(class_id, found.numbers[top:bottom, left:right] == number, box)

@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path, PureWindowsPath
 from urllib.parse import unquote
 
@@ -17,8 +17,7 @@ import numpy as np
 from ...errors import UserError
 from ...files.image_files import check_pixels, orientation_of, turned_back
 from ...files.label_maps import named_images
-from ...files.messages import show_json
-from ...files.photo_files import looks_like_image, without_suffix
+from ...files.photo_files import without_suffix
 from ...files.reading import composed, inside
 from ..encoding import ReadLabels, ReadObjects
 from ..sample import JPEG_SUFFIXES, image_size
@@ -37,17 +36,6 @@ def given_or(images: Path | None, *usual: Path) -> list[Path]:
 def images_by_name(folder: Path) -> dict[str, Path]:
     """Name → file, for the PNG and JPEG files in a folder. NAME.jpg goes before NAME.png."""
     return dict(reversed(named_images(folder, IMAGE_SUFFIXES)))
-
-
-def of_another_kind(wanted: Path) -> Path | None:
-    """A file with the name of a missing picture that is neither PNG nor JPEG, such as a TIFF. wanted: the picture's
-    path, perhaps without a suffix. None if there is no such file."""
-    folder = wanted.parent
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-        other = looks_like_image(name) and not name.lower().endswith(IMAGE_SUFFIXES)
-        if other and without_suffix(name) == without_suffix(wanted.name):
-            return folder / name
-    return None
 
 
 def portable(name: str) -> str:
@@ -86,55 +74,37 @@ class PictureFinder:
     """Finds pictures by the names that label files have for them."""
 
     def __init__(self) -> None:
-        self.used: dict[Path, str] = {}
-        """Picture → the first name by which it was found."""
-        self.listings: dict[Path, dict[str, list[str]]] = {}
-        """Folder → a name without suffix, as `_alike` compares it → the names of the pictures."""
+        self.listings: dict[Path, dict[str, list[Path]]] = {}
+        """Folder → a name without suffix, as `_alike` compares it → the pictures."""
 
-    def find(self, folders: Sequence[Path], names: Sequence[str], where: str) -> tuple[Path, str] | None:
+    def find(self, folders: Sequence[Path], names: Sequence[str]) -> tuple[Path, str] | None:
         """(path, end) of a picture: its file, and the end of its name that fits. None if the picture is missing.
 
-        folders: where the picture may be. names: what it may be called. where: the label file's name in errors. Raises
-        UserError if two names mean one picture.
-
-        A name may begin with folders of another machine. For /home/anna/pets/a.jpg, the ends home/anna/pets/a.jpg,
-        anna/pets/a.jpg, pets/a.jpg and a.jpg are tried in this order. A file fits if it has this name in any of the
-        folders, or else if it is the only picture whose name differs in accents, case or suffix alone.
+        folders: where the picture may be. names: what it may be called. A name may begin with folders of another
+        machine. For /home/anna/pets/a.jpg, the ends home/anna/pets/a.jpg, anna/pets/a.jpg, pets/a.jpg and a.jpg are
+        tried in this order. A file fits if it has this name in any of the folders, or else if it is the only picture
+        whose name differs in accents, case or suffix alone.
         """
-        ends = list(dict.fromkeys(chain.from_iterable(map(ends_of, names))))
-        for end in ends:
-            for folder, path in self._matches(folders, end):
-                other = self.used.setdefault(inside(folder, path), ends[0])
-                if other != ends[0]:
-                    raise UserError(where, f"{show_json(ends[0])} and {show_json(other)} are both {path}")
-                return path, end
+        ends = dict.fromkeys(chain.from_iterable(map(ends_of, names)))
+        for end, alike, folder in product(ends, (False, True), folders):
+            path = self._alike(folder / end) if alike else folder / end
+            if path is not None and path.suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(path):
+                return inside(folder, path), end
         return None
 
-    def _matches(self, folders: Sequence[Path], end: str) -> Iterator[tuple[Path, Path]]:
-        """(folder, path) of pictures with the name `end` or a similar name, the likeliest first: PNG and JPEG files of
-        this name, then pictures of a similar name. Files of this name that are neither PNG nor JPEG come last, so that
-        an error can name them."""
-        exact = [(folder, folder / end) for folder in folders if os.path.isfile(folder / end)]
-        if end.lower().endswith(IMAGE_SUFFIXES):
-            yield from exact
-        for folder in folders:
-            path = self._alike(folder / end)
-            if path is not None:
-                yield folder, path
-        yield from exact
-
     def _alike(self, path: Path) -> Path | None:
-        """The picture in the folder of `path` whose name differs in accents or case alone, or else also in its suffix.
-        None if there is no such picture, or if there are several."""
-        folder = path.parent
-        if folder not in self.listings:
-            listing = self.listings[folder] = defaultdict[str, list[str]](list)
-            for name in os.listdir(folder) if os.path.isdir(folder) else ():
-                if name.lower().endswith(IMAGE_SUFFIXES):
-                    listing[composed(without_suffix(name)).casefold()].append(name)
-        alike = self.listings[folder].get(composed(without_suffix(path.name)).casefold(), [])
-        alike = [name for name in alike if composed(name).casefold() == composed(path.name).casefold()] or alike
-        return folder / alike[0] if len(alike) == 1 else None
+        """The only picture in the folder of `path` whose name differs in accents, case or suffix alone."""
+        if path.parent not in self.listings:
+            listing = self.listings[path.parent] = defaultdict[str, list[Path]](list)
+            for file in path.parent.glob("*") if os.path.isdir(path.parent) else ():
+                if file.suffix.lower() in IMAGE_SUFFIXES:
+                    listing[_key(file)].append(file)
+        alike = self.listings[path.parent].get(_key(path), [])
+        return alike[0] if len(alike) == 1 else None
+
+
+def _key(path: Path) -> str:
+    return composed(without_suffix(path.name)).casefold()
 
 
 def ends_of(name: str) -> list[str]:

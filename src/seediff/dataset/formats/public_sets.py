@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from ...config.class_names import comparison_key
 from ...errors import UserError
 from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
-from ..class_lists import ClassList, Note, find_list
+from ..class_lists import COLOUR_LISTS, NAME_LISTS, ClassList
 from .drivers import Import, Pair
 from .pictures import images_by_name
 from .set_files import SetFiles
@@ -75,6 +74,11 @@ class PublicSet:
     usual: str = "val"
     """The split on which papers compare methods."""
 
+    @property
+    def stuff(self) -> bool:
+        """Whether the set is COCO-Stuff, whose folders are those of COCO's JSON files, too."""
+        return self.classes == COCO_STUFF_CLASSES
+
 
 PUBLIC = (
     PublicSet(
@@ -122,11 +126,10 @@ coarse classes."""
 
 
 def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | None:
-    """(set, root, parts) of a public data set, or of other labels in its folders (`find_own_list`). `root`: its folder.
-    `parts`: split → the folder of its label maps. None for other folders.
+    """(set, root, parts) of a public data set. `root`: its folder. `parts`: split → the folder of its label maps. None
+    for other folders, and for those with a list of classes of their own. (COCO-Stuff has a labels.txt.)
 
-    folder: the root, its parent, or the folder of a split's label maps. Raises UserError for a folder of Cityscapes
-    without the files that are read.
+    folder: the root, its parent, or the folder of a split's label maps.
     """
     here = Path(os.path.abspath(folder))
     # If `folder` holds the label maps of a part, the root is its parent or grandparent, and no other part counts.
@@ -139,53 +142,10 @@ def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | No
                 is_inside = Path(os.path.abspath(path)).is_relative_to(here)
                 if is_inside and any(re.fullmatch(layout.maps, map_.stem) for map_ in path.rglob("*.png")):
                     parts[split] = path
-            if parts and (root / layout.listed).exists():
+            own = (place / name for place in (folder, root, *parts.values()) for name in (*COLOUR_LISTS, *NAME_LISTS))
+            if parts and (root / layout.listed).exists() and (layout.stuff or not any(map(Path.is_file, own))):
                 return layout, root, parts
-    train_ids = next((folder / "gtFine").rglob("*_gtFine_labelTrainIds.png"), None)
-    if train_ids is not None:
-        problem = f"has Cityscapes' labelTrainIds alone, such as {train_ids.name}"
-        raise UserError(folder, problem, "add the *_gtFine_labelIds.png, which name all 27 classes")
     return None
-
-
-def find_own_list(
-    folder: Path,
-    layout: PublicSet,
-    root: Path,
-    parts: Mapping[str, Path],
-    classes: Sequence[str] | None,
-    note: Note,
-) -> ClassList | None:
-    """The class list of other labels in the folders of a public set; None for the set's own labels.
-
-    folder: as for `find_published`. layout, root, parts: what it returned. classes: the classes in the order of their
-    ids, if the user named them. note: as for `find_list`. Raises UserError for a list of names that gives other ids to
-    names of the public set.
-    """
-    places = [folder, root, *(path.parent for path in parts.values()), *parts.values()]
-    own = find_list(*dict.fromkeys(places), classes=classes, note=note)
-    if classes is not None or own is None:
-        return own
-    if layout.classes == COCO_STUFF_CLASSES and len(own.classes) == len(COCO_STUFF_COARSE.split()):
-        return None  # COCO-Stuff's own labels.txt
-    if own.colours is None:
-        values, own_values = (_values(each) for each in (_classes(layout, root, layout.title), own))
-        for name, value in own_values.items():
-            if values.get(name, value) != value:
-                problem = f"gives '{name}' the id {value}, and {layout.title} has {values[name]}"
-                raise UserError(own.where, problem, f"remove it to read {layout.title}, or name all ids with --classes")
-        if own_values.keys() <= values.keys():
-            return None
-    elif layout.classes == CAMVID_CLASSES:
-        # The list of CamVid's 32 colours may lie beside SegNet's ids, so it says nothing of ids.
-        own = replace(own, ids={})
-    return own
-
-
-def _values(class_list: ClassList) -> dict[str, int]:
-    """Key of a class's name → its value in masks."""
-    ids = {value: class_id for value, class_id in class_list.ids.items() if class_id not in (0, IGNORE)}
-    return {comparison_key(class_list.classes[class_id - 1]): value for value, class_id in ids.items()}
 
 
 def read_published(
@@ -194,15 +154,14 @@ def read_published(
     root: Path,
     parts: Mapping[str, Path],
     split: str | None,
-    own: ClassList | None = None,
 ) -> tuple[ClassList, list[Pair]]:
     """(classes, label maps) of a public set.
 
     layout, root, parts: what `find_published` returned. split: the split to read. None reads all splits; to compare
-    label maps of the public set, it reads only the split whose folder the user named, or else the `usual` split. own:
-    the class list, if the labels are others. Raises UserError, also for a split that does not exist.
+    label maps of the public set, it reads only the split whose folder the user named, or else the `usual` split. Raises
+    UserError, also for a split that does not exist.
     """
-    if split is None and source.labels_alone and own is None:
+    if split is None and source.labels_alone:
         split = layout.usual
         if len(parts) == 1 and source.path not in (root, root.parent):
             (split,) = parts
@@ -228,7 +187,7 @@ def read_published(
                 source.leave_out(file, f"there is no picture of it in {folder}")
             else:
                 found.append(Pair(name, label, image, file))
-    return own or _classes(layout, root, f"{layout.title} in {root}, {', '.join(names)}"), found
+    return _classes(layout, root, f"{layout.title} in {root}, {', '.join(names)}"), found
 
 
 def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:
@@ -236,10 +195,9 @@ def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:
     UserError."""
     classes = layout.classes or _object_info(root / layout.listed)
     ids = {layout.first + number: number + 1 for number in range(len(classes))}
-    if classes == COCO_STUFF_CLASSES:
+    if layout.stuff:
         ids = {value: int(number) + 1 for value, number in enumerate(COCO_STUFF_COARSE.split())}
-    sources = dict.fromkeys(range(1, len(classes) + 1), f"{layout.title}'s own list")
-    return ClassList(classes, {**dict.fromkeys((*layout.void, IGNORE), IGNORE), **ids}, {}, where, sources=sources)
+    return ClassList(classes, {**dict.fromkeys((*layout.void, IGNORE), IGNORE), **ids}, where=where)
 
 
 def _object_info(path: Path) -> tuple[str, ...]:

@@ -8,16 +8,15 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from ...config.class_names import BACKGROUND, VOC_CLASSES, find_odd_name
 from ...errors import UserError
-from ...files.label_maps import named_images, visible, walk
+from ...files.label_maps import named_images, visible
 from ...files.photo_files import without_suffix
 from ...files.reading import composed
 from ...rows.parts import SPLITS, part_of
@@ -105,48 +104,41 @@ def read(
     folder, masks = images or root / IMAGES, root / CLASS_MAPS
     image_paths, maps = images_by_name(folder), dict(named_images(masks))
     if not maps:
-        held = ", ".join(sorted({path.suffix or path.name for path in walk(masks)})[:5]) or "nothing"
-        raise UserError(masks, f"has no PNG file; it holds {held}", "masks are PNG files")
-    known, files = {*image_paths, *maps}, sorted(filter(Path.is_file, visible(root / LISTS, "*.txt")))
-    lists = {path.stem: _names_in(source.files, path, known) for path in files}
-    names = {name: str(path) for name, path in maps.items()}
-    if split is not None or any(_part(title) in PART_LISTS for title in lists):
-        names = _names_of(split, lists, known, root)
-    parts: dict[str, set[str]] = {part: set() for part in SPLITS}
-    others: dict[str, str] = {}
-    of_parts = {*chain(*(listed for title, listed in lists.items() if _part(title) in PART_LISTS))}
-    for title, listed in lists.items():
-        part = _part(title)
-        if part in parts:
-            parts[part].update(listed)
-        elif not listed.keys() <= of_parts:  # else a list of a class in parts, such as dog_trainval
-            others |= dict.fromkeys(listed, part)
-    if others:  # trainval is a known part beside them
-        others = dict.fromkeys(of_parts, "train") | others
-    listed_in = others | source.splits_of(parts, LISTS)  # other lists, such as cat_train, may name the same pictures
+        raise UserError(masks, "has no PNG file")
+    known = {*image_paths, *maps}
+    lists = {path.stem: _names_in(source.files, path, known) for path in sorted(visible(root / LISTS, "*.txt"))}
+    titles = {title: part_of(title) or title for title in lists if (part_of(title) or title) in PART_LISTS}
+    if split is not None:
+        titles = {title: part_of(title) or title for title in lists if split == title} or {
+            title: part for title, part in titles.items() if part == part_of(split)
+        }
+        if not titles:
+            raise UserError(root / LISTS / f"{split}.txt", f"no such file; --split names a list of {LISTS}")
+    # Name → (part, where it is listed). Of several parts, the last counts, so that none for testing is trained on.
+    named = {name: ("", str(path)) for name, path in maps.items()} if not titles else dict[str, tuple[str, str]]()
+    for title in sorted(titles, key=lambda title: [*PART_LISTS, titles[title]].index(titles[title])):
+        part = titles[title] if titles[title] in SPLITS else ""
+        named |= {name: (part or named.get(name, ("", ""))[0], where) for name, where in lists[title].items()}
     found, left = list[Pair](), 0
-    for name, where in names.items():
+    for name, (part, where) in named.items():
         image, mask = image_paths.get(name), maps.get(name)
         if mask is None and source.labels_alone:
             raise UserError(masks / f"{name}.png", f"no such file, but {where} lists it")
         if image is None and not source.labels_alone:
-            source.leave_out(where, f"{folder} has no picture '{name}'", folder / name)
-            continue
-        if mask is None:
+            source.leave_out(where, f"{folder} has no picture '{name}'")
+        elif mask is None:
             left += 1
-            continue
-        found.append(Pair(listed_in.get(name, ""), name, image, mask, where))
+        else:
+            found.append(Pair(part, name, image, mask, where))
     if left and not found:
-        raise UserError(masks, f"has no mask of '{next(iter(names))}' or of any other picture")
-    source.count(left, f"of {len(names)} pictures have no mask in {CLASS_MAPS}: they are left out")
+        raise UserError(masks, f"has no mask of '{next(iter(named))}' or of any other picture")
+    source.count(
+        len(maps.keys() - named.keys()) * (split is None), f"masks are in no list of {', '.join(PART_LISTS)}: left out"
+    )
+    source.count(left, f"of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
     if (root / "SegmentationObject").is_dir():
         source.note("its objects (SegmentationObject) are not read; COCO, CVAT and labelme files can bring objects")
     return source.masks_of(found, class_list, about=f"Pascal VOC's folders in {root}, {split or 'all lists'}")
-
-
-def _part(title: str) -> str:
-    """The split that a list's title means, such as "val" for `valid`. Any other title is returned in small letters."""
-    return part_of(title) or title.lower()
 
 
 def _names_in(files: SetFiles, path: Path, known: Collection[str]) -> dict[str, str]:
@@ -157,31 +149,6 @@ def _names_in(files: SetFiles, path: Path, known: Collection[str]) -> dict[str, 
     for number, line in enumerate(files.lines(path), 1):
         line = composed(line.strip())
         for first in line.split()[:1]:
-            paths = line, first, first.removeprefix("/").removeprefix(f"{IMAGES}/")
-            name = next((one for one in (line, *map(without_suffix, paths)) if one in known), line)
-            found.setdefault(name, f"{path}, line {number}")
+            forms = line, first, without_suffix(first.removeprefix("/").removeprefix(f"{IMAGES}/"))
+            found.setdefault(next((one for one in forms if one in known), line), f"{path}, line {number}")
     return found
-
-
-def _names_of(
-    split: str | None, lists: Mapping[str, Mapping[str, str]], known: Collection[str], root: Path
-) -> dict[str, str]:
-    """Name → file and line that name it.
-
-    split: only the list with this title, or else the lists of this part; None: all lists, those of parts first. lists:
-    title → the list, as `_names_in` returns it. known: the names of pictures and label maps. Other names in a list of
-    no part are left out, because they mean something else. root: the folder, for errors. Raises UserError.
-    """
-    titles = sorted(lists, key=lambda title: (*PART_LISTS, _part(title)).index(_part(title)))
-    if split is not None:
-        of_part = [title for title in lists if _part(title) == _part(split)]
-        titles = [split] if split in lists else of_part
-        if not titles:
-            raise UserError(root / LISTS / f"{split}.txt", f"no such file; --split names a list of {LISTS}")
-    names: dict[str, str] = {}
-    for title in titles:
-        are_all_pictures = split is not None or _part(title) in PART_LISTS
-        for name, where in lists[title].items():
-            if are_all_pictures or name in known:
-                names.setdefault(name, where)
-    return names

@@ -8,34 +8,31 @@ out/  data.yaml                     the folders of pictures of each split, and t
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
-from ...config.class_names import parse_class_list
 from ...errors import UserError
 from ...files.label_maps import IGNORE, visible
-from ...files.messages import show_json
-from ...files.reading import composed
 from ...rows.row import said
 from .. import native
 from ..class_lists import number_classes
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from .drivers import Import, Pair
+from .drivers import Import
 from .exporting import Export, MinArea, least_area
 from .format_table import Contents
-from .labelled import Drawing, Painted
-from .masks import semantic_yaml
+from .labelled import Labelled
+from .masks import described
 from .painting import Canvas
 from .set_files import SetFiles
-from .yolo_data import DATA, IMAGES, LABELS, LabelFiles, find_images, is_data, read_data, write_data
+from .yolo_data import DATA, IMAGES, LABELS, find_images, read_data, write_data
 
 HAIR = 0.01
 """How far outside the picture a corner may be, as a share of the side. It is moved to the edge, as in Ultralytics."""
@@ -87,38 +84,29 @@ def as_yolo(pieces: Objects) -> str:
     return "".join(lines)
 
 
-def from_yolo(text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: str | Path) -> Objects:
-    """The objects in a label file. Polygons are filled as Ultralytics fills them, small polygons over large ones.
-    Pixels that are only in a box are 255. text: the file's text. shape: (H, W) of the picture. ids: class number → id.
-    where: the file's name in errors. Raises UserError."""
-    height, width = shape
-    canvas = Canvas(shape)
-    polygons: list[tuple[int, int, np.ndarray]] = []
-    for line, (name, *given) in _lines(text):
-        here = f"{where}, line {line}"
-        number = _number(name)
-        if number not in ids:
-            listed = ", ".join(map(str, [*ids][:20]))
-            raise UserError(here, f"class {show_json(name)} must be one of {listed}, the numbers of the classes")
-        if len(given) % 2 or (len(given) < 6 and len(given) != 4):
-            problem = f"{len(given)} numbers after the class; a polygon has x and y of three or more corners"
-            raise UserError(here, problem)
-        shares = np.array([_number(word) for word in given])
-        near = (shares >= -HAIR) & (shares <= 1 + HAIR)  # false for NaN too
-        if not near.all():
-            wrong = show_json(given[int(near.argmin())])
-            raise UserError(here, f"{wrong} must be a number in [0, 1]: x and y are shares of the picture's sides")
-        shares = shares.clip(0, 1).reshape(-1, 2)
-        if len(shares) == 2:
-            centre, sides = shares
-            (left, top), (right, bottom) = ((centre + half) * (width, height) for half in (-sides / 2, sides / 2))
-            canvas.box(left, top, right, bottom)
+def from_yolo(text: str, shape: tuple[int, int], ids: Mapping[float, int], where: str | Path) -> Objects:
+    """The objects in a label file, small polygons over large ones. Pixels that are only in a box are 255. text: the
+    file's text. shape: (H, W) of the picture. ids: class number → id. where: the file's name in errors. Raises
+    UserError."""
+    canvas, sides, polygons = Canvas(shape), np.array(shape[::-1]), list[tuple[int, int, np.ndarray]]()
+    for line, words in _lines(text):
+        try:
+            class_id, shares = ids[float(words[0])], np.array(words[1:], np.float64).reshape(-1, 2)
+        except (ValueError, KeyError):
+            class_id, shares = 0, np.zeros((0, 2))
+        if len(shares) < 2 or not ((shares >= -HAIR) & (shares <= 1 + HAIR)).all():
+            numbers = ", ".join(map(str, [*ids][:20]))
+            problem = f"must be a class, one of {numbers}, and x and y of three or more corners, each from 0 to 1"
+            raise UserError(f"{where}, line {line}", problem)
+        corners = shares.clip(0, 1) * sides
+        if len(corners) == 2:
+            centre, size = corners
+            canvas.box(*(centre - size / 2), *(centre + size / 2))
         else:
-            area = int(fill_polygon(shares * (width, height), (height, width))[2].sum())
-            polygons.append((area, ids[int(number)], shares))
-    for _, class_id, shares in sorted(polygons, key=lambda polygon: -polygon[0]):
-        top, left, mask = fill_polygon(shares * (width, height), (height, width))  # filled twice, to save memory
-        canvas.numbers[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = canvas.number(class_id)
+            polygons.append((int(fill_polygon(corners, shape)[1].sum()), class_id, corners))
+    for _, class_id, corners in sorted(polygons, key=lambda polygon: -polygon[0]):
+        place, inside = fill_polygon(corners, shape)  # filled twice, to save memory
+        canvas.numbers[place][inside] = canvas.number(class_id)
     return canvas.painted()
 
 
@@ -127,21 +115,18 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
     return ((number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip())
 
 
-def _number(text: str) -> float:
-    """The number in a text; NaN if the text is not a number."""
-    try:
-        return math.nan if "_" in text else float(text)
-    except ValueError:
-        return math.nan
-
-
 def is_folder(folder: Path) -> bool:
-    """Whether a folder is of the format. A folder whose YAML file names masks is of the format `masks`."""
-    if semantic_yaml(folder) is not None:
+    """Whether a folder is of the format. A folder whose YAML file describes masks is of the format `masks`."""
+    if described(folder) is not None:
         return False
-    named = all((folder / part).exists() for part in (IMAGES, native.CLASSES))
-    bare = named and any((folder / LABELS).rglob("*.txt"))  # masks may lie in labels/, too
-    return bare or (folder / DATA).is_file() or any(is_data(file) for file in folder.glob("*.y*ml"))
+    bare = all((folder / part).exists() for part in (IMAGES, native.CLASSES)) and any((folder / LABELS).rglob("*.txt"))
+    return bare or any(_has_names(file) for file in visible(folder, "*.y*ml"))
+
+
+def _has_names(file: Path) -> bool:
+    with suppress(UserError):  # not every YAML file is of a set
+        return "names" in SetFiles(file).yaml(file)
+    return file.name == DATA
 
 
 def read(
@@ -154,33 +139,24 @@ def read(
     """Reads a YOLO folder, or the set that a YAML file describes. A picture without a label file is all background.
 
     split: "train", "val" or "test"; None: all splits of the YAML file. classes: the classes in the order of their ids;
-    None: the names in the YAML file or in classes.txt. images: the folder of the pictures, if they lie elsewhere or
+    None: the names in the YAML file or in classes.txt. images: the folder of all pictures, if they lie elsewhere or
     `images` is a link that leads out of the folder. Raises UserError.
     """
     data = read_data(source.files, source.path, classes or ())
     file = data.file
-    named = {number: composed(name.strip()) for number, name in data.names.items()}
-    for path in (file.with_name(native.CLASSES), file.parent / LABELS / native.CLASSES):
-        listed = parse_class_list(source.files.lines(path), path, first=0) if path.is_file() else {}
-        if any(name != named.get(number, name) for number, name in listed.items()):
-            raise UserError(path, f"and {file} do not list the same classes in the same order", "remove the wrong one")
-    source.not_read(filter(is_data, visible(file.parent, "*.y*ml")), [file])
-    class_list = number_classes(data.names, file, void=(), classes=classes, note=source.note)
     if "kpt_shape" in data.content:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
-    labels = LabelFiles(partial(_has_labels, source.files))
-    pairs = [pair._replace(where=pair.labels) for pair in find_images(source, data, labels, images, split)]
-    missing, lengths = list[Path](), Counter[int]()
+    class_list = number_classes(data.names, file, void=(), classes=classes, note=source.note)
 
-    def painted(pair: Pair) -> Painted:
-        """What the label file of a picture draws. Counts its lines by their number of words."""
-        if not pair.labels.exists():
-            missing.append(pair.labels)
-        lengths.update(len(words) for _, words in _lines(_text(source.files, pair.labels)))
+    pictures, labels = list[Labelled](), dict[Path | None, Path]()
+    for pair in find_images(source, data, images):
         draw = partial(_paint, files=source.files, labels=pair.labels, ids=class_list.ids)
-        return Painted(Drawing(str(pair.labels), draw=draw), cast(Path, pair.image))
-
-    samples = source.pairs_of(pairs, painted, split)
+        pictures.append(pair._replace(where=pair.labels).labelled(draw=draw, objects=draw))
+        labels[pair.image] = pair.labels
+    samples = source.samples_of(pictures, split)
+    read = [labels[cast(Path, sample.source)] for sample in samples]
+    missing = [path for path in read if not path.exists()]
+    lengths = Counter(len(words) for path in read for _, words in _lines(_text(source.files, path)))
     boxes, lines = lengths[5], lengths.total()  # a box has a class and four numbers
     if samples and len(missing) == len(samples):
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
@@ -191,17 +167,6 @@ def read(
     source.count(boxes, f"of {lines} objects are boxes; pixels in them but in no polygon are ignored (255)")
     source.count(len(missing), f"of {len(samples)} pictures have no label file: background only")
     return Contents(class_list, samples)
-
-
-def _has_labels(files: SetFiles, path: Path) -> bool:
-    """Whether a text file is a label file: it has a line with a class and four numbers or more. Text files of other
-    kinds may lie in the same folder."""
-    if path.name == native.CLASSES:
-        return False
-    for _, (_, *numbers) in _lines(files.text(path)):
-        if len(numbers) >= 4 and not any(map(math.isnan, map(_number, numbers))):
-            return True
-    return False
 
 
 def _paint(shape: tuple[int, int], files: SetFiles, labels: Path, ids: Mapping[int, int]) -> Objects:

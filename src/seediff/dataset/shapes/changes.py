@@ -4,10 +4,10 @@ returns it divided into other objects. `clean_labels` changes label maps."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,10 +16,6 @@ from ...files.label_maps import IGNORE
 from ...files.messages import plural
 from ..encoding import MOST_OBJECTS
 from .objects import CROSS, Objects, connected, find_objects
-
-Division = Literal["same", "joined", "divided"]
-"""How a tool divided a label map into objects. "same": like the expected objects. "joined": one of its masks holds most
-of several expected objects. "divided": in any other way."""
 
 
 class Pairs(NamedTuple):
@@ -180,36 +176,18 @@ def _longest_border(pieces: np.ndarray, objects: np.ndarray, labels: np.ndarray)
     return Pairs.of(*np.concatenate(touching, 1)).most_frequent()
 
 
-def objects_from_tool(
-    expected: Objects, returned: Objects, labels: np.ndarray, in_pieces: bool, are_objects: Callable[[], bool]
-) -> tuple[Objects, Division]:
-    """(objects, division): the objects in label map `labels` (H, W) uint8 after a tool edited them, and how the tool
-    divided them. A mask that covers several expected objects may be a whole class. If it may, the expected objects are
-    returned, and the division is "joined".
+def objects_from_tool(expected: Objects, returned: Objects, labels: np.ndarray) -> tuple[Objects, bool]:
+    """(objects, divided): the objects in label map `labels` (H, W) uint8 after a tool edited them, and whether the tool
+    divided the pixels in another way. Pixels that have an object on one side only do not count.
 
-    expected: the objects without the tool. returned: the tool's masks. in_pieces: the tool's format writes each
-    connected piece of an object as an object. are_objects: returns whether the tool's masks are known to be objects,
-    not whole classes; called only if the answer matters, because it may read all samples.
+    expected: the objects without the tool. returned: the tool's masks.
     """
-    division = _compare(find_objects(labels, 1, expected), find_objects(labels, 1, returned), in_pieces)
-    if division == "divided" or (division == "joined" and are_objects()):
-        return _take(expected, returned, labels), "divided"
-    return expected, division
-
-
-def _compare(expected: Objects, returned: Objects, in_pieces: bool) -> Division:
-    """How a tool divided a label map. Pixels that have an object on one side only do not count. The arguments are those
-    of `objects_from_tool`."""
-    both = (expected.numbers > 0) & (returned.numbers > 0)
-    units = expected.numbers
-    if in_pieces:
-        units = expected.pieces()[0].numbers
-    pairs = Pairs.of(units[both], returned.numbers[both])
+    shown, found = find_objects(labels, 1, expected), find_objects(labels, 1, returned)
+    both = (shown.numbers > 0) & (found.numbers > 0)
+    pairs = Pairs.of(shown.numbers[both], found.numbers[both])
     if len(pairs.counts) == len(np.unique(pairs.first)) == len(np.unique(pairs.second)):  # each has one partner
-        return "same"
-    # Does one of the tool's masks hold most of two expected objects?
-    holders = Pairs.of(expected.numbers[both], returned.numbers[both]).most_frequent()
-    return "joined" if len({*holders.values()}) < len(holders) else "divided"
+        return expected, False
+    return _take(expected, returned, labels), True
 
 
 def _take(expected: Objects, returned: Objects, labels: np.ndarray) -> Objects:
@@ -227,13 +205,3 @@ def _take(expected: Objects, returned: Objects, labels: np.ndarray) -> Objects:
         for number in range(1, len(returned.class_ids) + 1)
     )
     return Objects(numbers, returned.class_ids, scores).visible(ignored=True)
-
-
-def kept_apart(own: Objects, returned: Objects) -> bool:
-    """Whether a tool returned two objects of one class with exactly their pixels. This proves that its masks are
-    objects, not whole classes. own: the objects before the tool. returned: the tool's masks."""
-    first, second, counts = Pairs.of(own.numbers, returned.numbers)
-    areas, returned_areas = np.array([0, *own.areas]), np.array([0, *returned.areas])
-    exact = (areas[first] == counts) & (returned_areas[second] == counts)
-    class_ids = np.array([0, *own.class_ids])[first[exact]]
-    return bool(np.bincount(class_ids, minlength=1).max() > 1)

@@ -34,6 +34,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from .objects import Objects
 
@@ -42,8 +43,6 @@ NEAR, FAR = 0.05, 0.45
 they stay apart from 0 and 0.5 even in a picture with sides of 40,000 pixels."""
 SNAP = 0.01
 """A coordinate less than this below a whole number counts as that number, because programs write rounded decimals."""
-FIXED = 1 << 16
-"""Parts of a pixel in which OpenCV computes where a side crosses a row."""
 
 STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
 """(rows, columns) of a step in each direction: east, south, west, north."""
@@ -142,65 +141,17 @@ class _Outlines:
         return np.array(path[-2:] + path[:-2], np.float64).reshape(-1, 2)
 
 
-def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[int, int, np.ndarray]:
-    """(top, left, mask): the pixels of a polygon, exactly as OpenCV's fillPoly fills them, which programs that read
-    YOLO files use. `mask` is (h, w) bool, for the part of the polygon's bounding box in the picture.
+def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[tuple[slice, slice], np.ndarray]:
+    """(place, inside): the pixels of a polygon. `place`: the rows and columns of its bounding box. `inside`: (h, w)
+    bool, in the box.
 
     polygon: (P, 2), x in [0, W] and y in [0, H] in pixels, which are rounded down. shape: (H, W) of the picture. Pixels
     on a line between two corners are inside. The even-odd rule decides on the other pixels, so that joined holes stay
     open.
     """
-    corners, far = np.floor(polygon + SNAP).astype(np.int64), np.array(shape[::-1]) - 1
-    left, top = origin = np.minimum(corners.min(0), far)
-    width, height = np.minimum(corners.max(0), far) - origin + 1
-    begins, ends = corners - origin, np.roll(corners, -1, 0) - origin
-    to_left = begins[:, :1] > ends[:, :1]
-    begins, ends = np.where(to_left, ends, begins), np.where(to_left, begins, ends)
-    first, last, is_seen = _in_picture(begins, ends, far - origin)
-
-    # A side crosses its rows except the lowest, which belongs to the next side. The crossings of a row from left to
-    # right are pairs, with the inside between them. OpenCV counts columns in FIXED parts of a pixel, from a side's
-    # upper end.
-    across, down = (last - first).T
-    slopes = np.sign(down) * (across * FIXED // np.maximum(np.abs(down), 1))
-    upper = np.where((begins[:, 1] < ends[:, 1])[:, None], first, last)
-    side, step = _repeated(np.abs(ends - begins)[:, 1])
-    row = np.minimum(begins, ends)[side, 1] + step
-    column = upper[side, 0] * FIXED + (row - upper[side, 1]) * slopes[side]
-    order = np.lexsort((column, row))
-    row, column = row[order][::2], np.minimum(column[order].reshape(-1, 2), width * FIXED)
-    opens, closes = -(-column[:, 0] // FIXED), column[:, 1] // FIXED + 1
-    changes = np.zeros((height, width + 2), np.int64)
-    np.add.at(changes, (row, opens), opens < closes)
-    np.subtract.at(changes, (row, closes), opens < closes)
-    inside = np.cumsum(changes, 1)[:, :width] > 0
-
-    # The pixels on the sides themselves. Halves are rounded back to where a side begins on its left.
-    first, sides = first[is_seen], (last - first)[is_seen]
-    lengths = np.maximum(np.abs(sides).max(1), 1)
-    side, step = _repeated(lengths + 1)
-    away = (2 * np.abs(sides[side]) * step[:, None] + lengths[side, None] - 1) // (2 * lengths[side, None])
-    drawn = first[side] + np.sign(sides[side]) * away
-    inside[drawn[:, 1], drawn[:, 0]] = True
-    return int(top), int(left), inside
-
-
-def _in_picture(begins: np.ndarray, ends: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(begins, ends, is_seen): the sides (P, 2) as OpenCV cuts them off at the picture's lower and right border, and
-    (P,) whether they are in the picture. far: the largest (x, y) in it. Corners are at most 1 further away."""
-    begins, ends = begins.copy(), ends.copy()
-    for axis in (1, 0):
-        is_seen = ((begins <= far) | (ends <= far)).all(1)
-        for cut, other in ((begins, ends), (ends, begins)):
-            is_out = is_seen & (cut[:, axis] > far[axis])
-            away = (other - cut)[is_out]
-            cut[is_out, 1 - axis] += np.sign(away[:, 1 - axis]) * (np.abs(away[:, 1 - axis]) // -away[:, axis])
-            cut[is_out, axis] = far[axis]
-    return begins, ends, np.asarray(is_seen)
-
-
-def _repeated(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(indices, repetitions): each index i counts[i] times, and the repetition's number from 0. For `[2, 3]`, they are
-    `[0, 0, 1, 1, 1]` and `[0, 1, 0, 1, 2]`."""
-    indices = np.repeat(np.arange(len(counts)), counts)
-    return indices, np.arange(len(indices)) - np.repeat(np.cumsum(counts) - counts, counts)
+    corners = np.minimum(np.floor(polygon + SNAP).astype(np.int64), np.array(shape[::-1]) - 1)
+    left, top = origin = corners.min(0)
+    width, height = corners.max(0) - origin + 1
+    image = Image.new("1", (int(width), int(height)))
+    ImageDraw.Draw(image).polygon([tuple(corner) for corner in (corners - origin).tolist()], fill=1, outline=1)
+    return (slice(top, top + height), slice(left, left + width)), np.asarray(image)

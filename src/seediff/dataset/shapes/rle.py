@@ -94,15 +94,6 @@ def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], wh
     return np.array(decompress(filled["counts"].decode("ascii")), np.int64)
 
 
-def box_xyxy(runs: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(4,) float64: left, top, right and bottom of a mask; right and bottom are exclusive. All are 0 for an empty mask.
-    runs: the mask's run lengths. shape: (H, W)."""
-    rle: Any = {"size": shape, "counts": runs.tolist()}
-    box = mask.toBbox(mask.frPyObjects(rle, *shape))
-    box[2:] += box[:2]
-    return box
-
-
 def encode_brush(inside: np.ndarray) -> bytes:
     """The brush's stream of a mask (H, W) bool, byte for byte as `label_studio_sdk.converter.brush.mask2rle` writes
     it."""
