@@ -11,11 +11,10 @@ import threading
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from items import write_rows
-from patience import PATIENCE, wait_until
+from patience import PATIENCE
 from random_maps import random_maps
 from synthetic import write_dataset
 
@@ -108,20 +107,24 @@ class Client:
         return self.ask("POST", path, json.dumps(body).encode())
 
     def act(self, number, action, version, **more):
-        return self.post(f"/api/samples/{number}/act", {"action": action, "version": version, **more})
+        return only(version, self.post("/api/act", {"action": action, "samples": [(number, version)], **more}))
 
     def paint(self, number, labels, version):
-        return self.ask(
-            "POST", f"/api/samples/{number}/labels?tool=brush&version={version}", zlib.compress(labels.tobytes())
-        )
+        address = f"/api/samples/{number}/labels?tool=brush&version={version}"
+        return only(version, self.ask("POST", address, zlib.compress(labels.tobytes())))
 
     def labels(self, number):
         return self.ask("GET", f"/api/samples/{number}/labels").labels
 
-    def numbers(self, **query):
-        """The numbers of the samples that a filter shows."""
-        found = self.post("/api/views", query).json
-        return [one["index"] for one in self.get(f"/api/views/{found['view']}?begin=0&count=500")["samples"]]
+
+def only(version, answer):
+    """The state of the only sample that was to change; status 409 if another window was faster, 400 if it could not."""
+    if answer.status != 200:
+        return answer
+    (state,), refused = answer.json["samples"], answer.json["refused"]
+    why = refused.get(str(state["index"]))
+    status = (400 if state["version"] == version else 409) if why else 200
+    return Asked(status, answer.headers, json.dumps({**state, **({"error": why} if why else {})}).encode())
 
 
 @contextmanager
@@ -129,35 +132,16 @@ def running(path, **options):
     """Run a server on a dataset in a thread of this process; gives a client that has the token, and the opened
     dataset.
     """
-    from seediff.look.serve import serve
+    from seediff.look.server import serve
 
-    with serve(path, by="ann", **options) as opened:
-        thread = threading.Thread(target=opened.run, daemon=True)
+    with serve(path, by="ann", **options) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        port = opened.listening.getsockname()[1]
         try:
-            yield Client(port, opened.token, f"seediff_look_{port}={opened.token}"), opened
+            yield Client(server.server_port, server.token, f"{server.cookie}={server.token}"), server
         finally:
-            opened.server.should_exit = opened.server.force_exit = True
+            server.shutdown()
             thread.join(PATIENCE)
-
-
-class Heard:
-    """Records the reports on jobs that windows would get."""
-
-    def __init__(self, opened):
-        self.reports: list[dict[str, Any]] = []
-        tell = opened.store.tell
-        opened.store.tell = lambda report: (
-            self.reports.append(report) if report["kind"] == "job" else None,
-            tell(report),
-        )
-
-    def ended(self):
-        """Wait for the last report of a job, and return it."""
-        wait_until(lambda: self.reports and self.reports[-1]["ended"])
-        last, self.reports = self.reports[-1], []
-        return last
 
 
 def start(folder, *more):

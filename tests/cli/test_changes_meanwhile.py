@@ -14,7 +14,7 @@ from seediff.cli.sets import augment, merge, split
 from seediff.cli.train_commands import train
 from seediff.dataset import native
 from seediff.dataset.native import classes_text, read_classes
-from seediff.dataset.reviews import RENAME, Action, append_action
+from seediff.dataset.reviews import Action, append_action
 from seediff.errors import Notice
 
 run = runner(merge, split, export_, filter_, augment, train, semantic, segments, tune)
@@ -42,11 +42,10 @@ def test_a_command_reads_one_state_of_a_set_and_tells_that_it_changed(line, tmp_
 
     def read_and_change(folder):
         classes = read_classes(folder)
-        if not done:  # a class is added, painted and renamed just after the classes were read
+        if not done:  # a class is added and painted just after the classes were read
             (pets / native.CLASSES).write_bytes(classes_text([*classes, "fox"]))
             brush = Action(sample="000000", version=1, action="brush", mask="m", hash=64 * "0", classes=("fox",))
-            rename = Action(version=1, action=RENAME, detail={"class": listed[0], "name": "wolf"})
-            append_action(pets, brush, rename)
+            append_action(pets, brush)
             done.append(True)
         return classes
 

@@ -30,7 +30,7 @@ def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
     rows = rows_of(pets)
     rows[1]["area"] = {"cat": 1.0}
     write_rows(pets, rows)
-    wrong = r"1 error \(row 1\); the first: images/000001.png: .area. is .* but by its label map .*0.25\}$"
+    wrong = r"1 error \(row 1\); the first: images/000001.png: names .* but its label map shows .*0.25\}$"
     with user_error(wrong):
         run(f"check {pets} --json {tmp_path}/check.json")
     assert "images/000001.png" in capsys.readouterr().out

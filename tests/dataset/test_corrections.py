@@ -13,7 +13,6 @@ from seediff.dataset.formats.exporting import export
 from seediff.dataset.formats.format_table import FORMATS
 from seediff.dataset.importing import correct, import_set
 from seediff.dataset.native import open_native
-from seediff.dataset.reviews import Action, append_action
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.objects import Objects
 from seediff.dataset.writing import save_native
@@ -69,13 +68,6 @@ def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
     assert [one.soft is None for one in again] == [True, False, False, False]
 
 
-def test_soft_masks_are_of_all_samples_or_of_none(pets):
-    (pets / "soft/trip/3_1.png").unlink()
-    before, found = open_native(pets)[1], brought(pets, [])[1]
-    assert [[kind for kind, _ in one.extras].count("soft") > 0 for one in before] == [True] * 4
-    assert [one.extras for one in found] == [{}] * 4
-
-
 @pytest.mark.parametrize(
     ("first", "second"), [("trip/1", "trip_1"), ("trip/e\u0301", "trip_e\u0301"), ("trip/e\u0301", "trip_é")]
 )
@@ -101,32 +93,6 @@ def test_classes_are_matched_by_name(pets):
     names, found, _ = brought(pets, [item("trip/0", labels, {}, (20, 30))], ("dog", "bird", "cat"))
     assert names == (*CLASSES, "bird")
     assert np.array_equal(found[0].label_map, np.array([0, 2, 4, 1], np.uint8)[labels])
-
-
-def test_masks_from_before_a_rename_are_refused(pets):
-    def rename(number, name, new):
-        detail = {"class": name, "name": new}
-        append_action(pets, Action(version=number, action="rename", detail=detail))
-
-    mended = [item("trip/0", blocks(0), {}, (20, 30))]
-    rename(1, "dog", "hound")
-    with user_error("class .dog.: was renamed hound in .*pets"):
-        brought(pets, mended)
-    names = ("cat", "hound", "cow")
-    assert brought(pets, mended, names)[2][0].pixels == 0
-    rename(2, "cow", "")
-    assert brought(pets, mended, names)[0] == names  # masks show it: it stays
-
-
-def test_a_removed_class_does_not_come_back_from_a_tool(tmp_path):
-    save_native(tmp_path / "set", ("dog", "dgo"), [dogs("a", "1020")], about={})
-    append_action(tmp_path / "set", Action(version=1, action="rename", detail={"class": "dgo", "name": ""}))
-    known = ("dog", "dgo")
-    assert brought(tmp_path / "set", [dogs("a", "1100")], known)[2][0].pixels > 0
-    shown = dogs("a", "1000")
-    shown = Sample(shown.image_file, shown.label_map * 2, None, name="a")
-    with user_error("sample 'a': shows dgo, which was removed from"):
-        brought(tmp_path / "set", [shown], known)
 
 
 @pytest.mark.parametrize(

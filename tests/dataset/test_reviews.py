@@ -41,10 +41,10 @@ def pets(tmp_path):
             encode_soft((labels > 0) * 0.8)
         )
     store = Store(out, by="ann")
-    store.act(0, 0, Edit("accept"))
-    store.act(1, 0, Edit("reject"))
-    store.act(3, 0, Edit("relabel", labels=lambda present: np.where(present == 1, np.uint8(2), present)))
-    store.act(3, 1, Edit("accept"))
+    store.act([(0, 0)], lambda _: Edit("accept"))
+    store.act([(1, 0)], lambda _: Edit("reject"))
+    store.act([(3, 0)], lambda _: Edit("relabel", labels=lambda present: np.where(present == 1, np.uint8(2), present)))
+    store.act([(3, 1)], lambda _: Edit("accept"))
     store.close()
     return out
 
@@ -70,10 +70,9 @@ def remade(pets):
     """`pets`, where constants made new masks of 2 and 4; somebody accepted the second."""
     store = Store(pets, by="ann")
     for number in (2, 4):
-        store.act(
-            number, 0, Edit("made", labels=lambda present: np.roll(present, 9, 1), detail={**CONSTANTS, "job": "a"})
-        )
-    store.act(4, 1, Edit("accept"))
+        made = Edit("made", labels=lambda present: np.roll(present, 9, 1), detail={**CONSTANTS, "job": "a"})
+        store.act([(number, 0)], lambda _, made=made: made)
+    store.act([(4, 1)], lambda _: Edit("accept"))
     store.close()
     return pets
 
@@ -88,7 +87,7 @@ def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path):
         run(f"filter {remade} --out {tmp_path}/{reviewed} --reviewed {reviewed}")
         assert [item.name for item in open_native(tmp_path / reviewed)[1]] == [f"00000{number}" for number in numbers]
     store = Store(tmp_path / "unreviewed", by="bob")  # what made a mask goes along
-    store.act(0, 0, Edit("reject"))
+    store.act([(0, 0)], lambda _: Edit("reject"))
     store.close()
     classes, items = open_native(tmp_path / "unreviewed")
     assert items[0].metadata["review"] == {"verdict": "rejected", **said, "by": "bob"}
@@ -132,10 +131,10 @@ def test_check_finds_what_is_wrong_with_reviews(pets):
     mask.write_bytes(encode_mask(np.zeros((64, 64), np.uint8)))
     assert found(pets) == [("mask", "error", "reviewed/000003.1.png")]
     mask.unlink()
-    assert found(pets) == [("missing", "error", "reviewed/000003.1.png")]
+    assert found(pets) == [("mask", "error", "reviewed/000003.1.png")]
     mask.write_bytes(data)
     (pets / REVIEWS).write_text("{}\n" + (pets / REVIEWS).read_text())
-    assert found(pets) == [("structure", "error", REVIEWS)]
+    assert [one[:2] for one in found(pets)] == [("structure", "error")]
 
 
 def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets):
@@ -149,7 +148,7 @@ def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets):
 def test_damage_at_the_end_is_no_line_cut_off(pets):
     data = (pets / REVIEWS).read_bytes() + b'{"sample": "000000", "version": 0}'
     (pets / REVIEWS).write_bytes(data)
-    assert found(pets) == [("structure", "error", REVIEWS)]
+    assert [one[:2] for one in found(pets)] == [("structure", "error")]
     for use in (open_native, lambda folder: Store(folder, by="")):
         with user_error(r"review.jsonl, line \d"):
             use(pets)

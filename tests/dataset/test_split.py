@@ -10,7 +10,7 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
-from seediff.dataset.split import assign_splits, group_copies, pixel_digest, set_splits, split_samples
+from seediff.dataset.split import assign_splits, copy_key, pixel_digest, positions_of, set_splits, split_samples
 from seediff.drawing.overlays import compress_image
 
 SHARES = {"val": 0.2, "test": 0.1}
@@ -93,7 +93,7 @@ COPIES = [
 def test_samples_of_one_picture_belong_together(rows, groups):
     image, labels = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
     items = [Sample(image, labels, None, {"recipe": recipe}, name=name) for name, recipe, _ in rows]
-    assert group_copies(items, [digest for *_, digest in rows]) == groups
+    assert positions_of(map(copy_key, items, [digest for *_, digest in rows])) == groups
 
 
 def test_copies_are_counted_and_checked_in_every_command(tmp_path):

@@ -38,10 +38,10 @@ def empty(tmp_path):
 def begun(empty):
     """The same when a is painted and b is accepted as empty."""
     store = Store(empty, by="ann")
-    store.act(0, 0, Edit("brush", labels=lambda present: np.maximum(present, np.uint8(2))))
-    store.act(1, 0, Edit("accept"))
-    store.act(2, 0, Edit("accept"))
-    store.act(2, 1, Edit("undo"))
+    store.act([(0, 0)], lambda _: Edit("brush", labels=lambda present: np.maximum(present, np.uint8(2))))
+    store.act([(1, 0)], lambda _: Edit("accept"))
+    store.act([(2, 0)], lambda _: Edit("accept"))
+    store.act([(2, 1)], lambda _: Edit("undo"))
     store.close()
     return empty
 

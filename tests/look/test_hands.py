@@ -102,7 +102,7 @@ def test_surroundings_are_dimmed(page, pets):
 def test_the_page_says_that_it_loads_and_why_nothing_is_shown(browser, pets):
     with window(browser, pets[2].url) as page:
         held = []
-        page.route("**/api/views", lambda route: held.append(route))
+        page.route("**/api/samples", lambda route: held.append(route))
         page.reload()
         page.wait_for_selector("main[inert] #empty >> text=Loading")
         for _ in range(500):
@@ -110,7 +110,7 @@ def test_the_page_says_that_it_loads_and_why_nothing_is_shown(browser, pets):
                 break
             page.wait_for_timeout(20)
         assert held
-        page.unroute("**/api/views")
+        page.unroute("**/api/samples")
         held[0].continue_()
         page.wait_for_selector("#empty", state="hidden")
         page.fill("#text", "zebra")

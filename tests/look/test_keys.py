@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from in_chromium import at, needs_chromium, noticed, press, saved, shown_sample, soon, until, window
 from items import last_actions
-from look_server import Heard, keep_attention, running, write_set
+from look_server import keep_attention, running, write_set
 
 from seediff.dataset.reviews import read_actions
 
@@ -109,27 +109,6 @@ def test_undo_in_the_grid_belongs_to_the_tile_that_was_judged(fresh):
     assert verdicts(out) == {"000000": "accepted"}
 
 
-def test_undo_after_a_job_undoes_it_and_not_another_windows(browser, tmp_path):
-    """Also if the server refused a job meanwhile, because another window's was running."""
-    out = write_set(tmp_path / "shared", 3)
-    with running(out) as (client, opened), window(browser, opened.url, faults=True) as page:
-        heard = Heard(opened)
-        page.click("#tile-0 .tick", force=True)
-        press(page, "x")
-        heard.ended()
-        view = client.post("/api/views", {}).json["view"]
-        client.post("/api/job", {"view": view, "places": [[1, 3]], "action": "accept"})
-        until(page, "() => document.querySelector('#job-text').textContent === '2 accepted'")
-        page.route("**/api/job", lambda route: route.fulfill(status=409, body='{"error": "another job is running"}'))
-        press(page, "a")
-        noticed(page, "another job is running")
-        page.unroute("**/api/job")
-        press(page, "z")
-        heard.ended()
-        until(page, "() => document.querySelector('#job-text').textContent === '1 undone'")
-        assert verdicts(out) == {"000001": "accepted", "000002": "accepted"}
-
-
 def test_undo_after_new_masks_for_all_samples_shown_undoes_these(browser, tmp_path):
     out = write_set(tmp_path / "explained", 3)
     keep_attention(out, ["000000", "000001", "000002"])
@@ -211,43 +190,3 @@ def test_colours_of_objects_are_not_said_to_be_of_classes(fresh):
     page.keyboard.press("h")
     until(page, "() => !document.querySelector('#sample').classList.contains('by-object')")
     assert swatches.first.is_visible()
-
-
-def test_a_class_is_renamed_joined_and_removed(browser, tmp_path):
-    """A mistyped class: painted, renamed, joined with the right one, brought back by undo. An unused one goes."""
-    out = write_set(tmp_path / "pets", 6, ("dog", "cat", "bus"))
-    with running(out) as (_, opened), window(browser, opened.url, faults=True) as page:
-        shown = "[...document.querySelectorAll('#paint-classes label:not([hidden]) bdi')].map((one) => one.textContent)"
-        page.locator("#grid").focus()
-        page.keyboard.press("Enter")
-        shown_sample(page, "000000")
-
-        def classes(*listed):
-            until(page, f"names => {shown}.join() === names", ",".join(["background", *listed, "ignored (255)"]))
-
-        page.fill("#class-search", "dgo")
-        page.click("#class-add")
-        classes("dog", "cat", "bus", "dgo")
-        press(page, "b")
-        page.mouse.click(*at(page, 5, 5))
-        saved(page)
-        page.click("#class-remove")
-        noticed(page, "masks show dgo")
-        page.click("#notice-close")
-        page.fill("#class-search", "dogg")
-        page.click("#class-rename")
-        classes("dog", "cat", "bus", "dogg")
-        until(page, "() => document.querySelector('#paint-classes label:nth-of-type(5)').textContent.includes('%')")
-        page.locator("#new-class").select_option("4")
-        page.fill("#class-search", "dog")
-        page.click("#class-rename")  # the window accepts the question
-        classes("dog", "cat", "bus")
-        assert page.locator("#new-class").input_value() in ("1", "2")  # without a choice, it would be background
-        assert page.locator("#paint-classes :checked").input_value() == "1"
-        press(page, "3")
-        page.click("#class-remove")
-        noticed(page, "masks show bus")
-        page.click("#notice-close")
-        press(page, "z")
-        classes("dog", "cat", "bus", "dogg")
-        assert [action.action for action in read_actions(out)].count("rename") == 2

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from in_chromium import at, drag, needs_chromium, press, saved, shown_sample, soon, until, window
+from in_chromium import at, drag, needs_chromium, press, saved, shown_sample, soon
 
 pytestmark = needs_chromium
 NAMES, KEPT = [f"{number:06d}" for number in range(104)], 0
@@ -24,62 +24,6 @@ def hold(page, pattern):
 def show(page, number):
     page.evaluate("number => { location.hash = `sample=${number}`; }", number)
     shown_sample(page, NAMES[number])
-
-
-@pytest.mark.parametrize(
-    ("clicks", "number"), [("#next #next", 101), ("#accept #accept", 100), ("#next #previous #next", 100)]
-)
-def test_no_step_is_lost_while_the_next_samples_are_on_their_way(browser, pets, clicks, number):
-    with window(browser, pets[2].url) as page:
-        held = hold(page, "**/api/views/*?begin=100*")  # the list comes in parts of a hundred
-        show(page, 99)
-        for button in clicks.split():
-            page.click(button)
-        held().continue_()
-        shown_sample(page, NAMES[number])
-        page.wait_for_timeout(300)
-        assert page.text_content("#sample-name") == NAMES[number]
-
-
-def test_a_sample_on_its_way_is_not_opened_after_the_person_went_back(browser, pets):
-    with window(browser, pets[2].url) as page:
-        held = hold(page, "**/api/views/*?begin=100*")
-        show(page, 99)
-        page.click("#next")
-        page.click("#next")
-        route = held()
-        page.unroute("**/api/views/*?begin=100*")
-        page.click("#back")
-        page.wait_for_selector("#browse:not([hidden])")
-        route.continue_()
-        page.wait_for_timeout(300)
-        assert page.locator("#browse").is_visible()
-
-
-def test_of_two_addresses_the_last_one_is_shown(browser, pets):
-    with window(browser, pets[2].url) as page:
-        show(page, 5)
-        held = hold(page, "**/api/views/*/7")
-        page.evaluate("() => { location.hash = 'sample=7'; }")
-        route = held()
-        show(page, 9)
-        route.continue_()
-        page.wait_for_timeout(300)
-        assert page.text_content("#sample-name") == NAMES[9]
-
-
-def test_an_older_answer_replaces_no_newer_state(browser, pets):
-    with window(browser, pets[2].url) as page:
-        held = hold(page, "**/api/samples/3/act")
-        page.locator("#grid").focus()
-        press(page, "ArrowRight", "ArrowRight", "ArrowRight", "a")
-        route = held()
-        answer = route.fetch()
-        assert pets[1].act(3, "reject", answer.json()["version"]).status == 200
-        until(page, TILE, "✗ rejected")
-        route.fulfill(response=answer)
-        saved(page)
-        assert page.evaluate(TILE, "✗ rejected")
 
 
 @pytest.mark.parametrize("tool", ["brush", "polygon"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fake_engine import fake_draw
 from items import rows_of, write_rows
-from look_server import Heard, keep_attention, running, write_set
+from look_server import keep_attention, only, running, write_set
 from random_maps import random_maps
 from refusals import user_error
 
@@ -187,17 +187,13 @@ def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
     rows = rows_of(copied)
     rows[1]["review"] = {"verdict": None, "corrected": True}  # by another tool
     write_rows(copied, rows)
-    with running(copied) as (client, opened):
-        heard = Heard(opened)
+    with running(copied) as (client, _):
         constants = {**client.get("/api/samples/2/attention")["constants"], "beta": 0.7}
-        assert client.post("/api/classes/name", {"id": 1, "name": "renamed"}).status == 200
-        state = client.post("/api/samples/2/tuned", {**constants, "version": 0}).json
+        state = only(0, client.post("/api/masks", {**constants, "samples": [(2, 0)]})).json
         assert (state["corrected"], state["made"]) == (False, True)
-        assert client.post("/api/samples/2/tuned", {**constants, "version": 0}).status == 409
-        view = client.post("/api/views", {}).json["view"]
-        assert client.post("/api/job/masks", {**constants, "beta": 0.8, "view": view}).json["samples"] == 3
-        assert (
-            heard.ended()["text"] == "1 remade; 1 unchanged, 1 already reviewed"
-        )  # the first mask is empty, with any constants
+        assert only(0, client.post("/api/masks", {**constants, "samples": [(2, 0)]})).status == 409
+        many = {**constants, "beta": 0.8, "samples": [(0, 0), (1, 0), (2, 1)], "unreviewed": True}
+        refused = client.post("/api/masks", many).json["refused"]
+        assert refused == {"0": "", "1": "already reviewed"}  # the first mask is empty, with any constants
     made = {action.sample: action.detail for action in read_actions(copied) if action.sample}
     assert {name: detail.get("beta") for name, detail in made.items()} == {"000002": 0.8}

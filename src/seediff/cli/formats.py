@@ -271,7 +271,7 @@ def import_(
         print(f"{plural(len(done.rows), 'sample')} of {plural(len(done.classes), 'class')} in {out}")
         if corrects is not None:
             say_corrected(done, corrects, accept_unchanged)
-        say_notes([*done.left_out, *alike_names(done.classes)])
+        say_notes(alike_names(done.classes))
         say_reading(done.reading)
         print(next_steps(command_line("check", out), train_line(out), made=out))
 

@@ -123,7 +123,7 @@ def filter_(
         kept.save(out, about=about, link=link, follow=follow)
     if not quiet:
         print(f"{plural(len(kept), 'sample')} in {out}; dropped: {counts(kept.dropped) or 'none'}")
-        say_notes([*kept.notes, *kept.left_out])
+        say_notes(kept.notes)
         print(next_steps(command_line("look", out, about=LOOK), train_line(out), export_line(out)))
 
 

@@ -61,7 +61,6 @@ def augment(
     """
     from ..dataset.augmented import open_augmented, write_augmented
     from ..dataset.native import warn_of_changes
-    from ..dataset.sample import left_out_files
 
     config = build(AugmentConfig, chosen_layers(AugmentConfig, typed, config_file))
     check_apart(out, [data])
@@ -74,7 +73,7 @@ def augment(
     print(f"{plural(len(augmented.originals), 'original')} and {plural(len(augmented.new), 'new sample')} in {out}")
     flipped = any("flip" in kind for kind in augmented.added())
     sides = side_notes(augmented.classes, config.mirror, asks=True) if flipped else ()
-    say_notes([*sides, *left_out_files(one.left_out for one in augmented.originals)])
+    say_notes(sides)
     print(next_steps(train_line(out), made=out))
 
 
@@ -126,7 +125,7 @@ def merge(
         merged.save(out, about=about, link=link, follow=follow_progress(quiet))
     if not quiet:
         print(f"{plural(len(merged), 'sample')} of {plural(len(merged.classes), 'class')} in {out}")
-        say_notes([*merged.notes, *merged.left_out])
+        say_notes(merged.notes)
         print(next_steps(command_line("check", out), train_line(out), export_line(out)))
 
 
@@ -191,6 +190,5 @@ def split(
         say_notes(parts["train"].notes)
         steps = [train_line(data), export_line(data)]
         if out is not None:
-            say_notes(dataset.left_out)
             steps = [command_line("train", out / "train", "--val", out / "val", "--out", "segmenter")]
         print(next_steps(*steps))

@@ -31,7 +31,6 @@ from ..rows.shown import shown_classes
 from . import native
 from .encoding import encode_image
 from .operations import LabelledImage, apply, take_apart, with_objects
-from .renames import open_set
 from .sample import Sample
 from .split import pixel_digest
 from .writing import save_native
@@ -175,8 +174,8 @@ class AugmentedSamples(Sequence[Sample]):
 
 def open_augmented(config: AugmentConfig, data: Path | str) -> AugmentedSamples:
     """The samples of the native dataset `data`, followed by new samples. config: as for `AugmentedSamples`. Raises
-    UserError as `open_set` and `AugmentedSamples` do."""
-    return AugmentedSamples(config, *open_set(data))
+    UserError as `open_native` and `AugmentedSamples` do."""
+    return AugmentedSamples(config, *native.open_native(data))
 
 
 def write_augmented(

@@ -30,9 +30,9 @@ from .names import check_class_list
 from .quality.select import clean_sample, idle_notes, select_samples
 from .quality.stats import Stats, measure, summarize
 from .reading import Reading, Tally
-from .renames import open_set, rename_classes
+from .renames import rename_classes
 from .reviews import left_out_notes
-from .sample import Sample, left_out_files
+from .sample import Sample
 from .shapes.changes import describe_removed
 from .split import split_samples
 from .writing import save_native
@@ -123,11 +123,6 @@ class Dataset(Sequence[Sample]):
         return doubts([sample.row for sample in self.samples])
 
     @property
-    def left_out(self) -> list[str]:
-        """A line about the optional files of samples that a change left out, such as attention/; [] without such."""
-        return left_out_files(sample.left_out for sample in self.samples)
-
-    @property
     def about(self) -> str:
         """A line with the title, the number of images and the number of classes."""
         return f"{self.title}: {plural(len(self), 'image')}, {plural(len(self.names), 'class')}"
@@ -194,7 +189,7 @@ class Dataset(Sequence[Sample]):
     @classmethod
     def from_native(cls, path: Path | str) -> Dataset:
         """Opens a native folder, with corrected masks in place of the originals."""
-        classes, samples = open_set(path)
+        classes, samples = native.open_native(path)
         return cls(classes, samples, path=path, reading=native.read_as(Path(path), classes, samples))
 
     @classmethod
@@ -268,7 +263,7 @@ class Dataset(Sequence[Sample]):
 
     def merge(self, *others: Dataset, ignore_background: bool = False) -> Dataset:
         """This dataset and others as one. Classes with the same name become one class. `merge.merge_sets` has the rules
-        and `ignore_background`; `left_out` says which optional files the result lacks."""
+        and `ignore_background`."""
         sets = (self, *others)
         names = set_names([each.path or Path("data") for each in sets])
         named = [(name, each.classes, each.samples) for name, each in zip(names, sets, strict=True)]

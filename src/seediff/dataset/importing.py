@@ -30,9 +30,8 @@ from .formats.format_table import FORMATS, Contents, SourceName, recognise
 from .merge import renumber, renumber_table
 from .names import check_class_list, flat_name
 from .reading import Reading, Tally, first_of
-from .renames import open_set
-from .reviews import names_given, read_actions, reviewed_as_is
-from .sample import SOFT, Sample, left_out_files, soft_of_all
+from .reviews import reviewed_as_is
+from .sample import SOFT, Sample
 from .shapes.changes import objects_after, objects_from_tool
 from .shapes.objects import Objects
 from .writing import save_native
@@ -63,8 +62,6 @@ class Imported:
     """With `corrects`: how each mask that came back has changed."""
     reading: Reading
     """How the source was understood."""
-    left_out: Sequence[str] = ()
-    """With `corrects`: a line about the optional files that corrected samples lost, as in `left_out_files`."""
 
 
 def import_set(
@@ -91,7 +88,7 @@ def import_set(
     if corrects is not None and "images" not in options:
         folder = source if source.is_dir() else source.parent
         if FORMATS[name].names_pictures:
-            originals = open_set(corrects)[1]
+            originals = native.open_native(corrects)[1]
             options["originals"] = {of(one.name): one.source for of in (flat_name, str) for one in originals}
         elif not any((folder / part).is_dir() for part in (native.IMAGES, "JPEGImages")):
             options["images"] = corrects / native.IMAGES
@@ -104,23 +101,18 @@ def import_set(
             corrects, classes, samples, by=name, accept_unchanged=accept_unchanged, tell=changes.append
         )
     about = {"command": "import", "format": name}
-    rows, tally, kinds = list[Row](), Tally(), list[frozenset[str]]()
-
-    def noted() -> Iterator[Sample]:
-        for sample in samples:
-            kinds.append(sample.left_out)
-            yield sample
+    rows, tally = list[Row](), Tally()
 
     def reading() -> Reading:
         return read.listed.reading(read.parts, source).counted(classes, tally, read.notes, source)
 
     if out is None:
-        for sample in follow(tally.watch(noted())):
+        for sample in follow(tally.watch(samples)):
             sample.labels(len(classes))
     else:
         common: dict[str, Any] = {"about": about, "link": link, "workers": workers, "follow": follow}
-        rows = save_native(out, classes, noted(), tally=tally, reading=reading, **common)
-    return Imported(classes, rows, changes, reading(), left_out_files(kinds))
+        rows = save_native(out, classes, samples, tally=tally, reading=reading, **common)
+    return Imported(classes, rows, changes, reading())
 
 
 def import_unlabelled(
@@ -190,26 +182,17 @@ def correct(
     classes follow. items: samples with the masks that came back. They are matched with the set's samples by name, or by
     the flat name that some formats use. by: the tool's format, which `review` names. accept_unchanged: whether
     unchanged masks count as accepted, although a tool also returns masks that nobody looked at. tell: called with each
-    change. Raises UserError for an item that the set does not have, for a mask of another size than its picture, for a
-    class of the tool that has another name in the set by now, and for a mask that shows a class which the set removed.
+    change. Raises UserError for an item that the set does not have, and for a mask of another size than its picture.
 
     A sample that has objects takes the tool's objects, if the tool's masks are objects (`by_object`).
     """
-    own_classes, originals = open_set(folder)
-    removed = _removed(folder, own_classes, classes)
+    own_classes, originals = native.open_native(folder)
     names = tuple(dict.fromkeys([*own_classes, *classes]))
     check_class_list(names)
     matches = _matched(items, [item.name for item in originals], folder, by)
-    originals = soft_of_all(originals)
     table = renumber_table(classes, names)
 
     def item_of(original: Sample) -> Sample:
-        present = {*np.unique(matches[original.name].labels(len(classes))).tolist()} if removed else set[int]()
-        for number in present.intersection(removed):
-            problem = f"shows {classes[number - 1]}, which was removed from {folder}"
-            raise UserError(
-                f"sample '{original.name}'", problem, "relabel it in the tool, or add the class in seediff look"
-            )
         return renumber(matches[original.name].replace(image=original.source), table, len(classes))
 
     # The first that applies:
@@ -238,18 +221,6 @@ def correct(
         return _accepted(original, by) if accept_unchanged else original
 
     return names, map(corrected, originals)
-
-
-def _removed(folder: Path, own: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """The ids of the tool's classes that the set has removed. folder, own: the set and its present classes. classes:
-    the tool's. Raises UserError for a class that the set has given another name."""
-    removed: list[int] = []
-    for given in names_given(native.read_classes(folder), read_actions(folder)).values():
-        for old in {*given}.intersection(classes).difference(own):
-            if given[-1]:
-                raise UserError(f"class '{old}'", f"was renamed {given[-1]} in {folder}", "rename it in the tool, too")
-            removed.append(classes.index(old) + 1)
-    return removed
 
 
 def _relabelled(original: Sample, labels: np.ndarray, objects: Objects | None, by: str) -> Sample:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, count
@@ -14,11 +14,12 @@ from msgspec import UNSET
 from ..config.class_names import alike_names
 from ..files.label_maps import IGNORE
 from ..files.reading import real
-from ..rows.row import said
+from ..rows.row import Row, said
 from ..rows.shown import ids_by_name
 from . import native
 from .names import check_class_list
-from .sample import CONFIGS, SOFT, Extras, Sample
+from .sample import Sample
+from .shapes.changes import objects_after
 from .shapes.objects import Objects
 
 Set = tuple[str, Sequence[str], Sequence[Sample]]
@@ -38,12 +39,6 @@ def merge_sets(
     """
     classes = tuple(dict.fromkeys(chain(*(class_names for _, class_names, _ in sets))))
     check_class_list(classes)
-    # A set keeps soft masks and attention of all samples or of none. steps/ is always left out:
-    # its pictures show masks in the colours of their old ids.
-    present: list[set[str]] = []
-    for _, _, samples in sets:
-        present.append({kind for kind, _ in chain(*(sample.extras for sample in samples))})
-    kept = {SOFT, native.ATTENTION}.intersection(*present)
     names = [sample.name for sample in chain(*(samples for _, _, samples in sets))]
     are_unique = len({*names}) == len(names)
     merged = []
@@ -52,15 +47,9 @@ def merge_sets(
         if ignore_background and missing_classes(class_names, classes):
             ids[0] = IGNORE
         for sample in samples:
-            extras: Extras = {}
-            for (kind, class_id), path in sample.extras.items():
-                if kind in {*kept, CONFIGS} and (class_id is None or class_id <= len(class_names)):
-                    extras[kind, class_id and int(ids[class_id])] = path
             row = sample.row.replace(origin=f"{set_name}/{said(sample.row.origin) or sample.name}")
-            if row.class_ids is not UNSET:  # `Sample.soft` finds the soft masks by them
-                row = row.replace(class_ids=tuple(int(ids[class_id]) for class_id in row.class_ids))
             name = sample.name if are_unique else f"{set_name}/{sample.name}"
-            merged.append(renumber(sample, ids, len(class_names)).replace(name=name, row=row, extras=extras))
+            merged.append(renumber(sample, ids, len(class_names), row=row).replace(name=name))
     fate = "its background is ignored (255)" if ignore_background else ""
     notes = chain(*(missing_notes(name, class_names, classes, fate) for name, class_names, _ in sets))
     return classes, merged, [*notes, *alike_names(classes)]
@@ -98,21 +87,44 @@ def renumber_table(class_names: Sequence[str], classes: Sequence[str]) -> np.nda
     return native.dataset_labels(np.arange(256, dtype=np.uint8), [ids[name] for name in class_names])
 
 
-def renumber(sample: Sample, ids: np.ndarray, classes: int) -> Sample:
-    """The sample with new ids in its label map and objects. ids: (256,) uint8, the new id of each old id. classes: the
-    number of classes of the sample's set."""
+def renumber(sample: Sample, ids: np.ndarray, classes: int, row: Row | None = None) -> Sample:
+    """The sample with new ids in its label map, objects and row. Optional files stay only if no id changes. ids: (256,)
+    uint8, the new id of each old id. classes: the number of classes of the sample's set. row: the row, with old ids;
+    None: the sample's."""
+    row = sample.row if row is None else row
     if np.array_equal(ids[: classes + 1], np.arange(classes + 1)):
-        return sample
+        return sample.replace(row=row)
+    if row.class_ids is not UNSET:
+        row = row.replace(class_ids=tuple(dict.fromkeys(int(ids[one]) for one in row.class_ids if ids[one])))
+    read = partial(_renumbered, sample, ids, classes)
     instances = sample.stored_instances and partial(_renumbered_instances, sample, ids)
-    return sample.replace(label_map=partial(_renumbered_labels, sample, ids, classes), instances=instances)
+    return sample.replace(label_map=read, instances=instances, row=row, extras=sample.extras_but(*native.EXTRAS))
 
 
-def _renumbered_labels(sample: Sample, ids: np.ndarray, classes: int) -> np.ndarray:
+def _renumbered(sample: Sample, ids: np.ndarray, classes: int) -> np.ndarray:
     return ids[sample.labels(classes)]
 
 
-def _renumbered_instances(sample: Sample, ids: np.ndarray) -> Objects:
+def _renumbered_instances(sample: Sample, ids: np.ndarray) -> Objects | None:
     instances = sample.instances
-    assert instances is not None
+    if instances is None:
+        return None
     renumbered = replace(instances, class_ids=tuple(ids[list(instances.class_ids)].tolist()))
     return renumbered.take([i for i, class_id in enumerate(renumbered.class_ids) if class_id])
+
+
+def repainted(sample: Sample, classes: int, change: Callable[[np.ndarray], np.ndarray], row: Row) -> Sample:
+    """The sample with the label map that `change` makes of its own; its objects follow, and its optional files go. row:
+    the new row. classes: the number of classes."""
+    objects = partial(_repainted_instances, sample, change) if sample.has_objects else None
+    read = partial(_repainted, sample, classes, change)
+    return Sample(sample.source, read, objects, row, name=sample.name, lost=sample.lost)
+
+
+def _repainted(sample: Sample, classes: int, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    return change(sample.labels(classes))
+
+
+def _repainted_instances(sample: Sample, change: Callable[[np.ndarray], np.ndarray]) -> Objects | None:
+    instances, before = sample.instances, sample.label_map
+    return instances and objects_after(instances, before, change(before), f"sample '{sample.name}'")

@@ -303,8 +303,6 @@ def open_native(
     """(classes, samples) of a native dataset. `classes`: without the background. `samples`: with corrected masks in
     place of the originals, and with people's decisions as `review` in the rows.
 
-    Classes have the names in classes.txt, which `renames.open_set` changes as people did.
-
     folder: the dataset. actions: what people did about it; None: what review.jsonl says. Raises UserError if the run
     that makes the folder is not finished, and for a row whose files are missing, lead out of the folder, or belong to
     another row.
@@ -336,8 +334,6 @@ def read_as(folder: Path, classes: Sequence[str], samples: Iterable[Sample]) -> 
     """How a native dataset is understood, without counts. samples: its samples."""
     parts = Counter((said(sample.row.split), Path(folder, IMAGES)) for sample in samples)
     sources = {number: f"{CLASSES}, line {number + 1}" for number in range(len(classes) + 1)}
-    if tuple(classes) != read_classes(folder):
-        sources = dict.fromkeys(sources, f"{CLASSES} and {REVIEWS}")
     listed = ClassList(tuple(classes), {number: number for number in sources}, sources=sources)
     return listed.reading(parts, folder)
 

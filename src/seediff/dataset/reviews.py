@@ -1,18 +1,16 @@
 """Reads and writes review.jsonl: what people decided about the samples of a set, and the masks that they corrected.
 
-    set/  review.jsonl             one line per action; lines are only ever added. A line about a class has no sample
+    set/  review.jsonl             one line per action; lines are only ever added
           reviewed/000003.2.png    the mask that the second action about sample 000003 made; the original stays
 
-Every line holds the full state of its sample or class after the action, so only the last line about it counts. A
-renamed or removed class keeps its line in classes.txt, so that ids in masks, and the masks that an undo brings back,
-keep their meaning.
+Every line holds the full state of its sample after the action, so only the last line about it counts.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,19 +18,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET
 
-from ..config.class_names import first_twice
 from ..config.fields import Share
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.outputs import append, write_atomic
-from ..files.reading import Json, composed, inside, parse_json, read_bytes
+from ..files.reading import Json, inside, parse_json, read_bytes
 from ..rows.flags import UNLABELLED, area_flags
 from ..rows.row import Review, Row, said
 from ..rows.shown import ids_by_name
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
-RENAME = "rename"
-"""The action that gives a class another name."""
 REMADE = "made"
 """The action for a mask that a method made, not a person."""
 Verdict = Literal["accepted", "rejected"]
@@ -42,10 +37,10 @@ _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 class Action(msgspec.Struct, frozen=True, kw_only=True):
     """One line of review.jsonl: what a person did about a sample, and the sample's full state afterwards."""
 
-    sample: str = ""
-    """The sample's name; "" for an action about a class."""
+    sample: Annotated[str, msgspec.Meta(min_length=1)]
+    """The sample's name."""
     version: Annotated[int, msgspec.Meta(ge=1)]
-    """The number of the action among the actions about the sample, or about classes: 1, 2, …"""
+    """The number of the action among the actions about the sample: 1, 2, …"""
     action: str
     """What the person did, such as accept, brush or undo."""
     verdict: Verdict | None = None
@@ -67,10 +62,6 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.mask is not None and self.hash is None:
             raise UserError("a corrected 'mask' must have its 'hash'")
-        if not self.sample and self.action != RENAME:
-            raise UserError("has no `sample`")
-        if self.action == RENAME and not all(isinstance(self.detail.get(key), str) for key in ("class", "name")):
-            raise UserError("a rename must have texts as `class` and `name` in its `detail`")
 
     @property
     def result(self) -> tuple[Any, ...]:
@@ -117,31 +108,6 @@ def makers(actions: Sequence[Action]) -> dict[str, Action]:
 def now() -> str:
     """The time, as actions have it."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def class_names(classes: Sequence[str], actions: Iterable[Action], shown: Collection[str]) -> dict[str, str]:
-    """Class in classes.txt → its present name; "" for a removed class. actions: what people did about the set, the
-    oldest first. shown: classes that masks show, which are never removed. Raises UserError if two classes, removed
-    ones included, have one name."""
-    names, removed = dict[str, str](), set[str]()
-    for name, given in names_given(classes, actions).items():
-        names[name] = next(filter(None, reversed(given)))
-        if not given[-1] and name not in shown:
-            removed.add(name)
-    twice = first_twice(names.values())
-    if twice is not None:
-        raise UserError(REVIEWS, f"gives two classes the name '{twice}'", "take out the later line that does so")
-    return {**names, **dict.fromkeys(removed, "")}
-
-
-def names_given(classes: Iterable[str], actions: Iterable[Action]) -> dict[str, list[str]]:
-    """Class in classes.txt → all the names that it has been given, the listed one first; "" where it was removed.
-    actions: what people did about the set, the oldest first."""
-    given = {name: [name] for name in classes}
-    for action in actions:
-        if action.action == RENAME and action.detail["class"] in given:
-            given[action.detail["class"]].append(composed(action.detail["name"]))
-    return given
 
 
 def append_action(folder: Path, *actions: Action) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from PIL import Image
 from ..config.class_names import MAX_CLASSES
 from ..errors import UserError
 from ..files.image_files import as_stored, check_bright, in_rgb, is_wide, named, open_image, stored_bytes
-from ..files.messages import plural
 from ..rows.row import Row, as_row
 from .encoding import PNG_SIGNATURE, ReadLabels, ReadObjects, encode_image, read_label_map
 from .shapes.objects import Objects, find_objects
@@ -74,8 +71,6 @@ class Sample:
         self.stored_instances = instances
         self.row = row if isinstance(row, Row) else as_row(row or {}, f"sample '{name}'")
         """What is known of the sample. What describes its objects is in `instances`."""
-        self.left_out: frozenset[str] = frozenset()
-        """The kinds of optional files that changes (`replace`) took away."""
 
     def __repr__(self) -> str:
         return f"Sample({self.name!r}, classes={list(self.row.named)})"
@@ -87,10 +82,7 @@ class Sample:
         same |= {"row": self.row, "name": self.name, "extras": self.extras, "lost": self.lost}
         if "label_map" in changes:
             same["extras"] = self.extras_but(CONFIGS)
-        changed = Sample(**{**same, **changes})
-        before, after = ({kind for kind, _ in one.extras} for one in (self, changed))
-        changed.left_out = self.left_out | (before - after - {CONFIGS})
-        return changed
+        return Sample(**{**same, **changes})
 
     def extras_but(self, *kinds: str) -> Extras:
         """The sample's `extras` without these kinds."""
@@ -155,9 +147,9 @@ class Sample:
 
     @property
     def soft(self) -> np.ndarray | None:
-        """(C, H, W) float32 in [0, 1]: the soft masks of the C classes in `soft_ids`; None if there is no soft mask.
-        Raises UserError if only some of these classes have one."""
-        if not any((SOFT, class_id) in self.extras for class_id in self.soft_ids):
+        """(C, H, W) float32 in [0, 1]: the soft masks of the C classes in `soft_ids`; None if any of them
+        has no soft mask."""
+        if not (self.soft_ids and self.has_soft()):
             return None
         return np.stack([*map(self.soft_level, self.soft_ids)]).astype(np.float32) / 255
 
@@ -223,24 +215,6 @@ class Sample:
     def where(self) -> str:
         """The picture's name in errors."""
         return str(self.source) if isinstance(self.source, Path) else f"sample '{self.name}': its picture"
-
-
-def soft_of_all(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples; without any soft mask if a sample that should have some lacks one, because a set has them for all
-    samples or for none."""
-    if all(sample.row.replaced or sample.has_soft() for sample in samples):
-        return [*samples]
-    return [sample.replace(extras=sample.extras_but(SOFT)) for sample in samples]
-
-
-def left_out_files(left_out: Iterable[Collection[str]]) -> list[str]:
-    """A line that counts the samples whose optional files changes left out; [] if there are none. left_out:
-    of each sample, as in `Sample`."""
-    counts = Counter(chain.from_iterable(left_out))
-    if not counts:
-        return []
-    kinds = ", ".join(f"{kind}/ of {plural(count, 'sample')}" for kind, count in sorted(counts.items()))
-    return [f"left out: {kinds}; they fit only the classes and masks of before, or not every sample has them"]
 
 
 @contextmanager

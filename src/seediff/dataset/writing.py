@@ -27,7 +27,7 @@ from .encoding import encode_mask, encode_objects
 from .names import check_class_list, check_name
 from .native import CLASSES, INSTANCES, METADATA, classes_text, extra_file, jsonl, sample_files
 from .reading import READING, Reading, Tally
-from .sample import CONFIGS, SOFT, Sample
+from .sample import CONFIGS, Sample
 
 CHUNK = 8
 """How many samples are sent to another process together, because each takes only a millisecond or two."""
@@ -68,12 +68,8 @@ def encode(sample: Sample, classes: Sequence[str]) -> Encoded:
         scores = tuple(round(score, 4) for score in objects.scores) or UNSET
         row = row.replace(instances=tuple(objects.class_ids), instance_scores=scores)
 
-    # Soft masks are found by `class_ids`. If the row has only now got them, there must be one for each.
-    extras = sample.extras
-    if sample.row.class_ids is UNSET and {*sample.soft_ids} != {*shown.class_ids}:
-        extras = sample.extras_but(SOFT)
     # Optional files get the sample's name. A configuration does not, because samples share it, also in merged sets.
-    for (kind, class_id), source in extras.items():
+    for (kind, class_id), source in sample.extras.items():
         if kind == CONFIGS:
             data = stored_bytes(source)
             made = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"

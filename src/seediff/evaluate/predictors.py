@@ -14,8 +14,7 @@ from ..config.sides import side_notes
 from ..dataset.class_lists import NAME_LISTS, ClassList, Note, check_ids, find_list
 from ..dataset.dataset import Dataset
 from ..dataset.formats.masks import described
-from ..dataset.native import CLASSES, METADATA
-from ..dataset.renames import open_set
+from ..dataset.native import CLASSES, METADATA, open_native
 from ..dataset.sample import Sample
 from ..dataset.split import pixel_digest
 from ..dataset.stored_masks import read_mask, with_single
@@ -113,7 +112,7 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
 def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
     """The masks of a dataset of SeeDiff; corrected masks count instead of the originals. Raises UserError if an image
     has no labelled sample of the same name, or another picture."""
-    own_classes, own = open_set(path)
+    own_classes, own = open_native(path)
     samples = {sample.name: sample for sample in own if not sample.row.why_left_out(with_rejected=True)}
     paired, missing = match_names([sample.name for sample in data], samples, path)
     _check_paired(path, data, missing, "its samples must be named like the images, and labelled")

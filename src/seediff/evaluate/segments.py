@@ -15,7 +15,6 @@ from ..config.class_names import SEGMENT
 from ..dataset import native
 from ..dataset.dataset import open_truths
 from ..dataset.reading import Reading
-from ..dataset.renames import open_set
 from ..dataset.sample import Sample
 from ..errors import UserError
 from ..files.label_maps import (
@@ -148,7 +147,7 @@ def open_segments(folder: Path, labels: Iterable[str]) -> tuple[Mapping[str, Sam
     # Datasets of other commands have classes, not segments, as objects: their label maps are compared.
     if not (folder / native.METADATA).is_file() or SEGMENT not in native.read_classes(folder):
         return pair(labels, folder)
-    samples = {sample.name: sample for sample in open_set(folder)[1]}
+    samples = {sample.name: sample for sample in native.open_native(folder)[1]}
     matched, missing = match_names(labels, samples, folder)
     return {label: samples[name] for label, name in matched.items()}, missing
 

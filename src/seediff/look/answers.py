@@ -5,41 +5,44 @@ store and the request; it returns JSON or a response.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import threading
 import zlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
 
-from ..config.class_names import BACKGROUND, SEGMENT
-from ..dataset.shapes.changes import clean_labels, describe_removed, removed_pieces
+from ..config.class_names import SEGMENT
+from ..dataset.shapes.changes import clean_labels
 from ..dataset.shapes.objects import find_objects
 from ..drawing.overlays import heat_colours, mask_colours, shown_ids
 from ..errors import UserError
 from ..files.label_maps import IGNORE
-from ..files.reading import Byte, Json, composed, real
+from ..files.reading import Byte, Json, real
 from ..rows.flags import explain_flag
 from ..rows.row import LISTED, SHOWN, said
-from .index import Query
-from .jobs import UNCHANGED, BulkJob, undo_job
+from ..rows.shown import ids_by_name
 from .sample_pictures import THUMB, draw_prediction, image_bytes, thumbnail
-from .store import VERDICTS, Edit, SampleState, Store
+from .store import Edit, Missing, Store
 
-FRESH = {"cache-control": "no-store"}
-"""A header that forbids the browser to keep an answer, because another set may have the same address later."""
-OUTCOMES = {"accept": "accepted", "reject": "rejected", "reset": "cleared", "relabel": "relabelled"}
-"""Action → what a job's report calls a sample after it."""
 DECODING = threading.Semaphore(4)
 """Limits how many pictures are in memory at once."""
 Number = Annotated[int, Meta(ge=0)]
 Name = Annotated[str, Meta(max_length=64)]
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response that is not JSON. kind: its media type."""
+
+    body: bytes
+    kind: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
+
 
 # What the page asks for: parameters in the path, and in the address or the body.
 
@@ -54,29 +57,6 @@ class NewClass(Request, forbid_unknown_fields=True):
     name: Name
 
 
-class RenameClass(Request, forbid_unknown_fields=True):
-    """Give a class another name; "" removes it. join: join it with the class that has this name."""
-
-    id: Byte
-    name: Name
-    join: bool = False
-
-
-class ListPart(Request):
-    """A part of a list: `count` samples, from place `begin` on."""
-
-    view: Name
-    begin: Number
-    count: Annotated[int, Meta(ge=0, le=500)]
-
-
-class Place(Request):
-    """The place of a sample in a list."""
-
-    view: Name
-    number: Number
-
-
 class OfSample(Request):
     number: Number
 
@@ -88,44 +68,24 @@ class Thumb(OfSample):
     labels: bool = True
 
 
-class ChangeSample(OfSample):
-    """Change one sample. version: the version that the page shows. window: the name of the window. once: the name of
-    the request, which the page may send again."""
+class Act(Request, forbid_unknown_fields=True):
+    """Change samples. samples: the number of each, and the version that the page shows. old, new: "relabel" changes
+    class `old` to `new`. least: "cleaned" removes pieces of fewer pixels."""
 
-    version: Number
-    window: Name = ""
-    once: Name = ""
-
-
-class Act(ChangeSample, kw_only=True, forbid_unknown_fields=True):
-    """old, new: "relabel" changes class `old` to `new`. least: "cleaned" removes pieces of fewer pixels."""
-
+    samples: tuple[tuple[Number, Number], ...]
     action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "cleaned"]
     least: Annotated[int, Meta(ge=2, le=100_000)] = 2
     old: Byte = 0
     new: Byte = 0
 
 
-class Paint(ChangeSample, kw_only=True):
-    """Save a painted label map."""
+class Paint(OfSample):
+    """Save a painted label map. version: that which the page shows. pixels: the body, one byte per pixel, row by row,
+    packed by zlib."""
 
+    version: Number
     tool: Literal["brush", "eraser", "polygon", "fill", "segment"]
     pixels: bytes
-    """The body: one byte per pixel, row by row, packed by zlib."""
-
-
-class ActOnMany(Request, forbid_unknown_fields=True):
-    """Act on many samples, "stop" the running job, or "undo" an ended job."""
-
-    action: Literal["accept", "reject", "reset", "relabel", "stop", "undo"]
-    view: Name = ""
-    """The name of the list that has the samples."""
-    places: tuple[tuple[Number, Number], ...] = ()
-    """The places of the samples in the list, as ranges (begin, end) without the end."""
-    old: Byte = 0
-    new: Byte = 0
-    job: Name = ""
-    """The name of the job to undo."""
 
 
 # The set as a whole.
@@ -136,8 +96,7 @@ def describe(store: Store, request: Request) -> Json:
     known = [key for key in LISTED if any(said(getattr(row, key)) for row in rows)]
     return {
         "name": real(store.folder).name,
-        "classes": list(store.class_names.names),
-        "count": len(store.samples),
+        "classes": list(store.classes),
         "byObject": SEGMENT in store.classes,  # segments without a name have a colour each
         "scores": [_score(key) for key in known],
         "against": store.against is not None,
@@ -152,70 +111,25 @@ def _score(key: str) -> Json:
     return {"name": key, "title": listed.title, "help": listed.help, "least": min(listed.worst, listed.best)}
 
 
+def samples(store: Store, request: Request) -> Json:
+    """What the page shows of all samples, and their texts, which it searches."""
+    found: list[Json] = []
+    for number, one in enumerate(store.samples):
+        texts = (said(one.row.prompt), said(one.row.source), one.name)
+        found.append({"text": "\n".join(str(text or "") for text in texts), **store.for_page(number)})
+    return {"samples": found}
+
+
 def add_class(store: Store, request: NewClass) -> Json:
     store.add_class(request.name)
     return describe(store, request)
-
-
-def rename_class(store: Store, request: RenameClass) -> Json | Response:
-    """The set with another name of a class. `join` starts a job instead, which gives the class of that name to all
-    pixels of this one, and then removes this one. Raises UserError if the names have changed since the page decided
-    which of the two it asks for."""
-    name = composed(request.name)
-    with store.lock:
-        ids = store.index.ids
-        if not 0 < request.id <= len(store.classes):
-            raise UserError(f"there is no class {request.id}")
-        is_taken = ids.get(name, request.id) != request.id
-        if is_taken and not request.join:
-            raise UserError(f"another class is called {name} now")
-        if request.join and not is_taken:
-            raise UserError(f"no other class is called {name} now")
-        if not request.join:
-            store.rename_class(request.id, name)
-            return describe(store, request)
-        edit = relabelling(request.id, ids[name])
-        numbers = np.flatnonzero(store.index.present[:, request.id]).tolist()
-        remove = partial(store.rename_class, request.id, "")
-        return BulkJob(store, numbers, OUTCOMES["relabel"], lambda state: edit, then=remove).start()
-
-
-def view(store: Store, request: Query) -> Json:
-    """The samples that match the filters: their number, counts for each filter, histograms, and the name of their list.
-    The page uses this name to ask for parts of the list."""
-    with store.lock:
-        shown, counts, histograms = store.index.select(request)
-    name = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
-    store.views.put(name, shown)
-    return {"view": name, "count": len(shown), "counts": counts, "histograms": histograms}
-
-
-def page(store: Store, request: ListPart) -> Json:
-    """A part of a list: for each of its samples what `Store.for_page` returns."""
-    numbers = in_view(store, request.view)[request.begin :][: request.count].tolist()
-    return {"samples": [store.for_page(number) for number in numbers]}
-
-
-def place(store: Store, request: Place) -> Json:
-    """The place of a sample in a list; −1 if the list lacks the sample."""
-    places = np.flatnonzero(in_view(store, request.view) == request.number)
-    return {"place": int(places[0]) if len(places) else -1}
-
-
-def in_view(store: Store, name: str) -> np.ndarray:
-    """The samples in a list that a page shows, as their numbers in the set. name: the list's name, which the page sends
-    back. Raises HTTPException if the server has forgotten the list."""
-    numbers = store.views.get(name)
-    if numbers is None:
-        raise HTTPException(410, "the list is gone; ask for it again")
-    return numbers
 
 
 # One sample.
 
 
 def sample(store: Store, request: OfSample) -> Json:
-    row = store.row(store.state(request.number))
+    row = store.state(request.number).row(store.classes)
     about = {key: said(getattr(row, key)) for key in SHOWN}
     return {
         "prompt": "" if said(row.source) else said(row.prompt) or "",  # photographs show no prompt
@@ -238,23 +152,23 @@ def thumb(store: Store, request: Thumb) -> Response:
 
     with DECODING:
         data = store.thumbs.get_or_make((state.number, state.mask, request.side, request.labels), draw)
-    return Response(data, media_type="image/jpeg", headers=FRESH)
+    return Response(data, "image/jpeg")
 
 
 def image(store: Store, request: OfSample) -> Response:
     with DECODING:
         data, kind = image_bytes(store.state(request.number).sample)
-    return Response(data, media_type=kind, headers=FRESH)
+    return Response(data, kind)
 
 
 def predicted(store: Store, request: OfSample) -> Response:
     """The sample's picture with its prediction."""
     state = store.state(request.number)
     if store.against is None:
-        raise HTTPException(404, "there are no predictions: seediff look SET --against PREDICTED")
+        raise Missing("there are no predictions: seediff look SET --against PREDICTED")
     with DECODING:
-        data = draw_prediction(store.against, state.sample, store.class_names.ids_of_names())
-    return Response(data, media_type="image/png", headers=FRESH)
+        data = draw_prediction(store.against, state.sample, ids_by_name(store.classes))
+    return Response(data, "image/png")
 
 
 def labels(store: Store, request: OfSample) -> Response:
@@ -283,70 +197,32 @@ def pieces(store: Store, request: OfSample) -> Response:
 
 
 def act(store: Store, request: Act) -> Json:
-    """Act on a sample. The answer to "cleaned" says what was `removed`."""
-    edit, removed = edit_of(request), list[str]()
-
-    def clean(labels: np.ndarray) -> np.ndarray:
-        after = clean_labels(labels, request.least)
-        names = (BACKGROUND, *store.class_names.names)
-        removed.append(describe_removed([removed_pieces(labels, after)], names))
-        return after
-
-    if request.action == "cleaned":
-        edit = replace(edit, labels=clean, detail={"tool": "cleaned", "least": request.least})
-    answer = store.act(request.number, request.version, edit, request.window, request.once)
-    return {**answer, "removed": "".join(removed)}
+    return store.act(request.samples, lambda state: edit_of(request))
 
 
 def paint(store: Store, request: Paint) -> Json:
     edit = Edit(request.tool, partial(unpack, request.pixels), {"tool": request.tool})
-    return store.act(request.number, request.version, edit, request.window, request.once)
+    return store.act([(request.number, request.version)], lambda state: edit)
 
 
-def change_many(store: Store, request: ActOnMany) -> Json | Response:
-    """Start a job that changes the verdicts or classes of many samples; or stop or undo a job."""
-    if request.action == "stop":
-        stop = store.stop
-        if stop:
-            stop.set()
-        return {}
-    if request.action == "undo":
-        return undo_job(store, request.job)
-    shown = in_view(store, request.view)
-    chosen = np.zeros(len(shown), bool)
-    for begin, end in request.places:
-        chosen[begin:end] = True
-
-    def edit_one(state: SampleState) -> Edit | str:
-        if VERDICTS.get(request.action, "none") == state.last.verdict:
-            return UNCHANGED
-        if request.action == "relabel" and not (store.labels(state) == request.old).any():
-            return "without this class"
-        return edit_of(request)
-
-    return BulkJob(store, shown[chosen].tolist(), OUTCOMES[request.action], edit_one).start()
-
-
-def edit_of(request: Act | ActOnMany) -> Edit:
+def edit_of(request: Act) -> Edit:
     """The edit that an action on the page stands for."""
-    if request.action != "relabel":
-        return Edit(request.action)
-    return relabelling(request.old, request.new)
-
-
-def relabelling(old: int, new: int) -> Edit:
-    """The edit that makes class `new` of all pixels of class `old`."""
-    value = np.uint8(new)
-    return Edit("relabel", lambda labels: np.where(labels == old, value, labels), {"old": old, "new": new})
+    if request.action == "relabel":
+        old, new = request.old, np.uint8(request.new)
+        made = {"old": old, "new": request.new}
+        return Edit("relabel", lambda labels: np.where(labels == old, new, labels), made)
+    if request.action == "cleaned":
+        return Edit("cleaned", lambda labels: clean_labels(labels, request.least), {"least": request.least})
+    return Edit(request.action)
 
 
 def pack(labels: np.ndarray, headers: Mapping[str, str] = {}) -> Response:
     """A response with a label map, packed by gzip, which the browser unpacks. The headers x-height and x-width have its
     size. labels: (H, W), uint8 or little-endian uint16. headers: more headers."""
     height, width = labels.shape
-    about = {"content-encoding": "gzip", **FRESH, "x-height": str(height), "x-width": str(width), **headers}
+    about = {"content-encoding": "gzip", "x-height": str(height), "x-width": str(width), **headers}
     data = gzip.compress(np.ascontiguousarray(labels).tobytes(), 1)
-    return Response(data, media_type="application/octet-stream", headers=about)
+    return Response(data, "application/octet-stream", about)
 
 
 def unpack(data: bytes, present: np.ndarray) -> np.ndarray:

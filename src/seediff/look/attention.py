@@ -38,7 +38,7 @@ from ..models.layer_choice import KINDS, Kind
 from ..models.locate import locate
 from ..rows.row import said
 from ..rows.shown import ids_by_name
-from .events import Cache
+from .cache import Cache
 from .sample_pictures import read_image
 from .store import SampleState, Store
 

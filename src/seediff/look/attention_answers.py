@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from msgspec import Meta
-from starlette.responses import Response
 
 from ..attention.maps import AttentionMaps, Grid
 from ..config.method_constants import level_name
@@ -31,7 +30,7 @@ from ..report.explain import show_steps
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.labelling import label
-from .answers import Name, Number, OfSample, in_view, pack
+from .answers import Number, OfSample, Response, pack
 from .attention import (
     Constants,
     SampleAttention,
@@ -43,7 +42,6 @@ from .attention import (
     load,
     make_labels,
 )
-from .jobs import BulkJob
 from .store import Edit, SampleState, Store
 
 MAX_WORDS = 100
@@ -86,18 +84,12 @@ class ShowSteps(Try, kw_only=True):
     name: str = ""
 
 
-class Remake(Try, kw_only=True, forbid_unknown_fields=True):
-    """Save the mask of a sample with other constants. version, window, once: as for `ChangeSample`."""
+class Remake(Constants, kw_only=True, forbid_unknown_fields=True):
+    """Save the masks of samples with other constants. samples: the number of each, and the version that the page shows.
+    unreviewed: samples that a person has judged or corrected keep their masks."""
 
-    version: Number
-    window: Name = ""
-    once: Name = ""
-
-
-class RemakeMany(Constants, kw_only=True, forbid_unknown_fields=True):
-    """Make masks with other constants for all samples in a list."""
-
-    view: Name
+    samples: tuple[tuple[Number, Number], ...]
+    unreviewed: bool = False
 
 
 # One sample.
@@ -279,27 +271,13 @@ def preview(store: Store, request: Try) -> Response:
 
 
 def remake(store: Store, request: Remake) -> Json:
-    """Make a label map with other constants, and save it."""
-    edit = edit_of(store, store.state(request.number), request)
-    return store.act(request.number, request.version, edit, request.window, request.once)
+    """Make label maps with other constants, and save them."""
 
-
-def remake_many(store: Store, request: RemakeMany) -> Response:
-    """Start a job that makes masks with other constants for many samples. A sample that a person has judged or
-    corrected keeps its mask."""
-
-    def edit_one(state: SampleState) -> Edit | str:
+    def edit_of(state: SampleState) -> Edit:
         review = state.row(store.classes).decided
-        if state.last.verdict or review.corrected:
-            return "already reviewed"
-        if find(store, state) is None:
-            return "without attention"
-        return edit_of(store, state, request)
+        if request.unreviewed and (state.last.verdict or review.corrected):
+            raise UserError("already reviewed")
+        labels = make_labels(store, state, request)
+        return Edit(REMADE, lambda present: labels, request.values())
 
-    return BulkJob(store, in_view(store, request.view).tolist(), "remade", edit_one).start()
-
-
-def edit_of(store: Store, state: SampleState, constants: Constants) -> Edit:
-    """The edit that gives a sample the mask that other constants make."""
-    labels = make_labels(store, state, constants)
-    return Edit(REMADE, lambda present: labels, constants.values())
+    return store.act(request.samples, edit_of)

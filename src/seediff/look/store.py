@@ -2,9 +2,9 @@
 
     edit ──prepare──▶ action ──commit──▶ review.jsonl ──apply──▶ SampleState ──▶ row, label map, filters
 
-An action is saved before it is confirmed, and is reported to every window. A sample's version is the number of its
-actions. A request to act names the version that its window shows. If somebody else has acted in the meantime, the
-request is refused (`Stale`), and nothing is lost or overwritten.
+An action is saved before it is confirmed. A sample's version is the number of its actions. A request to act names the
+version that its window shows. If another window has acted in the meantime, the request is refused, and nothing is lost
+or overwritten.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
-from starlette.exceptions import HTTPException
 
+from ..config.class_names import check_classes, reading_key
 from ..dataset import native
 from ..dataset.encoding import encode_mask, read_label_map
+from ..dataset.names import check_class_list
 from ..dataset.reviews import REVIEWED, Action, Verdict, append_action, mend, now, read_actions, reviewed_row
 from ..dataset.sample import Sample
 from ..dataset.shapes.changes import objects_after
@@ -31,12 +32,10 @@ from ..dataset.shapes.objects import Objects
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.outputs import InUse, open_folder, write_atomic
-from ..files.reading import Json, inside, read_bytes
+from ..files.reading import Json, composed, inside, read_bytes
 from ..rows.row import LISTED, Row, said
-from ..rows.shown import shown_classes
-from .class_names import ClassNames
-from .events import Cache
-from .index import Index, worst
+from ..rows.shown import ids_by_name, shown_classes
+from .cache import Cache
 
 if TYPE_CHECKING:
     from ..config.generate_config import DatasetConfig
@@ -138,37 +137,31 @@ class Prepared(NamedTuple):
     label_map: bytes
 
 
-class Stale(Exception):
-    """Somebody else has changed a sample in the meantime. state: what `Store.for_page` returns of it."""
+class Missing(Exception):
+    """There is no such sample or page."""
 
-    def __init__(self, state: Json) -> None:
-        self.state = state
+
+STALE = "another window has changed it in the meantime"
 
 
 class Store:
-    """A native dataset that somebody reviews. folder: the dataset. by: the reviewer's name. tell: called with a report
-    of every action, in the thread that acts. against: predictions to show beside the masks. Raises UserError for an
-    unusable set, and if another process reviews it."""
+    """A native dataset that somebody reviews. folder: the dataset. by: the reviewer's name. against: predictions to
+    show beside the masks. Raises UserError for an unusable set, and if another process reviews it."""
 
     def __init__(
         self,
         folder: Path,
         *,
         by: str,
-        tell: Callable[[Json], None] = lambda report: None,
         against: Evaluation | None = None,
     ) -> None:
-        self.folder, self.by, self.tell, self.against = folder, by, tell, against
+        self.folder, self.by, self.against = folder, by, against
         self.compared: dict[str, float] = {}
         """Name of a sample → its mIoU with its prediction; without samples that show no counted class."""
         if against is not None:
             images = against.scores.images.items()
             self.compared = {name: score for name, score in images if not math.isnan(score)}
         self.acted = 0
-        self.answered: dict[int, tuple[str, int]] = {}
-        """Number of a sample → the name of its last request to act, and the version that it made."""
-        self.stop: threading.Event | None = None
-        """Set to end the running job after its current sample; None if no job is running."""
         self.read_only = ""
         """Why nothing can be saved; "" if actions can be saved."""
         self.lock = threading.RLock()
@@ -176,8 +169,6 @@ class Store:
         """Number of a sample with actions → its state."""
 
         # What answers keep in memory; all of it can be made again
-        self.views: Cache[np.ndarray] = Cache(16)
-        """Name of a list → the numbers of its samples. A list has the samples that match a window's filters."""
         self.thumbs: Cache[bytes] = Cache(64 << 20, len)
         self.configs: Cache[DatasetConfig] = Cache(64)
         self.attention: Cache[Any] = Cache(1 << 30, lambda attention: attention.nbytes)
@@ -200,14 +191,12 @@ class Store:
         # What was done before
         try:
             actions = read_actions(folder) if self.read_only else mend(folder)  # before classes, which may get more
-            classes, self.samples = native.open_native(folder, actions=())
+            self.classes, self.samples = native.open_native(folder, actions=())
             numbers = {sample.name: number for number, sample in enumerate(self.samples)}
-            self.class_names = ClassNames(folder, classes, actions)
             for action in actions:
                 number = numbers.get(action.sample)
                 if number is not None:
                     self.states[number] = apply(self.state(number), action)
-            self._make_index()
         except BaseException:
             self.close()
             raise
@@ -217,52 +206,25 @@ class Store:
         with suppress(OSError):
             self._stack.close()
 
-    # The set.
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes in classes.txt, by which masks and actions are understood."""
-        return self.class_names.listed
-
     def add_class(self, name: str) -> None:
-        """Add a class to the set. Raises UserError for an unusable name."""
-        self._change_classes(lambda: self.class_names.add(name, self.by))
-
-    def rename_class(self, class_id: int, name: str) -> None:
-        """Give a class another name; "" removes it. Raises UserError for an unusable name, and for the removal of a
-        class that a mask shows."""
-
-        def rename() -> None:
-            naming = np.flatnonzero(self.index.present[:, class_id : class_id + 1]) if not name else ()
-            if any((self.labels(self.state(int(number))) == class_id).any() for number in naming):
-                raise UserError(f"masks show {self.class_names.names[class_id - 1]}: join it with another class")
-            self.class_names.give_name(class_id, name, self.by)
-
-        self._change_classes(rename)
-
-    def _change_classes(self, change: Callable[[], None]) -> None:
+        """Append a class to classes.txt. Raises UserError for an unusable name."""
+        name = composed(name)
         with self.lock:
             if self.read_only:
                 raise UserError(self.read_only)
-            change()
-            self._make_index()
-        self.tell({"kind": "classes"})
-
-    def _make_index(self) -> None:
-        rows = [self.state(number).row(self.classes) for number in range(len(self.samples))]
-        self.class_names.update(rows)
-        self.index = Index(self.class_names.names, list(map(self.class_names.renamed, rows)), self.compared)
-
-    def row(self, state: SampleState) -> Row:
-        """The current row of a sample, with the present names of classes."""
-        return self.class_names.renamed(state.row(self.classes))
+            alike = [own for own in self.classes if reading_key(own) == reading_key(name)]
+            check_classes([*alike, name], "class")
+            classes = (*self.classes, name)
+            check_class_list(classes, "class")
+            write_atomic(inside(self.folder, native.CLASSES), native.classes_text(classes), durable=True)
+            self.classes = classes
 
     # One sample.
 
     def state(self, number: int) -> SampleState:
-        """The state of a sample. Raises HTTPException if the set has no sample of this number."""
+        """The state of a sample. Raises Missing if the set has no sample of this number."""
         if number >= len(self.samples):
-            raise HTTPException(404, f"there is no sample {number}")
+            raise Missing(f"there is no sample {number}")
         return self.states.get(number) or as_made(number, self.samples[number])
 
     def labels(self, state: SampleState) -> np.ndarray:
@@ -291,8 +253,8 @@ class Store:
     def for_page(self, number: int) -> Json:
         """What the page shows of a sample in every view: its title, classes, flags, scores and review. The title is the
         file of a photograph, or the name of a generated picture."""
-        state, ids = self.state(number), self.index.ids
-        row, last = self.row(state), state.last
+        state, ids = self.state(number), ids_by_name(self.classes)
+        row, last = state.row(self.classes), state.last
         scores = {key: worst(row, key) for key in LISTED} | {"miou": self.compared.get(last.sample)}
         return {
             "index": number,
@@ -312,30 +274,43 @@ class Store:
 
     # Actions.
 
-    def act(self, number: int, version: int, edit: Edit, window: str = "", once: str = "") -> Json:
-        """Act on a sample, save the action, and report it to all windows. Returns what `for_page` returns afterwards.
-        A new label map without a changed pixel is no action, and the version stays.
+    def act(self, samples: Sequence[tuple[int, int]], edit_of: Callable[[SampleState], Edit]) -> Json:
+        """Act on samples, and save the actions together. Returns what `for_page` returns of each afterwards, and for
+        each sample that stays as it was why: number → reason, "" for an edit that changes nothing.
 
-        version: the version that the window shows. edit: what to do. window: the name of the window that acts. once:
-        a name of this request. A request that comes again, because its answer was lost, is answered again, and changes
-        nothing. Raises Stale if somebody else has acted since that version, and UserError for an impossible edit."""
-        with self.lock:  # until the answer is made, so that it shows this action and no later one
-            state = self.state(number)
-            if once and self.answered.get(number) == (once, state.version):
-                return self.for_page(number)
-            if state.version != version:
-                raise Stale(self.for_page(number))
-            prepared = self.prepare(state, edit)
-            if prepared is not None:
-                self.commit([prepared], window)
-                self.answered[number] = (once, version + 1)
-            return self.for_page(number)
-
-    def prepare(self, state: SampleState, edit: Edit) -> Prepared | None:
-        """The action of an edit, to save; None for a new label map without a changed pixel. This writes nothing. state:
-        the sample's. Raises UserError for an impossible edit."""
+        samples: the number of each, and the version that the window shows. edit_of: makes the edit of a sample. It may
+        raise UserError. Label maps are saved first. Then one write saves all actions: it takes as long for many as for
+        one."""
         if self.read_only:
             raise UserError(self.read_only)
+        refused, prepared = dict[int, str](), list[Prepared]()
+        for number, version in samples:
+            state = self.state(number)
+            try:
+                made = self.prepare(state, edit_of(state)) if state.version == version else STALE
+            except UserError as error:
+                made = str(error)
+            if isinstance(made, Prepared):
+                prepared.append(made)
+            else:
+                refused[number] = made or ""
+        with self.lock:
+            late = [one for one in prepared if self.state(one.number).version != one.action.version - 1]
+            refused.update({one.number: STALE for one in late})
+            current = [one for one in prepared if one not in late]
+            for _, action, label_map in current:
+                if label_map:
+                    write_atomic(inside(self.folder, said(action.mask) or ""), label_map, durable=True)
+            if current:
+                append_action(self.folder, *(action for _, action, _ in current))
+            for number, action, _ in current:
+                self.states[number] = apply(self.state(number), action)
+            self.acted += len(current)
+            return {"samples": [self.for_page(number) for number, _ in samples], "refused": refused}
+
+    def prepare(self, state: SampleState, edit: Edit) -> Prepared | None:
+        """The action of an edit, to save; None if it changes nothing. This writes nothing. state: the sample's. Raises
+        UserError for an impossible edit."""
         move = MOVES.get(edit.name, 0)
         if not state.can_move(move):
             raise UserError(f"there is nothing to {edit.name}")
@@ -343,8 +318,6 @@ class Store:
         step, label_map = state.steps[state.at + move], b""
         if edit.labels is not None:
             step, label_map = self._correct(state, edit.labels)
-            if not label_map:
-                return None
         action = msgspec.structs.replace(
             step,
             version=state.version + 1,
@@ -355,6 +328,8 @@ class Store:
             time=now(),
             detail=edit.detail,
         )
+        if not move and action.result == state.last.result:
+            return None
         return Prepared(state.number, action, label_map)
 
     def _correct(self, state: SampleState, correct: Callable[[np.ndarray], np.ndarray]) -> tuple[Action, bytes]:
@@ -379,27 +354,11 @@ class Store:
         )
         return step, data
 
-    def commit(self, prepared: Sequence[Prepared], window: str = "") -> int:
-        """Save prepared actions, and report them to all windows. An action on a sample that somebody has changed in the
-        meantime is not saved. Returns the number of saved actions.
 
-        Label maps are saved first. Then one write saves all actions: it takes as long for many as for one. window: the
-        name of the window that acts."""
-        with self.lock:
-            current = [one for one in prepared if self.state(one.number).version == one.action.version - 1]
-            for _, action, label_map in current:
-                if action.mask and label_map:
-                    write_atomic(inside(self.folder, action.mask), label_map, durable=True)
-            if current:
-                append_action(self.folder, *(action for _, action, _ in current))
-            for number, action, _ in current:
-                state = self.states[number] = apply(self.state(number), action)
-                self.index.update(number, self.row(state))
-            changed = [self.state(one.number).row(self.classes) for one in current]
-            if self.class_names.shows_others(changed, np.asarray((self.index.area > 0).any(0))):
-                self._make_index()
-                self.tell({"kind": "classes"})
-            for number, action, _ in current:
-                self.tell({"kind": "state", "window": window, "action": action.action, **self.for_page(number)})
-            self.acted += len(current)
-            return len(current)
+def worst(row: Row, key: str) -> float | None:
+    """The worst value of a score of masks; None if it is unknown, as for a mask that replaced the original. row: the
+    sample's current row. key: the score's, one of LISTED."""
+    of_classes = said(getattr(row, key))
+    if row.replaced or not of_classes:
+        return None
+    return LISTED[key].worst_of(of_classes.values())

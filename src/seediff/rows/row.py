@@ -55,6 +55,8 @@ class Key:
     """Its sentence in docs/formats.md."""
     of_mask: bool = False
     """Whether it describes the mask, and goes when another mask takes its place."""
+    of_classes: bool = False
+    """Whether it names classes, or has values by their names."""
     listed: Listed | None = None
     """How the viewer filters and sorts by the worst of its values; None: it does not."""
     shown: bool = False
@@ -182,7 +184,11 @@ class Row(Kept, frozen=True, kw_only=True):
     ] = UNSET
     classes: Annotated[
         Names,
-        Key("the names of the classes, in the prompt's order; `mask`: only classes that were found", of_mask=True),
+        Key(
+            "the names of the classes, in the prompt's order; `mask`: only classes that were found",
+            of_mask=True,
+            of_classes=True,
+        ),
     ] = UNSET
     class_ids: Annotated[Ids, Key("the mask values of `classes`", of_mask=True)] = UNSET
     seed: Annotated[Number, Key("only `generate`: the image's noise was drawn from it", shown=True)] = UNSET
@@ -195,13 +201,17 @@ class Row(Kept, frozen=True, kw_only=True):
     )
     asked: Annotated[
         tuple[str, ...] | UnsetType | None,
-        Key("`mask`: the classes that the command looked for; `segment`: the words that could name segments"),
+        Key(
+            "`mask`: the classes that the command looked for; `segment`: the words that could name segments",
+            of_classes=True,
+        ),
     ] = UNSET
     presence: Annotated[
         dict[str, float] | UnsetType | None,
         Key(
             "only `mask`: each class in `asked` → its presence score in [0, 1]: whether the image shows it. "
             "A class got a mask if its score reached `--presence`",
+            of_classes=True,
             shown=True,
         ),
     ] = UNSET
@@ -211,12 +221,13 @@ class Row(Kept, frozen=True, kw_only=True):
             "problems, as `kind:class`; empty if there are none. `mask`: `no_class` if no class was found", of_mask=True
         ),
     ] = UNSET
-    area: Annotated[Shares, Key("class → its share of the image, in [0, 1]", of_mask=True)] = UNSET
+    area: Annotated[Shares, Key("class → its share of the image, in [0, 1]", of_mask=True, of_classes=True)] = UNSET
     confidence: Annotated[
         Scores,
         Key(
             "class → its [confidence](quality.md#seediff-filter), in [-1, 1]",
             of_mask=True,
+            of_classes=True,
             listed=Listed("Confidence, 0 to 1", "How far a mask stands out", worst=-1),
             shown=True,
             writers="generate and mask write it",
@@ -227,6 +238,7 @@ class Row(Kept, frozen=True, kw_only=True):
         Key(
             "only method `seediff`: class → its [agreement](quality.md#seediff-filter), in [0, 1]",
             of_mask=True,
+            of_classes=True,
             listed=Listed(
                 "Agreement with CA·SA, 0 to 1", "Whether a second method, CA·SA, makes the same mask", worst=0
             ),
@@ -353,6 +365,7 @@ def _declared() -> dict[str, Key]:
 
 
 KEYS = _declared()
+OF_CLASSES = tuple(name for name, key in KEYS.items() if key.of_classes)
 OF_MASK = tuple(name for name, key in KEYS.items() if key.of_mask)
 LISTED = {name: key.listed for name, key in KEYS.items() if key.listed}
 CONFIDENCE = "confidence"

@@ -6,17 +6,18 @@ Errors break training, or teach it something wrong. Warnings are for a person to
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
+from msgspec import UNSET
 
 from ...config.class_names import alike_names
 from ...errors import UserError
 from ...files.messages import show_json
-from ...files.reading import ABSENT, Json, read_json_lines
+from ...files.reading import Json, read_json_lines
 from ...files.tensors import read_header
 from ...report.tables import doubts
 from ...rows.parts import NO_SPLIT, part_of
@@ -26,16 +27,14 @@ from ...workers import Follow, in_threads
 from .. import native
 from ..native import RowReader, check_finished, check_native
 from ..reading import Reading, Tally
-from ..renames import shown_in
-from ..reviews import REVIEWS, class_names, read_actions
+from ..reviews import read_actions
 from ..sample import SOFT, Sample
-from ..shapes.objects import Objects
-from ..split import group_copies, pixel_digest, positions_of
+from ..split import copy_key, pixel_digest, positions_of
 from .stats import Measured, Stats, measure, summarize
 
 T = TypeVar("T")
 Level = Literal["error", "warning"]
-FILE_FINDINGS = ("structure", "missing", "picture", "mask", "instances", "soft", "tensors")
+FILE_FINDINGS = ("structure", "picture", "mask", "instances", "soft", "attention")
 """Kinds of findings about a missing or damaged file, which a copy of the file would mend."""
 
 
@@ -83,30 +82,20 @@ class Checked:
 
 
 class _Findings(list[Finding]):
-    """Collects the findings about a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder = folder
+    """Collects findings."""
 
     def add(self, kind: str, where: str, text: str, level: Level = "error", fix: str = "") -> None:
         """Adds a finding. The arguments are its fields."""
         self.append(Finding(kind, level, where, text, fix))
 
-    def attempt(self, kind: str, place: str, read: Callable[[], T]) -> T | None:
+    def attempt(self, kind: str, place: str | None, read: Callable[[], T]) -> T | None:
         """What `read` returns. If it raises UserError, this adds a finding and returns None. kind, place: of the
-        finding."""
+        finding; without a place, it is the file that the error names."""
         try:
             return read()
         except UserError as error:
-            # The subject of an error about a list is its line, which `place` does not name.
-            return self.add(kind, place, str(error) if kind == "structure" else error.reason, fix=error.fix)
-
-    def read(self, kind: str, file: str, read: Callable[[], T]) -> T | None:
-        """Like `attempt`, for a file in the folder. A missing file is a finding, too."""
-        if (self.folder / file).is_file():
-            return self.attempt(kind, file, read)
-        return self.add("missing", file, ABSENT)
+            file = Path(str(error.subject)).name
+            return self.add(kind, place or file, error.reason if place else str(error), fix=error.fix)
 
 
 def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
@@ -115,21 +104,22 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     folder = Path(folder)
     check_finished(folder)
     check_native(folder)
-    findings, path = _Findings(folder), folder / native.METADATA
-    # Before the classes, which may get more meanwhile, but never fewer
-    actions = findings.attempt("structure", REVIEWS, lambda: read_actions(folder))
-    classes = findings.attempt("structure", native.CLASSES, lambda: native.read_classes(folder))
-    rows = findings.attempt("structure", native.METADATA, lambda: [*read_json_lines(path, Json, absent=native.ABSENT)])
-    if classes is None or rows is None or actions is None:
+    findings, path = _Findings(), folder / native.METADATA
+
+    def read_lists() -> tuple[tuple[str, ...], list[Json], RowReader]:
+        actions = read_actions(folder)  # before the classes, which may get more meanwhile, but never fewer
+        classes = native.read_classes(folder)
+        rows = [values for _, values in read_json_lines(path, Json, absent=native.ABSENT)]
+        return classes, rows, RowReader(folder, classes, actions)
+
+    lists = findings.attempt("structure", None, read_lists)
+    if lists is None:
         return Checked(tuple(findings), None)
+    classes, rows, reader = lists
     if not rows and not (folder / native.REJECTED).is_file():  # a run may have rejected every draw
         findings.add("structure", native.METADATA, "has no rows")
-    reader = findings.attempt("structure", ", ".join(native.EXTRAS), lambda: RowReader(folder, classes, actions))
-    if reader is None:
-        return Checked(tuple(findings), None)
-
     samples: list[Sample] = []
-    for number, (_, row) in enumerate(rows, 1):
+    for number, row in enumerate(rows, 1):
         place = f"row {number}"
         sample = findings.attempt("row", place, lambda row=row, place=place: reader.sample(as_row(row, place), place))
         if sample is not None:
@@ -137,30 +127,21 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
             if part_of(sample.row.part) is None:
                 used = f"which {NO_SPLIT}: `train` uses it, or asks for --split beside other parts"
                 findings.add("row", place, f"'split' is {show_json(said(sample.row.split))}, {used}", "warning")
-    kinds = [name for name in native.EXTRAS if (folder / name).is_dir()]
-    measures: list[Measured] = []
-    digests: dict[str, str] = {}
-    reads = in_threads(partial(_read_files, folder, classes, kinds), samples, follow)
+    measures, digests, tally = list[Measured](), dict[str, str](), Tally()
+    reads = in_threads(partial(_read_files, classes), samples, follow)
     for sample, (found, measured, digest) in zip(samples, reads, strict=True):
         findings += found
-        measures += filter(None, [measured])
+        if measured is not None:
+            measures.append(measured)
+            tally.add(measured.counts)
         if digest is not None:
             digests[sample.name] = digest
-
     _find_copies([sample for sample in samples if sample.name in digests], [*digests.values()], findings)
-    given = findings.attempt("names", REVIEWS, lambda: class_names(classes, actions, {*shown_in(samples)}))
-    if given is None:
-        return Checked(tuple(findings), None)
-    names = [*given.values()]
-    for line in alike_names(filter(None, names)):
+    for line in alike_names(classes):
         findings.add("names", native.CLASSES, line, "warning")
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
-    tally = Tally()
-    for measured in measures:
-        tally.add(measured.counts)
-    reading = native.read_as(folder, names, samples).counted(names, tally, (), folder)
-    stats = summarize(measures, names)
-    return Checked(tuple(by_level), stats, reading, doubts([sample.row for sample in samples]))
+    reading = native.read_as(folder, classes, samples).counted(classes, tally, (), folder)
+    return Checked(tuple(by_level), summarize(measures, classes), reading, doubts([sample.row for sample in samples]))
 
 
 def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _Findings) -> None:
@@ -169,46 +150,32 @@ def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _F
     files = [said(sample.row.file_name) or "" for sample in samples]
     for first, *others in positions_of(digests):
         if others:
-            more = f" and {len(others) - 1} more" * (len(others) > 1)
-            findings.add("duplicate", files[first], f"the same pixels as {files[others[0]]}{more}", "warning")
-    for group in group_copies(samples, digests):
+            findings.add("duplicate", files[first], f"the same pixels as {files[others[0]]}", "warning")
+    for group in positions_of(map(copy_key, samples, digests)):
         (part, file), *others = {samples[i].row.part: files[i] for i in group}.items()
         for other, copy in others:
             problem = f"is in '{part}', and a copy of it or its source, {copy}, in '{other}'"
             findings.add("split", file, f"{problem}: scores on it are too high", "warning")
 
 
-def _read_files(
-    folder: Path, classes: Sequence[str], kinds: Sequence[str], sample: Sample
-) -> tuple[_Findings, Measured | None, str | None]:
+def _read_files(classes: Sequence[str], sample: Sample) -> tuple[_Findings, Measured | None, str | None]:
     """(findings, measured, digest) of a sample: what is wrong with its files, the measures of its label map, and the
-    `pixel_digest` of its picture. The last two are None for a file that cannot be read. folder: the dataset. classes:
-    its classes. kinds: the folders of EXTRAS that it has."""
-    findings, row, name = _Findings(folder), sample.row, sample.name
+    `pixel_digest` of its picture. The last two are None for a file that cannot be read. classes: the dataset's."""
+    findings, row = _Findings(), sample.row
     picture, mask = said(row.file_name) or "", said(row.mask_file_name) or ""
     measured: Measured | None = None
-    digest = findings.read("picture", picture, partial(_pixels, sample))
+    digest = findings.attempt("picture", picture, partial(_pixels, sample))
     if digest is None:
         return findings, measured, digest  # no other file can be checked without its size
-    labels = findings.read("mask", mask, lambda: sample.labels(len(classes)))
+    labels = findings.attempt("mask", mask, lambda: sample.labels(len(classes)))
     if labels is not None:
         measured = measure(labels)
         findings.attempt("row", picture, partial(_check_counts, row, measured.counts, classes))
-        if sample.has_objects:
-            file = f"{native.INSTANCES}/{name}.png"
-            objects = findings.read("instances", file, lambda: sample.instances)
-            lost = objects and _lost(objects, labels)
-            if lost:
-                findings.add("objects", file, f"object {lost[0]} has no pixel of its class in the label map", "warning")
-
-    # The other files describe the original mask.
-    if row.replaced:
-        return findings, measured, digest
-    for class_id in [*sample.soft_ids] * (SOFT in kinds):
-        findings.read("soft", native.extra_file(SOFT, name, class_id), partial(sample.soft_level, class_id))
-    if native.ATTENTION in kinds and row.named:  # `mask` captures nothing of a picture without a class
-        file = native.extra_file(native.ATTENTION, name, None)
-        findings.read("tensors", file, partial(read_header, folder / file))
+        findings.attempt("instances", f"{native.INSTANCES}/{sample.name}.png", lambda: sample.instances)
+    for (kind, class_id), file in sample.extras.items() if not row.replaced else ():  # they describe the original mask
+        read = {SOFT: partial(sample.soft_level, class_id), native.ATTENTION: partial(read_header, file)}.get(kind)
+        if read:
+            findings.attempt(kind, native.extra_file(kind, sample.name, class_id), read)
     return findings, measured, digest
 
 
@@ -219,17 +186,9 @@ def _pixels(sample: Sample) -> str:
 
 
 def _check_counts(row: Row, counts: np.ndarray, classes: Sequence[str]) -> None:
-    """Raises UserError unless a row names the classes in its label map, and their areas. counts: (256,), the number of
-    pixels of each id in the label map. classes: the dataset's classes."""
-    written, shown = row.to_json(), shown_classes(counts, classes, row.named)
-    area = {name: round(share, 6) for name, share in (said(row.area) or {}).items()}
-    rounded = row.replace(area=area).to_json()
-    for key, value in Row().showing(shown).to_json().items():
-        if key in written and rounded[key] != value:
-            raise UserError(f"'{key}' is {show_json(written[key])}, but by its label map {show_json(value)}")
-
-
-def _lost(objects: Objects, labels: np.ndarray) -> list[int]:
-    """The numbers of objects that have no pixel of their class in the label map. labels: (H, W) uint8."""
-    shown = replace(objects, numbers=np.where(objects.label_map() == labels, objects.numbers, 0))
-    return [number for number, area in enumerate(shown.areas, 1) if not area]
+    """Raises UserError unless a row has the areas of the classes in its label map. counts: (256,), the number of pixels
+    of each id in the label map. classes: the dataset's classes."""
+    shown, written = shown_classes(counts, classes, row.named).area, said(row.area) or {}
+    wrong = [name for name, share in written.items() if abs(shown.get(name, 0) - share) > 2e-6]
+    if wrong or (row.classes is not UNSET and shown.keys() != {*row.named}):
+        raise UserError(f"names {show_json(written or row.named)}, but its label map shows {show_json(shown)}")

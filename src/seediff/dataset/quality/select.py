@@ -19,10 +19,9 @@ from ...rows.flags import check_flags, flag_kind
 from ...rows.row import CONFIDENCE, KEYS, LISTED, Review, said
 from ...rows.shown import shown_classes
 from ...workers import Follow
-from ..encoding import ReadLabels
-from ..sample import CONFIGS, SOFT, Sample
-from ..shapes.changes import clean_labels, objects_after, removed_pieces
-from ..shapes.objects import Objects
+from ..merge import repainted
+from ..sample import Sample
+from ..shapes.changes import clean_labels, removed_pieces
 from .stats import measure
 
 
@@ -157,21 +156,8 @@ def clean_sample(sample: Sample, classes: Sequence[str], least: int) -> Cleaned:
     shown = shown_classes(after, classes)
     lost = [name for name in shown_classes(before, classes).classes if name not in shown.classes]
     row = sample.row.of_other_mask(flags=sample.row.flags, least_piece=least).showing(shown)
-    read = partial(_cleaned, sample, len(classes), least)
-    objects = partial(_objects_cleaned, sample, read) if sample.has_objects else None
-    cleaned = sample.replace(label_map=read, instances=objects, row=row, extras=sample.extras_but(SOFT, CONFIGS))
+    cleaned = repainted(sample, len(classes), partial(clean_labels, least=least), row)
     return Cleaned(cleaned, lost, removed_pieces(before, after))
-
-
-def _cleaned(sample: Sample, classes: int, least: int) -> np.ndarray:
-    return clean_labels(sample.labels(classes), least)
-
-
-def _objects_cleaned(sample: Sample, read_after: ReadLabels) -> Objects:
-    """The objects of a sample in its cleaned label map. sample: as it was. read_after: reads that label map."""
-    instances = sample.instances
-    assert instances is not None
-    return objects_after(instances, sample.label_map, read_after(), f"sample '{sample.name}'")
 
 
 def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> set[int]:

@@ -77,7 +77,7 @@ def measure(labels: np.ndarray, min_piece: int = 1) -> Measured:
 
 def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
     """The statistics of a dataset. samples: the measures of its label maps. classes: its classes, without the
-    background; "" leaves a class out."""
+    background."""
     total = sum((sample.counts for sample in samples), np.zeros(256, np.int64))
     shares = (total / max(total.sum(), 1)).tolist()
     return Stats(
@@ -85,7 +85,7 @@ def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
         background=shares[0],
         ignored=shares[IGNORE],
         sizes=dict(Counter(f"{sample.size[0]}×{sample.size[1]}" for sample in samples).most_common()),
-        classes=tuple(_class_stats(samples, i, name, shares[i]) for i, name in enumerate(classes, 1) if name),
+        classes=tuple(_class_stats(samples, i, name, shares[i]) for i, name in enumerate(classes, 1)),
     )
 
 

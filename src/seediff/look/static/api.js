@@ -1,12 +1,8 @@
-// Requests to the server, and its reports. Every module that needs the server goes through this one.
+// Requests to the server. Every module that needs the server goes through this one.
 
 const SILENT = "The server is not responding.";
 export const LOST = `${SILENT} Changes are sent again when it is back.`;
 const PATIENCE = 30000; // milliseconds after which a change without an answer is sent again
-// A new name, such as of a request. (randomUUID is missing in pages that come over a network.)
-export const unique = () => crypto.getRandomValues(new Uint32Array(2)).join("-");
-
-export const WINDOW = unique(); // name of this window in requests and reports
 
 export class Refused extends Error {
   // status: of HTTP, or 0 without an answer. answer: the server's; if someone else was faster, with the sample's state.
@@ -53,24 +49,25 @@ export const image = async (path) => createImageBitmap(await ask(path, {}, (answ
 export async function sendLabels(number, labels, about) {
   const stream = new Blob([labels]).stream().pipeThrough(new CompressionStream("deflate"));
   const packed = await new Response(stream).arrayBuffer();
-  const query = new URLSearchParams({ ...about, window: WINDOW });
   const options = { method: "POST", body: packed, signal: AbortSignal.timeout(PATIENCE) };
-  return ask(`/api/samples/${number}/labels?${query}`, options);
+  return only(about, await ask(`/api/samples/${number}/labels?${new URLSearchParams(about)}`, options));
 }
 
 // The address of a sample's thumbnail. labels: whether to draw its mask.
 export const thumb = ({ index, version }, labels) =>
   `/api/samples/${index}/thumb?v=${version}&labels=${Number(labels)}`;
 
-export const act = (number, body) =>
-  post(`/api/samples/${number}/act`, { ...body, window: WINDOW }, { signal: AbortSignal.timeout(PATIENCE) });
+// Change one sample. body: with the version that it is made on. Promises the new state.
+export async function act(number, { version, ...body }, path = "/api/act") {
+  const options = { signal: AbortSignal.timeout(PATIENCE) };
+  return only({ version }, await post(path, { ...body, samples: [[number, version]] }, options));
+}
 
-// Call hear(report) for whatever happens in any window, and lost(isLost) when the connection breaks or comes back.
-export function listen(hear, lost) {
-  const events = new EventSource("/api/events");
-  events.onmessage = (event) => hear(JSON.parse(event.data));
-  events.onopen = () => lost(false);
-  events.onerror = () => lost(true);
+// The state of the only sample that was to change. Throws Refused if it did not.
+function only({ version }, { samples: [state], refused }) {
+  const error = refused[state.index];
+  if (error) throw new Refused(state.version === Number(version) ? 400 : 409, { ...state, error });
+  return state;
 }
 
 // The bytes of a base64 text.

@@ -1,7 +1,6 @@
 // The panel "Why this mask" of sample.js: where pixels and words attend, masks with other constants, every step.
 
-import { WINDOW, decode, get, pixels, post } from "./api.js";
-import { startJob } from "./bulk.js";
+import { act, decode, get, pixels, post } from "./api.js";
 import { $, counted, element, latest, notice } from "./page.js";
 import { heat } from "./set.js";
 import { paintHeat } from "./stage.js";
@@ -208,16 +207,16 @@ export class AttentionPanel {
     if (number !== view.number || !view.settle(this)) return; // or the next sample is being opened
     this.info.constants = constants;
     this.endTrial();
-    const send = (about) => post(`/api/samples/${number}/tuned`, { ...constants, ...about, window: WINDOW });
+    const send = (about) => act(number, { ...constants, ...about }, "/api/masks");
     view.changes.enqueue(view.shown, send, { newMap: true, made: view.made });
   }
 
   applyToShown() {
-    const { list } = this.view.page;
+    const { list, bulk } = this.view.page;
     const samples = counted(list.count, "sample");
     const question = `Make new masks for ${samples}? Reviewed and corrected samples keep their masks.`;
     if (!window.confirm(question)) return;
-    startJob(this.view.changes, "/api/job/masks", { ...this.constantsInFields(), view: list.view });
+    bulk.run(list.samples, "/api/masks", { ...this.constantsInFields(), unreviewed: true }, 4);
   }
 
   async capture() {

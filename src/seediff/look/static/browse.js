@@ -1,27 +1,25 @@
 // The view of the grid: its filters, its list, and changes of one or many samples. main.js shows it.
 
 import { keepAddress } from "./address.js";
-import { act, post } from "./api.js";
+import { act } from "./api.js";
 import { Bulk } from "./bulk.js";
 import { ShownVersion } from "./changes.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
-import { $, hint, tell } from "./page.js";
-import { SampleList } from "./samples.js";
+import { select } from "./index.js";
+import { $, hint } from "./page.js";
+import { SampleList, all } from "./samples.js";
 import { set } from "./set.js";
 
 const SIDE = 148; // pixels of a tile, unless the person chose otherwise
 
 export class Browse {
-  turn = 0; // counts requests for lists: only the last answer is shown
-
   // page: of main.js. changes: Changes, shared with SampleView.
   constructor(page, changes) {
-    this.changes = changes;
+    Object.assign(this, { page, changes });
     this.bulk = new Bulk(this);
     this.grid = new Grid($("grid"), $("grid-inner"), {
       open: page.open,
-      failed: (error) => (error.status === 410 ? this.refresh({ keep: true }) : tell(error)),
       moved: () => keepAddress({ later: 300 }),
       chose: () => this.bulk.show(),
     });
@@ -51,9 +49,9 @@ export class Browse {
   }
 
   // Show the list that an address describes. wanted: what `values` returned.
-  async restore(wanted) {
+  restore(wanted) {
     this.resize(Number(wanted.size) || SIDE);
-    if (this.filters.set(wanted) || !this.list.view) await this.refresh();
+    if (this.filters.set(wanted) || $("browse").inert) this.refresh();
   }
 
   resize(side) {
@@ -63,24 +61,18 @@ export class Browse {
   }
 
   // Show the list that the filters describe. options: of `Grid.show`.
-  async refresh(options = {}) {
-    const turn = ++this.turn;
+  refresh(options = {}) {
     const query = this.filters.query();
-    try {
-      const found = await post("/api/views", query);
-      if (turn !== this.turn) return;
-      this.filters.showCounts(found);
-      $("shown").textContent = `${found.count.toLocaleString()} of ${set.count.toLocaleString()} shown`;
-      const used = this.filters.used();
-      $("empty").hidden = found.count > 0;
-      $("empty-clear").hidden = !used.length;
-      $("empty-said").textContent = used.length ? `No sample matches ${used.join(", ")}.` : "There are no samples.";
-      this.grid.show(new SampleList(found.view, found.count, query.sort), options);
-    } catch (error) {
-      tell(error);
-    } finally {
-      $("browse").inert = false; // until the first list, nothing can be pressed
-    }
+    const found = select(query);
+    const { length } = found.samples;
+    this.filters.showCounts(found);
+    $("shown").textContent = `${length.toLocaleString()} of ${all.length.toLocaleString()} shown`;
+    const used = this.filters.used();
+    $("empty").hidden = length > 0;
+    $("empty-clear").hidden = !used.length;
+    $("empty-said").textContent = used.length ? `No sample matches ${used.join(", ")}.` : "There are no samples.";
+    $("browse").inert = false; // until the first list, nothing can be pressed
+    this.grid.show(new SampleList(found.samples, query.sort), options);
   }
 
   // Act on all selected samples, or on the active one. The next key is about the next sample, even before this one is
@@ -92,13 +84,12 @@ export class Browse {
     if (set.readOnly) return hint(set.readOnly);
     const { active: at, current } = grid;
     if (!list.has(at)) return;
-    if (moves && current && !current[action] && !changes.pendingOf(current.index)) {
+    if (moves && !current[action] && !changes.pendingOf(current.index)) {
       return hint(`There is nothing to ${action}.`);
     }
-    const asked = list.sampleAt(at);
     if (action === "accept" || action === "reject") grid.select(at + 1);
-    const shown = new ShownVersion(current?.index, changes.last.then(() => asked)); // after all earlier changes
-    const made = current && action !== "undo" ? { number: current.index, name: current.name } : null;
-    changes.enqueue(shown, async (about) => act((await asked).index, { action, ...about }), { made });
+    const shown = new ShownVersion(current.index, changes.last.then(() => current)); // after all earlier changes
+    const made = action === "undo" ? null : { number: current.index, name: current.name };
+    changes.enqueue(shown, (about) => act(current.index, { action, ...about }), { made });
   }
 }

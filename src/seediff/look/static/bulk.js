@@ -1,23 +1,16 @@
-// Changes of many selected samples as a job of the server: starting, progress, undo. browse.js owns it.
+// Changes of many samples: they are sent in parts, with their progress, a stop, and an undo. browse.js owns it.
 
 import { post } from "./api.js";
-import { $, disable, tell } from "./page.js";
+import { $, counted, disable, hint } from "./page.js";
+import { forget } from "./samples.js";
 import { fillClasses, set } from "./set.js";
 
-// Start a job, or say why not. changes: Changes, whose next undo is the job's unless the server refuses it.
-export async function startJob(changes, path, body) {
-  const before = changes.made;
-  const made = { job: post(path, body).then(({ job }) => job) };
-  changes.made = made;
-  try {
-    await made.job;
-  } catch (error) {
-    if (changes.made === made) changes.made = before;
-    tell(error);
-  }
-}
+const DONE = { accept: "accepted", reject: "rejected", reset: "cleared", relabel: "relabelled", undo: "undone" };
 
 export class Bulk {
+  changed = []; // { index, version } of what the last run has changed
+  running = false;
+
   constructor(browse) {
     this.browse = browse;
     this.fill();
@@ -25,30 +18,65 @@ export class Bulk {
       part.onclick = () => browse.judge(part.dataset.action);
     }
     $("select-none").onclick = () => browse.grid.choose([]);
-    $("job-stop").onclick = () => post("/api/job", { action: "stop" }).catch(tell);
-    $("job-undo").onclick = () => this.undo(this.job);
+    $("job-stop").onclick = () => { this.running = false; };
+    $("job-undo").onclick = () => this.undo();
     $("job-close").onclick = () => { $("job").hidden = true; };
   }
 
   fill() { fillClasses($("many-old"), $("many-new")); }
 
   act(action) {
-    const { changes, grid, list } = this.browse;
+    const { grid, list } = this.browse;
     const classes = action === "relabel" && { old: Number($("many-old").value), new: Number($("many-new").value) };
-    return startJob(changes, "/api/job", { view: list.view, places: grid.ranges(), action, ...classes });
+    const samples = [...grid.chosen].sort((a, b) => a - b).map((place) => list.at(place));
+    return this.run(samples, "/api/act", { action, ...classes });
   }
 
-  // Undo a job of any window. job: its name, or a promise of it.
-  async undo(job) {
-    const { changes } = this.browse;
-    const { made } = changes;
+  undo() { return this.run(this.changed, "/api/act", { action: "undo" }); }
+
+  // Change samples. part: how many are sent together.
+  async run(samples, path, body, part = 20) {
+    const { changes, page } = this.browse;
+    if (this.running) return hint("Another change is running.");
+    this.running = true;
+    const said = DONE[body.action] ?? "remade";
+    const undoing = body.action === "undo";
+    const changed = [], others = {};
+    let done = 0, failed = "";
+    if (!undoing) changes.made = { job: true };
+    await changes.last;
     try {
-      const name = await job;
-      await post("/api/job", { action: "undo", job: name });
-      if (changes.made === made && await made?.job === name) changes.made = null;
+      for (; done < samples.length && this.running; done += part) {
+        this.tell(`${done} of ${counted(samples.length, "sample")}`, done, samples.length);
+        const some = samples.slice(done, done + part).map(({ index, version }) => [index, version]);
+        const { samples: states, refused } = await post(path, { ...body, samples: some });
+        for (const state of states) {
+          const why = refused[state.index];
+          if (why === undefined) changed.push({ index: state.index, version: state.version });
+          else others[why || "unchanged"] = (others[why || "unchanged"] || 0) + 1;
+          changes.hear(state);
+          forget(state.index);
+        }
+      }
     } catch (error) {
-      tell(error);
+      failed = error.message;
     }
+    this.running = false;
+    this.changed = undoing ? [] : changed;
+    if (undoing && changes.made?.job) changes.made = null;
+    const rest = Object.entries(others).map(([why, count]) => `${count} ${why}`);
+    this.tell([`${changed.length} ${said}`, ...rest, failed].filter(Boolean).join("; "), done, samples.length);
+    page.changed();
+  }
+
+  tell(text, done, total) {
+    $("job").hidden = false;
+    $("job").ariaBusy = this.running;
+    $("job-text").textContent = text;
+    Object.assign($("job-bar"), { max: Math.max(1, total), value: done, hidden: !this.running });
+    $("job-stop").hidden = !this.running;
+    $("job-undo").hidden = this.running || !this.changed.length;
+    $("job-close").hidden = this.running;
   }
 
   // How many samples are selected.
@@ -62,18 +90,5 @@ export class Bulk {
       const lacks = isJudging ? !list.count && "No samples" : none;
       disable(part, lacks || (part.id !== "select-none" && set.readOnly));
     }
-  }
-
-  // Show what the server reports of a job.
-  hear({ job, text, done, total, ended, undoable }) {
-    this.job = job;
-    $("job").hidden = false;
-    $("job").ariaBusy = !ended;
-    $("job-text").textContent = text;
-    Object.assign($("job-bar"), { max: Math.max(1, total), value: done, hidden: ended });
-    $("job-stop").hidden = ended;
-    $("job-undo").hidden = !undoable;
-    $("job-close").hidden = !ended;
-    if (ended) this.browse.refresh({ keep: true });
   }
 }

@@ -7,7 +7,7 @@
 //
 // After an undo, redo or relabel, the server has another label map: nobody can paint until it is shown.
 
-import { LOST, Refused, unique } from "./api.js";
+import { LOST, Refused } from "./api.js";
 import { $, counted, notice } from "./page.js";
 
 const AGAIN = 1500; // milliseconds after which a change is sent again
@@ -51,8 +51,8 @@ export class Changes {
 
   pendingOf(number) { return this.pending.get(number) || 0; }
 
-  // Send a change after all earlier ones. send(about): promises the new state. about: { version, once }, the version
-  // that it is made on, and its name, by which the server knows a change that comes again. newMap: the server makes another map.
+  // Send a change after all earlier ones. send(about): promises the new state. about: { version }, the version that it
+  // is made on. newMap: the server makes another map.
   // made: what `made` becomes.
   enqueue(shown, send, { newMap = false, made = null } = {}) {
     this.made = made;
@@ -69,8 +69,8 @@ export class Changes {
     try {
       await shown.ready;
       if (shown.replaced) return void (await this.lose(shown));
-      const about = { version: shown.version, once: unique() };
-      const state = await this.persist(() => send(about));
+      const { version } = shown;
+      const state = await this.persist(() => send({ version }), version);
       shown.version = state.version;
       this.hear(state);
       await this.saved(shown, state, newMap);
@@ -81,8 +81,10 @@ export class Changes {
     }
   }
 
-  // Do work(), again and again while the server does not respond.
-  async persist(work) {
+  // Do work(), again and again while the server does not respond. version: that it is made on. If an answer was lost, the
+  // change is there when it is sent again.
+  async persist(work, version) {
+    let again = false;
     for (;;) {
       try {
         const done = await work();
@@ -90,7 +92,9 @@ export class Changes {
         this.offline = this.failing = false;
         return done;
       } catch (error) {
+        if (again && error.answer?.version === version + 1) return error.answer;
         if (error.status !== 0) throw error;
+        again = true;
         notice(`Not saved. ${LOST}`);
         this.offline = true;
         this.say();

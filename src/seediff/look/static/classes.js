@@ -1,7 +1,6 @@
-// The classes to paint with, in the set's order. Classes that the mask lacks are dimmed. A field finds, adds or renames a class.
+// The classes to paint with, in the set's order. Classes that the mask lacks are dimmed. A field finds or adds a class.
 // sample.js owns them.
 
-import { startJob } from "./bulk.js";
 import { $, IGNORED, choice, disable, element, hint, percent, toPicture } from "./page.js";
 import { css, fillClasses, nameOf, set, values } from "./set.js";
 
@@ -24,8 +23,6 @@ export class Classes {
       else this.find();
     };
     $("class-add").onclick = () => this.add();
-    $("class-rename").onclick = () => this.rename();
-    $("class-remove").onclick = () => this.remove();
     this.fill();
   }
 
@@ -44,11 +41,7 @@ export class Classes {
     $("paint-classes").replaceChildren($("paint-classes").firstElementChild, ...this.rows.map((row) => row.label));
     fillClasses($("old-class"), $("new-class"));
     const classes = this.rows.filter(({ value }) => value && value < IGNORED);
-    const stays = this.rows.some(({ value }) => value === this.value);
-    const lost = !stays && this.value >= 0;
-    if (lost) this.picked = false;
-    this.choose(stays ? this.value : classes[0]?.value ?? 0);
-    if (lost) hint(`The class to paint was removed: ${nameOf(this.value)} is chosen now.`);
+    this.choose(this.value >= 0 ? this.value : classes[0]?.value ?? 0);
     this.show(this.area);
   }
 
@@ -110,10 +103,6 @@ export class Classes {
     let why = !this.typed && "Type the name of the new class";
     if (this.rows.some(({ name }) => name === this.typed)) why = "This class already exists";
     disable($("class-add"), set.readOnly || why);
-    const name = nameOf(this.value);
-    const fixed = set.readOnly || (set.classes.includes(name) ? "" : "Choose a class first");
-    disable($("class-remove"), fixed);
-    disable($("class-rename"), fixed || (!this.typed && `Type the new name of ${name}`));
   }
 
   // Paint with the first class that matches.
@@ -127,27 +116,10 @@ export class Classes {
   async add() {
     if ($("class-add").disabled) return;
     const { typed } = this;
-    if (!(await this.view.page.changeClasses("/api/classes", { name: typed }))) return;
+    if (!(await this.view.page.addClass(typed))) return;
     this.pick(set.classes.indexOf(typed) + 1);
     this.end();
   }
-
-  // Give the chosen class the typed name. If another class has it, both become that class.
-  async rename() {
-    const { typed: name, value: id, view } = this;
-    if (!view.settle()) return;
-    const path = "/api/classes/name";
-    if (set.classes.includes(name) && set.classes[id - 1] !== name) {
-      const old = nameOf(id);
-      if (window.confirm(`Change ${old} to ${name} in all masks, and remove ${old}?`)) {
-        await startJob(view.changes, path, { id, name, join: true });
-        this.pick(set.classes.indexOf(name) + 1);
-      }
-    } else await view.page.changeClasses(path, { id, name });
-    this.end();
-  }
-
-  remove() { this.view.page.changeClasses("/api/classes/name", { id: this.value, name: "" }); }
 
   end() {
     this.field.value = "";

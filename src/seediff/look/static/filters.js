@@ -82,7 +82,6 @@ export class Filters {
     for (const { label } of Object.values(this.boxes.classes)) label.remove();
     this.boxes.classes = {};
     set.classes.forEach((name, i) => {
-      if (!name) return; // it was removed
       this.add("classes", i + 1, name, css(i + 1));
       this.boxes.classes[i + 1].box.checked = chosen.includes(i + 1);
     });
@@ -151,7 +150,8 @@ export class Filters {
   }
 
   showCounts({ counts, histograms }) {
-    for (const kind of Object.keys(counts.flags)) this.addFlag(kind);
+    const kinds = Object.keys(counts.flags).sort((a, b) => (a === "none") - (b === "none") || (a < b ? -1 : 1));
+    for (const kind of kinds) this.addFlag(kind);
     for (const group of GROUPS) {
       for (const [name, one] of Object.entries(this.boxes[group])) {
         one.more.textContent = (counts[group][name] || 0).toLocaleString();

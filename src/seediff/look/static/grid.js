@@ -2,7 +2,7 @@
 
 import { thumb } from "./api.js";
 import { VERDICT, clamp, element, percent } from "./page.js";
-import { SampleList } from "./samples.js";
+import { SampleList, hear } from "./samples.js";
 import { set } from "./set.js";
 
 const GAP = 8; // pixels between tiles
@@ -21,7 +21,7 @@ export class Grid {
   tiles = new Map(); // place → element, of visible places
   columns = 1;
 
-  // handlers: open(place), failed(error), moved() to another place, chose() another selection.
+  // handlers: open(place), moved() to another place, chose() another selection.
   constructor(box, inner, handlers) {
     Object.assign(this, { box, inner }, handlers);
     box.onscroll = () => this.drawSoon();
@@ -34,7 +34,7 @@ export class Grid {
 
   // Show a list. keep: the place stays. The selection stays if it is the same list.
   show(list, { keep = false } = {}) {
-    if (list.view !== this.list.view) this.choose([]);
+    if (!list.equals(this.list)) this.choose([]);
     this.list = list;
     this.clear();
     if (!keep) this.active = this.anchor = this.box.scrollTop = 0;
@@ -45,7 +45,7 @@ export class Grid {
 
   get count() { return this.list.count; }
 
-  // The active sample, if it is loaded.
+  // The active sample.
   get current() { return this.list.at(this.active); }
 
   nearest(place) { return clamp(place, 0, Math.max(0, this.count - 1)); }
@@ -71,7 +71,7 @@ export class Grid {
   }
 
   draw() {
-    if (!this.list.view || !this.step) return;
+    if (!this.step) return;
     const top = this.box.scrollTop;
     const first = Math.max(0, Math.floor(top / this.step) - 1) * this.columns;
     const last = Math.min(this.count, (Math.ceil((top + this.box.clientHeight) / this.step) + 1) * this.columns);
@@ -85,20 +85,14 @@ export class Grid {
     this.settling = setTimeout(() => this.fill(), SETTLED);
   }
 
-  // Write names, states and pictures into the visible tiles.
-  async fill() {
-    const { list } = this;
-    try {
-      await list.fill([...this.tiles.keys()]);
-    } catch (error) {
-      return this.failed(error);
-    }
-    if (list !== this.list) return;
+  // Load the pictures of the visible tiles.
+  fill() {
     for (const [place, tile] of this.tiles) this.write(place, tile);
   }
 
+  // Keep and show a sample's new state.
   hear(state) {
-    this.list.hear(state);
+    hear(state);
     for (const [place, tile] of this.tiles) {
       if (this.list.at(place)?.index === state.index) this.write(place, tile);
     }
@@ -133,13 +127,13 @@ export class Grid {
   write(place, tile, { images = true } = {}) {
     const sample = this.list.at(place);
     const [image, name, more] = tile.children;
-    const verdict = sample?.verdict || "";
-    name.firstChild.textContent = sample ? sample.name : "…";
+    const verdict = sample.verdict || "";
+    name.firstChild.textContent = sample.name;
     name.lastChild.textContent = VERDICT[verdict] || "";
     name.lastChild.className = tile.dataset.verdict = verdict;
-    more.textContent = sample ? this.about(sample) : "";
-    tile.title = sample ? `${sample.name}\n${more.textContent}` : "";
-    if (!sample || !images) return;
+    more.textContent = this.about(sample);
+    tile.title = `${sample.name}\n${more.textContent}`;
+    if (!images) return;
     const wanted = thumb(sample, this.labels) + (this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : "");
     if (image.getAttribute("src") !== wanted) image.src = wanted;
   }
@@ -195,16 +189,6 @@ export class Grid {
   // Select everything from the anchor to a place.
   extend(place) {
     this.choose(range(Math.min(this.anchor, place), Math.max(this.anchor, place) + 1));
-  }
-
-  // The selection as ranges [from, to) of places.
-  ranges() {
-    const ranges = [];
-    for (const place of [...this.chosen].sort((a, b) => a - b)) {
-      if (ranges.length && ranges.at(-1)[1] === place) ranges.at(-1)[1] += 1;
-      else ranges.push([place, place + 1]);
-    }
-    return ranges;
   }
 
   click(place, event) {

@@ -1,24 +1,23 @@
-// The page: it shows the grid or one sample, and passes keys and the server's reports to them. index.html starts it.
+// The page: it shows the grid or one sample, and passes keys to it. index.html starts it.
 //
 //   grid ── open(at) ──> `coming`: a promise of the sample ──> sample at `place`
 //    ^                        ^──────────── move(±1) ────────────────┤
 //    └──── close(): Back, if that leads to the grid; else leave ─────┘
 
 import { keepAddress, leadsBackToGrid, readAddress, watchAddress } from "./address.js";
-import { LOST, WINDOW, act, get, listen, post } from "./api.js";
+import { act, post } from "./api.js";
 import { Browse } from "./browse.js";
 import { Changes, ShownVersion } from "./changes.js";
 import { actOf, fillHelp, isField, pressButton } from "./keys.js";
 import { $, hint, notice, tell, toPicture } from "./page.js";
 import { SampleView } from "./sample.js";
-import { forget, prefetch } from "./samples.js";
+import { all, prefetch } from "./samples.js";
 import { set } from "./set.js";
 
 const state = {
   place: -1, // of the open sample in the list
   coming: null, // a promise of the sample to open, until it is known which one it is
   opened: null, // the promise of the sample that was opened last
-  lost: false, // whether the connection to the server is lost
   pointed: false, // whether a click came from a pointer, not from a key
 };
 
@@ -29,7 +28,13 @@ if (set.readOnly) notice(`${set.readOnly}.`);
 
 // What both views need of this module.
 const page = {
-  open, move, changeClasses,
+  open, move, addClass,
+  // Many samples have changed.
+  changed() {
+    browse.refresh({ keep: true });
+    if (!$("sample").hidden) view.reload().catch(tell);
+  },
+  get bulk() { return browse.bulk; },
   get list() { return browse.list; },
   get place() { return state.place; },
   get coming() { return state.coming; },
@@ -45,13 +50,10 @@ const view = new SampleView(page, changes);
 // Show what the address says. typed: a person wrote it.
 async function restore({ typed }) {
   state.coming = null;
-  const { hash } = location;
   const { sample, ...wanted } = readAddress();
-  await browse.restore(wanted);
+  browse.restore(wanted);
   const named = /^\d{1,9}$/.test(sample ?? "");
-  const { view: list } = browse.list; // its name on the server
-  const found = named && list ? (await get(`/api/views/${list}/${sample}`)).place : -1;
-  if (hash !== location.hash) return; // the person went to another address meanwhile
+  const found = named ? browse.list.placeOf(Number(sample)) : -1;
   if (found >= 0) return show(found);
   if (named) return leave(0);
   const back = !typed && !$("sample").hidden; // to the tile of the sample that was open
@@ -71,7 +73,7 @@ function open(at) {
 // Show the sample at a place. push: as for `keepAddress`; undefined if the address says it already.
 async function show(at, { push } = {}) {
   if (!browse.list.has(at)) return;
-  const coming = changes.last.then(() => browse.list.sampleAt(at));
+  const coming = changes.last.then(() => browse.list.at(at));
   state.coming = coming;
   try {
     const { index } = await coming;
@@ -83,7 +85,7 @@ async function show(at, { push } = {}) {
     const opened = view.open(index);
     if (push !== undefined) keepAddress({ push });
     await opened;
-    if (browse.list.has(at + 1)) prefetch((await browse.list.sampleAt(at + 1)).index);
+    if (browse.list.has(at + 1)) prefetch(browse.list.at(at + 1).index);
   } catch (error) {
     if (coming === state.coming) state.coming = null;
     tell(error);
@@ -113,36 +115,20 @@ async function leave(at) {
     view.leave();
     $("sample").hidden = true;
     $("browse").hidden = false;
-    await browse.refresh({ keep: true });
+    browse.refresh({ keep: true });
     browse.grid.box.focus({ preventScroll: true });
   }
   browse.grid.select(at);
 }
 
-// A report of the server: about a job, the classes or a sample.
-function hear(report) {
-  if (report.kind === "job") return browse.bulk.hear(report);
-  if (report.kind === "classes") return get("/api/set").then(update, tell);
-  browse.grid.hear(report);
-  forget(report.index);
-  if (report.window !== WINDOW) view.hear(report).catch(tell);
-}
-
-// Show new classes. found: the set as the server has it.
-function update(found) {
-  if (found.classes.join() === set.classes.join()) return; // names have no comma
-  Object.assign(set, found);
-  browse.filters.addClasses();
-  browse.bulk.fill();
-  browse.refresh({ keep: true });
-  view.classes.fill();
-  view.renew().catch(tell);
-}
-
-// Change the classes of the set: add one, or name it anew. Promises whether it could.
-async function changeClasses(path, body) {
+// Add a class to the set. Promises whether it could.
+async function addClass(name) {
   try {
-    update(await post(path, body));
+    Object.assign(set, await post("/api/classes", { name }));
+    browse.filters.addClasses();
+    browse.bulk.fill();
+    browse.refresh({ keep: true });
+    view.classes.fill();
     notice("");
     return true;
   } catch (error) {
@@ -150,12 +136,6 @@ async function changeClasses(path, body) {
     return false;
   }
 }
-
-listen(hear, (lost) => {
-  if (lost || state.lost) notice(lost ? LOST : "");
-  if (state.lost && !lost) browse.refresh({ keep: true });
-  state.lost = lost;
-});
 
 $("notice-close").onclick = () => notice("");
 $("undo").onclick = $("notice-undo").onclick = undo;
@@ -190,18 +170,18 @@ function undo() {
   const browsing = $("sample").hidden;
   const { made } = changes;
   if (!browsing && view.tool.back()) return;
-  if (made?.job) return browse.bulk.undo(made.job);
+  if (made?.job) return browse.bulk.undo();
   if (made && made.number !== (browsing ? browse.grid.current?.index : view.number)) return undoElsewhere(made);
   return browsing ? browse.judge("undo") : view.undo();
 }
 
 async function undoElsewhere({ number, name }) {
   if (!view.settle()) return;
-  const shown = new ShownVersion(number, changes.last.then(() => get(`/api/samples/${number}`)));
+  const shown = new ShownVersion(number, changes.last.then(() => all[number]));
   changes.enqueue(shown, (about) => act(number, { action: "undo", ...about }), { made: null });
   try {
     await changes.last;
-    const { place } = await get(`/api/views/${browse.list.view}/${number}`);
+    const place = browse.list.placeOf(number);
     if (place >= 0 && $("sample").hidden) browse.grid.select(place);
     else if (place >= 0) await show(place, { push: false });
     hint(`${name}: undone.`);

@@ -177,17 +177,6 @@ export class SampleView {
     this.objects.fetch();
   }
 
-  // Show the names that classes have now.
-  async renew() {
-    const { shown } = this;
-    if (!this.labels) return;
-    await this.changes.last;
-    const about = await get(`/api/samples/${shown.number}`);
-    if (shown !== this.shown || about.version !== shown.version) return; // its newest state comes
-    Object.assign(this.about, about);
-    this.describe();
-  }
-
   // Write everything about the sample except its mask.
   describe() {
     const { about, page } = this;
@@ -293,7 +282,6 @@ export class SampleView {
     forget(shown.number);
     if (shown !== this.shown || shown.replaced) return;
     if (state.version === this.about.version) hint("That changed nothing.");
-    else if (state.removed) hint(`Cleaned: ${state.removed}`);
     Object.assign(this.about, state);
     if (newMap) return shown.whileNewMap(() => this.reload()); // if that fails, nobody may paint
     this.describe();
@@ -303,17 +291,5 @@ export class SampleView {
   // Show what the server has.
   async wrong(shown) {
     if (shown === this.shown && this.labels) await this.reload().catch(() => {});
-  }
-
-  // Show what somebody did to the sample in another window, or a job.
-  async hear(report) {
-    const { shown } = this;
-    if (report.index !== shown?.number) return;
-    await shown.ready;
-    if (shown !== this.shown || report.version <= shown.version) return;
-    const text = `Changed by ${report.by || "someone"}: ${report.action}`;
-    shown.replace(`${text}.`);
-    hint(text);
-    await this.reload();
   }
 }

@@ -1,56 +1,28 @@
-// Samples from the server: a list, loaded in chunks for browse.js, and single samples with pictures for sample.js.
+// Samples from the server: the states of all, lists of some for browse.js, and single samples with pictures for sample.js.
 
 import { get, image, pixels } from "./api.js";
 
-const CHUNK = 100; // samples that are requested together
-const chunkOf = (place) => Math.floor(place / CHUNK);
+export const all = (await get("/api/samples")).samples; // by number
 
+// Keep a sample's new state.
+export function hear(state) {
+  if (state.version >= all[state.index].version) Object.assign(all[state.index], state);
+}
+
+// Samples in an order. sort: what they are sorted by.
 export class SampleList {
-  samples = new Map(); // place → sample
-  chunks = new Map(); // chunk's number → a promise that its samples are loaded
-  heard = new Map(); // sample's number → its newest state
+  constructor(samples = [], sort = "") { Object.assign(this, { samples, sort }); }
 
-  // view: the server's name of the list. count: the number of its samples. sort: what they are sorted by.
-  constructor(view = null, count = 0, sort = "") { Object.assign(this, { view, count, sort }); }
+  get count() { return this.samples.length; }
 
   has(place) { return place >= 0 && place < this.count; }
 
-  // The sample at a place, if it is loaded.
-  at(place) { return this.samples.get(place); }
+  at(place) { return this.samples[place]; }
 
-  async sampleAt(place) {
-    await this.fill([place]);
-    return this.at(place);
-  }
+  // The place of a sample, or -1.
+  placeOf(number) { return this.samples.findIndex(({ index }) => index === number); }
 
-  // Load the samples at places.
-  fill(places) {
-    const numbers = [...new Set(places.map(chunkOf))];
-    for (const number of numbers) if (!this.chunks.has(number)) this.chunks.set(number, this.loadChunk(number));
-    return Promise.all(numbers.map((number) => this.chunks.get(number)));
-  }
-
-  async loadChunk(number) {
-    try {
-      const { samples } = await get(`/api/views/${this.view}?begin=${number * CHUNK}&count=${CHUNK}`);
-      samples.forEach((sample, i) => {
-        const heard = this.heard.get(sample.index); // while the answer was on its way
-        this.samples.set(number * CHUNK + i, heard?.version > sample.version ? { ...sample, ...heard } : sample);
-      });
-    } catch (error) {
-      this.chunks.delete(number);
-      throw error;
-    }
-  }
-
-  // Keep a sample's new state. Answers and reports may come late: an older version changes nothing.
-  hear(state) {
-    if (this.heard.get(state.index)?.version > state.version) return;
-    this.heard.set(state.index, state);
-    for (const sample of this.samples.values()) {
-      if (sample.index === state.index && sample.version <= state.version) Object.assign(sample, state);
-    }
-  }
+  equals({ samples }) { return samples.length === this.count && samples.every((one, i) => one === this.samples[i]); }
 }
 
 const loading = new Map(); // sample's number → what `load` promised

@@ -1,4 +1,4 @@
-// The set as the server describes it: its classes, which main.js replaces when they change, and its colours.
+// The set as the server describes it: its classes, to which main.js adds, and its colours.
 
 import { get } from "./api.js";
 import { IGNORED } from "./page.js";
@@ -18,8 +18,7 @@ function packColours(flat) {
 
 // [value, name] of everything that a pixel can be.
 export const values = () =>
-  [[0, "background"], ...set.classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]]
-    .filter(([, name]) => name); // a removed class has none
+  [[0, "background"], ...set.classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]];
 
 // The name of what a pixel is.
 export const nameOf = (value) => set.classes[value - 1] || (value === IGNORED ? "ignored" : "background");
@@ -31,7 +30,7 @@ export const fillClasses = (from, to) => {
     const { value } = list;
     others.splice(-1, 0, background);
     list.replaceChildren(...others);
-    if (others.some((one) => one.value === value)) list.value = value; // without a removed class, the first is chosen
+    if (value) list.value = value;
   }
   from.onchange = () => {
     for (const option of to.options) option.disabled = option.value === from.value;
