@@ -57,7 +57,6 @@ def row(family: Family) -> str:
         "an input" if family.distilled else CALLS[family.where_prompt],
         "; ".join(f"{', '.join(which)}: {advised}" for advised, which in names.items()),
         family.half,
-        "; ".join(" or ".join(f"`{name}`" for name in bases) for bases in family.single_files.values()),
     )
     return f"| {' | '.join(cells)} |"
 

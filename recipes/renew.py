@@ -35,6 +35,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # when run as a script, only this folder is on the path
 
+from recipes.fingerprints import content_fingerprint, model_fingerprint
 from recipes.mini.sets import scenes_file
 from recipes.studies.settings import contest
 from recipes.tables.definition import packaged, read_table
@@ -44,8 +45,7 @@ from recipes.tables.trained import has_figures
 from seediff.devices import BF16_SWITCH
 from seediff.files.outputs import write_atomic
 from seediff.files.reading import read_toml
-from seediff.models.fingerprint import content_fingerprint, model_fingerprint
-from seediff.models.locate import EMBEDDED, locate
+from seediff.models.locate import EMBEDDED
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "recipes" / "outputs.toml"
@@ -164,7 +164,7 @@ def _of_package(name: str) -> str:
     """The fingerprint of scenes or weights, which no output changes."""
     if name == "scenes":
         return digest([content_fingerprint(scenes_file(name)) for name in ("truth", "shift", "tune")])
-    return model_fingerprint(locate(name))
+    return model_fingerprint(name)
 
 
 def read_record() -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 from builders.published import AUTOENCODERS, NETWORKS, TEXT_ENCODERS, saved_config  # pyright: ignore[reportMissingImports]
 from builders.reference_attention import BOOKS, file_of  # pyright: ignore[reportMissingImports]
 
+from seediff.attention.see_photos import read_prompts
 from seediff.models.describe import ModelInfo, ModelSettings
 from seediff.models.families import families
 from seediff.models.locate import BY_NAME, ModelFiles
@@ -102,7 +103,7 @@ def step_of(model: Model, rows: int) -> Callable[[], object]:
     latents = torch.randn(rows, inner if packed else config.in_channels, side, side).to(
         model.network.device, model.network.dtype
     )
-    condition = model.family.encode(pipe, [""] * (rows - 1) + [PROMPT], model.device)
+    condition = read_prompts(model, [""] * (rows - 1) + [PROMPT], latents)
     return partial(model.family.denoise, pipe, latents, 500, condition)
 
 

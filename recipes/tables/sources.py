@@ -16,6 +16,7 @@ from typing import Any
 
 from msgspec import structs
 
+from recipes.fingerprints import WHOLE, content_fingerprint, digest_files, model_fingerprint
 from recipes.mini.sets import SETS, scenes_file
 from recipes.mini.world import SCENE_SEED, write_scene_set
 from seediff.cli.progress import bar_or_lines
@@ -25,8 +26,7 @@ from seediff.dataset.sample import Sample
 from seediff.errors import UserError, first_line
 from seediff.files.label_maps import walk
 from seediff.mini.scenes import CLASSES
-from seediff.models.fingerprint import WHOLE, content_fingerprint, digest_files, model_fingerprint
-from seediff.models.locate import locate, resolve_name
+from seediff.models.locate import resolve_name
 from seediff.models.registry import LoadOptions
 
 from .definition import HeldOut, Source
@@ -159,7 +159,7 @@ def data_fingerprint(folder: Path) -> str:
 
 def weights_of(model: str) -> str:
     """The fingerprint of a model's weights, by its name."""
-    return model_fingerprint(locate(model))
+    return model_fingerprint(model)
 
 
 def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) -> tuple[str, ...]:

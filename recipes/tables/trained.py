@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, structs
 
+from recipes.fingerprints import content_fingerprint
 from recipes.mini.world import RENDERED
 from seediff import __version__
 from seediff.config.fields import Count, check_table
@@ -27,7 +28,6 @@ from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
 from seediff.files.reading import fit
-from seediff.models.fingerprint import content_fingerprint
 from seediff.models.locate import resolve_name
 
 from .definition import HeldOut, Row, Table, used_data

@@ -11,6 +11,7 @@ from builders.plans import capturing, plan_of
 from builders.refusals import user_error
 from builders.same_maps import assert_same_maps
 
+from seediff.attention.see_photos import read_prompts
 from seediff.config.method_constants import CaptureConfig
 
 F = torch.nn.functional
@@ -171,8 +172,8 @@ def test_what_does_not_use_pytorchs_function_is_refused(unet, change):
 def test_backends_of_diffusers(loaded):
     """Those that call PyTorch's function."""
     model = loaded("qwen_image")
-    condition = model.family.encode(model.pipe, ["a dog", "a photo of a cat"], "cpu")
     latents, found = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)), []
+    condition = read_prompts(model, ["a dog", "a photo of a cat"], latents)
     for backend in ("native", "_native_math"):
         for _, module in model.network.named_modules():
             if hasattr(module, "processor"):
@@ -250,8 +251,8 @@ def test_what_a_mode_of_others_leaves_out_is_not_taken_for_attention(loaded, nam
     if name == "replaced":
         monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *args, **more: own(*args, **more))
     model = loaded("unet" if name == "replaced" else name)
-    condition = model.family.encode(model.pipe, ["a dog"], "cpu")
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    condition = read_prompts(model, ["a dog"], latents)
     for block in (nullcontext(), capturing(model.network, guidance=False)):
         with Mode(skips=True, own=own if name == "replaced" else None), block as recorder:
             found.append(model.family.denoise(model.pipe, latents, 100, condition))

@@ -89,7 +89,7 @@ def test_what_a_model_keeps_in_float32_stays_so_with_a_lora(flux_folder, loaded,
 def test_a_lora_of_another_family(flux_folder, loaded, tmp_path):
     """SD 3 has layers of the same names as FLUX.1, but more of them."""
     lora = lora_of(loaded("sd3"), tmp_path / "lora.safetensors", "transformer")
-    with user_error(rf"^lora: {re.escape(lora)}: does not fit FLUX\.1 \({re.escape(flux_folder)}\): "):
+    with user_error(rf"^lora: {re.escape(lora)}: does not fit FLUX\.1, or"):
         load_model(flux_folder, device="cpu", lora=lora)
 
 
@@ -115,31 +115,26 @@ def test_a_lora_of_which_a_part_would_be_left_out(part, change, said, loaded, fo
         state |= {f"{part}.{name}.lora_B.weight": torch.ones(width, 2) for name in layers}
     change(state, next(name for name in state if name.startswith(part)).partition(".lora_")[0])
     save_file(state, path := tmp_path / "lora.safetensors")
-    with user_error(rf"^lora: {path}: does not fit .*: a part of it would be left out \(.*{said}"):
+    with user_error(rf"^lora: {path}: does not fit .* \(.*{said}"):
         load_model(folder, device="cpu", lora=str(path))
 
 
 def test_what_is_no_lora(loaded, twin, tmp_path, monkeypatch):
     model = loaded("unet")
-    load = partial(adapters.load_lora, model.pipe, model.family, scale=1.0, model="own")
+    load = partial(adapters.load_lora, model.pipe, model.family, scale=1.0)
     for name in ("other", "second"):
         save_file({"model.weight": torch.zeros(2, 2)}, tmp_path / f"{name}.safetensors")
     (tmp_path / "pickled.bin").touch()
     for name, problem in (
-        ("other.safetensors", ": is not a LoRA"),
+        ("other.safetensors", ": does not fit"),
         ("pickled.bin", ": no such .safetensors file, nor a folder"),
         ("", ": has 2 .safetensors files; name one"),
     ):
         with user_error(rf"^lora: {re.escape(str(tmp_path / name) + problem)}"):
             load(str(tmp_path / name))
-    lora = lora_of(model, tmp_path / "lora.safetensors", strength=float("inf"))
+    lora = lora_of(model, tmp_path / "lora.safetensors")
     with user_error("diffusers cannot load a LoRA into PixArt"):
         load_model(str(twin("pixart")), device="cpu", lora=lora)
-    with user_error("holds values that are not finite"):
-        load(lora)
-    monkeypatch.setattr(adapters, "find_spec", lambda name: None)
-    with user_error(r"needs peft; pip install 'seediff\[lora\]'$"):
-        load(lora)
 
 
 def test_a_lora_of_the_hub(monkeypatch):

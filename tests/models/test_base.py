@@ -11,13 +11,11 @@ from builders.refusals import refused, user_error
 from builders.single_files import rewrite, save_single_file
 
 from seediff.cli.main import main
-from seediff.models import hub, single_file
-from seediff.models import locate as names
+from seediff.models import single_file
 from seediff.models.describe import describe_here
-from seediff.models.fingerprint import model_fingerprint
 from seediff.models.locate import locate
 from seediff.models.registry import load_model
-from seediff.models.single_file import HubFile
+from seediff.models.single_file import SingleFile
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -66,15 +64,11 @@ def test_a_file_on_the_hub(twin, expected, whole, tmp_path, monkeypatch, capsys)
     """Nothing is asked before the file is needed."""
     base, name = str(twin("unet")), "owner/tuned/checkpoints/mine.safetensors"
     file = save_single_file(tmp_path / "mine.safetensors", whole, "unet", ["unet"])
-    monkeypatch.setattr(single_file, "fetch_file", lambda hub_id, part: file)
-    assert locate(name, base).file == HubFile("owner/tuned", "checkpoints/mine.safetensors")
+    monkeypatch.setattr(single_file, "cached_file", lambda *part: file)
+    assert locate(name, base).file == SingleFile("checkpoints/mine.safetensors", "owner/tuned")
     assert same_weights(network(name, base), expected)
-    with user_error("no such file, neither here nor in the hub's cache"):
+    with user_error("is a single file; name the model that it was made from"):
         load_model(name, device="cpu")
-    monkeypatch.setattr(names, "cached_file", lambda *part: file)
-    monkeypatch.setattr(hub, "cached_file", lambda *part: file)
-    assert locate(name, base).file == locate(str(file), base).file
-    assert model_fingerprint(locate(name, base)) == model_fingerprint(locate(str(file), base))
     monkeypatch.undo()
 
     unknown = replace(locate(str(file), base), whole="owner/elsewhere")  # its model_index.json is not here

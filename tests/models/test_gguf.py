@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 import torch
 from builders.families import check_same_numbers
@@ -7,7 +6,6 @@ from builders.refusals import user_error
 from builders.single_files import single_file
 from safetensors.torch import save_file
 
-from seediff.models.audit import not_finite
 from seediff.models.registry import load_model
 
 gguf = pytest.importorskip("gguf")
@@ -67,17 +65,7 @@ def test_damaged_files(twin, tmp_path):
     write(path := tmp_path / "model.gguf", folder, "flux", "Q8_0")
     whole = path.read_bytes()
     refused(path, "quantize: int8: the model's weights are quantised", base=str(folder), quantize="int8")
-    refused(path, "its transformer cannot be read .*; download", base=str(twin("sd3")))
+    refused(path, "cannot be loaded|its weights are not", base=str(twin("sd3")))
     for cut in (3, 2000):
         path.write_bytes(whole[:cut])
-        refused(path, "is not a valid GGUF file", base=str(folder))
-
-
-def test_numbers_that_are_not_finite():
-    from diffusers.quantizers.gguf.utils import GGUFParameter
-
-    kind, network = gguf.GGMLQuantizationType.Q8_0, torch.nn.Module()
-    data = gguf.quants.quantize(np.ones((1, 32), np.float32), kind)
-    data[0, :2] = 0, 0x7C  # the block's scale, a float16, is infinite
-    network.weight = GGUFParameter(torch.from_numpy(data), quant_type=kind)
-    assert not_finite(network).startswith("tensor weight holds values that are not finite")
+        refused(path, "cannot be loaded", base=str(folder))

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from seediff.models.locate import read_index
 from seediff.models.registry import load_model
-from seediff.models.single_file import read_checkpoint
+from seediff.models.single_file import SingleFile
 
 
 @pytest.fixture(scope="session")
@@ -51,8 +51,9 @@ def test_a_file_is_the_model_that_it_was_written_of(name, folder_of, narrow, tmp
     model = load_model(str(path), base=str(folder), device="cpu")
     for part in filter(model.family.has_weights, model.pipe.components):
         assert same_weights(getattr(whole.pipe, part), getattr(model.pipe, part)), part
-    told = read_checkpoint(path).parts(model.family, read_index(folder))
-    assert set(told) == set(FORMATS[name])
+    told = SingleFile(str(path)).parts(model.family, read_index(folder))
+    texts = name in ("unet", "xl")  # those of other files are the base's
+    assert set(told) == {part for part in FORMATS[name] if texts or not part.startswith("text_encoder")}
 
 
 @pytest.mark.parametrize(("name", "prefix"), [("xl", "model.diffusion_model."), ("flux", "")])
@@ -72,38 +73,12 @@ def test_a_file_under_diffusers_names_needs_a_base(twin, tmp_path):
     folder = twin("sd3")
     path = tmp_path / "tuned.safetensors"
     shutil.copy(folder / "transformer" / "diffusion_pytorch_model.safetensors", path)
-    refused(path, "no known model has tensors with these names; give its base")
+    refused(path, "is a single file; name the model")
     models = [load_model(str(folder), device="cpu"), load_model(str(path), base=str(folder), device="cpu")]
     assert same_weights(*(model.network for model in models))
 
 
-@pytest.mark.parametrize(
-    ("name", "base"), [("unet", "sd1.5"), ("xl", "sdxl"), ("flux", "flux-dev"), ("qwen_image", "qwen-image")]
-)
-def test_the_base_follows_from_the_names(name, base, twin, tmp_path):
-    path = save_single_file(tmp_path / "tuned.safetensors", twin(name), name)
-    assert read_checkpoint(path).base() == base
-
-
 UNET = "model.diffusion_model."
-SDXL = (f"{UNET}label_emb.0.0.weight", f"{UNET}output_blocks.0.0.in_layers.0.weight")
-KLEIN = ("double_stream_modulation_img.lin.weight", "double_blocks.0.img_attn.qkv.weight")
-
-
-@pytest.mark.parametrize(
-    ("names", "match"),
-    [
-        (KLEIN, "may be made from klein-4b or klein-base-4b or"),
-        (["cap_pad_token"], "z-image-turbo or z-image, or another; give its base"),
-        ([*SDXL, "edm_mean"], "sdxl, or another; give its base"),
-        (["cap_pad_token", "txt_norm.weight"], "z-image-turbo or z-image or qwen-image, or another; give its base"),
-        ([], "has no tensors"),
-    ],
-)
-def test_files_that_no_model_is_made_of(names, match, tmp_path):
-    path = tmp_path / "file.safetensors"
-    save_file({name: torch.zeros(1) for name in names}, path)
-    refused(path, match)
 
 
 def changed(path, folder, name, change):
@@ -119,22 +94,17 @@ def changed(path, folder, name, change):
         (
             "unet",
             lambda t: t.pop(UNET + "middle_block.1.proj_in.weight"),
-            "its unet .* are missing from its weights, the first mid_block",
+            "meta tensor|mid_block",
         ),
-        ("unet", lambda t: t.update({UNET + "out.2.bias": torch.zeros(7)}), "unet cannot be read .*conv_out.bias"),
+        ("unet", lambda t: t.update({UNET + "out.2.bias": torch.zeros(7)}), "conv_out.bias"),
         ("flux", lambda t: t.pop(UNET + "double_blocks.1.img_mod.lin.bias"), "double_blocks.1.img_mod.lin.bias"),
-        (
-            "unet",
-            lambda t: t[UNET + "out.2.bias"].fill_(torch.nan),
-            "in its unet, tensor .* holds values that are not finite",
-        ),
     ],
 )
 def test_a_file_whose_tensors_are_others(name, change, match, twin, narrow, tmp_path):
     refused(changed(tmp_path / "file.safetensors", twin(name), name, change), match, base=str(twin(name)))
 
 
-def test_marks_of_what_a_network_predicts(twin, tmp_path, recwarn):
+def test_marks_of_what_a_network_predicts(twin, tmp_path):
     folder = str(twin("xl"))
     mark = torch.zeros(0)
     path = changed(
@@ -146,7 +116,6 @@ def test_marks_of_what_a_network_predicts(twin, tmp_path, recwarn):
         True,
         "trailing",
     )
-    assert not [warning for warning in recwarn if "nothing reads" in str(warning.message)]
 
 
 def test_half_precision_and_float8(twin, tmp_path):
@@ -162,13 +131,8 @@ def test_half_precision_and_float8(twin, tmp_path):
     assert same_weights(model.network, exact)
 
 
-def test_tensors_outside_of_all_parts(twin, narrow, tmp_path, recwarn):
-    folder = twin("xl")
-    name = "lora_unet_mid_block_1.lora_down.weight"
-    changed(tmp_path / "a.safetensors", folder, "xl", lambda tensors: tensors.update({name: torch.ones(4, 4)}))
-    refused(tmp_path / "a.safetensors", f"{name} changes a network, and nothing reads it", base=str(folder))
-    others = {"my_tower.weight": torch.ones(4), "model_ema.decay": torch.ones(1), "betas": torch.ones(4)}
-    changed(tmp_path / "b.safetensors", folder, "xl", lambda tensors: tensors.update(others))
-    load_model(str(tmp_path / "b.safetensors"), base=str(folder), device="cpu")
-    said = [str(warning.message) for warning in recwarn if "nothing reads" in str(warning.message)]
-    assert said == [f"{tmp_path / 'b.safetensors'}: nothing reads 1 tensor, the first my_tower.weight"]
+def test_a_lora_among_the_tensors(twin, narrow, tmp_path):
+    folder, name = twin("xl"), "lora_unet_mid_block_1.lora_down.weight"
+    path = tmp_path / "a.safetensors"
+    changed(path, folder, "xl", lambda tensors: tensors.update({name: torch.ones(4, 4)}))
+    refused(path, f"has {name}, of an unsupported quantisation or a LoRA", base=str(folder))

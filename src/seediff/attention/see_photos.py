@@ -19,7 +19,7 @@ from ..config.method_constants import CaptureConfig
 from ..config.sides import partners
 from ..errors import UserError
 from ..models.describe import ModelInfo
-from ..models.families.family import Condition
+from ..models.families.inputs import NetworkInputs
 from ..models.layer_choice import Kind
 from ..models.registry import Model
 from ..models.weights import no_number
@@ -134,20 +134,21 @@ def run_noised(
     Returns nothing: hooks read the attention. Arguments are as in `capture_classes`; prompts: one per image."""
     descending = check_schedule(model.info, model.pipe.scheduler, timesteps)
     family, pipe = model.family, model.pipe
-    condition = read_prompts(model, prompts)
+    told = read_prompts(model, prompts, latents)
     generators = [_generator(seed, index) for index in indices]
     for timestep in descending:
         noise = torch.stack([torch.randn(latents.shape[1:], generator=g) for g in generators]).to(latents)
         a, b = family.mix(pipe, timestep)
-        family.denoise(pipe, a * latents + b * noise, timestep, condition)
+        family.denoise(pipe, a * latents + b * noise, timestep, told)
     model.rest()
 
 
-def read_prompts(model: Model, prompts: Sequence[str]) -> Condition:
-    """The network's text inputs for these prompts, without guidance."""
-    condition = model.family.encode(model.pipe, list(prompts), model.device)
+def read_prompts(model: Model, prompts: Sequence[str], latents: torch.Tensor) -> NetworkInputs:
+    """The network's other inputs for pictures of these prompts, without guidance. latents: (…, h, w) of a picture."""
+    height, width = (model.family.factor(model.info.vae_config) * side for side in latents.shape[-2:])
+    told = model.family.told(model.pipe, list(prompts), height, width)
     model.rest()
-    return condition
+    return told
 
 
 def check_schedule(info: ModelInfo, scheduler: Any, timesteps: Sequence[int]) -> list[int]:
@@ -212,8 +213,8 @@ def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None
     """Call the network once with latents (B, C, h, w) without noise, without guidance, as in DiffSeg. Returns nothing:
     hooks read the attention. prompts: one per image; None: the empty prompt for all. timestep: the network's argument,
     although there is no noise."""
-    condition = read_prompts(model, prompts or [""] * len(latents))
-    model.family.denoise(model.pipe, latents, timestep, condition)
+    told = read_prompts(model, prompts or [""] * len(latents), latents)
+    model.family.denoise(model.pipe, latents, timestep, told)
     model.rest()
 
 

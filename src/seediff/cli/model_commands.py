@@ -91,7 +91,8 @@ def download(
         is_hubs = files.is_whole and isinstance(files.whole, str)
         if out is not None and not is_hubs:
             raise UserError("out", f"is for a whole model of the hub, and {name} is not one", "leave it out")
-        files = files.fetched()
+        if files.file:
+            files.file.fetch()
         folder = files.whole
         if isinstance(folder, str):
             family = describe(files).family

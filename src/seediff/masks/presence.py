@@ -23,7 +23,6 @@ from ..config.class_names import DEFAULT_PROMPTS, join_classes
 from .arithmetic import TINY, resize
 
 if TYPE_CHECKING:
-    from ..models.families.family import Condition
     from ..models.registry import Model
 
 TIMESTEP = 150
@@ -160,17 +159,16 @@ def denoising_errors(
     """
     check_schedule(model.info, model.pipe.scheduler, timesteps)
     family, pipe = model.family, model.pipe
-    condition = read_prompts(model, prompts)
     errors = torch.empty(len(prompts), len(timesteps), *latents.shape[1:], device=latents.device)
-    for number, timestep in enumerate(timesteps):
-        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(timestep)).to(latents)
-        a, b = family.mix(pipe, timestep)
-        noisy = a * latents + b * noise
-        target = family.target(pipe, timestep, latents, noise).float()
-        for start in range(0, len(prompts), TOGETHER):
-            some = slice(start, start + TOGETHER)
-            part: Condition = {name: tensor[some] for name, tensor in condition.items()}
-            predicted = family.denoise(pipe, noisy.expand(len(prompts[some]), *latents.shape), timestep, part)
+    for start in range(0, len(prompts), TOGETHER):
+        some = slice(start, start + TOGETHER)
+        told = read_prompts(model, prompts[some], latents)
+        for number, timestep in enumerate(timesteps):
+            noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(timestep)).to(latents)
+            a, b = family.mix(pipe, timestep)
+            noisy = a * latents + b * noise
+            target = family.target(pipe, timestep, latents, noise).float()
+            predicted = family.denoise(pipe, noisy.expand(len(prompts[some]), *latents.shape), timestep, told)
             errors[some, number] = (predicted.float() - target).square().mean(1)
     model.rest()
     return errors

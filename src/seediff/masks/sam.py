@@ -21,7 +21,7 @@ from ..errors import UserError, first_line
 from ..models.hub import fetch_file
 from ..models.locate import check_weights, locate_weights, place_of
 from ..models.no_code import check_parts, import_transformers
-from ..models.weights import load_audited
+from ..models.weights import load_whole
 from .arithmetic import resize
 
 SAM_CLASSES = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
@@ -52,8 +52,8 @@ def load_sam(name: str) -> Any:
     try:
         kind = SAM_CLASSES[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
         options = {"local_files_only": True, "dtype": torch.float32}
-        network, problem = load_audited(getattr(transformers, kind), str(folder), [weights], "", name, **options)
-        problem = problem or _problem_in_use(network.eval())
+        network = load_whole(getattr(transformers, kind), str(folder), "", f"mask.sam: {name}", **options)
+        problem = _problem_in_use(network.eval())
     except UserError:
         raise
     except Exception as error:  # transformers raises nearly every kind for a folder that is not quite right

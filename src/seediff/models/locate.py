@@ -3,9 +3,8 @@
     the name                                  the weights                       the base
     sd1.5, owner/name                         a whole model on the hub          none
     mini, a folder with model_index.json      a whole model in a folder         none
-    a .safetensors or .gguf file              a `Checkpoint`                    by its tensors, unless the user gives it
-    owner/name/FILE, in the cache             a `Checkpoint`                    by its tensors, unless the user gives it
-    owner/name/FILE, not in the cache         a `HubFile`                       must be given
+    a .safetensors or .gguf file              a `SingleFile`                    must be given
+    owner/name/FILE                           a `SingleFile`                    must be given
     a folder with a network                   this folder                       must be given
 
 A whole model is in diffusers' format. The other weights replace some parts of a whole model, which is their base.
@@ -28,7 +27,7 @@ from .families import families, pipeline_family
 from .families.family import NETWORK_PARTS, Family
 from .families.named import NamedModel
 from .hub import INDEX, WEIGHTS, HubId, cached_file, cached_folder, fetch_file, hub_files
-from .single_file import HubFile, SingleFile, read_checkpoint
+from .single_file import SingleFile
 from .weights import file_bytes, part_files
 
 NAMED = tuple(
@@ -89,7 +88,7 @@ class ModelFiles:
     @property
     def are_here(self) -> bool:
         """Whether this machine has the whole model's model_index.json, and the file that replaces some of its parts."""
-        return self.folder is not None and not isinstance(self.file, HubFile)
+        return self.folder is not None and (self.file is None or self.file.path is not None)
 
     @property
     def is_whole(self) -> bool:
@@ -106,10 +105,6 @@ class ModelFiles:
         for a broken file."""
         folder = self.folder
         return read_index(folder) if folder else {}
-
-    def fetched(self) -> ModelFiles:
-        """The same model, after its single file was fetched from the hub if necessary. Raises UserError."""
-        return replace(self, file=self.file and self.file.fetched())
 
     def fetch_configurations(self, *, planned: bool = False) -> None:
         """Fetch the small files by which `describe` describes a model, if the whole model is on the hub:
@@ -151,14 +146,14 @@ class ModelFiles:
         """Bytes of all weights, from the headers of their files; None if this machine lacks a file. family: the
         model's. dtype: the number format after loading. Raises UserError for files that cannot be read."""
         folder = self.folder
-        if folder is None or isinstance(self.file, HubFile):
+        if folder is None or not self.are_here:
             return None
         index = read_index(folder)
         listed = [part for part in index if family.has_weights(part) and index[part] != [None, None]]
         in_file = self.in_file(family, index)
         places = [self.part_folder(family, folder, part) for part in listed if part not in in_file]
         parts = [part_files(place, dtype)[1] for place in places]
-        if self.file:
+        if self.file and self.file.path:
             parts.append([self.file.path])
         if not listed or not all(parts):
             return None
@@ -172,7 +167,7 @@ class ModelFiles:
         index = self.index()
         parts, place = ", ".join(self.replaced(family, index)), "the folder"
         if self.file:
-            place = self.file.place
+            place = "the file" if self.file.path else "the hub"
         if self.file and not index:
             return f"{parts} and perhaps other parts from {place}, what it lacks from {self.base}"
         return f"{parts} from {place}, the rest from {self.base}"
@@ -192,12 +187,14 @@ def read_index(folder: Path) -> dict[str, Any]:
 def locate(name: str, base: str | None = None) -> ModelFiles:
     """The files of a model, without asking the hub.
 
-    name: the name that the user gave. base: the name of the whole model, for a single file or a network's folder. None:
-    recognised by the file's tensors. Raises UserError if nothing has this name, if the file is not a model's, and for a
-    whole model with a base."""
+    name: the name that the user gave. base: the name of the whole model, for a single file or a network's folder.
+    Raises UserError if nothing has this name, for a single file without a base, and for a whole model with one."""
     place, file, network = resolve_name(name), None, None
     if isinstance(place, SingleFile):
-        file, base = place, base or place.base()
+        file = place
+        if base is None:
+            fix = "name the model that it was made from as its base, such as sd1.5, sdxl or flux-dev; a LoRA is for lora"
+            raise UserError("model", f"{name}: is a single file", fix)
     elif base is None:
         return ModelFiles(name, name, place)
     elif isinstance(place, str) or (place / INDEX).is_file():
@@ -252,14 +249,13 @@ def resolve_name(name: str) -> Path | HubId | SingleFile:
         raise UserError("model", f"{name}: no such folder or file{near}", fix)
     if not place.file:
         return place.hub_id
-    cached = cached_file(*place)
-    return HubFile(*place) if cached is None else read_checkpoint(cached)
+    return SingleFile(place.file, place.hub_id)
 
 
 def _checkpoint_in(name: str, path: Path) -> SingleFile:
     """The single file of weights at a path. name: as the user gave it. Raises UserError for any other file."""
     if path.is_file() and path.suffix in WEIGHTS:
-        return read_checkpoint(path)
+        return SingleFile(str(path))
     check_unpacked(path)
     problem = "must be a folder, or a file of weights in safetensors or GGUF; pickles can run code"
     raise UserError("model", f"{name} {problem}", "convert it to .safetensors")

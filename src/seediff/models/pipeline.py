@@ -6,12 +6,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ..files.tensors import read_header
 from .families.family import Family
 from .hub import INDEX, fetch_file, fetch_files, hub_files
 from .locate import ModelFiles, read_index
 from .no_code import check_index, check_parts
 from .sampling import follow_marks
-from .single_file import Checkpoint
 from .weights import errors_about, has_all, load_part, needed_files
 
 
@@ -22,7 +22,9 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
     import diffusers
     import torch
 
-    files, folder = files.fetched(), files.whole
+    folder = files.whole
+    if files.file:
+        files.file.fetch()
     if isinstance(folder, str):
         folder = _complete_folder(files, family, dtype)
     index = read_index(folder)
@@ -46,8 +48,8 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
         place = files.part_folder(family, folder, part)
         with errors_about(place):
             networks[part] = load_part(_part_class(index, part), place, part, dtype, files.name)
-    if isinstance(files.file, Checkpoint):
-        networks |= files.file.load(family, folder, index, dtype, files.name)
+    if files.file:
+        networks |= files.file.load(family, folder, index, dtype)
 
     # 3. The pipeline of these parts
     absent = dict.fromkeys({*family.not_loaded, *family.optional} - listed)
@@ -60,8 +62,8 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
         kind = getattr(diffusers, index["_class_name"])
         pipe = kind.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, **options)
         pipe.register_modules(**tokenizers)
-    if isinstance(files.file, Checkpoint):
-        follow_marks(pipe, files.file.tensors)
+    if files.file and files.file.path and not files.file.is_gguf:
+        follow_marks(pipe, read_header(files.file.path).tensors)
     return pipe
 
 

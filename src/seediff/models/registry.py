@@ -5,7 +5,7 @@
          ─fetch_configurations        fetches the small files                         locate.py, hub.py
          ─describe─▶ ModelInfo        family, sizes and defaults, by the small files  describe.py, families/
          ─check_options               refuses what the model cannot do
-         ─load_pipeline─▶ pipe        loads and checks the weights                    pipeline.py, weights.py, audit.py
+         ─load_pipeline─▶ pipe        loads and checks the weights                    pipeline.py, weights.py
          ─_apply, _place              LoRA, scheduler, quantised weights; the device  adapters.py, sampling.py
          ─▶ Model
 
@@ -26,6 +26,7 @@ from .families.family import Family
 from .families.layers import Layer
 from .families.named import BYTES
 from .families.readers import Reader
+from .fingerprint import weights_fingerprint
 from .locate import locate
 from .no_code import import_diffusers
 from .pipeline import load_pipeline
@@ -81,6 +82,8 @@ class Model:
     device: str
     dtype: str
     offload: Offload = "none"
+    weights: str = ""
+    """The fingerprint of its weights."""
 
     @property
     def family(self) -> Family:
@@ -190,9 +193,8 @@ def load_found(
 
     # 1. The pipeline, and what changes it
     family, dtype = info.family, dtype or default_dtype(device, info.family.half)
-    info = replace(info, files=info.files.fetched())
     pipe = load_pipeline(info.files, family, dtype)
-    _apply(options, pipe, info, dtype)
+    weights = _apply(options, pipe, info, dtype)
     network = getattr(pipe, family.network_part)
     pipe.set_progress_bar_config(disable=True)
     _place(pipe, info.name, device, offload)
@@ -205,7 +207,7 @@ def load_found(
     if sizes is None:
         problem = f"{info.name}: config.json of its {family.network_part} does not tell the size of its images"
         raise UserError("model", problem, "download it again")
-    return Model(pipe, info, sizes, device, dtype, offload)
+    return Model(pipe, info, sizes, device, dtype, offload, weights)
 
 
 def usable_device(device: str | None, offload: Offload) -> str:
@@ -220,20 +222,24 @@ def usable_device(device: str | None, offload: Offload) -> str:
     return device
 
 
-def _apply(options: LoadOptions, pipe: Any, info: ModelInfo, dtype: str) -> None:
-    """Change a pipeline as the options say: LoRA, scheduler, quantised weights, tiles. info: the model. dtype: the
-    number format in which it computes. Raises UserError."""
+def _apply(options: LoadOptions, pipe: Any, info: ModelInfo, dtype: str) -> str:
+    """Change a pipeline as the options say: LoRA, scheduler, quantised weights, tiles. Returns the fingerprint of its
+    weights before they are quantised. info: the model. dtype: the number format in which it computes. Raises
+    UserError."""
     import torch
 
     if options.lora is not None:
         scale = 1.0 if options.lora_scale is None else options.lora_scale
-        load_lora(pipe, info.family, options.lora, scale, info.name)
+        load_lora(pipe, info.family, options.lora, scale)
     if options.scheduler is not None:
         use_scheduler(pipe, options.scheduler)
+    parts = pipe.components.items()
+    weights = weights_fingerprint({name: part for name, part in parts if part is not None and info.family.has_weights(name)})
     if options.quantize is not None:
         quantise(pipe, info.family, options.quantize, getattr(torch, dtype))
     if options.vae_tiling:
         enable_tiling(pipe, info.name)
+    return weights
 
 
 def _place(pipe: Any, name: str, device: str, offload: Offload) -> None:

@@ -36,16 +36,14 @@ def memory_bytes() -> int | None:
 
 
 def check_offload(offload: str, device: str) -> None:
-    """Raise UserError if offloading would save nothing on this device, and if accelerate is not installed. offload: as
-    in `Offload`. device: such as cuda:0."""
+    """Raise UserError if offloading would save nothing on this device. offload: as in `Offload`. device: such as
+    cuda:0."""
     if offload == "none":
         return
     why = NOTHING_TO_SAVE.get(device.split(":")[0])
     if why:
         problem = f"{offload}: needs a GPU, but {why}"
         raise UserError("offload", problem, "leave it out")
-    if find_spec("accelerate") is None:
-        raise UserError("offload", f"{offload}: needs accelerate", "pip install 'seediff[offload]'")
 
 
 def move_to(pipe: Any, device: str, offload: Offload) -> None:

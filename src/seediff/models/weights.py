@@ -1,22 +1,19 @@
-"""Chooses the weight files of a model, loads its parts, and checks that they are complete and finite. Libraries alone
-would fill missing weights with random numbers, and only log a warning."""
+"""Chooses the weight files of a model, and loads its parts. Libraries log which tensors they miss or do not read;
+`load_whole` and `check_whole` refuse these. Values that are not finite show in the first prediction (`no_number`)."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import show_bytes, show_json
-from ..files.reading import ABSENT, read_json
+from ..files.messages import plural
 from ..files.tensors import read_header
-from .audit import audit, stored_problem
 from .families.named import BYTES
 from .no_code import OWN_ATTENTION
 
@@ -36,6 +33,20 @@ WEIGHT_FILE = re.compile(
 """Matches the path of a file of weights in a pipeline's folder, such as unet/diffusion_pytorch_model.safetensors, or
 the first of two files in half precision, text_encoder/model.fp16-00001-of-00002.safetensors. Older names have `fp16` at
 the end."""
+
+
+HARMLESS = re.compile(r"(^|[._])(position_ids|relative_position_index|num_batches_tracked)$")
+"""Matches the names of tensors that networks compute themselves."""
+ADDED = re.compile(
+    r"(^|[._])(scaled_fp8|scale_(weight|input|inv|b)|(weight|input|output)_scale(_inv|_2)?|w?scales|SCB|absmax"
+    r"|quant_(map|state.*)|comfy_quant|q?zeros|zero_points?|qweight|g_idx|lora_\w+|hada_\w+|lokr_\w+|dora_scale)([._]|$)"
+)
+"""Matches the names of tensors that only a quantised network or an adapter reads. Without them, the weights are
+others."""
+LENIENT = ("vae", "text_encoder", "backbone")
+"""Parts whose files may have more tensors than the network reads: of other towers, heads, blocks, or a training."""
+NEW = re.compile(r"(decode_head|hidden_states_norms)\.")
+"""Matches the names of tensors that a backbone's files may lack, because a training begins them anew."""
 
 
 def variants(files: Iterable[str], part: str) -> dict[str | None, list[re.Match[str]]]:
@@ -89,10 +100,7 @@ def needed_files(files: Collection[str], all_parts: Iterable[str], own_parts: It
 
 
 def part_files(folder: Path, dtype: str) -> tuple[str | None, list[Path]]:
-    """(variant, paths): as `chosen_files`, for a part's folder on this machine. dtype: the number format. Raises
-    UserError as `shards` does."""
-    for index in folder.glob("*safetensors.index*.json"):
-        shards(index)
+    """(variant, paths): as `chosen_files`, for a part's folder on this machine. dtype: the number format."""
     files = sorted(f"{folder.name}/{path.name}" for path in folder.glob("*.safetensors"))
     variant, chosen = chosen_files(files, folder.name, dtype)
     return variant, [folder.parent / file for file in chosen]
@@ -106,54 +114,29 @@ def file_bytes(path: Path, dtype: str) -> int:
     return BYTES[dtype] * sum(math.prod(tensor.shape) for tensor in read_header(path).tensors.values())
 
 
-def shards(index: Path) -> list[Path]:
-    """The files among which a part's weights are divided, by their index. Raises UserError for an index that names
-    other files than a part's weights in its own folder."""
-    names = read_json(index, dict[str, Any]).get("weight_map")
-    if not isinstance(names, dict):
-        raise UserError(index, "has no table weight_map", "download it again")
-    for name in names.values():
-        if not WEIGHT_FILE.fullmatch(f"{index.parent.name}/{name}"):
-            raise UserError(index, f"{show_json(name)} must be a file like model-00001-of-00002.safetensors beside it")
-    return [index.parent / name for name in sorted(set(names.values()))]
+def check_whole(info: Mapping[str, Any], part: str, where: str) -> None:
+    """Raise UserError unless the weights in a part's files are those of its network.
+
+    info: `missing_keys`, `mismatched_keys` and `unexpected_keys` of the library that loaded them. part: its role; the
+    roles of LENIENT may have more, and a `backbone` other numbers of classes. where: of the weights."""
+    begun = part == "backbone"
+    wrong = [name for name in info["missing_keys"] if not (begun and NEW.match(name))]
+    wrong += [name for name, *sides in info["mismatched_keys"] if not begun or len({tuple(s)[1:] for s in sides}) > 1]
+    wrong += [name for name in info["unexpected_keys"] if not part.startswith(LENIENT) or ADDED.search(name)]
+    wrong = sorted(name for name in wrong if not HARMLESS.search(name))
+    if wrong:
+        problem = f"its weights are not those of its network: {plural(len(wrong), 'tensor')}, the first {wrong[0][:80]}"
+        raise UserError(where, problem, "download it again, or take weights that belong to its config.json")
 
 
-def load_audited(
-    kind: Any,
-    source: str,
-    files: Iterable[Path],
-    part: str,
-    place: str,
-    *,
-    absent: str = ABSENT,
-    **options: Any,
-) -> tuple[Any, str]:
-    """(network, problem): a network with its weights, and a sentence of `audit` about them, "" if all is right.
-
-    kind: its class in diffusers or transformers.
-    source: a folder or hub id.
-    files: its files of weights.
-    part: its role, as in `audit`.
-    place: of the weights, for warnings.
-    absent: as for `read_header`.
-    options: arguments of `from_pretrained`.
-    Raises UserError if a file cannot be read, or if this machine has too little memory."""
-    headers = dict(chain.from_iterable(read_header(file, absent).tensors.items() for file in files))
-    problem = stored_problem(headers)  # before gigabytes are read
-    if problem:
-        return None, problem
+def load_whole(kind: Any, source: str, part: str, where: str, **options: Any) -> Any:
+    """A network with its weights, from a folder or hub id. kind: its class in diffusers or transformers. part, where:
+    as for `check_whole`. options: arguments of `from_pretrained`. Raises UserError as `check_whole` does."""
     if kind.__module__.startswith("transformers."):  # reports sizes that do not match, too
         options |= {**OWN_ATTENTION, "ignore_mismatched_sizes": True}
-    try:
-        network, info = kind.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
-    except RuntimeError as error:
-        refused = re.search(r"allocate (\d+) bytes", str(error))
-        if refused is None:
-            raise
-        more = f"loading it needs {show_bytes(int(refused[1]))} more memory than this machine has free"
-        where = "/".join([source, options.get("subfolder", "")]).rstrip("/")
-        raise UserError(where, more, "end other programs, or take a smaller model") from error
-    return network, audit(headers, info, network, part, place)
+    network, info = kind.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
+    check_whole(info, part, where)
+    return network
 
 
 @contextmanager
@@ -172,24 +155,11 @@ def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
     """A loaded part with weights.
 
     kind: its class in diffusers or transformers. folder: the part's. part: its name. dtype: the number format. name:
-    the model's name, for messages. Raises UserError, with a tensor's name, if this tensor is missing or does not fit
-    the part's configuration."""
+    the model's name, for messages. Raises UserError as `check_whole` does."""
     import torch
 
-    variant, files = part_files(folder, dtype)
-    options = {"subfolder": folder.name, "variant": variant, "dtype": getattr(torch, dtype)}
-    network, problem = load_audited(kind, str(folder.parent), files, part, f"{name}, {part}", **options)
-    if problem:
-        raise damaged(name, part, problem)
-    return network
-
-
-def damaged(name: str, part: str, problem: str) -> UserError:
-    """The error for weights that `audit` refuses. name: the model's. part: the part's. problem: the sentence."""
-    fix = "download it again"
-    if problem.endswith(" float16"):  # a float32 value may be too large for it
-        fix = f"use dtype float32, or {fix}"
-    return UserError("model", f"{name}: in its {part}, {problem}", fix)
+    options = {"subfolder": folder.name, "variant": part_files(folder, dtype)[0], "dtype": getattr(torch, dtype)}
+    return load_whole(kind, str(folder.parent), part, f"model: {name}: {part}", **options)
 
 
 def no_number(what: str, dtype: str) -> UserError:

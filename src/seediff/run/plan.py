@@ -215,17 +215,16 @@ def load_planned(
     Raises:
         UserError: as `plan`, `load_found` and `check_same`.
     """
-    before, sam = plan(facts), None
+    before, sam = plan(facts), ""
     if isinstance(config, DatasetConfig) and config.mask.sam is not None:
         from ..masks.sam import load_sam
 
-        load_sam(config.mask.sam)
-        sam = config.mask.sam_weights
+        sam = "+" + weights_fingerprint({"sam": load_sam(config.mask.sam)})
     how = LoadOptions.of(config)
     model = load_found(facts.info, how, device=config.device, dtype=config.dtype, offload=offload)
     after = plan(facts_of_model(model))
     check_same(before, after)
-    return model, weights_fingerprint(model.info.files, lora=config.lora, sam=sam), after
+    return model, model.weights + sam, after
 
 
 def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int | None) -> str:

@@ -18,7 +18,7 @@ from ..files.messages import show_json
 from ..files.reading import fit, read_json
 from ..models.hub import cached_file, fetch_files, hub_files
 from ..models.no_code import check_settings, import_transformers
-from ..models.weights import load_audited, shards
+from ..models.weights import load_whole
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 BACKBONE_TYPES = ("resnet", "swin")
@@ -70,29 +70,20 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     """A network or a backbone, with its weights.
 
     kind: its transformers class. source: a local folder; or a hub id, whose files are fetched. initial: whether these
-    are the first weights of a training, which may lack some tensors (`NEW` of audit.py). options: further arguments
+    are the first weights of a training, which may lack some tensors (`NEW` of weights.py). options: further arguments
     of `from_pretrained`. Raises UserError for weights that are missing, damaged, or of another network.
     """
-    where, folder = source, Path(source)
+    where = source
     if initial:
         where = f"weights = {source!r}"
-    if not folder.is_dir():
+    if not Path(source).is_dir():
         if not (cached_file(source, WEIGHTS) or cached_file(source, INDEX)):
             fetch_files(source, fnmatch.filter(hub_files(source, "weights"), "model*.safetensors*"), "weights")
-        cached = cached_file(source, WEIGHTS) or cached_file(source, INDEX)
-        folder = cached.parent if cached else folder
-    files = [folder / WEIGHTS]
-    if (folder / INDEX).is_file() and not files[0].is_file():
-        files = shards(folder / INDEX)
-    absent = "no such file; only safetensors weights are read, never pickles"
     try:
         import_transformers()
         role = "backbone" if initial else "segmenter"
-        network, problem = load_audited(kind, source, files, role, where, absent=absent, **options)
+        return load_whole(kind, source, role, where, **options)
     except UserError:
         raise
     except Exception as error:  # a modified configuration can raise nearly anything
         raise UserError(where, f"cannot be loaded as {kind.__name__} ({first_line(error)})") from error
-    if problem:
-        raise UserError(where, problem, "use weights of this network")
-    return network

@@ -34,7 +34,6 @@ from ..files.messages import show_json
 from ..files.outputs import write_atomic, write_tensors
 from ..files.reading import read_json, read_lines
 from ..files.tensors import read_header
-from ..models.audit import stored_problem
 from .defaults import DAMAGED, find_begun
 from .stages import Stage, image_digest
 
@@ -214,9 +213,6 @@ def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
     weights: dict[str, torch.Tensor] = {}
     moments: dict[int, dict[str, torch.Tensor]] = {}
     file = read_header(path)
-    problem = stored_problem(file.tensors)
-    if problem:
-        raise UserError(path, problem, "choose another --out")
     tensors = file.load("pt")
     try:
         history = tensors.pop(HISTORY).numpy()

@@ -18,7 +18,7 @@ def save_xl():
         layers_per_block=2,
         transformer_layers_per_block=(1, 2, 3),
         attention_head_dim=(2, 4, 8),
-        cross_attention_dim=2 * WIDTH,
+        cross_attention_dim=2 * WIDTH - 8,
         use_linear_projection=True,
         norm_num_groups=8,
         addition_embed_type="text_time",
@@ -27,7 +27,7 @@ def save_xl():
     )
     return StableDiffusionXLPipeline(
         vae=autoencoder(4, 4, sample_size=128, scaling_factor=0.13025),
-        text_encoder=clip_encoder(first, projected=False),
+        text_encoder=clip_encoder(first, projected=False, width=WIDTH - 8),
         text_encoder_2=clip_encoder(second, projected=True),
         tokenizer=first,
         tokenizer_2=second,

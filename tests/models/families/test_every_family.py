@@ -1,4 +1,3 @@
-from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
 from inspect import signature
@@ -33,7 +32,7 @@ from builders.refusals import user_error
 
 from recipes.families import PAGE as TABLE_PAGE
 from recipes.families import row
-from seediff.attention.see_photos import encode_images, run_clean, run_noised
+from seediff.attention.see_photos import encode_images, read_prompts, run_noised
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import CaptureConfig
 from seediff.masks.presence import denoising_errors
@@ -123,11 +122,9 @@ def test_a_folder_says_that_it_is_distilled(family, name, steps, tmp_path):
 def test_all_attention_that_sees_the_picture_is_captured(model):
     """And no other, as of the text alone: its queries are the same for two pictures."""
     with torch.no_grad():
-        condition = model.family.encode(model.pipe, ["a dog"], "cpu")
-        one, other = (
-            queries_of(model, partial(model.family.denoise, model.pipe, latents, 100, condition))
-            for latents in (encode_images(model, [photo]) for photo in photos(model))
-        )
+        shown = [encode_images(model, [photo]) for photo in photos(model)]
+        told = read_prompts(model, ["a dog"], shown[0])
+        one, other = (queries_of(model, partial(model.family.denoise, model.pipe, latents, 100, told)) for latents in shown)
     # Queries change by more than a hundredth, or by what the CPU rounds.
     seeing = {name for name, query in one.items() if (query - other[name]).norm() > 1e-4 * query.norm()}
     assert seeing == {*model.layers}
@@ -135,44 +132,6 @@ def test_all_attention_that_sees_the_picture_is_captured(model):
 
 def test_maps_of_a_seen_rectangle_are_those_by_the_book(model):
     assert largest_difference(model, photos(model)) < 1e-5
-
-
-OWN = {"sample", "hidden_states", "x", "timestep", "t", "guidance", "timestep_cond", "return_dict"}
-"""Arguments of a network that differ between a picture that is drawn and a photograph: what it is, how noisy, and the
-guidance.
-"""
-
-
-def told(arguments, path=()):
-    """Path → tensor or other value, of all that a call of the network was given beside OWN."""
-    if isinstance(arguments, Mapping):
-        parts = [(name, value) for name, value in arguments.items() if path or name not in OWN]
-    elif isinstance(arguments, (list, tuple)):
-        parts = list(enumerate(arguments))
-    else:
-        return {path: arguments}
-    return {where: value for name, part in parts for where, value in told(part, (*path, name)).items()}
-
-
-def test_a_seen_rectangle_is_told_what_the_pipeline_tells(model):
-    """Prompts, masks, sizes and positions are those that the pipeline hands over when it draws in that shape."""
-    prompts = [spec.prompt for spec in SPECS[:2]]
-    drawing = request(model, pixels=pixels(model), guidance=0.0, steps=least_steps(model))
-    (drawn, *_), (seen,) = (
-        calls_of(model, lambda: model.pipe(**drawing)),
-        calls_of(model, lambda: run_clean(model, encode_images(model, photos(model)), prompts, timestep=100)),
-    )
-    theirs, ours = told(drawn), told(seen)
-    assert any(torch.is_tensor(value) for value in ours.values())
-    for where, value in ours.items():
-        if torch.is_tensor(value):
-            torch.testing.assert_close(value, theirs[where], msg=lambda text, where=where: f"{where}: {text}")
-        else:
-            assert value == theirs[where], where
-    level = seen["t"] if "t" in seen else seen["timestep"]
-    assert torch.as_tensor(level).flatten().tolist() == pytest.approx(
-        [book_of(model).level] * torch.as_tensor(level).numel()
-    )
 
 
 def test_latents_are_those_that_the_pipeline_decodes(model):
@@ -191,7 +150,7 @@ def test_latents_are_those_that_the_pipeline_decodes(model):
     encoded = SimpleNamespace(latent=asked, latent_dist=SimpleNamespace(mean=asked))
     with mock.patch.object(vae, "encode", return_value=encoded), torch.no_grad():
         latents = encode_images(model, photos(model, 1))
-        condition = model.family.encode(pipe, ["a dog"], "cpu")
+        condition = read_prompts(model, ["a dog"], latents)
         (given,) = calls_of(model, lambda: model.family.denoise(pipe, latents, 100, condition))
     (given,) = (given[name] for name in ("sample", "hidden_states", "x") if name in given)
     expected = last[-1][0].flatten()
@@ -204,7 +163,7 @@ def test_predictions_are_unpacked_as_the_pipeline_unpacks(model):
         pytest.skip("latents are not packed, or test_flux2.py says how")
     latents, found = encode_images(model, photos(model)), []
     with torch.no_grad():
-        condition = model.family.encode(pipe, ["a dog", "a cat"], "cpu")
+        condition = read_prompts(model, ["a dog", "a cat"], latents)
         (given,) = calls_of(model, lambda: found.append(model.family.denoise(pipe, latents, 100, condition)))
         predicted = model.network(**given)[0]
     positions = given["hidden_states"].shape[1]  # Qwen-Image 2.1 returns the text's rows before them
@@ -258,7 +217,7 @@ def test_rows_of_a_map_are_where_the_image_is(model):
     """
     height, width = (side // model.pipe.vae_scale_factor for side in pixels(model))
     channels = model.family.latents(model.pipe, torch.zeros(1, 3, *pixels(model))).shape[1]
-    condition = model.family.encode(model.pipe, [SPECS[0].prompt], "cpu")
+    condition = read_prompts(model, [SPECS[0].prompt], torch.zeros(height, width))
     y, x = height // 4 // 2 * 2, 3 * width // 4 // 2 * 2
     found = []
     for value in (0, 9):

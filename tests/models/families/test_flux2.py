@@ -4,6 +4,7 @@ import shutil
 import torch
 from builders.families import calls_of
 
+from seediff.attention.see_photos import read_prompts
 from seediff.models.describe import find_model
 from seediff.prompts.tokens import locate_columns
 
@@ -20,7 +21,7 @@ def test_a_place_for_an_image_is_no_word(model):
 def test_latents_are_packed_as_the_pipeline_packs(model):
     latents, pipe, predicted = torch.randn(2, 4, 16, 24), model.pipe, []
     with torch.no_grad():
-        condition = model.family.encode(pipe, ["a dog", "a cat"], "cpu")
+        condition = read_prompts(model, ["a dog", "a cat"], latents)
         (given,) = calls_of(model, lambda: predicted.append(model.family.denoise(pipe, latents, 100, condition)))
         own = model.network(**given)[0]
     torch.testing.assert_close(given["hidden_states"], pipe._pack_latents(pipe._patchify_latents(latents)))

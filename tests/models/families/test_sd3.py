@@ -3,7 +3,7 @@ from builders.families import SPECS, generate
 from builders.plans import capturing
 from builders.reference_attentions.sd3 import save_sd3
 
-from seediff.attention.see_photos import capture_clean, encode_images
+from seediff.attention.see_photos import capture_clean, encode_images, read_prompts
 from seediff.config.method_constants import EVERYTHING, CaptureConfig
 from seediff.masks.presence import denoising_errors
 from seediff.models.registry import load_model
@@ -26,7 +26,7 @@ def test_text_alone_is_the_same_when_nothing_else_is_captured(model):
             capturing(model.network, CaptureConfig(text_share="text"), reads=reads, guidance=False) as recorder,
             torch.no_grad(),
         ):
-            condition = model.family.encode(model.pipe, ["a dog"], "cpu")
+            condition = read_prompts(model, ["a dog"], latents)
             model.family.denoise(model.pipe, latents, 200, condition)
         found.append(recorder.maps([{}], ["a dog"])[0].cross_attention[16, 16])
     torch.testing.assert_close(*found, atol=1e-6, rtol=0)

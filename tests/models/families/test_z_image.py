@@ -1,6 +1,7 @@
 import torch
 from builders.families import calls_of, generate, largest_difference
 
+from seediff.attention.see_photos import read_prompts
 from seediff.config.method_constants import CaptureConfig
 
 
@@ -16,6 +17,6 @@ def test_the_network_predicts_image_less_noise(model):
     """The other way round than the others."""
     latents, predicted = torch.randn(1, 4, 32, 32), []
     with torch.no_grad():
-        condition = model.family.encode(model.pipe, ["a dog"], "cpu")
+        condition = read_prompts(model, ["a dog"], latents)
         (given,) = calls_of(model, lambda: predicted.append(model.family.denoise(model.pipe, latents, 100, condition)))
         torch.testing.assert_close(predicted[0][0], -model.network(**given)[0][0].squeeze(1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .family import Condition, PartConfig, Tensor
+from .family import PartConfig
 from .flow_matching import FlowMatching
 from .inputs import NetworkInputs
 from .layers import TEXT_FIRST
@@ -32,14 +32,13 @@ class AuraFlow(FlowMatching):
         end = self.text_columns if tokenizer.padding_side == "left" else None
         return (Reader("tokenizer", tokenizer, self.text_columns - REGISTERS, first=REGISTERS, end=end),)
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        return super().denoise(pipe, latents, timestep / self.LEVELS, condition)
+    def level(self, timestep: float) -> float:
+        return timestep / self.LEVELS
 
 
 AURA_FLOW = AuraFlow(
     title="AuraFlow",
     named=(NamedModel("auraflow", "fal/AuraFlow", "1024²", 8.15, APACHE),),
-    single_files={("double_layers.0.attn.w1q.weight",): ("auraflow",)},
     pipelines=("AuraFlowPipeline",),
     class_name="AuraFlowTransformer2DModel",
     streams={"joint_transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_names, block_numbers, by_kind
-from .inputs import DrawRequest, NetworkInputs, latents_of, plain_arguments
+from .inputs import DrawRequest, NetworkInputs, latents_of, named_inputs, plain_arguments
 from .layers import CROSS, SELF, Layer, refuse_adapters
 from .named import NamedModel
 from .readers import Reader
@@ -58,9 +58,6 @@ class Family:
     """The pipeline's name for the network."""
     named: tuple[NamedModel, ...] = ()
     """Its models with short names."""
-    single_files: Mapping[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
-    """Names of tensors that single files have, in the original authors' names → short names of the models from which
-    such files may have been made. Of all families' entries, the one counts of which a file has the most tensors."""
 
     is_modular: bool = False
     """Whether its pipeline is a modular one, which has no `encode_prompt` and whose parts may be called in any order.
@@ -375,9 +372,45 @@ class Family:
         kind = pipe.scheduler.config.get("prediction_type", "epsilon")
         return {"epsilon": noise, "sample": latents, "v_prediction": a * noise - b * latents}[kind]
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
+    def level(self, timestep: float) -> float:
+        """The network's input for a noise level, of which there are 1000."""
+        return timestep
+
+    def pack(self, latents: Tensor) -> Any:
+        """Latents (B, C, h, w) as the network's input."""
+        return latents
+
+    def unpack(self, predicted: Any, size: Sequence[int]) -> Tensor:
+        """The inverse for the network's output. size: (C, h, w)."""
+        return predicted[:, : size[0]]  # a learnt variance may follow
+
+    def told(self, pipe: Any, prompts: Sequence[str], height: int, width: int) -> NetworkInputs:
+        """What the pipeline tells the network in its first call, when it draws pictures of this size without guidance.
+        The network is not run."""
+        import torch
+
+        told: dict[str, Any] = {}
+        network = getattr(pipe, self.network_part)
+
+        def stop(_: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+            told.update(named_inputs(network, args, kwargs))
+            raise StopIteration
+
+        noise = [torch.Generator().manual_seed(0) for _ in prompts]
+        hook = network.register_forward_pre_hook(stop, with_kwargs=True, prepend=True)  # before a recorder
+        try:
+            pipe(**self.pipeline_arguments(pipe, DrawRequest(prompts, "", height, width, 2, 1.0, noise)))
+        except StopIteration:
+            return {name: value for name, value in told.items() if not name.startswith("kv_cache")}
+        finally:
+            hook.remove()
+        raise AssertionError("the pipeline did not call its network")
+
+    def denoise(self, pipe: Any, latents: Tensor, timestep: float, told: NetworkInputs) -> Tensor:
         """(B, C, h, w): the network's prediction, without guidance. latents: (B, C, h, w), with noise. timestep: the
-        noise level. condition: from `encode`."""
-        level = latents.new_full((len(latents),), timestep)
-        predicted = pipe.transformer(hidden_states=latents, timestep=level, **condition, return_dict=False)[0]
-        return predicted[:, : latents.shape[1]]  # a learnt variance may follow
+        noise level. told: from `told`, for these pictures' prompts and size."""
+        names = {name: name for name in ("sample", "hidden_states", "x", "timestep", "t") if name in told}
+        level = latents.new_full((len(latents),), self.level(timestep))
+        own = {name: level if name.startswith("t") else self.pack(latents) for name in names}
+        predicted = getattr(pipe, self.network_part)(**{**told, **own, "return_dict": False})[0]
+        return self.unpack(predicted, latents.shape[1:])

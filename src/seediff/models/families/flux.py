@@ -8,24 +8,21 @@ is an input of the network; schnell has no guidance.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 from ...errors import UserError
-from .family import Condition, Family, PartConfig, Tensor
+from .family import Family, PartConfig, Tensor
 from .flow_matching import FlowMatching
 from .inputs import NetworkInputs, latents_of
 from .layers import TEXT_FIRST
 from .named import APACHE, NamedModel
 from .readers import Reader
 
-FLUX_TENSOR = "double_blocks.0.img_attn.qkv.weight"
-"""A tensor of every single file of FLUX.1, FLUX.2 and Chroma."""
 PACKED = 2
 """Latents per side of a position."""
-PHOTO_GUIDANCE = 1.0
-"""The network's input for the guidance scale, for photographs: no guidance."""
 
 
 class Packed(FlowMatching):
@@ -41,17 +38,14 @@ class Packed(FlowMatching):
     def patch_of(self, config: PartConfig) -> int:
         return PACKED
 
-    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
-        """The network's inputs besides `condition`, the noise level and the packed latents.
+    def level(self, timestep: float) -> float:
+        return timestep / self.LEVELS
 
-        latents: (B, C, h, w), not packed. size: (height, width) in positions. condition: from `encode`."""
-        raise NotImplementedError
+    def pack(self, latents: Tensor) -> Any:
+        return pack(latents)[0]
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        packed, size = pack(latents)
-        level = latents.new_full((len(latents),), timestep / self.LEVELS)
-        inputs = {**condition, **self.inputs(pipe, latents, size, condition)}
-        return unpack(pipe.transformer(hidden_states=packed, timestep=level, **inputs, return_dict=False)[0], *size)
+    def unpack(self, predicted: Any, size: Sequence[int]) -> Tensor:
+        return unpack(predicted, size[1] // PACKED, size[2] // PACKED)
 
 
 class Flux(Packed):
@@ -60,11 +54,6 @@ class Flux(Packed):
             Reader("tokenizer_2", pipe.tokenizer_2, self.text_columns),
             Reader("tokenizer", pipe.tokenizer, pipe.tokenizer_max_length, first=None),
         )
-
-    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
-        embeds = pipe.transformer.config.guidance_embeds
-        guidance = latents.new_full((len(latents),), PHOTO_GUIDANCE) if embeds else None
-        return {"guidance": guidance, **ids(latents, size, condition)}
 
 
 @lru_cache(maxsize=16)
@@ -110,15 +99,6 @@ def unpack(packed: Tensor, height: int, width: int) -> Tensor:
     return blocks.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
 
 
-def ids(latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Tensor]:
-    """The inputs with the place of each column: `txt_ids`, (T, 3), all 0, and `img_ids`, (h·w, 3): 0, row, column.
-    latents: for device and number format. size: (h, w). condition: has the text's columns."""
-    import torch
-
-    image = torch.cartesian_prod(*(latents.new_tensor(range(side)) for side in (1, *size)))
-    return {"txt_ids": latents.new_zeros(condition["encoder_hidden_states"].shape[1], 3), "img_ids": image}
-
-
 FLUX = Flux(
     title="FLUX.1",
     named=(
@@ -139,7 +119,6 @@ FLUX = Flux(
         ),
     ),
     places="img_ids",
-    single_files={(FLUX_TENSOR,): ("flux-schnell",), (FLUX_TENSOR, "guidance_in.in_layer.weight"): ("flux-dev",)},
     pipelines=("FluxPipeline",),
     cannot=dict.fromkeys(
         ("VisualClozePipeline", "VisualClozeGenerationPipeline"),
@@ -165,19 +144,11 @@ class ChromaFamily(Flux):
 
     readers = Family.readers
 
-    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
-        import torch
-
-        mask = condition["attention_mask"]
-        whole = torch.cat([mask, mask.new_ones(len(mask), size[0] * size[1])], 1)
-        return {"attention_mask": whole, **ids(latents, size, condition)}
-
 
 CHROMA = ChromaFamily(
     title="Chroma",
     named=(NamedModel("chroma", "lodestones/Chroma1-HD", "1024²", 13.75, APACHE, steps=40, guidance_scale=3.0),),
     places=FLUX.places,
-    single_files={(FLUX_TENSOR, "distilled_guidance_layer.in_proj.weight"): ("chroma",)},
     pipelines=("ChromaPipeline",),
     class_name="ChromaTransformer2DModel",
     streams=FLUX.streams,

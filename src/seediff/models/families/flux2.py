@@ -11,13 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .family import Condition, Family, Tensor
-from .flux import FLUX, FLUX_TENSOR, PHOTO_GUIDANCE, Packed, pack, unpack
+from .family import Family, Tensor
+from .flux import FLUX, Packed, pack, unpack
 from .named import APACHE, NamedModel
 from .readers import Reader, chat_prompt, qwen_chat
 
-FLUX2_TENSOR = "double_stream_modulation_img.lin.weight"
-"""A tensor of every single file of FLUX.2."""
 FLUX_OWN = "FLUX Non-Commercial, to be accepted on the hub"
 
 
@@ -56,14 +54,6 @@ class Flux2(Packed):
         packed, (height, width) = normed_latents(pipe.vae, pixels, pipe.vae.config.batch_norm_eps)
         return unpack(packed, height, width)
 
-    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
-        batch, columns = condition["encoder_hidden_states"].shape[:2]
-        return {
-            "guidance": latents.new_full((batch,), PHOTO_GUIDANCE) if self.distilled else None,
-            "txt_ids": positions(batch, (1, 1, columns), latents.device),
-            "img_ids": positions(batch, (*size, 1), latents.device),
-        }
-
 
 def normed_latents(vae: Any, pixels: Tensor, epsilon: float) -> tuple[Tensor, tuple[int, int]]:
     """(latents, (h, w)). latents: (B, h·w, C·2·2), where 2 × 2 latents are one position, and each channel is normalised
@@ -73,20 +63,11 @@ def normed_latents(vae: Any, pixels: Tensor, epsilon: float) -> tuple[Tensor, tu
     return (packed - mean) / (variance + epsilon).sqrt(), size
 
 
-def positions(batch: int, sides: tuple[int, int, int], device: Any) -> Tensor:
-    """(batch, height · width · length, 4): the place of each column: 0, row, column, number in the text. sides:
-    (height, width, length). A picture has the length 1; a text has the height and width 1."""
-    import torch
-
-    return torch.cartesian_prod(*(torch.arange(side, device=device) for side in (1, *sides))).expand(batch, -1, -1)
-
-
 FLUX2 = Flux2(
     title="FLUX.2 dev",
     named=(NamedModel("flux2-dev", "black-forest-labs/FLUX.2-dev", "1024²", 56.32, FLUX_OWN),),
     scales=(),  # but its autoencoder's batch norm
     places=FLUX.places,
-    single_files={(FLUX_TENSOR, FLUX2_TENSOR, "single_blocks.47.linear1.weight"): ("flux2-dev",)},
     pipelines=("Flux2Pipeline",),
     class_name="Flux2Transformer2DModel",
     where_prompt="first call",  # for FLUX.2 klein, whose network has the same class
@@ -123,7 +104,6 @@ FLUX2_KLEIN = Klein(
     ),
     scales=(),  # but its autoencoder's batch norm
     places=FLUX.places,
-    single_files={(FLUX_TENSOR, FLUX2_TENSOR): ("klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b")},
     pipelines=("Flux2KleinPipeline",),
     cannot={"Flux2KleinKVPipeline": "it keeps keys of other images from step to step; use a Flux2KleinPipeline"},
     class_name=FLUX2.class_name,

@@ -11,7 +11,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from .family import Condition, Tensor
 from .flux import Packed
 from .layers import TEXT_FIRST
 from .named import NamedModel
@@ -36,10 +35,6 @@ class Krea2(Packed, Qwen):
             ),
         )
 
-    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
-        columns = condition["encoder_hidden_states"].shape[1]
-        return {"position_ids": pipe.prepare_position_ids(columns, *size, latents.device)}
-
 
 KREA2 = Krea2(
     title="Krea 2",
@@ -48,7 +43,6 @@ KREA2 = Krea2(
         NamedModel("krea2-turbo", "krea/Krea-2-Turbo", "1024², few steps", 17.38, KREA_OWN),
     ),
     places="position_ids",
-    single_files={("txtfusion.projector.weight",): ("krea2-raw", "krea2-turbo")},
     scales=STATISTICS,
     pipelines=("Krea2Pipeline",),
     class_name="Krea2Transformer2DModel",

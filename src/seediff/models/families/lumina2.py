@@ -7,11 +7,12 @@ network's input for the time is the share of picture instead of noise, and it pr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import Condition, Tensor
+from .family import Tensor
 from .flow_matching import FlowMatching
 from .inputs import NetworkInputs
 from .layers import SELF, TEXT_FIRST
@@ -27,8 +28,11 @@ class Lumina2(FlowMatching):
         start = f"{pipe.system_prompt} <Prompt Start> "
         return (Reader("tokenizer", pipe.tokenizer, self.text_columns, wrap=partial(prefixed, start)),)
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        return -super().denoise(pipe, latents, 1 - timestep / self.LEVELS, condition)
+    def level(self, timestep: float) -> float:
+        return 1 - timestep / self.LEVELS
+
+    def unpack(self, predicted: Any, size: Sequence[int]) -> Tensor:
+        return -super().unpack(predicted, size)
 
 
 LUMINA2 = Lumina2(

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from .family import Condition, Tensor
-from .flux import FLUX, Packed, ids
+from .family import Condition
+from .flux import FLUX, Packed
 from .named import APACHE, NamedModel
 from .readers import Reader, chat_prompt, qwen_chat
 
@@ -35,11 +35,8 @@ class Ovis(Packed):
         )
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        states, _, places, _ = pipe.encode_prompt(list(prompts), do_classifier_free_guidance=False, device=device)
-        return {"encoder_hidden_states": states, "txt_ids": places.expand(len(prompts), -1, -1)}
-
-    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
-        return {**ids(latents, size, condition), "txt_ids": condition["txt_ids"][0]}
+        states, *_ = pipe.encode_prompt(list(prompts), do_classifier_free_guidance=False, device=device)
+        return {"encoder_hidden_states": states}
 
 
 OVIS_IMAGE = Ovis(

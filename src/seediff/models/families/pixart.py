@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from .family import Condition, Family, Tensor
+from .family import Family
 from .named import OPENRAIL_PLUS, NamedModel
 from .readers import Reader, stripped
 
@@ -24,15 +24,6 @@ class PixArt(Family):
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         tokens = min(self.most_text_columns(kind.__name__) for kind in type(pipe).__mro__)
         return (Reader("tokenizer", pipe.tokenizer, tokens, wrap=partial(stripped, ""), convert=str.lower),)
-
-    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        network = pipe.transformer
-        added: dict[str, Any] = {"resolution": None, "aspect_ratio": None}
-        if network.use_additional_conditions:
-            height, width = (pipe.vae_scale_factor * side for side in latents.shape[-2:])
-            added["resolution"] = latents.new_tensor([[height, width]]).repeat(len(latents), 1)
-            added["aspect_ratio"] = latents.new_tensor([[height / width]]).repeat(len(latents), 1)
-        return super().denoise(pipe, latents, timestep, {**condition, "added_cond_kwargs": added})
 
 
 PIXART = PixArt(

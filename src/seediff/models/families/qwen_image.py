@@ -82,9 +82,6 @@ class QwenImage(Qwen, Packed):
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         return masked(*pipe.encode_prompt(list(prompts), device=device, max_sequence_length=self.text_columns))
 
-    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
-        return {"img_shapes": [[(1, *size)]] * len(latents)}
-
 
 def templated(template: str, prompt: str) -> tuple[str, int]:
     """(text, place), for `Reader.wrap`. text: the template with the prompt in place of {}. place: where the prompt
@@ -105,7 +102,6 @@ QWEN_IMAGE = QwenImage(
     title="Qwen-Image",
     named=(NamedModel("qwen-image", "Qwen/Qwen-Image", "1024²", 28.85, APACHE),),
     scales=STATISTICS,
-    single_files={("txt_norm.weight",): ("qwen-image",)},
     pipelines=("QwenImagePipeline",),
     cannot={"QwenImageLayeredPipeline": "it draws several layers of a picture at once, each with maps of its own"},
     class_name="QwenImageTransformer2DModel",
@@ -190,20 +186,15 @@ class QwenImage21(Qwen):
 
         return super().latents(pipe, torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1))
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        """The network's prediction. Without kept keys, the network returns the text's rows, too, which are cut off."""
-        import torch
+    def level(self, timestep: float) -> float:
+        return timestep / self.LEVELS
 
-        batch, _, *size = latents.shape
-        text = torch.zeros_like(condition["encoder_hidden_states_mask"], dtype=torch.bool)
-        inputs = {
-            "hidden_states": latents.flatten(2).transpose(1, 2),
-            "timestep": latents.new_full((batch,), timestep / self.LEVELS),
-            "img_mask": torch.cat([text, text.new_ones(batch, prod(size) // SLOT)], 1),
-            "img_shapes": [[(1, *size)]] * batch,
-        }
-        predicted = pipe.transformer(**inputs, **condition, return_dict=False)[0]
-        return predicted[:, -prod(size) :].transpose(1, 2).unflatten(2, size)
+    def pack(self, latents: Tensor) -> Any:
+        return latents.flatten(2).transpose(1, 2)
+
+    def unpack(self, predicted: Any, size: Sequence[int]) -> Tensor:
+        """The picture's rows. Without kept keys, the network returns the text's rows before them, too."""
+        return predicted[:, -prod(size[1:]) :].transpose(1, 2).unflatten(2, tuple(size[1:]))
 
 
 QWEN_IMAGE_21 = QwenImage21(
@@ -225,5 +216,4 @@ QWEN_IMAGE_21 = QwenImage21(
     reads_text="processor",
     reads_shown=True,
     of_pipeline=("sample_sigmas",),
-    single_files={("txt_in.text_norm.weight",): ("qwen-image-2.1", "qwen-image-2.1-turbo")},
 )

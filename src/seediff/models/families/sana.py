@@ -14,6 +14,7 @@ from typing import Any
 
 from .family import Condition, PartConfig, Tensor
 from .flow_matching import FlowMatching
+from .inputs import NetworkInputs
 from .layers import CROSS, Layer
 from .named import NamedModel
 from .readers import Reader, stripped
@@ -45,8 +46,8 @@ class SanaFamily(FlowMatching):
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         return pipe.vae.encode(pixels).latent * pipe.vae.config.scaling_factor
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        return super().denoise(pipe, latents, timestep * pipe.transformer.config.timestep_scale, condition)
+    def denoise(self, pipe: Any, latents: Tensor, timestep: float, told: NetworkInputs) -> Tensor:
+        return super().denoise(pipe, latents, timestep * pipe.transformer.config.timestep_scale, told)
 
 
 def _instruction(pipe: Any) -> list[str]:
@@ -66,7 +67,6 @@ SANA = SanaFamily(
             "NSCL v2 (NVIDIA), Gemma, not confirmed",
         ),
     ),
-    single_files={("blocks.0.mlp.inverted_conv.conv.weight",): ("sana",)},
     scales=("scaling_factor",),
     pipelines=("SanaPipeline",),
     gives_sigmas=False,

