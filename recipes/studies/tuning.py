@@ -19,7 +19,6 @@ from rich.progress import track
 
 from seediff.config.method_constants import CaptureConfig, MaskConfig, level_name
 from seediff.config.methods import METHOD_FACTS
-from seediff.config.presets import read_preset
 from seediff.errors import UserError
 from seediff.files.reading import read_json
 from seediff.mini.scenes import Scene
@@ -111,14 +110,15 @@ def choose(trials: Sequence[Trial], model: Model) -> Chosen:
             f"classes {'compete' if compete else 'by themselves'}",
             lambda s, compete=compete: s.config.compete == compete,
         )
-    shipped = read_preset(model.info.settings.preset, model.info.settings.path).methods.get("best")
+    preset = model.info.settings.preset
+    shipped = preset and preset.methods.get("best")
     if shipped:
         chosen["own_best", "best"] = Setting(MaskConfig(**shipped["mask"]), CaptureConfig(**shipped["capture"]))
     return chosen
 
 
 def preset(trials: Sequence[Trial]) -> dict[str, Any]:
-    """A model's preset, as `config/presets.py` reads it, and the constants for the files of recipes/methods.
+    """A model's preset, as `config/resolve.py` reads it, and the constants for the files of recipes/methods.
 
     methods: constants by the name of the method or of its file; the row `best` is the best method's that needs no file,
     however small its lead. method: the recommended method, which is the same one, or SeeDiff if it is less than `CLEAR`

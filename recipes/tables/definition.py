@@ -25,7 +25,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, field, structs
 
 from seediff.config.fields import Count, check_table
-from seediff.config.layers import load_config
+from seediff.config.settings import load_config
 from seediff.errors import UserError
 from seediff.files.reading import fit, read_toml
 

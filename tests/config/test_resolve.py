@@ -8,12 +8,13 @@ import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.cli.commands import COMMANDS, make_app
 from seediff.cli.line import CommandLine
 from seediff.config.generate_config import GenerateConfig
-from seediff.config.layers import Layer, load_config
 from seediff.config.method_constants import CaptureConfig, MaskConfig
 from seediff.config.other_names import OTHER_NAMES, own_name
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
-from seediff.config.presets import Tuned
+from seediff.config.resolve import preset_toml
+from seediff.config.settings import load_config
 from seediff.files.reading import read_toml
+from seediff.models.describe import Preset
 from seediff.run.generate_job import generate
 
 DOG = {"classes": ("dog",)}
@@ -27,7 +28,7 @@ def written(config, folder):
 
 def tuned(folder, model, presence, **more):
     """A file of `seediff tune`."""
-    (folder / "tuned.toml").write_text(Tuned(model, presence=presence, **more).to_toml())
+    (folder / "tuned.toml").write_text(preset_toml(Preset(model=model, presence=presence, **more)))
     return str(folder / "tuned.toml")
 
 
@@ -37,10 +38,10 @@ def model(tmp_path):
 
 
 def test_a_tuned_beta_is_for_its_method_alone(model, tmp_path):
-    file = tuned(tmp_path, model, 0.6, beta=0.36, method="ca")
+    file = tuned(tmp_path, model, 0.6, method="ca", methods={"ca": {"mask": {"beta": 0.36}}})
     config = configured(MaskPhotosConfig, DOG, preset=file)
     assert (config.model, config.mask.method, config.mask.beta, config.presence) == (model, "ca", 0.36, 0.6)
-    assert config.source("mask.beta") == f"seediff tune for {model}"
+    assert config.given == ("model", "classes", "mask.method")
     given = configured(MaskPhotosConfig, {**DOG, "mask": {"beta": 0.2}}, preset=file)
     assert (given.mask.method, given.mask.beta) == ("ca", 0.2)
     other = configured(MaskPhotosConfig, {**DOG, "mask": {"method": "ca_sa"}}, preset=file)
@@ -48,40 +49,16 @@ def test_a_tuned_beta_is_for_its_method_alone(model, tmp_path):
     assert configured(SegmentPhotosConfig, {}, preset=file).model == model
 
 
-def test_every_value_has_its_source(model, tmp_path):
+def test_what_was_chosen_is_known(model, tmp_path):
     (tmp_path / "hand.toml").write_text("seed = 3\nalpha = 0.2\n".replace("alpha", "[mask]\nalpha"))
     config = configured(
         MaskPhotosConfig, {**DOG, "model": model}, tmp_path / "hand.toml", preset=tuned(tmp_path, model, 0.6)
     )
     assert (config.seed, config.mask.alpha, config.presence, config.mask.beta) == (3, 0.2, 0.6, 0.4)
-    assert {source: names for source, names in config.sources().items() if source != "default"} == {
-        "given": ["model", "seed", "classes", "mask.alpha"],
-        "own's preset": [
-            "capture.layers",
-            "mask.method",
-            "mask.beta",
-            "mask.expand_levels",
-            "mask.tau",
-            "mask.pamr_dilations",
-        ],
-        f"seediff tune for {model}": ["presence"],
-    }
-    assert config.source("mask.self_level") == "default"
-    assert configured(GenerateConfig, {**DOG, "model": "sdxl"}).source("guidance_scale") == "the authors of SDXL"
+    assert config.given == ("model", "seed", "classes", "mask.alpha")
+    assert configured(GenerateConfig, {**DOG, "model": "sdxl"}).guidance_scale == 5.0  # by its authors
     reference = configured(GenerateConfig, {**DOG, "model": "owner/name", **REFERENCE})
-    assert reference.source("guidance_scale") == reference.source("capture.layers") == "method reference"
-
-
-def test_a_table_of_classes_is_a_source_that_stays_with_another_model(model, tmp_path):
-    table = Layer("the table a.csv", {"classes": ("dog", "cat")}, "photos/a.csv")
-    config = configured(MaskPhotosConfig, {"model": model}, table=table)
-    assert (config.classes, config.source("classes")) == (("dog", "cat"), "the table a.csv")
-    for line in ({}, {"model": "owner/name"}):
-        again = configured(MaskPhotosConfig, line, written(config, tmp_path))
-        assert (again.classes, again.source("classes")) == (("dog", "cat"), "the table a.csv")
-    assert configured(MaskPhotosConfig, DOG, written(config, tmp_path)).classes == ("dog",)
-    with user_error(r"^classes: 'void' means ignored pixels .* \(photos/a.csv\);"):
-        configured(MaskPhotosConfig, {"model": model}, table=table._replace(values={"classes": ("void",)}))
+    assert (reference.guidance_scale, reference.capture.layers) == (7.0, "up")
 
 
 def test_a_default_that_somebody_gives_outranks_a_preset(model, tmp_path):
@@ -93,9 +70,9 @@ def test_a_default_that_somebody_gives_outranks_a_preset(model, tmp_path):
         configured(GenerateConfig, given, tmp_path / "hand.toml"),
         typed_config("--beta", "0.3", "--model", model, "--classes", "dog"),
     ):
-        assert (config.mask.beta, config.source("mask.beta")) == (0.3, "given")
+        assert (config.mask.beta, "mask.beta" in config.given) == (0.3, True)
     left_open = typed_config("--model", model, "--classes", "dog")
-    assert (left_open.mask.beta, left_open.source("mask.beta")) == (0.4, "own's preset")
+    assert (left_open.mask.beta, "mask.beta" in left_open.given) == (0.4, False)
 
 
 def typed_config(*words):
@@ -105,24 +82,20 @@ def typed_config(*words):
 
 def test_what_python_gives_is_given():
     config = GenerateConfig(classes=("dog",), mask=MaskConfig(beta=0.4))
-    assert config.sources()["given"] == ["classes", "mask.beta"]
+    assert (config.given, config.chosen) == (None, ("classes", "mask.beta"))
     assert GenerateConfig.recommended(**DOG, steps=3, tau=2).steps == 3  # the capture has `steps`, too
-    changed = GenerateConfig.recommended(**DOG).changed("given", steps=9).filled("this machine", device="cpu")
-    assert (changed.source("steps"), changed.source("device"), changed.source("guidance_scale")) == (
-        "given",
-        "this machine",
-        "mini's preset",
-    )
+    changed = GenerateConfig.recommended(**DOG).changed(steps=9).filled(device="cpu", seed=4)
+    assert (changed.given, changed.steps, changed.device, changed.seed) == (("classes",), 9, "cpu", 0)
 
 
 def test_the_file_says_it_and_gives_it_back(model, tmp_path):
     config = configured(GenerateConfig, {**DOG, "model": model, "mask": {"beta": 0.2}, "size": "512x512"})
     file = written(config, tmp_path)
-    assert read_toml(file)["sources"]["given"] == ["model", "classes", "mask.beta", "size"]
+    assert read_toml(file)["given"] == ["model", "classes", "mask.beta", "size"]
     assert read_toml(file)["mask"]["beta"] == 0.2
     for again in (load_config(file, GenerateConfig), configured(GenerateConfig, {}, file)):
         assert again == config
-        assert again.sources() == config.sources()
+        assert again.given == config.given
     assert configured(GenerateConfig, {"seed": 3, "mask": {"method": "ca_sa"}}, file) == replace(config, seed=3)
 
 

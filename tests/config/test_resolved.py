@@ -1,5 +1,4 @@
 import json
-from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -65,8 +64,8 @@ def resolved(line):
     needed = {"classes": ("dog",)} if hasattr(config, "classes") else {}
     if hasattr(config, "photos"):
         needed["model"] = "mini"
-    plain = {**flat(asdict(type(config)(**needed))), "classes": []}
-    return {name: value for name, value in flat(asdict(config)).items() if value != plain[name]}
+    plain = {**flat(type(config)(**needed).values()), "classes": []}
+    return {name: value for name, value in flat(config.values()).items() if value != plain[name]}
 
 
 def test_values_are_those_of_the_table(place):

@@ -7,10 +7,9 @@ import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.config.class_names import VOC_CLASSES, join_classes, parse_classes, parse_prompts
 from seediff.config.fields import field_types, fit_field
 from seediff.config.generate_config import GenerateConfig
-from seediff.config.layers import file_layers, load_config
 from seediff.config.method_constants import CaptureConfig, MaskConfig, maps_read
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
-from seediff.config.settings import differences
+from seediff.config.settings import differences, load_config, read_config
 from seediff.config.sizes import check_sides, check_size, pixels
 from seediff.config.train import TrainConfig
 
@@ -103,7 +102,7 @@ def test_impossible_values(kind, values, message):
 def test_bad_files_are_told_with_file_and_key(tmp_path, text, message):
     (tmp_path / "c.toml").write_text(text)
     with user_error(message):
-        file_layers(tmp_path / "c.toml", GenerateConfig)
+        read_config(tmp_path / "c.toml", GenerateConfig)
 
 
 @pytest.mark.parametrize("config", [FULL, MaskPhotosConfig(["dog"], model="mini", timesteps=[5])])

@@ -1,5 +1,3 @@
-import pickle
-import sys
 
 import pytest
 import torch
@@ -7,7 +5,7 @@ from random_maps import random_maps
 from refusals import user_error
 
 from seediff.config.method_constants import MaskConfig, maps_read
-from seediff.config.methods import METHOD_FACTS, own_methods
+from seediff.config.methods import METHOD_FACTS
 from seediff.config.photos_config import MaskPhotosConfig
 from seediff.masks.make_masks import make_masks, soft_mask
 from seediff.masks.steps import SoftMask
@@ -111,19 +109,6 @@ def test_a_method_may_make_a_second_map_for_the_agreement():
 
 def half(maps, name):
     return (maps.cross_at(4, name) >= maps.cross_at(4, name).median()).float()
-
-
-def test_other_processes_get_the_function_itself(file):
-    """As Ray sends it: the file is not on the other machine."""
-    cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")
-    name = register_file(f"{file}:halves")
-    expected = made(name).soft
-    file.unlink()
-    assert "seediff_method" not in sys.modules
-    methods = pickle.loads(cloudpickle.dumps(own_methods()))
-    del METHOD_FACTS[name]
-    METHOD_FACTS.update(methods)
-    assert torch.equal(made(name).soft, expected)
 
 
 @pytest.mark.parametrize("text", ["missing.py:f", "own.py:missing", "broken.py:f", "exit.py:f"])

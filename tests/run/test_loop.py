@@ -1,7 +1,9 @@
+import shutil
 import tempfile
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +12,6 @@ import pytest
 import torch
 from fake_engine import fake_draw
 from interrupted import contents, interrupt_after
-from items import rows_of
 from patience import PATIENCE
 from photo_set import write_photos
 from PIL import Image
@@ -29,7 +30,8 @@ from seediff.files.photo_files import find_photos
 from seediff.files.reading import read_toml
 from seediff.run import generate_job as run_module
 from seediff.run.engine import Engine
-from seediff.run.generate_job import generate
+from seediff.run.generate_job import GenerateJob, generate
+from seediff.run.loop import run
 from seediff.run.mask_job import mask_photos
 from seediff.run.output import Loaded
 from seediff.run.segment_job import segment_photos
@@ -41,18 +43,15 @@ class Elsewhere(Engine):
     """What a worker of a cluster does: the job is pickled, and its copy loaded; batches come back in another order."""
 
     def load(self, job):
-        cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")
-        self.job = cloudpickle.loads(cloudpickle.dumps(job))
-        self.ready = self.job.load()
+        self.ready = job.load()
         return self.ready.loaded
 
     def map(self, job, out, numbers, say):
         for number in reversed(numbers):
             with tempfile.TemporaryDirectory() as scratch:
-                record = self.job.make(self.ready, self.job.batches[number]).write(Path(scratch), job.timer)
+                record = job.make(self.ready, job.batches[number]).write(Path(scratch), job.timer)
                 for name in record.files:
                     write_atomic(out / name, (Path(scratch) / name).read_bytes())
-            job.timer.add(self.job.timer.take())
             yield number, record
 
 
@@ -82,43 +81,39 @@ def command(name, inputs, model):
 
 
 @pytest.mark.parametrize("name", ["generate", "mask", "segment"])
-def test_the_same_bytes_elsewhere_and_held_against_their_records(name, inputs, mini_folder, tmp_path):
-    run, out = command(name, inputs, mini_folder), tmp_path / "out"
-    run(out=out)
-    run(out=tmp_path / "there", engine=Elsewhere())
-    before, rows = contents(out), rows_of(out)
+def test_the_same_bytes_elsewhere(name, inputs, mini_folder, tmp_path):
+    make, out = command(name, inputs, mini_folder), tmp_path / "out"
+    make(out=out)
+    make(out=tmp_path / "there", engine=Elsewhere())
+    before = contents(out)
     assert contents(tmp_path / "there") == before
-    image, mask = rows[1]["file_name"], rows[1]["mask_file_name"]
-    lines = before[native.METADATA].splitlines(keepends=True)
-    damages = [
-        ({image: None}, f"missing or changed since it was complete: 1 file, such as {image}; put them back from"),
-        ({mask: before[mask] + b"x"}, "missing or changed since it was complete: 1 file, such as "),
-        ({mask: before[mask][:-20] + b"x" + before[mask][-19:]}, f"changed since .* 1 file, such as {mask}; put them"),
-        ({native.METADATA: b"".join([*lines, lines[1]])}, "row .*two samples are called .*; put them back from a copy"),
-        ({"classes.txt": b"background\nox\n"}, "row 1: class .* is not in classes.txt; put them back from a copy"),
-        ({native.METADATA: b"".join(lines[:-1])}, f"has no row about {rows[-1]['file_name']}, which the run wrote"),
-        ({"classes.txt": b""}, "classes.txt: the first line must be 'background'.*; put them back from a copy"),
-        ({native.METADATA: b"{"}, "metadata.jsonl.*; put them back from a copy"),
-    ]
-    for damage, said in damages:
-        for path, data in damage.items():
-            (out / path).unlink() if data is None else (out / path).write_bytes(data)
-        after = contents(out)
-        with user_error(said):
-            run(out=out)
-        assert contents(out) == after  # nothing is drawn again
-        for path in damage:
-            (out / path).write_bytes(before[path])
     (out / native.PREVIEW).unlink()
     (out / native.CARD).write_bytes(b"")
-    assert run(out=out).done == 0
+    assert make(out=out).done == 0
     assert contents(out) == before  # pages are written again
-    (out / {"generate": native.REJECTED}.get(name, "failed.jsonl")).write_bytes(b"{")
-    with user_error("put them back from a copy"):
-        run(out=out)
 
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=2)
+
+
+def test_parts_of_a_run_share_a_folder_or_copies_of_it(tmp_path):
+    job, last = GenerateJob(CONFIG, draw=fake_draw), tmp_path / "out"
+    run(job, tmp_path / "whole")
+    for number in (2, 3):
+        assert run(job, last, part=(number, 3)).unfinished
+    assert run(job, tmp_path / "elsewhere", part=(1, 3)).unfinished
+    shutil.copytree(tmp_path / "elsewhere", last, dirs_exist_ok=True)
+    assert run(job, last).done == 0
+    assert contents(last) == contents(tmp_path / "whole")
+
+
+def test_parts_that_begin_together(tmp_path):
+    job, out = GenerateJob(CONFIG, draw=fake_draw), tmp_path / "out"
+    run(job, tmp_path / "whole")
+    with ThreadPoolExecutor(5) as pool:
+        results = list(pool.map(lambda number: run(job, out, part=(number, 5)), range(1, 6)))
+    assert not all(result.unfinished for result in results)
+    assert contents(out) == contents(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("beside", [False, True])
@@ -192,7 +187,7 @@ def test_batches_are_halved_until_they_fit(tmp_path, monkeypatch, capsys, mini_f
     if room == 2:
         about = read_toml(out / "seediff.toml")
         assert about["batch_size"] == 2
-        assert "batch_size" in about["sources"]["this machine"]
+        assert "batch_size" not in about["given"]
         (out / "metadata.jsonl").unlink()
         assert main(line) == 0  # continued, perhaps where 8 fit
         assert seen == drawn

@@ -8,8 +8,9 @@ from photo_set import scene_photo, write_photos
 from PIL import Image
 
 from seediff.cli.main import main
-from seediff.config.presets import Tuned, read_tuned
+from seediff.config.resolve import preset_toml, read_preset
 from seediff.files.reading import read_toml
+from seediff.models.describe import Preset
 from seediff.run.tune import tune_names
 
 
@@ -40,9 +41,11 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
     line = f"tune {labelled} --model {bare} --classes dog,car --device cpu --out {out}".split()
     assert main(line) == 0
     said = capsys.readouterr().out
-    tuned = read_tuned(out)
+    tuned = read_preset(out)
     assert (tuned.model, tuned.method) == (str(bare), "seediff")
-    values = (f"{name} = {getattr(tuned, name)}" for name in ("presence", "name_threshold", "beta"))
+    beta = tuned.methods["seediff"]["mask"]["beta"]
+    found = {"presence": tuned.presence, "name_threshold": tuned.name_threshold, "beta": beta}
+    values = (f"{name} = {value}" for name, value in found.items())
     assert [part for part in (*values, f"--preset {out}") if part not in said] == []
     first = out.read_bytes()
     assert main([*line, "--quiet"]) == 2
@@ -58,13 +61,13 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
         assert main([name, str(photos), *rest, "--preset", str(out), "--out", str(made)]) == 0
         settings = read_toml(made / "seediff.toml")
         assert (settings[key], settings["model"]) == (getattr(tuned, key), str(bare))
-        assert name == "segment" or settings["mask"]["beta"] == tuned.beta
+        assert name == "segment" or settings["mask"]["beta"] == beta
 
 
 def test_thresholds_that_nobody_tuned_are_told(bare, tmp_path, capsys):
     photos, out = str(write_photos(tmp_path / "photos", 1)), str(tmp_path / "out")
     other = tmp_path / "other.toml"
-    other.write_text(Tuned("another/model", presence=0.7, name_threshold=0.6).to_toml())
+    other.write_text(preset_toml(Preset(model="another/model", presence=0.7, name_threshold=0.6)))
     mask = f"mask {photos} --classes dog --out {out} --dry-run --model".split()
     segment = f"segment {photos} --names dog --out {out} --dry-run --model".split()
 

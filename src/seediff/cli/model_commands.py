@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from ..config.class_names import parse_classes
 from ..config.fields import INPUT, MODEL, RUN, DType, read_names
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
-from ..config.resolve import recommend
+from ..config.resolve import preset_toml, recommend
 from ..errors import Notice, UserError
 from ..files.messages import make_console
 from ..files.outputs import check_writable, write_atomic
@@ -169,7 +169,7 @@ def tune(
             tuning = find_thresholds(
                 masker, weights, labelled, kept, segmenting.segment, count=count, progress=progress
             )
-    write_atomic(out, tuning.tuned.to_toml().encode("utf-8"))
+    write_atomic(out, preset_toml(tuning.tuned).encode("utf-8"))
     if not quiet:
         print(*tuning.lines, f"Written to {out}; use it with --preset {out}", sep="\n")
         for line in labelled.notes:

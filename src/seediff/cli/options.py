@@ -17,7 +17,6 @@ from typing import (
     Annotated,
     Any,
     Generic,
-    Literal,
     TypedDict,
     TypeVar,
     cast,
@@ -187,6 +186,17 @@ ConfigFile = Annotated[
 ]
 
 
+Part = tuple[int, int]
+
+
+def read_part(kind: Any, tokens: Sequence[Token]) -> Part:
+    """`2/8` → (2, 8)."""
+    number, slash, parts = tokens[0].value.partition("/")
+    if not (slash and number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        raise ValueError(f"{tokens[0].value!r} must be I/N, such as 2/8")
+    return int(number), int(parts)
+
+
 @Parameter(name="*", group=RUN)
 @dataclass(frozen=True)
 class RunOptions:
@@ -195,24 +205,14 @@ class RunOptions:
     offload: Annotated[Offload, Parameter(group=MODEL)] = "none"
     """Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same
     bytes."""
-    engine: Literal["local", "ray"] = "local"
-    """Where batches run: in this process (local), or in Ray workers on this machine or a cluster (ray)."""
-    workers: Whole | None = None
-    """With --engine ray: number of workers, by default one per GPU, else one per core."""
-    address: str | None = None
-    """With --engine ray: address of a running cluster, or auto for the one on this machine; by default a cluster is
-    started here.
-    """
+    part: Annotated[Part | None, Parameter(converter=read_part, n_tokens=1)] = None
+    """I/N: make every N-th batch, beginning with the I-th. N processes or machines, each with its I, share a folder; the
+    last to end finishes it."""
     finish: Annotated[bool, Parameter(negative=())] = False
     """End a stopped run with the batches that it has made. The same command without this option goes on."""
     dry_run: DryRun = False
     verbose: Verbose = False
     quiet: Quiet = False
-
-    def __post_init__(self) -> None:
-        for name, value in (("workers", self.workers), ("address", self.address)):
-            if value is not None and self.engine != "ray":
-                raise UserError(name, "is an option of --engine ray")
 
     def warn(self, text: str) -> None:
         if not self.quiet:
@@ -232,12 +232,7 @@ def carry_out(
     """
     from ..run import loop
 
-    engine = None
-    if options.engine == "ray":
-        from ..run.cluster import Ray
-
-        engine = Ray(options.workers, options.address)
-    lines = loop.dry_run(job, out, options.verbose, options.finish, engine)  # a generator, which begins at `next`
+    lines = loop.dry_run(job, out, options.verbose, options.finish)  # a generator, which begins at `next`
     if options.dry_run:
         print(next(lines), flush=True)
         print(*lines, sep="\n")
@@ -245,8 +240,8 @@ def carry_out(
     if not (options.quiet or sys.stderr.isatty()):  # where no bar shows that it has begun
         print(next(lines).removeprefix("Would "), flush=True)  # a dry run's first line, "Would make 6 images …"
     with show_progress(options.quiet, out, counted, can_finish=True) as progress:
-        result = loop.run(job, out, engine=engine, progress=progress, warn=options.warn, finish=options.finish)
-    if not options.quiet:
+        result = loop.run(job, out, progress=progress, warn=options.warn, finish=options.finish, part=options.part)
+    if not (options.quiet or result.unfinished):
         show(result)
     return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,10 +13,7 @@ from cyclopts import Parameter
 from ..config.class_names import reading_key
 from ..config.fields import INPUT, MASKS, RUN
 from ..config.generate_config import GenerateConfig
-from ..config.layers import Layer
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
-from ..config.presets import THRESHOLDS
-from ..config.settings import DEFAULT, GIVEN, TABLE, TUNED
 from ..config.sides import side_notes
 from ..errors import UserError
 from .options import (
@@ -96,7 +94,7 @@ def generate(
 
         kinds = [kind.strip() for kind in vary.split(",")]
         prompts = varied_prompts(config.prompts, kinds, config.classes, info and info.settings.words)
-        config = config.changed(GIVEN, prompts=prompts)
+        config = replace(config, prompts=prompts, given=(*config.chosen, "prompts"))
     from ..run.generate_job import GenerateJob
     from .summary import show_generated
 
@@ -175,7 +173,7 @@ def segment(
         from ..prompts.captions import read_words
 
         words = read_words(captions, found.photos, config.names, info and info.settings.words)
-    warning = threshold_warning(config) if named else ""
+    warning = threshold_warning(config, preset) if named else ""
     job = SegmentJob.of(config, found, words=words, labels=labels, info=info, offload=options.offload)
     _run_on_photos(job, found, out, options, show_segments, warning)
 
@@ -226,15 +224,14 @@ def mask(
     found = find_photos(paths, exclude=out)
     # A table gives each photograph its own classes; otherwise all get the same
     values, classes_of, said = {**typed}, dict[str, tuple[str, ...]](), list[str]()
-    table, of_table = find_table(paths, values.get("classes", ())), Layer("", {})
+    table = find_table(paths, values.get("classes", ()))
     for listed in filter(Path.is_file, (path / CLASSES_CSV for path in paths)):
         if table is None or not listed.samefile(table):
             options.warn(f"{listed} is not read, because --classes is given")
     if table is not None:
         classes_of = read_classes_csv(table, found.photos)
         classes = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
-        of_table = Layer(f"{TABLE}{table.name}", {"classes": classes}, str(table))
-        values.pop("classes", None)
+        values["classes"] = classes
         if not classes:
             raise UserError(table, "lists no class for any photograph", "write names into its column 'classes'")
         said.append(
@@ -242,15 +239,13 @@ def mask(
         )
         if len(classes_of) < len(found.photos):
             said.append("the others are searched for all classes")
-    config, info = configure_run(
-        MaskPhotosConfig, values, config_file, table=of_table, preset=preset, planned=options.dry_run, out=out
-    )
+    config, info = configure_run(MaskPhotosConfig, values, config_file, preset=preset, planned=options.dry_run, out=out)
     spelled = {reading_key(name): name for name in config.classes}
     for photo, names in classes_of.items():
         classes_of[photo] = tuple(spelled.get(reading_key(name), name) for name in names)
     check_effects(typed, config.method, mask_rules(config.mask))
     mirrored = side_notes(config.classes) if config.capture.flip else []
-    warning = "; ".join(filter(None, [*said, threshold_warning(config), *mirrored]))
+    warning = "; ".join(filter(None, [*said, threshold_warning(config, preset), *mirrored]))
     job = MaskJob.of(config, found, classes_of, info=info, offload=options.offload)
     _run_on_photos(job, found, out, options, show_masks, warning)
 
@@ -274,19 +269,23 @@ def _run_on_photos(
         report_unusable(result.failed, len(found.photos), result.out)
 
 
-def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
+def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig, preset: str) -> str:
     """A warning that the command's threshold (`presence` of `mask`, `name_threshold` of `segment`) was tuned for
-    another model; "" if it was tuned for this model, or typed."""
-    name = THRESHOLDS[config.command]
-    source = config.source(name)
-    if source == DEFAULT:
+    another model; "" if it was tuned for this model, or chosen. preset: as in `configure_run`."""
+    from ..config.resolve import THRESHOLDS, read_preset
+
+    name, reason = THRESHOLDS[config.command], ""
+    value = getattr(config, name)
+    if name not in config.chosen and value == getattr(type(config), name):
         reason = "for another model"
-    elif source.startswith(TUNED) and source != f"{TUNED}{config.model}":
-        reason = f"for '{source.removeprefix(TUNED)}'"
-    else:
+    elif name not in config.chosen and preset not in config.presets:
+        tuned = read_preset(preset)
+        if tuned.model != config.model and getattr(tuned, name) is not None:
+            reason = f"for '{tuned.model}'"
+    if not reason:
         return ""
     return (
-        f"{name} {getattr(config, name)} was tuned {reason}, not for '{config.model}': choose one with"
+        f"{name} {value} was tuned {reason}, not for '{config.model}': choose one with"
         f" --{name.replace('_', '-')}, or find it from a few labelled photographs with `seediff tune SET --model"
         f" {config.model}`"
     )

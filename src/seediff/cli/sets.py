@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 
 from ..config.augment import AugmentConfig
 from ..config.fields import RUN, WORD
-from ..config.layers import build, chosen_layers
+from ..config.settings import build, choose
 from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import plural
@@ -62,7 +62,7 @@ def augment(
     from ..dataset.augmented import open_augmented, write_augmented
     from ..dataset.native import warn_of_changes
 
-    config = build(AugmentConfig, chosen_layers(AugmentConfig, typed, config_file))
+    config = build(AugmentConfig, *choose(AugmentConfig, typed, config_file))
     check_apart(out, [data])
     check_free(out)
     with warn_of_changes(data):

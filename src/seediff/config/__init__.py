@@ -6,9 +6,7 @@ files.
     sizes.py             sizes in pixels
     settings.py          `Settings`, `RunConfig`: what all configurations share
     methods.py           what each method reads; method_constants.py: the constants of methods
-    presets.py           constants tuned for a model, in its folder or from `seediff tune`
-    layers.py            where values come from, and `build`, which makes a configuration of them
-    resolve.py           the configuration of a run, with the layers of its model
+    resolve.py           the configuration of a run, with what its model and method decide
     generate_config.py   the configuration of `generate`; photos_config.py, train.py, augment.py, filter.py: of the
                          other commands
 """

@@ -11,10 +11,9 @@ from ..files.messages import plural
 from ..files.reading import composed, read_toml
 from .class_names import DEFAULT_PROMPTS, check_classes, parse_classes, parse_prompts
 from .fields import INPUT, KEPT, MODEL, WORD, AtLeastZero, Count, Several, Share, read_names
-from .layers import load_config
 from .method_constants import CaptureConfig, MaskConfig
 from .names_in_texts import check_prompts, check_subclasses
-from .settings import RunConfig, differences
+from .settings import RunConfig, differences, load_config
 from .sizes import Size, check_size
 
 Self = TypeVar("Self", bound="DatasetConfig")

@@ -5,7 +5,7 @@ An attention map at level d has the side L / d, where L is the side of the model
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -188,6 +188,14 @@ class SegmentConfig:
     def thresholds(self) -> tuple[float, ...]:
         """DiffSeg's threshold for each merging round."""
         return self.kl_threshold if isinstance(self.kl_threshold, tuple) else (self.kl_threshold,) * self.rounds
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodConstants:
+    """A mask method's constants, and the capture with which they were tuned."""
+
+    mask: MaskConfig = field(default_factory=MaskConfig)
+    capture: CaptureConfig = field(default_factory=CaptureConfig)
 
 
 Reads = Mapping[Kind, Collection[int] | None]

@@ -1,5 +1,5 @@
 """Makes the configuration of a run, for the command line (`configure_run`) and for Python (`recommend`): finds the
-model among what people chose, and adds the model's layers below (layers.py lists all of them)."""
+model among what people chose, and puts what they chose over what the model and the method decide (`usual_values`)."""
 
 from __future__ import annotations
 
@@ -9,31 +9,34 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
+from .. import __version__
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.outputs import CONFIG
-from ..models.describe import ModelInfo, ModelSettings, describe
+from ..files.reading import fit, read_toml
+from ..models.describe import ModelInfo, ModelSettings, Preset, describe
 from ..models.locate import BY_NAME, EMBEDDED, REAL, locate
 from ..models.sampling import values_of_file
 from .class_names import reading_key
-from .fields import check_names, field_types, tables_of
-from .layers import NOTHING, Layer, build, chosen_layers, file_layers, known_layer, merge
+from .fields import check_names, field_types, flatten, tables_of
 from .method_constants import MaskConfig, SegmentConfig
 from .methods import METHOD_FACTS, MethodFacts
-from .presets import Preset, read_preset, read_tuned
-from .settings import GIVEN, Config, model_label
+from .settings import Config, build, choose, read_config
 
 ALL_LEVELS = (8, 4, 2, 1)
 """The paper's "all resolutions" (supplement S2.5), which CA, CAA, CRE and DAAM read. The default leaves out 8, which
 small models lack."""
+THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
+"""Command → its threshold whose best value differs from model to model."""
 
 
 def configure_run(
     kind: type[Config],
-    line: Mapping[str, Any],
+    typed: Mapping[str, Any],
     file: Path | None = None,
     *,
-    table: Layer = NOTHING,
     preset: str = "model",
     model: ModelInfo | None = None,
     planned: bool = False,
@@ -42,10 +45,9 @@ def configure_run(
     """(configuration, model) of a command that runs a model. The model is None if its files cannot be fetched.
 
     kind: the command's configuration.
-    line: flat name → value, or tables, from the command line or Python; the class `all` stands for all classes of a
+    typed: flat name → value, or tables, from the command line or Python; the class `all` stands for all classes of a
         small model.
     file: a TOML file with further values.
-    table: the classes in a table of photographs.
     preset: "model" for the constants tuned for this model, "paper" for the papers', or a file of `seediff tune`.
     model: the model, if the caller has it; otherwise the values name it.
     planned: whether this is a dry run, which asks the hub only about models without a short name.
@@ -53,15 +55,18 @@ def configure_run(
         used.
     Raises UserError.
     """
-    # 1. What people chose
-    layers = chosen_layers(kind, line, file, table, people_only=preset != "model")
-    chosen = merge(layers)
+    # 1. What people chose: a file of `seediff tune` chooses its model and method
+    chosen, given = choose(kind, typed, file, people_only=preset != "model")
+    tuned, more = Preset(), dict[str, Any]()
     if preset not in kind.presets:
-        layers.append(read_tuned(preset, *kind.presets).layer(chosen))
+        tuned = read_preset(preset, *kind.presets)
+        more = {"model": tuned.model, "mask.method": tuned.method}
     elif out is not None and "model" not in chosen:
         with suppress(UserError):  # no run has begun
-            layers.append(Layer(GIVEN, merge(file_layers(out / CONFIG, kind))).only(("model", "base")))
-    chosen = merge(layers)
+            begun, _ = read_config(out / CONFIG, kind)
+            more = {name: begun.get(name) for name in ("model", "base")}
+    more = {name: value for name, value in more.items() if value}
+    chosen = more | chosen
 
     # 2. The model, and the classes that it knows
     name = str(chosen.get("model", kind.model))
@@ -73,59 +78,78 @@ def configure_run(
         if not settings.classes:
             problem = f"all: model '{name}' is not limited to a list of classes"
             raise UserError("classes", problem, "name those that you want")
-        layers.insert(0, Layer(GIVEN, {"classes": settings.classes}))
+        chosen["classes"] = settings.classes
 
     # 3. The other values
-    config = build(kind, [*layers, *model_layers(kind, chosen, name, model, paper=preset == "paper")])
+    usual = usual_values(kind, chosen, name, model, tuned, paper=preset == "paper")
+    config = build(kind, usual | chosen, {*given, *more})
     return _spelled(config, settings), model
 
 
-def model_layers(
-    kind: type[Config], chosen: Mapping[str, Any], name: str, model: ModelInfo | None, *, paper: bool = False
-) -> list[Layer]:
-    """The layers below what people chose, the strongest first.
+def usual_values(
+    kind: type[Config], chosen: Mapping[str, Any], name: str, model: ModelInfo | None, tuned: Preset, *, paper: bool
+) -> dict[str, Any]:
+    """Flat name → value, for what nobody chose: what the model and the method decide.
 
     kind: the configuration.
     chosen: flat name → value, from people.
     name: the model's name, as the user gave it.
     model: None if its files are unknown.
+    tuned: from `seediff tune`.
     paper: whether to use the papers' constants instead of those tuned for this model.
-    Raises UserError for a broken preset.
     """
+    own, authors, distilled = Preset(), dict[str, Any](), dict[str, Any]()
+    if model is not None:
+        own, authors = model.settings.preset or own, model.defaults()
+        # A LoRA counts more than the single file that it is on top of.
+        for source in (None if model.files.is_whole else name, chosen.get("lora")):
+            distilled = (source and values_of_file(model.family, source)) or distilled
+    if paper:
+        own = Preset(presence=own.presence, name_threshold=own.name_threshold)  # the papers have none
+    method = chosen.get("mask.method") or own.method or MaskConfig.method
+    facts, segmenter = METHOD_FACTS.get(method, MethodFacts()), chosen.get("segment.method", SegmentConfig.method)
     # An embedded model may be named by its folder.
     short_name = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
-    preset, distilled, authors = Preset(), NOTHING, NOTHING
-    if model is not None:
-        preset = read_preset(model.settings.preset, model.settings.path)
-        # A LoRA counts more than the single file that it is on top of.
-        single = None if model.files.is_whole else name
-        for source in filter(None, (single, chosen.get("lora"))):
-            values = values_of_file(model.family, source)
-            if values:
-                distilled = Layer(f"what {Path(source).name} was distilled for", values)
-        authors = known_layer(f"the authors of {model.family.title}", model.defaults())
-    if paper:
-        preset = Preset(presence=preset.presence, name_threshold=preset.name_threshold)  # the papers have none
-
-    method = chosen.get("mask.method") or preset.method or MaskConfig.method
-    facts = METHOD_FACTS.get(method, MethodFacts())  # MaskConfig refuses an unknown name
-    for_model, levels, captured = facts.models.get(short_name, {}), {}, {}
-    if paper:
-        for_model = {}
-        if facts.all_levels or chosen.get("mask.expansion") in ("parallel", "none"):
-            levels = {"mask.expand_levels": ALL_LEVELS}
-    if "steps" in field_types(kind):  # photographs are not drawn in steps
-        captured = {"capture.steps": preset.capture_steps}
-    of_preset = f"{model_label(short_name)}'s preset"
-    return [
-        distilled,
-        known_layer(of_preset, preset.values(method, chosen.get("segment.method", SegmentConfig.method))),
-        known_layer(f"method {method} for {short_name}", for_model),
+    weakest_first: list[Mapping[str, Any]] = [
+        {"capture.steps": own.capture_steps} if "steps" in field_types(kind) else {},  # photographs have no steps
+        facts.defaults,
+        {"mask.expand_levels": ALL_LEVELS} if paper and _has_all_levels(facts, chosen) else {},
         authors,
-        Layer("the paper", levels),
-        known_layer(f"method {method}", facts.defaults),
-        known_layer(of_preset, captured),  # a method's own steps count more
+        {} if paper else facts.models.get(short_name, {}),
+        preset_values(own, method, segmenter),
+        distilled,
+        preset_values(tuned, method, segmenter),
     ]
+    usual = dict[str, Any]()
+    for values in weakest_first:
+        usual |= {key: value for key, value in flatten(values).items() if value is not None}
+    return usual
+
+
+def _has_all_levels(facts: MethodFacts, chosen: Mapping[str, Any]) -> bool:
+    return facts.all_levels or chosen.get("mask.expansion") in ("parallel", "none")
+
+
+def preset_values(preset: Preset, method: str, segmenter: str) -> dict[str, Any]:
+    """Field → value or None, with tables: the values of a preset for a mask method and a segment method."""
+    table = {**vars(preset), **preset.methods.get(method, {}), "segment": preset.segments.get(segmenter, {})}
+    return {**table, "model": None, "mask": {"method": preset.method, **table.get("mask", {})}}
+
+
+def read_preset(path: Path | str, *others: str) -> Preset:
+    """The constants in a file that `seediff tune` wrote. others: what --preset may be instead. Raises UserError."""
+    if not Path(path).is_file():
+        raise UserError("preset", f"{path} must be {', '.join(others)} or a file of `seediff tune`; no such file")
+    preset = fit(read_toml(path), Preset, str(path))
+    if not preset.model:
+        raise UserError(path, "is not a file of `seediff tune`: it names no model")
+    return preset
+
+
+def preset_toml(preset: Preset) -> str:
+    """The text of a file that `read_preset` reads."""
+    values = {name: value for name, value in vars(preset).items() if value not in (None, "", {})}
+    return tomli_w.dumps({"command": "tune", "version": __version__, **values})
 
 
 def find_described(name: str, base: str | None, planned: bool) -> ModelInfo | None:
@@ -156,7 +180,7 @@ def _spelled(config: Config, settings: ModelSettings) -> Config:
         words = getattr(config, field, ())
         spelled = tuple(by_reading.get(reading_key(word), word) for word in words)
         if spelled != words:
-            config = config.changed(config.source(field), **{field: spelled})
+            config = config.changed(**{field: spelled})
     return config
 
 

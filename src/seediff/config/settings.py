@@ -1,10 +1,16 @@
-"""The part that all configurations share: the sources of their values (docs/decisions/0021-values-have-sources.md),
-TOML, and comparing. The bytes of an output depend only on its configuration and the package's version."""
+"""What all configurations share: which values a person chose, TOML, and comparing. The bytes of an output depend only on
+its configuration and the package's version.
+
+A configuration is made of a few dictionaries of flat names (`mask.beta`), the stronger over the weaker: what was typed,
+then a file's values, then what the model, the method and this machine decide (resolve.py). It keeps the names of what a
+person chose (`given`): with another model or method, the rest is decided anew (decision 0021).
+"""
 
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import tomli_w
@@ -13,17 +19,9 @@ from cyclopts import Parameter
 from .. import __version__
 from ..errors import UserError
 from ..files.messages import show_json
-from ..files.reading import real
-from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, tables_of
+from ..files.reading import fit, read_toml, real
+from .fields import MODEL, Count, Device, DType, Seed, check_fields, check_table, flatten, tables_of
 
-GIVEN, DEFAULT = "given", "default"
-"""Sources of values: a person (command line, file or Python), and the class's defaults."""
-TUNED = "seediff tune for "
-"""Beginning of the source's name for values from a file that `seediff tune` wrote. The model's name follows."""
-TABLE = "the table "
-"""Beginning of the source's name for the classes in a table of photographs. The file's name follows."""
-MACHINE = "this machine"
-"""The source of values that SeeDiff fills in when a run starts, such as the device."""
 OF_MODEL = Parameter(group=MODEL)
 NOT_TYPED = Parameter(parse=False)
 """A parameter for a field without an option on the command line."""
@@ -31,90 +29,65 @@ NOT_TYPED = Parameter(parse=False)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A configuration whose values come from several sources. Making an instance reads no file."""
+    """A configuration. Making an instance reads no file."""
 
     command: ClassVar[str]
     notes: ClassVar[tuple[str, ...]] = ("command", "version")
     """Keys of an output's seediff.toml that are not fields of the configuration."""
     deciding: ClassVar[tuple[str, ...]] = ()
     """Flat names of the fields that decide the defaults of other fields."""
-    _sources: ClassVar[Mapping[str, str] | None] = None
-    """Flat name → source; a missing name has the class's default. None: no sources were recorded, because Python code
-    made the instance or copied it with `replace` (which copies fields only). Then all values that differ from the
-    class's defaults count as given."""
+    given: Annotated[tuple[str, ...] | None, NOT_TYPED] = field(default=None, compare=False, repr=False)
+    """Flat names of the values that a person chose. None: Python code made the instance; then these are the values that
+    differ from the class's defaults (`chosen`)."""
 
     def values(self) -> dict[str, Any]:
         """Field → value, with dataclasses as tables."""
-        return asdict(self)
+        table = asdict(self)
+        del table["given"]
+        return table
 
     def flat(self) -> dict[str, Any]:
         """Flat name (`mask.beta`) → value."""
         return flatten(self.values(), type(self))
 
-    def source(self, name: str) -> str:
-        """The source of the value with this flat name: "given", "mini's preset", "default" …"""
-        return next((source for source, names in self.sources().items() if name in names), DEFAULT)
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Flat names of the values that a person chose."""
+        if self.given is not None:
+            return self.given
+        usual = defaults(type(self))
+        return tuple(name for name, value in self.flat().items() if value != usual[name])
 
-    def sources(self) -> dict[str, list[str]]:
-        """Source → the flat names of its values. Values of None are left out."""
-        names, recorded = dict[str, list[str]](), self._recorded()
-        for name, value in self.flat().items():
-            if value is not None:
-                names.setdefault(recorded.get(name, DEFAULT), []).append(name)
-        return names
+    def changed(self: "AnySettings", **values: Any) -> "AnySettings":
+        """A copy with other values that nobody chose. values: field → value."""
+        return replace(self, given=self.chosen, **values)
 
-    def _recorded(self) -> Mapping[str, str]:
-        """Flat name → source, for all values but defaults."""
-        if self._sources is not None:
-            return self._sources
-        class_defaults = defaults(type(self))
-        return {name: GIVEN for name, value in self.flat().items() if value != class_defaults[name]}
-
-    def changed(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
-        """A copy with other values for some fields. source: the name of their source. values: field → value, for fields
-        that are no tables."""
-        return replace(self, **values).with_sources({**self._recorded(), **dict.fromkeys(values, source)})
-
-    def filled(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
-        """A copy in which these values replace None; other values stay. source, values: as in `changed`."""
+    def filled(self: "AnySettings", **values: Any) -> "AnySettings":
+        """A copy in which these values replace None; other values stay."""
         missing = {name: value for name, value in values.items() if getattr(self, name) is None and value is not None}
-        return self.changed(source, **missing) if missing else self
+        return self.changed(**missing) if missing else self
 
-    def with_sources(self: "AnySettings", sources: Mapping[str, str]) -> "AnySettings":
-        """Record the sources of this instance's values, and return the instance. sources: flat name → source."""
-        object.__setattr__(self, "_sources", sources)
-        return self
+    def lines(self) -> list[str]:
+        """Lines for a dry run with all values except None: those that a person chose, then the others."""
+        shown = {name: f"{name} = {show_json(value)}" for name, value in self.flat().items() if value is not None}
+        chosen = [shown.pop(name) for name in self.chosen if name in shown]
+        return [f"Given: {', '.join(chosen)}", f"Not given: {', '.join(shown.values())}"]
 
-    def source_lines(self) -> list[str]:
-        """Lines for a dry run with all values except None: one line for each source, the defaults last."""
-        flat, lines = self.flat(), list[str]()
-        for source, names in sorted(self.sources().items(), key=lambda item: item[0] == DEFAULT):
-            begin = "Given" if source == GIVEN else f"From {source}"
-            lines.append(f"{begin}: {', '.join(f'{name} = {show_json(flat[name])}' for name in names)}")
-        return lines
-
-    def to_toml(self, weights: str = "", gpu: str = "", ended: int = 0) -> str:
-        """The text of seediff.toml, without values that are None.
-
-        Args:
-            weights: the fingerprint of the model's weights; "": unknown.
-            gpu: the name of the GPU; "": unknown, or none.
-            ended: as in `RunConfig.notes`; 0: the run was not ended early.
-        """
-        notes, sources = {"command": self.command, "version": __version__}, self.sources()
-        sources.pop(DEFAULT, None)
-        more = {"weights": weights, "gpu": gpu, "ended": ended}
-        notes |= {name: value for name, value in more.items() if value}
-        return tomli_w.dumps({**notes, **_without_none(self.values()), "sources": sources})
+    def to_toml(self, **notes: object) -> str:
+        """The text of seediff.toml, without values that are None. notes: further keys; those without a value are left
+        out."""
+        about = {"command": self.command, "version": __version__, **notes, "given": self.chosen}
+        return tomli_w.dumps(
+            {name: value for name, value in about.items() if value or name == "given"} | _known(self.values())
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Settings):
     """A configuration of a command that runs a model, batch by batch."""
 
-    notes: ClassVar[tuple[str, ...]] = (*Settings.notes, "weights", "gpu", "ended")
-    """`weights` is the fingerprint of the model's weights, `gpu` the name of the GPU, and `ended` the number of items
-    that a run made before somebody ended it early."""
+    notes: ClassVar[tuple[str, ...]] = (*Settings.notes, "weights", "gpu")
+    """`weights` is the fingerprint of the model's weights, `gpu` the name of the GPU."""
     deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method", "segment.method")
     presets: ClassVar[tuple[str, ...]] = ("model", "paper")
     """What --preset may be, besides a file of `seediff tune`."""
@@ -179,9 +152,77 @@ def model_label(model: str) -> str:
 @lru_cache
 def defaults(kind: type) -> dict[str, Any]:
     """Flat name → the default in the class."""
-    table: dict[str, Any] = {field_.name: field_.default for field_ in fields(kind)}
+    table: dict[str, Any] = {one.name: one.default for one in fields(kind) if one.compare}
     table |= {name: asdict(part()) for name, part in tables_of(kind).items()}
     return flatten(table, kind)
+
+
+def build(kind: type[AnySettings], values: Mapping[str, Any], given: Collection[str]) -> AnySettings:
+    """The configuration of these values.
+
+    values: flat name → value. Those of other classes' fields are left out, because presets serve several commands.
+    given: the names of what a person chose.
+    Raises UserError for a wrong value.
+    """
+    known = {name: values[name] for name in defaults(kind) if name in values}
+    chosen, prefix = tuple(name for name in known if name in given), ""
+    if "classes" in defaults(kind) and "classes" not in known:
+        example = "for example --classes dog,cat (or --classes voc, or a file with one per line)"
+        raise UserError("classes", "name at least one", example)
+    try:
+        for table, part in tables_of(kind).items():
+            prefix = f"{table}."
+            names = [name for name in known if name.startswith(prefix)]
+            known[table] = part(**{name.removeprefix(prefix): known.pop(name) for name in names})
+        prefix = ""
+        return kind(**known, given=chosen)
+    except UserError as error:
+        if prefix and error.problem:
+            raise UserError(f"{prefix}{error.subject}", error.problem, error.fix) from None
+        raise
+
+
+def read_config(path: Path, kind: type[Settings]) -> tuple[dict[str, Any], Collection[str]]:
+    """(values, given) of a configuration file: flat name → value, and the names of what a person chose. In a file
+    written by hand, these are all; an output's seediff.toml names them, and what it leaves out is a default. Raises
+    UserError for wrong values, and for the output of another command."""
+    table = read_toml(path)
+    command = table.get("command", kind.command)
+    if command != kind.command:
+        raise UserError(path, f"is the configuration of `seediff {command}`, not of `seediff {kind.command}`")
+    given = table.pop("given", None)
+    values = {name: value for name, value in table.items() if name not in kind.notes}
+    values = flatten(check_table(kind, values, str(path)), kind)
+    if given is None:
+        return values, values.keys()
+    usual = {name: value for name, value in defaults(kind).items() if value is not MISSING}
+    return {**usual, **values}, fit(given, list[str], f"{path}: given")
+
+
+def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:
+    """The configuration in a TOML file, such as an output's seediff.toml. kind: its class. Raises UserError."""
+    return build(kind, *read_config(path, kind))
+
+
+def choose(
+    kind: type[Settings], typed: Mapping[str, Any], file: Path | None, *, people_only: bool = False
+) -> tuple[dict[str, Any], set[str]]:
+    """(values, given) of the command line, or of Python, and of a configuration file.
+
+    kind: the configuration.
+    typed: flat name → value, or tables.
+    file: a TOML file; None: no file.
+    people_only: whether to keep only what a person chose in the file. This also happens if `typed` names another model
+        or method than the file.
+    Raises UserError.
+    """
+    typed = flatten(typed, kind)
+    if file is None:
+        return dict(typed), {*typed}
+    values, given = read_config(file, kind)
+    if people_only or any(typed[name] != values.get(name) for name in kind.deciding if name in typed):
+        values = {name: value for name, value in values.items() if name in given}
+    return {**values, **typed}, {*given, *typed}
 
 
 def differences(old: Settings, new: Settings) -> list[str]:
@@ -199,5 +240,5 @@ def _text(value: Any) -> str:
     return str(value) or "''"
 
 
-def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: _without_none(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None}
+def _known(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _known(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None}

@@ -1,6 +1,6 @@
 """The configuration of a training. The defaults are those of Mask2Former's paper."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,8 +11,7 @@ from msgspec import Meta
 from ..errors import UserError
 from .class_names import split_names
 from .fields import RUN, WORD, AtLeastZero, Count, Device, WholeNumber, check_fields, read_names
-from .layers import Layer, build, chosen_layers, merge
-from .settings import DEFAULT, MACHINE, NOT_TYPED, Settings
+from .settings import NOT_TYPED, Settings, build, choose
 
 Architecture = Literal["mask2former", "segformer"]
 BACKBONES: dict[str, tuple[str, ...]] = {
@@ -135,30 +134,25 @@ DEFAULT_BACKBONES = {"segformer": "b0"}
 """Architecture → its backbone if nobody names one. Other architectures have the class's default."""
 
 
-def make_config(
-    values: Mapping[str, Any],
-    file: Path | None = None,
-    further: Sequence[Layer] = (),
-) -> TrainConfig:
-    """The configuration of a training. Each value comes from the first of these that has it: `values`, `file`,
-    `further`, the backbone's own values, the class's defaults.
+def make_config(typed: Mapping[str, Any], file: Path | None = None, machine: Mapping[str, Any] = {}) -> TrainConfig:
+    """The configuration of a training. Each value comes from the first of these that has it: `typed`, `file`,
+    `machine`, the backbone's own values, the class's defaults.
 
-    values: field → value.
+    typed: field → value.
     file: a TOML file.
-    further: more layers, such as a backbone chosen for this machine.
+    machine: more values that nobody chose, such as a backbone for this machine.
     Raises UserError.
     """
-    layers = [*chosen_layers(TrainConfig, values, file), *further]
-    chosen = merge(layers)
+    chosen, given = choose(TrainConfig, typed, file)
+    chosen = {**machine, **chosen}
     architecture = chosen.get("architecture", TrainConfig.architecture)
-    usual = {"backbone": DEFAULT_BACKBONES.get(architecture, TrainConfig.backbone)}
-    of_tiny = dict[str, Any]()
+    usual: dict[str, Any] = {"backbone": DEFAULT_BACKBONES.get(architecture, TrainConfig.backbone)}
     if {**usual, **chosen}["backbone"] == "tiny":
-        of_tiny |= TINY.get(architecture, {})
+        usual |= TINY.get(architecture, {})
     if chosen.get("weights") == "pretrained":
         # pretrained weights change slowly: a tenth of the rate, as for other backbones
-        of_tiny.pop("backbone_factor", None)
-    return build(TrainConfig, [*layers, Layer("backbone tiny", of_tiny), Layer(DEFAULT, usual)])
+        usual.pop("backbone_factor", None)
+    return build(TrainConfig, usual | chosen, given)
 
 
 def with_device(config: TrainConfig) -> TrainConfig:
@@ -169,4 +163,4 @@ def with_device(config: TrainConfig) -> TrainConfig:
     device = check_device(config.device or default_device())
     mixed = (device.startswith("cuda") or config.backbone == "tiny") and has_bfloat16(device)
     dtype = "bfloat16" if mixed else "float32"
-    return config.filled(MACHINE, device=device, dtype=dtype)
+    return config.filled(device=device, dtype=dtype)

@@ -22,9 +22,8 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.fields import check_table
-from ..config.method_constants import MaskConfig
+from ..config.method_constants import MaskConfig, MethodConstants
 from ..config.methods import METHOD_FACTS, Finish, Levels, MethodFacts
-from ..config.presets import MethodConstants
 from ..errors import UserError, first_line
 from ..files.reading import fit, read_bytes
 from .steps import SOFT_MASK, SoftMask

@@ -25,6 +25,33 @@ LATENT_SCALES = {"scaling_factor": 1, "shift_factor": 0, "latents_mean": None, "
 """Keys of autoencoders' configurations by which some pipelines scale latents → the value that changes nothing."""
 
 
+Tables = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Constants that were tuned for a model: the `preset` in the seediff.json of its folder, or a file that
+    `seediff tune` wrote. None: not tuned. Wrong constants are refused where a configuration is made of them."""
+
+    model: str = ""
+    """In a file of `seediff tune`, the model's name."""
+    weights: str = ""
+    """In a file of `seediff tune`, the fingerprint of the model's weights."""
+    note: str = ""
+    steps: int | None = None
+    guidance_scale: float | None = None
+    scheduler: str | None = None
+    capture_steps: int | str | None = None
+    """Which denoising steps are captured, for any method; photographs have none."""
+    method: str | None = None
+    presence: float | None = None
+    name_threshold: float | None = None
+    methods: Mapping[str, Tables] = field(default_factory=dict)
+    """Mask method → its constants in two tables: {"mask": {"beta": 0.4}, "capture": …}."""
+    segments: Tables = field(default_factory=dict)
+    """Segment method → its constants."""
+
+
 @dataclass(frozen=True)
 class ModelSettings:
     """The contents of seediff.json in a model's folder."""
@@ -33,8 +60,7 @@ class ModelSettings:
     """All classes that the model can draw; None: there is no limit."""
     words: tuple[str, ...] | None = None
     """All words that the model knows, with its classes; None: there is no limit."""
-    preset: Mapping[str, Any] = field(default_factory=dict)
-    """Constants that were tuned for this model, for `config.presets.read_preset`."""
+    preset: Preset | None = None
     own_contrast: float | None = None
     """The smallest value of `contrast` for a class that really is in one of the model's drawings of several classes;
     None: unknown."""

@@ -29,13 +29,13 @@ from ..models.saving_memory import Offload
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import find_weight
 from ..report.tables import count_flags
-from ..rows.row import Row, said
+from ..rows.row import Row
 from ..workers import Progress
 from .engine import Engine
 from .job import Job, Made, Ready
 from .loop import RunResult, run
 from .masked_sample import draw_strips, masked_sample, traced_classes
-from .output import numbered_name, sample_number
+from .output import numbered_name
 from .plan import Plan, plan_model, strange_words
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
@@ -284,7 +284,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
     def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
         if self.config.reject:
             write_atomic(out / native.REJECTED, native.jsonl(left_out))
-        super().finish(sorted(rows, key=lambda row: sample_number(said(row.file_name) or "")), left_out, out)
+        super().finish(rows, left_out, out)
 
     def contents(self, plan: Plan) -> Iterator[str]:
         config, images = self.config, self.count

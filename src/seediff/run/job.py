@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from .. import __version__
 from ..attention.plan import CapturePlan
-from ..config.settings import MACHINE, Config
+from ..config.settings import Config
 from ..dataset import native
 from ..dataset.writing import Encoded, finish_set
 from ..models.describe import ModelInfo, find_model
@@ -204,20 +204,13 @@ class Job(ABC, Generic[Config, Item]):
 
         device = self.config.device or default_device()
         threads = torch.get_num_threads() if device == "cpu" else None
-        return self.config.filled(MACHINE, device=device, dtype=self.usual_dtype(device), threads=threads)
+        return self.config.filled(device=device, dtype=self.usual_dtype(device), threads=threads)
 
     def usual_dtype(self, device: str) -> str:
         """The default number format of the model on a device."""
         from ..devices import default_dtype  # imports torch
 
         return default_dtype(device, self.found.family.half)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The job's state for another process, perhaps on another machine. It leaves out the model's files and the list
-        of items, which may be millions: that process finds and makes them again."""
-        kind = type(self)
-        cached = {name for name in vars(self) if isinstance(getattr(kind, name, None), cached_property)}
-        return {name: value for name, value in vars(self).items() if name not in {*cached, "info"}}
 
     def load(self) -> Ready:
         """Load the model, after a plan of its files, and plan again. Raises UserError."""

@@ -59,7 +59,7 @@ def fingerprinted(config: PhotosConfig, specs: Sequence[PhotoSpec], settings_of:
             size = path.stat().st_size
         digest.update(repr((spec.photo.name, size, settings)).encode("utf-8", "surrogateescape"))
     photos = f"{plural(len(specs), 'photograph')} ({digest.hexdigest()})"
-    return config.changed("the pictures", photos=photos)
+    return config.changed(photos=photos)
 
 
 def read_each(

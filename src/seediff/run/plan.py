@@ -80,7 +80,7 @@ class Plan:
                 nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
                 yield f"Capture: {self.maps}{nearly}"
             yield from (f"Levels: {note}" for note in self.capture.notes)
-        yield from config.source_lines()
+        yield from config.lines()
 
 
 def plan_model(config: ModelConfig, facts: Facts, reads: Reads | None = None) -> Plan:

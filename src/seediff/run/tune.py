@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +18,6 @@ import numpy as np
 from ..config.class_names import BACKGROUND
 from ..config.method_constants import SegmentConfig
 from ..config.photos_config import Fit, SegmentPhotosConfig
-from ..config.presets import Tuned
 from ..config.sizes import Size
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
@@ -26,6 +26,7 @@ from ..evaluate.mask_protocols import BETAS, best_beta
 from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
+from ..models.describe import Preset
 from ..models.facts import facts_of_model
 from ..prompts.tokens import split_prompts
 from .evaluate_masks import LabelledPhoto, count_pixels, encode_labelled, evenly
@@ -48,7 +49,7 @@ NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
 class Tuning(NamedTuple):
     """The result of `tune`."""
 
-    tuned: Tuned
+    tuned: Preset
     """The thresholds. A value is None if there was nothing to count."""
     lines: Sequence[str]
     """The thresholds, and how good they are, in words."""
@@ -111,7 +112,11 @@ def tune(
     beta, beta_line = tune_beta(counts, background)
     lines = [f"{photo_count}, {class_count}", presence_line, name_line, beta_line]
     config, note = masker.config, f"{photo_count}, asked for {class_count} (from {data.about})"
-    return Tuning(Tuned(config.model, weights, presence, name_threshold, beta, config.mask.method, note), lines, failed)
+    tuned = Preset(model=config.model, weights=weights, note=note, presence=presence, name_threshold=name_threshold)
+    if beta is not None:
+        method = config.mask.method
+        tuned = replace(tuned, method=method, methods={method: {"mask": {"beta": beta}}})
+    return Tuning(tuned, lines, failed)
 
 
 def tune_presence(answers: Sequence[Answer]) -> tuple[float | None, str]:

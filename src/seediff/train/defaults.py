@@ -8,8 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..config.layers import Layer, load_config
-from ..config.settings import DEFAULT, MACHINE
+from ..config.settings import load_config
 from ..config.train import TrainConfig, make_config
 from ..errors import UserError
 from ..files.outputs import CONFIG, check_outside
@@ -33,15 +32,14 @@ def choose_defaults(
     """
     config, begun = make_config(values, file), find_begun(out)
     if begun is not None and begun.architecture == config.architecture:
-        kept = [Layer(begun.source(name), {name: getattr(begun, name)}) for name in AS_BEGUN]
-        return make_config(values, file, kept), ""
+        return make_config(values, file, {name: getattr(begun, name) for name in AS_BEGUN}), ""
     why = ""
-    if config.source("backbone") == config.source("weights") == DEFAULT:
+    if not {"backbone", "weights"} & {*config.chosen}:
         why = _why_tiny(config, data)
     if not why:
         return config, ""
     line = f"backbone tiny, because {why}; --backbone {config.backbone} is for large images and a GPU"
-    return make_config(values, file, [Layer(MACHINE, {"backbone": "tiny"})]), line
+    return make_config(values, file, {"backbone": "tiny"}), line
 
 
 def _why_tiny(config: TrainConfig, data: TrainingData) -> str:

@@ -45,6 +45,6 @@ def describe_training(
         validation = plural(len(data.validation), "sample")
     yield f"Validation: {validation}"
     yield f"Memory: {show_bytes(16 * parameters)} for {parameters / 1e6:.1f} million parameters, gradients and moments"
-    yield from config.source_lines() if verbose else ["All settings: with --verbose"]
+    yield from config.lines() if verbose else ["All settings: with --verbose"]
     saved = f"{show_bytes(4 * parameters)}, and {checkpoint} of checkpoint while unfinished"
     yield f"Output: {out}, {saved}; {show_bytes(free_bytes(out))} free"
