@@ -5,17 +5,15 @@ from builders.configured import PRESET, configured, write_model
 from builders.refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
-from seediff.cli.commands import COMMANDS, make_app
+from seediff.cli.commands import make_app
 from seediff.cli.line import CommandLine
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import CaptureConfig, MaskConfig
-from seediff.config.other_names import OTHER_NAMES, own_name
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.resolve import preset_toml
 from seediff.config.settings import load_config
 from seediff.files.reading import read_toml
 from seediff.models.describe import Preset
-from seediff.run.generate_job import generate
 
 DOG = {"classes": ("dog",)}
 REFERENCE = {"mask": {"method": "reference"}}
@@ -129,27 +127,3 @@ def test_whole_configurations_and_wrong_ones(model):
         GenerateConfig.recommended(**DOG, step=3)
     with user_error("--classes"):
         configured(GenerateConfig, {})
-
-
-def test_names_of_diffusers_are_answered_in_python_and_in_files(tmp_path):
-    name = "fp16"
-    line = f"there is no option '{name}'; the name here: dtype float16$"
-    with user_error(f"^GenerateConfig: {line}"):
-        GenerateConfig.recommended(classes=("dog",), **{name: 3})
-    with user_error(f"^GenerateConfig: {line}"):
-        generate(classes=["dog"], out=tmp_path / "out", **{name: 3})
-    (tmp_path / "c.toml").write_text(f'classes = ["dog"]\n{name} = 3\n')
-    with user_error(f"c.toml: {line}"):
-        load_config(tmp_path / "c.toml", GenerateConfig)
-
-
-def test_every_name_here_is_an_option_of_a_command_that_lacks_the_other():
-    fields = {*vars(GenerateConfig(("dog",)))}
-    commands = [
-        {name.lstrip("-").replace("-", "_") for name in CommandLine(make_app(), [c]).command_options()}
-        for c in COMMANDS
-    ]
-    for ours, others in OTHER_NAMES.items():
-        for other in others.split():
-            answers = [own_name(other, own)[0] for own in (*commands, fields) if other not in own]
-            assert ours.split()[0] in answers, (ours, other)

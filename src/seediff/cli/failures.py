@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
-from itertools import pairwise
 from traceback import walk_tb
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 
-from ..config.other_names import own_name
-from ..dataset.formats.format_table import FORMATS
 from ..errors import UserError, first_line, system_reason
 from ..files.messages import did_you_mean
 from .commands import COMMON, HELP, HELP_ALL
@@ -74,9 +70,10 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
         return f"unexpected argument {unused!r}{hint}"
 
     # An unknown option explains more than the argument that is missing because of it
-    typed = typed_options(words)
-    if not {*typed} <= options and not isinstance(error, UnknownCommandError):
-        return describe_unknown(typed, options)
+    typed = [word.partition("=")[0] for word in words if re.match("--?[A-Za-z]", word)]
+    unknown = next((word for word in typed if word not in options), None)
+    if unknown and not isinstance(error, UnknownCommandError):
+        return f"unknown option {unknown}{did_you_mean(unknown, options)}"
     missing = isinstance(error, MissingArgumentError) and error.keyword is None and error.argument
     if missing and not missing.tokens:
         name = missing.name
@@ -84,49 +81,6 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
             name = name.removeprefix("--").upper()
         return f"{name} is missing"
     return str(error)
-
-
-def typed_options(words: Sequence[str]) -> dict[str, str]:
-    """Option → value: `["--size=512", "--out", "my pets", "--quiet"]` → `{"--size": "512", "--out": "'my pets'",
-    "--quiet": ""}`. The value is what follows `=`, or else the next word, quoted for a shell, unless that is an option,
-    too."""
-    typed = dict[str, str]()
-    for word, value in pairwise([*words, "-"]):
-        option, _, given = word.partition("=")
-        if not given and not re.match(r"-(?![\d.])", value):
-            given = shlex.quote(value)
-        if re.match("--?[A-Za-z]", option):
-            typed[option] = given
-    return typed
-
-
-def describe_unknown(typed: Mapping[str, str], options: Collection[str]) -> str:
-    """The message about options that the command does not have, for example:
-
-        export pets --laout beside    unknown option --laout (did you mean '--layout'?)
-        export pets --format coco     unknown option --format; the name here: --to coco
-        generate --num-images 5       unknown option --num-images; the name here: --per-class 5 (of each class)
-
-    typed: option → value, from `typed_options`. options: the command's options and arguments.
-    """
-    # For the second example: here has to → --to, values format → coco, names_here --format → (to, coco), or ("", "")
-    # for an unknown option. here has "" for an argument; of --k and -k, it has the last: -k
-    here = {_field(option): option for option in sorted(options)}
-    here |= {_field(argument): "" for argument in options if argument.isupper()}
-    values = {_field(option): value for option, value in typed.items()}
-    names_here = {option: own_name(_field(option), here, values) for option in typed if option not in options}
-    unknown = next((option for option, (name, _) in names_here.items() if not name), None)
-    if unknown and typed[unknown] in FORMATS:
-        return f"unknown option {unknown}; a dataset's other formats: `seediff export DATASET --to {typed[unknown]}`"
-    if unknown:
-        return f"unknown option {unknown}{did_you_mean(unknown, options)}"
-    names = dict.fromkeys(f"{here[name]} {value}".strip() for name, value in names_here.values())
-    return f"unknown option {', '.join(names_here)}; the name here: {' '.join(names)}"
-
-
-def _field(option: str) -> str:
-    """`--per-class` → `per_class`."""
-    return option.lstrip("-").replace("-", "_")
 
 
 def is_of_model(error: BaseException) -> bool:

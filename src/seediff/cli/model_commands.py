@@ -140,7 +140,7 @@ def tune(
     from ..dataset.native import warn_of_changes
     from ..models.facts import facts_of_files
     from ..run.evaluate_masks import load_masker
-    from ..run.photos import doubt_line, is_drawing
+    from ..run.photos import doubt_line
     from ..run.tune import classes_to_tune
     from ..run.tune import tune as find_thresholds
 
@@ -157,9 +157,7 @@ def tune(
         kept = classes_to_tune(labelled, info.settings.words, classes)
         names = tuple(dict.fromkeys(kept.values()))
         config, _ = recommend(MaskPhotosConfig, {**typed, "classes": names}, info)
-        doubt = ""
-        if not all(is_drawing(sample.row, config.model_label) for sample in labelled):
-            doubt = doubt_line(info, config.model_label)
+        doubt = doubt_line(info, config.model_label)
         if doubt:
             warnings.warn(doubt, Notice, stacklevel=1)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from itertools import product
@@ -206,8 +206,8 @@ class RunOptions:
     """Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same
     bytes."""
     part: Annotated[Part | None, Parameter(converter=read_part, n_tokens=1)] = None
-    """I/N: make every N-th batch, beginning with the I-th. N processes or machines, each with its I, share a folder; the
-    last to end finishes it."""
+    """I/N: make every N-th batch, from the I-th on. N processes or machines, each with its I, share a folder; the last
+    to end finishes it."""
     finish: Annotated[bool, Parameter(negative=())] = False
     """End a stopped run with the batches that it has made. The same command without this option goes on."""
     dry_run: DryRun = False
@@ -222,15 +222,15 @@ class RunOptions:
 AS_USUAL = RunOptions()
 
 
-def carry_out(
-    job: AnyJob, out: Path, options: RunOptions, counted: str, show: Callable[[RunResult], None]
-) -> RunResult | None:
+def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str, skipped: str = "") -> RunResult | None:
     """Run a job, with its progress on stderr, and print its summary. With --dry-run, print what it would do and return
     None. Without a terminal for progress, print a line about the run before the model is loaded.
 
-    out: the folder of the output. counted: what progress counts, in the plural. show: prints the summary.
+    out: the folder of the output. counted: what the job makes something of, such as "image". skipped: a line about
+    other files, or "".
     """
     from ..run import loop
+    from .summary import show_result
 
     lines = loop.dry_run(job, out, options.verbose, options.finish)  # a generator, which begins at `next`
     if options.dry_run:
@@ -239,10 +239,10 @@ def carry_out(
         return None
     if not (options.quiet or sys.stderr.isatty()):  # where no bar shows that it has begun
         print(next(lines).removeprefix("Would "), flush=True)  # a dry run's first line, "Would make 6 images …"
-    with show_progress(options.quiet, out, counted, can_finish=True) as progress:
+    with show_progress(options.quiet, out, f"{counted}s", can_finish=True) as progress:
         result = loop.run(job, out, progress=progress, warn=options.warn, finish=options.finish, part=options.part)
     if not (options.quiet or result.unfinished):
-        show(result)
+        show_result(job, result, counted, skipped)
     return result
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -96,10 +96,9 @@ def generate(
         prompts = varied_prompts(config.prompts, kinds, config.classes, info and info.settings.words)
         config = replace(config, prompts=prompts, given=(*config.chosen, "prompts"))
     from ..run.generate_job import GenerateJob
-    from .summary import show_generated
 
     job = GenerateJob(config, info, options.offload)
-    carry_out(job, out, options, "images", lambda result: show_generated(result, config))
+    carry_out(job, out, options, "image")
 
 
 def segment(
@@ -151,7 +150,6 @@ def segment(
     from ..config.resolve import configure_run
     from ..files.photo_files import find_photos
     from ..run.segment_job import SegmentJob
-    from .summary import show_segments
 
     config, info = configure_run(
         SegmentPhotosConfig, typed, config_file, preset=preset, planned=options.dry_run, out=out
@@ -175,7 +173,7 @@ def segment(
         words = read_words(captions, found.photos, config.names, info and info.settings.words)
     warning = threshold_warning(config, preset) if named else ""
     job = SegmentJob.of(config, found, words=words, labels=labels, info=info, offload=options.offload)
-    _run_on_photos(job, found, out, options, show_segments, warning)
+    _run_on_photos(job, found, out, options, warning)
 
 
 def mask(
@@ -216,7 +214,6 @@ def mask(
     from ..files.photo_files import find_photos
     from ..run.mask_job import MaskJob
     from ..run.photos import read_classes_csv
-    from .summary import show_masks
 
     check_photos(paths)
     if "classes" not in typed and len(paths) > 1 and not (paths[-1].suffix or paths[-1].exists()):
@@ -247,22 +244,13 @@ def mask(
     mirrored = side_notes(config.classes) if config.capture.flip else []
     warning = "; ".join(filter(None, [*said, threshold_warning(config, preset), *mirrored]))
     job = MaskJob.of(config, found, classes_of, info=info, offload=options.offload)
-    _run_on_photos(job, found, out, options, show_masks, warning)
+    _run_on_photos(job, found, out, options, warning)
 
 
-def _run_on_photos(
-    job: SegmentJob | MaskJob,
-    found: FoundPhotos,
-    out: Path,
-    options: RunOptions,
-    show: Callable[..., None],
-    warning: str,
-) -> None:
-    """Carry out the job of `mask` or `segment`. found: the photographs. show: `show_masks` or `show_segments`. warning:
-    printed after the summary; "": no warning. Raises UserError if some photographs could not be used."""
-    result = carry_out(
-        job, out, options, "photographs", lambda result: show(result, job.config, found.note, "; ".join(job.doubts))
-    )
+def _run_on_photos(job: SegmentJob | MaskJob, found: FoundPhotos, out: Path, options: RunOptions, warning: str) -> None:
+    """Carry out the job of `mask` or `segment`. found: the photographs. warning: printed after the summary; "": no
+    warning. Raises UserError if some photographs could not be used."""
+    result = carry_out(job, out, options, "photograph", found.note)
     if warning:
         options.warn(warning)
     if result:

@@ -72,7 +72,7 @@ def augment(
         return
     print(f"{plural(len(augmented.originals), 'original')} and {plural(len(augmented.new), 'new sample')} in {out}")
     flipped = any("flip" in kind for kind in augmented.added())
-    sides = side_notes(augmented.classes, config.mirror, asks=True) if flipped else ()
+    sides = side_notes(augmented.classes, config.mirror) if flipped else ()
     say_notes(sides)
     print(next_steps(train_line(out), made=out))
 

@@ -126,7 +126,7 @@ def train(
         training = open_training(data, **vars(options))
         config, why_tiny = choose_defaults(typed, config_file, training, out)
         if not quiet:
-            sides = side_notes(training.classes, config.mirror, asks=True) if config.flip else ()
+            sides = side_notes(training.classes, config.mirror) if config.flip else ()
             say_notes([*filter(None, [why_tiny]), *training.notes, *find_doubts(training), *sides])
         if dry_run:
             from ..train.dry_run import describe_training

@@ -1,7 +1,7 @@
 """Configurations: every option of the commands, in frozen dataclasses that check their values and are kept in TOML
 files.
 
-    fields.py            the types of fields, and the check of values; other_names.py: other programs' names of options
+    fields.py            the types of fields, and the check of values
     class_names.py       names of classes, and prompts; sides.py: left and right in names
     sizes.py             sizes in pixels
     settings.py          `Settings`, `RunConfig`: what all configurations share

@@ -117,8 +117,8 @@ def check_meaning(
             raise UserError(field, f"'{name}' means {meanings[reserved]} in labels, and cannot be a class", fix)
 
 
-BARE = re.compile(r"""\w(?:[^\t,;=|:#/"“”„«»`'’、(){}<>\[\]]|(?<=\w)['’/](?=\w)|\([^\t,;=|:#"'(){}<>\[\]]+\))*""")
-"""Matches what surely is a name alone: `Queen Anne's lace`, `bow_(weapon)`."""
+ODD = re.compile(r"""[\W\d]+[\s.)_-]|.*[\t,;:=|#"“”{}<>\[\]]""")
+"""Matches what may be more than a name: numbers or signs before it, or signs that separate it from something."""
 
 
 def read_class_list(path: Path, first: int = 1, absent: str = ABSENT, *, any_name: bool = False) -> dict[int, str]:
@@ -148,7 +148,7 @@ def parse_class_list(lines: Iterable[str], path: Path, first: int = 1, *, any_na
         if number is not None:
             raise UserError(path, f"gives two classes the id {number}", "give each its own, or leave out all ids")
         names = dict(numbered)
-        odd = find_odd_name([*names.values()], None)
+        odd = find_odd_name([*names.values()])
     else:
         if given[: len(lines)] != lines:
             raise UserError(path, "has an empty line between names, and ids are counted by lines", "remove it")
@@ -157,7 +157,7 @@ def parse_class_list(lines: Iterable[str], path: Path, first: int = 1, *, any_na
         if lines and reserved_id(lines[0]) is not None:
             first = 0
         names = dict(enumerate(lines, first))
-        odd = find_odd_name(lines, first)
+        odd = find_odd_name(lines)
     if odd is not None and not any_name and not path.with_name("metadata.jsonl").is_file():
         fix = "write names alone, without quotes, brackets and , ; : = | #; or write `id name` in every line"
         raise UserError(path, f"{odd!r} may be more than a name", fix)
@@ -167,41 +167,10 @@ def parse_class_list(lines: Iterable[str], path: Path, first: int = 1, *, any_na
     return names
 
 
-def find_odd_name(names: Sequence[str], first: int | None) -> str | None:
+def find_odd_name(names: Sequence[str]) -> str | None:
     """The first line of a class list that may be more than a name, such as `# animals`, `dog,1` or `0 - background`;
-    None if all lines surely are names.
-
-    names: the lines, without ids. first: the id of the first name; None: each line has an id before the name. Then a
-    single line that is a name alone shows how all are written.
-
-    A number at the beginning or end of a name must be a part of it, as in `lane 1`, `lane 2`, or the list has a single
-    class. Names that are numbers must be the classes' ids.
-    """
-    others = [name for name in names if reserved_id(name) is None]
-    plain = [normalize("NFKC", name) for name in others]
-    odd = {name for name, text in zip(others, plain, strict=True) if not BARE.fullmatch(text)}
-    stems = [_without_numbers(text) for text in plain]
-    pairs = zip(others, plain, stems, strict=True)
-    marked = [name for name, text, stem in pairs if stem != text.replace("_", " ")]
-    if first is None:
-        odd.update(name for name in marked if name[0].isdecimal())
-        if len(odd) < len(names):
-            return None
-    else:
-        if len({*stems}) == len(stems) > 1 and (len(marked) > 1 or " " in "".join(marked)):
-            odd.update(marked)
-        numbers = {name: str(number) for number, name in enumerate(names, first) if re.fullmatch(r"[\d.]+", name)}
-        if len(numbers) < len(others) or any(name != number for name, number in numbers.items()):
-            odd.update(numbers)
-    return next(filter(odd.__contains__, names), None)
-
-
-def _without_numbers(name: str) -> str:
-    """The words of a name without numbers at its ends: `0. lane 1 (2)` → `lane`, `road_1` → `road`."""
-    words = re.sub(r"^\d+[\s._)-]+(?=.)", "", name).replace("_", " ").split(" ")
-    while len(words) > 1 and re.fullmatch(r"\(?[-+]?[\d.]+\)?", words[-1]):
-        words.pop()
-    return " ".join(words)
+    None if there is none."""
+    return next((name for name in names if ODD.match(normalize("NFKC", name)) and reserved_id(name) is None), None)
 
 
 def first_twice(values: Iterable[Value]) -> Value | None:

@@ -25,7 +25,6 @@ from msgspec import Meta
 from ..errors import UserError
 from ..files.messages import show_json
 from ..files.reading import fit
-from .other_names import own_name
 
 INPUT = Group("Input", sort_key=1)
 MODEL = Group("Model", sort_key=2)
@@ -195,21 +194,9 @@ def check_names(kind: type, names: Iterable[str], where: str) -> None:
     message."""
     for name in names:
         if name not in field_types(kind):
-            raise UserError(where, f"there is no option '{str(name)[:200]}'", _meant_option(kind, name))
-
-
-def _meant_option(kind: type, name: str) -> str:
-    """What to do about a name that is not a field of a dataclass: use our name for another program's option, or put the
-    option into its table. Otherwise lists all options."""
-    options = field_types(kind)
-    ours, value = own_name(name, options)
-    if ours:
-        return " ".join(f"the name here: {ours} {value}".split())
-    for table, part in reversed(tables_of(kind).items()):
-        inner = name if name in field_types(part) else own_name(name, field_types(part))[0]
-        if inner:
-            return f"{inner} belongs inside {table}={{…}}"
-    return f"options here: {', '.join(options)}"
+            raise UserError(
+                where, f"there is no option '{str(name)[:200]}'", f"options here: {', '.join(field_types(kind))}"
+            )
 
 
 def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:

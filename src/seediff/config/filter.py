@@ -9,9 +9,6 @@ from msgspec import Meta
 from ..errors import UserError
 from .fields import Count, Share, check_fields, read_names
 
-GOOD_AGREEMENT = 0.55
-"""A threshold of agreement to begin with: masks below it are more often bad than others."""
-
 
 def split_flags(text: str) -> tuple[str, ...]:
     """The flags in a text, separated by commas."""

@@ -1,5 +1,5 @@
-"""What all configurations share: which values a person chose, TOML, and comparing. The bytes of an output depend only on
-its configuration and the package's version.
+"""What all configurations share: which values a person chose, TOML, and comparing. The bytes of an output depend
+only on its configuration and the package's version.
 
 A configuration is made of a few dictionaries of flat names (`mask.beta`), the stronger over the weaker: what was typed,
 then a file's values, then what the model, the method and this machine decide (resolve.py). It keeps the names of what a

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import combinations
 
 from ..errors import UserError
 
@@ -29,8 +28,6 @@ LETTER = (
     r"|thigh|calf|ankle|toe|shoe|sock|glove|lung|kidney|breast|wing|wheel|door)s?(?![^\W\d_]))"
 )
 """A pattern for l or r as a side: a part of its own, as in `lArm` or `armL`, or before a word such as `arm`."""
-
-RIGHT = str.maketrans("lL", "rR")
 
 
 def other_sides(name: str) -> Iterator[str]:
@@ -82,10 +79,9 @@ def mirrored_ids(classes: Sequence[str], count: int = 256, mirror: Sequence[str]
     return [ids.get(number, number) for number in range(count)]
 
 
-def side_notes(classes: Sequence[str], mirror: Sequence[str] = (), *, asks: bool = False) -> list[str]:
+def side_notes(classes: Sequence[str], mirror: Sequence[str] = ()) -> list[str]:
     """Lines for the user about the classes that exchange their ids in mirrored pictures, and about classes with a side
-    in their name whose other side is no class. mirror: as for `partners`. asks: whether the command has --mirror; then
-    there may be a line about names that look like a pair."""
+    in their name whose other side is no class. mirror: as for `partners`."""
     pairs = partners(classes, mirror)
     both = [f"{name} and {other}" for name, other in pairs.items() if classes.index(name) < classes.index(other)]
     alone = [f'"{name}"' for name in classes if SIDE.search(name) and name not in pairs]
@@ -94,35 +90,4 @@ def side_notes(classes: Sequence[str], mirror: Sequence[str] = (), *, asks: bool
         lines.append(f"in mirrored pictures, classes change sides: {', '.join(both)}")
     if alone:
         lines.append(f"there is no class of the other side for {', '.join(alone)}: mirrored pictures keep the name")
-    alike = asks and not (lines or mirror) and _differ_in_a_part(classes)
-    if alike:
-        names, pair = (sign.join(alike) for sign in (" and ", "="))
-        lines.append(f'no classes change sides in mirrored pictures; if {names} are two sides, add --mirror "{pair}"')
     return lines
-
-
-def _differ_in_a_part(classes: Sequence[str]) -> tuple[str, str] | None:
-    """Two names that may be names of two sides; None without such names.
-
-    Either they differ in l and r at an end, and there are several such pairs, or one is a single letter. Or they differ
-    in one part alone, each name with one of the two parts has a partner with the other, and there are several pairs, or
-    one pair and at most two classes of a single part."""
-    by_letter = list[tuple[str, str]]()
-    for name in classes:
-        for other in {name[:1].translate(RIGHT) + name[1:], name[:-1] + name[-1:].translate(RIGHT)} - {name}:
-            by_letter += [(name, other)] * (other in classes)
-    if len(by_letter) > 1 or any(len(name) == 1 for name, _ in by_letter):
-        return by_letter[0]
-    split = {tuple(re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name)): name for name in classes}
-    long = {parts for parts in split if len(parts) > 1}
-    for one, other in combinations(filter(long.__contains__, split), 2):
-        words, shared = {*one} ^ {*other}, {*one} & {*other}
-        family = sum(shared <= {*parts} for parts in long)
-        if family == len(words) == 2 and "".join(words).isalpha():
-            partner = dict(zip(words, [*words][::-1], strict=True))
-            having = {parts for parts in long if words & {*parts}}
-            exchanged = {tuple(partner.get(word, word) for word in parts) for parts in having}
-            alone = having == long and len(classes) <= 4
-            if having == exchanged and (len(having) > 2 or alone):
-                return split[one], split[other]
-    return None

@@ -216,7 +216,8 @@ def open_folder(
     folder again if nothing was written. The system releases the lock when a run is killed.
 
     below: names of folders in it that may have half-written files, too. out: the folder's name in errors; None: its
-    path. wait: seconds to wait for another run. Raises UserError if the folder cannot be written to, and InUse if another run holds the lock."""
+    path. wait: seconds to wait for another run.
+    Raises UserError if the folder cannot be written to, and InUse if another run holds the lock."""
     from filelock import FileLock, Timeout
 
     out, lock_file = out or folder, folder / LOCK

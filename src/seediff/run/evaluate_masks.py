@@ -120,7 +120,7 @@ def evaluate_masks(
     if not pixels[scored].any():
         raise UserError(f"{data.about}: no pixel is left to score in {len(scored)} pictures; use more")
 
-    doubt = doubt_line(info, config.model_label, [path for path, _ in samples])
+    doubt = doubt_line(info, config.model_label)
     if doubt:
         warnings.warn(doubt, Notice, stacklevel=2)
 

@@ -9,7 +9,6 @@ a dataset that was as large from the start.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import warnings
 from collections.abc import Iterable, Mapping
@@ -26,15 +25,12 @@ from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.writing import Encoded
 from ..errors import Notice, UserError
 from ..files.image_files import stored_bytes
-from ..files.messages import show_json
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, LOCK, PARTS, check_outside, open_folder, write_atomic
 from ..files.reading import inside, read_json, read_toml
 from ..rows.row import Row, as_row
 
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
 """The folders to which only batches of runs write."""
-IMAGE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
-"""Matches the path of a drawn picture, such as images/000012.png."""
 DECIDE_ROUNDING = ("device", "dtype", "threads")
 """Fields that decide how numbers are rounded. A later run that leaves them open continues with the output's values."""
 
@@ -204,12 +200,3 @@ def with_splits(rows: Iterable[Row], splits: Mapping[str, Any]) -> list[Row]:
 def numbered_name(index: int) -> str:
     """12 → `000012`."""
     return f"{index:06d}"
-
-
-def sample_number(file_name: str) -> int:
-    """`images/000012.png` → 12. Raises UserError for any other path."""
-    matched = IMAGE.fullmatch(file_name)
-    if matched is None:
-        problem = f"{show_json(file_name)} is not a picture that `seediff generate` drew, such as images/000012.png"
-        raise UserError(native.METADATA, problem)
-    return int(matched[1])

@@ -4,26 +4,22 @@ not be used; and the warning that a model for drawings sees nothing in photograp
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from msgspec import UNSET
-
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
-from ..config.settings import model_label
 from ..dataset import native
 from ..errors import UserError
 from ..files.messages import plural
-from ..files.outputs import CONFIG, write_atomic
+from ..files.outputs import write_atomic
 from ..files.photo_files import FAILED, Photo, find_named
-from ..files.reading import read_csv, read_toml
+from ..files.reading import read_csv
 from ..models.describe import ModelInfo
-from ..models.locate import EMBEDDED, FOR_DRAWINGS, REAL
-from ..rows.row import Row, failed_row, said
+from ..models.locate import FOR_DRAWINGS, REAL
+from ..rows.row import Row, failed_row
 from .job import Job
 from .plan import Plan
 
@@ -108,7 +104,7 @@ class PhotoJob(Job[PhotosConfig, PhotoSpec]):
 
     @cached_property
     def doubts(self) -> Sequence[str]:
-        line = doubt_line(self.found, self.config.model_label, [spec.photo.path for spec in self.specs])
+        line = doubt_line(self.found, self.config.model_label)
         return [line] if line else []
 
     def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
@@ -125,47 +121,10 @@ class PhotoJob(Job[PhotosConfig, PhotoSpec]):
         super().finish(rows, left_out, out)
 
 
-def doubt_line(info: ModelInfo, label: str, pictures: Sequence[Path] = ()) -> str:
+def doubt_line(info: ModelInfo, label: str) -> str:
     """The warning that what this model finds in photographs means nothing; "" if there is no reason to warn. Only an
-    embedded model gives a reason, such as `mini`, which knows nothing but its own drawings, and only if it did not draw
-    all of the pictures. label: the model's name."""
-    if not info.settings.words or (pictures and are_drawings(pictures, label)):
-        return ""
-    return f"model '{label}' {FOR_DRAWINGS}; {REAL} is a real model"
-
-
-def are_drawings(pictures: Sequence[Path], label: str) -> bool:
-    """Whether a model drew all of the pictures, according to the seediff.toml or the rows of their datasets. A picture
-    outside a dataset counts as a photograph. label: the model's name."""
-    names: dict[Path, set[str]] = {}  # folder of a dataset → its pictures, such as images/000012.png
-    for picture in map(Path.absolute, pictures):
-        folder = next((parent.parent for parent in picture.parents if parent.name == native.IMAGES), None)
-        if folder is None:
-            return False
-        names.setdefault(folder, set()).add(picture.relative_to(folder).as_posix())
-    return all(_drew(folder, in_folder, label) for folder, in_folder in names.items())
-
-
-def _drew(folder: Path, names: Collection[str], label: str) -> bool:
-    """Whether a model drew these pictures of a dataset. An unreadable dataset says no."""
-    with suppress(UserError):
-        about = read_toml(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-        if about.get("command") == "generate":
-            return model_label(str(about.get("model"))) in alike_models(label)
-        rows = {row.file_name: row for row in native.read_rows(folder)}
-        return all(is_drawing(rows.get(name, Row()), label) for name in names)
-    return False
-
-
-def is_drawing(row: Row, label: str) -> bool:
-    """Whether a model drew a picture. Only drawings have a seed. row: the picture's row. label: the model's name."""
-    return row.seed is not UNSET and said(row.model) in alike_models(label)
-
-
-def alike_models(label: str) -> Collection[str | None]:
-    """The models whose drawings a model counts as its own: all embedded models for an embedded one. label: the model's
-    name."""
-    return EMBEDDED if label in EMBEDDED else (label,)
+    embedded model gives a reason, such as `mini`, which knows nothing but its own drawings. label: the model's name."""
+    return f"model '{label}' {FOR_DRAWINGS}; {REAL} is a real model" if info.settings.words else ""
 
 
 def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str, ...]]:

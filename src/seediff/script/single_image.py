@@ -22,7 +22,7 @@ from ..models import registry
 from ..models.describe import ModelInfo
 from ..models.facts import facts_of_files, facts_of_model
 from ..models.registry import LoadOptions, Model
-from ..run.photos import are_drawings, doubt_line
+from ..run.photos import doubt_line
 from ..run.plan import Plan, check_same, plan_model
 from ..segments.make_segments import Segments, check_photo, make_segments
 
@@ -84,7 +84,7 @@ def _warn(model: Model, config: RunConfig, image: ImageInput) -> None:
     that this model drew. config: names the model. image: as in `mask`."""
     label = config.model_label
     line = doubt_line(model.info, label)
-    if line and not (isinstance(image, Path | str) and are_drawings([Path(image)], label)):
+    if line:
         warnings.warn(line, Notice, stacklevel=3)
 
 
