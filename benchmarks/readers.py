@@ -73,7 +73,6 @@ READINGS = (
     Reading("masks", "ultralytics", "semantic"),
     Reading("masks", "fiftyone", "segmentation"),
     Reading("cvat", "datumaro", "cvat"),
-    Reading("cvat", "datumaro", "cvat", {"objects": True}, "cvat --objects"),
     Reading("labelstudio", "labelstudio", "brush"),
     Reading("voc", "datumaro", "voc_segmentation", lost=NO_NAMES),
     Reading("coco", "datumaro", "coco_instances", lost=NO_IGNORE),

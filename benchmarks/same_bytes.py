@@ -36,7 +36,7 @@ EXPORTS = {
     "coco": "",
     "yolo": "--split 0.4",
     "masks": "",
-    "cvat": "--objects",
+    "cvat": "",
     "labelstudio": "",
     "labelme": "--polygons",
 }

@@ -17,7 +17,6 @@ ALLOWED = {
     ("cli/sets.py", "save"): "a dataset's, which goes through places",
     ("drawing/charts.py", "savefig"): "into memory",
     ("script/heatmap.py", "save"): "a picture that a script names",
-    ("run/output.py", "replace"): "the rows of a finished set are moved aside while it grows",
 }
 """(file, call) → why it may."""
 WRITING = re.compile(

@@ -56,7 +56,7 @@ def test_kernels_that_cannot_run_are_said_once(told):
 def test_a_batch_that_does_not_fit_is_halved_before_anything_is_committed(told):
     """Maps of two batches are held."""
     ran = told["tried"]
-    assert (ran["error"], ran["code"], ran["races"], ran["sizes"]) == ("", 0, [], {"this machine": 1})
+    assert (ran["error"], ran["code"], ran["races"], ran["sizes"]) == ("", 0, [], [1, False])
     assert ran["gpu"] == "Pretended"
     line = "{} images at once do not fit into the GPU's memory; batches have {}"
     assert ran["notices"] == [line.format(4, 2), line.format(2, 1)]

@@ -114,7 +114,7 @@ with mock.patch.object(recorder.AttentionRecorder, "maps", maps_in_room):
     command("tried", *DRAW[:3], "--per-class", 2, *OF[:2], "--steps", 1, "--dtype", "float16")
 about = read_toml(folder / "tried" / "seediff.toml")
 told["tried"]["gpu"] = about["gpu"]
-told["tried"]["sizes"] = {key: about["batch_size"] for key, given in about["sources"].items() if "batch_size" in given}
+told["tried"]["sizes"] = about["batch_size"], "batch_size" in about["given"]
 
 # Families
 for name, book in BOOKS.items():

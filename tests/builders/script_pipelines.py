@@ -139,8 +139,9 @@ EDITED = TRUE_CFG | {"image": small_image()}
 @dataclass(frozen=True)
 class Kind:
     """A pipeline class. twin: the family of its parts. call: its arguments besides the prompt. guided: the place of the
-    prediction with the prompt under guidance: "halves" (the second half of the batch), "first half", "calls" (the first of two), "second call", or "" (no guidance). make: (name, pipeline of the twin) → it.
-    shown: the number of positions of each picture that its network is shown besides."""
+    prediction with the prompt under guidance: "halves" (the second half of the batch), "first half", "calls" (the
+    first of two), "second call", or "" (no guidance). make: (name, pipeline of the twin) → it. shown: the
+    number of positions of each picture that its network is shown besides."""
 
     twin: str
     call: Mapping[str, Any] = field(default_factory=lambda: SIDES)

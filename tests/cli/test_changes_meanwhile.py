@@ -16,6 +16,7 @@ from seediff.dataset import native
 from seediff.dataset.native import classes_text, read_classes
 from seediff.dataset.reviews import Action, append_action
 from seediff.errors import Notice
+from seediff.models.describe import Preset
 
 run = runner(merge, split, export_, filter_, augment, train, semantic, segments, tune)
 
@@ -50,7 +51,7 @@ def test_a_command_reads_one_state_of_a_set_and_tells_that_it_changed(line, tmp_
         return classes
 
     monkeypatch.setattr(native, "read_classes", read_and_change)
-    tuned = SimpleNamespace(tuned=SimpleNamespace(to_toml=str), lines=(), failed=())
+    tuned = SimpleNamespace(tuned=Preset(model="mini"), lines=(), failed=())
     monkeypatch.setattr("seediff.run.evaluate_masks.load_masker", lambda *_: (None, ""))
     monkeypatch.setattr("seediff.run.tune.tune", lambda *_, **__: tuned)
     with pytest.warns(Notice, match="pets: changed while it was in use; the result has none of what was saved since"):

@@ -10,14 +10,15 @@ import pytest
 
 from seediff.cli.commands import COMMANDS, HELP, HELP_ALL
 from seediff.cli.main import main
-from seediff.cli.summary import show_generated, show_masks, show_segments
+from seediff.cli.summary import show_result
 from seediff.config.fields import field_types, tables_of
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import CaptureConfig
-from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.photos_config import SegmentPhotosConfig
 from seediff.config.train import TrainConfig
 from seediff.files.messages import EscapedStream
 from seediff.rows.row import Row
+from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import RunResult
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\x7f"
@@ -65,15 +66,12 @@ def test_streams(line, code):
 @pytest.mark.parametrize("name", ["b]", "[/b]", "[link=x]"])
 def test_names_are_no_markup(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
-    rows = [Row(source=name, classes=("segment", name), instances=(2, 1, 2))]
-    show_segments(RunResult(Path("out[b]"), rows, 1, {"segmenting": 1.0}), SegmentPhotosConfig(model="mini"), "")
-    text = capsys.readouterr().out
-    (row,) = (line for line in text.splitlines() if "│" in line and line.count(name) > 1)
-    assert row.count(name) == 2  # the photograph's and the segment's
-    assert "Look at 'out[b]/preview.html'" in text
     rows = [Row(file_name="images/0.png", classes=(name,), asked=(name,), area={name: 0.5})]
-    show_masks(RunResult(Path("out"), rows, 1, {}), MaskPhotosConfig(classes=(name,), model="mini"), "")
-    assert name in capsys.readouterr().out
+    job = GenerateJob(GenerateConfig(classes=(name,)))
+    show_result(job, RunResult(Path("out[b]"), rows, 1, {"drawing": 1.0}), "image")
+    text = capsys.readouterr().out
+    assert name in next(line for line in text.splitlines() if "│" in line)
+    assert "Look at 'out[b]/preview.html'" in text
 
 
 IN_FILES = (
@@ -119,22 +117,3 @@ def test_help_shows_what_the_default_model_uses_and_which_methods_read_an_option
         assert main([command, HELP_ALL]) == 0
         said = " ".join(capsys.readouterr().out.replace("│", " ").split())
         assert [text for text in texts if text not in said] == []
-
-
-@pytest.mark.parametrize(
-    ("agreement", "columns", "step"),
-    [
-        ([{"dog": 0.9}, {"dog": 0.5}], "agreement", "--min-agreement 0.55 --out out-good    # keep the 1 of 2"),
-        ([{}, {}], "mean area", "--drop-flags all --out out-good"),
-        ([{"dog": 0.6}, {"dog": 0.8}], "agreement", ""),
-    ],
-)
-def test_after_generate_the_better_filter_comes_next(capsys, monkeypatch, agreement, columns, step):
-    monkeypatch.setenv("COLUMNS", "120")
-    rows = [Row(file_name=f"images/{i}.png", classes=("dog",), agreement=one) for i, one in enumerate(agreement)]
-    show_generated(RunResult(Path("out"), rows, 2, {}), GenerateConfig(classes=("dog",), per_class=2))
-    text = capsys.readouterr().out
-    assert columns in text
-    assert ("0.70" in text) == ("agreement" in text.partition("Next")[0]) == bool(agreement[0])
-    steps = [line.partition("filter out ")[2] for line in text.splitlines() if "filter out" in line]
-    assert [line.startswith(step) for line in steps] == [True] * bool(step)

@@ -35,7 +35,8 @@ def test_the_command_line_says_what_is_captured(tmp_path, mini_folder, capsys, c
     levels = "--seed-level 4 --expand-levels 4,2,1".split()
     assert main([*line, *levels, "--dry-run", "--verbose"]) == 0, capsys.readouterr()
     said = capsys.readouterr().out
-    assert "Not given: " in said and 'capture.normalize = false, capture.steps = "all", capture.layers = "up"' in said
+    assert "Not given: " in said
+    assert 'capture.normalize = false, capture.steps = "all", capture.layers = "up"' in said
     said = refused(capsys, *line, *levels, "--capture-normalize")
     assert "--capture-normalize: true: method reference" in said
     assert not (tmp_path / "out").exists()

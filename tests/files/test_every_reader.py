@@ -8,18 +8,12 @@ from safetensors.numpy import save
 
 from seediff.attention.maps import AttentionMaps
 from seediff.files.tensors import read_header
-from seediff.models.fingerprint import model_fingerprint
-from seediff.models.locate import locate
 from seediff.train.loading import read_about
 
 DOCUMENTS = {
     "config.json": (
         {"model_type": "segformer", "id2label": {"0": "background", "1": "cat"}},
         lambda path: read_about(path.parent, {"segformer": 0}),
-    ),
-    "model_index.json": (
-        {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]},
-        lambda path: model_fingerprint(locate(str(path.parent))),
     ),
 }
 

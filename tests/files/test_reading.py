@@ -100,5 +100,5 @@ def test_archives_are_to_be_unpacked(tmp_path):
         for read in [*readers, lambda path: Dataset.from_coco(tmp_path, images=path)]:
             with user_error("is an archive; unpack it, and name what was in it"):
                 read(path)
-        with user_error("is an archive; unpack it"):
+        with user_error(f"it holds {name}"):
             Dataset.open(tmp_path / "pets")

@@ -98,7 +98,7 @@ def test_a_page_that_does_not_know_what_made_a_mask_says_so(copied, tmp_path):
 def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(copied, tmp_path):
     with running(copied) as (client, _):
         constants = {**client.get("/api/samples/2/attention")["constants"], "beta": 0.7, "method": "ca_sa"}
-        client.post("/api/samples/2/tuned", {**constants, "version": 0})
+        client.post("/api/masks", {**constants, "samples": [(2, 0)]})
         client.act(2, "accept", 1)
         assert client.get("/api/samples/2/attention")["constants"] == constants
         client.paint(1, np.ones((32, 32), np.uint8), 0)

@@ -162,10 +162,9 @@ def test_what_is_no_sam_is_refused_in_a_line(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: {name: t[name] for name in sorted(t)[1:]}, r"1 of \d+ tensors are missing from its weights"),
-        (lambda t: t | {max(t): t[max(t)].to(torch.int8)}, "is of type I8"),
-        (lambda t: t | {max(t): t[max(t)].to(torch.float8_e4m3fn), f"{max(t)}_scale": torch.ones(1)}, "quantisation"),
-        (lambda t: t | {"mask_decoder.extra.weight": torch.ones(1)}, r"has no mask_decoder\.extra\.weight"),
+        (lambda t: {name: t[name] for name in sorted(t)[1:]}, r"1 tensor, the first"),
+        (lambda t: t | {max(t): t[max(t)].to(torch.float8_e4m3fn), f"{max(t)}_scale": torch.ones(1)}, "_scale"),
+        (lambda t: t | {"mask_decoder.extra.weight": torch.ones(1)}, r"the first mask_decoder\.extra\.weight"),
     ],
 )
 @pytest.mark.parametrize("save", [save_sam, save_sam2])

@@ -1,4 +1,3 @@
-
 import pytest
 import torch
 from random_maps import random_maps

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from builders.refusals import refused, user_error
 from builders.single_files import rewrite
 
@@ -33,16 +32,7 @@ def test_a_missing_tensor_is_named(folder, part, accelerate, monkeypatch):
     if not accelerate:
         monkeypatch.setattr("diffusers.utils.import_utils._accelerate_available", False)
     rewrite(folder / part / FILES[part], without_one)
-    with user_error(rf"in its {part}, 1 of \d+ tensors are missing from its weights, the first \w+"):
-        load_model(str(folder), device="cpu")
-
-
-@pytest.mark.parametrize("part", ["unet", "text_encoder"])
-def test_weights_that_are_not_numbers_are_named(folder, part):
-    rewrite(folder / part / FILES[part], lambda tensors: {**tensors, max(tensors): tensors[max(tensors)] * torch.nan})
-    with user_error(
-        rf"model: .*: in its {part}, tensor [\w.]+ holds values that are not finite in float32; download it again"
-    ):
+    with user_error(rf"{part}: its weights are not those of its network: 1 tensor, the first \w+"):
         load_model(str(folder), device="cpu")
 
 
@@ -51,7 +41,7 @@ def test_of_two_files_of_a_part_the_one_that_is_loaded_counts(folder):
     half = Path(shutil.copy(path, path.with_suffix(".fp16.safetensors")))
     rewrite(half, lambda tensors: {key: value.half() for key, value in without_one(tensors).items()})
     load_model(str(folder), device="cpu", dtype="float32")
-    with user_error("in its unet, 1 of .* missing"):
+    with user_error("unet: its weights are not those of its network: 1 tensor, the first"):
         load_model(str(folder), device="cpu", dtype="float16")
 
 
@@ -61,16 +51,15 @@ def test_of_two_files_of_a_part_the_one_that_is_loaded_counts(folder):
         ("unet/config.json", {"act_fn": 3}, "unet: cannot be loaded"),
         ("unet/config.json", {"sample_size": None}, "its unet does not tell the size of its images"),
         (
-            "vae/config.json",
-            {"mid_block_add_attention": False},
-            "in its vae, the network of config.json has no decoder.mid",
-        ),
-        (
             "text_encoder/config.json",
             {"hidden_act": 3},
             "/text_encoder: .*'hidden_act': Field 'hidden_act' expected",
         ),
-        ("text_encoder/config.json", {"intermediate_size": 8}, "text_encoder, tensor .* but the network has"),
+        (
+            "text_encoder/config.json",
+            {"intermediate_size": 8},
+            "text_encoder: its weights are not those of its network: 9 tensors",
+        ),
         ("tokenizer/tokenizer_config.json", {"bos_token": 3}, "/tokenizer: cannot be loaded"),
         ("model_index.json", {"scheduler": ["diffusers", "None"]}, "must be of diffusers, not Auto"),
     ],

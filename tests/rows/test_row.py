@@ -21,7 +21,6 @@ WORDS_OF_OTHERS = {
 }
 """Keys of rows that are words of configurations, options, pages and other formats, too."""
 OTHERS = {
-    ("cli/summary.py", "asked"): "a heading",
     ("dataset/dataset.py", "classes"): "options",
     ("dataset/dataset.py", "split"): "options",
     ("dataset/native.py", "mask_file_name"): "in an error",
@@ -30,7 +29,6 @@ OTHERS = {
     ("run/job.py", "method"): "of a configuration",
     ("run/output.py", "version"): "seediff.toml",
     ("run/photos.py", "classes"): "a table of the user's",
-    ("run/photos.py", "model"): "seediff.toml",
 }
 """(file, text) → what the text is, if not a key of a row."""
 ROOMS = ("dataset", "evaluate", "look", "report", "run", "train")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from items import noise_pixels, rows_of, write_rows
+from items import noise_pixels, rows_of
 from PIL import Image
 from refusals import refused
 
@@ -12,15 +12,11 @@ from seediff.attention.maps import AttentionMaps
 from seediff.cli.main import main
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import MaskConfig
-from seediff.dataset.sample import Sample
-from seediff.dataset.writing import save_native
-from seediff.files.outputs import CONFIG
 from seediff.models.facts import facts_of_model
 from seediff.models.locate import EMBEDDED
 from seediff.prompts.specs import SampleSpec
 from seediff.run.generate_job import GenerateJob
 from seediff.run.job import Ready
-from seediff.run.photos import are_drawings
 
 
 def with_settings(model, **values):
@@ -28,36 +24,6 @@ def with_settings(model, **values):
 
 
 DOUBT = "odel 'mini' is for its own drawings"
-
-
-def set_of(folder, *, model="mini", command="generate"):
-    """A set with two pictures, which its rows or its configuration say were drawn by a model."""
-    labels = np.ones((64, 64), np.uint8)
-    pixels = noise_pixels(64, 64)
-    samples = [Sample(pixels, labels, name=f"{i}", row={"model": model, "seed": i}) for i in range(2)]
-    save_native(folder, ("dog",), samples, about={"command": command})
-    return folder
-
-
-def test_whose_drawings_pictures_are_is_what_their_set_says(tmp_path, monkeypatch):
-    def drawn(folder, label="mini"):
-        return are_drawings(sorted((folder / "images").iterdir()), label)
-
-    pets = set_of(tmp_path / "pets")
-    assert (drawn(pets), drawn(pets, "mini-dit"), drawn(pets, "sd1.5")) == (True, True, False)
-    assert not drawn(set_of(tmp_path / "real", model="sd1.5"))
-    assert not are_drawings([*(pets / "images").iterdir(), tmp_path / "photo.png"], "mini")
-    rows = rows_of(pets)
-    write_rows(pets, [{**row, "seed": 1} for row in rows[:1]])
-    assert not drawn(pets)  # a picture that somebody put there
-    write_rows(pets, [{k: v for k, v in row.items() if k != "seed"} for row in rows])
-    assert not drawn(pets)  # `mask` made these rows
-    (pets / CONFIG).write_text('command = "generate"\nmodel = "mini"\nseed = 0\n')
-    assert drawn(pets)
-    monkeypatch.chdir(pets)
-    assert not are_drawings([tmp_path / "photo.png"], "mini")  # of no set, whatever the current folder is
-    (pets / CONFIG).write_text('command = "mask"\nmodel = "mini"\nseed = 0\n')
-    assert not drawn(pets)
 
 
 def test_photographs_need_a_named_model_and_mini_says_what_it_is_for(tmp_path, capsys, monkeypatch, mini_folder):
@@ -78,9 +44,6 @@ def test_photographs_need_a_named_model_and_mini_says_what_it_is_for(tmp_path, c
 
     assert main(mask) == 0  # the folder names the model
     assert f"M{DOUBT}" in capsys.readouterr().out
-    drawn = set_of(tmp_path / "pets") / "images"
-    assert main(["segment", str(drawn), "--model", "mini", "--dry-run", "--out", str(tmp_path / "parts")]) == 0
-    assert "is for its own drawings" not in capsys.readouterr().out
 
 
 def test_a_class_with_the_even_map_of_a_word_without_a_place_is_missing(mini_model):

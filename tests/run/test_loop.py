@@ -1,9 +1,7 @@
-import shutil
 import tempfile
 import threading
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,8 +28,7 @@ from seediff.files.photo_files import find_photos
 from seediff.files.reading import read_toml
 from seediff.run import generate_job as run_module
 from seediff.run.engine import Engine
-from seediff.run.generate_job import GenerateJob, generate
-from seediff.run.loop import run
+from seediff.run.generate_job import generate
 from seediff.run.mask_job import mask_photos
 from seediff.run.output import Loaded
 from seediff.run.segment_job import segment_photos
@@ -43,15 +40,18 @@ class Elsewhere(Engine):
     """What a worker of a cluster does: the job is pickled, and its copy loaded; batches come back in another order."""
 
     def load(self, job):
-        self.ready = job.load()
+        cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")
+        self.job = cloudpickle.loads(cloudpickle.dumps(job))
+        self.ready = self.job.load()
         return self.ready.loaded
 
     def map(self, job, out, numbers, say):
         for number in reversed(numbers):
             with tempfile.TemporaryDirectory() as scratch:
-                record = job.make(self.ready, job.batches[number]).write(Path(scratch), job.timer)
+                record = self.job.make(self.ready, self.job.batches[number]).write(Path(scratch), job.timer)
                 for name in record.files:
                     write_atomic(out / name, (Path(scratch) / name).read_bytes())
+            job.timer.add(self.job.timer.take())
             yield number, record
 
 
@@ -94,26 +94,6 @@ def test_the_same_bytes_elsewhere(name, inputs, mini_folder, tmp_path):
 
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=2)
-
-
-def test_parts_of_a_run_share_a_folder_or_copies_of_it(tmp_path):
-    job, last = GenerateJob(CONFIG, draw=fake_draw), tmp_path / "out"
-    run(job, tmp_path / "whole")
-    for number in (2, 3):
-        assert run(job, last, part=(number, 3)).unfinished
-    assert run(job, tmp_path / "elsewhere", part=(1, 3)).unfinished
-    shutil.copytree(tmp_path / "elsewhere", last, dirs_exist_ok=True)
-    assert run(job, last).done == 0
-    assert contents(last) == contents(tmp_path / "whole")
-
-
-def test_parts_that_begin_together(tmp_path):
-    job, out = GenerateJob(CONFIG, draw=fake_draw), tmp_path / "out"
-    run(job, tmp_path / "whole")
-    with ThreadPoolExecutor(5) as pool:
-        results = list(pool.map(lambda number: run(job, out, part=(number, 5)), range(1, 6)))
-    assert not all(result.unfinished for result in results)
-    assert contents(out) == contents(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("beside", [False, True])

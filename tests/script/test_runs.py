@@ -55,8 +55,9 @@ def test_each_call_has_its_own_result(pipe):
         seen.heatmap("cat", image=3)
 
 
-def test_guidance_that_a_callback_ends(pipe, prompt="a dog and a cat"):
+def test_guidance_that_a_callback_ends(pipe):
     """From then on the batch has the prompt alone."""
+    prompt = "a dog and a cat"
 
     def stop(pipe, step, _level, tensors):
         if step == 1:
@@ -326,7 +327,9 @@ AT_STEP = {
 }
 
 
-@pytest.mark.parametrize(("name", "scheduler"), [("one call", "DDIM"), ("tiles", "DDIM"), ("two calls", "HeunDiscrete")])
+@pytest.mark.parametrize(
+    ("name", "scheduler"), [("one call", "DDIM"), ("tiles", "DDIM"), ("two calls", "HeunDiscrete")]
+)
 def test_calls_with_the_prompt_at_one_timestep(pipe, name, scheduler):
     """As many as the scheduler has."""
     pipe.scheduler = getattr(diffusers, f"{scheduler}Scheduler").from_config(pipe.scheduler.config)
@@ -337,7 +340,7 @@ def test_calls_with_the_prompt_at_one_timestep(pipe, name, scheduler):
         assert seen.heatmap("dog").shape == (64, 64)
         return
     for ask in (lambda: seen.maps, lambda: seen.heatmap("dog")):
-        with user_error("^the pipeline: 1 rows had the prompt in 6 calls of the network, for 0 pictures of 3 steps"):
+        with user_error("^the pipeline: 1 rows had the prompt in 6 calls, for 0 pictures of 3 steps"):
             ask()
     assert len(told) == 1
 
@@ -346,7 +349,7 @@ def test_another_number_of_pictures_than_rows(pipe):
     own = Own(pipe, AT_STEP["one call"], pictures=[Image.new("RGB", (64, 64))] * 2).pipe
     with seediff.capture(own) as seen:
         own("a dog")
-    with user_error("^the pipeline: 1 rows had the prompt in 3 calls of the network, for 2 pictures"):
+    with user_error("^the pipeline: 1 rows had the prompt in 3 calls, for 2 pictures"):
         seen.heatmap("dog")
 
 

@@ -68,7 +68,7 @@ def test_phrases_that_contain_each_other(mini):
     assert np.array_equal(seen.heatmap(inner), seen.heatmap(seen._maps(0, [inner]).words[inner]))
     assert set(seen._maps(0, [inner]).words[inner]) > set(expected[inner])
     assert seen.masks(inner, image=1, pamr=False).classes == (inner,)
-    with pytest.raises(seediff.UserError, match=rf"^'{inner}': is in the prompt '.*' only as part of a longer phrase"):
+    with pytest.raises(seediff.UserError, match=rf"^'{inner}': is not in the prompt .*, or only in a longer phrase"):
         seen.masks(*phrases, image=1, pamr=False)
 
 
@@ -83,7 +83,7 @@ def test_what_masks_and_heat_maps_cannot_be_made_of(mini):
         (lambda: seen.masks("dog", bta=0.4), "^masks: there is no option 'bta'"),
         (lambda: seen.masks("dog", method="mine"), "^method: 'mine' is not known"),
         (lambda: seen.masks(), "^masks: there is no word; name at least one"),
-        (lambda: seen.heatmap("dog", image=-2), "^image: -2: 1 was drawn in the block"),
+        (lambda: seen.heatmap("dog", image=-2), "^image: -2: 1 were drawn in the block"),
     ):
         with pytest.raises(seediff.UserError, match=said) as error:
             call()

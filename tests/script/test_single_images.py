@@ -1,4 +1,3 @@
-import warnings
 from functools import partial
 
 import numpy as np
@@ -50,7 +49,7 @@ def test_a_loaded_network_with_the_rest_of_another_model(mini_folder, photo):
         seediff.mask(photo, ["dog"], model=model, base="mini")
 
 
-def test_a_small_model_is_for_its_own_drawings(model, photo, tmp_path):
+def test_a_small_model_is_for_its_own_drawings(model, photo):
     """Of other pictures a warning points at the script."""
     for ask in (
         lambda image: seediff.segment(image, model=model, segment={"num_points": 4}),
@@ -59,15 +58,6 @@ def test_a_small_model_is_for_its_own_drawings(model, photo, tmp_path):
         with pytest.warns(Notice, match="is for its own drawings") as warned:
             ask(photo)
         assert warned[0].filename == __file__
-        drawn = tmp_path / "drawn" / "images" / "a.png"
-        drawn.parent.mkdir(parents=True, exist_ok=True)
-        drawn.write_bytes(photo.read_bytes())
-        (tmp_path / "drawn" / "seediff.toml").write_text(
-            f'command = "generate"\nmodel = "{model.info.name}"\nseed = 0\n'
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Notice)
-            ask(drawn)
 
 
 @pytest.mark.parametrize("ask", [seediff.segment, partial(seediff.mask, classes=["dog"])])
@@ -80,8 +70,14 @@ def test_options_of_a_table_and_names_of_diffusers(model, photo):
     """Are answered with where they belong."""
     assert len(seediff.segment(photo, model=model, method="kmeans", k=3).scores) == 3
     for ask, said in (
-        (lambda: seediff.segment(photo, model=model, num_inference_steps=5), "; timestep belongs inside segment={…}$"),
-        (lambda: seediff.mask(photo, ["dog"], model=model, num_inference_steps=5), "; the name here: timesteps"),
+        (
+            lambda: seediff.segment(photo, model=model, num_inference_steps=5),
+            "there is no option 'num_inference_steps'",
+        ),
+        (
+            lambda: seediff.mask(photo, ["dog"], model=model, num_inference_steps=5),
+            "there is no option 'num_inference_steps'",
+        ),
     ):
         with user_error(said):
             ask()

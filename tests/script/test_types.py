@@ -17,9 +17,9 @@ if TYPE_CHECKING:
         with seediff.capture(pipe) as seen:
             assert_type(seen.heatmap("dog"), HeatMap)
             assert_type(seen.heatmap("dog", -1), HeatMap)
-            assert_type(seen.heatmap("dog", seen.clips[0]), list[HeatMap])
+            assert_type(seen.heatmap("dog", seen.clips[0][0]), HeatMap)
             assert_type(seen.masks("dog", "cat", beta=0.4), MaskResult)
-            assert_type(seen.masks("dog", image=seen.clips[0]), list[MaskResult])
+            assert_type(seen.clip_masks("dog", clip=0), list[MaskResult])
             assert_type(seen.segments(k=5), Segments)
         assert_type(seediff.mask("photo.jpg", ["dog"], model="sd1.5"), MaskResult)
 

@@ -94,9 +94,9 @@ def test_backbone_from_a_folder(tmp_path):
         backbone.config.__class__(**{**backbone.config.to_dict(), "layer_type": "bottleneck"})
     ).save_pretrained(tmp_path / "other")
     for weights, name, problem in (
-        ("backbone", "r50", r"222 of 318 tensors are missing from its weights, the first encoder\."),
+        ("backbone", "r50", r"its weights are not those of its network: \d+ tensors, the first encoder\."),
         ("backbone", "swin-t", r"model_type = .resnet. must be 'mask2former' or 'swin'"),
-        ("other", "tiny", r"\.0\.convolution\.weight is \(8, 32, 1, 1\), but the network has \(32, 32, 3, 3\)"),
+        ("other", "tiny", r"its weights are not those of its network: \d+ tensors"),
     ):
         with user_error(problem):
             build_network(make_config({"backbone": name, "weights": str(tmp_path / weights)}), CLASSES)

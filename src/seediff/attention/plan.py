@@ -247,11 +247,6 @@ class Expected:
     """(height, width) of L."""
 
     @property
-    def bytes_by_layer(self) -> int:
-        """Bytes of the maps if each layer has maps of its own."""
-        return sum(one.bytes * one.layers for one in self.maps)
-
-    @property
     def map_bytes(self) -> int:
         """Bytes of the maps."""
         return sum(one.bytes * one.held for one in self.maps)

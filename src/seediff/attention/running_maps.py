@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from copy import copy
 from itertools import groupby
 from typing import Literal, NamedTuple
 
@@ -164,13 +163,6 @@ class RunningMaps:
         return Counter(self._key(added, step) for added, steps in self.steps.items() for step in steps)
 
     # The result
-
-    @torch.inference_mode(False)  # as in `_zeros`
-    def until_now(self) -> RunningMaps:
-        """A copy of the sums, which can be finished while these go on."""
-        maps = copy(self)
-        maps._maps = {key: total.clone() for key, total in self._maps.items()}
-        return maps
 
     def finish(self) -> list[str]:
         """Turn the sums into means. Returns the names of the layers with probabilities that are not finite."""

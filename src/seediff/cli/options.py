@@ -1,4 +1,4 @@
-"""What several commands share: options, `carry_out`, which runs a job, checks of what was typed, and the lines about
+"""What several commands share: options, checks of what was typed, and the lines about
 next steps."""
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import (
     Annotated,
     Any,
     Generic,
+    Literal,
     TypedDict,
     TypeVar,
     cast,
@@ -39,12 +40,9 @@ from ..files.outputs import CONFIG, parse_folder
 from ..files.reading import real
 from ..models.saving_memory import Offload
 from .commands import show_default
-from .progress import show_progress
 
 if TYPE_CHECKING:
     from ..rows.row import Row
-    from ..run.job import AnyJob
-    from ..run.loop import RunResult
 
 
 Kind = TypeVar("Kind")
@@ -186,17 +184,6 @@ ConfigFile = Annotated[
 ]
 
 
-Part = tuple[int, int]
-
-
-def read_part(kind: Any, tokens: Sequence[Token]) -> Part:
-    """`2/8` → (2, 8)."""
-    number, slash, parts = tokens[0].value.partition("/")
-    if not (slash and number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
-        raise ValueError(f"{tokens[0].value!r} must be I/N, such as 2/8")
-    return int(number), int(parts)
-
-
 @Parameter(name="*", group=RUN)
 @dataclass(frozen=True)
 class RunOptions:
@@ -205,14 +192,24 @@ class RunOptions:
     offload: Annotated[Offload, Parameter(group=MODEL)] = "none"
     """Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same
     bytes."""
-    part: Annotated[Part | None, Parameter(converter=read_part, n_tokens=1)] = None
-    """I/N: make every N-th batch, from the I-th on. N processes or machines, each with its I, share a folder; the last
-    to end finishes it."""
+    engine: Literal["local", "ray"] = "local"
+    """Where batches run: in this process (local), or in Ray workers on this machine or a cluster (ray)."""
+    workers: Whole | None = None
+    """With --engine ray: number of workers, by default one per GPU, else one per core."""
+    address: str | None = None
+    """With --engine ray: address of a running cluster, or auto for the one on this machine; by default a cluster is
+    started here.
+    """
     finish: Annotated[bool, Parameter(negative=())] = False
     """End a stopped run with the batches that it has made. The same command without this option goes on."""
     dry_run: DryRun = False
     verbose: Verbose = False
     quiet: Quiet = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("workers", self.workers), ("address", self.address)):
+            if value is not None and self.engine != "ray":
+                raise UserError(name, "is an option of --engine ray")
 
     def warn(self, text: str) -> None:
         if not self.quiet:
@@ -220,30 +217,6 @@ class RunOptions:
 
 
 AS_USUAL = RunOptions()
-
-
-def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str, skipped: str = "") -> RunResult | None:
-    """Run a job, with its progress on stderr, and print its summary. With --dry-run, print what it would do and return
-    None. Without a terminal for progress, print a line about the run before the model is loaded.
-
-    out: the folder of the output. counted: what the job makes something of, such as "image". skipped: a line about
-    other files, or "".
-    """
-    from ..run import loop
-    from .summary import show_result
-
-    lines = loop.dry_run(job, out, options.verbose, options.finish)  # a generator, which begins at `next`
-    if options.dry_run:
-        print(next(lines), flush=True)
-        print(*lines, sep="\n")
-        return None
-    if not (options.quiet or sys.stderr.isatty()):  # where no bar shows that it has begun
-        print(next(lines).removeprefix("Would "), flush=True)  # a dry run's first line, "Would make 6 images …"
-    with show_progress(options.quiet, out, f"{counted}s", can_finish=True) as progress:
-        result = loop.run(job, out, progress=progress, warn=options.warn, finish=options.finish, part=options.part)
-    if not (options.quiet or result.unfinished):
-        show_result(job, result, counted, skipped)
-    return result
 
 
 Rule = tuple[str, object, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
@@ -24,16 +25,18 @@ from .options import (
     RunOptions,
     RunOut,
     Typed,
-    carry_out,
     check_effects,
     check_photos,
     mask_rules,
     option,
     report_unusable,
 )
+from .progress import show_progress
 
 if TYPE_CHECKING:
     from ..files.photo_files import FoundPhotos
+    from ..run.job import AnyJob
+    from ..run.loop import RunResult
     from ..run.mask_job import MaskJob
     from ..run.segment_job import SegmentJob
 
@@ -98,7 +101,7 @@ def generate(
     from ..run.generate_job import GenerateJob
 
     job = GenerateJob(config, info, options.offload)
-    carry_out(job, out, options, "image")
+    _carry_out(job, out, options, "image")
 
 
 def segment(
@@ -247,10 +250,39 @@ def mask(
     _run_on_photos(job, found, out, options, warning)
 
 
+def _carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str, skipped: str = "") -> RunResult | None:
+    """Run a job, with its progress on stderr, and print its summary. With --dry-run, print what it would do and return
+    None. Without a terminal for progress, print a line about the run before the model is loaded.
+
+    out: the folder of the output. counted: what the job makes something of, such as "image". skipped: a line about
+    other files, or "".
+    """
+    from ..run import loop
+    from .summary import show_result
+
+    engine = None
+    if options.engine == "ray":
+        from ..run.cluster import Ray
+
+        engine = Ray(options.workers, options.address)
+    lines = loop.dry_run(job, out, options.verbose, options.finish, engine)  # a generator, which begins at `next`
+    if options.dry_run:
+        print(next(lines), flush=True)
+        print(*lines, sep="\n")
+        return None
+    if not (options.quiet or sys.stderr.isatty()):  # where no bar shows that it has begun
+        print(next(lines).removeprefix("Would "), flush=True)  # a dry run's first line, "Would make 6 images …"
+    with show_progress(options.quiet, out, f"{counted}s", can_finish=True) as progress:
+        result = loop.run(job, out, engine=engine, progress=progress, warn=options.warn, finish=options.finish)
+    if not options.quiet:
+        show_result(job, result, counted, skipped)
+    return result
+
+
 def _run_on_photos(job: SegmentJob | MaskJob, found: FoundPhotos, out: Path, options: RunOptions, warning: str) -> None:
     """Carry out the job of `mask` or `segment`. found: the photographs. warning: printed after the summary; "": no
     warning. Raises UserError if some photographs could not be used."""
-    result = carry_out(job, out, options, "photograph", found.note)
+    result = _carry_out(job, out, options, "photograph", found.note)
     if warning:
         options.warn(warning)
     if result:

@@ -117,7 +117,7 @@ def check_meaning(
             raise UserError(field, f"'{name}' means {meanings[reserved]} in labels, and cannot be a class", fix)
 
 
-ODD = re.compile(r"""[\W\d]+[\s.)_-]|.*[\t,;:=|#"“”{}<>\[\]]""")
+ODD = re.compile(r"""[\W\d]+[\s.)_]|.*[\t,;:=|#"“”{}<>\[\]]""")
 """Matches what may be more than a name: numbers or signs before it, or signs that separate it from something."""
 
 
@@ -131,7 +131,7 @@ def read_class_list(path: Path, first: int = 1, absent: str = ABSENT, *, any_nam
         `__ignore__`, `background`, `dog`  `__ignore__` is left out, as in labelme; 0, 1 (only if `first` is not 0)
 
     path: the file. first: the id of the first name. absent: the problem to report if there is no file. any_name:
-    whether to skip `find_odd_name`, as for the list of a dataset of SeeDiff. Raises UserError for a line that may be
+    whether to skip `find_odd_names`, as for the list of a dataset of SeeDiff. Raises UserError for a line that may be
     more than a name, for an empty line between names, and if two ids have the same name or two names the same id.
     """
     return parse_class_list(read_lines(path, absent=absent), path, first, any_name=any_name)
@@ -148,7 +148,8 @@ def parse_class_list(lines: Iterable[str], path: Path, first: int = 1, *, any_na
         if number is not None:
             raise UserError(path, f"gives two classes the id {number}", "give each its own, or leave out all ids")
         names = dict(numbered)
-        odd = find_odd_name([*names.values()])
+        odd = find_odd_names([*names.values()])
+        odd = odd if len(odd) == len(names) else []  # one name alone shows how all are written
     else:
         if given[: len(lines)] != lines:
             raise UserError(path, "has an empty line between names, and ids are counted by lines", "remove it")
@@ -157,20 +158,19 @@ def parse_class_list(lines: Iterable[str], path: Path, first: int = 1, *, any_na
         if lines and reserved_id(lines[0]) is not None:
             first = 0
         names = dict(enumerate(lines, first))
-        odd = find_odd_name(lines)
-    if odd is not None and not any_name and not path.with_name("metadata.jsonl").is_file():
+        odd = find_odd_names(lines)
+    if odd and not any_name and not path.with_name("metadata.jsonl").is_file():
         fix = "write names alone, without quotes, brackets and , ; : = | #; or write `id name` in every line"
-        raise UserError(path, f"{odd!r} may be more than a name", fix)
+        raise UserError(path, f"{odd[0]!r} may be more than a name", fix)
     name = first_twice(names.values())
     if name is not None:
         raise UserError(path, f"gives two classes the same name, '{name}'")
     return names
 
 
-def find_odd_name(names: Sequence[str]) -> str | None:
-    """The first line of a class list that may be more than a name, such as `# animals`, `dog,1` or `0 - background`;
-    None if there is none."""
-    return next((name for name in names if ODD.match(normalize("NFKC", name)) and reserved_id(name) is None), None)
+def find_odd_names(names: Sequence[str]) -> list[str]:
+    """The lines of a class list that may be more than a name, such as `# animals`, `dog,1` or `0 - background`."""
+    return [name for name in names if ODD.match(normalize("NFKC", name)) and reserved_id(name) is None]
 
 
 def first_twice(values: Iterable[Value]) -> Value | None:

@@ -92,6 +92,11 @@ METHOD_FACTS: dict[str, MethodFacts] = {
 }
 
 
+def own_methods() -> dict[str, MethodFacts]:
+    """Name → facts, of the methods that users registered. Other processes of a run must register them, too."""
+    return {name: facts for name, facts in METHOD_FACTS.items() if facts.user_function is not None}
+
+
 SegmentMethodName = Literal["diffseg", "kmeans", "diffcut"]
 SEGMENT_OPTIONS: dict[SegmentMethodName, tuple[str, ...]] = {
     "diffseg": ("kl_threshold", "rounds", "num_points", "weights", "refine"),

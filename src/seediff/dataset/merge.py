@@ -97,7 +97,7 @@ def renumber(sample: Sample, ids: np.ndarray, classes: int, row: Row | None = No
     if row.class_ids is not UNSET:
         row = row.replace(class_ids=tuple(dict.fromkeys(int(ids[one]) for one in row.class_ids if ids[one])))
     read = partial(_renumbered, sample, ids, classes)
-    instances = sample.stored_instances and partial(_renumbered_instances, sample, ids)
+    instances = partial(_renumbered_instances, sample, ids) if sample.has_objects else None
     return sample.replace(label_map=read, instances=instances, row=row, extras=sample.extras_but(*native.EXTRAS))
 
 
@@ -105,10 +105,9 @@ def _renumbered(sample: Sample, ids: np.ndarray, classes: int) -> np.ndarray:
     return ids[sample.labels(classes)]
 
 
-def _renumbered_instances(sample: Sample, ids: np.ndarray) -> Objects | None:
+def _renumbered_instances(sample: Sample, ids: np.ndarray) -> Objects:
     instances = sample.instances
-    if instances is None:
-        return None
+    assert instances is not None
     renumbered = replace(instances, class_ids=tuple(ids[list(instances.class_ids)].tolist()))
     return renumbered.take([i for i, class_id in enumerate(renumbered.class_ids) if class_id])
 
@@ -125,6 +124,7 @@ def _repainted(sample: Sample, classes: int, change: Callable[[np.ndarray], np.n
     return change(sample.labels(classes))
 
 
-def _repainted_instances(sample: Sample, change: Callable[[np.ndarray], np.ndarray]) -> Objects | None:
+def _repainted_instances(sample: Sample, change: Callable[[np.ndarray], np.ndarray]) -> Objects:
     instances, before = sample.instances, sample.label_map
-    return instances and objects_after(instances, before, change(before), f"sample '{sample.name}'")
+    assert instances is not None
+    return objects_after(instances, before, change(before), f"sample '{sample.name}'")

@@ -55,8 +55,8 @@ def with_single(class_list: ClassList, note: Note) -> ClassList:
 
 
 def _load(path: Path, class_list: ClassList) -> tuple[np.ndarray, Literal["grey", "index", "colour"]]:
-    """(values, kind): (H, W), the greys, indices or colours in a mask. path: the file. class_list: decides which of them
-    count. Raises UserError for a picture that cannot be a mask."""
+    """(values, kind): (H, W), the greys, indices or colours in a mask. path: the file. class_list: decides which of
+    them count. Raises UserError for a picture that cannot be a mask."""
     with open_image(path) as image:
         kind, entries = image.format, bytes(image.palette.palette) if image.palette else b""  # decoding changes it
         pixels, mode = stored_pixels(image)

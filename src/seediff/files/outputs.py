@@ -129,7 +129,7 @@ def clear_leftovers(folder: Path, below: Collection[str] = ()) -> None:
 
 # Folders.
 
-LOCK, PARTS = ".lock", ".parts"
+LOCK = ".lock"
 
 
 def parse_folder(text: Path | str) -> Path:
@@ -207,22 +207,19 @@ class InUse(UserError):
 
 
 @contextmanager
-def open_folder(
-    folder: Path, below: Collection[str] = (), *, out: Path | None = None, wait: float = 0.0
-) -> Iterator[None]:
+def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None = None) -> Iterator[None]:
     """Locks a folder during the block, so that no other run writes to it.
 
     At the start, makes the folder if needed, and removes half-written files of killed runs. At the end, removes the
     folder again if nothing was written. The system releases the lock when a run is killed.
 
     below: names of folders in it that may have half-written files, too. out: the folder's name in errors; None: its
-    path. wait: seconds to wait for another run.
-    Raises UserError if the folder cannot be written to, and InUse if another run holds the lock."""
+    path. Raises UserError if the folder cannot be written to, and InUse if another run holds the lock."""
     from filelock import FileLock, Timeout
 
     out, lock_file = out or folder, folder / LOCK
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
-    lock = FileLock(lock_file, timeout=wait, thread_local=False)
+    lock = FileLock(lock_file, timeout=0, thread_local=False)
     try:
         with _writing(out):
             folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from .reading import ABSENT, open_regular, parse_json
 
 T = TypeVar("T")
 
+
 @dataclass(frozen=True)
 class Tensor:
     """A tensor's entry in a header."""

@@ -115,7 +115,8 @@ class Handler(BaseHTTPRequestHandler):
             # No redirect: a browser that comes from another site would follow it without the cookie.
             kept = f"{self.server.cookie}={self.server.token}; HttpOnly; SameSite=Strict; Path=/"
             return Response(ENTERED, KINDS["html"], {"set-cookie": kept})
-        cookies = dict(pair.strip().partition("=")[::2] for pair in self.headers.get("cookie", "").split(";"))
+        pairs = self.headers.get("cookie", "").split(";")
+        cookies = {name.strip(): value for name, _, value in (pair.partition("=") for pair in pairs)}
         if not same(cookies.get(self.server.cookie, ""), self.server.token):
             return refusal(401, "the token is missing; open the address that `seediff look` printed")
         if path.startswith("/api/"):

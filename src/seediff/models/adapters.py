@@ -34,7 +34,7 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float) -> None:
     told = " ".join(" ".join(text.split()) for text in said if not text.startswith(UNCHANGED))
     if told:
         problem = f"{source}: does not fit {family.title}, or is no LoRA ({told[:200]})"
-        raise UserError("lora", problem, "use a plain LoRA of this model; reading it needs `pip install 'seediff[lora]'`")
+        raise UserError("lora", problem, "use a plain LoRA of this model; it needs `pip install 'seediff[lora]'`")
     # The LoRA may be in another number format. Other weights stay: some are in float32 on purpose.
     for part in filter(family.has_weights, pipe.components):
         for name, weight in getattr(pipe, part).named_parameters() if getattr(pipe, part) is not None else ():

@@ -193,7 +193,7 @@ def locate(name: str, base: str | None = None) -> ModelFiles:
     if isinstance(place, SingleFile):
         file = place
         if base is None:
-            fix = "name the model that it was made from as its base, such as sd1.5, sdxl or flux-dev; a LoRA is for lora"
+            fix = "name the model that it was made from as its base, such as sd1.5 or sdxl; a LoRA is for lora"
             raise UserError("model", f"{name}: is a single file", fix)
     elif base is None:
         return ModelFiles(name, name, place)

@@ -234,7 +234,8 @@ def _apply(options: LoadOptions, pipe: Any, info: ModelInfo, dtype: str) -> str:
     if options.scheduler is not None:
         use_scheduler(pipe, options.scheduler)
     parts = pipe.components.items()
-    weights = weights_fingerprint({name: part for name, part in parts if part is not None and info.family.has_weights(name)})
+    with_weights = ((name, part) for name, part in parts if part is not None and info.family.has_weights(name))
+    weights = weights_fingerprint(dict(with_weights))
     if options.quantize is not None:
         quantise(pipe, info.family, options.quantize, getattr(torch, dtype))
     if options.vae_tiling:

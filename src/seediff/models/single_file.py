@@ -51,8 +51,9 @@ class SingleFile:
             fetch_file(self.hub_id, self.name)
 
     def parts(self, family: Family, index: Mapping[str, Any]) -> list[str]:
-        """The parts that are read from the file; as long as it is not here, only the network. family: the base's. index: the
-        base's model_index.json. Raises UserError for a file that cannot be read, and for unsupported quantisation."""
+        """The parts that are read from the file; as long as it is not here, only the network. family: the base's.
+        index: the base's model_index.json. Raises UserError for a file that cannot be read, and for unsupported
+        quantisation."""
         found = [family.network_part]
         if self.path is None or self.is_gguf:
             return found
@@ -74,18 +75,20 @@ class SingleFile:
         from diffusers.loaders.single_file import load_single_file_sub_model
         from diffusers.loaders.single_file_utils import load_single_file_checkpoint
 
-        parts, options = dict[str, Any](), {"local_files_only": True, "torch_dtype": getattr(torch, dtype)}
+        parts = dict[str, Any]()
+        options: dict[str, Any] = {"local_files_only": True, "torch_dtype": getattr(torch, dtype)}
         if self.is_gguf:
             options["quantization_config"] = GGUFQuantizationConfig(compute_dtype=getattr(torch, dtype))
         assert self.path is not None
         with errors_about(self.path):
-            stored = load_single_file_checkpoint(str(self.path))
+            stored: dict[str, Any] = load_single_file_checkpoint(str(self.path))  # type: ignore[assignment]
             below = {name.removeprefix(NETWORK): stored[name] for name in stored if name.startswith(NETWORK)} or stored
             for part in self.parts(family, index):
                 read = below if part == "transformer" else stored  # diffusers expects a UNet's prefix
                 with heard() as said:
-                    made = load_single_file_sub_model(
-                        *index[part], part, dict(read), None, False, str(folder), **options
+                    library, kind = index[part]
+                    made: Any = load_single_file_sub_model(
+                        library, kind, part, dict(read), None, False, str(folder), **options
                     )
                 missing = [name for name, tensor in made.state_dict().items() if tensor.is_meta]
                 left = [text.rpartition("\n")[2].strip(" []'") for text in said if NOT_READ in text]

@@ -2,7 +2,7 @@
 
 job.py       `Job`: what a command plans, makes of a batch, and says about the whole
 plan.py      `Plan`: what a run will do with a model, made before and after the model is loaded
-engine.py    `Engine`: makes a job's batches in this process
+engine.py    `Engine`: makes a job's batches in this process; cluster.py, on several machines
 loop.py      `run`: has an engine make the batches of a job that are missing in a folder, and commits them
 output.py    the folder of the output: what an earlier run left there, the records of its batches, and how it grows
 photos.py    `PhotoJob`, a `Job` for photographs: how they are read, and which could not be used

@@ -1,4 +1,4 @@
-"""`Engine`: makes the batches of a job, in this process."""
+"""`Engine`: makes the batches of a job, in this process. cluster.py has an engine for several machines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FinishedBatch = tuple[int, BatchRecord]
 
 
 class Engine(AbstractContextManager["Engine"]):
-    """Makes batches in this process. Tests have others.
+    """Makes batches in this process. A subclass makes them elsewhere (`cluster.Ray`).
 
     writes_in_thread: whether a second thread makes a batch's masks and files while this thread captures the next batch.
     None: only on CUDA, where the GPU then never waits for the disk. On a CPU, the two threads would share the same

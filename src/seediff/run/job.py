@@ -29,7 +29,6 @@ from ..models.facts import Facts, facts_of_files
 from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..report.card import Product
-from ..report.page import write_reports
 from ..rows.row import Row
 from .output import BatchRecord, Loaded
 from .plan import Plan, load_planned
@@ -212,6 +211,13 @@ class Job(ABC, Generic[Config, Item]):
 
         return default_dtype(device, self.found.family.half)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The job's state for another process, perhaps on another machine. It leaves out the model's files and the list
+        of items, which may be millions: that process finds and makes them again."""
+        kind = type(self)
+        cached = {name for name in vars(self) if isinstance(getattr(kind, name, None), cached_property)}
+        return {name: value for name, value in vars(self).items() if name not in {*cached, "info"}}
+
     def load(self) -> Ready:
         """Load the model, after a plan of its files, and plan again. Raises UserError."""
         if not self.runs_model:
@@ -226,10 +232,6 @@ class Job(ABC, Generic[Config, Item]):
         """Write the files about the whole output, the configuration's `last_file` last. rows, left_out: the rows of all
         batches, as in `BatchRecord`."""
         finish_set(out, self.classes, rows, self.about(left_out), self.product)
-
-    def write_pages(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
-        """Write `pages`. Arguments are as in `finish`."""
-        write_reports(out, self.about(left_out), rows, self.classes, product=self.product)
 
 
 AnyJob = Job[Any, Any]

@@ -32,14 +32,11 @@ from .job import AnyJob
 from .output import (
     RUN_FOLDERS,
     BatchRecord,
-    Part,
     as_begun,
     begin,
-    begin_part,
     commit,
     go_on,
     lock,
-    lock_shortly,
     read_record,
     read_splits,
     with_splits,
@@ -68,8 +65,6 @@ class RunResult:
     """The number of items that were asked for, if somebody ended the run early; 0: all are made."""
     failed: Sequence[Row] = ()
     """`photo` and `reason` for each photograph that could not be used."""
-    unfinished: bool = False
-    """Whether other parts of the run are missing."""
 
     @property
     def made(self) -> int:
@@ -84,7 +79,6 @@ def run(
     progress: Progress | None = None,
     warn: Warn = warnings.warn,
     finish: bool = False,
-    part: Part | None = None,
 ) -> RunResult:
     """Make what a job's output lacks, in the folder `out`.
 
@@ -98,8 +92,6 @@ def run(
         progress: a function to report to.
         warn: shows a warning about doubtful results, before the first batch.
         finish: whether to end a stopped run with the batches that it has made. The same call without it goes on.
-        part: makes only this part of the batches, while other processes or machines make the others in the same folder,
-            or in copies of it. Who finds nothing missing in the end finishes the output.
 
     Raises:
         UserError: if `out` has other contents, is the output of another configuration, or is in use, and for what the
@@ -109,25 +101,18 @@ def run(
     out, engine = parse_folder(out), engine or Engine()
     job, records = inspect(job, out)
     before = _check_made(job, out, records, finish)
-    makes = bool(missing_of(records, part)) and not finish
+    makes = None in records.values() and not finish
     if makes:
         if not before and job.runs_model:
             job.plan(Facts(job.found))
         engine.check_device(job)
     if makes or finish or not _is_finished(job, out):
-        with lock(out, part):
+        with lock(out):
             job, records = inspect(job, out)  # a second time, because now no other run can change it
             splits = read_splits(out)
             if makes:
-                job, records = make_missing(job, out, records, engine, progress or (lambda *_: None), warn, part)
-            if part is None:
-                _finish(job, out, records, splits)
-        if part is not None:
-            with lock_shortly(out):
-                job, records = inspect(job, out)  # what others have made meanwhile
-                if None in records.values():
-                    return RunResult(out, (), _count(job, records) - before, job.timer, unfinished=True)
-                _finish(job, out, records, splits)
+                job, records = make_missing(job, out, records, engine, progress or (lambda *_: None), warn)
+            _finish(job, out, records, splits)
     field, file = job.left_out
     left_out = {field: native.read_rows(out, file)} if (out / file).is_file() else {}
     made = _count(job, records)
@@ -140,18 +125,15 @@ def inspect(job: AnyJob, out: Path) -> tuple[AnyJob, Records]:
     """(job, records): the job with the configuration to make or continue its output with, and the record of each batch.
     Raises UserError for an output that is not the job's."""
     job = job.with_config(as_begun(out, job.config))
-    return job, {number: read_record(out, number, len(items)) for number, items in job.batches.items()}
-
-
-def missing_of(records: Records, part: Part | None) -> list[int]:
-    """The numbers of the missing batches that this part of a run makes; None: all."""
-    first, every = part or (1, 1)
-    return [number for number, record in records.items() if record is None and number % every == first - 1]
+    batches = enumerate(job.config.batches(job.count))  # without the items, which may be millions
+    return job, {number: read_record(out, number, len(batch)) for number, batch in batches}
 
 
 def _count(job: AnyJob, records: Records) -> int:
     """The number of items in finished batches."""
-    return sum(len(job.batches[number]) for number, record in records.items() if record)
+    return sum(
+        len(batch) for batch, record in zip(job.config.batches(job.count), records.values(), strict=True) if record
+    )
 
 
 def _check_made(job: AnyJob, out: Path, records: Records, finish: bool) -> int:
@@ -221,7 +203,7 @@ def disk_note(plan: Plan | None, out: Path, missing: int) -> str:
 
 
 def make_missing(
-    job: AnyJob, out: Path, records: Records, engine: Engine, report: Progress, warn: Warn, part: Part | None
+    job: AnyJob, out: Path, records: Records, engine: Engine, report: Progress, warn: Warn
 ) -> tuple[AnyJob, Records]:
     """Make and commit the missing batches of an output that this process has locked. Returns the job as it was made,
     and the records."""
@@ -240,9 +222,6 @@ def make_missing(
         missing = disk_note(engine.ready.plan, out, job.count - before)
         for doubt in filter(None, [*job.doubts, missing]):  # not before everything that may be refused
             warn(doubt)
-        if part is not None:
-            begin_part(out, job.config, loaded)
-            new = False
         if not new:
             go_on(out, job.config, loaded)
         for page in job.pages:
@@ -252,7 +231,7 @@ def make_missing(
             if new:
                 begin(out, job.config, loaded)
             try:
-                _make_and_commit(job, out, engine, records, report, missing_of(records, part))
+                _make_and_commit(job, out, engine, records, report)
                 return job, records
             except RuntimeError as error:
                 if not (new and own) or any(records.values()) or not _can_halve(job.config, job.count, error):
@@ -261,16 +240,15 @@ def make_missing(
             records = dict.fromkeys(job.batches)
 
 
-def _make_and_commit(
-    job: AnyJob, out: Path, engine: Engine, records: Records, report: Progress, missing: Sequence[int]
-) -> None:
-    """Make and commit missing batches, and put their records into `records`. missing: their numbers."""
+def _make_and_commit(job: AnyJob, out: Path, engine: Engine, records: Records, report: Progress) -> None:
+    """Make and commit the missing batches, and put their records into `records`."""
     done, total = _count(job, records), job.count
 
     def say(what: str) -> None:
         report(done, total, what)
 
     say("")
+    missing = [number for number, record in records.items() if record is None]
     with closing(engine.map(job, out, missing, say)) as finished:  # nothing is written after the output is unlocked
         for number, record in finished:
             with job.timer("writing"):

@@ -25,7 +25,7 @@ from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.writing import Encoded
 from ..errors import Notice, UserError
 from ..files.image_files import stored_bytes
-from ..files.outputs import BATCHES, CONFIG, LEFTOVER, LOCK, PARTS, check_outside, open_folder, write_atomic
+from ..files.outputs import BATCHES, CONFIG, LEFTOVER, LOCK, check_outside, open_folder, write_atomic
 from ..files.reading import inside, read_json, read_toml
 from ..rows.row import Row, as_row
 
@@ -33,10 +33,6 @@ RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
 """The folders to which only batches of runs write."""
 DECIDE_ROUNDING = ("device", "dtype", "threads")
 """Fields that decide how numbers are rounded. A later run that leaves them open continues with the output's values."""
-
-
-Part = tuple[int, int]
-"""(i, n): a run makes every n-th batch, beginning with the i-th."""
 
 
 class Loaded(NamedTuple):
@@ -102,7 +98,7 @@ def as_begun(out: Path, config: Config) -> Config:
     if out.exists() and not out.is_dir():
         raise UserError(out, "there is a file where the folder should be")
     entries = out.iterdir() if out.is_dir() else ()
-    names = {entry.name for entry in entries if entry.name not in (LOCK, PARTS) and not LEFTOVER.fullmatch(entry.name)}
+    names = {entry.name for entry in entries if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)}
     if not names:
         check_outside(out)
         return config
@@ -132,29 +128,9 @@ def as_begun(out: Path, config: Config) -> Config:
     raise UserError(out, problem, fix)
 
 
-def lock(out: Path, part: Part | None = None) -> AbstractContextManager[None]:
-    """Lock out other runs; with `part`, other runs of this part alone. Raises UserError if another run is using the
-    output, or if it cannot be written to."""
-    if part is not None:
-        return open_folder(out / PARTS / f"{part[0]} of {part[1]}")
+def lock(out: Path) -> AbstractContextManager[None]:
+    """Lock out other runs. Raises UserError if another run is using the output, or if it cannot be written to."""
     return open_folder(out, (*RUN_FOLDERS, BATCHES))
-
-
-def lock_shortly(out: Path) -> AbstractContextManager[None]:
-    """Lock the output for a moment. Other parts of the run may be writing batches, whose files stay."""
-    return open_folder(out, wait=60.0)
-
-
-def begin_part(out: Path, config: RunConfig, loaded: Loaded) -> None:
-    """Start an output, unless another part of the run has. Raises UserError if that has other values, such as threads,
-    because its machine is another."""
-    with open_folder(out, wait=60.0):
-        if not (out / CONFIG).is_file():
-            begin(out, config, loaded)
-        changed = differences(load_config(out / CONFIG, type(config)), config)
-        if changed:
-            fix = "start it again, or give all parts the same options"
-            raise UserError(out, f"another part has begun it with other values ({'; '.join(changed)})", fix)
 
 
 def begin(out: Path, config: RunConfig, loaded: Loaded) -> None:

@@ -19,11 +19,16 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+import torch
+
+from ..attention.maps import Grid
 from ..attention.recorder import AttentionRecorder
 from ..errors import UserError
+from ..files.messages import show_bytes
 from ..masks.clips import frame_weights
 from ..models.families.family import Family
 from ..models.families.inputs import NetworkInputs, named_inputs
+from ..models.saving_memory import memory_bytes
 from .run import Attention, Picture, Run, returned_images
 from .which_columns import ReadText, read_text
 from .which_rows import NAME_STATES, STATES, Encoded, Named, find_rows, listed
@@ -49,6 +54,22 @@ class Block:
     named: Named
     recorder: AttentionRecorder
     runs: list[Run] = field(default_factory=list)
+
+
+def check_memory(block: Block, images: int, lattice: Grid, device: torch.device) -> None:
+    """Raise UserError if the maps of a run do not fit into the computer's memory, or into the GPU's free memory.
+    images: the number of pictures, or of latent frames. lattice: the (height, width) of each in positions. device:
+    where the network computes."""
+    needed = images * block.recorder.plan.expected(lattice, type(block.pipe).__name__).map_bytes
+    free = memory_bytes() or needed
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        free = min(free, torch.cuda.mem_get_info(device)[0] + cached)
+    if needed > free:
+        problem = f"those of {images} images take {show_bytes(needed)}, and {show_bytes(free)} of memory are there"
+        raise UserError(
+            "the attention maps", problem, "draw fewer or smaller images at once, or capture less (keep='ca')"
+        )
 
 
 class RunRecorder:
@@ -101,7 +122,7 @@ class RunRecorder:
         repeats = 1
         if arguments.keys().isdisjoint(PER_PROMPT):  # otherwise `encode_prompt` itself repeats them
             repeats = next((int(self.arguments[name]) for name in PER_PROMPT if self.arguments.get(name)), 1)
-        self.noted.append(Encoded([state for state, _ in product(states, range(repeats))], texts))
+        self.noted.append(Encoded([state for state in states for _ in range(repeats)], texts))
 
     def _find_prompt(self) -> Encoded:
         """The encoded prompt: what the script named, or else what the pipeline first encoded with the call's prompt."""
@@ -133,6 +154,8 @@ class RunRecorder:
         if not rows:
             return
         if not self.texts:
+            images, lattice = len(rows) * family.frames(inputs), family.lattice(network, inputs)[1:]
+            check_memory(self.block, images, lattice, states[0].device)
             self.texts = self._read(rows, states, inputs)
         numbers: Sequence[int] = [*rows]
         if len(numbers) == numbers[-1] + 1 - numbers[0]:
@@ -195,7 +218,7 @@ class RunRecorder:
         timesteps = getattr(getattr(self.block.pipe, "scheduler", None), "timesteps", None)
         steps = calls if timesteps is None else len(timesteps)
         if not rows or returned not in (0, drawn) or calls > steps:
-            counts = f"{rows} rows had the prompt in {calls} calls of the network, for {returned} pictures of {steps} steps"
+            counts = f"{rows} rows had the prompt in {calls} calls, for {returned} pictures of {steps} steps"
             fix = "use a pipeline of diffusers that draws each picture in one row (docs/script.md)"
             raise UserError("the pipeline", f"{counts}: which of them draw the pictures is unknown", fix)
 

@@ -77,7 +77,7 @@ class ReadText:
         if self.why_unknown:
             return UserError(f"'{phrase}'", self.why_unknown, NAME_TEXT)
         either = "' or '".join(self.prompts)
-        problem = f"is not in the prompt '{either}' as the model reads it, or only in a longer phrase that you asked for"
+        problem = f"is not in the prompt '{either}' as the model reads it, or only in a longer phrase you asked for"
         return UserError(f"'{phrase}'", problem, f"its words: {', '.join(self.words)}")
 
 
@@ -118,9 +118,7 @@ def _tokenizers_of(pipe: Any) -> list[str]:
     return [part for part in TOKENIZERS if getattr(pipe, part, None) is not None]
 
 
-def _why_unknown(
-    pipe: Any, family: Family, named: Named, texts: Texts, readers: Sequence[Reader], columns: int
-) -> str:
+def _why_unknown(pipe: Any, family: Family, named: Named, texts: Texts, readers: Sequence[Reader], columns: int) -> str:
     """Why the columns of the text's words are unknown; "" if the tokenizers know them."""
     if not texts:
         return "the network was given no prompt, only embeddings"

@@ -76,9 +76,8 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     where = source
     if initial:
         where = f"weights = {source!r}"
-    if not Path(source).is_dir():
-        if not (cached_file(source, WEIGHTS) or cached_file(source, INDEX)):
-            fetch_files(source, fnmatch.filter(hub_files(source, "weights"), "model*.safetensors*"), "weights")
+    if not (Path(source).is_dir() or cached_file(source, WEIGHTS) or cached_file(source, INDEX)):
+        fetch_files(source, fnmatch.filter(hub_files(source, "weights"), "model*.safetensors*"), "weights")
     try:
         import_transformers()
         role = "backbone" if initial else "segmenter"

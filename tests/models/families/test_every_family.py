@@ -124,7 +124,8 @@ def test_all_attention_that_sees_the_picture_is_captured(model):
     with torch.no_grad():
         shown = [encode_images(model, [photo]) for photo in photos(model)]
         told = read_prompts(model, ["a dog"], shown[0])
-        one, other = (queries_of(model, partial(model.family.denoise, model.pipe, latents, 100, told)) for latents in shown)
+        denoise = partial(model.family.denoise, model.pipe)
+        one, other = (queries_of(model, partial(denoise, latents, 100, told)) for latents in shown)
     # Queries change by more than a hundredth, or by what the CPU rounds.
     seeing = {name for name, query in one.items() if (query - other[name]).norm() > 1e-4 * query.norm()}
     assert seeing == {*model.layers}

@@ -1,7 +1,7 @@
 """Writes and reads CVAT's format "CVAT for images 1.1" with masks. Label maps come back exactly.
 
-out/  annotations.xml            one <image> per sample, with a <mask> per class, or per object if the sample has `instances`, as run lengths in its box;
-                                 255 is the label "ignore"
+out/  annotations.xml            one <image> per sample, with a <mask> per class, or per object if the sample has
+                                 `instances`, as run lengths in its box; 255 is the label "ignore"
       images/NAME.png or .jpg    pictures, as they are
       labels.json                not part of the format: the labels, to paste as "Raw" when a task is made
 """

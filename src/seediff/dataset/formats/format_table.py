@@ -178,7 +178,7 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
         return _of_file(path)
     check_finished(path)
     check_single(path)
-    kinds = {*map(_kind_of, chain(*(sorted(path.glob(pattern))[:MOST] for pattern in JSON_FILES)))}
+    kinds: set[Any] = {*map(_kind_of, chain(*(sorted(path.glob(pattern))[:MOST] for pattern in JSON_FILES)))}
     for name in READ:
         one = FORMATS[name]
         if name in kinds or any(any(path.glob(pattern)) for pattern in one.patterns):

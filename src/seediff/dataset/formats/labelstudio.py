@@ -125,8 +125,9 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     an annotation, tasks without an annotation are left out. Otherwise only tasks that SeeDiff wrote and nobody skipped
     are read, with SeeDiff's masks as they are. Predictions of other models are not read.
 
-    A task has one picture. Brush masks, polygons and ellipses are painted in their order, over boxes. Pixels that are only in a box,
-    or only in the box around a region of another kind, are ignored (255). Regions without an area are left out.
+    A task has one picture. Brush masks, polygons and ellipses are painted in their order, over boxes. Pixels that are
+    only in a box, or only in the box around a region of another kind, are ignored (255). Regions without an area are
+    left out.
     """
     file, files = source.file(TASKS), [*visible(source.folder, "*.json")]
     if not file.is_file() and len(files) == 1:

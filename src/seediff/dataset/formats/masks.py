@@ -142,8 +142,8 @@ def read(
 
     split: "train", "val" or "test"; None: all. classes: the classes in the order of their ids; None: the names in a
     list (class_lists.py) in or beside the folders, or in data.yaml. images, masks: the folders of pictures and of
-    masks; None: the usual folders in the set's folder, or else this folder itself. num_classes: for label maps alone without a
-    list: how many classes the ids from 0 on stand for. void: stored values to ignore in addition to 255.
+    masks; None: the usual folders in the set's folder, or else this folder itself. num_classes: for label maps alone
+    without a list: how many classes the ids from 0 on stand for. void: stored values to ignore in addition to 255.
 
     If the set has a single class, grey masks with the values 0 and 255 alone show this class as 255. In all other
     masks, 255 is ignored. Raises UserError.

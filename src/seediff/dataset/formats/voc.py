@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...config.class_names import BACKGROUND, VOC_CLASSES, find_odd_name
+from ...config.class_names import BACKGROUND, VOC_CLASSES, find_odd_names
 from ...errors import UserError
 from ...files.label_maps import named_images, visible
 from ...files.photo_files import without_suffix
@@ -55,7 +55,7 @@ def write(export: Export, *, jpeg: bool = False) -> None:
         names = (name for name, split in zip(export.names, export.splits, strict=True) if split in splits)
         export.put(f"{LISTS}/{title}.txt", "".join(f"{name}\n" for name in names))
     lines = [BACKGROUND, *export.classes]
-    if find_odd_name(lines) is not None:
+    if find_odd_names(lines):
         lines = [f"{number} {name}" for number, name in enumerate(lines)]
     export.put(native.CLASSES, "".join(f"{line}\n" for line in lines))
     export.count(stay, f"pictures stay PNG files in {IMAGES}; use --jpeg for readers that only open NAME.jpg")

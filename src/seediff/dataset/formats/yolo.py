@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -84,7 +84,7 @@ def as_yolo(pieces: Objects) -> str:
     return "".join(lines)
 
 
-def from_yolo(text: str, shape: tuple[int, int], ids: Mapping[float, int], where: str | Path) -> Objects:
+def from_yolo(text: str, shape: tuple[int, int], ids: Mapping[Any, int], where: str | Path) -> Objects:
     """The objects in a label file, small polygons over large ones. Pixels that are only in a box are 255. text: the
     file's text. shape: (H, W) of the picture. ids: class number → id. where: the file's name in errors. Raises
     UserError."""

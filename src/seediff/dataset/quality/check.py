@@ -173,9 +173,11 @@ def _read_files(classes: Sequence[str], sample: Sample) -> tuple[_Findings, Meas
         findings.attempt("row", picture, partial(_check_counts, row, measured.counts, classes))
         findings.attempt("instances", f"{native.INSTANCES}/{sample.name}.png", lambda: sample.instances)
     for (kind, class_id), file in sample.extras.items() if not row.replaced else ():  # they describe the original mask
-        read = {SOFT: partial(sample.soft_level, class_id), native.ATTENTION: partial(read_header, file)}.get(kind)
-        if read:
-            findings.attempt(kind, native.extra_file(kind, sample.name, class_id), read)
+        name = native.extra_file(kind, sample.name, class_id)
+        if kind == SOFT and class_id is not None:
+            findings.attempt(kind, name, partial(sample.soft_level, class_id))
+        elif kind == native.ATTENTION and isinstance(file, Path):
+            findings.attempt(kind, name, partial(read_header, file))
     return findings, measured, digest
 
 
