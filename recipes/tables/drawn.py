@@ -37,7 +37,7 @@ from seediff.models.describe import check_known_classes
 from seediff.models.facts import Facts
 from seediff.models.registry import LoadOptions, check_options
 from seediff.prompts.specs import class_groups, sample_seed
-from seediff.rows.row import Row, each_row, said
+from seediff.rows.row import Row, each_row
 from seediff.run.job import Job, Made, Ready
 from seediff.run.loop import run
 from seediff.run.plan import Plan
@@ -114,8 +114,8 @@ def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tu
     items = []
     for number, row in enumerate(itertools.islice(each_row(folder / SetConfig.last_file), count), 1):
         where = f"{folder / SetConfig.last_file}, row {number}"
-        image = inside(folder, said(row.file_name), where, "file_name")
-        index = said(row.index)
+        image = inside(folder, row.file_name, where, "file_name")
+        index = row.index
         if index is None:
             raise UserError(where, "has no 'index', which is the number of its masks")
         mask = folder / mask_path(labelling, index)

@@ -7,7 +7,6 @@ from command_line import runner
 from fake_engine import fake_draw
 from interrupted import contents
 from items import judged, rows_of
-from msgspec import UNSET
 from refusals import user_error
 
 from seediff.cli.sets import augment as augment_command
@@ -107,7 +106,7 @@ def test_every_recipe_is_in_its_row(made, pets):
 @pytest.mark.parametrize(("checked", "kept"), [((), {"ca"}), ((0,), {"ca"}), ((0, 1, 2, 3), {None})])
 def test_a_picture_with_a_part_that_nobody_has_checked_is_not_checked(pets, checked, kept):
     _, samples = open_native(pets)
-    four = [sample.replace(row=sample.row.replace(review=UNSET)) for sample in samples[:4]]
+    four = [sample.replace(row=sample.row.replace(review=None)) for sample in samples[:4]]
     for number in checked:
         four[number] = samples[number]
     spliced = AugmentedSamples(config(add=("splice-2x2:4",)), CLASSES, four)

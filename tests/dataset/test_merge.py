@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from blobs import blobs
-from items import item, rows_of, write_rows
+from items import item, rows_of
 
 from seediff import Dataset
 from seediff.dataset.encoding import encode_soft
@@ -70,13 +70,6 @@ def test_the_background_of_sets_that_lack_classes_may_be_ignored(tmp_path):
         background = 255 if before in sets[0] else 0
         assert np.array_equal(np.where(before.label_map == 0, background, before.label_map), after.label_map)
     assert check_dataset(tmp_path / "out").errors == 0
-
-
-def test_an_origin_that_is_null_is_the_samples_own(tmp_path):
-    one, two = make(tmp_path / "a", ("dog",)), make(tmp_path / "b", ("dog",))
-    write_rows(one, [row | {"origin": None} for row in rows_of(one)])
-    merged = Dataset.from_native(one).merge(Dataset.from_native(two))
-    assert [i.metadata["origin"] for i in merged][:2] == ["a/000000", "a/000001"]
 
 
 def test_names_stay_where_they_are_apart_and_a_merge_can_be_merged(tmp_path):

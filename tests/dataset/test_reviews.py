@@ -80,7 +80,7 @@ def remade(pets):
 def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path):
     _, items = open_native(remade)
     said = {"corrected": False, "by": "ann", "made": CONSTANTS}
-    assert [items[i].metadata["review"] for i in (2, 4)] == [{"verdict": None, **said}, {"verdict": "accepted", **said}]
+    assert [items[i].metadata["review"] for i in (2, 4)] == [said, {"verdict": "accepted", **said}]
     assert [judgements(item) for item in items] == [STAY, STAY, GO, GO, GO, STAY]
     assert [any(kind == "soft" for kind, _ in item.extras) for item in items] == [True, True, False, False, False, True]
     for reviewed, numbers in (("corrected", "3"), ("unreviewed", "25"), ("accepted", "034"), ("not-rejected", "02345")):

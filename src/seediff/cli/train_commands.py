@@ -224,7 +224,6 @@ def predict(
     from ..dataset.native import read_rows
     from ..dataset.reading import first_of
     from ..files.photo_files import find_photos  # imports numpy
-    from ..rows.row import said
     from ..train.loading import read_about
     from ..train.models import CLASSES
     from ..train.predict import predict_files
@@ -244,7 +243,7 @@ def predict(
     if not quiet:
         print(f"{plural(count, 'image')} with masks in {out}")
         about, classes = read_about(model, CLASSES)
-        empty = [str(said(row.source)) for row in read_rows(out) if not row.named]
+        empty = [str(row.source) for row in read_rows(out) if not row.named]
         say_notes(filter(None, [skipped]))
         if empty:
             say_notes([f"no class was found in {len(empty)} of {plural(count, 'image')}: {first_of(empty)}"])

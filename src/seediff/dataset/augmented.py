@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec import UNSET
 
 from .. import __version__
 from ..config.augment import AugmentConfig
@@ -135,10 +134,10 @@ class AugmentedSamples(Sequence[Sample]):
         of_source, pixels = sample.row, sample.row.pixels or pixel_digest(before.image)
         rows = [self.samples[position].row for position in seen]
         row = Row(
-            prompt=UNSET if "sources" in step.rest else of_source.prompt,
+            prompt=None if "sources" in step.rest else of_source.prompt,
             split=of_source.split,
-            model=UNSET if of_source.of_photo else of_source.model,
-            method=next((row.method for row in rows if row.unchecked), UNSET),
+            model=None if of_source.of_photo else of_source.model,
+            method=next((row.method for row in rows if row.unchecked), None),
             recipe=Recipe(source=sample.name, pixels=pixels, seed=seed, steps=(step,)),
             version=__version__,
         )

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec import UNSET
 
 from ..config.class_names import check_meaning
 from ..errors import UserError
@@ -238,8 +237,7 @@ def _relabelled(original: Sample, labels: np.ndarray, objects: Objects | None, b
 def _accepted(original: Sample, by: str) -> Sample:
     """The sample with its mask as it is, accepted. by: the tool's format."""
     earlier = original.row.decided
-    made = earlier.made if earlier.remade else UNSET
-    review = Review(verdict="accepted", corrected=bool(earlier.corrected), by=by, made=made)
+    review = Review(verdict="accepted", corrected=bool(earlier.corrected), by=by, made=earlier.made)
     return original.replace(row=reviewed_as_is(original.row, review))
 
 

@@ -9,12 +9,11 @@ from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
-from msgspec import UNSET
 
 from ..config.class_names import alike_names
 from ..files.label_maps import IGNORE
 from ..files.reading import real
-from ..rows.row import Row, said
+from ..rows.row import Row
 from ..rows.shown import ids_by_name
 from . import native
 from .names import check_class_list
@@ -47,7 +46,7 @@ def merge_sets(
         if ignore_background and missing_classes(class_names, classes):
             ids[0] = IGNORE
         for sample in samples:
-            row = sample.row.replace(origin=f"{set_name}/{said(sample.row.origin) or sample.name}")
+            row = sample.row.replace(origin=f"{set_name}/{sample.row.origin or sample.name}")
             name = sample.name if are_unique else f"{set_name}/{sample.name}"
             merged.append(renumber(sample, ids, len(class_names), row=row).replace(name=name))
     fate = "its background is ignored (255)" if ignore_background else ""
@@ -94,7 +93,7 @@ def renumber(sample: Sample, ids: np.ndarray, classes: int, row: Row | None = No
     row = sample.row if row is None else row
     if np.array_equal(ids[: classes + 1], np.arange(classes + 1)):
         return sample.replace(row=row)
-    if row.class_ids is not UNSET:
+    if row.class_ids is not None:
         row = row.replace(class_ids=tuple(dict.fromkeys(int(ids[one]) for one in row.class_ids if ids[one])))
     read = partial(_renumbered, sample, ids, classes)
     instances = partial(_renumbered_instances, sample, ids) if sample.has_objects else None

@@ -41,7 +41,6 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from msgspec import UNSET
 
 from ..config.class_names import BACKGROUND, read_class_list
 from ..errors import Notice, UserError
@@ -51,7 +50,7 @@ from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS
 from ..files.photo_files import looks_like_image
 from ..files.reading import Json, check_unpacked, inside, read_json_lines
 from ..rows.parts import SPLITS
-from ..rows.row import Row, as_row, each_row, said
+from ..rows.row import Row, as_row, each_row
 from ..rows.shown import ids_by_name
 from .class_lists import ClassList
 from .encoding import ReadLabels, ReadObjects, read_label_map, read_objects
@@ -150,8 +149,8 @@ def listed_name(row: Row, ids: Mapping[str, int], taken: set[str], where: str) -
         if label not in ids:
             raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
     here = tuple(ids[label] for label in classes)
-    if row.classes is not UNSET and row.class_ids not in (UNSET, here):
-        written = f"says that {show_json(classes)} have the ids {show_json(said(row.class_ids))}"
+    if row.classes is not None and row.class_ids not in (None, here):
+        written = f"says that {show_json(classes)} have the ids {show_json(row.class_ids)}"
         problem = f"{written}, but in {CLASSES} they have {show_json(here)}"
         raise UserError(where, problem, f"restore {CLASSES} from a copy")
     return name
@@ -239,22 +238,22 @@ class RowReader:
     def sample(self, as_made: Row, where: str) -> Sample:
         """The sample of a row. Its files may be missing. as_made: the row in metadata.jsonl, before people's decisions.
         where: the row's name in errors. Raises UserError."""
-        image = inside(self.folder, said(as_made.file_name), where, "file_name")
+        image = inside(self.folder, as_made.file_name, where, "file_name")
         name = listed_name(as_made, self.ids, self.names, where)
         row, corrected = as_made, None
         action = self.last.get(name)
         if action:
             row = reviewed_row(as_made, action, self.makers.get(action.mask or ""), self.classes)
             corrected = action.hash if action.mask else None
-        mask = inside(self.folder, said(row.mask_file_name), where, "mask_file_name")
+        mask = inside(self.folder, row.mask_file_name, where, "mask_file_name")
         read_labels = partial(read_label_map, mask, corrected)
-        class_ids = range(1, len(self.classes) + 1) if as_made.class_ids is UNSET else as_made.class_ids
+        class_ids = range(1, len(self.classes) + 1) if as_made.class_ids is None else as_made.class_ids
         extras = self._extras(name, class_ids, row, where)
         read_objects = self._objects(name, row, where)
         if read_objects and corrected:
-            original = inside(self.folder, said(as_made.mask_file_name), where, "mask_file_name")
+            original = inside(self.folder, as_made.mask_file_name, where, "mask_file_name")
             read_objects = partial(_objects_after, read_objects, partial(read_label_map, original), read_labels, mask)
-        row = row.replace(instances=UNSET, instance_scores=UNSET)  # they are in the sample's `instances`
+        row = row.replace(instances=None, instance_scores=None)  # they are in the sample's `instances`
         return Sample(image, read_labels, read_objects, row, name=name, extras=extras)
 
     def _extras(self, name: str, class_ids: Collection[int], row: Row, where: str) -> Extras:
@@ -262,7 +261,7 @@ class RowReader:
         people's decisions. where: the row's name in errors. Raises UserError for a file that leads out of the dataset,
         and for a row whose configuration is missing."""
         try:
-            config = self.made_by(said(row.made))
+            config = self.made_by(row.made)
         except UserError as error:
             raise UserError(where, f"{error.subject} {error.reason}") from error
         extras: Extras = {}
@@ -281,10 +280,10 @@ class RowReader:
         decisions. where: the row's name in errors. Raises UserError for class ids and scores that objects cannot
         have."""
         file = f"{INSTANCES}/{name}.png"
-        if row.instances is UNSET and not os.path.isfile(f"{self.folder}/{file}"):
+        if row.instances is None and not os.path.isfile(f"{self.folder}/{file}"):
             return None
         path = inside(self.folder, file)
-        class_ids, scores = said(row.instances) or (), said(row.instance_scores) or ()
+        class_ids, scores = row.instances or (), row.instance_scores or ()
         for class_id in class_ids:
             if not 0 < class_id <= len(self.classes) and class_id != IGNORE:
                 fix = f"they must be from 1 to {len(self.classes)}, as in {CLASSES}"
@@ -320,8 +319,8 @@ def open_native(
         where = f"{path}, row {number}"
         row = as_row(values, where)
         sample = reader.sample(row, where)
-        files = [*filter(None, map(said, (sample.row.file_name, sample.row.mask_file_name)))]
-        if row.instances is not UNSET:
+        files = [*filter(None, (sample.row.file_name, sample.row.mask_file_name))]
+        if row.instances is not None:
             files.append(f"{INSTANCES}/{sample.name}.png")
         for file in files:
             if not os.path.isfile(f"{folder}/{file}"):
@@ -332,7 +331,7 @@ def open_native(
 
 def read_as(folder: Path, classes: Sequence[str], samples: Iterable[Sample]) -> Reading:
     """How a native dataset is understood, without counts. samples: its samples."""
-    parts = Counter((said(sample.row.split), Path(folder, IMAGES)) for sample in samples)
+    parts = Counter((sample.row.split, Path(folder, IMAGES)) for sample in samples)
     sources = {number: f"{CLASSES}, line {number + 1}" for number in range(len(classes) + 1)}
     listed = ClassList(tuple(classes), {number: number for number in sources}, sources=sources)
     return listed.reading(parts, folder)

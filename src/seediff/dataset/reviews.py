@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET
 
 from ..config.fields import Share
 from ..errors import UserError
@@ -24,7 +23,7 @@ from ..files.messages import plural
 from ..files.outputs import append, write_atomic
 from ..files.reading import Json, inside, parse_json, read_bytes
 from ..rows.flags import UNLABELLED, area_flags
-from ..rows.row import Review, Row, said
+from ..rows.row import Review, Row
 from ..rows.shown import ids_by_name
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
@@ -137,7 +136,7 @@ def reviewed_row(row: Row, action: Action | None, maker: Action | None, classes:
     """
     own = row.decided
     # No action, or an undo of everything
-    if action is None or (action.action == "undo" and (action.verdict, action.mask) == (said(own.verdict), None)):
+    if action is None or (action.action == "undo" and (action.verdict, action.mask) == (own.verdict, None)):
         return row
     review = Review(verdict=action.verdict, corrected=bool(own.corrected), by=action.by)
     # The original mask is in use
@@ -149,7 +148,7 @@ def reviewed_row(row: Row, action: Action | None, maker: Action | None, classes:
         if name not in ids:
             raise UserError(REVIEWS, f"sample '{action.sample}': class '{name}' is not a class of the set")
     anew = maker is not None and maker.action == REMADE
-    made, flags = UNSET, list[str]()  # flags are about masks that nobody looked at
+    made, flags = None, list[str]()  # flags are about masks that nobody looked at
     if maker is not None and anew:
         made = {key: value for key, value in maker.detail.items() if key != "job"}
         area = {name: action.area.get(name, 0.0) for name in action.classes}

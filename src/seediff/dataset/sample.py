@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec import UNSET
 from PIL import Image
 
 from ..config.class_names import MAX_CLASSES
@@ -133,7 +132,7 @@ class Sample:
     def soft_ids(self) -> Sequence[int]:
         """The classes that have soft masks: the `class_ids` of the row, or, in a row without this key, the classes for
         which there is a file."""
-        if self.row.class_ids is not UNSET:
+        if self.row.class_ids is not None:
             return self.row.class_ids
         return [class_id for kind, class_id in self.extras if kind == SOFT and class_id is not None]
 

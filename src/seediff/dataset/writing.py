@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from msgspec import UNSET
 
 from ..files.image_files import stored_bytes
 from ..files.outputs import put, stage_output, write_atomic
@@ -60,12 +59,12 @@ def encode(sample: Sample, classes: Sequence[str]) -> Encoded:
     pixels, lost = np.bincount(labels.ravel(), minlength=256), sample.lost()
     shown = shown_classes(pixels, classes, sample.row.named, where)
     rest = {key: value for key, value in sample.row.rest.items() if not key.endswith("file_name")}
-    row = sample.row.showing(shown).replace(file_name=file_name, mask_file_name=mask, made=UNSET, rest=rest)
+    row = sample.row.showing(shown).replace(file_name=file_name, mask_file_name=mask, made=None, rest=rest)
     files: dict[str, bytes | Path] = {file_name: sample.picture(), mask: encode_mask(labels)}
     objects = sample.instances
     if objects is not None:
         files[f"{INSTANCES}/{name}.png"] = encode_objects(objects, where)
-        scores = tuple(round(score, 4) for score in objects.scores) or UNSET
+        scores = tuple(round(score, 4) for score in objects.scores) or None
         row = row.replace(instances=tuple(objects.class_ids), instance_scores=scores)
 
     # Optional files get the sample's name. A configuration does not, because samples share it, also in merged sets.

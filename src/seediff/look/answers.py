@@ -23,7 +23,7 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.reading import Byte, Json, real
 from ..rows.flags import explain_flag
-from ..rows.row import LISTED, SHOWN, said
+from ..rows.row import LISTED, SHOWN
 from ..rows.shown import ids_by_name
 from .sample_pictures import THUMB, draw_prediction, image_bytes, thumbnail
 from .store import Edit, Missing, Store
@@ -93,7 +93,7 @@ class Paint(OfSample):
 
 def describe(store: Store, request: Request) -> Json:
     rows = [sample.row for sample in store.samples]
-    known = [key for key in LISTED if any(said(getattr(row, key)) for row in rows)]
+    known = [key for key in LISTED if any(getattr(row, key) for row in rows)]
     return {
         "name": real(store.folder).name,
         "classes": list(store.classes),
@@ -115,7 +115,7 @@ def samples(store: Store, request: Request) -> Json:
     """What the page shows of all samples, and their texts, which it searches."""
     found: list[Json] = []
     for number, one in enumerate(store.samples):
-        texts = (said(one.row.prompt), said(one.row.source), one.name)
+        texts = (one.row.prompt, one.row.source, one.name)
         found.append({"text": "\n".join(str(text or "") for text in texts), **store.for_page(number)})
     return {"samples": found}
 
@@ -130,9 +130,9 @@ def add_class(store: Store, request: NewClass) -> Json:
 
 def sample(store: Store, request: OfSample) -> Json:
     row = store.state(request.number).row(store.classes)
-    about = {key: said(getattr(row, key)) for key in SHOWN}
+    about = {key: getattr(row, key) for key in SHOWN}
     return {
-        "prompt": "" if said(row.source) else said(row.prompt) or "",  # photographs show no prompt
+        "prompt": "" if row.source else row.prompt or "",  # photographs show no prompt
         "why": {flag: explain_flag(flag) for flag in row.raised},
         "about": {key: value for key, value in about.items() if value is not None},
         **store.for_page(request.number),

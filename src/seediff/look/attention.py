@@ -36,7 +36,6 @@ from ..masks.pamr import pamr_weights
 from ..models.describe import describe_here
 from ..models.layer_choice import KINDS, Kind
 from ..models.locate import locate
-from ..rows.row import said
 from ..rows.shown import ids_by_name
 from .cache import Cache
 from .sample_pictures import read_image
@@ -133,7 +132,7 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
         here = locate(config.model, config.base).are_here
     if not here:
         return f"its model, {config.model_label}, is not on this machine"
-    if isinstance(config, GenerateConfig) and said(sample.row.seed) is None:
+    if isinstance(config, GenerateConfig) and sample.row.seed is None:
         return "its row has no seed to draw it again"
     return ""
 
@@ -167,7 +166,7 @@ def attention_of(store: Store, state: SampleState, maps: AttentionMaps) -> Sampl
 def sample_index(sample: Sample) -> int:
     """A sample's number in its run, from which the model's noise is made. A generated sample has this number as its
     name."""
-    number = said(sample.row.index)
+    number = sample.row.index
     if number is not None:
         return number
     last = sample.name.rpartition("/")[2]
@@ -198,7 +197,7 @@ class Capturer:
             from ..prompts.specs import SampleSpec
             from ..run.generate_job import GenerateJob
 
-            spec = SampleSpec(number, row.named, str(said(row.prompt)), said(row.seed) or 0)
+            spec = SampleSpec(number, row.named, str(row.prompt), row.seed or 0)
             drawing = GenerateJob(config)
             return drawing.draw_batch(self._load(config, drawing), [spec])[1][0].cpu()
 
@@ -239,7 +238,7 @@ def constants_for(store: Store, state: SampleState) -> tuple[Constants, str]:
     """(constants, note). constants: what made a sample's current mask, or the default constants if that is unknown.
     note: what the page says about it; "" if everything is known."""
     review, config = state.row(store.classes).decided, config_of(store, state)
-    remade = said(review.made)
+    remade = review.made
     if remade is not None:
         with suppress(UserError):
             return fit(remade, Constants, "the constants"), ""

@@ -33,7 +33,7 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.outputs import InUse, open_folder, write_atomic
 from ..files.reading import Json, composed, inside, read_bytes
-from ..rows.row import LISTED, Row, said
+from ..rows.row import LISTED, Row
 from ..rows.shown import ids_by_name, shown_classes
 from .cache import Cache
 
@@ -79,7 +79,7 @@ class SampleState:
 
     @property
     def original_mask(self) -> str:
-        return said(self.sample.row.mask_file_name) or ""
+        return self.sample.row.mask_file_name or ""
 
     def can_move(self, move: int) -> bool:
         return 0 <= self.at + move < len(self.steps)
@@ -98,8 +98,8 @@ def as_made(number: int, sample: Sample) -> SampleState:
         sample=sample.name,
         version=0,
         action="",
-        verdict=said(review.verdict),
-        by=said(review.by) or "",
+        verdict=review.verdict,
+        by=review.by or "",
     )
     return SampleState(number, sample, (made,))
 
@@ -258,14 +258,14 @@ class Store:
         scores = {key: worst(row, key) for key in LISTED} | {"miou": self.compared.get(last.sample)}
         return {
             "index": number,
-            "name": str(said(row.source) or last.sample),
+            "name": str(row.source or last.sample),
             "version": state.version,
             "verdict": last.verdict,
             "corrected": bool(row.decided.corrected),
             "made": row.decided.remade,
             "classes": [ids[name] for name in row.named if name in ids],
             "flags": list(row.raised),
-            "area": said(row.area) or {},
+            "area": row.area or {},
             **{name: score and round(score, 4) for name, score in scores.items()},
             "by": last.by,
             "undo": state.can_move(-1),
@@ -300,7 +300,7 @@ class Store:
             current = [one for one in prepared if one not in late]
             for _, action, label_map in current:
                 if label_map:
-                    write_atomic(inside(self.folder, said(action.mask) or ""), label_map, durable=True)
+                    write_atomic(inside(self.folder, action.mask or ""), label_map, durable=True)
             if current:
                 append_action(self.folder, *(action for _, action, _ in current))
             for number, action, _ in current:
@@ -358,7 +358,7 @@ class Store:
 def worst(row: Row, key: str) -> float | None:
     """The worst value of a score of masks; None if it is unknown, as for a mask that replaced the original. row: the
     sample's current row. key: the score's, one of LISTED."""
-    of_classes = said(getattr(row, key))
+    of_classes = getattr(row, key)
     if row.replaced or not of_classes:
         return None
     return LISTED[key].worst_of(of_classes.values())

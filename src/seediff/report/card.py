@@ -10,10 +10,9 @@ from itertools import chain
 from typing import Any, Literal
 
 from markupsafe import Markup
-from msgspec import UNSET
 
 from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS, named_model
-from ..rows.row import Row, said
+from ..rows.row import Row
 from .tables import Summary, for_drawings, plain_facts, render
 
 Product = Literal["images", "masks", "segments"]
@@ -40,11 +39,11 @@ def dataset_card(
     class_names = summary.class_names
     # If the run recorded no templates, the first images' own prompts show what prompts are like.
     prompts = about.get("prompts") or dict.fromkeys(
-        str(said(row.prompt)) for row in rows[:MOST_PROMPTS] if row.prompt is not UNSET
+        str(row.prompt) for row in rows[:MOST_PROMPTS] if row.prompt is not None
     )
     drawn_by = [row.model for row in rows if row.model and not row.of_photo]
     models = [str(about.get("model", "unknown"))] if product else sorted(set(drawn_by))
-    objects = [len(row.instances) for row in rows if row.instances is not UNSET]
+    objects = [len(row.instances) for row in rows if row.instances is not None]
     facts = plain_facts(about)
     if objects:
         facts.append(("objects", f"{sum(objects)} in {len(objects)} images"))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec import UNSET
 from PIL import Image
 
 from ..config.class_names import SEGMENT
@@ -19,7 +18,7 @@ from ..files.image_files import in_rgb, open_image, read_pixels
 from ..files.outputs import STEPS, write_atomic
 from ..files.reading import inside, read_bytes
 from ..rows.flags import explain_flag
-from ..rows.row import Row, said
+from ..rows.row import Row
 from .card import Product, dataset_card
 from .tables import Summary, plain_facts, render, summarize
 
@@ -122,11 +121,11 @@ def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Itera
         shares = [f"{one} {(label_map == labels[one]).mean():.0%} of the image" for one in classes]
         numbers = None
         # All segments have one class, so each is shown in its own colour.
-        if SEGMENT in labels and row.instances is not UNSET:
+        if SEGMENT in labels and row.instances is not None:
             numbers, *_ = read_pixels(inside(folder, f"instances/{name}.png"))
             label_map = shown_ids(label_map, numbers, labels[SEGMENT], alone=len(labels) == 1)
         about = [name]
-        if said(row.seed) is not None:
+        if row.seed is not None:
             about.append(f"seed {row.seed}")
         about.append(row.operations)
         if row.decided.corrected:
@@ -136,7 +135,7 @@ def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Itera
             image=jpeg_uri(shrink(image, THUMBNAIL_PIXELS, Image.Resampling.LANCZOS)),
             mask=jpeg_uri(draw_mask(image, label_map, THUMBNAIL_PIXELS, numbers, dim=0.5)),
             shares=", ".join(shares) or "no class",
-            prompt=str(said(row.source) or said(row.prompt) or ""),  # a photograph's name instead of its prompt
+            prompt=str(row.source or row.prompt or ""),  # a photograph's name instead of its prompt
             about=" · ".join(filter(None, about)),
             classes=[tags[labels[one] - 1] for one in classes],
             flags=row.raised,
@@ -147,7 +146,7 @@ def _read_pair(folder: Path, row: Row, position: int) -> tuple[np.ndarray, np.nd
     """(image, label map) of a row: (H, W, 3) and (H, W), both uint8."""
     where = f"row {position + 1}"
     image_path, mask_path = (
-        inside(folder, said(path), where, key)
+        inside(folder, path, where, key)
         for key, path in (("file_name", row.file_name), ("mask_file_name", row.mask_file_name))
     )
     with open_image(image_path) as opened:
@@ -158,7 +157,7 @@ def _read_pair(folder: Path, row: Row, position: int) -> tuple[np.ndarray, np.nd
 
 def _strips(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Iterator[Strip]:
     """The strips of the page: for each class the first one in steps/, at most MOST_STRIPS."""
-    prompts = {row.sample: said(row.prompt) or "" for row in rows}
+    prompts = {row.sample: row.prompt or "" for row in rows}
     shown: set[int] = set()
     for path in sorted((folder / STEPS).rglob("*.png")):
         name, _, number = path.relative_to(folder / STEPS).with_suffix("").as_posix().rpartition("_")

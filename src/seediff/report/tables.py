@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..files.messages import plural, sentence
 from ..models.locate import EMBEDDED, FOR_DRAWINGS
 from ..rows.flags import flag_kind
-from ..rows.row import Row, said
+from ..rows.row import Row
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _count_classes(
                 names = ", ".join(class_names)
                 raise UserError(f"row {number}: class '{name}' is not one of the dataset's: {names}")
         images.update(classes)
-        for name, share in (said(row.area) or {}).items():
+        for name, share in (row.area or {}).items():
             if name in classes:
                 areas[name].append(float(share))
 

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from ..config.fields import Share
 from ..errors import UserError
@@ -19,8 +18,6 @@ from ..files.reading import ABSENT, Byte, Json, composed, fit, read_json_lines
 from .flags import UNLABELLED
 from .parts import part_of
 from .shown import Shown
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,16 +62,16 @@ class Key:
     """Which commands write it, for an error about a row that lacks it."""
 
 
-Text = str | None | UnsetType
-Names = tuple[str, ...] | UnsetType
-Ids = tuple[Byte, ...] | UnsetType
-Number = Annotated[int, msgspec.Meta(ge=0)] | None | UnsetType
-Scores = dict[str, float] | UnsetType
-Shares = dict[str, Share] | UnsetType
+Text = str | None
+Names = tuple[str, ...] | None
+Ids = tuple[Byte, ...] | None
+Number = Annotated[int, msgspec.Meta(ge=0)] | None
+Scores = dict[str, float] | None
+Shares = dict[str, Share] | None
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """An object whose keys are UNSET when they are absent, and whose other keys are in `rest`."""
+    """An object whose keys are None if they are absent or null, and whose other keys are in `rest`."""
 
     inner: ClassVar[Mapping[str, type[Kept]]] = {}
     """Key → what its value, or each of its values, is."""
@@ -83,7 +80,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     def to_json(self) -> Json:
         """The object as it is written."""
         values = ((name, getattr(self, name)) for name in _names(type(self)))
-        return {name: _plain(value) for name, value in values if value is not UNSET} | self.rest
+        return {name: _plain(value) for name, value in values if value is not None} | self.rest
 
 
 @cache
@@ -131,31 +128,31 @@ class Recipe(Kept, frozen=True, kw_only=True):
     """How `augment` made a sample."""
 
     inner: ClassVar[Mapping[str, type[Kept]]] = {"steps": RecipeStep}
-    source: Any = UNSET
+    source: Any = None
     """The name of the sample that was changed."""
-    pixels: Text = UNSET
+    pixels: Text = None
     """The `pixel_digest` of the picture that was changed. If `augment` made that picture, too, the digest is that of
     the first picture."""
-    seed: Any = UNSET
+    seed: Any = None
     """What the random choices follow from."""
-    steps: tuple[RecipeStep, ...] | UnsetType = UNSET
+    steps: tuple[RecipeStep, ...] | None = None
 
 
 class Review(Kept, frozen=True, kw_only=True):
     """What people decided about a sample."""
 
-    verdict: Literal["accepted", "rejected"] | UnsetType | None = UNSET
-    corrected: bool | UnsetType = UNSET
+    verdict: Literal["accepted", "rejected"] | None = None
+    corrected: bool | None = None
     """Whether a person drew or changed the mask."""
-    by: Text = UNSET
+    by: Text = None
     """The person who acted last."""
-    made: Annotated[Json, msgspec.Meta(min_length=1)] | UnsetType | None = UNSET
+    made: Annotated[Json, msgspec.Meta(min_length=1)] | None = None
     """The constants with which `seediff look` made the mask anew."""
 
     @property
     def remade(self) -> bool:
         """Whether a method made the mask anew."""
-        return said(self.made) is not None
+        return self.made is not None
 
     @property
     def replaced(self) -> bool:
@@ -173,15 +170,15 @@ class Row(Kept, frozen=True, kw_only=True):
 
     inner: ClassVar[Mapping[str, type[Kept]]] = {"recipe": Recipe, "review": Review}
 
-    file_name: Annotated[Text, Key("the image's path relative to the folder, with `/`")] = UNSET
-    mask_file_name: Annotated[Text, Key("the label map's path; older sets call it `mask`")] = UNSET
+    file_name: Annotated[Text, Key("the image's path relative to the folder, with `/`")] = None
+    mask_file_name: Annotated[Text, Key("the label map's path; older sets call it `mask`")] = None
     prompt: Annotated[
         Text,
         Key(
             "the text that the image was drawn from; `mask`: the text shown with the photograph, "
             '"" if no class was looked for'
         ),
-    ] = UNSET
+    ] = None
     classes: Annotated[
         Names,
         Key(
@@ -189,39 +186,39 @@ class Row(Kept, frozen=True, kw_only=True):
             of_mask=True,
             of_classes=True,
         ),
-    ] = UNSET
-    class_ids: Annotated[Ids, Key("the mask values of `classes`", of_mask=True)] = UNSET
-    seed: Annotated[Number, Key("only `generate`: the image's noise was drawn from it", shown=True)] = UNSET
-    attempt: Annotated[Number, Key("only `generate`: the number of rejected draws before this one")] = UNSET
-    photo: Annotated[Text, Key("only in failed.jsonl: the photograph's file")] = UNSET
-    reason: Annotated[Text, Key("only in failed.jsonl: why the photograph could not be used")] = UNSET
-    source: Annotated[Any, Key("only photographs: the path below the given folder, without suffix", shown=True)] = UNSET
+    ] = None
+    class_ids: Annotated[Ids, Key("the mask values of `classes`", of_mask=True)] = None
+    seed: Annotated[Number, Key("only `generate`: the image's noise was drawn from it", shown=True)] = None
+    attempt: Annotated[Number, Key("only `generate`: the number of rejected draws before this one")] = None
+    photo: Annotated[Text, Key("only in failed.jsonl: the photograph's file")] = None
+    reason: Annotated[Text, Key("only in failed.jsonl: why the photograph could not be used")] = None
+    source: Annotated[Any, Key("only photographs: the path below the given folder, without suffix", shown=True)] = None
     index: Annotated[Number, Key("`mask`, `segment`: the photograph's number in the run, which decides its noise")] = (
-        UNSET
+        None
     )
     asked: Annotated[
-        tuple[str, ...] | UnsetType | None,
+        Names,
         Key(
             "`mask`: the classes that the command looked for; `segment`: the words that could name segments",
             of_classes=True,
         ),
-    ] = UNSET
+    ] = None
     presence: Annotated[
-        dict[str, float] | UnsetType | None,
+        Scores,
         Key(
             "only `mask`: each class in `asked` → its presence score in [0, 1]: whether the image shows it. "
             "A class got a mask if its score reached `--presence`",
             of_classes=True,
             shown=True,
         ),
-    ] = UNSET
+    ] = None
     flags: Annotated[
         Names,
         Key(
             "problems, as `kind:class`; empty if there are none. `mask`: `no_class` if no class was found", of_mask=True
         ),
-    ] = UNSET
-    area: Annotated[Shares, Key("class → its share of the image, in [0, 1]", of_mask=True, of_classes=True)] = UNSET
+    ] = None
+    area: Annotated[Shares, Key("class → its share of the image, in [0, 1]", of_mask=True, of_classes=True)] = None
     confidence: Annotated[
         Scores,
         Key(
@@ -232,7 +229,7 @@ class Row(Kept, frozen=True, kw_only=True):
             shown=True,
             writers="generate and mask write it",
         ),
-    ] = UNSET
+    ] = None
     agreement: Annotated[
         Shares,
         Key(
@@ -245,29 +242,29 @@ class Row(Kept, frozen=True, kw_only=True):
             shown=True,
             writers="generate and mask write it for method seediff",
         ),
-    ] = UNSET
+    ] = None
     least_piece: Annotated[
         Number,
         Key("after `filter --clean`: pieces of fewer pixels got the label around them", of_mask=True, shown=True),
-    ] = UNSET
-    model: Annotated[Text, Key("the model that made the sample", shown=True)] = UNSET
-    method: Annotated[Text, Key("the method that made the mask", shown=True)] = UNSET
-    version: Annotated[Text, Key("the SeeDiff version that made the sample")] = UNSET
-    instances: Annotated[Ids, Key("only with `instances/`: the class ids of the objects 1, 2, …")] = UNSET
+    ] = None
+    model: Annotated[Text, Key("the model that made the sample", shown=True)] = None
+    method: Annotated[Text, Key("the method that made the mask", shown=True)] = None
+    version: Annotated[Text, Key("the SeeDiff version that made the sample")] = None
+    instances: Annotated[Ids, Key("only with `instances/`: the class ids of the objects 1, 2, …")] = None
     instance_scores: Annotated[
-        tuple[Share, ...] | UnsetType, Key("their [scores](objects.md) in [0, 1], if they are known")
-    ] = UNSET
+        tuple[Share, ...] | None, Key("their [scores](objects.md) in [0, 1], if they are known")
+    ] = None
     made: Annotated[
         Text,
         Key(
             "after `filter`, `split` or `merge`: the file in `made/` with the configuration that made the mask, "
             "if known"
         ),
-    ] = UNSET
-    split: Annotated[Text, Key('the part of the set: "train", "val" or "test"', shown=True)] = UNSET
-    origin: Annotated[Any, Key("after `merge`: where the sample came from, as `set/name`")] = UNSET
-    recipe: Annotated[Recipe | UnsetType, Key("after `augment`: how the sample [was made](augmentation.md)")] = UNSET
-    review: Annotated[Review | UnsetType, Key("what people [decided](correct.md) about the sample")] = UNSET
+    ] = None
+    split: Annotated[Text, Key('the part of the set: "train", "val" or "test"', shown=True)] = None
+    origin: Annotated[Any, Key("after `merge`: where the sample came from, as `set/name`")] = None
+    recipe: Annotated[Recipe | None, Key("after `augment`: how the sample [was made](augmentation.md)")] = None
+    review: Annotated[Review | None, Key("what people [decided](correct.md) about the sample")] = None
 
     def replace(self, **changes: Any) -> Row:
         """The row with other values of some keys."""
@@ -276,7 +273,7 @@ class Row(Kept, frozen=True, kw_only=True):
     def of_other_mask(self, **changes: Any) -> Row:
         """The row without what describes its mask, because another mask takes its place. changes: what describes the
         new mask, and other values."""
-        return self.replace(**dict.fromkeys(OF_MASK, UNSET) | changes)
+        return self.replace(**dict.fromkeys(OF_MASK, None) | changes)
 
     def showing(self, shown: Shown) -> Row:
         """The row with the classes that a label map shows."""
@@ -285,61 +282,61 @@ class Row(Kept, frozen=True, kw_only=True):
     @property
     def sample(self) -> str:
         """The sample's name, which is that of its picture; "" if the row names none."""
-        return sample_name(said(self.file_name) or "")
+        return sample_name(self.file_name or "")
 
     @property
     def named(self) -> tuple[str, ...]:
         """The `classes`; empty if they are absent."""
-        return said(self.classes) or ()
+        return self.classes or ()
 
     @property
     def shown(self) -> tuple[str, ...]:
         """The `classes` of which the mask has a pixel. `generate` also names those that it did not find. A class of
         unknown area counts."""
-        area = said(self.area) or {}
+        area = self.area or {}
         return tuple(name for name in self.named if area.get(name, 1))
 
     @property
     def raised(self) -> tuple[str, ...]:
         """The `flags`; empty if they are absent."""
-        return said(self.flags) or ()
+        return self.flags or ()
 
     @property
     def decided(self) -> Review:
         """The `review`; an empty one if it is absent."""
-        return said(self.review) or Review()
+        return self.review or Review()
 
     @property
     def pixels(self) -> str | None:
         """The `pixels` of the recipe."""
-        return said((said(self.recipe) or Recipe()).pixels)
+        return (self.recipe or Recipe()).pixels
 
     @property
     def operations(self) -> str:
         """What `augment` did, such as `flip+noise`; "" for a sample without a recipe."""
-        steps = (said(self.recipe) or Recipe()).steps
-        return "+".join(step.operation for step in said(steps) or ())
+        steps = (self.recipe or Recipe()).steps
+        return "+".join(step.operation for step in steps or ())
 
     @property
     def of_photo(self) -> bool:
         """Whether `mask` or `segment` made the sample of a photograph, so that its `model` did not draw the picture."""
-        return self.asked is not UNSET
+        return self.asked is not None
 
     @property
     def unchecked(self) -> bool:
         """Whether a method made the mask, and no person has judged or changed it: it is a pseudo-label."""
         review = self.decided
-        return bool(said(self.method)) and not said(review.verdict) and not review.corrected
+        return bool(self.method) and not review.verdict and not review.corrected
 
     @property
     def replaced(self) -> bool:
         """Whether another mask has taken the place of the original, which soft masks and confidences describe."""
-        return self.decided.replaced or said(self.least_piece) is not None
+        return self.decided.replaced or self.least_piece is not None
 
     @property
     def part(self) -> str:
         """The sample's part: the one of SPLITS that `split` means, or else `split` itself. "train" if it is missing."""
-        name = said(self.split) or "train"
+        name = self.split or "train"
         return part_of(name) or name
 
     def why_left_out(self, with_rejected: bool = False) -> str:
@@ -350,11 +347,6 @@ class Row(Kept, frozen=True, kw_only=True):
         if UNLABELLED in self.raised:
             return UNLABELLED
         return ""
-
-
-def said(value: T | UnsetType | None) -> T | None:
-    """The value of a key; None if the key is absent or null."""
-    return None if value is UNSET else value
 
 
 def _declared() -> dict[str, Key]:

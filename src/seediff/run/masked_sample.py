@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from msgspec import UNSET
 
 from .. import __version__
 from ..config.generate_config import GenerateConfig
@@ -77,7 +76,7 @@ def masked_sample(
         class_ids=class_ids,
         flags=masks.flags,
         confidence=confidences,
-        agreement=dict(masks.agreement) or UNSET,
+        agreement=dict(masks.agreement) or None,
         model=config.model_label,
         method=config.method,
         version=__version__,

@@ -17,7 +17,6 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from msgspec import UNSET
 
 from ... import __version__
 from ...errors import UserError
@@ -69,8 +68,8 @@ def write(export: Export, *, min_area: MinArea = 1, polygons: bool = False) -> N
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
         # Without what `import` computes again. `classes` is not among it: it may name classes without a pixel, in any
         # order.
-        row = placed.sample.row.replace(file_name=UNSET, mask_file_name=UNSET, class_ids=UNSET, area=UNSET)
-        if row.split is not UNSET and placed.split != row.part:  # another share was set aside
+        row = placed.sample.row.replace(file_name=None, mask_file_name=None, class_ids=None, area=None)
+        if row.split is not None and placed.split != row.part:  # another share was set aside
             row = row.replace(split=placed.split)
         add_image(instances[ending], placed, objects)
         add_image(semantic[ending], placed, whole, row.to_json())

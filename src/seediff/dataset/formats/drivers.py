@@ -21,7 +21,6 @@ from ...files.messages import plural, show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import check_unpacked
 from ...rows.parts import NO_SPLIT, part_of, row_splits
-from ...rows.row import said
 from ..class_lists import ClassList, number_labels
 from ..names import check_name
 from ..reading import first_of
@@ -220,7 +219,7 @@ class Import(Notes):
         if split:
             row = row.replace(split=split)
         if image is not None:
-            self.parts[said(row.split), image.parent] += 1
+            self.parts[row.split, image.parent] += 1
         if self.labels_alone or image is None:
             return Sample(image, labels, None, row, name=name, lost=lost)
         turn = orientation_of(image)

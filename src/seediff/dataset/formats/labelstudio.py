@@ -21,13 +21,12 @@ from xml.sax.saxutils import quoteattr
 
 import msgspec
 import numpy as np
-from msgspec import UNSET
 
 from ... import __version__
 from ...errors import UserError
 from ...files.label_maps import IGNORE, visible
 from ...files.reading import Json, Node, fit
-from ...rows.row import Row, as_row, said
+from ...rows.row import Row, as_row
 from ..sample import Sample
 from ..shapes.rle import encode_brush
 from .drivers import Import
@@ -55,7 +54,7 @@ def write(export: Export) -> None:
         file_name = f"{IMAGES}/{placed.file_name}"
         export.put(file_name, placed.picture)
         row = placed.sample.row
-        if placed.split != "train" or row.split is not UNSET:
+        if placed.split != "train" or row.split is not None:
             row = row.replace(split=placed.split)
         maker = " ".join(one for one in (row.model, row.method) if isinstance(one, str))
         maker = maker or f"seediff {__version__}"
@@ -101,7 +100,7 @@ def _score(sample: Sample, name: str) -> float | None:
     """The score of a class's mask, in [0, 1]: its `confidence` in the row, or else its `presence`. None if the row has
     neither. Also None if a person corrected the mask, because the row's values describe the earlier mask. name: the
     class."""
-    scores = {**(said(sample.row.presence) or {}), **(said(sample.row.confidence) or {})}
+    scores = {**(sample.row.presence or {}), **(sample.row.confidence or {})}
     if sample.row.decided.corrected or name not in scores:
         return None
     return float(np.clip(scores[name], 0, 1))

@@ -16,7 +16,6 @@ import numpy as np
 from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ...files.messages import plural, show_json
-from ...rows.row import said
 from ..encoding import encode_grey
 from ..sample import Sample
 from .exporting import Export
@@ -77,7 +76,7 @@ def write(
         jpegs += placed.sample.suffix == "jpg"
         export.put(f"images/{placed.file_name}", placed.picture)
         export.put(f"{folder}/{placed.name}{ending}.png", placed.encoded.png)
-        caption = " ".join((said(placed.sample.row.prompt) or "").split())
+        caption = " ".join((placed.sample.row.prompt or "").split())
         if caption:
             export.put(f"images/{placed.name}.txt", f"{caption}\n")
         else:

@@ -19,7 +19,6 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE, visible
-from ...rows.row import said
 from .. import native
 from ..class_lists import number_classes
 from ..sample import Sample
@@ -63,7 +62,7 @@ def outline(sample: Sample, labels: np.ndarray, min_area: MinArea) -> tuple[str,
     pieces, owners = objects.pieces(least)
     text, areas, small, others = as_yolo(pieces), pieces.areas, pieces.small, 0
     rest = find_objects(objects.rest(labels))
-    if rest.class_ids and said(sample.row.method):  # what the method did not take for an object
+    if rest.class_ids and sample.row.method:  # what the method did not take for an object
         others = len(rest.class_ids)
     elif rest.class_ids:
         more = rest.pieces(least)[0]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
-from msgspec import UNSET
 
 from ...config.class_names import alike_names
 from ...errors import UserError
@@ -21,7 +20,7 @@ from ...files.reading import Json, read_json_lines
 from ...files.tensors import read_header
 from ...report.tables import doubts
 from ...rows.parts import NO_SPLIT, part_of
-from ...rows.row import Row, as_row, said
+from ...rows.row import Row, as_row
 from ...rows.shown import shown_classes
 from ...workers import Follow, in_threads
 from .. import native
@@ -126,7 +125,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
             samples.append(sample)
             if part_of(sample.row.part) is None:
                 used = f"which {NO_SPLIT}: `train` uses it, or asks for --split beside other parts"
-                findings.add("row", place, f"'split' is {show_json(said(sample.row.split))}, {used}", "warning")
+                findings.add("row", place, f"'split' is {show_json(sample.row.split)}, {used}", "warning")
     measures, digests, tally = list[Measured](), dict[str, str](), Tally()
     reads = in_threads(partial(_read_files, classes), samples, follow)
     for sample, (found, measured, digest) in zip(samples, reads, strict=True):
@@ -147,7 +146,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
 def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _Findings) -> None:
     """Adds warnings about pictures with the same pixels, and about copies of a picture in different parts. digests: the
     `pixel_digest` of each sample's picture."""
-    files = [said(sample.row.file_name) or "" for sample in samples]
+    files = [sample.row.file_name or "" for sample in samples]
     for first, *others in positions_of(digests):
         if others:
             findings.add("duplicate", files[first], f"the same pixels as {files[others[0]]}", "warning")
@@ -162,7 +161,7 @@ def _read_files(classes: Sequence[str], sample: Sample) -> tuple[_Findings, Meas
     """(findings, measured, digest) of a sample: what is wrong with its files, the measures of its label map, and the
     `pixel_digest` of its picture. The last two are None for a file that cannot be read. classes: the dataset's."""
     findings, row = _Findings(), sample.row
-    picture, mask = said(row.file_name) or "", said(row.mask_file_name) or ""
+    picture, mask = row.file_name or "", row.mask_file_name or ""
     measured: Measured | None = None
     digest = findings.attempt("picture", picture, partial(_pixels, sample))
     if digest is None:
@@ -190,7 +189,7 @@ def _pixels(sample: Sample) -> str:
 def _check_counts(row: Row, counts: np.ndarray, classes: Sequence[str]) -> None:
     """Raises UserError unless a row has the areas of the classes in its label map. counts: (256,), the number of pixels
     of each id in the label map. classes: the dataset's classes."""
-    shown, written = shown_classes(counts, classes, row.named).area, said(row.area) or {}
+    shown, written = shown_classes(counts, classes, row.named).area, row.area or {}
     wrong = [name for name, share in written.items() if abs(shown.get(name, 0) - share) > 2e-6]
-    if wrong or (row.classes is not UNSET and shown.keys() != {*row.named}):
+    if wrong or (row.classes is not None and shown.keys() != {*row.named}):
         raise UserError(f"names {show_json(written or row.named)}, but its label map shows {show_json(shown)}")

@@ -11,12 +11,11 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
-from msgspec import UNSET
 
 from ...config.filter import Criteria
 from ...errors import UserError
 from ...rows.flags import check_flags, flag_kind
-from ...rows.row import CONFIDENCE, KEYS, LISTED, Review, said
+from ...rows.row import CONFIDENCE, KEYS, LISTED, Review
 from ...rows.shown import shown_classes
 from ...workers import Follow
 from ..merge import repainted
@@ -108,12 +107,12 @@ def idle_notes(given: Mapping[str, Any], dropped: Mapping[str, int], samples: Se
 
 def _decisions(review: Review) -> set[str | None]:
     """The values of `Criteria.reviewed` that keep a sample with this review."""
-    met: set[str | None] = {said(review.verdict)}
+    met: set[str | None] = {review.verdict}
     if not review.rejected:
         met.add("not-rejected")
     if review.corrected:
         met.add("corrected")
-    elif said(review.verdict) is None:
+    elif review.verdict is None:
         met.add("unreviewed")
     return met
 
@@ -128,9 +127,9 @@ def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str
     row, scores = sample.row, getattr(sample.row, key)
     if row.decided.corrected:
         return dict.fromkeys(row.named, LISTED[key].best)
-    if scores is not UNSET:
+    if scores is not None:
         return scores
-    if row.decided.remade or (row.classes is not UNSET and not row.classes):
+    if row.decided.remade or (row.classes is not None and not row.classes):
         return {}
     problem = f"needs `{key}`, and sample '{sample.name}' of {where} has none"
     raise UserError(criterion, problem, KEYS[key].writers)
