@@ -5,10 +5,11 @@ from builders.configured import PRESET, configured, write_model
 from builders.refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
-from seediff.cli.commands import make_app
+from seediff.cli.commands import COMMANDS, make_app
 from seediff.cli.line import CommandLine
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import CaptureConfig, MaskConfig
+from seediff.config.other_names import OTHER_NAMES, own_name
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.resolve import preset_toml
 from seediff.config.settings import load_config
@@ -127,3 +128,24 @@ def test_whole_configurations_and_wrong_ones(model):
         GenerateConfig.recommended(**DOG, step=3)
     with user_error("--classes"):
         configured(GenerateConfig, {})
+
+
+def test_names_of_diffusers_are_answered_in_python_and_in_files(tmp_path):
+    line = "there is no option 'fp16'; the name here: dtype float16$"
+    with user_error(f"^GenerateConfig: {line}"):
+        GenerateConfig.recommended(classes=("dog",), fp16=True)
+    (tmp_path / "c.toml").write_text('classes = ["dog"]\nfp16 = true\n')
+    with user_error(f"c.toml: {line}"):
+        load_config(tmp_path / "c.toml", GenerateConfig)
+
+
+def test_every_name_here_is_an_option_of_a_command_that_lacks_the_other():
+    fields = {*vars(GenerateConfig(("dog",)))}
+    commands = [
+        {name.lstrip("-").replace("-", "_") for name in CommandLine(make_app(), [c]).command_options()}
+        for c in COMMANDS
+    ]
+    for ours, others in OTHER_NAMES.items():
+        for other in others.split():
+            answers = [own_name(other, own) for own in (*commands, fields) if other not in own]
+            assert ours in answers, (ours, other)

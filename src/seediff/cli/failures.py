@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Collection, Sequence
 from traceback import walk_tb
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 
+from ..config.other_names import own_name
 from ..errors import UserError, first_line, system_reason
 from ..files.messages import did_you_mean
 from .commands import COMMON, HELP, HELP_ALL
@@ -71,9 +73,9 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
 
     # An unknown option explains more than the argument that is missing because of it
     typed = [word.partition("=")[0] for word in words if re.match("--?[A-Za-z]", word)]
-    unknown = next((word for word in typed if word not in options), None)
+    unknown = [word for word in typed if word not in options]
     if unknown and not isinstance(error, UnknownCommandError):
-        return f"unknown option {unknown}{did_you_mean(unknown, options)}"
+        return describe_unknown(unknown, options)
     missing = isinstance(error, MissingArgumentError) and error.keyword is None and error.argument
     if missing and not missing.tokens:
         name = missing.name
@@ -81,6 +83,24 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
             name = name.removeprefix("--").upper()
         return f"{name} is missing"
     return str(error)
+
+
+def describe_unknown(unknown: Sequence[str], options: Collection[str]) -> str:
+    """The message about options that the command does not have: our names for them, or an option with a similar name.
+    unknown: as they were typed. options: the command's options and arguments."""
+    here = {_field(option): option for option in sorted(options)}  # of --k and -k the last: -k
+    names = {option: own_name(_field(option), here) for option in unknown}
+    for option, ours in names.items():
+        if not ours:
+            return f"unknown option {option}{did_you_mean(option, options)}"
+    parts = [ours.partition(" ") for ours in names.values()]
+    ours = dict.fromkeys(f"{here[option]} {more}".strip() for option, _, more in parts)
+    return f"unknown option {', '.join(names)}; the name here: {' '.join(ours)}"
+
+
+def _field(option: str) -> str:
+    """`--per-class` → `per_class`."""
+    return option.lstrip("-").replace("-", "_")
 
 
 def is_of_model(error: BaseException) -> bool:

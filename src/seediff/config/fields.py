@@ -25,6 +25,7 @@ from msgspec import Meta
 from ..errors import UserError
 from ..files.messages import show_json
 from ..files.reading import fit
+from .other_names import own_name
 
 INPUT = Group("Input", sort_key=1)
 MODEL = Group("Model", sort_key=2)
@@ -194,9 +195,9 @@ def check_names(kind: type, names: Iterable[str], where: str) -> None:
     message."""
     for name in names:
         if name not in field_types(kind):
-            raise UserError(
-                where, f"there is no option '{str(name)[:200]}'", f"options here: {', '.join(field_types(kind))}"
-            )
+            ours, options = own_name(name, field_types(kind)), ", ".join(field_types(kind))
+            fix = f"the name here: {ours}" if ours else f"options here: {options}"
+            raise UserError(where, f"there is no option '{str(name)[:200]}'", fix)
 
 
 def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
