@@ -48,12 +48,15 @@ if TYPE_CHECKING:
     from seediff.workers import Progress
 
 
+DRAWN = "drawn.jsonl"
+"""The file with a set's rows. They name no mask, so this is no native dataset."""
+
+
 @dataclass(frozen=True)
 class SetConfig(RunConfig):
     """What is drawn, and how it is labelled."""
 
     command: ClassVar[str] = "study"
-    last_file: ClassVar[str] = "drawn.jsonl"  # its rows name no mask, so this is no native dataset
 
     classes: tuple[str, ...] = field(kw_only=False)
     """In the order of their ids: classes[0] is 1 in the masks."""
@@ -112,8 +115,8 @@ def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tu
     """The classes and (the first `count`) samples of a set, with the masks of one labelling."""
     classes = native.read_classes(folder)
     items = []
-    for number, row in enumerate(itertools.islice(each_row(folder / SetConfig.last_file), count), 1):
-        where = f"{folder / SetConfig.last_file}, row {number}"
+    for number, row in enumerate(itertools.islice(each_row(folder / DRAWN), count), 1):
+        where = f"{folder / DRAWN}, row {number}"
         image = inside(folder, row.file_name, where, "file_name")
         index = row.index
         if index is None:
@@ -148,7 +151,7 @@ def set_specs(config: SetConfig) -> list[SampleSpec]:
 class SetJob(Job[SetConfig, "SampleSpec"]):
     """Draws images, and labels them with every labelling."""
 
-    pages = ()
+    ends = (DRAWN,)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -223,6 +226,6 @@ class SetJob(Job[SetConfig, "SampleSpec"]):
         )
         return Encoded(row.sample, row, files)
 
-    def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
+    def finish(self, rows: Sequence[Row], about: Mapping[str, Any], out: Path) -> None:
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
-        write_atomic(out / self.config.last_file, native.jsonl(rows))
+        write_atomic(out / DRAWN, native.jsonl(rows))

@@ -28,7 +28,6 @@ IMAGES = native.IMAGES
 @dataclass(frozen=True, kw_only=True)
 class TinyConfig(RunConfig):
     command: ClassVar[str] = "tiny"
-    last_file: ClassVar[str] = "all.txt"
 
     batch_size: int = 2
     items: int = 20
@@ -38,7 +37,7 @@ class TinyConfig(RunConfig):
 class TinyJob(Job[TinyConfig, int]):
     """Each item's file names its batch. trouble: is called with each item before the item's file is written."""
 
-    pages = ()
+    ends = ("all.txt",)
     runs_model = False
     classes = ()
 
@@ -66,9 +65,9 @@ class TinyJob(Job[TinyConfig, int]):
         row = Row(rest={"item": item, "crc": zlib.crc32(text)})
         return Encoded(str(item), row, {f"{IMAGES}/{self.name_of(item)}.txt": text})
 
-    def finish(self, rows, left_out, out):
+    def finish(self, rows, about, out):
         write_atomic(out / "first.txt", (out / IMAGES / "000000.txt").read_bytes())
-        write_atomic(out / self.config.last_file, native.jsonl(rows))
+        write_atomic(out / self.ends[0], native.jsonl(rows))
 
 
 def tiny(

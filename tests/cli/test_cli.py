@@ -153,10 +153,17 @@ BAD = [
     (f"{DRAW} --classes dog --reject yes", "--reject takes no value, such as 'yes'"),
     (f"{DRAW} --classes dog --steps 2,5", "'2,5' must be a whole number ("),
     ("models sdxl", "seediff: unexpected argument 'sdxl' ("),
-    ("export pets --format coco --out o", "seediff: unknown option --format ("),
+    ("export pets --format coco --out o", "seediff: unknown option --format; the name here: --to ("),
     ("check pets --json pets/metadata.jsonl", '"pets/metadata.jsonl" must have extension "json"'),
     ("download mini --out o", "--out: is for a whole model of the hub, and mini is not one; leave it out"),
-    (f"{DRAW} --width=768 --height 512", "unknown option --width ("),
+    (f"{DRAW} --width=768 --height 512", "unknown option --width, --height; the name here: --size WIDTHxHEIGHT ("),
+    (
+        f"{DRAW} --num-inference-steps 9 --cfg-scale 5 --num-images=4",
+        "the name here: --steps --guidance-scale --per-class N (of each class) (",
+    ),
+    ("mask a --classes b --steps 20", "--steps; the name here: --timesteps TIMESTEPS (photographs are not drawn in"),
+    ("segment a --num-segments 5", "--num-segments; the name here: -k K (with --method kmeans) ("),
+    ("train --data pets --out seg", "--data; the name here: DATA (without an option) ("),
     ("export pets coco --out o", "seediff: --to is missing ("),
     ("mask {tmp} dog --out o", "dog: no such file or folder; a class is an option: --classes dog"),
     ("nope", 'seediff: Unknown command "nope".'),
@@ -360,7 +367,9 @@ def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatc
     assert said.endswith(f"Look at {out}/preview.html (in a browser)\n")
     assert len(list(Dataset.open(out))) == 4
     assert main([*BASE, "--out", str(out)]) == 0
-    assert "Complete: 4 images" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"4 images in {out}; nothing was missing" in said
+    assert f"seediff check {out}" in said or "-m seediff check" in said
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import shutil
 from dataclasses import replace
 from functools import partial
+from unittest.mock import Mock
 
 import pytest
 from fake_engine import fake_draw
@@ -8,9 +9,11 @@ from interrupted import check_interrupted, contents, interrupt_after
 from refusals import user_error
 
 from seediff.config.generate_config import GenerateConfig
+from seediff.dataset import writing
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.split import set_splits
+from seediff.report import page
 from seediff.run.generate_job import generate
 
 KEPT = {"keep_soft": True, "keep_attention": True, "device": "cpu", "threads": 1}
@@ -59,6 +62,20 @@ def test_samples_keep_their_split_when_their_set_grows(tmp_path):
     set_splits(out, splits)
     faked(LARGER, out)
     assert {item.name: item.metadata.get("split") for item in open_native(out)[1][:9]} == splits
+
+
+@pytest.mark.parametrize("written", ["jsonl", "dataset_card", "write_page"])
+def test_a_run_that_was_killed_while_it_wrote_its_end_is_finished_by_the_next(tmp_path, monkeypatch, written):
+    """Also if the folder held a smaller dataset before."""
+    faked(LARGER, tmp_path / "whole")
+    faked(CONFIG, tmp_path / "out")
+    module = writing if written == "jsonl" else page
+    with monkeypatch.context() as patch:
+        patch.setattr(module, written, Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            faked(LARGER, tmp_path / "out")
+    assert faked(LARGER, tmp_path / "out").done == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 def test_a_run_for_more_images_is_not_cut_short(tmp_path):

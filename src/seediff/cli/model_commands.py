@@ -172,7 +172,5 @@ def tune(
         print(*tuning.lines, f"Written to {out}; use it with --preset {out}", sep="\n")
         for line in labelled.notes:
             print(f"note: {line}")
-        if doubt:
-            print(doubt)
     for name, reason in tuning.failed:
         print(f"seediff: {name}: left out: {reason}", file=sys.stderr)

@@ -174,7 +174,7 @@ def segment(
         from ..prompts.captions import read_words
 
         words = read_words(captions, found.photos, config.names, info and info.settings.words)
-    warning = threshold_warning(config, preset) if named else ""
+    warning = threshold_warning(config) if named else ""
     job = SegmentJob.of(config, found, words=words, labels=labels, info=info, offload=options.offload)
     _run_on_photos(job, found, out, options, warning)
 
@@ -245,7 +245,7 @@ def mask(
         classes_of[photo] = tuple(spelled.get(reading_key(name), name) for name in names)
     check_effects(typed, config.method, mask_rules(config.mask))
     mirrored = side_notes(config.classes) if config.capture.flip else []
-    warning = "; ".join(filter(None, [*said, threshold_warning(config, preset), *mirrored]))
+    warning = "; ".join(filter(None, [*said, threshold_warning(config), *mirrored]))
     job = MaskJob.of(config, found, classes_of, info=info, offload=options.offload)
     _run_on_photos(job, found, out, options, warning)
 
@@ -289,20 +289,18 @@ def _run_on_photos(job: SegmentJob | MaskJob, found: FoundPhotos, out: Path, opt
         report_unusable(result.failed, len(found.photos), result.out)
 
 
-def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig, preset: str) -> str:
+def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
     """A warning that the command's threshold (`presence` of `mask`, `name_threshold` of `segment`) was tuned for
-    another model; "" if it was tuned for this model, or chosen. preset: as in `configure_run`."""
-    from ..config.resolve import THRESHOLDS, read_preset
+    another model; "" if it was tuned for this model, or chosen."""
+    from ..config.resolve import THRESHOLDS
 
-    name, reason = THRESHOLDS[config.command], ""
-    value = getattr(config, name)
-    if name not in config.chosen and value == getattr(type(config), name):
+    name = THRESHOLDS[config.command]
+    value, reason = getattr(config, name), ""
+    if value == getattr(type(config), name):
         reason = "for another model"
-    elif name not in config.chosen and preset not in config.presets:
-        tuned = read_preset(preset)
-        if tuned.model != config.model and getattr(tuned, name) is not None:
-            reason = f"for '{tuned.model}'"
-    if not reason:
+    elif config.tuned_for not in ("", config.model):
+        reason = f"for '{config.tuned_for}'"
+    if not reason or name in config.chosen:
         return ""
     return (
         f"{name} {value} was tuned {reason}, not for '{config.model}': choose one with"

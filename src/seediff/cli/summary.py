@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from ..files.messages import make_console, plural, sentence
+from ..files.messages import make_console, plural
 from ..report.tables import show_reasons, summarize
 from .options import LOOK, command_line, export_line, next_steps, train_line
 
@@ -33,11 +33,13 @@ def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "")
     if result.asked:
         text = f"Ended early: {text}, of {result.asked} asked for; the same command without --finish makes the others"
     elif not result.done:
-        text = f"Complete: {text}; nothing to do"
-    lines = [text + f" ({skipped})" * bool(skipped), *map(sentence, job.doubts)]
+        text += "; nothing was missing"
+    lines = [text + f" ({skipped})" * bool(skipped)]
     if result.seconds:
         lines.append(f"Time: {sum(result.seconds.values()):.1f} s")
     steps = [command_line("look", result.out, about=LOOK)]
+    if not result.done:
+        steps.append(command_line("check", result.out, about="whether each file is whole"))
     if not job.doubts:  # masks that mean nothing are not to be trained on
         drop = command_line("filter", result.out, "--drop-flags", "all", "--out", f"{result.out}-good")
         steps += [drop, train_line(result.out), export_line(result.out)]

@@ -28,7 +28,6 @@ MAX_IMAGES = 10_000_000
 class DatasetConfig(RunConfig):
     """The part of the configuration that `generate` and `mask` share."""
 
-    last_file: ClassVar[str] = "metadata.jsonl"
     prompts_name: ClassVar[bool] = False
     """Whether prompts may name their classes themselves, instead of having `{class}`."""
 

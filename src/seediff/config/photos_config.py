@@ -80,7 +80,6 @@ class SegmentPhotosConfig(RunConfig):
 
     command: ClassVar[str] = "segment"
     presets: ClassVar[tuple[str, ...]] = ("model",)
-    last_file: ClassVar[str] = "metadata.jsonl"
 
     model: NeededModel = field(default="", kw_only=True)
     fit: Fit = "keep"

@@ -83,7 +83,7 @@ def configure_run(
     # 3. The other values
     usual = usual_values(kind, chosen, name, model, tuned, paper=preset == "paper")
     config = build(kind, usual | chosen, {*given, *more})
-    return _spelled(config, settings), model
+    return _spelled(config, settings).changed(tuned_for=tuned.model), model
 
 
 def usual_values(

@@ -42,9 +42,8 @@ class Settings:
 
     def values(self) -> dict[str, Any]:
         """Field → value, with dataclasses as tables."""
-        table = asdict(self)
-        del table["given"]
-        return table
+        kept = {one.name for one in fields(self) if one.compare}
+        return {name: value for name, value in asdict(self).items() if name in kept}
 
     def flat(self) -> dict[str, Any]:
         """Flat name (`mask.beta`) → value."""
@@ -91,8 +90,8 @@ class RunConfig(Settings):
     deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method", "segment.method")
     presets: ClassVar[tuple[str, ...]] = ("model", "paper")
     """What --preset may be, besides a file of `seediff tune`."""
-    last_file: ClassVar[str]
-    """The file that a run writes last. An output folder with this file is complete."""
+    tuned_for: Annotated[str, NOT_TYPED] = field(default="", compare=False, repr=False)
+    """The model in the file of `seediff tune` that gave values; "" without such a file."""
 
     model: Annotated[str, OF_MODEL] = "mini"
     """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."""

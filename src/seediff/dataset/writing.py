@@ -137,10 +137,10 @@ def finish_set(
     about: Mapping[str, Any],
     product: Product | None = None,
 ) -> None:
-    """Writes the files about a whole dataset: classes.txt, the card, the page and, last, metadata.jsonl, which marks it
-    as complete. about, product: as for `write_reports`."""
+    """Writes the files about a whole dataset: classes.txt, metadata.jsonl, the card and, last, the page, by which a run
+    sees that its output is finished. about, product: as for `write_reports`."""
     path, text = folder / CLASSES, classes_text(classes)
     if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
         write_atomic(path, text)
-    write_reports(folder, about, rows, classes, product=product)
     write_atomic(folder / METADATA, jsonl(rows))
+    write_reports(folder, about, rows, classes, product=product)

@@ -22,7 +22,6 @@ from ..dataset.encoding import encode_image
 from ..dataset.writing import Encoded, encode
 from ..errors import UserError
 from ..files.messages import plural
-from ..files.outputs import write_atomic
 from ..models.facts import Facts
 from ..models.locate import named_model
 from ..models.saving_memory import Offload
@@ -280,11 +279,6 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
             "prompts": list(self.config.prompts),
             "rejected": count_flags(left_out, self.classes),
         }
-
-    def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
-        if self.config.reject:
-            write_atomic(out / native.REJECTED, native.jsonl(left_out))
-        super().finish(rows, left_out, out)
 
     def contents(self, plan: Plan) -> Iterator[str]:
         config, images = self.config, self.count

@@ -115,8 +115,10 @@ class Job(ABC, Generic[Config, Item]):
     left_out: ClassVar[tuple[str, str]] = "", ""
     """(field, file): a field of `RunResult`, and the file in the output with its rows, about what did not become a
     sample. For example ("failed", "failed.jsonl"), about photographs that could not be used."""
-    pages: ClassVar[tuple[str, ...]] = native.CARD, native.PREVIEW
-    """Pages for people in the output. If somebody removes one, a run writes it again."""
+
+    ends: ClassVar[tuple[str, ...]] = native.METADATA, native.CARD, native.PREVIEW
+    """The files that `finish` writes, in this order. The first has the rows. A run that makes something removes the
+    last one first, so an output with all of them is finished."""
 
     config: Config
     info: ModelInfo | None = None
@@ -125,8 +127,6 @@ class Job(ABC, Generic[Config, Item]):
     """As in `load_model`."""
     device: str | None = None
     """The device that the user named, with the number of a GPU if the user gave one; `config` has no number."""
-    ended: int = 0
-    """The number of items that were made before somebody ended the run early; 0: the run was not ended early."""
     timer: Timer = field(default_factory=Timer, compare=False)
 
     @property
@@ -164,10 +164,7 @@ class Job(ABC, Generic[Config, Item]):
     def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         """Facts about the whole run for the dataset card and the page: name → value. They have no times and no paths,
         so that they are reproducible. left_out: the rows about what did not become a sample."""
-        about = {"model": self.config.model_label, "method": getattr(self.config, "method", ""), "version": __version__}
-        if self.ended:
-            about["ended early"] = f"{self.ended} of the {self.count} asked for were made"
-        return about
+        return {"model": self.config.model_label, "method": getattr(self.config, "method", ""), "version": __version__}
 
     def contents(self, plan: Plan) -> Iterator[str]:
         """Lines of a dry run about what is asked for. The first says what would be made: "9 images in 2 batches"."""
@@ -228,10 +225,9 @@ class Job(ABC, Generic[Config, Item]):
         model, weights, plan = load_planned(config, facts, self.plan, self.offload)
         return Ready(Loaded(weights, gpu_of(device)), model, plan)
 
-    def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
-        """Write the files about the whole output, the configuration's `last_file` last. rows, left_out: the rows of all
-        batches, as in `BatchRecord`."""
-        finish_set(out, self.classes, rows, self.about(left_out), self.product)
+    def finish(self, rows: Sequence[Row], about: Mapping[str, Any], out: Path) -> None:
+        """Write the files about the whole output. rows: of all batches. about: from `about`."""
+        finish_set(out, self.classes, rows, about, self.product)
 
 
 AnyJob = Job[Any, Any]

@@ -6,7 +6,7 @@ A `Job` (job.py) is a command's work: what it plans, how a batch is made, and wh
 
 inspect             finds what is missing
 make_missing        loads the model, commits each batch, and halves batches that do not fit into memory
-_finish             writes what is said of all batches, the pages last: without them, an output is not finished
+_finish             writes what is said of all batches, the page last: without it, an output is not finished
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import gc
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..config.settings import RunConfig
 from ..dataset import native
 from ..errors import Notice, UserError
 from ..files.messages import show_bytes
-from ..files.outputs import check_writable, clear_leftovers, free_bytes, parse_folder
+from ..files.outputs import check_writable, clear_leftovers, free_bytes, parse_folder, write_atomic
 from ..models.facts import Facts, facts_of_files
 from ..rows.row import Row
 from ..workers import Progress
@@ -106,7 +106,7 @@ def run(
         if not before and job.runs_model:
             job.plan(Facts(job.found))
         engine.check_device(job)
-    if makes or finish or not _is_finished(job, out):
+    if makes or finish or not all((out / name).is_file() for name in job.ends):
         with lock(out):
             job, records = inspect(job, out)  # a second time, because now no other run can change it
             splits = read_splits(out)
@@ -117,7 +117,7 @@ def run(
     left_out = {field: native.read_rows(out, file)} if (out / file).is_file() else {}
     made = _count(job, records)
     asked = job.count if made < job.count else 0
-    rows = native.read_rows(out, job.config.last_file)
+    rows = native.read_rows(out, job.ends[0])
     return RunResult(out, rows, made - before, job.timer, asked=asked, **left_out)
 
 
@@ -142,11 +142,6 @@ def _check_made(job: AnyJob, out: Path, records: Records, finish: bool) -> int:
     if finish and not made:
         raise UserError("finish", f"there is no stopped run with a finished batch in {out}", "leave it out")
     return made
-
-
-def _is_finished(job: AnyJob, out: Path) -> bool:
-    paths = [out / name for name in (job.config.last_file, *job.pages)]
-    return all(path.is_file() and path.stat().st_size for path in paths)
 
 
 def dry_run(
@@ -224,8 +219,7 @@ def make_missing(
             warn(doubt)
         if not new:
             go_on(out, job.config, loaded)
-        for page in job.pages:
-            (out / page).unlink(missing_ok=True)
+        (out / job.ends[-1]).unlink(missing_ok=True)
         own = "batch_size" not in job.config.chosen
         while True:  # again with half the batch size, if a new output's first batch does not fit into the GPU's memory
             if new:
@@ -262,12 +256,19 @@ def _make_and_commit(job: AnyJob, out: Path, engine: Engine, records: Records, r
 def _finish(job: AnyJob, out: Path, records: Records, splits: Mapping[str, Any]) -> None:
     """Write what is said about all batches. splits: from `read_splits`."""
     clear_leftovers(out, RUN_FOLDERS)  # half-written files of killed processes
-    job = replace(job, ended=_count(job, records) % job.count)
-    rows, left_out = list[Row](), list[Row]()
+    rows, left_out, made = list[Row](), list[Row](), _count(job, records)
     for record in filter(None, records.values()):
         rows += record.rows
         left_out += record.left_out
-    job.finish(with_splits(rows, splits), left_out, out)
+    _, file = job.left_out
+    if left_out:
+        write_atomic(out / file, native.jsonl(left_out))
+    elif file:
+        (out / file).unlink(missing_ok=True)  # of a run that was ended before
+    about = job.about(left_out)
+    if made < job.count:
+        about["ended early"] = f"{made} of the {job.count} asked for were made"
+    job.finish(with_splits(rows, splits), about, out)
 
 
 def _can_halve(config: RunConfig, total: int, error: RuntimeError) -> bool:

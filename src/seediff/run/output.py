@@ -106,7 +106,7 @@ def as_begun(out: Path, config: Config) -> Config:
         problem = f"not empty, and not an output of SeeDiff (it holds {min(names)}, but no {CONFIG})"
         raise UserError(out, problem, "choose another folder")
     # Without a finished batch, nothing is lost if another configuration begins
-    binds = config.last_file in names or any((out / BATCHES).glob("*.json"))
+    binds = native.METADATA in names or any((out / BATCHES).glob("*.json"))
     try:
         begun = load_config(out / CONFIG, type(config))
     except UserError:

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
-from ..dataset import native
 from ..errors import UserError
 from ..files.messages import plural
-from ..files.outputs import write_atomic
 from ..files.photo_files import FAILED, Photo, find_named
 from ..files.reading import read_csv
 from ..models.describe import ModelInfo
@@ -112,13 +110,6 @@ class PhotoJob(Job[PhotosConfig, PhotoSpec]):
         if self.doubts:
             about["note"] = "; ".join(self.doubts)
         return about
-
-    def finish(self, rows: Sequence[Row], left_out: Sequence[Row], out: Path) -> None:
-        if left_out:
-            write_atomic(out / FAILED, native.jsonl(left_out))
-        else:
-            (out / FAILED).unlink(missing_ok=True)  # an earlier run may have written it
-        super().finish(rows, left_out, out)
 
 
 def doubt_line(info: ModelInfo, label: str) -> str:

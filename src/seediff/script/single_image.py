@@ -35,15 +35,15 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     name as for `--model`, or a model from `load_model`. The model that a script named last stays loaded. options:
     fields of MaskPhotosConfig, such as presence=0, or of MaskConfig, such as beta=0.4, as in `Captured.masks`.
 
-    A class that scores below `presence` has no pixels, and the result has the flag `absent:NAME`. A warning says if the
-    model knows only its own drawings, unless the picture is a file of a dataset that this model drew. Raises UserError
-    for a picture or option that cannot be used, and for a class that the model does not know.
+    A class that scores below `presence` has no pixels, and the result has the flag `absent:NAME`. A warning, once a
+    process, says if the model knows its own drawings alone. Raises UserError for a picture or option that cannot be
+    used, and for a class that the model does not know.
     """
     config, info = _configure(MaskPhotosConfig, model, {**options, "classes": classes})
     pixels = as_pixels(image)
     loaded, plan = _prepare(config, info, model)
     masker = PhotoMasker(loaded, config, plan.loaded_capture)
-    _warn(loaded, config, image)
+    _warn(loaded, config)
     (found,) = masker.find([masker.view(pixels)], [config.classes])
     masks = masker.masks(found, trace=True)
     full = masks.full
@@ -74,18 +74,16 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
         raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
     loaded, _ = _prepare(config, info, model)
     check_photo(loaded, pixels.shape, config.segment, config.fit, config.size)
-    _warn(loaded, config, image)
+    _warn(loaded, config)
     (segments,) = make_segments(loaded, [pixels], config.segment, fit=config.fit, size=config.size, seed=config.seed)
     return segments
 
 
-def _warn(model: Model, config: RunConfig, image: ImageInput) -> None:
-    """Warn that results may mean nothing if the model is not for photographs, unless the picture is a file of a dataset
-    that this model drew. config: names the model. image: as in `mask`."""
-    label = config.model_label
-    line = doubt_line(model.info, label)
+def _warn(model: Model, config: RunConfig) -> None:
+    """Warn, once a process, of a model that knows its own drawings alone. config: names the model."""
+    line = doubt_line(model.info, config.model_label)
     if line:
-        warnings.warn(line, Notice, stacklevel=3)
+        warnings.warn(line, Notice, stacklevel=1)  # from one place, so that Python shows it once
 
 
 def _configure(
