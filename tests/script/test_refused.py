@@ -173,7 +173,22 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
     assert seen.prompts == []
 
 
+def test_a_network_inside_of_another_one(pipe):
+    from peft import LoraConfig, get_peft_model
+
+    pipe.unet = get_peft_model(pipe.unet, LoraConfig(target_modules=["to_q"]))
+    way = r"pipe.unet = pipe.unet.get_base_model\(\) with PEFT, or accelerator.unwrap_model\(pipe.unet\)"
+    check_refused(pipe, rf"^pipe.unet: is a PeftModel, and only a UNet2DConditionModel can be captured; {way}$")
+    pipe.unet = pipe.unet.get_base_model()
+    with seediff.capture(pipe) as seen:
+        draw(pipe)
+    assert seen.prompts == ["a dog"]
+
+
 def test_options(pipe, loaded):
+    assert refusal(pipe, states=(torch.ones(1, 77, 32), None)).startswith(
+        "states: must be a tensor (T, D) or (B, T, D)"
+    )
     assert refusal(pipe, keep="everything").startswith("keep: 'everything' must be all, segments or a method of masks")
     assert refusal(pipe, steps="second-half").startswith("steps: second-half: ")
     assert refusal(animate(pipe), apart="step").startswith("apart: step: not with clips, or a method with a geometric")

@@ -135,6 +135,44 @@ def test_a_pipeline_that_encodes_in_its_own_way(sd1_model):
     with seediff.capture(other, prompt="a dog and a cat") as seen:
         other(text, **HOW)
     assert seen._maps(0, ["cat"]).words == {"cat": (5,)}
+    with seediff.capture(other, prompt=text) as seen:
+        other(text, **HOW)
+    with user_error(r"^'cat': the named text has '\(dog:1.5\)', which looks like a weight: it must be"):
+        seen.heatmap("cat")
     with seediff.capture(pipe) as seen:
         pipe(text, **HOW)
     assert seen.heatmap("cat").shape == (64, 64)  # diffusers' own reads what is written
+
+
+CHUNKS = "a dog on grass", "a cat on a sofa"
+
+
+@pytest.mark.parametrize(
+    ("named", "column"),
+    [
+        (" BREAK ".join(CHUNKS), 77 + 2),
+        (", ".join(CHUNKS), None),
+        (f"{'very ' * 80}good BREAK a cat", None),  # the first part has two chunks itself
+    ],
+)
+def test_embeddings_in_chunks(sd1_model, named, column):
+    pipe = sd1_model.pipe
+    given, unwanted = (
+        torch.cat([pipe.encode_prompt(text, "cpu", 1, False)[0] for text in texts], 1) for texts in (CHUNKS, ("", ""))
+    )
+    with seediff.capture(pipe, prompt=named) as seen:
+        pipe(prompt_embeds=given, negative_prompt_embeds=unwanted, **HOW)
+    if column is None:
+        with user_error(r"^'cat': .*154 columns were given: write BREAK between the chunks of the named text"):
+            seen.heatmap("cat")
+    else:
+        assert seen._maps(0, ["cat"]).words == {"cat": (column,)}
+
+
+def test_a_transformers_embeddings_in_chunks(loaded):
+    pipe = loaded("flux").pipe
+    given, pooled, _ = pipe.encode_prompt("a cat", None)
+    with seediff.capture(pipe, prompt="a dog BREAK a cat") as seen:
+        pipe(prompt_embeds=given.repeat(1, 2, 1), pooled_prompt_embeds=pooled, **HOW)
+    with user_error("^'cat': the network was given 1024 columns, in chunks that the tokenizer does not know"):
+        seen.heatmap("cat")

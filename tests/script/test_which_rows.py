@@ -126,3 +126,23 @@ def test_padding_that_was_cut_off():
     row, other = torch.randn(2, 5, 8, generator=noise())
     assert find_rows(Encoded([row[:3]]), [other, torch.cat([row, other])]) == {1: 0}
     assert find_rows(Encoded([row]), [row[:, :4]]) == {}
+
+
+def test_a_prompt_that_is_changed_in_place(pipe):
+    """It is another text from then on, and maps are of the steps before."""
+    how = {**HOW, "num_inference_steps": 3, "callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
+
+    def change(_pipe, step, _time, tensors):
+        if step == 0:
+            tensors["prompt_embeds"] *= 2
+        return tensors
+
+    with seediff.capture(pipe, apart="step") as seen:
+        pipe("a dog", generator=noise(), callback_on_step_end=change, **how)
+    assert [*seen.maps_apart()] == ["0"]
+    given, unwanted = pipe.encode_prompt("a dog", "cpu", 1, True)
+    with seediff.capture(pipe, prompt="a dog", states=given) as seen:
+        given *= 2
+        pipe(prompt_embeds=given, negative_prompt_embeds=unwanted, generator=noise(), **HOW)
+    with user_error("^the pipeline: 0 rows had the prompt"):
+        seen.heatmap("dog")

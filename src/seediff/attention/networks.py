@@ -60,6 +60,12 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
                 raise UserError(f"{name}_enabled", "such clips cannot be captured", f"call pipe.disable_{name}() first")
     if family is pipeline_family("StableDiffusionPipeline") and getattr(pipe, "tokenizer_2", None) is not None:
         family = pipeline_family("StableDiffusionXLPipeline") or family
+    for network in networks:
+        if family.class_name not in [base.__name__ for base in type(network).__mro__]:
+            name = f"pipe.{family.network_part}"
+            problem = f"is a {type(network).__name__}, and only a {family.class_name} can be captured"
+            fix = f"{name} = {name}.get_base_model() with PEFT, or accelerator.unwrap_model({name})"
+            raise UserError(name, problem, fix)
     return networks, family
 
 
@@ -75,15 +81,19 @@ def not_compiled(network: Any) -> Any:
     return getattr(network, "_orig_mod", network)
 
 
-@contextmanager
-def without_compilation(networks: Sequence[Any]) -> Iterator[None]:
-    """Inside the block, what torch compiled runs as it is, because compiled code calls no hooks. A notice says so."""
-    if "torch._dynamo" not in sys.modules:  # nothing was compiled
-        yield
-        return
+def tell_compiled(networks: Sequence[Any]) -> None:
+    """Give a notice if torch compiled a network, or a part of it. networks: as the pipeline has them."""
     modules = chain.from_iterable(network.modules() for network in networks)
     if any(hasattr(one, "_orig_mod") or one._compiled_call_impl is not None for one in modules):
         text = "the network runs without compilation while it is captured: pictures may differ in their last bits"
-        warnings.warn(Notice(text), stacklevel=2)
+        warnings.warn(Notice(text), stacklevel=4)  # the script's `with`, behind `capture` and contextlib
+
+
+@contextmanager
+def without_compilation() -> Iterator[None]:
+    """Inside the block, what torch compiled runs as it is, because compiled code calls no hooks."""
+    if "torch._dynamo" not in sys.modules:  # nothing was compiled
+        yield
+        return
     with torch.compiler.set_stance("force_eager"):
         yield

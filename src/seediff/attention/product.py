@@ -52,10 +52,14 @@ OPERATOR: Any = torch.ops.aten.scaled_dot_product_attention.default
 KEY_NAME = "TESTING_ONLY_GenericMode"
 """A dispatch key that no tensor has, and no code of PyTorch's uses. A thread in which it is on calls, before each
 operator, what is registered for the key: `_attend` for OPERATOR, nothing for all others."""
-KEY = torch._C._dispatch_key_parse(KEY_NAME)
-AFTER = torch._C._dispatch_keyset_full_after(KEY)
 _every, _of_torch = (torch.library.Library(space, "IMPL") for space in ("_", "aten"))
-_every.fallback(torch.library.fallthrough_kernel, KEY_NAME)
+try:  # torch has it from 2.6 to 2.13 at least
+    KEY = torch._C._dispatch_key_parse(KEY_NAME)
+    AFTER = torch._C._dispatch_keyset_full_after(KEY)
+    _every.fallback(torch.library.fallthrough_kernel, KEY_NAME)
+except (AttributeError, RuntimeError) as error:
+    problem = f"has no dispatch key {KEY_NAME}, by which attention is captured"
+    raise UserError(f"torch {torch.__version__}", problem, "use another version from 2.6 on") from error
 
 Report = Callable[[Callable[[], Product]], None]
 """Called with a function that returns the product."""

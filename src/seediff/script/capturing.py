@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from ..attention.capture import attach_recorder, hook_calls
-from ..attention.networks import find_networks, not_compiled, without_compilation
+from ..attention.networks import find_networks, not_compiled, own_networks, tell_compiled, without_compilation
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import AttentionRecorder
 from ..attention.running_maps import Apart
@@ -36,7 +36,7 @@ from .captured import Captured
 from .constants import pipeline_constants
 from .listener import Listener, wrap
 from .run_recorder import Block, RunRecorder
-from .which_rows import NAME_STATES, Named, listed
+from .which_rows import NAME_STATES, Named, copied, listed
 
 
 @contextmanager
@@ -74,7 +74,8 @@ def capture(
     Raises UserError for options that cannot be used, for a network of no known family, for an IP-Adapter, and for a
     method that does not work with the model. Raises RuntimeError if this network is already being captured.
     """
-    pipe = not_compiled(getattr(pipe, "pipe", pipe))  # a Model from `load_model` has a pipeline
+    given = getattr(pipe, "pipe", pipe)  # a Model from `load_model` has a pipeline
+    pipe = not_compiled(given)
     networks, family = find_networks(pipe)
     is_alone = pipe is networks[0]
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
@@ -91,16 +92,21 @@ def capture(
         readers = named_readers(family, tokenizer if isinstance(tokenizer, list | tuple) else [tokenizer])
     if torch.is_tensor(states):
         states = list(states) if states.ndim > 2 else [states]
-    named = Named(listed(prompt), readers, states and [state.detach().clone() for state in states])
+    if states is not None:
+        if not states or not all(torch.is_tensor(state) and state.ndim > 1 for state in states):
+            raise UserError("states", "must be a tensor (T, D) or (B, T, D), or a list of (T, D)")
+        states = copied(states)
+    named = Named(listed(prompt), readers, states)
     recorder = AttentionRecorder(plan, guidance=False, apart=apart, keeps_errors=True)
     listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorder))
+    tell_compiled(own_networks(pipe) or [given])
     with ExitStack() as stack:
         for each in networks:
             stack.enter_context(hook_calls(each, listener.before_network))
             stack.enter_context(attach_recorder(each, recorder))
         if is_alone:
             listener.run = RunRecorder(listener.block, {})
-            stack.enter_context(without_compilation(networks))
+            stack.enter_context(without_compilation())
         else:
             stack.enter_context(wrap(pipe, "__call__", listener.draw))
             if hasattr(pipe, "encode_prompt"):

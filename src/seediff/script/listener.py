@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
 
-from ..attention.networks import own_networks, without_compilation
+from ..attention.networks import without_compilation
 from .run_recorder import Block, RunRecorder
 
 Around = Callable[[Mapping[str, Any], Callable[[], Any]], Any]
@@ -39,7 +39,7 @@ class Listener:
         """Let the pipeline draw, and return its result. A call that ends with an error leaves no `Run`."""
         self.run = RunRecorder(self.block, arguments)
         try:
-            with without_compilation(own_networks(self.block.pipe)):
+            with without_compilation():
                 output = call()
             self.end_run(output)
         finally:

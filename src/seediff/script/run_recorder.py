@@ -31,7 +31,7 @@ from ..models.families.inputs import NetworkInputs, named_inputs
 from ..models.saving_memory import memory_bytes
 from .run import Attention, Picture, Run, returned_images
 from .which_columns import ReadText, read_text
-from .which_rows import NAME_STATES, STATES, Encoded, Named, find_rows, listed
+from .which_rows import NAME_STATES, STATES, Encoded, Named, copied, find_rows, listed
 
 INSTRUCTION = "complex_human_instruction"
 """Sana's argument for the text that comes before the prompt."""
@@ -90,9 +90,9 @@ class RunRecorder:
         self.prompt: Encoded | None = None
         self.texts: list[ReadText] = []
         """The text of each picture; empty until a call of the network had it."""
-        self._known: list[tuple[list[Any], dict[int, int]]] = []
-        """(states, rows) of the last KNOWN_CALLS calls of the network. It keeps these states alive, so that no other
-        states can take their place in memory."""
+        self._known: list[tuple[list[Any], list[int], dict[int, int]]] = []
+        """(states, their versions, rows) of the last KNOWN_CALLS calls of the network. It keeps these states alive, so
+        that no other states can take their place in memory."""
 
     @contextmanager
     def raise_or_warn(self) -> Iterator[None]:
@@ -122,7 +122,7 @@ class RunRecorder:
         repeats = 1
         if arguments.keys().isdisjoint(PER_PROMPT):  # otherwise `encode_prompt` itself repeats them
             repeats = next((int(self.arguments[name]) for name in PER_PROMPT if self.arguments.get(name)), 1)
-        self.noted.append(Encoded([state for state in states for _ in range(repeats)], texts))
+        self.noted.append(Encoded([state for state in copied(states) for _ in range(repeats)], texts))
 
     def _find_prompt(self) -> Encoded:
         """The encoded prompt: what the script named, or else what the pipeline first encoded with the call's prompt."""
@@ -132,7 +132,7 @@ class RunRecorder:
             return Encoded(named.states, texts, is_named=True)
         embeds = self.arguments.get("prompt_embeds")
         if not self.noted and embeds is not None:  # Z-Image does not ask `encode_prompt` about them
-            return Encoded([*embeds], texts)
+            return Encoded(copied(embeds), texts)
         if not self.noted:
             problem = "has not encoded its prompt with its encode_prompt, so which rows have it is unknown"
             raise UserError("the pipeline", problem, NAME_STATES)
@@ -166,11 +166,14 @@ class RunRecorder:
         """Row → the number of its prompt. The same states as in one of the last calls are not compared again, because
         comparing waits for the GPU."""
         parts = [*states] if isinstance(states, list | tuple) else [states]  # a list may change
-        for known, rows in self._known:
-            if [*map(id, known)] == [*map(id, parts)]:
+        # A version counts how often a tensor was changed in place; PyTorch does not count in `inference_mode`.
+        versions = [part._version for part in parts if not part.is_inference()]
+        for known, known_versions, rows in self._known:
+            if [*map(id, known)] == [*map(id, parts)] and known_versions == versions:
                 return rows
         rows = find_rows(prompt, states)
-        self._known = [(parts, rows), *self._known[: KNOWN_CALLS - 1]]
+        if len(versions) == len(parts):
+            self._known = [(parts, versions, rows), *self._known[: KNOWN_CALLS - 1]]
         return rows
 
     def _read(self, rows: Mapping[int, int], states: Any, inputs: NetworkInputs) -> list[ReadText]:

@@ -19,10 +19,12 @@ from ..errors import UserError, first_line
 from ..models.families.family import Family
 from ..models.families.readers import TOKENIZERS, Reader
 from ..prompts.captions import content_words
-from ..prompts.tokens import TokenizedPrompt, read
+from ..prompts.tokens import TokenizedPrompt, find_weight, read
 from .heatmap import Phrase, phrase_name
 from .which_rows import Named, Texts
 
+BREAK = "BREAK"
+"""The word between the chunks of a long prompt that a script names."""
 NAME_TEXT = "name the text and its tokenizer, capture(pipe, prompt='…', tokenizer=…), or name columns"
 
 
@@ -101,9 +103,10 @@ def read_text(
             return ReadText(texts, columns, why_unknown=why_unknown)
         prompts, readings = [own.get(reader.name) or texts.get("prompt", "") for reader in readers], []
         for reader, prompt in zip(readers, prompts, strict=True):
-            if family.network_part != "unet":
-                reader = _as_in_run(reader, readers, state_columns, columns)
-            reading = read(reader, prompt)
+            if family.network_part == "unet":
+                readings += _chunks(reader, prompt, columns)
+                continue
+            reading = read(_as_in_run(reader, readers, state_columns, columns), prompt)
             if behind_pictures:
                 first = columns - len(reading.spans)
                 reading = reading._replace(reader=replace(reader, first=first, limit=len(reading.spans)))
@@ -124,12 +127,31 @@ def _why_unknown(pipe: Any, family: Family, named: Named, texts: Texts, readers:
         return "the network was given no prompt, only embeddings"
     if not readers or any(reader.tokenizer is None for reader in readers):
         return "only the tokenizer knows its columns"
+    weight = next(filter(None, map(find_weight, named.prompts)), None)
+    if weight is not None:
+        return f"the named text has {weight!r}, which looks like a weight: it must be the text that was encoded"
     encode = getattr(type(pipe), "encode_prompt", None)
     if encode is not None and not named.prompts and not encode.__module__.startswith("diffusers."):
         return "the pipeline's own encode_prompt may read the prompt in another way (weights?)"
-    if family.network_part == "unet" and columns > max((reader.first or 0) + reader.limit for reader in readers):
+    longest = max(family.text_columns, *((reader.first or 0) + reader.limit for reader in readers))
+    if named.prompts and columns > longest and family.network_part != "unet":
         return f"the network was given {columns} columns, in chunks that the tokenizer does not know"
     return ""
+
+
+def _chunks(reader: Reader, prompt: str, columns: int) -> list[TokenizedPrompt]:
+    """A UNet's prompt, in as many chunks as the network was given, each of which fills the tokenizer's columns. Raises
+    UserError if the prompt does not say where it divides.
+
+        77 columns                     the prompt, even with the word BREAK
+        154 columns, "… BREAK …"       its two parts, if each fits into 77 tokens
+    """
+    parts = prompt.split(BREAK) if columns > reader.limit else [prompt]
+    chunks = [read(replace(reader, first=number * reader.limit), part) for number, part in enumerate(parts)]
+    fit = len(chunks) == 1 or not any(chunk.is_too_long for chunk in chunks)
+    if not fit or columns > len(chunks) * reader.limit:
+        raise UserError(f"{columns} columns were given: write BREAK between the chunks of the named text")
+    return chunks
 
 
 def _as_in_run(reader: Reader, all_readers: Sequence[Reader], state_columns: int, columns: int) -> Reader:

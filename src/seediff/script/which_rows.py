@@ -7,7 +7,7 @@ negative prompt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -73,6 +73,11 @@ def find_rows(prompt: Encoded, states: Sequence[torch.Tensor]) -> dict[int, int]
         fix = "draw one at a time, or capture the network"
         raise UserError(problem, "which of them draw the pictures is unknown", fix)
     return rows
+
+
+def copied(states: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    """Copies of states: a callback may change the pipeline's own in place, which would still equal themselves."""
+    return [state.detach().clone() for state in states]
 
 
 def _are_equal(prompt_state: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
