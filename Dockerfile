@@ -15,7 +15,7 @@ RUN python3 -m venv /opt/seediff
 ENV PATH=/opt/seediff/bin:$PATH PYTHONUNBUFFERED=1
 
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-ARG EXTRAS=lora,gguf,quantize,look,plots
+ARG EXTRAS=lora,gguf,quantize,plots
 WORKDIR /build
 COPY constraints.txt pyproject.toml README.md LICENSE NOTICE ./
 COPY src ./src

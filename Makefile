@@ -18,7 +18,7 @@ setup: $(VENV)/.installed-test
 # compiled when they are first imported, unless Python may not keep that: then every start would take seconds longer.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) $(if $(PYTHONDONTWRITEBYTECODE),,--no-compile) -e ".[look]"
+	$(PIP) $(if $(PYTHONDONTWRITEBYTECODE),,--no-compile) -e .
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

@@ -132,15 +132,16 @@ def running(path, **options):
     """Run a server on a dataset in a thread of this process; gives a client that has the token, and the opened
     dataset.
     """
-    from seediff.look.server import serve
+    from seediff.look.serve import serve
 
-    with serve(path, by="ann", **options) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+    with serve(path, by="ann", **options) as opened:
+        thread = threading.Thread(target=opened.run, daemon=True)
         thread.start()
+        port = opened.listening.getsockname()[1]
         try:
-            yield Client(server.server_port, server.token, f"{server.cookie}={server.token}"), server
+            yield Client(port, opened.token, f"seediff_look_{port}={opened.token}"), opened
         finally:
-            server.shutdown()
+            opened.server.should_exit = opened.server.force_exit = True
             thread.join(PATIENCE)
 
 

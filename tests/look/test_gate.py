@@ -4,7 +4,7 @@ import urllib.parse
 import pytest
 from look_server import running, write_set
 
-from seediff.look.server import HEADERS, LARGEST, is_here
+from seediff.look.gate import HEADERS, LARGEST, allowed_host
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +27,35 @@ def test_the_token_becomes_a_cookie_that_scripts_and_other_pages_do_not_have(ask
     answer = client.ask("GET", f"/?token={opened.token}", headers={"Cookie": ""})
     assert answer.status == 200
     assert (
-        answer.headers["set-cookie"] == f"seediff_look_{client.port}={opened.token}; HttpOnly; SameSite=Strict; Path=/"
+        answer.headers["set-cookie"] == f"seediff_look_{client.port}={opened.token}; HttpOnly; Path=/; SameSite=strict"
     )
     assert opened.token.encode() not in answer.body
+    assert (
+        client.ask("GET", f"/?token={opened.token}").headers["location"] == "/"
+    )  # who is in gets it out of the address
     for wrong in ("", "x", opened.token[:-1], opened.token + "x", "é"):
         refused = client.ask("GET", "/?token=" + urllib.parse.quote(wrong), headers={"Cookie": ""})
         assert (refused.status, "set-cookie" in refused.headers) == (401, False)
+        assert b"<form" in refused.body
+
+
+def test_the_form_asks_for_the_token(asked):
+    client, opened = asked
+    for body in (b"token=wrong", b"a=1&b=2&c=3&d=4&token=" + opened.token.encode()):
+        wrong = client.ask("POST", "/token", body, {"Cookie": ""})
+        assert (wrong.status, b"Wrong token" in wrong.body) == (401, True)
+    right = client.ask("POST", "/token", f"token={opened.token}".encode(), {"Cookie": ""})
+    assert (right.status, opened.token in right.headers["set-cookie"]) == (200, True)
+    elsewhere = {"Cookie": "", "Origin": "http://evil.example"}
+    assert client.ask("POST", "/token", f"token={opened.token}".encode(), elsewhere).status == 403
+
+
+def test_the_address_that_a_browser_is_started_with_lets_in_once(tmp_path):
+    with running(write_set(tmp_path / "pets")) as (client, opened):
+        path = opened.once.partition(str(client.port))[2]
+        assert opened.token not in opened.once
+        assert "set-cookie" in client.ask("GET", path, headers={"Cookie": ""}).headers
+        assert client.ask("GET", path, headers={"Cookie": ""}).status == 401
 
 
 @pytest.mark.parametrize("host", ["evil.example:{port}", "127.0.0.1.evil.example", ""])
@@ -47,8 +70,13 @@ def test_other_names_of_the_server_are_refused(asked, host):
 
 
 def test_names_of_this_machine():
-    assert all(map(is_here, ("127.0.0.1:80", "localhost", "localhost:9", "[::1]:8765", "192.168.1.5:80")))
-    assert not any(map(is_here, ("evil.example", "evil.example:80", "")))
+    for name in ("127.0.0.1:80", "localhost", "LOCALHOST:9", "[::1]:8765"):
+        assert allowed_host(name, "127.0.0.1")
+    assert not allowed_host("192.168.1.5:80", "127.0.0.1")
+    assert not allowed_host(f"{socket.gethostname()}:80", "127.0.0.1") or socket.gethostname() == "localhost"
+    assert allowed_host("192.168.1.5:80", "0.0.0.0")
+    assert allowed_host(socket.gethostname(), "0.0.0.0") or "_" in socket.gethostname()
+    assert not allowed_host("evil.example", "0.0.0.0")
 
 
 @pytest.mark.parametrize(
@@ -59,10 +87,11 @@ def test_pages_of_others_change_nothing(asked, origin):
     body = b'{"action": "accept", "version": 0}'
     answer = client.ask("POST", "/api/act", body, {"Origin": origin.format(port=client.port)})
     assert answer.status == 403
+    assert client.ask("POST", "/api/act", body, {"Sec-Fetch-Site": "cross-site"}).status == 403
     assert opened.store.acted == 0
 
 
-@pytest.mark.parametrize("path", ["/api/samples/0/labels?tool=brush&version=0", "/"])
+@pytest.mark.parametrize("path", ["/api/samples/0/labels?tool=brush&version=0", "/token"])
 def test_a_hundred_megabytes_are_not_read(asked, path):
     client, _ = asked
     with socket.create_connection(("127.0.0.1", client.port), 10) as connection:
@@ -101,7 +130,7 @@ PATHS = """/api/samples/6 /api/samples/99999999999999999999 /api/samples/..%2f..
 
 
 def test_no_path_leads_anywhere(asked):
-    assert {path for path in PATHS.split() if asked[0].ask("GET", path).status not in (404, 410)} == set()
+    assert {path for path in PATHS.split() if asked[0].ask("GET", path).status not in (400, 404)} == set()
 
 
 def test_every_answer_says_what_the_page_may_do(asked):

@@ -9,11 +9,11 @@ def pets(tmp_path):
         yield client, opened
 
 
-@pytest.mark.parametrize("number", ["30", "9" * 10, "9" * 5000, "-1", "1.0", "%D9%A1"])
+@pytest.mark.parametrize("number", ["30", "9" * 10, "9" * 5000, "-1", "%D9%A1"])
 def test_a_number_of_no_sample_is_not_found(pets, number):
     client, _ = pets
     for path in ("", "/thumb", "/image", "/labels", "/pieces", "/attention"):
-        assert client.ask("GET", f"/api/samples/{number}{path}").status == 404
+        assert client.ask("GET", f"/api/samples/{number}{path}").status in (400, 404)
 
 
 def test_images_are_what_they_are_and_not_what_they_are_called(tmp_path):

@@ -9,6 +9,7 @@ from patience import PATIENCE
 
 from seediff.cli.main import main
 from seediff.dataset.reviews import REVIEWS
+from seediff.look import serve as serving
 
 
 @pytest.fixture
@@ -16,16 +17,17 @@ def pets(tmp_path):
     return write_set(tmp_path / "pets", 40)
 
 
-def test_it_ends_at_once_whoever_listens(pets, monkeypatch):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_it_ends_at_once_whoever_listens(pets, number, code, monkeypatch):
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
     run, client = start(pets)
     client.act(0, "accept", 0)
     connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE)
-    connection.connect()
-    run.send_signal(signal.SIGINT)
+    connection.request("GET", "/api/samples/0/attention", headers={"Cookie": client.cookie})  # imports for seconds
+    run.send_signal(number)
     out, error = run.communicate(timeout=PATIENCE)
     connection.close()
-    assert run.returncode == 130
+    assert run.returncode == code
     assert f"ended; 1 action saved in {pets / REVIEWS}" in (out + error).lower().replace(str(pets).lower(), str(pets))
     assert "Traceback" not in error
     assert f"in Colab no browser reaches this address; show {pets / 'preview.html'}" in error
@@ -36,8 +38,9 @@ def test_it_ends_at_once_whoever_listens(pets, monkeypatch):
     ("options", "said"),
     [
         (["--host", "no-name.invalid"], "cannot be used at no-name.invalid .*name another port or host, or none"),
+        (["--host", "e\u0301..y"], "cannot be used at e\u0301..y"),
         (["--port", "70000"], '"70000" for --port'),
-        (["--port", "taken"], r"--port.* \d+:? cannot be used at 127\.0\.0\.1 \(Address already in use.*; name"),
+        (["--port", "taken"], r"--port.* \d+:? cannot be used at 127\.0\.0\.1 \(Address already in use .*; name"),
     ],
 )
 def test_what_cannot_be_is_told_in_a_line(pets, options, said, capsys):
@@ -57,8 +60,39 @@ def test_what_strangers_send_is_not_told_to_the_terminal(pets):
         with socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE) as connection:
             connection.sendall(sent)
             assert connection.recv(4096)
-    run.send_signal(signal.SIGINT)
-    assert "Traceback" not in run.communicate(timeout=PATIENCE)[1]
+    run.send_signal(signal.SIGTERM)
+    assert run.communicate(timeout=PATIENCE)[1] == ""
+
+
+UNFINISHED = {
+    "header": b"GET / HTTP/1.1\r\nX: ",
+    "body": b"POST /token HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nContent-Length: 9\r\n\r\na",
+}
+
+
+def was_closed(connection):
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize("sent", UNFINISHED.values(), ids=UNFINISHED)
+def test_connections_that_send_no_request_keep_nobody_away(pets, sent, monkeypatch):
+    monkeypatch.setattr(serving, "MOST_OPEN", 4)
+    with running(pets) as (client, _):
+        several = [socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE) for _ in range(8)]
+        for connection in several:
+            connection.sendall(sent)
+        assert client.get("/api/set")
+        assert all(map(was_closed, several[:4]))
+        several[-1].setblocking(False)
+        with pytest.raises(BlockingIOError):  # the last ones are open
+            several[-1].recv(1)
+    monkeypatch.setattr(serving, "PATIENCE", 0.1)
+    with running(pets) as (client, _), socket.create_connection(("127.0.0.1", client.port), PATIENCE) as connection:
+        connection.sendall(sent)
+        assert was_closed(connection)
 
 
 def test_a_second_page_of_a_set_is_refused_until_the_first_ends(pets, capsys):

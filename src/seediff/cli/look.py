@@ -61,7 +61,8 @@ def look(
 
     - `seediff look val --against predictions`
     """
-    from ..look.server import is_loopback, serve
+    from ..look.gate import is_loopback
+    from ..look.serve import serve
 
     if method is not None:
         from ..masks.user_method import register_file
@@ -74,26 +75,28 @@ def look(
 
         with bar_or_lines(quiet=False) as progress:
             compared = open_against(against, path, progress)
-    with serve(path, by=by or _user(), host=host, port=port, against=compared) as server:
-        samples = plural(len(server.store.samples), "sample")
-        print(f"{path}: {samples} at {server.url} (Ctrl-C ends it)", flush=True)
+    with serve(path, by=by or _user(), host=host, port=port, against=compared) as opened:
+        samples = plural(len(opened.store.samples), "sample")
+        print(f"{path}: {samples} at {opened.url} (Ctrl-C ends it)", flush=True)
         if "COLAB_RELEASE_TAG" in os.environ:
             fix = f"show {path / 'preview.html'}, or zip the folder and download it"
             print(f"seediff: in Colab no browser reaches this address; {fix}", file=sys.stderr)
         if not is_loopback(host):
-            print("Other machines can connect, unencrypted, by this address", flush=True)
-        if server.store.read_only:
-            print(f"seediff: {path}: {server.store.read_only}", file=sys.stderr)
+            print(f"Other machines can connect, unencrypted, with the access token: {opened.token}", flush=True)
+        if opened.store.read_only:
+            print(f"seediff: {path}: {opened.store.read_only}", file=sys.stderr)
         # Without a screen, a text browser would open in this terminal
         screen = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)
         if browser and screen and is_loopback(host):
-            webbrowser.open_new_tab(server.url)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            acted = server.store.acted
-            saved = f" in {shlex.quote(str(path / 'review.jsonl'))}" if acted else ""
-            raise InterruptedRun(f"ended; {plural(acted, 'action')} saved{saved}") from None
+            webbrowser.open_new_tab(opened.once)
+        opened.run()
+    acted = opened.store.acted
+    saved = f"{plural(acted, 'action')} saved"
+    if acted:
+        saved += f" in {shlex.quote(str(path / 'review.jsonl'))}"
+    if opened.server.interrupted:
+        raise InterruptedRun(f"ended; {saved}")
+    print(f"Ended; {saved}")
 
 
 def _user() -> str:

@@ -6,7 +6,9 @@ them.
     attention          the attention of the samples; masks with other constants
     attention_answers  answers requests about attention
     sample_pictures    pictures of samples
-    server             which answer belongs to which address of the page, and who may ask
+    app                which answer belongs to which address of the page
+    gate               who may ask
+    serve              the server, and its end
 
 The page is in `static/`. It has the states of all samples, so it filters, sorts and counts them itself, and sends
 changes of many samples in parts. `main.js` shows one of two views, and keeps the `address`:

@@ -8,12 +8,12 @@ import gzip
 import threading
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
+from starlette.responses import Response
 
 from ..config.class_names import SEGMENT
 from ..dataset.shapes.changes import clean_labels
@@ -26,22 +26,12 @@ from ..rows.flags import explain_flag
 from ..rows.row import LISTED, SHOWN
 from ..rows.shown import ids_by_name
 from .sample_pictures import THUMB, draw_prediction, image_bytes, thumbnail
-from .store import Edit, Missing, Store
+from .store import Edit, Store
 
 DECODING = threading.Semaphore(4)
 """Limits how many pictures are in memory at once."""
 Number = Annotated[int, Meta(ge=0)]
 Name = Annotated[str, Meta(max_length=64)]
-
-
-@dataclass(frozen=True)
-class Response:
-    """A response that is not JSON. kind: its media type."""
-
-    body: bytes
-    kind: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    status: int = 200
 
 
 # What the page asks for: parameters in the path, and in the address or the body.
@@ -152,23 +142,23 @@ def thumb(store: Store, request: Thumb) -> Response:
 
     with DECODING:
         data = store.thumbs.get_or_make((state.number, state.mask, request.side, request.labels), draw)
-    return Response(data, "image/jpeg")
+    return Response(data, media_type="image/jpeg")
 
 
 def image(store: Store, request: OfSample) -> Response:
     with DECODING:
         data, kind = image_bytes(store.state(request.number).sample)
-    return Response(data, kind)
+    return Response(data, media_type=kind)
 
 
 def predicted(store: Store, request: OfSample) -> Response:
     """The sample's picture with its prediction."""
     state = store.state(request.number)
     if store.against is None:
-        raise Missing("there are no predictions: seediff look SET --against PREDICTED")
+        raise UserError("there are no predictions: seediff look SET --against PREDICTED")
     with DECODING:
         data = draw_prediction(store.against, state.sample, ids_by_name(store.classes))
-    return Response(data, "image/png")
+    return Response(data, media_type="image/png")
 
 
 def labels(store: Store, request: OfSample) -> Response:
@@ -222,7 +212,7 @@ def pack(labels: np.ndarray, headers: Mapping[str, str] = {}) -> Response:
     height, width = labels.shape
     about = {"content-encoding": "gzip", "x-height": str(height), "x-width": str(width), **headers}
     data = gzip.compress(np.ascontiguousarray(labels).tobytes(), 1)
-    return Response(data, "application/octet-stream", about)
+    return Response(data, headers=about, media_type="application/octet-stream")
 
 
 def unpack(data: bytes, present: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from msgspec import Meta
+from starlette.responses import Response
 
 from ..attention.maps import AttentionMaps, Grid
 from ..config.method_constants import level_name
@@ -30,7 +31,7 @@ from ..report.explain import show_steps
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.labelling import label
-from .answers import Number, OfSample, Response, pack
+from .answers import Number, OfSample, pack
 from .attention import (
     Constants,
     SampleAttention,

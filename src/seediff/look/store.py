@@ -137,10 +137,6 @@ class Prepared(NamedTuple):
     label_map: bytes
 
 
-class Missing(Exception):
-    """There is no such sample or page."""
-
-
 STALE = "another window has changed it in the meantime"
 
 
@@ -222,9 +218,9 @@ class Store:
     # One sample.
 
     def state(self, number: int) -> SampleState:
-        """The state of a sample. Raises Missing if the set has no sample of this number."""
+        """The state of a sample. Raises UserError if the set has no sample of this number."""
         if number >= len(self.samples):
-            raise Missing(f"there is no sample {number}")
+            raise UserError(f"there is no sample {number}")
         return self.states.get(number) or as_made(number, self.samples[number])
 
     def labels(self, state: SampleState) -> np.ndarray:
