@@ -57,6 +57,7 @@ def row(family: Family) -> str:
         "an input" if family.distilled else CALLS[family.where_prompt],
         "; ".join(f"{', '.join(which)}: {advised}" for advised, which in names.items()),
         family.half,
+        "; ".join(" or ".join(f"`{name}`" for name in bases) for bases in family.single_files.values() if bases),
     )
     return f"| {' | '.join(cells)} |"
 

@@ -57,7 +57,7 @@ def test_a_folder_of_a_network(twin, tuned, expected, tmp_path):
     path.write_text(path.read_text().replace('"sample_size": ', '"own_size": 7, "sample_size": '))
     info = describe_here(str(tuned), base)
     assert info.network_config["own_size"] == 7
-    assert info.files.parts_line(info.family) == f"unet from the folder, the rest from {base}"
+    assert info.files.parts_line(info.family) == f"unet from the folder; text_encoder, vae, the rest from {base}"
 
 
 def test_a_file_on_the_hub(twin, expected, whole, tmp_path, monkeypatch, capsys):
@@ -67,7 +67,8 @@ def test_a_file_on_the_hub(twin, expected, whole, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(single_file, "cached_file", lambda *part: file)
     assert locate(name, base).file == SingleFile("checkpoints/mine.safetensors", "owner/tuned")
     assert same_weights(network(name, base), expected)
-    with user_error("is a single file; name the model that it was made from"):
+    monkeypatch.setattr(single_file, "cached_file", lambda *part: None)
+    with user_error("is not on this machine, so that its tensors cannot say its base; name the model"):
         load_model(name, device="cpu")
     monkeypatch.undo()
 
@@ -78,7 +79,7 @@ def test_a_file_on_the_hub(twin, expected, whole, tmp_path, monkeypatch, capsys)
     line = "generate --model owner/tuned/typo.safetensors --base mini --classes dog".split()
     line += ["--out", str(tmp_path / "out")]
     assert main([*line, "--dry-run"]) == 0
-    assert "unet from the hub, the rest from mini" in capsys.readouterr().out
+    assert "unet from the hub; text_encoder, vae, the rest from mini" in capsys.readouterr().out
     assert "owner/tuned: has no file typo.safetensors; name one that it has\n" in refused(capsys, *line)
 
 

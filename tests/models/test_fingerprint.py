@@ -8,6 +8,15 @@ from seediff.models.locate import EMBEDDED
 from seediff.models.registry import load_model
 
 
+@pytest.mark.parametrize(("count", "seen"), [(4095, True), (9999, False)])
+def test_one_value_of_a_small_tensor_shows(count, seen):
+    layer = torch.nn.Linear(1, count)
+    layer.config = {}
+    before = weights_fingerprint({"unet": layer})
+    layer.bias.data[7] += 1
+    assert (weights_fingerprint({"unet": layer}) != before) == seen
+
+
 @pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bool, torch.int64])
 def test_values_names_and_configurations_show(kind):
     def of(value, **config):

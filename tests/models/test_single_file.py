@@ -10,6 +10,7 @@ from builders.refusals import user_error
 from builders.single_files import FORMATS, rewrite, save_single_file, single_file
 from safetensors.torch import save_file
 
+from seediff.errors import Notice
 from seediff.models.locate import read_index
 from seediff.models.registry import load_model
 from seediff.models.single_file import SingleFile
@@ -73,12 +74,38 @@ def test_a_file_under_diffusers_names_needs_a_base(twin, tmp_path):
     folder = twin("sd3")
     path = tmp_path / "tuned.safetensors"
     shutil.copy(folder / "transformer" / "diffusion_pytorch_model.safetensors", path)
-    refused(path, "is a single file; name the model")
+    refused(path, "no known model has tensors with these names; name the model that it was made from with --base")
     models = [load_model(str(folder), device="cpu"), load_model(str(path), base=str(folder), device="cpu")]
     assert same_weights(*(model.network for model in models))
 
 
+@pytest.mark.parametrize(
+    ("name", "base"), [("unet", "sd1.5"), ("xl", "sdxl"), ("flux", "flux-dev"), ("qwen_image", "qwen-image")]
+)
+def test_the_base_follows_from_the_names(name, base, twin, tmp_path):
+    path = save_single_file(tmp_path / "tuned.safetensors", twin(name), name)
+    assert SingleFile(str(path)).base() == base
+
+
 UNET = "model.diffusion_model."
+SDXL = (f"{UNET}label_emb.0.0.weight", f"{UNET}output_blocks.0.0.in_layers.0.weight")
+KLEIN = ("double_stream_modulation_img.lin.weight", "double_blocks.0.img_attn.qkv.weight")
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        (KLEIN, "may be made from klein-4b or klein-base-4b or"),
+        (["cap_pad_token"], "z-image-turbo or z-image; name the model that it was made from with --base"),
+        ([*SDXL, "edm_mean"], "no known model"),
+        (["cap_pad_token", "txt_norm.weight"], "z-image-turbo or z-image or qwen-image"),
+        ([], "no known model"),
+    ],
+)
+def test_files_whose_base_the_names_do_not_decide(names, match, tmp_path):
+    path = tmp_path / "file.safetensors"
+    save_file({name: torch.zeros(1) for name in names}, path)
+    refused(path, match)
 
 
 def changed(path, folder, name, change):
@@ -129,6 +156,13 @@ def test_half_precision_and_float8(twin, tmp_path):
     assert model.network.dtype == torch.bfloat16
     exact = load_model(str(folder), device="cpu").network.to(torch.float8_e4m3fn).bfloat16()
     assert same_weights(model.network, exact)
+
+
+def test_what_comes_from_the_base_is_told(twin, narrow, tmp_path):
+    folder = twin("sd3")
+    path = save_single_file(tmp_path / "all.safetensors", folder, "sd3")
+    with pytest.warns(Notice, match="transformer, vae from the file; text_encoder, .*text_encoder_3, the rest from"):
+        load_model(str(path), base=str(folder), device="cpu")
 
 
 def test_a_lora_among_the_tensors(twin, narrow, tmp_path):

@@ -32,9 +32,9 @@ from seediff.models.weights import check_whole
 def test_what_is_missing_or_left_over(part, missing, unexpected, outcome):
     info = {"missing_keys": missing.split(), "unexpected_keys": unexpected.split(), "mismatched_keys": ()}
     if not outcome:
-        return check_whole(info, part, "here")
+        return check_whole(info, part, "here", ())
     with user_error(f"^here: its weights are not those of its network: 1 tensor, the first {outcome}"):
-        check_whole(info, part, "here")
+        check_whole(info, part, "here", ())
 
 
 def first(tensors, start=""):
@@ -48,6 +48,10 @@ def scaled(start=""):
         return {**tensors, name: small, f"{name.removesuffix('weight')}scale_weight": torch.ones(1)}
 
     return change
+
+
+def integers(tensors):
+    return {**tensors, first(tensors): tensors[first(tensors)].to(torch.int8)}
 
 
 def published(change):
@@ -68,16 +72,21 @@ def refused(match, path, **options):
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
 def test_folders(part, folder):
     (file,) = (folder / part).glob("*.safetensors")
-    rewrite(file, published(scaled()) if part == "text_encoder" else scaled())
-    refused("scale_weight", folder)
-    if part == "unet":
-        refused("scale_weight", folder / "unet", base=str(folder))
+    for change, match in ((scaled(), "scale_weight"), (integers, "not those of its network: 1 tensor")):
+        sound = file.read_bytes()
+        rewrite(file, published(change) if part == "text_encoder" else change)
+        refused(match, folder)
+        if part == "unet":
+            refused(match, folder / "unet", base=str(folder))
+        file.write_bytes(sound)
 
 
 @pytest.mark.parametrize("start", [NETWORK, "first_stage_model.", "cond_stage_model.transformer."])
 def test_single_files(start, folder, tmp_path):
     save_file(scaled(start)(single_file(folder, "unet")), path := tmp_path / "tuned.safetensors")
     refused("scale_weight", path, base=str(folder))
+    save_file(integers(single_file(folder, "unet")), path)
+    refused("not those of its network: 1 tensor", path, base=str(folder))
 
 
 def test_loras(folder, tmp_path):

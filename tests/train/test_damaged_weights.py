@@ -36,6 +36,11 @@ DAMAGES = {
         lambda t: {name: t[name] for name in t if name != last(t)},
         "its weights are not those of its network: 1 tensor",
     ),
+    "integers": (
+        lambda t: t | {last(t): t[last(t)].to(torch.int8)},
+        "its weights are not those of its network: 1 tensor",
+    ),
+    "no numbers": (lambda t: t | {last(t): t[last(t)] * float("nan")}, "has values that are not numbers"),
     "a scale": (
         lambda t: t | {last(t): t[last(t)].to(torch.float8_e4m3fn), f"{last(t)}_scale": torch.ones(1)},
         "_scale",

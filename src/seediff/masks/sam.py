@@ -52,7 +52,7 @@ def load_sam(name: str) -> Any:
     try:
         kind = SAM_CLASSES[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
         options = {"local_files_only": True, "dtype": torch.float32}
-        network = load_whole(getattr(transformers, kind), str(folder), "", f"mask.sam: {name}", **options)
+        network = load_whole(getattr(transformers, kind), str(folder), "", f"mask.sam: {name}", [weights], **options)
         problem = _problem_in_use(network.eval())
     except UserError:
         raise

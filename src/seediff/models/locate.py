@@ -3,8 +3,8 @@
     the name                                  the weights                       the base
     sd1.5, owner/name                         a whole model on the hub          none
     mini, a folder with model_index.json      a whole model in a folder         none
-    a .safetensors or .gguf file              a `SingleFile`                    must be given
-    owner/name/FILE                           a `SingleFile`                    must be given
+    a .safetensors or .gguf file              a `SingleFile`                    by its tensors, unless the user gives it
+    owner/name/FILE                           a `SingleFile`                    the same; must be given if not here
     a folder with a network                   this folder                       must be given
 
 A whole model is in diffusers' format. The other weights replace some parts of a whole model, which is their base.
@@ -160,17 +160,21 @@ class ModelFiles:
         return sum(file_bytes(file, dtype) for file in chain.from_iterable(parts))
 
     def parts_line(self, family: Family) -> str:
-        """Where the parts come from, such as "unet from the file, the rest from sd1.5"; "" for a whole model. Without
-        the whole model's model_index.json, which other parts a file has is not known. family: the model's."""
+        """Where the parts come from, such as "unet from the file; vae, text_encoder, the rest from sd1.5"; "" for a
+        whole model. Without the whole model's model_index.json, which other parts a file has is not known. family: the
+        model's."""
         if self.is_whole:
             return ""
         index = self.index()
-        parts, place = ", ".join(self.replaced(family, index)), "the folder"
+        replaced = self.replaced(family, index)
+        parts, place = ", ".join(replaced), "the folder"
         if self.file:
             place = "the file" if self.file.path else "the hub"
         if self.file and not index:
             return f"{parts} and perhaps other parts from {place}, what it lacks from {self.base}"
-        return f"{parts} from {place}, the rest from {self.base}"
+        others = [part for part, kind in index.items() if family.has_weights(part) and kind != [None, None]]
+        rest = ", ".join([*(part for part in others if part not in replaced), "the rest"])
+        return f"{parts} from {place}; {rest} from {self.base}"
 
 
 def named_model(name: str) -> NamedModel | None:
@@ -187,14 +191,12 @@ def read_index(folder: Path) -> dict[str, Any]:
 def locate(name: str, base: str | None = None) -> ModelFiles:
     """The files of a model, without asking the hub.
 
-    name: the name that the user gave. base: the name of the whole model, for a single file or a network's folder.
-    Raises UserError if nothing has this name, for a single file without a base, and for a whole model with one."""
+    name: the name that the user gave. base: the name of the whole model, for a single file or a network's folder. None:
+    recognised by the file's tensors. Raises UserError if nothing has this name, if the tensors do not decide the base,
+    and for a whole model with a base."""
     place, file, network = resolve_name(name), None, None
     if isinstance(place, SingleFile):
-        file = place
-        if base is None:
-            fix = "name the model that it was made from as its base, such as sd1.5 or sdxl; a LoRA is for lora"
-            raise UserError("model", f"{name}: is a single file", fix)
+        file, base = place, base or place.base()
     elif base is None:
         return ModelFiles(name, name, place)
     elif isinstance(place, str) or (place / INDEX).is_file():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ..errors import Notice
 from ..files.tensors import read_header
 from .families.family import Family
 from .hub import INDEX, fetch_file, fetch_files, hub_files
@@ -49,6 +51,7 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
         with errors_about(place):
             networks[part] = load_part(_part_class(index, part), place, part, dtype, files.name)
     if files.file:
+        warnings.warn(f"{files.name}: {files.parts_line(family)}", Notice, stacklevel=2)
         networks |= files.file.load(family, folder, index, dtype)
 
     # 3. The pipeline of these parts

@@ -1,17 +1,19 @@
 """Single files of weights (Civitai, A1111, ComfyUI, GGUF), which replace parts of a whole model, their *base*.
 
-diffusers reads them. Everything else comes from the base, a model in diffusers' format that the user names:
-configurations, tokenizers, the scheduler, and parts that the file lacks."""
+diffusers reads them. Everything else comes from the base, a model in diffusers' format: configurations, tokenizers, the
+scheduler, and parts that the file lacks. The names of the file's tensors say the base, or the user does."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from ..files.tensors import read_header
+from .families import families
 from .families.family import Family
 from .hub import cached_file, fetch_file
 from .no_code import heard
@@ -22,6 +24,7 @@ VAE = ("first_stage_model.", "vae.")
 CLIP = ("cond_stage_model.", "conditioner.embedders.")
 """The prefixes of the names of a part's tensors. Text encoders of other files than Stable Diffusion 1's, 2's and XL's
 are those of the base."""
+ASK = "name the model that it was made from with --base; a LoRA is for --lora"
 NOT_READ = "were not used when initializing"
 """With this, diffusers tells which tensors it did not read."""
 
@@ -50,6 +53,34 @@ class SingleFile:
         if self.path is None:
             fetch_file(self.hub_id, self.name)
 
+    def base(self) -> str:
+        """The short name of the model from which the weights were made, by the names of the tensors. Raises UserError
+        if they do not decide it, and for a file that is not here."""
+        if self.path is None:
+            problem = f"{self.hub_id}/{self.name}: is not on this machine, so that its tensors cannot say its base"
+            raise UserError("model", problem, ASK)
+        names = {name.removeprefix(NETWORK) for name in self.tensors()}
+        known = chain.from_iterable(family.single_files.items() for family in families())
+        fitting = [(len(has), made_from) for has, made_from in known if names.issuperset(has)]
+        most = max((count for count, _ in fitting), default=0)
+        bases = [*chain.from_iterable(made_from for count, made_from in fitting if count == most)]
+        if len(bases) != 1:
+            problem = "may be made from " + " or ".join(bases)
+            if not bases:
+                problem = "no known model has tensors with these names"
+            raise UserError("model", f"{self.path}: {problem}", ASK)
+        return bases[0]
+
+    def tensors(self) -> Collection[str]:
+        """The names of its tensors; it must be here. Raises UserError for a file that cannot be read."""
+        assert self.path is not None
+        if not self.is_gguf:
+            return read_header(self.path).tensors
+        with errors_about(self.path):
+            from gguf import GGUFReader  # pyright: ignore[reportMissingImports]
+
+            return [tensor.name for tensor in GGUFReader(self.path).tensors]
+
     def parts(self, family: Family, index: Mapping[str, Any]) -> list[str]:
         """The parts that are read from the file; as long as it is not here, only the network. family: the base's.
         index: the base's model_index.json. Raises UserError for a file that cannot be read, and for unsupported
@@ -57,7 +88,7 @@ class SingleFile:
         found = [family.network_part]
         if self.path is None or self.is_gguf:
             return found
-        names = read_header(self.path).tensors
+        names = self.tensors()
         for name in filter(ADDED.search, names):
             fix = "take the file in float16, bfloat16 or plain float8, or a .gguf"
             raise UserError("model", f"{self.path}: has {name[-80:]}, of an unsupported quantisation or a LoRA", fix)
@@ -93,6 +124,6 @@ class SingleFile:
                 missing = [name for name, tensor in made.state_dict().items() if tensor.is_meta]
                 left = [text.rpartition("\n")[2].strip(" []'") for text in said if NOT_READ in text]
                 info = {"missing_keys": missing, "unexpected_keys": left, "mismatched_keys": ()}
-                check_whole(info, part, f"{self.path}: its {part}")
+                check_whole(info, part, f"{self.path}: its {part}", () if self.is_gguf else (self.path,))
                 parts[part] = made
         return parts

@@ -43,6 +43,8 @@ ADDED = re.compile(
 )
 """Matches the names of tensors that only a quantised network or an adapter reads. Without them, the weights are
 others."""
+FLOATS = re.compile(r"B?F\d")
+"""Matches safetensors' names of floating-point types."""
 LENIENT = ("vae", "text_encoder", "backbone")
 """Parts whose files may have more tensors than the network reads: of other towers, heads, blocks, or a training."""
 NEW = re.compile(r"(decode_head|hidden_states_norms)\.")
@@ -114,28 +116,32 @@ def file_bytes(path: Path, dtype: str) -> int:
     return BYTES[dtype] * sum(math.prod(tensor.shape) for tensor in read_header(path).tensors.values())
 
 
-def check_whole(info: Mapping[str, Any], part: str, where: str) -> None:
-    """Raise UserError unless the weights in a part's files are those of its network.
+def check_whole(info: Mapping[str, Any], part: str, where: str, files: Iterable[Path]) -> None:
+    """Raise UserError unless the weights in a part's files are those of its network, in floating point.
 
     info: `missing_keys`, `mismatched_keys` and `unexpected_keys` of the library that loaded them. part: its role; the
-    roles of LENIENT may have more, and a `backbone` other numbers of classes. where: of the weights."""
+    roles of LENIENT may have more, and a `backbone` other numbers of classes. where: of the weights. files: those in
+    safetensors, of which libraries would read integers as if they were weights."""
     begun = part == "backbone"
     wrong = [name for name in info["missing_keys"] if not (begun and NEW.match(name))]
     wrong += [name for name, *sides in info["mismatched_keys"] if not begun or len({tuple(s)[1:] for s in sides}) > 1]
     wrong += [name for name in info["unexpected_keys"] if not part.startswith(LENIENT) or ADDED.search(name)]
+    for file in files:
+        stored = read_header(file).tensors.items()
+        wrong += [name for name, tensor in stored if len(tensor.shape) > 1 and not FLOATS.match(tensor.dtype)]
     wrong = sorted(name for name in wrong if not HARMLESS.search(name))
     if wrong:
         problem = f"its weights are not those of its network: {plural(len(wrong), 'tensor')}, the first {wrong[0][:80]}"
         raise UserError(where, problem, "download it again, or take weights that belong to its config.json")
 
 
-def load_whole(kind: Any, source: str, part: str, where: str, **options: Any) -> Any:
-    """A network with its weights, from a folder or hub id. kind: its class in diffusers or transformers. part, where:
-    as for `check_whole`. options: arguments of `from_pretrained`. Raises UserError as `check_whole` does."""
+def load_whole(kind: Any, source: str, part: str, where: str, files: Iterable[Path], **options: Any) -> Any:
+    """A network with its weights, from a folder or hub id. kind: its class in diffusers or transformers. part, where,
+    files: as for `check_whole`. options: arguments of `from_pretrained`. Raises UserError as `check_whole` does."""
     if kind.__module__.startswith("transformers."):  # reports sizes that do not match, too
         options |= {**OWN_ATTENTION, "ignore_mismatched_sizes": True}
     network, info = kind.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
-    check_whole(info, part, where)
+    check_whole(info, part, where, files)
     return network
 
 
@@ -158,8 +164,9 @@ def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
     the model's name, for messages. Raises UserError as `check_whole` does."""
     import torch
 
-    options = {"subfolder": folder.name, "variant": part_files(folder, dtype)[0], "dtype": getattr(torch, dtype)}
-    return load_whole(kind, str(folder.parent), part, f"model: {name}: {part}", **options)
+    variant, files = part_files(folder, dtype)
+    options = {"subfolder": folder.name, "variant": variant, "dtype": getattr(torch, dtype)}
+    return load_whole(kind, str(folder.parent), part, f"model: {name}: {part}", files, **options)
 
 
 def no_number(what: str, dtype: str) -> UserError:

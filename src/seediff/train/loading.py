@@ -20,7 +20,7 @@ from ..models.hub import cached_file, fetch_files, hub_files
 from ..models.no_code import check_settings, import_transformers
 from ..models.weights import load_whole
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+WEIGHTS, INDEX, FILES = "model.safetensors", "model.safetensors.index.json", "model*.safetensors*"
 BACKBONE_TYPES = ("resnet", "swin")
 """transformers' `model_type` of the allowed Mask2Former backbones."""
 
@@ -76,13 +76,22 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     where = source
     if initial:
         where = f"weights = {source!r}"
-    if not (Path(source).is_dir() or cached_file(source, WEIGHTS) or cached_file(source, INDEX)):
-        fetch_files(source, fnmatch.filter(hub_files(source, "weights"), "model*.safetensors*"), "weights")
+    folder = Path(source)
+    if not folder.is_dir():
+        cached = cached_file(source, WEIGHTS) or cached_file(source, INDEX)
+        if cached is None:
+            folder = fetch_files(source, fnmatch.filter(hub_files(source, "weights"), FILES), "weights")
+        else:
+            folder = cached.parent
     try:
         import_transformers()
-        role = "backbone" if initial else "segmenter"
-        return load_whole(kind, source, role, where, **options)
+        role, files = "backbone" if initial else "segmenter", [*folder.glob(FILES.rstrip("*"))]
+        network = load_whole(kind, source, role, where, files, **options)
     except UserError:
         raise
     except Exception as error:  # a modified configuration can raise nearly anything
         raise UserError(where, f"cannot be loaded as {kind.__name__} ({first_line(error)})") from error
+    for name, tensor in network.state_dict().items():
+        if not tensor.isfinite().all():
+            raise UserError(where, f"{name} has values that are not numbers", "train it again")
+    return network

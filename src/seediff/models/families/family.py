@@ -58,6 +58,9 @@ class Family:
     """The pipeline's name for the network."""
     named: tuple[NamedModel, ...] = ()
     """Its models with short names."""
+    single_files: Mapping[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
+    """Names of tensors in single files of its models, as the authors call them → short names of the models from which
+    such files may have been made. Of all families' entries, the one counts of which a file has the most tensors."""
 
     is_modular: bool = False
     """Whether its pipeline is a modular one, which has no `encode_prompt` and whose parts may be called in any order.

@@ -23,6 +23,7 @@ from .readers import Reader
 
 PACKED = 2
 """Latents per side of a position."""
+FLUX_TENSOR = "double_blocks.0.img_attn.qkv.weight"
 
 
 class Packed(FlowMatching):
@@ -119,6 +120,7 @@ FLUX = Flux(
         ),
     ),
     places="img_ids",
+    single_files={(FLUX_TENSOR,): ("flux-schnell",), (FLUX_TENSOR, "guidance_in.in_layer.weight"): ("flux-dev",)},
     pipelines=("FluxPipeline",),
     cannot=dict.fromkeys(
         ("VisualClozePipeline", "VisualClozeGenerationPipeline"),
@@ -149,6 +151,7 @@ CHROMA = ChromaFamily(
     title="Chroma",
     named=(NamedModel("chroma", "lodestones/Chroma1-HD", "1024²", 13.75, APACHE, steps=40, guidance_scale=3.0),),
     places=FLUX.places,
+    single_files={(FLUX_TENSOR, "distilled_guidance_layer.in_proj.weight"): ("chroma",)},
     pipelines=("ChromaPipeline",),
     class_name="ChromaTransformer2DModel",
     streams=FLUX.streams,

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from .family import Family, Tensor
-from .flux import FLUX, Packed, pack, unpack
+from .flux import FLUX, FLUX_TENSOR, Packed, pack, unpack
 from .named import APACHE, NamedModel
 from .readers import Reader, chat_prompt, qwen_chat
 
 FLUX_OWN = "FLUX Non-Commercial, to be accepted on the hub"
+FLUX2_TENSOR = "double_stream_modulation_img.lin.weight"
 
 
 class Flux2(Packed):
@@ -68,6 +69,7 @@ FLUX2 = Flux2(
     named=(NamedModel("flux2-dev", "black-forest-labs/FLUX.2-dev", "1024²", 56.32, FLUX_OWN),),
     scales=(),  # but its autoencoder's batch norm
     places=FLUX.places,
+    single_files={(FLUX_TENSOR, FLUX2_TENSOR, "single_blocks.47.linear1.weight"): ("flux2-dev",)},
     pipelines=("Flux2Pipeline",),
     class_name="Flux2Transformer2DModel",
     where_prompt="first call",  # for FLUX.2 klein, whose network has the same class
@@ -104,6 +106,7 @@ FLUX2_KLEIN = Klein(
     ),
     scales=(),  # but its autoencoder's batch norm
     places=FLUX.places,
+    single_files={(FLUX_TENSOR, FLUX2_TENSOR): ("klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b")},
     pipelines=("Flux2KleinPipeline",),
     cannot={"Flux2KleinKVPipeline": "it keeps keys of other images from step to step; use a Flux2KleinPipeline"},
     class_name=FLUX2.class_name,

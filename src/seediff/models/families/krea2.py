@@ -44,6 +44,7 @@ KREA2 = Krea2(
     ),
     places="position_ids",
     scales=STATISTICS,
+    single_files={("txtfusion.projector.weight",): ("krea2-raw", "krea2-turbo")},
     pipelines=("Krea2Pipeline",),
     class_name="Krea2Transformer2DModel",
     patch=1,

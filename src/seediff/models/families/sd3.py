@@ -19,6 +19,8 @@ from .readers import Reader
 
 STABILITY = "Stability AI Community, to be accepted on the hub"
 
+MMDIT_TENSOR = "joint_blocks.0.x_block.attn.qkv.weight"
+
 T5_TOKENS = 256
 """Maximum number of T5 tokens that the pipeline reads by default."""
 
@@ -71,6 +73,11 @@ SD3 = MMDiT(
             "sd3.5-large-turbo", "stabilityai/stable-diffusion-3.5-large-turbo", "1024², few steps", 13.81, STABILITY
         ),
     ),
+    single_files={
+        (MMDIT_TENSOR,): ("sd3",),
+        (MMDIT_TENSOR, "joint_blocks.0.x_block.attn2.qkv.weight"): ("sd3.5-medium",),
+        (MMDIT_TENSOR, "joint_blocks.37.x_block.attn.qkv.weight"): ("sd3.5-large",),
+    },
     gives_sigmas=False,
     pipelines=("StableDiffusion3Pipeline",),
     class_name="SD3Transformer2DModel",

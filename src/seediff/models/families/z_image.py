@@ -56,6 +56,7 @@ Z_IMAGE = ZImage(
         NamedModel("z-image", "Tongyi-MAI/Z-Image", "1024²", 10.26, APACHE),
         NamedModel("z-image-turbo", "Tongyi-MAI/Z-Image-Turbo", "1024², few steps", 10.26, APACHE),
     ),
+    single_files={("cap_pad_token",): ("z-image-turbo", "z-image")},
     pipelines=("ZImagePipeline",),
     cannot={"ZImageOmniPipeline": "it reads the prompt in parts, between the pictures that it shows"},
     gives_sigmas=False,
