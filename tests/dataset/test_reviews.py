@@ -70,7 +70,7 @@ def remade(pets):
     """`pets`, where constants made new masks of 2 and 4; somebody accepted the second."""
     store = Store(pets, by="ann")
     for number in (2, 4):
-        made = Edit("made", labels=lambda present: np.roll(present, 9, 1), detail={**CONSTANTS, "job": "a"})
+        made = Edit("made", labels=lambda present: np.roll(present, 9, 1), made=CONSTANTS)
         store.act([(number, 0)], lambda _, made=made: made)
     store.act([(4, 1)], lambda _: Edit("accept"))
     store.close()

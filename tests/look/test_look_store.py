@@ -1,7 +1,6 @@
 import hashlib
 import json
 import random
-from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from seediff.dataset.encoding import read_label_map
 from seediff.dataset.native import open_native
 from seediff.dataset.reviews import REVIEWS, read_actions
 from seediff.errors import UserError
-from seediff.look.store import MOVES, STALE, VERDICTS, Edit, Store
+from seediff.look.store import STALE, VERDICTS, Edit, Store
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def test_a_correction_lies_beside_the_original_and_its_line_says_all(pets):
     before = (pets / "masks/000001.png").read_bytes()
     store = opened(pets)
     labels = painted(store.labels(store.state(1)), 255)
-    state = act(store, 1, 0, Edit("brush", labels=lambda _: labels, detail={"tool": "brush"}))
+    state = act(store, 1, 0, Edit("brush", labels=lambda _: labels))
     act(store, 1, 1, Edit("accept"))
     store.close()
     assert (pets / "masks/000001.png").read_bytes() == before
@@ -67,7 +66,7 @@ def test_a_correction_lies_beside_the_original_and_its_line_says_all(pets):
     assert first["classes"] == ["cat"]
     assert first["area"] == {"cat": round(float((labels == 2).mean()), 6)}
     assert (second["verdict"], second["by"], second["mask"]) == ("accepted", "ann", first["mask"])
-    assert (state["version"], state["corrected"], state["undo"], state["redo"]) == (1, True, True, False)
+    assert (state["version"], state["corrected"]) == (1, True)
 
 
 def test_an_added_class_is_painted_and_is_in_every_export(pets):
@@ -99,47 +98,45 @@ def test_undone_it_is_no_correction_and_a_stroke_that_changes_nothing_no_action(
     act(store, 0, 0, Edit("accept"))
     act(store, 0, 1, Edit("brush", labels=painted))
     assert act(store, 0, 2, Edit("brush", labels=lambda present: present))["version"] == 2
-    state = act(store, 0, 2, Edit("undo"))
+    state = act(store, 0, 2, Edit("undo", to=1))
     assert (state["verdict"], state["corrected"]) == ("accepted", False)
     np.testing.assert_array_equal(store.labels(store.state(0)), before)
     line = json.loads((pets / REVIEWS).read_text().splitlines()[-1])
     assert (line["action"], line["mask"], line["hash"]) == ("undo", None, None)
     assert not {"classes", "area"} & line.keys()
     assert open_native(pets)[1][0].metadata["review"] == {"verdict": "accepted", "corrected": False, "by": "ann"}
-    assert act(store, 0, 3, Edit("redo"))["corrected"]
-    assert not act(store, 0, 4, Edit("undo"))["corrected"]
+    assert act(store, 0, 3, Edit("redo", to=2))["corrected"]
+    with user_error("there is no version 9"):
+        act(store, 0, 4, Edit("undo", to=9))
     store.close()
     store = opened(pets)
-    assert act(store, 0, 5, Edit("undo"))["verdict"] is None
-    assert not act(store, 0, 6, Edit("reject"))["redo"]  # what was undone is gone for good
+    assert act(store, 0, 4, Edit("undo", to=0))["verdict"] is None
+    assert "review" not in open_native(pets)[1][0].metadata
     store.close()
 
 
-def test_any_actions_leave_what_the_file_says(pets):
-    """Here the results of a sample's actions are a list, in which undo and redo move. Whoever opens the set afterwards,
-    and every other command, sees the one where they ended.
-    """
+def test_any_actions_leave_what_the_last_line_says(pets):
+    """Whoever opens the set afterwards, and every other command, sees the state of the last action."""
     rng, store = random.Random(0), opened(pets)
-    results, at = [(None, store.labels(store.state(0)), "")], 0
-    for version in range(60):
-        name, before = rng.choice([*VERDICTS, "brush", "made", "undo", "undo", "redo"]), store.state(0).version
-        verdict, labels, maker = results[at]
-        edit, move = Edit(name), MOVES.get(name, 0)
+    results = {0: (None, store.labels(store.state(0)), "")}  # version → (verdict, labels, maker)
+    for step in range(60):
+        name, before = rng.choice([*VERDICTS, "brush", "made", "undo", "undo"]), store.state(0).version
+        verdict, labels, maker = results[before]
+        edit = Edit(name)
         if name in VERDICTS:
             verdict = VERDICTS[name]
-        elif not move:
-            labels, maker = np.full_like(labels, version % 4), name
-            edit = Edit(name, lambda _, labels=labels: labels, {"beta": 0.5})
-        with suppress(UserError):  # there is nothing to undo
-            act(store, 0, before, edit)
-        if move:
-            at = min(max(at + move, 0), len(results) - 1)
-        elif store.state(0).version > before:  # a mask without a changed pixel is no action
-            results[at + 1 :] = [(verdict, labels, maker)]
-            at += 1
-        shown, (verdict, labels, maker) = store.for_page(0), results[at]
-        told = [shown[key] for key in ("verdict", "corrected", "made", "undo", "redo")]
-        assert told == [verdict, maker == "brush", maker == "made", at > 0, at + 1 < len(results)]
+        elif name == "undo":
+            edit = Edit(name, to=rng.choice([*results]))
+            verdict, labels, maker = results[edit.to]
+        else:
+            labels, maker = np.full_like(labels, step % 4), name
+            edit = Edit(name, lambda _, labels=labels: labels, {"beta": 0.5} if name == "made" else None)
+        act(store, 0, before, edit)
+        if store.state(0).version > before:  # what changes nothing is no action
+            results[before + 1] = verdict, labels, maker
+        shown, (verdict, labels, maker) = store.for_page(0), results[store.state(0).version]
+        told = [shown[key] for key in ("verdict", "corrected", "made")]
+        assert told == [verdict, maker == "brush", maker == "made"]
         np.testing.assert_array_equal(store.labels(store.state(0)), labels)
     store.close()
     again, sample = opened(pets), open_native(pets)[1][0]

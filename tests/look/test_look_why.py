@@ -103,7 +103,7 @@ def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(co
         assert client.get("/api/samples/2/attention")["constants"] == constants
         client.paint(1, np.ones((32, 32), np.uint8), 0)
         assert "A person corrected this mask" in client.get("/api/samples/1/attention")["note"]
-        client.act(1, "undo", 1)
+        client.act(1, "undo", 1, to={"1": 0})
     check_explained(copied)
     Dataset.open(copied).save(tmp_path / "saved")
     check_explained(tmp_path / "saved")
@@ -195,5 +195,5 @@ def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
         many = {**constants, "beta": 0.8, "samples": [(0, 0), (1, 0), (2, 1)], "unreviewed": True}
         refused = client.post("/api/masks", many).json["refused"]
         assert refused == {"0": "", "1": "already reviewed"}  # the first mask is empty, with any constants
-    made = {action.sample: action.detail for action in read_actions(copied) if action.sample}
-    assert {name: detail.get("beta") for name, detail in made.items()} == {"000002": 0.8}
+    made = {action.sample: action.made for action in read_actions(copied)}
+    assert {name: constants["beta"] for name, constants in made.items()} == {"000002": 0.8}

@@ -16,7 +16,7 @@ from cyclopts.validators import Number
 from ..config.fields import WORD
 from ..files.messages import plural
 from .options import option
-from .progress import InterruptedRun, bar_or_lines
+from .progress import InterruptedRun
 
 PAGE = Group("The page", sort_key=1)
 
@@ -43,10 +43,6 @@ def look(
         option(PAGE, "FILE.py:FUNCTION: your own mask method to try on the page. The file is executed."),
     ] = None,
     by: Annotated[str | None, option(PAGE, "Reviewer's name, for review.jsonl.", "your user name")] = None,
-    against: Annotated[
-        Path | None,
-        option(PAGE, "Predictions to show beside the masks, worst first: a dataset or a folder of label maps."),
-    ] = None,
 ) -> None:
     """View a dataset in the browser, see how each mask was made, and correct masks. Press Ctrl-C to stop.
 
@@ -58,8 +54,6 @@ def look(
     - `seediff look pets`
 
     - `seediff look pets --no-browser --port 8765`
-
-    - `seediff look val --against predictions`
     """
     from ..look.gate import is_loopback
     from ..look.serve import serve
@@ -69,13 +63,7 @@ def look(
 
         register_file(method)
 
-    compared = None
-    if against is not None:
-        from ..look.sample_pictures import open_against
-
-        with bar_or_lines(quiet=False) as progress:
-            compared = open_against(against, path, progress)
-    with serve(path, by=by or _user(), host=host, port=port, against=compared) as opened:
+    with serve(path, by=by or _user(), host=host, port=port) as opened:
         samples = plural(len(opened.store.samples), "sample")
         print(f"{path}: {samples} at {opened.url} (Ctrl-C ends it)", flush=True)
         if "COLAB_RELEASE_TAG" in os.environ:

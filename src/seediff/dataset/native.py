@@ -56,7 +56,7 @@ from .class_lists import ClassList
 from .encoding import ReadLabels, ReadObjects, read_label_map, read_objects
 from .names import check_class_list, check_name
 from .reading import Reading
-from .reviews import REVIEWS, Action, makers, read_actions, reviewed_row
+from .reviews import REVIEWS, Action, read_actions, reviewed_row
 from .sample import CONFIGS, SOFT, Extras, Sample
 from .shapes.changes import objects_after
 from .shapes.objects import Objects
@@ -232,7 +232,7 @@ class RowReader:
         self.folder, self.classes, self.ids = folder, classes, ids_by_name(classes)
         self.kinds = [kind for kind in EXTRAS if inside(folder, kind).is_dir()]
         self.made_by = cache(partial(made_by, folder))
-        self.last, self.makers = {action.sample: action for action in actions}, makers(actions)
+        self.last = {action.sample: action for action in actions}
         self.names: set[str] = set()
 
     def sample(self, as_made: Row, where: str) -> Sample:
@@ -243,7 +243,7 @@ class RowReader:
         row, corrected = as_made, None
         action = self.last.get(name)
         if action:
-            row = reviewed_row(as_made, action, self.makers.get(action.mask or ""), self.classes)
+            row = reviewed_row(as_made, action, self.classes)
             corrected = action.hash if action.mask else None
         mask = inside(self.folder, row.mask_file_name, where, "mask_file_name")
         read_labels = partial(read_label_map, mask, corrected)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -28,7 +28,7 @@ from ..rows.shown import ids_by_name
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 REMADE = "made"
-"""The action for a mask that a method made, not a person."""
+"""The action that makes a mask by a method."""
 Verdict = Literal["accepted", "rejected"]
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -55,17 +55,12 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     """The person."""
     time: str = ""
     """When, in UTC."""
-    detail: Json = {}
-    """How the mask was made, such as a method's constants."""
+    made: Json | None = None
+    """The constants of the method that made the corrected mask; None if a person did."""
 
     def __post_init__(self) -> None:
         if self.mask is not None and self.hash is None:
             raise UserError("a corrected 'mask' must have its 'hash'")
-
-    @property
-    def result(self) -> tuple[Any, ...]:
-        """The sample's state after the action. An undo restores it."""
-        return self.verdict, self.mask, self.hash, self.classes, self.area
 
 
 def read_actions(folder: Path) -> list[Action]:
@@ -98,12 +93,6 @@ def _read(path: Path) -> tuple[list[Action], bytes, bytes]:
     return actions, data, whole.removesuffix(b"\n") + b"\n" * bool(whole)
 
 
-def makers(actions: Sequence[Action]) -> dict[str, Action]:
-    """Path of each corrected mask → the action that made it, which is the first action that names the path. actions:
-    the oldest first."""
-    return {action.mask: action for action in reversed(actions) if action.mask}
-
-
 def now() -> str:
     """The time, as actions have it."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -114,43 +103,41 @@ def append_action(folder: Path, *actions: Action) -> None:
     text = ""
     for action in actions:
         values = msgspec.to_builtins(action).items()
-        line = {name: value for name, value in values if value not in ((), {}, [], "")}
+        line = {name: value for name, value in values if value not in ((), {}, "")}
         text += json.dumps(line, ensure_ascii=False) + "\n"
     append(inside(folder, REVIEWS), text.encode("utf-8"), durable=True)
 
 
-def reviewed_row(row: Row, action: Action | None, maker: Action | None, classes: Sequence[str]) -> Row:
+def reviewed_row(row: Row, action: Action, classes: Sequence[str]) -> Row:
     """A row of metadata.jsonl in the state after the last action about its sample.
 
         the last action                      the row
-        none, or an undo of everything       stays as it is
+        leaves verdict and mask as they were stays as it is
         the original mask is in use          gets `review` with the verdict and the person
         a mask that a person drew is in use  gets the classes and areas of this mask and no flags; its `review` says
                                              corrected
         a mask of a method is in use         gets the classes and areas of this mask, and flags by area; its `review`
                                              has the method's constants as `made`
 
-    action: the last action, or None. maker: the action that made the mask in use; None for the original. classes: the
-    classes of the set. A row with another mask than the original loses what describes the original
-    (`Row.of_other_mask`). Raises UserError for an action that names a class which the set does not have.
+    action: the last one. classes: the classes of the set. A row with another mask than the original loses what
+    describes the original (`Row.of_other_mask`). Raises UserError for an action that names a class which the set does
+    not have.
     """
     own = row.decided
-    # No action, or an undo of everything
-    if action is None or (action.action == "undo" and (action.verdict, action.mask) == (own.verdict, None)):
+    # Everything was undone
+    if (action.verdict, action.mask) == (own.verdict, None):
         return row
     review = Review(verdict=action.verdict, corrected=bool(own.corrected), by=action.by)
     # The original mask is in use
     if action.mask is None:
         return reviewed_as_is(row, msgspec.structs.replace(review, made=own.made))
-    # Another mask is in use: a person's, or a method's (`anew`)
+    # Another mask is in use
     ids = ids_by_name(classes)
     for name in action.classes:
         if name not in ids:
             raise UserError(REVIEWS, f"sample '{action.sample}': class '{name}' is not a class of the set")
-    anew = maker is not None and maker.action == REMADE
-    made, flags = None, list[str]()  # flags are about masks that nobody looked at
-    if maker is not None and anew:
-        made = {key: value for key, value in maker.detail.items() if key != "job"}
+    flags = list[str]()  # flags are about masks that nobody looked at
+    if action.made is not None:
         area = {name: action.area.get(name, 0.0) for name in action.classes}
         flags = area_flags(area, 1 - sum(area.values()))
     return row.of_other_mask(
@@ -159,7 +146,7 @@ def reviewed_row(row: Row, action: Action | None, maker: Action | None, classes:
         class_ids=tuple(ids[name] for name in action.classes),
         area=action.area,
         flags=tuple(flags),
-        review=Review(verdict=action.verdict, corrected=not anew, by=action.by, made=made),
+        review=Review(verdict=action.verdict, corrected=action.made is None, by=action.by, made=action.made),
     )
 
 

@@ -89,10 +89,10 @@ def evaluation_page(evaluation: Evaluation, ranked: Sequence[str]) -> bytes:
         scored.append((table, [[show_cell(value, "%") for value in row] for row in (*table.rows, *table.sums)]))
     by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data}
     shown = islice((name for name in ranked if _has_picture(by_name[name])), MOST)  # each look decodes a picture
-    data, predictions = evaluation.data.path, evaluation.predictor.name
+    data = evaluation.data.path
     look = ""
     if data is not None and Path(data, METADATA).is_file():
-        look = f"seediff look {shlex.quote(str(data))} --against {shlex.quote(predictions)}"
+        look = f"seediff look {shlex.quote(str(data))}"
     return render(
         "evaluation.html.j2",
         title=scored[0][0].title,

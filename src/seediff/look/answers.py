@@ -24,8 +24,7 @@ from ..files.label_maps import IGNORE
 from ..files.reading import Byte, Json, real
 from ..rows.flags import explain_flag
 from ..rows.row import LISTED, SHOWN
-from ..rows.shown import ids_by_name
-from .sample_pictures import THUMB, draw_prediction, image_bytes, thumbnail
+from .sample_pictures import THUMB, image_bytes, thumbnail
 from .store import Edit, Store
 
 DECODING = threading.Semaphore(4)
@@ -60,13 +59,15 @@ class Thumb(OfSample):
 
 class Act(Request, forbid_unknown_fields=True):
     """Change samples. samples: the number of each, and the version that the page shows. old, new: "relabel" changes
-    class `old` to `new`. least: "cleaned" removes pieces of fewer pixels."""
+    class `old` to `new`. least: "cleaned" removes pieces of fewer pixels. to: number → the version that "undo" and
+    "redo" restore."""
 
     samples: tuple[tuple[Number, Number], ...]
     action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "cleaned"]
     least: Annotated[int, Meta(ge=2, le=100_000)] = 2
     old: Byte = 0
     new: Byte = 0
+    to: dict[str, Number] = {}
 
 
 class Paint(OfSample):
@@ -89,7 +90,6 @@ def describe(store: Store, request: Request) -> Json:
         "classes": list(store.classes),
         "byObject": SEGMENT in store.classes,  # segments without a name have a colour each
         "scores": [_score(key) for key in known],
-        "against": store.against is not None,
         "readOnly": store.read_only,
         "palette": mask_colours().ravel().tolist(),
         "heat": heat_colours().ravel().tolist(),
@@ -151,16 +151,6 @@ def image(store: Store, request: OfSample) -> Response:
     return Response(data, media_type=kind)
 
 
-def predicted(store: Store, request: OfSample) -> Response:
-    """The sample's picture with its prediction."""
-    state = store.state(request.number)
-    if store.against is None:
-        raise UserError("there are no predictions: seediff look SET --against PREDICTED")
-    with DECODING:
-        data = draw_prediction(store.against, state.sample, ids_by_name(store.classes))
-    return Response(data, media_type="image/png")
-
-
 def labels(store: Store, request: OfSample) -> Response:
     """The current label map: one byte per pixel, row by row, packed by gzip."""
     state = store.state(request.number)
@@ -187,23 +177,22 @@ def pieces(store: Store, request: OfSample) -> Response:
 
 
 def act(store: Store, request: Act) -> Json:
-    return store.act(request.samples, lambda state: edit_of(request))
+    return store.act(request.samples, lambda state: edit_of(request, state.number))
 
 
 def paint(store: Store, request: Paint) -> Json:
-    edit = Edit(request.tool, partial(unpack, request.pixels), {"tool": request.tool})
+    edit = Edit(request.tool, partial(unpack, request.pixels))
     return store.act([(request.number, request.version)], lambda state: edit)
 
 
-def edit_of(request: Act) -> Edit:
-    """The edit that an action on the page stands for."""
+def edit_of(request: Act, number: int) -> Edit:
+    """The edit of a sample that an action on the page stands for."""
     if request.action == "relabel":
         old, new = request.old, np.uint8(request.new)
-        made = {"old": old, "new": request.new}
-        return Edit("relabel", lambda labels: np.where(labels == old, new, labels), made)
+        return Edit("relabel", lambda labels: np.where(labels == old, new, labels))
     if request.action == "cleaned":
-        return Edit("cleaned", lambda labels: clean_labels(labels, request.least), {"least": request.least})
-    return Edit(request.action)
+        return Edit("cleaned", lambda labels: clean_labels(labels, request.least))
+    return Edit(request.action, to=request.to.get(str(number)))
 
 
 def pack(labels: np.ndarray, headers: Mapping[str, str] = {}) -> Response:

@@ -34,7 +34,6 @@ ANSWERS = {
     "GET sample": answers.sample,
     "GET thumb": answers.thumb,
     "GET image": answers.image,
-    "GET predicted": answers.predicted,
     "GET labels": answers.labels,
     "POST labels": answers.paint,
     "GET pieces": answers.pieces,

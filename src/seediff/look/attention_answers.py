@@ -279,6 +279,6 @@ def remake(store: Store, request: Remake) -> Json:
         if request.unreviewed and (state.last.verdict or review.corrected):
             raise UserError("already reviewed")
         labels = make_labels(store, state, request)
-        return Edit(REMADE, lambda present: labels, request.values())
+        return Edit(REMADE, lambda present: labels, made=request.values())
 
     return store.act(request.samples, edit_of)

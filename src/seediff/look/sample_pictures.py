@@ -1,25 +1,17 @@
-"""Pictures of samples and of their predictions for the browser."""
+"""Pictures of samples for the browser."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from ..config.class_names import BACKGROUND
 from ..dataset.sample import Sample, open_own
 from ..dataset.shapes.objects import Objects
 from ..drawing.overlays import compress_image, overlay, shrink
 from ..files.image_files import in_rgb
-from ..files.label_maps import IGNORE
 from ..files.reading import read_bytes
-from ..workers import Progress
-
-if TYPE_CHECKING:
-    from ..evaluate.evaluation import Evaluation
 
 THUMB = 208
 """Pixels of a thumbnail's longer side."""
@@ -55,26 +47,3 @@ def thumbnail(sample: Sample, labels: np.ndarray | None, objects: Objects | None
         )
         small = overlay(small, ids, of_regions)
     return compress_image(small, "JPEG", quality=80)
-
-
-def open_against(predictions: Path, folder: Path, progress: Progress) -> Evaluation:
-    """The scores of predictions against the current masks of a dataset, including rejected samples. predictions: a
-    folder of label maps, or another dataset. folder: the dataset. progress: reports the progress. Raises UserError if
-    names, sizes or classes do not match."""
-    from ..evaluate.evaluation import evaluate
-
-    return evaluate(predictions, folder, boundary=False, draws=1, with_rejected=True, progress=progress)
-
-
-def draw_prediction(against: Evaluation, sample: Sample, ids: Mapping[str, int]) -> bytes:
-    """The bytes of a PNG of a sample's picture with its prediction drawn over it, in the colours of the masks. against:
-    from `open_against`, whose ids are without removed classes. ids: name of a class → its id in masks. Raises
-    UserError."""
-    table = np.full(256, IGNORE, np.uint8)
-    for number, name in enumerate(against.scores.protocol.classes):
-        table[number] = ids.get(name, 0 if name == BACKGROUND else IGNORE)
-    image = read_image(sample)
-    (predicted,) = against.predictor.predict([sample])
-    labels = table[against.predicted_table[predicted]]
-    fitting = Image.fromarray(labels).resize(image.shape[1::-1], Image.Resampling.NEAREST)
-    return compress_image(overlay(image, np.asarray(fitting)), compress_level=1)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h11
 import uvicorn
@@ -23,9 +23,6 @@ from ..files.outputs import name_page
 from .app import import_attention, make_app
 from .gate import Gate, is_loopback
 from .store import Store
-
-if TYPE_CHECKING:
-    from ..evaluate.evaluation import Evaluation
 
 LOCAL = "127.0.0.1"
 PATIENCE = 30.0
@@ -126,13 +123,10 @@ class Opened:
 
 
 @contextmanager
-def serve(
-    path: Path, *, by: str, host: str = LOCAL, port: int = 0, against: Evaluation | None = None
-) -> Iterator[Opened]:
+def serve(path: Path, *, by: str, host: str = LOCAL, port: int = 0) -> Iterator[Opened]:
     """Opens a dataset and makes a server that shows it. `Opened.run` starts the server. path: the dataset's folder. by:
-    the reviewer's name. host, port: where to listen. against: predictions to show beside the masks. Raises
-    UserError."""
-    store = Store(path, by=by, against=against)
+    the reviewer's name. host, port: where to listen. Raises UserError."""
+    store = Store(path, by=by)
     try:
         with _open_socket(host, port) as listening:
             token, bound_port = secrets.token_urlsafe(24), listening.getsockname()[1]

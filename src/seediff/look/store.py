@@ -1,6 +1,6 @@
 """The store: a set, and what people did to its samples. review.jsonl is the truth, from which everything else follows.
 
-    edit ──prepare──▶ action ──commit──▶ review.jsonl ──apply──▶ SampleState ──▶ row, label map, filters
+    edit ──prepare──▶ action ──act──▶ review.jsonl, SampleState ──▶ row, label map
 
 An action is saved before it is confirmed. A sample's version is the number of its actions. A request to act names the
 version that its window shows. If another window has acted in the meantime, the request is refused, and nothing is lost
@@ -10,11 +10,10 @@ or overwritten.
 from __future__ import annotations
 
 import hashlib
-import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,38 +38,30 @@ from .cache import Cache
 
 if TYPE_CHECKING:
     from ..config.generate_config import DatasetConfig
-    from ..evaluate.evaluation import Evaluation
 
 VERDICTS: dict[str, Verdict | None] = {"accept": "accepted", "reject": "rejected", "reset": None}
 """Action → the verdict that it gives. Other actions leave the verdict as it is."""
-MOVES = {"undo": -1, "redo": 1}
-"""Actions that move along a sample's steps → how far they move."""
 
 
 @dataclass(frozen=True)
 class SampleState:
-    """A sample after its actions.
-
-    steps   as made   brush   accept   relabel
-                                ^ at: "relabel" was undone; any new action takes its place
-    """
+    """A sample after its actions."""
 
     number: int
     """The sample's position in the set."""
     sample: Sample
     """The sample as it was made, before any review."""
     steps: tuple[Action, ...]
-    """The actions in order, after one that stands for the sample as it was made."""
-    at: int = 0
-    """The position in `steps` of the last action in effect. The actions after it were undone."""
-    version: int = 0
-    makers: Mapping[str, Action] = field(default_factory=dict)
-    """Path of each new mask → the action that made it."""
+    """The actions in order, after one that stands for the sample as it was made. The last one counts; the others can be
+    restored."""
 
     @property
     def last(self) -> Action:
-        """The last action in effect."""
-        return self.steps[self.at]
+        return self.steps[-1]
+
+    @property
+    def version(self) -> int:
+        return self.last.version
 
     @property
     def mask(self) -> str:
@@ -81,14 +72,16 @@ class SampleState:
     def original_mask(self) -> str:
         return self.sample.row.mask_file_name or ""
 
-    def can_move(self, move: int) -> bool:
-        return 0 <= self.at + move < len(self.steps)
+    def at(self, version: int) -> Action:
+        """The action of a version. Raises UserError."""
+        for step in self.steps:
+            if step.version == version:
+                return step
+        raise UserError(f"there is no version {version} of this sample")
 
     def row(self, classes: Sequence[str]) -> Row:
         """The sample's row of metadata.jsonl with the changes that its actions made. classes: the set's."""
-        if self.at == 0:
-            return self.sample.row
-        return reviewed_row(self.sample.row, self.last, self.makers.get(self.mask), classes)
+        return reviewed_row(self.sample.row, self.last, classes)
 
 
 def as_made(number: int, sample: Sample) -> SampleState:
@@ -104,28 +97,18 @@ def as_made(number: int, sample: Sample) -> SampleState:
     return SampleState(number, sample, (made,))
 
 
-def apply(state: SampleState, action: Action) -> SampleState:
-    """The state after an action. An undo or redo that does not lead to its own result, for example because somebody
-    edited the file, is a step like any other."""
-    makers = state.makers
-    if action.mask:
-        makers = {action.mask: action, **makers}
-    state = replace(state, version=action.version, makers=makers)
-    move = MOVES.get(action.action, 0)
-    if move and state.can_move(move) and state.steps[state.at + move].result == action.result:
-        return replace(state, at=state.at + move)
-    return replace(state, steps=(*state.steps[: state.at + 1], action), at=state.at + 1)
-
-
 @dataclass(frozen=True)
 class Edit:
     """What somebody does to a sample."""
 
     name: str
-    """The name of the action in review.jsonl, such as one of VERDICTS or MOVES."""
+    """The name of the action in review.jsonl, such as one of VERDICTS."""
     labels: Callable[[np.ndarray], np.ndarray] | None = None
     """Makes the new label map, (H, W) uint8, from the current one."""
-    detail: Json = field(default_factory=dict)
+    made: Json | None = None
+    """The constants of the method that makes the label map; None if a person does."""
+    to: int | None = None
+    """The version to restore, for an undo or redo."""
 
 
 class Prepared(NamedTuple):
@@ -141,22 +124,11 @@ STALE = "another window has changed it in the meantime"
 
 
 class Store:
-    """A native dataset that somebody reviews. folder: the dataset. by: the reviewer's name. against: predictions to
-    show beside the masks. Raises UserError for an unusable set, and if another process reviews it."""
+    """A native dataset that somebody reviews. folder: the dataset. by: the reviewer's name. Raises UserError for an
+    unusable set, and if another process reviews it."""
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        by: str,
-        against: Evaluation | None = None,
-    ) -> None:
-        self.folder, self.by, self.against = folder, by, against
-        self.compared: dict[str, float] = {}
-        """Name of a sample → its mIoU with its prediction; without samples that show no counted class."""
-        if against is not None:
-            images = against.scores.images.items()
-            self.compared = {name: score for name, score in images if not math.isnan(score)}
+    def __init__(self, folder: Path, *, by: str) -> None:
+        self.folder, self.by = folder, by
         self.acted = 0
         self.read_only = ""
         """Why nothing can be saved; "" if actions can be saved."""
@@ -192,7 +164,7 @@ class Store:
             for action in actions:
                 number = numbers.get(action.sample)
                 if number is not None:
-                    self.states[number] = apply(self.state(number), action)
+                    self._add(number, action)
         except BaseException:
             self.close()
             raise
@@ -251,7 +223,6 @@ class Store:
         file of a photograph, or the name of a generated picture."""
         state, ids = self.state(number), ids_by_name(self.classes)
         row, last = state.row(self.classes), state.last
-        scores = {key: worst(row, key) for key in LISTED} | {"miou": self.compared.get(last.sample)}
         return {
             "index": number,
             "name": str(row.source or last.sample),
@@ -262,13 +233,15 @@ class Store:
             "classes": [ids[name] for name in row.named if name in ids],
             "flags": list(row.raised),
             "area": row.area or {},
-            **{name: score and round(score, 4) for name, score in scores.items()},
             "by": last.by,
-            "undo": state.can_move(-1),
-            "redo": state.can_move(1),
+            **{key: worst(row, key) for key in LISTED},
         }
 
     # Actions.
+
+    def _add(self, number: int, action: Action) -> None:
+        state = self.state(number)
+        self.states[number] = replace(state, steps=(*state.steps, action))
 
     def act(self, samples: Sequence[tuple[int, int]], edit_of: Callable[[SampleState], Edit]) -> Json:
         """Act on samples, and save the actions together. Returns what `for_page` returns of each afterwards, and for
@@ -300,20 +273,19 @@ class Store:
             if current:
                 append_action(self.folder, *(action for _, action, _ in current))
             for number, action, _ in current:
-                self.states[number] = apply(self.state(number), action)
+                self._add(number, action)
             self.acted += len(current)
             return {"samples": [self.for_page(number) for number, _ in samples], "refused": refused}
 
     def prepare(self, state: SampleState, edit: Edit) -> Prepared | None:
         """The action of an edit, to save; None if it changes nothing. This writes nothing. state: the sample's. Raises
         UserError for an impossible edit."""
-        move = MOVES.get(edit.name, 0)
-        if not state.can_move(move):
-            raise UserError(f"there is nothing to {edit.name}")
         before = read_bytes(self._path(state.mask))
-        step, label_map = state.steps[state.at + move], b""
+        step, label_map = state.last, b""
+        if edit.to is not None:
+            step = state.at(edit.to)
         if edit.labels is not None:
-            step, label_map = self._correct(state, edit.labels)
+            step, label_map = self._correct(state, edit.labels, edit.made)
         action = msgspec.structs.replace(
             step,
             version=state.version + 1,
@@ -322,15 +294,17 @@ class Store:
             made_of=hashlib.sha256(before).hexdigest(),
             by=self.by,
             time=now(),
-            detail=edit.detail,
         )
-        if not move and action.result == state.last.result:
+        if (action.verdict, action.mask) == (state.last.verdict, state.last.mask):
             return None
         return Prepared(state.number, action, label_map)
 
-    def _correct(self, state: SampleState, correct: Callable[[np.ndarray], np.ndarray]) -> tuple[Action, bytes]:
+    def _correct(
+        self, state: SampleState, correct: Callable[[np.ndarray], np.ndarray], made: Json | None
+    ) -> tuple[Action, bytes]:
         """(step, label_map). step: the last step of a sample with a corrected mask. label_map: the mask's bytes, a PNG;
-        empty if no pixel has changed. Raises UserError for labels of another size or with unknown ids."""
+        empty if no pixel has changed. correct, made: of the edit. Raises UserError for labels of another size or with
+        unknown ids."""
         present = self.labels(state)
         corrected = correct(present)
         if corrected.shape != present.shape or corrected.dtype != np.uint8:
@@ -347,6 +321,7 @@ class Store:
             hash=hashlib.sha256(data).hexdigest(),
             classes=shown.classes,
             area=shown.area,
+            made=made,
         )
         return step, data
 
@@ -357,4 +332,4 @@ def worst(row: Row, key: str) -> float | None:
     of_classes = getattr(row, key)
     if row.replaced or not of_classes:
         return None
-    return LISTED[key].worst_of(of_classes.values())
+    return round(LISTED[key].worst_of(of_classes.values()), 4)

@@ -208,7 +208,7 @@ export class AttentionPanel {
     this.info.constants = constants;
     this.endTrial();
     const send = (about) => act(number, { ...constants, ...about }, "/api/masks");
-    view.changes.enqueue(view.shown, send, { newMap: true, made: view.made });
+    view.make({ send, newMap: true });
   }
 
   applyToShown() {
@@ -216,7 +216,7 @@ export class AttentionPanel {
     const samples = counted(list.count, "sample");
     const question = `Make new masks for ${samples}? Reviewed and corrected samples keep their masks.`;
     if (!window.confirm(question)) return;
-    bulk.run(list.samples, "/api/masks", { ...this.constantsInFields(), unreviewed: true }, 4);
+    bulk.run(list.samples, "/api/masks", { ...this.constantsInFields(), unreviewed: true }, { part: 4 });
   }
 
   async capture() {

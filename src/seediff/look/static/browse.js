@@ -3,7 +3,6 @@
 import { keepAddress } from "./address.js";
 import { act } from "./api.js";
 import { Bulk } from "./bulk.js";
-import { ShownVersion } from "./changes.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { select } from "./index.js";
@@ -78,18 +77,13 @@ export class Browse {
   // Act on all selected samples, or on the active one. The next key is about the next sample, even before this one is
   // saved.
   judge(action) {
-    const { grid, list, changes } = this;
-    const moves = action === "undo" || action === "redo";
-    if (action === "relabel" || (grid.chosen.size && !moves)) return this.bulk.act(action);
+    const { grid, changes } = this;
+    if (action === "relabel" || grid.chosen.size) return this.bulk.act(action);
     if (set.readOnly) return hint(set.readOnly);
     const { active: at, current } = grid;
-    if (!list.has(at)) return;
-    if (moves && !current[action] && !changes.pendingOf(current.index)) {
-      return hint(`There is nothing to ${action}.`);
-    }
-    if (action === "accept" || action === "reject") grid.select(at + 1);
-    const shown = new ShownVersion(current.index, changes.last.then(() => current)); // after all earlier changes
-    const made = action === "undo" ? null : { number: current.index, name: current.name };
-    changes.enqueue(shown, (about) => act(current.index, { action, ...about }), { made });
+    if (!current) return;
+    if (action !== "reset") grid.select(at + 1);
+    const { index: number, name } = current;
+    changes.make({ number, name, base: current, send: (about) => act(number, { action, ...about }) });
   }
 }

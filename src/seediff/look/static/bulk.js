@@ -5,10 +5,11 @@ import { $, counted, disable, hint } from "./page.js";
 import { forget } from "./samples.js";
 import { fillClasses, set } from "./set.js";
 
-const DONE = { accept: "accepted", reject: "rejected", reset: "cleared", relabel: "relabelled", undo: "undone" };
+const DONE = {
+  accept: "accepted", reject: "rejected", reset: "cleared", relabel: "relabelled", undo: "undone", redo: "redone",
+};
 
 export class Bulk {
-  changed = []; // { index, version } of what the last run has changed
   running = false;
 
   constructor(browse) {
@@ -19,7 +20,6 @@ export class Bulk {
     }
     $("select-none").onclick = () => browse.grid.choose([]);
     $("job-stop").onclick = () => { this.running = false; };
-    $("job-undo").onclick = () => this.undo();
     $("job-close").onclick = () => { $("job").hidden = true; };
   }
 
@@ -32,28 +32,38 @@ export class Bulk {
     return this.run(samples, "/api/act", { action, ...classes });
   }
 
-  undo() { return this.run(this.changed, "/api/act", { action: "undo" }); }
+  // Undo or redo what `Changes.take` returned.
+  restore(entry, redo) {
+    const { own } = this.browse.changes;
+    const samples = entry.items.map(({ number, before, after }) => {
+      return { index: number, version: own.get(number), to: redo ? after : before };
+    });
+    return this.run(samples, "/api/act", { action: redo ? "redo" : "undo" }, { restored: entry });
+  }
 
-  // Change samples. part: how many are sent together.
-  async run(samples, path, body, part = 20) {
+  // Change samples. part: how many are sent together. restored: the change that is undone or redone.
+  async run(samples, path, body, { part = 20, restored } = {}) {
     const { changes, page } = this.browse;
     if (this.running) return hint("Another change is running.");
     this.running = true;
     const said = DONE[body.action] ?? "remade";
-    const undoing = body.action === "undo";
-    const changed = [], others = {};
+    const items = [], others = {};
     let done = 0, failed = "";
-    if (!undoing) changes.made = { job: true };
     await changes.last;
     try {
       for (; done < samples.length && this.running; done += part) {
         this.tell(`${done} of ${counted(samples.length, "sample")}`, done, samples.length);
-        const some = samples.slice(done, done + part).map(({ index, version }) => [index, version]);
-        const { samples: states, refused } = await post(path, { ...body, samples: some });
-        for (const state of states) {
+        const some = samples.slice(done, done + part);
+        const to = restored && { to: Object.fromEntries(some.map((sample) => [sample.index, sample.to])) };
+        const pairs = some.map(({ index, version }) => [index, version]);
+        const { samples: states, refused } = await post(path, { ...body, ...to, samples: pairs });
+        for (const [i, state] of states.entries()) {
           const why = refused[state.index];
-          if (why === undefined) changed.push({ index: state.index, version: state.version });
-          else others[why || "unchanged"] = (others[why || "unchanged"] || 0) + 1;
+          if (why === undefined) {
+            const item = { number: state.index, before: some[i].version, after: state.version };
+            changes.remember(item, item.number, item.before, item.after);
+            items.push(item);
+          } else others[why || "unchanged"] = (others[why || "unchanged"] || 0) + 1;
           changes.hear(state);
           forget(state.index);
         }
@@ -62,10 +72,11 @@ export class Bulk {
       failed = error.message;
     }
     this.running = false;
-    this.changed = undoing ? [] : changed;
-    if (undoing && changes.made?.job) changes.made = null;
+    if (items.length && !restored) changes.add({ items });
+    changes.say();
     const rest = Object.entries(others).map(([why, count]) => `${count} ${why}`);
-    this.tell([`${changed.length} ${said}`, ...rest, failed].filter(Boolean).join("; "), done, samples.length);
+    this.tell([`${items.length} ${said}`, ...rest, failed].filter(Boolean).join("; "), done, samples.length);
+    $("job-undo").hidden = Boolean(restored) || !items.length;
     page.changed();
   }
 
@@ -75,7 +86,6 @@ export class Bulk {
     $("job-text").textContent = text;
     Object.assign($("job-bar"), { max: Math.max(1, total), value: done, hidden: !this.running });
     $("job-stop").hidden = !this.running;
-    $("job-undo").hidden = this.running || !this.changed.length;
     $("job-close").hidden = this.running;
   }
 

@@ -1,84 +1,112 @@
-// Changes of samples, sent one at a time, each on the version that the change before it made. Both views send them.
+// Changes of samples, sent one after another, and their undo. Both views make them.
 //
-//   open, reload ──> ShownVersion: version 4
-//                      ├─ a change was saved ───────> version 5
-//                      └─ someone else was faster ──> replaced: later changes made on it are lost, and
-//                                                     a reload makes another ShownVersion
-//
-// After an undo, redo or relabel, the server has another label map: nobody can paint until it is shown.
+//   make ──> queue: one on its way, and those that wait ──> saved: `undo` can restore the version before
+//                                              └── someone else was faster: it is lost, and the page says so
 
-import { LOST, Refused } from "./api.js";
-import { $, counted, notice } from "./page.js";
+import { LOST, Refused, act } from "./api.js";
+import { $, counted, disable, hint, notice } from "./page.js";
+import { set } from "./set.js";
 
 const AGAIN = 1500; // milliseconds after which a change is sent again
 
-export class ShownVersion {
-  name = "";
-  version = 0; // of the sample, on the server
-  newMaps = 0; // label maps made by the server that are not shown yet
-  replaced = ""; // says that someone else replaced it; empty while it is the newest
-  lost = 0; // changes that were not saved
-
-  // number: the sample's; undefined if it is not loaded. found: promises { name, version }.
-  constructor(number, found) {
-    this.number = number;
-    this.ready = found.then(({ name, version }) => Object.assign(this, { name, version }));
-    this.ready.catch(() => {}); // whoever awaits it reports the error
-  }
-
-  replace(how = `Someone else changed ${this.name}; their version was kept.`) { this.replaced ||= how; }
-
-  // Let nobody paint while work() makes and shows another label map. Two of them may overlap, so they are counted.
-  async whileNewMap(work) {
-    this.newMaps += 1;
-    await work();
-    this.newMaps -= 1; // no finally: after a failure nobody may paint
-  }
-}
-
 export class Changes {
-  last = Promise.resolve(); // fulfilled after the last change
-  pending = new Map(); // sample's number → changes that are not saved yet
-  waiting = 0; // all of them
+  queue = []; // the first one is on its way
+  last = Promise.resolve(); // fulfilled when all is saved
+  done = []; // what undo takes back: { number, name, before, after }, versions of a sample; or { items } of many
+  undone = []; // what redo makes again
+  own = new Map(); // sample's number → version that this page made last
   offline = false; // whether the server did not respond to the last one
   failing = false; // whether the last one was refused
-  made = null; // what was changed last here: { number, name } of a sample, or { job }, a promise of the name of a
-  // job; null if it was undone
 
-  // hear(state): shows it in the grid. In the view of the sample, saved(shown, state, newMap) shows a saved change, and
-  // wrong(shown) what the server has instead.
+  // hear(state): shows it in the grid. In the view of the sample, saved(change, state) shows a saved change, and
+  // wrong(change) what the server has instead.
   constructor({ hear, saved, wrong }) { Object.assign(this, { hear, saved, wrong }); }
 
-  pendingOf(number) { return this.pending.get(number) || 0; }
-
-  // Send a change after all earlier ones. send(about): promises the new state. about: { version }, the version that it
-  // is made on. newMap: the server makes another map.
-  // made: what `made` becomes.
-  enqueue(shown, send, { newMap = false, made = null } = {}) {
-    this.made = made;
-    const work = () => {
-      this.last = this.last.then(() => this.change(shown, send, newMap));
-      return this.last;
-    };
-    this.count(shown.number, 1);
-    if (newMap) shown.whileNewMap(work);
-    else work();
+  // Send a change after all earlier ones. number, name: the sample's. base: { version }, what the change is made on.
+  // send({ version }): promises the new state. newMap: the server makes another label map. stroke: it sends the whole
+  // label map, so of those that wait only the last is sent.
+  make(change) {
+    const { number, name, restores } = change;
+    const waiting = this.queue.length > 1 && this.queue.at(-1);
+    if (change.stroke && waiting.stroke && waiting.number === number) this.drop(this.queue.pop());
+    if (!restores) this.add(change.entry = { number, name });
+    this.queue.push(change);
+    if (this.queue.length === 1) this.last = this.work();
+    this.say();
   }
 
-  async change(shown, send, newMap) {
-    try {
-      await shown.ready;
-      if (shown.replaced) return void (await this.lose(shown));
-      const { version } = shown;
-      const state = await this.persist(() => send({ version }), version);
-      shown.version = state.version;
-      this.hear(state);
-      await this.saved(shown, state, newMap);
-    } catch (error) {
-      await this.failed(shown, error);
-    } finally {
-      this.count(shown.number, -1);
+  add(entry) {
+    this.done.push(entry);
+    this.undone = [];
+    $("job-undo").hidden = true; // it is for the last change
+  }
+
+  // Forget a change that changed nothing.
+  drop({ entry, restores }) {
+    for (const list of ["done", "undone"]) this[list] = this[list].filter((one) => one !== entry && one !== restores);
+  }
+
+  // What undo, or redo, is about; undefined if there is nothing.
+  take(redo) {
+    const [from, to] = redo ? [this.undone, this.done] : [this.done, this.undone];
+    const entry = from.pop();
+    if (entry) to.push(entry);
+    return entry;
+  }
+
+  // Undo or redo the change of a sample that `take` returned.
+  restore(entry, redo, base) {
+    const { number, name } = entry;
+    const send = () => act(number, { // now that it is saved
+      action: redo ? "redo" : "undo", to: { [number]: redo ? entry.after : entry.before }, version: this.own.get(number),
+    });
+    this.make({ number, name, base, send, newMap: true, restores: entry });
+  }
+
+  // Whether the server makes another label map of a sample, which nobody can paint on until it is shown.
+  makesMap(number) { return this.queue.some((change) => change.newMap && change.number === number); }
+
+  async work() {
+    while (this.queue.length) {
+      await this.change(this.queue[0]);
+      this.queue.shift();
+      this.say();
     }
+  }
+
+  async change(change) {
+    const { base, entry, number } = change;
+    const { version } = base;
+    try {
+      const state = await this.persist(() => change.send({ version }), version);
+      if (state.version === version) {
+        this.drop(change);
+        hint("That changed nothing.");
+      } else this.remember(entry, number, version, state.version);
+      this.hear(state);
+      base.version = state.version;
+      await this.saved(change, state);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.drop(change);
+      change.newMap = true;
+      this.failing = true;
+      if (error.status === 409) {
+        this.hear(error.answer);
+        base.lost = (base.lost || 0) + 1;
+        const lost = base.lost === 1 ? "1 of your changes was" : `${base.lost} of your changes were`;
+        notice(`Someone else changed ${change.name}; their version was kept. ${lost} not saved.`);
+      } else notice(`Not saved: ${error.message}`);
+      await this.wrong(change);
+    }
+  }
+
+  // Keep what a change did. Earlier ones cannot be undone if someone else changed the sample after them.
+  remember(entry, number, before, after) {
+    const own = this.own.get(number) ?? before;
+    if (own !== before) this.done = this.done.filter((one) => one === entry || one.number !== number);
+    if (entry) Object.assign(entry, { before, after });
+    this.own.set(number, after);
   }
 
   // Do work(), again and again while the server does not respond. version: that it is made on. If an answer was lost, the
@@ -93,49 +121,23 @@ export class Changes {
         return done;
       } catch (error) {
         if (again && error.answer?.version === version + 1) return error.answer;
-        if (error.status !== 0) throw error;
+        this.offline = error.status === 0;
+        if (!this.offline) throw error;
         again = true;
         notice(`Not saved. ${LOST}`);
-        this.offline = true;
         this.say();
         await new Promise((done) => { setTimeout(done, AGAIN); });
       }
     }
   }
 
-  count(number, by) {
-    this.pending.set(number, this.pendingOf(number) + by);
-    this.waiting += by;
-    this.say();
-  }
-
-  // Say whether all is saved.
+  // Say whether all is saved, and what can be undone.
   say() {
+    const { length } = this.queue;
     let text = this.failing ? "Not saved" : "Saved";
-    if (this.waiting) text = "Saving …";
-    if (this.waiting && this.offline) text = `${counted(this.waiting, "change")} not saved`;
+    if (length) text = this.offline ? `${counted(length, "change")} not saved` : "Saving …";
     $("saving").textContent = text;
-  }
-
-  async failed(shown, error) {
-    if (!(error instanceof Refused)) throw error;
-    if (error.status === 409) {
-      this.hear(error.answer);
-      shown.replace();
-      await this.lose(shown);
-    } else {
-      notice(`Not saved: ${error.message}`);
-      this.offline = false;
-      this.failing = true;
-      if (error.status) await this.wrong(shown);
-    }
-  }
-
-  // Say that a change was not saved, because its map is no longer the newest.
-  async lose(shown) {
-    shown.lost += 1;
-    const lost = shown.lost === 1 ? "1 of your changes was" : `${shown.lost} of your changes were`;
-    notice(`${shown.replaced} ${lost} not saved.`);
-    await this.wrong(shown);
+    disable($("undo"), set.readOnly || (!this.done.length && "Nothing to undo"));
+    disable($("redo"), set.readOnly || (!this.undone.length && "Nothing to redo"));
   }
 }

@@ -18,8 +18,8 @@ const SORTS = [
     return [name, `${said}, lowest first`, `${said}, highest first`];
   }),
   ["flags", "", "most flags"],
-  ["miou", "mIoU, worst first", "mIoU, best first"],
 ]; // name, title, title in descending order; "" if only that order is offered
+const USUAL = "order";
 const FIELDS = ["text", "sort", ...RANGES.flatMap(({ name }) => [`${name}-low`, `${name}-high`])];
 
 export class Filters {
@@ -32,7 +32,6 @@ export class Filters {
     for (const [value, text] of Object.entries(STATES)) this.add("states", value, text);
     this.addClasses();
     for (const range of RANGES) this.addRange(range);
-    this.usual = set.against ? "miou" : "order";
     this.fillSorts();
     form.onsubmit = () => false;
     form.oninput = (event) => {
@@ -69,11 +68,10 @@ export class Filters {
 
   fillSorts() {
     for (const [name, title, descending] of SORTS) {
-      if (name === "miou" && !set.against) continue;
       if (title) $("sort").add(new Option(title, name));
       $("sort").add(new Option(descending, `-${name}`));
     }
-    $("sort").value = this.usual;
+    $("sort").value = USUAL;
   }
 
   // Offer the set's classes; again, after they changed.
@@ -105,14 +103,14 @@ export class Filters {
   values() {
     const data = new FormData(this.form);
     const texts = [...FIELDS, ...GROUPS].map((name) => [name, data.getAll(name).join(",").trim()]);
-    return Object.fromEntries(texts.filter(([name, text]) => name !== "sort" || text !== this.usual));
+    return Object.fromEntries(texts.filter(([name, text]) => name !== "sort" || text !== USUAL));
   }
 
   // Fill the fields with what `values` returned. Returns whether that changed the form.
   set(values) {
     const before = JSON.stringify(this.values());
     for (const id of FIELDS) $(id).value = values[id] ?? "";
-    if ($("sort").selectedIndex < 0) $("sort").value = this.usual;
+    if ($("sort").selectedIndex < 0) $("sort").value = USUAL;
     for (const group of GROUPS) {
       const wanted = (values[group] ?? "").split(",").filter(Boolean);
       if (group === "flags") for (const kind of wanted) this.addFlag(kind); // the server sends the set's flags later

@@ -1,7 +1,7 @@
 // A grid of any number of samples; only visible tiles exist. A place is a position in the list. browse.js owns it.
 
 import { thumb } from "./api.js";
-import { VERDICT, clamp, element, percent } from "./page.js";
+import { VERDICT, clamp, element } from "./page.js";
 import { SampleList, hear } from "./samples.js";
 import { set } from "./set.js";
 
@@ -139,10 +139,9 @@ export class Grid {
   }
 
   // A tile's last line, which begins with the value that the list is sorted by.
-  about({ corrected, made, flags, miou, classes, ...more }) {
+  about({ corrected, made, flags, classes, ...more }) {
     const number = set.scores.some(({ name }) => name === this.list.sort) ? more[this.list.sort] : null;
     return [
-      miou !== null && `mIoU ${percent(miou)}`,
       number !== null && number.toFixed(2),
       corrected && "✎ corrected",
       made && "new mask",

@@ -41,7 +41,7 @@ export function select({ classes, flags, states, text, bounds, sort, descending 
     for (const sample of match(name)) for (const value of of(sample)) counts[name][value] = (counts[name][value] || 0) + 1;
   }
   const histograms = Object.fromEntries(Object.keys(values).map((name) => [name, barsOf(match(name).map(values[name]))]));
-  const keys = { order: ({ index }) => index, flags: ({ flags: of }) => of.length, miou: ({ miou }) => miou ?? NaN, ...values };
+  const keys = { order: ({ index }) => index, flags: ({ flags: of }) => of.length, ...values };
   const sign = descending ? -1 : 1;
   const ranked = match().map((sample) => [keys[sort](sample), sample]);
   ranked.sort(([a], [b]) => Number.isNaN(a) - Number.isNaN(b) || sign * (a - b) || 0); // unknown values last

@@ -5,9 +5,9 @@
 //    └──── close(): Back, if that leads to the grid; else leave ─────┘
 
 import { keepAddress, leadsBackToGrid, readAddress, watchAddress } from "./address.js";
-import { act, post } from "./api.js";
+import { post } from "./api.js";
 import { Browse } from "./browse.js";
-import { Changes, ShownVersion } from "./changes.js";
+import { Changes } from "./changes.js";
 import { actOf, fillHelp, isField, pressButton } from "./keys.js";
 import { $, hint, notice, tell, toPicture } from "./page.js";
 import { SampleView } from "./sample.js";
@@ -32,7 +32,7 @@ const page = {
   // Many samples have changed.
   changed() {
     browse.refresh({ keep: true });
-    if (!$("sample").hidden) view.reload().catch(tell);
+    if (!$("sample").hidden) changes.last.then(() => view.reload()).catch(tell);
   },
   get bulk() { return browse.bulk; },
   get list() { return browse.list; },
@@ -42,7 +42,7 @@ const page = {
 const changes = new Changes({
   hear: (sample) => browse.grid.hear(sample),
   saved: (...what) => view.saved(...what),
-  wrong: (shown) => view.wrong(shown),
+  wrong: (change) => view.wrong(change),
 });
 const browse = new Browse(page, changes);
 const view = new SampleView(page, changes);
@@ -65,7 +65,6 @@ function open(at) {
   const inGrid = !$("browse").hidden;
   if (inGrid) {
     keepAddress(); // where Back leads
-    changes.made = null; // what is undone now is a change to this sample
   }
   return show(at, { push: inGrid });
 }
@@ -138,7 +137,8 @@ async function addClass(name) {
 }
 
 $("notice-close").onclick = () => notice("");
-$("undo").onclick = $("notice-undo").onclick = undo;
+for (const id of ["undo", "notice-undo", "job-undo"]) $(id).onclick = undo;
+$("redo").onclick = () => restoreLast(true);
 $("back").onclick = close;
 $("next").onclick = () => move(1);
 $("previous").onclick = () => move(-1);
@@ -162,38 +162,34 @@ watchAddress(
   },
 );
 window.addEventListener("beforeunload", (event) => {
-  if (!view.settle() || changes.waiting) event.preventDefault(); // the browser asks
+  if (!view.settle() || changes.queue.length) event.preventDefault(); // the browser asks
 });
 
-// Undo the last change that was made in this window, wherever the page has gone; else the open or active sample's.
-function undo() {
-  const browsing = $("sample").hidden;
-  const { made } = changes;
-  if (!browsing && view.tool.back()) return;
-  if (made?.job) return browse.bulk.undo();
-  if (made && made.number !== (browsing ? browse.grid.current?.index : view.number)) return undoElsewhere(made);
-  return browsing ? browse.judge("undo") : view.undo();
+// Undo the last change of this page, or redo what was undone last, wherever the page has gone.
+async function restoreLast(redo) {
+  const open = !$("sample").hidden;
+  if (open && !view.settle()) return;
+  const entry = changes.take(redo);
+  if (!entry) return hint(`There is nothing to ${redo ? "redo" : "undo"}.`);
+  if (entry.items) return browse.bulk.restore(entry, redo);
+  const { number, name } = entry;
+  if (open && number === view.number) return view.restore(entry, redo);
+  changes.restore(entry, redo, all[number]);
+  await changes.last;
+  const place = browse.list.placeOf(number);
+  if (place >= 0 && $("sample").hidden) browse.grid.select(place);
+  else if (place >= 0) await show(place, { push: false });
+  if (!changes.failing) hint(`${name}: ${redo ? "redone" : "undone"}.`);
 }
 
-async function undoElsewhere({ number, name }) {
-  if (!view.settle()) return;
-  const shown = new ShownVersion(number, changes.last.then(() => all[number]));
-  changes.enqueue(shown, (about) => act(number, { action: "undo", ...about }), { made: null });
-  try {
-    await changes.last;
-    const place = browse.list.placeOf(number);
-    if (place >= 0 && $("sample").hidden) browse.grid.select(place);
-    else if (place >= 0) await show(place, { push: false });
-    hint(`${name}: undone.`);
-  } catch (error) {
-    tell(error);
-  }
+function undo() {
+  if ($("sample").hidden || !view.tool.back()) restoreLast(false);
 }
 
 const { grid } = browse;
 const ACTS = {
   undo,
-  redo: () => browse.judge("redo"),
+  redo: () => restoreLast(true),
   search: () => browse.filters.search(),
   step: (event) => grid.key(event),
   open: () => grid.open(grid.active),

@@ -28,12 +28,12 @@ export class Objects {
   async fetch() {
     const turn = ++this.turn;
     const { view } = this;
-    const { shown } = view;
+    const { number } = view;
     if (!this.box.checked) return this.leave();
     try {
       await view.changes.last;
-      const { values, version } = await pixels(`/api/samples/${shown.number}/pieces`);
-      const late = turn !== this.turn || shown !== view.shown || version !== shown.version;
+      const { values, version } = await pixels(`/api/samples/${number}/pieces`);
+      const late = turn !== this.turn || number !== view.number || version !== view.about.version;
       if (late || !view.labels) return; // another request follows
       this.values = values;
       $("sample").classList.toggle("by-object", !set.byObject);

@@ -2,25 +2,24 @@
 
 import { act, get, sendLabels } from "./api.js";
 import { AttentionPanel } from "./attention.js";
-import { ShownVersion } from "./changes.js";
 import { Classes } from "./classes.js";
 import { fillTools } from "./keys.js";
 import { Objects } from "./objects.js";
 import { $, VERDICT, disable, element, hint, percent } from "./page.js";
 import { Polygon } from "./polygon.js";
-import { fetchSample, forget, forgetAll, load } from "./samples.js";
+import { fetchSample, forget, forgetAll, hear, load } from "./samples.js";
 import { Segments } from "./segments.js";
 import { css, nameOf, set } from "./set.js";
 import { Stage } from "./stage.js";
 import { Brush, Fill, Look } from "./tools.js";
 
-const NEW_MAP = ["undo", "redo", "relabel", "cleaned"]; // actions that make the server change the label map
+const NEW_MAP = ["relabel", "cleaned"]; // actions that make the server change the label map
 const KINDS = { look: Look, brush: Brush, eraser: Brush, polygon: Polygon, fill: Fill, segment: Segments };
 
 export class SampleView {
   turn = 0; // counts opens and reloads: only the last answer is used
-  shown = null; // the ShownVersion that changes are made on
-  about = null; // the sample's state
+  number = -1; // the sample's
+  about = null; // its state, which changes are made on; another object after someone else changed it
   labels = null; // its label map; null until it is loaded
 
   // page: of main.js. changes: Changes, shared with Browse.
@@ -34,8 +33,6 @@ export class SampleView {
     this.connect();
   }
 
-  get number() { return this.shown?.number; }
-
   get tool() { return this.stage.tool; }
 
   // The name of what the shown mask has at a pixel.
@@ -47,7 +44,7 @@ export class SampleView {
     const { readOnly } = set;
     const click = (id, action) => { $(id).onclick = action; };
     fillTools($("tools"), (name) => this.chooseTool(name));
-    for (const action of ["accept", "reject", "reset", "redo"]) {
+    for (const action of ["accept", "reject", "reset"]) {
       click(action, () => this.judge(action));
       disable($(action), readOnly);
     }
@@ -69,7 +66,6 @@ export class SampleView {
     };
     for (const part of $("repair").querySelectorAll("input, select, button")) disable(part, readOnly);
     for (const name of Object.keys(KINDS)) if (name !== "look") disable(this.boxOf(name), readOnly);
-    $("sample").classList.toggle("compared", set.against);
     this.chooseTool("look");
     this.fade();
   }
@@ -128,17 +124,15 @@ export class SampleView {
   async open(number) {
     const turn = ++this.turn;
     this.leave();
-    const pending = this.changes.pendingOf(number); // when the same sample is opened again
-    if (pending) forget(number);
-    const loading = pending ? this.changes.last.then(() => load(number)) : load(number);
-    this.shown = new ShownVersion(number, loading.then(({ about }) => about));
+    this.number = number;
     $("sample").ariaBusy = true;
-    const { about, photo, labels } = await loading;
+    await this.changes.last; // when the same sample is opened again
+    const { about, photo, labels } = await load(number);
     forgetAll();
     if (turn !== this.turn) return;
+    hear(about);
     const { height, width } = labels;
     Object.assign(this, { about, height, width, labels: labels.values });
-    if (set.against) $("beside").src = `/api/samples/${number}/predicted`;
     this.stage.setImage(photo, height, width);
     this.draw();
     this.describe();
@@ -160,16 +154,10 @@ export class SampleView {
   // Show the newest state of the same sample.
   async reload() {
     const turn = ++this.turn;
-    const { shown } = this;
-    const { about, labels } = await fetchSample(shown.number);
+    const { about, labels } = await fetchSample(this.number);
     if (turn !== this.turn) return; // a newer reload is on its way
-    const isOld = about.version < shown.version; // the answer is from before an own change
-    if (isOld && !shown.replaced) return void (await this.reload());
-    if (shown.replaced || about.version !== shown.version) { // the server has someone else's
-      shown.replace();
-      this.shown = new ShownVersion(shown.number, Promise.resolve(about));
-      await this.shown.ready;
-    }
+    if (about.version < this.about.version) return void (await this.reload()); // from before an own change
+    hear(about);
     if (this.tools.polygon.closed) this.tools.polygon.clear();
     Object.assign(this, { about, labels: labels.values });
     this.draw();
@@ -182,7 +170,6 @@ export class SampleView {
     const { about, page } = this;
     const place = (page.place + 1).toLocaleString();
     $("sample-name").textContent = about.name;
-    $("against-said").textContent = `Prediction${about.miou === null ? "" : `: mIoU ${percent(about.miou)}`}`;
     $("sample-place").textContent = `${place} of ${page.list.count.toLocaleString()} shown`;
     this.describeReview();
     this.classes.show(about.area);
@@ -198,16 +185,13 @@ export class SampleView {
   }
 
   describeReview() {
-    const { verdict, corrected, made, by, undo, redo } = this.about;
+    const { verdict, corrected, made, by } = this.about;
     const done = [VERDICT[verdict], corrected && "✎ corrected", made && "new mask"].filter(Boolean).join(", ");
     const more = [by && ` by ${by}`, !verdict && ", not accepted yet"].filter(Boolean).join("");
     $("sample-state").textContent = done ? done + more : "not reviewed";
     $("sample-state").className = verdict || "";
     $("accept").ariaPressed = verdict === "accepted";
     $("reject").ariaPressed = verdict === "rejected";
-    const { readOnly } = set;
-    disable($("undo"), readOnly || (!undo && !this.changes.made && "Nothing to undo"));
-    disable($("redo"), readOnly || (!redo && "Nothing to redo"));
   }
 
   // Draw the mask: the tried one, the objects, or the label map. box: the part that changed.
@@ -217,7 +201,7 @@ export class SampleView {
   }
 
   // Whether the person can paint: the label map is loaded, and no change on its way makes another one.
-  get canPaint() { return Boolean(this.labels) && !this.shown.newMaps; }
+  get canPaint() { return Boolean(this.labels) && !this.changes.makesMap(this.number); }
 
   // Settle what is shown and not saved, before anything else is done: a stroke is finished; a tried mask, an open
   // polygon and proposed segments wait for the person, and a hint names the keys. own: what may go on with its own.
@@ -252,7 +236,7 @@ export class SampleView {
     this.draw(box);
     const { number } = this;
     const labels = this.labels.slice();
-    this.changes.enqueue(this.shown, (about) => sendLabels(number, labels, { tool, ...about }), { made: this.made });
+    this.make({ send: (about) => sendLabels(number, labels, { tool, ...about }), stroke: true });
   }
 
   // Send an action. more: its other fields.
@@ -260,36 +244,35 @@ export class SampleView {
     if (!this.settle()) return;
     this.tools.polygon.clear();
     const { number } = this;
-    const send = (about) => act(number, { action, ...about, ...more });
-    const made = action === "undo" ? null : this.made;
-    this.changes.enqueue(this.shown, send, { newMap: NEW_MAP.includes(action), made });
+    this.make({ send: (about) => act(number, { action, ...about, ...more }), newMap: NEW_MAP.includes(action) });
     const verdict = { accept: "accepted", reject: "rejected" }[action];
     if (!verdict || !$("onward").checked || this.page.coming) return;
-    hint(`${made.name} ${verdict}.`, { undo: true });
+    hint(`${this.about.name} ${verdict}.`, { undo: true });
     this.page.move(1);
   }
 
-  // Take back the last change to this sample, even one on its way.
-  undo() {
-    if (!$("undo").disabled || this.changes.pendingOf(this.number)) this.judge("undo");
-    else hint($("undo").title);
+  make(change) {
+    this.changes.make({ number: this.number, name: this.about.name, base: this.about, ...change });
   }
 
-  get made() { return { number: this.number, name: this.about.name }; }
+  // Undo or redo a change of this sample, even one on its way.
+  restore(entry, redo) {
+    this.tools.polygon.clear();
+    this.changes.restore(entry, redo, this.about);
+  }
 
   // Show a change that was saved.
-  async saved(shown, state, newMap) {
-    forget(shown.number);
-    if (shown !== this.shown || shown.replaced) return;
-    if (state.version === this.about.version) hint("That changed nothing.");
+  async saved({ base, newMap, number, restores }, state) {
+    forget(number);
+    if (number !== this.number || !this.labels) return;
+    if (newMap || base !== this.about) return this.changes.persist(() => this.reload());
     Object.assign(this.about, state);
-    if (newMap) return shown.whileNewMap(() => this.reload()); // if that fails, nobody may paint
     this.describe();
     return this.objects.fetch();
   }
 
   // Show what the server has.
-  async wrong(shown) {
-    if (shown === this.shown && this.labels) await this.reload().catch(() => {});
+  async wrong({ number }) {
+    if (number === this.number && this.labels) await this.reload().catch(() => {});
   }
 }

@@ -9,7 +9,7 @@ const MOST = 48; // pixels of the screen that a pixel of the picture has at most
 const DIMMED = Uint32Array.from(colours, (colour, label) => (label ? colour & 0x99ffffff : 0xff000000));
 const LARGE = 4e6; // pixels of a picture whose outlines take longer than a frame
 // Elements, which are fields of the stage, too.
-const PARTS = ["layers", "beside", "photo", "mask", "heat", "edges", "lines", "pixel"];
+const PARTS = ["layers", "photo", "mask", "heat", "edges", "lines", "pixel"];
 
 export class Stage {
   tool = null; // the Tool that the pointer uses
@@ -198,10 +198,8 @@ export class Stage {
     this.left = within(this.left, 0);
     this.top = within(this.top, 1);
     const place = { left: `${this.left}px`, top: `${this.top}px`, width: `${size[0]}px`, height: `${size[1]}px` };
-    for (const layers of [this.layers, this.beside]) {
-      Object.assign(layers.style, place);
-      layers.classList.toggle("near", scale > 2);
-    }
+    Object.assign(this.layers.style, place);
+    this.layers.classList.toggle("near", scale > 2);
     this.ratio = Math.min(2, window.devicePixelRatio || 1);
     for (const canvas of [this.edges, this.lines]) {
       const [width, height] = room.map((side) => Math.round(side * this.ratio));
