@@ -52,8 +52,8 @@ from seediff.models.registry import load_model
 from seediff.models.saving_memory import Offload, check_offload, move_to
 
 MODELS = (
-    "sd1.5,sd2-base,lcm-dreamshaper,sdxl,pixart-sigma,sd3.5-medium,flux-dev,flux2-dev,klein-4b,z-image-turbo,chroma,qwen-image,"
-    "ernie-image,lumina2,sana,krea2-turbo,qwen-image-2.1"
+    "sd1.5,sd2-base,sdxl,pixart-sigma,sd3.5-medium,flux-dev,flux2-dev,klein-4b,z-image-turbo,chroma,qwen-image,"
+    "krea2-turbo,qwen-image-2.1"
 )
 """The default models: one per family, and both Stable Diffusion 1 and 2."""
 EVERY = ",".join(["kernels", "after", *(f"{name}:1,{name}:8" for name in MODELS.split(","))])

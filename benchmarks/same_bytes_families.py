@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any
 
 FAMILIES: dict[str, dict[str, Any]] = {
-    **{one: {} for one in ("unet", "lcm", "xl", "sd3", "flux", "chroma", "flux2", "flux2_klein", "lumina2", "z_image")},
-    **{one: {} for one in ("krea2", "qwen_image_21", "aura_flow", "ovis_image")},
-    **{one: {"use_resolution_binning": False, "clean_caption": False} for one in ("pixart", "sana")},
+    **{one: {} for one in ("unet", "xl", "sd3", "flux", "chroma", "flux2", "flux2_klein", "z_image")},
+    **{one: {} for one in ("krea2", "qwen_image_21")},
+    "pixart": {"use_resolution_binning": False, "clean_caption": False},
     "qwen_image": {"true_cfg_scale": 3.0, "negative_prompt": "a bus"},
-    "ernie_image": {"use_pe": False},
 }
 """File of a family in models/families → what its pipeline is called with, besides the prompt and the size."""
-WITHOUT_SELF_ATTENTION = ("sana",)
 WORDS = ("cat", "bus")
-SIDES: dict[str, int] = dict.fromkeys(("unet", "lcm", "xl"), 128)
+SIDES: dict[str, int] = dict.fromkeys(("unet", "xl"), 128)
 """Side in pixels of a picture, if not 64: 8 pixels are a position, and maps are at up to four sizes."""
 PROMPT = "a photo of a cat and a bus"
 KEPT: dict[str, dict[str, Any]] = {"maps": {}, "plain": {"normalize": False}, "chosen": {"keep": "ca"}}
@@ -58,10 +56,7 @@ def capture(name: str, out: Path) -> None:
     for word in WORDS:
         seen.heatmap(word).save(out / f"{word}.png")
     seen.heatmap("bus").over().save(out / "bus.png")
-    if name in WITHOUT_SELF_ATTENTION:
-        found = {"masks": seen.masks(*WORDS, method="ca")}
-    else:
-        found = {"masks": seen.masks(*WORDS, method="seediff"), "segments": seen.segments(num_points=4)}
+    found = {"masks": seen.masks(*WORDS, method="seediff"), "segments": seen.segments(num_points=4)}
     tensors = {f"{case}.label_map": torch.as_tensor(np.asarray(one.label_map)) for case, one in found.items()}
     save_file({**tensors, "soft": torch.as_tensor(found["masks"].soft).contiguous()}, out / "masks.safetensors")
 

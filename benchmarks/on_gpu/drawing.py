@@ -54,7 +54,7 @@ class Draws:
         self.model, self.batch = model, batch
         self.steps: int = own.get("steps", GenerateConfig.steps)
         self.scale: float = own.get("guidance_scale", GenerateConfig.guidance_scale)
-        given = MaskConfig(method="ca") if model.family.no_self_attention else MaskConfig()
+        given = MaskConfig()
         self.plan = plan_capture(model.family, model.layers, mask=given)
 
     def plain(self, steps: int) -> Any:

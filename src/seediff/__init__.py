@@ -41,6 +41,7 @@ _HOMES = {
     "mask": "script.single_image",
     "mask_photos": "run.mask_job",
     "predict": "train.predict:predict_files",
+    "register_family": "models.families",
     "register_method": "masks.user_method",
     "segment": "script.single_image",
     "segment_photos": "run.segment_job",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from .files.photo_files import find_photos as find_photos
     from .masks.make_masks import make_masks as make_masks
     from .masks.user_method import register_method as register_method
+    from .models.families import register_family as register_family
     from .models.registry import load_model as load_model
     from .run.generate_job import generate as generate
     from .run.mask_job import mask_photos as mask_photos

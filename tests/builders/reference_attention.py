@@ -18,8 +18,8 @@ _NAMES = {
 }
 BOOKS = {name: import_module(f"builders.reference_attentions.{name}").BOOK for name in _NAMES.values()}
 """Name of a family's twin → its book."""
-ALIKE = ("lcm", "flux2_klein")
-"""Families that compute the same as another one: unet, and flux2 with another text encoder."""
+ALIKE = ("flux2_klein",)
+"""Families that compute the same as another one: flux2 with another text encoder."""
 
 
 def book_of(model):

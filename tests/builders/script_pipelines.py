@@ -163,7 +163,6 @@ PIPELINES = OF_FAMILIES | {
     "StableDiffusionControlNetPipeline": Kind("unet", SHOWN, make=_controlled),
     "StableDiffusionAdapterPipeline": Kind("unet", SHOWN, make=_adapted),
     "a custom pipeline": Kind("unet", {}, "second call", _of_ones_own),
-    "LatentConsistencyModelImg2ImgPipeline": Kind("lcm", CHANGED, ""),
     "StableDiffusionXLImg2ImgPipeline": Kind("xl", CHANGED),
     "the refiner": Kind("xl", CHANGED, make=_refiner),
     "StableDiffusionXLInpaintPipeline": Kind("xl", INPAINTED),
@@ -191,7 +190,6 @@ PIPELINES = OF_FAMILIES | {
     ),
     "Flux2KleinInpaintPipeline": Kind("flux2_klein", REDRAWN, "calls", shown=(256, 17 * 25)),
     "PixArtSigmaPipeline": Kind("pixart", PLAIN_TEXT),
-    "SanaPipeline": Kind("sana", PLAIN_TEXT),
     "ChromaImg2ImgPipeline": Kind("chroma", {**SHOWN, "strength": 0.9, **TWO_STEPS}, "calls"),
     "QwenImagePipeline": Kind("qwen_image", TRUE_CFG, "calls"),
     "QwenImageImg2ImgPipeline": Kind("qwen_image", TRUE_CFG | CHANGED, "calls"),
@@ -209,8 +207,6 @@ PIPELINES = OF_FAMILIES | {
     "QwenImage21Pipeline, image": Kind(
         "qwen_image_21", {**EDITED, **TWO_STEPS, "output_resolution": 64}, "calls", editing, (4 * 4,)
     ),
-    "ErnieImagePipeline": Kind("ernie_image", {"use_pe": False, **SIDES}),
-    "Lumina2Pipeline, cfg_trunc_ratio": Kind("lumina2", {"cfg_trunc_ratio": 0.5, **SIDES, **TWO_STEPS}, "calls"),
     "ZImageImg2ImgPipeline": Kind("z_image", CHANGED | SIDES, "first half"),
     "ZImageInpaintPipeline": Kind("z_image", INPAINTED, "first half"),
 }

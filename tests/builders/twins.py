@@ -351,17 +351,3 @@ def mistral3(tokenizer, layers):
         text_config={"model_type": "mistral", **language(tokenizer, layers, MISTRAL_WIDTH)},
         vision_config={"model_type": "pixtral", "num_hidden_layers": 1, "image_size": 28, **_tower(MISTRAL_WIDTH)},
     )
-
-
-@lru_cache
-def gemma():
-    """Gemma's tokenizer, which knows the words of Sana's instruction, and a narrow Gemma 2."""
-    from diffusers import SanaPipeline
-    from transformers import Gemma2Config, Gemma2Model, GemmaTokenizer
-
-    lines = inspect.signature(SanaPipeline.__call__).parameters["complex_human_instruction"].default
-    words = [f" {word}" for line in lines for word in line.split()] + [f" {word}" for word in SPOKEN.split()] * 9
-    specials = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
-    vocabulary, merges = _trained(GemmaTokenizer(), words, 900, specials)
-    tokenizer = GemmaTokenizer(vocab=vocabulary, merges=merges, model_max_length=8192)
-    return tokenizer, Gemma2Model(Gemma2Config(**language(tokenizer, 2)))

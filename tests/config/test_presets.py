@@ -54,7 +54,3 @@ def test_constants_are_checked(tmp_path, preset, message):
     write_model(tmp_path / "own", preset)
     with user_error(message):
         GenerateConfig.recommended(classes=("dog",), model=str(tmp_path / "own"))
-
-
-def test_without_self_attention():
-    assert MaskPhotosConfig.recommended(classes=("dog",), model="sana").mask.method == "ca"

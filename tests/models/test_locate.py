@@ -74,7 +74,6 @@ def test_a_model_whose_licence_is_not_accepted(hub):
         ("sdxl-turbo", 4, 0.0),
         ("flux-dev", 28, 3.5),
         ("black-forest-labs/FLUX.1-dev", 28, 3.5),
-        ("lcm-dreamshaper", 4, 8.0),
     ],
 )
 def test_a_known_model_has_its_authors_defaults_where_the_hub_gives_nothing(hub, model, steps, guidance):

@@ -107,8 +107,6 @@ def changed_config(folder, part, **values):
     [
         ("flux", "transformer", {"guidance_embeds": False}, "first time_text_embed.guidance_embedder"),
         ("xl", "unet", {"addition_embed_type": None}, "unet has no addition_embed_type, which SDXL needs"),
-        ("lcm", "unet", {"time_cond_proj_dim": None}, "unet has no time_cond_proj_dim, which LCM needs"),
-        ("lcm", "unet", {"time_cond_proj_dim": ...}, "unet has no time_cond_proj_dim, which LCM needs"),
         ("flux", "vae", {"shift_factor": None}, "vae has no shift_factor, which FLUX.1 needs"),
         ("unet", "vae", {"shift_factor": 0.1}, "does not use the shift_factor"),
         ("sd3", "vae", {"latents_mean": [0.1] * 4, "latents_std": [2.0] * 4}, "does not use the latents_mean"),

@@ -193,9 +193,6 @@ def test_options(pipe, loaded):
     assert refusal(pipe, steps="second-half").startswith("steps: second-half: ")
     assert refusal(animate(pipe), apart="step").startswith("apart: step: not with clips, or a method with a geometric")
     assert refusal(pipe, layers="3").startswith("capture.layers: 3: blocks are a transformer's")
-    sana = loaded("sana").pipe
-    for keep in ("segments", "seediff"):
-        assert "self-attention" in refusal(sana, keep=keep)
 
 
 def test_a_method_that_needs_another_capture(pipe):

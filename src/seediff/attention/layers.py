@@ -29,12 +29,11 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..models.families.layers import Layer, Spans
+from ..models.families.layers import Layer
 from ..models.layer_choice import Kind
 from .calls import NetworkCall
 from .maps import grid_at
 from .place import Place, by_frames, cut_picture
-from .probabilities import ALL
 from .product import Product, watch
 from .recorder import AttentionRecorder
 
@@ -112,9 +111,6 @@ class CapturedLayer:
             return f"computes attention of a batch of {count} instead of {call.members}"
 
         # 2. In its scores
-        puts_first = self.layer.padding_last and product.mask is not None
-        if puts_first:
-            spans = Spans(ALL, slice(positions), slice(positions, None))
         _, image, text = spans
         frames = call.frames_in_member
         if frames > 1:
@@ -129,7 +125,7 @@ class CapturedLayer:
             kind: span for kind, span in of_kinds.items() if span is not None and kind in self.kinds
         }
         grid = grid_at(call.latent_size, self.layer.level)
-        return Place(members, spans, positions, frames, puts_first, grid, chosen)
+        return Place(members, spans, frames, grid, chosen)
 
 
 @dataclass(eq=False)

@@ -25,14 +25,9 @@ class Place:
     members: Sequence[int]
     """The members of the batch with the prompt."""
     spans: Spans
-    """Where picture and text are in the product, after the picture was put first."""
-    positions: int
-    """N, of all frames in a member."""
+    """Where picture and text are in the product."""
     frames: int
     """The number of frames whose positions are in one member."""
-    puts_first: bool
-    """Whether each picture directly follows its own text, so that the picture's columns must be put first; a mask says
-    where the text ends."""
     grid: Grid
     """(h, w) of the maps."""
     columns: Mapping[Kind, slice]
@@ -40,8 +35,7 @@ class Place:
 
 
 def cut_picture(product: Product, place: Place) -> Scores:
-    """The scores of the picture's queries, of the members with the prompt. product: the whole batch's. Raises UserError
-    if a mask does not say where each text ends, and it has to."""
+    """The scores of the picture's queries, of the members with the prompt. product: the whole batch's."""
     # 1. The members with the prompt
     query, key, mask, scale = product
     query, key = choose(query, place.members), choose(key, place.members)
@@ -51,13 +45,7 @@ def cut_picture(product: Product, place: Place) -> Scores:
         if len(mask) > 1:
             mask = choose(mask, place.members)
 
-    # 2. The picture first
-    if mask is not None and place.puts_first:
-        order = _picture_first(mask, place.positions)
-        query = query.take_along_dim(order[:, None, : place.positions, None], 2)
-        key, mask = key.take_along_dim(order[:, None, :, None], 2), mask.take_along_dim(order[:, None, None], 3)
-
-    # 3. The picture's queries
+    # 2. The picture's queries
     if place.spans.queries != ALL:
         query = query[:, :, place.spans.queries]
     if key.shape[1] < query.shape[1]:  # several heads of the queries share one of the keys
@@ -85,20 +73,6 @@ def _bias(mask: torch.Tensor, queries: slice) -> torch.Tensor:
     if mask.dtype == torch.bool:
         return torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, -torch.inf)
     return mask.float()
-
-
-def _picture_first(mask: torch.Tensor, positions: int) -> torch.Tensor:
-    """The order of columns, (B or 1, S), that puts the picture first: from text, picture, padding to picture, text,
-    padding. For 2 columns of text, 3 positions and 1 column of padding, it is 2 3 4 0 1 5.
-
-    mask: (B or 1, 1, 1, S) bool, False where a column is padding. positions: N. Raises UserError for a mask of another
-    kind."""
-    if mask.dtype != torch.bool or mask.shape[1:3] != (1, 1):
-        raise UserError("attention", "has a mask that does not say where the text ends", "draw without it")
-    texts = mask[:, 0, 0].sum(1, keepdim=True) - positions  # the number of text columns, 2
-    columns = torch.arange(mask.shape[3], device=mask.device)  # 0 1 2 3 4 5
-    text_or_padding = torch.where(columns < positions + texts, columns - positions, columns)  # . . . 0 1 5
-    return torch.where(columns < positions, columns + texts, text_or_padding)  # 2 3 4 0 1 5
 
 
 def by_frames(scores: Scores, place: Place) -> Scores:

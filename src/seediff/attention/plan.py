@@ -27,7 +27,6 @@ from ..config.method_constants import (
     level_options,
     levels_of,
     maps_read,
-    reads_self_attention,
 )
 from ..config.methods import LevelOption
 from ..errors import UserError
@@ -114,7 +113,6 @@ def plan_capture(
     # 3. Kinds and levels that the method reads
     notes: list[str] = []
     if mask is not None:
-        check_kinds(family, mask)
         mask, notes = fit_mask(family, all_layers, mask, capture.layers)
     if reads is None:
         reads = EVERYTHING if mask is None else maps_read(mask)
@@ -134,24 +132,12 @@ def plan_segments(
 ) -> CapturePlan:
     """The plan for segments. They are made of plain means of self-attention. If the method divides features, no
     attention is captured. family, all_layers, capture: as in `plan_capture`. segment: the method and its constants.
-    model: the model's name, for messages. Raises UserError if the family has no self-attention, or no features for the
-    method."""
-    if family.no_self_attention:
-        why = family.no_self_attention
-        problem = f"{model}: segments need self-attention, and {family.title} has no maps of it: {why}"
-        raise UserError("model", problem, "use another model")
+    model: the model's name, for messages. Raises UserError if the family has no features for the method."""
     if segment.divides_features and family.network_part != "unet":
         problem = f"{segment.method}: divides the features of a UNet's encoder, and model '{model}' has none"
         raise UserError("segment.method", problem, "use diffseg or kmeans")
     reads: Reads = {} if segment.divides_features else {"self": None}
     return plan_capture(family, all_layers, capture, reads=reads, own_softmax=("self",))
-
-
-def check_kinds(family: Family, mask: MaskConfig) -> None:
-    """Raise UserError if a method needs self-attention that the family does not provide."""
-    if family.no_self_attention and reads_self_attention(mask):
-        why = f"{family.title} has no maps of it: {family.no_self_attention}"
-        raise UserError("mask.method", f"{mask.method}: needs self-attention, and {why}", "use method ca")
 
 
 def fit_mask(

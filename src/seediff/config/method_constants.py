@@ -210,11 +210,6 @@ def maps_read(mask: MaskConfig) -> Reads:
     return {kind: levels_of(mask, option) for kind, option in level_options(mask).items()}
 
 
-def reads_self_attention(mask: MaskConfig) -> bool:
-    """Whether a method reads self-attention with its constants `mask`. False for a method whose levels are unknown."""
-    return "self" in level_options(mask)
-
-
 def level_options(mask: MaskConfig) -> dict[Kind, LevelOption | tuple[int, ...]]:
     """Kind of attention → the field of `mask` that sets the levels which the method reads, or fixed levels. Kinds that
     the method does not read are missing; so are all kinds if its levels are unknown.

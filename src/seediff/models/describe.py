@@ -142,8 +142,6 @@ class ModelInfo:
         if named is not None:
             page = {"steps": named.steps, "guidance_scale": named.guidance_scale}
             values |= {key: value for key, value in page.items() if value is not None}
-        if family.no_self_attention:
-            values["mask"] = {"method": "ca"}
         values |= values_of_model(family, self.network_config, self.name)
         return {key: value for key, value in values.items() if value is not None}
 

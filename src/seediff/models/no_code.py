@@ -22,7 +22,7 @@ from typing import Any
 from ..errors import UserError, causes, first_line
 from ..files.messages import show_json
 from ..files.reading import read_bytes
-from .families.family import Family
+from .families.family import NOT_LOADED, Family
 
 PART_CLASSES = {
     "vae": r"diffusers \w+",
@@ -62,7 +62,7 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
     # Needed parts: all models of the family have them, or this file names them.
     listed, needed = set(), {family.network_part, "vae", "text_encoder", family.reads_text}
     for part, made_of in index.items():
-        if not isinstance(made_of, list) or part.startswith("_") or part in family.not_loaded:
+        if not isinstance(made_of, list) or part.startswith("_") or part in NOT_LOADED:
             continue  # no part, or one that is not loaded
         if all(isinstance(value, int | float) for value in made_of):
             continue  # a list of numbers is a setting

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import Notice
 from ..files.tensors import read_header
-from .families.family import Family
+from .families.family import NOT_LOADED, Family
 from .hub import INDEX, fetch_file, fetch_files, hub_files
 from .locate import ModelFiles, read_index
 from .no_code import check_index, check_parts
@@ -55,7 +55,7 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
         networks |= files.file.load(family, folder, index, dtype)
 
     # 3. The pipeline of these parts
-    absent = dict.fromkeys({*family.not_loaded, *family.optional} - listed)
+    absent = dict.fromkeys({*NOT_LOADED, *family.optional} - listed)
     switches = {"requires_safety_checker": False, "add_watermarker": False}  # of some pipelines
     # A pipeline needs its processor when it is made. A tokenizer is registered afterwards, because its class may differ
     # from the class in model_index.json.

@@ -177,8 +177,12 @@ def check_options(options: LoadOptions, info: ModelInfo) -> None:
         check_scheduler(info.family, options.scheduler)
     if scale is not None and lora is None:
         raise UserError("lora_scale", f"{scale} needs a lora")
-    if lora is not None and not info.family.loads_loras:
-        raise UserError("lora", f"{lora}: diffusers cannot load a LoRA into {info.family.title}")
+    if lora is not None:
+        import_diffusers()
+        import diffusers
+
+        if not hasattr(getattr(diffusers, info.pipeline), "load_lora_weights"):
+            raise UserError("lora", f"{lora}: diffusers cannot load a LoRA into {info.family.title}")
 
 
 def load_found(

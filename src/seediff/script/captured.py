@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ..attention.maps import AttentionMaps, Grid
-from ..attention.plan import CapturePlan, Expected, check_kinds, fit_mask, plan_segments
+from ..attention.plan import CapturePlan, Expected, fit_mask, plan_segments
 from ..config.fields import check_table
 from ..config.method_constants import MaskConfig, SegmentConfig
 from ..errors import Notice, UserError, shorten
@@ -195,9 +195,8 @@ class Captured:
     ) -> list[MaskResult]:
         if not phrases:
             raise UserError("masks", "there is no word", "name at least one: masks('dog', 'cat')")
-        method = method or self._method or ("ca" if self._family.no_self_attention else "seediff")
+        method = method or self._method or "seediff"
         config = replace(pipeline_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
-        check_kinds(self._family, config)
         config, _ = fit_mask(self._family, self._plan.all_layers, config, "all")
         return self._make_masks(phrases, images, pixels, config)
 

@@ -26,7 +26,7 @@ from ..attention.networks import find_networks, not_compiled, own_networks, tell
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import AttentionRecorder
 from ..attention.running_maps import Apart
-from ..config.method_constants import EVERYTHING, CaptureConfig, Reads, SegmentConfig
+from ..config.method_constants import EVERYTHING, CaptureConfig, SegmentConfig
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..models.families import named_readers
@@ -128,8 +128,7 @@ def plan_pipeline(
         problem = "second-half: the number of steps is unknown before the pipeline runs"
         raise UserError("steps", problem, "use a number k for every k-th")
     if keep == "all":
-        reads: Reads = {"cross": None} if family.no_self_attention else EVERYTHING
-        return plan_capture(family, all_layers, capture, reads=reads)
+        return plan_capture(family, all_layers, capture, reads=EVERYTHING)
     if keep == "segments":
         plain = replace(capture, normalize=False)
         return plan_segments(family, all_layers, SegmentConfig(), type(pipe).__name__, plain)

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,8 +32,6 @@ from .run import Attention, Picture, Run, returned_images
 from .which_columns import ReadText, read_text
 from .which_rows import NAME_STATES, STATES, Encoded, Named, copied, find_rows, listed
 
-INSTRUCTION = "complex_human_instruction"
-"""Sana's argument for the text that comes before the prompt."""
 PER_PROMPT = ("num_images_per_prompt", "num_videos_per_prompt")
 """The number of pictures or clips for each prompt: an argument of pipelines, and of an `encode_prompt` that itself
 repeats the states."""
@@ -116,9 +113,6 @@ class RunRecorder:
         clean = getattr(pipe, "_text_preprocessing", None)
         if texts and clean is not None:
             texts["prompt"] = clean(texts["prompt"], clean_caption=arguments.get("clean_caption", False))
-        usual = inspect.signature(type(pipe).__call__).parameters.get(INSTRUCTION)
-        if texts and usual is not None and listed(arguments.get(INSTRUCTION)) != listed(usual.default):
-            raise UserError(INSTRUCTION, "words can be located only with the pipeline's own", "leave it out")
         repeats = 1
         if arguments.keys().isdisjoint(PER_PROMPT):  # otherwise `encode_prompt` itself repeats them
             repeats = next((int(self.arguments[name]) for name in PER_PROMPT if self.arguments.get(name)), 1)

@@ -1,8 +1,5 @@
 """AuraFlow: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
-from copy import deepcopy
-from functools import partial
-
 from builders.eager import Book
 from builders.reference_attentions.sd3 import separate
 from builders.twins import WIDTH, autoencoder, flow_scheduler, saved, sharpen, t5_encoder, t5_tokenizer
@@ -13,12 +10,11 @@ TEXT = REGISTERS + 256
 
 
 @saved
-def save_aura_flow(*, padding_side="right"):
+def save_aura_flow():
     """AuraFlow: two blocks of two streams and two of one; at most 24² positions, at 64 pixels 16²."""
     from diffusers import AuraFlowPipeline, AuraFlowTransformer2DModel
 
-    tokenizer = deepcopy(t5_tokenizer())
-    tokenizer.init_kwargs["padding_side"] = tokenizer.padding_side = padding_side
+    tokenizer = t5_tokenizer()
     transformer = AuraFlowTransformer2DModel(
         sample_size=32,
         patch_size=2,
@@ -60,7 +56,6 @@ BOOK = Book(
     save_aura_flow,
     text_first,
     behind_t5,
-    variants={"left": partial(save_aura_flow, padding_side="left")},
     level=0.1,
     learnt=REGISTERS,
 )

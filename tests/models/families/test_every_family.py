@@ -83,7 +83,7 @@ def check_grids(model, maps):
         assert one.latent_size == (height, width)
         grids = [(-(-height // level), -(-width // level)) for level in levels]
         assert list(one.cross_attention) == grids
-        assert list(one.self_attention) == ([] if model.family.no_self_attention else grids)
+        assert list(one.self_attention) == grids
 
 
 NEGATIVE = "a cat" + " and a bus" * 20
@@ -269,7 +269,7 @@ def test_sizes_out_of_rule(model):
                 generate(model, size=size)
 
 
-@pytest.mark.parametrize("folder", ["sana"], indirect=True)
+@pytest.mark.parametrize("folder", ["pixart"], indirect=True)
 def test_the_commands(folder, tmp_path):
     run_commands(folder, tmp_path)
 
@@ -314,7 +314,3 @@ def see_layers(model, seen):
     with capturing(model.network, guidance=False, per_layer=True) as recorder, torch.no_grad():
         run_noised(model, encode_images(model, seen), [SPECS[0].prompt], timesteps=(400,), seed=1, indices=[0])
     return {kind: layer_maps(recorder, kind, 0) for kind in KINDS}
-
-
-def test_loras_are_promised_where_diffusers_loads_them(model):
-    assert model.family.loads_loras == hasattr(model.pipe, "load_lora_weights")

@@ -19,8 +19,6 @@ EXPECTED = {
     "pixart-sigma": (28, 28, f"{ONE} 72.0 MB"),
     "z-image": (32, 30, f"{ONE} 75.5 MB"),
     "qwen-image-2.1": (32, 32, f"{ONE} 75.5 MB"),
-    "lumina2": (28, 26, f"{ONE} 71.3 MB"),
-    "sana": (0, 20, "cross-attention at L of 32×32; maps of 1.2 MB"),
 }
 """Name → layers of self-attention and of cross-attention, joint attention being both, and what a dry run says."""
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from inspect import signature
-from types import SimpleNamespace
 from typing import Any
 
 from ...errors import UserError, first_line
@@ -15,18 +14,27 @@ from .family import Family
 from .readers import TOKENIZERS, Reader
 
 FILES = (
-    "unet.SD", "unet.LCM", "unet.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2.FLUX2_KLEIN", "pixart.PIXART",
+    "unet.SD", "unet.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2.FLUX2_KLEIN", "pixart.PIXART",
     "z_image.Z_IMAGE", "flux.CHROMA", "qwen_image.QWEN_IMAGE", "qwen_image.QWEN_IMAGE_21", "krea2.KREA2",
-    "ernie_image.ERNIE_IMAGE", "lumina2.LUMINA2", "aura_flow.AURA_FLOW", "ovis_image.OVIS_IMAGE", "sana.SANA",
 )  # fmt: skip
 """`file.NAME` of every family that draws images, in the order of lists for users."""
 
-SCRIPTS = ("video.ANIMATE_DIFF", "video.WAN", "video.COG_VIDEO_X", "video.LTX", "anima.ANIMA")
-"""`file.NAME` of the families that only scripts can use, because they draw clips, or have modular pipelines alone."""
+SCRIPTS = ("video.ANIMATE_DIFF", "video.WAN", "video.COG_VIDEO_X", "video.LTX")
+"""`file.NAME` of the families that only scripts can use, because they draw clips."""
+REGISTERED: list[Family] = []
+"""The families of `register_family`."""
+
+
+def register_family(family: Family) -> None:
+    """Make a model family of your own known in this process. All that loads or captures a model then finds it by the
+    classes of its pipelines and of its network, before the package's families."""
+    REGISTERED.insert(0, family)
 
 
 def families(places: Sequence[str] = FILES) -> Iterator[Family]:
-    """The families, one after the other, each imported when its turn comes. places: `file.NAME` of each family."""
+    """The families, one after the other, each imported when its turn comes; registered ones first. places: `file.NAME`
+    of each of the package's."""
+    yield from REGISTERED
     for place in places:
         file, name = place.split(".")
         yield getattr(import_module(f".{file}", __name__), name)
@@ -56,11 +64,6 @@ def named_readers(family: Family, tokenizers: Sequence[Any]) -> tuple[Reader, ..
 
     # 1. A pipeline without other parts
     family = family.of_tokenizer(tokenizers[0])
-    if family.template_of_call:
-        problem = f"{family.title}'s alone does not say where words are: {family.template_of_call}"
-        raise UserError("tokenizer", problem, "capture the pipeline, or name columns")
-    if family.is_modular:
-        return family.readers(SimpleNamespace(**{family.reads_text: tokenizers[0]}))
     kind = getattr(diffusers, family.pipelines[0])
     parameters = signature(kind).parameters
     parts: dict[str, Any] = {}

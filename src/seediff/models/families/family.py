@@ -33,7 +33,7 @@ NETWORK_PARTS = ("unet", "transformer")
 """The two names that pipelines have for their network, the part with the attention."""
 
 NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder")
-"""Parts that no family loads."""
+"""Parts that are never loaded."""
 PartConfig = Mapping[str, Any]
 """The config.json of a part. The network's also has the settings `of_pipeline`."""
 Condition = Mapping[str, Any]
@@ -62,24 +62,16 @@ class Family:
     """Names of tensors in single files of its models, as the authors call them → short names of the models from which
     such files may have been made. Of all families' entries, the one counts of which a file has the most tensors."""
 
-    is_modular: bool = False
-    """Whether its pipeline is a modular one, which has no `encode_prompt` and whose parts may be called in any order.
-    Only scripts can use it."""
-
     # Loading
 
     reads_text: str = "tokenizer"
     """The pipeline's name for the part with the tokenizer."""
     optional: tuple[str, ...] = ()
     """Parts that may be missing from a pipeline."""
-    not_loaded: tuple[str, ...] = NOT_LOADED
-    """Parts that are never loaded."""
     of_pipeline: tuple[str, ...] = ("is_distilled",)
     """Settings in the pipeline's model_index.json that SeeDiff adds to the network's configuration."""
     half: str = "float16"
     """The 16-bit number format for this family, in which its networks do not overflow."""
-    loads_loras: bool = True
-    """Whether diffusers can load a LoRA into its pipelines."""
     needs: tuple[str, ...] = ()
     """Keys of the network's configuration without which the pipeline cannot run."""
     scales: tuple[str, ...] = ("scaling_factor",)
@@ -102,8 +94,6 @@ class Family:
     prompt's."""
     cannot: Mapping[str, str] = field(default_factory=dict)
     """Class of pipelines with this network that cannot be captured → the reason, or a way out."""
-    no_self_attention: str = ""
-    """Why there are no maps of self-attention; "" if there are maps."""
     replaces_missing_levels: bool = True
     """Whether the nearest level of attention replaces a level that the model lacks. False for Stable Diffusion 1 and 2,
     which have all of the paper's levels."""
@@ -130,8 +120,6 @@ class Family:
 
     text_columns: int = CLIP_TOKENS
     """The maximum number of text columns."""
-    template_of_call: str = ""
-    """Why a tokenizer without its pipeline does not say where words are; "" if it does."""
     inputs_of_text: tuple[str, ...] = ("encoder_hidden_states",)
     """The network's name for each value that `encode_prompt` returns; "" for values that are no input."""
 

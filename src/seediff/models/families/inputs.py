@@ -22,7 +22,6 @@ PLAIN_ARGUMENTS = {
     "do_classifier_free_guidance": False,
     "clean_caption": False,
     "use_resolution_binning": False,
-    "use_pe": False,
 }
 """Argument → value, for pipelines and their `encode_prompt`, as far as they have the argument. With these values a
 pipeline draws one picture of the requested size, from the unchanged prompt."""

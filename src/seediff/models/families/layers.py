@@ -42,9 +42,6 @@ class Layer:
     """The sides of the layer's lattice are L / level positions."""
     image_first: bool = True
     """Whether the picture's N rows and columns come before the text's; otherwise they come after them."""
-    padding_last: bool = False
-    """In a batch of texts of several lengths: whether each picture follows its own text directly, and the padding of
-    shorter texts comes last."""
     others_first: bool = False
     """Whether columns of other pictures come before the text's; otherwise they come last."""
     multiple: int = 1

@@ -37,7 +37,6 @@ PIXART = PixArt(
     pipelines=(ALPHA, SIGMA),
     class_name="PixArtTransformer2DModel",
     pipeline_multiple=8,
-    loads_loras=False,
     steps=20,
     guidance_scale=4.5,
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),

@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x and 2.x, LCM and SDXL: a UNet with self- and cross-attention at several levels.
+"""Stable Diffusion 1.x and 2.x and SDXL: a UNet with self- and cross-attention at several levels.
 
 SDXL has no attention at level L. It reads the states of two text encoders, a pooled state, and the picture's size. The
 states are concatenated in channels, so the tokens of both tokenizers share columns. The tokenizers differ only in their
@@ -121,38 +121,6 @@ SD = UNet(
     pipelines=("StableDiffusionPipeline",),
     cannot={"StableDiffusionPanoramaPipeline": "it draws parts that overlap, each with maps of its own"},
     replaces_missing_levels=False,
-)
-
-
-class Consistency(UNet):
-    """Latent consistency models: Stable Diffusion 1's UNet, distilled to a few steps. The guidance scale is an input of
-    the UNet, which predicts once per step, so it reads no negative prompt. The scheduler chooses its steps among the
-    steps of the distillation."""
-
-    def count_predictions(self, pipe: Any, steps: int) -> int:
-        """How often the network predicts. The scheduler is called as the pipeline calls it, with its default number of
-        steps of the distillation."""
-        pipe.scheduler.set_timesteps(steps, original_inference_steps=None)
-        return len(pipe.scheduler.timesteps)
-
-    def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """The arguments of the pipeline's call, with a scale of at least 1. The network's input is the scale − 1, and a
-        negative input would lead away from the prompt."""
-        return {**super().pipeline_arguments(pipe, drawing), "guidance_scale": max(drawing.guidance_scale, 1.0)}
-
-
-LCM = Consistency(
-    title="LCM",
-    named=(
-        NamedModel(
-            "lcm-dreamshaper", "SimianLuo/LCM_Dreamshaper_v7", "768², few steps", 1.07, "MIT", guidance_scale=8.0
-        ),
-    ),
-    needs=("time_cond_proj_dim",),
-    pipelines=("LatentConsistencyModelPipeline",),
-    steps=4,
-    guidance_scale=8.5,
-    distilled=True,
 )
 
 
