@@ -274,6 +274,12 @@ def test_tables_are_those_of_the_pages():
     assert sorted(shown) == sorted(CSV.values())
 
 
+def test_readmes_first_block_goes_from_the_demo_to_the_tests():
+    """They have left it three times."""
+    commands = [command for _, command in shell_lines(next(blocks("README.md")))]
+    assert (commands[0], commands[-1]) == ("make demo", "make test")
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_are_whole_and_stand_where_they_are_tried(page, tmp_path, monkeypatch):
     """And none has a presence of 0, with which `mask` gives a picture of a dog masks of all the other classes, too:

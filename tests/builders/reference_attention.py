@@ -2,6 +2,8 @@
 
 from importlib import import_module
 
+import pytest
+
 from seediff.models.families import FILES, families
 
 NAMES = {"SD": "unet", "SDXL": "xl"}
@@ -20,6 +22,18 @@ BOOKS = {name: import_module(f"builders.reference_attentions.{name}").BOOK for n
 """Name of a family's twin → its book."""
 ALIKE = ("flux2_klein",)
 """Families that compute the same as another one: flux2 with another text encoder."""
+
+STAND_FOR_ALL = ("unet", "pixart", "sd3", "flux")
+"""A UNet, a transformer with cross-attention, and two with joint attention, of which one has blocks of one stream."""
+
+
+def sweep(names, family=str):
+    """Names as parameters of a test, slow but for those of STAND_FOR_ALL.
+
+    family: a name → its family's.
+    """
+    marks = {True: (), False: pytest.mark.slow}
+    return [pytest.param(name, marks=marks[family(name) in STAND_FOR_ALL]) for name in names]
 
 
 def book_of(model):

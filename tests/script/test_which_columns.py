@@ -1,6 +1,6 @@
 import pytest
 import torch
-from builders.reference_attention import BOOKS
+from builders.reference_attention import BOOKS, sweep
 from builders.refusals import user_error
 
 import seediff
@@ -54,7 +54,7 @@ def test_pipelines_without_a_tokenizer(loaded):
 ALONE = "a photo of a cat and a bus"
 
 
-@pytest.mark.parametrize("name", BOOKS)
+@pytest.mark.parametrize("name", sweep(BOOKS))
 def test_tokenizers_that_are_named_for_a_network(loaded, name):
     """The family puts its template around the prompt, as its pipeline does."""
     pipe = loaded(name).pipe

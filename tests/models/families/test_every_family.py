@@ -1,6 +1,7 @@
 from functools import partial
 from importlib import import_module
 from inspect import signature
+from operator import itemgetter
 from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
@@ -27,7 +28,7 @@ from builders.families import (
 )
 from builders.items import noise_pixels
 from builders.plans import capturing, expected_of, layer_maps
-from builders.reference_attention import BOOKS, book_of
+from builders.reference_attention import BOOKS, book_of, sweep
 from builders.refusals import user_error
 
 from recipes.families import PAGE as TABLE_PAGE
@@ -45,7 +46,7 @@ ROOT = Path(__file__).parents[3]
 PAGE = TABLE_PAGE.read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module", params=sorted(BOOKS))
+@pytest.fixture(scope="module", params=sweep(sorted(BOOKS)))
 def folder(request, twin):
     return twin(request.param)
 
@@ -53,7 +54,7 @@ def folder(request, twin):
 VARIANTS = [(family, name) for family, book in BOOKS.items() for name in book.variants]
 
 
-@pytest.fixture(scope="module", params=VARIANTS, ids=[name for _, name in VARIANTS])
+@pytest.fixture(scope="module", params=sweep(VARIANTS, itemgetter(0)), ids=[name for _, name in VARIANTS])
 def variant(request, tmp_path_factory):
     family, name = request.param
     return load_model(str(BOOKS[family].variants[name](tmp_path_factory.mktemp("variants") / name)), device="cpu")

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 from builders.families import SPECS, generate, least_steps, request, shown
-from builders.reference_attention import ALIKE, BOOKS
+from builders.reference_attention import ALIKE, BOOKS, sweep
 
 from seediff.attention import running_maps
 from seediff.models.describe import describe_here
 from seediff.models.registry import load_model
 
 
-@pytest.mark.parametrize("family", [name for name in BOOKS if name not in ALIKE])
+@pytest.mark.parametrize("family", sweep(name for name in BOOKS if name not in ALIKE))
 def test_the_image_in_half_precision_is_that_without_capture(family, twin, monkeypatch):
     """And maps are of the model's own queries and keys, not of wider ones."""
     info = describe_here(str(twin(family)))
