@@ -17,6 +17,8 @@ from builders.inputs import make, words
 
 from seediff.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 SECRET = b"nobody else's business\n"
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 

@@ -4,6 +4,10 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "seediff"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

@@ -52,6 +52,7 @@ def test_a_notebook_runs_and_holds_its_outputs(path, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_small_and_its_images_are_described(path):
     assert path.stat().st_size < LARGEST

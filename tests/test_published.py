@@ -15,6 +15,8 @@ from recipes.tables.results import write_table
 from seediff.cli.commands import make_app
 from seediff.cli.line import CommandLine
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 STUDIES = DOCS / "studies"

@@ -37,6 +37,7 @@ def not_ignored():
     return {name.removeprefix("src/") for name in listed}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("list_files", [wheel_files, not_ignored])
 def test_everything_read_at_run_time_is_inside(list_files):
     there = [path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".part")]
@@ -67,6 +68,7 @@ def test_the_version_of_the_package_is_read_without_its_dependencies():
 # Constants of mini that new weights bring.
 
 
+@pytest.mark.slow
 def test_constants_that_the_package_has_are_those_of_the_published_study(tmp_path, monkeypatch):
     """So that the figures of the masks' page are of the masks that `generate` makes."""
     mini, package = tmp_path / "mini", new_weights.EMBEDDED["mini"] / "seediff.json"
@@ -94,6 +96,7 @@ def test_constants_that_the_package_has_are_those_of_the_published_study(tmp_pat
 # Outputs of the docs.
 
 
+@pytest.mark.slow
 def test_a_figure_depends_on_the_constants_of_the_methods_that_it_shows(tmp_path, monkeypatch):
     def now(ca=0.4, **changes):
         methods = {"seediff": {"mask": {"beta": 0.2}}, "ca": {"mask": {"beta": ca}}}
@@ -113,6 +116,7 @@ def test_a_figure_depends_on_the_constants_of_the_methods_that_it_shows(tmp_path
         assert [one != other for one, other in zip(plain, now(**changes), strict=True)] == differs
 
 
+@pytest.mark.slow
 def test_a_method_more_that_is_compared_makes_its_studies_out_of_date(monkeypatch):
     studies = ("tuned", "truth", "truth-dit")
     outputs = [output for output in renew.read_outputs() if output.name in studies]
@@ -151,6 +155,7 @@ json.dump({"count": int(sys.argv[2]), "seconds": 1.5}, open(sys.argv[1], "w"))
 """
 
 
+@pytest.mark.slow
 def test_what_is_out_of_date_is_made_once_and_a_failed_run_goes_on(tmp_path, monkeypatch, capsys):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "data.json").write_text('{"a": 1}')
@@ -184,6 +189,7 @@ def test_the_package_shows_public_names_alone_and_all_are_there():
 PLACES = ("https://github.com/OWNER/seediff/blob/HEAD/", "https://raw.githubusercontent.com/OWNER/seediff/HEAD/")
 
 
+@pytest.mark.slow
 def test_every_link_of_the_page_leads_to_a_file_of_the_repository(tmp_path, monkeypatch):
     pytest.importorskip("hatch_fancy_pypi_readme", reason="hatch-fancy-pypi-readme is not installed")
     build = pytest.importorskip("hatchling.build", reason="hatchling is not installed")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from in_chromium import needs_chromium, violations
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 STATIC = ROOT / "website/static"
 OF_THE_THEME = {"aria-required-attr", "landmark-unique", "region"}

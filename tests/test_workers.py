@@ -70,6 +70,7 @@ def runs(process):
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_workers_end_with_a_process_that_is_killed(tmp_path):
     (tmp_path / "killed.py").write_text(KILLED)

@@ -7,6 +7,10 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 SOURCE = Path(__file__).parents[1] / "src" / "seediff"
 WRITERS = ("files/outputs.py",)
 ALLOWED = {

@@ -21,6 +21,8 @@ from seediff.attention.tiles import Blocks
 from seediff.errors import Notice
 from seediff.models.layer_choice import KINDS
 
+pytestmark = pytest.mark.slow
+
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TILE = Blocks(16, 32, 1)
 CHOOSE_TILE = fused.choose_tile

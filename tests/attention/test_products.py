@@ -185,6 +185,7 @@ def test_backends_of_diffusers(loaded):
         assert_same_maps(one, other)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_two_threads_see_their_own(unet):
     """Two networks in two threads at once, with a spy for each layer."""
@@ -234,6 +235,7 @@ class Mode(torch.overrides.TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_mode_of_others_that_looks_on_sees_all(unet):
     mode, plain, products = Mode(skips=False, own=F.scaled_dot_product_attention), draw(unet), []
@@ -243,6 +245,7 @@ def test_a_mode_of_others_that_looks_on_sees_all(unet):
     assert largest_difference(recorder, products) < 1e-6
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["unet", "qwen_image", "replaced"])
 def test_what_a_mode_of_others_leaves_out_is_not_taken_for_attention(loaded, name, monkeypatch):
@@ -261,6 +264,7 @@ def test_what_a_mode_of_others_leaves_out_is_not_taken_for_attention(loaded, nam
         recorder.maps([{}], [""])
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_modes_of_other_threads_see_pytorchs_own_function(unet):
     """In each layer of a captured network, another network draws in another thread."""
@@ -286,6 +290,7 @@ def test_modes_of_other_threads_see_pytorchs_own_function(unet):
     assert all(torch.equal(one, drawn[0]) for one in drawn)
 
 
+@pytest.mark.slow
 def test_what_backward_computes_again_is_not_recorded(unet):
     unet.requires_grad_(True).train().enable_gradient_checkpointing()
     with captured(unet) as recorder:

@@ -187,6 +187,7 @@ def test_nothing_is_judged_left_or_painted_while_something_shown_is_not_saved(pa
     press(page, "Escape", "Escape")
 
 
+@pytest.mark.slow
 def test_a_corner_is_taken_back_alone(page, pets):
     page.evaluate("() => { location.hash = 'sample=14'; }")
     shown_sample(page, "000014")
@@ -206,6 +207,7 @@ def test_a_corner_is_taken_back_alone(page, pets):
     press(page, "Escape")
 
 
+@pytest.mark.slow
 def test_a_chosen_class_stays_on_pictures_without_it(page, pets):
     page.evaluate("() => { location.hash = 'sample=16'; }")
     shown_sample(page, "000016")
@@ -222,6 +224,7 @@ def test_a_chosen_class_stays_on_pictures_without_it(page, pets):
     press(page, "Escape")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tool", "number"), [("b", 19), ("f", 20), ("p", 21)])
 def test_a_second_finger_zooms_and_paints_nothing(browser, pets, tool, number):
     name = NAMES[number]
@@ -318,6 +321,7 @@ def test_holes_and_islands_go_with_one_key(page, pets):
     assert [action.action for action in read_actions(pets[0]) if action.sample == "000013"] == ["brush", "cleaned"]
 
 
+@pytest.mark.slow
 def test_a_change_that_waits_never_undoes_what_another_window_did(browser, pets):
     name, in_class = "000022", 2  # a dog, a cat and a bus by turns
     with window(browser, pets[2].url, faults=True) as one, window(browser, pets[2].url) as two:
@@ -363,6 +367,7 @@ def test_a_server_that_was_killed(browser, tmp_path):
         noticed(page, "Not saved")
 
 
+@pytest.mark.slow
 def test_the_keyboard_alone(browser, tmp_path):
     """Six samples: judged, one of them corrected, without a pointer."""
     out = write_set(tmp_path / "pets", 6)
@@ -385,6 +390,7 @@ def test_the_keyboard_alone(browser, tmp_path):
         assert page.locator("#help").is_visible()
 
 
+@pytest.mark.slow
 def test_labels_and_contrast(browser, pets):
     with window(browser, pets[2].url) as page:
 
@@ -407,6 +413,7 @@ def test_labels_and_contrast(browser, pets):
         assert violations(page) == []
 
 
+@pytest.mark.slow
 def test_pages_have_labels_and_contrast(browser, pets, tmp_path):
     again, report = tmp_path / "again", tmp_path / "report"
     assert main(["merge", str(pets[0]), "--out", str(again)]) == 0
@@ -427,6 +434,7 @@ def fresh(browser, tmp_path_factory):
         yield page, out
 
 
+@pytest.mark.slow
 def test_back_and_reload_keep_what_was_shown(fresh):
     page, _ = fresh
     page.select_option("#sort", "-order")
@@ -543,6 +551,7 @@ def hostile(tmp_path_factory):
     return out, classes
 
 
+@pytest.mark.slow
 def test_no_text_is_anything_but_text(browser, hostile):
     out, classes = hostile
     with running(out) as (_, opened), window(browser, opened.url) as page:
@@ -590,6 +599,7 @@ SCROLLED = """(frames) => new Promise((done) => {
 """How few and how many tiles there are while the grid is scrolled, and how far it came."""
 
 
+@pytest.mark.slow
 def test_many_samples(browser, tmp_path):
     out = write_set(tmp_path / "many", 500, side=16)
     with running(out) as (_, opened), window(browser, opened.url) as page:

@@ -74,6 +74,7 @@ def test_alt_erases_and_shift_joins_strokes(page, pets):
     assert shown_mask(page)[6, [18, 30]].tolist() == [1, 0]
 
 
+@pytest.mark.slow
 def test_zoom_is_kept_on_request(page, pets):
     layers = page.locator("#layers")
     for kept in (False, True):
@@ -87,6 +88,7 @@ def test_zoom_is_kept_on_request(page, pets):
     page.uncheck("#keep-zoom")
 
 
+@pytest.mark.slow
 def test_surroundings_are_dimmed(page, pets):
     show(page, 6)
     labels = shown_mask(page)
@@ -99,6 +101,7 @@ def test_surroundings_are_dimmed(page, pets):
     np.testing.assert_array_equal(shown_mask(page), labels)
 
 
+@pytest.mark.slow
 def test_the_page_says_that_it_loads_and_why_nothing_is_shown(browser, pets):
     with window(browser, pets[2].url) as page:
         held = []
@@ -128,6 +131,7 @@ HEIGHTS = """() => Object.fromEntries([".top", ".bar", "#options", ".panels", "#
     (part) => [part, document.querySelector(part).getBoundingClientRect().height]))"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "most"), [(1280, (46, 34)), (1024, (82, 68))])
 def test_nothing_moves_whatever_is_chosen_or_said(browser, pets, width, most):
     with window(browser, pets[2].url, size=(width, 800)) as page:

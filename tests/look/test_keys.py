@@ -60,6 +60,7 @@ def test_every_key_acts_and_stands_in_the_docs(fresh):
     assert f"## Keys\n\n{made}\n" in page_of_docs, made
 
 
+@pytest.mark.slow
 def test_a_key_that_is_there_twice_ends_the_page(browser, fresh):
     page, _ = fresh
     context = browser.new_context(storage_state=page.context.storage_state())
@@ -127,6 +128,7 @@ def test_undo_after_new_masks_for_all_samples_shown_undoes_these(browser, tmp_pa
         assert verdicts(out) == {"000001": "rejected"}
 
 
+@pytest.mark.slow
 def test_keys_act_wherever_the_focus_is_no_field(fresh):
     page, out = fresh
     page.click("#select-all")
@@ -177,6 +179,7 @@ def test_a_change_is_sent_again_until_the_server_responds_and_made_once(browser,
         assert [action.action for action in read_actions(out)] == ["brush"]
 
 
+@pytest.mark.slow
 def test_colours_of_objects_are_not_said_to_be_of_classes(fresh):
     page, _ = fresh
     page.locator("#grid").focus()

@@ -19,6 +19,8 @@ from recipes.mini.yardstick import YardstickRecipe, load_segmenter, segment_know
 from seediff.config.class_names import spoken
 from seediff.mini.scenes import CLASS_IDS, load_scenes, read_scenes
 
+pytestmark = pytest.mark.slow
+
 TINY = Recipe(
     side=64,
     scenes=12,

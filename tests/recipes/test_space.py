@@ -6,6 +6,8 @@ from PIL import Image
 import seediff
 from recipes.space.app import draw, page
 
+pytestmark = pytest.mark.slow
+
 
 def test_words_become_a_picture_with_heat_maps_and_masks():
     image, heat, masks, file = draw("dog, car", 2)

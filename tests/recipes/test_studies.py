@@ -30,6 +30,8 @@ from seediff.dataset.dataset import Dataset
 from seediff.masks.make_masks import make_masks
 from seediff.mini.scenes import CLASS_IDS
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 

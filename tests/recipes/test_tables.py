@@ -29,6 +29,8 @@ from seediff.files.outputs import open_folder
 from seediff.mini.scenes import CLASS_IDS
 from seediff.rows import row as rows
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
 DATA = {"some": Source(folder="scenes", count=4), "more": Source(folder="scenes", skip=4, count=2)}
 TESTS = {"held_out": HeldOut(scenes="tune", count=2)}

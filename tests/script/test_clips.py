@@ -30,6 +30,7 @@ def made(sd1_model):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["AnimateDiff", *CLIPS])
 def test_maps_are_of_what_attention_is_given(made, name):
     pipe, steps = made(name), 4 if name == "Wan 2.2" else 1  # both experts draw
@@ -44,6 +45,7 @@ def test_maps_are_of_what_attention_is_given(made, name):
     assert all(np.array_equal(shown, (frame * 255).round()) for shown, frame in zip(seen.images, clip[0], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLIPS)
 def test_words_have_the_columns_that_change_with_them(made, name):
     pipe = made(name)

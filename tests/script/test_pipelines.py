@@ -51,7 +51,25 @@ def behind_pictures(pipe, whole, positions, shown):
     return slice(whole - positions, whole), slice(whole - positions - text, whole - positions)
 
 
-@pytest.mark.parametrize("name", PIPELINES)
+STAND_FOR_ALL = (
+    "StableDiffusionPipeline",
+    "StableDiffusionXLPipeline",
+    "StableDiffusion3Pipeline",
+    "FluxPipeline",
+    "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionInpaintPipeline",
+    "StableDiffusionControlNetPipeline",
+    "FluxKontextPipeline",
+)
+"""Each way to guide, to show a picture, and to join its text."""
+
+
+def swept():
+    for name in PIPELINES:
+        yield pytest.param(name, marks=() if name in STAND_FOR_ALL else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", swept())
 def test_maps_by_the_book(made, name):
     kind, pipe = PIPELINES[name], made(name)
     network = getattr(pipe, "unet", None) or pipe.transformer
@@ -111,6 +129,7 @@ BESIDE = {"ZImageControlNetPipeline", "ZImageControlNetInpaintPipeline"}
 """A second network is given the picture."""
 
 
+@pytest.mark.slow
 def test_each_pipeline_whose_network_may_be_shown_pictures_is_drawn_or_refused():
     import diffusers
 

@@ -1,12 +1,15 @@
 import json
 import shutil
 
+import pytest
 import torch
 from builders.families import calls_of
 
 from seediff.attention.see_photos import read_prompts
 from seediff.models.describe import find_model
 from seediff.prompts.tokens import locate_columns
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_place_for_an_image_is_no_word(model):

@@ -3,6 +3,8 @@ from builders.families import SPECS, calls_of, request
 
 import seediff
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_word_that_was_cut_off_is_not_found_in_the_templates_end(model):
     """Which has the last columns, however few the pipeline is told to make."""

@@ -58,6 +58,7 @@ def test_sizes_that_do_not_fit(shapes, said):
         QWEN_IMAGE.lattice(None, given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "title"), [("flux2", "FLUX.2 dev"), ("flux2_klein", "FLUX.2 klein")])
 def test_one_class_of_networks_in_two_families(loaded, name, title):
     """The tokenizer tells them apart, in a pipeline of one's own."""
@@ -69,6 +70,7 @@ def test_one_class_of_networks_in_two_families(loaded, name, title):
     assert find_networks(Own())[1].title == title
 
 
+@pytest.mark.slow
 def test_places_that_a_loop_makes_anew_for_each_call(loaded):
     """Those of the first call count."""
     pipe = loaded("flux").pipe

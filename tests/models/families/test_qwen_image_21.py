@@ -13,6 +13,8 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_text_as_wide_as_the_picture(model, monkeypatch):
     """Its rows in the first call are not taken for the picture's, which are as many."""

@@ -1,8 +1,11 @@
+import pytest
 import torch
 from builders.families import calls_of, generate, largest_difference
 
 from seediff.attention.see_photos import read_prompts
 from seediff.config.method_constants import CaptureConfig
+
+pytestmark = pytest.mark.slow
 
 
 def test_an_image_that_is_filled_up(model):
