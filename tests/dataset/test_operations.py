@@ -6,8 +6,8 @@ from scipy import ndimage
 
 from seediff.config.augment import MAX_CELLS, parse_addition
 from seediff.config.sides import mirrored_ids
-from seediff.dataset.operations import RANDOM, LabelledImage, apply, perspective, with_objects
-from seediff.dataset.shapes.objects import find_objects
+from seediff.dataset.operations import RANDOM, LabelledImage, apply, look_up, perspective
+from seediff.dataset.shapes.objects import Objects, find_objects
 
 NAMES = [*RANDOM, "splice-1x2", "splice-7x7"]
 
@@ -22,7 +22,7 @@ def labelled_image(seed, shape=(60, 76), ignore=True):
 
 
 def labelled(name, image, labels):
-    return LabelledImage(name, image, with_objects(labels, find_objects(labels)))
+    return LabelledImage(name, image, labels, find_objects(labels))
 
 
 def run(name, seed, base=None):
@@ -60,8 +60,12 @@ def test_ids_that_nobody_has_do_not_appear(name):
     for base in (labelled("a", image, labels), LabelledImage("a", image, labels)):
         after, _ = apply(base, name, np.random.default_rng(1), lambda count, base=base: [base] * count, SAME)
         stated = {"perspective": {255}, "boxes": {0}}.get(name, set())
-        assert {*np.unique(after.labels & 255).tolist()} - {3, 200, 254} == stated
-        assert after.labels.dtype == base.labels.dtype
+        assert {*np.unique(after.labels).tolist()} - {3, 200, 254} == stated
+        assert after.labels.dtype == np.uint8
+        if base.objects:
+            assert after.objects.numbers.max() == len(after.objects.class_ids) > 0
+            shown = after.objects.label_map()
+            assert (shown[shown > 0] == after.labels[shown > 0]).all()
 
 
 @pytest.mark.parametrize("name", ["flip", "perspective", "splice-2x3"])
@@ -70,7 +74,7 @@ def test_labels_move_with_their_pictures(name):
     maps = [blobs(seed, (140, 116), classes=5) for seed in range(6)]
     painted = [labelled(f"p{i}", np.repeat(40 * labels[..., None], 3, 2), labels) for i, labels in enumerate(maps)]
     after, step = apply(painted[0], name, np.random.default_rng(0), lambda count: painted[1 : count + 1], SAME)
-    labels = after.labels & 255
+    labels = after.labels
     known = (labels > 0) & (labels < 255)
     assert (abs(after.image[known, 0] - 40.0 * labels[known]) < 20).mean() > 0.8
     assert not np.array_equal(after.image, painted[0].image)
@@ -81,11 +85,12 @@ def test_perspective_moves_corners_and_ignores_outside():
     base = labelled_image(1, ignore=False)
     height, width = base.labels.shape
     whole = np.array([(0, 0), (width, 0), (width, height), (0, height)])
-    for same, given in zip(perspective(base.image, base.labels, whole), (base.image, base.labels), strict=True):
+    for same, given in zip(perspective(base.image, base.places, whole), (base.image, base.places), strict=True):
         np.testing.assert_array_equal(same, given)
     left, top, right, bottom = 10, 5, 60, 40
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
-    image, labels = perspective(base.image, np.full_like(base.labels, 7), corners)
+    image, places = perspective(base.image, base.places, corners)
+    labels = look_up([np.full_like(base.labels, 7)], places)
     expected = np.full_like(labels, 255)
     expected[top:bottom, left:right] = 7
     np.testing.assert_array_equal(labels, expected)
@@ -133,12 +138,17 @@ def test_additions_that_mean_nothing(texts, wrong):
 
 
 def test_sides_are_exchanged_in_every_mirrored_picture():
-    """Of labels with objects, too: their numbers stay."""
+    """Of objects, too: their numbers stay."""
     classes = ("left arm", "right arm", "dog")
-    labels = np.array([[0, 1, 2, 255], [3, 257, 514, 3]], np.int32)
-    base = LabelledImage("a", np.zeros((2, 4, 3), np.uint8), labels)
-    for name, flipped in (("flip", base.labels[:, ::-1]), ("noise", None)):
-        after, _ = apply(base, name, np.random.default_rng(0), lambda count: [], np.array(mirrored_ids(classes)))
-        swapped = {0: 0, 1: 2, 2: 1, 3: 3, 255: 255, 257: 258, 514: 513}
-        expected = base.labels if flipped is None else np.vectorize(swapped.get)(flipped)
-        assert after.labels.tolist() == expected.tolist()
+    objects = Objects(np.array([[0, 1, 2, 0], [0, 1, 2, 0]]), (1, 2))
+    base = LabelledImage(
+        "a", np.zeros((2, 4, 3), np.uint8), np.array([[0, 1, 2, 255], [3, 1, 2, 3]], np.uint8), objects
+    )
+    flipped, noisy = (
+        apply(base, name, np.random.default_rng(0), lambda count: [], np.array(mirrored_ids(classes)))[0]
+        for name in ("flip", "noise")
+    )
+    assert flipped.labels.tolist() == [[255, 1, 2, 0], [3, 1, 2, 3]]
+    assert (flipped.objects.numbers.tolist(), flipped.objects.class_ids) == ([[0, 2, 1, 0]] * 2, (2, 1))
+    assert noisy.labels.tolist() == base.labels.tolist()
+    assert (noisy.objects.numbers.tolist(), noisy.objects.class_ids) == (objects.numbers.tolist(), (1, 2))

@@ -102,7 +102,7 @@ def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(co
         client.act(2, "accept", 1)
         assert client.get("/api/samples/2/attention")["constants"] == constants
         client.paint(1, np.ones((32, 32), np.uint8), 0)
-        assert "A person corrected this mask" in client.get("/api/samples/1/attention")["note"]
+        assert "This mask was changed" in client.get("/api/samples/1/attention")["note"]
         client.act(1, "undo", 1, to={"1": 0})
     check_explained(copied)
     Dataset.open(copied).save(tmp_path / "saved")
@@ -112,7 +112,7 @@ def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(co
         client.paint(2, np.ones((32, 32), np.uint8), 0)
     Dataset.open(tmp_path / "saved").save(tmp_path / "again")
     with running(tmp_path / "again") as (client, _):
-        assert "A person corrected this mask" in client.get("/api/samples/2/attention")["note"]
+        assert "This mask was changed" in client.get("/api/samples/2/attention")["note"]
 
 
 @pytest.mark.parametrize("change", [{"method": "ca_sa"}, {"pamr": False}])

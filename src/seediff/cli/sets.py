@@ -106,9 +106,8 @@ def merge(
     - `seediff merge pets --rename Dog=dog --out renamed`
     """
     from ..dataset.dataset import Dataset
-    from ..dataset.merge import set_names
+    from ..dataset.merge import read_renames, set_names
     from ..dataset.native import warn_of_changes
-    from ..dataset.renames import read_renames
 
     check_apart(out, data)
     check_free(out)

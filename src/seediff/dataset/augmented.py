@@ -29,7 +29,7 @@ from ..rows.row import Recipe, Row
 from ..rows.shown import shown_classes
 from . import native
 from .encoding import encode_image
-from .operations import LabelledImage, apply, take_apart, with_objects
+from .operations import LabelledImage, apply
 from .sample import Sample
 from .split import pixel_digest
 from .writing import save_native
@@ -61,8 +61,8 @@ class AugmentedSamples(Sequence[Sample]):
     def __init__(self, config: AugmentConfig, classes: Sequence[str], samples: Sequence[Sample]) -> None:
         self.config, self.classes, self.samples = config, tuple(classes), samples
         self.originals: list[Sample] = []
-        """The samples with which this sequence begins. They are without soft masks, attention and steps, which a set
-        has for all samples or for none."""
+        """The samples with which this sequence begins, without soft masks, attention and steps, which new samples do
+        not have."""
         if config.keep_originals:
             self.originals = [sample.replace(extras=sample.extras_but(*native.EXTRAS)) for sample in samples]
         self.objects = any(sample.has_objects for sample in samples)
@@ -123,9 +123,6 @@ class AugmentedSamples(Sequence[Sample]):
 
         before = self.read(source)
         labelled, step = apply(before, new.operation, rng, others, self.mirrored)
-        labels, objects = np.ascontiguousarray(labelled.labels), None
-        if self.objects:
-            labels, objects = take_apart(labelled.labels)
 
         # Kept: the prompt, unless other samples are part of the picture; the model, if it drew the picture; the
         # method of a part of the mask that nobody has checked.
@@ -142,16 +139,15 @@ class AugmentedSamples(Sequence[Sample]):
             version=__version__,
         )
         data = encode_image(np.ascontiguousarray(labelled.image), sample.suffix)
-        return Sample(data, labels, objects, row.showing(shown_classes(labels, self.classes)), name=new.name)
+        row = row.showing(shown_classes(labelled.labels, self.classes))
+        return Sample(data, labelled.labels, labelled.objects, row, name=new.name)
 
     def read(self, position: int) -> LabelledImage:
-        """The sample at a position of the set, in memory. If the set has objects, the labels also hold their
-        numbers."""
+        """The sample at a position of the set, in memory."""
         sample = self.samples[position]
         labels = sample.labels(len(self.classes))
-        if self.objects:
-            labels = with_objects(labels, sample.objects(labels))
-        return LabelledImage(sample.name, sample.image, labels)
+        objects = sample.objects(labels) if self.objects else None
+        return LabelledImage(sample.name, sample.image, labels, objects)
 
     def added(self) -> Counter[str]:
         """Operation → number of new samples."""

@@ -25,12 +25,11 @@ from .formats.exporting import Exported
 from .formats.exporting import export as write_format
 from .formats.format_table import FormatName, SourceName, import_options, recognise
 from .formats.public_sets import find_published
-from .merge import merge_sets, set_names
+from .merge import merge_sets, rename_classes, set_names
 from .names import check_class_list
 from .quality.select import clean_sample, idle_notes, select_samples
 from .quality.stats import Stats, measure, summarize
 from .reading import Reading, Tally
-from .renames import rename_classes
 from .reviews import left_out_notes
 from .sample import Sample
 from .shapes.changes import describe_removed
@@ -271,7 +270,7 @@ class Dataset(Sequence[Sample]):
         return Dataset(classes, samples, notes=notes)
 
     def renamed(self, renames: Mapping[str, str]) -> Dataset:
-        """The dataset with other class names. `renames.rename_classes` has the rules."""
+        """The dataset with other class names. `merge.rename_classes` has the rules."""
         classes, samples = rename_classes(self.classes, self.samples, renames)
         return Dataset(classes, samples, path=self.path, notes=self.notes)
 

@@ -26,13 +26,12 @@ from . import native
 from .encoding import encode_photo
 from .formats.drivers import read_format
 from .formats.format_table import FORMATS, Contents, SourceName, recognise
-from .merge import renumber, renumber_table
 from .names import check_class_list, flat_name
 from .reading import Reading, Tally, first_of
+from .repaint import renumber, renumber_table, repainted
 from .reviews import reviewed_as_is
-from .sample import SOFT, Sample
-from .shapes.changes import objects_after, objects_from_tool
-from .shapes.objects import Objects
+from .sample import Sample
+from .shapes.changes import objects_from_tool
 from .writing import save_native
 
 IN_PIECES = ("yolo",)
@@ -202,36 +201,24 @@ def correct(
     def corrected(original: Sample) -> Sample:
         if original.name not in matches:
             return original
-        item = item_of(original)
+        item, changed, divided = item_of(original), original, False
         before, after = original.labels(len(names)), item.labels(len(names))
         if by in IN_PIECES:
             after = np.where((before == IGNORE) & (after == 0), before, after)
         pixels = int((before != after).sum())
-        objects, returned, divided = original.instances, item.instances, False
-        if objects is not None:
-            objects = objects_after(objects, before, after)
-            if returned is not None and by not in IN_PIECES:
-                objects, divided = objects_from_tool(objects, returned, after)
+        if pixels:  # flags are about masks that nobody looked at
+            review = Review(verdict="accepted", corrected=True, by=by)
+            changed = repainted(original, after, original.row.of_other_mask(flags=(), review=review))
+        objects, returned = changed.instances, item.instances
+        if objects is not None and returned is not None and by not in IN_PIECES:
+            objects, divided = objects_from_tool(objects, returned, after)
+            changed = changed.replace(instances=objects)
         tell(Change(original.name, pixels, divided))
         if pixels:
-            return _relabelled(original, after, objects, by)
-        if divided:
-            return _accepted(original.replace(instances=objects), by)
-        return _accepted(original, by) if accept_unchanged else original
+            return changed
+        return _accepted(changed, by) if divided or accept_unchanged else original
 
     return names, map(corrected, originals)
-
-
-def _relabelled(original: Sample, labels: np.ndarray, objects: Objects | None, by: str) -> Sample:
-    """The sample with another mask. labels, objects: the label map (H, W) and the objects. by: the tool's format."""
-    # Soft masks describe the old mask, too. Flags are about masks that nobody looked at.
-    review = Review(verdict="accepted", corrected=True, by=by)
-    return original.replace(
-        label_map=labels,
-        instances=objects,
-        row=original.row.of_other_mask(flags=(), review=review),
-        extras=original.extras_but(SOFT),
-    )
 
 
 def _accepted(original: Sample, by: str) -> Sample:

@@ -1,28 +1,33 @@
-"""Merges datasets: joins classes by name, and renumbers label maps, soft masks and objects."""
+"""Merges datasets, and renames, joins and removes classes: `seediff merge`. Classes are joined by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..config.class_names import alike_names
+from ..config.class_names import alike_names, check_meaning
+from ..errors import UserError
 from ..files.label_maps import IGNORE
+from ..files.messages import did_you_mean, show_json
 from ..files.reading import real
-from ..rows.row import Row
+from ..rows.row import OF_CLASSES, Row
 from ..rows.shown import ids_by_name
-from . import native
+from .encoding import ReadLabels
 from .names import check_class_list
+from .repaint import id_table, renumber, renumber_table
 from .sample import Sample
-from .shapes.changes import objects_after
-from .shapes.objects import Objects
 
 Set = tuple[str, Sequence[str], Sequence[Sample]]
 """The name of a set, its classes, and its samples."""
+Renames = Mapping[str, str]
+"""Class → its new name, which may be that of another class; "" removes the class."""
+OPTION = "--rename"
+RULE = "OLD=NEW, or OLD= to remove a class that no mask shows"
 
 
 def merge_sets(
@@ -79,51 +84,66 @@ def set_names(folders: Sequence[Path | str]) -> list[str]:
     return names
 
 
-def renumber_table(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """(256,) uint8: the new id of each old id. 0 and 255 stay. class_names: the classes of the old ids 1, 2, ….
-    classes: those of the new ids."""
-    ids = ids_by_name(classes)
-    return native.dataset_labels(np.arange(256, dtype=np.uint8), [ids[name] for name in class_names])
+def read_renames(texts: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+    """The renames that texts such as `car=Car` and `dog2=` stand for. known: the classes. Raises UserError for a text
+    that names none of them."""
+    renames: dict[str, str] = {}
+    for text in texts:
+        old, sign, new = text.rpartition("=")
+        if not sign or old not in known:
+            raise UserError(OPTION, f"{show_json(text)} names no class{did_you_mean(old or text, known)}", RULE)
+        renames[old] = new.strip()
+    return renames
 
 
-def renumber(sample: Sample, ids: np.ndarray, classes: int, row: Row | None = None) -> Sample:
-    """The sample with new ids in its label map, objects and row. Optional files stay only if no id changes. ids: (256,)
-    uint8, the new id of each old id. classes: the number of classes of the sample's set. row: the row, with old ids;
-    None: the sample's."""
-    row = sample.row if row is None else row
-    if np.array_equal(ids[: classes + 1], np.arange(classes + 1)):
-        return sample.replace(row=row)
-    if row.class_ids is not None:
-        row = row.replace(class_ids=tuple(dict.fromkeys(int(ids[one]) for one in row.class_ids if ids[one])))
-    read = partial(_renumbered, sample, ids, classes)
-    instances = partial(_renumbered_instances, sample, ids) if sample.has_objects else None
-    return sample.replace(label_map=read, instances=instances, row=row, extras=sample.extras_but(*native.EXTRAS))
+def rename_classes(
+    classes: Sequence[str], samples: Sequence[Sample], renames: Renames
+) -> tuple[tuple[str, ...], list[Sample]]:
+    """(classes, samples) with other names. Two classes that get one name become one class, with the lower score of the
+    two. The ids of later classes move down. Optional files are left out, because they have the old names or ids.
+
+    classes, samples: of a dataset. renames: of these classes. Raises UserError for a name that a class cannot have and,
+    when its label map is read, for a sample that shows a removed class.
+    """
+    names = [renames.get(name, name) for name in classes]
+    kept = tuple(dict.fromkeys(filter(None, names)))
+    check_meaning((name for name in kept if name not in classes), OPTION)
+    check_class_list(kept, OPTION)
+    numbers, new_names = ids_by_name(kept), dict(zip(classes, names, strict=True))
+    ids = id_table([numbers.get(name, 0) for name in names])
+    removed = [number for number, name in enumerate(names, 1) if not name]
+
+    def renamed(sample: Sample) -> Sample:
+        read = partial(_checked, sample.unchecked_labels, removed, sample.where)
+        same = sample.replace(label_map=read, extras={})
+        return renumber(same, ids, len(classes), renamed_row(sample.row, new_names))
+
+    return kept, [*map(renamed, samples)]
 
 
-def _renumbered(sample: Sample, ids: np.ndarray, classes: int) -> np.ndarray:
-    return ids[sample.labels(classes)]
+def renamed_row(row: Row, names: Renames) -> Row:
+    """A row with other class names. names: class → its new name."""
+    flags = [(kind, names.get(name, name), sign) for kind, sign, name in (one.partition(":") for one in row.raised)]
+    if row.raised:
+        row = row.replace(
+            flags=tuple(dict.fromkeys(kind + sign + name for kind, name, sign in flags if name or not sign))
+        )
+    return row.replace(**{key: _renamed(getattr(row, key), names) for key in OF_CLASSES})
 
 
-def _renumbered_instances(sample: Sample, ids: np.ndarray) -> Objects:
-    instances = sample.instances
-    assert instances is not None
-    renumbered = replace(instances, class_ids=tuple(ids[list(instances.class_ids)].tolist()))
-    return renumbered.take([i for i, class_id in enumerate(renumbered.class_ids) if class_id])
+def _renamed(value: Any, names: Renames) -> Any:
+    """Names of classes, or values of classes by their names, with other names."""
+    if isinstance(value, tuple):
+        return tuple(dict.fromkeys(filter(None, (names.get(name, name) for name in value))))
+    if not isinstance(value, dict):
+        return value
+    pairs = sorted(((names.get(name, name), one) for name, one in value.items()), key=lambda pair: -pair[1])
+    return {name: one for name, one in pairs if name}  # of two, the lower stays
 
 
-def repainted(sample: Sample, classes: int, change: Callable[[np.ndarray], np.ndarray], row: Row) -> Sample:
-    """The sample with the label map that `change` makes of its own; its objects follow, and its optional files go. row:
-    the new row. classes: the number of classes."""
-    objects = partial(_repainted_instances, sample, change) if sample.has_objects else None
-    read = partial(_repainted, sample, classes, change)
-    return Sample(sample.source, read, objects, row, name=sample.name, lost=sample.lost)
-
-
-def _repainted(sample: Sample, classes: int, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    return change(sample.labels(classes))
-
-
-def _repainted_instances(sample: Sample, change: Callable[[np.ndarray], np.ndarray]) -> Objects:
-    instances, before = sample.instances, sample.label_map
-    assert instances is not None
-    return objects_after(instances, before, change(before), f"sample '{sample.name}'")
+def _checked(read: ReadLabels, removed: Sequence[int], where: str) -> np.ndarray:
+    """The label map (H, W) uint8, which shows none of the ids `removed`. Raises UserError."""
+    labels = read()
+    if np.isin(labels, removed).any():
+        raise UserError(where, "its label map shows a class that is to be removed", "rename the class, or relabel it")
+    return labels

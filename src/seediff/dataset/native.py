@@ -34,7 +34,7 @@ import re
 import shlex
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from itertools import product
@@ -53,13 +53,12 @@ from ..rows.parts import SPLITS
 from ..rows.row import Row, as_row, each_row
 from ..rows.shown import ids_by_name
 from .class_lists import ClassList
-from .encoding import ReadLabels, ReadObjects, read_label_map, read_objects
+from .encoding import ReadObjects, read_label_map, read_objects
 from .names import check_class_list, check_name
 from .reading import Reading
+from .repaint import id_table, repainted
 from .reviews import REVIEWS, Action, read_actions, reviewed_row
 from .sample import CONFIGS, SOFT, Extras, Sample
-from .shapes.changes import objects_after
-from .shapes.objects import Objects
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
 REJECTED, PREVIEW = "rejected.jsonl", "preview.html"
@@ -99,10 +98,7 @@ def extra_file(kind: str, name: str, class_id: int | None) -> str:
 def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:
     """A label map (H, W) uint8 with other ids: i becomes `class_ids[i - 1]`, and 0 and 255 stay. label_map: (H, W)
     uint8."""
-    table = np.zeros(256, np.uint8)
-    table[1 : len(class_ids) + 1] = class_ids
-    table[IGNORE] = IGNORE
-    return table[label_map]
+    return id_table(class_ids)[label_map]
 
 
 def jsonl(rows: Sequence[Row]) -> bytes:
@@ -240,45 +236,39 @@ class RowReader:
         where: the row's name in errors. Raises UserError."""
         image = inside(self.folder, as_made.file_name, where, "file_name")
         name = listed_name(as_made, self.ids, self.names, where)
-        row, corrected = as_made, None
+        mask = inside(self.folder, as_made.mask_file_name, where, "mask_file_name")
+        extras, objects = self._extras(name, as_made, where), self._objects(name, as_made, where)
+        made = as_made.replace(instances=None, instance_scores=None)  # they are in the sample's `instances`
+        sample = Sample(image, partial(read_label_map, mask), objects, made, name=name, extras=extras)
         action = self.last.get(name)
-        if action:
-            row = reviewed_row(as_made, action, self.classes)
-            corrected = action.hash if action.mask else None
-        mask = inside(self.folder, row.mask_file_name, where, "mask_file_name")
-        read_labels = partial(read_label_map, mask, corrected)
-        class_ids = range(1, len(self.classes) + 1) if as_made.class_ids is None else as_made.class_ids
-        extras = self._extras(name, class_ids, row, where)
-        read_objects = self._objects(name, row, where)
-        if read_objects and corrected:
-            original = inside(self.folder, as_made.mask_file_name, where, "mask_file_name")
-            read_objects = partial(_objects_after, read_objects, partial(read_label_map, original), read_labels, mask)
-        row = row.replace(instances=None, instance_scores=None)  # they are in the sample's `instances`
-        return Sample(image, read_labels, read_objects, row, name=name, extras=extras)
+        if not action:
+            return sample
+        row = reviewed_row(made, action, self.classes)
+        if not action.mask:
+            return sample.replace(row=row)
+        corrected = inside(self.folder, action.mask, where, "mask_file_name")
+        return repainted(sample, partial(read_label_map, corrected, action.hash), row)
 
-    def _extras(self, name: str, class_ids: Collection[int], row: Row, where: str) -> Extras:
-        """The optional files of a sample. class_ids: the classes that its original mask may show. row: its row after
-        people's decisions. where: the row's name in errors. Raises UserError for a file that leads out of the dataset,
-        and for a row whose configuration is missing."""
+    def _extras(self, name: str, row: Row, where: str) -> Extras:
+        """The optional files of a sample. row, where: as for `sample`. Raises UserError for a file that leads out of
+        the dataset, and for a row whose configuration is missing."""
         try:
             config = self.made_by(row.made)
         except UserError as error:
             raise UserError(where, f"{error.subject} {error.reason}") from error
         extras: Extras = {}
+        class_ids = range(1, len(self.classes) + 1) if row.class_ids is None else row.class_ids
         for kind, class_id in [(ATTENTION, None), *product((SOFT, STEPS), class_ids)]:
-            if kind not in self.kinds or (kind == SOFT and row.replaced):  # soft masks are of the original
-                continue
             file = extra_file(kind, name, class_id)
-            if os.path.isfile(f"{self.folder}/{file}"):
+            if kind in self.kinds and os.path.isfile(f"{self.folder}/{file}"):
                 extras[kind, class_id] = inside(self.folder, file)
         if config:
             extras[CONFIGS, None] = config
         return extras
 
     def _objects(self, name: str, row: Row, where: str) -> ReadObjects | None:
-        """A function that reads the objects of a sample; None for a sample without objects. row: its row after people's
-        decisions. where: the row's name in errors. Raises UserError for class ids and scores that objects cannot
-        have."""
+        """A function that reads the objects of a sample; None for a sample without objects. row, where: as for
+        `sample`. Raises UserError for class ids and scores that objects cannot have."""
         file = f"{INSTANCES}/{name}.png"
         if row.instances is None and not os.path.isfile(f"{self.folder}/{file}"):
             return None
@@ -335,9 +325,3 @@ def read_as(folder: Path, classes: Sequence[str], samples: Iterable[Sample]) -> 
     sources = {number: f"{CLASSES}, line {number + 1}" for number in range(len(classes) + 1)}
     listed = ClassList(tuple(classes), {number: number for number in sources}, sources=sources)
     return listed.reading(parts, folder)
-
-
-def _objects_after(read: ReadObjects, read_before: ReadLabels, read_after: ReadLabels, mask: Path) -> Objects:
-    """The objects in a corrected label map. read: reads the objects in the original label map. read_before: reads the
-    original. read_after: reads the corrected label map. mask: its file, for errors."""
-    return objects_after(read(), read_before(), read_after(), mask)

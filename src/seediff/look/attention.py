@@ -48,7 +48,7 @@ PIXELS = 8
 """Pixels of the picture along a side of one latent position, for an unknown model: the number of Stable Diffusion."""
 CACHED = 3
 """Maximum number of entries in each cache of a sample."""
-CORRECTED = "A person corrected this mask; attention explains the mask before that."
+CORRECTED = "This mask was changed; attention explains the mask before that."
 UNKNOWN = "It is not known how this mask was made: masks and steps shown here use the default constants."
 THREADS = torch.get_num_threads()
 LOADING = threading.Lock()
@@ -237,12 +237,12 @@ def config_of(store: Store, state: SampleState) -> DatasetConfig | None:
 def constants_for(store: Store, state: SampleState) -> tuple[Constants, str]:
     """(constants, note). constants: what made a sample's current mask, or the default constants if that is unknown.
     note: what the page says about it; "" if everything is known."""
-    review, config = state.row(store.classes).decided, config_of(store, state)
-    remade = review.made
+    row, config = state.row(store.classes), config_of(store, state)
+    remade = row.decided.made
     if remade is not None:
         with suppress(UserError):
             return fit(remade, Constants, "the constants"), ""
-    notes = [CORRECTED] if review.corrected else []
+    notes = [CORRECTED] if row.replaced else []
     if config is None or remade is not None:
         notes.append(UNKNOWN)
     return constants_of(config.mask if config else MaskConfig()), " ".join(notes)

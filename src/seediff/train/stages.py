@@ -16,8 +16,9 @@ import numpy as np
 
 from ..config.class_names import check_meaning
 from ..dataset.dataset import Dataset
-from ..dataset.merge import missing_classes, missing_notes, renumber, renumber_table
+from ..dataset.merge import missing_classes, missing_notes
 from ..dataset.names import check_class_list
+from ..dataset.repaint import renumber, renumber_table
 from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
 from ..errors import UserError

@@ -171,7 +171,7 @@ def _read_files(classes: Sequence[str], sample: Sample) -> tuple[_Findings, Meas
         measured = measure(labels)
         findings.attempt("row", picture, partial(_check_counts, row, measured.counts, classes))
         findings.attempt("instances", f"{native.INSTANCES}/{sample.name}.png", lambda: sample.instances)
-    for (kind, class_id), file in sample.extras.items() if not row.replaced else ():  # they describe the original mask
+    for (kind, class_id), file in sample.extras.items():
         name = native.extra_file(kind, sample.name, class_id)
         if kind == SOFT and class_id is not None:
             findings.attempt(kind, name, partial(sample.soft_level, class_id))

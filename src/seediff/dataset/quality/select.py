@@ -18,7 +18,7 @@ from ...rows.flags import check_flags, flag_kind
 from ...rows.row import CONFIDENCE, KEYS, LISTED, Review
 from ...rows.shown import shown_classes
 from ...workers import Follow
-from ..merge import repainted
+from ..repaint import repainted
 from ..sample import Sample
 from ..shapes.changes import clean_labels, removed_pieces
 from .stats import measure
@@ -155,8 +155,12 @@ def clean_sample(sample: Sample, classes: Sequence[str], least: int) -> Cleaned:
     shown = shown_classes(after, classes)
     lost = [name for name in shown_classes(before, classes).classes if name not in shown.classes]
     row = sample.row.of_other_mask(flags=sample.row.flags, least_piece=least).showing(shown)
-    cleaned = repainted(sample, len(classes), partial(clean_labels, least=least), row)
+    cleaned = repainted(sample, partial(_cleaned, sample, len(classes), least), row)
     return Cleaned(cleaned, lost, removed_pieces(before, after))
+
+
+def _cleaned(sample: Sample, classes: int, least: int) -> np.ndarray:
+    return clean_labels(sample.labels(classes), least)
 
 
 def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> set[int]:
