@@ -1,7 +1,5 @@
 """`datasets` opens native folders, and writes them as Parquet."""
 
-import json
-
 import numpy as np
 import pytest
 from items import pets, rows_of, write_rows
@@ -81,16 +79,3 @@ def test_what_only_the_last_of_3000_rows_has(tmp_path):
     assert (len(table), table[0]["mask"].size, table[-1]["mask"].size) == (3000, SHAPE[::-1], SHAPE[::-1])
     assert (table[-1]["flags"], table[-1]["area"]["dog"]) == (["tiny:dog"], 1.0)
     assert table[-1]["review"] == {"verdict": "rejected"}
-
-
-def test_rows_of_before_are_opened_and_written_with_the_new_name(tmp_path):
-    folder = save(tmp_path / "pets")
-    rows = rows_of(folder)
-    for row in rows:
-        row["mask"] = row.pop("mask_file_name")
-    write_rows(folder, rows)
-    samples = open_native(folder)[1]
-    assert [sample.label_map.max() for sample in samples] == [1, 1, 1, 1, 2]
-    save_native(tmp_path / "new", CLASSES, samples, about={})
-    for line in (tmp_path / "new" / native.METADATA).read_text().splitlines():
-        assert [key for key in json.loads(line) if "mask" in key] == ["mask_file_name"]

@@ -30,7 +30,7 @@ from ..rows.shown import shown_classes
 from . import native
 from .encoding import encode_image
 from .operations import LabelledImage, apply
-from .sample import Sample
+from .sample import EXTRAS, Sample
 from .split import pixel_digest
 from .writing import save_native
 
@@ -64,7 +64,7 @@ class AugmentedSamples(Sequence[Sample]):
         """The samples with which this sequence begins, without soft masks, attention and steps, which new samples do
         not have."""
         if config.keep_originals:
-            self.originals = [sample.replace(extras=sample.extras_but(*native.EXTRAS)) for sample in samples]
+            self.originals = [sample.replace(extras=sample.extras_but(*EXTRAS)) for sample in samples]
         self.objects = any(sample.has_objects for sample in samples)
         """Whether any sample of the set has objects. Then every new sample has objects, too."""
         rows = [sample.row for sample in samples]

@@ -20,7 +20,7 @@ from ..rows.shown import ids_by_name
 from .encoding import ReadLabels
 from .names import check_class_list
 from .repaint import id_table, renumber, renumber_table
-from .sample import Sample
+from .sample import EXTRAS, Sample
 
 Set = tuple[str, Sequence[str], Sequence[Sample]]
 """The name of a set, its classes, and its samples."""
@@ -115,7 +115,7 @@ def rename_classes(
 
     def renamed(sample: Sample) -> Sample:
         read = partial(_checked, sample.unchecked_labels, removed, sample.where)
-        same = sample.replace(label_map=read, extras={})
+        same = sample.replace(label_map=read, extras=sample.extras_but(*EXTRAS))
         return renumber(same, ids, len(classes), renamed_row(sample.row, new_names))
 
     return kept, [*map(renamed, samples)]

@@ -58,13 +58,11 @@ from .names import check_class_list, check_name
 from .reading import Reading
 from .repaint import id_table, repainted
 from .reviews import REVIEWS, Action, read_actions, reviewed_row
-from .sample import CONFIGS, SOFT, Extras, Sample
+from .sample import ATTENTION, CONFIGS, EXTRAS, SOFT, Extras, Sample
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
 REJECTED, PREVIEW = "rejected.jsonl", "preview.html"
-MASKS, INSTANCES, ATTENTION = "masks", "instances", "attention"
-EXTRAS = (SOFT, ATTENTION, STEPS)
-"""The folders of samples' optional files."""
+MASKS, INSTANCES = "masks", "instances"
 ABSENT = "no such file; a finished SeeDiff dataset has one"
 _MADE = re.compile(rf"{CONFIGS}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 

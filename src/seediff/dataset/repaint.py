@@ -14,7 +14,7 @@ from ..files.outputs import STEPS
 from ..rows.row import Row
 from ..rows.shown import ids_by_name
 from .encoding import ReadLabels
-from .sample import SOFT, Sample
+from .sample import EXTRAS, SOFT, Sample
 from .shapes.changes import objects_after
 from .shapes.objects import Objects
 
@@ -34,9 +34,9 @@ def renumber_table(class_names: Sequence[str], classes: Sequence[str]) -> np.nda
 
 
 def renumber(sample: Sample, ids: np.ndarray, classes: int, row: Row | None = None) -> Sample:
-    """The sample with new ids in its label map, objects and row. Optional files stay only if no id changes. ids: (256,)
-    uint8, the new id of each old id. classes: the number of classes of the sample's set. row: the row, with old ids;
-    None: the sample's."""
+    """The sample with new ids in its label map, objects and row. Soft masks and attention stay only if no id changes.
+    ids: (256,) uint8, the new id of each old id. classes: the number of classes of the sample's set. row: the row, with
+    old ids; None: the sample's."""
     row = sample.row if row is None else row
     if np.array_equal(ids[: classes + 1], np.arange(classes + 1)):
         return sample.replace(row=row)
@@ -44,7 +44,7 @@ def renumber(sample: Sample, ids: np.ndarray, classes: int, row: Row | None = No
         row = row.replace(class_ids=tuple(dict.fromkeys(int(ids[one]) for one in row.class_ids if ids[one])))
     read = partial(_renumbered, sample, ids, classes)
     instances = partial(_renumbered_instances, sample, ids) if sample.has_objects else None
-    return sample.replace(label_map=read, instances=instances, row=row, extras={})
+    return sample.replace(label_map=read, instances=instances, row=row, extras=sample.extras_but(*EXTRAS))
 
 
 def _renumbered(sample: Sample, ids: np.ndarray, classes: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from PIL import Image
 from ..config.class_names import MAX_CLASSES
 from ..errors import UserError
 from ..files.image_files import as_stored, check_bright, in_rgb, is_wide, named, open_image, stored_bytes
+from ..files.outputs import STEPS
 from ..rows.row import Row, as_row
 from .encoding import PNG_SIGNATURE, ReadLabels, ReadObjects, encode_image, read_label_map
 from .shapes.objects import Objects, find_objects
@@ -23,6 +24,10 @@ PICTURE_FORMATS = ("PNG", "JPEG", "MPO")
 """Pillow's names of the formats that pictures may have. MPO is a JPEG file with more pictures behind the first."""
 SOFT = "soft"
 """The folder of soft masks in a native dataset, and their kind in `Extras`."""
+ATTENTION = "attention"
+"""The folder of files of attention maps in a native dataset, and their kind in `Extras`."""
+EXTRAS = (SOFT, ATTENTION, STEPS)
+"""The folders of samples' optional files."""
 CONFIGS = "made"
 """The folder of the configurations that made masks, and their kind in `Extras`."""
 

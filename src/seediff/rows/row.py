@@ -171,7 +171,7 @@ class Row(Kept, frozen=True, kw_only=True):
     inner: ClassVar[Mapping[str, type[Kept]]] = {"recipe": Recipe, "review": Review}
 
     file_name: Annotated[Text, Key("the image's path relative to the folder, with `/`")] = None
-    mask_file_name: Annotated[Text, Key("the label map's path; older sets call it `mask`")] = None
+    mask_file_name: Annotated[Text, Key("the label map's path")] = None
     prompt: Annotated[
         Text,
         Key(
@@ -365,13 +365,9 @@ SHOWN = tuple(name for name, key in KEYS.items() if key.shown)
 
 
 def as_row(values: Mapping[str, Any], where: str = "a row") -> Row:
-    """A row from a file. Letters of class names become single characters (NFC), and `mask`, a key of older sets,
-    becomes `mask_file_name`. where: its name in errors. Raises UserError naming a key whose value has the wrong
-    type."""
-    keys = dict(values)
-    if "mask" in keys:
-        keys.setdefault("mask_file_name", keys.pop("mask"))
-    row = fit(_sorted_out(keys, Row), Row, where)
+    """A row from a file. Letters of class names become single characters (NFC). where: its name in errors. Raises
+    UserError naming a key whose value has the wrong type."""
+    row = fit(_sorted_out(dict(values), Row), Row, where)
     names = tuple(map(composed, row.named))
     if names != row.named:
         row = row.replace(classes=names)
