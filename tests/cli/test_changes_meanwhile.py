@@ -52,7 +52,7 @@ def test_a_command_reads_one_state_of_a_set_and_tells_that_it_changed(line, tmp_
 
     monkeypatch.setattr(native, "read_classes", read_and_change)
     tuned = SimpleNamespace(tuned=Preset(model="mini"), lines=(), failed=())
-    monkeypatch.setattr("seediff.run.evaluate_masks.load_masker", lambda *_: (None, ""))
+    monkeypatch.setattr("seediff.run.tune.load_masker", lambda *_: (None, ""))
     monkeypatch.setattr("seediff.run.tune.tune", lambda *_, **__: tuned)
     with pytest.warns(Notice, match="pets: changed while it was in use; the result has none of what was saved since"):
         run(line.format(pets=pets, out=tmp_path / "out"))

@@ -213,7 +213,7 @@ def test_no_whole_number_of_an_option_is_endless():
                 for value in (endless, [endless]):
                     with user_error(f"^{name}: "):
                         fit_field(name, value, hint)
-    for command in (*COMMANDS, "evaluate segments", "evaluate masks"):
+    for command in (*COMMANDS, "evaluate segments"):
         app = make_app().parse_commands(command.split())[1][-1]
         for argument in app.assemble_argument_collection():
             name = (argument.keys or [argument.field_info.name])[-1]

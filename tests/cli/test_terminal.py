@@ -92,7 +92,7 @@ def test_every_field_of_a_command_is_an_option_with_a_text(command, kind, capsys
             assert f"--{option.replace('_', '-')} " in said
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "evaluate masks", "evaluate segments"])
+@pytest.mark.parametrize("command", [*COMMANDS, "evaluate segments"])
 def test_every_help_has_an_example_and_defaults_in_words(command, capsys):
     assert main([*command.split(), HELP]) == 0
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())

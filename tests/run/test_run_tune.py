@@ -3,15 +3,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from layouts import save_voc
 from photo_set import scene_photo, write_photos
 from PIL import Image
 
 from seediff.cli.main import main
+from seediff.config.photos_config import MaskPhotosConfig
 from seediff.config.resolve import preset_toml, read_preset
+from seediff.dataset.dataset import open_truths
+from seediff.evaluate.evaluation import evaluate
 from seediff.files.reading import read_toml
-from seediff.models.describe import Preset
-from seediff.run.tune import tune_names
+from seediff.metrics.scores import class_iou
+from seediff.models.describe import Preset, find_model
+from seediff.models.facts import facts_of_files
+from seediff.run.tune import BETAS, count, count_pixels, load_masker, read_labelled, strongest, tune_names
 
 
 @pytest.fixture
@@ -93,3 +99,52 @@ def test_the_best_name_threshold_by_trying_all():
     grid = np.round(np.arange(0.5, 0.9, 0.002), 3)
     done = [sum(right == (score >= limit) for right, score in names) for limit in grid]
     assert tune_names(names)[0] == grid[int(np.argmax(done))]
+
+
+def plain_counts(soft, ids, truth, num_classes, background):
+    """The definition, pixel by pixel in float64."""
+    counts = np.zeros((len(BETAS), 3, num_classes), np.int64)
+    for k, beta in enumerate(BETAS):
+        for at, exact in np.ndenumerate(truth):
+            if exact == 255:
+                continue
+            values = [float(part[at]) for part in soft]
+            best = int(np.argmax(values)) if values else None
+            label = background if best is None or values[best] < beta else ids[best]
+            if label == exact:
+                counts[k, 0, exact] += 1
+            else:
+                counts[k, 2, exact] += 1
+                counts[k, 1, label] += 1
+    return counts
+
+
+@pytest.mark.parametrize("background", [0, 2])
+@pytest.mark.parametrize("maps", [0, 1, 4])
+def test_counts_are_those_of_a_plain_loop(background, maps):
+    rng = np.random.default_rng(maps)
+    soft = rng.random((maps, 9, 7)).astype(np.float32)
+    ids = [1, 3, 3, 4][:maps]  # two words of one class
+    truth = rng.choice([0, 1, 2, 3, 4, 255], (9, 7)).astype(np.uint8)
+    value, classes = strongest(torch.from_numpy(soft), ids, truth.shape)
+    assert np.array_equal(count(value, classes, truth, 5, background), plain_counts(soft, ids, truth, 5, background))
+
+
+def test_mask_and_evaluate_score_what_tune_counts(labelled, mini_folder, tmp_path):
+    """With the classes of each photograph's truth and a β, `mask --presence 0` makes the masks that `tune` counted."""
+    config = MaskPhotosConfig.recommended(
+        classes=("dog", "car"), model=str(mini_folder), device="cpu", timesteps=(300,), presence=0.0, beta=0.4
+    )
+    masker, _ = load_masker(config, facts_of_files(find_model(config.model)))
+    truths = open_truths(labelled)
+    photos = [read_labelled(masker, index, sample) for index, sample in enumerate(truths)]
+    counts = sum(count_pixels(masker, photo, {"dog": 1, "car": 2}, 3, 0) for photo in photos)
+
+    table = tmp_path / "classes.csv"
+    table.write_text("file,classes\n0.jpg,dog\n1.jpg,car\n2.jpg,\n")
+    given = f"--device cpu --timesteps 300 --presence 0 --beta 0.4 --model {mini_folder} --classes {table}"
+    photos_and_out = [str(labelled / "JPEGImages"), "--out", str(tmp_path / "masked")]
+    assert main(["mask", *photos_and_out, *given.split()]) == 0
+    scores = evaluate(tmp_path / "masked", labelled, boundary=False, draws=2).scores
+    expected = class_iou(counts[list(BETAS).index(0.4)])
+    assert [scores.per_class[name].value for name in ("background", "dog", "car")] == pytest.approx(expected.tolist())

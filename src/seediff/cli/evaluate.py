@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from ..config.class_names import parse_classes
 from ..config.fields import WORD, WholeNumber, read_names
-from ..config.photos_config import MaskPhotosConfig
-from ..errors import UserError
 from ..evaluate.tables import ScoreTable, TableFormat, write_json
 from ..files.messages import make_console
 from ..files.outputs import check_free, check_writable
 from .commands import EVERY_OPTION, HELP_ALL
 from .formats import MOST_LINES
-from .options import HERE, NOTHING, SEED, ConfigFile, Json, TypedSome, Whole, check_effects, mask_rules, shown
+from .options import HERE, SEED, Json, Whole, shown
 from .progress import bar_or_lines
 
 if TYPE_CHECKING:
     from ..dataset.reading import Reading
-    from ..evaluate.mask_protocols import MaskProtocol
 
 app = App(name="evaluate", help_flags=("--help", "-h", HELP_ALL), default_parameter=EVERY_OPTION)
 
@@ -207,75 +204,3 @@ def segments(
     if json is not None:
         write_json(scores.to_json(), json)
     _show(scores.score_tables("labelled pixels"), form, scores.reading, notes(scores), JSON=json)
-
-
-ScoredFields = Literal["model", "base", "size", "seed", "device", "dtype", "fit", "timesteps", "mask", "capture"]
-"""The fields that `evaluate masks` has as options. The data decide the other fields."""
-
-
-@app.command
-def masks(
-    photos: Annotated[Path, Parameter(name="PHOTOS", help="Folder of photographs, named like their labels.")],
-    /,
-    *,
-    labels: Annotated[Path, Parameter(help="Labels: any data that `--data` of `seediff evaluate` reads.")],
-    protocol: Annotated[str, Parameter(help="Protocols, separated by commas.")] = "oracle,oracle-ignored,vocabulary",
-    split: Annotated[
-        str | None, Parameter(help="Part of the data.", show_default="val for public data, test for CamVid, else all")
-    ] = None,
-    class_map: Annotated[
-        Path | None, Parameter(help="TOML file whose lines are: word for the prompt = class of the data.")
-    ] = None,
-    count: Annotated[
-        Whole | None, Parameter(help="Use only this many images, evenly spaced.", show_default="all")
-    ] = None,
-    typed: TypedSome[MaskPhotosConfig, ScoredFields] = NOTHING,
-    config_file: ConfigFile = None,
-    draws: Annotated[Whole, Parameter(help="Number of bootstrap draws over images, for the intervals.")] = 1000,
-    form: Form = "text",
-    json: Json = None,
-    quiet: NoProgress = False,
-) -> None:
-    """Score a model's masks of labelled photographs under several protocols, side by side.
-
-    For example:
-    `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.5 --method ca_sa --json ca_sa.json`
-    """
-    from ..config.resolve import configure_run
-    from ..dataset.dataset import open_truths
-    from ..dataset.native import warn_of_changes
-    from ..evaluate.mask_protocols import mask_tables
-    from ..evaluate.protocols import read_class_map
-    from ..run.evaluate_masks import evaluate_masks
-
-    # 1. The configuration and the data
-    for name in ("beta", "ignore_band"):
-        if name in typed.get("mask", {}):
-            raise UserError(f"mask.{name}", "is set by the command itself, from the tuning pictures", "leave it out")
-    # `any` holds the place of the classes: evaluate_masks takes the data's, for which the model has to be known.
-    config, info = configure_run(MaskPhotosConfig, {**typed, "classes": ("any",)}, config_file)
-    check_effects(typed, config.method, mask_rules(config.mask))
-    # evaluate_masks refuses other names
-    protocols = cast("list[MaskProtocol]", [name.strip() for name in protocol.split(",")])
-    words = read_class_map(class_map)
-    check_writable(json, is_file=True)
-
-    # 2. The scores, and files with them
-    with warn_of_changes(labels), bar_or_lines(quiet, "photographs") as progress:
-        data = open_truths(labels, split).watched()
-        scores = evaluate_masks(
-            config,
-            photos,
-            data,
-            protocols=protocols,
-            class_map=words,
-            count=count,
-            draws=draws,
-            progress=progress,
-            info=info,
-        )
-    if json is not None:
-        options = {**config.flat(), "protocols": protocols, "pictures": count, "draws": draws, "classes": None}
-        write_json({**scores.to_json(), "options": {**options, "split": split, "class_map": words}}, json)
-    title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
-    _show(mask_tables(scores.protocols, title), form, data.reading, scores.notes(), JSON=json)

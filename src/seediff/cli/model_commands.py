@@ -139,9 +139,8 @@ def tune(
     from ..dataset.dataset import open_truths
     from ..dataset.native import warn_of_changes
     from ..models.facts import facts_of_files
-    from ..run.evaluate_masks import load_masker
     from ..run.photos import doubt_line
-    from ..run.tune import classes_to_tune
+    from ..run.tune import classes_to_tune, load_masker
     from ..run.tune import tune as find_thresholds
 
     check_writable(out, is_file=True)

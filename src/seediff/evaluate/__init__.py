@@ -1,8 +1,7 @@
 """Measures label maps and segments against labels, by the protocols of the papers.
 
-evaluation.py is `seediff evaluate`, segments.py is `seediff evaluate segments`, and mask_protocols.py has the counts of
-`seediff evaluate masks` (run/evaluate_masks.py). `open_truths` (dataset/dataset.py) opens the labelled images, and
-predictors.py opens what is compared with them. protocols.py has the classes of each published comparison. semantic.py
-turns pairs of label maps into counts, and counts into rows of figures with intervals; a new figure is added to these
-rows. figures.py makes tables and JSON of them, and tables.py writes tables.
+evaluation.py is `seediff evaluate`, and segments.py is `seediff evaluate segments`. `open_truths` (dataset/dataset.py)
+opens the labelled images, and predictors.py opens what is compared with them. protocols.py has the classes of each
+published comparison. semantic.py turns pairs of label maps into counts, and counts into rows of figures with intervals;
+a new figure is added to these rows. figures.py makes tables and JSON of them, and tables.py writes tables.
 """

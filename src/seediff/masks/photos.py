@@ -1,6 +1,6 @@
 """Masks of named classes in photographs, in memory. `PhotoMasker` finds the classes that a photograph shows, captures
-the attention to them, and makes masks at the photograph's size. The commands `mask`, `tune` and `evaluate masks` and
-the function `seediff.mask` share it.
+the attention to them, and makes masks at the photograph's size. The commands `mask` and `tune` and the function
+`seediff.mask` share it.
 
 One photograph has masks at three sizes (`PhotoMasks`):
 

@@ -8,5 +8,5 @@ output.py    the folder of the output: what an earlier run left there, the recor
 photos.py    `PhotoJob`, a `Job` for photographs: how they are read, and which could not be used
 generate_job.py, mask_job.py, segment_job.py    the commands: a `Job`, and two `PhotoJob`s
 masked_sample.py    makes samples of pictures and their masks, for `generate` and `mask`
-evaluate_masks.py, tune.py    `evaluate masks`, and `tune`: both count the pixels of masks of labelled photographs
+tune.py      `tune`: finds thresholds from the masks of labelled photographs
 """

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,23 +18,24 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND
 from ..config.method_constants import SegmentConfig
-from ..config.photos_config import Fit, SegmentPhotosConfig
+from ..config.photos_config import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.sizes import Size
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
-from ..evaluate.mask_protocols import BETAS, best_beta
 from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
+from ..metrics.scores import class_iou, mean_iou
 from ..models.describe import Preset
-from ..models.facts import facts_of_model
+from ..models.facts import Facts, facts_of_model
 from ..prompts.tokens import split_prompts
-from .evaluate_masks import LabelledPhoto, count_pixels, encode_labelled, evenly
-from .plan import plan_model
+from .plan import load_planned, plan_model
 
 if TYPE_CHECKING:
-    from ..masks.photos import PhotoMasker
+    import torch
+
+    from ..masks.photos import PhotoMasker, PhotoView
     from ..models.registry import Model
     from ..workers import Progress
 
@@ -44,6 +46,8 @@ MOST_ABSENT, MOST_ASKED = 3, 20
 PRESENCE_THRESHOLDS = np.round(np.arange(0.5, 1.0, 0.005), 3)
 NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
 """Candidates for thresholds. They begin at ½, the score of average attention."""
+BETAS = np.round(np.arange(0.02, 1.0, 0.02), 2)
+"""Candidates for beta."""
 
 
 class Tuning(NamedTuple):
@@ -55,6 +59,17 @@ class Tuning(NamedTuple):
     """The thresholds, and how good they are, in words."""
     failed: Sequence[tuple[str, str]]
     """(photograph, reason) for each photograph that could not be used."""
+
+
+@dataclass(frozen=True)
+class LabelledPhoto:
+    """A photograph, its latents and its labels."""
+
+    view: PhotoView
+    latents: torch.Tensor
+    """(1, C, h', w'), encoded by the model."""
+    truth: np.ndarray
+    """(H, W) uint8: ids of classes, 255 for ignored pixels."""
 
 
 Answer = tuple[str, bool, float]
@@ -94,22 +109,23 @@ def tune(
     progress(0, len(chosen), "")
     for index, sample in enumerate(chosen):
         try:
-            photo = encode_labelled(masker, index, *read_labelled(sample))
+            photo = read_labelled(masker, index, sample)
         except UserError as error:
             failed.append((sample.name, str(error)))
         else:
             answers += ask(model, classes, photo)
             names += score_names(model, classes, segment, size, photo)
-            counts.append(count_pixels(masker, photo, words, max(data.names) + 1, background, ("oracle",))["oracle"])
+            if background is not None:
+                counts.append(count_pixels(masker, photo, words, max(data.names) + 1, background))
         progress(index + 1, len(chosen), sample.name)
-    if not counts:
+    if len(failed) == len(chosen):
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
 
     # 2. The best thresholds
-    photo_count, class_count = plural(len(counts), "photograph"), plural(len(classes), "class")
+    photo_count, class_count = plural(len(chosen) - len(failed), "photograph"), plural(len(classes), "class")
     presence, presence_line = tune_presence(answers)
     name_threshold, name_line = tune_names(names)
-    beta, beta_line = tune_beta(counts, background)
+    beta, beta_line = tune_beta(counts)
     lines = [f"{photo_count}, {class_count}", presence_line, name_line, beta_line]
     config, note = masker.config, f"{photo_count}, asked for {class_count} (from {data.about})"
     tuned = Preset(model=config.model, weights=weights, note=note, presence=presence, name_threshold=name_threshold)
@@ -161,13 +177,69 @@ def tune_names(names: Sequence[ScoredName]) -> tuple[float | None, str]:
     return best, f"name_threshold = {best}: {share} get the right name, or none where it would be wrong"
 
 
-def tune_beta(counts: Sequence[np.ndarray], background: int | None) -> tuple[float | None, str]:
-    """(beta, line): the threshold of soft masks, None without a background; and a line about it for the user. counts:
-    (K, 3, C) of each photograph, from `count_pixels`. background: its id; None: the set has no background."""
-    if background is None:
+def tune_beta(counts: Sequence[np.ndarray]) -> tuple[float | None, str]:
+    """(beta, line): the threshold of soft masks with the highest mIoU, None without a background; and a line about it
+    for the user. counts: (K, 3, C) of each photograph, from `count_pixels`; empty if the set has no background."""
+    if not counts:
         return None, "beta: could not be tuned: the set has no background"
-    beta = float(BETAS[best_beta(np.array(counts))])
+    miou = mean_iou(class_iou(np.sum(counts, axis=0)))
+    beta = float(BETAS[np.nan_to_num(miou).argmax()])
     return beta, f"beta = {beta}: the highest mIoU of masks of the classes that each photograph shows"
+
+
+def count_pixels(
+    masker: PhotoMasker, photo: LabelledPhoto, words: Mapping[str, int], size: int, background: int
+) -> np.ndarray:
+    """A photograph's counts (K, 3, C), as from `count`, of the masks of the classes that its truth shows. words: name →
+    class id. size: C, the number of classes. background: its id."""
+    from ..masks.make_masks import make_masks
+
+    shown = [name for name, number in words.items() if (photo.truth == number).any()]
+    soft: Sequence[torch.Tensor] = ()
+    if shown:
+        (maps,) = masker.attention([photo.view], [shown], photo.latents)
+        masks = make_masks(photo.view.seen, maps, shown, masker.mask_config, trace=False)
+        soft = [*masker.fine_masks(photo.view, masks)]
+    return count(*strongest(soft, [words[name] for name in shown], photo.truth.shape), photo.truth, size, background)
+
+
+def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """(values, classes): the highest value of n soft maps at each pixel, (H, W) float32, and its class, (H, W) uint8;
+    −1 and 255 if n = 0. The first of several equal maps wins. soft: (h, w) each; they are resized bilinearly first.
+    ids: the class of each map. size: (H, W)."""
+    from ..masks.arithmetic import highest, resize  # imports torch
+
+    if not ids:
+        return np.full(size, -1, np.float32), np.full(size, IGNORE, np.uint8)
+    values, numbers = highest(resize(part[None], size)[0] for part in soft)
+    return values.numpy(), np.array(ids, np.uint8)[numbers.numpy()]
+
+
+def count(value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes: int, background: int) -> np.ndarray:
+    """(K, 3, C) int64: the true positives, false positives and false negatives of each class at each of the K BETAS.
+    value, classes: from `strongest`. truth: (H, W), 255 ignored. num_classes: C. background: the class of pixels below
+    the threshold.
+
+    Example: a pixel of class 1 has its highest value, 0.3, for class 2. Up to β = 0.3 it is class 2: one fp of class 2,
+    one fn of class 1. Above, it is background: one fp of the background, one fn of class 1.
+    """
+    kept = truth != IGNORE
+    classes, truth = classes[kept], truth[kept]
+    reached = np.searchsorted(BETAS.astype(np.float32), value[kept], side="right")  # how many BETAS a pixel reaches
+
+    def reaching(ids: np.ndarray, where: np.ndarray | slice) -> np.ndarray:
+        """(K, C): the number of pixels of each id that reach each threshold. where: which pixels are counted."""
+        # (K + 1, C): in row r the pixels that reach exactly r thresholds, the lowest ones
+        size = (len(BETAS) + 1) * num_classes
+        table = np.bincount(reached[where] * num_classes + ids[where], minlength=size).reshape(-1, num_classes)
+        return table.sum(0) - table.cumsum(0)[:-1]  # for threshold k: all without rows 0 to k
+
+    tp, predicted = reaching(classes, classes == truth), reaching(classes, classes != IGNORE)
+    present = np.bincount(truth, minlength=num_classes)
+    below = present - reaching(truth, slice(None))  # (K, C) pixels of each true class, predicted as background
+    tp[:, background] += below[:, background]
+    predicted[:, background] += below.sum(1)
+    return np.stack([tp, predicted - tp, present - tp], axis=1)
 
 
 def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[Answer]:
@@ -262,13 +334,28 @@ def classes_shown(
     return [name for name, n in pixels.items() if n >= least], {name for name, n in pixels.items() if 0 < n < least}
 
 
-def read_labelled(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """(photo, labels): a photograph (H, W, 3) uint8, and its labels (H, W) uint8, 255 ignored. Raises UserError if a
-    file cannot be read, if the sizes differ, or if no pixel is labelled."""
+def load_masker(config: MaskPhotosConfig, facts: Facts) -> tuple[PhotoMasker, str]:
+    """(masker, weights): a `PhotoMasker` with the loaded model, and the fingerprint of the weights. facts: from
+    `facts_of_files`. Raises UserError."""
+    from ..masks.photos import PhotoMasker
+
+    model, weights, plan = load_planned(config, facts, partial(plan_model, config))
+    return PhotoMasker(model, config, plan.loaded_capture), weights
+
+
+def evenly(total: int, most: int) -> list[int]:
+    """Positions from 0 to total − 1, at most `most` of them, evenly spaced: evenly(5, 3) → [0, 2, 4]."""
+    return np.unique(np.linspace(0, total - 1, most).round().astype(int)).tolist()
+
+
+def read_labelled(masker: PhotoMasker, index: int, sample: Sample) -> LabelledPhoto:
+    """A photograph with its latents and labels. index: its number, which decides the noise. Raises UserError if a file
+    cannot be read, if the sizes differ, or if no pixel is labelled."""
     photo, truth = sample.image, sample.unchecked_labels()
     if photo.shape[:2] != truth.shape:
         (height, width), (rows, columns) = photo.shape[:2], truth.shape
         raise UserError(f"picture {width} × {height} and labels {columns} × {rows} differ in size")
     if (truth == IGNORE).all():
         raise UserError("no pixel of it is labelled")
-    return photo, truth
+    view = masker.view(photo, index)
+    return LabelledPhoto(view, masker.encode([view]), truth)
