@@ -200,9 +200,13 @@ def test_a_row_that_sees_no_column_is_0():
     assert (total[:, 6].sum(1) > 0).all()
 
 
-@pytest.mark.parametrize(("kernel", "calls", "normalize"), [("log_sum_exps", 0, True), ("head_means", 1, False)])
+@pytest.mark.parametrize(
+    ("kernel", "calls", "normalize"),
+    [("log_sum_exps", 0, True), ("head_means", 1, False), ("head_means", 5, False), ("add_divided", 5, True)],
+)
 def test_where_a_card_refuses_a_tile_plain_torch_computes_after_one_warning(kernel, calls, normalize, monkeypatch):
-    """Also the second part alone: the first is not added twice."""
+    """In the trial or after it, and the second part alone: the first is not added twice. calls: those that succeed; the
+    trial has four."""
     own = getattr(kernels, kernel)
 
     class Refusing:

@@ -18,20 +18,21 @@ capture. Capture computes the probabilities of the picture's queries a second ti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 import torch
 
+from ..models.families.inputs import Hook, hear_calls
 from ..models.layer_choice import KINDS, Kind
-from .layers import CapturedLayer, Hook
+from .layers import CapturedLayer
 from .plan import CapturePlan
 from .recorder import AttentionRecorder
 
-_captured: WeakKeyDictionary[torch.nn.Module, Any] = WeakKeyDictionary()
-"""Captured network → what torch returned for its hook."""
+_captured: WeakSet[torch.nn.Module] = WeakSet()
+"""The networks that are being captured."""
 
 
 @contextmanager
@@ -56,40 +57,24 @@ def capture_attention(
     network, UserError for attention that this capture does not understand.
     """
     recorder = AttentionRecorder(plan, guidance=guidance, total_steps=total_steps, text_states=text_states)
-    with hook_calls(network, recorder.begin_call), attach_recorder(network, recorder):
+    with attach_recorder(network, recorder), hear_calls(network, recorder.begin_call):
         yield recorder
-
-
-@contextmanager
-def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[None]:
-    """Inside the `with` block, call `begin(network, args, kwargs)` before each call of the network. args, kwargs: that
-    call's arguments. Raises RuntimeError if another capture has hooked the network."""
-    if network in _captured:
-        raise RuntimeError(
-            "the attention of this network is already being captured: end the first `with` block before the next"
-        )
-
-    def begin_call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if module is network:  # not a copy, which has the same hooks
-            begin(module, args, kwargs)
-
-    handle = _captured[network] = network.register_forward_pre_hook(Hook(begin_call), with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
-        del _captured[network]
 
 
 @contextmanager
 def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]:
     """Inside the `with` block, a `CapturedLayer` for each layer of the plan reports its attention to a recorder. The
-    recorder hears of the network's calls from `hook_calls`, or in scripts from `TextRecording`. Raises ValueError if
-    its plan was made for another network."""
+    recorder hears of the network's calls from `hear_calls`, or in scripts from `RunRecorder`. Raises ValueError if
+    its plan was made for another network, RuntimeError if the network is already being captured."""
     plan = recorder.plan
+    if network in _captured:
+        raise RuntimeError(
+            "the attention of this network is already being captured: end the first `with` block before the next"
+        )
     if plan.family.layers(network) != plan.all_layers:  # which also refuses adapters that came after the plan
         raise ValueError("the plan is of another network, or of this one before its attention changed")
     handles: list[Any] = []
+    _captured.add(network)
     try:
         handles.append(network.register_forward_hook(Hook(lambda *_: recorder.end_call()), always_call=True))
         for name, layer in plan.all_layers.items():
@@ -102,3 +87,4 @@ def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]
         for handle in handles:
             handle.remove()
         recorder.end_call()
+        _captured.remove(network)

@@ -112,7 +112,7 @@ def captured_texts(
     words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
     if plan.capture.prompt is None:
         return texts, words, None
-    states = model.family.encode(model.pipe, texts, model.device)["encoder_hidden_states"]
+    states = model.family.network_inputs(model.pipe, texts, *image_shape(model, None))["encoder_hidden_states"]
     model.rest()
     return texts, words, states
 

@@ -77,15 +77,28 @@ def add_probabilities_fused(
     targets: Sequence[Target], scores: Scores, *, normalize: bool, finite: torch.Tensor
 ) -> None:
     """Do what `add_probabilities` does, up to float32 rounding, with the same arguments. Running maps must be
-    contiguous."""
-    layout = _layout(targets, scores, normalize)
-    if layout not in _prepared:
-        _prepared[layout] = _try(targets, scores, normalize=normalize)
-    launches = _prepared[layout]
-    if launches is None:
-        return add_probabilities(targets, scores, normalize=normalize, finite=finite)
-    with torch.cuda.device_of(scores.query):  # Triton launches on the current device
-        launches(targets, scores, finite)
+    contiguous.
+
+    If the kernels compute other maps, or if Triton or the card refuses them, now or in a later call, a warning says so,
+    and plain torch computes for this layout from then on.
+    """
+    remaining, layout = list(targets), _layout(targets, scores, normalize)
+    try:
+        with torch.cuda.device_of(scores.query):  # Triton launches on the current device
+            if layout not in _prepared:
+                _prepared[layout] = _try(targets, scores, normalize=normalize)
+            launches = _prepared[layout]
+            if launches is not None:
+                return launches(remaining, scores, finite)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # Triton, the compiler and the driver raise errors of many kinds
+        _prepared[layout] = None
+        text = f"Triton's kernels cannot be used ({first_line(error)}); plain torch captures attention"
+        if text not in _told:
+            _told.add(text)
+            warnings.warn(text, Notice, stacklevel=2)
+    add_probabilities(remaining, scores, normalize=normalize, finite=finite)
 
 
 def _layout(targets: Sequence[Target], scores: Scores, normalize: bool) -> Hashable:
@@ -100,31 +113,21 @@ def _layout(targets: Sequence[Target], scores: Scores, normalize: bool) -> Hasha
     return *states, scale, of_bias, normalize, *parts
 
 
-def _try(targets: Sequence[Target], scores: Scores, *, normalize: bool) -> Launches | None:
+def _try(targets: Sequence[Target], scores: Scores, *, normalize: bool) -> Launches:
     """The launches for the layout of these scores, the first ones, after both their first launch and a prepared one
-    have computed plain torch's maps of them. None, after a warning, if they compute others, as compilers have made
-    wrong code of such loops for single cards, or if Triton or the card refuses them."""
+    have computed plain torch's maps of them. Raises RuntimeError if they compute others, as compilers have made wrong
+    code of such loops for single cards, and what Triton and the card raise."""
     zeros = [[each._replace(running_map=torch.zeros_like(each.running_map)) for each in targets] for _ in range(2)]
     by_kernels, by_torch = zeros
     finite = scores.query.new_zeros((), dtype=torch.float32)
-    try:
-        with torch.cuda.device_of(scores.query):
-            launches = Launches(targets, scores, normalize=normalize)
-            for _ in range(2):
-                launches(by_kernels, scores, finite)
-                add_probabilities(by_torch, scores, normalize=normalize, finite=finite)
-        for (ours, *_), (plain, *_) in zip(by_kernels, by_torch, strict=True):
-            difference, peak = (ours - plain).abs().max(), plain.max()
-            if peak.isfinite() and not difference <= ACCEPTED * peak:
-                raise RuntimeError(f"they compute other maps than plain torch, off by {difference / peak:.2g} of 1")
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # Triton, the compiler and the driver raise errors of many kinds
-        text = f"Triton's kernels cannot be used ({first_line(error)}); plain torch captures attention"
-        if text not in _told:
-            _told.add(text)
-            warnings.warn(text, Notice, stacklevel=2)
-        return None
+    launches = Launches(targets, scores, normalize=normalize)
+    for _ in range(2):
+        launches([*by_kernels], scores, finite)
+        add_probabilities(by_torch, scores, normalize=normalize, finite=finite)
+    for (ours, *_), (plain, *_) in zip(by_kernels, by_torch, strict=True):
+        difference, peak = (ours - plain).abs().max(), plain.max()
+        if peak.isfinite() and not difference <= ACCEPTED * peak:
+            raise RuntimeError(f"they compute other maps than plain torch, off by {difference / peak:.2g} of 1")
     return launches
 
 
@@ -183,15 +186,16 @@ class Launches:
             add_divided = Launch(kernels.add_divided, (-(-queries // rows), tiles, images), values)
             self._means.append((head_means, add_divided))
 
-    def __call__(self, targets: Sequence[Target], scores: Scores, finite: torch.Tensor) -> None:
-        """Add the scores' probabilities."""
+    def __call__(self, remaining: list[Target], scores: Scores, finite: torch.Tensor) -> None:
+        """Add the scores' probabilities to each target, and take it out of `remaining`. An error leaves the running
+        maps of the remaining targets unchanged."""
         # 1. Log-sum-exps over all columns
         query = scores.query
         lses = query.new_empty(query.shape[:3], dtype=torch.float32)
         self._lses(*_tensors(scores), lses)
 
         # 2. The means of each target
-        for (head_means, add_divided), (running_map, columns, per_column) in zip(self._means, targets, strict=True):
+        for (head_means, add_divided), (running_map, columns, per_column) in zip(self._means, [*remaining], strict=True):
             some = _tensors(_part(scores, columns))
             if self._normalize:  # the kernel writes means and their maxima to memory of their own
                 means = torch.empty_like(running_map)
@@ -200,6 +204,7 @@ class Launches:
                 add_divided(means, running_map, peaks)
             else:  # the kernel adds means to the running map. It does not use `peaks`: any tensor will do
                 head_means(*some, lses, running_map, finite, finite)
+            remaining.pop(0)
 
 
 def _part(scores: Scores, columns: slice) -> Scores:

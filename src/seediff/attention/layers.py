@@ -23,12 +23,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
 
 from ..errors import UserError
+from ..models.families.inputs import Hook
 from ..models.families.layers import Layer
 from ..models.layer_choice import Kind
 from .calls import NetworkCall
@@ -36,16 +36,6 @@ from .maps import grid_at
 from .place import Place, by_frames, cut_picture
 from .product import Product, watch
 from .recorder import AttentionRecorder
-
-
-class Hook(partial[Any]):
-    """A hook of a module. In a copy of the module, pickled or not, it does nothing."""
-
-    def __reduce__(self) -> Any:
-        return Hook, (_do_nothing,)
-
-
-def _do_nothing(*_: Any) -> None: ...
 
 
 @dataclass(eq=False)

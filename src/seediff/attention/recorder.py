@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ..errors import Notice, UserError, first_line
-from ..models.families.inputs import named_inputs
+from ..models.families.inputs import NetworkInputs
 from ..models.layer_choice import KINDS, Kind
 from ..models.weights import no_number
 from .calls import CallReader, NetworkCall
@@ -70,15 +70,13 @@ class AttentionRecorder:
 
     # While the network runs
 
-    def begin_call(
-        self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], rows: Sequence[int] | None = None
-    ) -> None:
-        """Forward pre-hook of the network: decide whether to record this call. args, kwargs: the call's arguments.
-        rows: the rows of its batch with the prompt; None: the rows that guidance implies."""
+    def begin_call(self, network: Any, inputs: NetworkInputs, rows: Sequence[int] | None = None) -> None:
+        """Decide whether to record the network's call that runs next. inputs: the call's. rows: the rows of its batch
+        with the prompt; None: the rows that guidance implies."""
         if self._finished:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         self.end_call()
-        call = self.calls.read(network, named_inputs(network, args, kwargs), rows)
+        call = self.calls.read(network, inputs, rows)
         if call is not None and self.error is None:
             self.call = call
             self._recorded_steps.append(call.step)

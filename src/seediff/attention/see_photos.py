@@ -146,7 +146,7 @@ def run_noised(
 def read_prompts(model: Model, prompts: Sequence[str], latents: torch.Tensor) -> NetworkInputs:
     """The network's other inputs for pictures of these prompts, without guidance. latents: (…, h, w) of a picture."""
     height, width = (model.family.factor(model.info.vae_config) * side for side in latents.shape[-2:])
-    told = model.family.told(model.pipe, list(prompts), height, width)
+    told = model.family.network_inputs(model.pipe, list(prompts), height, width)
     model.rest()
     return told
 

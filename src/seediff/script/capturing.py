@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from ..attention.capture import attach_recorder, hook_calls
+from ..attention.capture import attach_recorder
 from ..attention.networks import find_networks, not_compiled, own_networks, tell_compiled, without_compilation
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import AttentionRecorder
@@ -31,6 +31,7 @@ from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..models.families import named_readers
 from ..models.families.family import Family
+from ..models.families.inputs import hear_calls
 from ..models.families.layers import Layer
 from .captured import Captured
 from .constants import pipeline_constants
@@ -102,8 +103,8 @@ def capture(
     tell_compiled(own_networks(pipe) or [given])
     with ExitStack() as stack:
         for each in networks:
-            stack.enter_context(hook_calls(each, listener.before_network))
             stack.enter_context(attach_recorder(each, recorder))
+            stack.enter_context(hear_calls(each, listener.before_network))
         if is_alone:
             listener.run = RunRecorder(listener.block, {})
             stack.enter_context(without_compilation())

@@ -19,6 +19,7 @@ from functools import partial, wraps
 from typing import Any
 
 from ..attention.networks import without_compilation
+from ..models.families.inputs import NetworkInputs
 from .run_recorder import Block, RunRecorder
 
 Around = Callable[[Mapping[str, Any], Callable[[], Any]], Any]
@@ -55,13 +56,12 @@ class Listener:
                 self.run.note(arguments, output)
         return output
 
-    def before_network(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Begin to record the network call that runs next, if it belongs to a run. args, kwargs: the call's
-        arguments."""
+    def before_network(self, network: Any, inputs: NetworkInputs) -> None:
+        """Begin to record the network call that runs next, if it belongs to a run. inputs: the call's."""
         self.block.recorder.end_call()  # record nothing, unless the call turns out to have the prompt
         if self.run is not None and self.block.recorder.error is None:
             with self.run.raise_or_warn():
-                self.run.record(network, args, kwargs)
+                self.run.record(network, inputs)
 
     def end_run(self, output: Any = None) -> None:
         """Keep what the run in progress drew. output: what the pipeline returned; None for a network alone."""

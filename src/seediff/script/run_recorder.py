@@ -26,7 +26,7 @@ from ..errors import UserError
 from ..files.messages import show_bytes
 from ..masks.clips import frame_weights
 from ..models.families.family import Family
-from ..models.families.inputs import NetworkInputs, named_inputs
+from ..models.families.inputs import NetworkInputs
 from ..models.saving_memory import memory_bytes
 from .run import Attention, Picture, Run, returned_images
 from .which_columns import ReadText, read_text
@@ -132,9 +132,9 @@ class RunRecorder:
             raise UserError("the pipeline", problem, NAME_STATES)
         return Encoded(self.noted[0].states, texts or self.noted[0].texts)
 
-    def record(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Record a call of the network, which runs next. args, kwargs: the call's arguments."""
-        family, inputs = self.block.family, named_inputs(network, args, kwargs)
+    def record(self, network: Any, inputs: NetworkInputs) -> None:
+        """Record a call of the network, which runs next. inputs: the call's."""
+        family = self.block.family
         if inputs.get("skip_layers") is not None:  # a further prediction of SD 3's
             return
         states = next((inputs[name] for name in STATES if inputs.get(name) is not None), None)
@@ -154,7 +154,7 @@ class RunRecorder:
         numbers: Sequence[int] = [*rows]
         if len(numbers) == numbers[-1] + 1 - numbers[0]:
             numbers = range(numbers[0], numbers[-1] + 1)  # capture takes a range of rows without a copy
-        self.block.recorder.begin_call(network, args, kwargs, rows=numbers)
+        self.block.recorder.begin_call(network, inputs, rows=numbers)
 
     def _find_rows(self, prompt: Encoded, states: Any) -> dict[int, int]:
         """Row → the number of its prompt. The same states as in one of the last calls are not compared again, because

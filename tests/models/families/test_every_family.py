@@ -41,6 +41,7 @@ from seediff.models.families import families
 from seediff.models.families.qwen_image import QWEN_IMAGE_21
 from seediff.models.layer_choice import KINDS, block_names
 from seediff.models.registry import load_model
+from seediff.script.which_rows import STATES
 
 ROOT = Path(__file__).parents[3]
 PAGE = TABLE_PAGE.read_text(encoding="utf-8")
@@ -238,7 +239,8 @@ def test_rows_of_a_map_are_where_the_image_is(model):
 
 def check_columns(model):
     def states(prompt):
-        encoded = next(iter(model.family.encode(model.pipe, [prompt], "cpu").values()))[0]
+        inputs = model.family.network_inputs(model.pipe, [prompt], 64, 64)
+        encoded = next(inputs[name] for name in STATES if inputs.get(name) is not None)[0]
         return torch.cat([encoded.new_zeros(book_of(model).learnt, *encoded.shape[1:]), encoded])
 
     with torch.no_grad():

@@ -16,7 +16,8 @@ def test_a_place_for_an_image_is_no_word(model):
     """The pipeline takes it out of the prompt."""
     prompts = "a photo [IMG]of a cat", "a photo of a cat"
     with torch.no_grad():
-        torch.testing.assert_close(*model.family.encode(model.pipe, prompts, "cpu")["encoder_hidden_states"])
+        inputs = model.family.network_inputs(model.pipe, prompts, 64, 64)
+    torch.testing.assert_close(*inputs["encoder_hidden_states"])
     with_place, without = (locate_columns(model.readers, prompt, ("cat",)) for prompt in prompts)
     assert with_place == without
 

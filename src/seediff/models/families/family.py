@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_names, block_numbers, by_kind
-from .inputs import DrawRequest, NetworkInputs, latents_of, named_inputs, plain_arguments
+from .inputs import DrawRequest, NetworkInputs, hear_calls, latents_of, plain_arguments
 from .layers import CROSS, SELF, Layer, refuse_adapters
 from .named import NamedModel
 from .readers import Reader
@@ -36,8 +37,6 @@ NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts that are never loaded."""
 PartConfig = Mapping[str, Any]
 """The config.json of a part. The network's also has the settings `of_pipeline`."""
-Condition = Mapping[str, Any]
-"""The network's inputs for a batch of prompts: name → tensor, whose first dimension counts the prompts."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +119,6 @@ class Family:
 
     text_columns: int = CLIP_TOKENS
     """The maximum number of text columns."""
-    inputs_of_text: tuple[str, ...] = ("encoder_hidden_states",)
-    """The network's name for each value that `encode_prompt` returns; "" for values that are no input."""
 
     # Guidance
 
@@ -274,12 +271,6 @@ class Family:
         """The family with this family's class of networks to which a tokenizer belongs."""
         return self
 
-    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        """The network's inputs for prompts, without guidance; in each, the first dimension counts the prompts. device:
-        where the text encoders run."""
-        encoded = pipe.encode_prompt(list(prompts), device=device, **plain_arguments(pipe.encode_prompt))
-        return {name: states for name, states in zip(self.inputs_of_text, encoded, strict=False) if name}
-
     # Guidance: methods
 
     def rows_with_prompt(self, batch: int, pictures: int) -> range:
@@ -375,31 +366,26 @@ class Family:
         """The inverse for the network's output. size: (C, h, w)."""
         return predicted[:, : size[0]]  # a learnt variance may follow
 
-    def told(self, pipe: Any, prompts: Sequence[str], height: int, width: int) -> NetworkInputs:
-        """What the pipeline tells the network in its first call, when it draws pictures of this size without guidance.
-        The network is not run."""
+    def network_inputs(self, pipe: Any, prompts: Sequence[str], height: int, width: int) -> NetworkInputs:
+        """The inputs of the network's first call, when the pipeline draws images of this size without guidance. The
+        network does not run."""
         import torch
 
-        told: dict[str, Any] = {}
-        network = getattr(pipe, self.network_part)
+        calls: list[NetworkInputs] = []
 
-        def stop(_: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-            told.update(named_inputs(network, args, kwargs))
+        def stop(_: Any, inputs: NetworkInputs) -> None:
+            calls.append(inputs)
             raise StopIteration
 
         noise = [torch.Generator().manual_seed(0) for _ in prompts]
-        hook = network.register_forward_pre_hook(stop, with_kwargs=True, prepend=True)  # before a recorder
-        try:
-            pipe(**self.pipeline_arguments(pipe, DrawRequest(prompts, "", height, width, 2, 1.0, noise)))
-        except StopIteration:
-            return {name: value for name, value in told.items() if not name.startswith("kv_cache")}
-        finally:
-            hook.remove()
-        raise AssertionError("the pipeline did not call its network")
+        arguments = self.pipeline_arguments(pipe, DrawRequest(prompts, "", height, width, 2, 1.0, noise))
+        with suppress(StopIteration), hear_calls(getattr(pipe, self.network_part), stop, first=True):
+            pipe(**arguments)
+        return {name: value for name, value in calls[0].items() if not name.startswith("kv_cache")}
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, told: NetworkInputs) -> Tensor:
         """(B, C, h, w): the network's prediction, without guidance. latents: (B, C, h, w), with noise. timestep: the
-        noise level. told: from `told`, for these pictures' prompts and size."""
+        noise level. told: from `network_inputs`, for these pictures' prompts and size."""
         names = {name: name for name in ("sample", "hidden_states", "x", "timestep", "t") if name in told}
         level = latents.new_full((len(latents),), self.level(timestep))
         own = {name: level if name.startswith("t") else self.pack(latents) for name in names}

@@ -132,7 +132,6 @@ FLUX = Flux(
     guidance_scale=3.5,
     distilled=True,
     where_prompt="first call",  # with `true_cfg_scale`, which only scripts use
-    inputs_of_text=("encoder_hidden_states", "pooled_projections"),
 )
 
 
@@ -158,5 +157,4 @@ CHROMA = ChromaFamily(
     steps=35,
     guidance_scale=5.0,
     where_prompt="first call",
-    inputs_of_text=("encoder_hidden_states", "", "attention_mask"),
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,33 @@ def plain_arguments(function: Callable[..., Any]) -> dict[str, Any]:
     """The entries of PLAIN_ARGUMENTS that a pipeline's function takes."""
     taken = signature(function).parameters
     return {name: value for name, value in PLAIN_ARGUMENTS.items() if name in taken}
+
+
+class Hook(partial[Any]):
+    """A hook of a module. In a copy of the module, pickled or not, it does nothing."""
+
+    def __reduce__(self) -> Any:
+        return Hook, (_do_nothing,)
+
+
+def _do_nothing(*_: Any) -> None: ...
+
+
+@contextmanager
+def hear_calls(network: Any, hear: Callable[[Any, NetworkInputs], None], *, first: bool = False) -> Iterator[None]:
+    """Inside the `with` block, call `hear(network, inputs)` before each call of the network. inputs: those of the call.
+    first: whether `hear` comes before all hooks of the network; otherwise behind them. Copies of the network are not
+    heard."""
+
+    def before(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        if module is network:
+            hear(network, named_inputs(network, args, kwargs))
+
+    handle = network.register_forward_pre_hook(Hook(before), with_kwargs=True, prepend=first)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def named_inputs(network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NetworkInputs:

@@ -54,5 +54,4 @@ KREA2 = Krea2(
     from_zero=True,
     distilled_steps=8,
     where_prompt="first call",
-    inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
 )

@@ -39,5 +39,4 @@ PIXART = PixArt(
     pipeline_multiple=8,
     steps=20,
     guidance_scale=4.5,
-    inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
 )

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .family import Condition, PartConfig, Tensor
+from .family import PartConfig, Tensor
 from .flow_matching import FlowMatching
 from .flux import Packed
 from .inputs import DrawRequest, NetworkInputs
@@ -79,23 +79,11 @@ class QwenImage(Qwen, Packed):
         cut, wrap = pipe.prompt_template_encode_start_idx, partial(templated, pipe.prompt_template_encode)
         return (Reader("tokenizer", pipe.tokenizer, cut + self.text_columns, first=-cut, wrap=wrap),)
 
-    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        return masked(*pipe.encode_prompt(list(prompts), device=device, max_sequence_length=self.text_columns))
-
 
 def templated(template: str, prompt: str) -> tuple[str, int]:
     """(text, place), for `Reader.wrap`. text: the template with the prompt in place of {}. place: where the prompt
     begins in it."""
     return template.format(prompt), template.index("{}")
-
-
-def masked(states: Tensor, mask: Tensor | None) -> Condition:
-    """The network's inputs for texts. states: (B, T, C). mask: (B, T), False for padding; None: there is no padding."""
-    import torch
-
-    if mask is None:
-        mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
-    return {"encoder_hidden_states": states, "encoder_hidden_states_mask": mask}
 
 
 QWEN_IMAGE = QwenImage(
@@ -177,10 +165,6 @@ class QwenImage21(Qwen):
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         cut, wrap = pipe._drop_idx, partial(templated, pipe.prompt_template_t2i)
         return (Reader("tokenizer", pipe.processor.tokenizer, cut + self.text_columns, first=-cut, wrap=wrap),)
-
-    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        states, mask, _ = pipe.encode_prompt(list(prompts), device=device)
-        return masked(states, mask)
 
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         import torch

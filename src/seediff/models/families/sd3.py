@@ -8,10 +8,9 @@ picture to itself alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from .family import CLIP_TOKENS, Condition, PartConfig
+from .family import CLIP_TOKENS, PartConfig
 from .flow_matching import FlowMatching
 from .layers import JOINT, SELF, Layer, refuse_adapters
 from .named import NamedModel
@@ -45,11 +44,6 @@ class MMDiT(FlowMatching):
         if pipe.text_encoder_3 is not None:  # may be left out because of its size; its columns are then zeros
             readers.append(Reader("tokenizer_3", pipe.tokenizer_3, T5_TOKENS, first=clip))
         return tuple(readers)
-
-    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        texts = list(prompts)
-        states, _, pooled, _ = pipe.encode_prompt(texts, texts, texts, device=device, do_classifier_free_guidance=False)
-        return {"encoder_hidden_states": states, "pooled_projections": pooled}
 
 
 SD3 = MMDiT(

@@ -170,5 +170,4 @@ SDXL = XL(
     cannot={"KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped"},
     steps=50,
     guidance_scale=5.0,
-    inputs_of_text=("encoder_hidden_states", "", "text_embeds"),
 )

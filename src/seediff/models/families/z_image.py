@@ -70,5 +70,4 @@ Z_IMAGE = ZImage(
     from_zero=True,
     distilled_steps=8,
     where_prompt="first half",
-    inputs_of_text=("cap_feats",),
 )
