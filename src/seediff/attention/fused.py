@@ -195,7 +195,9 @@ class Launches:
         self._lses(*_tensors(scores), lses)
 
         # 2. The means of each target
-        for (head_means, add_divided), (running_map, columns, per_column) in zip(self._means, [*remaining], strict=True):
+        for (head_means, add_divided), (running_map, columns, per_column) in zip(
+            self._means, [*remaining], strict=True
+        ):
             some = _tensors(_part(scores, columns))
             if self._normalize:  # the kernel writes means and their maxima to memory of their own
                 means = torch.empty_like(running_map)

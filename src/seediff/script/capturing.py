@@ -63,10 +63,11 @@ def capture(
     "ca_sa", …): only the maps that the method reads, in the layers that the model's folder names for it. "segments":
     self-attention alone, as `segment` captures it of photographs.
 
-    prompt: the text, where the pipeline is not given it: one, or one per picture, as the tokenizer reads it (without
-    weights). tokenizer: its tokenizer, or a list of tokenizers if several have columns, for a network alone, or for a
-    pipeline without tokenizers. states: the encoded text as the network is given it, (B, T, D) or a list of (T, D):
-    each row of the network's batch that has one of them, bit for bit, is a picture. A network alone needs them.
+    prompt: the text, where the pipeline is not given it: one, or one per picture, as the tokenizer reads it,
+    without weights, and with the word BREAK between the chunks of a long text. tokenizer: its tokenizer, or a list of
+    tokenizers if several have columns, for a network alone, or for a pipeline without tokenizers. states: the encoded
+    text as the network is given it, (B, T, D) or a list of (T, D): each row of the network's batch that has one of
+    them, bit for bit, is a picture. A network alone needs them.
 
     steps: "all", or a number k to record every k-th step. apart: also keep the maps of each "step" or of each "layer",
     for `heatmaps_apart` and `maps_apart`; memory grows with their number. normalize: whether to divide each layer's

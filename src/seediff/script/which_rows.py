@@ -17,7 +17,7 @@ import torch
 from ..errors import UserError
 from ..models.families.readers import Reader
 
-STATES = ("encoder_hidden_states", "cap_feats", "text_bth")
+STATES = ("encoder_hidden_states", "cap_feats")
 """Networks' names for the input with the texts' states."""
 NAME_STATES = (
     "name the encoded prompt that the network is given, and its text: capture(…, prompt='…', states=prompt_embeds,"
