@@ -8,10 +8,9 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.config.class_names import name_of_zero, parse_classes
-from seediff.dataset.class_lists import find_list, named_classes
+from seediff.dataset.class_lists import find_list, named_classes, read_mask, with_single
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import read_label_map, read_objects
-from seediff.dataset.stored_masks import read_mask
 from seediff.files.label_maps import read_segment_ids, voc_palette
 
 ODD = ("lane, left", "C#", "dog 1", "(other)")
@@ -50,6 +49,48 @@ def test_an_index_beyond_the_palette_is_a_value(tmp_path):
     """Pillow writes a palette of one entry where none was given."""
     found = read_mask(mask(tmp_path / "a.png", VALUES % 2, None), named_classes(("dog",)))
     np.testing.assert_array_equal(found, VALUES % 2)
+
+
+@pytest.mark.parametrize(
+    ("classes", "values", "palette"),
+    [
+        (("dog",), [0, 1], [255] * 3 + [0] * 3),  # white first: the mask looks inverted
+        (("dog",), [1, 1], [255] * 3 + [0] * 3),
+        (("dog", "cat"), [0, 1], [255] * 3 + [0] * 3),
+        (("dog", "cat"), [0, 1], [0] * 3 + [2] * 3),  # its greys are 0 and 2
+        (("dog", "cat"), [0, 1], [0] * 3 + [0, 128, 0]),  # VOC's green is 2
+    ],
+)
+def test_a_palette_whose_colours_mean_other_ids_is_refused(tmp_path, classes, values, palette):
+    path = mask(tmp_path / "a.png", np.array([values], np.uint8), palette)
+    with user_error("the indices and the colours of its palette mean different ids"):
+        read_mask(path, with_single(named_classes(classes), str))
+
+
+def test_given_classes_that_swap_those_of_a_list_are_refused(tmp_path):
+    listing(tmp_path, "dog / cat")
+    with user_error("classes: 'dog' would be id 2, and .*classes.txt says 1"):
+        find_list(tmp_path, classes=("cat", "dog"))
+    assert find_list(tmp_path, classes=("hound", "cat")).classes == ("hound", "cat")
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "agree"),
+    [
+        ("dog / cat", "_background_ / Dog / cat / cow", True),
+        ("dog / cat", "cat / dog", False),
+        ("0 background / 1 dog", "0 void / 1 dog", False),
+        ("7 dog", "dog", True),
+    ],
+)
+def test_lists_of_names_agree(tmp_path, first, other, agree):
+    listing(tmp_path, first)
+    listing(tmp_path, other, "labels.txt")
+    if agree:
+        assert find_list(tmp_path).where == str(tmp_path / "classes.txt")
+    else:
+        with user_error(r"classes\.txt: and .*labels\.txt differ: "):
+            find_list(tmp_path)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
@@ -110,8 +151,7 @@ def test_ids_of_a_list(tmp_path, text, ids):
         '"road" / "tree"', "# mine / road / tree",
         "0 0 0 sky / 1 64 0 road", "names: / road", "name,id / road,1",
         "background / 1 road / 2 tree", "2 names / road / tree", "road;1", "road=1", "['road']", "road\t1",
-        "狗，1 / 猫，2", "0_sky / 1_road",
-
+        "狗，1 / 猫，2", "0_sky / 1_road", "background 0 / dog 1 / cat 2", "0 / 1 / 2", "dog 1",
     ],
 )  # fmt: skip
 def test_lines_that_may_be_more_than_names(tmp_path, text):
@@ -124,8 +164,8 @@ def test_lines_that_may_be_more_than_names(tmp_path, text):
 @pytest.mark.parametrize(
     "text",
     [
-        "crop 2019", "SAM 2", "background / crop 2019", "lane 1 / lane 2 / road", "truck / truck 2", "crop (2019)",
-        "18-wheeler / car", "bow_(weapon) / cap_(headwear)", "Queen Anne's lace", "狗 / 猫 / กา / é", "1 / 2 / 3",
+        "background / crop 2019", "lane 1 / lane 2 / road", "truck / truck 2", "crop (2019)",
+        "18-wheeler / car", "bow_(weapon) / cap_(headwear)", "Queen Anne's lace", "狗 / 猫 / กา / é", "class1 / class2",
         "C-3PO / R2-D2", "T-72 / F-16",
         "0 background / 1 lane, left / 2 C#", "1 Boeing 737 / 2 Airbus 320", "3D model / a.b / c & d", "dog / cat / ",
     ],

@@ -119,6 +119,8 @@ def check_meaning(
 
 ODD = re.compile(r"""[\W\d]+[\s.)_]|.*[\t,;:=|#"“”{}<>\[\]]""")
 """Matches what may be more than a name: numbers or signs before it, or signs that separate it from something."""
+NUMBERED = re.compile(r"(.*\s)?\d+")
+"""Matches a number, and a name with a number behind it. If all lines of a list do, these may be ids."""
 
 
 def read_class_list(path: Path, first: int = 1, absent: str = ABSENT, *, any_name: bool = False) -> dict[int, str]:
@@ -159,6 +161,8 @@ def parse_class_list(lines: Iterable[str], path: Path, first: int = 1, *, any_na
             first = 0
         names = dict(enumerate(lines, first))
         odd = find_odd_names(lines)
+        if not odd and all(map(NUMBERED.fullmatch, lines)):
+            odd = lines
     if odd and not any_name and not path.with_name("metadata.jsonl").is_file():
         fix = "write names alone, without quotes, brackets and , ; : = | #; or write `id name` in every line"
         raise UserError(path, f"{odd[0]!r} may be more than a name", fix)

@@ -8,7 +8,7 @@ reviews.py                          people's decisions about samples
 encoding.py                         pictures, label maps and objects as files
 shapes/                             label maps as objects, polygons and run lengths
 formats/                            every other format
-class_lists.py, stored_masks.py     what values, colours and names in other programs' masks mean
+class_lists.py                      what values, colours and names in other programs' masks mean
 importing.py                        native datasets of other formats, corrected masks and unlabelled pictures
 merge.py, split.py, augmented.py    datasets made of datasets
 operations.py                       how `augment` changes a picture

@@ -1,8 +1,18 @@
-"""Reads class lists: files that say what the values, colours and labels of a set mean.
+"""Says what the values in other programs' masks mean: `find_list` reads a class list, and `read_mask` gives ids to a
+mask's values by it.
 
 A list of names is `classes.txt`, `class_names.txt` or labelme's `labels.txt`. A list of colours is CVAT's
 `labelmap.txt` (`name:r,g,b::`), `class_dict.csv` (`name,r,g,b`) or CamVid's `label_colors.txt` (`r g b name`). The
-first list that is found counts, and lists of colours are looked for first.
+first list counts, lists of colours before lists of names; the others must agree with it.
+
+What counts in a mask:
+
+    a grey PNG, also with three equal channels    its greys are ids
+    a palette PNG                                 its indices are ids
+    a PNG in colours                              its colours mean what a list of colours says, or VOC's palette
+    any PNG beside a list of colours              its colours count, also those of palettes and greys
+
+Pixels of the value 255 are ignored, and in PNG files of 16 bits those of 65535.
 """
 
 from __future__ import annotations
@@ -13,12 +23,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..config.class_names import BACKGROUND, RESERVED, parse_class_list, reserved_id
 from ..errors import UserError
+from ..files.image_files import open_image, stored_pixels
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
 from ..files.reading import composed, read_lines
@@ -32,6 +43,8 @@ COLOUR_LINE = re.compile(r"([^,:]+)[,:]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\b.*|(\d+
 """A line of a list of colours: the name first, or last."""
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """`colour @ WEIGHTS` is the number of a colour (r, g, b): 65536 · r + 256 · g + b."""
+GREY = 0x010101
+"""The number of the colour (1, 1, 1)."""
 Note = Callable[[str], None]
 """A function that is called with a line for the user."""
 
@@ -55,6 +68,8 @@ class ClassList:
     single: bool = False
     """Whether grey masks with the values 0 and 255 alone show the list's only class as 255. In other masks, 255 is
     ignored."""
+    named: Mapping[int, str] = field(default_factory=dict)
+    """Value or number of a colour → the name that the list gives to it."""
     sources: Mapping[int, str] = field(default_factory=dict)
     """Id → where its name comes from; for other classes, this is `where`."""
 
@@ -160,24 +175,46 @@ def check_ids(classes: Sequence[str], listed: Mapping[int, str], where: object) 
 def find_list(
     *folders: Path, classes: Sequence[str] | None = None, any_name: bool = False, note: Note = no_note
 ) -> ClassList | None:
-    """The first class list in these folders; None if they hold no list.
+    """The first class list in these folders; None if they hold no list. Lists of colours go before lists of names.
 
     classes: the classes in the order of their ids, if the user named them; then only a list of colours counts, and
-    without one the result is `named_classes`. any_name: as for `read_class_list`. note: as for `number_classes`. Raises
-    UserError, also if a list of names gives one of `classes` another id.
+    without one the result is `named_classes`. any_name: as for `read_class_list`. note: as for `number_classes`; lists
+    after the first add no lines. Raises UserError, also if another list contradicts the first one, or if a list of
+    names gives one of `classes` another id.
     """
+    first: ClassList | None = None
     for path in (folder / name for name in (*COLOUR_LISTS, *NAME_LISTS) for folder in dict.fromkeys(folders)):
         if not path.is_file():
             continue
-        if path.name in COLOUR_LISTS:
-            return _read_colours(path, classes, note)
-        if classes is None:
-            return _read_names(path, any_name, note)
-        listed: Mapping[int, str] = {}
-        with suppress(UserError):  # nothing is read from a list that cannot be read
-            listed = parse_class_list(read_lines(path), path, any_name=True)
-        check_ids(classes, listed, path)
-    return None if classes is None else named_classes(classes)
+        if path.name in NAME_LISTS and classes is not None:
+            listed: Mapping[int, str] = {}
+            with suppress(UserError):  # nothing is read from a list that cannot be read
+                listed = parse_class_list(read_lines(path), path, any_name=True)
+            check_ids(classes, listed, path)
+            continue
+        one = _read_names(path, any_name, note) if path.name in NAME_LISTS else _read_colours(path, classes, note)
+        note = no_note
+        if first is None:
+            first = one
+        elif (first.colours is None) == (one.colours is None):
+            check_agree(first.named, first.where, one.named, one.where)
+        else:
+            check_agree(dict(enumerate(first.classes, 1)), first.where, dict(enumerate(one.classes, 1)), one.where)
+    if first is None and classes is not None:
+        return named_classes(classes)
+    return first
+
+
+def check_agree(names: Mapping[int, str], where: object, others: Mapping[int, str], other: object) -> None:
+    """Raise UserError if two lists of a set give one number two names that do not mean the same. names: number → name
+    in the list that counts. where: that list. others, other: the same of the other list."""
+    for number, name in others.items():
+        own = names.get(number, name)
+        if own.casefold() != name.casefold() and (reserved_id(own) is None or reserved_id(own) != reserved_id(name)):
+            what = f"#{number:06x}" if number > IGNORE else str(number)
+            problem = f"and {other} differ: {what} is {show_json(own)}, or {show_json(name)}"
+            fix = "remove the wrong list; if each is right for its own folder, import the folders one by one"
+            raise UserError(where, problem, fix)
 
 
 def _read_names(path: Path, any_name: bool, note: Note) -> ClassList:
@@ -194,7 +231,7 @@ def _read_names(path: Path, any_name: bool, note: Note) -> ClassList:
         where, zero = f"{path}, whose background is not 0: name it first, or write `id name` in every line", {}
     elif IGNORE in meanings:
         note(f"{path} does not name 0, which is then the background")
-    return replace(class_list, ids={**zero, **class_list.ids}, where=where)
+    return replace(class_list, ids={**zero, **class_list.ids}, where=where, named=names)
 
 
 def _tell_void(names: Mapping[int, str], listed: ClassList, note: Note) -> None:
@@ -225,10 +262,92 @@ def _read_colours(path: Path, classes: Sequence[str] | None, note: Note) -> Clas
     for number, colour in enumerate(colours):
         if given.setdefault(colour, class_list.ids[number]) != class_list.ids[number]:
             raise UserError(path, f"gives {show_json(names[number])} the same colour as another name")
-    return replace(class_list, colours={**_voc_colours(0), **given})
+    named = dict(zip(colours, map(composed, names), strict=True))
+    return replace(class_list, colours={**_voc_colours(0), **given}, named=named)
 
 
 def _voc_colours(count: int) -> dict[int, int]:
     """Number of a colour in VOC's palette → the id that has this colour, for the ids 0 to `count` and for 255."""
     colours = (np.array(voc_palette(), np.uint32).reshape(256, 3) @ WEIGHTS).tolist()
     return {colours[number]: number for number in (*range(count + 1), IGNORE)}
+
+
+def read_mask(path: Path, class_list: ClassList) -> np.ndarray:
+    """(H, W) uint8: the ids that a class list gives to the values in a mask. path: the mask's file. Raises UserError
+    for a value without an id, and for a file that is no mask."""
+    values, kind = _load(path, class_list)
+    if class_list.single and kind == "grey" and values.any() and not (values % IGNORE).any():
+        return (values // IGNORE).astype(np.uint8)
+    ids, where = (class_list.colour_ids if kind == "colour" else class_list.values), class_list.where
+    present, places = np.arange(int(values.max()) + 1), values
+    if kind == "colour":
+        present, places = np.unique(values, return_inverse=True)
+    found = np.array([ids.get(value, -1) for value in present.tolist()])[places.reshape(values.shape)]
+    for value in values[found < 0][:1].tolist():
+        what = f"id {value}"
+        if kind == "colour":
+            what = f"the colour {','.join(str(value >> shift & 255) for shift in (16, 8, 0))}"
+            where = where if class_list.colours else "VOC's palette; a labelmap.txt says what colours are"
+        raise UserError(path, f"has {what}, which is not a class of {where}")
+    return found.astype(np.uint8)
+
+
+def with_single(class_list: ClassList, note: Note) -> ClassList:
+    """The class list, with `single` set if it has one class and the background. note: called with a line about it."""
+    ids = class_list.ids
+    if len(class_list.classes) != 1 or class_list.colours or ids.get(0) != 0 or ids.get(IGNORE) == 1:
+        return class_list
+    what = f"255 is '{class_list.classes[0]}'"
+    note(f"in grey masks with no other values than 0 and 255, {what}; in palette masks, 255 is ignored")
+    return replace(class_list, single=True)
+
+
+def _load(path: Path, class_list: ClassList) -> tuple[np.ndarray, Literal["grey", "index", "colour"]]:
+    """(values, kind): (H, W), the greys, indices or colours in a mask. path: the file. class_list: decides which of
+    them count. Raises UserError for a picture that cannot be a mask."""
+    with open_image(path) as image:
+        kind, entries = image.format, bytes(image.palette.palette) if image.palette else b""  # decoding changes it
+        pixels, mode = stored_pixels(image)
+    if mode in ("I", "I;16"):
+        pixels, mode = np.where(pixels == 65535, IGNORE, pixels), "L"
+    elif mode == "1":
+        pixels = pixels.astype(np.uint8)
+    if kind != "PNG" or mode not in ("P", "L", "LA", "RGB", "RGBA", *["1"] * (len(class_list.classes) == 1)):
+        raise UserError(path, f"is {kind} {mode} data; a mask is a PNG: palette, grey or in colours of 8 bits")
+    if mode in ("LA", "RGBA"):
+        if pixels[..., -1].min() < IGNORE:
+            raise UserError(path, "is partly transparent, so its alpha channel may be the mask", "save it without one")
+        pixels = pixels[..., 0] if mode == "LA" else pixels[..., :3]
+    by_colour = class_list.colours is not None
+    if mode == "P":
+        palette = np.full(256, 1 << 24)  # no colour
+        given = np.frombuffer(entries[: len(entries) // 3 * 3], np.uint8).reshape(-1, 3) @ WEIGHTS
+        palette[: len(given)] = given
+        if by_colour:
+            return palette[pixels], "colour"
+        _check_palette(path, np.flatnonzero(np.bincount(pixels.ravel())), palette, class_list)
+        return pixels, "index"
+    if pixels.ndim == 3:
+        if by_colour or (pixels != pixels[..., :1]).any():
+            return pixels @ WEIGHTS, "colour"
+        pixels = pixels[..., 0]
+    elif by_colour:
+        return pixels * np.uint32(GREY), "colour"
+    return pixels, "grey"
+
+
+def _check_palette(path: Path, used: np.ndarray, palette: np.ndarray, class_list: ClassList) -> None:
+    """Raises UserError if the colours of a palette mean other ids than its indices, as after an optimiser of PNG files
+    has sorted it. used: the indices in the mask. palette: (256,), the number of each index's colour."""
+    colours, values = palette[used].tolist(), class_list.values
+    greys = {number * GREY: class_id for number, class_id in values.items()}
+    if class_list.single:
+        greys[IGNORE * GREY] = 1
+    # If black is the first colour, then black and white elsewhere fill a palette up, or only show something.
+    silent = (0, IGNORE * GREY) if palette[0] == 0 else ()
+    for meant in (class_list.colour_ids, greys):
+        pairs = zip(colours, used.tolist(), strict=True)
+        others = [one for one, i in pairs if one not in silent and meant.get(one) != values.get(i, -1)]
+        if others and {*colours} <= meant.keys():
+            fix = "save the masks as grey PNG files of ids, or list their colours in a labelmap.txt"
+            raise UserError(path, "the indices and the colours of its palette mean different ids", fix)

@@ -12,7 +12,11 @@ SPLITS = ("train", "val", "test")
 """The values of `split`. A sample without `split` is for training."""
 NO_SPLIT = f"is none of {', '.join(SPLITS)}"
 """What messages say of an unclear part."""
-_WORDS = {"train": "train training", "val": "val valid validation dev minival", "test": "test testing"}
+_WORDS = {
+    "train": "train training trainaug train_aug",
+    "val": "val valid validation dev minival",
+    "test": "test testing",
+}
 _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words.split()}
 
 

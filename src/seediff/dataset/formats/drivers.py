@@ -21,16 +21,17 @@ from ...files.messages import plural, show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import check_unpacked
 from ...rows.parts import NO_SPLIT, part_of, row_splits
-from ..class_lists import ClassList, number_labels
+from ..class_lists import ClassList, number_labels, read_mask, with_single
 from ..names import check_name
 from ..reading import first_of
 from ..sample import Sample, nothing_lost
-from ..stored_masks import read_mask, with_single
 from .format_table import FORMATS, Contents, SourceName, codec
 from .labelled import Labelled, Painted, Shape, by_object, paint
 from .pictures import (
     PictureFinder,
     ends_of,
+    how_to_find,
+    missing_picture,
     stored_labels,
     stored_objects,
     top_folder,
@@ -126,12 +127,13 @@ class Import(Notes):
         if others:
             self.note(f"not read: {first_of(others)}; name a file to read it alone")
 
-    def leave_out(self, where: object, problem: str) -> None:
-        """Counts labels that are left out because their picture is missing. where, problem: for the error. Raises
-        UserError, unless the user wants to leave out such labels, or compares only label maps."""
+    def leave_out(self, where: object, name: str, folders: Sequence[Path]) -> None:
+        """Counts labels that are left out because their picture is missing. where: their name in errors. name: of the
+        picture. folders: where it may be. Raises UserError, unless the user wants to leave out such labels, or compares
+        only label maps."""
         if not (self.skip_missing or self.labels_alone):
-            fix = "--images names the folder of the PNG or JPEG files, and --skip-missing leaves out labels without one"
-            raise UserError(where, problem, fix)
+            given = [folder for folder in folders if folder in self.files.others]
+            raise UserError(where, missing_picture(name, given or folders), how_to_find(bool(given)))
         self.missing_pictures += 1
 
     def shapes_of(
@@ -237,8 +239,7 @@ class Import(Notes):
             if found is None and without_suffix(end) in self.originals:
                 found = self.originals[without_suffix(end)], end
         if found is None:
-            tried = [folder for folder in one.folders if folder.is_dir()] or one.folders
-            self.leave_out(one.where, f"there is no picture {show_json(one.names[0])} in {tried[0]}")
+            self.leave_out(one.where, one.names[0], one.folders)
         return found
 
     def masks_of(

@@ -4,6 +4,7 @@ the regions, too."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,12 +19,19 @@ from .painting import Canvas, Near, Side
 
 MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
 """Types of results that are masks."""
-BOXES = ("rectanglelabels",)
-"""Types of results that are boxes."""
+BOXES = ("rectanglelabels", "rectangle")
+"""Types of results that are boxes. Any other region becomes the box around it."""
 
 
 OWN_KEY = "seediff"
 """The key in a task's data under which SeeDiff puts the sample's name and row. Label Studio returns it unchanged."""
+
+
+class Vertex(msgspec.Struct, frozen=True):
+    """A corner, in percent of the picture's sides."""
+
+    x: Near
+    y: Near
 
 
 class Region(msgspec.Struct, frozen=True):
@@ -31,6 +39,9 @@ class Region(msgspec.Struct, frozen=True):
 
     rle: list[Byte] | None = None
     points: list[tuple[Near, Near]] | None = None
+    vertices: list[Vertex] = []
+    """The corners of a region drawn with the vector tool, which is not read as a mask."""
+    closed: bool | None = None
     x: Near = 0
     y: Near = 0
     width: Near = 0
@@ -44,6 +55,16 @@ class Region(msgspec.Struct, frozen=True):
     def masked(self) -> bool:
         """Whether the region is a mask, polygon or ellipse, not a box."""
         return self.rle is not None or self.points is not None or self.radiusX is not None
+
+    @property
+    def corners(self) -> list[tuple[float, float]]:
+        """The corners of a polygon or of a closed region of another kind; [] if it has none."""
+        return self.points or [(corner.x, corner.y) for corner in self.vertices if self.closed]
+
+    @property
+    def has_area(self) -> bool:
+        """Whether the region covers pixels; a keypoint and a line of two points do not."""
+        return self.masked or len(self.corners) > 2 or (self.width > 0 and self.height > 0)
 
     def pixels(self, shape: tuple[int, int]) -> tuple[complex, float, float]:
         """(point, across, down) in pixels: the centre x + yi and the radii of an ellipse, or the corner, width and
@@ -139,7 +160,7 @@ class Drawn(NamedTuple):
 
     def shape(self) -> Shape:
         """The region as a shape. Raises UserError for a mask that has not one label."""
-        if not self.region.masked:
+        if self.result.type not in MASKS:
             return Shape(self.where, self.result.about, "", box=self._box)
         if len(self.result.labels) != 1:
             raise UserError(self.where, f"must have one label, not {show_json(self.result.labels)}")
@@ -158,18 +179,24 @@ class Drawn(NamedTuple):
         return height, width
 
     def _box(self, canvas: Canvas) -> None:
-        at, across, down = self.region.pixels(self._frame(canvas))
-        canvas.box(at.real, at.imag, at.real + across, at.imag + down, self.region.rotation, at)
+        """Paints a box, or the box around another region."""
+        region, shape = self.region, self._frame(canvas)
+        at, across, down = region.pixels(shape)
+        if region.corners:
+            canvas.box_around((np.array(region.corners, np.float64) / 100 * shape[::-1]).tolist())
+        elif region.radiusX is not None:
+            canvas.box(at.real - across, at.imag - down, at.real + across, at.imag + down, region.rotation)
+        elif region.rle is not None:
+            down, across = np.nonzero(self._brush(shape))
+            canvas.box_around([*zip((across + 0.5).tolist(), (down + 0.5).tolist(), strict=True)])
+        else:
+            canvas.box(at.real, at.imag, at.real + across, at.imag + down, region.rotation, at)
 
     def _fill(self, canvas: Canvas, number: int) -> None:
         """Paints a mask, polygon or ellipse. number: the value to paint. Raises UserError."""
         region, shape = self.region, self._frame(canvas)
         if region.rle is not None:
-            try:
-                inside = decode_brush(bytes(region.rle), shape)
-            except ValueError as error:
-                raise UserError(self.where, f"its 'rle' is not a valid mask: {error}") from error
-            canvas.numbers[inside] = number
+            canvas.numbers[self._brush(shape)] = number
         elif region.points is None:
             at, across, down = region.pixels(shape)
             canvas.ellipse(at, across, down, region.rotation, number, self.where)
@@ -177,18 +204,30 @@ class Drawn(NamedTuple):
             corners = np.array(region.points, np.float64).reshape(-1, 2) / 100 * shape[::-1]
             canvas.runs(polygon_runs([corners.ravel().tolist()], shape, self.where), number)
 
+    def _brush(self, shape: tuple[int, int]) -> np.ndarray:
+        """(H, W) bool: the pixels of a brush mask. Raises UserError."""
+        try:
+            return decode_brush(bytes(self.region.rle or []), shape)
+        except ValueError as error:
+            raise UserError(self.where, f"its 'rle' is not a valid mask: {error}") from error
+
 
 def find_regions(answer: TaskAnswer, where: str) -> tuple[list[Drawn], list[str]]:
-    """(regions, others): the masks and boxes of an answer, and `about` of each other result. where: the task's name in
-    errors. Raises UserError for a mask whose parts have the wrong types."""
+    """(regions, others): the regions of an answer that have an area, and `about` of each other result. where: the
+    task's name in errors. Raises UserError for a mask whose parts have the wrong types."""
     regions: list[Drawn] = []
     others: list[str] = []
+    labelled = [result.id for result in answer.result if result.labels and result.id is not None]
     for number, result in enumerate(answer.result, 1):
+        if result.id in labelled and not result.labels:  # a choice about a region repeats its outline
+            continue
         here = f"{where}, result {number}"
-        if result.type in (*MASKS, *BOXES):
+        region: Region | None = None
+        with suppress(UserError) if result.type not in (*MASKS, *BOXES) else nullcontext():  # a choice may be anything
             region = fit(result.value, Region, here)
-            if result.type in MASKS and not region.masked:
-                raise UserError(here, "must have 'rle', 'points' or radii")
+        if result.type in MASKS and not (region and region.masked):
+            raise UserError(here, "must have 'rle', 'points' or radii")
+        if region and region.has_area:
             regions.append(Drawn(here, result, region))
         elif result.value:
             others.append(result.about)

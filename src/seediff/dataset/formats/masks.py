@@ -223,7 +223,7 @@ def _with_pictures(source: Import, split: str | None, images: Path, masks: Path)
         stems = [key.removesuffix(ending) for ending in ("", *ENDINGS) if key.endswith(ending)]
         name = next((names[stem] for stem in stems if stem in names), None)
         if name is None:
-            source.leave_out(path, f"is a mask, but there is no picture of its name in {images}")
+            source.leave_out(path, stems[-1], [images])
         else:
             found.append(Pair(split, name, photos[name], path))
     source.count(len(photos) - len(found), f"of {len(photos)} pictures have no mask in {masks}: they are left out")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
-from ..class_lists import COLOUR_LISTS, NAME_LISTS, ClassList
+from ..class_lists import COLOUR_LISTS, NAME_LISTS, ClassList, find_list
 from .drivers import Import, Pair
 from .pictures import images_by_name
 from .set_files import SetFiles
@@ -44,6 +44,10 @@ COCO_STUFF_COARSE = (
 """The coarse class, from 0, of each pixel value: a label's published id minus one. IIC's numbers (xu-ji/IIC,
 `cocostuff_fine_to_coarse.py`, MIT License, Copyright (c) 2019 Xu Ji; see NOTICE), which PiCIE, STEGO and DiffSeg use,
 too."""
+
+
+STUFF_LABELS = 182
+"""The number of labels in COCO-Stuff's own labels.txt."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ coarse classes."""
 
 def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | None:
     """(set, root, parts) of a public data set. `root`: its folder. `parts`: split → the folder of its label maps. None
-    for other folders, and for those with a list of classes of their own. (COCO-Stuff has a labels.txt.)
+    for other folders. A list of classes in them goes before the set's own classes.
 
     folder: the root, its parent, or the folder of a split's label maps.
     """
@@ -142,10 +146,24 @@ def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | No
                 is_inside = Path(os.path.abspath(path)).is_relative_to(here)
                 if is_inside and any(re.fullmatch(layout.maps, map_.stem) for map_ in path.rglob("*.png")):
                     parts[split] = path
-            own = (place / name for place in (folder, root, *parts.values()) for name in (*COLOUR_LISTS, *NAME_LISTS))
-            if parts and (root / layout.listed).exists() and (layout.stuff or not any(map(Path.is_file, own))):
+            if parts and (root / layout.listed).exists() and not (layout.stuff and _has_list(folder, root, parts)):
                 return layout, root, parts
     return None
+
+
+def _has_list(folder: Path, root: Path, parts: Mapping[str, Path]) -> bool:
+    """Whether there is a class list other than COCO-Stuff's own labels.txt. The folders may then be anyone's, with
+    pictures of any name. The arguments are those of `_places`."""
+    for path in (place / name for place in _places(folder, root, parts) for name in (*COLOUR_LISTS, *NAME_LISTS)):
+        if path.is_file() and len(SetFiles(path).lines(path)) < STUFF_LABELS:
+            return True
+    return False
+
+
+def _places(folder: Path, root: Path, parts: Mapping[str, Path]) -> list[Path]:
+    """The folders in which a class list may be. folder: the one that the user named. root, parts: as
+    `find_published` returns them."""
+    return [folder, root, *(path for part in parts.values() for path in (part, part.parent))]
 
 
 def read_published(
@@ -184,10 +202,11 @@ def read_published(
             label = match[1] + match[2]
             image = images.get(label + layout.ending)
             if image is None and not source.labels_alone:
-                source.leave_out(file, f"there is no picture of it in {folder}")
+                source.leave_out(file, label, [folder])
             else:
                 found.append(Pair(name, label, image, file))
-    return _classes(layout, root, f"{layout.title} in {root}, {', '.join(names)}"), found
+    listed = find_list(*_places(source.path, root, parts), note=source.note) if not layout.stuff else None
+    return listed or _classes(layout, root, f"{layout.title} in {root}, {', '.join(names)}"), found
 
 
 def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:

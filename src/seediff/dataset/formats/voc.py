@@ -3,7 +3,7 @@
 out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files stay PNG unless JPEG is asked for)
       SegmentationClass/NAME.png             palette PNG: 0 background, 255 ignore, else the class id
       ImageSets/Segmentation/{train,val,trainval}.txt   names, one per line
-      classes.txt                            not part of VOC: line i (from 0) names id i; `i name` for names with signs
+      classes.txt                            not part of VOC: `id name` in every line, from `0 background` on
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...config.class_names import BACKGROUND, VOC_CLASSES, find_odd_names
+from ...config.class_names import BACKGROUND, VOC_CLASSES
 from ...errors import UserError
 from ...files.label_maps import named_images, visible
 from ...files.photo_files import without_suffix
@@ -54,10 +54,8 @@ def write(export: Export, *, jpeg: bool = False) -> None:
     for title, splits in lists.items():
         names = (name for name, split in zip(export.names, export.splits, strict=True) if split in splits)
         export.put(f"{LISTS}/{title}.txt", "".join(f"{name}\n" for name in names))
-    lines = [BACKGROUND, *export.classes]
-    if find_odd_names(lines):
-        lines = [f"{number} {name}" for number, name in enumerate(lines)]
-    export.put(native.CLASSES, "".join(f"{line}\n" for line in lines))
+    lines = [f"{number} {name}\n" for number, name in enumerate((BACKGROUND, *export.classes))]
+    export.put(native.CLASSES, "".join(lines))
     export.count(stay, f"pictures stay PNG files in {IMAGES}; use --jpeg for readers that only open NAME.jpg")
 
 
@@ -98,7 +96,7 @@ def read(
     root = find_voc(source.path)
     if root is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
-    class_list = find_list(root, root / CLASS_MAPS, classes=classes, note=source.note)
+    class_list = find_list(source.path, root, root / CLASS_MAPS, classes=classes, note=source.note)
     if class_list is None:
         class_list = replace(named_classes(VOC_CLASSES), where="VOC's twenty: there is no list")
     folder, masks = images or root / IMAGES, root / CLASS_MAPS
@@ -125,7 +123,7 @@ def read(
         if mask is None and source.labels_alone:
             raise UserError(masks / f"{name}.png", f"no such file, but {where} lists it")
         if image is None and not source.labels_alone:
-            source.leave_out(where, f"{folder} has no picture '{name}'")
+            source.leave_out(where, name, [folder])
         elif mask is None:
             left += 1
         else:

@@ -122,7 +122,7 @@ def find_images(source: Import, data: YoloData, images: Path | None) -> list[Pai
         pictured = {path.stem for path in of_pictures.iterdir() if _is_image(path)}
         for path in sorted(visible(folder, "*.txt")) if LABELS in folder.parts else ():
             if path not in used and path.stem not in pictured and path.name != native.CLASSES:
-                source.leave_out(path, f"has labels, but there is no picture '{path.stem}' for them")
+                source.leave_out(path, path.stem, [of_pictures])
     return [*found.values()]
 
 
