@@ -19,6 +19,7 @@ from seediff.models.facts import facts_of_files
 from seediff.models.families import families
 from seediff.models.families.family import Family
 from seediff.models.locate import ModelFiles
+from seediff.models.names import NAMES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "models.md"
@@ -73,7 +74,7 @@ def described(family: Family) -> dict[str, ModelInfo]:
     from builders.published import written  # pyright: ignore[reportMissingImports]
 
     with TemporaryDirectory() as folder:
-        names = [named.name for named in family.named]
+        names = [name for name, named in NAMES.items() if named.pipeline in family.pipelines]
         return {name: describe(ModelFiles(name, name, written(name, Path(folder) / name))) for name in names}
 
 

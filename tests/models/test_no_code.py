@@ -1,13 +1,11 @@
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from seediff.cli.main import main
 from seediff.models.families import families
-from seediff.models.no_code import import_without_kernels
 from seediff.models.registry import load_model
 
 EVIL = """
@@ -47,11 +45,6 @@ class Attack:
 
     def code(self, file):
         (self.folder / file.lstrip("/")).write_text(EVIL.format(marker=str(self.marker)))
-
-    def without_code(self, *parts):
-        """Code beside a part is refused as such; what a configuration says is to be refused without it, too."""
-        for part in parts:
-            (self.folder / part / "evil.py").unlink()
 
     def retell(self, file, **values):
         path = self.folder / file
@@ -99,7 +92,6 @@ def test_classes_that_look_for_code(attack, tmp_path, capsys):
 
 def test_configurations_that_name_code(attack, tmp_path, capsys):
     """Of a class that would not look at them, in every part, at any depth."""
-    attack.without_code("text_encoder", "tokenizer", attack.family.network_part)
     files = [
         "model_index.json",
         *(p.relative_to(attack.folder).as_posix() for p in attack.folder.glob("*/*config.json")),
@@ -116,7 +108,6 @@ def test_configurations_that_name_code(attack, tmp_path, capsys):
 
 def test_which_attention_computes_is_not_the_configurations_choice(attack):
     """transformers would fetch a repository's code by the package `kernels`."""
-    attack.without_code("text_encoder", "tokenizer", attack.family.network_part)
 
     def chosen():
         return load_model(str(attack.folder), device="cpu").pipe.text_encoder.config._attn_implementation
@@ -126,21 +117,3 @@ def test_which_attention_computes_is_not_the_configurations_choice(attack):
         "text_encoder/config.json", attn_implementation="someone/kernels", _attn_implementation="someone/kernels"
     )
     assert chosen() == before in ("sdpa", "eager")
-
-
-def test_no_library_fetches_kernels_when_it_is_imported(tmp_path, monkeypatch):
-    """As bitsandbytes does, which takes code of a repository where `kernels` is installed."""
-    (tmp_path / "kernels.py").write_text(f"from pathlib import Path; Path({str(tmp_path / 'ran')!r}).touch()")
-    (tmp_path / "greedy.py").write_text("try:\n    import kernels\nexcept ImportError:\n    kernels = None")
-    monkeypatch.syspath_prepend(tmp_path)
-    import_without_kernels("greedy")
-    assert sys.modules["greedy"].kernels is None
-    assert not (tmp_path / "ran").exists()
-    import kernels  # somebody's own import of it works
-
-    assert (tmp_path / "ran").exists()
-    import_without_kernels("not_installed_at_all")
-    (tmp_path / "broken.py").write_text("raise RuntimeError('no CUDA here')")
-    import_without_kernels("broken")  # a model that does not need it loads
-    assert "broken" not in sys.modules
-    assert kernels

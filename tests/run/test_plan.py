@@ -77,7 +77,7 @@ def test_only_a_scheduler_is_loaded_as_a_scheduler(tmp_path, monkeypatch, mini_f
     assert facts_of_files(replace(find_model(str(mini_folder), None), files=locate(str(folder)))).scheduler is None
 
 
-@pytest.mark.parametrize(("name", "key"), [("qwen_image", "patch_size"), ("sd3", "patch_size")])
+@pytest.mark.parametrize(("name", "key"), [("pixart", "patch_size"), ("sd3", "patch_size")])
 def test_a_configuration_that_leaves_out_a_default(twin, tmp_path, name, key):
     """A size is unknown at first, and then that of the network's class, as in the loaded model."""
     folder = tmp_path / "model"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,44 +14,28 @@ from ..config.fields import INPUT, MODEL, RUN, DType, read_names
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import preset_toml, recommend
 from ..errors import Notice, UserError
-from ..files.messages import make_console
 from ..files.outputs import check_writable, write_atomic
-from ..models.describe import describe, find_model
+from ..models.describe import describe, find_model, read_settings
+from ..models.locate import EMBEDDED, EMBEDDED_LICENCE
+from ..models.names import NAMES
 from .options import AT_LEAST_1, HERE, NOTHING, Quiet, TypedSome, Whole, command_line, next_steps, option
 from .progress import bar_or_lines, report_on_interrupt
 
 ABOUT_MODELS = """\
-Sizes are those of all weights in half precision; licences are what the models' pages said: read them before use.
+Licences are what the models' pages said: read them before use. docs/models.md has their sizes.
 Fetched on first use; or before, also for a machine without a network: seediff download NAME
 Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out zebras"""
 
 
 def models() -> None:
-    """List the models that have short names, with their sizes and licences, and which are on this machine.
+    """List the models that have short names, with their hub ids and licences.
 
     For example: `seediff models`
     """
-    from rich.padding import Padding
-    from rich.text import Text
-
-    from ..models.describe import HEADINGS, list_models
-
-    console, families = make_console(), list_models()
-    lines = [row[: len(HEADINGS)] for row in chain.from_iterable(rows for _, rows in families)]
-    widths = [max(map(len, column)) for column in zip(HEADINGS, *lines, strict=True)]
-
-    def align(cells: Sequence[str]) -> Text:
-        return Text("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
-
-    console.print(align(HEADINGS))
-    for family, rows in families:
-        console.print()
-        console.print(Text(family.title, style="bold"))
-        for row in rows:
-            console.print(align(row[: len(HEADINGS)]))
-            # On a line of its own, so that the id can be copied in one piece even from a narrow terminal.
-            source = Text(", ".join(filter(None, (row.hub_id, row.licence))))
-            console.print(Padding(source, (0, 0, 0, 4), expand=False), style="dim")
+    known = read_settings(EMBEDDED["mini"]).classes or ()
+    print(f"{'mini':21}in the package\n{'':21}{EMBEDDED_LICENCE}; draws {', '.join(known)}")
+    for name, model in NAMES.items():
+        print(f"{name:21}{model.hub_id}\n{'':21}{model.licence}")
     print(f"\n{ABOUT_MODELS}")
 
 
@@ -75,7 +57,7 @@ def download(
 ) -> None:
     """Fetch a model from the hub before it is needed: only the files that a run loads, safetensors and no pickles.
 
-    Says the size and the licence first. Run the same command to continue a download that was stopped.
+    Run the same command to continue a download that was stopped.
 
     For example:
 

@@ -13,12 +13,10 @@ import tomli_w
 
 from .. import __version__
 from ..errors import UserError
-from ..files.messages import show_bytes
 from ..files.outputs import CONFIG
 from ..files.reading import fit, read_toml
 from ..models.describe import ModelInfo, ModelSettings, Preset, describe
-from ..models.locate import BY_NAME, EMBEDDED, REAL, locate
-from ..models.sampling import values_of_file
+from ..models.locate import EMBEDDED, REAL, locate
 from .class_names import reading_key
 from .fields import check_names, field_types, flatten, tables_of
 from .method_constants import MaskConfig, SegmentConfig
@@ -98,12 +96,11 @@ def usual_values(
     tuned: from `seediff tune`.
     paper: whether to use the papers' constants instead of those tuned for this model.
     """
-    own, authors, distilled = Preset(), dict[str, Any](), dict[str, Any]()
+    own, authors = Preset(), dict[str, Any]()
     if model is not None:
-        own, authors = model.settings.preset or own, model.defaults()
-        # A LoRA counts more than the single file that it is on top of.
-        for source in (None if model.files.is_whole else name, chosen.get("lora")):
-            distilled = (source and values_of_file(model.family, source)) or distilled
+        own = model.settings.preset or own
+        if "steps" in field_types(kind) and not {"steps", "guidance_scale"} <= chosen.keys():
+            authors = model.defaults()
     if paper:
         own = Preset(presence=own.presence, name_threshold=own.name_threshold)  # the papers have none
     method = chosen.get("mask.method") or own.method or MaskConfig.method
@@ -117,7 +114,6 @@ def usual_values(
         authors,
         {} if paper else facts.models.get(short_name, {}),
         preset_values(own, method, segmenter),
-        distilled,
         preset_values(tuned, method, segmenter),
     ]
     usual = dict[str, Any]()
@@ -166,9 +162,7 @@ def find_described(name: str, base: str | None, planned: bool) -> ModelInfo | No
 
 def no_model() -> UserError:
     """The error for a command for photographs that is given no model."""
-    real = BY_NAME[REAL]
-    gpu, cpu = (show_bytes(real.weight_bytes(dtype)) for dtype in ("float16", "float32"))
-    smallest = f"such as --model {REAL}, the smallest (a download of {gpu} for a GPU, {cpu} for a CPU)"
+    smallest = f"such as --model {REAL}, the smallest (a download of 2.1 GB for a GPU, 4.3 GB for a CPU)"
     return UserError(f"photographs need a real model, {smallest}; mini is for its own drawings")
 
 

@@ -1,25 +1,24 @@
-"""Describes a model from its small files, before any weights are read: `describe`. Lists the models that have short
-names: `list_models`."""
+"""Describes a model from its small files, before any weights are read: `describe`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from ..errors import UserError
-from ..files.messages import did_you_mean, show_bytes, show_json
+from ..files.messages import did_you_mean, show_json
 from ..files.reading import read_json
 from .families import families, pipeline_family
 from .families.family import Family
 from .families.readers import Reader
-from .hub import INDEX, cached_folder
-from .locate import EMBEDDED, EMBEDDED_LICENCE, ModelFiles, locate, read_index
+from .hub import INDEX
+from .locate import ModelFiles, locate, read_index
 from .no_code import check_index, check_parts, check_settings, import_diffusers, import_transformers
-from .sampling import values_of_model
 
 LATENT_SCALES = {"scaling_factor": 1, "shift_factor": 0, "latents_mean": None, "latents_std": None}
 """Keys of autoencoders' configurations by which some pipelines scale latents → the value that changes nothing."""
@@ -134,16 +133,22 @@ class ModelInfo:
         return ()
 
     def defaults(self) -> dict[str, Any]:
-        """Option → its default for this model; other options have the package's defaults. The values of the model's
-        page, in the table of short names, replace the family's. The values for a model that was distilled to draw
-        without guidance replace both."""
-        family, named = self.family, self.files.named
-        values: dict[str, Any] = {"steps": family.steps, "guidance_scale": family.guidance_scale}
-        if named is not None:
-            page = {"steps": named.steps, "guidance_scale": named.guidance_scale}
-            values |= {key: value for key, value in page.items() if value is not None}
-        values |= values_of_model(family, self.network_config, self.name)
-        return {key: value for key, value in values.items() if value is not None}
+        """Option → its default for this model: the pipeline's own steps and guidance, or its page's, in the table
+        of short names. If the configuration says that the model was distilled to draw without guidance, these
+        values replace both. Imports diffusers, which takes seconds."""
+        import_diffusers()
+        import diffusers
+
+        taken = signature(getattr(diffusers, self.pipeline).__call__).parameters
+        scales = [taken[name].default for name in ("guidance_scale", "true_cfg_scale") if name in taken]
+        scale = next((scale for scale in scales if scale is not None), None)
+        values = {"steps": taken["num_inference_steps"].default, "guidance_scale": scale}
+        if self.files.named is not None:
+            page = {name: getattr(self.files.named, name) for name in values}
+            values |= {name: value for name, value in page.items() if value is not None}
+        if self.family.says_distilled(self.network_config):
+            values = {"steps": self.family.few_steps(self.network_config), "guidance_scale": 0.0}
+        return values
 
     def check_drawing(self, guidance_scale: float, negative_prompt: str) -> None:
         """Raise UserError for values that the model cannot draw with. guidance_scale: must be at most 1 if the model's
@@ -269,39 +274,3 @@ def _read_config(folder: Path | None, part: str) -> dict[str, Any]:
         return read_json(folder / part / "config.json", dict[str, Any]) if folder else {}
     except UserError:
         return {}
-
-
-HEADINGS = ("--model", "draws", "weights", "on this machine")
-"""Headings of the first four fields of `ModelRow`, which are printed in one line."""
-
-
-class ModelRow(NamedTuple):
-    """A model in the list of `seediff models`."""
-
-    name: str
-    what: str
-    """What it draws, as in `NamedModel`."""
-    memory: str
-    """The size of its weights in half precision."""
-    here: str
-    """Where its weights are on this machine, or "no"."""
-    hub_id: str
-    licence: str
-
-
-def list_models() -> list[tuple[Family, list[ModelRow]]]:
-    """(family, rows) for every family: one row for each of its models with a short name. The model in the package comes
-    first. Asks no hub."""
-    size = show_bytes(sum(path.stat().st_size for path in EMBEDDED["mini"].rglob("*.safetensors")))  # half precision
-    mini = ModelRow("mini", "128², 19 classes of Pascal VOC", size, "in the package", "", EMBEDDED_LICENCE)
-    of_mini = pipeline_family(read_index(EMBEDDED["mini"])["_class_name"])
-    listed: list[tuple[Family, list[ModelRow]]] = []
-    for family in families():
-        rows = [mini] if family is of_mini else []
-        for model in family.named:
-            folder = cached_folder(model.hub_id)
-            here = "in the hub's cache" if folder and any(folder.glob("*/*.safetensors")) else "no"
-            size = show_bytes(model.weight_bytes("float16"))
-            rows.append(ModelRow(model.name, model.what, size, here, model.hub_id, model.licence))
-        listed.append((family, rows))
-    return listed

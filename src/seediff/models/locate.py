@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,18 +23,13 @@ from typing import Any, NamedTuple
 from ..errors import UserError
 from ..files.messages import did_you_mean, plural
 from ..files.reading import check_unpacked, read_json, real
-from .families import families, pipeline_family
+from .families import pipeline_family
 from .families.family import NETWORK_PARTS, Family
-from .families.named import NamedModel
 from .hub import INDEX, WEIGHTS, HubId, cached_file, cached_folder, fetch_file, hub_files
+from .names import NAMES, NamedModel, named_model
 from .single_file import SingleFile
 from .weights import file_bytes, part_files
 
-NAMED = tuple(
-    replace(model, pipeline=model.pipeline or family.pipelines[0]) for family in families() for model in family.named
-)
-"""The models with short names, each with its pipeline."""
-BY_NAME = {named.name: named for named in NAMED}
 REAL = "sd1.5"
 """The smallest of these models that draw photographs."""
 EMBEDDED = {
@@ -177,11 +172,6 @@ class ModelFiles:
         return f"{parts} from {place}; {rest} from {self.base}"
 
 
-def named_model(name: str) -> NamedModel | None:
-    """The model of the table with this short name or hub id; None if the table lacks it."""
-    return BY_NAME.get(name) or next((named for named in NAMED if name == named.hub_id), None)
-
-
 def read_index(folder: Path) -> dict[str, Any]:
     """The contents of the model_index.json in a folder. Raises UserError if the file is missing or broken."""
     absent = "no such file; a folder written by diffusers' save_pretrained is needed"
@@ -238,15 +228,15 @@ def resolve_name(name: str) -> Path | HubId | SingleFile:
         if not (EMBEDDED[name] / INDEX).is_file():
             raise UserError("model", f"{name}: is missing", "take it from SeeDiff's repository, or reinstall seediff")
         return EMBEDDED[name]
-    if name in BY_NAME:
-        return BY_NAME[name].hub_id
+    if name in NAMES:
+        return NAMES[name].hub_id
     place = place_of(name)
     if isinstance(place, Path):
         return place if place.is_dir() else _checkpoint_in(name, place)
     if place is None or (name.endswith(WEIGHTS) and not place.file):
         if name.endswith(WEIGHTS):
             raise UserError("model", f"{name}: no such file")
-        near = did_you_mean(name, (*EMBEDDED, *BY_NAME))
+        near = did_you_mean(name, (*EMBEDDED, *NAMES))
         fix = "`seediff models` lists the names; others are a folder, a file or a hub id `owner/name`"
         raise UserError("model", f"{name}: no such folder or file{near}", fix)
     if not place.file:

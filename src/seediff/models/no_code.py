@@ -10,16 +10,13 @@ import json
 import logging
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib import import_module
-from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, causes, first_line
+from ..errors import UserError, causes
 from ..files.messages import show_json
 from ..files.reading import read_bytes
 from .families.family import NOT_LOADED, Family
@@ -46,10 +43,6 @@ ELSEWHERE = frozenset(
 OWN_ATTENTION: dict[str, Any] = {"trust_remote_code": False, "attn_implementation": None}
 """Arguments for transformers' `from_pretrained`, with which transformers chooses the implementation of attention.
 Otherwise a configuration could name one in a repository."""
-
-COUNTS = re.compile(r"(transformer_)?layers_per_block|num_(hidden_|single_)?layers|n_layers|depths|num_encoder_blocks")
-MOST_LAYERS = 200
-"""Maximum value of keys that match COUNTS. Libraries would spend hours on building more layers."""
 
 
 def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str]:
@@ -84,54 +77,26 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
 
 
 def check_parts(folders: Iterable[Path]) -> None:
-    """Raise UserError for code or adapters among the files of parts, and for configurations that `check_settings`
-    refuses. folders: the parts'."""
-    for path in sorted(chain.from_iterable(folder.glob("*") for folder in folders)):
-        if path.suffix == ".py" or path.name == "adapter_config.json":
-            raise UserError(path, "code and adapters in a model's folder are not read", "remove this file")
-        if path.name.endswith("config.json"):
-            try:  # parsed as libraries do: diffusers writes infinite numbers, which standard JSON lacks
-                settings = json.loads(read_bytes(path))
-            except (ValueError, RecursionError) as error:
-                raise UserError(path, f"is not JSON: {first_line(error)}") from error
-            if not isinstance(settings, dict):
-                raise UserError(path, f"must be a table, not {show_json(settings)}")
-            check_settings(path, settings)
+    """Raise UserError for configurations of parts that `check_settings` refuses. folders: the parts'."""
+    for path in sorted(chain.from_iterable(folder.glob("*config.json") for folder in folders)):
+        with suppress(ValueError, RecursionError):  # a library cannot read the file either, and says so
+            check_settings(path, json.loads(read_bytes(path)))
 
 
 def check_settings(path: Path | str, settings: Any) -> None:
-    """Raise UserError if a configuration has a key of ELSEWHERE or too many layers, at any depth. path: its file, for
-    messages. settings: its contents."""
+    """Raise UserError if a configuration has a key of ELSEWHERE, at any depth. path: its file, for messages. settings:
+    its contents."""
     waiting = [settings]
     while waiting:
         value = waiting.pop()
         if isinstance(value, Mapping):
-            for key, inner in value.items():
-                if key in ELSEWHERE and inner is not None:
-                    problem = f"{key} = {show_json(inner)} leads to code or files elsewhere"
+            for key in ELSEWHERE & value.keys():
+                if value[key] is not None:
+                    problem = f"{key} = {show_json(value[key])} leads to code or files elsewhere"
                     raise UserError(path, problem, "remove that key")
-                counts = inner if isinstance(inner, list) else [inner]
-                if COUNTS.fullmatch(key) and any(isinstance(n, int) and n > MOST_LAYERS for n in counts):
-                    raise UserError(path, f"{key} = {show_json(inner)} must be at most {MOST_LAYERS}")
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
-
-
-def import_without_kernels(name: str) -> None:
-    """Import a library, if it is installed, while the package `kernels` is hidden. With `kernels`, the library would
-    fetch code from a repository and run it. Ignores errors, because most models do not need the library. name: the
-    library's."""
-    if name in sys.modules or find_spec(name) is None:
-        return
-    before = {"kernels": sys.modules["kernels"]} if "kernels" in sys.modules else {}
-    sys.modules["kernels"] = None  # type: ignore[assignment]  # makes its import fail
-    try:
-        with suppress(Exception):  # a broken installation may raise anything
-            import_module(name)
-    finally:
-        sys.modules.pop("kernels", None)
-        sys.modules.update(before)
 
 
 def import_transformers() -> Any:
@@ -152,7 +117,6 @@ def import_diffusers() -> None:
     for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # which diffusers imports if installed
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        import_without_kernels("bitsandbytes")
         import torch  # noqa: F401  # first, so that its own faults are reported as such
 
         import_transformers()

@@ -28,7 +28,7 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
     if files.file:
         files.file.fetch()
     if isinstance(folder, str):
-        folder = _complete_folder(files, family, dtype)
+        folder = fetch_pipeline(files, family, dtype)
     index = read_index(folder)
     listed = check_index(folder / INDEX, index, family)
     check_parts(folder / part for part in listed)
@@ -71,35 +71,20 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
 
 
 def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | None = None) -> Path:
-    """The folder of a whole model on the hub, after its files were fetched, as far as a number format needs them.
+    """The folder of a whole model on the hub, after its files were fetched, as far as a number format needs them. If
+    the hub's cache has all of them, the hub is not asked.
 
     files: the model's; `files.whole` must be a hub id. family: its architecture. dtype: the number format. out: a
     folder to use instead of the hub's cache. Raises UserError."""
     hub_id = str(files.whole)
-    needed = needed_files(hub_files(hub_id), *_parts(fetch_file(hub_id, INDEX).parent, files, family), dtype)
-    licence = ""
-    if files.named:
-        licence = files.named.licence
-    return fetch_files(hub_id, needed, out=out, licence=licence)
-
-
-def _complete_folder(files: ModelFiles, family: Family, dtype: str) -> Path:
-    """The folder of a whole model in the hub's cache, after its missing files were fetched. files, family, dtype: as in
-    `fetch_pipeline`. Raises UserError."""
-    folder = fetch_file(str(files.whole), INDEX).parent
-    cached = [path.relative_to(folder).as_posix() for path in folder.glob("*/*")]
-    if has_all(cached, *_parts(folder, files, family), dtype):
-        return folder
-    return fetch_pipeline(files, family, dtype)
-
-
-def _parts(folder: Path, files: ModelFiles, family: Family) -> tuple[set[str], list[str]]:
-    """(listed, weighted). listed: the parts of a whole model, by its model_index.json. weighted: the listed parts that
-    have weights and are not replaced. folder: the whole model's. files: the model's. Raises UserError."""
+    folder = fetch_file(hub_id, INDEX).parent
     index = read_index(folder)
-    listed = check_index(folder / INDEX, index, family)
-    replaced = files.replaced(family, index)
-    return listed, [part for part in sorted(listed) if family.has_weights(part) and part not in replaced]
+    listed, replaced = check_index(folder / INDEX, index, family), files.replaced(family, index)
+    own = [part for part in sorted(listed) if family.has_weights(part) and part not in replaced]
+    cached = [path.relative_to(folder).as_posix() for path in folder.glob("*/*")]
+    if out is None and has_all(cached, listed, own, dtype):
+        return folder
+    return fetch_files(hub_id, needed_files(hub_files(hub_id), listed, own, dtype), out=out)
 
 
 def _part_class(index: dict[str, Any], part: str) -> Any:

@@ -24,7 +24,6 @@ from .adapters import load_lora
 from .describe import ModelInfo, Sizes, describe
 from .families.family import Family
 from .families.layers import Layer
-from .families.named import BYTES
 from .families.readers import Reader
 from .fingerprint import weights_fingerprint
 from .locate import locate
@@ -40,6 +39,7 @@ from .saving_memory import (
     move_to,
     quantise,
 )
+from .weights import BYTES
 
 if TYPE_CHECKING:
     import torch

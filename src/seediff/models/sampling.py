@@ -1,17 +1,13 @@
-"""How models draw: schedulers by short names, and default values for weights that were distilled to draw in few steps.
-
-The network's configuration may say that it was distilled (`Family.says_distilled`). Otherwise the name of the model or
-file decides, though only about defaults: nothing is refused because of a name."""
+"""Schedulers by short names."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container
 from typing import Any
 
 from ..errors import UserError, first_line
 from ..files.messages import did_you_mean
-from .families.family import Family, PartConfig
+from .families.family import Family
 from .families.flow_matching import FlowMatching
 from .no_code import import_diffusers
 
@@ -85,56 +81,3 @@ def follow_marks(pipe: Any, names: Container[str]) -> None:
         return
     zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in names else {}
     pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, prediction_type="v_prediction", **zero_snr)
-
-
-UNGUIDED = re.compile(r"turbo|lightning|schnell|hyper-?sd|klein-\d+b", re.IGNORECASE)
-"""Matches names of models that were distilled to draw without guidance. It does not match FLUX.2-klein-base-4B, which
-has guidance."""
-
-RECIPES = {
-    "lightning": ("euler-trailing", 0.0),
-    "hyper[-_ ]?(sd|flux)": ("ddim-trailing", 0.0),
-    "dmd2": ("lcm", 0.0),
-    "lcm": ("lcm", 1.0),
-    "tcd": ("tcd", 0.0),
-}
-"""Pattern for a file's name in small letters → (scheduler, guidance scale) that the pages of such UNets recommend."""
-STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?", re.IGNORECASE)
-UNET_STEPS, FLOW_STEPS = 4, 8
-"""Default steps of a distilled UNet, and of a distilled transformer, if the file's name has no number of steps."""
-
-
-def values_of_model(family: Family, config: PartConfig, name: str) -> dict[str, Any]:
-    """Default `steps` and `guidance_scale` of a model that was distilled to draw without guidance; empty for other
-    models.
-
-    family: the model's. config: the network's configuration. name: the model's name, whose last part decides if the
-    configuration does not: `owner/sdxl-turbo` is distilled, `turbo/sdxl` and `sdxl-turbo-cfg` are not."""
-    is_distilled = family.says_distilled(config)
-    if is_distilled is None:
-        last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
-        is_distilled = UNGUIDED.search(last) is not None and "cfg" not in last.lower()
-    return {"steps": family.few_steps(config), "guidance_scale": 0.0} if is_distilled else {}
-
-
-def values_of_file(family: Family, source: str) -> dict[str, Any]:
-    """Default `scheduler`, `steps` and `guidance_scale` for a distilled LoRA or single file; empty for other files.
-
-    family: the model's. source: the file's path or hub id, whose name decides: `sdxl_lightning_8step.safetensors` →
-    euler-trailing, 8 steps, no guidance. Families of flow matching get no scheduler. There is no `guidance_scale` for
-    names with `cfg`, and for networks that have the guidance scale as an input."""
-    name = "/".join(re.split(r"[/\\]", source)[-2:]).lower()
-    flows = isinstance(family, FlowMatching)
-    recipe = next((recipe for pattern, recipe in RECIPES.items() if re.search(pattern, name)), None)
-    if flows and (recipe or "turbo" in name):
-        values: dict[str, Any] = {"steps": FLOW_STEPS, "guidance_scale": 0.0}
-    elif recipe and not flows:
-        values = {"scheduler": recipe[0], "steps": UNET_STEPS, "guidance_scale": recipe[1]}
-    else:
-        return {}
-    counted = STEPS.search(name)
-    if counted:
-        values["steps"] = int(counted[1])
-    if "cfg" in name or (flows and family.distilled):
-        del values["guidance_scale"]
-    return values

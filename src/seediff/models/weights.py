@@ -14,9 +14,10 @@ from typing import Any
 from ..errors import UserError, first_line
 from ..files.messages import plural
 from ..files.tensors import read_header
-from .families.named import BYTES
 from .no_code import OWN_ATTENTION
 
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+"""Bytes per number."""
 PREFERRED: dict[str, tuple[str | None, ...]] = {
     "float32": (None, "fp16", "bf16"),
     "float16": ("fp16", None, "bf16"),

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
-from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS, named_model
+from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS
+from ..models.names import named_model
 from ..rows.row import Row
 from .tables import Summary, for_drawings, plain_facts, render
 

@@ -23,7 +23,6 @@ from ..dataset.writing import Encoded, encode
 from ..errors import UserError
 from ..files.messages import plural
 from ..models.facts import Facts
-from ..models.locate import named_model
 from ..models.saving_memory import Offload
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import find_weight
@@ -297,9 +296,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         sizes = plan.facts.sizes
         size = self.config.size or (sizes and sizes.side)
         if size is None:
-            named = named_model(self.config.model)
-            own = named.what if named else "which is not known on this machine"
-            return f"each of the model's own size, {own}"
+            return "each of the model's own size, which is not known on this machine"
         height, width = pixels(size)
         return f"each of {width}×{height}"
 

@@ -69,7 +69,7 @@ class Plan:
         size = weight_bytes(config, self.facts.info)
         yield model_line(config, self.facts.info, offload, size)
         yield f"Device: {config.device}, computes in {config.dtype}"
-        yield memory_line(config, self.facts.info, size, self.maps and self.maps.map_bytes)
+        yield memory_line(config, size, self.maps and self.maps.map_bytes)
         if not verbose:
             yield "Layers and all settings: with --verbose"
             return
@@ -233,8 +233,6 @@ def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int |
     if size is None and not isinstance(info.files.whole, Path):
         where = "not on this machine; the run downloads it"
         if named:
-            most = "" if info.files.is_whole else "at most "
-            where += f": {most}{show_bytes(named.weight_bytes(str(config.dtype)))} in {config.dtype}"
             where += f"; licence {named.licence}"
     if not info.files.is_whole:
         where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
@@ -249,19 +247,14 @@ def weight_bytes(config: RunConfig, info: ModelInfo) -> int | None:
     return None
 
 
-def memory_line(config: RunConfig, info: ModelInfo, size: int | None, maps: int | None) -> str:
+def memory_line(config: RunConfig, size: int | None, maps: int | None) -> str:
     """The line of a dry run about memory. size: bytes of the model's weights. maps: bytes of an image's attention maps.
     None for either: not known."""
-    line, named = "Memory: not known, because the weights are not all on this machine", info.files.named
-    if named and not size:
-        line = f"Memory: about {show_bytes(named.weight_bytes(str(config.dtype)))} of weights in {config.dtype}"
+    line = "Memory: not known, because the weights are not all on this machine"
     if size:
         line = f"Memory: {show_bytes(size)} of weights in {config.dtype}"
-    if config.quantize and (size or named):
-        line += f", before {config.quantize}"
-    if named and named.peaks:
-        measured = ", ".join(f"{gigabytes} GB for a batch of {count}" for count, gigabytes in named.peaks.items())
-        line += f"; on a GPU in bfloat16, drawing needs {measured}"
+        if config.quantize:
+            line += f", before {config.quantize}"
     if maps:
         line += f"; {show_bytes(maps)} of attention maps an image"
     return line

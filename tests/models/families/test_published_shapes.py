@@ -2,10 +2,11 @@ import pytest
 from builders.configured import configured
 from builders.published import parameters, written
 
+from recipes.families import PAGE
 from seediff.config.generate_config import GenerateConfig
 from seediff.models.facts import facts_of_files
 from seediff.models.layer_choice import KINDS
-from seediff.models.locate import BY_NAME
+from seediff.models.names import NAMES
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import dry_run
 
@@ -35,6 +36,10 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     assert lines[0].endswith(f", each of {side}×{side}")
 
 
-@pytest.mark.parametrize("name", BY_NAME)
-def test_sizes_in_the_list_of_models(name):
-    assert sum(parameters(name)) / 1e9 == pytest.approx(BY_NAME[name].billions, abs=0.006)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_lists_every_model(name):
+    """With its hub id, its size and its licence."""
+    said = next(line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| `{name}` | "))
+    hub_id, _, billions, licence = said.strip("| ").split(" | ")[1:]
+    assert (hub_id, licence) == (f"`{NAMES[name].hub_id}`", NAMES[name].licence)
+    assert sum(parameters(name)) / 1e9 == pytest.approx(float(billions), abs=0.006)

@@ -20,7 +20,6 @@ from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_names, block_numbers, by_kind
 from .inputs import DrawRequest, NetworkInputs, hear_calls, latents_of, plain_arguments
 from .layers import CROSS, SELF, Layer, refuse_adapters
-from .named import NamedModel
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -55,8 +54,6 @@ class Family:
     """Name of the network's class in diffusers."""
     network_part: str = "transformer"
     """The pipeline's name for the network."""
-    named: tuple[NamedModel, ...] = ()
-    """Its models with short names."""
     single_files: Mapping[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
     """Names of tensors in single files of its models, as the authors call them → short names of the models from which
     such files may have been made. Of all families' entries, the one counts of which a file has the most tensors."""
@@ -122,9 +119,6 @@ class Family:
 
     # Guidance
 
-    steps: int | None = None
-    guidance_scale: float | None = None
-    """The steps and the guidance scale that the authors advise; None: the package's defaults."""
     distilled_steps: int = 4
     """Default steps of its models that were distilled to draw without guidance."""
     distilled: bool = False

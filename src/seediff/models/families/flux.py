@@ -18,7 +18,6 @@ from .family import Family, PartConfig, Tensor
 from .flow_matching import FlowMatching
 from .inputs import NetworkInputs, latents_of
 from .layers import TEXT_FIRST
-from .named import APACHE, NamedModel
 from .readers import Reader
 
 PACKED = 2
@@ -102,23 +101,6 @@ def unpack(packed: Tensor, height: int, width: int) -> Tensor:
 
 FLUX = Flux(
     title="FLUX.1",
-    named=(
-        NamedModel(
-            "flux-dev",
-            "black-forest-labs/FLUX.1-dev",
-            "1024²",
-            16.87,
-            "FLUX.1 [dev] Non-Commercial, to be accepted on the hub",
-            peaks={1: 36.4},
-        ),
-        NamedModel(
-            "flux-schnell",
-            "black-forest-labs/FLUX.1-schnell",
-            "1024², few steps",
-            16.86,
-            f"{APACHE}, to be accepted on the hub",
-        ),
-    ),
     places="img_ids",
     single_files={(FLUX_TENSOR,): ("flux-schnell",), (FLUX_TENSOR, "guidance_in.in_layer.weight"): ("flux-dev",)},
     pipelines=("FluxPipeline",),
@@ -128,8 +110,6 @@ FLUX = Flux(
     ),
     class_name="FluxTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
-    steps=28,
-    guidance_scale=3.5,
     distilled=True,
     where_prompt="first call",  # with `true_cfg_scale`, which only scripts use
 )
@@ -148,13 +128,10 @@ class ChromaFamily(Flux):
 
 CHROMA = ChromaFamily(
     title="Chroma",
-    named=(NamedModel("chroma", "lodestones/Chroma1-HD", "1024²", 13.75, APACHE, steps=40, guidance_scale=3.0),),
     places=FLUX.places,
     single_files={(FLUX_TENSOR, "distilled_guidance_layer.in_proj.weight"): ("chroma",)},
     pipelines=("ChromaPipeline",),
     class_name="ChromaTransformer2DModel",
     streams=FLUX.streams,
-    steps=35,
-    guidance_scale=5.0,
     where_prompt="first call",
 )

@@ -13,10 +13,8 @@ from typing import Any
 
 from .family import Family, Tensor
 from .flux import FLUX, FLUX_TENSOR, Packed, pack, unpack
-from .named import APACHE, NamedModel
 from .readers import Reader, chat_prompt, qwen_chat
 
-FLUX_OWN = "FLUX Non-Commercial, to be accepted on the hub"
 FLUX2_TENSOR = "double_stream_modulation_img.lin.weight"
 
 
@@ -66,7 +64,6 @@ def normed_latents(vae: Any, pixels: Tensor, epsilon: float) -> tuple[Tensor, tu
 
 FLUX2 = Flux2(
     title="FLUX.2 dev",
-    named=(NamedModel("flux2-dev", "black-forest-labs/FLUX.2-dev", "1024²", 56.32, FLUX_OWN),),
     scales=(),  # but its autoencoder's batch norm
     places=FLUX.places,
     single_files={(FLUX_TENSOR, FLUX2_TENSOR, "single_blocks.47.linear1.weight"): ("flux2-dev",)},
@@ -74,8 +71,6 @@ FLUX2 = Flux2(
     class_name="Flux2Transformer2DModel",
     where_prompt="first call",  # for FLUX.2 klein, whose network has the same class
     streams=FLUX.streams,
-    steps=50,
-    guidance_scale=4.0,
     distilled=True,
 )
 
@@ -98,12 +93,6 @@ class Klein(Flux2):
 
 FLUX2_KLEIN = Klein(
     title="FLUX.2 klein",
-    named=(
-        NamedModel("klein-4b", "black-forest-labs/FLUX.2-klein-4B", "1024², few steps", 7.98, APACHE),
-        NamedModel("klein-9b", "black-forest-labs/FLUX.2-klein-9B", "1024², few steps", 17.35, FLUX_OWN),
-        NamedModel("klein-base-4b", "black-forest-labs/FLUX.2-klein-base-4B", "1024²", 7.98, APACHE),
-        NamedModel("klein-base-9b", "black-forest-labs/FLUX.2-klein-base-9B", "1024²", 17.35, FLUX_OWN),
-    ),
     scales=(),  # but its autoencoder's batch norm
     places=FLUX.places,
     single_files={(FLUX_TENSOR, FLUX2_TENSOR): ("klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b")},
@@ -113,6 +102,4 @@ FLUX2_KLEIN = Klein(
     where_prompt="first call",
     negative=False,
     streams=FLUX2.streams,
-    steps=50,
-    guidance_scale=4.0,
 )

@@ -13,11 +13,8 @@ from typing import Any
 
 from .flux import Packed
 from .layers import TEXT_FIRST
-from .named import NamedModel
 from .qwen_image import STATISTICS, Qwen
 from .readers import Reader, prefixed
-
-KREA_OWN = "Krea 2 Community"
 
 
 class Krea2(Packed, Qwen):
@@ -38,10 +35,6 @@ class Krea2(Packed, Qwen):
 
 KREA2 = Krea2(
     title="Krea 2",
-    named=(
-        NamedModel("krea2-raw", "krea/Krea-2-Raw", "1024²", 17.38, KREA_OWN, steps=52, guidance_scale=3.5),
-        NamedModel("krea2-turbo", "krea/Krea-2-Turbo", "1024², few steps", 17.38, KREA_OWN),
-    ),
     places="position_ids",
     scales=STATISTICS,
     single_files={("txtfusion.projector.weight",): ("krea2-raw", "krea2-turbo")},
@@ -49,8 +42,6 @@ KREA2 = Krea2(
     class_name="Krea2Transformer2DModel",
     patch=1,
     streams={"transformer_blocks": TEXT_FIRST},
-    steps=28,
-    guidance_scale=4.5,
     from_zero=True,
     distilled_steps=8,
     where_prompt="first call",

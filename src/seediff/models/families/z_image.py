@@ -17,7 +17,6 @@ from .family import Tensor
 from .flow_matching import FlowMatching
 from .inputs import NetworkInputs, latents_of
 from .layers import JOINT, SELF
-from .named import APACHE, NamedModel
 from .readers import Reader, chat_prompt, qwen_chat
 
 FILLED = 32
@@ -52,10 +51,6 @@ class ZImage(FlowMatching):
 
 Z_IMAGE = ZImage(
     title="Z-Image",
-    named=(
-        NamedModel("z-image", "Tongyi-MAI/Z-Image", "1024²", 10.26, APACHE),
-        NamedModel("z-image-turbo", "Tongyi-MAI/Z-Image-Turbo", "1024², few steps", 10.26, APACHE),
-    ),
     single_files={("cap_pad_token",): ("z-image-turbo", "z-image")},
     pipelines=("ZImagePipeline",),
     cannot={"ZImageOmniPipeline": "it reads the prompt in parts, between the pictures that it shows"},
@@ -65,9 +60,6 @@ Z_IMAGE = ZImage(
     streams={"noise_refiner": replace(SELF, multiple=FILLED), "layers": replace(JOINT, multiple=FILLED)},
     attention="attention",
     patch=2,
-    steps=50,
-    guidance_scale=5.0,
     from_zero=True,
-    distilled_steps=8,
     where_prompt="first half",
 )
