@@ -36,19 +36,9 @@ def saved_maps(tensors):
     return save(tensors, {"seediff": json.dumps(about)})
 
 
-@pytest.mark.parametrize(
-    ("tensors", "said"),
-    [
-        ({"self.2,2": np.ones((4, 5), np.float32)}, r"tensor 'self\.2,2' is F32 \(4, 5\), but must be F32 \(4, 4\)"),
-        ({"self.2,2": np.ones((4, 4), np.float16)}, r"tensor 'self\.2,2' is F16"),
-        ({"self.2,2": np.full((4, 4), np.nan, np.float32)}, "values that are not finite"),
-        ({"cross.2,2": np.ones((4, 1), np.float32)}, r"words name column 1, but tensor 'cross\.2,2' has 1"),
-        ({"weights": np.ones(1, np.float32)}, 'it has a tensor "weights"'),
-    ],
-)
-def test_maps_that_are_none(tmp_path, tensors, said):
-    (tmp_path / "a.safetensors").write_bytes(saved_maps(tensors))
-    with user_error(said):
+def test_a_file_of_other_tensors(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(save({"weights": np.ones(1, np.float32)}))
+    with user_error(r"a\.safetensors: is not a file of saved attention maps"):
         AttentionMaps.load(tmp_path / "a.safetensors")
 
 

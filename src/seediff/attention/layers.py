@@ -115,7 +115,7 @@ class CapturedLayer:
             kind: span for kind, span in of_kinds.items() if span is not None and kind in self.kinds
         }
         grid = grid_at(call.latent_size, self.layer.level)
-        return Place(members, spans, frames, grid, chosen)
+        return Place(members, spans, grid, chosen)
 
 
 @dataclass(eq=False)
@@ -164,8 +164,8 @@ class LayerRun:
         scores = cut_picture(product, place)
         if recorder.text_states is not None and captured.layer.is_cross:
             scores = scores._replace(key=self._keys_of(recorder.text_states), bias=None)
-        if place.frames > 1:
-            scores = by_frames(scores, place)
+        if call.frames_in_member > 1:
+            scores = by_frames(scores, place.spans, call.frames_in_member)
         recorder.running.add(call.step, captured.name, place, scores)
 
     def _keys_of(self, states: torch.Tensor) -> torch.Tensor:

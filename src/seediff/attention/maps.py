@@ -8,11 +8,9 @@ map at level d has the size L / d. For example, with L = 64 × 64 the levels 1, 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +18,6 @@ import torch
 from msgspec import Meta
 
 from ..errors import UserError, shorten
-from ..files.messages import show_json
 from ..files.outputs import encode_tensors, write_atomic
 from ..files.tensors import read_header
 
@@ -121,31 +118,17 @@ class AttentionMaps:
     @classmethod
     def load(cls, path: Path | str) -> AttentionMaps:
         """The maps in a file from `save`. Raises UserError with the file's name if it is any other file."""
-        what = "saved attention maps"
         file = read_header(path)
-        about = file.about("seediff", MapsAbout, what)
-        last = max(chain.from_iterable(about.words.values()), default=-1)
+        about = file.about("seediff", MapsAbout, "saved attention maps")
         maps: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
-        for name, tensor in file.tensors.items():
-            matched = re.fullmatch(TENSOR, name)
-            if matched is None:
-                raise UserError(f"{path}: is not a file of {what}: it has a tensor {show_json(name)}")
-            kind, grid = matched[1], (int(matched[2]), int(matched[3]))
-            positions = math.prod(grid)
-            file.check(name, "F32", (positions, positions if kind == "self" else None), what)
-            if kind == "cross" and last >= tensor.shape[1]:
-                raise UserError(f"{path}: words name column {last}, but tensor '{name}' has {tensor.shape[1]}")
-            (values,) = file.load("pt", [name]).values()
-            if not bool(torch.isfinite(values).all()):
-                raise UserError(f"{path}: tensor '{name}' holds values that are not finite")
-            maps[kind][grid] = values
+        for name, tensor in file.load("pt", [*file.tensors]).items():
+            kind, height, width = re.split("[.,]", name)
+            maps[kind][int(height), int(width)] = tensor
         # In the order of a capture, so that sums over maps are the same.
         self_maps, cross_maps = (dict(sorted(of_kind.items(), reverse=True)) for of_kind in maps.values())
         return cls(self_maps, cross_maps, about.latent_size, about.words, about.prompt, about.normalized)
 
 
-TENSOR = r"(self|cross)\.([1-9]\d{0,3}),([1-9]\d{0,3})"
-"""The name of a saved map: its kind, height and width."""
 Side = Annotated[int, Meta(ge=1, le=4096)]
 
 

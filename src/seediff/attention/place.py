@@ -26,8 +26,6 @@ class Place:
     """The members of the batch with the prompt."""
     spans: Spans
     """Where picture and text are in the product."""
-    frames: int
-    """The number of frames whose positions are in one member."""
     grid: Grid
     """(h, w) of the maps."""
     columns: Mapping[Kind, slice]
@@ -75,19 +73,20 @@ def _bias(mask: torch.Tensor, queries: slice) -> torch.Tensor:
     return mask.float()
 
 
-def by_frames(scores: Scores, place: Place) -> Scores:
+def by_frames(scores: Scores, spans: Spans, frames: int) -> Scores:
     """The scores with each frame of a clip as a member of its own. A frame's columns are its own positions, then the
-    text. Raises UserError for a mask that hides more than text from all frames."""
-    query, keys, bias = split_frames(scores.query, place.frames), list[torch.Tensor](), scores.bias
-    _, image, text = place.spans
+    text. spans: where picture and text are in the scores. frames: the number of frames in a member. Raises UserError
+    for a mask that hides more than text from all frames."""
+    query, keys, bias = split_frames(scores.query, frames), list[torch.Tensor](), scores.bias
+    _, image, text = spans
     if bias is not None:
         if image is not None or bias.shape[2] > 1:
             raise UserError("attention", "has a mask over the frames of a clip", "draw without it")
-        bias = bias.repeat_interleave(place.frames, 0)
+        bias = bias.repeat_interleave(frames, 0)
     if image is not None:
-        keys.append(split_frames(scores.key[:, :, image], place.frames))
+        keys.append(split_frames(scores.key[:, :, image], frames))
     if text is not None:
-        keys.append(scores.key[:, :, text].repeat_interleave(place.frames, 0))
+        keys.append(scores.key[:, :, text].repeat_interleave(frames, 0))
     return Scores(query, torch.cat(keys, 2), scores.scale, bias)
 
 

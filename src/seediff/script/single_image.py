@@ -23,7 +23,7 @@ from ..models.describe import ModelInfo
 from ..models.facts import facts_of_files, facts_of_model
 from ..models.registry import LoadOptions, Model
 from ..run.photos import doubt_line
-from ..run.plan import Plan, check_same, plan_model
+from ..run.plan import Plan, plan_model
 from ..segments.make_segments import Segments, check_photo, make_segments
 
 
@@ -32,8 +32,8 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     background, i + 1 for classes[i], 255 for ignored pixels. (`mask_photos` is the command `seediff mask`.)
 
     image: a Pillow picture, (H, W, 3) uint8, or the path of a file. classes: the classes' names. model: required: a
-    name as for `--model`, or a model from `load_model`. The model that a script named last stays loaded. options:
-    fields of MaskPhotosConfig, such as presence=0, or of MaskConfig, such as beta=0.4, as in `Captured.masks`.
+    model from `load_model`, or a name as for `--model`, which is loaded in each call. options: fields of
+    MaskPhotosConfig, such as presence=0, or of MaskConfig, such as beta=0.4, as in `Captured.masks`.
 
     A class that scores below `presence` has no pixels, and the result has the flag `absent:NAME`. A warning, once a
     process, says if the model knows its own drawings alone. Raises UserError for a picture or option that cannot be
@@ -108,23 +108,9 @@ def _prepare(
 ) -> tuple[Model, Plan]:
     """(model, plan): the loaded model, and the plan of what is captured of it. config, info: from `_configure`. model:
     as in `mask`. Raises UserError if the model cannot do what the configuration says."""
-    if isinstance(model, Model):
-        return model, plan_model(config, facts_of_model(model))
-    how = LoadOptions.of(config)
-    wanted = config.model, config.base, config.device, config.dtype, how
-    if wanted in _loaded:
-        return _loaded[wanted], plan_model(config, facts_of_model(_loaded[wanted]))
-    before = None
-    if info is not None:
-        before = plan_model(config, facts_of_files(info))
-    found = registry.load_model(config.model, base=config.base, device=config.device, dtype=config.dtype, **vars(how))
-    plan = plan_model(config, facts_of_model(found))
-    if before is not None:
-        check_same(before, plan)
-    _loaded.clear()
-    _loaded[wanted] = found
-    return found, plan
-
-
-_loaded: dict[tuple[Any, ...], Model] = {}
-"""How a model was loaded → the model, which stays loaded until a script names another one."""
+    if not isinstance(model, Model):
+        if info is not None:
+            plan_model(config, facts_of_files(info))  # refuses before the model is loaded
+        how = vars(LoadOptions.of(config))
+        model = registry.load_model(config.model, base=config.base, device=config.device, dtype=config.dtype, **how)
+    return model, plan_model(config, facts_of_model(model))
