@@ -102,7 +102,7 @@ def test_masks_and_heat_maps_of_clips(made, monkeypatch):
     for options, said in (
         ({"image": 28}, "^image: 28: 28 were drawn"),
         ({"image": 0, "pixels": seen.images[0]}, "^pixels: those of a clip are what"),
-        ({"image": 9}, "^'cat': is not in"),
+        ({"image": 9}, "^'cat' is not in"),
     ):
         with user_error(said):
             seen.masks("cat", **options)

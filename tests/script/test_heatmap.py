@@ -5,11 +5,12 @@ import torch
 from PIL import Image
 from refusals import user_error
 
-from seediff.drawing.overlays import css_colour, heat_colours
+from seediff.drawing.overlays import css_colour, heat_colours, mask_colours, overlay
 from seediff.masks.make_masks import MaskResult
 from seediff.script.heatmap import SIDE, HeatMap, heat_sheet
 from seediff.segments.make_segments import Segments
 
+BILINEAR = Image.Resampling.BILINEAR
 VALUES = np.array([[0, 0.5], [0.25, 1]], np.float32).repeat(4, 0).repeat(4, 1)
 PIXELS = np.full((8, 8, 3), 200, np.uint8)
 
@@ -25,9 +26,10 @@ def test_numbers_and_colours():
 
 def test_over_an_image():
     heat = HeatMap(VALUES, "dog", PIXELS)
-    assert np.array_equal(np.asarray(heat.over(alpha=0)), PIXELS)
-    assert np.array_equal(np.asarray(heat.over(alpha=1)), np.asarray(heat.image()))
-    assert heat.over(Image.new("RGBA", (16, 12))).size == (16, 12)
+    assert np.array_equal(np.asarray(heat.over(alpha=0)), np.full((384, 384, 3), 200))  # enlarged
+    assert np.array_equal(np.asarray(heat.over(alpha=1)), np.asarray(heat.image().resize((384, 384), BILINEAR)))
+    assert heat.over(Image.new("RGBA", (16, 12))).size == (384, 288)
+    assert heat.over(Image.new("RGBA", (400, 12))).size == (400, 12)
     with user_error(r"^no picture to overlay the heat map on: .*; give it, heatmap\('dog', pixels=image\), or over"):
         HeatMap(VALUES, "dog").over()
 
@@ -37,8 +39,9 @@ def test_files(tmp_path):
     heat.save(tmp_path / "dog.png")
     saved, over = np.asarray(Image.open(tmp_path / "dog.png")), np.asarray(heat.over(scale=True))
     assert np.array_equal(saved[:8], np.asarray(heat.image()))
-    assert np.array_equal(over[:8], np.asarray(heat.over()))
-    assert np.array_equal(saved[8:], over[8:])  # the same scale, from the least to the most
+    assert np.array_equal(over[:384], np.asarray(heat.over()))
+    assert len(saved) == 8 + 18
+    assert len(over) == 384 + 18
 
 
 def test_notebooks():
@@ -77,3 +80,17 @@ def test_a_sheet_of_heat_maps():
         sheet[6 : 6 + SIDE, 6 : 6 + SIDE], np.full((SIDE, SIDE, 3), 200)
     )  # alone, then below each map
     assert np.asarray(heat_sheet([replace(heat, pixels=None)])).shape[1] == SIDE + 12
+
+
+def test_masks_of_a_small_image_are_enlarged_and_named_beside():
+    labels = np.zeros((8, 16), np.uint8)
+    labels[2:6, 2:6] = 1
+    result = MaskResult(labels, torch.zeros(2, 8, 16), ("dog", "cat"), ())
+    drawn = np.asarray(result.overlay())
+    assert drawn.shape[0] == 192
+    assert drawn.shape[1] > 384
+    assert np.array_equal(drawn[:, :384], overlay(None, labels.repeat(24, 0).repeat(24, 1)))  # no name is in it
+    colours = {tuple(colour) for colour in drawn[:, 384:].reshape(-1, 3).tolist()}
+    assert {tuple(colour) for colour in mask_colours()[[1, 2]].tolist()} <= colours
+    segments = Segments(np.array([[0, 1]], np.int32), (0.5, 1.0), np.zeros((1, 2, 3), np.uint8))
+    assert segments.overlay().size == (384, 192)

@@ -41,7 +41,7 @@ def test_maps_and_what_is_made_of_them(model):
     assert seen.masks("cat", "potted plant", image=1).classes == ("cat", "potted plant")
     with pytest.warns(Notice, match=r"one segment: lower kl_threshold \(here 1000\.0\)"):
         assert seen.segments(image=1, num_points=4, kl_threshold=1000.0).label_map.shape == (64, 64)
-    with pytest.raises(seediff.UserError, match=r"^'bus': is not in the prompt"):
+    with pytest.raises(seediff.UserError, match=r"^'bus' is not in the prompt"):
         seen.heatmap("bus")
 
 
@@ -67,7 +67,7 @@ def test_phrases_that_contain_each_other(mini):
     assert np.array_equal(seen.heatmap(inner), seen.heatmap(seen._maps(0, [inner]).words[inner]))
     assert set(seen._maps(0, [inner]).words[inner]) > set(expected[inner])
     assert seen.masks(inner, image=1, pamr=False).classes == (inner,)
-    with pytest.raises(seediff.UserError, match=rf"^'{inner}': is not in the prompt .*, or only in a longer phrase"):
+    with pytest.raises(seediff.UserError, match=rf"^'{inner}' is not in the prompt .*, or only in a longer phrase"):
         seen.masks(*phrases, image=1, pamr=False)
 
 

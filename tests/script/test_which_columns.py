@@ -27,7 +27,7 @@ def test_the_limit_is_the_runs_own(loaded, name, limit, before, column):
         pipe(prompt, generator=torch.Generator().manual_seed(1), max_sequence_length=limit, **HOW)
     if column is None:
         assert "cat" not in seen.words[0]
-        with user_error("^'cat': is not in the prompt .*"):
+        with user_error("^'cat' is not in the prompt .*"):
             seen.heatmap("cat")
     else:
         assert seen._maps(0, ["cat"]).words["cat"][-1] == column

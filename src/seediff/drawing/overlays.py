@@ -36,6 +36,8 @@ VIRIDIS_ANCHORS = (
 )  # fmt: skip
 """Sixteen evenly spaced colours of viridis. Lightness grows evenly, so colour-blind readers see the same order."""
 LABEL_HEIGHT = 18  # pixels, of a line of text beneath a tile
+LEAST_SIDE = 384
+"""Results with a shorter longer side, in pixels, are drawn enlarged to it."""
 
 
 @lru_cache(maxsize=1)
@@ -117,8 +119,13 @@ def shrink(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarr
     return fit_side(array, min(side, max(array.shape[:2])), resample)
 
 
+def magnify(array: np.ndarray, resample: Image.Resampling) -> np.ndarray:
+    """As `fit_side`, with a longer side of at least LEAST_SIDE pixels. A picture is never shrunk."""
+    return fit_side(array, max(LEAST_SIDE, *array.shape[:2]), resample)
+
+
 def overlay(
-    image: np.ndarray,
+    image: np.ndarray | None,
     label_map: np.ndarray,
     regions: np.ndarray | None = None,
     *,
@@ -132,10 +139,12 @@ def overlay(
         rim           black, or white around dark colours, in the background
         background    unchanged, or darker
 
-    regions: (H, W) whole numbers that separate regions of one label, such as objects' numbers; None: the label map.
-    alpha: how much of the fill's colour shows, in [0, 1]. dim: how much darker the background becomes, in [0, 1], so
-    that even an object of the fill's own colour stands out.
+    image: None: the labels are opaque, on black. regions: (H, W) whole numbers that separate regions of one label, such
+    as objects' numbers; None: the label map. alpha: how much of the fill's colour shows, in [0, 1]. dim: how much
+    darker the background becomes, in [0, 1], so that even an object of the fill's own colour stands out.
     """
+    if image is None:
+        image, alpha = np.zeros((*label_map.shape, 3), np.uint8), 1.0
     wide = max(1, round(min(label_map.shape) / 200))
     inside = label_map > 0
     line = _edges(label_map if regions is None else regions, wide) & inside
@@ -173,13 +182,9 @@ def draw_named(
     """(H, W, 3) uint8: as `overlay`, with the name of each region written once, in its colour. A name that would cover
     another is left out. A name that the font cannot write, such as Chinese, is replaced by its number.
 
-    image: None: the labels are drawn on black. names: number of a region → name. regions: (H, W) whole numbers; None:
-    the label map.
+    image, regions: as in `overlay`. names: number of a region → name.
     """
-    if image is None:
-        drawn = overlay(np.zeros((*label_map.shape, 3), np.uint8), label_map, regions, alpha=1)
-    else:
-        drawn = overlay(image, label_map, regions)
+    drawn = overlay(image, label_map, regions)
     if regions is None:
         regions = label_map
     sheet = Image.fromarray(drawn)
@@ -283,6 +288,23 @@ def with_scale(picture: np.ndarray) -> np.ndarray:
     for x, text in ((side / 2, "0"), (wide - side / 2, "1")):
         draw.text((x, LABEL_HEIGHT / 2), text, "black", font, anchor="mm")
     return np.vstack([picture, np.asarray(scale)])
+
+
+def with_legend(picture: np.ndarray, legend: Sequence[tuple[str, str]]) -> np.ndarray:
+    """(H, W, 3) uint8: a picture with a legend at its right, in the legend's order. legend: (colour as CSS, text)."""
+    height, width = picture.shape[:2]
+    line = max(LABEL_HEIGHT, height // 20)
+    font, measure = ImageFont.load_default(line * 2 / 3), ImageDraw.Draw(Image.new("L", (1, 1)))
+    texts = [fit_text(measure, font, text, width) for _, text in legend]
+    column = int(max((measure.textlength(text, font) for text in texts), default=0)) + 2 * line
+    sheet = Image.new("RGB", (width + column, max(height, line * len(texts))), "white")
+    sheet.paste(Image.fromarray(picture))
+    draw = ImageDraw.Draw(sheet)
+    for number, ((colour, _), text) in enumerate(zip(legend, texts, strict=True)):
+        left, top = width + line // 4, number * line + line // 4
+        draw.rectangle((left, top, left + line // 2, top + line // 2), colour)
+        draw.text((left + line, top + line // 4), text, "black", font, anchor="lm")
+    return np.asarray(sheet)
 
 
 def compress_image(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:

@@ -26,8 +26,8 @@ from ..attention.windows import Window
 from ..config.method_constants import MaskConfig
 from ..config.methods import check_capture
 from ..drawing.detections import as_detections
-from ..drawing.overlays import cut_out, draw_named
-from ..drawing.shown import as_html, label_legend, shown_names
+from ..drawing.overlays import cut_out, magnify, overlay, with_legend
+from ..drawing.shown import as_html, label_legend
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..rows.flags import area_flags
@@ -68,11 +68,17 @@ class MaskResult:
 
     def _repr_html_(self) -> str:
         legend = label_legend(self.label_map, self.classes)
-        return as_html(", ".join(self.classes), self.pixels, self.overlay(), legend)
+        return as_html(", ".join(self.classes), self.pixels, Image.fromarray(self._drawn()), legend)
 
     def overlay(self) -> Image.Image:
-        """The picture with the masks laid over it, with outlines and names; black instead of an unknown picture."""
-        return Image.fromarray(draw_named(self.pixels, self.label_map, shown_names(self.classes)))
+        """The picture with the masks laid over it, and their names beside it; black instead of an unknown picture. A
+        small picture is enlarged."""
+        return Image.fromarray(with_legend(self._drawn(), label_legend(self.label_map, self.classes)))
+
+    def _drawn(self) -> np.ndarray:
+        """As `overlay`, without names."""
+        pixels = None if self.pixels is None else magnify(self.pixels, Image.Resampling.LANCZOS)
+        return overlay(pixels, magnify(self.label_map, Image.Resampling.NEAREST))
 
     def cutout(self, name: str, *, soft: bool = False) -> Image.Image:
         """The picture in RGBA, opaque where the label map has a class, and clear elsewhere. name: the class. soft: the

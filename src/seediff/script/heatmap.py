@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..drawing.overlays import contact_sheet, fit_side, heat_colours, to_levels, with_scale
+from ..drawing.overlays import contact_sheet, fit_side, heat_colours, magnify, to_levels, with_scale
 from ..drawing.shown import as_html
 from ..errors import UserError
 
@@ -44,7 +44,7 @@ class HeatMap:
         return Image.fromarray(heat_colours()[to_levels(self.values)])
 
     def over(self, pixels: Any = None, alpha: float = 0.6, *, scale: bool = False) -> Image.Image:
-        """The heat map laid over a picture.
+        """The heat map laid over a picture, which is enlarged if it is small.
 
         pixels: a Pillow picture or (H, W, 3) uint8 of any size; None: the drawn picture. alpha: the heat map's opacity
         in [0, 1]. scale: whether to add the scale of colours beneath. Raises UserError if there is no picture.
@@ -54,7 +54,8 @@ class HeatMap:
         if pixels is None:
             fix = "give it, heatmap('dog', pixels=image), or over(image)"
             raise UserError("no picture to overlay the heat map on: the pipeline gave none", fix=fix)
-        below = (pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.asarray(pixels))).convert("RGB")
+        given = (pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.asarray(pixels))).convert("RGB")
+        below = Image.fromarray(magnify(np.asarray(given), Image.Resampling.LANCZOS))
         drawn = Image.blend(below, self.image().resize(below.size, Image.Resampling.BILINEAR), alpha)
         return Image.fromarray(with_scale(np.asarray(drawn))) if scale else drawn
 

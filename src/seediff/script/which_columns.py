@@ -79,8 +79,9 @@ class ReadText:
         if self.why_unknown:
             return UserError(f"'{phrase}'", self.why_unknown, NAME_TEXT)
         either = "' or '".join(self.prompts)
-        problem = f"is not in the prompt '{either}' as the model reads it, or only in a longer phrase you asked for"
-        return UserError(f"'{phrase}'", problem, f"its words: {', '.join(self.words)}")
+        read = f"the prompt '{either}' as the model reads it"
+        problem = f"'{phrase}' is not in {read}, or only in a longer phrase you asked for"
+        return UserError(problem, fix=f"its words: {', '.join(self.words)}")
 
 
 def read_text(

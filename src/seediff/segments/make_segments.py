@@ -24,7 +24,7 @@ from ..config.method_constants import SegmentConfig
 from ..config.photos_config import Fit
 from ..config.sizes import Size
 from ..drawing.detections import as_detections
-from ..drawing.overlays import draw_named, shown_ids
+from ..drawing.overlays import draw_named, magnify, shown_ids
 from ..drawing.shown import as_html
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
@@ -63,10 +63,13 @@ class Segments:
         return f"<Segments: {self.label_map.shape}, {count}>"
 
     def overlay(self) -> Image.Image:
-        """The picture with the segments laid over it, with outlines and ids; black instead of an unknown picture."""
-        numbers, names = self.label_map + 1, {number + 1: str(number) for number in range(len(self.scores))}
+        """The picture with the segments laid over it, with outlines and ids; black instead of an unknown picture. A
+        small picture is enlarged."""
+        numbers = magnify(self.label_map + 1, Image.Resampling.NEAREST)
+        names = {number + 1: str(number) for number in range(len(self.scores))}
         ids = shown_ids(np.zeros(numbers.shape, np.uint8), numbers, 0, alone=True)
-        return Image.fromarray(draw_named(self.pixels, ids, names, numbers))
+        pixels = None if self.pixels is None else magnify(self.pixels, Image.Resampling.LANCZOS)
+        return Image.fromarray(draw_named(pixels, ids, names, numbers))
 
     def detections(self) -> Detections:
         """The mask and box of each segment, as `supervision.Detections`. Its `class_id` is the segment's id, its
