@@ -25,7 +25,6 @@ pytestmark = pytest.mark.slow
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TILE = Blocks(16, 32, 1)
-CHOOSE_TILE = fused.choose_tile
 
 
 @pytest.fixture(autouse=True)
@@ -264,29 +263,6 @@ def test_kernels_that_a_card_miscompiles_are_not_believed(kernel, monkeypatch):
         torch.testing.assert_close(each.double(), book, atol=1e-5, rtol=1e-5)
 
 
-def test_code_for_multiples_of_16_is_tried_by_itself(monkeypatch):
-    """It is another code, which a card may miscompile alone."""
-    own, generator = kernels.head_means, torch.Generator().manual_seed(0)
-
-    class Spoiling:
-        def __getitem__(self, grid):
-            def launch(*args, **kwargs):
-                own[grid](*args, **kwargs)
-                if kwargs["queries"] % 16 == 0:
-                    args[4][0, 0, 0] *= 0.9
-
-            return launch
-
-    monkeypatch.setattr(kernels, "head_means", Spoiling())
-    query, key = states(dtype=torch.float16)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        fused_map(query, key)
-    query = torch.randn(2, 2, 48, 10, generator=generator).to(DEVICE, torch.float16)
-    with pytest.warns(Notice, match="they compute other maps than plain torch"):
-        fused_map(query, key)
-
-
 @pytest.mark.parametrize("spoils", [False, True])
 def test_launches_are_prepared_once_and_tried(spoils, monkeypatch):
     """The interpreter prepares nothing, so here it stands in for what a compiler returns, which takes all arguments."""
@@ -332,14 +308,6 @@ def test_launches_are_prepared_once_and_tried(spoils, monkeypatch):
     assert len(launches) == (3 if spoils else 12)  # the trial's, and those of three calls
 
 
-def test_tiles_of_amd_are_chosen_by_memory_alone():
-    amd = tiles.Card((9, 4), 64 << 10, is_amd=True)
-    assert CHOOSE_TILE(64, amd) == tiles.TILES[0]
-    assert CHOOSE_TILE(256, amd) == tiles.TILES[3]
-    assert CHOOSE_TILE(64, amd._replace(capability=(12, 0))) == tiles.TILES[3]
-    assert CHOOSE_TILE(128, tiles.Card((9, 0), 232_448), has_bias=True) == tiles.WIDE_TILE
-
-
 @torch.no_grad()
 def test_a_whole_capture_is_as_by_plain_torch(monkeypatch):
     unet, noise, found = small_unet().to(DEVICE), torch.Generator().manual_seed(0), []
@@ -350,26 +318,3 @@ def test_a_whole_capture_is_as_by_plain_torch(monkeypatch):
             unet(latents, 300, encoder_hidden_states=words)
         found += recording.maps([{}], [""])
     assert_same_maps(*found, 1e-6)
-
-
-def test_another_thread_never_launches_with_some_of_the_arguments():
-    """Here it launches in the middle of the first launch, while that prepares the next ones."""
-    launched: list[tuple[int, ...]] = []
-
-    class Kernel:
-        begun = False
-
-        def __getitem__(self, grid):
-            return lambda *tensors, **values: {grid: lambda *args: launched.append(args)}
-
-        @property
-        def arg_names(self):
-            if not self.begun:
-                self.begun = True
-                launch(0)
-            return ["tensor", "width"]
-
-    launch = fused.Launch(Kernel(), (1, 1, 1), {"width": 5})
-    launch(1)
-    launch(2)
-    assert launched == [(2, 5)]

@@ -118,11 +118,3 @@ def test_latents_alone(made):
         with user_error("^pixels: masks follow its edges"):
             seen.masks("cat", **followed)
     assert [mask.soft.shape for mask in seen.clip_masks("cat", pamr=False)] == [(1, 64, 64)] * 3
-
-
-def test_what_a_latent_frame_will_hold(made):
-    for name, cell in (("Wan 2.1", 16), ("LTX", 4)):
-        with seediff.capture(made(name)) as seen:
-            assert seen.expected(64, 96).size == (64 // cell, 96 // cell)
-            with user_error("^height and width: are needed"):
-                seen.expected()

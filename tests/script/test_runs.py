@@ -1,6 +1,4 @@
 import copy
-import inspect
-import pickle
 import warnings
 from contextlib import suppress
 from types import SimpleNamespace
@@ -15,7 +13,6 @@ from refusals import user_error
 
 import seediff
 from seediff.errors import Notice
-from seediff.script.listener import wrap
 from seediff.script.run import returned_images
 
 
@@ -187,34 +184,6 @@ def test_images_of_another_pipeline_with_the_same_network(pipe):
     assert_same_maps(seen.maps[0], alone(pipe)[0], atol=0)
 
 
-def test_a_copy_that_is_made_inside_of_the_block(sd1_pipe):
-    """Is a pipeline of its own, which is not captured, and reads texts with its own encoder; a pickled one, too."""
-    with seediff.capture(sd1_pipe) as seen:
-        draw(sd1_pipe)
-        signature = inspect.signature(sd1_pipe.encode_prompt)
-        pickled = pickle.loads(pickle.dumps(sd1_pipe))
-        draw(pickled)
-        other = copy.deepcopy(sd1_pipe)
-        other.text_encoder.get_input_embeddings().weight.data.neg_()
-        images = draw(other)
-    assert seen.prompts == ["a dog and a cat"]
-    assert signature == inspect.signature(sd1_pipe.encode_prompt)
-    assert type(pickled) is type(other) is type(sd1_pipe)
-    assert np.array_equal(images, draw(type(sd1_pipe)(**other.components, requires_safety_checker=False)))
-
-
-def test_arguments_of_wrapped_methods_are_named():
-    class Owner:
-        def draw(self, prompt, kwargs=None, **more):
-            return prompt, kwargs, more
-
-    owner, given = Owner(), []
-    with wrap(owner, "draw", lambda arguments, call: given.append(arguments) or call()):
-        assert owner.draw("a dog", steps=2) == ("a dog", None, {"steps": 2})
-    (arguments,) = given
-    assert {"prompt": "a dog", "kwargs": None, "steps": 2}.items() <= arguments.items()
-
-
 def test_offloading(sd1_pipe):
     """As `enable_sequential_cpu_offload` has it on a GPU: weights are on meta until a layer runs."""
     accelerate = pytest.importorskip("accelerate")
@@ -345,14 +314,6 @@ def test_calls_with_the_prompt_at_one_timestep(pipe, name, scheduler):
     assert len(told) == 1
 
 
-def test_another_number_of_pictures_than_rows(pipe):
-    own = Own(pipe, AT_STEP["one call"], pictures=[Image.new("RGB", (64, 64))] * 2).pipe
-    with seediff.capture(own) as seen:
-        own("a dog")
-    with user_error("^the pipeline: 1 rows had the prompt in 3 calls, for 2 pictures"):
-        seen.heatmap("dog")
-
-
 def test_an_error_of_capture_itself_ends_no_drawing(pipe, monkeypatch):
     """While it draws, and when its maps are made. The next picture has maps again."""
     how = {"num_inference_steps": 2}
@@ -383,27 +344,3 @@ def test_what_is_put_in_place_inside_of_the_block(sd1_pipe):
         draw(sd1_pipe)
     assert not torch.equal(*(maps.cross_attention[8, 8] for maps in seen.maps))
     assert_same_maps(seen.maps[1], alone(sd1_pipe)[0], atol=0)
-
-
-@pytest.mark.parametrize("name", ["flux", "sd3"])
-def test_masks_of_joint_attention(loaded, name):
-    """T5's padding is masked in FLUX.1, by a bool or float mask; diffusers' processor of SD 3 ignores it."""
-    pipe = loaded(name).pipe
-    how = {"max_sequence_length": 32, "guidance_scale": 1.0}
-    tokenizer = pipe.tokenizer_2 if name == "flux" else pipe.tokenizer_3
-    read = tokenizer("a dog and a cat", padding="max_length", max_length=32, return_tensors="pt").attention_mask.bool()
-    positions = (64 // (2 * pipe.vae_scale_factor)) ** 2
-    image, clip = torch.ones(1, positions, dtype=torch.bool), torch.ones(1, 77, dtype=torch.bool)
-    whole = torch.cat([read, image] if name == "flux" else [image, clip, read], 1)
-    each = whole[:, None, None]
-    drawn = []
-    for mask in (each, torch.zeros(each.shape).masked_fill(~each, -1e4)):
-        more = {**how, "joint_attention_kwargs": {"attention_mask": mask}}
-        with seediff.capture(pipe) as seen:
-            image = draw(pipe, **more)
-        assert np.array_equal(image, draw(pipe, **more))
-        drawn += seen.maps
-    (cross,) = drawn[0].cross_attention.values()
-    hidden = (~whole[0, :32] if name == "flux" else ~whole[0, positions:]).nonzero().flatten()
-    assert (cross[:, hidden].max() == 0) == (name == "flux")
-    assert_same_maps(*drawn)

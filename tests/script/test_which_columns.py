@@ -85,29 +85,6 @@ def test_a_tokenizer_that_is_not_all(loaded, name, said):
         named_readers(network_family(pipe.transformer), [pipe.tokenizer])
 
 
-def test_a_tokenizer_that_changes_after_the_picture(sd1_pipe):
-    """Words have the columns that they had: without a textual inversion, and then with it."""
-    with seediff.capture(sd1_pipe) as seen:
-        sd1_pipe("a <toy> and a dog", **HOW)
-        before = seen.maps[0].words["dog"]
-        width = sd1_pipe.text_encoder.config.hidden_size
-        sd1_pipe.load_textual_inversion(torch.randn(1, width), token="<toy>")
-        sd1_pipe("a <toy> and a dog", **HOW)
-    sd1_pipe.unload_textual_inversion()
-    found = [maps.words["dog"] for maps in seen.maps]
-    assert found[0] == before > found[1]
-    sd1_pipe.tokenizer = None
-    assert seen.heatmap("dog", image=1).shape == (64, 64)
-
-
-def test_pictures_whose_texts_have_equal_states(loaded):
-    """Each has its own text; FLUX.1 reads the words of `prompt_2`."""
-    pipe = loaded("flux").pipe
-    with seediff.capture(pipe) as seen:
-        pipe(["in oil", "in ink"], prompt_2=["a cat", "a cat"], **HOW)
-    assert (seen.prompts, seen.words) == (["in oil", "in ink"], [("cat",), ("cat",)])
-
-
 def test_a_pipeline_that_encodes_in_its_own_way(sd1_model):
     """It may read weights, which it leaves out, so that columns move: the script names the text that was read."""
     pipe, text = sd1_model.pipe, "a (dog:1.5) and a cat"

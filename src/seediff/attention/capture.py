@@ -53,8 +53,8 @@ def capture_attention(
     cross-attention is captured with the keys of that text, and the network's own result does not change. None: the
     prompt's keys.
 
-    Raises RuntimeError if this network is already being captured, ValueError if the plan was made for another
-    network, UserError for attention that this capture does not understand.
+    Raises RuntimeError if this network is already being captured, UserError for attention that this capture does not
+    understand.
     """
     recorder = AttentionRecorder(plan, guidance=guidance, total_steps=total_steps, text_states=text_states)
     with attach_recorder(network, recorder), hear_calls(network, recorder.begin_call):
@@ -64,15 +64,13 @@ def capture_attention(
 @contextmanager
 def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]:
     """Inside the `with` block, a `CapturedLayer` for each layer of the plan reports its attention to a recorder. The
-    recorder hears of the network's calls from `hear_calls`, or in scripts from `RunRecorder`. Raises ValueError if
-    its plan was made for another network, RuntimeError if the network is already being captured."""
+    recorder hears of the network's calls from `hear_calls`, or in scripts from `RunRecorder`. Raises RuntimeError if
+    the network is already being captured."""
     plan = recorder.plan
     if network in _captured:
         raise RuntimeError(
             "the attention of this network is already being captured: end the first `with` block before the next"
         )
-    if plan.family.layers(network) != plan.all_layers:  # which also refuses adapters that came after the plan
-        raise ValueError("the plan is of another network, or of this one before its attention changed")
     handles: list[Any] = []
     _captured.add(network)
     try:

@@ -107,8 +107,7 @@ class AttentionRecorder:
         """The means over layers and steps (eq. 5): one AttentionMaps per image of the batch, on the network's device.
 
         words, prompts: for each image, as in AttentionMaps. Raises UserError if nothing was recorded, if a layer
-        computed attention in an unknown way, if attention was not finite, or if the network was not given a column of a
-        word.
+        computed attention in an unknown way, or if attention was not finite.
         """
         self._finish()
         return self._split_images(self.running.means(), words, prompts)
@@ -125,8 +124,6 @@ class AttentionRecorder:
         images: list[AttentionMaps] = []
         for image, columns, prompt in zip(range(latest.images), words, prompts, strict=True):
             self_maps, cross_maps = ({grid: tensor[image] for grid, tensor in tensors[kind].items()} for kind in KINDS)
-            for tensor in cross_maps.values():
-                _check_columns(columns, tensor.shape[1])
             images.append(AttentionMaps(self_maps, cross_maps, latest.latent_size, dict(columns), prompt, normalized))
         return images
 
@@ -174,14 +171,6 @@ class AttentionRecorder:
                 f"computed attention in some of {len(recorded)} steps (a cache?), and its maps are the means of these"
             )
             warnings.warn(Notice(f"{_listed(fewer)} {text}"), stacklevel=3)
-
-
-def _check_columns(words: Mapping[str, tuple[int, ...]], given: int) -> None:
-    """Raise UserError for a word with a column that the network was not given. given: the number of text columns."""
-    for name, columns in words.items():
-        if not set(columns) <= set(range(given)):
-            problem = f"has columns {columns} by the model's tokenizer, and the network was given {given} columns"
-            raise UserError(f"'{name}'", problem, "use the tokenizer that came with the model")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -75,13 +75,8 @@ def hear_calls(network: Any, hear: Callable[[Any, NetworkInputs], None], *, firs
 
 
 def named_inputs(network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NetworkInputs:
-    """Name → value, for all inputs of a network call. args, kwargs: the arguments of the call. Raises UserError if the
-    network's class does not say what its arguments are."""
-    names = _parameters(type(network))
-    if len(args) > len(names):
-        problem = "`forward` was replaced by a function that does not name its inputs"
-        raise UserError(type(network).__name__, problem, "put `functools.wraps(forward)` above that function")
-    return {**dict(zip(names, args, strict=False)), **kwargs}
+    """Name → value, for all inputs of a network call. args, kwargs: the arguments of the call."""
+    return {**dict(zip(_parameters(type(network)), args, strict=False)), **kwargs}
 
 
 @lru_cache(maxsize=8)
