@@ -21,4 +21,5 @@ def pets(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(browser, pets):
     with window(browser, pets[2].url) as found:
+        found.evaluate("() => { const size = document.querySelector('#brush-size'); size.value = 16; size.oninput(); }")
         yield found

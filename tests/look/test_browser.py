@@ -59,10 +59,10 @@ def test_a_brush_paints_what_is_under_it(page, pets):
     np.testing.assert_array_equal(shown_mask(page), found)
     held[0].continue_()
     page.unroute("**/act")
-    until(page, "() => !document.querySelector('#redo').disabled")
+    saved(page)
     np.testing.assert_array_equal(shown_mask(page), before)
     page.keyboard.press("y")
-    until(page, "() => document.querySelector('#redo').disabled")
+    saved(page)
     np.testing.assert_array_equal(shown_mask(page), found)
     assert [one.action for one in read_actions(pets[0]) if one.sample == "000010"] == ["brush", "undo", "redo"]
 
@@ -182,7 +182,7 @@ def test_nothing_is_judged_left_or_painted_while_something_shown_is_not_saved(pa
     if begin == "tried":
         np.testing.assert_array_equal(labels_of(pets, name), shown)
     page.click("#undo")
-    until(page, "() => document.querySelector('#undo').disabled")
+    saved(page)
     np.testing.assert_array_equal(labels_of(pets, name), before)
     press(page, "Escape", "Escape")
 

@@ -6,8 +6,13 @@ import pytest
 from in_chromium import at, drag, needs_chromium, noticed, press, saved, shown_mask, shown_sample, until, window
 from items import last_actions
 from look_server import running, write_set
+from PIL import Image
 
+from seediff.config.generate_config import GenerateConfig
+from seediff.dataset.encoding import read_label_map
 from seediff.dataset.reviews import read_actions
+from seediff.drawing.overlays import mask_colours
+from seediff.run.generate_job import generate
 
 pytestmark = needs_chromium
 NAMES, KEPT = [f"{number:06d}" for number in range(12)], 1
@@ -62,7 +67,7 @@ def test_alt_erases_and_shift_joins_strokes(page, pets):
     assert last_actions(pets[0])[NAMES[2]].action == "brush"
     press(page, "f")
     page.mouse.click(*at(page, 30, 60), button="right")
-    noticed(page, "of the picture was filled")
+    noticed(page, "of the image was filled")
     saved(page)
     assert (shown_mask(page)[60] == 0).all()
     press(page, "p")
@@ -101,6 +106,43 @@ def test_surroundings_are_dimmed(page, pets):
     np.testing.assert_array_equal(shown_mask(page), labels)
 
 
+def test_an_image_of_the_embedded_model_is_explained_at_once(browser, tmp_path):
+    """And what is shown of its mask is true after a stroke."""
+    out = tmp_path / "drawn"
+    generate(GenerateConfig.recommended(classes=("dog",), per_class=1, steps=2), out)
+    box = "id => { const { top, bottom } = document.querySelector(id).getBoundingClientRect(); return [top, bottom]; }"
+    with running(out) as (_, opened), window(browser, opened.url) as page:
+        press(page, "Enter")
+        shown_sample(page, "000000")
+        page.wait_for_selector("#attention:not([hidden])")
+        page.wait_for_selector("#facts >> text=confidence")
+        press(page, "e")
+        assert page.text_content("#tool-shown").startswith("6 px. Drag to erase.")  # of 128
+        assert page.evaluate(box, "#stage")[1] <= page.evaluate(box, "#tool-said")[0]
+        press(page, "b")
+        drag(page, (2, 2), (2, 60))
+        saved(page)
+        page.wait_for_selector("#facts >> text=confidence", state="detached")
+
+
+def test_classes_that_have_the_image_s_colour_are_dimmed_around(browser, tmp_path):
+    out = write_set(tmp_path / "pale", 2)
+    labels = read_label_map(out / "masks/000001.png")
+    image = np.where(labels[..., None] > 0, mask_colours()[labels], 0).astype(np.uint8)
+    Image.fromarray(image).save(out / "images/000001.png")
+    Image.fromarray(255 - image).save(out / "images/000000.png")
+    with running(out) as (_, opened), window(browser, opened.url) as page:
+        press(page, "Enter")
+        shown_sample(page, "000000")
+        assert not page.is_checked("#dimmed")
+        press(page, "j")
+        shown_sample(page, "000001")
+        assert page.is_checked("#dimmed")
+        press(page, "d", "k", "j")  # what the person wants stays
+        shown_sample(page, "000001")
+        assert not page.is_checked("#dimmed")
+
+
 @pytest.mark.slow
 def test_the_page_says_that_it_loads_and_why_nothing_is_shown(browser, pets):
     with window(browser, pets[2].url) as page:
@@ -120,7 +162,7 @@ def test_the_page_says_that_it_loads_and_why_nothing_is_shown(browser, pets):
         page.locator("#classes input").nth(1).check()
         page.get_by_label("no flag").check()
         page.locator("#area-low").fill("90")
-        said = "the text “zebra”, “cat”, “no flag”, Area, % of the picture"
+        said = "the text “zebra”, “cat”, “no flag”, Area, % of the image"
         until(page, "text => document.querySelector('#empty-said').textContent === `No sample matches ${text}.`", said)
         page.click("#empty-clear")
         until(page, "() => document.querySelector('#shown').textContent === '12 of 12 shown'")

@@ -56,16 +56,16 @@ def draw_readme(page):
         with Image.open(io.BytesIO(page.locator("#layers").screenshot())) as image:
             return image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
-    for part in ("#pixel", "#tool-said", "#lines"):
-        page.evaluate("part => { document.querySelector(part).style.visibility = 'hidden'; }", part)
+    page.evaluate("() => { document.querySelector('#lines').style.visibility = 'hidden'; }")
     open_sample(page, FAULTY)
+    page.uncheck("#dimmed")
     page.wait_for_selector("#attention:not([hidden])")
     page.locator("#prompt button").last.click()
     until(page, "() => document.querySelector('#prompt button[aria-pressed=\"true\"]')")
     page.mouse.move(2, 2)
     tiles = [take()]
     page.keyboard.press("b")
-    page.keyboard.press("d")
+    page.check("#dimmed")
     tiles.append(take())
     for size, start, end, button in STROKES:
         page.locator("#brush-size").fill(str(size))

@@ -19,6 +19,7 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import read_actions
 from seediff.dataset.sample import CONFIGS
 from seediff.files import outputs
+from seediff.look import attention_answers
 from seediff.run.generate_job import generate
 
 CONFIG = GenerateConfig(
@@ -127,7 +128,7 @@ def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
             np.testing.assert_array_equal(made.labels, expected)
 
 
-def test_masks_of_photos_are_made_as_mask_makes_them(tmp_path, mini_folder):
+def test_masks_of_photos_are_made_as_mask_makes_them(tmp_path, mini_folder, monkeypatch):
     from PIL import Image
 
     from seediff.config.photos_config import MaskPhotosConfig
@@ -148,6 +149,11 @@ def test_masks_of_photos_are_made_as_mask_makes_them(tmp_path, mini_folder):
         kept = client.get("/api/samples/1/attends?x=30&y=40")
     shutil.rmtree(out / native.ATTENTION)
     with running(out) as (client, _):
+        assert client.get("/api/samples/1/attention")["quick"]  # the model is small
+        monkeypatch.setattr(attention_answers, "QUICK", 0)
+        about = client.get("/api/samples/1/attention")
+        assert about["canCapture"]
+        assert "to recompute them, its model must run" in about["note"]
         assert client.post("/api/samples/1/capture", {}).json["note"] == ""
         assert client.get("/api/samples/1/attends?x=30&y=40") == kept
 

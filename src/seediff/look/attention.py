@@ -120,17 +120,23 @@ class SampleAttention:
         return list(self.maps.words)
 
 
+def weights_of(config: DatasetConfig) -> int:
+    """Bytes of the files of weights of a configuration's model; 0 if they are not on this machine."""
+    with suppress(UserError):
+        files = locate(config.model, config.base)
+        if files.folder and files.are_here:
+            return sum(path.stat().st_size for path in files.folder.rglob("*.safetensors"))
+    return 0
+
+
 def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
     """Why a sample's attention cannot be captured again; "" if it can. config: the configuration that made the sample;
     None if unknown."""
     if config is None:
         return "no model is known that made this mask by class names"
     if not sample.row.named:
-        return "no class was found in this picture"
-    here = False
-    with suppress(UserError):
-        here = locate(config.model, config.base).are_here
-    if not here:
+        return "no class was found in this image"
+    if not weights_of(config):
         return f"its model, {config.model_label}, is not on this machine"
     if isinstance(config, GenerateConfig) and sample.row.seed is None:
         return "its row has no seed to draw it again"

@@ -22,6 +22,7 @@ from ..config.methods import METHOD_FACTS
 from ..config.names_in_texts import ANY_WORD, any_name, longest_first
 from ..dataset.reviews import REMADE
 from ..errors import UserError
+from ..files.messages import show_bytes
 from ..files.reading import Json
 from ..masks.make_masks import make_masks
 from ..models.describe import describe_here
@@ -42,9 +43,12 @@ from .attention import (
     find,
     load,
     make_labels,
+    weights_of,
 )
 from .store import Edit, SampleState, Store
 
+QUICK = 100_000_000
+"""Bytes of a model's weights below which attention is captured without a question."""
 MAX_WORDS = 100
 """Maximum number of words with a button on the page."""
 THRESHOLDS = (1.1, 0.8, 0.55, 0.4, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05)
@@ -100,14 +104,14 @@ def about(store: Store, request: OfSample) -> Json:
     """What the page shows first about a sample's attention: its prompt with its words, its classes, and the constants
     that made its mask; or why the attention is missing, and whether the page can have it captured."""
     state = store.state(request.number)
-    attention = find(store, state)
+    attention, config = find(store, state), config_of(store, state)
     if attention is None:
-        config = config_of(store, state)
-        reason = cannot_capture(state.sample, config)
+        reason, size = cannot_capture(state.sample, config), weights_of(config) if config else 0
+        if not reason and size < QUICK:
+            return {"note": "Computing the attention maps …", "quick": True}
         hint = " (--keep-attention saves them)" if config else ""
-        ending = f", and {reason}." if reason else "; they can be recomputed."
-        note = f"No attention maps were saved{hint}{ending}"
-        return {"note": note, "canCapture": not reason and not store.read_only}
+        ending = f", and {reason}." if reason else f": to recompute them, its model must run, {show_bytes(size)}."
+        return {"note": f"No attention maps were saved{hint}{ending}", "canCapture": not reason}
     facts = METHOD_FACTS.items()
     constants, note = constants_for(store, state)
     return {

@@ -20,8 +20,8 @@ FLAGS = {
     **OF_CLASSES,
     "no_class": "none of the classes was found in the photograph",
     NO_BACKGROUND: "several classes together cover more than 99 % of the image; perhaps one of them was not drawn",
-    BLANK: "the picture is black, as a safety checker leaves it: masks are of what was drawn before",
-    UNLABELLED: "nobody has painted the picture's mask, or accepted it as empty",
+    BLANK: "the image is black, as a safety checker leaves it: masks are of what was drawn before",
+    UNLABELLED: "nobody has painted the image's mask, or accepted it as empty",
 }
 """Kind of flag → its meaning, without a full stop, for all flags of SeeDiff. OF_CLASSES has the flags that name a
 class."""

@@ -1,17 +1,16 @@
 // The page's address: what follows "#" says what the grid shows and which sample is open. main.js says what to keep and
 // how to show it; browse.js keeps it, too. Back and Forward move along the addresses.
 
-let waiting; // a timer
+let waiting;
 let valuesOfPage; // (): { name: value } of what is shown
 
-// changed({ typed }): called when the person goes back or forward, or typed an address.
 export function watchAddress(values, changed) {
   valuesOfPage = values;
   window.addEventListener("popstate", ({ state }) => changed({ typed: !state }));
 }
 
 export function readAddress() {
-  clearTimeout(waiting); // what waits is about the address before
+  clearTimeout(waiting);
   return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 }
 

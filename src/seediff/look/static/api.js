@@ -2,7 +2,7 @@
 
 const SILENT = "The server is not responding.";
 export const LOST = `${SILENT} Changes are sent again when it is back.`;
-const PATIENCE = 30000; // milliseconds after which a change without an answer is sent again
+const PATIENCE = 30000;
 
 export class Refused extends Error {
   // status: of HTTP, or 0 without an answer. answer: the server's; if someone else was faster, with the sample's state.
@@ -12,7 +12,6 @@ export class Refused extends Error {
   }
 }
 
-// Ask the server. read: reads the answer's body, which may break off like the answer itself.
 async function ask(path, options = {}, read = (answer) => answer.json()) {
   let answer, body;
   try {
@@ -35,7 +34,6 @@ export function post(path, body, options = {}) {
   return ask(path, { method: "POST", headers, body: JSON.stringify(body), ...options });
 }
 
-// A label map or the like, one or two bytes a pixel: { values, height, width, version, headers }.
 export async function pixels(path) {
   const [{ headers }, bytes] = await ask(path, {}, async (answer) => [answer, await answer.arrayBuffer()]);
   const [height, width] = [Number(headers.get("x-height")), Number(headers.get("x-width"))];
@@ -53,7 +51,6 @@ export async function sendLabels(number, labels, about) {
   return only(about, await ask(`/api/samples/${number}/labels?${new URLSearchParams(about)}`, options));
 }
 
-// The address of a sample's thumbnail. labels: whether to draw its mask.
 export const thumb = ({ index, version }, labels) =>
   `/api/samples/${index}/thumb?v=${version}&labels=${Number(labels)}`;
 
@@ -63,12 +60,10 @@ export async function act(number, { version, ...body }, path = "/api/act") {
   return only({ version }, await post(path, { ...body, samples: [[number, version]] }, options));
 }
 
-// The state of the only sample that was to change. Throws Refused if it did not.
 function only({ version }, { samples: [state], refused }) {
   const error = refused[state.index];
   if (error) throw new Refused(state.version === Number(version) ? 400 : 409, { ...state, error });
   return state;
 }
 
-// The bytes of a base64 text.
 export const decode = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

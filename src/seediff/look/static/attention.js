@@ -5,13 +5,12 @@ import { $, counted, element, latest, notice } from "./page.js";
 import { heat } from "./set.js";
 import { paintHeat } from "./stage.js";
 
-// A map of the server with its values as bytes.
 const unpack = (map) => ({ ...map, values: decode(map.data) });
 
 export class AttentionPanel {
-  number = null; // the sample's
+  number = null;
   info = null; // about its attention; null if there is none
-  maps = []; // of a pixel or a word, one a level
+  maps = [];
   level = 0; // index of the map that lies over the picture
   word = -1; // index of the word whose maps are shown
   fixed = false; // whether a pixel was clicked: its maps stay, wherever the pointer goes
@@ -37,6 +36,7 @@ export class AttentionPanel {
     $("apply-shown").onclick = () => this.applyToShown();
     $("show-steps").onclick = () => this.steps();
     $("capture").onclick = () => this.capture();
+    this.captureSoon = latest((number) => number === this.number && this.capture()); // the open sample before others
   }
 
   // Ask about this sample, and call then(answer) or failed(message): neither after another sample was opened.
@@ -63,28 +63,25 @@ export class AttentionPanel {
     this.number = number;
     this.say("Loading the attention maps …"); // the first time, torch too
     $("prompt").textContent = about.prompt;
-    const more = ({ words }) => {
-      if (words.length > this.info.words.length && this.word < 0) this.showWords({ ...this.info, words });
-    };
-    await this.ask("attention", (info) => {
-      this.show(info);
-      return info.words && this.ask("words", more, { failed: () => {} });
-    }, { failed: (text) => this.say(text) });
+    await this.ask("attention", (info) => this.show(info), { failed: (text) => this.say(text) });
   }
 
   show(info) {
     this.say(info.note);
     $("capture").hidden = !info.canCapture;
     this.view.allowAttention(info.words ? "" : info.note);
-    if (!info.words) return;
+    if (info.quick) return this.captureSoon(this.number);
+    if (!info.words) return undefined;
     $("attention").hidden = false;
     this.showWords(info);
     $("method").replaceChildren(...info.methods.map((name) => new Option(name, name)));
     $("steps-class").replaceChildren(...info.classes.map((name) => new Option(name, name)));
     this.fillFields();
+    return this.ask("words", ({ words }) => {
+      if (words.length > info.words.length && this.word < 0) this.showWords({ ...info, words });
+    }, { failed: () => {} });
   }
 
-  // The prompt with a button for each known word.
   showWords(info) {
     this.info = info;
     this.word = -1;
@@ -100,7 +97,6 @@ export class AttentionPanel {
     $("prompt").replaceChildren(...[...parts, info.prompt.slice(at)].filter(Boolean));
   }
 
-  // Show the maps of word i; -1: of no word.
   showWord(i) {
     this.word = i;
     $("prompt").querySelectorAll("button").forEach((button, at) => { button.ariaPressed = at === i; });
@@ -108,7 +104,6 @@ export class AttentionPanel {
     else this.fetchMaps({ columns: this.info.words[i].columns.join(",") });
   }
 
-  // Show where pixel (x, y) attends. fixed: it was clicked.
   point(x, y, fixed) {
     if (!this.info || (this.fixed && !fixed)) return;
     if (fixed) {
@@ -119,7 +114,6 @@ export class AttentionPanel {
     if (y >= top && x >= left && y < top + height && x < left + width) this.fetchMaps({ x, y });
   }
 
-  // A button for each level; the chosen level lies over the picture.
   showMaps(maps) {
     this.maps = maps;
     const shown = Math.min(this.level, maps.length - 1);
@@ -145,7 +139,6 @@ export class AttentionPanel {
     return { method, alpha: Number($("alpha").value), beta: Number($("beta").value), pamr: $("pamr").checked };
   }
 
-  // Fill the fields with the constants of the saved mask.
   fillFields() {
     const { constants } = this.info;
     for (const id of ["method", "alpha", "beta"]) $(id).value = constants[id];
@@ -160,7 +153,6 @@ export class AttentionPanel {
     $("beta-shown").textContent = $("beta").value;
   }
 
-  // Show the mask that the constants in the fields make, without saving it.
   try() {
     if (!this.info) return;
     if (!this.view.settle(this)) return this.fillFields();
@@ -199,7 +191,6 @@ export class AttentionPanel {
     return true;
   }
 
-  // Save the mask that the constants in the fields make.
   apply() {
     if (!this.info) return;
     const { number, view } = this;

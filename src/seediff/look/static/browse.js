@@ -13,7 +13,6 @@ import { set } from "./set.js";
 const SIDE = 148; // pixels of a tile, unless the person chose otherwise
 
 export class Browse {
-  // page: of main.js. changes: Changes, shared with SampleView.
   constructor(page, changes) {
     Object.assign(this, { page, changes });
     this.bulk = new Bulk(this);
@@ -41,13 +40,11 @@ export class Browse {
 
   get list() { return this.grid.list; }
 
-  // What the address keeps of the grid; "" for the usual values.
   values() {
     const { least, active } = this.grid;
     return { ...this.filters.values(), size: least === SIDE ? "" : least, at: active || "" };
   }
 
-  // Show the list that an address describes. wanted: what `values` returned.
   restore(wanted) {
     this.resize(Number(wanted.size) || SIDE);
     if (this.filters.set(wanted) || $("browse").inert) this.refresh();
@@ -59,7 +56,6 @@ export class Browse {
     this.grid.measure();
   }
 
-  // Show the list that the filters describe. options: of `Grid.show`.
   refresh(options = {}) {
     const query = this.filters.query();
     const found = select(query);

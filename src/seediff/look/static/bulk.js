@@ -32,7 +32,6 @@ export class Bulk {
     return this.run(samples, "/api/act", { action, ...classes });
   }
 
-  // Undo or redo what `Changes.take` returned.
   restore(entry, redo) {
     const { own } = this.browse.changes;
     const samples = entry.items.map(({ number, before, after }) => {
@@ -89,7 +88,6 @@ export class Bulk {
     $("job-close").hidden = this.running;
   }
 
-  // How many samples are selected.
   show() {
     const { chosen: { size: count }, list } = this.browse.grid;
     const none = !count && "Select samples first: click the corner of a tile";

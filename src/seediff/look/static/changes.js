@@ -7,16 +7,16 @@ import { LOST, Refused, act } from "./api.js";
 import { $, counted, disable, hint, notice } from "./page.js";
 import { set } from "./set.js";
 
-const AGAIN = 1500; // milliseconds after which a change is sent again
+const AGAIN = 1500;
 
 export class Changes {
   queue = []; // the first one is on its way
   last = Promise.resolve(); // fulfilled when all is saved
   done = []; // what undo takes back: { number, name, before, after }, versions of a sample; or { items } of many
-  undone = []; // what redo makes again
+  undone = [];
   own = new Map(); // sample's number → version that this page made last
-  offline = false; // whether the server did not respond to the last one
-  failing = false; // whether the last one was refused
+  offline = false;
+  failing = false;
 
   // hear(state): shows it in the grid. In the view of the sample, saved(change, state) shows a saved change, and
   // wrong(change) what the server has instead.
@@ -131,7 +131,6 @@ export class Changes {
     }
   }
 
-  // Say whether all is saved, and what can be undone.
   say() {
     const { length } = this.queue;
     let text = this.failing ? "Not saved" : "Saved";

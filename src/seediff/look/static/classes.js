@@ -7,9 +7,8 @@ import { css, fillClasses, nameOf, set, values } from "./set.js";
 export class Classes {
   value = -1; // to paint with
   picked = false; // whether a person chose it: then it stays, whatever the next picture shows
-  area = {}; // name of a class → its share of the picture
+  area = {};
 
-  // view: SampleView.
   constructor(view) {
     this.view = view;
     this.field = $("class-search");
@@ -26,7 +25,6 @@ export class Classes {
     this.fill();
   }
 
-  // List the set's classes; again, after they changed.
   fill() {
     this.rows = values().map(([value, name]) => {
       const { label, box, more } = choice("radio", "paint-class", value, name, "kbd", css(value));
@@ -45,7 +43,6 @@ export class Classes {
     this.show(this.area);
   }
 
-  // A person chooses a class.
   pick(value) {
     if (!this.rows.some((row) => row.value === value)) {
       return hint(`This set has no class ${value}: ${nameOf(this.value)} stays chosen.`);
@@ -65,7 +62,6 @@ export class Classes {
     this.list();
   }
 
-  // Show which share of the picture each class has.
   show(area) {
     this.area = area;
     for (const { value, name, label, share } of this.rows) {
@@ -77,7 +73,6 @@ export class Classes {
     this.list();
   }
 
-  // Another picture is shown: relabel one of its classes, and paint with it unless a person chose another.
   enter() {
     const present = this.rows.filter(({ value, name }) => value && name in this.area);
     if (!present.length) return;
@@ -96,7 +91,6 @@ export class Classes {
     return this.rows.filter(({ name }) => name.toLowerCase().includes(text)).sort((a, b) => rank(a) - rank(b));
   }
 
-  // Show the matching rows, and what the typed name can be used for.
   list() {
     const shown = this.matching();
     for (const row of this.rows) row.label.hidden = !shown.includes(row);
@@ -105,7 +99,6 @@ export class Classes {
     disable($("class-add"), set.readOnly || why);
   }
 
-  // Paint with the first class that matches.
   find() {
     const [first] = this.matching();
     if (!first) return hint(`There is no class “${this.typed}”. Shift+Enter adds it.`);

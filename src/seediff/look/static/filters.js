@@ -7,7 +7,7 @@ import { css, set } from "./set.js";
 const STATES = { unreviewed: "not reviewed", ...VERDICT, corrected: "✎ corrected" };
 const GROUPS = ["states", "classes", "flags"];
 const RANGES = [
-  { name: "area", title: "Area, % of the picture", scale: 100, least: 0, help: "" },
+  { name: "area", title: "Area, % of the image", scale: 100, least: 0, help: "" },
   ...set.scores.map((score) => ({ ...score, scale: 1 })),
 ]; // scale: a field shows the value times this; least: the lowest value
 const SORTS = [
@@ -24,9 +24,8 @@ const FIELDS = ["text", "sort", ...RANGES.flatMap(({ name }) => [`${name}-low`, 
 
 export class Filters {
   boxes = { states: {}, classes: {}, flags: {} }; // value → { label, box, more }
-  histograms = {}; // name of a range → Histogram
+  histograms = {};
 
-  // changed(): the person changed the form.
   constructor(form, changed) {
     this.form = form;
     for (const [value, text] of Object.entries(STATES)) this.add("states", value, text);
@@ -74,7 +73,6 @@ export class Filters {
     $("sort").value = USUAL;
   }
 
-  // Offer the set's classes; again, after they changed.
   addClasses() {
     const chosen = new FormData(this.form).getAll("classes").map(Number);
     for (const { label } of Object.values(this.boxes.classes)) label.remove();
@@ -92,14 +90,12 @@ export class Filters {
     $("text").focus();
   }
 
-  // Show everything, in the same order as before.
   reset() {
     const order = $("sort").value;
     this.form.reset();
     $("sort").value = order;
   }
 
-  // The fields as texts for the address; without the usual order.
   values() {
     const data = new FormData(this.form);
     const texts = [...FIELDS, ...GROUPS].map((name) => [name, data.getAll(name).join(",").trim()]);
@@ -119,7 +115,6 @@ export class Filters {
     return JSON.stringify(this.values()) !== before;
   }
 
-  // What the fields ask for, as texts.
   used() {
     const { text, classes, flags, states, bounds } = this.query();
     const chosen = Object.entries({ states, classes, flags }).flatMap(([group, values]) => {

@@ -5,19 +5,19 @@ import { VERDICT, clamp, element } from "./page.js";
 import { SampleList, hear } from "./samples.js";
 import { set } from "./set.js";
 
-const GAP = 8; // pixels between tiles
+const GAP = 8;
 const CAPTION = 42; // pixels of a tile below its picture, as in look.css
-const SETTLED = 70; // milliseconds after which scrolling has ended
+const SETTLED = 70;
 const LARGE = 416; // pixels of a thumbnail for large tiles; small tiles have the usual size
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
 
 export class Grid {
-  least = 148; // pixels of a tile's side, at least
+  least = 148;
   list = new SampleList();
   active = 0; // place of the sample that keys act on
   anchor = 0; // place from which a selection is extended
-  chosen = new Set(); // selected places
-  labels = true; // whether thumbnails have masks
+  chosen = new Set();
+  labels = true;
   tiles = new Map(); // place → element, of visible places
   columns = 1;
 
@@ -32,7 +32,6 @@ export class Grid {
     new ResizeObserver(() => this.measure()).observe(box);
   }
 
-  // Show a list. keep: the place stays. The selection stays if it is the same list.
   show(list, { keep = false } = {}) {
     if (!list.equals(this.list)) this.choose([]);
     this.list = list;
@@ -45,12 +44,10 @@ export class Grid {
 
   get count() { return this.list.count; }
 
-  // The active sample.
   get current() { return this.list.at(this.active); }
 
   nearest(place) { return clamp(place, 0, Math.max(0, this.count - 1)); }
 
-  // Fit the tiles to the width.
   measure() {
     const width = this.box.clientWidth - GAP;
     if (width <= 0) return;
@@ -85,12 +82,10 @@ export class Grid {
     this.settling = setTimeout(() => this.fill(), SETTLED);
   }
 
-  // Load the pictures of the visible tiles.
   fill() {
     for (const [place, tile] of this.tiles) this.write(place, tile);
   }
 
-  // Keep and show a sample's new state.
   hear(state) {
     hear(state);
     for (const [place, tile] of this.tiles) {
@@ -160,7 +155,6 @@ export class Grid {
     for (const [place, tile] of this.tiles) this.remove(place, tile);
   }
 
-  // Make a place the active one, and scroll to it.
   select(place) {
     this.active = this.nearest(place);
     const { box, step } = this;
@@ -185,7 +179,6 @@ export class Grid {
     this.choose(this.chosen);
   }
 
-  // Select everything from the anchor to a place.
   extend(place) {
     this.choose(range(Math.min(this.anchor, place), Math.max(this.anchor, place) + 1));
   }
@@ -198,7 +191,6 @@ export class Grid {
     return this.select(place);
   }
 
-  // Move by a key.
   key(event) {
     if (!this.count) return;
     const rows = Math.max(1, Math.floor(this.box.clientHeight / this.step)) * this.columns;

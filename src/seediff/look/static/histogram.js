@@ -22,7 +22,6 @@ export class Histogram {
     return clamp(Math.floor(((event.clientX - box.left) / box.width) * count), 0, count - 1);
   }
 
-  // What a field shows for the left edge of bar i.
   edge(i) { return String(Number(((i / this.bars.children.length) * this.scale).toFixed(4))); }
 
   // Fill the fields with the bars that the pointer has passed. The first bar also counts lower values.

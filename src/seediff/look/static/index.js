@@ -4,7 +4,7 @@
 import { all } from "./samples.js";
 import { set } from "./set.js";
 
-const BARS = 20; // ranges of a histogram
+const BARS = 20;
 
 const statesOf = ({ verdict, corrected }) => [verdict || "unreviewed", ...(corrected ? ["corrected"] : [])];
 const kindsOf = ({ flags }) => (flags.length ? [...new Set(flags.map((flag) => flag.split(":")[0]))] : ["none"]);
@@ -44,6 +44,6 @@ export function select({ classes, flags, states, text, bounds, sort, descending 
   const keys = { order: ({ index }) => index, flags: ({ flags: of }) => of.length, ...values };
   const sign = descending ? -1 : 1;
   const ranked = match().map((sample) => [keys[sort](sample), sample]);
-  ranked.sort(([a], [b]) => Number.isNaN(a) - Number.isNaN(b) || sign * (a - b) || 0); // unknown values last
+  ranked.sort(([a], [b]) => Number.isNaN(a) - Number.isNaN(b) || sign * (a - b) || 0);
   return { samples: ranked.map(([, sample]) => sample), counts, histograms };
 }

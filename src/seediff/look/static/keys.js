@@ -32,7 +32,7 @@ export const KEYS = [
   ["I", "sample", "class 255", "paint ignored"],
   ["C", "sample", "findClass", "find a class (Enter: paint with it; Shift+Enter: add it)"],
   ["← → ↑ ↓", "sample", "cross", "move the cross (Shift: by one pixel)"],
-  ["Space", "sample", "cross", "use the tool there (hold: drag the picture)"],
+  ["Space", "sample", "cross", "use the tool there (hold: drag the image)"],
   ["Enter", "sample", "accept", "close the polygon; paint segments"],
   ["U", "sample", "#apply", "save the tried mask"],
   ["Esc", "sample", "giveUp", "drop what is not saved; leave the tool; leave the sample"],
@@ -61,7 +61,7 @@ const NAMES = {
   "←": "arrowleft", "→": "arrowright", "↑": "arrowup", "↓": "arrowdown", space: " ", esc: "escape",
 };
 const OF_CONTROLS = /^(enter| |arrow.*|home|end|page.*)$/; // keys that buttons and sliders have, too
-const rows = { grid: new Map(), sample: new Map() }; // key → row
+const rows = { grid: new Map(), sample: new Map() };
 
 for (const row of KEYS) {
   for (const view of row[1].split(" ")) {
@@ -73,7 +73,6 @@ for (const row of KEYS) {
   }
 }
 
-// Whether the person types into a part of the page.
 export const isField = (part) => {
   if (part instanceof HTMLInputElement) return !["checkbox", "radio", "button", "range"].includes(part.type);
   return part instanceof HTMLSelectElement;
@@ -91,7 +90,6 @@ export function actOf(event, view) {
   return rows[view].get(name)?.[2] ?? "";
 }
 
-// Press a button, unless it is disabled.
 export function pressButton(id) {
   const button = document.querySelector(id);
   if (button.disabled) hint(button.title || "Not now.");

@@ -16,8 +16,8 @@ import { set } from "./set.js";
 
 const state = {
   place: -1, // of the open sample in the list
-  coming: null, // a promise of the sample to open, until it is known which one it is
-  opened: null, // the promise of the sample that was opened last
+  coming: null,
+  opened: null,
   pointed: false, // whether a click came from a pointer, not from a key
 };
 
@@ -26,10 +26,8 @@ document.title = `${set.name}: seediff look`;
 fillHelp();
 if (set.readOnly) notice(`${set.readOnly}.`);
 
-// What both views need of this module.
 const page = {
   open, move, addClass,
-  // Many samples have changed.
   changed() {
     browse.refresh({ keep: true });
     if (!$("sample").hidden) changes.last.then(() => view.reload()).catch(tell);
@@ -47,7 +45,6 @@ const changes = new Changes({
 const browse = new Browse(page, changes);
 const view = new SampleView(page, changes);
 
-// Show what the address says. typed: a person wrote it.
 async function restore({ typed }) {
   state.coming = null;
   const { sample, ...wanted } = readAddress();
@@ -60,16 +57,14 @@ async function restore({ typed }) {
   return leave(back ? state.place : Number(wanted.at) || 0);
 }
 
-// Open a sample from the grid, or in place of another one.
 function open(at) {
   const inGrid = !$("browse").hidden;
   if (inGrid) {
-    keepAddress(); // where Back leads
+    keepAddress();
   }
   return show(at, { push: inGrid });
 }
 
-// Show the sample at a place. push: as for `keepAddress`; undefined if the address says it already.
 async function show(at, { push } = {}) {
   if (!browse.list.has(at)) return;
   const coming = changes.last.then(() => browse.list.at(at));
@@ -108,7 +103,6 @@ function close() {
   return keepAddress();
 }
 
-// Show the grid with this place active.
 async function leave(at) {
   if ($("browse").hidden) {
     view.leave();
@@ -120,7 +114,6 @@ async function leave(at) {
   browse.grid.select(at);
 }
 
-// Add a class to the set. Promises whether it could.
 async function addClass(name) {
   try {
     Object.assign(set, await post("/api/classes", { name }));
@@ -158,7 +151,7 @@ watchAddress(
   () => ({ ...browse.values(), sample: $("sample").hidden ? "" : view.number }),
   (how) => {
     if ($("sample").hidden || view.settle()) restore(how).catch(tell);
-    else keepAddress({ push: true }); // the sample stays
+    else keepAddress({ push: true });
   },
 );
 window.addEventListener("beforeunload", (event) => {

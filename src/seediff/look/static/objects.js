@@ -8,14 +8,12 @@ export class Objects {
   values = null; // an id for each pixel, drawn in place of the label map; null to draw the label map
   turn = 0; // counts requests: only the last answer is shown
 
-  // view: SampleView. box: the checkbox that turns objects on.
   constructor(view, box) {
     Object.assign(this, { view, box });
     box.checked = set.byObject;
     box.onchange = () => this.fetch();
   }
 
-  // Show the classes, for somebody paints.
   leave() {
     this.turn += 1;
     $("sample").classList.remove("by-object");
@@ -24,7 +22,6 @@ export class Objects {
     this.view.draw();
   }
 
-  // Show the objects of the label map that the server has.
   async fetch() {
     const turn = ++this.turn;
     const { view } = this;

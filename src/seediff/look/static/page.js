@@ -3,8 +3,8 @@
 export const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
 export const IGNORED = 255;
 
-const FADE = 6000; // milliseconds after which a hint goes
-let fading; // a timer
+const FADE = 6000;
+let fading;
 
 export const $ = (id) => document.getElementById(id);
 
@@ -22,7 +22,6 @@ export const toPicture = () => $("stage").focus({ preventScroll: true });
 
 export const counted = (count, noun) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
 
-// Disable a button or field, and say why; without a reason, enable it.
 export const disable = (part, why) => {
   part.disabled = Boolean(why);
   if (why) part.title = why;
@@ -61,7 +60,6 @@ export const latest = (work) => {
   };
 };
 
-// Show a message until it is closed; "" removes it.
 export function notice(text) {
   clearTimeout(fading);
   $("notice-undo").hidden = true;
@@ -69,7 +67,6 @@ export function notice(text) {
   $("notice").hidden = !text;
 }
 
-// Show a message that goes by itself. undo: with a button to undo the last change.
 export function hint(text, { undo = false } = {}) {
   notice(text);
   $("notice-undo").hidden = !undo;

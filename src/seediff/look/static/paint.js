@@ -3,13 +3,11 @@
 
 import { clamp } from "./page.js";
 
-// The part of a box within the picture, or null.
 const clip = ([left, top, right, bottom], width, height) => {
   const box = [Math.max(0, left), Math.max(0, top), Math.min(width, right), Math.min(height, bottom)];
   return box[0] < box[2] && box[1] < box[3] ? box : null;
 };
 
-// The smallest box around two boxes; either may be null.
 export const join = (a, b) => {
   if (!a || !b) return a || b;
   return [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])];
@@ -100,7 +98,7 @@ export function segment(labels, segments, numbers, value) {
 // A Set of the segments that lie mostly in a box [left, top, right, bottom].
 export function inBox(segments, width, height, box) {
   const all = new Map();
-  const inside = new Map(); // numbers → pixels
+  const inside = new Map();
   const [left, top, right, bottom] = box.map((side) => Math.round(side));
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {

@@ -7,7 +7,6 @@ export class Pen {
   // context: of a canvas, in pixels of the picture. scale: pixels of the screen in one of them.
   constructor(context, scale) { Object.assign(this, { context, scale }); }
 
-  // Stroke the path that draw(context) makes. inner: the colour of its middle.
   trace(draw, inner = "#fff") {
     const { context } = this;
     for (const [colour, width] of [["#000", 4], ["#fff", 3], [inner, 1.5]]) {

@@ -7,13 +7,13 @@ import { Tool } from "./tools.js";
 const NEAR = 10; // pixels on the screen from a corner at which the pointer takes it
 
 export class Polygon extends Tool {
-  help = "Click the corners; double-click or Enter to close, Backspace takes one back. Then drag corners to adjust.";
-  points = []; // the corners [x, y]
+  get help() { return "Click the corners; double-click or Enter to close, Backspace takes one back. Then drag corners to adjust."; }
+  points = [];
   closed = false;
   corner = -1; // index of the corner that the pointer took
-  from = null; // [x, y] where the pointer was pressed
+  from = null;
   before = null; // the label map without the closed polygon
-  value = 0; // the class of the closed polygon
+  value = 0;
 
   get open() { return this.points.length > 0 && !this.closed; }
 
@@ -39,7 +39,6 @@ export class Polygon extends Tool {
     this.view.stage.drawLines();
   }
 
-  // Take back the last corner of an open polygon.
   back() {
     if (!this.open) return false;
     this.points.pop();
@@ -81,14 +80,12 @@ export class Polygon extends Tool {
     this.view.stage.drawLines();
   }
 
-  // The second click of a double click has made a corner too many.
   twice() {
     if (!this.open) return;
     this.points.pop();
     this.accept();
   }
 
-  // Close and paint it.
   accept() {
     const { view } = this;
     if (!this.open) return false;

@@ -18,11 +18,12 @@ const KINDS = { look: Look, brush: Brush, eraser: Brush, polygon: Polygon, fill:
 
 export class SampleView {
   turn = 0; // counts opens and reloads: only the last answer is used
-  number = -1; // the sample's
+  number = -1;
   about = null; // its state, which changes are made on; another object after someone else changed it
-  labels = null; // its label map; null until it is loaded
+  labels = null;
+  sized = false; // whether the person has chosen the brush's size
+  dimmed = null; // whether the person wants dimming; null before they said
 
-  // page: of main.js. changes: Changes, shared with Browse.
   constructor(page, changes) {
     Object.assign(this, { page, changes });
     this.stage = new Stage((x, y) => this.nameAt(x, y));
@@ -35,7 +36,6 @@ export class SampleView {
 
   get tool() { return this.stage.tool; }
 
-  // The name of what the shown mask has at a pixel.
   nameAt(x, y) {
     return nameOf((this.attention.tried || this.labels)?.[y * this.width + x]);
   }
@@ -57,12 +57,15 @@ export class SampleView {
     click("zoom-in", () => this.stage.zoomBy(1.5));
     click("zoom-out", () => this.stage.zoomBy(1 / 1.5));
     click("zoom-fit", () => this.stage.zoomBy(0));
-    $("brush-size").oninput = () => this.sizeBrush();
+    $("brush-size").oninput = () => {
+      this.sized = true;
+      this.sizeBrush();
+    };
     for (const id of ["opacity", "heat-opacity"]) $(id).oninput = () => this.fade();
     $("outlined").onchange = () => this.stage.drawEdges();
     $("dimmed").onchange = ({ target }) => {
-      $("sample").classList.toggle("dimmed", target.checked);
-      this.draw();
+      this.dimmed = target.checked;
+      this.dim(this.dimmed);
     };
     for (const part of $("repair").querySelectorAll("input, select, button")) disable(part, readOnly);
     for (const name of Object.keys(KINDS)) if (name !== "look") disable(this.boxOf(name), readOnly);
@@ -70,11 +73,16 @@ export class SampleView {
     this.fade();
   }
 
-  // Show mask and heat as strongly as the sliders say.
   fade() {
     for (const slider of ["opacity", "heat-opacity"]) {
       $("sample").style.setProperty(`--${slider}`, $(slider).value / 100);
     }
+  }
+
+  dim(on) {
+    $("dimmed").checked = on;
+    $("sample").classList.toggle("dimmed", on);
+    this.draw();
   }
 
   chooseTool(name) {
@@ -101,17 +109,16 @@ export class SampleView {
     $("heat-line").classList.toggle("none", Boolean(why));
   }
 
-  // Show the brush's size. by: 1 makes it larger, -1 smaller.
   sizeBrush(by = 0) {
     const slider = $("brush-size");
     const size = Number(slider.value);
+    this.sized ||= Boolean(by);
     if (by) slider.value = by > 0 ? Math.round(size * 1.25) + 1 : Math.max(1, Math.round(size * 0.8));
     $("brush-shown").textContent = `${slider.value} px`;
     if (this.tool instanceof Brush) $("tool-shown").textContent = `${slider.value} px. ${this.tool.help}`;
     this.stage.drawLines();
   }
 
-  // Show at the picture what the tool paints with.
   showPainted() {
     const { value } = this.tool;
     $("painted").hidden = value < 0;
@@ -134,7 +141,11 @@ export class SampleView {
     const { height, width } = labels;
     Object.assign(this, { about, height, width, labels: labels.values });
     this.stage.setImage(photo, height, width);
-    this.draw();
+    if (!this.sized) {
+      $("brush-size").value = Math.max(height, width) / 20;
+      this.sizeBrush();
+    }
+    this.dim(this.dimmed ?? this.stage.isPale(this.labels));
     this.describe();
     this.classes.enter();
     $("sample").ariaBusy = false;
@@ -151,7 +162,6 @@ export class SampleView {
     this.attention.leave();
   }
 
-  // Show the newest state of the same sample.
   async reload() {
     const turn = ++this.turn;
     const { about, labels } = await fetchSample(this.number);
@@ -165,7 +175,6 @@ export class SampleView {
     this.objects.fetch();
   }
 
-  // Write everything about the sample except its mask.
   describe() {
     const { about, page } = this;
     const place = (page.place + 1).toLocaleString();
@@ -220,7 +229,6 @@ export class SampleView {
     return true;
   }
 
-  // Act on Esc. Returns whether there was something to give up.
   giveUp() {
     if (this.tool.cancel() || this.attention.endTrial()) return true;
     if (this.tool.name === "look") return false;
@@ -228,7 +236,6 @@ export class SampleView {
     return true;
   }
 
-  // Save the label map. tool: what changed it. box: the changed part; null if nothing changed.
   finish(tool, box) {
     if (!this.canPaint) return; // an undo was sent during the stroke: its label map will be shown
     if (!box) return this.objects.fetch();
@@ -239,7 +246,6 @@ export class SampleView {
     this.make({ send: (about) => sendLabels(number, labels, { tool, ...about }), stroke: true });
   }
 
-  // Send an action. more: its other fields.
   judge(action, more = {}) {
     if (!this.settle()) return;
     this.tools.polygon.clear();
@@ -255,23 +261,21 @@ export class SampleView {
     this.changes.make({ number: this.number, name: this.about.name, base: this.about, ...change });
   }
 
-  // Undo or redo a change of this sample, even one on its way.
   restore(entry, redo) {
     this.tools.polygon.clear();
     this.changes.restore(entry, redo, this.about);
   }
 
-  // Show a change that was saved.
   async saved({ base, newMap, number, restores }, state) {
     forget(number);
     if (number !== this.number || !this.labels) return;
     if (newMap || base !== this.about) return this.changes.persist(() => this.reload());
-    Object.assign(this.about, state);
+    const { about, why } = await get(`/api/samples/${number}`); // of this mask now
+    Object.assign(this.about, state, { about, why });
     this.describe();
     return this.objects.fetch();
   }
 
-  // Show what the server has.
   async wrong({ number }) {
     if (number === this.number && this.labels) await this.reload().catch(() => {});
   }

@@ -2,14 +2,12 @@
 
 import { get, image, pixels } from "./api.js";
 
-export const all = (await get("/api/samples")).samples; // by number
+export const all = (await get("/api/samples")).samples;
 
-// Keep a sample's new state.
 export function hear(state) {
   if (state.version >= all[state.index].version) Object.assign(all[state.index], state);
 }
 
-// Samples in an order. sort: what they are sorted by.
 export class SampleList {
   constructor(samples = [], sort = "") { Object.assign(this, { samples, sort }); }
 
@@ -19,13 +17,12 @@ export class SampleList {
 
   at(place) { return this.samples[place]; }
 
-  // The place of a sample, or -1.
   placeOf(number) { return this.samples.findIndex(({ index }) => index === number); }
 
   equals({ samples }) { return samples.length === this.count && samples.every((one, i) => one === this.samples[i]); }
 }
 
-const loading = new Map(); // sample's number → what `load` promised
+const loading = new Map();
 
 // Promises a sample's { about, labels }. If their versions differ, the older one counts, so that the server refuses
 // changes.
@@ -34,7 +31,6 @@ export async function fetchSample(number) {
   return { about: { ...about, version: Math.min(about.version, labels.version) }, labels };
 }
 
-// Promises a sample to open: { about, labels, photo }.
 export function load(number) {
   if (!loading.has(number)) {
     const both = Promise.all([fetchSample(number), image(`/api/samples/${number}/image`)]);
@@ -44,12 +40,10 @@ export function load(number) {
   return loading.get(number);
 }
 
-// Load a sample that will probably be opened next.
 export function prefetch(number) {
   if (loading.size < 2) load(number).catch(() => {});
 }
 
-// Load a sample again the next time, for it has changed.
 export const forget = (number) => loading.delete(number);
 
 export const forgetAll = () => loading.clear();

@@ -8,15 +8,15 @@ import { findOutlines } from "./pen.js";
 import { Tool } from "./tools.js";
 
 const MOVED = 5; // pixels on the screen from which on a movement makes a box, not a click
-const STRIPES = 48; // across the picture
+const STRIPES = 48;
 // What is drawn over segments, and its colours: the segment under the pointer is lighter, a proposed one has stripes.
 const POINTED = 1, BRIGHT = 2, DARK = 3, TINT = Uint32Array.of(0, 0x60ffffff, 0xe0ffffff, 0x70000000);
 
 export class Segments extends Tool {
   found = null; // { sample: number, values: segment of each pixel, count: of segments, fine: level, borders: Path2D }
-  chosen = new Set(); // the proposed segments
-  pointed = -1; // the segment under the pointer
-  begun = null; // [x, y] where the pointer was pressed
+  chosen = new Set();
+  pointed = -1;
+  begun = null;
   box = null; // [left, top, right, bottom] from there to the pointer
 
   get active() { return this.view.tool === this; }
@@ -34,7 +34,6 @@ export class Segments extends Tool {
 
   say(text) { if (this.active) $("tool-shown").textContent = text; }
 
-  // The segments of the open sample, if they are loaded.
   get current() { return this.found?.sample === this.view.number ? this.found : null; }
 
   // Load segments. by: 1 for finer, -1 for coarser ones than those shown.
@@ -81,7 +80,6 @@ export class Segments extends Tool {
     stage.drawLines();
   }
 
-  // A click adds or removes a segment; a box proposes those that lie mostly in it.
   up() {
     if (!this.begun) return;
     const { stage, width, height } = this.view;

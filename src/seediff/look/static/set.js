@@ -4,23 +4,19 @@ import { get } from "./api.js";
 import { IGNORED } from "./page.js";
 
 export const set = await get("/api/set");
-export const colours = packColours(set.palette); // id in a label map → colour
-colours[0] = 0; // the background is clear
-export const heat = packColours(set.heat); // level in a map of attention → colour
-// The colour of an id for style sheets.
+export const colours = packColours(set.palette);
+colours[0] = 0;
+export const heat = packColours(set.heat);
 export const css = (id) => `rgb(${set.palette.slice(3 * id, 3 * id + 3).join(" ")})`;
 
-// Colours for pixels of a canvas, 32 bits each, from [red, green, blue, red, …].
 function packColours(flat) {
   const pack = (_, i) => 0xff000000 | flat[3 * i] | (flat[3 * i + 1] << 8) | (flat[3 * i + 2] << 16);
   return Uint32Array.from({ length: flat.length / 3 }, pack);
 }
 
-// [value, name] of everything that a pixel can be.
 export const values = () =>
   [[0, "background"], ...set.classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]];
 
-// The name of what a pixel is.
 export const nameOf = (value) => set.classes[value - 1] || (value === IGNORED ? "ignored" : "background");
 
 // Fill two lists, to change a class into another one: `to` does not offer the class that is chosen in `from`.

@@ -1,28 +1,29 @@
 // The picture with its mask, heat, outlines and the tool's marks. The pointer uses the tool, or moves and zooms it.
 // sample.js owns it.
 
-import { $, clamp } from "./page.js";
+import { $, clamp, element } from "./page.js";
 import { Pen, findOutlines } from "./pen.js";
 import { colours } from "./set.js";
 
 const MOST = 48; // pixels of the screen that a pixel of the picture has at most
 const DIMMED = Uint32Array.from(colours, (colour, label) => (label ? colour & 0x99ffffff : 0xff000000));
+const NEAR = 90; // difference of colours, of 442, from which on a class stands out
+const FEW = 64; // pixels along a side in which the image is looked at for that
 const LARGE = 4e6; // pixels of a picture whose outlines take longer than a frame
 // Elements, which are fields of the stage, too.
 const PARTS = ["layers", "photo", "mask", "heat", "edges", "lines", "pixel"];
 
 export class Stage {
-  tool = null; // the Tool that the pointer uses
+  tool = null;
   width = 0; // pixels of the picture; 0 before the first picture
   height = 0;
   zoom = 0; // pixels of the screen that a pixel of the picture has; 0 to show the whole picture
   cross = [0, 0]; // the pixel under the pointer, or where keys moved it
-  paths = new Map(); // outlines of the mask
+  paths = new Map();
   pressed = false; // whether a pointer uses the tool
-  pointer = 0; // its id
+  pointer = 0;
   fingers = new Map(); // id → [x, y] in the window; two fingers zoom and move the picture
 
-  // nameAt(x, y): the name of what the mask has there.
   constructor(nameAt) {
     this.frame = $("stage");
     Object.assign(this, { nameAt }, Object.fromEntries(PARTS.map((id) => [id, $(id)])));
@@ -88,7 +89,6 @@ export class Stage {
     else this.tool.hover();
   }
 
-  // End a stroke where the pointer is.
   release() {
     const { pressed } = this;
     this.pressed = false;
@@ -96,13 +96,11 @@ export class Stage {
     this.tool.erasing = false;
   }
 
-  // End a stroke as if it had not begun.
   abort() {
     if (this.pressed) this.tool.abort();
     this.pressed = this.tool.erasing = false;
   }
 
-  // Zoom and move the picture as the first two fingers do.
   pinch(event) {
     if (!this.fingers.has(event.pointerId)) return;
     const measure = () => {
@@ -116,7 +114,6 @@ export class Stage {
     this.shift(x - before.x, y - before.y);
   }
 
-  // The middle of the cross's pixel.
   get middle() { return this.cross.map((at) => at + 0.5); }
 
   useTool() {
@@ -124,14 +121,12 @@ export class Stage {
     this.tool.up();
   }
 
-  // Let the picture follow the pointer. from: where the pointer is; null to end it.
   pan(from) {
     this.panning = from;
     if (from && this.space) this.space = "dragged";
     this.frame.classList.toggle("panning", Boolean(from));
   }
 
-  // Move the picture by pixels of the screen.
   shift(x, y) {
     this.zoom ||= this.scale;
     this.left += x;
@@ -139,7 +134,6 @@ export class Stage {
     this.layout();
   }
 
-  // Move the cross, or use the tool there.
   key(event) {
     const step = event.shiftKey ? 1 : Math.max(1, Math.round(this.width / 48));
     const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
@@ -150,7 +144,6 @@ export class Stage {
     } else this.space ||= "pressed"; // its release uses the tool, unless the picture was dragged meanwhile
   }
 
-  // Move the picture so that the cross is seen.
   keepCross() {
     const outside = (at, room) => Math.max(0, 16 - at) - Math.max(0, at - (room - 16));
     const x = outside(this.left + this.cross[0] * this.scale, this.frame.clientWidth);
@@ -158,7 +151,6 @@ export class Stage {
     if (this.zoom && (x || y)) this.shift(x, y);
   }
 
-  // In pixels of the picture.
   pointerAt(event) {
     const { left, top } = this.layers.getBoundingClientRect();
     return [(event.clientX - left) / this.scale, (event.clientY - top) / this.scale];
@@ -172,7 +164,6 @@ export class Stage {
     this.pixel.textContent = `${this.cross.join(", ")}: ${this.nameAt(...this.cross)}`;
   }
 
-  // Show another picture. height, width: of its label map.
   setImage(image, height, width) {
     Object.assign(this, { width, height, zoom: $("keep-zoom").checked ? this.zoom : 0 });
     this.cross = [Math.floor(width / 2), Math.floor(height / 2)];
@@ -185,7 +176,6 @@ export class Stage {
   // The zoom at which the whole picture just fits.
   get fit() { return Math.min(this.frame.clientWidth / this.width, this.frame.clientHeight / this.height); }
 
-  // Place the picture and its canvases.
   layout() {
     if (!this.width) return;
     const room = [this.frame.clientWidth, this.frame.clientHeight];
@@ -209,7 +199,6 @@ export class Stage {
     this.drawLines();
   }
 
-  // Zoom by a factor around a point of the window.
   zoomAt(factor, clientX, clientY) {
     if (!this.width) return;
     const box = this.frame.getBoundingClientRect();
@@ -223,7 +212,6 @@ export class Stage {
     this.layout();
   }
 
-  // Zoom by a factor around the middle; 0 shows the whole picture.
   zoomBy(factor) {
     const box = this.frame.getBoundingClientRect();
     if (factor) return this.zoomAt(factor, box.left + box.width / 2, box.top + box.height / 2);
@@ -243,6 +231,26 @@ export class Stage {
     }
     this.mask.getContext("2d").putImageData(data, left, top);
     this.outline(labels);
+  }
+
+  // Whether a class hardly stands out, because the image has its colour there.
+  isPale(labels) {
+    const context = Object.assign(element("canvas"), { width: FEW, height: FEW }).getContext("2d");
+    context.drawImage(this.photo, 0, 0, FEW, FEW);
+    const { data } = context.getImageData(0, 0, FEW, FEW);
+    const sums = new Map(); // label → [red, green, blue, count]
+    for (let i = 0; i < FEW * FEW; i++) {
+      const [x, y] = [i % FEW, Math.floor(i / FEW)];
+      const label = labels[Math.floor((y + 0.5) / FEW * this.height) * this.width + Math.floor((x + 0.5) / FEW * this.width)];
+      const sum = sums.get(label) ?? [0, 0, 0, 0];
+      [data[4 * i], data[4 * i + 1], data[4 * i + 2], 1].forEach((value, channel) => { sum[channel] += value; });
+      sums.set(label, sum);
+    }
+    return [...sums].some(([label, [red, green, blue, count]]) => {
+      const colour = colours[label];
+      const apart = [red, green, blue].map((sum, channel) => sum / count - ((colour >> (8 * channel)) & 255));
+      return label > 0 && count > FEW / 2 && Math.hypot(...apart) < NEAR;
+    });
   }
 
   outline(labels) {

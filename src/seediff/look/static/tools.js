@@ -12,11 +12,10 @@ import * as paint from "./paint.js";
 import { css } from "./set.js";
 
 export class Tool {
-  help = ""; // what the person can do
+  get help() { return ""; }
   erasing = false; // whether the pointer takes away: by the right button, a pen's other end, or with Alt
-  joining = false; // whether Shift is held
+  joining = false;
 
-  // view: SampleView. name: in keys.js and for the server.
   constructor(view, name) { Object.assign(this, { view, name }); }
 
   enter() {} // the tool is chosen, or another sample is shown
@@ -26,13 +25,13 @@ export class Tool {
   up() {}
   hover() {}
   twice() {}
-  cancel() { return false; } // Esc. Returns whether there was something to give up
-  accept() { return false; } // Enter. Returns whether there was something to accept
+  cancel() { return false; }
+  accept() { return false; }
   back() { return false; } // Backspace or undo. Returns whether there was a step of its own to take back
   abort() {}
   draw(pen, x, y) { pen.cross(x, y); }
 
-  get unsaved() { return ""; } // what is shown and not saved, with the keys to save or drop it
+  get unsaved() { return ""; }
   get value() { return this.erasing ? 0 : this.view.classes.value; } // what it paints with; -1 for nothing
 }
 
@@ -51,12 +50,16 @@ export class Look extends Tool {
 
 // The brush; the eraser is a brush that paints with the background.
 export class Brush extends Tool {
-  from = null; // [x, y] of the pointer during a stroke
-  box = null; // the part that the stroke has changed
+  from = null;
+  box = null;
   of = null; // the label map that the stroke began on
   before = null; // a copy of it without the stroke
   end = null; // [x, y] of the last stroke on this picture
-  help = "Right button or Alt: erase. Shift: a straight line from the last stroke.";
+
+  get help() {
+    const erases = this.name === "eraser" ? "Drag to erase." : "Right button or Alt: erase.";
+    return `${erases} Shift: a straight line from the last stroke.`;
+  }
 
   get radius() { return $("brush-size").value / 2; }
 
@@ -99,7 +102,7 @@ export class Brush extends Tool {
 }
 
 export class Fill extends Tool {
-  help = "Click to paint all that is connected. Right button or Alt: erase it.";
+  get help() { return "Click to paint all that is connected. Right button or Alt: erase it."; }
 
   down() { this.pressed = this.view.startPainting(this); }
 
@@ -110,7 +113,7 @@ export class Fill extends Tool {
     const { labels, width, height, stage } = view;
     const { count, box } = paint.fill(labels, width, height, ...stage.cross, this.value);
     view.finish(this.name, box);
-    if (box) hint(`${percent(count / labels.length)} of the picture was filled.`, { undo: true });
+    if (box) hint(`${percent(count / labels.length)} of the image was filled.`, { undo: true });
   }
 
   abort() { this.pressed = false; }
