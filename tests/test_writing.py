@@ -15,7 +15,6 @@ SOURCE = Path(__file__).parents[1] / "src" / "seediff"
 WRITERS = ("files/outputs.py",)
 ALLOWED = {
     ("cli/running.py", "open"): "the null device, in the place of a closed stream",
-    ("files/messages.py", "open"): "the null device, in the place of a closed stream",
     ("cli/heatmap.py", "save"): "into the folder that stage_output moves into place",
     ("cli/quality.py", "save"): "a dataset's, which goes through places",
     ("cli/sets.py", "save"): "a dataset's, which goes through places",

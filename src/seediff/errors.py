@@ -10,6 +10,15 @@ CLASS = re.compile(r"^((\w+\.)*[A-Z]\w*(Error|Exception): *)+")
 LONGEST = 300
 """Characters of another library's or the user's text in a message."""
 LONGEST_MESSAGE = 2000
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)")
+"""Matches control characters (except tabs and line ends), characters that change the writing direction, and
+surrogates."""
+
+
+def escaped(text: str) -> str:
+    """The text with escaped control characters, such as `\\x1b`: a name from a foreign file must not control the
+    terminal."""
+    return CONTROL.sub(lambda control: control[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def shorten(text: str, most: int = LONGEST) -> str:
@@ -28,7 +37,7 @@ class UserError(Exception):
 
     def __init__(self, subject: object, problem: str = "", fix: str = "") -> None:
         super().__init__(subject, problem, fix)
-        self.subject, self.problem, self.fix = str(subject), problem, fix
+        self.subject, self.problem, self.fix = map(escaped, (str(subject), problem, fix))
 
     def __str__(self) -> str:
         text = self.reason

@@ -1,4 +1,3 @@
-import io
 import json
 import os
 import re
@@ -16,7 +15,7 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import CaptureConfig
 from seediff.config.photos_config import SegmentPhotosConfig
 from seediff.config.train import TrainConfig
-from seediff.files.messages import EscapedStream
+from seediff.errors import UserError
 from seediff.rows.row import Row
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import RunResult
@@ -24,15 +23,14 @@ from seediff.run.loop import RunResult
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\x7f"
 
 
-def test_control_characters_are_shown():
-    stream = io.StringIO()
-    EscapedStream(stream).write(f"\ra\tb\r\nc\rd{EVIL}\x1b[31mé→\ud800\n")
-    assert stream.getvalue() == "\ra\tb\r\nc\\rd\\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\u202eevil\\x7f\\x1b[31mé→\\ud800\n"
+def test_control_characters_of_errors_are_shown():
+    error = UserError(f"a\tb\nc\rd{EVIL}", "\x1b[31mé→", "\ud800")
+    assert str(error) == "a\tb\nc\\rd\\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\u202eevil\\x7f: \\x1b[31mé→; \\ud800"
 
 
 @pytest.mark.parametrize("command", ["check", "stats"])
 def test_names_of_others_reach_no_terminal(command, tmp_path, capsys):
-    pets = tmp_path / f"p{EVIL}"
+    pets = tmp_path / "pets"
     pets.mkdir()
     (pets / "classes.txt").write_text(f"background\n{EVIL}\n", encoding="utf-8")
     (pets / "metadata.jsonl").write_text(json.dumps({"file_name": f"images/{EVIL}.png", "mask_file_name": EVIL}) + "\n")

@@ -46,7 +46,7 @@ def test_size_is_known_before_anything_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("path", "said"),
-    [("a\0b", "a\0b: cannot be read"), ("a\ud800", "a\ud800: cannot be read"), ("none", "no such")],
+    [("a\0b", "a\\x00b: cannot be read"), ("a\ud800", "a\\ud800: cannot be read"), ("none", "no such")],
 )
 def test_what_is_no_path(path, said):
     assert said in refusal(path)
@@ -57,18 +57,13 @@ def test_lines_without_byte_order_mark_and_with_any_ends(tmp_path):
     assert read_lines(tmp_path / "classes.txt") == ["background", "dog", "", "cat"]
 
 
-ENCODED = [
-    ("one\ntwo\nété".encode("cp1252"), 3, "0xe9", "Windows-1252 or Latin-1"),
-    ("one\ntwo".encode("utf-16"), 1, "0xff", "UTF-16"),
-    ("one\ntwo".encode("utf-16-be"), 1, "0x00", "UTF-16"),
-    (b"one\ntwo\0 and more", 2, "0x00", "binary data"),
-]
-
-
-@pytest.mark.parametrize(("data", "line", "byte", "likely"), ENCODED)
-def test_text_that_is_not_utf8_names_its_line_and_encoding(tmp_path, data, line, byte, likely):
+@pytest.mark.parametrize(
+    ("data", "line", "byte"),
+    [("1\n2\nété".encode("cp1252"), 3, "0xe9"), ("1\n2".encode("utf-16"), 1, "0xff"), (b"1\n2\0", 2, "0x00")],
+)
+def test_text_that_is_not_utf8_names_its_line(tmp_path, data, line, byte):
     (tmp_path / "list").write_bytes(data)
-    with user_error(rf"list, line {line}: is not UTF-8 text \(byte {byte}\), but probably {likely}; save it as UTF-8"):
+    with user_error(rf"list, line {line}: is not UTF-8 text \(byte {byte}\); save it as UTF-8"):
         read_text(tmp_path / "list")
 
 
@@ -83,11 +78,11 @@ READERS = {
 
 @pytest.mark.parametrize("text", READERS)
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16-le"])
-def test_every_reader_names_the_encoding(tmp_path, text, encoding):
+def test_every_reader_refuses_other_encodings(tmp_path, text, encoding):
     (tmp_path / "a").write_text(text, "utf-8")
     READERS[text](tmp_path / "a")
     (tmp_path / "a").write_text(text, encoding)
-    with user_error(r"a, line 1: is not UTF-8 text \(.*save it as UTF-8"):
+    with user_error(r"a(, line 1)?: is not (UTF-8 text|JSON)"):
         READERS[text](tmp_path / "a")
 
 

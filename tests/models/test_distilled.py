@@ -35,6 +35,6 @@ def test_steps_and_guidance_are_the_pipelines_own(family, tmp_path):
 
 @pytest.mark.parametrize(("name", "expected"), [("sdxl-turbo", (4, 0.0)), ("sd1.5", (50, 7.5)), ("chroma", (40, 3.0))])
 def test_named_models_have_those_of_their_pages(name, expected, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     config = configured(GenerateConfig, {"classes": ("dog",), "model": name})
     assert (config.steps, config.guidance_scale) == expected

@@ -17,8 +17,7 @@ from contextlib import suppress
 
 from cyclopts import App
 
-from ..errors import LONGEST_MESSAGE, Notice, shorten
-from ..files.messages import escaped_streams
+from ..errors import LONGEST_MESSAGE, Notice, escaped, shorten
 from .commands import COMMANDS, COMMON, HELP, HELP_ALL, make_app, prepare_help
 from .line import CommandLine
 
@@ -43,30 +42,44 @@ def run(words: Sequence[str], program: App | None = None) -> int:
     if not debugging:
         warnings.simplefilter("ignore")  # libraries' warnings are for programmers
         warnings.simplefilter("default", Notice)  # once from each place
-        warnings.formatwarning = lambda message, *_, **__: f"seediff: {shorten(str(message), LONGEST_MESSAGE)}\n"
+        warnings.formatwarning = _notice_line
 
     # 2. The command, and what its end means
     interrupts, line = FirstInterrupt(), CommandLine(program or choose_program(words), words)
-    with escaped_streams():
-        try:
-            result = line.run()
-            sys.stdout.flush()
-            return result if isinstance(result, int) else 0
-        except SystemExit as error:  # by rich, when a reader such as `head` closes the output
-            if not isinstance(error.__context__, BrokenPipeError):
-                raise
+    open_streams()
+    try:
+        result = line.run()
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except SystemExit as error:  # by rich, when a reader such as `head` closes the output
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return close_output()
+    except (Exception, KeyboardInterrupt) as error:
+        if debugging:
+            raise
+        if isinstance(error, BrokenPipeError):
             return close_output()
-        except (Exception, KeyboardInterrupt) as error:
-            if debugging:
-                raise
-            if isinstance(error, BrokenPipeError):
-                return close_output()
-            from .failures import describe_failure  # knows all formats and options, which take long to import
+        from .failures import describe_failure  # knows all formats and options, which take long to import
 
-            code, text = describe_failure(error, line, interrupted=interrupts.first is not None)
-            with suppress(OSError):  # stderr may be closed
-                print(f"seediff: {shorten(' '.join(text.split()), LONGEST_MESSAGE)}", file=sys.stderr, flush=True)
-            return code
+        code, text = describe_failure(error, line, interrupted=interrupts.first is not None)
+        with suppress(OSError):  # stderr may be closed
+            print(f"seediff: {shorten(' '.join(text.split()), LONGEST_MESSAGE)}", file=sys.stderr, flush=True)
+        return code
+
+
+def _notice_line(message: Warning | str, *_: object, **__: object) -> str:
+    return f"seediff: {shorten(escaped(str(message)), LONGEST_MESSAGE)}\n"
+
+
+def open_streams() -> None:
+    """Discard what goes to a closed stdout or stderr, and have a character escaped that a stream's encoding lacks."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or stream.closed:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # until the program ends
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def choose_program(words: Sequence[str]) -> App:

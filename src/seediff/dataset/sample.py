@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..config.class_names import MAX_CLASSES
 from ..errors import UserError
-from ..files.image_files import as_stored, check_bright, in_rgb, is_wide, named, open_image, stored_bytes
+from ..files.image_files import as_stored, check_plain, in_rgb, named, open_image, stored_bytes
 from ..files.outputs import STEPS
 from ..rows.row import Row, as_row
 from .encoding import PNG_SIGNATURE, ReadLabels, ReadObjects, encode_image, read_label_map
@@ -177,10 +177,10 @@ class Sample:
         or anything else that has to go. Raises UserError for a damaged picture, which is read to its end."""
         stored = stored_bytes(self.image_file)
         with open_own(stored, self.where) as image:
-            if image.format == "PNG" and not is_wide(image):
+            check_plain(image, self.where)
+            if image.format == "PNG":
                 image.verify()  # compares checksums; a JPEG has none
             else:
-                check_bright(image, self.where)
                 image.load()  # detects a file that is cut off
         data = as_stored(stored, self.where)
         if data is stored:

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -27,8 +26,6 @@ MAX_MEGAPIXELS = 100.0
 SPREAD = {"L;2": 85, "L;4": 17}
 """Pillow's name for PNG greys of 2 or 4 bits → the factor by which Pillow multiplies them, so that white becomes
 255."""
-WHITES = (255, 1023, 4095, 65535)
-"""The values of white in 16-bit greys: cameras, DICOM files and satellites use only 8, 10, 12 or all 16 bits."""
 SHORTEST_SIDE = 8
 """Minimum side of a photograph in pixels."""
 _PILLOW_SETTINGS = threading.Lock()
@@ -64,46 +61,16 @@ def open_image(
         try:
             with quiet_pillow():
                 image = Image.open(file, formats=DECODERS)
-                if image.format == "TIFF":
-                    image.seek(whole_pages(image)[0])
-                    _check_planes(image)
             with image:
                 check_pixels(image.size, name, max_megapixels)
                 yield image
         except UserError:
             raise
         except UnidentifiedImageError as error:
-            raise UserError(name, *_why_unknown(file)) from error
+            why = f"empty, or an unsupported image format; supported: {', '.join(sorted(DECODERS))}"
+            raise UserError(name, f"cannot be read as a picture ({why})") from error
         except Exception as error:  # decoders raise nearly anything for broken files
             raise UserError(name, f"cannot be read as a picture ({first_line(error)})") from error
-
-
-def whole_pages(image: Any) -> list[int]:
-    """The numbers of an opened TIFF's pages, without pages that are smaller copies or masks of others. Without any
-    other page, the first."""
-    current, pages = image.tell(), []
-    for number in range(image.n_frames):
-        image.seek(number)
-        if not image.tag_v2.get(Base.NewSubfileType, 0) & 5:  # 1: a smaller copy, 4: a mask
-            pages.append(number)
-    image.seek(current)
-    return pages or [0]
-
-
-def _check_planes(image: Any) -> None:
-    """Raises UnidentifiedImageError for a TIFF of several grey planes. Pillow would read only the first plane."""
-    tags = image.tag_v2
-    if tags.get(Base.PhotometricInterpretation) in (0, 1) and tags.get(Base.SamplesPerPixel, 1) > 2:
-        raise UnidentifiedImageError
-
-
-def _why_unknown(file: BinaryIO) -> tuple[str, str]:
-    """(problem, fix) for the message about a file that Pillow does not read."""
-    file.seek(0)
-    if file.read(2) in (b"II", b"MM"):
-        return "is a TIFF of a kind that is not read", "save one band as grey, or three as RGB, with 8 bits"
-    supported = ", ".join(sorted(DECODERS))
-    return f"cannot be read as a picture (empty, or an unsupported image format; supported: {supported})", ""
 
 
 @contextmanager
@@ -127,39 +94,19 @@ def check_pixels(size: tuple[int, int], name: str, max_megapixels: float = MAX_M
         raise UserError(name, f"{megapixels}, more than the {max_megapixels:g} allowed", "make it smaller")
 
 
-def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
-    """The picture with 8 bits per channel. Pillow itself would clip 16-bit grey to white.
-
-    The picture's highest value decides whether 8, 10, 12 or 16 bits are used, and so which value is white. A TIFF may
-    say that 0 is white.
-
-    image: opened. name: its name in messages. Raises UserError for kinds of pixels that do not say which value is
-    white."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # Pillow scales PGM to 16 bits
-        pixels = np.asarray(image)
-        highest = min(white for white in WHITES if white >= pixels.max())
-        levels = (np.arange(65536) * 255 / highest).round().clip(0, 255).astype(np.uint8)
-        if getattr(image, "tag_v2", {}).get(Base.PhotometricInterpretation) == 0:
-            levels = 255 - levels
-        return Image.fromarray(levels[pixels])
-    if image.mode not in ("I", "F"):
-        return image.convert("LA") if image.mode == "La" else image
-    problem = f"{image.mode} pixels do not say which value is white"
-    raise UserError(name, problem, "save it with 8 bits, or 16-bit grey")
-
-
-def check_bright(image: Image.Image, name: Path | str) -> None:
-    """Raises UserError for 16-bit colours below 4096: Pillow keeps only the upper 8 bits, so the picture would be
-    nearly black. image: opened, and not decoded yet."""
-    if is_wide(image) and np.asarray(image)[..., :3].max() < 16:
-        problem = "its highest value is below 4096 of 65535, so it would be nearly black"
-        raise UserError(name, problem, "save its values with 8 bits")
+def check_plain(image: Image.Image, name: Path | str) -> None:
+    """Raises UserError for a picture of more than 8 bits per channel, which does not say which value is white, and for
+    one of several frames or pages. image: opened, and not decoded yet. name: its name in messages."""
+    if image.mode.startswith(("I", "F")) or is_wide(image):
+        raise UserError(name, "has more than 8 bits per channel", "save it with 8 bits")
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        raise UserError(name, "has several frames or pages", "save the one you want as a separate picture")
 
 
 def in_rgb(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
-    """The opened picture in RGB. Raises UserError as `eight_bits` and `check_bright` do."""
-    check_bright(image, name)
-    return eight_bits(image, name).convert("RGB")
+    """The opened picture in RGB. Raises UserError as `check_plain` does."""
+    check_plain(image, name)
+    return image.convert("RGB")
 
 
 def on_white(image: Image.Image) -> Image.Image:
@@ -204,16 +151,15 @@ def read_pixels(source: Path | bytes, where: str | None = None) -> tuple[np.ndar
 def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """The upright sRGB pixels (H, W, 3) uint8 of a picture's file.
 
-    The EXIF orientation is applied, transparency laid on white, 16-bit grey scaled as in `eight_bits`, and a valid ICC
-    profile converted. A fourth band of a TIFF counts as transparency only if at least half of it is 0 or 255, whatever
-    the file says. Further pictures in an MPO, and smaller copies and masks in a TIFF, are ignored.
+    The EXIF orientation is applied, transparency laid on white, and a valid ICC profile converted. Further pictures in
+    an MPO are ignored.
 
     path: the file. max_megapixels: a picture with more is refused after reading its header. Raises UserError for a file
-    that is no whole picture, is too large, or has a side below 8 pixels; for animations and several pages; for pixels
-    that do not say which value is white; and as `check_bright` does.
+    that is no whole picture, is too large, or has a side below 8 pixels; and as `check_plain` does.
     """
     path = Path(path)
     with open_image(path, max_megapixels=max_megapixels) as image, quiet_pillow():
+        check_plain(image, path)
         return _decode(image, path)
 
 
@@ -228,10 +174,8 @@ def as_pixels(image: ImageInput) -> np.ndarray:
         return read_photo(image)
     if isinstance(image, Image.Image):
         with quiet_pillow():
-            _check_frames(image, "the picture")  # before copying, because a copy has one frame
-            copy: Any = image.copy()
-            copy.format, copy.tag_v2 = image.format, getattr(image, "tag_v2", {})
-            return _decode(copy, "the picture")
+            check_plain(image, "the picture")  # before copying, because a copy has one frame
+            return _decode(image.copy(), "the picture")
     pixels = np.asarray(image)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or min(pixels.shape[:2]) < SHORTEST_SIDE:
         least = f"(H, W, 3) of uint8 with both sides at least {SHORTEST_SIDE}"
@@ -239,41 +183,19 @@ def as_pixels(image: ImageInput) -> np.ndarray:
     return pixels
 
 
-def _check_frames(image: Image.Image, name: Path | str) -> None:
-    """Raises UserError for a picture with several frames or pages. name: the picture's name in messages."""
-    several = image.format != "MPO" and getattr(image, "is_animated", False)
-    if several and image.format == "TIFF":
-        several = len(whole_pages(image)) > 1
-    if several:
-        raise UserError(name, "has several frames or pages; save the one you want as a separate picture")
-
-
 def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
     """The pixels of an opened picture, as `read_photo` returns them. name: the picture's name in messages."""
     if min(image.size) < SHORTEST_SIDE:
         sides = f"{image.width} × {image.height} pixels"
         raise UserError(name, f"{sides}; both sides must have at least {SHORTEST_SIDE}")
-    _check_frames(image, name)
-    check_bright(image, name)
-    kind, multiplied = image.format, 1 in getattr(image, "tag_v2", {}).get(Base.ExtraSamples, ())
     image.load()  # some formats know their orientation only now
     with suppress(Exception):  # broken EXIF: a turned picture is better than none
         ImageOps.exif_transpose(image, in_place=True)
     profile = image.info.get("icc_profile")
 
-    # To 8 bits of grey, RGB, CMYK or RGBA, then by the profile to sRGB.
-    image = eight_bits(image, name)
+    # To grey, RGB, CMYK or RGBA, then by the profile to sRGB.
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        counts = image.getchannel("A").histogram()
-        between = sum(counts[1:255])
-        if kind == "TIFF" and between > counts[0] + counts[255]:  # no transparency, but for example near infrared
-            if multiplied:
-                problem = (
-                    "says that its colours were multiplied by its last band, which is no transparency by its values"
-                )
-                raise UserError(name, problem, "save it without that band")
-            image = image.convert("RGB")
     elif image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("RGB")
     target = "RGBA" if image.mode == "RGBA" else "RGB"

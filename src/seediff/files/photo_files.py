@@ -79,11 +79,11 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
 
     A photograph's name is its path below the given folder, or its file name, without suffix: `photos` → `trip/IMG_1`.
     If files of several folders would have equal names, all names are paths below the common folder (`a/1`, `b/1`).
-    Files that differ only in their suffix keep it (`1.jpg`, `1.png`). Names that still differ only in case get numbers
-    (`1.JPG`, `1.jpg~2`).
+    Files that differ only in their suffix keep it (`1.jpg`, `1.png`).
 
     paths: what the user named. exclude: the output folder, which is skipped. Raises UserError if a path or pattern
-    matches nothing, a folder cannot be listed, a path is inside `exclude`, or no picture is found.
+    matches nothing, a folder cannot be listed, a path is inside `exclude`, no picture is found, or two pictures still
+    have one name (`1.jpg`, `1.JPG`).
     """
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not paths or not all(str(given).strip() for given in paths):
@@ -133,11 +133,7 @@ def _matches(pattern: str, is_output: Callable[[Path], bool]) -> list[Path]:
     matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
     if not matches:
         raise UserError(pattern, "no such file or folder")
-    # An output is only left out if a wildcard found it, and not if the pattern names it. For `runs/*/a.jpg`, an output
-    # runs/1 is left out, but runs itself may be one: of runs/1/a.jpg, only runs/1/a.jpg and runs/1 are tested.
-    fixed = [glob.has_magic(part) for part in Path(pattern).parts].index(True)  # parts before the first wildcard
-    kept = [path for path in matches if not any(map(is_output, (path, *path.parents)[: len(path.parts) - fixed]))]
-    return sorted(kept, key=_reading_order)
+    return sorted((path for path in matches if not is_output(path)), key=_reading_order)
 
 
 def looks_like_image(name: str) -> bool:
@@ -170,14 +166,12 @@ def _unique_names(files: Sequence[tuple[Path, Path]]) -> list[str]:
     count = Counter(map(_folded, short))
     names = [name if count[_folded(name)] == 1 else long for long, name in zip(whole, short, strict=True)]
 
-    # 3. Names that still are not unique get numbers: 1.jpg, 1.jpg~2.
-    taken: set[str] = set()
-    for i, name in enumerate(names):
-        number = 1
-        while _folded(names[i]) in taken:
-            number += 1
-            names[i] = f"{name}~{number}"
-        taken.add(_folded(names[i]))
+    # 3. Refuse names that still are not unique.
+    taken: dict[str, Path] = {}
+    for (path, _), name in zip(files, names, strict=True):
+        other = taken.setdefault(_folded(name), path)
+        if other is not path:
+            raise UserError(path, f"would have the same name as {other}", "rename one of them")
     return names
 
 

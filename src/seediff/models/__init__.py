@@ -2,12 +2,13 @@
 
     registry.py       load_model; its first lines show the way from a name to a loaded model
     locate.py         a name → the folder, hub id or file; hub.py: the hub and its cache
-    describe.py       what the small files say, before weights are read; the list of models with short names
+    names.py          the models with short names
+    describe.py       what the small files say, before weights are read
     families/         what is known of each architecture; layer_choice.py: choosing among its attention layers
     pipeline.py       loads the weights, with weights.py (complete, finite) and no_code.py (without running code)
     single_file.py    files that replace parts of a model (Civitai, GGUF)
     adapters.py       LoRAs
-    sampling.py       schedulers by short names; default values for weights that draw in a few steps
+    sampling.py       schedulers by short names
     saving_memory.py  offloading, tiling, quantised weights
     fingerprint.py    identifies weights, so that a run is continued with the same ones
     mini/             the weights of a small model, for trials without a download

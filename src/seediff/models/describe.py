@@ -20,10 +20,6 @@ from .hub import INDEX
 from .locate import ModelFiles, locate, read_index
 from .no_code import check_index, check_parts, check_settings, import_diffusers, import_transformers
 
-LATENT_SCALES = {"scaling_factor": 1, "shift_factor": 0, "latents_mean": None, "latents_std": None}
-"""Keys of autoencoders' configurations by which some pipelines scale latents → the value that changes nothing."""
-
-
 Tables = Mapping[str, Mapping[str, Any]]
 
 
@@ -158,24 +154,6 @@ class ModelInfo:
             raise UserError("guidance_scale", f"{guidance_scale}: model '{self.name}' draws without guidance", "use 0")
         if negative_prompt and (family.distilled or not family.negative):
             raise UserError("negative_prompt", f"{negative_prompt!r}: model '{self.name}' reads none", "leave it out")
-
-    def check_configs(self) -> None:
-        """Raise UserError if a configuration lacks a value without which the pipeline cannot run, or if the
-        autoencoder's has a scale of latents that the pipeline would not use."""
-        family, network, vae = self.family, self.network_config, self.vae_config
-        # A network's key has no default, an autoencoder's has. Loading reports a missing file.
-        unset = [(family.network_part, key) for key in family.needs if network and network.get(key) is None]
-        unset += [("vae", key) for key in family.scales if vae.get(key, 0) is None]
-        for part, lacking in unset:
-            problem = f"{self.name}: config.json of its {part} has no {lacking}, which {family.title} needs"
-            raise UserError("model", problem, "take the part that belongs to it")
-        used, optional = family.scales, family.optional_scales
-        if all(vae.get(key) is not None for key in optional):
-            used += optional
-        for key, nothing in LATENT_SCALES.items():
-            if key not in used and vae.get(key) not in (None, nothing):
-                problem = f"{self.name}: {family.title} does not use the {key} in config.json of its vae"
-                raise UserError("model", problem, "take the part that belongs to it")
 
     def sizes(self) -> Sizes | None:
         """The sizes of the model's images; None if its files do not say them."""

@@ -169,7 +169,6 @@ def _check_words(**given: str | None) -> None:
 
 def check_options(options: LoadOptions, info: ModelInfo) -> None:
     """Raise UserError for options that contradict each other or the model. Reads no weights. info: the model."""
-    info.check_configs()
     lora, scale = options.lora, options.lora_scale
     if options.quantize is not None:
         check_quantize(options.quantize, quantised=info.files.file is not None and info.files.file.is_gguf)
@@ -206,7 +205,6 @@ def load_found(
     # 2. The description, with the configurations as they were loaded
     config = {**network.config, **{key: pipe.config[key] for key in family.of_pipeline if key in pipe.config}}
     info = replace(info, pipeline=type(pipe).__name__, network_config=config, vae_config=pipe.vae.config)
-    info.check_configs()
     sizes = info.sizes()
     if sizes is None:
         problem = f"{info.name}: config.json of its {family.network_part} does not tell the size of its images"

@@ -68,12 +68,6 @@ class Family:
     """Settings in the pipeline's model_index.json that SeeDiff adds to the network's configuration."""
     half: str = "float16"
     """The 16-bit number format for this family, in which its networks do not overflow."""
-    needs: tuple[str, ...] = ()
-    """Keys of the network's configuration without which the pipeline cannot run."""
-    scales: tuple[str, ...] = ("scaling_factor",)
-    """Keys of the autoencoder's configuration by which the pipeline scales latents."""
-    optional_scales: tuple[str, ...] = ()
-    """Further such keys, which the pipeline uses if the configuration has all of them: means, and deviations."""
 
     # Attention
 
@@ -325,11 +319,10 @@ class Family:
         """(B, C, h, w): the latents of photographs, scaled as the network expects them. They are the means of the
         autoencoder's distributions. pixels: (B, 3, H, W) in [−1, 1]."""
         mean, config = pipe.vae.encode(pixels).latent_dist.mean, pipe.vae.config
-        if self.optional_scales and all(config.get(key) is not None for key in self.optional_scales):
-            shift, deviation = (mean.new_tensor(config[key]).view(1, -1, 1, 1) for key in self.optional_scales)
+        if config.get("latents_mean") and config.get("latents_std"):
+            shift, deviation = (mean.new_tensor(config[f"latents_{key}"]).view(1, -1, 1, 1) for key in ("mean", "std"))
             mean = (mean - shift) / deviation
-        shift = config.shift_factor if "shift_factor" in self.scales else 0
-        return (mean - shift) * config.scaling_factor
+        return (mean - (config.get("shift_factor") or 0)) * config.scaling_factor
 
     def noise_levels(self, pipe: Any) -> int | None:
         """The number of noise levels, of which level 0 has the least noise; None: the scheduler does not say it."""

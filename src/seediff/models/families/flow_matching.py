@@ -16,7 +16,6 @@ class FlowMatching(Family):
     """The number of noise levels."""
 
     half: str = "bfloat16"
-    scales: tuple[str, ...] = ("scaling_factor", "shift_factor")
     gives_sigmas: bool = True
     side: int = 1024
     text_columns: int = 512

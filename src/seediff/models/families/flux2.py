@@ -64,7 +64,6 @@ def normed_latents(vae: Any, pixels: Tensor, epsilon: float) -> tuple[Tensor, tu
 
 FLUX2 = Flux2(
     title="FLUX.2 dev",
-    scales=(),  # but its autoencoder's batch norm
     places=FLUX.places,
     single_files={(FLUX_TENSOR, FLUX2_TENSOR, "single_blocks.47.linear1.weight"): ("flux2-dev",)},
     pipelines=("Flux2Pipeline",),
@@ -93,7 +92,6 @@ class Klein(Flux2):
 
 FLUX2_KLEIN = Klein(
     title="FLUX.2 klein",
-    scales=(),  # but its autoencoder's batch norm
     places=FLUX.places,
     single_files={(FLUX_TENSOR, FLUX2_TENSOR): ("klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b")},
     pipelines=("Flux2KleinPipeline",),

@@ -13,7 +13,7 @@ from typing import Any
 
 from .flux import Packed
 from .layers import TEXT_FIRST
-from .qwen_image import STATISTICS, Qwen
+from .qwen_image import Qwen
 from .readers import Reader, prefixed
 
 
@@ -36,7 +36,6 @@ class Krea2(Packed, Qwen):
 KREA2 = Krea2(
     title="Krea 2",
     places="position_ids",
-    scales=STATISTICS,
     single_files={("txtfusion.projector.weight",): ("krea2-raw", "krea2-turbo")},
     pipelines=("Krea2Pipeline",),
     class_name="Krea2Transformer2DModel",

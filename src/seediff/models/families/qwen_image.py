@@ -85,7 +85,6 @@ def templated(template: str, prompt: str) -> tuple[str, int]:
 
 QWEN_IMAGE = QwenImage(
     title="Qwen-Image",
-    scales=STATISTICS,
     single_files={("txt_norm.weight",): ("qwen-image",)},
     pipelines=("QwenImagePipeline",),
     cannot={"QwenImageLayeredPipeline": "it draws several layers of a picture at once, each with maps of its own"},
@@ -178,7 +177,6 @@ class QwenImage21(Qwen):
 
 QWEN_IMAGE_21 = QwenImage21(
     title="Qwen-Image 2.1",
-    scales=STATISTICS,
     single_files={("txt_in.text_norm.weight",): ("qwen-image-2.1", "qwen-image-2.1-turbo")},
     pipelines=("QwenImage21Pipeline",),
     class_name="QwenImage21Transformer2DModel",

@@ -143,8 +143,6 @@ class XL(UNet):
 
 SDXL = XL(
     title="SDXL",
-    needs=("addition_embed_type",),
-    optional_scales=("latents_mean", "latents_std"),
     single_files={
         (UNET_TENSOR, "label_emb.0.0.weight"): ("sdxl",),
         (UNET_TENSOR, "label_emb.0.0.weight", "edm_mean"): (),  # Playground 2.5, with noise levels of its own
