@@ -189,7 +189,7 @@ def prepare(folder):
         path = folder / "labels" / f"{photo.name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(label_map).save(path)
-    Dataset(CLASSES, items(4)).as_coco(folder / "my-coco")
+    Dataset(CLASSES, items(4)).export("coco", folder / "my-coco")
     for name, text in CSV.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "my-finetuned-sd").mkdir()

@@ -5,7 +5,7 @@
     config = seediff.GenerateConfig(classes=("dog", "cat"), per_class=20, mask=seediff.MaskConfig(beta=0.4))
     result = seediff.generate(config, "pets")               # killed? the same line continues
     print(result.made, "images in", result.out)
-    for sample in seediff.Dataset.open("pets"):             # or from_coco, from_voc …; filter, merge, split, as_torch
+    for sample in seediff.Dataset.open("pets"):             # of any format; filter, merge, split, export, as_torch
         sample.image                                        # (H, W, 3) uint8
         sample.label_map                                    # (H, W) uint8: 0 background, 1 dog, 2 cat, 255 ignore
         sample.metadata["prompt"], sample.metadata["flags"]

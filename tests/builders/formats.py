@@ -14,13 +14,13 @@ LOSSY = ("yolo",)
 
 
 def export(name, classes, samples, out, /, **options):
-    """Export with `Dataset.as_NAME`."""
-    return getattr(Dataset(classes, list(samples)), f"as_{name}")(out, **options)
+    """Export with `Dataset.export`."""
+    return Dataset(classes, list(samples)).export(name, out, **options)
 
 
 def imported(name, path, *, note=print, **options):
-    """Classes and samples of `Dataset.from_NAME`; `note` is called with each of its notes."""
-    dataset = getattr(Dataset, f"from_{name}")(path, **options)
+    """Classes and samples of `Dataset.load`; `note` is called with each of its notes."""
+    dataset = Dataset.load(name, path, **options)
     for line in dataset.notes:
         note(line)
     return parts(dataset)

@@ -1,6 +1,7 @@
 """The folders of tests/dataset/formats/layouts.toml, which says how they are written."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -81,5 +82,5 @@ def write_case(about, folder):
     for path, given in files_of(case).items():
         write(folder / path, given)
     options = {name: filled(value, folder) for name, value in case.get("options", {}).items()}
-    read = getattr(Dataset, f"from_{case['format']}" if "format" in case else "open")
+    read = partial(Dataset.load, case["format"]) if "format" in case else Dataset.open
     return read, folder / case.get("source", ""), options

@@ -61,7 +61,7 @@ def test_what_a_format_does_not_have_is_refused(pets, tmp_path):
 def test_an_import_without_an_object_is_an_error(tmp_path, pets):
     """Whoever imports labels and gets none has named the wrong folder; what a person emptied comes back as it is."""
     empty = [item(f"{i:06d}", np.full((32, 48), 255 * (i == 1), np.uint8), shape=(32, 48)) for i in range(4)]
-    Dataset(("dog", "cat"), empty).as_coco(tmp_path / "empty")
+    Dataset(("dog", "cat"), empty).export("coco", tmp_path / "empty")
     with user_error(
         r"empty: has 4 pictures but no object, only background \(0\) or ignored \(255\); 3 of 4 .*; nothing was written"
     ):

@@ -33,10 +33,10 @@ def test_split_to_folders(pets, tmp_path, capsys):
     counts = [len([*(tmp_path / "yolo/labels" / part).iterdir()]) for part in ("train", "val", "test")]
     assert counts == [6, 2, 2]
     for command in ("split", "merge"):  # the folder is no set itself
-        with user_error(rf"parts: is not a SeeDiff dataset \(it holds test, train, val\); give {sets}$"):
+        with user_error(rf"parts: is no dataset; it holds test, train, val, but no metadata.jsonl; give {sets}$"):
             run(f"{command} {tmp_path}/parts --out {tmp_path}/o")
     for read in (check_dataset, Dataset.open, lambda folder: open_training([folder])):
-        with user_error(rf"parts: is not a SeeDiff dataset \(it holds test, train, val\); give {sets}$"):
+        with user_error(rf"parts: is no dataset; it holds test, train, val, but no metadata.jsonl; give {sets}$"):
             read(tmp_path / "parts")
     parts = {part: open_native(tmp_path / "parts" / part)[1] for part in ("train", "val", "test")}
     assert sorted(i.name for items in parts.values() for i in items) == [f"{i:06d}" for i in range(10)]

@@ -23,7 +23,7 @@ def pets(tmp_path_factory):
 @pytest.fixture(scope="module")
 def commands(pets):
     """What is written with workers: an export, and an import of what one made."""
-    Dataset.open(pets).as_voc(pets.parent / "voc", link=True)
+    Dataset.open(pets).export("voc", pets.parent / "voc", link=True)
     return [f"export {pets} --to coco".split(), ["import", str(pets.parent / "voc")]]
 
 

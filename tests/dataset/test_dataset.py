@@ -81,7 +81,7 @@ def test_bad_samples_are_named_and_leave_nothing(tmp_path, name):
 def test_classes_are_a_list_of_different_names(tmp_path):
     with user_error("class 'a' appears twice"):
         Dataset(("a", "a"), [])
-    for make in (lambda: Dataset("dog", []), lambda: Dataset.from_masks(tmp_path, classes="dog")):
+    for make in (lambda: Dataset("dog", []), lambda: Dataset.load("masks", tmp_path, classes="dog")):
         with user_error(r"^classes: must be a list of names, like \['dog'\]$"):
             make()
 

@@ -117,7 +117,7 @@ def test_rejected_samples_are_left_out_unless_they_are_asked_for(pets, tmp_path,
     more = open_augmented(AugmentConfig(add=("flip:100%",)), pets)
     assert 1 not in {new.source for new in more.new}
     with user_error(r"all of its samples \(1\) are rejected; accept .* --with-rejected"):
-        dataset.filter(reviewed="rejected").as_voc(tmp_path / "none")
+        dataset.filter(reviewed="rejected").export("voc", tmp_path / "none")
 
 
 def found(folder):
@@ -140,7 +140,7 @@ def test_check_finds_what_is_wrong_with_reviews(pets):
 def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets):
     (pets / "reviewed/000003.1.png").write_bytes(encode_mask(np.full((64, 64), 3, np.uint8)))
     store = Store(pets, by="")
-    for use in (lambda: Dataset.from_native(pets).stats(), lambda: store.labels(store.state(3))):
+    for use in (lambda: Dataset.load("native", pets).stats(), lambda: store.labels(store.state(3))):
         with user_error(r"000003.1.png: is not the corrected mask that was saved"):
             use()
 

@@ -111,7 +111,7 @@ def test_copies_are_counted_and_checked_in_every_command(tmp_path):
     dataset.save(tmp_path / "set")
     set_splits(tmp_path / "set", {one.name: one.metadata["split"] for part in parts for one in part})
     assert "split" not in [finding.kind for finding in check_dataset(tmp_path / "set").findings]
-    assert dataset.as_voc(tmp_path / "voc", split=0.3).notes[0].startswith("36 of 48 images are copies")
+    assert dataset.export("voc", tmp_path / "voc", split=0.3).notes[0].startswith("36 of 48 images are copies")
     # Divided by hand.
     set_splits(tmp_path / "set", {one.name: ("train", "val")["/" in one.name] for one in dataset})
     warned = [finding for finding in check_dataset(tmp_path / "set").findings if finding.kind == "split"]

@@ -144,7 +144,7 @@ def test_ade20k(tmp_path):
     ("path", "options", "said"),
     [
         ("nowhere", {}, "nowhere: no such folder"),
-        ("empty", {}, "empty: not a dataset of a known format"),
+        ("empty", {}, "empty: is no dataset; it holds"),
         (".", {}, "nothing says what the ids of its label maps mean; add a classes.txt"),
         (".", {"num_classes": 0}, "num_classes: 0 must be between 1 and 254"),
         ("plain", {"void": [300]}, "void: 300 must be ids of label maps, from 0 to 254"),

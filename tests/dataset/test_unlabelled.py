@@ -50,7 +50,7 @@ def test_nobody_takes_an_unlabelled_picture_for_an_empty_one(empty, tmp_path):
     assert flags(empty) == [["unlabelled"]] * 4
     run("check", empty)
     ways = {
-        "coco": lambda: Dataset.open(empty).as_coco(tmp_path / "coco"),
+        "coco": lambda: Dataset.open(empty).export("coco", tmp_path / "coco"),
         "train": lambda: open_training([empty]),
         "evaluate": lambda: evaluate(empty, empty),
         "truths": lambda: open_truths(empty),
@@ -81,7 +81,7 @@ def test_classes_must_be_named(empty, tmp_path):
 
 
 def test_labels_are_not_taken_for_pictures(begun, tmp_path):
-    Dataset.open(begun).as_masks(tmp_path / "masks")
+    Dataset.open(begun).export("masks", tmp_path / "masks")
     for source, kind in ((begun, "native"), (tmp_path / "masks", "masks")):
         with user_error(rf"holds labels \({kind}\)"):
             run("import", source, "--classes", "dog", "--unlabelled", "--out", tmp_path / "out")

@@ -92,7 +92,7 @@ def test_archives_are_to_be_unpacked(tmp_path):
         path = tmp_path / "pets" / name
         path.write_bytes(b"PK")
         readers = [read_text, read_photo, Dataset.open, check_dataset, open_truths]
-        for read in [*readers, lambda path: Dataset.from_coco(tmp_path, images=path)]:
+        for read in [*readers, lambda path: Dataset.load("coco", tmp_path, images=path)]:
             with user_error("is an archive; unpack it, and name what was in it"):
                 read(path)
         with user_error(f"it holds {name}"):

@@ -136,7 +136,7 @@ def export_(
 
     - `seediff export pets --to yolo --out pets-yolo --split 0.2`
     """
-    from ..dataset.dataset import Dataset
+    from ..dataset.dataset import open_parts
     from ..dataset.native import warn_of_changes
 
     check_apart(out, [data])
@@ -147,7 +147,7 @@ def export_(
     given = options_given(export_options(to), asked, f"--to {to}")
     common = {"workers": workers, "follow": follow_progress(quiet), "with_rejected": with_rejected}
     with warn_of_changes(data):
-        dataset = Dataset.from_parts(data)
+        dataset = open_parts(data)
         if options.classes in dataset.classes and asked["classes"] != (options.classes,):
             problem = f"{show_json(options.classes)} is one class of the set, and a list of classes"
             raise UserError("classes", problem, "name them in a file, a line each")

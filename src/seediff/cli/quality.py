@@ -81,7 +81,7 @@ def stats(
     from ..evaluate.tables import write_json
 
     check_writable(json, is_file=True)
-    counted = Dataset.from_native(data).stats(follow_progress(quiet))
+    counted = Dataset.load("native", data).stats(follow_progress(quiet))
     if not quiet:
         show_stats(counted)
     if json is not None:
@@ -115,7 +115,7 @@ def filter_(
     criteria, follow = Criteria(**typed), follow_progress(quiet)
     chosen = {name: value for name, value in vars(criteria).items() if value != getattr(Criteria, name)}
     with warn_of_changes(data):
-        kept = Dataset.from_native(data).filter(follow=follow, **typed)
+        kept = Dataset.load("native", data).filter(follow=follow, **typed)
         if not kept:
             dropped = counts(kept.dropped) or "the dataset has none"
             raise UserError(f"{data}: no sample meets the criteria (dropped: {dropped}); nothing was written")

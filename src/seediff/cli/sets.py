@@ -115,7 +115,7 @@ def merge(
         raise UserError("merge: a folder is given twice, which would duplicate its samples")
     about = {"command": "merge", "datasets": set_names(data), **({"renamed": list(rename)} if rename else {})}
     with warn_of_changes(*data):
-        opened = [Dataset.from_native(folder) for folder in data]
+        opened = [Dataset.load("native", folder) for folder in data]
         renames = read_renames(rename, list(chain(*(one.classes for one in opened))))
         if renames:
             opened = [one.renamed({old: renames[old] for old in renames if old in one.classes}) for one in opened]
@@ -171,7 +171,7 @@ def split(
         shares["test"] = test
     source = [] if out is None else [data]
     with warn_of_changes(*source):
-        dataset = Dataset.from_native(data)
+        dataset = Dataset.load("native", data)
         parts = dict(zip(("train", *shares), dataset.split(**shares, seed=seed, follow=follow), strict=True))
         if out is None:
             part_of: dict[str, str] = {}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial, partialmethod
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ..config.class_names import BACKGROUND
 from ..config.filter import Criteria
@@ -27,12 +26,11 @@ from .formats.format_table import FormatName, SourceName, import_options, recogn
 from .formats.public_sets import find_published
 from .merge import merge_sets, rename_classes, set_names
 from .names import check_class_list
-from .quality.select import clean_sample, idle_notes, select_samples
+from .quality.select import clean_sample, select_samples
 from .quality.stats import Stats, measure, summarize
 from .reading import Reading, Tally
 from .reviews import left_out_notes
 from .sample import Sample
-from .shapes.changes import describe_removed
 from .split import split_samples
 from .writing import save_native
 
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
 class Dataset(Sequence[Sample]):
     """Samples and the classes of their label maps. The files of a sample are read when they are accessed.
 
-        pets = Dataset.from_coco("pets-coco").filter(min_area=0.01)
+        pets = Dataset.load("coco", "pets-coco").filter(min_area=0.01)
         train, val = pets.merge(Dataset.open("drawn")).split(val=0.2)
 
     Methods such as `filter` return new datasets.
@@ -133,7 +131,7 @@ class Dataset(Sequence[Sample]):
         without samples."""
         path = Path(path)
         if (path / native.METADATA).is_file():
-            dataset = cls.from_native(path)
+            dataset = cls.load("native", path)
         else:
             name = recognise(path)
             if "split" in import_options(name):  # a folder may have parts that rows do not name: VOC's trainval
@@ -147,27 +145,24 @@ class Dataset(Sequence[Sample]):
         return dataset._of([sample for sample, part in zip(dataset, parts, strict=True) if part == wanted])
 
     @classmethod
-    def load(cls, name: SourceName, path: Path | str, **options: Any) -> Dataset:
-        """Reads a folder or file of a format. `Dataset.from_coco(path)` is short for `Dataset.load("coco", path)`.
+    def load(cls, name: SourceName | Literal["native"], path: Path | str, **options: Any) -> Dataset:
+        """Reads a folder or file of a format.
 
-        name: the format. options: the parameters of `read` in the format's module of `seediff.dataset.formats`. Raises
-        UserError naming the file and line that cannot be used, and TypeError for an option that the format does not
-        have.
+        name: the format. "native": a folder that SeeDiff wrote, with corrected masks in place of the originals.
+        options: the parameters of `read` in another format's module of `seediff.dataset.formats`. Raises UserError
+        naming the file and line that cannot be used, and TypeError for an option that the format does not have.
         """
+        if name == "native":
+            classes, samples = native.open_native(path, **options)
+            return cls(classes, samples, path=path, reading=native.read_as(Path(path), classes, samples))
         check_class_list(options.get("classes") or ())  # formats would take the letters of a text
         read = read_format(name, path, **options)
         samples = list(read.samples)
         reading = read.listed.reading(read.parts, Path(path))
         return cls(read.classes, samples, path=path, notes=read.notes, ids=read.ids, title=read.about, reading=reading)
 
-    from_voc, from_coco = partialmethod(load, "voc"), partialmethod(load, "coco")
-    from_yolo, from_masks = partialmethod(load, "yolo"), partialmethod(load, "masks")
-    from_cvat, from_labelme = partialmethod(load, "cvat"), partialmethod(load, "labelme")
-    from_labelstudio = partialmethod(load, "labelstudio")
-
     def export(self, name: FormatName, out: Path | str, *, with_rejected: bool = False, **options: Any) -> Exported:
-        """Writes the dataset in a format. `pets.as_coco(out)` is short for `pets.export("coco", out)`. `out` appears
-        only when it is complete.
+        """Writes the dataset in a format. `out` appears only when it is complete.
 
         name: the format. with_rejected: also export samples that people rejected. options: the parameters of `write` in
         the format's module of `seediff.dataset.formats`. Most formats also have these options. split: the share of
@@ -178,32 +173,6 @@ class Dataset(Sequence[Sample]):
         kept = self.labelled(with_rejected)
         done = write_format(name, self.classes, kept.samples, out, **options)
         return replace(done, notes=(*kept.notes[len(self.notes) :], *kept.doubts, *done.notes))
-
-    as_voc, as_coco = partialmethod(export, "voc"), partialmethod(export, "coco")
-    as_yolo, as_masks = partialmethod(export, "yolo"), partialmethod(export, "masks")
-    as_cvat, as_labelme = partialmethod(export, "cvat"), partialmethod(export, "labelme")
-    as_labelstudio = partialmethod(export, "labelstudio")
-    as_trainer, as_cutouts = partialmethod(export, "trainer"), partialmethod(export, "cutouts")
-
-    @classmethod
-    def from_native(cls, path: Path | str) -> Dataset:
-        """Opens a native folder, with corrected masks in place of the originals."""
-        classes, samples = native.open_native(path)
-        return cls(classes, samples, path=path, reading=native.read_as(Path(path), classes, samples))
-
-    @classmethod
-    def from_parts(cls, path: Path) -> Dataset:
-        """Opens a native folder, or the folder of parts that `split` wrote, as one dataset. Raises UserError."""
-        parts = [path / part for part in SPLITS if (path / part / native.METADATA).is_file()]
-        if (path / native.METADATA).exists() or len(parts) < 2:
-            return cls.from_native(path)
-        sets = [cls.from_native(part) for part in parts]
-        for one in sets:
-            if one.classes != sets[0].classes:
-                raise UserError(
-                    one.path or path, f"has other classes than {sets[0].path}", "`seediff merge` joins them"
-                )
-        return cls(sets[0].classes, [*chain(*sets)], path=path)
 
     def save(
         self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter
@@ -216,8 +185,8 @@ class Dataset(Sequence[Sample]):
         self, keep: Callable[[Sample], bool] | None = None, *, follow: Follow = iter, **criteria: Any
     ) -> Dataset:
         """The samples that meet all criteria, and for which `keep` returns True. The result's `dropped` counts the
-        others. With `clean`, their masks lose small pieces (`quality.select.clean_sample`). Its `notes` say what was
-        removed, and which criteria drop nothing.
+        others. With `clean`, their masks lose small pieces (`quality.select.clean_sample`); its `notes` count these
+        masks.
 
         keep: a function that is called with each sample. follow: wraps the samples, to show progress. criteria: the
         fields of `config.filter.Criteria`; `drop_flags` may be a single text. Raises UserError naming what a criterion
@@ -229,19 +198,12 @@ class Dataset(Sequence[Sample]):
         where = str(self.path or "the dataset")
         wanted = Criteria(**criteria)
         selected, dropped = select_samples(self.classes, samples, wanted, where, follow)
-        notes = idle_notes(criteria, dropped, samples)
+        notes = list[str]()
         if wanted.clean:
             cleaned = [clean_sample(sample, self.classes, wanted.clean) for sample in follow(selected)]
-            removed = [one.removed for one in cleaned if one.removed]
-            line = f"pieces below {wanted.clean} pixels removed in {len(removed)} of {plural(len(selected), 'mask')}"
-            if removed:
-                line += f": {describe_removed(removed, (BACKGROUND, *self.classes))}"
-            notes.append(line)
-            lost = Counter(chain(*(one.lost for one in cleaned)))
-            if lost:
-                counted = ", ".join(f"{name} in {count}" for name, count in lost.most_common())
-                notes.append(f"nothing is left of a class in some masks: {counted}")
-            selected = [one.sample for one in cleaned]
+            changed = sum(one is not before for one, before in zip(cleaned, selected, strict=True))
+            count = f"{changed} of {plural(len(selected), 'mask')}"
+            notes, selected = [f"pieces below {wanted.clean} pixels removed in {count}"], cleaned
         kept = self._of(selected, notes)
         kept.dropped = dropped
         return kept
@@ -320,6 +282,18 @@ class Dataset(Sequence[Sample]):
         for note in kept.notes[len(self.notes) :]:
             warnings.warn(note, Notice, stacklevel=2)
         return TorchSamples(kept.samples, len(self.classes), transform, objects=objects)
+
+
+def open_parts(path: Path) -> Dataset:
+    """Opens a native folder, or the folder of parts that `split` wrote, as one dataset. Raises UserError."""
+    parts = [path / part for part in SPLITS if (path / part / native.METADATA).is_file()]
+    if (path / native.METADATA).exists() or len(parts) < 2:
+        return Dataset.load("native", path)
+    sets = [Dataset.load("native", part) for part in parts]
+    for one in sets:
+        if one.classes != sets[0].classes:
+            raise UserError(one.path or path, f"has other classes than {sets[0].path}", "`seediff merge` joins them")
+    return Dataset(sets[0].classes, [*chain(*sets)], path=path)
 
 
 def open_truths(

@@ -165,20 +165,21 @@ def check_finished(folder: Path) -> None:
         raise UserError(folder, "the run that makes it is not finished", fix)
 
 
-def held_in(folder: Path) -> str:
-    """The first names in a folder, for messages."""
-    return ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
-
-
 def check_native(folder: Path) -> None:
-    """Raises UserError for a folder that is not a native dataset. The error names the datasets in the folder."""
-    if (folder / CLASSES).is_file() or (folder / METADATA).is_file():
-        return
+    """Raises UserError for a folder that is not a native dataset."""
+    if not (folder / CLASSES).is_file() and not (folder / METADATA).is_file():
+        raise no_dataset(folder, METADATA, "`seediff import` reads other formats")
+
+
+def no_dataset(folder: Path, looked_for: str, fix: str = "") -> UserError:
+    """The error for a folder that is no dataset. It names the datasets in the folder, or how a set is made of pictures
+    alone. looked_for: the files that a dataset has. fix: what helps otherwise."""
+    held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
     sets = sorted(str(path.parent) for path in folder.glob(f"*/{METADATA}"))
-    fix = how_to_paint(folder) or "`seediff import` reads other formats"
+    fix = how_to_paint(folder) or fix
     if sets:
         fix = f"give {' or '.join(sets)}"
-    raise UserError(folder, f"is not a SeeDiff dataset (it holds {held_in(folder)})", fix)
+    return UserError(folder, f"is no dataset; it holds {held}, but no {looked_for}", fix)
 
 
 def how_to_paint(folder: Path) -> str:

@@ -14,10 +14,12 @@ from seediff.dataset.formats.format_table import export_options, import_options
 from seediff.dataset.sample import SOFT, Sample
 
 
-@pytest.mark.parametrize("call", [*(f"as_{name}" for name in WRITTEN), *(f"from_{name}" for name in READ)])
-def test_options_that_a_format_does_not_have(tmp_path, call):
+@pytest.mark.parametrize(
+    ("call", "name"), [*(("export", name) for name in WRITTEN), *(("load", name) for name in READ)]
+)
+def test_options_that_a_format_does_not_have(tmp_path, call, name):
     with pytest.raises(TypeError, match="layers"):
-        getattr(Dataset(("dog",), []), call)(tmp_path / "set", layers=2)
+        getattr(Dataset(("dog",), []), call)(name, tmp_path / "set", layers=2)
     assert not (tmp_path / "set").exists()
 
 

@@ -43,7 +43,7 @@ def test_values_of_one_mask(tmp_path, mode, values, classes, void, ids):
     save_image(tmp_path / "images/a.jpg", (1, len(values)))
     (tmp_path / "masks").mkdir()
     Image.fromarray(np.array([values], np.uint8)).convert(mode).save(tmp_path / "masks/a.png")
-    dataset = Dataset.from_masks(tmp_path, classes=classes, void=void)
+    dataset = Dataset.load("masks", tmp_path, classes=classes, void=void)
     if isinstance(ids, str):
         with user_error(rf"a\.png: is PNG {mode} data; {ids}"):
             dataset[0].labels(2)

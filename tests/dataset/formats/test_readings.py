@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def read_ours(about, folder):
     objects = Objects(found.numbers, tuple(found.class_ids))
     samples = [some()[0].replace(instances=objects), *some()[1:]]
     export(name, CLASSES, samples, folder, **options)
-    return reading(folder, getattr(Dataset, f"from_{name}"), folder, {})
+    return reading(folder, partial(Dataset.load, name), folder, {})
 
 
 EVERY = {**dict.fromkeys(CASES, read_case), **dict.fromkeys(OURS, read_ours)}

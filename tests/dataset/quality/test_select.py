@@ -42,7 +42,7 @@ def pets(tmp_path):
 
 
 def numbers(pets, **criteria):
-    return [int(sample.name) for sample in Dataset.from_native(pets).filter(**criteria)]
+    return [int(sample.name) for sample in Dataset.load("native", pets).filter(**criteria)]
 
 
 STAY = [
@@ -69,45 +69,19 @@ def test_every_criterion_is_tried():
 
 
 def test_cleaned_masks_say_so_and_lose_their_scores(pets, tmp_path):
-    kept = Dataset.from_native(pets).filter(clean=4, min_confidence=-1)
-    removed = "pieces below 4 pixels removed in 1 of 6 masks: cat 1 piece (3 pixels)"
-    assert kept.notes == ("no sample is dropped by --min-confidence", removed)
+    kept = Dataset.load("native", pets).filter(clean=4, min_confidence=-1)
+    assert kept.notes == ("pieces below 4 pixels removed in 1 of 6 masks",)
     kept.save(tmp_path / "clean")
-    rows = [sample.row.to_json() for sample in Dataset.from_native(tmp_path / "clean")]
+    rows = [sample.row.to_json() for sample in Dataset.load("native", tmp_path / "clean")]
     assert [row.get("least_piece") for row in rows] == [None, None, None, 4, None, None]
     assert "confidence" not in rows[3]
     assert list(rows[3]["area"].values()) == list(rows[1]["area"].values())
-    assert (Dataset.from_native(tmp_path / "clean")[3].label_map[15] == 0).all()
-
-
-@pytest.mark.parametrize(
-    ("criteria", "notes"),
-    [
-        ({"drop_flags": ("constant:cat", "degenerate", "no_seeds:dog")}, ("degenerate", "no_seeds:dog")),
-        ({"min_area": 0.0, "max_area": 0.9, "max_components": 9}, "--min-area, --max-area, --max-components"),
-        ({"best": 3}, "--best"),
-        ({"max_components": 1, "drop_flags": "all"}, ()),
-        ({}, ()),
-    ],
-)
-def test_what_has_no_effect_is_told(pets, criteria, notes):
-    expected = tuple(f"no sample has the flag {flag}" for flag in notes)
-    if isinstance(notes, str):
-        expected = (f"no sample is dropped by {notes}",)
-    filtered = Dataset.from_native(pets).filter(**criteria)
-    assert filtered.notes == expected
-    without = Dataset(CLASSES, [sample for sample in filtered if not sample.row.raised])
-    assert without.filter(drop_flags="all").notes == ("no sample has a flag",)
+    assert (Dataset.load("native", tmp_path / "clean")[3].label_map[15] == 0).all()
 
 
 def test_a_smallest_piece_alone_is_refused(pets):
     with user_error("min_piece: works only with --max-components"):
         numbers(pets, min_piece=4)
-
-
-def test_classes_that_cleaning_takes_away_are_told(pets):
-    kept = Dataset.from_native(pets).filter(clean=81)
-    assert kept.notes[1:] == ("nothing is left of a class in some masks: dog in 3, cat in 3",)
 
 
 @pytest.mark.parametrize("key", ["agreement", "confidence"])

@@ -1,6 +1,6 @@
 """Every format except the native one: a codec for each format, and what codecs share.
 
-How `Dataset.as_coco` writes:
+How `Dataset.export` writes:
 
 exporting.py         `export` makes the folder, names and splits, and calls the codec
   coco.py            `write(export)` asks for each sample; `annotate` encodes a sample, in any process

@@ -171,7 +171,7 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
     a folder of PNG files that is of no other format is of the format `masks`. Raises UserError if no format fits."""
     if not path.exists():
         raise UserError(path, "no such folder or file")
-    from ..native import METADATA, check_finished, check_single, held_in, how_to_paint  # imports Pillow
+    from ..native import METADATA, check_finished, check_single, no_dataset  # imports Pillow
 
     check_unpacked(path)
     if path.is_file():
@@ -189,9 +189,7 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
         return "masks"
     if (path / METADATA).is_file():
         raise UserError(path, "is already a native dataset", "`seediff merge` joins datasets")
-    held, fix = held_in(path), how_to_paint(path)
-    looked_for = ", ".join(["metadata.jsonl (native)", *(FORMATS[name].looked_for for name in READ)])
-    raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}", fix)
+    raise no_dataset(path, ", ".join([f"{METADATA} (native)", *(FORMATS[name].looked_for for name in READ)]))
 
 
 def _kind_of(file: Path) -> SourceName | None:

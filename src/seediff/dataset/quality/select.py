@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +17,7 @@ from ...rows.shown import shown_classes
 from ...workers import Follow
 from ..repaint import repainted
 from ..sample import Sample
-from ..shapes.changes import clean_labels, removed_pieces
+from ..shapes.changes import clean_labels
 from .stats import measure
 
 
@@ -80,31 +77,6 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
     return None
 
 
-DROP_NOTHING = ("min_piece", "clean")
-"""Criteria that drop no sample themselves."""
-DROPS = {one.name: re.sub("^(drop|min|max)_", "", one.name) for one in fields(Criteria) if one.name not in DROP_NOTHING}
-"""Criterion → the name under which `select_samples` counts what it drops."""
-
-
-def idle_notes(given: Mapping[str, Any], dropped: Mapping[str, int], samples: Sequence[Sample]) -> list[str]:
-    """Lines about the criteria that drop nothing, and about flags that no sample has. given: the criteria that somebody
-    gave. dropped: as of `select_samples`. samples: all samples."""
-    raised = {*chain(*(sample.row.raised for sample in samples))}
-    kinds = {flag_kind(flag) for flag in raised}
-    absent = [flag for flag in given.get("drop_flags", ()) if flag not in raised | kinds]
-    notes = [f"no sample has the flag {flag}" for flag in absent if flag != "all"]
-    if not raised and "all" in absent:
-        notes.append("no sample has a flag")
-    asked = [name for name, value in given.items() if name in DROPS and value not in (None, ())]
-    idle = [name for name in asked if not dropped.get(DROPS[name])]
-    if notes and "drop_flags" in idle:
-        idle.remove("drop_flags")
-    if idle:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
-        notes.append(f"no sample is dropped by {options}")
-    return notes
-
-
 def _decisions(review: Review) -> set[str | None]:
     """The values of `Criteria.reviewed` that keep a sample with this review."""
     met: set[str | None] = {review.verdict}
@@ -135,28 +107,15 @@ def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str
     raise UserError(criterion, problem, KEYS[key].writers)
 
 
-class Cleaned(NamedTuple):
-    """What cleaning makes of a sample."""
-
-    sample: Sample
-    lost: Sequence[str] = ()
-    """The classes of which nothing is left."""
-    removed: Mapping[int, tuple[int, int]] = {}
-    """As of `removed_pieces`."""
-
-
-def clean_sample(sample: Sample, classes: Sequence[str], least: int) -> Cleaned:
+def clean_sample(sample: Sample, classes: Sequence[str], least: int) -> Sample:
     """The sample without pieces of fewer than `least` pixels (`clean_labels`). If its label map changes, its row says
     so, and loses what describes the old one, except for flags. classes: the dataset's."""
     before = sample.labels(len(classes))
     after = clean_labels(before, least)
     if np.array_equal(before, after):
-        return Cleaned(sample)
-    shown = shown_classes(after, classes)
-    lost = [name for name in shown_classes(before, classes).classes if name not in shown.classes]
-    row = sample.row.of_other_mask(flags=sample.row.flags, least_piece=least).showing(shown)
-    cleaned = repainted(sample, partial(_cleaned, sample, len(classes), least), row)
-    return Cleaned(cleaned, lost, removed_pieces(before, after))
+        return sample
+    row = sample.row.of_other_mask(flags=sample.row.flags, least_piece=least).showing(shown_classes(after, classes))
+    return repainted(sample, partial(_cleaned, sample, len(classes), least), row)
 
 
 def _cleaned(sample: Sample, classes: int, least: int) -> np.ndarray:

@@ -4,7 +4,7 @@ returns it divided into other objects. `clean_labels` changes label maps."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,6 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE
-from ...files.messages import plural
 from ..encoding import MOST_OBJECTS
 from .objects import CROSS, Objects, connected, find_objects
 
@@ -99,28 +98,6 @@ def clean_labels(labels: np.ndarray, least: int) -> np.ndarray:
         if joins_seen:  # with all that it connects, it is large enough
             _piece_at(start, after, labels.shape[1], seen)
     return np.frombuffer(bytes(after), np.uint8).reshape(labels.shape)
-
-
-def removed_pieces(before: np.ndarray, after: np.ndarray) -> dict[int, tuple[int, int]]:
-    """Id → (number, pixels) of the connected pieces that have another label now. before, after: (H, W) uint8, a label
-    map, and what `clean_labels` made of it."""
-    changed = np.where(before != after, before.astype(np.int32) + 1, 0)
-    _, owners = connected(changed, CROSS)
-    return {owner - 1: (owners.count(owner), int((changed == owner).sum())) for owner in sorted({*owners})}
-
-
-def describe_removed(removed: Iterable[Mapping[int, tuple[int, int]]], names: Sequence[str]) -> str:
-    """`dog 2 pieces (9 pixels), background 1 piece (4 pixels)`: the sums of results of `removed_pieces`. names: of the
-    ids from 0 on."""
-    counts = dict[int, list[tuple[int, int]]]()
-    for one in removed:
-        for number, pieces_and_pixels in one.items():
-            counts.setdefault(number, []).append(pieces_and_pixels)
-    sums = {number: np.sum(pairs, axis=0).tolist() for number, pairs in sorted(counts.items())}
-    return ", ".join(
-        f"{names[number]} {plural(pieces, 'piece')} ({plural(pixels, 'pixel')})"
-        for number, (pieces, pixels) in sums.items()
-    )
 
 
 def _piece_at(start: int, labels: bytearray, width: int, seen: bytearray) -> tuple[list[int], list[int]]:
