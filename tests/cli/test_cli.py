@@ -416,3 +416,25 @@ def test_all_classes_of_the_model_and_varied_prompts(tmp_path, capsys):
     part = "--model owner/models/mine.safetensors --base mini".split()
     assert main([*line, "fox", *part, "--vary", "place"]) == 0  # not in the hub's cache yet
     assert "  a photo of a fox in a garden" in capsys.readouterr().out
+
+
+def test_a_command_alone_answers_with_examples(capsys):
+    for command, missing in (("generate", "--out"), ("mask", "PATHS")):
+        assert main([command]) == 2
+        first, *examples = capsys.readouterr().err.splitlines()
+        assert first == f"seediff: {missing} is missing (--help-all lists all options)"
+        assert len(examples) == 3
+        assert all(line.startswith(f"  seediff {command} ") for line in examples)
+
+
+def test_the_classes_of_a_small_model_are_listed_and_known_by_other_names(tmp_path, capsys):
+    assert main(["models", "mini"]) == 0
+    listed = capsys.readouterr().out.split()
+    assert (len(listed), listed[0]) == (19, "aeroplane")
+    line = f"generate --classes airplane,tv,dog --per-class 1 --out {tmp_path / 'out'} --dry-run".split()
+    assert main(line) == 0
+    said = capsys.readouterr().out
+    assert "Classes: airplane 1, tv 1, dog 1" in said
+    assert "a photo of a tv monitor" in said
+    named = "classes: the model has other words (airplane=aeroplane, tv=tv monitor), and prompts name classes"
+    assert named in refused(capsys, *line, "--prompt", "an airplane, a tv and a dog")

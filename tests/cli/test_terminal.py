@@ -98,6 +98,12 @@ def test_every_help_has_an_example_and_defaults_in_words(command, capsys):
     assert not re.findall(r"default: (?:False|True|None|\(\)|\[\])", said)
 
 
+def test_help_in_a_file_has_quotes_instead_of_colours(capsys):
+    for words in ([HELP], ["generate", HELP]):
+        assert main(words) == 0
+        assert "`seediff generate --classes dog,cat" in capsys.readouterr().out
+
+
 def test_help_shows_what_the_default_model_uses_and_which_methods_read_an_option(capsys):
     used = GenerateConfig.recommended(classes=("dog",))
     wanted = {

@@ -45,7 +45,7 @@ def test_pairs_that_are_named():
     names = ("port", "starboard", "L", "R")
     assert mirrored_ids(names, 5, ["port=starboard", "L=L"]) == [0, 2, 1, 3, 4]
     assert side_notes(names, ["port=starboard", "L=L"]) == [
-        "in mirrored pictures, classes change sides: port and starboard"
+        "in mirrored images, classes change sides: port and starboard"
     ]
     for pairs in (["port=aft"], ["port"], ["port=L", "L=R"]):
         with user_error("mirror: .* must be two classes, each in one pair"):

@@ -92,7 +92,7 @@ def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsy
     # Person is right in the first image of the first predictions alone; of the second, only the background.
     ious, boundaries = printed("markdown").split("\n\n")
     first, _, *rows = ious.splitlines()
-    assert first == f"|  | {predictions}, IoU | {other}, IoU | difference | 95 % CI | pictures |"
+    assert first == f"|  | {predictions}, IoU | {other}, IoU | difference | 95 % CI | images |"
     assert boundaries.startswith(f"|  | {predictions}, boundary IoU | {other}, boundary IoU | difference |")
     table = {cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in (row.split("|") for row in rows)}
     assert table["person"][:3] == ["100.0", "0.0", "+100.0"]
@@ -109,7 +109,7 @@ def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsy
 
     assert {line.count(",") for line in printed("csv").splitlines()} == {10, 6, 0}  # headings have four more
     latex = printed("latex")
-    assert "one\\_class\\%, IoU & difference & 95 \\% CI & pictures \\\\\n\\midrule\nbackground & 66.7 & " in latex
+    assert "one\\_class\\%, IoU & difference & 95 \\% CI & images \\\\\n\\midrule\nbackground & 66.7 & " in latex
     assert " & $\\geq$ 1 \\\\" in latex
 
 
@@ -158,7 +158,7 @@ def test_what_few_pictures_show_is_said(tmp_path, monkeypatch):
             save_map(tmp_path / folder / f"{number}.png", ids)
     for folder in ("truth", "a", "b"):
         (tmp_path / folder / "classes.txt").write_text("background\ndog\ncat\nbus\n")
-    often = "mIoU: mean of the 2 classes that 5 or more pictures show"
+    often = "mIoU: mean of the 2 classes that 5 or more images show"
     evaluation = evaluate(tmp_path / "a", tmp_path / "truth", against=tmp_path / "b", draws=50)
 
     table, boundaries = score_tables(replace(evaluation, against=()))
@@ -167,8 +167,8 @@ def test_what_few_pictures_show_is_said(tmp_path, monkeypatch):
     assert without == ["cat", "objects", "mIoU"]
     assert boundaries.sums[-1][0] == f"boundary {often}"
     assert [alone[name][1] for name in ("dog", "cat", "mIoU", often)] == ["6", "1", "≥ 1", "≥ 6"]
-    without_interval = [note for note in notes(evaluation) if "fewer than 5 pictures" in note]  # once for all measures
-    assert without_interval == ["Without interval, because fewer than 5 pictures show them: cat (1)."]
+    without_interval = [note for note in notes(evaluation) if "fewer than 5 images" in note]  # once for all measures
+    assert without_interval == ["Without interval, because fewer than 5 images show them: cat (1)."]
 
     compared = {row[0]: row[1:] for row in score_tables(evaluation)[0].sums}
     assert compared["mIoU"][2] == pytest.approx(0, abs=0.001)
@@ -212,7 +212,7 @@ def test_a_new_measure_is_in_all_that_is_shown(tmp_path, monkeypatch):
     evaluation = evaluate(tmp_path / "some", tmp_path / "truth", against=tmp_path / "every", draws=50)
 
     table = score_tables(replace(evaluation, against=()))[-1]
-    assert table.columns == ("precision", "95 % CI", "pictures", "pixels")
+    assert table.columns == ("precision", "95 % CI", "images", "pixels")
     rows = {row[0]: row[1:] for row in (*table.rows, *table.sums)}
     assert rows["dog"] == (6 / 8, (6 / 8, 6 / 8), "6", 1 / 3)
     mean = (1 + 6 / 8 + 1) / 3
@@ -403,7 +403,7 @@ def test_sets_of_other_pictures_are_not_compared(tmp_path):
     pictures("same", 1, 2, 3)
     pictures("b", 1, 7, 8)
     assert evaluate(tmp_path / "a", tmp_path / "same", draws=5).scores.miou.value == 1
-    with user_error(r"2 of 3 pictures differ from those of the same names in .*: 1, 2; .* saved anew, give .*masks$"):
+    with user_error(r"2 of 3 images differ from those of the same names in .*: 1, 2; .* saved anew, give .*masks$"):
         evaluate(tmp_path / "a", tmp_path / "b", draws=5)
     assert evaluate(tmp_path / "a/masks", tmp_path / "b", draws=5).scores.miou.value == 1
     # The same pixels in another file.

@@ -59,3 +59,10 @@ def test_a_class_with_the_even_map_of_a_word_without_a_place_is_missing(mini_mod
     spec = SampleSpec(0, ("dog", "cat"), "a dog and a cat", 0)
     assert [flag for flag in job.masks(ready, spec, image, maps).flags if "missing" in flag] == ["missing:cat"]
     assert not job.missing(ready, replace(spec, classes=("cat",)), maps)  # alone, it is what the picture is of
+
+
+def test_the_steps_of_a_drawing_are_reported(mini_model):
+    job, said = GenerateJob(GenerateConfig(classes=("dog",), steps=2, device="cpu")), []
+    ready = Ready(model=mini_model, plan=job.plan(facts_of_model(mini_model)), say=said.append)
+    job.draw_batch(ready, job.items()[:1])
+    assert said == ["step 1 of 2", "step 2 of 2"]

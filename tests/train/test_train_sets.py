@@ -1,13 +1,17 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from refusals import user_error
 from shapes import CLASSES, items
 
+from seediff.config.train import TrainConfig
 from seediff.dataset.encoding import encode_mask, read_label_map
 from seediff.dataset.writing import save_native
 from seediff.train.stages import find_doubts, open_training
+
+CONFIG = TrainConfig()
 
 
 @pytest.fixture
@@ -76,18 +80,21 @@ def test_the_validation_parts_of_all_datasets(native):
 def test_doubts(native):
     """A class that only samples for validation show, and samples that are also trained on, are said."""
     marked, more = native("a", 6, val=(1, 4)), ("square", "disc", "star")
-    assert find_doubts(open_training([marked])) == []
-    assert find_doubts(open_training([marked], validation=marked)) == []
+    assert find_doubts(open_training([marked]), CONFIG) == []
+    assert find_doubts(open_training([marked], validation=marked), CONFIG) == []
     plain = native("b", 3)
     shared = "3 of 3 samples for validation are also trained on, so its scores are too high"
-    assert find_doubts(open_training([marked, plain], validation=plain)) == [shared]
+    assert find_doubts(open_training([marked, plain], validation=plain), CONFIG) == [shared]
     copied = shutil.copytree(plain, plain.with_name("copied"))
-    assert find_doubts(open_training([marked, plain], validation=copied)) == [shared]
+    assert find_doubts(open_training([marked, plain], validation=copied), CONFIG) == [shared]
     missing = "no label map that is trained on shows star: it cannot be learned"
-    assert find_doubts(open_training([marked], classes=more)) == [missing]
+    assert find_doubts(open_training([marked], classes=more), CONFIG) == [missing]
     with_star = native("c", 2, classes=more, first=70)
     for path in (with_star / "masks").iterdir():
         path.write_bytes(encode_mask(np.where(read_label_map(path) == 1, 3, 255).astype(np.uint8)))
     held = open_training([marked], validation=with_star, classes=more)
-    assert find_doubts(held) == [missing]
-    assert find_doubts(open_training([marked], finetune=[with_star], classes=more)) == []
+    assert find_doubts(held, CONFIG) == [missing]
+    assert find_doubts(open_training([marked], finetune=[with_star], classes=more), CONFIG) == []
+    few = "from scratch, 4 steps are too few to learn classes; take at least 300, or --weights pretrained"
+    assert find_doubts(open_training([marked], steps=4), replace(CONFIG, weights="scratch")) == [few]
+    assert find_doubts(open_training([marked], steps=300), replace(CONFIG, weights="scratch")) == []

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,7 @@ def generate_batch(
     negative_prompt: str,
     size: Size | None,
     plan: CapturePlan,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[np.ndarray], list[AttentionMaps]]:
     """(images, maps): for each spec an image (H, W, 3) uint8, and the attention to its prompt on the model's device.
     All images are drawn in one batch. The other images of the batch change an image only by rounding (except with
@@ -45,7 +48,8 @@ def generate_batch(
     model: the loaded model. specs: prompt, classes and seed of each image. steps: the number of denoising steps; some
     schedulers make a few more calls. guidance_scale: 1 or less means no guidance; then the negative prompt is not used.
     size: the images' size in pixels, a side or `WIDTHxHEIGHT`; None: the model's own. plan: what is captured, from
-    `plan_capture`. `find_words`, `check_negative` and `count_predictions` refuse unusable values before.
+    `plan_capture`. say: is told of each step. `find_words`, `check_negative` and `count_predictions` refuse unusable
+    values before.
 
     Raises UserError for a prompt without its classes, and for maps or pixels that are not finite.
     """
@@ -61,6 +65,7 @@ def generate_batch(
     guidance, calls = family.guided(pipe, guidance_scale), family.count_predictions(pipe, steps)
     with (
         draw_noise_in_float32(pipe),
+        report_steps(pipe, say),
         capture_attention(
             model.network, plan, guidance=guidance, total_steps=calls, text_states=text_states
         ) as recorder,
@@ -73,6 +78,22 @@ def generate_batch(
         raise no_number("pixels of the drawn image", model.dtype)
     drawn = [(image * 255).round().astype(np.uint8) for image in result.images]
     return [np.array(on_white(Image.fromarray(image))) for image in drawn], maps
+
+
+@contextmanager
+def report_steps(pipe: Any, say: Callable[[str], None]) -> Iterator[None]:
+    """Inside the `with` block, the pipeline reports its steps to `say`, such as "step 3 of 50", and draws no bar."""
+
+    @contextmanager
+    def bar(iterable: Any = None, total: int = 0) -> Iterator[Any]:
+        done = count(1)
+        yield SimpleNamespace(update=lambda *_: say(f"step {next(done)} of {total}"))
+
+    pipe.progress_bar = bar
+    try:
+        yield
+    finally:
+        del pipe.progress_bar
 
 
 @contextmanager

@@ -115,16 +115,19 @@ def prepare_help(program: App, command: str, every: bool) -> None:
     program[command].help_epilogue = epilogue
 
 
-def make_app(listing: bool = False, completion: bool = True) -> App:
+def make_app(listing: bool = False, completion: bool = True, plain: bool = False) -> App:
     """The App of the command line.
 
     listing: describe each command by its line in COMMANDS, for the list of commands. (The command's own help would be
         shown otherwise, and all modules imported for it.) Markdown is converted here, because its library takes long
         to import.
     completion: whether there is the command `completion`, whose library takes long to import.
+    plain: whether help is for a file or a pipe, without colours: values keep their backquotes.
     """
     about, form = ABOUT, "markdown"
-    if listing:
+    if plain:
+        form = "plaintext"
+    elif listing:
         about, form = _as_markup(ABOUT), "rich"
     program = App(
         name="seediff",
@@ -143,7 +146,9 @@ def make_app(listing: bool = False, completion: bool = True) -> App:
         for place, name in enumerate(names.split()):
             if name in COMMANDS:
                 where, line = COMMANDS[name]
-                text = _as_markup(line) if listing else None
+                text = line if listing else None
+                if listing and not plain:
+                    text = _as_markup(line)
                 program.command(f"seediff.cli.{where}", name=name, help=text, group=group, sort_key=place)
             elif completion or name != "completion":
                 program[name].group = group

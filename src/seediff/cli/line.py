@@ -9,6 +9,7 @@ and presets.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,11 @@ class CommandLine:
             if command.default_command:
                 self._note_names(command.assemble_argument_collection())
         return self._known
+
+    def examples(self) -> list[str]:
+        """The first three examples in the help of a command that was typed without anything else; otherwise none."""
+        command = self.program.parse_commands(self.words)[1][-1].default_command
+        return re.findall(r"`(seediff [^`]+)`", inspect.getdoc(command) or "")[:3] if len(self.words) == 1 else []
 
     def _note_names(self, arguments: Iterable[Argument]) -> None:
         self._known.update(chain.from_iterable(argument.names for argument in arguments))

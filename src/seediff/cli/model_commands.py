@@ -16,7 +16,7 @@ from ..config.resolve import preset_toml, recommend
 from ..errors import Notice, UserError
 from ..files.outputs import check_writable, write_atomic
 from ..models.describe import describe, find_model, read_settings
-from ..models.locate import EMBEDDED, EMBEDDED_LICENCE
+from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, locate
 from ..models.names import NAMES
 from .options import AT_LEAST_1, HERE, NOTHING, Quiet, TypedSome, Whole, command_line, next_steps, option
 from .progress import bar_or_lines, report_on_interrupt
@@ -27,15 +27,25 @@ Fetched on first use; or before, also for a machine without a network: seediff d
 Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out zebras"""
 
 
-def models() -> None:
-    """List the models that have short names, with their hub ids and licences.
+def models(
+    name: Annotated[str | None, Parameter(help="A model, whose classes are listed.", show_default=False)] = None, /
+) -> None:
+    """List the models that have short names, with their hub ids and licences; or the classes that a model knows.
 
-    For example: `seediff models`
+    For example:
+
+    - `seediff models`
+
+    - `seediff models mini`
     """
+    if name is not None:
+        known = describe(locate(name)).settings.classes
+        print(f"{name} is not limited to a list of classes" if known is None else "\n".join(known))
+        return
     known = read_settings(EMBEDDED["mini"]).classes or ()
     print(f"{'mini':21}in the package\n{'':21}{EMBEDDED_LICENCE}; draws {', '.join(known)}")
-    for name, model in NAMES.items():
-        print(f"{name:21}{model.hub_id}\n{'':21}{model.licence}")
+    for short, model in NAMES.items():
+        print(f"{short:21}{model.hub_id}\n{'':21}{model.licence}")
     print(f"\n{ABOUT_MODELS}")
 
 

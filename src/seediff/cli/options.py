@@ -118,7 +118,7 @@ def _texts_beneath_fields(kind: type) -> dict[str, str]:
 
     texts: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
-        texts |= {text.arg_name: text.description or "" for text in parse_from_object(base).params}
+        texts |= {text.arg_name: " ".join((text.description or "").split()) for text in parse_from_object(base).params}
     return texts
 
 

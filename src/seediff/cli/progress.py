@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..workers import Progress
 
 LINE_SECONDS = 10.0
+STEP = "step "
+"""What a report about a part of a batch begins with."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -126,7 +128,9 @@ def progress_lines(counted: str = "images", clock: Callable[[], float] = time.mo
         nonlocal begun, printed, before, shown
         now = clock()
         if before is None or done == before:
-            before, begun = done, now
+            if not current.startswith(STEP):  # of the first batch
+                begun = now
+            before = done
             return
         is_last = done == total and 0 < shown < total
         if now - printed < LINE_SECONDS and not is_last:
@@ -134,7 +138,10 @@ def progress_lines(counted: str = "images", clock: Callable[[], float] = time.mo
         printed, shown = now, done
         rate = (done - before) / max(now - begun, 1e-9)
         left = str(timedelta(seconds=round((total - done) / rate)))
-        print(f"seediff: {done} of {total} {counted}, {rate:.2f} {counted}/s, {left} left", file=sys.stderr, flush=True)
+        line = f"seediff: {done} of {total} {counted}, {rate:.2f} {counted}/s, {left} left"
+        if counted == "steps":  # of a training, whose losses are told
+            line = f"{line}, {current}"
+        print(line, file=sys.stderr, flush=True)
 
     yield progress
 

@@ -7,6 +7,7 @@ output closed it. Errors are one line on stderr; with SEEDIFF_DEBUG=1 in the env
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 
-from cyclopts import App
+from cyclopts import App, MissingArgumentError
 
 from ..errors import LONGEST_MESSAGE, Notice, escaped, shorten
 from .commands import COMMANDS, COMMON, HELP, HELP_ALL, make_app, prepare_help
@@ -64,7 +65,9 @@ def run(words: Sequence[str], program: App | None = None) -> int:
 
         code, text = describe_failure(error, line, interrupted=interrupts.first is not None)
         with suppress(OSError):  # stderr may be closed
-            print(f"seediff: {shorten(' '.join(text.split()), LONGEST_MESSAGE)}", file=sys.stderr, flush=True)
+            text = f"seediff: {shorten(' '.join(text.split()), LONGEST_MESSAGE)}"
+            examples = line.examples() if isinstance(error, MissingArgumentError) else []
+            print(text, *examples, sep="\n  ", file=sys.stderr, flush=True)
         return code
 
 
@@ -85,13 +88,17 @@ def open_streams() -> None:
 def choose_program(words: Sequence[str]) -> App:
     """The App that runs these words: one that imports no command for `seediff --help`; one that describes the options
     for, say, `seediff generate --help`; and otherwise the usual one, whose options have no texts."""
+    plain = not sys.stdout.isatty()
     if not words or words[0] in ("-h", HELP, HELP_ALL):
-        return make_app(listing=True)
-    program = make_app(completion=words[0] not in COMMANDS)
+        return make_app(listing=True, plain=plain)
+    program = make_app(completion=words[0] not in COMMANDS, plain=plain)
     if words[0] in COMMANDS and {"-h", HELP, HELP_ALL} & set(words):
         from .options import Typed  # takes long to import
 
         Typed.described = True
+        if plain:  # without the line ends of the source
+            command = program[words[0]]
+            command.help = re.sub(r"(?<=\S)\n *(?=\w)", " ", command.help)
         if words[0] in COMMON:
             prepare_help(program, words[0], HELP_ALL in words)
     return program

@@ -36,7 +36,8 @@ def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "")
         text += "; nothing was missing"
     lines = [text + f" ({skipped})" * bool(skipped)]
     if result.seconds:
-        lines.append(f"Time: {sum(result.seconds.values()):.1f} s")
+        loading = result.seconds.get("loading", 0.0)
+        lines.append(f"Time: {sum(result.seconds.values()) - loading:.1f} s, and {loading:.1f} s of loading")
     steps = [command_line("look", result.out, about=LOOK)]
     if not result.done:
         steps.append(command_line("check", result.out, about="whether each file is whole"))

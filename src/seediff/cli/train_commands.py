@@ -127,7 +127,7 @@ def train(
         config, why_tiny = choose_defaults(typed, config_file, training, out)
         if not quiet:
             sides = side_notes(training.classes, config.mirror) if config.flip else ()
-            say_notes([*filter(None, [why_tiny]), *training.notes, *find_doubts(training), *sides])
+            say_notes([*filter(None, [why_tiny]), *training.notes, *find_doubts(training, config), *sides])
         if dry_run:
             from ..train.dry_run import describe_training
 

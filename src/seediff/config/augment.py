@@ -79,7 +79,7 @@ def parse_addition(text: str) -> Addition:
         number, divisor = float(parts[1]), parts[2]
         if divisor or number.is_integer():
             return Addition(name, number / int(divisor or 1), shared=bool(divisor))
-    examples = f"for example {name}:10% (of the training samples), {name}:3000/60000, or {name}:500 (pictures)"
+    examples = f"for example {name}:10% (of the training samples), {name}:3000/60000, or {name}:500 (images)"
     raise UserError("add", f"'{text}' must end with how many", examples)
 
 

@@ -63,6 +63,12 @@ def spoken(class_name: str) -> str:
     return SPOKEN.get(class_name, class_name)
 
 
+def other_word(class_name: str) -> str:
+    """The words of a prompt for VOC's name of a class: `airplane` → `aeroplane`, `tv` → `tv monitor`. "" for a class
+    that SYNONYMS lacks."""
+    return spoken(SYNONYMS.get(class_name.casefold(), ""))
+
+
 def reading_key(class_name: str) -> str:
     """The class name in a form that is equal for names which read the same in a prompt: `Potted Plant` and
     `pottedplant` → `potted plant`. An accented letter may be one character or two."""

@@ -33,7 +33,7 @@ class DatasetConfig(RunConfig):
 
     classes: Annotated[tuple[str, ...], read_names(parse_classes), Parameter(group=INPUT)] = field(kw_only=False)
     """Names separated by commas, a UTF-8 file with one per line, `voc` for Pascal VOC's twenty, or `all` of a small
-    model's. In the masks, the first is 1."""
+    model's, which `seediff models mini` lists. In the masks, the first is 1."""
     prompts: Annotated[tuple[str, ...], read_names(parse_prompts), Parameter(name="--prompt", group=INPUT)] = (
         DEFAULT_PROMPTS
     )
@@ -122,7 +122,7 @@ class GenerateConfig(DatasetConfig):
             object.__setattr__(self, "classes_per_image", self.turns[0])
         shown = ",".join(map(str, self.turns))
         if self.capture.flip:
-            raise UserError("capture.flip", "is for photographs, not generated pictures", "leave it out")
+            raise UserError("capture.flip", "is for photographs, not generated images", "leave it out")
         if max(self.turns) > len(self.classes):
             raise UserError("classes_per_image", f"{shown} is more than {plural(len(self.classes), 'class')}")
         count = self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)

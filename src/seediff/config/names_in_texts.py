@@ -9,7 +9,7 @@ from unicodedata import category, normalize
 
 from ..errors import UserError
 from ..files.reading import composed
-from .class_names import spoken
+from .class_names import other_word, spoken
 
 UNSPACED = (
     "\u0e01-\u0edf\u1000-\u109f\u1780-\u17df\u3005\u3041-\u30fa\u30fc-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -36,12 +36,14 @@ PLURAL = "(?:e?s)?"
 
 def any_name(names: Sequence[str], ending: str = "") -> re.Pattern[str]:
     """A pattern that matches any of the names as whole words, in upper or lower case, with any white space between the
-    words of a name. If several names match at a position, the first of them counts. Group i + 1 of a match belongs to
-    names[i]. Without names, the pattern matches nowhere.
+    words of a name, and VOC's word for a name: `airplane` also matches `aeroplane`. If several names match at a
+    position, the first of them counts. Group i + 1 of a match belongs to names[i]. Without names, the pattern matches
+    nowhere.
 
     names: class names or other phrases. ending: a pattern for what may follow a name, such as an `s`.
     """
-    patterns = [r"\s+".join(map(re.escape, spoken(composed(name)).split())) for name in names]
+    words = [filter(None, (other_word(name), spoken(composed(name)))) for name in names]
+    patterns = ["|".join(r"\s+".join(map(re.escape, word.split())) for word in of_name) for of_name in words]
     either = "|".join(f"({pattern}|{normalize('NFD', pattern)})" for pattern in patterns) or "(?!)"
     return re.compile(rf"{BORDER}(?:{either}){ending}{BORDER}", re.IGNORECASE)
 

@@ -17,7 +17,7 @@ from ..files.outputs import CONFIG
 from ..files.reading import fit, read_toml
 from ..models.describe import ModelInfo, ModelSettings, Preset, describe
 from ..models.locate import EMBEDDED, REAL, locate
-from .class_names import reading_key
+from .class_names import other_word, reading_key
 from .fields import check_names, field_types, flatten, tables_of
 from .method_constants import MaskConfig, SegmentConfig
 from .methods import METHOD_FACTS, MethodFacts
@@ -80,8 +80,22 @@ def configure_run(
 
     # 3. The other values
     usual = usual_values(kind, chosen, name, model, tuned, paper=preset == "paper")
+    usual["subclasses"] = model_words(chosen, settings)
     config = build(kind, usual | chosen, {*given, *more})
     return _spelled(config, settings).changed(tuned_for=tuned.model), model
+
+
+def model_words(chosen: Mapping[str, Any], settings: ModelSettings) -> tuple[str, ...]:
+    """The model's words for classes that it knows by another name: `aeroplane` for `airplane`. They stand in prompts in
+    the classes' place, as subclasses. chosen: flat name → value. Raises UserError if prompts name their classes
+    themselves."""
+    known = {reading_key(name) for name in settings.classes or ()}
+    words = {name: other_word(name) for name in chosen.get("classes", ())}
+    words = {name: word for name, word in words.items() if reading_key(name) not in known and word in known}
+    if words and not all("{class}" in prompt for prompt in chosen.get("prompts", ())):
+        named = ", ".join(f"{name}={word}" for name, word in words.items())
+        raise UserError("classes", f"the model has other words ({named}), and prompts name classes", "use its words")
+    return tuple(words.values())
 
 
 def usual_values(

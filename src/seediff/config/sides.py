@@ -87,7 +87,7 @@ def side_notes(classes: Sequence[str], mirror: Sequence[str] = ()) -> list[str]:
     alone = [f'"{name}"' for name in classes if SIDE.search(name) and name not in pairs]
     lines: list[str] = []
     if both:
-        lines.append(f"in mirrored pictures, classes change sides: {', '.join(both)}")
+        lines.append(f"in mirrored images, classes change sides: {', '.join(both)}")
     if alone:
-        lines.append(f"there is no class of the other side for {', '.join(alone)}: mirrored pictures keep the name")
+        lines.append(f"there is no class of the other side for {', '.join(alone)}: mirrored images keep the name")
     return lines

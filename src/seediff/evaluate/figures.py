@@ -216,7 +216,7 @@ def without_interval(*sets: Scores) -> list[str]:
         more = [about for about in few if about not in said]
         if more:
             begin = f"{measure.name}: without" if table else "Without"
-            lines.append(f"{begin} interval, because fewer than {FEWEST} pictures show them: {', '.join(more)}.")
+            lines.append(f"{begin} interval, because fewer than {FEWEST} images show them: {', '.join(more)}.")
         said.update(more)
     return lines
 

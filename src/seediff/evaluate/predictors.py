@@ -72,12 +72,12 @@ def check_images(data: Dataset) -> None:
     that faults are found before the slow segmenting."""
     without = [sample.name for sample in data if sample.source is None]
     if without:
-        few = f"{len(without)} of {len(data)} labels have no picture"
+        few = f"{len(without)} of {len(data)} labels have no image"
         raise UserError(data.about, f"{few}: {join_names(without)}")
     for sample in data:
         truth, image = sample.unchecked_labels().shape, sample.size()
         if truth != image:
-            problem = f"its truth is {truth}, but its picture {image}; both (height, width)"
+            problem = f"its truth is {truth}, but its image {image}; both (height, width)"
             raise UserError(f"'{sample.name}'", problem)
 
 
@@ -117,8 +117,8 @@ def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> P
     _check_paired(path, data, missing, "its samples must be named like the images, and labelled")
     others = [sample.name for sample in data if not _same_picture(sample, samples[paired[sample.name]])]
     if others:
-        problem = f"{len(others)} of {len(data)} pictures differ from those of the same names in {data.path}"
-        fix = f"compare sets of the same pictures, or, of pictures that were saved anew, give {map_folder(path)}"
+        problem = f"{len(others)} of {len(data)} images differ from those of the same names in {data.path}"
+        fix = f"compare sets of the same images, or, of images that were saved anew, give {map_folder(path)}"
         raise UserError(path, f"{problem}: {join_names(others)}", fix)
     if classes is None:
         classes = own_classes

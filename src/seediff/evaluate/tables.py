@@ -35,7 +35,7 @@ LATEX = {
 
 CI95 = "95 % CI"
 """The heading of a column of intervals, which takes two columns in CSV."""
-BEHIND = (CI95, "pictures")
+BEHIND = (CI95, "images")
 """The headings behind a score's own: its interval and its number of pictures."""
 
 

@@ -85,7 +85,7 @@ class Figure(NamedTuple):
         often = [name for name in self.classes if name not in rare]
         if not 1 < len(often) < len(self.classes):
             return []
-        name = f"{self.name}: mean of the {plural(len(often), 'class')} that {FEWEST} or more pictures show"
+        name = f"{self.name}: mean of the {plural(len(often), 'class')} that {FEWEST} or more images show"
         return [self.over(often)._replace(name=name)]
 
     def of_same_classes(self, other: Figure) -> tuple[Figure, Figure]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,10 @@ class Engine(AbstractContextManager["Engine"]):
         if in_thread:
             if on_cuda:
                 say("the first batch also compiles kernels")
-            yield from make_overlapped(job, self.ready, out, numbers, device)
+            yield from make_overlapped(job, replace(self.ready, say=say), out, numbers, device)
         else:
             for number in numbers:
-                yield number, job.make(self.ready, job.batches[number]).write(out, job.timer)
+                yield number, job.make(replace(self.ready, say=say), job.batches[number]).write(out, job.timer)
 
 
 def make_overlapped(

@@ -180,6 +180,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
             negative_prompt=config.negative_prompt,
             size=config.size,
             plan=capture,
+            say=ready.say,
         )
 
     def make(self, ready: Ready, items: Sequence[SampleSpec]) -> Made:

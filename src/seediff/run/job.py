@@ -75,6 +75,8 @@ class Ready:
     """The loaded model; None for a job that runs none."""
     plan: Plan | None = None
     """The plan of the loaded model."""
+    say: Callable[[str], None] = lambda _: None
+    """Shows what happens inside of a batch."""
 
     def of_model(self) -> tuple[Model, CapturePlan]:
         """The loaded model, and the plan of what is captured of it."""

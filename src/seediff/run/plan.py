@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..attention.plan import CapturePlan, Expected, plan_capture, plan_segments
-from ..config.class_names import spoken
+from ..config.class_names import other_word, spoken
 from ..config.generate_config import DatasetConfig, GenerateConfig
 from ..config.method_constants import EVERYTHING, Reads
 from ..config.methods import check_capture
@@ -145,7 +145,10 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
         if config.mask.sam_weights is not None:
             check_weights("mask.sam", config.mask.sam_weights)
         check_capture(config.method, config.capture.normalize)
-        check_known_classes(config.model, info.settings.classes, config.classes)
+        named = config.classes
+        if isinstance(config, GenerateConfig):  # a subclass may be the model's word for a class
+            named = tuple(name for name in named if other_word(name) not in config.subclasses)
+        check_known_classes(config.model, info.settings.classes, named)
 
 
 def check_model(config: ModelConfig, info: ModelInfo) -> None:

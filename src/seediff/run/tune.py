@@ -354,7 +354,7 @@ def read_labelled(masker: PhotoMasker, index: int, sample: Sample) -> LabelledPh
     photo, truth = sample.image, sample.unchecked_labels()
     if photo.shape[:2] != truth.shape:
         (height, width), (rows, columns) = photo.shape[:2], truth.shape
-        raise UserError(f"picture {width} × {height} and labels {columns} × {rows} differ in size")
+        raise UserError(f"image {width} × {height} and labels {columns} × {rows} differ in size")
     if (truth == IGNORE).all():
         raise UserError("no pixel of it is labelled")
     view = masker.view(photo, index)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..config.class_names import check_meaning
+from ..config.train import TrainConfig
 from ..dataset.dataset import Dataset
 from ..dataset.merge import missing_classes, missing_notes
 from ..dataset.names import check_class_list
@@ -23,6 +24,7 @@ from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
 from ..errors import UserError
 from ..files.image_files import stored_bytes
+from ..files.messages import plural
 from ..files.reading import composed
 from ..rows.parts import check_parts, part_of
 
@@ -30,6 +32,9 @@ Data = Dataset | Path | str
 """Training data: a dataset, or its folder."""
 MOST_STEPS = 10**9
 """The maximum number of steps or epochs."""
+FROM_SCRATCH = 300
+"""About half of the training in docs/training.md from random weights. With fewer steps, a network hardly knows more
+than the most frequent class."""
 
 
 @dataclass(frozen=True)
@@ -228,9 +233,9 @@ def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) ->
     return train, val
 
 
-def find_doubts(data: TrainingData) -> list[str]:
-    """Warnings about a training's data: classes that no label map shows, and pictures that are both trained on and
-    validated with. Reads label maps until every class was seen."""
+def find_doubts(data: TrainingData, config: TrainConfig) -> list[str]:
+    """Warnings about a training: classes that no label map shows, pictures that are both trained on and validated with,
+    and too few steps for a network that knows nothing. Reads label maps until every class was seen."""
     items = list(chain.from_iterable(stage.items for stage in data.stages))
     missing = dict(enumerate(data.classes, 1))
     for item in items:
@@ -247,6 +252,12 @@ def find_doubts(data: TrainingData) -> list[str]:
     if both:
         lines.append(
             f"{both} of {len(data.validation)} samples for validation are also trained on, so its scores are too high"
+        )
+    steps = sum(stage.step_count(config.batch_size) for stage in data.stages)
+    if config.weights == "scratch" and steps < FROM_SCRATCH:
+        lines.append(
+            f"from scratch, {plural(steps, 'step')} are too few to learn classes; take at least {FROM_SCRATCH}, or"
+            " --weights pretrained"
         )
     return lines
 
