@@ -88,7 +88,7 @@ def open_streams() -> None:
 def choose_program(words: Sequence[str]) -> App:
     """The App that runs these words: one that imports no command for `seediff --help`; one that describes the options
     for, say, `seediff generate --help`; and otherwise the usual one, whose options have no texts."""
-    plain = not sys.stdout.isatty()
+    plain = not getattr(sys.stdout, "isatty", bool)()  # None if the shell closed it
     if not words or words[0] in ("-h", HELP, HELP_ALL):
         return make_app(listing=True, plain=plain)
     program = make_app(completion=words[0] not in COMMANDS, plain=plain)
