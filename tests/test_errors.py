@@ -33,17 +33,6 @@ def test_what_another_librarys_error_says_in_a_line(error, text):
     assert first_line(error) == text
 
 
-def test_nesting_that_only_a_writer_cannot_take_is_no_fault(capsys):
-    program = App()
-
-    @program.default
-    def fail():
-        raise RecursionError("maximum recursion depth exceeded")
-
-    assert main([], program) == 2
-    assert capsys.readouterr().err == "seediff: a value in the input is nested too deeply\n"
-
-
 LONG = "dog " * 20000
 LONG_TEXTS = {
     "a problem": lambda: UserError("prompt", f"'{LONG}' is wrong", "say less"),

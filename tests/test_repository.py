@@ -14,7 +14,6 @@ import pytest
 
 import seediff
 from recipes import new_weights, renew
-from recipes.studies import settings
 from seediff.files.reading import read_toml
 
 ROOT = Path(__file__).parents[1]
@@ -94,34 +93,6 @@ def test_constants_that_the_package_has_are_those_of_the_published_study(tmp_pat
 
 
 # Outputs of the docs.
-
-
-@pytest.mark.slow
-def test_a_figure_depends_on_the_constants_of_the_methods_that_it_shows(tmp_path, monkeypatch):
-    def now(ca=0.4, **changes):
-        methods = {"seediff": {"mask": {"beta": 0.2}}, "ca": {"mask": {"beta": ca}}}
-        preset = {"method": "seediff", "steps": 8, "note": "", "methods": methods, **changes}
-        (tmp_path / "seediff.json").write_text(json.dumps({"preset": preset}))
-        monkeypatch.setattr(renew, "EMBEDDED", {"mini": tmp_path})
-        of = ("mini drawing", "mini preset", "mini preset ca")
-        return list(renew.ingredients(renew.Output("one", "study", 1, of=of)).values())[1:]
-
-    plain = now()
-    for changes, differs in (
-        ({"note": "why"}, [False, False, False]),
-        ({"steps": 9}, [True, False, False]),
-        ({"presence": 0.5}, [False, True, False]),
-        ({"ca": 0.5}, [False, False, True]),
-    ):
-        assert [one != other for one, other in zip(plain, now(**changes), strict=True)] == differs
-
-
-@pytest.mark.slow
-def test_a_method_more_that_is_compared_makes_its_studies_out_of_date(monkeypatch):
-    studies = ("tuned", "truth", "truth-dit")
-    outputs = [output for output in renew.read_outputs() if output.name in studies]
-    monkeypatch.setitem(settings.CONTEST, "rollout", settings.Entry("Rollout"))
-    assert renew.out_of_date(outputs) == {name: ["contest"] for name in studies}
 
 
 TABLE = """

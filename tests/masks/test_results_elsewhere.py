@@ -1,7 +1,5 @@
 """Results in other programs."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -49,12 +47,6 @@ def test_confidence_is_the_soft_mask_inside_minus_outside():
     assert confidence(labels, soft, 1) == pytest.approx(0.9 - 0.2)
     assert confidence(labels, soft, 2) == -1
     assert confidence(np.ones_like(labels), soft, 1) == pytest.approx(0.75)
-
-
-def test_without_supervision(monkeypatch):
-    monkeypatch.setitem(sys.modules, "supervision", None)
-    with user_error(r"^detections: need supervision; pip install 'seediff\[supervision\]'"):
-        result().detections()
 
 
 def test_cutouts():

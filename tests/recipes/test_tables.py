@@ -3,29 +3,26 @@
 import json
 import shutil
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from msgspec import structs
-from refusals import user_error
 
 from recipes.mini.world import write_scene_set
 from recipes.studies.settings import PAPER
 from recipes.tables import trained
-from recipes.tables.__main__ import app, when_free
-from recipes.tables.definition import FOLDER, TRIAL, HeldOut, Row, Source, Table, packaged, read_table
+from recipes.tables.__main__ import app
+from recipes.tables.definition import FOLDER, TRIAL, HeldOut, Row, Source, Table, read_table
 from recipes.tables.drawn import SetConfig, draw_set, labelled, set_specs
 from recipes.tables.drawn_masks import MaskScores, score_masks, score_samples
-from recipes.tables.results import class_rows, write_table
-from recipes.tables.sources import Places, data_fingerprint, described, open_test
+from recipes.tables.results import write_table
+from recipes.tables.sources import Places, described, open_test
 from recipes.tables.stored_results import open_kept
 from recipes.tables.trained import run_table, training_digest, training_of
 from seediff.cli.main import main
 from seediff.dataset.sample import Sample
-from seediff.files.outputs import open_folder
 from seediff.mini.scenes import CLASS_IDS
 from seediff.rows import row as rows
 
@@ -90,29 +87,6 @@ def test_what_decides_a_segmenter_decides_its_key(places):
     assert key(row=structs.replace(row, name="other", tests=())) == key()
 
 
-def test_a_labelling_more_changes_no_other_rows_key(places):
-    strategy = read_table(packaged("strategy", "embedded"))
-    source, main = strategy.data["seediff"], strategy.sets["main"]
-
-    def about(labels):
-        return described(source, {"main": replace(main, labels=labels)}, places)
-
-    assert about({**main.labels, "new": PAPER["ca"].table()}) == about(main.labels)
-    assert about({**main.labels, "seediff": PAPER["seediff"].table()}) != about(main.labels)
-
-
-def test_data_is_known_by_the_names_and_sizes_of_its_files(tmp_path):
-    (tmp_path / "data" / "images").mkdir(parents=True)
-    picture = tmp_path / "data" / "images" / "a.png"
-    picture.write_bytes(b"12")
-    first = data_fingerprint(tmp_path / "data")
-    (tmp_path / "data" / ".DS_Store").write_bytes(b"x")
-    picture.write_bytes(b"34")
-    assert data_fingerprint(tmp_path / "data") == first  # no picture is read
-    picture.write_bytes(b"123")
-    assert data_fingerprint(tmp_path / "data") != first
-
-
 def test_a_set_is_drawn_once_and_labelled_in_every_way(tmp_path):
     labels = {"ca": PAPER["ca"].table(), "seediff": PAPER["seediff"].table()}
     small = {"steps": 1, "guidance_scale": 1.0, "batch_size": 2, "threads": 1, "labels": labels}
@@ -160,11 +134,6 @@ def test_a_trial_is_small_in_all_parts_and_says_so(places, tmp_path):
     assert [path for path in published if TRIAL in path.read_text(encoding="utf-8")] == []
 
 
-def test_a_row_that_is_not_measured_on_a_test_has_no_classes_there():
-    rows = [{"name": "CA", "paper": {"held_out.dog": 80.0}, "tests": {}}]
-    assert class_rows({"rows": rows}, "held_out", ["dog"]) == []
-
-
 def test_every_table_of_the_paper_is_there_at_both_scales(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {
@@ -178,11 +147,6 @@ def test_every_table_of_the_paper_is_there_at_both_scales(tmp_path, monkeypatch,
         _, *lines = capsys.readouterr().out.splitlines()
         assert {line.split()[0] for line in lines} == {"draw", "train"}
     assert list(tmp_path.iterdir()) == []
-
-
-def test_sets_are_scaled_as_what_is_taken_of_them():
-    scaled = read_table(packaged("strategy", "embedded")).scaled(0.01)
-    assert scaled.sets["main"].images == scaled.data["ca"].count == 10
 
 
 PLAIN = """
@@ -218,35 +182,3 @@ def test_a_row_and_a_set_may_differ_from_the_others(write):
     training = training_of(table.rows[0], table, seed=7)
     assert (training.epochs, training.config.learning_rate, training.config.seed) == (1.0, 0.01, 7)
     assert training.base.epochs == 3.0
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        (TITLE, f'{TITLE}\nsets.few = {{ file = "set.toml", step = 1 }}', "'step'"),
-        ("count = 100", "cuont = 100", "cuont"),
-    ],
-)
-def test_what_is_wrong_is_told(write, old, new, said):
-    with user_error(rf"table\.toml.*{said}"):
-        read_table(write(PLAIN.replace(old, new)))
-
-
-def test_a_table_waits_for_another_run(tmp_path, capsys):
-    calls = []
-
-    def make():
-        with open_folder(tmp_path / "set"):
-            return "made"
-
-    with ExitStack() as other:
-        other.enter_context(open_folder(tmp_path / "set"))
-
-        def wait(seconds):
-            calls.append(seconds)
-            if len(calls) == 2:
-                other.close()
-
-        assert when_free(make, wait) == "made"
-    assert len(calls) == 2
-    assert capsys.readouterr().err.count("in use by another run") == 1
