@@ -54,7 +54,9 @@ COMMANDS = {
     "generate-reject": (
         f"{DRAW} --classes-per-image 1,2 --reject --expansion parallel --image-format jpg --out generate-reject"
     ),
-    "generate-compete": f"{DRAW} --classes-per-image 2 --compete --beta otsu --objects --out generate-compete",
+    "generate-compete": (
+        f"{DRAW} --classes-per-image 2 --no-reject --compete --beta otsu --objects --out generate-compete"
+    ),
     "generate-geometric": (
         f"{DRAW} --capture-mean geometric --capture-layers up/last --no-capture-normalize --out generate-geometric"
     ),

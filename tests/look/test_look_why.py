@@ -23,7 +23,7 @@ from seediff.look import attention_answers
 from seediff.run.generate_job import generate
 
 CONFIG = GenerateConfig(
-    classes=("dog", "cat", "bus"), per_class=2, batch_size=3, classes_per_image=2, keep_attention=True
+    classes=("dog", "cat", "bus"), per_class=2, batch_size=3, classes_per_image=2, reject=False, keep_attention=True
 )
 
 

@@ -20,12 +20,13 @@ KEPT = {"keep_soft": True, "keep_attention": True, "device": "cpu", "threads": 1
 CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=3, batch_size=2, **KEPT)
 LARGER = replace(CONFIG, per_class=5)
 REJECT = {"reject": True, "attempts": 2}
+SEVERAL = {"classes_per_image": (1, 1, 2), "attempts": 2}
 faked = partial(generate, draw=fake_draw)
 
 
 @pytest.mark.parametrize(
     "changes",
-    [REJECT, {"classes_per_image": (1, 1, 2)}, {"batch_size": 3}, {"prompts": ("a {class}", "the {class}")}],
+    [REJECT, SEVERAL, {"batch_size": 3}, {"prompts": ("a {class}", "the {class}")}],
     ids=["reject", "several classes", "whole batches", "templates"],
 )
 def test_more_images_per_class_join_those_that_are_there(tmp_path, changes):

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from fake_engine import fake_draw
@@ -20,11 +21,13 @@ from seediff.dataset import native
 from seediff.dataset.quality.check import check_dataset
 from seediff.files import outputs
 from seediff.files.outputs import BATCHES
+from seediff.masks.make_masks import MaskResult
 from seediff.report.tables import count_flags
+from seediff.rows.flags import NOT_DRAWN, flag_kind
 from seediff.run import generate_job as run_module
 from seediff.run import output
 from seediff.run.engine import Engine
-from seediff.run.generate_job import generate
+from seediff.run.generate_job import DrawnSample, GenerateJob, generate
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
 fingerprints = partial(contents, folders=True)
@@ -41,7 +44,7 @@ def unbroken(tmp_path_factory):
 
 def test_layout_rows_and_masks(tmp_path):
     out = tmp_path / "deep" / "pets"
-    config = replace(CONFIG, classes_per_image=2, keep_soft=True, keep_attention=True, objects=True)
+    config = replace(CONFIG, classes_per_image=2, reject=False, keep_soft=True, keep_attention=True, objects=True)
     result = faked(config, out)
     folders, files = "attention images instances masks soft steps", "README.md classes.txt metadata.jsonl preview.html"
     assert {p.name for p in out.iterdir()} == {".batches", "seediff.toml", *folders.split(), *files.split()}
@@ -163,8 +166,45 @@ def test_rejected_samples_are_drawn_again_together(tmp_path):
     assert "no_seeds" in count_flags(result.rejected, ("dog", "cat"))["dog"]
 
 
+def test_by_default_only_what_may_lack_a_class_is_drawn_again(tmp_path):
+    """What is kept has the same bytes as without rejection."""
+    config = replace(CONFIG, per_class=9, classes_per_image=(1, 2), attempts=2)
+    all_kept = faked(replace(config, reject=False), tmp_path / "all")
+    result = faked(config, tmp_path / "out")
+    assert {row.index for row in result.rejected} == {
+        number for number, row in enumerate(all_kept.rows) if {*map(flag_kind, row.flags or ())} & {*NOT_DRAWN}
+    }
+    assert all(len(row.classes) == 2 for row in result.rejected)
+    assert any(row.flags and len(row.classes) == 1 for row in result.rows)  # other flags, and one class, are kept
+    first = [row.file_name for row in result.rows if row.attempt == 0]
+    assert 0 < len(first) < result.made < all_kept.made
+    for name in first:
+        for folder in ("images", "masks"):
+            files = [tmp_path / out / name.replace("images", folder) for out in ("out", "all")]
+            assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_agreement_counts_with_any_way_to_reject():
+    samples = [
+        MaskResult(np.zeros((4, 4), np.uint8), torch.zeros(2, 4, 4), ("dog", "cat"), flags, agreement={"dog": 0.5})
+        for flags in ((), ("degenerate:dog",), ("mixed:dog",))
+    ]
+    for reject, expected in (
+        (None, ["", "", "mixed:dog"]),
+        (False, ["", "", ""]),
+        (True, ["", "degenerate:dog", "mixed:dog"]),
+    ):
+        for least in (None, 0.55):
+            job = GenerateJob(replace(CONFIG, classes_per_image=2, reject=reject, min_agreement=least))
+            drawn = [DrawnSample(None, None, None, masks) for masks in samples]
+            reasons = [",".join(job.reasons_to_reject(sample)) for sample in drawn]
+            assert reasons == [",".join(filter(None, (text, "agreement:dog" * bool(least)))) for text in expected]
+            assert job.config.may_reject(("dog", "cat")) == (reject is not False or bool(least))
+            assert job.config.may_reject(("dog",)) == (bool(reject) or bool(least))
+
+
 def test_with_a_real_pipeline(tmp_path, mini_folder):
-    classes = {"classes": ("dog", "pottedplant"), "per_class": 2, "classes_per_image": 2}
+    classes = {"classes": ("dog", "pottedplant"), "per_class": 2, "classes_per_image": 2, "reject": False}
     config = GenerateConfig(**classes, batch_size=2, steps=2, model=str(mini_folder))
     result = generate(config, tmp_path / "out")
     assert result.rows[0].model == "mini"

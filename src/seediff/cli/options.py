@@ -237,11 +237,10 @@ def check_effects(typed: Mapping[str, Any], method: str, rules: Sequence[Rule]) 
         raise UserError(name, f"has no effect, as {reason}", "leave it out")
 
 
-def mask_rules(mask: MaskConfig, reject: bool = False) -> list[Rule]:
-    """The rules for options of masks. mask: the constants in use. reject: whether rejected samples are drawn again."""
+def mask_rules(mask: MaskConfig) -> list[Rule]:
+    """The rules for options of masks. mask: the constants in use."""
     finish, has_own = mask.facts.finish, f"{mask.method} has its own"
     return [
-        ("attempts", not reject, "only --reject draws samples again"),
         ("mask.beta", mask.ignore_band, "the ignored band replaces it"),
         ("mask.beta", finish.threshold, has_own),
         ("mask.pamr_iterations", not mask.pamr, "PAMR is off"),

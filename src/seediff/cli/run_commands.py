@@ -78,7 +78,7 @@ def generate(
 
     - `seediff generate --classes dog,bird --subclasses "poodle dog,terrier dog,owl bird" --model sd1.5 --out varied`
 
-    - `seediff generate --classes dog,cat,car --classes-per-image 1,1,2 --reject --out pairs`
+    - `seediff generate --classes dog,bird,car --classes-per-image 1,1,2 --out pairs`
 
     - `seediff generate --config pets/seediff.toml --seed 1 --out more-pets`
 
@@ -91,7 +91,9 @@ def generate(
     from ..config.resolve import configure_run
 
     config, info = configure_run(GenerateConfig, typed, config_file, preset=preset, planned=options.dry_run)
-    check_effects(typed, config.method, mask_rules(config.mask, config.reject))
+    never = config.reject is False and config.min_agreement is None
+    rules = [*mask_rules(config.mask), ("attempts", never, "no sample is drawn again")]
+    check_effects(typed, config.method, rules)
     if vary not in (None, "none"):
         from ..prompts.specs import varied_prompts
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
+from ..config.generate_config import GenerateConfig
+from ..dataset import native
 from ..files.messages import make_console, plural
 from ..report.tables import show_reasons, summarize
 from .options import LOOK, command_line, export_line, next_steps, train_line
@@ -19,22 +23,32 @@ if TYPE_CHECKING:
     from ..run.loop import RunResult
 
 BARS = " ▁▂▃▄▅▆▇█"
+GOOD_AGREEMENT = "0.55"
+"""The lowest agreement that the suggested filter keeps."""
+ENOUGH = 0.9
+"""A class with a smaller share of the images that were asked for is said to have too few."""
+MOST = 0.8
+"""Above this share of mixed drawings, the flag is taken to say nothing."""
 
 
 def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "") -> None:
     """Print the summary of a run: a row for each class, a sentence, and what to run next. counted: what the output has,
     such as "image". skipped: a line about other files, or ""."""
-    if not result.rows:
+    if not (result.rows or result.rejected):
         return
+    classes, redrawn = summarize(result.rows, job.classes).classes, list[str]()
+    if isinstance(job.config, GenerateConfig):
+        redrawn = _redrawn_lines(job.config, result, {row.name: row.images for row in classes})
     table = _numbers_table("class", counted + "s", "flagged", "mean area")
-    for row in summarize(result.rows, job.classes).classes:
-        table.add_row(Text(row.name), str(row.images), show_reasons(row.flags) or "0", _share(row.area))
+    for row in classes:
+        shown = f"{row.images} of {job.config.per_class}" if redrawn else str(row.images)
+        table.add_row(Text(row.name), shown, show_reasons(row.flags) or "0", _share(row.area))
     text = f"{plural(result.made, counted)} in {result.out}"
     if result.asked:
         text = f"Ended early: {text}, of {result.asked} asked for; the same command without --finish makes the others"
     elif not result.done:
         text += "; nothing was missing"
-    lines = [text + f" ({skipped})" * bool(skipped)]
+    lines = [text + f" ({skipped})" * bool(skipped), *redrawn]
     if result.seconds:
         loading = result.seconds.get("loading", 0.0)
         lines.append(f"Time: {sum(result.seconds.values()) - loading:.1f} s, and {loading:.1f} s of loading")
@@ -42,12 +56,32 @@ def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "")
     if not result.done:
         steps.append(command_line("check", result.out, about="whether each file is whole"))
     if not job.doubts:  # masks that mean nothing are not to be trained on
-        drop = command_line("filter", result.out, "--drop-flags", "all", "--out", f"{result.out}-good")
+        criteria = ["--drop-flags", "all"]
+        if any(row.agreement for row in result.rows):
+            criteria += ["--min-agreement", GOOD_AGREEMENT]
+        drop = command_line("filter", result.out, *criteria, "--out", f"{result.out}-good")
         steps += [drop, train_line(result.out), export_line(result.out)]
     console = make_console()
     console.print(table)
     for line in (*lines, next_steps(*steps, made=result.out)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _redrawn_lines(config: GenerateConfig, result: RunResult, images: Mapping[str, int]) -> list[str]:
+    """Lines about samples that were drawn again; empty if none was. images: class → the number of images."""
+    draws = Counter(row.index for row in result.rejected)
+    if not draws:
+        return []
+    left_out = sum(count == config.attempts for count in draws.values())
+    lines = [f"{len(draws) - left_out} redrawn, {left_out} left out: why is in {native.REJECTED}"]
+    few = {name: count for name, count in images.items() if count < ENOUGH * config.per_class}
+    if few:
+        more = math.ceil(config.per_class**2 / max(min(few.values()), 1))
+        lines.append(f"Few images of {', '.join(few)}: the same command with --per-class {more} adds more")
+    mixed = sum(any(flag.startswith("mixed:") for flag in row.raised) for row in result.rejected)
+    if mixed > MOST * (result.made + len(result.rejected)):
+        lines.append("Nearly all drawings are flagged mixed, so the flag says nothing of this model's; see --no-reject")
+    return lines
 
 
 def _share(value: float | None) -> str:

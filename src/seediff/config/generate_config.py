@@ -1,5 +1,6 @@
 """The configuration of `generate`, and the part of it that the configuration of `mask` shares."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -87,6 +88,7 @@ class GenerateConfig(DatasetConfig):
 
     command: ClassVar[str] = "generate"
     prompts_name: ClassVar[bool] = True
+    deciding: ClassVar[tuple[str, ...]] = (*DatasetConfig.deciding, "classes_per_image")
 
     per_class: Count = 10
     """Images that show each class."""
@@ -106,12 +108,13 @@ class GenerateConfig(DatasetConfig):
     """Scheduler by name, such as euler, dpm++-karras, ddim or lcm; by default the model's own, or its LoRA's."""
     size: ImageSize = None
     """Size of the images in pixels: one side, or width x height such as 1024x768; by default the model's own."""
-    reject: Annotated[bool, Parameter(group=KEPT)] = False
-    """Redraw a sample with different noise if its mask is flagged; leave it out if every attempt is."""
-    attempts: Annotated[Count, Parameter(group=KEPT)] = 5
-    """With reject: maximum number of draws per sample."""
+    reject: Annotated[bool | None, Parameter(group=KEPT)] = None
+    """Redraw a sample with different noise if its mask has any flag, or never; leave it out if every attempt is
+    flagged. By default, only for flags that a class may be missing, in images of several classes."""
+    attempts: Annotated[Count, Parameter(group=KEPT)] = 3
+    """Maximum number of draws per sample."""
     min_agreement: Annotated[Share | None, Parameter(group=KEPT)] = None
-    """With reject: also redraw samples with a mask whose IoU with a second one, by CA·SA, is below this (try 0.55)."""
+    """Also redraw samples with a mask whose IoU with a second one, by CA·SA, is below this (try 0.55)."""
     image_format: Annotated[Literal["png", "jpg"], Parameter(group=KEPT)] = "png"
     """Format of the images; masks are always PNG."""
 
@@ -128,8 +131,8 @@ class GenerateConfig(DatasetConfig):
         count = self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)
         if count > MAX_IMAGES:
             raise UserError("per_class", f"{self.per_class} would be {count} images, more than {MAX_IMAGES}")
-        if self.min_agreement is not None and not (self.reject and self.mask.has_agreement):
-            raise UserError("min_agreement", "works only with `reject` and method seediff", "leave it out")
+        if self.min_agreement is not None and not self.mask.has_agreement:
+            raise UserError("min_agreement", "works only with method seediff", "leave it out")
         plain = [prompt for prompt in self.prompts if "{class}" not in prompt]
         if plain and self.turns != (1,):
             raise UserError("classes_per_image", f"{shown}: the prompt {plain[0]!r} names its own", "leave it out")
@@ -144,6 +147,12 @@ class GenerateConfig(DatasetConfig):
         if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:
             return False
         return not differences(replace(earlier, per_class=self.per_class), self)
+
+    def may_reject(self, classes: Sequence[str]) -> bool:
+        """Whether a drawing of these classes may be rejected, and drawn again."""
+        if self.reject is None:
+            return len(classes) > 1 or self.min_agreement is not None
+        return self.reject or self.min_agreement is not None
 
     @property
     def turns(self) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ them).
           seediff.toml       the exact configuration
           classes.txt        line i (from 0) = id i
           metadata.jsonl     one row per sample
-          rejected.jsonl     with --reject: every draw that was not kept
+          rejected.jsonl     every draw that was not kept
           failed.jsonl       photographs that could not be used
           preview.html       some pictures with their masks, and steps/; for a browser without a server
           augmentations.jpg  in a set of `augment`: samples before and after each operation

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +23,7 @@ from PIL import Image
 
 from ..attention.maps import AttentionMaps
 from ..attention.windows import Window
-from ..config.method_constants import MaskConfig
+from ..config.method_constants import MaskConfig, maps_read
 from ..config.methods import check_capture
 from ..drawing.detections import as_detections
 from ..drawing.overlays import cut_out, magnify, overlay, with_legend
@@ -35,6 +35,7 @@ from .arithmetic import compete, min_max, otsu, resize
 from .confidence import confidence
 from .methods import METHODS
 from .pamr import largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
+from .separation import SEPARATE, separation
 from .steps import AFTER_PAMR, AFTER_SAM, BEFORE_PAMR, MaskStep, SoftMask
 from .user_method import call_own
 
@@ -150,8 +151,9 @@ def finish_masks(
     # 2. Threshold, and one class per pixel
     label_map = label_pixels(soft, config).cpu().numpy()
 
-    # 3. Flags, of the method for each class and of the masks
+    # 3. Flags, of the method for each class, of words that do not tell masks apart, and of the masks
     flags = [f"{flag}:{name}" for name, mask in zip(classes, softs, strict=True) for flag in mask.flags]
+    flags += [f"mixed:{classes[number]}" for number in mixed(softs, config)]
     flags += area_flags(class_shares(label_map, classes), float((label_map == 0).mean()))
 
     # 4. The maps after each step
@@ -182,7 +184,26 @@ def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     a level that was not captured, and for normalised maps if the method needs plain means."""
     fix = f"use maps of this method, as capture(pipe, keep='{config.method}') makes them"
     check_capture(config.method, maps.normalized, fix)
-    return METHODS.get(config.method, call_own)(maps, class_name, config)
+    made = METHODS.get(config.method, call_own)(maps, class_name, config)
+    read = maps_read(config).get("cross", ())  # None: an own method, which may read all
+    levels = [level for level in maps.levels("cross") if read is None or level in read]
+    if levels:
+        made = replace(made, word=maps.cross_at(max(levels), class_name))
+    return made
+
+
+def mixed(softs: Sequence[SoftMask], config: MaskConfig) -> list[int]:
+    """The numbers of the classes whose words hardly tell their masks from another class's (`separation`). The masks are
+    those before PAMR and SAM, at the soft masks' own size.
+
+    softs: from `soft_masks`. config: as for `make_masks`."""
+    words = [mask.word for mask in softs if mask.word is not None]
+    if len(words) < 2:
+        return []
+    soft = torch.stack([mask.soft for mask in softs])
+    labels = label_pixels(enlarge(soft, soft.shape[1:], config), config)
+    masks = torch.stack([(labels == number).float() for number in range(1, len(softs) + 1)])
+    return [number for number, value in enumerate(separation(torch.stack(words), masks)) if value < SEPARATE]
 
 
 def enlarge(

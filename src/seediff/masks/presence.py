@@ -34,8 +34,6 @@ CROWDING = 0.25
 one class and of seven."""
 FLOOR = 1e-6
 """Attention below this counts as zero, as in half precision."""
-CONTRAST_LEVEL = 4
-"""The level that `contrast` reads, because most methods read its maps anyway."""
 NOISED = (400, 600)
 """Timesteps of the noised latents in the second part."""
 COMPARED_SHARE = 0.05
@@ -61,13 +59,6 @@ def presence(maps: AttentionMaps, class_name: str, gain: float = 0.0) -> float:
     ratio = log_ratio(maps, class_name).flatten()
     strongest = ratio.topk(max(1, round(STRONGEST * len(ratio)))).values.mean()
     return 1 / (1 + math.exp(-float(strongest) - CROWDING * math.log(len(maps.words)) - WEIGHT * gain))
-
-
-def contrast(maps: AttentionMaps, class_name: str) -> float:
-    """The standard deviation of the attention to a class, divided by its mean, at L / CONTRAST_LEVEL. It is large for a
-    class that has a place in the picture, and small for a class that was not drawn."""
-    word = maps.cross_at(CONTRAST_LEVEL, class_name)
-    return float(word.std() / word.mean().clamp_min(TINY))
 
 
 def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]) -> dict[str, float]:

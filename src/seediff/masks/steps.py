@@ -70,6 +70,8 @@ class SoftMask:
     """The map after every step."""
     second: torch.Tensor | None = None
     """A soft map (h, w) of the class, made in another way. If the mask agrees with it, the mask is more often right."""
+    word: torch.Tensor | None = None
+    """The class's cross-attention (h', w') at the coarsest level that the method reads; None if it reads none."""
 
 
 class Steps:

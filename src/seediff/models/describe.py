@@ -35,6 +35,8 @@ class Preset:
     note: str = ""
     steps: int | None = None
     guidance_scale: float | None = None
+    guidance_of_several: float | None = None
+    """The guidance scale with several classes in an image."""
     scheduler: str | None = None
     capture_steps: int | str | None = None
     """Which denoising steps are captured, for any method; photographs have none."""
@@ -56,9 +58,6 @@ class ModelSettings:
     words: tuple[str, ...] | None = None
     """All words that the model knows, with its classes; None: there is no limit."""
     preset: Preset | None = None
-    own_contrast: float | None = None
-    """The smallest value of `contrast` for a class that really is in one of the model's drawings of several classes;
-    None: unknown."""
     path: str = ""
     """The path of seediff.json."""
 

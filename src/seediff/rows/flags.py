@@ -13,7 +13,7 @@ OF_CLASSES = {
     "no_background_seeds": "the background had no seed, so the background refinement was skipped",
     "constant_map": "a map has the same value everywhere, so it does not show where the class is",
     "degenerate": "the mask covers less than 1 % or more than 95 % of the image",
-    "missing": "the class was probably not drawn: its word got about the same attention everywhere",
+    "mixed": "the class's word hardly tells its mask from another class's: was it drawn, or are both one thing?",
 }
 NO_BACKGROUND, BLANK, UNLABELLED = "no_background", "blank", "unlabelled"
 FLAGS = {
@@ -28,6 +28,8 @@ class."""
 SMALLEST, LARGEST = 0.01, 0.95
 """The smallest and the largest usual share of a mask in its picture. Any other mask gets the flag `degenerate`.
 SMALLEST is also the smallest usual share of the background."""
+NOT_DRAWN = ("mixed", NO_BACKGROUND)
+"""The kinds of flags for which `generate` draws an image of several classes again: perhaps a class was not drawn."""
 OF_AREAS = ("degenerate", NO_BACKGROUND)
 """The kinds of flags that `area_flags` gives."""
 

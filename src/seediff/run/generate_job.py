@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..config.generate_config import GenerateConfig
-from ..config.method_constants import maps_read
 from ..config.names_in_texts import classes_in
 from ..config.resolve import recommend
 from ..config.sizes import pixels
@@ -27,6 +26,7 @@ from ..models.saving_memory import Offload
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import find_weight
 from ..report.tables import count_flags
+from ..rows.flags import FLAGS, NOT_DRAWN, flag_kind
 from ..rows.row import Row
 from ..workers import Progress
 from .engine import Engine
@@ -184,14 +184,10 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         )
 
     def make(self, ready: Ready, items: Sequence[SampleSpec]) -> Made:
-        """Draw a batch. With `reject`, a sample is rejected if its masks have flags, or agree too little with the masks
-        of the method CA·SA. Rejected samples are drawn again as a smaller batch, until all are kept or the attempts are
-        used up."""
-        attempts, kept, rejected = 1, list[DrawnSample](), list[Row]()
-        if self.config.reject:
-            attempts = self.config.attempts
-        specs = list(items)
-        for attempt in range(attempts):
+        """Draw a batch. Rejected samples (`reasons_to_reject`) are drawn again as a smaller batch, until all are kept
+        or the attempts are used up."""
+        kept, rejected, specs = list[DrawnSample](), list[Row](), list(items)
+        for attempt in range(self.config.attempts):
             drawn = self.drawn(ready, [redraw(spec, self.config.seed, attempt) for spec in specs])
             specs = []  # those to draw again
             for sample in drawn:
@@ -208,22 +204,26 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         return Made([partial(self.encoded, ready, sample) for sample in kept], rejected)
 
     def drawn(self, ready: Ready, specs: Sequence[SampleSpec]) -> Iterator[DrawnSample]:
-        """The samples of specifications, drawn together as one batch. With `reject`, they have masks."""
+        """The samples of specifications, drawn together as one batch. Those that may be rejected have masks."""
         with self.timer("drawing"):
             images, maps = self.draw_batch(ready, specs)
         for spec, image, attention in zip(specs, images, maps, strict=True):
             masks = None
-            if self.config.reject:
+            if self.config.may_reject(spec.classes):
                 masks = self.masks(ready, spec, image, attention)
             yield DrawnSample(spec, image, attention, masks)
 
     def reasons_to_reject(self, sample: DrawnSample) -> list[str]:
-        """Why a sample is rejected: the flags of its masks, and `agreement:dog` if the mask of dog agrees too little
-        with the mask of the method CA·SA. Empty for a good sample, and for a sample without masks."""
-        masks, least = sample.masks, self.config.min_agreement or 0.0
+        """Why a sample is rejected: flags of its masks, those in NOT_DRAWN by default and any flag with `reject`; and
+        `agreement:dog` if the mask of dog agrees too little with the mask of the method CA·SA. Empty for a good sample,
+        and for a sample without masks."""
+        masks, config = sample.masks, self.config
         if masks is None:
             return []
-        return [*masks.flags, *(f"agreement:{name}" for name, value in masks.agreement.items() if value < least)]
+        kinds = NOT_DRAWN if config.reject is None else FLAGS
+        flags = [flag for flag in masks.flags if flag_kind(flag) in kinds and config.reject is not False]
+        least = config.min_agreement or 0.0
+        return [*flags, *(f"agreement:{name}" for name, value in masks.agreement.items() if value < least)]
 
     def masks(self, ready: Ready, spec: SampleSpec, image: np.ndarray, attention: AttentionMaps) -> MaskResult:
         """The masks of a drawn sample. image: (H, W, 3) uint8."""
@@ -233,23 +233,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         if ready.plan is not None:  # levels of attention that the model lacks are replaced
             constants = ready.plan.loaded_capture.mask or constants
         with self.timer("masks"):
-            result = make_masks(image, attention, spec.classes, constants, trace=spec.index in self.traced)
-            missing = [f"missing:{name}" for name in self.missing(ready, spec, attention)]
-            return replace(result, flags=(*result.flags, *missing))
-
-    def missing(self, ready: Ready, spec: SampleSpec, attention: AttentionMaps) -> list[str]:
-        """The classes that the model seems not to have drawn, because their attention has too little contrast. Only
-        samples of several classes are judged, and only if the model's settings say how much contrast a drawn class
-        has (`own_contrast`)."""
-        from ..masks.presence import CONTRAST_LEVEL, contrast
-
-        if ready.plan is None or len(spec.classes) < 2:
-            return []
-        capture, least = ready.plan.loaded_capture, ready.plan.facts.info.settings.own_contrast
-        levels = maps_read(capture.mask or self.config.mask)["cross"]
-        if least is None or (levels is not None and CONTRAST_LEVEL not in levels):
-            return []
-        return [name for name in spec.classes if contrast(attention, name) < least]
+            return make_masks(image, attention, spec.classes, constants, trace=spec.index in self.traced)
 
     @cached_property
     def traced(self) -> dict[int, list[str]]:

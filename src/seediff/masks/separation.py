@@ -1,0 +1,34 @@
+"""Whether words tell the masks of their classes apart. Of two classes, a model often draws one only, or both as one
+animal. Then both words attend to it, and its masks are parts of one thing."""
+
+from __future__ import annotations
+
+import torch
+
+from .arithmetic import TINY, resize
+
+SEPARATE = 0.93
+"""The lowest usual `separation` of a class that was drawn."""
+
+
+def separation(words: torch.Tensor, masks: torch.Tensor) -> list[float]:
+    """How surely words tell the masks of their classes apart, in [0, 1] for each class: the probability that a position
+    of its mask gets more attention to its word than a position of another class's mask, for the other class where this
+    is lowest. ½: the word makes no difference between the two masks. 0: the class has no mask.
+
+    Only the order of values counts, so the probability means the same for all models and normalisations. Equal values
+    count half. Without another class that has a mask, it is 1.
+
+    words: (C, h, w), the attention to each class. masks: (C, H, W), 1 in the class's mask and 0 elsewhere. They are
+    reduced to (h, w), where the value of a position is its share of mask, and its weight."""
+    weights = resize(masks, words.shape[1:]).cpu().double().flatten(1)
+    sizes, lowest = weights.sum(1, keepdim=True), list[float]()
+    shares = weights / sizes.clamp_min(TINY)
+    for number, values in enumerate(words.cpu().flatten(1)):
+        ranks = values.unique(return_inverse=True)[1]
+        at_rank = torch.zeros_like(shares).index_add_(1, ranks, shares)
+        below = at_rank.cumsum(1) - at_rank / 2  # each class's share at lower ranks, and half of its share at this one
+        above = (below * at_rank[number]).sum(1).masked_fill(sizes[:, 0] == 0, 1.0)
+        above[number] = 1.0
+        lowest.append(float(above.min()))
+    return lowest
