@@ -4,7 +4,7 @@ import pytest
 from refusals import user_error
 
 from seediff.files.photo_files import Photo
-from seediff.prompts.captions import classes_mentioned, content_words, read_words
+from seediff.prompts.captions import classes_mentioned, content_words, read_words, things_named
 
 PHOTOS = (Photo(Path("in/a.jpg"), "a"), Photo(Path("in/trip/b.png"), "trip/b"))
 
@@ -17,6 +17,15 @@ def test_content_words():
     assert content_words("a dog <lora:fluffy_v2:0.8>, 3 < 4, <grass>") == ("dog", "grass")
     family, keycap = "\N{MAN}\u200d\N{WOMAN}", "1\ufe0f\u20e3"
     assert content_words(f"a family {family} with {keycap} dog, 一{family}狗") == ("family", "dog", "一", "狗")
+
+
+def test_words_that_name_things_of_their_own():
+    text, words = "a photo of a dog and a Red cat on grass", ("dog", "red", "cat", "grass")
+    assert things_named(text, words) == ["dog", "cat", "grass"]
+    assert things_named(text, words, joined=True) == ["dog", "cat"]
+    assert things_named("a corgi on a red sofa", ("sofa", "red")) == ["sofa"]
+    assert things_named("a bus, dogs and the horse", ("bus", "dogs", "horse"), joined=True) == ["dogs", "horse"]
+    assert things_named("black and white dog", ("dog",), joined=True) == []
 
 
 def test_mentioned_names():

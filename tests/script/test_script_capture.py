@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import seediff
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import MaskConfig
 from seediff.errors import Notice
-from seediff.masks.make_masks import make_masks
+from seediff.masks.make_masks import MaskResult, make_masks
 from seediff.models.registry import load_model
 from seediff.prompts.tokens import locate_columns
 
@@ -69,6 +71,21 @@ def test_phrases_that_contain_each_other(mini):
     assert seen.masks(inner, image=1, pamr=False).classes == (inner,)
     with pytest.raises(seediff.UserError, match=rf"^'{inner}' is not in the prompt .*, or only in a longer phrase"):
         seen.masks(*phrases, image=1, pamr=False)
+
+
+def test_words_of_things_that_may_be_one_are_named(mini, monkeypatch):
+    def made(self, phrases, *_):
+        soft, flags = torch.zeros(len(phrases), 8, 8), (f"mixed:{phrases[-1]}",)
+        return [MaskResult(np.zeros((8, 8), np.uint8), soft, phrases, flags)]
+
+    with seediff.capture(mini) as seen:
+        mini("a red dog and a cat", num_inference_steps=1)
+    monkeypatch.setattr(type(seen), "_masks_of", made)
+    with pytest.warns(Notice, match=r"^cat: the class's word hardly tells its mask from another"):
+        assert seen.masks("dog", "cat").flags == ("mixed:cat",)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Notice)
+        assert seen.masks("red", "dog").flags == ("mixed:dog",)  # words of one phrase
 
 
 def test_what_masks_and_heat_maps_cannot_be_made_of(mini):

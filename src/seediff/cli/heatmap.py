@@ -45,7 +45,7 @@ def heatmap(
 
     For example:
 
-    - `seediff heatmap "a photo of a dog and a car on grass"`
+    - `seediff heatmap "a photo of a dog and a car on grass" --seed 2`
 
     - `seediff heatmap "a corgi on a red sofa" --model sd1.5 --words corgi --words "red sofa" --out corgi`
     """
@@ -64,6 +64,7 @@ def heatmap(
     from ..models.facts import facts_of_files
     from ..models.families.inputs import DrawRequest
     from ..models.registry import LoadOptions, load_found
+    from ..prompts.captions import things_named
     from ..script.capturing import capture
     from ..script.heatmap import heat_sheet
 
@@ -88,7 +89,12 @@ def heatmap(
     picture = seen.images[0]
     assert picture is not None
 
-    # 3. The files
+    # 3. Things that may not be what the words say: `masks` says so
+    things = things_named(prompt, shown, joined=not words)
+    if len(things) > 1 and not quiet:
+        seen.masks(*things, pamr=False)
+
+    # 4. The files
     heats = [seen.heatmap(word) for word in shown]
     with stage_output(out) as folder:
         Image.fromarray(picture).save(folder / "picture.png")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
-from ..config.names_in_texts import ANY_WORD, names_and_plurals
+from ..config.names_in_texts import ANY_WORD, any_name, longest_first, names_and_plurals
 from ..errors import UserError
 from ..files.photo_files import Photo, find_named
 from ..files.reading import read_csv, read_text
@@ -31,6 +32,19 @@ def content_words(caption: str) -> tuple[str, ...]:
     words = dict.fromkeys(re.findall(ANY_WORD, re.sub(r"<[^<>\s]*:[^<>\s]*>", " ", caption.lower())))
     # A single letter names nothing, but a Chinese character or a Korean syllable does.
     return tuple(word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word > "\u0e00"))
+
+
+def things_named(text: str, words: Sequence[str], joined: bool = False) -> list[str]:
+    """The words that name things of their own in a prompt. Of words that follow each other ("red sofa"), only the last
+    does. joined: whether to return only words that `and` joins, as in `a dog and a red cat on grass`: dog, cat."""
+    ordered = longest_first(words)
+    found = [*any_name(ordered).finditer(text)]
+    gaps = [text[match.end() : after.start()] for match, after in pairwise(found)] + ["."]
+    heads = [(ordered[(match.lastindex or 1) - 1], gap) for match, gap in zip(found, gaps, strict=True) if gap.strip()]
+    if joined:
+        by_and = [re.fullmatch(r"\W*and\s+(?:(?:an?|the|another|some|two|three)\s+)?", gap, re.I) for _, gap in heads]
+        heads = [head for head, *either in zip(heads, by_and, [None, *by_and], strict=False) if any(either)]
+    return list(dict.fromkeys(word for word, _ in heads))
 
 
 def read_words(

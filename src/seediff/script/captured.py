@@ -21,6 +21,8 @@ from ..errors import Notice, UserError, shorten
 from ..files.image_files import ImageInput, as_pixels
 from ..files.messages import plural
 from ..masks.make_masks import MaskResult
+from ..prompts.captions import things_named
+from ..rows.flags import explain_flag
 from .constants import heat_config, pipeline_constants
 from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
 from .placement import Canvas, fill, masks_of_frames, place_segments
@@ -174,10 +176,17 @@ class Captured:
         chosen for the layers that `keep=METHOD` captures, or otherwise from the method's paper. The nearest level
         replaces a level that the model lacks.
 
+        A notice says which words hardly tell their masks apart (the flag `mixed`), except for words that follow each
+        other in the prompt, such as "red sofa".
+
         Raises UserError for a word that is not in the prompt, for a method or constant that cannot be used, and for a
         picture without maps.
         """
-        return self._masks_of(phrases, [self._number(image)], pixels, method, constants)[0]
+        result = self._masks_of(phrases, [self._number(image)], pixels, method, constants)[0]
+        mixed = [name for name in result.classes if f"mixed:{name}" in result.flags]
+        if mixed and len(things_named(self._attention(image).text.prompt, result.classes)) == len(phrases):
+            warnings.warn(f"{', '.join(mixed)}: {explain_flag('mixed')}", Notice, stacklevel=2)
+        return result
 
     def clip_masks(
         self, *phrases: Phrase, clip: int = 0, method: str | None = None, **constants: Any

@@ -1,7 +1,7 @@
 """`capture`: records the attention of a pipeline that runs in a script, by the words of its prompt.
 
     with seediff.capture(pipe) as seen:
-        image = pipe("a dog and a cat on a sofa").images[0]
+        image = pipe("a dog and a car on grass").images[0]
     seen.heatmap("dog").save("dog.png")
 
 The contract: diffusers' own pipelines, called with a prompt. What is drawn by other ways (loops and pipelines of one's
