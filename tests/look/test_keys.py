@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from in_chromium import at, needs_chromium, noticed, press, saved, shown_sample, soon, until, window
+from in_chromium import at, needs_chromium, noticed, press, saved, shown_sample, until, window
 from items import last_actions
 from look_server import keep_attention, running, write_set
 
@@ -60,24 +60,6 @@ def test_every_key_acts_and_stands_in_the_docs(fresh):
     assert f"## Keys\n\n{made}\n" in page_of_docs, made
 
 
-@pytest.mark.slow
-def test_a_key_that_is_there_twice_ends_the_page(browser, fresh):
-    page, _ = fresh
-    context = browser.new_context(storage_state=page.context.storage_state())
-    other = context.new_page()
-    wrong = []
-    other.on("pageerror", lambda error: wrong.append(str(error)))
-
-    def twice(route):
-        answer = route.fetch()
-        route.fulfill(response=answer, body=answer.text().replace('["V", "sample"', '["J", "sample"'))
-
-    other.route("**/keys.js", twice)
-    other.goto(page.url.partition("?")[0])
-    soon(other, lambda: any("j is there twice in the view sample" in text for text in wrong))
-    context.close()
-
-
 @pytest.mark.parametrize("steps", ["", "j", "j j", "Escape"])
 def test_undo_belongs_to_the_last_action_wherever_the_page_has_gone(fresh, steps):
     page, out = fresh
@@ -99,15 +81,6 @@ def test_undo_belongs_to_the_last_action_wherever_the_page_has_gone(fresh, steps
         until(page, ACTIVE, 0)
     else:
         shown_sample(page, "000000")
-
-
-def test_undo_in_the_grid_belongs_to_the_tile_that_was_judged(fresh):
-    page, out = fresh
-    page.locator("#grid").focus()
-    press(page, "a", "x", "z")
-    noticed(page, "000001: undone.")
-    until(page, ACTIVE, 1)
-    assert verdicts(out) == {"000000": "accepted"}
 
 
 def test_undo_after_new_masks_for_all_samples_shown_undoes_these(browser, tmp_path):
@@ -177,19 +150,3 @@ def test_a_change_is_sent_again_until_the_server_responds_and_made_once(browser,
         assert page.locator("#notice").is_hidden()
         assert not page.evaluate(ASKED)
         assert [action.action for action in read_actions(out)] == ["brush"]
-
-
-@pytest.mark.slow
-def test_colours_of_objects_are_not_said_to_be_of_classes(fresh):
-    page, _ = fresh
-    page.locator("#grid").focus()
-    page.keyboard.press("Enter")
-    shown_sample(page, "000000")
-    swatches = page.locator("#paint-classes .swatch")
-    assert {swatches.nth(i).evaluate("one => getComputedStyle(one).opacity") for i in range(4)} == {"1"}
-    page.keyboard.press("h")
-    until(page, "() => document.querySelector('#sample').classList.contains('by-object')")
-    assert swatches.first.is_hidden()
-    page.keyboard.press("h")
-    until(page, "() => !document.querySelector('#sample').classList.contains('by-object')")
-    assert swatches.first.is_visible()

@@ -53,17 +53,6 @@ def test_what_cannot_be_is_told_in_a_line(pets, options, said, capsys):
     assert not (pets / ".lock").exists()
 
 
-def test_what_strangers_send_is_not_told_to_the_terminal(pets):
-    run, client = start(pets)
-    upgrade = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
-    for sent in (b"\x16\x03\x01 no HTTP\r\n\r\n", upgrade):
-        with socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE) as connection:
-            connection.sendall(sent)
-            assert connection.recv(4096)
-    run.send_signal(signal.SIGTERM)
-    assert run.communicate(timeout=PATIENCE)[1] == ""
-
-
 UNFINISHED = {
     "header": b"GET / HTTP/1.1\r\nX: ",
     "body": b"POST /token HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nContent-Length: 9\r\n\r\na",

@@ -33,6 +33,7 @@ export class Changes {
     this.queue.push(change);
     if (this.queue.length === 1) this.last = this.work();
     this.say();
+    return change;
   }
 
   add(entry) {
@@ -60,7 +61,7 @@ export class Changes {
     const send = () => act(number, { // now that it is saved
       action: redo ? "redo" : "undo", to: { [number]: redo ? entry.after : entry.before }, version: this.own.get(number),
     });
-    this.make({ number, name, base, send, newMap: true, restores: entry });
+    return this.make({ number, name, base, send, newMap: true, restores: entry });
   }
 
   // Whether the server makes another label map of a sample, which nobody can paint on until it is shown.
@@ -89,14 +90,16 @@ export class Changes {
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       this.drop(change);
-      change.newMap = true;
-      this.failing = true;
+      change.failed = change.newMap = true;
       if (error.status === 409) {
         this.hear(error.answer);
         base.lost = (base.lost || 0) + 1;
         const lost = base.lost === 1 ? "1 of your changes was" : `${base.lost} of your changes were`;
         notice(`Someone else changed ${change.name}; their version was kept. ${lost} not saved.`);
-      } else notice(`Not saved: ${error.message}`);
+      } else {
+        this.failing = true;
+        notice(`Not saved: ${error.message}`);
+      }
       await this.wrong(change);
     }
   }

@@ -167,12 +167,12 @@ async function restoreLast(redo) {
   if (entry.items) return browse.bulk.restore(entry, redo);
   const { number, name } = entry;
   if (open && number === view.number) return view.restore(entry, redo);
-  changes.restore(entry, redo, all[number]);
+  const change = changes.restore(entry, redo, all[number]);
   await changes.last;
   const place = browse.list.placeOf(number);
   if (place >= 0 && $("sample").hidden) browse.grid.select(place);
   else if (place >= 0) await show(place, { push: false });
-  if (!changes.failing) hint(`${name}: ${redo ? "redone" : "undone"}.`);
+  if (!change.failed) hint(`${name}: ${redo ? "redone" : "undone"}.`);
 }
 
 function undo() {
