@@ -2,6 +2,7 @@
 lists, a layout that stays."""
 
 import numpy as np
+import pytest
 from in_chromium import at, drag, needs_chromium, noticed, press, saved, shown_mask, shown_sample, until, window
 from items import last_actions
 from look_server import running, write_set
