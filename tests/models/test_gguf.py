@@ -7,6 +7,7 @@ from builders.single_files import single_file
 from safetensors.torch import save_file
 
 from seediff.models.registry import load_model
+from seediff.models.single_file import SingleFile
 
 gguf = pytest.importorskip("gguf")
 
@@ -42,6 +43,8 @@ def test_maps_are_those_of_the_numbers_that_the_file_says(name, kind, twin, tmp_
     folder = twin(name)
     said = write(tmp_path / "model.gguf", folder, name, kind)
     save_file(said, tmp_path / "said.safetensors")
+    if name == "flux":
+        assert SingleFile(str(tmp_path / "model.gguf")).base() == "flux-dev"
     model, exact = (
         load_model(str(tmp_path / file), base=str(folder), device="cpu") for file in ("model.gguf", "said.safetensors")
     )

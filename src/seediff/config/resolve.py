@@ -114,8 +114,9 @@ def usual_values(
     own, authors = Preset(), dict[str, Any]()
     if model is not None:
         own = model.settings.preset or own
-        if "steps" in field_types(kind) and not {"steps", "guidance_scale"} <= chosen.keys():
-            authors = model.defaults()
+        is_known = not paper and None not in (own.steps, own.guidance_scale)
+        if "steps" in field_types(kind) and not (is_known or {"steps", "guidance_scale"} <= chosen.keys()):
+            authors = model.defaults()  # imports diffusers
     if paper:
         own = Preset(presence=own.presence, name_threshold=own.name_threshold)  # the papers have none
     method = chosen.get("mask.method") or own.method or MaskConfig.method

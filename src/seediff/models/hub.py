@@ -44,11 +44,10 @@ def fetch_files(hub_id: HubId, names: Collection[str], field: str = "model", out
     names: the paths of the files in the repository, as `hub_files` lists them. field: as in `fetch_file`. out: a folder
     to use instead of the hub's cache. Raises UserError."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import enable_progress_bars  # which transformers turns off
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
     with _errors_of_hub(hub_id, field):
-        if any(name.endswith(WEIGHTS) for name in names):
-            enable_progress_bars()
+        (enable_progress_bars if any(name.endswith(WEIGHTS) for name in names) else disable_progress_bars)()
         folder = Path(snapshot_download(hub_id, allow_patterns=[*map(escape, names)], local_dir=out))
     for name in names:
         if not (folder / name).is_file():
