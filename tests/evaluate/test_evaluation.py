@@ -351,7 +351,7 @@ def test_a_segmenter(voc, tmp_path, monkeypatch):
     assert json.loads(path.read_text())["per_class"]["dog"]["iou"] == 4 / 15
     # What is wrong with the last image is said before the first is segmented.
     save_image(voc / "JPEGImages" / "2007_000042.jpg", (4, 2))
-    with user_error(r"'2007_000042': its truth is \(2, 4\), but its picture \(4, 2\)"):
+    with user_error(r"'2007_000042': its truth is \(2, 4\), but its image \(4, 2\)"):
         evaluate(model, voc)
     save_map(voc / "SegmentationClass" / "2007_000042.png", [[77]])
     with user_error("has id 77, which is not a class"):
@@ -359,7 +359,7 @@ def test_a_segmenter(voc, tmp_path, monkeypatch):
     assert len(shown) == 1
     for photo in (voc / "JPEGImages").iterdir():
         photo.unlink()
-    with user_error("2 of 2 labels have no picture"):
+    with user_error("2 of 2 labels have no image"):
         evaluate(model, voc)
 
 
