@@ -40,8 +40,8 @@ def in_session(number):
     return found
 
 
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("attempt", range(int(os.environ.get("INTERRUPTS", "2"))))
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("attempt", range(int(os.environ.get("INTERRUPTS", "1"))))
 def test_interrupted_with_workers(commands, tmp_path, times, attempt):
     moments = random.Random(times * 100 + attempt)
     options = f"--out {tmp_path / 'out'} --workers 2".split()

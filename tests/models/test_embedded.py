@@ -12,7 +12,7 @@ LARGEST = 60e6
 """Bytes of all that the package holds of weights."""
 
 
-@pytest.fixture(scope="module", params=sorted(EMBEDDED))
+@pytest.fixture(scope="module", params=["mini", pytest.param("mini-dit", marks=pytest.mark.slow)])
 def model(request):
     return load_model(request.param, device="cpu")
 

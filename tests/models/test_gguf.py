@@ -36,7 +36,7 @@ def write(path, folder, name, kind):
     return said
 
 
-@pytest.mark.parametrize(("name", "kind"), [("flux", "BF16"), ("sd3", "Q5_1")])
+@pytest.mark.parametrize(("name", "kind"), [pytest.param("flux", "BF16", marks=pytest.mark.slow), ("sd3", "Q5_1")])
 def test_maps_are_those_of_the_numbers_that_the_file_says(name, kind, twin, tmp_path):
     from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
 

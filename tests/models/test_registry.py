@@ -88,6 +88,7 @@ def run_python(*words, cwd=None):
     return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
+@pytest.mark.slow
 def test_loading_is_quiet_and_importing_is_light(sd1_folder):
     code = (
         "import sys, seediff.models.registry as r\nassert not {'torch', 'diffusers', 'transformers'} &"

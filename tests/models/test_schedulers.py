@@ -15,6 +15,7 @@ def model(loaded):
     return loaded("xl")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, (kind, _) in NAMES.items() if not kind.startswith("FlowMatch")])
 def test_every_scheduler_draws_what_it_draws_without_capture(name, model):
     use_scheduler(model.pipe, name)

@@ -58,6 +58,7 @@ def test_words_have_the_columns_that_change_with_them(made, name):
         check_words(network_family(pipe.transformer).readers(pipe), states)
 
 
+@pytest.mark.slow
 def test_frames_that_do_not_move_are_images(monkeypatch):
     """AnimateDiff on the embedded model, without motion: maps and masks are those of pictures of the same noise."""
     from diffusers import StableDiffusionPipeline

@@ -28,7 +28,7 @@ def blocks(pipe, **how):
         block.compile(**how)
 
 
-@pytest.mark.parametrize("way", [whole, in_place, blocks])
+@pytest.mark.parametrize("way", [in_place, *(pytest.param(way, marks=pytest.mark.slow) for way in (whole, blocks))])
 def test_a_compiled_network_runs_as_it_is(loaded, way):
     pipe, calls = loaded("flux").pipe, []
     plain = draw(pipe)

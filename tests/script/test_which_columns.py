@@ -54,6 +54,7 @@ def test_pipelines_without_a_tokenizer(loaded):
 ALONE = "a photo of a cat and a bus"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sweep(BOOKS))
 def test_tokenizers_that_are_named_for_a_network(loaded, name):
     """The family puts its template around the prompt, as its pipeline does."""

@@ -78,6 +78,7 @@ def test_a_pickle_is_never_opened(folder):
     check_refused(folder, "cannot be loaded")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "value"), [("hidden_dim", 2**40), ("test_side", 10**9)])
 def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder, key, value):
     configure(folder, **{key: value})
@@ -85,6 +86,7 @@ def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder
         load_segmenter(folder, "cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [

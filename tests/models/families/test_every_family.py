@@ -277,6 +277,7 @@ def test_the_commands(folder, tmp_path):
     run_commands(folder, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", families(), ids=[family.title for family in families()])
 def test_the_page_has_its_row(family):
     assert row(family) in PAGE.splitlines(), f"no row for {family.title}: python recipes/families.py writes it"
@@ -284,6 +285,7 @@ def test_the_page_has_its_row(family):
     assert all(hasattr(diffusers, name) for name in (*family.pipelines, family.class_name))
 
 
+@pytest.mark.slow
 def test_the_comparison_of_bytes_has_it():
     assert run_path(str(ROOT / "benchmarks/same_bytes_families.py"))["FAMILIES"].keys() == BOOKS.keys()
 

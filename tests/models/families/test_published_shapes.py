@@ -24,6 +24,7 @@ EXPECTED = {
 """Name → layers of self-attention and of cross-attention, joint attention being both, and what a dry run says."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     config = configured(GenerateConfig, {"classes": ("dog",), "model": str(written(name, tmp_path / name))})
