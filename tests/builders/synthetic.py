@@ -50,9 +50,3 @@ def write_dataset(out, count, classes=CLASSES, side=64):
             }
         )
     return rows
-
-
-def put_strip(out, index):
-    """Write a picture in the place of the strip of steps of sample `index`'s mask."""
-    (out / "steps").mkdir(exist_ok=True)
-    Image.new("RGB", (146, 76)).save(out / f"steps/{index:06d}_1.png")

@@ -9,7 +9,7 @@ from seediff.dataset.shapes.objects import Objects
 
 def test_objects_follow_and_what_shows_the_old_mask_goes():
     labels = np.array([[1, 1, 0, 2]], np.uint8)
-    extras = {(SOFT, 1): b"", ("steps", 1): b"", ("attention", None): b"", (CONFIGS, None): b""}
+    extras = {(SOFT, 1): b"", ("attention", None): b"", (CONFIGS, None): b""}
     objects = Objects(np.array([[1, 1, 0, 2]]), (1, 2), (0.5, 0.25))
     sample = Sample(np.zeros((1, 4, 3), np.uint8), labels, objects, {"seed": 3}, name="a", extras=extras)
     row = sample.row.of_other_mask(least_piece=2)

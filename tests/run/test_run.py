@@ -46,7 +46,7 @@ def test_layout_rows_and_masks(tmp_path):
     out = tmp_path / "deep" / "pets"
     config = replace(CONFIG, classes_per_image=2, reject=False, keep_soft=True, keep_attention=True, objects=True)
     result = faked(config, out)
-    folders, files = "attention images instances masks soft steps", "README.md classes.txt metadata.jsonl preview.html"
+    folders, files = "attention images instances masks soft", "README.md classes.txt metadata.jsonl preview.html"
     assert {p.name for p in out.iterdir()} == {".batches", "seediff.toml", *folders.split(), *files.split()}
     assert (result.made, result.done) == (5, 5)
     rows = rows_of(out)

@@ -49,7 +49,7 @@ def augment(
 ) -> None:
     """Add changed copies of a dataset's samples: spliced, noisy, tilted, occluded, mirrored.
 
-    Masks change with their images and are never interpolated. soft/, attention/ and steps/ are not copied.
+    Masks change with their images and are never interpolated. soft/ and attention/ are not copied.
 
     For example:
 

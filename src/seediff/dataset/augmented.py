@@ -61,8 +61,7 @@ class AugmentedSamples(Sequence[Sample]):
     def __init__(self, config: AugmentConfig, classes: Sequence[str], samples: Sequence[Sample]) -> None:
         self.config, self.classes, self.samples = config, tuple(classes), samples
         self.originals: list[Sample] = []
-        """The samples with which this sequence begins, without soft masks, attention and steps, which new samples do
-        not have."""
+        """The samples with which this sequence begins, without soft masks and attention, which new ones do not have."""
         if config.keep_originals:
             self.originals = [sample.replace(extras=sample.extras_but(*EXTRAS)) for sample in samples]
         self.objects = any(sample.has_objects for sample in samples)

@@ -7,7 +7,7 @@ them).
           metadata.jsonl     one row per sample
           rejected.jsonl     every draw that was not kept
           failed.jsonl       photographs that could not be used
-          preview.html       some pictures with their masks, and steps/; for a browser without a server
+          preview.html       some pictures with their masks; for a browser without a server
           augmentations.jpg  in a set of `augment`: samples before and after each operation
           images/NAME.png    or .jpg
           masks/NAME.png     palette PNG: 0 background, 255 ignore, else class id
@@ -15,7 +15,6 @@ them).
                                          holds their class ids, and `instance_scores` their scores, if known
           soft/NAME_3.png                optional: soft mask of class id 3, 8-bit grey, 255 = 1
           attention/NAME.safetensors     optional: AttentionMaps
-          steps/NAME_3.png               a few samples: every step of class 3's mask, in one picture
           made/1f0c….toml    in a set that was filtered, split or merged: the configurations that made its masks; `made`
                              in a row names its file
           reading.json       in an imported set: what its files were taken for, and what was left out
@@ -37,7 +36,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +44,7 @@ from ..config.class_names import BACKGROUND, read_class_list
 from ..errors import Notice, UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
-from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS
+from ..files.outputs import BATCHES, CONFIG, IMAGES
 from ..files.photo_files import looks_like_image
 from ..files.reading import Json, check_unpacked, inside, read_json_lines
 from ..rows.parts import SPLITS
@@ -257,7 +255,7 @@ class RowReader:
             raise UserError(where, f"{error.subject} {error.reason}") from error
         extras: Extras = {}
         class_ids = range(1, len(self.classes) + 1) if row.class_ids is None else row.class_ids
-        for kind, class_id in [(ATTENTION, None), *product((SOFT, STEPS), class_ids)]:
+        for kind, class_id in [(ATTENTION, None), *((SOFT, one) for one in class_ids)]:
             file = extra_file(kind, name, class_id)
             if kind in self.kinds and os.path.isfile(f"{self.folder}/{file}"):
                 extras[kind, class_id] = inside(self.folder, file)

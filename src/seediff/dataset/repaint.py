@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 
 from ..files.label_maps import IGNORE
-from ..files.outputs import STEPS
 from ..rows.row import Row
 from ..rows.shown import ids_by_name
 from .encoding import ReadLabels
@@ -59,13 +58,12 @@ def _renumbered_instances(sample: Sample, ids: np.ndarray) -> Objects:
 
 
 def repainted(sample: Sample, labels: np.ndarray | ReadLabels, row: Row) -> Sample:
-    """The sample after another mask has taken the place of its own. Its objects follow (`objects_after`), and what
-    shows the old mask goes: soft masks and steps. What tells how the old mask was made stays: attention and
-    configuration.
+    """The sample after another mask has taken the place of its own. Its objects follow (`objects_after`), and its soft
+    masks go. What tells how the old mask was made stays: attention and configuration.
 
     labels: the new label map (H, W) uint8, or a function that reads it. row: made by `Row.of_other_mask`.
     """
-    after = sample.replace(label_map=labels, instances=None, row=row, extras=sample.extras_but(SOFT, STEPS))
+    after = sample.replace(label_map=labels, instances=None, row=row, extras=sample.extras_but(SOFT))
     if not sample.has_objects:
         return after
     return after.replace(instances=partial(_objects_after, sample, after.unchecked_labels))

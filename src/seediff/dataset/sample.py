@@ -14,7 +14,6 @@ from PIL import Image
 from ..config.class_names import MAX_CLASSES
 from ..errors import UserError
 from ..files.image_files import as_stored, check_plain, in_rgb, named, open_image, stored_bytes
-from ..files.outputs import STEPS
 from ..rows.row import Row, as_row
 from .encoding import PNG_SIGNATURE, ReadLabels, ReadObjects, encode_image, read_label_map
 from .shapes.objects import Objects, find_objects
@@ -26,7 +25,7 @@ SOFT = "soft"
 """The folder of soft masks in a native dataset, and their kind in `Extras`."""
 ATTENTION = "attention"
 """The folder of files of attention maps in a native dataset, and their kind in `Extras`."""
-EXTRAS = (SOFT, ATTENTION, STEPS)
+EXTRAS = (SOFT, ATTENTION)
 """The folders of samples' optional files."""
 CONFIGS = "made"
 """The folder of the configurations that made masks, and their kind in `Extras`."""

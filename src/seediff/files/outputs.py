@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 CONFIG = "seediff.toml"
 """The name of the configuration's file in every output. It marks a folder as an output, and the same command continues
 its run."""
-IMAGES, STEPS = "images", "steps"
-"""Names of folders in a dataset: the pictures, and the steps of masks. steps/NAME_3.png shows how the mask of class 3
-in sample NAME was made."""
+IMAGES = "images"
+"""The folder of the pictures in a dataset."""
 BATCHES = ".batches"
 """The name of the folder in which a run records each finished batch."""
 LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.part")

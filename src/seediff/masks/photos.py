@@ -2,7 +2,7 @@
 the attention to them, and makes masks at the photograph's size. The commands `mask` and `tune` and the function
 `seediff.mask` share it.
 
-One photograph has masks at three sizes (`PhotoMasks`):
+One photograph has masks at three sizes:
 
     small    masks, soft masks    (h, w), the size at which the model saw the window
       │ moved to the photograph's edges
@@ -63,11 +63,9 @@ class FoundClasses:
 
 @dataclass(frozen=True)
 class PhotoMasks:
-    """The masks of a photograph, at three sizes."""
+    """The masks of a photograph."""
 
     view: PhotoView
-    small: MaskResult | None
-    """The masks at the model's size (h, w); None if no class was found."""
     full: MaskResult
     """The masks at the photograph's size (H, W), 255 outside the window. Its `soft` is empty, because soft masks of a
     large photograph would take hundreds of megabytes; `PhotoMasks.soft` makes them one by one."""
@@ -157,14 +155,14 @@ class PhotoMasker:
         )
 
     def masks(self, found: FoundClasses, *, trace: bool = False) -> PhotoMasks:
-        """The masks of the found classes of a photograph. The label map is made at its own size (`enlarge_masks`); the
-        one in `small` is kept for steps/ alone. trace: also keep the map after every step."""
+        """The masks of the found classes of a photograph. The label map is made at its own size (`enlarge_masks`).
+        trace: also keep the map after every step."""
         view, small, fine = found.view, None, torch.zeros(0, 1, 1)
         if found.maps is not None:
             small = make_masks(view.seen, found.maps, list(found.maps.words), self.mask_config, trace=trace)
             fine = self.fine_masks(view, small)
         full = enlarge_masks(small, fine, view, self.mask_config)
-        return PhotoMasks(view, small, full, fine)
+        return PhotoMasks(view, full, fine)
 
     def fine_masks(self, view: PhotoView, small: MaskResult) -> torch.Tensor:
         """Soft masks (C, h', w') of the window, moved to the edges of the photograph. small: the masks at the model's

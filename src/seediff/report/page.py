@@ -1,4 +1,4 @@
-"""`preview.html`: one page that shows what is in a dataset and how its masks were made. A browser needs nothing else,
+"""`preview.html`: one page that shows what is in a dataset. A browser needs nothing else,
 because pictures are embedded. The same dataset always gives the same bytes: there are no dates and no paths.
 """
 
@@ -15,7 +15,7 @@ from PIL import Image
 from ..config.class_names import SEGMENT
 from ..drawing.overlays import css_colour, data_uri, draw_mask, jpeg_uri, shown_ids, shrink
 from ..files.image_files import in_rgb, open_image, read_pixels
-from ..files.outputs import STEPS, write_atomic
+from ..files.outputs import write_atomic
 from ..files.reading import inside, read_bytes
 from ..rows.flags import explain_flag
 from ..rows.row import Row
@@ -24,7 +24,7 @@ from .tables import Summary, plain_facts, render, summarize
 
 AUGMENTATIONS = "augmentations.jpg"
 """A picture in the folder of a dataset from `augment`. It shows a sample before and after each kind of change."""
-MOST_IMAGES, MOST_STRIPS = 60, 8
+MOST_IMAGES = 60
 THUMBNAIL_PIXELS = 256
 """The longer side of the page's pictures in pixels."""
 
@@ -52,17 +52,6 @@ class Tile:
     about: str
     classes: Sequence[ClassTag]
     flags: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Strip:
-    """The steps of one class's mask in one sample."""
-
-    sample: str
-    prompt: str
-    shown: ClassTag
-    image: str
-    """The strip as a data URI."""
 
 
 def write_reports(
@@ -101,7 +90,6 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[Row], summ
         flags=[(kind, explain_flag(kind)) for kind in summary.kinds],
         tiles=list(_tiles(folder, rows, tags)),
         augmentations=data_uri("jpeg", read_bytes(sheet)) if sheet.is_file() else "",
-        strips=list(_strips(folder, rows, tags)),
         ignore_colour=css_colour(255),
     )
     path = folder / "preview.html"
@@ -153,17 +141,3 @@ def _read_pair(folder: Path, row: Row, position: int) -> tuple[np.ndarray, np.nd
         image = np.asarray(in_rgb(opened, image_path))
     label_map, *_ = read_pixels(mask_path)
     return image, label_map
-
-
-def _strips(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Iterator[Strip]:
-    """The strips of the page: for each class the first one in steps/, at most MOST_STRIPS."""
-    prompts = {row.sample: row.prompt or "" for row in rows}
-    shown: set[int] = set()
-    for path in sorted((folder / STEPS).rglob("*.png")):
-        name, _, number = path.relative_to(folder / STEPS).with_suffix("").as_posix().rpartition("_")
-        label = int(number) if number.isdecimal() else 0
-        if name not in prompts or not 0 < label <= len(tags) or label in shown or len(shown) == MOST_STRIPS:
-            continue
-        shown.add(label)
-        image = data_uri("png", read_bytes(inside(folder, path)))
-        yield Strip(name, prompts[name], tags[label - 1], image)

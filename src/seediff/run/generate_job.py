@@ -32,7 +32,7 @@ from ..workers import Progress
 from .engine import Engine
 from .job import Job, Made, Ready
 from .loop import RunResult, run
-from .masked_sample import draw_strips, masked_sample, traced_classes
+from .masked_sample import masked_sample
 from .output import numbered_name
 from .plan import Plan, plan_model, strange_words
 
@@ -233,12 +233,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         if ready.plan is not None:  # levels of attention that the model lacks are replaced
             constants = ready.plan.loaded_capture.mask or constants
         with self.timer("masks"):
-            return make_masks(image, attention, spec.classes, constants, trace=spec.index in self.traced)
-
-    @cached_property
-    def traced(self) -> dict[int, list[str]]:
-        """As `traced_classes` returns it."""
-        return traced_classes(chain.from_iterable(self.batches.values()))
+            return make_masks(image, attention, spec.classes, constants, trace=False)
 
     def encoded(self, ready: Ready, drawn: DrawnSample) -> Encoded:
         """The row and files of a drawn sample, after its masks are made if it has none."""
@@ -252,7 +247,6 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
                 result,
                 result.soft.cpu().numpy,
                 attention,
-                draw_strips(result, self.traced.get(spec.index, ()), self.classes),
                 Row(prompt=spec.prompt, seed=spec.seed, attempt=spec.attempt),
             )
             return encode(sample, self.classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +18,13 @@ from ..files.photo_files import Photo, photo_list
 from ..models.describe import ModelInfo
 from ..models.facts import Facts
 from ..models.saving_memory import Offload
-from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts
 from ..rows.row import Row
 from ..workers import Progress
 from .engine import Engine
 from .job import Made, Ready
 from .loop import RunResult, run
-from .masked_sample import draw_strips, masked_sample, traced_classes
+from .masked_sample import masked_sample
 from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
 from .plan import Plan, plan_model
 
@@ -104,11 +103,6 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
         template = self.config.prompts[0]
         return replace(plan, words={words: split_prompts(facts.readers, words, template) for words in self.word_lists})
 
-    @cached_property
-    def traced(self) -> dict[int, list[str]]:
-        """As `traced_classes` returns it."""
-        return traced_classes(SampleSpec(spec.index, spec.words, "", self.config.seed) for spec in self.specs)
-
     def masker(self, ready: Ready) -> PhotoMasker:
         """The `PhotoMasker` that makes the masks with the loaded model."""
         from ..masks.photos import PhotoMasker
@@ -127,9 +121,9 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
 
     def encoded(self, masker: PhotoMasker, spec: PhotoSpec, found: FoundClasses) -> Encoded:
         """The row and files of a photograph, after its masks are made. found: what the model sees in it."""
-        traced, prompt = self.traced.get(spec.index, ()), ""
+        prompt = ""
         with self.timer("masks"):
-            masks = masker.masks(found, trace=bool(traced))
+            masks = masker.masks(found)
         classes = masks.full.classes
         if classes:
             prompt = self.config.prompts[0].replace("{class}", join_classes(classes))
@@ -148,7 +142,6 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
                 masks.full,
                 masks.soft,
                 found.maps,
-                draw_strips(masks.small, traced, self.classes),
                 row,
             )
             return encode(sample, self.classes)
