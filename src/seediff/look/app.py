@@ -9,13 +9,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import nullcontext
 from importlib import import_module
-from importlib.resources import files
 from typing import Any, get_type_hints
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -59,7 +57,7 @@ def make_app(store: Store) -> Starlette:
         name = parameters.pop("name", "sample")
         answer: Any = ANSWERS.get(f"{request.method} {name}")
         if answer is None:
-            raise HTTPException(404)
+            raise UserError("there is no such page")
         # A request about one sample has its parameters in the address; its body is pixels
         json = request.method == "POST" and "number" not in parameters
         body = await request.body()
@@ -76,13 +74,13 @@ def make_app(store: Store) -> Starlette:
         made = await in_thread(make)
         return made if isinstance(made, Response) else JSONResponse(made)
 
-    page = HTMLResponse(files(PACKAGE).joinpath("static/index.html").read_bytes())
+    static = StaticFiles(packages=[(PACKAGE, "static")], html=True)
     paths = "/api/{name}", "/api/samples/{number}", "/api/samples/{number}/{name}"
     return Starlette(
         routes=[
-            Route("/", lambda request: page),
-            Mount("/static", StaticFiles(packages=[(PACKAGE, "static")])),
             *(Route(path, respond, methods=["GET", "POST"]) for path in paths),
+            Mount("/static", static),
+            Mount("/", static),
         ],
         exception_handlers={UserError: refuse, OSError: refuse},
     )
