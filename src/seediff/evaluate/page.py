@@ -19,6 +19,7 @@ from ..dataset.sample import Sample
 from ..drawing.charts import Bar, BarChart, bar_charts, can_draw
 from ..drawing.overlays import css_colour, draw_named, fit_side, jpeg_uri, overlay
 from ..files.label_maps import IGNORE
+from ..files.messages import plural
 from ..files.outputs import open_folder, write_atomic
 from ..report.tables import render
 from .evaluation import Evaluation, notes, score_tables
@@ -90,12 +91,15 @@ def evaluation_page(evaluation: Evaluation, ranked: Sequence[str]) -> bytes:
     by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data}
     shown = islice((name for name in ranked if _has_picture(by_name[name])), MOST)  # each look decodes a picture
     data = evaluation.data.path
-    look = ""
+    miou, look = evaluation.scores.miou, ""
     if data is not None and Path(data, METADATA).is_file():
         look = f"seediff look {shlex.quote(str(data))}"
     return render(
         "evaluation.html.j2",
-        title=scored[0][0].title,
+        title=f"Evaluation of {Path(predictions).name}",
+        score=f"{miou.name} {show_cell(miou.value, '%') or 'unknown'}",
+        compared=f"{plural(len(evaluation.data), 'image')}: {predictions} against {evaluation.data.about}; "
+        f"{scored[0][0].title}.",
         tables=scored,
         notes=notes(evaluation),
         count=len(ranked),
