@@ -96,9 +96,9 @@ def evaluation_page(evaluation: Evaluation, ranked: Sequence[str]) -> bytes:
         look = f"seediff look {shlex.quote(str(data))}"
     return render(
         "evaluation.html.j2",
-        title=f"Evaluation of {Path(predictions).name}",
+        title=f"Evaluation of {Path(evaluation.predictor.name).name}",
         score=f"{miou.name} {show_cell(miou.value, '%') or 'unknown'}",
-        compared=f"{plural(len(evaluation.data), 'image')}: {predictions} against {evaluation.data.about}; "
+        compared=f"{plural(len(evaluation.data), 'image')}: {evaluation.predictor.name} against {evaluation.data.about}; "
         f"{scored[0][0].title}.",
         tables=scored,
         notes=notes(evaluation),
