@@ -25,7 +25,12 @@ def test_words_that_name_things_of_their_own():
     assert things_named(text, words, joined=True) == ["dog", "cat"]
     assert things_named("a corgi on a red sofa", ("sofa", "red")) == ["sofa"]
     assert things_named("a bus, dogs and the horse", ("bus", "dogs", "horse"), joined=True) == ["dogs", "horse"]
-    assert things_named("black and white dog", ("dog",), joined=True) == []
+    assert things_named("dog and cat", ("dog", "cat"), joined=True) == ["dog", "cat"]
+    assert (
+        things_named("a black and white dog", ("black", "white", "dog"), joined=True)
+        == things_named("a dog", ("columns 2, 3",))
+        == []
+    )
 
 
 def test_mentioned_names():

@@ -150,9 +150,8 @@ class GenerateConfig(DatasetConfig):
 
     def may_reject(self, classes: Sequence[str]) -> bool:
         """Whether a drawing of these classes may be rejected, and drawn again."""
-        if self.reject is None:
-            return len(classes) > 1 or self.min_agreement is not None
-        return self.reject or self.min_agreement is not None
+        redrawn = len(classes) > 1 if self.reject is None else self.reject
+        return redrawn or self.min_agreement is not None
 
     @property
     def turns(self) -> tuple[int, ...]:

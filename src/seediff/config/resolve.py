@@ -3,7 +3,6 @@ model among what people chose, and puts what they chose over what the model and 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -130,18 +129,13 @@ def usual_values(
         authors,
         {} if paper else facts.models.get(short_name, {}),
         preset_values(own, method, segmenter),
-        {"guidance_scale": own.guidance_of_several if _several(chosen) else None},
+        {"guidance_scale": None if chosen.get("classes_per_image", 1) == 1 else own.guidance_of_several},
         preset_values(tuned, method, segmenter),
     ]
     usual = dict[str, Any]()
     for values in weakest_first:
         usual |= {key: value for key, value in flatten(values).items() if value is not None}
     return usual
-
-
-def _several(chosen: Mapping[str, Any]) -> bool:
-    """Whether images show several classes, as far as values say that nobody has checked yet."""
-    return {*re.findall(r"\d+", str(chosen.get("classes_per_image", 1)))} - {"1"} != set()
 
 
 def _has_all_levels(facts: MethodFacts, chosen: Mapping[str, Any]) -> bool:

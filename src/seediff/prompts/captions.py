@@ -34,17 +34,21 @@ def content_words(caption: str) -> tuple[str, ...]:
     return tuple(word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word > "\u0e00"))
 
 
+AND = re.compile(r"\W*and\s+(?:(?:an?|the|another|some|two|three)\s+(?:\S+\s+)*)?", re.IGNORECASE)
+"""What stands between two things that `and` joins: an article, and then perhaps more words of the second thing."""
+
+
 def things_named(text: str, words: Sequence[str], joined: bool = False) -> list[str]:
     """The words that name things of their own in a prompt. Of words that follow each other ("red sofa"), only the last
     does. joined: whether to return only words that `and` joins, as in `a dog and a red cat on grass`: dog, cat."""
-    ordered = longest_first(words)
+    ordered, shown = longest_first(words), f"{text}."
     found = [*any_name(ordered).finditer(text)]
-    gaps = [text[match.end() : after.start()] for match, after in pairwise(found)] + ["."]
-    heads = [(ordered[(match.lastindex or 1) - 1], gap) for match, gap in zip(found, gaps, strict=True) if gap.strip()]
-    if joined:
-        by_and = [re.fullmatch(r"\W*and\s+(?:(?:an?|the|another|some|two|three)\s+)?", gap, re.I) for _, gap in heads]
-        heads = [head for head, *either in zip(heads, by_and, [None, *by_and], strict=False) if any(either)]
-    return list(dict.fromkeys(word for word, _ in heads))
+    ends = [*(after.start() for after in found[1:]), len(shown)]
+    things = [match for match, end in zip(found, ends, strict=False) if shown[match.end() : end].strip()]
+    ands = [bool(AND.fullmatch(text[match.end() : after.start()])) for match, after in pairwise(things)]
+    ands = [False, *ands, False]
+    kept = [match for number, match in enumerate(things) if not joined or any(ands[number : number + 2])]
+    return [*dict.fromkeys(ordered[(match.lastindex or 1) - 1] for match in kept)]
 
 
 def read_words(
