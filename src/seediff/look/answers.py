@@ -83,22 +83,20 @@ class Paint(OfSample):
 
 
 def describe(store: Store, request: Request) -> Json:
-    rows = [sample.row for sample in store.samples]
-    known = [key for key in LISTED if any(getattr(row, key) for row in rows)]
+    scores = list[Json]()
+    for key, listed in LISTED.items():
+        if any(getattr(sample.row, key) for sample in store.samples):
+            least = min(listed.worst, listed.best)
+            scores.append({"name": key, "title": listed.title, "help": listed.help, "least": least})
     return {
         "name": real(store.folder).name,
         "classes": list(store.classes),
         "byObject": SEGMENT in store.classes,  # segments without a name have a colour each
-        "scores": [_score(key) for key in known],
+        "scores": scores,
         "readOnly": store.read_only,
         "palette": mask_colours().ravel().tolist(),
         "heat": heat_colours().ravel().tolist(),
     }
-
-
-def _score(key: str) -> Json:
-    listed = LISTED[key]
-    return {"name": key, "title": listed.title, "help": listed.help, "least": min(listed.worst, listed.best)}
 
 
 def samples(store: Store, request: Request) -> Json:
