@@ -40,7 +40,7 @@ _HOMES = {
     "make_masks": "masks.make_masks",
     "mask": "script.single_image",
     "mask_photos": "run.mask_job",
-    "predict": "train.predict:predict_files",
+    "predict": "run.predict_job",
     "register_family": "models.families",
     "register_method": "masks.user_method",
     "segment": "script.single_image",
@@ -65,12 +65,12 @@ if TYPE_CHECKING:
     from .models.registry import load_model as load_model
     from .run.generate_job import generate as generate
     from .run.mask_job import mask_photos as mask_photos
+    from .run.predict_job import predict as predict
     from .run.segment_job import segment_photos as segment_photos
     from .script.capturing import capture as capture
     from .script.single_image import mask as mask
     from .script.single_image import segment as segment
     from .train.predict import load_segmenter as load_segmenter
-    from .train.predict import predict_files as predict  # noqa: F401
     from .train.run import train_segmenter as train_segmenter
 
 

@@ -1,11 +1,17 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from interrupted import contents
 from items import rows_of
+from photo_set import write_photos
 from PIL import Image
 from refusals import refused, user_error
 from shapes import CLASSES, items, scene, small
 
+import seediff
 from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.writing import save_native
@@ -60,8 +66,23 @@ def test_images(folder, tmp_path, capsys):
     assert (first.name, second.name) == ("0", "trip/1")
     np.testing.assert_array_equal(first.image, scene(0)[0])
     assert np.array_equal(first.label_map, load_segmenter(folder, "cpu").label_maps([scene(0)[0]])[0])
-    assert "not empty" in refused(capsys, f"predict {folder} {tmp_path}/photos --out {out}")
-    assert "none: no such folder\n" in refused(capsys, f"predict {tmp_path}/none {tmp_path}/photos --out {out}")
+    capsys.readouterr()
+    assert main(f"predict {folder} {tmp_path}/photos --out {out}".split()) == 0
+    assert "2 images in" in capsys.readouterr().out
+    assert "another configuration (flip: False → True" in refused(
+        capsys, f"predict {folder} {tmp_path}/photos --out {out} --flip"
+    )
+    assert "none: no such folder\n" in refused(capsys, f"predict {tmp_path}/none {tmp_path}/photos --out {out}2")
+
+
+def test_a_stopped_run_continues_with_the_same_bytes(folder, tmp_path):
+    photos = write_photos(tmp_path / "photos", 3)
+    seediff.predict(folder, [photos], tmp_path / "whole", batch_size=2, device="cpu", threads=1)
+    out = Path(shutil.copytree(tmp_path / "whole", tmp_path / "out"))
+    for name in (".batches/000001.json", "preview.html", "masks/2.png"):
+        (out / name).unlink()
+    assert seediff.predict(folder, [photos], out, batch_size=2, device="cpu", threads=1).done == 2
+    assert contents(out) == contents(tmp_path / "whole")
 
 
 def test_pictures_without_any_class_are_named(folder, tmp_path, capsys, monkeypatch):

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
 
 from ..config.class_names import parse_classes
-from ..config.fields import RUN, WORD, read_names
+from ..config.fields import RUN, read_names
+from ..config.photos_config import PredictConfig
+from ..config.settings import build
 from ..config.sides import side_notes
-from ..config.train import DATA, IMAGES, LARGEST_SIDE, TrainConfig, make_config
+from ..config.train import DATA, TrainConfig, make_config
 from ..files.messages import plural
 from .formats import say_notes, say_reading
 from .options import (
@@ -26,7 +27,9 @@ from .options import (
     ConfigFile,
     DryRun,
     Quiet,
+    RunOut,
     Typed,
+    TypedSome,
     Verbose,
     Whole,
     WithRejected,
@@ -189,64 +192,36 @@ def _report_steps(out: Path, total: int, begin: Callable[[], None]) -> Iterator[
         yield keep
 
 
-@Parameter(name="*", group=IMAGES)
-@dataclass(frozen=True)
-class Views:
-    """How `predict` shows pictures to a segmenter."""
-
-    scales: Annotated[tuple[float, ...], WORD] = (1.0,)
-    """Relative sizes at which each image is shown, such as 0.75,1,1.25; scores are averaged."""
-    flip: Annotated[bool, Parameter(negative=(), show_default=False)] = False
-    """Also show each image mirrored; scores are averaged."""
-    side: Annotated[
-        Whole | None, Parameter(validator=Number(gte=32, lte=LARGEST_SIDE)), shown("the segmenter's own")
-    ] = None
-    """Shorter side in pixels at which images are shown."""
-
-
 def predict(
     model: Annotated[Path, Parameter(help="Folder of a segmenter from `train`.")],
     paths: Annotated[list[Path], Parameter(help="Images, or folders of images.", negative=())],
     /,
     *,
-    out: Annotated[Path, HERE, option(RUN, "Folder for the dataset.")],
-    views: Views | None = None,
-    batch_size: Annotated[Whole, AT_LEAST_1, option(RUN, "Images per batch.", 8)] = 8,
-    device: Annotated[str | None, option(RUN, "Device: cuda, mps or cpu.", "the fastest available")] = None,
+    out: RunOut,
+    typed: TypedSome[PredictConfig, Literal["scales", "flip", "side", "batch_size", "device"]] = NOTHING,
     quiet: Quiet = False,
 ) -> None:
     """Segment images with a trained segmenter. Writes a dataset with the segmenter's classes.
 
-    Unreadable images do not stop the others; failed.jsonl lists them.
+    Run the same command to continue a stopped run. Unreadable images do not stop the others; failed.jsonl lists them.
 
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
-    from ..dataset.native import read_rows
     from ..dataset.reading import first_of
     from ..files.photo_files import find_photos  # imports numpy
-    from ..train.loading import read_about
-    from ..train.models import CLASSES
-    from ..train.predict import predict_files
+    from ..run.loop import run
+    from ..run.predict_job import PredictJob
+    from .summary import show_result
 
     check_photos(paths)
-    views, skipped = views or Views(), find_photos(paths, exclude=out).note
+    found = find_photos(paths, exclude=out)
+    job = PredictJob.of(build(PredictConfig, {**typed, "model": str(model)}, {*typed, "model"}), found.photos)
     with show_progress(quiet, out, "images") as progress:
-        count, failed = predict_files(
-            model,
-            paths,
-            out,
-            batch_size=batch_size,
-            device=device,
-            progress=progress,
-            **vars(views),
-        )
+        result = run(job, out, progress=progress)
     if not quiet:
-        print(f"{plural(count, 'image')} with masks in {out}")
-        about, classes = read_about(model, CLASSES)
-        empty = [str(row.source) for row in read_rows(out) if not row.named]
-        say_notes(filter(None, [skipped]))
+        empty = [row.source for row in result.rows if not row.named]
         if empty:
-            say_notes([f"no class was found in {len(empty)} of {plural(count, 'image')}: {first_of(empty)}"])
-        say_notes(side_notes(classes, about.mirror) if views.flip else ())
-        print(next_steps(command_line("look", out, about="see the masks, and correct them"), made=out))
-    report_unusable(failed, count + len(failed), out)
+            say_notes([f"no class was found in {len(empty)} of {plural(result.made, 'image')}: {first_of(empty)}"])
+        say_notes(side_notes(job.classes) if job.config.flip else ())
+        show_result(job, result, "image", found.note)
+    report_unusable(result.failed, len(found.photos), out)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from cyclopts import Parameter
+from msgspec import Meta
 
 from ..errors import UserError
 from .class_names import SEGMENT, check_classes, parse_classes, reading_key
@@ -14,6 +15,7 @@ from .generate_config import DatasetConfig, ImageSize
 from .method_constants import SegmentConfig
 from .settings import NOT_TYPED, RunConfig
 from .sizes import Size, check_size, pixels
+from .train import LARGEST_SIDE
 
 Fit = Literal["keep", "resize", "crop"]
 MODEL_HELP = (
@@ -110,6 +112,22 @@ class SegmentPhotosConfig(RunConfig):
         from .resolve import recommend  # imports models
 
         return recommend(cls, values)[0]
+
+
+@Parameter(group=INPUT)
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(RunConfig):
+    """The configuration of `predict`. `model` is required: the folder of a segmenter."""
+
+    command: ClassVar[str] = "predict"
+
+    scales: Annotated[tuple[Annotated[float, Meta(gt=0)], ...], WORD] = (1.0,)
+    """Relative sizes at which each image is shown, such as 0.75,1,1.25; scores are averaged."""
+    flip: Annotated[bool, Parameter(negative=())] = False
+    """Also show each image mirrored; scores are averaged."""
+    side: Annotated[Annotated[int, Meta(ge=32, le=LARGEST_SIDE)] | None, WORD] = None
+    """Shorter side in pixels at which images are shown; by default the segmenter's own."""
+    photos: Photos = ""
 
 
 def check_segment_names(names: Sequence[str], what: str) -> None:

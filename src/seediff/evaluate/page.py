@@ -19,7 +19,6 @@ from ..dataset.sample import Sample
 from ..drawing.charts import Bar, BarChart, bar_charts, can_draw
 from ..drawing.overlays import css_colour, draw_named, fit_side, jpeg_uri, overlay
 from ..files.label_maps import IGNORE
-from ..files.messages import plural
 from ..files.outputs import open_folder, write_atomic
 from ..report.tables import render
 from .evaluation import Evaluation, notes, score_tables
@@ -98,8 +97,7 @@ def evaluation_page(evaluation: Evaluation, ranked: Sequence[str]) -> bytes:
         "evaluation.html.j2",
         title=f"Evaluation of {Path(evaluation.predictor.name).name}",
         score=f"{miou.name} {show_cell(miou.value, '%') or 'unknown'}",
-        compared=f"{plural(len(evaluation.data), 'image')}: {evaluation.predictor.name} against {evaluation.data.about}; "
-        f"{scored[0][0].title}.",
+        compared=f"{evaluation.predictor.name} against {evaluation.data.about}; {scored[0][0].title}.",
         tables=scored,
         notes=notes(evaluation),
         count=len(ranked),

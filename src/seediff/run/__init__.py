@@ -6,7 +6,7 @@ engine.py    `Engine`: makes a job's batches in this process; cluster.py, on sev
 loop.py      `run`: has an engine make the batches of a job that are missing in a folder, and commits them
 output.py    the folder of the output: what an earlier run left there, the records of its batches, and how it grows
 photos.py    `PhotoJob`, a `Job` for photographs: how they are read, and which could not be used
-generate_job.py, mask_job.py, segment_job.py    the commands: a `Job`, and two `PhotoJob`s
+generate_job.py, mask_job.py, segment_job.py, predict_job.py    the commands: a `Job`, and three `PhotoJob`s
 masked_sample.py    makes samples of pictures and their masks, for `generate` and `mask`
 tune.py      `tune`: finds thresholds from the masks of labelled photographs
 """

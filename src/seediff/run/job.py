@@ -71,8 +71,8 @@ class Ready:
 
     loaded: Loaded = field(default_factory=Loaded)
     """What was loaded, for seediff.toml."""
-    model: Model | None = None
-    """The loaded model; None for a job that runs none."""
+    model: Any = None
+    """The loaded model or segmenter; None for a job that runs none."""
     plan: Plan | None = None
     """The plan of the loaded model."""
     say: Callable[[str], None] = lambda _: None
@@ -112,7 +112,7 @@ class Job(ABC, Generic[Config, Item]):
     run can continue, and several processes can share the batches; each loads its own copy of the model.
     """
 
-    product: ClassVar[Product]
+    product: ClassVar[Product | None]
     """What the model makes, for the dataset card."""
     left_out: ClassVar[tuple[str, str]] = "", ""
     """(field, file): a field of `RunResult`, and the file in the output with its rows, about what did not become a

@@ -1,5 +1,5 @@
-"""The loop of `generate`, `mask` and `segment`: it makes the batches that are missing in a folder, so a killed run
-continues. A batch counts as made when it is committed, which means that a record of its files is written.
+"""The loop of `generate`, `mask`, `segment` and `predict`: it makes the batches that are missing in a folder, so a
+killed run continues. A batch counts as made when it is committed, which means that a record of its files is written.
 
 A `Job` (job.py) is a command's work: what it plans, how a batch is made, and what is said of all. An `Engine`
 (engine.py) makes the batches, in this process or in a cluster (cluster.py). `run` does the rest:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.photos_config import MaskPhotosConfig, PredictConfig, SegmentPhotosConfig
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.photo_files import FAILED, Photo, find_named
@@ -21,7 +21,7 @@ from ..rows.row import Row, failed_row
 from .job import Job
 from .plan import Plan
 
-PhotosConfig = TypeVar("PhotosConfig", MaskPhotosConfig, SegmentPhotosConfig)
+PhotosConfig = TypeVar("PhotosConfig", MaskPhotosConfig, SegmentPhotosConfig, PredictConfig)
 Read = TypeVar("Read")
 
 

@@ -1,4 +1,4 @@
-"""Predicts label maps of pictures with a trained segmenter (`Segmenter`), and of files for `seediff predict`."""
+"""Predicts label maps of images with a trained segmenter (`Segmenter`)."""
 
 from __future__ import annotations
 
@@ -12,28 +12,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .. import __version__
 from ..config.sides import mirrored_ids
 from ..config.train import LARGEST_SIDE
-from ..dataset.encoding import encode_photo
-from ..dataset.native import jsonl
-from ..dataset.sample import Sample
 from ..dataset.split import positions_of
-from ..dataset.writing import save_native
 from ..devices import check_device, default_device
 from ..errors import UserError
-from ..files.image_files import read_photo
-from ..files.photo_files import FAILED, Photo, find_photos
-from ..files.reading import real
 from ..masks.arithmetic import highest
-from ..rows.row import Row, failed_row
 from .data import PAD
 from .loading import load_network, read_about
 from .models import CLASSES, Network, class_scores
 from .record import CHECKPOINT, LOSSES
 
 if TYPE_CHECKING:
-    from ..workers import Progress
+    pass
 
 STRIDE = 32
 """A picture's sides are padded with grey to multiples of 32 pixels, the side of a network's coarsest feature."""
@@ -41,9 +32,6 @@ LARGEST_SCALE = 16
 LARGEST_AREA = 16
 """The network sees at most 16 · side² pixels of a picture. A picture more than 16 times as long as it is wide is shrunk
 further."""
-
-METHOD = "predict"
-"""The `method` in rows of masks that a trained network made."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +132,14 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     if dtype not in (None, "float32", "bfloat16"):
         raise UserError("dtype", f"{dtype!r} must be float32 or bfloat16")
     device = check_device(device or default_device())
-    folder = Path(folder)
+    folder = check_segmenter(Path(folder))
+    about, names = read_about(folder, CLASSES)
+    network = load_network(CLASSES[about.model_type], str(folder)).to(device).eval()
+    return Segmenter(network, names, about.test_side or 512, device, dtype, about.mirror)
+
+
+def check_segmenter(folder: Path) -> Path:
+    """The folder. Raises UserError if it has no finished segmenter."""
     if not folder.is_dir():
         raise UserError(folder, "no such folder")
     if not (folder / "config.json").is_file():
@@ -152,54 +147,4 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
             fix = "run the same `seediff train` command to continue it"
             raise UserError(folder, "its training is not finished", fix)
         raise UserError(folder, "has no config.json", "name the --out folder of a finished `seediff train`")
-    about, names = read_about(folder, CLASSES)
-    network = load_network(CLASSES[about.model_type], str(folder)).to(device).eval()
-    return Segmenter(network, names, about.test_side or 512, device, dtype, about.mirror)
-
-
-def predict_files(
-    model: Path,
-    paths: Sequence[Path],
-    out: Path,
-    *,
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
-    side: int | None = None,
-    batch_size: int = 8,
-    device: str | None = None,
-    progress: Progress | None = None,
-) -> tuple[int, list[Row]]:
-    """Write a dataset of pictures with predicted label maps. Returns (count, failed): the number of its samples, and
-    the rows of failed.jsonl, about pictures that could not be used.
-
-    model: the segmenter's folder. paths: pictures, or folders of pictures. out: the dataset's folder. scales, flip,
-    side: as in `Segmenter.label_maps`. batch_size: pictures at a time. device: as in `load_segmenter`. Raises
-    UserError.
-    """
-    found = find_photos(paths, exclude=out).photos
-    segmenter = load_segmenter(model, device)
-    failed: list[Row] = []
-    files: dict[str, bytes] = {}  # further files of the dataset
-
-    def predicted() -> Iterator[Sample]:
-        if progress is not None:
-            progress(0, len(found), "")
-        for first in range(0, len(found), batch_size):
-            photos, images = found[first : first + batch_size], dict[Photo, np.ndarray]()
-            for photo in photos:
-                try:
-                    images[photo] = read_photo(photo.path)
-                except UserError as error:
-                    failed.append(failed_row(photo, error))
-            label_maps = segmenter.label_maps([*images.values()], scales=scales, flip=flip, side=side)
-            for (photo, image), labels in zip(images.items(), label_maps, strict=True):
-                row = Row(source=photo.name, method=METHOD, version=__version__)
-                yield Sample(encode_photo(photo.path, image), labels, row=row, name=photo.name)
-            if progress is not None:
-                progress(first + len(photos), len(found), photos[-1].name)
-        if failed:
-            files[FAILED] = jsonl(failed)
-
-    about = {"model": real(model).name, "version": __version__}
-    rows = save_native(out, segmenter.classes, predicted(), about=about, files=files)
-    return len(rows), failed
+    return folder

@@ -1,0 +1,104 @@
+"""`predict`: segments photographs with a trained segmenter, and writes a dataset like `mask`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..config.photos_config import PredictConfig
+from ..dataset.encoding import encode_photo
+from ..dataset.sample import Sample
+from ..dataset.writing import Encoded, encode
+from ..files.image_files import read_photo
+from ..files.photo_files import Photo, find_photos, photo_list
+from ..models.facts import Facts
+from ..models.fingerprint import weights_fingerprint
+from ..rows.row import Row
+from ..train.loading import read_about
+from ..workers import Progress
+from .job import Made, Ready, gpu_of
+from .loop import RunResult, run
+from .output import Loaded
+from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
+from .plan import Plan
+
+
+def predict(
+    model: Path | str,
+    paths: Sequence[Path | str],
+    out: Path | str,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> RunResult:
+    """Segment photographs with a trained segmenter, in the dataset `out`. The same call continues a run that was
+    stopped at any moment.
+
+    model: the segmenter's folder. paths: images, or folders of images. progress: a function to report to. options:
+    fields of PredictConfig, such as flip=True. Images that cannot be read do not stop the run: the result and
+    failed.jsonl list them. Raises UserError.
+    """
+    config = PredictConfig(model=str(model), **options)
+    return run(PredictJob.of(config, find_photos(paths, exclude=Path(out)).photos), out, progress=progress)
+
+
+@dataclass(frozen=True, eq=False)
+class PredictJob(PhotoJob[PredictConfig]):
+    """Segments photographs with a trained segmenter."""
+
+    product = None
+    found = None  # type: ignore[assignment]  # a segmenter is no model of `load_model`
+
+    @cached_property
+    def doubts(self) -> Sequence[str]:
+        return ()
+
+    @classmethod
+    def of(cls, config: PredictConfig, photos: Iterable[Photo]) -> PredictJob:
+        """The job for these photographs."""
+        specs = [PhotoSpec(index, photo, ()) for index, photo in enumerate(photo_list(photos))]
+        return cls(fingerprinted(config, specs, [""] * len(specs)), specs=specs)
+
+    @cached_property
+    def classes(self) -> Sequence[str]:
+        from ..train.models import CLASSES  # imports torch
+
+        return read_about(Path(self.config.model), CLASSES)[1]
+
+    def plan(self, facts: Facts) -> Plan:
+        from ..train.predict import check_segmenter  # imports torch
+
+        check_segmenter(Path(self.config.model))
+        return Plan(facts)
+
+    def usual_dtype(self, device: str) -> str:
+        return "float32"
+
+    def load(self) -> Ready:
+        from ..train.predict import load_segmenter  # imports torch
+
+        device = self.device or self.config.device
+        segmenter = load_segmenter(self.config.model, device, self.config.dtype)
+        return Ready(Loaded(weights_fingerprint({"network": segmenter.network}), gpu_of(device)), segmenter)
+
+    def make(self, ready: Ready, items: Sequence[PhotoSpec]) -> Made:
+        config = self.config
+        with self.timer("reading"):
+            specs, images, failed = read_each(items, lambda spec: read_photo(spec.photo.path))
+        with self.timer("segmenting"):
+            found = ready.model.label_maps(images, scales=config.scales, flip=config.flip, side=config.side)
+        photos = zip(specs, images, found, strict=True)
+        return Made([partial(self.encoded, *photo) for photo in photos], failed)
+
+    def encoded(self, spec: PhotoSpec, pixels: np.ndarray, labels: np.ndarray) -> Encoded:
+        """The row and files of a photograph. pixels: (H, W, 3) uint8. labels: (H, W) uint8."""
+        row = Row(source=spec.photo.name, method=self.config.command, version=__version__)
+        with self.timer("writing"):
+            image = encode_photo(spec.photo.path, pixels)
+            return encode(Sample(image, labels, row=row, name=self.name_of(spec)), self.classes)
