@@ -86,8 +86,8 @@ def mutants(path: Path) -> list[Mutant]:
     for node in bodies(ast.parse(source)):
         for place, text in changes(node):
             start = starts[place.lineno - 1] + place.col_offset
-            length = len((ast.get_source_segment(source.decode(), place) or "").encode())
-            found.add(Mutant(path.relative_to(ROOT), place.lineno, start, start + length, text))
+            end = starts[(place.end_lineno or 0) - 1] + (place.end_col_offset or 0)
+            found.add(Mutant(path.relative_to(ROOT), place.lineno, start, end, text))
     return sorted(found)
 
 
