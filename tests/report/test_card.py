@@ -14,9 +14,13 @@ SUMMARY = {
 }
 
 
-def card_of(about, rows, classes=CLASSES, product=None):
+def card_of(about, rows, classes=CLASSES):
     typed = [*map(as_row, rows)]
-    return dataset_card(about, typed, summarize(typed, classes, about.get("rejected")), product=product)
+    return dataset_card(about, typed, summarize(typed, classes, about.get("rejected")))
+
+
+def made(rows, model="sd1.5", **keys):
+    return [row | {"model": model, "method": "seediff", **keys} for row in rows]
 
 
 def front_matter(card):
@@ -26,26 +30,23 @@ def front_matter(card):
     return yaml.safe_load(head)
 
 
-def test_photos_are_not_said_to_be_drawn(tmp_path):
-    rows = [row | {"model": "sd1.4", "asked": ["dog"]} for row in write_dataset(tmp_path, 2)]
-    card = card_of(SUMMARY, rows, product="masks")
-    later = card_of({"command": "filter"}, [*rows, rows[0] | {"asked": [], "classes": []}])
-    for text in (card, later):
-        assert not {"synthetic", "diffusion"} & set(front_matter(text)["tags"])
-        assert "enerated" not in text.replace("machine-generated", "")
-    assert "The masks were made with the model mini: " in card
-    assert "- 3 images do not say what made them" in later
-
-
-def test_segments_are_labels_of_a_machine_but_not_of_words(tmp_path):
-    rows = [row | {"asked": [], "instances": [1, 1]} for row in write_dataset(tmp_path, 2)]
-    card = card_of({"model": "sd1.5", "method": "diffseg"}, rows, product="segments")
-    head = front_matter(card)
-    assert (head["annotations_creators"], head["pretty_name"][:9]) == (["machine-generated"], "Segments:")
-    assert head["tags"] == ["semantic-segmentation", "pseudo-labels", "seediff"]
-    for text in ("A segment without a name has the class `segment`", "not checked by people", "with the model sd1.5: "):
-        assert text in card
-    assert not any(text in card for text in ("rompts", "class's words", "do not say what made them", "SeeDiff: Park"))
+def test_the_rows_decide_the_text(tmp_path):
+    rows = write_dataset(tmp_path, 2)
+    drawn, masked = made(rows), made(rows, asked=["dog"])
+    texts = {"drawn": drawn, "photographs": masked, "mixed": [*drawn, *masked], "imported": rows, "empty": []}
+    cards = {name: card_of(SUMMARY, of) for name, of in texts.items()}
+    tags = {name: front_matter(card)["tags"] for name, card in cards.items()}
+    assert tags["drawn"] == ["synthetic", "semantic-segmentation", "pseudo-labels", "diffusion", "seediff"]
+    assert tags["photographs"] == ["semantic-segmentation", "pseudo-labels", "seediff"]
+    assert tags["mixed"] == tags["imported"] == tags["empty"] == ["semantic-segmentation", "seediff"]
+    creators = {name: front_matter(card).get("annotations_creators") for name, card in cards.items()}
+    assert creators["drawn"] == creators["photographs"] == creators["mixed"] == ["machine-generated"]
+    assert creators["imported"] is creators["empty"] is None
+    assert "Generated" not in cards["photographs"]
+    assert "A segment without a name has the class `segment`" in cards["photographs"]
+    assert "the masks of 2 of 4 images" in card_of({}, [*drawn, *rows])
+    assert "| objects | 4 in 2 images |" in card_of({}, made(rows, asked=[], instances=[1, 1]))
+    assert "| prompts | a photo of a \\{class\\} |" in cards["drawn"]
 
 
 def test_its_code_loads_the_dataset(tmp_path, monkeypatch):
@@ -53,7 +54,7 @@ def test_its_code_loads_the_dataset(tmp_path, monkeypatch):
 
     rows = write_dataset(tmp_path, 3)
     (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    card = card_of(SUMMARY, rows, product="images")
+    card = card_of(SUMMARY, rows)
     blocks = [block.split("```")[0] for block in card.split("```python\n")[1:]]
     monkeypatch.chdir(tmp_path)
     plain = {}
@@ -72,7 +73,7 @@ def test_hostile_text_stays_text(tmp_path):
     evil = '"\n---\n<script>alert(1)</script> | [x](javascript:1) `code` {{ 7*7 }}\u2028\x00'
     rows = write_dataset(tmp_path, 1, classes=(evil,))
     summary = {"model": evil, "method": evil, "prompts": [evil], "rejected": {evil: {evil: 1}}}
-    card = card_of(summary, rows, (evil,), product="images")
+    card = card_of(summary, rows, (evil,))
     assert "alert(1)" in front_matter(card)["pretty_name"]
     body = card.split("---\n", 2)[2]
     assert "<script" not in body
@@ -80,17 +81,18 @@ def test_hostile_text_stays_text(tmp_path):
     assert "\x00" not in card
     table = [line for line in body.splitlines() if line.startswith("| 1 |")]
     assert len(table) == 1
-    assert table[0].replace("\\|", "").count("|") == 7
+    assert table[0].replace("\\|", "").count("|") == 6
 
 
 @pytest.mark.parametrize(
-    ("model", "product", "link"),
+    ("model", "keys", "link"),
     [
-        ("sd1.5", "images", "https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5"),
-        ("sd1.5", "masks", None),
-        ("mini", "images", None),
+        ("sd1.5", {}, "https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5"),
+        ("sd1.5", {"asked": ["dog"]}, None),
+        ("mini", {}, None),
     ],
 )
-def test_the_licence_of_drawn_pictures_is_linked(tmp_path, model, product, link):
-    head = front_matter(card_of({**SUMMARY, "model": model}, write_dataset(tmp_path, 2), product=product))
-    assert head.get("license_link") == link
+def test_the_licence_of_drawn_pictures_is_linked(tmp_path, model, keys, link):
+    card = card_of(SUMMARY, made(write_dataset(tmp_path, 2), model, **keys))
+    assert front_matter(card).get("license_link") == link
+    assert f"- {model}: " in card.replace("\\", "")

@@ -17,7 +17,6 @@ import numpy as np
 
 from ..files.image_files import stored_bytes
 from ..files.outputs import put, stage_output, write_atomic
-from ..report.card import Product
 from ..report.page import write_reports
 from ..rows.row import Row
 from ..rows.shown import shown_classes
@@ -135,12 +134,11 @@ def finish_set(
     classes: Sequence[str],
     rows: Sequence[Row],
     about: Mapping[str, Any],
-    product: Product | None = None,
 ) -> None:
     """Writes the files about a whole dataset: classes.txt, metadata.jsonl, the card and, last, the page, by which a run
-    sees that its output is finished. about, product: as for `write_reports`."""
+    sees that its output is finished. about: as for `write_reports`."""
     path, text = folder / CLASSES, classes_text(classes)
     if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
         write_atomic(path, text)
     write_atomic(folder / METADATA, jsonl(rows))
-    write_reports(folder, about, rows, classes, product=product)
+    write_reports(folder, about, rows, classes)

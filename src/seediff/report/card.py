@@ -1,5 +1,5 @@
 """The dataset card: a README.md that says what is in a dataset's folder, how it was made and how to load it. The text
-is in templates/card.md.j2."""
+is fixed, but for facts and numbers: templates/card.md.j2, and one of three files about what made the set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 from markupsafe import Markup
 
@@ -16,56 +16,56 @@ from ..models.names import named_model
 from ..rows.row import Row
 from .tables import Summary, for_drawings, plain_facts, render
 
-Product = Literal["images", "masks", "segments"]
-"""What a model made: images with their masks, masks of photographs, or segments of photographs."""
-SUBJECTS = {"images": "Generated masks", "segments": "Segments"}
-"""Product → what a card's title calls it; "Masks" for all others."""
-MOST_PROMPTS = 20
+TAGS = {
+    "drawn": ("synthetic", "semantic-segmentation", "pseudo-labels", "diffusion", "seediff"),
+    "photographs": ("semantic-segmentation", "pseudo-labels", "seediff"),
+    "any": ("semantic-segmentation", "seediff"),
+}
+"""Text of the card, a file of templates/ → its tags on the hub. "drawn": a model drew all images and made their masks.
+"photographs": a model made masks of photographs. "any": everything else."""
 DTYPES = {"bool": {bool}, "int64": {int}, "float64": {int, float}, "string": {str}}
 """Name of a type in Arrow → the Python types of its values in JSON."""
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
 
 
-def dataset_card(
-    about: Mapping[str, Any],
-    rows: Sequence[Row],
-    summary: Summary,
-    *,
-    product: Product | None = None,
-) -> str:
+def dataset_card(about: Mapping[str, Any], rows: Sequence[Row], summary: Summary) -> str:
     """The text of README.md: YAML front matter for the Hugging Face hub, then Markdown.
 
-    about: facts about the whole set, as in `write_page`. rows: the rows of metadata.jsonl. summary: theirs. product:
-    what the model `about["model"]` made; None: the samples may have any origin."""
-    class_names = summary.class_names
-    # If the run recorded no templates, the first images' own prompts show what prompts are like.
-    prompts = about.get("prompts") or dict.fromkeys(
-        str(row.prompt) for row in rows[:MOST_PROMPTS] if row.prompt is not None
-    )
-    drawn_by = [row.model for row in rows if row.model and not row.of_photo]
-    models = [str(about.get("model", "unknown"))] if product else sorted(set(drawn_by))
+    about: facts about the whole set, as in `write_page`. rows: the rows of metadata.jsonl, which decide the text.
+    summary: theirs."""
+    text = _text_for(rows)
+    made = {row.model for row in rows if row.model and (text == "photographs" or not row.of_photo)}
     objects = [len(row.instances) for row in rows if row.instances is not None]
     facts = plain_facts(about)
+    if about.get("prompts"):
+        facts.append(("prompts", "; ".join(about["prompts"])))
     if objects:
         facts.append(("objects", f"{sum(objects)} in {len(objects)} images"))
-    shown = class_names if len(class_names) <= 5 else [*class_names[:5], "…"]
-    subject = SUBJECTS.get(product or "", "Masks")
+    names = summary.class_names
+    shown = names if len(names) <= 5 else [*names[:5], "…"]
     return render(
-        "card.md.j2",
-        title=yaml_text(f"{subject}: {', '.join(shown) or 'empty'}"),
-        product=product,
+        f"{text}.md.j2",
+        title=yaml_text(f"Masks: {', '.join(shown) or 'empty'}"),
+        tags=TAGS[text],
         size=size_category(summary.images),
         files=Markup(json.dumps(_config(rows), ensure_ascii=False)),  # safe: front matter is YAML, and JSON is, too
         summary=summary,
         facts=_pairs(facts),
-        prompts=[markdown_text(prompt) for prompt in prompts],
         classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in summary.classes],
-        models=_pairs((name, model_note(name)) for name in models),
-        licence_link=_licence_link(product, models),
-        # A run says itself, in `about`, whether its photographs are drawings of its model.
-        for_drawings=[markdown_text(f"Model {name} {FOR_DRAWINGS}") for name in for_drawings(rows) if not product],
-        without_model=summary.images - len(drawn_by),
+        models=_pairs((name, model_note(name)) for name in sorted(made)),
+        licence_link=_licence_link([*made]) if text == "drawn" else None,
+        for_drawings=[markdown_text(f"Model {name} {FOR_DRAWINGS}") for name in for_drawings(rows)],
     )
+
+
+def _text_for(rows: Sequence[Row]) -> str:
+    """The text that fits to all rows: one of TAGS."""
+    if not rows or not all(row.model and row.method for row in rows):
+        return "any"
+    of_photos = {row.of_photo for row in rows}
+    if len(of_photos) > 1:
+        return "any"
+    return "photographs" if of_photos == {True} else "drawn"
 
 
 def _config(rows: Sequence[Row]) -> dict[str, Any]:
@@ -101,10 +101,10 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:
     return [(markdown_text(name), markdown_text(value)) for name, value in pairs]
 
 
-def _licence_link(product: str | None, models: Sequence[str]) -> Markup | None:
-    """The page with the licence, for pictures that one model of the hub drew; None for others."""
+def _licence_link(models: Sequence[str]) -> Markup | None:
+    """The page with the licence of a model of the hub; None for several models, and others."""
     known = [named_model(name) for name in models]
-    if product != "images" or len(known) != 1 or known[0] is None:
+    if len(known) != 1 or known[0] is None:
         return None
     return yaml_text(f"https://huggingface.co/{known[0].hub_id}")
 

@@ -19,7 +19,7 @@ from ..files.outputs import write_atomic
 from ..files.reading import inside, read_bytes
 from ..rows.flags import explain_flag
 from ..rows.row import Row
-from .card import Product, dataset_card
+from .card import dataset_card
 from .tables import Summary, plain_facts, render, summarize
 
 AUGMENTATIONS = "augmentations.jpg"
@@ -59,13 +59,11 @@ def write_reports(
     about: Mapping[str, Any],
     rows: Sequence[Row],
     classes: Sequence[str],
-    *,
-    product: Product | None = None,
 ) -> None:
     """Write the card and the page of a native dataset. about, rows: as for `write_page`. classes: label i + 1 is
-    classes[i]. product: as for `dataset_card`. Raises UserError as `summarize` and `write_page` do."""
+    classes[i]. Raises UserError as `summarize` and `write_page` do."""
     summary = summarize(rows, classes, about.get("rejected"))
-    write_atomic(folder / "README.md", dataset_card(about, rows, summary, product=product).encode("utf-8"))
+    write_atomic(folder / "README.md", dataset_card(about, rows, summary).encode("utf-8"))
     write_page(folder, about, rows, summary)
 
 

@@ -53,8 +53,6 @@ class Summary:
     """The number of images with flags."""
     kinds: Sequence[str]
     """The kinds of these flags, sorted."""
-    several: bool
-    """Whether an image shows several classes."""
     unchecked: int
     """The number of images whose mask a method made, and that no person has judged or changed."""
 
@@ -84,7 +82,6 @@ def summarize(rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping
         classes=classes,
         flagged=sum(map(bool, flags)),
         kinds=kinds,
-        several=any(len({*row.named}) > 1 for row in rows),
         unchecked=sum(row.unchecked for row in rows),
     )
 

@@ -100,7 +100,6 @@ class DrawnSample(NamedTuple):
 class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
     """Draws images of classes, and makes their masks."""
 
-    product = "images"
     left_out = "rejected", native.REJECTED
 
     draw: Draw | None = None

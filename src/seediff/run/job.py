@@ -28,7 +28,6 @@ from ..models.describe import ModelInfo, find_model
 from ..models.facts import Facts, facts_of_files
 from ..models.registry import Model
 from ..models.saving_memory import Offload
-from ..report.card import Product
 from ..rows.row import Row
 from .output import BatchRecord, Loaded
 from .plan import Plan, load_planned
@@ -112,8 +111,6 @@ class Job(ABC, Generic[Config, Item]):
     run can continue, and several processes can share the batches; each loads its own copy of the model.
     """
 
-    product: ClassVar[Product | None]
-    """What the model makes, for the dataset card."""
     left_out: ClassVar[tuple[str, str]] = "", ""
     """(field, file): a field of `RunResult`, and the file in the output with its rows, about what did not become a
     sample. For example ("failed", "failed.jsonl"), about photographs that could not be used."""
@@ -229,7 +226,7 @@ class Job(ABC, Generic[Config, Item]):
 
     def finish(self, rows: Sequence[Row], about: Mapping[str, Any], out: Path) -> None:
         """Write the files about the whole output. rows: of all batches. about: from `about`."""
-        finish_set(out, self.classes, rows, about, self.product)
+        finish_set(out, self.classes, rows, about)
 
 
 AnyJob = Job[Any, Any]

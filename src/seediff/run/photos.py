@@ -76,6 +76,8 @@ class PhotoJob(Job[PhotosConfig, PhotoSpec]):
     """A job that reads photographs and shows them to its model."""
 
     left_out = "failed", FAILED
+    product: ClassVar[str]
+    """What the model makes, for messages: "masks" or "segments"."""
     named: ClassVar[str]
     """What the job's words are, for messages: "Classes" or "Names"."""
 

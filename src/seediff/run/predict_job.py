@@ -52,7 +52,7 @@ def predict(
 class PredictJob(PhotoJob[PredictConfig]):
     """Segments photographs with a trained segmenter."""
 
-    product = None
+    product = "masks"
     found = None  # type: ignore[assignment]  # a segmenter is no model of `load_model`
 
     @cached_property
