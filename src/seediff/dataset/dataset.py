@@ -10,13 +10,19 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import numpy as np
+from PIL import Image
+
 from ..config.class_names import BACKGROUND
 from ..config.filter import Criteria
+from ..drawing.overlays import compress_image, contact_sheet
+from ..drawing.shown import thumbnail
 from ..errors import Notice, UserError
 from ..files.messages import plural
 from ..files.reading import composed
 from ..report.tables import doubts
 from ..rows.parts import SPLITS, check_parts, part_of
+from ..rows.shown import shown_classes
 from ..workers import Follow
 from . import native
 from .formats.drivers import read_format
@@ -89,6 +95,22 @@ class Dataset(Sequence[Sample]):
 
     def __repr__(self) -> str:
         return f"Dataset({len(self)} samples of {', '.join(self.classes) or 'no class'})"
+
+    def show(self, count: int = 12) -> Image.Image:
+        """A sheet of samples, evenly spaced, each with its mask laid over it and the classes that it shows. A notebook
+        shows it of a dataset at the end of a cell. count: the most samples. Raises UserError for a dataset without
+        samples, and for files that cannot be read."""
+        if not self.samples:
+            raise UserError(self.path or "the dataset", "has no samples to show")
+        count = min(count, len(self))
+        samples = [self.samples[number * len(self) // count] for number in range(count)]
+        maps = [sample.label_map for sample in samples]
+        tiles = [thumbnail(sample.image, labels) for sample, labels in zip(samples, maps, strict=True)]
+        names = [", ".join(shown_classes(labels, self.classes).classes) for labels in maps]
+        return Image.fromarray(contact_sheet(tiles, 4, names))
+
+    def _repr_png_(self) -> bytes | None:
+        return compress_image(np.asarray(self.show())) if self.samples else None
 
     def _of(self, samples: Sequence[Sample], notes: Sequence[str] = ()) -> Dataset:
         """A dataset of some of these samples. notes: lines to add to the notes."""

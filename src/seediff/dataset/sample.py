@@ -12,8 +12,11 @@ import numpy as np
 from PIL import Image
 
 from ..config.class_names import MAX_CLASSES
+from ..drawing.overlays import compress_image
+from ..drawing.shown import beside_mask
 from ..errors import UserError
 from ..files.image_files import as_stored, check_plain, in_rgb, named, open_image, stored_bytes
+from ..files.label_maps import IGNORE
 from ..rows.row import Row, as_row
 from .encoding import PNG_SIGNATURE, ReadLabels, ReadObjects, encode_image, read_label_map
 from .shapes.objects import Objects, find_objects
@@ -90,6 +93,17 @@ class Sample:
     def extras_but(self, *kinds: str) -> Extras:
         """The sample's `extras` without these kinds."""
         return {key: path for key, path in self.extras.items() if key[0] not in kinds}
+
+    def show(self) -> Image.Image:
+        """The picture, beside it the same with the mask laid over it, and the names of the classes. A notebook shows it
+        of a sample at the end of a cell. Raises UserError for files that cannot be read."""
+        names = {IGNORE: "ignored", **dict(zip(self.row.class_ids or (), self.row.named, strict=False))}
+        objects = self.instances
+        numbers = None if objects is None else objects.numbers
+        return Image.fromarray(beside_mask(self.image, self.label_map, names, numbers))
+
+    def _repr_png_(self) -> bytes:
+        return compress_image(np.asarray(self.show()))
 
     @property
     def metadata(self) -> Mapping[str, Any]:

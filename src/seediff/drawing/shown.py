@@ -1,18 +1,20 @@
-"""Makes the HTML that a notebook shows of a result: pictures and a legend."""
+"""Makes what a notebook shows: of a result HTML with pictures and a legend, of a sample and a dataset a picture."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
 from ..files.label_maps import IGNORE
-from .overlays import css_colour, jpeg_uri, shrink
+from .overlays import LEAST_SIDE, css_colour, fit_side, jpeg_uri, overlay, shrink, with_legend
 
 SIDE = 512
 """The longest side of a shown picture in pixels; larger pictures are shrunk."""
+THUMBNAIL = 160
+"""The longer side, in pixels, of a picture in a sheet of many."""
 
 
 def as_html(title: str, pixels: np.ndarray | None, result: Image.Image, legend: Sequence[tuple[str, str]] = ()) -> str:
@@ -44,3 +46,29 @@ def label_legend(label_map: np.ndarray, classes: Sequence[str]) -> list[tuple[st
     if not shares[IGNORE]:
         del names[IGNORE]
     return [(css_colour(label), f"{name} {shares[label]:.0%}") for label, name in names.items()]
+
+
+def beside_mask(
+    image: np.ndarray, label_map: np.ndarray, names: Mapping[int, str], numbers: np.ndarray | None = None
+) -> np.ndarray:
+    """(h, w, 3) uint8: a picture, at its right the picture with its mask laid over it, and the names of the classes
+    that the mask shows. The longer side is at least LEAST_SIDE and at most SIDE pixels.
+
+    image: (H, W, 3) uint8. label_map: (H, W) uint8. names: id → name; an id without a name is shown as a number.
+    numbers: (H, W), the number of each pixel's object, so that each object has a line around it; None: each class has.
+    """
+    side = min(SIDE, max(LEAST_SIDE, *label_map.shape))
+    pixels = fit_side(image, side, Image.Resampling.LANCZOS)
+    regions = None
+    if numbers is not None:
+        regions = fit_side(numbers.astype(np.int32), side, Image.Resampling.NEAREST)
+    drawn = overlay(pixels, fit_side(label_map, side, Image.Resampling.NEAREST), regions)
+    legend = [(css_colour(label), names.get(label, str(label))) for label in np.unique(label_map).tolist() if label]
+    return with_legend(np.hstack([pixels, drawn]), legend)
+
+
+def thumbnail(image: np.ndarray, label_map: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8: a picture with its mask laid over it, with a longer side of THUMBNAIL pixels. image: (H, W, 3)
+    uint8. label_map: (H, W) uint8."""
+    labels = fit_side(label_map, THUMBNAIL, Image.Resampling.NEAREST)
+    return overlay(fit_side(image, THUMBNAIL, Image.Resampling.LANCZOS), labels)
