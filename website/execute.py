@@ -21,6 +21,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 FOLDER = Path(__file__).parents[1] / "docs" / "notebooks"
 
 
@@ -57,8 +59,9 @@ def _data(value: Any) -> dict[str, Any]:
         return as_text
     image = io.BytesIO()
     # All colours at a third of a PNG's bytes; a repository keeps them for ever.
-    value.convert("RGB").save(image, "JPEG", quality=92, subsampling=0, optimize=True)
-    as_text["text/plain"] = [f"{value.width} × {value.height} pixels"]  # its repr has an address, another one each time
+    picture = Image.open(io.BytesIO(value._repr_png_())).convert("RGB")
+    picture.save(image, "JPEG", quality=92, subsampling=0, optimize=True)
+    as_text["text/plain"] = [f"{picture.width} × {picture.height} pixels"]  # an image's repr has an address
     return {"image/jpeg": base64.b64encode(image.getvalue()).decode(), **as_text}
 
 
