@@ -29,7 +29,7 @@ def quarter(value):
 def coco(names, changes, parent):
     """A document of COCO: `names` of pictures, and `changes` of what is annotated in each."""
     images = [{"id": i, "file_name": name, "width": 8, "height": 8} for i, name in enumerate(names)]
-    of_all = {"category_id": 1, "iscrowd": 0, "bbox": [0, 0, 4, 4], "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]]}
+    of_all = {"category_id": 1, "iscrowd": 0, "bbox": [0, 0, 4, 4], "segmentation": [[0, 0, 2, 0, 4, 0, 4, 4, 0, 4]]}
     annotations = [{"id": i, "image_id": i, **of_all, **changes} for i in range(len(names))]
     categories = [{"id": 1, "name": "cat", "supercategory": parent}]
     if parent:

@@ -10,7 +10,15 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
-from seediff.dataset.split import assign_splits, copy_key, pixel_digest, positions_of, set_splits, split_samples
+from seediff.dataset.split import (
+    assign_splits,
+    copy_key,
+    join_groups,
+    pixel_digest,
+    positions_of,
+    set_splits,
+    split_samples,
+)
 from seediff.drawing.overlays import compress_image
 
 SHARES = {"val": 0.2, "test": 0.1}
@@ -118,3 +126,22 @@ def test_copies_are_counted_and_checked_in_every_command(tmp_path):
     assert len(warned) == 12
     assert "scores on it are too high" in warned[0].text
     assert Dataset.open(tmp_path / "zoo").split(val=0.3)[0].notes == ()
+
+
+@pytest.mark.parametrize(("by", "key"), [("folder", slice(0, 2)), (r"/(\d)", slice(3, 4)), (r"clip\d", slice(2, 2))])
+def test_what_a_folder_or_a_pattern_joins_stays_together(by, key):
+    items = [one.replace(name=f"c{number % 6}/{number:02d}") for number, one in enumerate(samples(40))]
+    if by.startswith("clip"):
+        with user_error(r'by: clip.*: no name has one, such as "c0/00"'):
+            split_samples(items, ("a", "b", "c"), {"val": 0.3}, by=by)
+        return
+    notes = []
+    parts = split_samples(items, ("a", "b", "c"), {"val": 0.3}, by=by, note=notes.append)
+    assert {*parts} == {"train", "val"}
+    of_key = {one.name[key]: part for one, part in zip(items, parts, strict=True)}
+    assert [of_key[one.name[key]] for one in items] == parts
+    assert notes == [f"{len(of_key)} groups by --by {by}: each is in one part"]
+
+
+def test_groups_that_share_a_sample_are_joined():
+    assert join_groups([[0, 1], [2], [3, 4], [1, 4]], 6) == [[0, 1, 3, 4], [2], [5]]

@@ -188,6 +188,15 @@ class ImportOptions:
         Literal["ignored", "objects"] | None,
         import_option("crowds", "how to read annotations with iscrowd 1.", "ignored; an error if there are no others"),
     ] = None
+    boxes: Annotated[
+        Literal["masks"] | None,
+        WORD,
+        import_option(
+            "boxes",
+            "`masks`: read boxes, also polygons that are boxes, as masks.",
+            "their pixels are ignored; an error if nine shapes of ten are boxes",
+        ),
+    ] = None
     skip_missing: Annotated[
         bool | None, import_option("skip_missing", "leave out labels whose image is missing.", "no")
     ] = None

@@ -133,6 +133,15 @@ def split(
     *,
     val: Annotated[float, option(PARTS, "Share of the samples for validation.", 0.2)] = 0.2,
     test: Annotated[float | None, option(PARTS, "Share of the samples for testing.", "none")] = None,
+    by: Annotated[
+        str | None,
+        option(
+            PARTS,
+            "What stays in one part, such as frames of a recording: `folder`, samples of one folder; a pattern such as "
+            "'clip_[0-9]+', samples in whose names it finds the same.",
+            "copies alone",
+        ),
+    ] = None,
     seed: Annotated[int, WORD, option(PARTS, "Random seed; a different seed gives different parts.", 0)] = 0,
     out: Annotated[
         Path | None, HERE, option(RUN, "New folder with one dataset per part: OUT/train, OUT/val, OUT/test.")
@@ -156,6 +165,8 @@ def split(
     - `seediff split pets --val 0.2 --test 0.1 --out parts`
 
     - `seediff split pets --val 0.2 --in-place`
+
+    - `seediff split drives --by folder --out parts`
     """
     from ..dataset.dataset import Dataset
     from ..dataset.native import warn_of_changes
@@ -172,7 +183,7 @@ def split(
     source = [] if out is None else [data]
     with warn_of_changes(*source):
         dataset = Dataset.load("native", data)
-        parts = dict(zip(("train", *shares), dataset.split(**shares, seed=seed, follow=follow), strict=True))
+        parts = dict(zip(("train", *shares), dataset.split(**shares, by=by, seed=seed, follow=follow), strict=True))
         if out is None:
             part_of: dict[str, str] = {}
             for name, part in parts.items():

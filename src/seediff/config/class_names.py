@@ -95,6 +95,22 @@ def alike_names(classes: Iterable[str]) -> list[str]:
     return lines
 
 
+def numbered_names(classes: Iterable[str]) -> list[str]:
+    """One line for classes that differ in a number alone, as objects of one class do for some tools: `dog-1`, `dog-2`;
+    [] if there are none."""
+    groups: dict[str, list[str]] = {}
+    for name in classes:
+        match = re.fullmatch(r"(.*[^\W\d])[\s_-]*\d+", name)
+        if match:
+            groups.setdefault(match[1], []).append(name)
+    pairs = [(name, stem) for stem, names in groups.items() if len(names) > 1 for name in names]
+    if not pairs:
+        return []
+    renames = " ".join(f"--rename {shlex.quote(f'{name}={stem}')}" for name, stem in pairs[:4])
+    named = ", ".join(f'"{name}"' for name, _ in pairs[:8])
+    return [f"{named} differ in a number alone; `seediff merge SET {renames} --out NEW` joins such classes"]
+
+
 def join_classes(classes: Sequence[str]) -> str:
     """The text that replaces `{class}` in a prompt: `(dog,)` → `dog`; `(dog, cat, bus)` → `dog, a cat and a bus`. The
     template has the first article: `a photo of a {class}`. classes: class names, or phrases with a class name."""

@@ -27,18 +27,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..config.class_names import BACKGROUND, RESERVED, parse_class_list, reserved_id
+from ..config.class_names import BACKGROUND, RESERVED, numbered_names, parse_class_list, reserved_id
 from ..errors import UserError
 from ..files.image_files import open_image, stored_pixels
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
-from ..files.reading import composed, read_lines
+from ..files.reading import composed, parse_json, read_bytes, read_lines
 from ..rows.shown import ids_by_name
 from .names import check_class_list
 from .reading import ClassReading, PartCounts, Reading, first_of, reading_ids, shorten
 
 COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "label_colors.txt")
 NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt")
+ID_LABELS = "id2label.json"
+"""transformers' list of ids and names, which only has to agree with the others."""
 COLOUR_LINE = re.compile(r"([^,:]+)[,:]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\b.*|(\d+)\s+(\d+)\s+(\d+)\s+(.+)")
 """A line of a list of colours: the name first, or last."""
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
@@ -138,6 +140,8 @@ def number_classes(
         same = [names[number] for number in sorted(names) if ids[number] == class_id]
         if len(same) > 1:
             note(f"{', '.join(map(show_json, same))} in {where} become one class: {name}")
+    for line in numbered_names(chosen):
+        note(line)
     kept = [show_json(name) for name in chosen if reserved_id(name) == IGNORE]
     if kept:
         fix = "in label maps, pixels of this name are ignored; `seediff merge --rename` gives it another"
@@ -202,6 +206,11 @@ def find_list(
             check_agree(dict(enumerate(first.classes, 1)), first.where, dict(enumerate(one.classes, 1)), one.where)
     if first is None and classes is not None:
         return named_classes(classes)
+    if first is not None and first.colours is None:
+        for path in filter(Path.is_file, (folder / ID_LABELS for folder in dict.fromkeys(folders))):
+            check_agree(
+                first.named, first.where, parse_json(read_bytes(path), dict[int, str], str(path), strict=False), path
+            )
     return first
 
 
@@ -226,11 +235,10 @@ def _read_names(path: Path, any_name: bool, note: Note) -> ClassList:
     class_list = number_classes(names, path, note=note)
     _tell_void(names, class_list, note)
     where, zero = str(path), {0: 0}
-    meanings = {class_list.ids[number] for number in names if number != IGNORE and 0 not in names}
-    if 0 in meanings:
-        where, zero = f"{path}, whose background is not 0: name it first, or write `id name` in every line", {}
-    elif IGNORE in meanings:
-        note(f"{path} does not name 0, which is then the background")
+    reserved = [names[number] for number, id_ in class_list.ids.items() if id_ in (0, IGNORE) and number != IGNORE]
+    if reserved and 0 not in names:
+        where = f"{path}, where {show_json(reserved[0])} is not 0: name it first, or write `id name` in every line"
+        zero = {}
     return replace(class_list, ids={**zero, **class_list.ids}, where=where, named=names)
 
 

@@ -259,20 +259,27 @@ class Dataset(Sequence[Sample]):
         return Dataset(classes, samples, path=self.path, notes=self.notes)
 
     def split(
-        self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter
+        self,
+        *,
+        val: float = 0.2,
+        test: float | None = None,
+        by: str | None = None,
+        seed: int = 0,
+        follow: Follow = iter,
     ) -> tuple[Dataset, ...]:
         """The parts for training, for validation and, with `test`, for testing. Each part has its share of every class.
 
-        val, test: shares of the samples, between 0 and 1. seed: another seed gives other parts. follow: wraps the
-        samples, to show progress. Pictures with the same pixels are in one part, and so are pictures that `augment` or
-        Roboflow made of one picture. Raises UserError, also for a part that would be empty.
+        val, test: shares of the samples, between 0 and 1. by: "folder", or a pattern for names: samples whose names
+        have the same folder or match, such as frames of a recording, are in one part. seed: another seed gives other
+        parts. follow: wraps the samples, to show progress. Pictures with the same pixels are in one part, and so are
+        pictures that `augment` or Roboflow made of one picture. Raises UserError, also for a part that would be empty.
         """
         shares = {"val": val}
         if test is not None:
             shares["test"] = test
         found: dict[str, list[Sample]] = {part: [] for part in ("train", *shares)}
         notes: list[str] = []
-        parts = split_samples(self.samples, self.classes, shares, seed=seed, follow=follow, note=notes.append)
+        parts = split_samples(self.samples, self.classes, shares, by=by, seed=seed, follow=follow, note=notes.append)
         for part in found:
             if part not in parts:
                 problem = f"the part '{part}' would be empty: {len(self)} samples"

@@ -31,12 +31,12 @@ class Tally:
 
     counts: np.ndarray = field(default_factory=lambda: np.zeros((2, 256), np.int64))
     """(2, 256): the number of pictures that show each id, and the number of its pixels."""
-    lost: int = 0
-    """Number of shapes without a pixel."""
+    lost: np.ndarray = field(default_factory=lambda: np.zeros(2, np.int64))
+    """(2,): the number of shapes without a pixel, and of pixels that are only in boxes."""
     seen: set[str] = field(default_factory=set)
     """Names of the watched samples that were counted."""
 
-    def add(self, pixels: np.ndarray, lost: int = 0) -> None:
+    def add(self, pixels: np.ndarray, lost: tuple[int, int] = (0, 0)) -> None:
         """Counts a label map. pixels: (256,), the number of its pixels of each id. lost: as in `Sample`."""
         self.counts += pixels > 0, pixels
         self.lost += lost
@@ -89,8 +89,10 @@ class Reading:
         path: the set, for `shorten`."""
         ids, counts = reading_ids(names), tally.counts.T.tolist()
         rows = [ClassReading(row.values, row.name, row.source, *counts[ids[row.name]]) for row in self.classes]
-        lost = f"{plural(tally.lost, 'shape')} without a pixel: outside of the picture, without area, or covered"
-        lines = [shorten(line, path) for line in (*left_out, *[lost] * bool(tally.lost))]
+        shapes, boxed = tally.lost.tolist()
+        lost = [f"{plural(shapes, 'shape')} without a pixel: outside of the image, without area, or covered"]
+        only = [f"{plural(boxed, 'pixel')} only in boxes: ignored (255)"]
+        lines = [shorten(line, path) for line in (*left_out, *lost * bool(shapes), *only * bool(boxed))]
         return replace(self, classes=rows, left_out=lines)
 
     def lines(self, limit: int | None = None) -> list[str]:

@@ -34,15 +34,17 @@ def split_samples(
     classes: Sequence[str],
     shares: Mapping[str, float],
     *,
+    by: str | None = None,
     seed: int = 0,
     follow: Follow = iter,
     note: Note = no_note,
 ) -> list[str]:
     """The part of each item: "train", or a key of `shares`. The order of the items changes nothing.
 
-    classes: without the background. shares: the share of each other part, such as {"val": 0.2, "test": 0.1}. seed:
-    another seed gives other parts. follow: wraps the items, to show progress. note: called with a line about copies.
-    Raises UserError for shares or a seed out of range.
+    classes: without the background. shares: the share of each other part, such as {"val": 0.2, "test": 0.1}. by:
+    "folder", or a pattern for names: items whose names have the same folder or match stay in one part. seed: another
+    seed gives other parts. follow: wraps the items, to show progress. note: called with a line about copies. Raises
+    UserError for shares or a seed out of range, and for a pattern that no name matches.
     """
     for name, share in shares.items():
         if not 0 < share < 1:
@@ -51,11 +53,15 @@ def split_samples(
         raise UserError(" and ".join(f"{name} = {shares[name]}" for name in shares), "leave nothing to train on")
     check_seed(seed)
     shares = {"train": 1 - sum(shares.values()), **shares}
+    of_names = None if by is None else name_keys([item.name for item in items], by)
     read = list(in_threads(partial(_read, len(classes)), items, follow))
     groups = positions_of(copy_key(item, digest) for item, (digest, _) in zip(items, read, strict=True))
     copies = sum(len(group) for group in groups if len(group) > 1)
     if copies:
         note(f"{copies} of {len(items)} images are copies, or made of one image: those of an image are in one part")
+    if of_names is not None:
+        groups = join_groups([*groups, *positions_of(of_names)], len(items))
+        note(f"{plural(len({*of_names}), 'group')} by --by {by}: each is in one part")
     total = Counter(chain(*(class_ids for _, class_ids in read)))
 
     def turn(group: Sequence[int]) -> tuple[list[tuple[int, int]], bytes]:
@@ -100,6 +106,39 @@ def positions_of(keys: Iterable[Hashable]) -> list[list[int]]:
     for index, key in enumerate(keys):
         positions.setdefault(key, []).append(index)
     return list(positions.values())
+
+
+def name_keys(names: Sequence[str], by: str) -> list[str]:
+    """What each name has in common with others: its folder, or what a pattern finds in it, in its first group if it has
+    one. A name without it stands alone. by: "folder", or the pattern. Raises UserError for a pattern that finds nothing
+    in any name."""
+    try:
+        pattern = re.compile("(.+)/" if by == "folder" else by)
+    except re.error as error:
+        raise UserError("by", f"{by} is neither `folder` nor a pattern: {error}") from error
+    matches = [pattern.search(name) for name in names]
+    if not any(matches):
+        raise UserError(
+            "by", f"{by}: no name has one, such as {show_json(names[0])}", "name a pattern, such as 'clip_\\d+'"
+        )
+    pairs = zip(matches, names, strict=True)
+    return [match[min(1, pattern.groups)] if match else f"/{name}" for match, name in pairs]
+
+
+def join_groups(groups: Iterable[Sequence[int]], count: int) -> list[list[int]]:
+    """Groups of the positions 0 … count − 1, joined where they share a position."""
+    owner = list(range(count))
+
+    def first(position: int) -> int:
+        while owner[position] != position:
+            position = owner[position]
+        return position
+
+    for start, *others in groups:
+        for other in others:
+            roots = sorted((first(start), first(other)))
+            owner[roots[1]] = roots[0]
+    return positions_of(map(first, range(count)))
 
 
 def set_splits(folder: Path, parts: Mapping[str, str]) -> None:

@@ -41,7 +41,7 @@ class Encoded:
     """Path in the dataset → contents, or the file to copy."""
     pixels: np.ndarray = field(default_factory=partial(np.zeros, 256, np.int64))
     """(256,): the number of pixels of each id in the label map."""
-    lost: int = 0
+    lost: tuple[int, int] = (0, 0)
     """As in `Sample`."""
 
 

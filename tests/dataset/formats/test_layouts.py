@@ -58,7 +58,7 @@ def test_images_behind_a_link_are_named(tmp_path):
     for folder, photos in (("yolo/images", "photos"), ("voc/JPEGImages", "voc photos")):
         (tmp_path / folder).rename(tmp_path / photos)
         (tmp_path / folder).symlink_to(tmp_path / photos)
-    with user_error(r"names no pictures in .*; --images names their folder"):
+    with user_error(r"names no images in .*; --images names the folder"):
         Dataset.load("yolo", tmp_path / "yolo")
     for images in ("yolo/images", "photos"):
         assert len(Dataset.load("yolo", tmp_path / "yolo", images=tmp_path / images)) == 3

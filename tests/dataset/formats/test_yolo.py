@@ -67,11 +67,11 @@ def test_text_of_a_label_file():
     labels = np.zeros((4, 8), np.uint8)
     labels[1:3, 2:6] = 2
     text = as_yolo(find_objects(labels))
-    assert text == "1 0.256250 0.262500 0.681250 0.262500 0.681250 0.612500 0.256250 0.612500\n"
+    assert text == "1 0.256250 0.262500 0.681250 0.262500 0.681250 0.612500 0.256250 0.612500 0.256250 0.437500\n"
 
 
 def test_polygons_of_others():
-    text = "0 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n\n1 0.3 0.3 0.5 0.3 0.5 0.5 0.3 0.5\n"
+    text = "0 0.1 0.1 0.5 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n\n1 0.3 0.3 0.4 0.3 0.5 0.3 0.5 0.5 0.3 0.5\n"
     labels = from_yolo(text, (10, 10), IDS, "a.txt").label_map()
     turned = from_yolo("\n".join(text.split("\n")[::-1]), (10, 10), IDS, "a.txt").label_map()
     assert np.array_equal(turned, labels)  # small ones are on top in any order
@@ -79,7 +79,7 @@ def test_polygons_of_others():
 
 
 def test_decimal_class_ids():
-    corners = " 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n"
+    corners = " 0.1 0.1 0.5 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n"
     expected = from_yolo("1" + corners, (10, 10), IDS, "a.txt").label_map()
     for number in ("1.0", "1.000000000000000000e+00", "+1"):
         assert np.array_equal(from_yolo(number + corners, (10, 10), IDS, "a.txt").label_map(), expected)
@@ -99,7 +99,7 @@ def test_broken_lines_are_named(line):
 
 
 def test_corners_a_hair_outside_are_moved_to_the_edge():
-    found = from_yolo("0 -0.004 0 1.002 -0.01 1.01 1 0 1.0001\n", (8, 8), IDS, "here").label_map()
+    found = from_yolo("0 -0.004 0 0.5 0 1.002 -0.01 1.01 1 0 1.0001\n", (8, 8), IDS, "here").label_map()
     assert np.array_equal(found, np.ones((8, 8)))
 
 

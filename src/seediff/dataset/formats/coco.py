@@ -163,7 +163,7 @@ def read(
         for image in document.images:
             row = as_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             annotations = by_image[image.id]
-            draw = draw_of(annotations, ids, path, all_objects=crowds == "objects")
+            draw = draw_of(annotations, ids, path, crowds == "objects", bool(source.boxes))
             objects: Draw | None = draw
             if name.kind in (SEMANTIC, "stuff"):  # an annotation is a whole class
                 objects = object_drawings.get(image.file_name)
@@ -190,16 +190,14 @@ def _objects_beside(source: Import, name: CocoName, classes: Sequence[str]) -> d
 
 
 def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, source: Import) -> None:
-    """Notes what is lost of the annotations. documents: the files. crowds: as for `read`. Raises UserError if all
-    annotations are boxes, or if all masks are crowds and `crowds` is None."""
+    """Notes what is lost of the annotations. documents: the files. crowds: as for `read`. Raises UserError if
+    annotations are boxes (`check_boxes`), or if all masks are crowds and `crowds` is None."""
     if crowds not in (None, "ignored", "objects"):
         raise UserError("crowds", f"{crowds} must be ignored or objects")
     shapes = list(chain(*(document.annotations for document in documents.values())))
     masked = [annotation for annotation in shapes if annotation.masked]
-    several, boxes = sum(bool(annotation.iscrowd) for annotation in masked), len(shapes) - len(masked)
-    where = next(iter(documents))
-    if shapes and not masked:
-        raise UserError(where, "its annotations are boxes; label maps need RLE or polygons in 'segmentation'")
+    several, where = sum(bool(annotation.iscrowd) for annotation in masked), next(iter(documents))
+    source.check_boxes(sum(annotation.is_box or not annotation.masked for annotation in shapes), len(shapes), where)
     if masked and crowds is None and several == len(masked):
         problem = "all its masks are crowds (iscrowd 1), which are ignored, but some tools mark every mask this way"
         raise UserError(where, problem, "--crowds objects takes them for objects, --crowds ignored leaves them out")
@@ -207,4 +205,3 @@ def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, sour
     if crowds != "objects":
         source.count(several, f"{of} are crowds (iscrowd 1), not objects; pixels only in them are ignored (255)")
     source.count(sum(bool(each.ignore) for each in shapes), f"{of} have `ignore`: their pixels are ignored (255)")
-    source.count(boxes, f"{of} are boxes without a mask; pixels in them but in no mask are ignored (255)")

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import ceil, floor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +29,7 @@ from ..class_lists import ClassList, Note, no_note, number_classes
 from ..shapes.objects import Objects
 from ..shapes.rle import count_runs, polygon_runs
 from .labelled import Draw
-from .painting import Canvas, Near, Side
+from .painting import BOXES, Canvas, Near, Side, is_box
 from .set_files import SetFiles
 
 IGNORED_CATEGORY = (IGNORE, "ignore")
@@ -150,6 +151,14 @@ class Annotation(msgspec.Struct, frozen=True):
         return [polygon for polygon in given if len(polygon) not in (0, 2, 4)]
 
     @property
+    def is_box(self) -> bool:
+        """Whether the object is only a box, or a polygon that is one."""
+        if not self.masked:
+            return bool(self.bbox) and len(self.bbox or ()) == 4
+        polygons = [[*zip(one[::2], one[1::2], strict=False)] for one in self.polygons]
+        return len(polygons) == 1 and is_box(polygons[0])
+
+    @property
     def masked(self) -> bool:
         """Whether the object has a mask, not only a box."""
         return isinstance(self.segmentation, Rle) or bool(self.polygons)
@@ -218,13 +227,23 @@ def _runs(annotation: Annotation, shape: tuple[int, int], where: str) -> np.ndar
     errors. Raises UserError."""
     if isinstance(annotation.segmentation, Rle):
         return count_runs(annotation.segmentation.size, annotation.segmentation.counts, shape, where)
+    if not annotation.masked:
+        x, y, width, height = annotation.bbox or (0, 0, 0, 0)
+        left, top, right, bottom = floor(x), floor(y), ceil(x + width), ceil(y + height)  # what the box touches
+        return polygon_runs([[left, top, right, top, right, bottom, left, bottom]], shape, where)
     return polygon_runs(annotation.polygons, shape, where)
 
 
-def draw_of(annotations: Sequence[Annotation], ids: Mapping[int, int], where: Path, all_objects: bool = False) -> Draw:
+def draw_of(
+    annotations: Sequence[Annotation],
+    ids: Mapping[int, int],
+    where: Path,
+    all_objects: bool = False,
+    boxes: bool = False,
+) -> Draw:
     """Paints the annotations of a picture. ids: category id → id in label maps. where: the JSON file. all_objects:
-    crowds are objects, too."""
-    return partial(_paint, annotations=annotations, ids=ids, where=where, all_objects=all_objects)
+    crowds are objects, too. boxes: boxes are masks."""
+    return partial(_paint, annotations=annotations, ids=ids, where=where, all_objects=all_objects, boxes=boxes)
 
 
 def _paint(
@@ -233,22 +252,24 @@ def _paint(
     ids: Mapping[int, int],
     where: Path,
     all_objects: bool,
+    boxes: bool,
 ) -> Objects:
-    """The painted annotations of a picture of the size `shape`, (H, W): first boxes without a mask and crowds, as 255;
+    """The painted annotations of a picture of the size `shape`, (H, W): first boxes and crowds, as 255;
     over them the objects, the largest first. Annotations with `ignore` are 255, like crowds. The other arguments are
     those of `draw_of`. Raises UserError."""
     canvas = Canvas(shape)
     masks: list[tuple[bool, int, np.ndarray]] = []
     for annotation in annotations:
-        if annotation.masked:
-            runs = _runs(annotation, shape, f"{where}: annotation {annotation.id}")
-            seen, class_id = False, IGNORE
-            if not annotation.ignore and (all_objects or not annotation.iscrowd):
-                seen, class_id = True, ids[annotation.category_id or 0]
-            masks.append((seen, class_id, runs))
-        elif annotation.bbox and len(annotation.bbox) == 4:
-            x, y, width, height = annotation.bbox
-            canvas.box(x, y, x + width, y + height)
+        if not (annotation.masked or annotation.is_box):
+            continue
+        runs = _runs(annotation, shape, f"{where}: annotation {annotation.id}")
+        seen, class_id = False, IGNORE
+        if annotation.is_box and not boxes:
+            canvas.runs(runs, BOXES)
+            continue
+        if not annotation.ignore and (all_objects or not annotation.iscrowd):
+            seen, class_id = True, ids[annotation.category_id or 0]
+        masks.append((seen, class_id, runs))
     for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -mask[2][1::2].sum())):
         canvas.runs(runs, canvas.number(class_id))
     return canvas.painted()

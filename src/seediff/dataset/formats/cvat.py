@@ -9,7 +9,7 @@ out/  annotations.xml            one <image> per sample, with a <mask> per class
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -27,8 +27,8 @@ from ..shapes.rle import polygon_runs
 from .drivers import Import
 from .exporting import Export
 from .format_table import Contents
-from .labelled import Labelled, Shape
-from .painting import Canvas, Mask, Near, Side, masks_of
+from .labelled import Labelled, Shape, box_or_mask
+from .painting import Canvas, Mask, Near, Side, is_box, masks_of
 from .pictures import given_or
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
@@ -116,6 +116,11 @@ class CvatShape(msgspec.Struct, frozen=True):
     rotation: Near = 0
     """The clockwise turn of the ellipse in degrees."""
 
+    def corners(self, where: str) -> list[tuple[float, float]]:
+        """The corners of a polygon. where: its name in errors. Raises UserError."""
+        pairs = [pair.split(",") for pair in self.points.replace(" ", "").split(";")]
+        return fit(pairs, list[tuple[Near, Near]], f"{where}: 'points'", strict=False)
+
 
 class Box(msgspec.Struct, frozen=True):
     """The attributes of a <box>."""
@@ -159,23 +164,21 @@ def _describe(node: Node, folders: Sequence[Path]) -> tuple[Labelled, Sequence[S
 
 def _shape(node: Node) -> Shape:
     """A shape of an <image>. Raises UserError."""
-    if node.tag not in PAINT:
-        return Shape(node.where, node.tag, node.attributes.get("label", ""), box=_box(node))
-    one = fit(node.attributes, CvatShape, node.where, strict=False)
-    fill = partial(PAINT[node.tag], one=one, where=node.where)
-    return Shape(node.where, node.tag, one.label, fill, group=one.group_id or None, layer=one.z_order)
-
-
-def _box(node: Node) -> Callable[[Canvas], None] | None:
-    """Paints a <box>, or the box around a <cuboid>; None for a shape that has no inside. Raises UserError."""
+    label = node.attributes.get("label", "")
     if node.tag == "box":
         box = fit(node.attributes, Box, node.where, strict=False)
-        return lambda canvas: canvas.box(box.xtl, box.ytl, box.xbr, box.ybr, box.rotation)
-    if node.tag != "cuboid":
-        return None
-    pairs = [(node.get(f"x{corner}"), node.get(f"y{corner}")) for corner in CORNERS]
-    corners = fit(pairs, list[tuple[Near, Near]], node.where, strict=False)
-    return lambda canvas: canvas.box_around(corners)
+        sides = box.xtl, box.ytl, box.xbr, box.ybr, box.rotation
+        return Shape(node.where, node.tag, label, lambda canvas, number: canvas.box(number, *sides), "box")
+    if node.tag == "cuboid":
+        pairs = [(node.get(f"x{corner}"), node.get(f"y{corner}")) for corner in CORNERS]
+        corners = fit(pairs, list[tuple[Near, Near]], node.where, strict=False)
+        return Shape(node.where, node.tag, label, lambda canvas, number: canvas.box_around(number, corners), "around")
+    if node.tag not in PAINT:
+        return Shape(node.where, node.tag, label)
+    one = fit(node.attributes, CvatShape, node.where, strict=False)
+    fill = partial(PAINT[node.tag], one=one, where=node.where)
+    role = box_or_mask(node.tag == "polygon" and is_box(one.corners(node.where)))
+    return Shape(node.where, node.tag, one.label, fill, role, one.group_id or None, one.z_order)
 
 
 def _paint_mask(canvas: Canvas, number: int, one: CvatShape, where: str) -> None:
@@ -196,9 +199,7 @@ def _paint_mask(canvas: Canvas, number: int, one: CvatShape, where: str) -> None
 
 def _paint_polygon(canvas: Canvas, number: int, one: CvatShape, where: str) -> None:
     """Paints a polygon. The arguments are those of `_paint_mask`."""
-    pairs = [pair.split(",") for pair in one.points.replace(" ", "").split(";")]
-    corners = fit(pairs, list[tuple[Near, Near]], f"{where}: 'points'", strict=False)
-    canvas.runs(polygon_runs([[*chain(*corners)]], canvas.numbers.shape, where), number)
+    canvas.runs(polygon_runs([[*chain(*one.corners(where))]], canvas.numbers.shape, where), number)
 
 
 def _paint_ellipse(canvas: Canvas, number: int, one: CvatShape, where: str) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from ...errors import UserError
 from ...files.image_files import orientation_of
@@ -27,6 +27,7 @@ from ..reading import first_of
 from ..sample import Sample, nothing_lost
 from .format_table import FORMATS, Contents, SourceName, codec
 from .labelled import Labelled, Painted, Shape, by_object, paint
+from .part_lists import check_parts_of, find_lists, read_lists
 from .pictures import (
     PictureFinder,
     ends_of,
@@ -71,12 +72,14 @@ class Pair(NamedTuple):
     labels: Path
     where: object = None
     """The sample's name in errors; None: the picture's file."""
+    listed: bool = False
+    """As in `Labelled`."""
 
     def labelled(self, **given: Any) -> Labelled:
         """What the set says about the picture. given: further fields."""
         where = str(self.where or self.image or self.labels)
         name = self.name + (self.image or self.labels).suffix
-        return Labelled(where, image=self.image, name=name, part=self.part, **given)
+        return Labelled(where, image=self.image, name=name, part=self.part, listed=self.listed, **given)
 
 
 @dataclass
@@ -86,6 +89,8 @@ class Import(Notes):
     files: SetFiles
     skip_missing: bool = False
     """Whether to leave out labels whose picture is missing, instead of raising UserError."""
+    boxes: Literal["masks"] | None = None
+    """ "masks": boxes are masks. None: pixels only in boxes are ignored (255), and a set of boxes is refused."""
     labels_alone: bool = False
     """Whether only label maps are compared. Pictures may be missing then, and label maps stay as they are stored, even
     if their picture has an EXIF orientation."""
@@ -136,6 +141,17 @@ class Import(Notes):
             raise UserError(where, missing_picture(name, given or folders), how_to_find(bool(given)))
         self.missing_pictures += 1
 
+    def check_boxes(self, boxes: int, shapes: int, where: object) -> None:
+        """Notes that boxes are not masks. boxes, shapes: how many of each the set has. where: its name in errors.
+        Raises UserError if nine shapes of ten are boxes, as in sets for detectors."""
+        if self.boxes or not boxes:
+            return
+        what = f"{boxes} of its {shapes} shapes are boxes"
+        if boxes * 10 >= shapes * 9:
+            fix = "--boxes masks reads boxes as masks"
+            raise UserError(where, "; ".join([f"{what}, which are no masks", *self.notes]), fix)
+        self.note(f"{what}: pixels in them but in no other shape are ignored (255); --boxes masks reads them as masks")
+
     def shapes_of(
         self,
         units: Iterable[Unit],
@@ -155,33 +171,44 @@ class Import(Notes):
         proves_objects: whether the masks of a picture prove that each mask of the set is an object. others: kind and
         label of what is left out and has no place on a picture. Raises UserError.
         """
-        boxed, lines, empty = list[str](), [*others], 0
+        around, lines, boxes, count, empty = list[str](), [*others], 0, 0, 0
         labels, ids, are_objects = set[str](), dict[str, int](), False
         pictures = list[Labelled]()
         for unit in units:
             labelled, shapes = describe(unit)
-            masks = [shape for shape in shapes if shape.fill is not None]
+            filled = [shape for shape in shapes if shape.fill is not None]
+            masks = [shape for shape in filled if shape.role == "mask" or (self.boxes and shape.role == "box")]
             labels.update(shape.label for shape in masks)
             are_objects = are_objects or proves_objects(masks)
-            boxed += [shape.about for shape in shapes if shape.box is not None]
-            lines += [shape.about for shape in shapes if shape.fill is None and shape.box is None]
+            boxes += sum(shape.role == "box" for shape in filled)
+            count += sum(shape.role != "around" for shape in filled)
+            around += [shape.about for shape in filled if shape.role == "around"]
+            lines += [shape.about for shape in shapes if shape.fill is None]
             empty += not shapes
             # Shapes are not kept: those of all pictures may be larger than memory.
-            draw = partial(paint, shapes=partial(_shapes_of, describe, unit), ids=ids)
+            draw = partial(paint, shapes=partial(_shapes_of, describe, unit), ids=ids, boxes=bool(self.boxes))
             pictures.append(replace(labelled, draw=draw))
-        around = "shapes are not masks; pixels in the boxes around them but in no mask are ignored (255)"
-        for abouts, line in ((boxed, around), (lines, "shapes are no masks and are left out")):
+        ignored = "shapes are not masks; pixels in the boxes around them but in no mask are ignored (255)"
+        for abouts, line in ((around, ignored), (lines, "shapes are no masks and are left out")):
             self.count(len(abouts), f"{line}, such as {', '.join(sorted({*abouts})[:8])}")
         listed, found = number_labels(sorted(labels) if classes is None else classes, where, self.note)
         ids.update(found)
+        self.check_boxes(boxes, count, self.path)
         self.count(empty, f"of {len(pictures)} pictures have no shape: background only")
         if are_objects:
             pictures = [replace(one, objects=one.draw) for one in pictures]
         return Contents(listed, self.samples_of(pictures))
 
-    def samples_of(self, pictures: Iterable[Labelled], split: str | None = None) -> list[Sample]:
+    def samples_of(
+        self,
+        pictures: Iterable[Labelled],
+        split: str | None = None,
+        root: Path | None = None,
+        lists: Sequence[tuple[str, Path]] = (),
+    ) -> list[Sample]:
         """A sample for each picture that exists. pictures: what the set says about each picture. split: only this part;
-        None: all. Raises UserError, also if two entries mean one picture."""
+        None: all. root: the set's folder, which may hold lists of parts. lists: more such lists, as `find_lists`
+        returns them. Raises UserError, also if two entries mean one picture."""
         found: list[Labelled] = []
         owners: dict[Path, str] = {}
         for one in pictures:
@@ -198,7 +225,7 @@ class Import(Notes):
                 one = replace(one, image=path, name=end)
             found.append(one)
         samples: list[Sample] = []
-        parts = [top_folder(one.name) if one.part is None else one.part for one in found]
+        found, parts, split = self._in_parts(found, split, root or self.folder, lists)
         names = unique_names((one.part, one.name) for one in found)
         for one, name, part, row_split in zip(found, names, parts, row_splits(parts), strict=True):
             if split is None or (part_of(split) or split) in (part, row_split or "train"):
@@ -206,6 +233,33 @@ class Import(Notes):
         if split is not None and not samples:
             raise UserError("split", f"{split}: {self.path} has no picture in this part")
         return samples
+
+    def _in_parts(
+        self, found: Sequence[Labelled], split: str | None, root: Path, lists: Sequence[tuple[str, Path]]
+    ) -> tuple[list[Labelled], list[str | None], str | None]:
+        """(pictures, parts, split): the pictures of the set, the part of each, and the part to read, if any. Parts are
+        those that the set's own files or folders name, or else those of its lists. The arguments are those of
+        `samples_of`. Raises UserError if both differ."""
+        parts = [top_folder(one.name) if one.part is None else one.part for one in found]
+        paths = [str(one.image or one.name) for one in found]
+        named, others = read_lists(self.files, [*lists, *find_lists(self.files, root)], paths)
+        check_parts_of(parts, named, paths)
+        by_lists = bool(named) and not any(part_of(part or "") for part in parts)
+        titled = find_lists(self.files, root, split) if split and (by_lists or not part_of(split)) else []
+        kept = [i for i, one in enumerate(found) if i in named or not one.listed]
+        of_all = f"of {len(found)} images"
+        if titled:
+            members, missing = read_lists(self.files, titled, paths)
+            if missing and self.labels_alone:
+                raise UserError(missing[0][1], f"there are no labels of {show_json(missing[0][0])}")
+            kept, split = sorted(members), None
+        else:
+            self.count(len(found) - len(kept), f"{of_all} have no labels, or are in no list of a part: left out")
+        if by_lists:
+            self.count(len({*kept} - {*named}), f"{of_all} are in no list of a part: they have no split")
+            self.count(len(others), "lines in lists of parts name no labelled image")
+            parts = [named[i].part if i in named else "" for i in range(len(found))]
+        return [found[i] for i in kept], [parts[i] for i in kept], split
 
     def _sample(self, one: Labelled, name: str, split: str | None) -> Sample:
         """A sample, whose labels are turned to fit the picture as it is stored. name: must be new. split: as
@@ -248,21 +302,23 @@ class Import(Notes):
         class_list: ClassList,
         *,
         split: str | None = None,
+        root: Path | None = None,
         single: bool = True,
         about: str = "",
     ) -> Contents:
         """The contents of a set of PNG masks. A file that leads out of the set is refused, unless only label maps are
         compared.
 
-        pairs: the pictures with their masks. class_list: what the values in the masks mean. split: as for `samples_of`.
-        single: whether 255 may be a single class (`with_single`). about: as in `Contents`. Raises UserError.
+        pairs: the pictures with their masks. class_list: what the values in the masks mean. split, root: as for
+        `samples_of`. single: whether 255 may be a single class (`with_single`). about: as in `Contents`. Raises
+        UserError.
         """
         if not self.labels_alone:
             for path in filter(None, chain.from_iterable((one.labels, one.image) for one in pairs)):
                 self.files.inside(path)
         class_list = with_single(class_list, self.note) if single else class_list
         pictures = [one.labelled(read=partial(read_mask, one.labels, class_list)) for one in pairs]
-        samples = self.samples_of(pictures, split)
+        samples = self.samples_of(pictures, split, root)
         return Contents(class_list, samples, class_list.ids, about)
 
 
@@ -275,13 +331,14 @@ def read_format(
     path: Path | str,
     *,
     skip_missing: bool = False,
+    boxes: Literal["masks"] | None = None,
     labels_alone: bool = False,
     originals: Mapping[str, Path] = MappingProxyType({}),
     **options: Any,
 ) -> Contents:
     """The contents of a folder or file, whose notes and parts are complete once the last sample was read.
 
-    name: the format. path: the folder or file. skip_missing, labels_alone, originals: as in `Import`. options:
+    name: the format. path: the folder or file. skip_missing, boxes, labels_alone, originals: as in `Import`. options:
     parameters of the codec's `read`; None stands for an option that was not given. Raises UserError.
     """
     others: list[Path] = []
@@ -293,7 +350,9 @@ def read_format(
                 check_unpacked(folder)
                 raise UserError(key, f"{folder}: no such folder")
     read = codec(name).read
-    source = Import(SetFiles(Path(path), others), skip_missing, labels_alone, FORMATS[name].shown, originals)
+    if boxes not in (None, "masks"):
+        raise UserError("boxes", f"{boxes} must be masks")
+    source = Import(SetFiles(Path(path), others), skip_missing, boxes, labels_alone, FORMATS[name].shown, originals)
     contents = read(source, **{key: value for key, value in options.items() if value is not None})
     samples = _with_notes(source, contents.samples)
     return contents._replace(samples=samples, notes=source.notes, parts=source.parts)

@@ -162,7 +162,7 @@ def export_options(name: FormatName) -> list[str]:
 
 def import_options(name: SourceName) -> list[str]:
     """The names of the options for reading a format."""
-    shared = [option for option in ("skip_missing",) if option not in FORMATS[name].without]
+    shared = ["skip_missing", *["boxes"] * FORMATS[name].objects]  # formats of objects have shapes
     return [*list(signature(codec(name).read).parameters)[1:], *shared]
 
 

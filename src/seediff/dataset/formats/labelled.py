@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -14,12 +14,21 @@ from ...files.label_maps import IGNORE
 from ...rows.row import Row
 from ..encoding import ReadLabels
 from ..shapes.objects import Objects
-from .painting import Canvas, class_of
+from .painting import BOXES, Canvas, class_of
 from .pictures import check_frame, shown_size
+
+Role = Literal["mask", "box", "around"]
+"""What a shape is for: a mask; a box, which says no more of an object than where it is; or a shape of an unknown kind,
+around which a box is painted. Pixels of the last two that are in no mask are ignored (255)."""
+
+
+def box_or_mask(is_box: bool) -> Role:
+    """The role of a shape that is read."""
+    return "box" if is_box else "mask"
 
 
 class Shape(NamedTuple):  # made several times as fast as a frozen dataclass, and a set may have millions
-    """A shape on a picture. A shape with neither `fill` nor `box` has no inside, and is left out."""
+    """A shape on a picture."""
 
     where: str
     """The shape's name in errors."""
@@ -27,9 +36,8 @@ class Shape(NamedTuple):  # made several times as fast as a frozen dataclass, an
     """What the file calls it, such as "polyline", for notes."""
     label: str
     fill: Callable[[Canvas, int], None] | None = None
-    """Paints the inside of a mask. Its second argument is the number to paint."""
-    box: Callable[[Canvas], None] | None = None
-    """Paints the box around a shape that is not a mask: the pixels that are in no mask are ignored (255)."""
+    """Paints the inside. Its second argument is the number to paint. None: the shape has no inside, and is left out."""
+    role: Role = "mask"
     group: object = None
     """Shapes of one class and one group are one object; None for a shape without a group."""
     layer: int = 0
@@ -79,6 +87,8 @@ class Labelled:
     """Paints the objects, which may be `draw` itself; None if the set has none."""
     size: tuple[int | None, int | None] = (None, None)
     """(H, W) for which `draw` paints; None: of the shown picture."""
+    listed: bool = False
+    """Whether the picture is in the set only if a list of a part names it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +106,12 @@ class Painted:
         """The visible shapes as objects. Raises UserError."""
         return _painted(self).visible()
 
-    def lost(self) -> int:
-        """The number of shapes with a class, but without a visible pixel. Raises UserError."""
+    def lost(self) -> tuple[int, int]:
+        """The number of shapes with a class, but without a visible pixel, and the number of pixels that are only in
+        boxes. Raises UserError."""
         painted = _painted(self)
-        return sum(not area for area, i in zip(painted.areas, painted.class_ids, strict=True) if 0 < i < IGNORE)
+        pairs = zip(painted.areas, painted.class_ids, strict=True)
+        return sum(not area for area, i in pairs if 0 < i < IGNORE), painted.areas[BOXES - 1]
 
 
 @lru_cache(maxsize=1)  # only the last picture's shapes: those of a set may be larger than memory
@@ -113,15 +125,19 @@ def _painted(painted: Painted) -> Objects:
     return painted.draw((height, width))
 
 
-def paint(frame: tuple[int, int], shapes: Callable[[], Sequence[Shape]], ids: Mapping[str, int]) -> Objects:
-    """Paints shapes: boxes, and over them masks. frame: (H, W). shapes: reads them. ids: label → id. Raises
-    UserError."""
-    canvas, given = Canvas(frame), shapes()
-    for shape in given:
-        if shape.box is not None:
-            shape.box(canvas)
-    for shape in sorted(given, key=lambda shape: shape.layer):
-        if shape.fill is not None:
+def paint(
+    frame: tuple[int, int], shapes: Callable[[], Sequence[Shape]], ids: Mapping[str, int], boxes: bool = False
+) -> Objects:
+    """Paints shapes: boxes, and over them masks. frame: (H, W). shapes: reads them. ids: label → id. boxes: whether
+    boxes are masks. Raises UserError."""
+    canvas, masks = Canvas(frame), list[Shape]()
+    for shape in shapes():
+        if shape.role == "mask" or (boxes and shape.role == "box"):
+            masks.append(shape)
+        elif shape.fill:
+            shape.fill(canvas, BOXES if shape.role == "box" else canvas.number(IGNORE, "around"))
+    for shape in sorted(masks, key=lambda shape: shape.layer):
+        if shape.fill:
             shape.fill(canvas, canvas.number(class_of(shape.label, ids, shape.where), shape.group))
     return canvas.painted()
 

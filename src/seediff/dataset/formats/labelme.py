@@ -37,15 +37,16 @@ from ..shapes.polygons import object_polygons
 from .drivers import Import
 from .exporting import Export
 from .format_table import Contents, json_kind
-from .labelled import Labelled, Shape, by_object
-from .painting import Canvas, Near, masks_of, objects_of
+from .labelled import Labelled, Shape, box_or_mask, by_object
+from .painting import Canvas, Near, is_box, masks_of, objects_of
 from .pictures import given_or, top_folder
 from .set_files import SetFiles, pixels_in
 
 IGNORE_LABEL, BACKGROUND_LABEL = "__ignore__", "_background_"
 """labelme's names for 255 and 0."""
 
-FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
+BOX_KINDS = ("rectangle", "oriented_rectangle", "rotation")
+FILLED = ("polygon", "circle", "mask", *BOX_KINDS)
 """Kinds of shapes whose inside is painted."""
 LINES = ("line", "linestrip", "point", "points")
 """Kinds of shapes that have no inside."""
@@ -169,9 +170,11 @@ def _shape(each: LabelmeShape, where: str) -> Shape:
     if kind in FILLED:
         if reserved_id(label) is None:
             check_class_list([label], where)
-        return Shape(where, kind, each.label, partial(_fill, each=each, where=where), group=each.group_id)
+        boxed = kind in BOX_KINDS or (kind == "polygon" and is_box(each.points))
+        fill = partial(_fill, each=each, where=where)
+        return Shape(where, kind, each.label, fill, box_or_mask(boxed), each.group_id)
     if each.boxed:
-        return Shape(where, kind, each.label, box=lambda canvas: canvas.box_around(each.points))
+        return Shape(where, kind, each.label, lambda canvas, number: canvas.box_around(number, each.points), "around")
     return Shape(where, kind, each.label)
 
 

@@ -14,8 +14,8 @@ from ...errors import UserError
 from ...files.messages import show_json
 from ...files.reading import Byte, Json, Node, fit
 from ..shapes.rle import decode_brush, polygon_runs
-from .labelled import Shape
-from .painting import Canvas, Near, Side
+from .labelled import Shape, box_or_mask
+from .painting import Canvas, Near, Side, is_box
 
 MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
 """Types of results that are masks."""
@@ -160,11 +160,14 @@ class Drawn(NamedTuple):
 
     def shape(self) -> Shape:
         """The region as a shape. Raises UserError for a mask that has not one label."""
-        if self.result.type not in MASKS:
-            return Shape(self.where, self.result.about, "", box=self._box)
-        if len(self.result.labels) != 1:
-            raise UserError(self.where, f"must have one label, not {show_json(self.result.labels)}")
-        return Shape(self.where, self.result.type, self.result.labels[0], self._fill)
+        kind, labels = self.result.type, self.result.labels
+        if kind not in (*MASKS, *BOXES):
+            return Shape(self.where, self.result.about, "", self._fill_box, "around")
+        if kind in BOXES:
+            return Shape(self.where, kind, ", ".join(labels), self._fill_box, "box")
+        if len(labels) != 1:
+            raise UserError(self.where, f"must have one label, not {show_json(labels)}")
+        return Shape(self.where, kind, labels[0], self._fill, box_or_mask(is_box(self.region.corners)))
 
     def _frame(self, canvas: Canvas) -> tuple[int, int]:
         """(H, W) of the picture. Raises UserError if the region was drawn on a picture of another size, or on a rotated
@@ -178,19 +181,19 @@ class Drawn(NamedTuple):
             raise UserError(self.where, problem)
         return height, width
 
-    def _box(self, canvas: Canvas) -> None:
-        """Paints a box, or the box around another region."""
+    def _fill_box(self, canvas: Canvas, number: int) -> None:
+        """Paints a box, or the box around another region. number: the value to paint."""
         region, shape = self.region, self._frame(canvas)
         at, across, down = region.pixels(shape)
         if region.corners:
-            canvas.box_around((np.array(region.corners, np.float64) / 100 * shape[::-1]).tolist())
+            canvas.box_around(number, (np.array(region.corners, np.float64) / 100 * shape[::-1]).tolist())
         elif region.radiusX is not None:
-            canvas.box(at.real - across, at.imag - down, at.real + across, at.imag + down, region.rotation)
+            canvas.box(number, at.real - across, at.imag - down, at.real + across, at.imag + down, region.rotation)
         elif region.rle is not None:
             down, across = np.nonzero(self._brush(shape))
-            canvas.box_around([*zip((across + 0.5).tolist(), (down + 0.5).tolist(), strict=True)])
+            canvas.box_around(number, [*zip((across + 0.5).tolist(), (down + 0.5).tolist(), strict=True)])
         else:
-            canvas.box(at.real, at.imag, at.real + across, at.imag + down, region.rotation, at)
+            canvas.box(number, at.real, at.imag, at.real + across, at.imag + down, region.rotation, at)
 
     def _fill(self, canvas: Canvas, number: int) -> None:
         """Paints a mask, polygon or ellipse. number: the value to paint. Raises UserError."""

@@ -45,7 +45,7 @@ from ..sample import Sample
 from .drivers import Import, Pair
 from .exporting import Export
 from .format_table import Contents
-from .pictures import images_by_name
+from .pictures import ends_of, images_by_name, top_folder
 from .public_sets import find_published, read_published
 from .yolo_data import DATA, IMAGES, LABELS, read_data, write_data
 
@@ -218,13 +218,19 @@ def _with_pictures(source: Import, split: str | None, images: Path, masks: Path)
     names = {name.removesuffix(own): name for own in IMAGE_ENDINGS for name in photos}
     names |= {path.relative_to(images).as_posix(): name for name, path in photos.items()}
     names |= {name: name for name in photos}
-    found = list[Pair]()
+    found, labelled = list[Pair](), dict[str, Path]()
     for key, path in maps:
         stems = [key.removesuffix(ending) for ending in ("", *ENDINGS) if key.endswith(ending)]
-        name = next((names[stem] for stem in stems if stem in names), None)
+        ends = [end for stem in stems for end in ends_of(stem)]
+        name = next((names[end] for end in ends if end in names), None)
         if name is None:
             source.leave_out(path, stems[-1], [images])
-        else:
-            found.append(Pair(split, name, photos[name], path))
+            continue
+        if name in labelled:
+            raise UserError(path, f"is a mask of {photos[name]}, and so is {labelled[name]}", "keep one")
+        labelled[name], part = path, split
+        if split is None and name not in stems:  # pictures are in one folder, and masks in one for each part
+            part = top_folder(key)
+        found.append(Pair(part, name, photos[name], path))
     source.count(len(photos) - len(found), f"of {len(photos)} pictures have no mask in {masks}: they are left out")
     return found

@@ -26,12 +26,30 @@ Near = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 """A coordinate in pixels. pycocotools kills the process for a polygon with much larger coordinates."""
 
 
+BOXES = 1
+"""The number with which boxes are painted, as 255."""
+
+
+def is_box(corners: Sequence[tuple[float, float]]) -> bool:
+    """Whether a polygon is a box: four corners (x, y), perhaps with the first one again at the end, and sides parallel
+    to the axes."""
+    points = corners[:-1] if len(corners) == 5 and corners[0] == corners[4] else corners
+    if len(points) != 4:
+        return False
+    across, down = zip(*points, strict=True)
+    hair = 0.001 * max(max(across) - min(across), max(down) - min(down))
+    sides = zip(points, [*points[1:], points[0]], strict=True)
+    flat = [(abs(one[0] - other[0]) <= hair, abs(one[1] - other[1]) <= hair) for one, other in sides]
+    return flat in ([(True, False), (False, True)] * 2, [(False, True), (True, False)] * 2)
+
+
 class Canvas:
-    """The pixels on which shapes are painted. Later shapes cover earlier shapes. shape: (H, W) of the picture."""
+    """The pixels on which shapes are painted. Later shapes cover earlier shapes. The first shape, which may be without
+    a pixel, is that of all boxes. shape: (H, W) of the picture."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._pixels: np.ndarray | Image.Image = np.zeros(shape, np.int32, order="F")
-        self.class_ids, self.groups = list[int](), dict[tuple[int, object], int]()
+        self.class_ids, self.groups = [IGNORE], dict[tuple[int, object], int]()
 
     @property
     def numbers(self) -> np.ndarray:
@@ -64,12 +82,19 @@ class Canvas:
             flat[begin:end] = number
 
     def box(
-        self, left: float, top: float, right: float, bottom: float, degrees: float = 0, about: complex | None = None
+        self,
+        number: int,
+        left: float,
+        top: float,
+        right: float,
+        bottom: float,
+        degrees: float = 0,
+        about: complex | None = None,
     ) -> None:
-        """Paints the pixels that a box touches as 255. All boxes of a picture are one shape.
+        """Paints the pixels that a box touches.
 
-        left, top, right, bottom: in pixels. degrees: how far the box is turned clockwise; then the upright box around
-        it is painted. about: the point x + yi about which it is turned; None: its centre.
+        number: the value to paint. left, top, right, bottom: in pixels. degrees: how far the box is turned clockwise;
+        then the upright box around it is painted. about: the point x + yi about which it is turned; None: its centre.
         """
         if degrees % 360:
             if about is None:
@@ -80,12 +105,12 @@ class Canvas:
             right, bottom = turned.real.max(), turned.imag.max()
         rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
         inside = self.numbers[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
-        inside[:] = self.number(IGNORE, "box")
+        inside[:] = number
 
-    def box_around(self, corners: Sequence[tuple[float, float]]) -> None:
-        """Paints the box around a shape as 255. corners: the shape's points (x, y)."""
+    def box_around(self, number: int, corners: Sequence[tuple[float, float]]) -> None:
+        """Paints the box around a shape. number: the value to paint. corners: the shape's points (x, y)."""
         across, down = zip(*corners, strict=True)
-        self.box(min(across), min(down), max(across), max(down))
+        self.box(number, min(across), min(down), max(across), max(down))
 
     def ellipse(self, centre: complex, across: float, down: float, degrees: float, number: int, where: str) -> None:
         """Paints an ellipse. centre: the point x + yi. across, down: the radii before the turn. degrees: the clockwise

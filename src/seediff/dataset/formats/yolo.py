@@ -29,9 +29,10 @@ from .exporting import Export, MinArea, least_area
 from .format_table import Contents
 from .labelled import Labelled
 from .masks import described
-from .painting import Canvas
+from .painting import BOXES, Canvas, is_box
+from .part_lists import is_label_file
 from .set_files import SetFiles
-from .yolo_data import DATA, IMAGES, LABELS, find_images, read_data, write_data
+from .yolo_data import DATA, IMAGES, LABELS, YoloData, find_images, find_labels, read_data, write_data
 
 HAIR = 0.01
 """How far outside the picture a corner may be, as a share of the side. It is moved to the edge, as in Ultralytics."""
@@ -83,42 +84,81 @@ def as_yolo(pieces: Objects) -> str:
     return "".join(lines)
 
 
-def from_yolo(text: str, shape: tuple[int, int], ids: Mapping[Any, int], where: str | Path) -> Objects:
+def from_yolo(
+    text: str,
+    shape: tuple[int, int],
+    ids: Mapping[Any, int],
+    where: str | Path,
+    boxes: bool = False,
+    confident: bool = False,
+) -> Objects:
     """The objects in a label file, small polygons over large ones. Pixels that are only in a box are 255. text: the
-    file's text. shape: (H, W) of the picture. ids: class number → id. where: the file's name in errors. Raises
-    UserError."""
+    file's text. shape: (H, W) of the picture. ids: class number → id. where: the file's name in errors. boxes: whether
+    boxes are masks. confident: whether a confidence ends each row. Raises UserError."""
     canvas, sides, polygons = Canvas(shape), np.array(shape[::-1]), list[tuple[int, int, np.ndarray]]()
-    for line, words in _lines(text):
+    for line, words in _rows(text, confident):
         try:
             class_id, shares = ids[float(words[0])], np.array(words[1:], np.float64).reshape(-1, 2)
         except (ValueError, KeyError):
             class_id, shares = 0, np.zeros((0, 2))
         if len(shares) < 2 or not ((shares >= -HAIR) & (shares <= 1 + HAIR)).all():
-            numbers = ", ".join(map(str, [*ids][:20]))
-            problem = f"must be a class, one of {numbers}, and x and y of three or more corners, each from 0 to 1"
-            raise UserError(f"{where}, line {line}", problem)
+            raise UserError(f"{where}, line {line}", _cause(words, ids))
         corners = shares.clip(0, 1) * sides
-        if len(corners) == 2:
-            centre, size = corners
-            canvas.box(*(centre - size / 2), *(centre + size / 2))
-        else:
+        if len(shares) == 2:
+            corners = np.array([corners[0] + corners[1] / 2 * side for side in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
+        if boxes or not _is_box(words):
             polygons.append((int(fill_polygon(corners, shape)[1].sum()), class_id, corners))
+        elif len(shares) == 2:
+            canvas.box_around(BOXES, corners.tolist())
+        else:
+            place, inside = fill_polygon(corners, shape)
+            canvas.numbers[place][inside] = BOXES
     for _, class_id, corners in sorted(polygons, key=lambda polygon: -polygon[0]):
         place, inside = fill_polygon(corners, shape)  # filled twice, to save memory
         canvas.numbers[place][inside] = canvas.number(class_id)
     return canvas.painted()
 
 
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number, words) of each line that is not empty."""
-    return ((number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip())
+def _rows(text: str, confident: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """(line number, words) of each line that is not empty. confident: leave out the last word."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            yield number, line.split()[: -confident or None]
+
+
+def _is_box(words: Sequence[str]) -> bool:
+    """Whether a row is a box: centre and size, four corners as of rotated boxes, or a closed box."""
+    if len(words) != 11:
+        return len(words) in (5, 9)
+    with suppress(ValueError):
+        return is_box([(float(x), float(y)) for x, y in zip(words[1::2], words[2::2], strict=True)])
+    return False
+
+
+def _ends_in_confidence(words: Sequence[str]) -> bool:
+    with suppress(ValueError):
+        return len(words) > 5 and len(words) % 2 == 0 and 0 <= float(words[-1]) <= 1
+    return False
+
+
+def _cause(words: Sequence[str], ids: Mapping[Any, int]) -> str:
+    """What is wrong with a row. ids: as for `from_yolo`."""
+    problem = f"must be a class, one of {', '.join(map(str, [*ids][:20]))}, and x and y of three or more corners, each"
+    problem += " from 0 to 1"
+    if any(not word.replace(".", "", 1).isdigit() or float(word) > 1 + HAIR for word in words[1:]):
+        return f"{problem}; pixels and run lengths (RLE) are not read"
+    if len(words) > 5 and len(words) % 2 == 0:
+        return f"{problem}; a confidence may end all rows of a set (save_conf), or none"
+    return problem
 
 
 def is_folder(folder: Path) -> bool:
     """Whether a folder is of the format. A folder whose YAML file describes masks is of the format `masks`."""
     if described(folder) is not None:
         return False
-    bare = all((folder / part).exists() for part in (IMAGES, native.CLASSES)) and any((folder / LABELS).rglob("*.txt"))
+    labels = next(iter(sorted((folder / LABELS).rglob("*.txt"))), None)
+    named = any((folder / place / native.CLASSES).is_file() for place in ("", LABELS))
+    bare = labels is not None and (named or is_label_file(SetFiles(folder).lines(labels)))
     return bare or any(_has_names(file) for file in visible(folder, "*.y*ml"))
 
 
@@ -138,42 +178,59 @@ def read(
     """Reads a YOLO folder, or the set that a YAML file describes. A picture without a label file is all background.
 
     split: "train", "val" or "test"; None: all splits of the YAML file. classes: the classes in the order of their ids;
-    None: the names in the YAML file or in classes.txt. images: the folder of all pictures, if they lie elsewhere or
-    `images` is a link that leads out of the folder. Raises UserError.
+    None: the names in the YAML file or in another list (`read_data`). images: the folder of all pictures, if they lie
+    elsewhere; then labels/ is the folder of labels. Raises UserError.
     """
     data = read_data(source.files, source.path, classes or ())
-    file = data.file
     if "kpt_shape" in data.content:
-        raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
-    class_list = number_classes(data.names, file, void=(), classes=classes, note=source.note)
-
+        raise UserError(data.file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
+    class_list = number_classes(data.names, data.file, void=(), classes=classes, note=source.note)
+    pairs, lists = (find_images(source, data), []) if images is None else find_labels(source, data, images)
+    confident = _check_rows(source, data, [pair.labels for pair in pairs])
     pictures, labels = list[Labelled](), dict[Path | None, Path]()
-    for pair in find_images(source, data, images):
-        draw = partial(_paint, files=source.files, labels=pair.labels, ids=class_list.ids)
-        pictures.append(pair._replace(where=pair.labels).labelled(draw=draw, objects=draw))
+    for pair in pairs:
+        draw = partial(
+            _paint,
+            files=source.files,
+            labels=pair.labels,
+            ids=class_list.ids,
+            boxes=bool(source.boxes),
+            confident=confident,
+        )
+        where = pair.labels if pair.labels.exists() else pair.image
+        pictures.append(pair._replace(where=where).labelled(draw=draw, objects=draw))
         labels[pair.image] = pair.labels
-    samples = source.samples_of(pictures, split)
-    read = [labels[cast(Path, sample.source)] for sample in samples]
-    missing = [path for path in read if not path.exists()]
-    lengths = Counter(len(words) for path in read for _, words in _lines(_text(source.files, path)))
-    boxes, lines = lengths[5], lengths.total()  # a box has a class and four numbers
-    if samples and len(missing) == len(samples):
-        raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
-    if boxes and boxes == lines:
-        raise UserError(file, f"all its {boxes} objects are boxes; masks need polygons, of three or more corners")
-    if lines and lengths[9] == lines:
-        source.note("every object has four corners; if they are rotated boxes (OBB), they are no masks")
-    source.count(boxes, f"of {lines} objects are boxes; pixels in them but in no polygon are ignored (255)")
-    source.count(len(missing), f"of {len(samples)} pictures have no label file: background only")
+    samples = source.samples_of(pictures, split, data.root, lists)
+    missing = sum(not labels[cast(Path, sample.source)].exists() for sample in samples)
+    source.count(missing, f"of {len(samples)} pictures have no label file: background only")
     return Contents(class_list, samples)
 
 
-def _paint(shape: tuple[int, int], files: SetFiles, labels: Path, ids: Mapping[int, int]) -> Objects:
-    """The objects of a picture of the size `shape`, (H, W). labels: its label file. ids: class number → id. Raises
-    UserError."""
-    return from_yolo(_text(files, labels), shape, ids, labels)
+def _check_rows(source: Import, data: YoloData, files: Sequence[Path]) -> bool:
+    """Whether a confidence ends each row of the label files, which a note says. Raises UserError if there
+    are no files, or only boxes in them."""
+    existing = [path for path in files if path.exists()]
+    if files and not existing:
+        raise UserError(data.root, f"none of its {len(files)} images has a label file, such as {files[0]}")
+    rows, boxes, confident = 0, 0, 0
+    for path in existing:
+        for _, words in _rows(source.files.text(path)):
+            more = _ends_in_confidence(words)
+            rows, confident = rows + 1, confident + more
+            boxes += _is_box(words[: -more or None])
+    if existing and not rows:
+        line = f"all its {len(existing)} label files are empty, as when Label Studio exports brush masks as YOLO"
+        source.note(f"{line}: its JSON export holds them")
+    source.check_boxes(boxes, rows, data.file)
+    if rows and confident == rows:
+        source.note(f"a confidence ends each of {rows} rows (save_conf): it is left off")
+    return 0 < rows == confident
 
 
-def _text(files: SetFiles, labels: Path) -> str:
-    """The text of a label file; "" if the file is missing."""
-    return files.text(labels) if labels.exists() else ""
+def _paint(
+    shape: tuple[int, int], files: SetFiles, labels: Path, ids: Mapping[int, int], boxes: bool, confident: bool
+) -> Objects:
+    """The objects of a picture of the size `shape`, (H, W). labels: its label file. ids: class number → id. boxes,
+    confident: as for `from_yolo`. Raises UserError."""
+    text = files.text(labels) if labels.exists() else ""
+    return from_yolo(text, shape, ids, labels, boxes, confident)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,17 +20,19 @@ import msgspec
 
 from ...config.class_names import parse_class_list
 from ...errors import UserError
-from ...files.label_maps import visible
+from ...files.label_maps import visible, walk
 from ...files.messages import show_json
 from ...files.reading import fit
 from ...rows.parts import part_of
 from .. import native
+from ..class_lists import ID_LABELS, check_agree
 from .drivers import Import, Pair
 from .exporting import Export
-from .pictures import portable
+from .part_lists import is_label_file, read_lists
+from .pictures import PictureFinder, how_to_find, images_by_name, portable
 from .set_files import SetFiles
 
-DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
+DATA, IMAGES, LABELS, NOTES = "data.yaml", "images", "labels", "notes.json"
 YOLO_SUFFIXES = (".bmp", ".dng", ".heic", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
 """Suffixes of pictures in YOLO datasets. SeeDiff reads only PNG and JPEG files."""
 ClassNumber = Annotated[int, msgspec.Meta(ge=0)]
@@ -55,7 +58,9 @@ class YoloData:
     """What a YAML file says."""
 
     file: Path
-    """The YAML file; for a folder without such a file, its classes.txt, which may be missing."""
+    """The YAML file; for a folder without such a file, its list of names, which may be missing."""
+    root: Path
+    """The set's folder."""
     content: Mapping[str, Any]
     """The file's keys and values."""
     names: Mapping[int, str]
@@ -66,55 +71,96 @@ class YoloData:
 
 def read_data(files: SetFiles, path: Path, classes: Sequence[str] = ()) -> YoloData:
     """What a YAML file says. path: the file, or its folder, which has a data.yaml or a single YAML file. classes: the
-    names for a folder that has neither a YAML file nor classes.txt. Raises UserError."""
-    listed, found = path / native.CLASSES, sorted(visible(path, "*.y*ml")) if path.is_dir() else [path]
-    if not found and (classes or listed.is_file()):
-        names = parse_class_list(files.lines(listed), listed, first=0) if listed.is_file() else dict(enumerate(classes))
-        return YoloData(listed, {}, names, [("", IMAGES if (path / IMAGES).is_dir() else ".")])
-    file = found[0] if len(found) == 1 else path / DATA
+    names for a folder without a list of names. Raises UserError, also if another list of the set says something else.
+    """
+    found = sorted(visible(path, "*.y*ml")) if path.is_dir() else [path]
+    lists = dict(_other_lists(files, path if path.is_dir() else path.parent, strict=not found))
+    if not found and (classes or lists):
+        file, names = next(iter(lists.items()), (path / native.CLASSES, dict(enumerate(classes))))
+        data = YoloData(file, path, {}, names, [("", IMAGES if (path / IMAGES).is_dir() else ".")])
+    else:
+        data = _read_yaml(files, found[0] if len(found) == 1 else path / DATA)
+    for file, others in lists.items():
+        check_agree(data.names, data.file, others, file)
+    return data
+
+
+def _read_yaml(files: SetFiles, file: Path) -> YoloData:
+    """What a YAML file says. Raises UserError."""
     content = files.yaml(file)
     given = content.get("names")
     if not given:
         raise UserError(file, f"'names' must list the classes, not {show_json(given)}")
     given = dict(enumerate(given)) if isinstance(given, list) else given
     names = fit(given, dict[ClassNumber, str], f"{file}: 'names'", strict=False)
+    count = fit(content.get("nc"), int | None, f"{file}: 'nc'", strict=False)
+    if count not in (None, len(names), max(names) + 1):
+        raise UserError(file, f"its 'nc' says {count} classes, and 'names' lists {len(names)}", "correct the wrong one")
     named = {key: value for key, value in content.items() if part_of(key) and value}
     entries: list[tuple[str, str]] = []
     for key, value in fit(named, dict[str, str | list[str]], str(file)).items():
         entries += [(part_of(key) or "", text) for text in ([value] if isinstance(value, str) else value)]
-    return YoloData(file, content, dict(sorted(names.items())), entries)
+    return YoloData(file, file.parent, content, dict(sorted(names.items())), entries)
 
 
-def find_images(source: Import, data: YoloData, images: Path | None) -> list[Pair]:
+class Category(msgspec.Struct, frozen=True):
+    """A class in Label Studio's notes.json."""
+
+    id: int
+    name: str
+
+
+class StudioNotes(msgspec.Struct, frozen=True):
+    """Label Studio's notes.json, beside classes.txt."""
+
+    categories: list[Category]
+
+
+def _other_lists(files: SetFiles, root: Path, strict: bool) -> Iterator[tuple[Path, Mapping[int, str]]]:
+    """(file, names from 0 on) of each list of classes in a set or its labels/, besides a YAML file: classes.txt,
+    darknet's obj.names, or the file that its obj.data names, Label Studio's notes.json, and id2label.json. Files that
+    are no such list are left out; with `strict`, those of lines are refused."""
+    for folder in (root, root / LABELS):
+        names = [native.CLASSES, "obj.names"]
+        with suppress(UserError):
+            pairs = (line.partition("=") for line in files.lines(folder / "obj.data"))
+            names += [Path(value.strip()).name for key, _, value in pairs if key.strip() == "names"]
+        for path in (folder / name for name in dict.fromkeys(names)):
+            with nullcontext() if strict else suppress(UserError):
+                if path.is_file():
+                    yield path, parse_class_list(files.lines(path), path, first=0)
+        with suppress(UserError):
+            notes = files.json(folder / NOTES, StudioNotes)
+            yield from [(folder / NOTES, {one.id: one.name for one in notes.categories})] * bool(notes.categories)
+        with suppress(UserError):
+            yield folder / ID_LABELS, files.json(folder / ID_LABELS, dict[int, str], strict=False)
+
+
+def find_images(source: Import, data: YoloData) -> list[Pair]:
     """The pictures of a dataset, each once, with their label files, which may not exist. data: what the YAML file says.
-    images: the folder of all pictures, if the user named it; their label files are then in labels/.
 
     A label file without a picture counts as a missing picture, because its labels would be lost silently. A picture in
-    several splits belongs to the last of them. Raises UserError.
+    the folders of several splits belongs to the last of them. Raises UserError.
     """
-    root, places, found = data.file.parent, list[tuple[Path, str]](), dict[Path, Pair]()
-    for split, text in data.entries if images is None else ():
+    root, places, found = data.root, list[tuple[Path, str]](), dict[Path, Pair]()
+    for split, text in data.entries:
         place = _locate(source.files, data, text)
         if place is None:
             source.note(f"{data.file.name}: {text} is not in {root}, and is left out")
         else:
             places.append((place, split))
-    if images is not None:
-        places = [(images, "")]
     if not places:
-        raise UserError(data.file, f"names no pictures in {root}", "--images names their folder")
+        raise UserError(data.file, f"names no images in {root}", how_to_find(False))
     read, folders = list[set[Path]](), dict[Path, Path]()
-    for place, split in places:
-        pictures, base = sorted(filter(_is_image, place.rglob("*"))), place
+    for place, split, pictures in (*_of_folders(places), *_of_lists(source, root, places)):
+        base = place
         if place.is_file():
-            pictures = _in_list(source.files, data, place)
             base = Path(os.path.commonpath([root, *(path.parent for path in pictures)][bool(pictures) :]))
         if {*pictures} in read:  # many files have `val: images/train`, because there is no other
             continue
         read.append({*pictures})
         for path in pictures:
-            name = path.relative_to(base).with_suffix("").as_posix()
-            labels = root / LABELS / f"{name}.txt" if images is not None else label_file(path)
+            name, labels = path.relative_to(base).with_suffix("").as_posix(), label_file(path)
             found[path] = Pair(split or None, name, source.files.inside(path), source.files.inside(labels))
             folders[labels.parent] = path.parent
     used = {pair.labels for pair in found.values()}
@@ -126,13 +172,57 @@ def find_images(source: Import, data: YoloData, images: Path | None) -> list[Pai
     return [*found.values()]
 
 
-def _in_list(files: SetFiles, data: YoloData, path: Path) -> list[Path]:
-    """The pictures that a text file lists. Raises UserError for one that is not in the set."""
-    located = [(line.strip(), _locate(files, data, line.strip())) for line in files.lines(path) if line.strip()]
-    for line, found in located:
-        if found is None:
-            raise UserError(path, f"{line}: no such picture in {data.file.parent}")
-    return [found for _, found in located if found is not None]
+def _of_folders(places: Sequence[tuple[Path, str]]) -> Iterator[tuple[Path, str, list[Path]]]:
+    """(folder, split, pictures) of each folder that a YAML file names."""
+    for place, split in places:
+        if not place.is_file():
+            yield place, split, sorted(filter(_is_image, place.rglob("*")))
+
+
+def _of_lists(source: Import, root: Path, places: Sequence[tuple[Path, str]]) -> Iterator[tuple[Path, str, list[Path]]]:
+    """(file, split, pictures) of each list that a YAML file names. Raises UserError for a line whose picture is
+    missing."""
+    lists = [(split, place) for place, split in places if place.is_file()]
+    if not lists:
+        return
+    images = sorted(filter(_is_image, root.rglob("*")))
+    named, others = read_lists(source.files, lists, [path.relative_to(root).as_posix() for path in images])
+    for line, where in others:
+        source.leave_out(where, line, [root])
+    for split, place in lists:
+        yield place, split, [images[i] for i in sorted(named) if named[i].where.startswith(f"{place}, line ")]
+
+
+def find_labels(source: Import, data: YoloData, images: Path) -> tuple[list[Pair], list[tuple[str, Path]]]:
+    """(pairs, lists): the label files of a dataset, each with the picture of its name in a folder, and the pictures
+    without labels, which only a list brings into the set; and the lists that the YAML file names. data: what the YAML
+    file says. images: the folder of all pictures, as the user named it. A picture is in the part of its label file's
+    folder. Raises UserError, also for a picture with two label files."""
+    root, found, finder = data.root, dict[Path, Pair](), PictureFinder()
+    texts = [path for path in sorted(walk(root)) if path.suffix == ".txt" and path.name != native.CLASSES]
+    below = [path for path in texts if LABELS in path.relative_to(root).parts]
+    parts = {_steps(text, IMAGES): split for split, text in reversed(data.entries) if not text.endswith(".txt")}
+    for path in below or [path for path in texts if is_label_file(source.files.lines(path))]:
+        steps = _steps(path.relative_to(root).as_posix(), LABELS)
+        picture = finder.find([images], [Path(*steps).with_suffix("").as_posix()])
+        if picture is None:
+            source.leave_out(path, path.stem, [images])
+            continue
+        if picture[0] in found:
+            raise UserError(path, f"labels {picture[0]}, and so does {found[picture[0]].labels}", "keep one")
+        name = picture[0].relative_to(images).with_suffix("").as_posix()
+        part = parts.get(steps[:-1]) or next(filter(part_of, steps[:-1]), None)
+        found[picture[0]] = Pair(part, name, picture[0], source.files.inside(path))
+    for name, path in images_by_name(images).items():
+        found.setdefault(path, Pair(None, name, path, root / LABELS / f"{name}.txt", listed=True))
+    located = ((split, _locate(source.files, data, text)) for split, text in data.entries)
+    return [*found.values()], [(split, place) for split, place in located if place and place.is_file()]
+
+
+def _steps(text: str, without: str) -> tuple[str, ...]:
+    """The steps of a path in a set without those that all sets have. without: the name of its folder."""
+    steps = os.path.normpath(portable(text)).split("/")
+    return tuple(step for step in steps if step not in (without, "..", "."))
 
 
 def label_file(picture: Path) -> Path:
@@ -147,10 +237,11 @@ def label_file(picture: Path) -> Path:
 def _locate(files: SetFiles, data: YoloData, text: str) -> Path | None:
     """The file or folder in the set that a path in a YAML file or a list means; None if it is not there. text: the path
     as it is written, for example `../train/images` for train/images, or with folders of another machine."""
-    root, name = data.file.parent, os.path.normpath(portable(text))
-    inner = f"/{name}".rpartition(f"/{IMAGES}/")[2].removeprefix("/")
+    root, name = data.root, os.path.normpath(portable(text))
+    inner, above = f"/{name}".rpartition(f"/{IMAGES}/")[2].removeprefix("/"), name.removeprefix("../")
     bases = (root / str(data.content.get("path") or "."), root)
-    for path in (*(base / name for base in bases), root / name.removeprefix("../"), root / IMAGES / inner):
+    own = root / above.removeprefix(f"{Path(os.path.abspath(root)).name}/")  # Roboflow's paths begin with its name
+    for path in (*(base / name for base in bases), root / above, own, root / IMAGES / inner):
         if path.exists() and files.holds(path):
             return Path(os.path.normpath(path))
     return None

@@ -138,7 +138,10 @@ class _Outlines:
         for edge in self._chain(start):
             if edge in self.corners:
                 path += self.corners[edge]
-        return np.array(path[-2:] + path[:-2], np.float64).reshape(-1, 2)
+        corners = np.array(path[-2:] + path[:-2], np.float64).reshape(-1, 2)
+        if len(corners) == 4:  # programs, this one too, take four corners for a box
+            return np.vstack((corners, corners[[0, -1]].mean(0)))
+        return corners
 
 
 def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[tuple[slice, slice], np.ndarray]:
