@@ -121,7 +121,7 @@ negative_prompt = ""
 classes_per_image = 1
 guidance_scale = 2.5
 scheduler = "euler-a"
-attempts = 5
+attempts = 3
 image_format = "png"
 [capture]
 steps = "second-half"
