@@ -26,9 +26,9 @@ def test_numbers_and_colours():
 
 def test_over_an_image():
     heat = HeatMap(VALUES, "dog", PIXELS)
-    assert np.array_equal(np.asarray(heat.over(alpha=0)), np.full((384, 384, 3), 200))  # enlarged
-    assert np.array_equal(np.asarray(heat.over(alpha=1)), np.asarray(heat.image().resize((384, 384), BILINEAR)))
-    assert heat.over(Image.new("RGBA", (16, 12))).size == (384, 288)
+    assert np.array_equal(np.asarray(heat.over(alpha=0)), np.full((256, 256, 3), 200))  # enlarged
+    assert np.array_equal(np.asarray(heat.over(alpha=1)), np.asarray(heat.image().resize((256, 256), BILINEAR)))
+    assert heat.over(Image.new("RGBA", (16, 12))).size == (256, 192)
     assert heat.over(Image.new("RGBA", (400, 12))).size == (400, 12)
     with user_error(r"^no picture to overlay the heat map on: .*; give it, heatmap\('dog', pixels=image\), or over"):
         HeatMap(VALUES, "dog").over()
@@ -39,9 +39,9 @@ def test_files(tmp_path):
     heat.save(tmp_path / "dog.png")
     saved, over = np.asarray(Image.open(tmp_path / "dog.png")), np.asarray(heat.over(scale=True))
     assert np.array_equal(saved[:8], np.asarray(heat.image()))
-    assert np.array_equal(over[:384], np.asarray(heat.over()))
+    assert np.array_equal(over[:256], np.asarray(heat.over()))
     assert len(saved) == 8 + 18
-    assert len(over) == 384 + 18
+    assert len(over) == 256 + 18
 
 
 def test_notebooks():
@@ -87,10 +87,10 @@ def test_masks_of_a_small_image_are_enlarged_and_named_beside():
     labels[2:6, 2:6] = 1
     result = MaskResult(labels, torch.zeros(2, 8, 16), ("dog", "cat"), ())
     drawn = np.asarray(result.overlay())
-    assert drawn.shape[0] == 192
-    assert drawn.shape[1] > 384
-    assert np.array_equal(drawn[:, :384], overlay(None, labels.repeat(24, 0).repeat(24, 1)))  # no name is in it
-    colours = {tuple(colour) for colour in drawn[:, 384:].reshape(-1, 3).tolist()}
+    assert drawn.shape[0] == 128
+    assert drawn.shape[1] > 256
+    assert np.array_equal(drawn[:, :256], overlay(None, labels.repeat(16, 0).repeat(16, 1)))  # no name is in it
+    colours = {tuple(colour) for colour in drawn[:, 256:].reshape(-1, 3).tolist()}
     assert {tuple(colour) for colour in mask_colours()[[1, 2]].tolist()} <= colours
     segments = Segments(np.array([[0, 1]], np.int32), (0.5, 1.0), np.zeros((1, 2, 3), np.uint8))
-    assert segments.overlay().size == (384, 192)
+    assert segments.overlay().size == (256, 128)

@@ -36,7 +36,7 @@ VIRIDIS_ANCHORS = (
 )  # fmt: skip
 """Sixteen evenly spaced colours of viridis. Lightness grows evenly, so colour-blind readers see the same order."""
 LABEL_HEIGHT = 18  # pixels, of a line of text beneath a tile
-LEAST_SIDE = 384
+LEAST_SIDE = 256
 """Results with a shorter longer side, in pixels, are drawn enlarged to it."""
 
 
