@@ -25,7 +25,6 @@ OTHERS = {
     ("dataset/native.py", "mask_file_name"): "in an error",
     ("look/gate.py", "method"): "of a request",
     ("look/gate.py", "origin"): "of a request",
-    ("report/card.py", "model"): "facts about a set",
     ("report/page.py", "mask_file_name"): "in an error",
     ("run/job.py", "method"): "of a configuration",
     ("run/output.py", "version"): "seediff.toml",
