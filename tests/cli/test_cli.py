@@ -152,7 +152,7 @@ BAD = [
     (f"{DRAW} --classes dog --no-objects=false", "--no-objects: takes no value; write --no-objects, or --objects"),
     (f"{DRAW} --classes dog --reject yes", "--reject takes no value, such as 'yes'"),
     (f"{DRAW} --classes dog --steps 2,5", "'2,5' must be a whole number ("),
-    ("models sdxl", "seediff: unexpected argument 'sdxl' ("),
+    ("models sdxl more", "seediff: unexpected argument 'more' ("),
     ("export pets --format coco --out o", "seediff: unknown option --format; the name here: --to ("),
     ("check pets --json pets/metadata.jsonl", '"pets/metadata.jsonl" must have extension "json"'),
     ("download mini --out o", "--out: is for a whole model of the hub, and mini is not one; leave it out"),
