@@ -106,5 +106,5 @@ def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
 def test_a_tally_counts_pictures_and_pixels():
     tally = Tally()
     for labels in ([1, 1, 255], [1, 2]):
-        tally.add(np.bincount(labels, minlength=256), lost=1)
-    assert (tally.counts[:, [1, 2, 255]].tolist(), tally.lost) == ([[2, 1, 1], [3, 1, 1]], 2)
+        tally.add(np.bincount(labels, minlength=256), lost=(1, 3))
+    assert (tally.counts[:, [1, 2, 255]].tolist(), tally.lost.tolist()) == ([[2, 1, 1], [3, 1, 1]], [2, 6])

@@ -67,7 +67,7 @@ def test_text_of_a_label_file():
     labels = np.zeros((4, 8), np.uint8)
     labels[1:3, 2:6] = 2
     text = as_yolo(find_objects(labels))
-    assert text == "1 0.256250 0.262500 0.681250 0.262500 0.681250 0.612500 0.256250 0.612500 0.256250 0.437500\n"
+    assert text == "1 0.256250 0.262500 0.681250 0.262500 0.681250 0.262500 0.681250 0.612500 0.256250 0.612500\n"
 
 
 def test_polygons_of_others():

@@ -27,7 +27,7 @@ from ..reading import first_of
 from ..sample import Sample, nothing_lost
 from .format_table import FORMATS, Contents, SourceName, codec
 from .labelled import Labelled, Painted, Shape, by_object, paint
-from .part_lists import check_parts_of, find_lists, read_lists
+from .part_lists import find_lists, read_lists
 from .pictures import (
     PictureFinder,
     ends_of,
@@ -243,7 +243,11 @@ class Import(Notes):
         parts = [top_folder(one.name) if one.part is None else one.part for one in found]
         paths = [str(one.image or one.name) for one in found]
         named, others = read_lists(self.files, [*lists, *find_lists(self.files, root)], paths)
-        check_parts_of(parts, named, paths)
+        for i, (part, where) in named.items():
+            own = part_of(parts[i] or "")
+            if part and own and part != own:
+                problem = f"{paths[i]} is in the part {show_json(own)} by the set's files or folders"
+                raise UserError(where, problem, "remove the list, or correct it")
         by_lists = bool(named) and not any(part_of(part or "") for part in parts)
         titled = find_lists(self.files, root, split) if split and (by_lists or not part_of(split)) else []
         kept = [i for i, one in enumerate(found) if i in named or not one.listed]

@@ -91,18 +91,18 @@ class Canvas:
         degrees: float = 0,
         about: complex | None = None,
     ) -> None:
-        """Paints the pixels that a box touches.
+        """Paints the pixels that a box touches, or the inside of a turned box.
 
-        number: the value to paint. left, top, right, bottom: in pixels. degrees: how far the box is turned clockwise;
-        then the upright box around it is painted. about: the point x + yi about which it is turned; None: its centre.
+        number: the value to paint. left, top, right, bottom: in pixels. degrees: how far the box is turned clockwise.
+        about: the point x + yi about which it is turned; None: its centre.
         """
         if degrees % 360:
             if about is None:
                 about = complex(left + right, top + bottom) / 2
-            corners = np.add.outer([left, right], [top * 1j, bottom * 1j])
+            corners = np.array([left + top * 1j, right + top * 1j, right + bottom * 1j, left + bottom * 1j])
             turned = (about + (corners - about) * cmath.rect(1, math.radians(degrees))).round(6)
-            left, top = turned.real.min(), turned.imag.min()
-            right, bottom = turned.real.max(), turned.imag.max()
+            self.runs(polygon_runs([turned.view(np.float64).tolist()], self.numbers.shape, "a box"), number)
+            return
         rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
         inside = self.numbers[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
         inside[:] = number

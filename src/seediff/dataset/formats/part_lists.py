@@ -7,7 +7,7 @@ image whose path ends like it, the longest end first.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,12 +100,3 @@ def _ends(line: str) -> Iterator[str]:
     for text in dict.fromkeys((line, line.split()[0])):
         for end in ends_of(text):
             yield from (composed(end), composed(without_suffix(end)))
-
-
-def check_parts_of(parts: Sequence[str | None], named: Mapping[int, Listed], images: Sequence[str]) -> None:
-    """Raises UserError if a list gives an image another part than the folders or files of the set. parts: the part of
-    each image by these; None or any other word than those of parts: they say nothing."""
-    for position, (part, where) in named.items():
-        own = part_of(parts[position] or "")
-        if part and own and part != own:
-            raise UserError(where, f"{images[position]} is in the part {show_json(own)} of the set", "remove the list")

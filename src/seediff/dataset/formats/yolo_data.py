@@ -152,7 +152,16 @@ def find_images(source: Import, data: YoloData) -> list[Pair]:
     if not places:
         raise UserError(data.file, f"names no images in {root}", how_to_find(False))
     read, folders = list[set[Path]](), dict[Path, Path]()
-    for place, split, pictures in (*_of_folders(places), *_of_lists(source, root, places)):
+    groups = [(place, split, sorted(filter(_is_image, place.rglob("*")))) for place, split in places if place.is_dir()]
+    lists = [(split, place) for place, split in places if place.is_file()]
+    images = sorted(filter(_is_image, root.rglob("*"))) if lists else []
+    named, others = read_lists(source.files, lists, [path.relative_to(root).as_posix() for path in images])
+    for line, where in others:
+        source.leave_out(where, line, [root])
+    for split, place in lists:
+        listed = [images[i] for i in sorted(named) if named[i].where.startswith(f"{place}, line ")]
+        groups.append((place, split, listed))
+    for place, split, pictures in groups:
         base = place
         if place.is_file():
             base = Path(os.path.commonpath([root, *(path.parent for path in pictures)][bool(pictures) :]))
@@ -170,27 +179,6 @@ def find_images(source: Import, data: YoloData) -> list[Pair]:
             if path not in used and path.stem not in pictured and path.name != native.CLASSES:
                 source.leave_out(path, path.stem, [of_pictures])
     return [*found.values()]
-
-
-def _of_folders(places: Sequence[tuple[Path, str]]) -> Iterator[tuple[Path, str, list[Path]]]:
-    """(folder, split, pictures) of each folder that a YAML file names."""
-    for place, split in places:
-        if not place.is_file():
-            yield place, split, sorted(filter(_is_image, place.rglob("*")))
-
-
-def _of_lists(source: Import, root: Path, places: Sequence[tuple[Path, str]]) -> Iterator[tuple[Path, str, list[Path]]]:
-    """(file, split, pictures) of each list that a YAML file names. Raises UserError for a line whose picture is
-    missing."""
-    lists = [(split, place) for place, split in places if place.is_file()]
-    if not lists:
-        return
-    images = sorted(filter(_is_image, root.rglob("*")))
-    named, others = read_lists(source.files, lists, [path.relative_to(root).as_posix() for path in images])
-    for line, where in others:
-        source.leave_out(where, line, [root])
-    for split, place in lists:
-        yield place, split, [images[i] for i in sorted(named) if named[i].where.startswith(f"{place}, line ")]
 
 
 def find_labels(source: Import, data: YoloData, images: Path) -> tuple[list[Pair], list[tuple[str, Path]]]:

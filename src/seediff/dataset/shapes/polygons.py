@@ -140,7 +140,7 @@ class _Outlines:
                 path += self.corners[edge]
         corners = np.array(path[-2:] + path[:-2], np.float64).reshape(-1, 2)
         if len(corners) == 4:  # programs, this one too, take four corners for a box
-            return np.vstack((corners, corners[[0, -1]].mean(0)))
+            return corners[[0, 1, 1, 2, 3]]
         return corners
 
 
