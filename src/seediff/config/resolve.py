@@ -115,7 +115,8 @@ def usual_values(
         own = model.settings.preset or own
         is_known = not paper and None not in (own.steps, own.guidance_scale)
         if "steps" in field_types(kind) and not (is_known or {"steps", "guidance_scale"} <= chosen.keys()):
-            authors = model.defaults()  # imports diffusers
+            # Imports diffusers. What is usual for any model does not outrank a method's own values
+            authors = {name: value for name, value in model.defaults().items() if value != getattr(kind, name)}
     if paper:
         own = Preset(presence=own.presence, name_threshold=own.name_threshold)  # the papers have none
     method = chosen.get("mask.method") or own.method or MaskConfig.method
