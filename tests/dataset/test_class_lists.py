@@ -45,12 +45,6 @@ def test_a_palette_that_says_nothing_leaves_the_indices(tmp_path, palette):
     np.testing.assert_array_equal(found, VALUES)
 
 
-def test_an_index_beyond_the_palette_is_a_value(tmp_path):
-    """Pillow writes a palette of one entry where none was given."""
-    found = read_mask(mask(tmp_path / "a.png", VALUES % 2, None), named_classes(("dog",)))
-    np.testing.assert_array_equal(found, VALUES % 2)
-
-
 @pytest.mark.parametrize(
     ("classes", "values", "palette"),
     [

@@ -161,6 +161,10 @@ def export_(
             step = (
                 f"yolo segment train data={shlex.quote(str(out / 'data.yaml'))} model=yolo11n-seg.pt    # Ultralytics"
             )
+        elif to == "coco":
+            file = str(next(iter(sorted((out / "annotations").glob("instances*.json")))))
+            code = shlex.quote(f"from pycocotools.coco import COCO; COCO({file!r})")
+            step = f"python -c {code}    # pycocotools; Detectron2 registers the same file"
         elif FORMATS[to].corrects:
             back = ("import", "EXPORTED", "--from", to, "--corrects", data, "--out", f"{data}-corrected")
             step = command_line(*back, about=f"what was corrected in {to}")

@@ -45,16 +45,6 @@ def mask(label="cat", rle="0,4", box=(1, 1, 2, 2), **more):
     return '<mask label="{}" rle="{}" left="{}" top="{}" width="{}" height="{}"{}/>'.format(label, rle, *box, shown)
 
 
-def test_a_folder_called_like_the_subset_stays_in_the_name(tmp_path):
-    """Otherwise the mask of train/5 would come back as the correction of another sample, 5."""
-    samples = [
-        item("train/5", row={"split": "train"}),
-        item("b", row={"split": "val"}, labels=np.ones((4, 6), np.uint8)),
-    ]
-    export("cvat", ("cat",), samples, tmp_path / "set")
-    assert {one.name for one in imported("cvat", tmp_path / "set")[1]} == {"train/5", "b"}
-
-
 def test_masks_are_painted_by_z_order_and_then_in_turn(tmp_path):
     shapes = (
         mask("dog", "0,24", (0, 0, 6, 4), z_order=1)

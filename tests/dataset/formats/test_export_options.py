@@ -84,11 +84,6 @@ def test_cutouts_follow_the_mask_or_soft_masks_unless_the_mask_was_replaced(tmp_
     assert alpha(tmp_path / "out/a_dog/trip/soft.png") == [0, 0, 0, 42, 212, 255]
 
 
-def test_classes_that_would_share_a_folder(tmp_path):
-    with user_error("^class 'A_b': would share the folder A_b with 'a:b'; rename one of them"):
-        export("cutouts", ("a:b", "A_b"), [item()], tmp_path / "out")
-
-
 def test_splits_of_rows_and_names_with_dots_and_blanks_are_kept(tmp_path):
     given = [item("a.b", row={"split": "val"}), item("x y"), item("é", row={"split": "train"})]
     export("voc", (), given, tmp_path / "voc")

@@ -101,10 +101,3 @@ def test_broken_lines_are_named(line):
 def test_corners_a_hair_outside_are_moved_to_the_edge():
     found = from_yolo("0 -0.004 0 0.5 0 1.002 -0.01 1.01 1 0 1.0001\n", (8, 8), IDS, "here").label_map()
     assert np.array_equal(found, np.ones((8, 8)))
-
-
-def test_without_samples_for_training_the_folder_is_there_all_the_same(tmp_path):
-    exported = export("yolo", ("cat",), [item("a"), item("b")], tmp_path / "yolo", split=1.0)
-    assert "no samples for training: images/train is empty" in exported.notes
-    assert (tmp_path / "yolo/images/train").is_dir()
-    assert sorted(found.name for found in imported("yolo", tmp_path / "yolo")[1]) == ["a", "b"]

@@ -18,6 +18,7 @@ import numpy as np
 from ...config.class_names import IGNORED, check_meaning, reserved_id
 from ...errors import UserError
 from ...files.label_maps import IGNORE, voc_palette
+from ...files.messages import plural
 from ...files.outputs import check_free, put, stage_output
 from ...rows.parts import SPLITS
 from ...workers import Follow, in_order
@@ -153,6 +154,11 @@ class Export(Notes):
         if self.tiny * 10 > self.pieces:
             what = f"{self.tiny} of {self.pieces} pieces in masks that nobody checked have fewer than {TINY} pixels"
             self.note(f"{what}; --min-area auto leaves out those below {share}")
+
+    def note_several(self, number: int, fate: str) -> None:
+        """Notes how many objects have several pieces. fate: what becomes of them."""
+        if number:
+            self.note(f"{plural(number, 'object')} in several pieces {fate}")
 
     def put(self, path: str, data: bytes | str | Path) -> None:
         """Writes a file. path: relative to the folder. data: its bytes or text, or the file to copy or link."""

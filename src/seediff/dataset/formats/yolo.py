@@ -49,7 +49,7 @@ def write(export: Export, *, min_area: MinArea = 1) -> None:
         export.put(f"{LABELS}/{placed.split}/{placed.name}.txt", text)
         counts.update(lost)
     export.count(counts["ignored"], "pixels are ignored (255); the format cannot say this: they become background")
-    export.count(counts["several"], "objects in several pieces become one line per piece: a polygon is one piece")
+    export.note_several(counts["several"], "become one line per piece: a polygon is one piece")
     export.note_pieces(min_area, counts["small"], "are left out: they become background")
     export.count(counts["others"], "pieces of masks belong to no object of the set: they become background")
     write_data(export, export.classes)

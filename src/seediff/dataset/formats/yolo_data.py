@@ -93,8 +93,8 @@ def _read_yaml(files: SetFiles, file: Path) -> YoloData:
         raise UserError(file, f"'names' must list the classes, not {show_json(given)}")
     given = dict(enumerate(given)) if isinstance(given, list) else given
     names = fit(given, dict[ClassNumber, str], f"{file}: 'names'", strict=False)
-    count = fit(content.get("nc"), int | None, f"{file}: 'nc'", strict=False)
-    if count not in (None, len(names), max(names) + 1):
+    count = fit(content.get("nc") or len(names), int, f"{file}: 'nc'", strict=False)
+    if count not in (len(names), max(names) + 1):
         raise UserError(file, f"its 'nc' says {count} classes, and 'names' lists {len(names)}", "correct the wrong one")
     named = {key: value for key, value in content.items() if part_of(key) and value}
     entries: list[tuple[str, str]] = []
