@@ -32,7 +32,7 @@ from .masks import described
 from .painting import BOXES, Canvas, is_box
 from .part_lists import is_label_file
 from .set_files import SetFiles
-from .yolo_data import DATA, IMAGES, LABELS, YoloData, find_images, find_labels, read_data, write_data
+from .yolo_data import DARKNET, DATA, IMAGES, LABELS, YoloData, find_images, find_labels, read_data, write_data
 
 HAIR = 0.01
 """How far outside the picture a corner may be, as a share of the side. It is moved to the edge, as in Ultralytics."""
@@ -159,7 +159,7 @@ def is_folder(folder: Path) -> bool:
     labels = next(iter(sorted((folder / LABELS).rglob("*.txt"))), None)
     named = any((folder / place / native.CLASSES).is_file() for place in ("", LABELS))
     bare = labels is not None and (named or is_label_file(SetFiles(folder).lines(labels)))
-    return bare or any(_has_names(file) for file in visible(folder, "*.y*ml"))
+    return bare or (folder / DARKNET).is_file() or any(_has_names(file) for file in visible(folder, "*.y*ml"))
 
 
 def _has_names(file: Path) -> bool:

@@ -32,7 +32,7 @@ from .part_lists import is_label_file, read_lists
 from .pictures import PictureFinder, how_to_find, images_by_name, portable
 from .set_files import SetFiles
 
-DATA, IMAGES, LABELS, NOTES = "data.yaml", "images", "labels", "notes.json"
+DATA, IMAGES, LABELS, NOTES, DARKNET = "data.yaml", "images", "labels", "notes.json", "obj.names"
 YOLO_SUFFIXES = (".bmp", ".dng", ".heic", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
 """Suffixes of pictures in YOLO datasets. SeeDiff reads only PNG and JPEG files."""
 ClassNumber = Annotated[int, msgspec.Meta(ge=0)]
@@ -121,7 +121,7 @@ def _other_lists(files: SetFiles, root: Path, strict: bool) -> Iterator[tuple[Pa
     darknet's obj.names, or the file that its obj.data names, Label Studio's notes.json, and id2label.json. Files that
     are no such list are left out; with `strict`, those of lines are refused."""
     for folder in (root, root / LABELS):
-        names = [native.CLASSES, "obj.names"]
+        names = [native.CLASSES, DARKNET]
         with suppress(UserError):
             pairs = (line.partition("=") for line in files.lines(folder / "obj.data"))
             names += [Path(value.strip()).name for key, _, value in pairs if key.strip() == "names"]
@@ -142,13 +142,8 @@ def find_images(source: Import, data: YoloData) -> list[Pair]:
     A label file without a picture counts as a missing picture, because its labels would be lost silently. A picture in
     the folders of several splits belongs to the last of them. Raises UserError.
     """
-    root, places, found = data.root, list[tuple[Path, str]](), dict[Path, Pair]()
-    for split, text in data.entries:
-        place = _locate(source.files, data, text)
-        if place is None:
-            source.note(f"{data.file.name}: {text} is not in {root}, and is left out")
-        else:
-            places.append((place, split))
+    root, found = data.root, dict[Path, Pair]()
+    places = _places(source, data, data.entries)
     if not places:
         raise UserError(data.file, f"names no images in {root}", how_to_find(False))
     read, folders = list[set[Path]](), dict[Path, Path]()
@@ -172,6 +167,8 @@ def find_images(source: Import, data: YoloData) -> list[Pair]:
             name, labels = path.relative_to(base).with_suffix("").as_posix(), label_file(path)
             found[path] = Pair(split or None, name, source.files.inside(path), source.files.inside(labels))
             folders[labels.parent] = path.parent
+    if not found:
+        raise UserError(root, "has no images", how_to_find(False))
     used = {pair.labels for pair in found.values()}
     for folder, of_pictures in sorted(folders.items()):
         pictured = {path.stem for path in of_pictures.iterdir() if _is_image(path)}
@@ -203,8 +200,20 @@ def find_labels(source: Import, data: YoloData, images: Path) -> tuple[list[Pair
         found[picture[0]] = Pair(part, name, picture[0], source.files.inside(path))
     for name, path in images_by_name(images).items():
         found.setdefault(path, Pair(None, name, path, root / LABELS / f"{name}.txt", listed=True))
-    located = ((split, _locate(source.files, data, text)) for split, text in data.entries)
-    return [*found.values()], [(split, place) for split, place in located if place and place.is_file()]
+    lists = _places(source, data, [(split, text) for split, text in data.entries if text.endswith(".txt")])
+    return [*found.values()], [(split, place) for place, split in lists]
+
+
+def _places(source: Import, data: YoloData, entries: Sequence[tuple[str, str]]) -> list[tuple[Path, str]]:
+    """(file or folder, split) of each entry of a YAML file that is in the set; a note says which are not."""
+    places: list[tuple[Path, str]] = []
+    for split, text in entries:
+        place = _locate(source.files, data, text)
+        if place is None:
+            source.note(f"{data.file.name}: {text} is not in {data.root}, and is left out")
+        else:
+            places.append((place, split))
+    return places
 
 
 def _steps(text: str, without: str) -> tuple[str, ...]:
