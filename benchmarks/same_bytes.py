@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 
 from files_compared import compare  # beside this file
-from same_bytes_families import FAMILIES, SIDES, WITHOUT_SELF_ATTENTION
+from same_bytes_families import FAMILIES, SIDES
 
 HERE = Path(__file__).resolve().parent
 DRAW = "generate --classes dog,cat --per-class 3 --steps 2 --batch-size 4 --keep-soft --keep-attention"
@@ -97,7 +97,6 @@ COMMANDS = {
     **{
         f"segment-{name}": f"segment generate/images --names dog,cat --num-points 4 {twin} --out segment-{name}"
         for name, twin in TWINS.items()
-        if name not in WITHOUT_SELF_ATTENTION
     },
     "augment": "augment generate --add flip:50%,splice-2x2:50%,noise:2,perspective:2,boxes:2 --out augment",
     **{f"export-{name}": f"export generate --to {name} {more} --out export-{name}" for name, more in EXPORTS.items()},

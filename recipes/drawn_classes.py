@@ -45,8 +45,7 @@ class RecordedJob(GenerateJob):
 
     def drawn(self, ready: Ready, specs: Sequence[SampleSpec]) -> Iterator[DrawnSample]:
         for sample in super().drawn(ready, specs):
-            masks = sample.masks or self.masks(ready, sample.spec, sample.image, sample.attention)
-            self.draws.append(sample._replace(masks=masks))
+            self.draws.append(sample)
             yield sample
 
 
@@ -59,9 +58,11 @@ def measure(job: RecordedJob, out: Path, name: str) -> list[dict[str, Any]]:
         known = segment_known(
             yardstick, np.stack([draw.image for draw in job.draws]), [d.spec.classes for d in job.draws]
         )
-        for (spec, image, _, masks), exact in zip(job.draws, known, strict=True):
+        for draw, exact in zip(job.draws, known, strict=True):
+            spec, image = draw.spec, draw.image
+            masks = draw.masks or job.masks(ready, spec, image, draw.attention)
             found = [iou(masks.label_map == n, exact == CLASS_IDS[of]) for n, of in enumerate(spec.classes, 1)]
-            kept = not (len(spec.classes) > 1 and job.reasons_to_reject(DrawnSample(spec, image, _, masks)))
+            kept = not (len(spec.classes) > 1 and job.reasons_to_reject(draw._replace(masks=masks)))
             about = {"flags": masks.flags, "agreement": list(masks.agreement.values()), "iou": found, "kept": kept}
             rows.append({"index": spec.index, "attempt": spec.attempt, "classes": spec.classes, **about})
             if kept and min(found) < 0.5:
