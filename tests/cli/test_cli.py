@@ -25,7 +25,7 @@ from seediff.config.fields import field_types, fit_field
 from seediff.config.filter import Criteria
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import CaptureConfig, MaskConfig, SegmentConfig
-from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.photos_config import MaskPhotosConfig, PredictConfig, SegmentPhotosConfig
 from seediff.config.train import TrainConfig
 from seediff.errors import Notice, UserError
 from seediff.models.locate import EMBEDDED
@@ -196,7 +196,7 @@ def test_an_error_names_the_option_of_its_field_alone(tmp_path, monkeypatch, cap
 
 
 CONFIGURATIONS = (
-    *(GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig, TrainConfig, AugmentConfig, Criteria),
+    *(GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig, PredictConfig, TrainConfig, AugmentConfig, Criteria),
     *(MaskConfig, CaptureConfig, SegmentConfig),
 )
 CHECKED_LATER = {"seed", "size"}
