@@ -9,7 +9,6 @@ number of images. One image takes 1 to 3 s of a core.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cyclopts import App
 
 from recipes.mini.yardstick import iou, load_segmenter, segment_known
 from seediff.config.generate_config import GenerateConfig
@@ -98,26 +98,31 @@ def row(name: str, rows: Sequence[dict[str, Any]]) -> str:
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sets", default="two,three,similar,one")
-    parser.add_argument("--images", type=int, default=95)
-    parser.add_argument("--guidance-scale", type=float)
-    options = parser.parse_args()
+app = App(help=__doc__, help_format="plaintext")
+
+
+@app.default
+def main(
+    out: Path,
+    *,
+    seed: int = 1,
+    sets: str = "two,three,similar,one",
+    images: int = 95,
+    guidance_scale: float | None = None,
+) -> None:
+    """Draw the sets and print their rows."""
     print(
         "| set | wrong at first | of these redrawn | right ones redrawn | wrong in the final set | kept | draws | IoU |"
     )
-    for name in options.sets.split(","):
+    for name in sets.split(","):
         classes, together = SETS[name]
-        values = {"classes": classes, "classes_per_image": together, "seed": options.seed, "device": "cpu"}
-        if options.guidance_scale is not None:
-            values["guidance_scale"] = options.guidance_scale
-        per_class = max(1, round(options.images * together / len(classes)))
+        values = {"classes": classes, "classes_per_image": together, "seed": seed, "device": "cpu"}
+        if guidance_scale is not None:
+            values["guidance_scale"] = guidance_scale
+        per_class = max(1, round(images * together / len(classes)))
         config = GenerateConfig.recommended(**values, per_class=per_class)
-        print(row(name, measure(RecordedJob(config), options.out, name)), flush=True)
+        print(row(name, measure(RecordedJob(config), out, name)), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    app()

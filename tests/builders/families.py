@@ -235,7 +235,7 @@ def check_words(readers, states_of):
 
 
 def run_commands(folder, out):
-    """Run `generate` and `mask` with a model in a local folder, whose family has no maps of self-attention."""
+    """Run `generate` and `mask` with a model in a local folder."""
     from seediff.cli.run_commands import generate, mask
 
     run = runner(generate, mask)
@@ -251,4 +251,3 @@ def run_commands(folder, out):
     (row,) = rows_of(out / "masked")
     assert row["classes"] == list(row["presence"]) == ["dog", "cat"]
     assert np.asarray(Image.open(out / "masked" / row["mask_file_name"])).shape == (48, 64)
-    assert 'method = "ca"' in (out / "set" / "seediff.toml").read_text(encoding="utf-8")

@@ -88,7 +88,7 @@ def test_pseudo_labels_stay_pseudo_labels(tmp_path, command):
         run(f"{words} --quiet")
         for readme in [folder] if "--in-place" in words else [path.parent for path in out.rglob("README.md")]:
             card, page = ((readme / name).read_text() for name in ("README.md", "preview.html"))
-            assert ("- pseudo-labels" in card) == ("not checked by people" in card) == said
+            assert ("- pseudo-labels" in card) == ("no person has checked" in card) == said
             assert ("what it finds in photographs means nothing" in card) == said
             assert ("nobody has checked them" in page) == said
         shutil.rmtree(out, ignore_errors=True)

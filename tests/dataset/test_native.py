@@ -85,7 +85,7 @@ def test_native_round_trip(tmp_path):
     assert names(tmp_path / "out") == files.split()
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| command | test |" in card
-    assert "2 images do not say what made them" in card
+    assert "Their rows in `metadata.jsonl` say what is known of their origin." in card
     save_native(tmp_path / "again", classes, items, about={"command": "test"}, link=True)
     assert contents(tmp_path / "again") == contents(tmp_path / "out")
     assert (tmp_path / "again/images/000000.png").samefile(tmp_path / "out/images/000000.png")

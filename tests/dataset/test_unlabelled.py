@@ -41,7 +41,7 @@ def begun(empty):
     store.act([(0, 0)], lambda _: Edit("brush", labels=lambda present: np.maximum(present, np.uint8(2))))
     store.act([(1, 0)], lambda _: Edit("accept"))
     store.act([(2, 0)], lambda _: Edit("accept"))
-    store.act([(2, 1)], lambda _: Edit("undo"))
+    store.act([(2, 1)], lambda _: Edit("undo", to=0))
     store.close()
     return empty
 

@@ -52,9 +52,9 @@ def test_no_interval_from_fewer_than_five_pictures_that_show_the_class(pictures)
     ious, right = scored(counts, seed=0, draws=50)
     assert [iou.pictures for iou in ious.values()] == [12, 9, pictures]
     scores = Scores(classes, score_all(classes, {"all": counts}, accuracy_name=None, seed=0, draws=50), counts, 0)
-    assert without_interval(scores) == [
-        f"Without interval, because fewer than 5 pictures show them: c ({pictures})."
-    ] * (pictures < 5)
+    assert without_interval(scores) == [f"Without interval, because fewer than 5 images show them: c ({pictures})."] * (
+        pictures < 5
+    )
     assert not np.isnan([*ious["a"].ci95, *ious["b"].ci95, *right.ci95]).any()
     mean = mean_figure("mIoU", ious.values())
     assert mean.pictures == pictures

@@ -106,9 +106,7 @@ def test_a_disk_that_is_too_small_for_the_attention_maps(tmp_path, monkeypatch, 
 
 
 def test_memory_that_is_not_known_has_no_quantisation():
-    info = find_model("mini")
-    assert info.files.named is None
-    line = plans.memory_line(GenerateConfig(("dog",), quantize="nf4", device="cuda"), info, None, None)
+    line = plans.memory_line(GenerateConfig(("dog",), quantize="nf4", device="cuda"), None, None)
     assert line == "Memory: not known, because the weights are not all on this machine"
 
 

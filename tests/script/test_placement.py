@@ -81,4 +81,4 @@ def test_a_picture_that_the_safety_checker_blackened(sd1_model):
         pipe("a dog", height=64, width=64, num_inference_steps=1, generator=noise())
     assert "blank" in seen.masks("dog").flags
     assert seen.segments(method="kmeans", k=2).flags == ("blank",)
-    assert explain_flag("blank").startswith("the picture is black")
+    assert explain_flag("blank").startswith("the image is black")

@@ -17,8 +17,8 @@ from ..rows.row import Row
 from .tables import Summary, for_drawings, plain_facts, render
 
 TAGS = {
-    "drawn": ("synthetic", "semantic-segmentation", "pseudo-labels", "diffusion", "seediff"),
-    "photographs": ("semantic-segmentation", "pseudo-labels", "seediff"),
+    "drawn": ("synthetic", "semantic-segmentation", "diffusion", "seediff"),
+    "photographs": ("semantic-segmentation", "seediff"),
     "any": ("semantic-segmentation", "seediff"),
 }
 """Text of the card, a file of templates/ → its tags on the hub. "drawn": a model drew all images and made their masks.
@@ -46,7 +46,7 @@ def dataset_card(about: Mapping[str, Any], rows: Sequence[Row], summary: Summary
     return render(
         f"{text}.md.j2",
         title=yaml_text(f"Masks: {', '.join(shown) or 'empty'}"),
-        tags=TAGS[text],
+        tags=[*TAGS[text], "pseudo-labels"] if summary.unchecked else TAGS[text],
         size=size_category(summary.images),
         files=Markup(json.dumps(_config(rows), ensure_ascii=False)),  # safe: front matter is YAML, and JSON is, too
         summary=summary,
