@@ -155,10 +155,10 @@ def read(
     Pixels that are only in an ignored crowd, or only in a box without a mask, are ignored (255).
     """
     documents = {path: load_coco(source.files, path) for path in find_annotations(source.path)}
-    _check_masks(documents, crowds, source)
+    source.not_read(chain(*map(unknown_files, {path.parent for path in documents})), documents)
+    boxes = _check_masks(documents, crowds, source)
     listed = classes_of(documents, source.note)
     classes, ids = listed.classes, listed.ids
-    source.not_read(chain(*map(unknown_files, {path.parent for path in documents})), documents)
     pictures, empty = list[Labelled](), 0
     for path, document in documents.items():
         name, by_image = CocoName.of(path), document.by_image()
@@ -166,7 +166,7 @@ def read(
         for image in document.images:
             row = as_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             annotations = by_image[image.id]
-            draw = draw_of(annotations, ids, path, crowds == "objects", bool(source.boxes))
+            draw = draw_of(annotations, ids, path, crowds == "objects", boxes)
             objects: Draw | None = draw
             if name.kind in (SEMANTIC, "stuff"):  # an annotation is a whole class
                 objects = object_drawings.get(image.file_name)
@@ -192,15 +192,14 @@ def _objects_beside(source: Import, name: CocoName, classes: Sequence[str]) -> d
     return {image.file_name: draw_of(by_image[image.id], listed.ids, file) for image in document.images}
 
 
-def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, source: Import) -> None:
-    """Notes what is lost of the annotations. documents: the files. crowds: as for `read`. Raises UserError if
-    annotations are boxes (`check_boxes`), or if all masks are crowds and `crowds` is None."""
+def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, source: Import) -> bool:
+    """Whether boxes are masks. Notes what is lost of the annotations. documents: the files. crowds: as for `read`.
+    Raises UserError as `takes_boxes` does, and if all masks are crowds and `crowds` is None."""
     if crowds not in (None, "ignored", "objects"):
         raise UserError("crowds", f"{crowds} must be ignored or objects")
     shapes = list(chain(*(document.annotations for document in documents.values())))
     masked = [annotation for annotation in shapes if annotation.masked]
     several, where = sum(bool(annotation.iscrowd) for annotation in masked), next(iter(documents))
-    source.check_boxes(sum(annotation.is_box or not annotation.masked for annotation in shapes), len(shapes), where)
     if masked and crowds is None and several == len(masked):
         problem = "all its masks are crowds (iscrowd 1), which are ignored, but some tools mark every mask this way"
         raise UserError(where, problem, "--crowds objects takes them for objects, --crowds ignored leaves them out")
@@ -208,3 +207,6 @@ def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, sour
     if crowds != "objects":
         source.count(several, f"{of} are crowds (iscrowd 1), not objects; pixels only in them are ignored (255)")
     source.count(sum(bool(each.ignore) for each in shapes), f"{of} have `ignore`: their pixels are ignored (255)")
+    used = [annotation for annotation in shapes if not annotation.ignore]
+    boxes = [annotation for annotation in used if annotation.is_box or not annotation.masked]
+    return source.takes_boxes(len(boxes), sum(annotation.masked for annotation in boxes), len(used), where)

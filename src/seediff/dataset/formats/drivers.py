@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from ...config.class_names import numbered_names
 from ...errors import UserError
 from ...files.image_files import orientation_of
 from ...files.messages import plural, show_json
@@ -51,8 +52,9 @@ class Notes:
     notes: list[str] = field(default_factory=list)
 
     def note(self, line: str) -> None:
-        """Adds a line."""
-        self.notes.append(line)
+        """Adds a line, once."""
+        if line not in self.notes:
+            self.notes.append(line)
 
     def count(self, number: int, line: str) -> None:
         """Adds the line "NUMBER LINE", unless the number is 0."""
@@ -141,16 +143,18 @@ class Import(Notes):
             raise UserError(where, missing_picture(name, given or folders), how_to_find(bool(given)))
         self.missing_pictures += 1
 
-    def check_boxes(self, boxes: int, shapes: int, where: object) -> None:
-        """Notes that boxes are not masks. boxes, shapes: how many of each the set has. where: its name in errors.
-        Raises UserError if nine shapes of ten are boxes, as in sets for detectors."""
-        if self.boxes or not boxes:
-            return
+    def takes_boxes(self, boxes: int, polygons: int, shapes: int, where: object) -> bool:
+        """Whether boxes are masks. Otherwise a note counts them. boxes, shapes: how many of each the set has. polygons:
+        how many of the boxes are polygons; a set's only polygon may have any form. where: the set's name in errors.
+        Raises UserError if nine shapes of ten are boxes, as in sets for detectors; it repeats the notes."""
+        if self.boxes or not boxes or shapes == polygons == 1:
+            return bool(boxes)
         what = f"{boxes} of its {shapes} shapes are boxes"
         if boxes * 10 >= shapes * 9:
             fix = "--boxes masks reads boxes as masks"
             raise UserError(where, "; ".join([f"{what}, which are no masks", *self.notes]), fix)
         self.note(f"{what}: pixels in them but in no other shape are ignored (255); --boxes masks reads them as masks")
+        return False
 
     def shapes_of(
         self,
@@ -171,32 +175,37 @@ class Import(Notes):
         proves_objects: whether the masks of a picture prove that each mask of the set is an object. others: kind and
         label of what is left out and has no place on a picture. Raises UserError.
         """
-        around, lines, boxes, count, empty = list[str](), [*others], 0, 0, 0
-        labels, ids, are_objects = set[str](), dict[str, int](), False
-        pictures = list[Labelled]()
+        around, lines, polygons, empty = list[str](), [*others], 0, 0
+        # Of masks alone, and of masks and boxes: their number, their labels, and whether they prove objects
+        counts, labels, proven = [0, 0], [set[str](), set[str]()], [False, False]
+        described, ids = list[tuple[Labelled, Unit]](), dict[str, int]()
         for unit in units:
             labelled, shapes = describe(unit)
+            described.append((labelled, unit))
             filled = [shape for shape in shapes if shape.fill is not None]
-            masks = [shape for shape in filled if shape.role == "mask" or (self.boxes and shape.role == "box")]
-            labels.update(shape.label for shape in masks)
-            are_objects = are_objects or proves_objects(masks)
-            boxes += sum(shape.role == "box" for shape in filled)
-            count += sum(shape.role != "around" for shape in filled)
+            both = [shape for shape in filled if shape.role != "around"]
+            for i, of_kind in enumerate(([shape for shape in both if shape.role == "mask"], both)):
+                counts[i] += len(of_kind)
+                labels[i].update(shape.label for shape in of_kind)
+                proven[i] = proven[i] or proves_objects(of_kind)
+            polygons += sum(shape.role == "box" and shape.kind.startswith("polygon") for shape in both)
             around += [shape.about for shape in filled if shape.role == "around"]
             lines += [shape.about for shape in shapes if shape.fill is None]
             empty += not shapes
-            # Shapes are not kept: those of all pictures may be larger than memory.
-            draw = partial(paint, shapes=partial(_shapes_of, describe, unit), ids=ids, boxes=bool(self.boxes))
-            pictures.append(replace(labelled, draw=draw))
         ignored = "shapes are not masks; pixels in the boxes around them but in no mask are ignored (255)"
         for abouts, line in ((around, ignored), (lines, "shapes are no masks and are left out")):
             self.count(len(abouts), f"{line}, such as {', '.join(sorted({*abouts})[:8])}")
-        listed, found = number_labels(sorted(labels) if classes is None else classes, where, self.note)
+        self.count(empty, f"of {len(described)} pictures have no shape: background only")
+        for line in numbered_names(sorted(labels[1])):
+            self.note(line)
+        boxes = self.takes_boxes(counts[1] - counts[0], polygons, counts[1], self.path)
+        listed, found = number_labels(sorted(labels[boxes]) if classes is None else classes, where, self.note)
         ids.update(found)
-        self.check_boxes(boxes, count, self.path)
-        self.count(empty, f"of {len(pictures)} pictures have no shape: background only")
-        if are_objects:
-            pictures = [replace(one, objects=one.draw) for one in pictures]
+        pictures: list[Labelled] = []
+        for labelled, unit in described:
+            # Shapes are not kept: those of all pictures may be larger than memory.
+            draw = partial(paint, shapes=partial(_shapes_of, describe, unit), ids=ids, boxes=boxes)
+            pictures.append(replace(labelled, draw=draw, objects=draw if proven[boxes] else None))
         return Contents(listed, self.samples_of(pictures))
 
     def samples_of(

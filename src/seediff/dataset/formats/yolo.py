@@ -186,7 +186,7 @@ def read(
         raise UserError(data.file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     class_list = number_classes(data.names, data.file, void=(), classes=classes, note=source.note)
     pairs, lists = (find_images(source, data), []) if images is None else find_labels(source, data, images)
-    confident = _check_rows(source, data, [pair.labels for pair in pairs])
+    confident, boxes = _check_rows(source, data, [pair.labels for pair in pairs])
     pictures, labels = list[Labelled](), dict[Path | None, Path]()
     for pair in pairs:
         draw = partial(
@@ -194,7 +194,7 @@ def read(
             files=source.files,
             labels=pair.labels,
             ids=class_list.ids,
-            boxes=bool(source.boxes),
+            boxes=boxes,
             confident=confident,
         )
         where = pair.labels if pair.labels.exists() else pair.image
@@ -206,25 +206,25 @@ def read(
     return Contents(class_list, samples)
 
 
-def _check_rows(source: Import, data: YoloData, files: Sequence[Path]) -> bool:
-    """Whether a confidence ends each row of the label files, which a note says. Raises UserError if there
-    are no files, or only boxes in them."""
+def _check_rows(source: Import, data: YoloData, files: Sequence[Path]) -> tuple[bool, bool]:
+    """(confident, boxes): whether a confidence ends each row of the label files, which a note says, and whether boxes
+    are masks. Raises UserError if there are no files, or as `takes_boxes` does."""
     existing = [path for path in files if path.exists()]
     if files and not existing:
         raise UserError(data.root, f"none of its {len(files)} images has a label file, such as {files[0]}")
-    rows, boxes, confident = 0, 0, 0
+    rows, boxes, polygons, confident = 0, 0, 0, 0
     for path in existing:
         for _, words in _rows(source.files.text(path)):
             more = _ends_in_confidence(words)
             rows, confident = rows + 1, confident + more
-            boxes += _is_box(words[: -more or None])
+            is_box = _is_box(words[: -more or None])
+            boxes, polygons = boxes + is_box, polygons + (is_box and len(words) > 6)
     if existing and not rows:
         line = f"all its {len(existing)} label files are empty, as when Label Studio exports brush masks as YOLO"
         source.note(f"{line}: its JSON export holds them")
-    source.check_boxes(boxes, rows, data.file)
     if rows and confident == rows:
         source.note(f"a confidence ends each of {rows} rows (save_conf): it is left off")
-    return 0 < rows == confident
+    return 0 < rows == confident, source.takes_boxes(boxes, polygons, rows, data.file)
 
 
 def _paint(
