@@ -2,7 +2,6 @@ import csv
 
 import pytest
 from items import write_pets
-from refusals import refused
 
 from seediff.cli.main import main
 
@@ -30,13 +29,15 @@ def test_stages_and_resume(data, tmp_path, capsys):
     assert [row["stage"] for row in csv.DictReader((out / "losses.csv").open())] == ["train", "train", "finetune"]
     assert main(line) == 0
     assert "it was complete" in capsys.readouterr().out
-    assert "holds another training (seed: 0 → 1)" in refused(capsys, *line, "--seed", "1")
+    assert main([*line, "--seed", "1"]) == 2
+    assert "holds another training (seed: 0 → 1)" in capsys.readouterr().err
     assert main([*line, "--seed", "1", "--dry-run"]) == 2
     assert "holds another training (seed: 0 → 1)" in capsys.readouterr().err
     assert main([*line, "--dry-run"]) == 0
     assert reading in capsys.readouterr().out
     (out / "training.json").write_text('{"step": 3, "data": ["of an earlier version"]}')
-    assert "holds a training that is damaged or of another version of seediff" in refused(capsys, *line)
+    assert main(line) == 2
+    assert "holds a training that is damaged or of another version of seediff" in capsys.readouterr().err
     # The configuration of a training is one for another.
     again = f"--config {out}/seediff.toml --out {tmp_path}/again --steps 1 --quiet".split()
     assert main(["train", data, *again]) == 0

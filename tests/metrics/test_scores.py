@@ -66,7 +66,7 @@ def test_no_interval_from_fewer_than_five_pictures_that_show_the_class(pictures)
         assert often == []
     else:
         (others,) = often
-        assert others.name == "mIoU: mean of the 2 classes that 5 or more pictures show"
+        assert others.name == "mIoU: mean of the 2 classes that 5 or more images show"
         assert (others.value, others.ci95, others.pictures) == (
             (ious["a"].value + ious["b"].value) / 2,
             mean_figure("", [ious["a"], ious["b"]]).ci95,

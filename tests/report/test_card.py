@@ -36,9 +36,9 @@ def test_the_rows_decide_the_text(tmp_path):
     texts = {"drawn": drawn, "photographs": masked, "mixed": [*drawn, *masked], "imported": rows, "empty": []}
     cards = {name: card_of(SUMMARY, of) for name, of in texts.items()}
     tags = {name: front_matter(card)["tags"] for name, card in cards.items()}
-    assert tags["drawn"] == ["synthetic", "semantic-segmentation", "pseudo-labels", "diffusion", "seediff"]
-    assert tags["photographs"] == ["semantic-segmentation", "pseudo-labels", "seediff"]
-    assert tags["mixed"] == tags["imported"] == tags["empty"] == ["semantic-segmentation", "seediff"]
+    assert tags["drawn"] == ["synthetic", "semantic-segmentation", "diffusion", "seediff", "pseudo-labels"]
+    assert tags["photographs"] == ["semantic-segmentation", "seediff", "pseudo-labels"]
+    assert tags["mixed"] == ["semantic-segmentation", "seediff", "pseudo-labels"]
     creators = {name: front_matter(card).get("annotations_creators") for name, card in cards.items()}
     assert creators["drawn"] == creators["photographs"] == creators["mixed"] == ["machine-generated"]
     assert creators["imported"] is creators["empty"] is None
