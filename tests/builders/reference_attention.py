@@ -2,8 +2,6 @@
 
 from importlib import import_module
 
-import pytest
-
 from seediff.models.families import FILES, families
 
 NAMES = {"SD": "unet", "SDXL": "xl"}
@@ -32,6 +30,8 @@ def sweep(names, family=str):
 
     family: a name → its family's.
     """
+    import pytest  # the rehearsal on a GPU machine has none
+
     marks = {True: (), False: pytest.mark.slow}
     return [pytest.param(name, marks=marks[family(name) in STAND_FOR_ALL]) for name in names]
 
