@@ -106,6 +106,7 @@ def test_surroundings_are_dimmed(page, pets):
     np.testing.assert_array_equal(shown_mask(page), labels)
 
 
+@pytest.mark.slow
 def test_an_image_of_the_embedded_model_is_explained_at_once(browser, tmp_path):
     """And what is shown of its mask is true after a stroke."""
     out = tmp_path / "drawn"

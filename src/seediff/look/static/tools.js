@@ -58,7 +58,7 @@ export class Brush extends Tool {
 
   get help() {
     const erases = this.name === "eraser" ? "Drag to erase." : "Right button or Alt: erase.";
-    return `${erases} Shift: a straight line from the last stroke.`;
+    return `${erases} Shift: a line from the last stroke.`;
   }
 
   get radius() { return $("brush-size").value / 2; }
