@@ -14,6 +14,7 @@ from ..config.generate_config import GenerateConfig
 from ..dataset import native
 from ..files.messages import make_console, plural
 from ..report.tables import show_reasons, summarize
+from ..rows.flags import flag_kind
 from .options import LOOK, command_line, export_line, next_steps, train_line
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _redrawn_lines(config: GenerateConfig, result: RunResult, images: Mapping[st
     if few:
         more = math.ceil(config.per_class**2 / max(min(few.values()), 1))
         lines.append(f"Few images of {', '.join(few)}: the same command with --per-class {more} adds more")
-    mixed = sum(any(flag.startswith("mixed:") for flag in row.raised) for row in result.rejected)
+    mixed = sum(any(flag_kind(flag) == "mixed" for flag in row.raised) for row in result.rejected)
     if mixed > MOST * (result.made + len(result.rejected)):
         lines.append("Nearly all drawings are flagged mixed, so the flag says nothing of this model's; see --no-reject")
     return lines
