@@ -250,17 +250,27 @@ def _tell_void(names: Mapping[int, str], listed: ClassList, note: Note) -> None:
         note(f"{', '.join(void)} in {listed.where} is no class: its pixels are ignored (255)")
 
 
+def _read_colour(line: str) -> tuple[str, int] | None:
+    """The name and the number of the colour in a line; None for a line without both."""
+    match = COLOUR_LINE.fullmatch(line.strip())
+    if match is None:
+        return None
+    if match[1] is not None:
+        name, *colour = match.group(1, 2, 3, 4)
+    else:
+        *colour, name = match.group(5, 6, 7, 8)
+    values = np.array([int(value) for value in colour])
+    return (name.strip(), int(values @ WEIGHTS)) if values.max() <= IGNORE else None
+
+
 def _read_colours(path: Path, classes: Sequence[str] | None, note: Note) -> ClassList:
     """The class list in a file of colours. classes, note: as for `number_classes`. Raises UserError."""
     names, colours = list[str](), list[int]()
     for number, line in enumerate(read_lines(path), 1):
-        match = COLOUR_LINE.fullmatch(line.strip())
-        parts = [part.strip() for part in match.groups() if part is not None] if match else ["", "256"]
-        name = parts.pop(0 if match is None or match[1] else 3)
-        colour = [int(part) for part in parts]
-        if max(colour) <= IGNORE:
-            names.append(name)
-            colours.append(int(colour @ WEIGHTS))
+        found = _read_colour(line)
+        if found is not None:
+            names.append(found[0])
+            colours.append(found[1])
         elif number > 1 and line.strip() and line[0] != "#":
             raise UserError(f"{path}, line {number}", "needs a name and a colour: `name:r,g,b`, or `r g b name`")
     class_list = number_classes(dict(enumerate(names)), path, classes=classes, note=note)

@@ -43,9 +43,10 @@ def is_label_file(lines: Sequence[str]) -> bool:
 
 def _is_number(word: str) -> bool:
     try:
-        return bool(float(word)) or True
+        float(word)
     except ValueError:
         return False
+    return True
 
 
 def find_lists(files: SetFiles, root: Path, title: str | None = None) -> list[tuple[str, Path]]:
