@@ -131,7 +131,8 @@ def _other_lists(files: SetFiles, root: Path, strict: bool) -> Iterator[tuple[Pa
                     yield path, parse_class_list(files.lines(path), path, first=0)
         with suppress(UserError):
             notes = files.json(folder / NOTES, StudioNotes)
-            yield from [(folder / NOTES, {one.id: one.name for one in notes.categories})] * bool(notes.categories)
+            if notes.categories:
+                yield folder / NOTES, {one.id: one.name for one in notes.categories}
         with suppress(UserError):
             yield folder / ID_LABELS, files.json(folder / ID_LABELS, dict[int, str], strict=False)
 
@@ -159,7 +160,7 @@ def find_images(source: Import, data: YoloData) -> list[Pair]:
     for place, split, pictures in groups:
         base = place
         if place.is_file():
-            base = Path(os.path.commonpath([root, *(path.parent for path in pictures)][bool(pictures) :]))
+            base = Path(os.path.commonpath([path.parent for path in pictures] or [root]))
         if {*pictures} in read:  # many files have `val: images/train`, because there is no other
             continue
         read.append({*pictures})
