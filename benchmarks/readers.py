@@ -40,10 +40,9 @@ PACKAGES = {
     "ultralytics": "ultralytics",
     "fiftyone": "fiftyone",
     "labelme": "labelme",
-    "panopticapi": "panopticapi",
 }
 """Tool → its package, which has a module of the same name."""
-SOURCES = {"labelme": "labelme<6", "panopticapi": "git+https://github.com/cocodataset/panopticapi"}
+SOURCES = {"labelme": "labelme<6"}
 """What pip installs, where that is not the package."""
 QUIET = {"YOLO_OFFLINE": "true", "FIFTYONE_DISABLE_SERVICES": "1", "FIFTYONE_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
 """Environment variables that keep the tools from using the network and their databases."""

@@ -75,27 +75,6 @@ def labelme(kind: str, folder: str, classes: list[str]) -> Read:
         yield path.stem, utils.shapes_to_label(shape, file.shapes, ids)[0].astype(np.uint8)
 
 
-def panopticapi(kind: str, folder: str, classes: list[str]) -> Read:
-    """With its ids, and its evaluation of the set against itself."""
-    from panopticapi.evaluation import pq_compute_single_core  # type: ignore
-    from panopticapi.utils import rgb2id  # type: ignore
-    from PIL import Image
-
-    for file in Path(folder, "annotations").glob(f"{kind}_*.json"):
-        document, masks = json.loads(file.read_text(encoding="utf-8")), file.with_suffix("")
-        categories = {one["id"]: one for one in document["categories"]}
-        assert [one["name"] for one in categories.values()] == ["background", *classes]
-        pairs = [(one, one) for one in document["annotations"]]
-        scores = pq_compute_single_core(0, pairs, masks, masks, categories)
-        assert scores.pq_average(categories, isthing=None)[0]["pq"] > 0.9999
-        for one in document["annotations"]:
-            ids = rgb2id(np.array(Image.open(masks / one["file_name"]), np.uint32))
-            labels = np.full(ids.shape, 255, np.uint8)
-            for segment in one["segments_info"]:
-                labels[ids == segment["id"]] = segment["category_id"]
-            yield Path(one["file_name"]).with_suffix("").as_posix(), labels
-
-
 def ultralytics(kind: str, folder: str, classes: list[str]) -> Read:
     """With its data loader."""
     from ultralytics.cfg import get_cfg  # type: ignore
