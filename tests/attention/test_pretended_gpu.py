@@ -63,7 +63,9 @@ def test_commands(told, name):
         assert ran["threads"] == 2  # masks are made while the next pictures are drawn
 
 
+@pytest.mark.slow  # `make slow` has Triton
 def test_kernels_that_cannot_run_are_said_once(told):
+    pytest.importorskip("triton")
     (warning,) = told["generate"]["warnings"]
     assert "plain torch captures attention" in warning
     assert told["mask"]["warnings"] == []
