@@ -17,6 +17,7 @@ import contextlib
 import io
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def _run(source: str, where: str, namespace: dict[str, Any]) -> list[dict[str, A
         if isinstance(last, ast.Expr):
             value = eval(compile(ast.Expression(last.value), where, "eval"), namespace)
     outputs: list[dict[str, Any]] = []
-    if text := printed.getvalue():
+    if text := printed.getvalue().replace(sys.executable, "python"):  # a reader's is elsewhere
         outputs.append({"name": "stdout", "output_type": "stream", "text": text.splitlines(keepends=True)})
     if value is not None:
         outputs.append({"data": _data(value), "execution_count": None, "metadata": {}, "output_type": "execute_result"})
@@ -60,7 +61,7 @@ def _data(value: Any) -> dict[str, Any]:
     image = io.BytesIO()
     # All colours at a third of a PNG's bytes; a repository keeps them for ever.
     picture = Image.open(io.BytesIO(value._repr_png_())).convert("RGB")
-    picture.save(image, "JPEG", quality=92, subsampling=0, optimize=True)
+    picture.save(image, "JPEG", quality=80, subsampling=0, optimize=True)
     as_text["text/plain"] = [f"{picture.width} × {picture.height} pixels"]  # an image's repr has an address
     return {"image/jpeg": base64.b64encode(image.getvalue()).decode(), **as_text}
 

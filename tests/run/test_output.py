@@ -45,13 +45,14 @@ def test_more_images_per_class_join_those_that_are_there(tmp_path, changes):
     assert len(drawn & indices) < small.batch_size  # only the last batch, and only if it was not full
 
 
-def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch):
-    faked(CONFIG, tmp_path / "small")
+@pytest.mark.parametrize("changes", [{}, SEVERAL], ids=["one class", "several classes"])
+def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch, changes):
+    faked(replace(CONFIG, **changes), tmp_path / "small")
 
     def grow(out):
         if not out.exists():
             shutil.copytree(tmp_path / "small", out)
-        faked(LARGER, out)
+        faked(replace(LARGER, **changes), out)
 
     check_interrupted(grow, tmp_path, monkeypatch, range(0, 25, 4))
 
