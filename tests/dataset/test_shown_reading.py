@@ -19,10 +19,6 @@ run = runner(import_)
 LABELS = [[0, 1, 1], [2, 255, 255]]
 
 
-def rows(count):
-    return [ClassReading(str(i), f"class {i}", f"classes.txt, line {i + 1}", 1, i) for i in range(1, count + 1)]
-
-
 def in_masks(folder, files, **options):
     save_image(folder / "images/a.png", (2, 3))
     save_map(folder / "masks/a.png", LABELS)
@@ -40,16 +36,18 @@ def test_assumed_classes_are_called_so(tmp_path):
     save_image(tmp_path / "voc/JPEGImages/a.jpg", (1, 2))
     save_camvid(tmp_path / "camvid", {"a": [[1, 11]]}, "val")
     sets = [Dataset.open(tmp_path / name).reading for name in ("voc", "camvid")]
-    assert sets[0].classes[1] == ClassReading("1", "aeroplane", "VOC's twenty: there is no list")
-    assert sets[1].classes[2] == ClassReading("1", "building", "CamVid in camvid, val")
-    assert [reading.parts for reading in sets] == [["voc/JPEGImages → val (1)"], ["camvid/val → val (1)"]]
+    assert [one.listed for one in sets] == ["VOC's twenty: there is no list", "CamVid in camvid, val"]
+    assert [one.classes[i].line for i, one in enumerate(sets, 1)] == [
+        "1 → aeroplane: pictures 0, pixels 0",
+        "1 → building: pictures 0, pixels 0",
+    ]
+    assert [one.parts for one in sets] == [{"val": 1}] * 2
     Dataset.open(tmp_path / "voc").save(tmp_path / "native")
     native = Dataset.open(tmp_path / "native").watched()
     [one.label_map for one in native]
-    assert native.reading.classes[1] == ClassReading("1", "aeroplane", "classes.txt, line 2", 1, 1)
-    assert native.reading.parts == ["native/images → val (1)"]
-    of_two = {("train", tmp_path / "images"): 4, ("val", tmp_path / "images"): 2}
-    assert ClassList((), {}).reading(of_two, tmp_path).parts == [f"{tmp_path.name}/images → train (4), → val (2)"]
+    assert (native.reading.listed, native.reading.parts) == ("classes.txt", {"val": 1})
+    assert native.reading.classes[1] == ClassReading("1", "aeroplane", 1, 1)
+    assert ClassList((), {}).reading({"train": 4, None: 2}).lines()[1] == "parts: train 4, no part 2"
 
 
 @pytest.mark.parametrize("format_", formats_of(WITHOUT_PIXELS))
@@ -72,11 +70,11 @@ def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     expected = [
         "note: no mask that was read shows 1 of 3 classes: bus",
-        "folders: in/images (1)",
+        "classes: in/classes.txt",
         "0 → background: pictures 1, pixels 1",
-        "1 → road (in/classes.txt): pictures 1, pixels 2",
-        "2 → car (in/classes.txt): pictures 1, pixels 1",
-        "3 → bus (in/classes.txt): pictures 0, pixels 0",
+        "1 → road: pictures 1, pixels 2",
+        "2 → car: pictures 1, pixels 1",
+        "3 → bus: pictures 0, pixels 0",
         "ignored (255): pictures 1, pixels 2",
     ]
     assert planned.splitlines()[1:] == expected
@@ -89,15 +87,9 @@ def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "\n".join(expected) + "\n\nNext:" in said
     whole = json.loads((tmp_path / "set/reading.json").read_text())
-    assert whole["classes"][1] == {
-        "values": "1",
-        "name": "road",
-        "source": "in/classes.txt",
-        "pictures": 1,
-        "pixels": 2,
-    }
+    assert whole["classes"][1] == {"values": "1", "name": "road", "pictures": 1, "pixels": 2}
     page = (tmp_path / "set/preview.html").read_text()
-    assert "<li>1 → road (in/classes.txt): pictures 1, pixels 2</li>" in page
+    assert "<li>1 → road: pictures 1, pixels 2</li>" in page
     assert str(tmp_path) not in page + (tmp_path / "set/reading.json").read_text()
     run(f"{line}2 --quiet")
     assert capsys.readouterr().out == ""

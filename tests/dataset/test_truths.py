@@ -147,11 +147,9 @@ def test_ade20k(tmp_path):
         ("empty", {}, "empty: is no dataset; it holds"),
         (".", {}, "nothing says what the ids of its label maps mean; add a classes.txt"),
         (".", {"num_classes": 0}, "num_classes: 0 must be between 1 and 254"),
-        ("plain", {"void": [300]}, "void: 300 must be ids of label maps, from 0 to 254"),
         ("plain", {"split": "test"}, "split: test: .*plain has no picture in this part"),
         ("many", {}, r"many/classes\.txt: names id 300; ids of label maps are 0 to 254, and 255 is ignored"),
         ("voc", {"void": [0]}, "void: is only for plain folders of label maps"),
-        ("lost", {}, r"val\.txt, line 2: there are no labels of .b."),
         ("city", {"split": "train"}, r"split: train: .*; parts of Cityscapes there: val"),
     ],
 )
@@ -162,7 +160,6 @@ def test_what_cannot_be_opened(tmp_path, path, options, said):
         save_map(tmp_path / name / "a.png", [[0]])
         (tmp_path / name / "classes.txt").write_text("".join(f"c{i}\n" for i in range(count)))
     save_voc(tmp_path / "voc", {"a": [[0]]})
-    (save_voc(tmp_path / "lost", {"a": [[0]], "b": [[0]]}) / "SegmentationClass/b.png").unlink()
     save_cityscapes(tmp_path / "city", {"a/a": [[7]]})
     with user_error(said):
         open_truths(tmp_path / path, **options)

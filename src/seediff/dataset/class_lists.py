@@ -35,7 +35,7 @@ from ..files.messages import show_json
 from ..files.reading import composed, parse_json, read_bytes, read_lines
 from ..rows.shown import ids_by_name
 from .names import check_class_list
-from .reading import ClassReading, PartCounts, Reading, first_of, reading_ids, shorten
+from .reading import NO_PART, ClassReading, Reading, first_of, reading_ids
 
 COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "label_colors.txt")
 NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt")
@@ -72,8 +72,6 @@ class ClassList:
     ignored."""
     named: Mapping[int, str] = field(default_factory=dict)
     """Value or number of a colour → the name that the list gives to it."""
-    sources: Mapping[int, str] = field(default_factory=dict)
-    """Id → where its name comes from; for other classes, this is `where`."""
 
     @property
     def values(self) -> Mapping[int, int]:
@@ -88,19 +86,14 @@ class ClassList:
             return self.colours
         return {colour: self.values[number] for colour, number in _voc_colours(254).items() if number in self.values}
 
-    def reading(self, parts: PartCounts, path: Path) -> Reading:
-        """How the list understands a set, without counts. parts: the pictures of its parts. path: for `shorten`."""
+    def reading(self, parts: Mapping[str | None, int]) -> Reading:
+        """How the list understands a set, without counts. parts: part → number of its pictures."""
         values: list[tuple[Any, int]] = [(f"#{colour:06x}", i) for colour, i in (self.colours or {}).items()]
         rows: list[ClassReading] = []
         for name, class_id in reading_ids(self.classes).items():
-            source = self.sources.get(class_id, str(self.where) * (0 < class_id < IGNORE))
             codes = [str(value) for value, i in values or self.ids.items() if i == class_id]
-            rows.append(ClassReading(first_of(codes), name, shorten(source, path)))
-        became: dict[Path, list[str]] = {}
-        for (part, folder), count in parts.items():
-            named = f"→ {part} ({count})" if part else f"({count})"
-            became.setdefault(folder, []).append(named)
-        return Reading(rows, parts=[shorten(f"{folder} {', '.join(named)}", path) for folder, named in became.items()])
+            rows.append(ClassReading(first_of(codes), name))
+        return Reading(str(self.where), rows, parts={part or NO_PART: count for part, count in parts.items()})
 
 
 def number_classes(

@@ -176,11 +176,11 @@ class Dataset(Sequence[Sample]):
         """
         if name == "native":
             classes, samples = native.open_native(path, **options)
-            return cls(classes, samples, path=path, reading=native.read_as(Path(path), classes, samples))
+            return cls(classes, samples, path=path, reading=native.read_as(classes, samples))
         check_class_list(options.get("classes") or ())  # formats would take the letters of a text
         read = read_format(name, path, **options)
         samples = list(read.samples)
-        reading = read.listed.reading(read.parts, Path(path))
+        reading = read.listed.reading(read.parts)
         return cls(read.classes, samples, path=path, notes=read.notes, ids=read.ids, title=read.about, reading=reading)
 
     def export(self, name: FormatName, out: Path | str, *, with_rejected: bool = False, **options: Any) -> Exported:

@@ -102,7 +102,7 @@ def import_set(
     rows, tally = list[Row](), Tally()
 
     def reading() -> Reading:
-        return read.listed.reading(read.parts, source).counted(classes, tally, read.notes, source)
+        return read.listed.reading(read.parts).counted(classes, tally, read.notes, source)
 
     if out is None:
         for sample in follow(tally.watch(samples)):

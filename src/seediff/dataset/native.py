@@ -316,9 +316,7 @@ def open_native(
     return classes, samples
 
 
-def read_as(folder: Path, classes: Sequence[str], samples: Iterable[Sample]) -> Reading:
+def read_as(classes: Sequence[str], samples: Iterable[Sample]) -> Reading:
     """How a native dataset is understood, without counts. samples: its samples."""
-    parts = Counter((sample.row.split, Path(folder, IMAGES)) for sample in samples)
-    sources = {number: f"{CLASSES}, line {number + 1}" for number in range(len(classes) + 1)}
-    listed = ClassList(tuple(classes), {number: number for number in sources}, sources=sources)
-    return listed.reading(parts, folder)
+    listed = ClassList(tuple(classes), {number: number for number in range(len(classes) + 1)}, where=CLASSES)
+    return listed.reading(Counter(sample.row.split for sample in samples))

@@ -21,8 +21,8 @@ NAMED = 8
 """Maximum number of names or values in a line."""
 IGNORED_PIXELS = f"ignored ({IGNORE})"
 """The name of the row for ignored pixels."""
-PartCounts = Mapping[tuple[str | None, Path], int]
-"""(part, folder of pictures) → number of pictures. The part is None if nothing names one."""
+NO_PART = "no part"
+"""The name of the part of pictures for which nothing names one."""
 
 
 @dataclass
@@ -60,40 +60,40 @@ class ClassReading:
     values: str
     """The ids or colours in the files that mean the class, such as `7, 9` or `#800000`; "" if the files have names."""
     name: str
-    source: str
-    """Where the name comes from, such as `classes.txt, line 2`."""
     pictures: int = 0
     """Number of pictures that show the class."""
     pixels: int = 0
 
     @property
     def line(self) -> str:
-        """For example, `1 → dog (classes.txt, line 2): pictures 2, pixels 40`."""
-        name, source = " → ".join(filter(None, (self.values, self.name))), f" ({self.source})" * bool(self.source)
-        return f"{name}{source}: pictures {self.pictures}, pixels {self.pixels}"
+        """For example, `1 → dog: pictures 2, pixels 40`."""
+        name = " → ".join(filter(None, (self.values, self.name)))
+        return f"{name}: pictures {self.pictures}, pixels {self.pixels}"
 
 
 @dataclass(frozen=True)
 class Reading:
     """How a set was understood."""
 
+    listed: str = ""
+    """Where the classes are named, such as `pets/classes.txt`."""
     classes: Sequence[ClassReading] = ()
     """The background, the classes in the order of their ids, and IGNORED_PIXELS."""
     left_out: Sequence[str] = ()
     """What was left out or is odd, counted: a line for each kind."""
-    parts: Sequence[str] = ()
-    """What the folders of pictures became, such as `images/dev → val (3)`; `images (3)` if nothing names a part."""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """Part → number of its pictures."""
 
     def counted(self, names: Sequence[str], tally: Tally, left_out: Sequence[str], path: Path | None) -> Reading:
         """The reading with what was counted. names: the classes of ids 1, 2, … in the tally. left_out: lines to add.
         path: the set, for `shorten`."""
         ids, counts = reading_ids(names), tally.counts.T.tolist()
-        rows = [ClassReading(row.values, row.name, row.source, *counts[ids[row.name]]) for row in self.classes]
+        rows = [ClassReading(row.values, row.name, *counts[ids[row.name]]) for row in self.classes]
         shapes, boxed = tally.lost.tolist()
         lost = [f"{plural(shapes, 'shape')} without a pixel: outside of the image, without area, or covered"]
         only = [f"{plural(boxed, 'pixel')} only in boxes: ignored (255)"]
         lines = [shorten(line, path) for line in (*left_out, *lost * bool(shapes), *only * bool(boxed))]
-        return replace(self, classes=rows, left_out=lines)
+        return replace(self, listed=shorten(self.listed, path), classes=rows, left_out=lines)
 
     def lines(self, limit: int | None = None) -> list[str]:
         """What is odd, the parts, and a line for each class. limit: the maximum number of lines; None: all lines."""
@@ -103,7 +103,9 @@ class Reading:
         if unseen:
             of_all = f"{len(unseen)} of {plural(len(classes), 'class')}"
             lines.append(f"note: no mask that was read shows {of_all}: {first_of(unseen)}")
-        lines += [f"folders: {first_of(self.parts)}"] * bool(self.parts)
+        lines += [f"classes: {self.listed}"] * bool(self.listed)
+        if self.parts.keys() - {NO_PART}:
+            lines.append(f"parts: {first_of([f'{part} {count}' for part, count in self.parts.items()])}")
         lines += [row.line for row in self.classes if row.pixels or row in classes]
         if limit is not None and len(lines) > limit:
             lines[limit - 1 :] = [f"… {len(lines) - limit + 1} more lines; `import` keeps all in {READING}"]

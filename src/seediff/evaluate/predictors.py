@@ -13,7 +13,7 @@ from ..config.class_names import BACKGROUND, read_class_list
 from ..config.sides import side_notes
 from ..dataset.class_lists import NAME_LISTS, ClassList, Note, check_ids, find_list, read_mask, with_single
 from ..dataset.dataset import Dataset
-from ..dataset.formats.masks import described
+from ..dataset.formats.yolo import described
 from ..dataset.native import CLASSES, METADATA, open_native
 from ..dataset.sample import Sample
 from ..dataset.split import pixel_digest

@@ -9,14 +9,13 @@ exporting.py         `export` makes the folder, names and splits, and calls the 
 
 How `Dataset.open` reads:
 
-format_table.py      `recognise` finds the format
-drivers.py           `read_format` calls the codec
-  coco.py            `read(source)` returns what the set says about each picture, as `Labelled`
-    set_files.py     `SetFiles` reads files; nothing else does
-    coco_data.py, yolo_data.py, labelstudio_data.py    what the files of these formats say
+format_table.py      `recognise` finds the format; the table also names each format's options
+drivers.py           `read_format` calls the codec with the options, in an `Import`
+  coco.py            `read(source)` returns what the set says about each picture, as `Labelled` (painting.py)
+    set_files.py     `SetFiles` reads files; nothing else does. Lists of parts are read here, too
   drivers.py         `Import.samples_of` makes samples of them; `Import.shapes_of` also finds classes and objects
     pictures.py      `PictureFinder` finds the file of each picture; names of samples; turned pictures
-    labelled.py      `Drawing.paint` paints shapes on a `Canvas` (painting.py), when the sample is read
+    painting.py      `paint` paints shapes on a `Canvas`, when the sample is read
 
 The codecs:
 

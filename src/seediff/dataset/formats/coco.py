@@ -7,46 +7,54 @@ out/  images/NAME.png               pictures, as they are
 
 Category ids are class ids, from 1. With samples for validation or testing, there are `instances_train.json`,
 `instances_val.json`, and so on. An image's `metadata` in semantic.json is its row of metadata.jsonl.
+
+in/  annotations/instances_val2017.json       COCO itself: pictures in val2017/; likewise stuff_
+     annotations/instances_train.json         others: pictures in images/train/; SeeDiff: all in images/
+     train/_annotations.coco.json             Roboflow: pictures beside it; likewise valid/ and test/
+     labels.json, or another single file      pictures in images/, data/ or beside it
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, product
+from math import ceil, floor
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from ... import __version__
 from ...errors import UserError
-from ...files.label_maps import IGNORE
-from ...files.reading import Json
+from ...files.label_maps import IGNORE, visible
+from ...files.messages import show_json
+from ...files.reading import Json, fit
+from ...rows.parts import part_of
 from ...rows.row import as_row
+from ..class_lists import ClassList, Note, no_note, number_classes
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes
 from ..shapes.polygons import object_polygons
-from ..shapes.rle import encode
-from .coco_data import (
-    ANNOTATIONS,
-    IGNORED_CATEGORY,
-    IMAGES,
-    INSTANCES,
-    SEMANTIC,
-    CocoFile,
-    CocoName,
-    Crowds,
-    classes_of,
-    draw_of,
-    find_annotations,
-    load_coco,
-    unknown_files,
-)
+from ..shapes.rle import count_runs, encode, polygon_runs
 from .drivers import Import
 from .exporting import Export, MinArea, Placed, least_area
 from .format_table import Contents
-from .labelled import Draw, Labelled
+from .painting import BOXES, Canvas, Draw, Labelled, Near, Side, is_box
+
+IGNORED_CATEGORY = (IGNORE, "ignore")
+"""Id and name of the category that stands for 255 in SeeDiff's semantic.json."""
+IMAGES, ANNOTATIONS = "images", "annotations"
+INSTANCES, SEMANTIC = "instances", "semantic"
+FILE_KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
+"""Prefixes of mask files, the preferred first. Of a folder, only files with the first prefix that occurs are read."""
+ROBOFLOW_FILE = "_annotations.coco.json"
+"""The name of Roboflow's files."""
 
 
 def write(export: Export, *, min_area: MinArea = 1, polygons: bool = False) -> None:
@@ -139,34 +147,23 @@ def _polygons(objects: Objects) -> list[list[list[int]]]:
     return polygons
 
 
-def read(
-    source: Import,
-    *,
-    images: Path | None = None,
-    crowds: Crowds | None = None,
-) -> Contents:
-    """Reads a COCO folder, or one JSON file. Class ids count from 1 in the order of the category ids.
-
-    images: the pictures' folder; None: the usual places near the annotations. crowds: "ignored" ignores annotations
-    with iscrowd 1, and "objects" takes them for objects. None ignores them too, but raises UserError if all masks are
-    crowds, because some tools write every mask as a crowd.
-
-    `find_annotations` says which files of a folder are read. Where objects overlap, the smaller object is visible.
-    Pixels that are only in an ignored crowd, or only in a box without a mask, are ignored (255).
-    """
-    documents = {path: load_coco(source.files, path) for path in find_annotations(source.path)}
+def read(source: Import) -> Contents:
+    """Reads a COCO folder, or one JSON file; `find_annotations` says which files of a folder. Class ids count from 1 in
+    the order of the category ids. Where objects overlap, the smaller object is visible. Pixels that are only in an
+    ignored crowd, or only in a box, are ignored (255). Raises UserError."""
+    documents = {path: load_coco(source, path) for path in find_annotations(source.path)}
     source.not_read(chain(*map(unknown_files, {path.parent for path in documents})), documents)
-    boxes = _check_masks(documents, crowds, source)
+    boxes = _check_masks(documents, source)
     listed = classes_of(documents, source.note)
     classes, ids = listed.classes, listed.ids
     pictures, empty = list[Labelled](), 0
     for path, document in documents.items():
         name, by_image = CocoName.of(path), document.by_image()
-        folders, object_drawings = name.image_folders(source.folder, images), _objects_beside(source, name, classes)
+        folders, object_drawings = name.image_folders(source), _objects_beside(source, name, classes)
         for image in document.images:
             row = as_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             annotations = by_image[image.id]
-            draw = draw_of(annotations, ids, path, crowds == "objects", boxes)
+            draw = partial(_paint, annotations=annotations, ids=ids, where=path, boxes=boxes)
             objects: Draw | None = draw
             if name.kind in (SEMANTIC, "stuff"):  # an annotation is a whole class
                 objects = object_drawings.get(image.file_name)
@@ -184,29 +181,269 @@ def _objects_beside(source: Import, name: CocoName, classes: Sequence[str]) -> d
     file = name.beside(INSTANCES)
     if name.kind != SEMANTIC or not file.is_file():
         return {}
-    document = load_coco(source.files, file)
+    document = load_coco(source, file)
     listed = classes_of({file: document})
     if listed.classes != classes:
         return {}
     by_image = document.by_image()
-    return {image.file_name: draw_of(by_image[image.id], listed.ids, file) for image in document.images}
+    draw = partial(_paint, ids=listed.ids, where=file, boxes=False)
+    return {image.file_name: partial(draw, annotations=by_image[image.id]) for image in document.images}
 
 
-def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, source: Import) -> bool:
-    """Whether boxes are masks. Notes what is lost of the annotations. documents: the files. crowds: as for `read`.
-    Raises UserError as `takes_boxes` does, and if all masks are crowds and `crowds` is None."""
-    if crowds not in (None, "ignored", "objects"):
-        raise UserError("crowds", f"{crowds} must be ignored or objects")
+def _check_masks(documents: Mapping[Path, CocoFile], source: Import) -> bool:
+    """Whether boxes are masks. Notes what is lost of the annotations. documents: the files. Raises UserError as
+    `takes_boxes` does, and if all masks are crowds, because some tools write every mask as a crowd."""
     shapes = list(chain(*(document.annotations for document in documents.values())))
     masked = [annotation for annotation in shapes if annotation.masked]
     several, where = sum(bool(annotation.iscrowd) for annotation in masked), next(iter(documents))
-    if masked and crowds is None and several == len(masked):
+    if masked and source.crowds is None and several == len(masked):
         problem = "all its masks are crowds (iscrowd 1), which are ignored, but some tools mark every mask this way"
         raise UserError(where, problem, "--crowds objects takes them for objects, --crowds ignored leaves them out")
     of = f"of {len(shapes)} annotations"
-    if crowds != "objects":
-        source.count(several, f"{of} are crowds (iscrowd 1), not objects; pixels only in them are ignored (255)")
+    source.count(several, f"{of} are crowds (iscrowd 1), not objects; pixels only in them are ignored (255)")
     source.count(sum(bool(each.ignore) for each in shapes), f"{of} have `ignore`: their pixels are ignored (255)")
     used = [annotation for annotation in shapes if not annotation.ignore]
-    boxes = [annotation for annotation in used if annotation.is_box or not annotation.masked]
-    return source.takes_boxes(len(boxes), sum(annotation.masked for annotation in boxes), len(used), where)
+    return source.takes_boxes(sum(annotation.is_box for annotation in used), len(used), where)
+
+
+@dataclass(frozen=True)
+class CocoName:
+    """The path of a COCO file, and what it says.
+
+    For example, annotations/instances_val2017.json has the kind "instances", the words "val2017" and the part "val".
+    Roboflow's train/_annotations.coco.json has no kind; its words are "train", the name of its folder.
+    """
+
+    path: Path
+    kind: str
+    """The beginning of the file's name: one of FILE_KINDS; "" for another beginning."""
+    words: str
+    """The rest of the file's name, without its suffix."""
+
+    @classmethod
+    def of(cls, path: Path) -> CocoName:
+        """The name of a file. path: the file."""
+        if path.name == ROBOFLOW_FILE:
+            return cls(path, "", path.parent.name)
+        kind = next((kind for kind in FILE_KINDS if path.stem.startswith(kind)), "")
+        return cls(path, kind, path.stem.removeprefix(kind).removeprefix("_"))
+
+    @property
+    def part(self) -> str:
+        """The split that the last word means without its year: "val" for `val2017`; "test" also for `test-dev`.
+        Otherwise all words."""
+        splits = [part_of(word.rstrip("0123456789")) for word in re.split("[_-]", self.words)]
+        last = splits[-1]
+        if last is None:
+            return self.words
+        if "test" in splits:
+            return "test"
+        return last
+
+    def beside(self, kind: str) -> Path:
+        """The file of another kind with the same words: annotations/stuff_val2017.json for the example and "stuff"."""
+        return self.path.with_name(self.path.name.replace(self.kind, kind, 1))
+
+    def image_folders(self, source: Import) -> list[Path]:
+        """The folders that may hold the pictures, the likeliest first: those named like the part, in the folder that
+        the user named, or else beside the annotations and in the usual folders."""
+        parts = [part for part in dict.fromkeys((self.words, self.words.rpartition("_")[2])) if part.strip(".")]
+        if source.images is not None:
+            return [source.images, *(source.images / part for part in parts)]
+        # SeeDiff writes the pictures of all parts into images/, where `train/` may belong to a sample's name.
+        places = ["", IMAGES, *(f"{IMAGES}/{part}" for part in parts), *parts, "data"]
+        beside = self.path.parent
+        bases = dict.fromkeys((beside, source.folder, beside.parent if beside.name == ANNOTATIONS else beside))
+        return [base / place for base, place in product(bases, places)]
+
+
+Id = int | float | str
+
+
+class Category(msgspec.Struct, frozen=True):
+    """A class."""
+
+    id: int
+    name: str
+    supercategory: Any = None
+
+
+class CocoImage(msgspec.Struct, frozen=True):
+    """A picture."""
+
+    id: Id
+    file_name: str
+    height: Side
+    width: Side
+    metadata: dict[str, Any] = {}
+    """The picture's row of metadata.jsonl, in files that SeeDiff wrote."""
+
+
+class Rle(msgspec.Struct, frozen=True):
+    """A mask as run lengths."""
+
+    size: list[int]
+    counts: list[int] | str
+    """The run lengths, or the text into which COCO compresses them."""
+
+
+class Annotation(msgspec.Struct, frozen=True):
+    """An object as polygons [x, y, x, y, …], as run lengths, or only as a box [x, y, width, height]."""
+
+    image_id: Id
+    id: Any = None
+    category_id: int | None = None
+    segmentation: list[list[Near]] | Rle | None = None
+    bbox: list[Near] | None = None
+    iscrowd: bool | int | None = None
+    ignore: bool | float | None = None
+
+    @property
+    def polygons(self) -> list[list[float]]:
+        """The polygons, without stray points and lines, which have no area; [] for run lengths."""
+        given = self.segmentation if isinstance(self.segmentation, list) else []
+        return [polygon for polygon in given if len(polygon) not in (0, 2, 4)]
+
+    @property
+    def is_box(self) -> bool:
+        """Whether the object is only a box, or a polygon that is one."""
+        polygons = [[*zip(one[::2], one[1::2], strict=False)] for one in self.polygons]
+        return not self.masked or (len(polygons) == 1 and is_box(polygons[0]))
+
+    @property
+    def masked(self) -> bool:
+        """Whether the object has a mask, not only a box."""
+        return isinstance(self.segmentation, Rle) or bool(self.polygons)
+
+
+class CocoFile(msgspec.Struct, frozen=True):
+    """A file of annotations."""
+
+    categories: list[Category]
+    images: list[CocoImage]
+    annotations: list[Annotation]
+
+    def by_image(self) -> dict[Id, list[Annotation]]:
+        """Image id → the annotations of the image."""
+        annotations: dict[Id, list[Annotation]] = {image.id: [] for image in self.images}
+        for annotation in self.annotations:
+            annotations[annotation.image_id].append(annotation)
+        return annotations
+
+
+def load_coco(source: Import, path: Path) -> CocoFile:
+    """Reads a file. Crowds are objects if the user says so. Raises UserError if two images or categories have one id,
+    or if an annotation names an id that does not exist."""
+    document = source.files.json(path, CocoFile, strict=False)
+    images, categories = [entry.id for entry in document.images], [entry.id for entry in document.categories]
+    for part, ids in (("images", images), ("categories", categories)):
+        if len({*ids}) < len(ids):
+            raise UserError(path, f"two {part} have the id {Counter(ids).most_common(1)[0][0]}")
+    existing = {"image": {*images}, "category": {*categories}}
+    for number, entry in enumerate(document.annotations):
+        for part, id_ in (("image", entry.image_id), ("category", entry.category_id)):
+            if id_ not in existing[part]:
+                raise UserError(path, f"annotations[{number}] is of {part} {show_json(id_)}, which does not exist")
+    if source.crowds != "objects":
+        return document
+    annotations = [msgspec.structs.replace(entry, iscrowd=None) for entry in document.annotations]
+    return msgspec.structs.replace(document, annotations=annotations)
+
+
+def classes_of(documents: Mapping[Path, CocoFile], note: Note = no_note) -> ClassList:
+    """The classes in the order of the category ids, and category id → id in label maps. documents: the files of a set.
+    note: called with lines for the user. Raises UserError if the documents have different categories."""
+    used: set[int | None] = set()
+    for document in documents.values():
+        used.update(annotation.category_id for annotation in document.annotations)
+    named = {path: _names(document.categories, used) for path, document in documents.items()}
+    first, names = next(iter(named.items()))
+    for other in named:
+        if named[other] != names:
+            raise UserError(other, f"its categories are not those of {first}", "import them one by one")
+    return number_classes(names, f"{first}: categories", void=(IGNORE,), note=note)
+
+
+def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict[int, str]:
+    """Category id → name, in rising order. Roboflow's category 0 is the parent of the others; it is left out if no
+    annotation has it. used: the category ids of annotations."""
+    names = {category.id: category.name for category in sorted(categories, key=lambda category: category.id)}
+    if 0 not in used and any(category.id and category.supercategory == names.get(0, object) for category in categories):
+        del names[0]
+    return names
+
+
+def _runs(annotation: Annotation, shape: tuple[int, int], where: str) -> np.ndarray:
+    """(N,): the run lengths of an annotation's mask. shape: (H, W) of the picture. where: the annotation's name in
+    errors. Raises UserError."""
+    if isinstance(annotation.segmentation, Rle):
+        return count_runs(annotation.segmentation.size, annotation.segmentation.counts, shape, where)
+    if not annotation.masked:
+        x, y, width, height = fit(annotation.bbox or [0] * 4, tuple[float, float, float, float], f"{where}: 'bbox'")
+        left, top, right, bottom = floor(x), floor(y), ceil(x + width), ceil(y + height)  # what the box touches
+        return polygon_runs([[left, top, right, top, right, bottom, left, bottom]], shape, where)
+    return polygon_runs(annotation.polygons, shape, where)
+
+
+def _paint(
+    shape: tuple[int, int],
+    annotations: Sequence[Annotation],
+    ids: Mapping[int, int],
+    where: Path,
+    boxes: bool,
+) -> Objects:
+    """The painted annotations of a picture of the size `shape`, (H, W): first boxes and crowds, as 255; over them the
+    objects, the largest first. Annotations with `ignore` are 255, like crowds. ids: category id → id in label maps.
+    where: the JSON file. boxes: whether boxes are masks. Raises UserError."""
+    canvas = Canvas(shape)
+    masks: list[tuple[bool, int, np.ndarray]] = []
+    for annotation in annotations:
+        runs = _runs(annotation, shape, f"{where}: annotation {annotation.id}")
+        if annotation.is_box and not boxes:
+            canvas.runs(runs, BOXES)
+        elif annotation.ignore or annotation.iscrowd:
+            masks.append((False, IGNORE, runs))
+        else:
+            masks.append((True, ids[annotation.category_id or 0], runs))
+    for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -mask[2][1::2].sum())):
+        canvas.runs(runs, canvas.number(class_id))
+    return canvas.painted()
+
+
+def find_annotations(source: Path) -> list[Path]:
+    """The JSON files of a set, such as instances_train.json and instances_val.json.
+
+    source: one JSON file, or the folder of the set. In a folder, these files are searched for, first in annotations/:
+    those of the first of FILE_KINDS, or else Roboflow's files, or else files whose names end in a split, or else the
+    only file. Raises UserError if there are no such files.
+    """
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise UserError(source, "no such folder or JSON file")
+    folder = source / ANNOTATIONS
+    if not folder.is_dir():
+        folder = source
+    usual = [
+        *((folder, f"{kind}*.json") for kind in FILE_KINDS),
+        (folder, ROBOFLOW_FILE),
+        (source, f"*/{ROBOFLOW_FILE}"),
+    ]
+    for base, pattern in usual:
+        files = sorted(visible(base, pattern))
+        if files:
+            return files
+    others = unknown_files(folder)
+    parts = [path for path in others if part_of(CocoName.of(path).part)]
+    if parts or len(others) == 1:
+        return parts or others
+    fix = "name the JSON file itself"
+    if others:
+        fix += f": it holds {', '.join(path.name for path in others[:5])}"
+    raise UserError(folder, f"has no {SEMANTIC}*.json or {INSTANCES}*.json", fix)
+
+
+def unknown_files(folder: Path) -> list[Path]:
+    """The JSON files in a folder whose names are not those of COCO's own files for other tasks."""
+    known = ("captions", "image_info", "labels_", "panoptic", *FILE_KINDS)
+    return [path for path in sorted(visible(folder, "*.json")) if not path.name.startswith(known)]

@@ -27,13 +27,10 @@ from ..shapes.rle import polygon_runs
 from .drivers import Import
 from .exporting import Export
 from .format_table import Contents
-from .labelled import Labelled, Shape, box_or_mask
-from .painting import Canvas, Mask, Near, Side, is_box, masks_of
+from .painting import Canvas, Labelled, Mask, Near, Shape, Side, is_box, masks_of
 from .pictures import given_or
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
-CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
-"""Names of a cuboid's corners. The attributes xtl1 and ytl1 are x and y of the corner tl1."""
 
 
 def write(export: Export) -> None:
@@ -132,13 +129,13 @@ class Box(msgspec.Struct, frozen=True):
     rotation: Near = 0
 
 
-def read(source: Import, *, images: Path | None = None) -> Contents:
-    """Reads an unpacked export of "CVAT for images 1.1", or its XML file. images: the folder of the pictures; None:
-    images/, or the folder of the file. Raises UserError.
+def read(source: Import) -> Contents:
+    """Reads an unpacked export of "CVAT for images 1.1", or its XML file. The pictures are in images/, or beside the
+    file. Raises UserError.
 
     The labels are the classes, in their order. Labels such as `ignore` and `void` (IGNORED) mean 255. Masks, polygons
     and ellipses are painted in the order of `z_order`, then of the file. `by_object` decides whether they are objects.
-    Pixels that are only in boxes or around cuboids are ignored (255). Other shapes are left out.
+    Pixels that are only in boxes are ignored (255). Other shapes are left out.
     """
     file = source.file(ANNOTATIONS)
     root = source.files.xml(file, "annotations", absent="no such file; CVAT's export for images has one")
@@ -148,7 +145,7 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
     names = [label.text.strip() for label in labels]
     if not names:
         raise UserError(root.where, "lists no labels", "there must be <label><name>…</name></label> below <meta>")
-    describe = partial(_describe, folders=given_or(images, file.parent / IMAGES, file.parent))
+    describe = partial(_describe, folders=given_or(source.images, file.parent / IMAGES, file.parent))
     contents = source.shapes_of(root.all("image"), describe, names, file)
     source.not_read(visible(file.parent, "*.xml"), [file])
     return contents
@@ -168,17 +165,13 @@ def _shape(node: Node) -> Shape:
     if node.tag == "box":
         box = fit(node.attributes, Box, node.where, strict=False)
         sides = box.xtl, box.ytl, box.xbr, box.ybr, box.rotation
-        return Shape(node.where, node.tag, label, lambda canvas, number: canvas.box(number, *sides), "box")
-    if node.tag == "cuboid":
-        pairs = [(node.get(f"x{corner}"), node.get(f"y{corner}")) for corner in CORNERS]
-        corners = fit(pairs, list[tuple[Near, Near]], node.where, strict=False)
-        return Shape(node.where, node.tag, label, lambda canvas, number: canvas.box_around(number, corners), "around")
+        return Shape(node.where, node.tag, label, lambda canvas, number: canvas.box(number, *sides), True)
     if node.tag not in PAINT:
         return Shape(node.where, node.tag, label)
     one = fit(node.attributes, CvatShape, node.where, strict=False)
     fill = partial(PAINT[node.tag], one=one, where=node.where)
-    role = box_or_mask(node.tag == "polygon" and is_box(one.corners(node.where)))
-    return Shape(node.where, node.tag, one.label, fill, role, one.group_id or None, one.z_order)
+    boxed = node.tag == "polygon" and is_box(one.corners(node.where))
+    return Shape(node.where, node.tag, one.label, fill, boxed, one.group_id or None, one.z_order)
 
 
 def _paint_mask(canvas: Canvas, number: int, one: CvatShape, where: str) -> None:

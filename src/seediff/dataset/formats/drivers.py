@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from ...config.class_names import numbered_names
@@ -26,9 +25,8 @@ from ..class_lists import ClassList, number_labels, read_mask, with_single
 from ..names import check_name
 from ..reading import first_of
 from ..sample import Sample, nothing_lost
-from .format_table import FORMATS, Contents, SourceName, codec
-from .labelled import Labelled, Painted, Shape, by_object, paint
-from .part_lists import find_lists, read_lists
+from .format_table import FORMATS, Contents, SourceName, codec, import_options
+from .painting import Labelled, Painted, Shape, by_object, paint
 from .pictures import (
     PictureFinder,
     ends_of,
@@ -39,7 +37,7 @@ from .pictures import (
     top_folder,
     unique_names,
 )
-from .set_files import SetFiles
+from .set_files import SetFiles, find_lists, read_lists
 
 T = TypeVar("T")
 Unit = TypeVar("Unit")
@@ -89,6 +87,22 @@ class Import(Notes):
     """A folder or file that is being read: the options for all formats, and what the codec has found so far."""
 
     files: SetFiles
+    shown: bool = False
+    """As in `Format`."""
+    images: Path | None = None
+    """The folder of the pictures; None: where the set has them."""
+    masks: Path | None = None
+    """The folder of the masks; None: where the set has them."""
+    classes: Sequence[str] | None = None
+    """The classes in the order of their ids; None: as the set names them."""
+    split: str | None = None
+    """Only this part; None: all."""
+    crowds: Literal["ignored", "objects"] | None = None
+    """What COCO's annotations with `iscrowd` 1 are. None: ignored, but a set of crowds alone is refused."""
+    num_classes: int | None = None
+    """For label maps alone without a list: how many classes the ids from 0 on stand for."""
+    void: Sequence[int] = ()
+    """Values in masks to ignore in addition to 255."""
     skip_missing: bool = False
     """Whether to leave out labels whose picture is missing, instead of raising UserError."""
     boxes: Literal["masks"] | None = None
@@ -96,8 +110,6 @@ class Import(Notes):
     labels_alone: bool = False
     """Whether only label maps are compared. Pictures may be missing then, and label maps stay as they are stored, even
     if their picture has an EXIF orientation."""
-    shown: bool = False
-    """As in `Format`."""
     originals: Mapping[str, Path] = field(default_factory=dict)
     """Name or flat name of a sample → its picture, in the set whose masks come back. They stand for pictures that the
     tool did not return."""
@@ -108,8 +120,8 @@ class Import(Notes):
     """Number of labels so far that were left out because their picture is missing."""
     turned_pictures: int = 0
     """Number of pictures so far with an EXIF orientation."""
-    parts: Counter[tuple[str | None, Path]] = field(default_factory=Counter)
-    """(part, folder) → number of pictures so far."""
+    parts: Counter[str | None] = field(default_factory=Counter)
+    """Part → number of pictures so far."""
 
     @property
     def path(self) -> Path:
@@ -143,11 +155,11 @@ class Import(Notes):
             raise UserError(where, missing_picture(name, given or folders), how_to_find(bool(given)))
         self.missing_pictures += 1
 
-    def takes_boxes(self, boxes: int, polygons: int, shapes: int, where: object) -> bool:
-        """Whether boxes are masks. Otherwise a note counts them. boxes, shapes: how many of each the set has. polygons:
-        how many of the boxes are polygons; a set's only polygon may have any form. where: the set's name in errors.
-        Raises UserError if nine shapes of ten are boxes, as in sets for detectors; it repeats the notes."""
-        if self.boxes or not boxes or shapes == polygons == 1:
+    def takes_boxes(self, boxes: int, shapes: int, where: object) -> bool:
+        """Whether boxes are masks. Otherwise a note counts them. boxes, shapes: how many of each the set has. where:
+        the set's name in errors. Raises UserError if nine shapes of ten are boxes, as in sets for detectors; it repeats
+        the notes."""
+        if self.boxes or not boxes:
             return bool(boxes)
         what = f"{boxes} of its {shapes} shapes are boxes"
         if boxes * 10 >= shapes * 9:
@@ -173,9 +185,9 @@ class Import(Notes):
         in another process. classes: the classes in the order of their ids; None: the labels of the masks, sorted by
         name. Labels such as `ignore` and `void` (IGNORED) mean 255. where: the name of the classes in errors.
         proves_objects: whether the masks of a picture prove that each mask of the set is an object. others: kind and
-        label of what is left out and has no place on a picture. Raises UserError.
+        label of what is left out and is no shape. Raises UserError.
         """
-        around, lines, polygons, empty = list[str](), [*others], 0, 0
+        left_out, empty = [*others], 0
         # Of masks alone, and of masks and boxes: their number, their labels, and whether they prove objects
         counts, labels, proven = [0, 0], [set[str](), set[str]()], [False, False]
         described, ids = list[tuple[Labelled, Unit]](), dict[str, int]()
@@ -183,22 +195,17 @@ class Import(Notes):
             labelled, shapes = describe(unit)
             described.append((labelled, unit))
             filled = [shape for shape in shapes if shape.fill is not None]
-            both = [shape for shape in filled if shape.role != "around"]
-            for i, of_kind in enumerate(([shape for shape in both if shape.role == "mask"], both)):
+            for i, of_kind in enumerate(([shape for shape in filled if not shape.is_box], filled)):
                 counts[i] += len(of_kind)
                 labels[i].update(shape.label for shape in of_kind)
                 proven[i] = proven[i] or proves_objects(of_kind)
-            polygons += sum(shape.role == "box" and shape.kind.startswith("polygon") for shape in both)
-            around += [shape.about for shape in filled if shape.role == "around"]
-            lines += [shape.about for shape in shapes if shape.fill is None]
+            left_out += [shape.about for shape in shapes if shape.fill is None]
             empty += not shapes
-        ignored = "shapes are not masks; pixels in the boxes around them but in no mask are ignored (255)"
-        for abouts, line in ((around, ignored), (lines, "shapes are no masks and are left out")):
-            self.count(len(abouts), f"{line}, such as {', '.join(sorted({*abouts})[:8])}")
+        self.count(len(left_out), f"shapes are no masks and are left out, such as {first_of(sorted({*left_out}))}")
         self.count(empty, f"of {len(described)} pictures have no shape: background only")
         for line in numbered_names(sorted(labels[1])):
             self.note(line)
-        boxes = self.takes_boxes(counts[1] - counts[0], polygons, counts[1], self.path)
+        boxes = self.takes_boxes(counts[1] - counts[0], counts[1], self.path)
         listed, found = number_labels(sorted(labels[boxes]) if classes is None else classes, where, self.note)
         ids.update(found)
         pictures: list[Labelled] = []
@@ -211,13 +218,12 @@ class Import(Notes):
     def samples_of(
         self,
         pictures: Iterable[Labelled],
-        split: str | None = None,
         root: Path | None = None,
         lists: Sequence[tuple[str, Path]] = (),
     ) -> list[Sample]:
-        """A sample for each picture that exists. pictures: what the set says about each picture. split: only this part;
-        None: all. root: the set's folder, which may hold lists of parts. lists: more such lists, as `find_lists`
-        returns them. Raises UserError, also if two entries mean one picture."""
+        """A sample for each picture that exists. pictures: what the set says about each picture. root: the set's
+        folder, which may hold lists of parts. lists: more such lists, as `find_lists` returns them. Raises UserError,
+        also if two entries mean one picture."""
         found: list[Labelled] = []
         owners: dict[Path, str] = {}
         for one in pictures:
@@ -234,7 +240,7 @@ class Import(Notes):
                 one = replace(one, image=path, name=end)
             found.append(one)
         samples: list[Sample] = []
-        found, parts, split = self._in_parts(found, split, root or self.folder, lists)
+        found, parts, split = self._in_parts(found, root or self.folder, lists)
         names = unique_names((one.part, one.name) for one in found)
         for one, name, part, row_split in zip(found, names, parts, row_splits(parts), strict=True):
             if split is None or (part_of(split) or split) in (part, row_split or "train"):
@@ -244,7 +250,7 @@ class Import(Notes):
         return samples
 
     def _in_parts(
-        self, found: Sequence[Labelled], split: str | None, root: Path, lists: Sequence[tuple[str, Path]]
+        self, found: Sequence[Labelled], root: Path, lists: Sequence[tuple[str, Path]]
     ) -> tuple[list[Labelled], list[str | None], str | None]:
         """(pictures, parts, split): the pictures of the set, the part of each, and the part to read, if any. Parts are
         those that the set's own files or folders name, or else those of its lists. The arguments are those of
@@ -258,14 +264,13 @@ class Import(Notes):
                 problem = f"{paths[i]} is in the part {show_json(own)} by the set's files or folders"
                 raise UserError(where, problem, "remove the list, or correct it")
         by_lists = bool(named) and not any(part_of(part or "") for part in parts)
-        titled = find_lists(self.files, root, split) if split and (by_lists or not part_of(split)) else []
+        split, titled = self.split, list[tuple[str, Path]]()
+        if split and not part_of(split):
+            titled = find_lists(self.files, root, split)
         kept = [i for i, one in enumerate(found) if i in named or not one.listed]
         of_all = f"of {len(found)} images"
         if titled:
-            members, missing = read_lists(self.files, titled, paths)
-            if missing and self.labels_alone:
-                raise UserError(missing[0][1], f"there are no labels of {show_json(missing[0][0])}")
-            kept, split = sorted(members), None
+            kept, split = sorted(read_lists(self.files, titled, paths)[0]), None
         else:
             self.count(len(found) - len(kept), f"{of_all} have no labels, or are in no list of a part: left out")
         if by_lists:
@@ -288,7 +293,7 @@ class Import(Notes):
         if split:
             row = row.replace(split=split)
         if image is not None:
-            self.parts[row.split, image.parent] += 1
+            self.parts[row.split] += 1
         if self.labels_alone or image is None:
             return Sample(image, labels, None, row, name=name, lost=lost)
         turn = orientation_of(image)
@@ -314,7 +319,6 @@ class Import(Notes):
         pairs: Sequence[Pair],
         class_list: ClassList,
         *,
-        split: str | None = None,
         root: Path | None = None,
         single: bool = True,
         about: str = "",
@@ -322,7 +326,7 @@ class Import(Notes):
         """The contents of a set of PNG masks. A file that leads out of the set is refused, unless only label maps are
         compared.
 
-        pairs: the pictures with their masks. class_list: what the values in the masks mean. split, root: as for
+        pairs: the pictures with their masks. class_list: what the values in the masks mean. root: as for
         `samples_of`. single: whether 255 may be a single class (`with_single`). about: as in `Contents`. Raises
         UserError.
         """
@@ -331,7 +335,7 @@ class Import(Notes):
                 self.files.inside(path)
         class_list = with_single(class_list, self.note) if single else class_list
         pictures = [one.labelled(read=partial(read_mask, one.labels, class_list)) for one in pairs]
-        samples = self.samples_of(pictures, split, root)
+        samples = self.samples_of(pictures, root)
         return Contents(class_list, samples, class_list.ids, about)
 
 
@@ -339,34 +343,23 @@ def _shapes_of(describe: Callable[[Unit], tuple[Labelled, Sequence[Shape]]], uni
     return describe(unit)[1]
 
 
-def read_format(
-    name: SourceName,
-    path: Path | str,
-    *,
-    skip_missing: bool = False,
-    boxes: Literal["masks"] | None = None,
-    labels_alone: bool = False,
-    originals: Mapping[str, Path] = MappingProxyType({}),
-    **options: Any,
-) -> Contents:
+def read_format(name: SourceName, path: Path | str, **options: Any) -> Contents:
     """The contents of a folder or file, whose notes and parts are complete once the last sample was read.
 
-    name: the format. path: the folder or file. skip_missing, boxes, labels_alone, originals: as in `Import`. options:
-    parameters of the codec's `read`; None stands for an option that was not given. Raises UserError.
+    name: the format. path: the folder or file. options: fields of `Import`, those in the format's `reads` and those of
+    all formats; None stands for an option that was not given. Raises UserError, and TypeError for any other option.
     """
-    others: list[Path] = []
-    for key in ("images", "masks"):
-        if options.get(key) is not None:
-            options[key] = folder = Path(options[key])
-            others.append(folder)
-            if not folder.is_dir():
-                check_unpacked(folder)
-                raise UserError(key, f"{folder}: no such folder")
-    read = codec(name).read
-    if boxes not in (None, "masks"):
-        raise UserError("boxes", f"{boxes} must be masks")
-    source = Import(SetFiles(Path(path), others), skip_missing, boxes, labels_alone, FORMATS[name].shown, originals)
-    contents = read(source, **{key: value for key, value in options.items() if value is not None})
+    for key in options.keys() - {*import_options(name), "labels_alone", "originals"}:
+        raise TypeError(f"{name} has no option {key}")
+    given = {key: value for key, value in options.items() if value is not None}
+    for key in given.keys() & {"images", "masks"}:
+        given[key] = folder = Path(given[key])
+        if not folder.is_dir():
+            check_unpacked(folder)
+            raise UserError(key, f"{folder}: no such folder")
+    files = SetFiles(Path(path), [given[key] for key in ("images", "masks") if key in given])
+    source = Import(files, FORMATS[name].shown, **given)
+    contents = codec(name).read(source)
     samples = _with_notes(source, contents.samples)
     return contents._replace(samples=samples, notes=source.notes, parts=source.parts)
 
@@ -374,7 +367,7 @@ def read_format(
 def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:
     """Yields the samples, and then adds notes about their parts, and about turned and missing pictures."""
     yield from samples
-    for (part, _), count in source.parts.items():
+    for part, count in source.parts.items():
         if part and part_of(part) is None:
             what = f"{plural(count, 'sample')} of the part {show_json(part)}, which {NO_SPLIT}"
             source.note(f"{what}: `split` keeps the word, and `train` and `evaluate` ask for --split")

@@ -1,8 +1,7 @@
 """The table of known formats, and how the format of a folder or file is recognised.
 
-A format's codec is the module with its name, which is imported on first use. The parameters of the codec's `read` and
-`write` are the format's options, in `Dataset` and in the commands. Options of all formats are those of
-`exporting.export` and `drivers.read_format`.
+A format's codec is the module with its name, which is imported on first use. The table names the options of each
+format, in `Dataset` and in the commands: fields of `drivers.Import`, and parameters of the codec's `write`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from inspect import signature
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -24,7 +22,6 @@ from ...files.reading import check_unpacked, parse_json, read_json
 
 if TYPE_CHECKING:
     from ..class_lists import ClassList
-    from ..reading import PartCounts
     from ..sample import Sample
 
 SourceName = Literal["voc", "coco", "yolo", "masks", "cvat", "labelstudio", "labelme"]
@@ -50,8 +47,8 @@ class Contents(NamedTuple):
     """A description of the set."""
     notes: Sequence[str] = ()
     """Lines about what was left out, which `read_format` adds."""
-    parts: PartCounts = MappingProxyType({})
-    """The pictures of each part, which `read_format` adds."""
+    parts: Mapping[str | None, int] = MappingProxyType({})
+    """Part → number of its pictures, which `read_format` adds."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -76,8 +73,10 @@ class Format:
     """Whether the format's files name pictures. Otherwise a picture and its labels are paired by their paths."""
     flat: bool = False
     """Whether the format keeps all samples in one folder, so that their names contain no folder."""
-    without: tuple[str, ...] = ()
-    """Options of all formats that this format does not have."""
+    reads: tuple[str, ...] = ()
+    """Its options for reading, besides `skip_missing`."""
+    writes: tuple[str, ...] = ()
+    """Its options for writing, besides `workers`."""
     shown: bool = False
     """Whether the format's tools draw on a picture as its EXIF orientation turns it."""
     objects: bool = False
@@ -86,15 +85,33 @@ class Format:
     """Whether people correct masks in the format's tools. `export` then says how the masks come back."""
 
 
+PARTS = ("split", "seed")
 FORMATS: dict[FormatName, Format] = {
     "voc": Format(
         "SegmentationClass/ (VOC)",
         ("SegmentationClass", f"{VOC_YEAR}/SegmentationClass", f"VOCdevkit/{VOC_YEAR}/SegmentationClass"),
         flat=True,
+        reads=("split", "classes", "images"),
+        writes=(*PARTS, "link", "jpeg"),
     ),
-    "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", void=False, flat=True, objects=True, shown=True),
+    "yolo": Format(
+        "data.yaml, or labels/ and classes.txt (YOLO)",
+        void=False,
+        flat=True,
+        objects=True,
+        shown=True,
+        reads=("split", "classes", "images", "boxes"),
+        writes=(*PARTS, "link", "min_area"),
+    ),
     "cvat": Format(
-        "annotations.xml (CVAT)", ("annotations.xml",), objects=True, shown=True, names_pictures=True, corrects=True
+        "annotations.xml (CVAT)",
+        ("annotations.xml",),
+        objects=True,
+        shown=True,
+        names_pictures=True,
+        corrects=True,
+        reads=("images", "boxes"),
+        writes=(*PARTS, "link"),
     ),
     "labelstudio": Format(
         "tasks.json (Label Studio)",
@@ -103,16 +120,19 @@ FORMATS: dict[FormatName, Format] = {
         shown=True,
         names_pictures=True,
         corrects=True,
+        reads=("classes", "images", "boxes"),
+        writes=(*PARTS, "link"),
     ),
     "labelme": Format(
         "*.json with shapes (labelme)",
         keys=frozenset({"shapes"}),
         flat=True,
-        without=("split", "seed"),
         names_pictures=True,
         objects=True,
         shown=True,
         corrects=True,
+        reads=("classes", "images", "boxes"),
+        writes=("link", "polygons"),
     ),
     "coco": Format(
         "annotations/*.json or *.json (COCO)",
@@ -120,13 +140,17 @@ FORMATS: dict[FormatName, Format] = {
         void=False,
         names_pictures=True,
         objects=True,
+        reads=("images", "crowds", "boxes"),
+        writes=(*PARTS, "link", "min_area", "polygons"),
     ),
     "masks": Format(
         "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
         void=False,
+        reads=("split", "classes", "images", "masks", "num_classes", "void"),
+        writes=(*PARTS, "link"),
     ),
-    "trainer": Format("", flat=True, without=("split", "seed")),
-    "cutouts": Format("", without=("split", "seed", "link")),
+    "trainer": Format("", flat=True, writes=("link", "classes", "soft", "layout")),
+    "cutouts": Format("", writes=("soft",)),
 }
 READ: list[Any] = [name for name, one in FORMATS.items() if one.looked_for]
 """The formats that SeeDiff reads, in the order in which it tries them on a folder, the surest first."""
@@ -141,7 +165,7 @@ class Codec(Protocol):
     """The module of a format. It has `read` if SeeDiff reads the format, and `write` if SeeDiff writes it."""
 
     read: Callable[..., Contents]
-    """`read(source, **options)`, where `source` is an `Import`."""
+    """`read(source)`, where `source` is an `Import` with the options."""
     is_folder: Callable[[Path], bool]
     """Whether a folder is of the format. Only formats without `patterns` and `keys`
     have it."""
@@ -156,14 +180,12 @@ def codec(name: FormatName) -> Codec:
 
 def export_options(name: FormatName) -> list[str]:
     """The names of the options for writing a format."""
-    shared = [option for option in ("split", "seed", "link", "workers") if option not in FORMATS[name].without]
-    return [*shared, *list(signature(codec(name).write).parameters)[1:]]
+    return [*FORMATS[name].writes, "workers"]
 
 
 def import_options(name: SourceName) -> list[str]:
     """The names of the options for reading a format."""
-    shared = ["skip_missing", *["boxes"] * FORMATS[name].objects]  # formats of objects have shapes
-    return [*list(signature(codec(name).read).parameters)[1:], *shared]
+    return [*FORMATS[name].reads, "skip_missing"]
 
 
 def recognise(path: Path, labels_alone: bool = False) -> SourceName:

@@ -37,8 +37,7 @@ from ..shapes.polygons import object_polygons
 from .drivers import Import
 from .exporting import Export
 from .format_table import Contents, json_kind
-from .labelled import Labelled, Shape, box_or_mask, by_object
-from .painting import Canvas, Near, is_box, masks_of, objects_of
+from .painting import Canvas, Labelled, Near, Shape, by_object, is_box, masks_of, objects_of
 from .pictures import given_or, top_folder
 from .set_files import SetFiles, pixels_in
 
@@ -48,8 +47,6 @@ IGNORE_LABEL, BACKGROUND_LABEL = "__ignore__", "_background_"
 BOX_KINDS = ("rectangle", "oriented_rectangle", "rotation")
 FILLED = ("polygon", "circle", "mask", *BOX_KINDS)
 """Kinds of shapes whose inside is painted."""
-LINES = ("line", "linestrip", "point", "points")
-"""Kinds of shapes that have no inside."""
 
 
 class LabelmeShape(msgspec.Struct, frozen=True):
@@ -69,11 +66,6 @@ class LabelmeShape(msgspec.Struct, frozen=True):
     def kind(self) -> str:
         """`shape_type`; "polygon" if the file has none."""
         return self.shape_type or "polygon"
-
-    @property
-    def boxed(self) -> bool:
-        """Whether the shape is of an unknown kind that has an inside. Only the box around it is painted, as 255."""
-        return self.kind not in (*FILLED, *LINES) and len(self.points) >= 3
 
 
 class LabelmeFile(msgspec.Struct, frozen=True):
@@ -119,22 +111,18 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons:
     return shapes
 
 
-def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | None = None) -> Contents:
-    """Reads a folder of labelme's JSON files at any depth, or one such file.
-
-    classes: the classes in the order of their ids; None: the names in a labels.txt or class_names.txt, or else the
-    labels in use, sorted by name. images: the folder of the pictures; None: where the files say. Raises UserError.
-
-    Lines and points are left out. Pixels that are only in the box around a shape of unknown kind are ignored (255).
-    """
-    root, paths = source.folder, _files(source)
+def read(source: Import) -> Contents:
+    """Reads a folder of labelme's JSON files at any depth, or one such file. The classes are the names in a labels.txt
+    or class_names.txt, or else the labels in use, sorted by name. The pictures are where the files say. Shapes of kinds
+    that are not FILLED are left out. Raises UserError."""
+    root, paths, classes = source.folder, _files(source), source.classes
     where: object = "--classes"
     if classes is None:
         where, class_list = root, find_list(root, root.parent, any_name=True)  # they are found by name
         if class_list is not None:
             classes, where = class_list.classes, class_list.where
     above = Path(os.path.commonpath([path.parent for path in paths]))
-    describe = partial(_describe, files=source.files, above=above, images=images)
+    describe = partial(_describe, files=source.files, above=above, images=source.images)
     return source.shapes_of(paths, describe, classes, where, proves_objects=_proves_objects)
 
 
@@ -153,7 +141,8 @@ def _files(source: Import) -> list[Path]:
 
 
 def _describe(path: Path, files: SetFiles, above: Path, images: Path | None) -> tuple[Labelled, Sequence[Shape]]:
-    """What a JSON file says. above: the folder that all JSON files are in. images: as for `read`. Raises UserError."""
+    """What a JSON file says. above: the folder that all JSON files are in. images: as in `Import`. Raises
+    UserError."""
     file, root = files.json(path, LabelmeFile), files.folder
     name, image = path.relative_to(above).with_suffix("").as_posix(), file.imagePath
     if image:
@@ -172,9 +161,7 @@ def _shape(each: LabelmeShape, where: str) -> Shape:
             check_class_list([label], where)
         boxed = kind in BOX_KINDS or (kind == "polygon" and is_box(each.points))
         fill = partial(_fill, each=each, where=where)
-        return Shape(where, kind, each.label, fill, box_or_mask(boxed), each.group_id)
-    if each.boxed:
-        return Shape(where, kind, each.label, lambda canvas, number: canvas.box_around(number, each.points), "around")
+        return Shape(where, kind, each.label, fill, boxed, each.group_id)
     return Shape(where, kind, each.label)
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
@@ -26,17 +26,209 @@ import numpy as np
 from ... import __version__
 from ...errors import UserError
 from ...files.label_maps import IGNORE, visible
-from ...files.reading import Json, Node, fit
+from ...files.messages import show_json
+from ...files.reading import Byte, Json, Node, fit
 from ...rows.row import Row, as_row
 from ..sample import Sample
-from ..shapes.rle import encode_brush
+from ..shapes.rle import decode_brush, encode_brush, polygon_runs
 from .drivers import Import
 from .exporting import Export
 from .format_table import Contents
-from .labelled import Labelled, Shape
-from .labelstudio_data import OWN_KEY, Drawn, Task, find_regions, mask_labels
-from .painting import masks_of
+from .painting import Canvas, Labelled, Near, Shape, Side, is_box, masks_of
 from .pictures import IMAGE_SUFFIXES, given_or
+
+MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
+"""Types of results that are masks."""
+BOXES = ("rectanglelabels", "rectangle")
+"""Types of results that are boxes. Other results are left out."""
+
+
+OWN_KEY = "seediff"
+"""The key in a task's data under which SeeDiff puts the sample's name and row. Label Studio returns it unchanged."""
+
+
+class Region(msgspec.Struct, frozen=True):
+    """A brush mask, a polygon, an ellipse or a box. Lengths are in percent of the picture's sides."""
+
+    rle: list[Byte] | None = None
+    points: list[tuple[Near, Near]] | None = None
+    x: Near = 0
+    y: Near = 0
+    width: Near = 0
+    height: Near = 0
+    radiusX: Near | None = None
+    radiusY: Near = 0
+    rotation: Near = 0
+    """The clockwise turn of the region in degrees, about (x, y): the centre of an ellipse, or a corner of a box."""
+
+    @property
+    def masked(self) -> bool:
+        """Whether the region is a mask, polygon or ellipse, not a box."""
+        return self.rle is not None or self.points is not None or self.radiusX is not None
+
+    def pixels(self, shape: tuple[int, int]) -> tuple[complex, float, float]:
+        """(point, across, down) in pixels: the centre x + yi and the radii of an ellipse, or the corner, width and
+        height of a box. shape: (H, W) of the picture."""
+        height, width = shape[0] / 100, shape[1] / 100
+        across, down = self.width, self.height
+        if self.radiusX is not None:
+            across, down = self.radiusX, self.radiusY
+        return complex(self.x * width, self.y * height), across * width, down * height
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A part of an answer: a region, a choice or a relation."""
+
+    type: str = ""
+    id: str | int | None = None
+    value: Json = {}
+    """The region. Its labels or choices are a list; its key is the value of `type`, such as "brushlabels"."""
+    original_width: Side = 0
+    original_height: Side = 0
+    image_rotation: float = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the picture."""
+        return self.original_height, self.original_width
+
+    @property
+    def labels(self) -> list[str]:
+        """The region's labels; [] for a result without labels."""
+        named = self.value.get(self.type)
+        if not self.type.endswith("labels") or not isinstance(named, list):
+            return []
+        return [name for name in named if isinstance(name, str)]
+
+    @property
+    def about(self) -> str:
+        """The type and the labels or choices, such as `choices ["day"]`, for notes."""
+        named = self.value.get(self.type)
+        return f"{self.type} {show_json(named)}" if isinstance(named, list) else self.type
+
+
+class TaskAnswer(msgspec.Struct, frozen=True):
+    """An annotation by a person, or a prediction by a model."""
+
+    result: list[Result] = []
+    was_cancelled: bool | None = None
+    ground_truth: bool | None = None
+    updated_at: str | None = None
+
+    def rank(self) -> tuple[bool, str]:
+        """The sorting key of annotations: a ground truth is higher than others, then a later change is higher."""
+        return bool(self.ground_truth), (self.updated_at or "").removesuffix("Z")  # so that 00Z < 00.5Z
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A task: pictures, and answers by people and models."""
+
+    data: Json
+    annotations: list[TaskAnswer] = []
+    completions: list[TaskAnswer] = []
+    """The annotations in exports from before version 1.0."""
+    predictions: list[Any] = []
+    """The predictions; in some exports only their ids."""
+
+    @property
+    def done(self) -> list[TaskAnswer]:
+        """The annotations that were not skipped."""
+        return [answer for answer in (*self.annotations, *self.completions) if not answer.was_cancelled]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether nobody has annotated the task, and its only prediction has the masks of an export."""
+        own = self.data.get(OWN_KEY)
+        makers = [value.get("model_version") if isinstance(value, dict) else None for value in self.predictions]
+        return isinstance(own, dict) and makers == [own.get("by")] and not (self.annotations or self.completions)
+
+    def answer(self, where: str) -> TaskAnswer:
+        """The annotation with the highest `rank`, or else the only prediction. where: the task's name in errors. Raises
+        UserError."""
+        if self.done:
+            return max(reversed(self.done), key=TaskAnswer.rank)
+        return fit(self.predictions[0], TaskAnswer, f"{where}: its prediction")
+
+
+class Drawn(NamedTuple):
+    """A region on a picture."""
+
+    where: str
+    """The region's name in errors."""
+    result: Result
+    region: Region
+
+    def shape(self) -> Shape:
+        """The region as a shape. Raises UserError for a mask that has not one label."""
+        kind, labels, is_mask = self.result.type, self.result.labels, self.result.type in MASKS
+        if is_mask and len(labels) != 1:
+            raise UserError(self.where, f"must have one label, not {show_json(labels)}")
+        boxed = not is_mask or is_box(self.region.points or ())
+        return Shape(self.where, kind, ", ".join(labels), self._fill, boxed)
+
+    def _frame(self, canvas: Canvas) -> tuple[int, int]:
+        """(H, W) of the picture. Raises UserError if the region was drawn on a picture of another size, or on a rotated
+        picture."""
+        height, width = canvas.numbers.shape
+        if self.result.image_rotation % 360:
+            turned = f"was drawn on a picture rotated by {self.result.image_rotation:g}°"
+            raise UserError(self.where, turned, "undo the rotation in Label Studio")
+        if self.result.size != (height, width):
+            problem = f"is of a picture of {self.result.size}, others of {(height, width)}; both are (height, width)"
+            raise UserError(self.where, problem)
+        return height, width
+
+    def _fill(self, canvas: Canvas, number: int) -> None:
+        """Paints the region. number: the value to paint. Raises UserError."""
+        region, shape = self.region, self._frame(canvas)
+        at, across, down = region.pixels(shape)
+        if region.rle is not None:
+            try:
+                canvas.numbers[decode_brush(bytes(region.rle), shape)] = number
+            except ValueError as error:
+                raise UserError(self.where, f"its 'rle' is not a valid mask: {error}") from error
+        elif region.points is not None:
+            corners = np.array(region.points, np.float64).reshape(-1, 2) / 100 * shape[::-1]
+            canvas.runs(polygon_runs([corners.ravel().tolist()], shape, self.where), number)
+        elif region.radiusX is not None:
+            canvas.ellipse(at, across, down, region.rotation, number, self.where)
+        else:
+            canvas.box(number, at.real, at.imag, at.real + across, at.imag + down, region.rotation, at)
+
+
+def find_regions(answer: TaskAnswer, where: str) -> tuple[list[Drawn], list[str]]:
+    """(regions, others): the masks and boxes of an answer, and `about` of each other result. where: the task's name in
+    errors. Raises UserError for a region whose parts have the wrong types."""
+    regions: list[Drawn] = []
+    others: list[str] = []
+    labelled = [result.id for result in answer.result if result.labels and result.id is not None]
+    for number, result in enumerate(answer.result, 1):
+        if result.id in labelled and not result.labels:  # a choice about a region repeats its outline
+            continue
+        if result.type not in (*MASKS, *BOXES):
+            others += [result.about] * bool(result.value)
+            continue
+        here = f"{where}, result {number}"
+        region = fit(result.value, Region, here)
+        if result.type in MASKS and not region.masked:
+            raise UserError(here, "must have 'rle', 'points' or radii")
+        regions.append(Drawn(here, result, region))
+    return regions, others
+
+
+def _nodes(root: Node) -> Iterator[Node]:
+    """A tag and all tags below it, in the order of the file."""
+    yield root
+    for child in root.children:
+        yield from _nodes(child)
+
+
+def mask_labels(root: Node) -> list[str]:
+    """The labels that masks can have, in their order. root: the labeling interface."""
+    tags = ("BrushLabels", "PolygonLabels", "EllipseLabels")
+    values = [label.get("value") for node in _nodes(root) if node.tag in tags for label in node.all("Label")]
+    return list(dict.fromkeys(values))
+
 
 TASKS, INTERFACE, IMAGES = "tasks.json", "label_config.xml", "images"
 SERVED = "/data/local-files/?d="
@@ -114,20 +306,17 @@ class OwnData(msgspec.Struct, frozen=True):
     metadata: Json = {}
 
 
-def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | None = None) -> Contents:
-    """Reads a JSON export of Label Studio (not JSON-MIN), or a folder that SeeDiff wrote.
-
-    classes: the classes in the order of their ids; None: the labels in the label_config.xml beside the file, or else
-    the labels in use, sorted by name. Labels such as `ignore` and `void` (IGNORED) mean 255. images: the folder of the
-    pictures; None: beside the file, or images/. Raises UserError.
+def read(source: Import) -> Contents:
+    """Reads a JSON export of Label Studio (not JSON-MIN), or a folder that SeeDiff wrote. The classes are the labels in
+    the label_config.xml beside the file, or else the labels in use, sorted by name. Labels such as `ignore` and `void`
+    (IGNORED) mean 255. The pictures are beside the file, or in images/. Raises UserError.
 
     One annotation of each task counts: the ground truth, or else the last change that was not skipped. If any task has
     an annotation, tasks without an annotation are left out. Otherwise only tasks that SeeDiff wrote and nobody skipped
     are read, with SeeDiff's masks as they are. Predictions of other models are not read.
 
     A task has one picture. Brush masks, polygons and ellipses are painted in their order, over boxes. Pixels that are
-    only in a box, or only in the box around a region of another kind, are ignored (255). Regions without an area are
-    left out.
+    only in a box are ignored (255). Other regions are left out.
     """
     file, files = source.file(TASKS), [*visible(source.folder, "*.json")]
     if not file.is_file() and len(files) == 1:
@@ -156,11 +345,12 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         pictures.append(TaskPicture(where, task, _address(task.data, where), regions))
         others += left
     listing: object = "--classes"
+    classes = source.classes
     if classes is None and interface.is_file():
         classes, listing = mask_labels(view), interface
     elif classes is None:
         listing = file
-    describe = partial(_describe, folders=given_or(images, file.parent, file.parent / IMAGES))
+    describe = partial(_describe, folders=given_or(source.images, file.parent, file.parent / IMAGES))
     return source.shapes_of(pictures, describe, classes, listing, others=others)
 
 

@@ -47,7 +47,7 @@ from .exporting import Export
 from .format_table import Contents
 from .pictures import ends_of, images_by_name, top_folder
 from .public_sets import find_published, read_published
-from .yolo_data import DATA, IMAGES, LABELS, read_data, write_data
+from .yolo import DATA, IMAGES, MASKS, described, read_data, write_data
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "gt", "gts")
@@ -56,7 +56,7 @@ ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", "_seg
 IMAGE_ENDINGS = ("_sat", "_img", "_image")
 """Endings of pictures' names: a_mask.png may be the mask of a_sat.jpg."""
 PNG = "*.[pP][nN][gG]"
-MASKS_KEY, MASKS = "masks_dir", "masks"
+MASKS_KEY = "masks_dir"
 
 
 class Folders(NamedTuple):
@@ -80,13 +80,6 @@ def write(export: Export) -> None:
 def grey(sample: Sample, labels: np.ndarray) -> bytes:
     """A label map (H, W) as a grey PNG. From a palette PNG, Ultralytics would read colours."""
     return encode_grey(labels)
-
-
-def described(folder: Path) -> Path | None:
-    """The data.yaml in a folder, if it describes masks. None if it describes YOLO's polygons, or is missing."""
-    file = folder / DATA
-    masks = (folder / MASKS).is_dir() and (folder / IMAGES).is_dir() and not (folder / LABELS).is_dir()
-    return file if masks and file.is_file() else None
 
 
 def is_folder(folder: Path) -> bool:
@@ -123,16 +116,7 @@ def _usual(base: Path, names: Sequence[str]) -> list[Path]:
     return [folders[name] for name in names if name in folders]
 
 
-def read(
-    source: Import,
-    *,
-    split: str | None = None,
-    classes: Sequence[str] | None = None,
-    images: Path | None = None,
-    masks: Path | None = None,
-    num_classes: int | None = None,
-    void: Sequence[int] = (),
-) -> Contents:
+def read(source: Import) -> Contents:
     """Reads pictures and PNG masks. The first of these layouts that applies is read:
 
     a public set (public_sets.py)      unless `classes`, `images` or `masks` are given
@@ -140,40 +124,36 @@ def read(
     usual folders, NAME_mask.png       unless `images` or `masks` are given
     the folders `images` and `masks`
 
-    split: "train", "val" or "test"; None: all. classes: the classes in the order of their ids; None: the names in a
-    list (class_lists.py) in or beside the folders, or in data.yaml. images, masks: the folders of pictures and of
-    masks; None: the usual folders in the set's folder, or else this folder itself. num_classes: for label maps alone
-    without a list: how many classes the ids from 0 on stand for. void: stored values to ignore in addition to 255.
+    The classes are the names in a list (class_lists.py) in or beside the folders, or in data.yaml.
 
     If the set has a single class, grey masks with the values 0 and 255 alone show this class as 255. In all other
     masks, 255 is ignored. Raises UserError.
     """
-    for number in void:
-        if not 0 <= number < IGNORE:
-            raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
+    images, masks, void = source.images, source.masks, source.void
     root, folders = source.path, [*_folders(source.path)]
-    published = find_published(root) if not (classes or images or masks) else None
+    published = find_published(root) if not (source.classes or images or masks) else None
     if published is not None:
         if void:
             raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
-        class_list, found = read_published(source, *published, split)
-        return source.masks_of(found, class_list, split=split, about=str(class_list.where))
+        class_list, found = read_published(source, *published)
+        return source.masks_of(found, class_list, about=str(class_list.where))
     about = ""
     if images or masks:
         image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
         folders = [Folders(None, images or image_folders[0], masks or mask_folders[0])]
     if source.labels_alone and (map_folder(root) != root or not folders):
         about = f"label maps in {map_folder(root)}"
-        class_list, found = _labels_alone(source, num_classes, about)
+        class_list, found = _labels_alone(source, about)
     else:
-        class_list, found = _matched(source, folders, classes)
+        class_list, found = _matched(source, folders)
     class_list = replace(class_list, ids={**class_list.ids, **dict.fromkeys(void, IGNORE)})
-    return source.masks_of(found, class_list, split=split, single=described(root) is None, about=about)
+    return source.masks_of(found, class_list, single=described(root) is None, about=about)
 
 
-def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[ClassList, list[Pair]]:
-    """The classes and the label maps of a folder whose pictures may be missing. num_classes: as for `read`. about: the
-    set's name in errors. Raises UserError."""
+def _labels_alone(source: Import, about: str) -> tuple[ClassList, list[Pair]]:
+    """The classes and the label maps of a folder whose pictures may be missing. about: the set's name in errors. Raises
+    UserError."""
+    num_classes = source.num_classes
     where = map_folder(source.path)
     maps = named_images(where)
     class_list = find_list(where, where.parent, note=source.note)
@@ -189,8 +169,8 @@ def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[
     return class_list, [Pair(None, name, images.get(name), path) for name, path in maps]
 
 
-def _matched(source: Import, folders: Sequence[Folders], classes: Sequence[str] | None) -> tuple[ClassList, list[Pair]]:
-    """The classes, and the masks in the folders with their pictures. classes: as for `read`. Raises UserError."""
+def _matched(source: Import, folders: Sequence[Folders]) -> tuple[ClassList, list[Pair]]:
+    """The classes, and the masks in the folders with their pictures. Raises UserError."""
     root = source.path
     if not folders:
         problem = f"has no {IMAGE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
@@ -199,7 +179,7 @@ def _matched(source: Import, folders: Sequence[Folders], classes: Sequence[str] 
         if part_of(path.name) is None and any(one.split for one in folders) and any(_pairs(path, None)):
             source.note(f"{path} is not read: its name is none of {', '.join(SPLITS)}")
     places = [root, *(one.masks for one in folders), *(one.masks.parent for one in folders)]
-    class_list = find_list(*places, classes=classes, note=source.note)
+    class_list = find_list(*places, classes=source.classes, note=source.note)
     if class_list is None and described(root) is not None:
         class_list = number_classes(read_data(source.files, root).names, root / DATA, void=(), note=source.note)
     if class_list is None:

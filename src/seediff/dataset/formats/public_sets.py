@@ -171,14 +171,14 @@ def read_published(
     layout: PublicSet,
     root: Path,
     parts: Mapping[str, Path],
-    split: str | None,
 ) -> tuple[ClassList, list[Pair]]:
     """(classes, label maps) of a public set.
 
-    layout, root, parts: what `find_published` returned. split: the split to read. None reads all splits; to compare
-    label maps of the public set, it reads only the split whose folder the user named, or else the `usual` split. Raises
-    UserError, also for a split that does not exist.
+    layout, root, parts: what `find_published` returned. Without `split`, all splits are read; to compare label maps of
+    the public set, only the split whose folder the user named, or else the `usual` split. Raises UserError, also for a
+    split that does not exist.
     """
+    split = source.split
     if split is None and source.labels_alone:
         split = layout.usual
         if len(parts) == 1 and source.path not in (root, root.parent):

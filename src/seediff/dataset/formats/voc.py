@@ -8,7 +8,6 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +23,8 @@ from ..sample import Sample
 from .drivers import Import, Pair
 from .exporting import Export
 from .format_table import VOC_YEAR, Contents
-from .part_lists import find_lists
 from .pictures import images_by_name
+from .set_files import find_lists
 
 IMAGES, CLASS_MAPS = "JPEGImages", "SegmentationClass"
 LISTS = "ImageSets/Segmentation"
@@ -71,30 +70,18 @@ def find_voc(folder: Path) -> Path | None:
     return next((root for root in roots if (root / CLASS_MAPS).is_dir()), None)
 
 
-def read(
-    source: Import,
-    *,
-    split: str | None = None,
-    classes: Sequence[str] | None = None,
-    images: Path | None = None,
-) -> Contents:
-    """Reads a Pascal VOC folder, or the VOCdevkit that holds it.
-
-    split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists of parts together, or all label
-    maps if there is none. classes: the classes in the order of their ids; None: the names in a list in the folder
-    (class_lists.py), or else VOC's twenty. images: the folder of the pictures, if JPEGImages is a link that leads out
-    of the folder.
-
-    Pictures without a label map are left out. The colours in masks mean what a list of colours says, or else what VOC's
-    palette says. Raises UserError.
-    """
+def read(source: Import) -> Contents:
+    """Reads a Pascal VOC folder, or the VOCdevkit that holds it: the images in the lists of parts in
+    ImageSets/Segmentation, or all label maps if there is none. The classes are the names in a list in the folder
+    (class_lists.py), or else VOC's twenty. Pictures without a label map are left out. The colours in masks mean what a
+    list of colours says, or else what VOC's palette says. Raises UserError."""
     root = find_voc(source.path)
     if root is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
-    class_list = find_list(source.path, root, root / CLASS_MAPS, classes=classes, note=source.note)
+    class_list = find_list(source.path, root, root / CLASS_MAPS, classes=source.classes, note=source.note)
     if class_list is None:
         class_list = replace(named_classes(VOC_CLASSES), where="VOC's twenty: there is no list")
-    folder, masks = images or root / IMAGES, root / CLASS_MAPS
+    folder, masks = source.images or root / IMAGES, root / CLASS_MAPS
     image_paths, maps = images_by_name(folder), named_images(masks)
     if not maps:
         raise UserError(masks, "has no PNG file")
@@ -106,5 +93,5 @@ def read(
             found.append(Pair("", name, image_paths.get(name), mask, listed=has_lists))
     if (root / "SegmentationObject").is_dir():
         source.note("its objects (SegmentationObject) are not read; COCO, CVAT and labelme files can bring objects")
-    about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
-    return source.masks_of(found, class_list, split=split, root=root, about=about)
+    about = f"Pascal VOC's folders in {root}, {source.split or 'all lists'}"
+    return source.masks_of(found, class_list, root=root, about=about)

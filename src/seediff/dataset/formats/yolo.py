@@ -8,31 +8,36 @@ out/  data.yaml                     the folders of pictures of each split, and t
 
 from __future__ import annotations
 
+import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
+import msgspec
 import numpy as np
 
+from ...config.class_names import parse_class_list
 from ...errors import UserError
-from ...files.label_maps import IGNORE, visible
+from ...files.label_maps import IGNORE, visible, walk
+from ...files.messages import show_json
+from ...files.reading import fit
+from ...rows.parts import part_of
 from .. import native
-from ..class_lists import number_classes
+from ..class_lists import ID_LABELS, check_agree, number_classes
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from .drivers import Import
+from .drivers import Import, Pair
 from .exporting import Export, MinArea, least_area
 from .format_table import Contents
-from .labelled import Labelled
-from .masks import described
-from .painting import BOXES, Canvas, is_box
-from .part_lists import is_label_file
-from .set_files import SetFiles
-from .yolo_data import DARKNET, DATA, IMAGES, LABELS, YoloData, find_images, find_labels, read_data, write_data
+from .painting import BOXES, Canvas, Labelled, is_box
+from .pictures import how_to_find, images_by_name, portable
+from .set_files import SetFiles, is_label_file
 
 HAIR = 0.01
 """How far outside the picture a corner may be, as a share of the side. It is moved to the edge, as in Ultralytics."""
@@ -102,7 +107,12 @@ def from_yolo(
         except (ValueError, KeyError):
             class_id, shares = 0, np.zeros((0, 2))
         if len(shares) < 2 or not ((shares >= -HAIR) & (shares <= 1 + HAIR)).all():
-            raise UserError(f"{where}, line {line}", _cause(words, ids))
+            raise UserError(
+                f"{where}, line {line}",
+                f"must be a class, one of {', '.join(map(str, [*ids][:20]))}, and x and y of three or more corners, "
+                "each from 0 to 1; pixels and run lengths (RLE) are not read",
+                "a confidence (save_conf) may end all rows of a set, or none",
+            )
         corners = shares.clip(0, 1) * sides
         if len(shares) == 2:
             corners = np.array([corners[0] + corners[1] / 2 * side for side in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
@@ -141,17 +151,6 @@ def _ends_in_confidence(words: Sequence[str]) -> bool:
     return False
 
 
-def _cause(words: Sequence[str], ids: Mapping[Any, int]) -> str:
-    """What is wrong with a row. ids: as for `from_yolo`."""
-    problem = f"must be a class, one of {', '.join(map(str, [*ids][:20]))}, and x and y of three or more corners, each"
-    problem += " from 0 to 1"
-    if any(not word.replace(".", "", 1).isdigit() or float(word) > 1 + HAIR for word in words[1:]):
-        return f"{problem}; pixels and run lengths (RLE) are not read"
-    if len(words) > 5 and len(words) % 2 == 0:
-        return f"{problem}; a confidence may end all rows of a set (save_conf), or none"
-    return problem
-
-
 def is_folder(folder: Path) -> bool:
     """Whether a folder is of the format. A folder whose YAML file describes masks is of the format `masks`."""
     if described(folder) is not None:
@@ -168,24 +167,15 @@ def _has_names(file: Path) -> bool:
     return file.name == DATA
 
 
-def read(
-    source: Import,
-    *,
-    split: str | None = None,
-    classes: Sequence[str] | None = None,
-    images: Path | None = None,
-) -> Contents:
-    """Reads a YOLO folder, or the set that a YAML file describes. A picture without a label file is all background.
-
-    split: "train", "val" or "test"; None: all splits of the YAML file. classes: the classes in the order of their ids;
-    None: the names in the YAML file or in another list (`read_data`). images: the folder of all pictures, if they lie
-    elsewhere; then labels/ is the folder of labels. Raises UserError.
-    """
-    data = read_data(source.files, source.path, classes or ())
+def read(source: Import) -> Contents:
+    """Reads a YOLO folder, or the set that a YAML file describes. A picture without a label file is all background. The
+    classes are the names in the YAML file or in another list (`read_data`). If the user named the folder of all
+    pictures, labels/ is the folder of labels. Raises UserError."""
+    data = read_data(source.files, source.path, source.classes or ())
     if "kpt_shape" in data.content:
         raise UserError(data.file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
-    class_list = number_classes(data.names, data.file, void=(), classes=classes, note=source.note)
-    pairs, lists = (find_images(source, data), []) if images is None else find_labels(source, data, images)
+    class_list = number_classes(data.names, data.file, void=(), classes=source.classes, note=source.note)
+    pairs, lists = find_pairs(source, data)
     confident, boxes = _check_rows(source, data, [pair.labels for pair in pairs])
     pictures, labels = list[Labelled](), dict[Path | None, Path]()
     for pair in pairs:
@@ -200,7 +190,7 @@ def read(
         where = pair.labels if pair.labels.exists() else pair.image
         pictures.append(pair._replace(where=where).labelled(draw=draw, objects=draw))
         labels[pair.image] = pair.labels
-    samples = source.samples_of(pictures, split, data.root, lists)
+    samples = source.samples_of(pictures, data.root, lists)
     missing = sum(not labels[cast(Path, sample.source)].exists() for sample in samples)
     source.count(missing, f"of {len(samples)} pictures have no label file: background only")
     return Contents(class_list, samples)
@@ -212,19 +202,18 @@ def _check_rows(source: Import, data: YoloData, files: Sequence[Path]) -> tuple[
     existing = [path for path in files if path.exists()]
     if files and not existing:
         raise UserError(data.root, f"none of its {len(files)} images has a label file, such as {files[0]}")
-    rows, boxes, polygons, confident = 0, 0, 0, 0
+    rows, boxes, confident = 0, 0, 0
     for path in existing:
         for _, words in _rows(source.files.text(path)):
             more = _ends_in_confidence(words)
             rows, confident = rows + 1, confident + more
-            is_box = _is_box(words[: -more or None])
-            boxes, polygons = boxes + is_box, polygons + (is_box and len(words) > 6)
+            boxes += _is_box(words[: -more or None])
     if existing and not rows:
         line = f"all its {len(existing)} label files are empty, as when Label Studio exports brush masks as YOLO"
         source.note(f"{line}: its JSON export holds them")
     if rows and confident == rows:
         source.note(f"a confidence ends each of {rows} rows (save_conf): it is left off")
-    return 0 < rows == confident, source.takes_boxes(boxes, polygons, rows, data.file)
+    return 0 < rows == confident, source.takes_boxes(boxes, rows, data.file)
 
 
 def _paint(
@@ -234,3 +223,207 @@ def _paint(
     confident: as for `from_yolo`. Raises UserError."""
     text = files.text(labels) if labels.exists() else ""
     return from_yolo(text, shape, ids, labels, boxes, confident)
+
+
+DATA, NOTES, DARKNET = "data.yaml", "notes.json", "obj.names"
+IMAGES, LABELS, MASKS = "images", "labels", "masks"
+ClassNumber = Annotated[int, msgspec.Meta(ge=0)]
+
+
+def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
+    """Writes data.yaml without the key `path`: programs then search for the folders beside the file. names: the
+    classes, numbered from 0. more: lines to add at the end."""
+    if "train" not in export.parts:  # data.yaml names its folder, and readers expect it
+        (export.folder / IMAGES / "train").mkdir(parents=True, exist_ok=True)
+        export.note(f"no samples for training: {IMAGES}/train is empty")
+    if "val" not in export.parts:
+        export.note(f"no samples for validation: val in {DATA} is the training set; --split 0.1 sets a tenth aside")
+    # YAML reads JSON strings.
+    listed = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(names))
+    places = {"train": "train", "val": "train", **{split: split for split in export.parts}}
+    folders = "".join(f"{split}: {IMAGES}/{part}\n" for split, part in places.items())
+    export.put(DATA, f"{folders}names:\n{listed}{more}")
+
+
+@dataclass(frozen=True)
+class YoloData:
+    """What a YAML file says."""
+
+    file: Path
+    """The YAML file; for a folder without such a file, its list of names, which may be missing."""
+    root: Path
+    """The set's folder."""
+    content: Mapping[str, Any]
+    """The file's keys and values."""
+    names: Mapping[int, str]
+    """Class number → name, in rising order."""
+    entries: Sequence[tuple[str, str]]
+    """(split, folder or list of pictures as written). The folder of all pictures has the split ""."""
+
+
+def described(folder: Path) -> Path | None:
+    """The data.yaml in a folder, if it describes masks. None if it describes YOLO's polygons, or is missing."""
+    file = folder / DATA
+    masks = (folder / MASKS).is_dir() and (folder / IMAGES).is_dir() and not (folder / LABELS).is_dir()
+    return file if masks and file.is_file() else None
+
+
+def read_data(files: SetFiles, path: Path, classes: Sequence[str] = ()) -> YoloData:
+    """What a YAML file says. path: the file, or its folder, which has a data.yaml or a single YAML file. classes: the
+    names for a folder without a list of names. Raises UserError, also if another list of the set says something else.
+    """
+    found = sorted(visible(path, "*.y*ml")) if path.is_dir() else [path]
+    lists = dict(_other_lists(files, path if path.is_dir() else path.parent, strict=not found))
+    if not found and (classes or lists):
+        file, names = next(iter(lists.items()), (path / native.CLASSES, dict(enumerate(classes))))
+        data = YoloData(file, path, {}, names, [("", IMAGES if (path / IMAGES).is_dir() else ".")])
+    else:
+        data = _read_yaml(files, found[0] if len(found) == 1 else path / DATA)
+    for file, others in lists.items():
+        check_agree(data.names, data.file, others, file)
+    return data
+
+
+def _read_yaml(files: SetFiles, file: Path) -> YoloData:
+    """What a YAML file says. Raises UserError."""
+    content = files.yaml(file)
+    given = content.get("names")
+    if not given:
+        raise UserError(file, f"'names' must list the classes, not {show_json(given)}")
+    given = dict(enumerate(given)) if isinstance(given, list) else given
+    names = fit(given, dict[ClassNumber, str], f"{file}: 'names'", strict=False)
+    count = fit(content.get("nc") or len(names), int, f"{file}: 'nc'", strict=False)
+    if count not in (len(names), max(names) + 1):
+        raise UserError(file, f"its 'nc' says {count} classes, and 'names' lists {len(names)}", "correct the wrong one")
+    named = {key: value for key, value in content.items() if part_of(key) and value}
+    entries: list[tuple[str, str]] = []
+    for key, value in fit(named, dict[str, str | list[str]], str(file)).items():
+        entries += [(part_of(key) or "", text) for text in ([value] if isinstance(value, str) else value)]
+    return YoloData(file, file.parent, content, dict(sorted(names.items())), entries)
+
+
+class Category(msgspec.Struct, frozen=True):
+    """A class in Label Studio's notes.json."""
+
+    id: int
+    name: str
+
+
+class StudioNotes(msgspec.Struct, frozen=True):
+    """Label Studio's notes.json, beside classes.txt."""
+
+    categories: list[Category]
+
+
+def _other_lists(files: SetFiles, root: Path, strict: bool) -> Iterator[tuple[Path, Mapping[int, str]]]:
+    """(file, names from 0 on) of each list of classes in a set or its labels/, besides a YAML file: classes.txt,
+    darknet's obj.names, or the file that its obj.data names, Label Studio's notes.json, and id2label.json. Files that
+    are no such list are left out; with `strict`, those of lines are refused."""
+    for folder in (root, root / LABELS):
+        names = [native.CLASSES, DARKNET]
+        with suppress(UserError):
+            pairs = (line.partition("=") for line in files.lines(folder / "obj.data"))
+            names += [Path(value.strip()).name for key, _, value in pairs if key.strip() == "names"]
+        for path in (folder / name for name in dict.fromkeys(names)):
+            with nullcontext() if strict else suppress(UserError):
+                if path.is_file():
+                    yield path, parse_class_list(files.lines(path), path, first=0)
+        with suppress(UserError):
+            notes = files.json(folder / NOTES, StudioNotes)
+            if notes.categories:
+                yield folder / NOTES, {one.id: one.name for one in notes.categories}
+        with suppress(UserError):
+            yield folder / ID_LABELS, files.json(folder / ID_LABELS, dict[int, str], strict=False)
+
+
+def find_pairs(source: Import, data: YoloData) -> tuple[list[Pair], list[tuple[str, Path]]]:
+    """(pairs, lists): the pictures of a dataset, each once, with their label files, which may not exist; and the lists
+    of parts that the YAML file names. data: what the YAML file says.
+
+    The label file of images/train/a.jpg is labels/train/a.txt. If the user named the folder of the pictures, a label
+    file belongs to the picture in it whose path ends alike, and says its part. A label file without a picture counts as
+    a missing picture, because its labels would be lost silently. Raises UserError.
+    """
+    root, images, places, lists = data.root, source.images, dict[Path, str | None](), list[tuple[str, Path]]()
+    # Folders and lists of pictures
+    for part, text in data.entries:
+        place = _locate(source.files, data, text)
+        if place is None and (images is None or text.endswith(".txt")):
+            source.note(f"{data.file.name}: {text} is not in {root}, and is left out")
+        elif place is not None and place.is_file():
+            lists.append((part, place))
+        elif place is not None:
+            places.setdefault(place, part or None)  # many files have `val: images/train`, because there is no other
+    whole = images
+    if lists and images is None:
+        whole = root / IMAGES if (root / IMAGES).is_dir() else root
+    if whole:
+        places = {whole: "", **(places if images is None else {})}
+    if not places:
+        raise UserError(data.file, f"names no images in {root}", how_to_find(False))
+    # The pictures, each in the last of its places. Of a whole folder, those with labels or in a list count.
+    found: dict[Path, Pair] = {}
+    for place, part in places.items():
+        for name, path in sorted(images_by_name(place).items()):
+            labels = source.files.inside(label_file(path) if images is None else root / LABELS / f"{name}.txt")
+            found[source.files.inside(path)] = Pair(part, name, path, labels, listed=place == whole)
+    if not found:
+        raise UserError(root, "has no images", how_to_find(images is not None))
+    if images is not None:
+        _pair_by_name(source, data, images, found)
+        return [*found.values()], lists
+    used = {pair.labels: path.parent for path, pair in found.items()}
+    for folder, place in sorted({labels.parent: place for labels, place in used.items()}.items()):
+        for path in sorted(visible(folder, "*.txt")) if LABELS in folder.parts else ():
+            if path not in used and path.name != native.CLASSES:
+                source.leave_out(path, path.stem, [place])
+    return [*found.values()], lists
+
+
+def _pair_by_name(source: Import, data: YoloData, images: Path, found: dict[Path, Pair]) -> None:
+    """Gives each picture in a folder the label file whose path ends alike, and the part of that file's folder. data:
+    what the YAML file says. images: the folder. found: its pictures. Raises UserError for a picture with two label
+    files."""
+    root = data.root
+    texts = [path for path in sorted(walk(root)) if path.suffix == ".txt" and path.name != native.CLASSES]
+    below = [path for path in texts if LABELS in path.relative_to(root).parts]
+    parts = {_steps(text, IMAGES): split for split, text in reversed(data.entries)}
+    for path in below or [path for path in texts if is_label_file(source.files.lines(path))]:
+        steps = _steps(path.relative_to(root).as_posix(), LABELS)
+        picture = source.pictures.find([images], [Path(*steps).with_suffix("").as_posix()])
+        if picture is None:
+            source.leave_out(path, path.stem, [images])
+            continue
+        pair = found[picture[0]]
+        if not pair.listed:
+            raise UserError(path, f"labels {picture[0]}, and so does {pair.labels}", "keep one")
+        part = parts.get(steps[:-1]) or next(filter(part_of, steps[:-1]), None)
+        found[picture[0]] = pair._replace(part=part, labels=source.files.inside(path), listed=False)
+
+
+def _steps(text: str, without: str) -> tuple[str, ...]:
+    """The steps of a path in a set without those that all sets have. without: the name of its folder."""
+    steps = os.path.normpath(portable(text)).split("/")
+    return tuple(step for step in steps if step not in (without, "..", "."))
+
+
+def label_file(picture: Path) -> Path:
+    """The label file of a picture: labels/train/a.txt for images/train/a.jpg. The last folder named `images` is
+    replaced. The label file of a picture in no such folder is beside the picture."""
+    parts = [*picture.with_suffix(".txt").parts]
+    if IMAGES in parts:
+        parts[len(parts) - 1 - parts[::-1].index(IMAGES)] = LABELS
+    return Path(*parts)
+
+
+def _locate(files: SetFiles, data: YoloData, text: str) -> Path | None:
+    """The file or folder in the set that a path in a YAML file or a list means; None if it is not there. text: the path
+    as it is written, for example `../train/images` for train/images, or with folders of another machine."""
+    root, name = data.root, os.path.normpath(portable(text))
+    inner, above = f"/{name}".rpartition(f"/{IMAGES}/")[2].removeprefix("/"), name.removeprefix("../")
+    bases = (root / str(data.content.get("path") or "."), root)
+    own = root / above.removeprefix(f"{Path(os.path.abspath(root)).name}/")  # Roboflow's paths begin with its name
+    for path in (*(base / name for base in bases), root / above, own, root / IMAGES / inner):
+        if path.exists() and files.holds(path):
+            return Path(os.path.normpath(path))
+    return None

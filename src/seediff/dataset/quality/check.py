@@ -139,7 +139,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     for line in alike_names(classes):
         findings.add("names", native.CLASSES, line, "warning")
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
-    reading = native.read_as(folder, classes, samples).counted(classes, tally, (), folder)
+    reading = native.read_as(classes, samples).counted(classes, tally, (), folder)
     return Checked(tuple(by_level), summarize(measures, classes), reading, doubts([sample.row for sample in samples]))
 
 
