@@ -3,7 +3,7 @@ pictures without labels."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -232,25 +232,22 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path, by: So
     """Name of a sample → the item with its mask. names: the names of the set's samples. folder: the set, for errors.
     by: the items' format. Raises UserError for an item without a sample, for one that may be of several samples, and
     for two items of one sample."""
-    forms = {name: composed(flat_name(name)) for name in names}
-    flat = Counter(forms.values())
-    own = {flat_name(name): name for name, form in forms.items() if flat[form] == 1} | {name: name for name in names}
-    letters = Counter(map(composed, own))  # without accents of their own, as names in VOC's lists come back
-    by_letters = {composed(form): name for form, name in own.items() if letters[composed(form)] == 1}
+    alike = defaultdict[str, list[str]](list)  # as some formats write names
+    for name in names:
+        alike[composed(flat_name(name))].append(name)
     matches: dict[str, Sample] = {}
     for item in items:
-        where = f"sample '{item.name}'"
-        form = composed(item.name)
-        if FORMATS[by].flat and flat[form] > 1:  # one that was not exported may have this name
-            several = ", ".join(name for name in names if forms[name] == form)
-            fix = "let names differ in more than / and _ and how accents are written"
-            raise UserError(where, f"may be any of {several} in {folder}", fix)
-        name = own.get(item.name) or by_letters.get(form)
-        if name is None:
+        where, found = f"sample '{item.name}'", alike.get(composed(flat_name(item.name)), [])
+        if item.name in found and not FORMATS[by].flat:  # else one that was not exported may have this name
+            found = [item.name]
+        if not found:
             raise UserError(where, f"is not in {folder}, whose masks are said to be corrected")
-        if name in matches:
-            raise UserError(where, f"appears twice, once as '{matches[name].name}'")
-        matches[name] = item
+        if len(found) > 1:
+            fix = "let names differ in more than / and _ and how accents are written"
+            raise UserError(where, f"may be any of {', '.join(found)} in {folder}", fix)
+        before = matches.setdefault(found[0], item)
+        if before is not item:
+            raise UserError(where, f"appears twice, once as '{before.name}'")
     return matches
 
 

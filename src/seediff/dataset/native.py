@@ -271,13 +271,10 @@ class RowReader:
             return None
         path = inside(self.folder, file)
         class_ids, scores = row.instances or (), row.instance_scores or ()
-        for class_id in class_ids:
-            if not 0 < class_id <= len(self.classes) and class_id != IGNORE:
-                fix = f"they must be from 1 to {len(self.classes)}, as in {CLASSES}"
-                raise UserError(where, f"its `instances` name class {class_id}", fix)
-        if len(scores) not in (0, len(class_ids)):
-            problem = f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`"
-            raise UserError(where, problem, "give one for each, or none")
+        unknown = {*class_ids} - {*self.ids.values(), IGNORE}
+        if unknown or len(scores) not in (0, len(class_ids)):
+            fix = f"they are classes from 1 to {len(self.classes)}, as in {CLASSES}, and have a score each, or none"
+            raise UserError(where, "its `instances` or `instance_scores` are wrong", fix)
         return partial(read_objects, path, class_ids, scores)
 
 

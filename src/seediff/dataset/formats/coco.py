@@ -68,10 +68,10 @@ def write(export: Export, *, min_area: MinArea = 1, polygons: bool = False) -> N
     ignored = {"id": IGNORED_CATEGORY[0], "name": IGNORED_CATEGORY[1]}
     instances = {ending: new_document(categories) for ending in endings.values()}
     semantic = {ending: new_document([*categories, ignored]) for ending in endings.values()}
-    small, several = 0, 0
+    small = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
-        objects, whole, areas, left_out, in_pieces = placed.encoded
-        small, several = small + left_out, several + in_pieces
+        objects, whole, areas, left_out = placed.encoded
+        small += left_out
         export.see(placed.sample, areas)
         ending = endings[placed.split]
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
@@ -85,7 +85,6 @@ def write(export: Export, *, min_area: MinArea = 1, polygons: bool = False) -> N
     for kind, documents in ((INSTANCES, instances), (SEMANTIC, semantic)):
         for ending, document in documents.items():
             export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
-    export.note_several(several, "become one annotation per piece, because the set has no objects of its own")
     fate = "ignored (iscrowd 1)" if min_area == "auto" else "not objects"
     export.note_pieces(min_area, small, f"are {fate} in {INSTANCES}; {SEMANTIC} has them")
 
@@ -110,18 +109,17 @@ def add_image(document: Json, placed: Placed, annotations: Sequence[Json], metad
 
 def annotate(
     sample: Sample, labels: np.ndarray, min_area: MinArea, polygons: bool
-) -> tuple[list[Json], list[Json], list[int], int, int]:
-    """(objects, classes, areas, small, several) of a sample: an annotation per object, an annotation per class, the
-    pixels of each object, the number of objects that are left out, and the number of classes in several pieces, which
-    are objects where the sample has none. labels: the label map (H, W). min_area, polygons: as for `write`."""
+) -> tuple[list[Json], list[Json], list[int], int]:
+    """(objects, classes, areas, small) of a sample: an annotation per object, an annotation per class, the pixels of
+    each object, and the number of objects that are left out. labels: the label map (H, W). min_area, polygons: as for
+    `write`."""
     objects = sample.objects(labels, least_area(sample, labels, min_area))
     annotations = of_objects(objects, polygons)
     if min_area == "auto" and sample.row.unchecked:
         rest = objects.rest(labels)
         rest[rest == IGNORE] = 0
         annotations += [{**one, "iscrowd": 1} for one in of_objects(whole_classes(rest))]
-    several = 0 if sample.has_objects else sum(count > 1 for count in Counter(objects.class_ids).values())
-    return annotations, of_objects(whole_classes(labels)), objects.areas, objects.small, several
+    return annotations, of_objects(whole_classes(labels)), objects.areas, objects.small
 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:
@@ -203,7 +201,8 @@ def _check_masks(documents: Mapping[Path, CocoFile], source: Import) -> bool:
     source.count(several, f"{of} are crowds (iscrowd 1), not objects; pixels only in them are ignored (255)")
     source.count(sum(bool(each.ignore) for each in shapes), f"{of} have `ignore`: their pixels are ignored (255)")
     used = [annotation for annotation in shapes if not annotation.ignore]
-    return source.takes_boxes(sum(annotation.is_box for annotation in used), len(used), where)
+    boxes = [annotation for annotation in used if annotation.is_box]
+    return source.takes_boxes(len(boxes), sum(annotation.masked for annotation in boxes), len(used), where)
 
 
 @dataclass(frozen=True)

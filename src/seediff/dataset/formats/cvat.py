@@ -178,13 +178,10 @@ def _paint_mask(canvas: Canvas, number: int, one: CvatShape, where: str) -> None
     """Paints a mask. number: the value to paint. one: the mask's attributes. where: its name in errors. Raises
     UserError."""
     height, width = canvas.numbers.shape
-    inner = one.left + one.width <= width and one.top + one.height <= height
-    if not (inner and one.width and one.height):
-        problem = f"its mask's box of {one.width} × {one.height} is not inside"
-        raise UserError(where, f"{problem} the picture of {width} × {height}")
     counts = fit(one.rle.replace(" ", "").split(","), list[Count], f"{where}: 'rle'", strict=False)
-    if sum(counts) != one.width * one.height:
-        problem = f"the run lengths of its mask add up to {sum(counts)}, not to {one.width} × {one.height}"
+    inner = one.left + one.width <= width and one.top + one.height <= height
+    if not inner or sum(counts) != one.width * one.height:
+        problem = f"its mask is not inside the picture of {width} × {height}, or its run lengths do not fill its box"
         raise UserError(where, problem)
     inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
     canvas.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number

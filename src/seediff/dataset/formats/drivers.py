@@ -155,11 +155,11 @@ class Import(Notes):
             raise UserError(where, missing_picture(name, given or folders), how_to_find(bool(given)))
         self.missing_pictures += 1
 
-    def takes_boxes(self, boxes: int, shapes: int, where: object) -> bool:
-        """Whether boxes are masks. Otherwise a note counts them. boxes, shapes: how many of each the set has. where:
-        the set's name in errors. Raises UserError if nine shapes of ten are boxes, as in sets for detectors; it repeats
-        the notes."""
-        if self.boxes or not boxes:
+    def takes_boxes(self, boxes: int, polygons: int, shapes: int, where: object) -> bool:
+        """Whether boxes are masks. Otherwise a note counts them. boxes, shapes: how many of each the set has. polygons:
+        how many of the boxes are polygons; a set's only polygon may have any form. where: the set's name in errors.
+        Raises UserError if nine shapes of ten are boxes, as in sets for detectors; it repeats the notes."""
+        if self.boxes or not boxes or shapes == polygons == 1:
             return bool(boxes)
         what = f"{boxes} of its {shapes} shapes are boxes"
         if boxes * 10 >= shapes * 9:
@@ -187,7 +187,7 @@ class Import(Notes):
         proves_objects: whether the masks of a picture prove that each mask of the set is an object. others: kind and
         label of what is left out and is no shape. Raises UserError.
         """
-        left_out, empty = [*others], 0
+        left_out, polygons, empty = [*others], 0, 0
         # Of masks alone, and of masks and boxes: their number, their labels, and whether they prove objects
         counts, labels, proven = [0, 0], [set[str](), set[str]()], [False, False]
         described, ids = list[tuple[Labelled, Unit]](), dict[str, int]()
@@ -199,13 +199,14 @@ class Import(Notes):
                 counts[i] += len(of_kind)
                 labels[i].update(shape.label for shape in of_kind)
                 proven[i] = proven[i] or proves_objects(of_kind)
+            polygons += sum(shape.is_box and shape.kind.startswith("polygon") for shape in filled)
             left_out += [shape.about for shape in shapes if shape.fill is None]
             empty += not shapes
         self.count(len(left_out), f"shapes are no masks and are left out, such as {first_of(sorted({*left_out}))}")
         self.count(empty, f"of {len(described)} pictures have no shape: background only")
         for line in numbered_names(sorted(labels[1])):
             self.note(line)
-        boxes = self.takes_boxes(counts[1] - counts[0], counts[1], self.path)
+        boxes = self.takes_boxes(counts[1] - counts[0], polygons, counts[1], self.path)
         listed, found = number_labels(sorted(labels[boxes]) if classes is None else classes, where, self.note)
         ids.update(found)
         pictures: list[Labelled] = []

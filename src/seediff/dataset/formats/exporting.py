@@ -16,9 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...config.class_names import IGNORED, check_meaning, reserved_id
-from ...errors import UserError
 from ...files.label_maps import IGNORE, voc_palette
-from ...files.messages import plural
 from ...files.outputs import check_free, put, stage_output
 from ...rows.parts import SPLITS
 from ...workers import Follow, in_order
@@ -155,11 +153,6 @@ class Export(Notes):
             what = f"{self.tiny} of {self.pieces} pieces in masks that nobody checked have fewer than {TINY} pixels"
             self.note(f"{what}; --min-area auto leaves out those below {share}")
 
-    def note_several(self, number: int, fate: str) -> None:
-        """Notes how many objects have several pieces. fate: what becomes of them."""
-        if number:
-            self.note(f"{plural(number, 'object')} in several pieces {fate}")
-
     def put(self, path: str, data: bytes | str | Path) -> None:
         """Writes a file. path: relative to the folder. data: its bytes or text, or the file to copy or link."""
         if isinstance(data, str):
@@ -196,9 +189,6 @@ def export(
         meant = classes if FORMATS[name].void else [each for each in classes if reserved_id(each) != IGNORE]
         check_meaning(meant, fix=fix)
     samples, write = list(samples), codec(name).write
-    least = options.get("min_area", 1)
-    if least != "auto" and not (isinstance(least, int) and least >= 1):
-        raise UserError("min_area", f"{least} must be `auto` or at least 1 pixel")
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
     notes: list[str] = []
     splits = assign_splits(samples, classes, split, seed, follow=follow, note=notes.append)

@@ -7,13 +7,13 @@ format, in `Dataset` and in the commands: fields of `drivers.Import`, and parame
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -161,21 +161,10 @@ MOST = 8
 """Maximum number of files that are tried per pattern, because a folder may have thousands of JSON files."""
 
 
-class Codec(Protocol):
-    """The module of a format. It has `read` if SeeDiff reads the format, and `write` if SeeDiff writes it."""
-
-    read: Callable[..., Contents]
-    """`read(source)`, where `source` is an `Import` with the options."""
-    is_folder: Callable[[Path], bool]
-    """Whether a folder is of the format. Only formats without `patterns` and `keys`
-    have it."""
-    write: Callable[..., None]
-    """`write(export, **options)`, where `export` is an `Export`."""
-
-
-def codec(name: FormatName) -> Codec:
-    """The codec of a format."""
-    return cast(Codec, importlib.import_module(f".{name}", __package__))
+def codec(name: FormatName) -> Any:
+    """The module of a format. It has `read(source)`, which makes `Contents` of an `Import`, and `write(export,
+    **options)`, which puts files into an `Export`; without `patterns` and `keys`, also `is_folder(path)`."""
+    return importlib.import_module(f".{name}", __package__)
 
 
 def export_options(name: FormatName) -> list[str]:

@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -65,15 +64,6 @@ class Region(msgspec.Struct, frozen=True):
     def masked(self) -> bool:
         """Whether the region is a mask, polygon or ellipse, not a box."""
         return self.rle is not None or self.points is not None or self.radiusX is not None
-
-    def pixels(self, shape: tuple[int, int]) -> tuple[complex, float, float]:
-        """(point, across, down) in pixels: the centre x + yi and the radii of an ellipse, or the corner, width and
-        height of a box. shape: (H, W) of the picture."""
-        height, width = shape[0] / 100, shape[1] / 100
-        across, down = self.width, self.height
-        if self.radiusX is not None:
-            across, down = self.radiusX, self.radiusY
-        return complex(self.x * width, self.y * height), across * width, down * height
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -181,7 +171,8 @@ class Drawn(NamedTuple):
     def _fill(self, canvas: Canvas, number: int) -> None:
         """Paints the region. number: the value to paint. Raises UserError."""
         region, shape = self.region, self._frame(canvas)
-        at, across, down = region.pixels(shape)
+        down, across = shape[0] / 100, shape[1] / 100  # pixels in a percent
+        at = complex(region.x * across, region.y * down)
         if region.rle is not None:
             try:
                 canvas.numbers[decode_brush(bytes(region.rle), shape)] = number
@@ -191,9 +182,11 @@ class Drawn(NamedTuple):
             corners = np.array(region.points, np.float64).reshape(-1, 2) / 100 * shape[::-1]
             canvas.runs(polygon_runs([corners.ravel().tolist()], shape, self.where), number)
         elif region.radiusX is not None:
-            canvas.ellipse(at, across, down, region.rotation, number, self.where)
+            radii = region.radiusX * across, region.radiusY * down
+            canvas.ellipse(at, *radii, region.rotation, number, self.where)
         else:
-            canvas.box(number, at.real, at.imag, at.real + across, at.imag + down, region.rotation, at)
+            right, bottom = at.real + region.width * across, at.imag + region.height * down
+            canvas.box(number, at.real, at.imag, right, bottom, region.rotation, at)
 
 
 def find_regions(answer: TaskAnswer, where: str) -> tuple[list[Drawn], list[str]]:
@@ -379,29 +372,16 @@ def _describe(one: TaskPicture, folders: Sequence[Path]) -> tuple[Labelled, Sequ
 def _address(data: Mapping[str, Any], where: str) -> str:
     """The address of a task's picture: the only value of its data that is one. where: the task's name in errors. Raises
     UserError if there are none, or several."""
-    found = list[str]()
-    for key, value in data.items():
-        found += [text for text in _texts(value) if key != OWN_KEY and (value is data.get(IMAGE) or _is_image(text))]
+    texts = {key: value for key, value in data.items() if isinstance(value, str)}
+    found = [text for key, text in texts.items() if key == IMAGE or _path(text).lower().endswith(IMAGE_SUFFIXES)]
     if len(found) != 1:
         raise UserError(where, f"'data' must have the path of one picture, such as 'image', not of {len(found)}")
     return found[0]
 
 
-def _texts(value: Any) -> list[str]:
-    """The texts in a value of a task's data: the value itself, or the pages of a list."""
-    pages = value if isinstance(value, list) else [value]
-    entries = chain(*([*page.values()] if isinstance(page, Mapping) else [page] for page in pages))
-    return [text for text in entries if isinstance(text, str)]
-
-
 def _path(address: str) -> str:
     """The path in a picture's address: `a b.jpg` for `/data/local-files/?d=a%20b.jpg`."""
     return unquote(address.partition("?d=")[2] or address.partition("?")[0])
-
-
-def _is_image(address: str) -> bool:
-    """Whether an address is that of a PNG or JPEG file."""
-    return _path(address).lower().endswith(IMAGE_SUFFIXES)
 
 
 def _image_names(address: str) -> list[str]:

@@ -236,11 +236,6 @@ class Canvas:
         inside = self.numbers[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
         inside[:] = number
 
-    def box_around(self, number: int, corners: Sequence[tuple[float, float]]) -> None:
-        """Paints the box around a shape. number: the value to paint. corners: the shape's points (x, y)."""
-        across, down = zip(*corners, strict=True)
-        self.box(number, min(across), min(down), max(across), max(down))
-
     def ellipse(self, centre: complex, across: float, down: float, degrees: float, number: int, where: str) -> None:
         """Paints an ellipse. centre: the point x + yi. across, down: the radii before the turn. degrees: the clockwise
         turn. number: the value to paint. where: the shape's name in errors. Raises UserError."""

@@ -98,10 +98,6 @@ class SetFiles:
         """The root element of an XML file. root, absent: as for `read_xml`."""
         return read_xml(self.inside(path), root, absent=absent)
 
-    def pixels(self, path: Path) -> tuple[np.ndarray, str | None, str]:
-        """(pixels, format, mode) of a picture, as `read_pixels` returns them."""
-        return read_pixels(self.inside(path))
-
 
 def pixels_in(data: bytes, where: str) -> tuple[np.ndarray, str]:
     """(pixels, mode) of a picture, as `stored_pixels` returns them. data: its bytes. where: its name in errors. Raises

@@ -9,7 +9,7 @@ out/  images/NAME.png or .jpg    pictures, as they are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,6 @@ from .format_table import Layout
 
 BESIDE = "-masklabel"
 """The ending of a mask's name beside its picture."""
-NO_PICTURES = (BESIDE, "-condlabel")
-"""Endings of the names of files that OneTrainer does not train as pictures."""
 
 
 class Weights(NamedTuple):
@@ -32,8 +30,6 @@ class Weights(NamedTuple):
 
     png: bytes
     """An 8-bit grey PNG."""
-    ignored: int
-    """The number of ignored pixels, which are 0."""
     soft: bool
     """Whether the mask is soft."""
 
@@ -49,8 +45,8 @@ def write(
 
     classes: the names of the classes that are trained, united in one mask; None: all. soft: a pixel counts as much as
     the highest soft mask of these classes says, if the sample has their soft masks and nobody replaced its mask;
-    otherwise 255 inside of the mask. layout: see `Layout`. Raises UserError for an unknown class, for two samples whose
-    files would have the same name, and if no sample shows any of the classes.
+    otherwise 255 inside of the mask. layout: see `Layout`. Raises UserError for an unknown class, and if no sample
+    shows any of the classes.
     """
     names = export.classes if classes is None else tuple(classes)
     for name in names:
@@ -58,20 +54,14 @@ def write(
             known = ", ".join(map(show_json, export.classes))
             raise UserError("classes", f"{show_json(name)} is not a class of the set, which has {known}")
     class_ids = [export.classes.index(name) + 1 for name in names]
-    if layout not in get_args(Layout):
-        raise UserError("layout", f"{layout} must be {' or '.join(get_args(Layout))}")
     folder, ending = "masks", ""
     if layout == "beside":
         folder, ending = "images", BESIDE
-        for name in export.names:
-            if name.endswith(NO_PICTURES):
-                raise UserError(f"sample '{name}'", "has a name that OneTrainer takes for no picture", "rename it")
-    ignored, hard, silent, jpegs = 0, 0, 0, 0
+    hard, silent, jpegs = 0, 0, 0
     for placed in export.placed(weights, class_ids=class_ids, soft=soft):
         if placed.encoded is None:
             export.leave_out(placed)
             continue
-        ignored += placed.encoded.ignored
         hard += soft and not placed.encoded.soft
         jpegs += placed.sample.suffix == "jpg"
         export.put(f"images/{placed.file_name}", placed.picture)
@@ -86,9 +76,6 @@ def write(
     if export.left_out:
         without = plural(export.left_out.total(), "sample")
         export.note(f"{without} without {' or '.join(map(show_json, names))}: left out")
-    if len(names) > 1:
-        export.note(f"white is {' or '.join(map(show_json, names))}; --classes trains fewer")
-    export.count(ignored, "ignored pixels (255) are 0 in the masks: they are not trained")
     export.count(hard, "samples have no soft masks that describe their masks: 0 and 255 alone")
     export.count(silent, "samples have no prompt, and so no caption")
     if layout == "folders":
@@ -109,5 +96,4 @@ def weights(sample: Sample, labels: np.ndarray, class_ids: Sequence[int], soft: 
         level = np.max([sample.soft_level(class_id) for class_id in shown], axis=0)
     else:
         level = np.where(np.isin(labels, shown), np.uint8(255), np.uint8(0))
-    ignored = labels == IGNORE
-    return Weights(encode_grey(np.where(ignored, np.uint8(0), level)), int(ignored.sum()), soft)
+    return Weights(encode_grey(np.where(labels == IGNORE, np.uint8(0), level)), soft)

@@ -54,7 +54,7 @@ def write(export: Export, *, min_area: MinArea = 1) -> None:
         export.put(f"{LABELS}/{placed.split}/{placed.name}.txt", text)
         counts.update(lost)
     export.count(counts["ignored"], "pixels are ignored (255); the format cannot say this: they become background")
-    export.note_several(counts["several"], "become one line per piece: a polygon is one piece")
+    export.count(counts["several"], "objects in several pieces become one line per piece: a polygon is one piece")
     export.note_pieces(min_area, counts["small"], "are left out: they become background")
     export.count(counts["others"], "pieces of masks belong to no object of the set: they become background")
     write_data(export, export.classes)
@@ -119,7 +119,7 @@ def from_yolo(
         if boxes or not _is_box(words):
             polygons.append((int(fill_polygon(corners, shape)[1].sum()), class_id, corners))
         elif len(shares) == 2:
-            canvas.box_around(BOXES, corners.tolist())
+            canvas.box(BOXES, *corners.min(0).tolist(), *corners.max(0).tolist())
         else:
             place, inside = fill_polygon(corners, shape)
             canvas.numbers[place][inside] = BOXES
@@ -202,18 +202,19 @@ def _check_rows(source: Import, data: YoloData, files: Sequence[Path]) -> tuple[
     existing = [path for path in files if path.exists()]
     if files and not existing:
         raise UserError(data.root, f"none of its {len(files)} images has a label file, such as {files[0]}")
-    rows, boxes, confident = 0, 0, 0
+    rows, boxes, polygons, confident = 0, 0, 0, 0
     for path in existing:
         for _, words in _rows(source.files.text(path)):
             more = _ends_in_confidence(words)
             rows, confident = rows + 1, confident + more
-            boxes += _is_box(words[: -more or None])
+            is_box = _is_box(words[: -more or None])
+            boxes, polygons = boxes + is_box, polygons + (is_box and len(words) > 6)
     if existing and not rows:
         line = f"all its {len(existing)} label files are empty, as when Label Studio exports brush masks as YOLO"
         source.note(f"{line}: its JSON export holds them")
     if rows and confident == rows:
         source.note(f"a confidence ends each of {rows} rows (save_conf): it is left off")
-    return 0 < rows == confident, source.takes_boxes(boxes, rows, data.file)
+    return 0 < rows == confident, source.takes_boxes(boxes, polygons, rows, data.file)
 
 
 def _paint(
