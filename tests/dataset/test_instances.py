@@ -10,11 +10,10 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.config.augment import AugmentConfig
-from seediff.dataset.augmented import open_augmented, write_augmented
+from seediff.dataset.augmented import RANDOM, open_augmented, write_augmented
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.format_table import FORMATS, export_options
 from seediff.dataset.importing import import_set
-from seediff.dataset.operations import RANDOM
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.objects import Objects, find_objects

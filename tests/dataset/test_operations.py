@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from seediff.config.augment import MAX_CELLS, parse_addition
 from seediff.config.sides import mirrored_ids
-from seediff.dataset.operations import RANDOM, LabelledImage, apply, look_up, perspective
+from seediff.dataset.augmented import RANDOM, LabelledImage, apply, look_up, perspective
 from seediff.dataset.shapes.objects import Objects, find_objects
 
 NAMES = [*RANDOM, "splice-1x2", "splice-7x7"]

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from seediff.dataset.repaint import repainted
-from seediff.dataset.sample import CONFIGS, SOFT, Sample
+from seediff.dataset.sample import CONFIGS, SOFT, Sample, repainted
 from seediff.dataset.shapes.objects import Objects
 
 

@@ -11,7 +11,6 @@ formats/                            every other format
 class_lists.py                      what values, colours and names in other programs' masks mean
 importing.py                        native datasets of other formats, corrected masks and unlabelled pictures
 merge.py, split.py, augmented.py    datasets made of datasets
-operations.py                       how `augment` changes a picture
 quality/                            checks, statistics and selection
 torch_samples.py                    a dataset for PyTorch
 """

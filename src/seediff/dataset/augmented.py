@@ -1,7 +1,12 @@
-"""The new samples of `seediff augment`.
+"""The new samples of `seediff augment`, and the operations that change a picture together with its labels.
 
 A new sample is made when it is read. Its random choices depend on the seed and on its number alone. Its bytes are
 therefore the same in any order of reading and in any process.
+
+Images are (H, W, 3) uint8. An operation returns a new image and *places*: (H, W), for each new pixel the position in
+the sources' pixels from which its label comes, or OUTSIDE or EMPTY. Sources count row by row, one picture after the
+other. Labels and objects are then looked up at these places, so that labels are moved and never mixed. Pillow does the
+work, because on one CPU core it is faster than tensors.
 """
 
 from __future__ import annotations
@@ -9,30 +14,206 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from .. import __version__
-from ..config.augment import AugmentConfig
+from ..config.augment import AugmentConfig, grid_of
 from ..config.sides import mirrored_ids
 from ..drawing.overlays import compress_image, contact_sheet, draw_mask
 from ..errors import UserError
+from ..files.label_maps import IGNORE
 from ..files.outputs import CONFIG
 from ..prompts.specs import sample_seed
 from ..report.page import AUGMENTATIONS
 from ..rows.parts import unclear_parts
-from ..rows.row import Recipe, Row
+from ..rows.row import Recipe, RecipeStep, Row
 from ..rows.shown import shown_classes
 from . import native
 from .encoding import encode_image
-from .operations import LabelledImage, apply
 from .sample import EXTRAS, Sample
+from .shapes.objects import Objects
 from .split import pixel_digest
 from .writing import save_native
+
+NOISE_SIGMA = 0.02, 0.1
+"""Smallest and largest standard deviation of the noise, where 1 is white minus black. Each picture gets a random value
+in between. This and the limits below are this package's choice."""
+PERSPECTIVE_SHIFT = 0.05, 0.25
+"""Distance that corners move inwards, as a share of the sides."""
+BOX_COUNT, BOX_SIDE = (1, 3), (0.1, 0.3)
+"""Number of noise boxes per picture, and their sides, as a share of the picture's sides."""
+OUTSIDE, EMPTY = -1, -2
+"""Places that no source has: their labels are 255 and 0."""
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """A sample in memory."""
+
+    name: str
+    image: np.ndarray
+    """(H, W, 3) uint8."""
+    labels: np.ndarray
+    """(H, W) uint8 of class ids: 0 background, 255 ignored."""
+    objects: Objects | None = None
+    """The objects, in a set that has any."""
+
+    @property
+    def places(self) -> np.ndarray:
+        """(H, W) int32: the position of each pixel, row by row."""
+        return np.arange(self.labels.size, dtype=np.int32).reshape(self.labels.shape)
+
+
+Others = Callable[[int], Sequence[LabelledImage]]
+"""A function that returns random other samples of the set, as many as its argument says. If the set has enough, they
+are all different."""
+Changed = tuple[np.ndarray, np.ndarray, dict[str, Any]]
+"""(image, places, choices): the new image, the places, and the random choices, for the recipe."""
+
+
+def apply(
+    labelled: LabelledImage, operation: str, rng: np.random.Generator, others: Others, mirrored: np.ndarray
+) -> tuple[LabelledImage, RecipeStep]:
+    """(sample, step): the sample after an operation, and the step of its recipe: the operation and its random choices.
+
+    labelled: the sample before. operation: its name, such as "flip" or "splice-2x2". rng: draws the random choices.
+    others: returns other samples; `sources` of the step names them. mirrored: (256,), the id of each id in a flipped
+    picture; "left arm" and "right arm" change places (`mirrored_ids`).
+    """
+    grid, sources = grid_of(operation), [labelled]
+    if grid:
+        sources += others(grid[0] * grid[1] - 1)
+        image, places, choices = splice(sources, *grid)
+    else:
+        image, places, choices = RANDOM[operation](labelled, rng)
+    ids = mirrored if operation == "flip" else np.arange(256)
+    labels = ids.astype(np.uint8)[look_up([one.labels for one in sources], places)]
+    objects = None
+    if labelled.objects:
+        objects = _objects_at([one.objects for one in sources if one.objects], places, ids)
+    return LabelledImage(labelled.name, image, labels, objects), RecipeStep(operation=operation, rest=choices)
+
+
+def look_up(maps: Sequence[np.ndarray], places: np.ndarray, empty: int = 0, outside: int = IGNORE) -> np.ndarray:
+    """(H, W): the values at places. maps: the values at the pixels of each source. empty, outside: the values at EMPTY
+    and OUTSIDE."""
+    flat = [*(one.ravel() for one in maps), np.array([empty, outside], maps[0].dtype)]
+    return np.concatenate(flat)[places]
+
+
+def _objects_at(objects: Sequence[Objects], places: np.ndarray, ids: np.ndarray) -> Objects:
+    """The objects of the sources, moved to places. ids: (256,), the new class id of each class id."""
+    numbers, class_ids = list[np.ndarray](), [int(ids[one]) for one in chain(*(each.class_ids for each in objects))]
+    before = 0
+    for one in objects:  # its objects are numbered after those of earlier sources
+        numbers.append(np.where(one.numbers > 0, one.numbers + np.int32(before), 0))
+        before += len(one.class_ids)
+    return Objects(look_up(numbers, places, outside=0), class_ids).visible()
+
+
+def splice(cells: Sequence[LabelledImage], rows: int, columns: int) -> Changed:
+    """A picture of the size of the first cell with rows × columns cells, filled row by row. The sides of two cells
+    differ by at most a pixel. Raises UserError for a picture with fewer pixels than cells."""
+    height, width = cells[0].labels.shape
+    if height < rows or width < columns:
+        why = f"splice-{rows}x{columns} needs a picture with at least as many pixels; this one is {width}×{height}"
+        raise UserError(f"sample '{cells[0].name}'", why)
+    image, places, before = np.empty_like(cells[0].image), np.empty((height, width), np.int64), 0
+    tops, lefts = ([side * i // parts for i in range(parts + 1)] for side, parts in ((height, rows), (width, columns)))
+    for number, cell in enumerate(cells):
+        row, column = divmod(number, columns)
+        there = slice(tops[row], tops[row + 1]), slice(lefts[column], lefts[column + 1])
+        size = lefts[column + 1] - lefts[column], tops[row + 1] - tops[row]
+        image[there] = np.asarray(Image.fromarray(cell.image).resize(size, Image.Resampling.BILINEAR))
+        places[there] = np.asarray(Image.fromarray(cell.places).resize(size, Image.Resampling.NEAREST))
+        places[there] += before
+        before += cell.labels.size
+    return image, places, {"sources": [cell.name for cell in cells[1:]]}
+
+
+def noise(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
+    """Adds Gaussian noise with the standard deviation 255 · sigma to each channel, and clips the values to 0 … 255."""
+    sigma = uniform(rng, NOISE_SIGMA)
+    noisy = rng.standard_normal(labelled.image.shape, np.float32) * np.float32(255 * sigma) + labelled.image
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labelled.places, {"sigma": sigma}
+
+
+def tilt(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
+    """Moves each corner of the picture inwards by a random share of the sides. Outside of the moved picture, the image
+    is black and the labels are 255."""
+    height, width = labelled.labels.shape
+    shifts = rng.uniform(*PERSPECTIVE_SHIFT, (4, 2)) * (width, height)
+    whole = np.array([(0, 0), (width, 0), (width, height), (0, height)])
+    corners = (whole + shifts * [(1, 1), (-1, 1), (-1, -1), (1, -1)]).round(2)
+    return *perspective(labelled.image, labelled.places, corners), {"corners": corners.tolist()}
+
+
+def perspective(image: np.ndarray, places: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(image, places) of a picture whose corners are moved. places: those of the picture before. corners: (4, 2), the
+    new (x, y) in pixels of the corners top left, top right, bottom right and bottom left, a convex quadrilateral.
+
+    Solves x' = (ax + by + c) / (gx + hy + 1), y' = (dx + ey + f) / (gx + hy + 1), which takes the new corners to the
+    old.
+    """
+    height, width = places.shape
+    rows, old = [], [0, 0, width, 0, width, height, 0, height]
+    for (x, y), u, v in zip(np.asarray(corners, np.float64), old[::2], old[1::2], strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+    back = np.linalg.solve(np.array(rows), np.array(old, np.float64)).tolist()
+
+    def moved(array: np.ndarray, resampling: Image.Resampling, fill: Any) -> np.ndarray:
+        kind = Image.Transform.PERSPECTIVE
+        return np.asarray(Image.fromarray(array).transform((width, height), kind, back, resampling, fillcolor=fill))
+
+    return moved(image, Image.Resampling.BICUBIC, (0, 0, 0)), moved(places, Image.Resampling.NEAREST, OUTSIDE)
+
+
+def boxes(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
+    """Fills boxes with colour noise. The centre of a box is a pixel with a class, if there is one. Labels in boxes
+    become 0, but 255 stays. The recipe names each box as [left, top, right, bottom]; right and bottom are exclusive."""
+    image, places, labels = labelled.image.copy(), labelled.places, labelled.labels.copy()
+    height, width = labels.shape
+    drawn = []
+    for _ in range(rng.integers(*BOX_COUNT, endpoint=True)):
+        x, y = middle(labels, rng)
+        half_w, half_h = (max(1, round(uniform(rng, BOX_SIDE) * side / 2)) for side in (width, height))
+        box = [max(x - half_w, 0), max(y - half_h, 0), min(x + half_w, width), min(y + half_h, height)]
+        there = slice(box[1], box[3]), slice(box[0], box[2])
+        image[there] = rng.integers(0, 256, image[there].shape, np.uint8)
+        places[there] = np.where(labels[there] == IGNORE, places[there], EMPTY)
+        labels[there] = np.where(labels[there] == IGNORE, IGNORE, 0)
+        drawn.append(box)
+    return image, places, {"boxes": drawn}
+
+
+RANDOM: Mapping[str, Callable[[LabelledImage, np.random.Generator], Changed]] = {
+    "noise": noise,
+    "perspective": tilt,
+    "boxes": boxes,
+    "flip": lambda labelled, _: (labelled.image[:, ::-1], labelled.places[:, ::-1], {}),
+}
+
+
+def uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:
+    """A random number within the limits. It is rounded, so that the recipe can state it exactly."""
+    return round(float(rng.uniform(*limits)), 4)
+
+
+def middle(labels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    """(x, y) of a random pixel with a class, or of any random pixel if no pixel has a class."""
+    places = np.flatnonzero((labels > 0) & (labels != IGNORE))
+    if not len(places):
+        places = np.arange(labels.size)
+    y, x = divmod(int(places[rng.integers(len(places))]), labels.shape[1])
+    return x, y
+
 
 MOST_PAIRS = 24
 """Maximum number of operations that augmentations.jpg shows."""

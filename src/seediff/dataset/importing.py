@@ -28,9 +28,8 @@ from .formats.drivers import read_format
 from .formats.format_table import FORMATS, Contents, SourceName, recognise
 from .names import check_class_list, flat_name
 from .reading import Reading, Tally, first_of
-from .repaint import renumber, renumber_table, repainted
 from .reviews import reviewed_as_is
-from .sample import Sample
+from .sample import Sample, renumber, renumber_table, repainted
 from .shapes.changes import objects_from_tool
 from .writing import save_native
 

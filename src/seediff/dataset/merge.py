@@ -19,8 +19,7 @@ from ..rows.row import OF_CLASSES, Row
 from ..rows.shown import ids_by_name
 from .encoding import ReadLabels
 from .names import check_class_list
-from .repaint import id_table, renumber, renumber_table
-from .sample import EXTRAS, Sample
+from .sample import EXTRAS, Sample, id_table, renumber, renumber_table
 
 Set = tuple[str, Sequence[str], Sequence[Sample]]
 """The name of a set, its classes, and its samples."""

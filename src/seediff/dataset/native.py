@@ -54,9 +54,8 @@ from .class_lists import ClassList
 from .encoding import ReadObjects, read_label_map, read_objects
 from .names import check_class_list, check_name
 from .reading import Reading
-from .repaint import id_table, repainted
 from .reviews import REVIEWS, Action, read_actions, reviewed_row
-from .sample import ATTENTION, CONFIGS, EXTRAS, SOFT, Extras, Sample
+from .sample import ATTENTION, CONFIGS, EXTRAS, SOFT, Extras, Sample, id_table, repainted
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
 REJECTED, PREVIEW = "rejected.jsonl", "preview.html"

@@ -19,8 +19,7 @@ from ..config.train import TrainConfig
 from ..dataset.dataset import Dataset
 from ..dataset.merge import missing_classes, missing_notes
 from ..dataset.names import check_class_list
-from ..dataset.repaint import renumber, renumber_table
-from ..dataset.sample import Sample
+from ..dataset.sample import Sample, renumber, renumber_table
 from ..dataset.split import assign_splits
 from ..errors import UserError
 from ..files.image_files import stored_bytes

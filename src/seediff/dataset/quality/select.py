@@ -15,8 +15,7 @@ from ...rows.flags import check_flags, flag_kind
 from ...rows.row import CONFIDENCE, KEYS, LISTED, Review
 from ...rows.shown import shown_classes
 from ...workers import Follow
-from ..repaint import repainted
-from ..sample import Sample
+from ..sample import Sample, repainted
 from ..shapes.changes import clean_labels
 from .stats import measure
 
