@@ -28,7 +28,7 @@ from . import native
 from .formats.drivers import read_format
 from .formats.exporting import Exported
 from .formats.exporting import export as write_format
-from .formats.format_table import FormatName, SourceName, import_options, recognise
+from .formats.format_table import FormatName, SourceName, recognise
 from .formats.public_sets import find_published
 from .merge import merge_sets, rename_classes, set_names
 from .names import check_class_list
@@ -152,13 +152,9 @@ class Dataset(Sequence[Sample]):
         parts. Samples without a part belong to "train". Raises UserError for a file that cannot be used, and for a part
         without samples."""
         path = Path(path)
-        if (path / native.METADATA).is_file():
-            dataset = cls.load("native", path)
-        else:
-            name = recognise(path)
-            if "split" in import_options(name):  # a folder may have parts that rows do not name: VOC's trainval
-                return cls.load(name, path, split=split)
-            dataset = cls.load(name, path)
+        if not (path / native.METADATA).is_file():
+            return cls.load(recognise(path), path, split=split)
+        dataset = cls.load("native", path)
         if split is None:
             return dataset
         parts, wanted = [sample.row.part for sample in dataset], part_of(split) or split

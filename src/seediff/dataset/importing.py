@@ -125,7 +125,6 @@ def import_unlabelled(
     """
     check_meaning(classes)
     if source.is_dir():
-        native.check_finished(source)
         native.check_single(source)
         format_ = None
         if (source / native.METADATA).is_file():

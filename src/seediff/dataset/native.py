@@ -65,15 +65,11 @@ _MADE = re.compile(rf"{CONFIGS}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 
 
 def made_by(folder: Path, made: str | None) -> Path | None:
-    """The configuration that made a mask: the file that the row names, or else the set's own; None if the set has no
-    configuration. folder: the dataset. made: the row's `made`. Raises UserError if it names a file that does not exist,
-    or that is no configuration."""
-    path = inside(folder, made or CONFIG)
-    if path.is_file() and _MADE.fullmatch(made or CONFIG):
-        return path
-    if made is not None:
-        problem = "a row's `made` names it, but there is no such configuration"
-        raise UserError(path, problem, "restore it, or remove the key from the row")
+    """The configuration that made a mask: the file that the row names, or else the set's own; None if there is no such
+    file. folder: the dataset. made: the row's `made`."""
+    name = made or CONFIG
+    if _MADE.fullmatch(name) and (folder / name).is_file():
+        return inside(folder, name)
     return None
 
 
@@ -163,7 +159,8 @@ def check_finished(folder: Path) -> None:
 
 
 def check_native(folder: Path) -> None:
-    """Raises UserError for a folder that is not a native dataset."""
+    """Raises UserError for a folder that is not a finished native dataset."""
+    check_finished(folder)
     if not (folder / CLASSES).is_file() and not (folder / METADATA).is_file():
         raise no_dataset(folder, METADATA, "`seediff import` reads other formats")
 
@@ -190,7 +187,8 @@ def how_to_paint(folder: Path) -> str:
 
 
 def check_single(folder: Path) -> None:
-    """Raises UserError for a folder of several datasets, such as `split` writes."""
+    """Raises UserError for a folder of several datasets, such as `split` writes, and as `check_finished` does."""
+    check_finished(folder)
     if any(folder.glob(f"*/{METADATA}")):
         check_native(folder)
 
@@ -233,7 +231,7 @@ class RowReader:
         image = inside(self.folder, as_made.file_name, where, "file_name")
         name = listed_name(as_made, self.ids, self.names, where)
         mask = inside(self.folder, as_made.mask_file_name, where, "mask_file_name")
-        extras, objects = self._extras(name, as_made, where), self._objects(name, as_made, where)
+        extras, objects = self._extras(name, as_made), self._objects(name, as_made, where)
         made = as_made.replace(instances=None, instance_scores=None)  # they are in the sample's `instances`
         sample = Sample(image, partial(read_label_map, mask), objects, made, name=name, extras=extras)
         action = self.last.get(name)
@@ -245,13 +243,10 @@ class RowReader:
         corrected = inside(self.folder, action.mask, where, "mask_file_name")
         return repainted(sample, partial(read_label_map, corrected, action.hash), row)
 
-    def _extras(self, name: str, row: Row, where: str) -> Extras:
-        """The optional files of a sample. row, where: as for `sample`. Raises UserError for a file that leads out of
-        the dataset, and for a row whose configuration is missing."""
-        try:
-            config = self.made_by(row.made)
-        except UserError as error:
-            raise UserError(where, f"{error.subject} {error.reason}") from error
+    def _extras(self, name: str, row: Row) -> Extras:
+        """The optional files of a sample. row: as for `sample`. Raises UserError for a file that leads out of the
+        dataset."""
+        config = self.made_by(row.made)
         extras: Extras = {}
         class_ids = range(1, len(self.classes) + 1) if row.class_ids is None else row.class_ids
         for kind, class_id in [(ATTENTION, None), *((SOFT, one) for one in class_ids)]:
@@ -290,7 +285,6 @@ def open_native(
     another row.
     """
     folder = Path(folder)
-    check_finished(folder)
     check_native(folder)
     if actions is None:  # before the classes, which may get more meanwhile, but never fewer
         actions = read_actions(folder)

@@ -151,29 +151,19 @@ class Sample:
         """Whether `instances` are known."""
         return self.stored_instances is not None
 
-    @property
-    def soft_ids(self) -> Sequence[int]:
-        """The classes that have soft masks: the `class_ids` of the row, or, in a row without this key, the classes for
-        which there is a file."""
-        if self.row.class_ids is not None:
-            return self.row.class_ids
-        return [class_id for kind, class_id in self.extras if kind == SOFT and class_id is not None]
-
-    def has_soft(self) -> bool:
-        """Whether there is a soft mask for each of `soft_ids`."""
-        return all((SOFT, class_id) in self.extras for class_id in self.soft_ids)
-
     def is_soft(self, class_id: int) -> bool:
         """Whether there is a soft mask of a class, and nobody replaced the mask that it describes."""
         return (SOFT, class_id) in self.extras and not self.row.replaced
 
     @property
     def soft(self) -> np.ndarray | None:
-        """(C, H, W) float32 in [0, 1]: the soft masks of the C classes in `soft_ids`; None if any of them
-        has no soft mask."""
-        if not (self.soft_ids and self.has_soft()):
+        """(C, H, W) float32 in [0, 1]: the soft masks of the C `class_ids` of the row, or, in a row without this key,
+        of the classes for which there is a file; None if any class has no soft mask."""
+        files = [class_id for kind, class_id in self.extras if kind == SOFT and class_id is not None]
+        class_ids = files if self.row.class_ids is None else self.row.class_ids
+        if not class_ids or {*class_ids} - {*files}:
             return None
-        return np.stack([*map(self.soft_level, self.soft_ids)]).astype(np.float32) / 255
+        return np.stack([*map(self.soft_level, class_ids)]).astype(np.float32) / 255
 
     def soft_level(self, class_id: int) -> np.ndarray:
         """The soft mask of a class: (H, W) uint8 with 255 = 1. Raises UserError if the sample has none, or if it has

@@ -146,7 +146,6 @@ class Store:
         """(number of a sample, index of a threshold) → its segments to click."""
 
         # Only one process may write, and reads the set when it alone may; in a read-only folder, no process can
-        native.check_finished(folder)
         native.check_native(folder)
         self._stack = ExitStack()
         try:

@@ -23,7 +23,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, product
-from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ from ..shapes.rle import count_runs, encode, polygon_runs
 from .drivers import Import
 from .exporting import Export, MinArea, Placed, least_area
 from .format_table import Contents
-from .painting import BOXES, Canvas, Draw, Labelled, Near, Side, is_box
+from .painting import BOXES, Canvas, Draw, Labelled, Near, Side, box_runs, is_box
 
 IGNORED_CATEGORY = (IGNORE, "ignore")
 """Id and name of the category that stands for 255 in SeeDiff's semantic.json."""
@@ -379,8 +378,7 @@ def _runs(annotation: Annotation, shape: tuple[int, int], where: str) -> np.ndar
         return count_runs(annotation.segmentation.size, annotation.segmentation.counts, shape, where)
     if not annotation.masked:
         x, y, width, height = fit(annotation.bbox or [0] * 4, tuple[float, float, float, float], f"{where}: 'bbox'")
-        left, top, right, bottom = floor(x), floor(y), ceil(x + width), ceil(y + height)  # what the box touches
-        return polygon_runs([[left, top, right, top, right, bottom, left, bottom]], shape, where)
+        return box_runs(shape, x, y, x + width, y + height)
     return polygon_runs(annotation.polygons, shape, where)
 
 
@@ -418,8 +416,6 @@ def find_annotations(source: Path) -> list[Path]:
     """
     if source.is_file():
         return [source]
-    if not source.is_dir():
-        raise UserError(source, "no such folder or JSON file")
     folder = source / ANNOTATIONS
     if not folder.is_dir():
         folder = source

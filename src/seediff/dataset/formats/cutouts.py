@@ -10,7 +10,6 @@ import re
 import numpy as np
 
 from ...drawing.overlays import cut_out
-from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ..encoding import png
 from ..sample import Sample
@@ -22,14 +21,8 @@ UNSAFE = re.compile(r'^\.|[\\/:*?"<>|]|\.$')
 
 def write(export: Export, *, soft: bool = False) -> None:
     """Writes a PNG with transparency for each class of each sample, with the edge of its mask. soft: the transparency
-    is the class's soft mask instead, if the sample has one and nobody replaced its mask. Raises UserError if two
-    classes would share a folder."""
+    is the class's soft mask instead, if the sample has one and nobody replaced its mask."""
     folders = {number: UNSAFE.sub("_", name) for number, name in enumerate(export.classes, 1)}
-    owners: dict[str, str] = {}
-    for name, folder in zip(export.classes, folders.values(), strict=True):
-        other = owners.setdefault(folder.casefold(), name)
-        if other != name:
-            raise UserError(f"class '{name}'", f"would share the folder {folder} with '{other}'", "rename one of them")
     hard = 0
     for placed in export.placed(cut, soft=soft):
         hard += soft and not all(placed.sample.is_soft(class_id) for class_id, _ in placed.encoded)

@@ -164,8 +164,10 @@ def _shape(node: Node) -> Shape:
     label = node.attributes.get("label", "")
     if node.tag == "box":
         box = fit(node.attributes, Box, node.where, strict=False)
-        sides = box.xtl, box.ytl, box.xbr, box.ybr, box.rotation
-        return Shape(node.where, node.tag, label, lambda canvas, number: canvas.box(number, *sides), True)
+        sides = box.xtl, box.ytl, box.xbr, box.ybr
+        return Shape(
+            node.where, node.tag, label, lambda canvas, number: canvas.box(number, *sides, degrees=box.rotation), True
+        )
     if node.tag not in PAINT:
         return Shape(node.where, node.tag, label)
     one = fit(node.attributes, CvatShape, node.where, strict=False)

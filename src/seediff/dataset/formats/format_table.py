@@ -74,7 +74,7 @@ class Format:
     flat: bool = False
     """Whether the format keeps all samples in one folder, so that their names contain no folder."""
     reads: tuple[str, ...] = ()
-    """Its options for reading, besides `skip_missing`."""
+    """Its options for reading, besides `split` and `skip_missing`."""
     writes: tuple[str, ...] = ()
     """Its options for writing, besides `workers`."""
     shown: bool = False
@@ -91,7 +91,7 @@ FORMATS: dict[FormatName, Format] = {
         "SegmentationClass/ (VOC)",
         ("SegmentationClass", f"{VOC_YEAR}/SegmentationClass", f"VOCdevkit/{VOC_YEAR}/SegmentationClass"),
         flat=True,
-        reads=("split", "classes", "images"),
+        reads=("classes", "images"),
         writes=(*PARTS, "link", "jpeg"),
     ),
     "yolo": Format(
@@ -100,7 +100,7 @@ FORMATS: dict[FormatName, Format] = {
         flat=True,
         objects=True,
         shown=True,
-        reads=("split", "classes", "images", "boxes"),
+        reads=("classes", "images", "boxes"),
         writes=(*PARTS, "link", "min_area"),
     ),
     "cvat": Format(
@@ -146,7 +146,7 @@ FORMATS: dict[FormatName, Format] = {
     "masks": Format(
         "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
         void=False,
-        reads=("split", "classes", "images", "masks", "num_classes", "void"),
+        reads=("classes", "images", "masks", "num_classes", "void"),
         writes=(*PARTS, "link"),
     ),
     "trainer": Format("", flat=True, writes=("link", "classes", "soft", "layout")),
@@ -174,7 +174,7 @@ def export_options(name: FormatName) -> list[str]:
 
 def import_options(name: SourceName) -> list[str]:
     """The names of the options for reading a format."""
-    return [*FORMATS[name].reads, "skip_missing"]
+    return ["split", *FORMATS[name].reads, "skip_missing"]
 
 
 def recognise(path: Path, labels_alone: bool = False) -> SourceName:
@@ -182,12 +182,11 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
     a folder of PNG files that is of no other format is of the format `masks`. Raises UserError if no format fits."""
     if not path.exists():
         raise UserError(path, "no such folder or file")
-    from ..native import METADATA, check_finished, check_single, no_dataset  # imports Pillow
+    from ..native import METADATA, check_single, no_dataset  # imports Pillow
 
     check_unpacked(path)
     if path.is_file():
         return _of_file(path)
-    check_finished(path)
     check_single(path)
     kinds: set[Any] = {*map(_kind_of, chain(*(sorted(path.glob(pattern))[:MOST] for pattern in JSON_FILES)))}
     for name in READ:

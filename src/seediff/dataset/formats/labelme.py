@@ -179,10 +179,8 @@ def _fill(canvas: Canvas, number: int, each: LabelmeShape, where: str) -> None:
     corners, kind, image = np.array(each.points, np.float64).reshape(-1, 2), each.kind, canvas.image
     draw: Any = ImageDraw.Draw(image)
     two = kind in ("circle", "mask") or (kind == "rectangle" and len(corners) != 4)
-    needed, enough = "three points or more", len(corners) >= 3
-    if two:
-        needed, enough = "two points", len(corners) == 2
-    if not enough:
+    if len(corners) < 2 + (not two) or (two and len(corners) > 2):
+        needed = "two points" if two else "three points or more"
         raise UserError(where, f"a {kind} has {needed}, not {len(corners)}")
     if kind == "circle":
         radius = np.hypot(*(corners[0] - corners[1]))

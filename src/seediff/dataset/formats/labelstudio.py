@@ -186,7 +186,7 @@ class Drawn(NamedTuple):
             canvas.ellipse(at, *radii, region.rotation, number, self.where)
         else:
             right, bottom = at.real + region.width * across, at.imag + region.height * down
-            canvas.box(number, at.real, at.imag, right, bottom, region.rotation, at)
+            canvas.box(number, at.real, at.imag, right, bottom, degrees=region.rotation, about=at)
 
 
 def find_regions(answer: TaskAnswer, where: str) -> tuple[list[Drawn], list[str]]:
@@ -317,7 +317,6 @@ def read(source: Import) -> Contents:
     source.not_read(files, [file])
     tasks = source.files.json(file, list[Task])
     interface = file.parent / INTERFACE
-    view = source.files.xml(interface, "View") if interface.is_file() else Node("View", {}, "")
     named = [(f"{file}: task {number}", task) for number, task in enumerate(tasks, 1)]
     used = [(where, task) for where, task in named if task.done]
     if not used:
@@ -340,7 +339,7 @@ def read(source: Import) -> Contents:
     listing: object = "--classes"
     classes = source.classes
     if classes is None and interface.is_file():
-        classes, listing = mask_labels(view), interface
+        classes, listing = mask_labels(source.files.xml(interface, "View")), interface
     elif classes is None:
         listing = file
     describe = partial(_describe, folders=given_or(source.images, file.parent, file.parent / IMAGES))

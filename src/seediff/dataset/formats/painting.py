@@ -162,14 +162,12 @@ BOXES = 1
 def is_box(corners: Sequence[tuple[float, float]]) -> bool:
     """Whether a polygon is a box: four corners (x, y), perhaps with the first one again at the end, and sides parallel
     to the axes."""
-    points = corners[:-1] if len(corners) == 5 and corners[0] == corners[4] else corners
+    points = np.array(corners[:-1] if len(corners) == 5 and corners[0] == corners[4] else corners)
     if len(points) != 4:
         return False
-    across, down = zip(*points, strict=True)
-    hair = 0.001 * max(max(across) - min(across), max(down) - min(down))
-    sides = zip(points, [*points[1:], points[0]], strict=True)
-    flat = [(abs(one[0] - other[0]) <= hair, abs(one[1] - other[1]) <= hair) for one, other in sides]
-    return flat in ([(True, False), (False, True)] * 2, [(False, True), (True, False)] * 2)
+    low, high = points.min(0), points.max(0)
+    at_low, at_high = (np.abs(points - side) <= 0.001 * (high - low).max() for side in (low, high))
+    return bool((at_low | at_high).all() and len(np.unique(at_high, axis=0)) == 4)
 
 
 class Canvas:
@@ -210,31 +208,9 @@ class Canvas:
         for begin, end in zip(ends[:-1:2], ends[1::2], strict=False):
             flat[begin:end] = number
 
-    def box(
-        self,
-        number: int,
-        left: float,
-        top: float,
-        right: float,
-        bottom: float,
-        degrees: float = 0,
-        about: complex | None = None,
-    ) -> None:
-        """Paints the pixels that a box touches, or the inside of a turned box.
-
-        number: the value to paint. left, top, right, bottom: in pixels. degrees: how far the box is turned clockwise.
-        about: the point x + yi about which it is turned; None: its centre.
-        """
-        if degrees % 360:
-            if about is None:
-                about = complex(left + right, top + bottom) / 2
-            corners = np.array([left + top * 1j, right + top * 1j, right + bottom * 1j, left + bottom * 1j])
-            turned = (about + (corners - about) * cmath.rect(1, math.radians(degrees))).round(6)
-            self.runs(polygon_runs([turned.view(np.float64).tolist()], self.numbers.shape, "a box"), number)
-            return
-        rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
-        inside = self.numbers[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
-        inside[:] = number
+    def box(self, number: int, *sides: float, degrees: float = 0, about: complex | None = None) -> None:
+        """Paints a box. number: the value to paint. The other arguments are those of `box_runs`."""
+        self.runs(box_runs(self.numbers.shape, *sides, degrees=degrees, about=about), number)
 
     def ellipse(self, centre: complex, across: float, down: float, degrees: float, number: int, where: str) -> None:
         """Paints an ellipse. centre: the point x + yi. across, down: the radii before the turn. degrees: the clockwise
@@ -257,6 +233,28 @@ def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
         classes = ", ".join(name for name, i in ids.items() if 0 < i < IGNORE)
         raise UserError(where, f"has the label {show_json(label)}, which is not a class; they are {classes}")
     return class_id
+
+
+def box_runs(
+    shape: tuple[int, ...],
+    left: float,
+    top: float,
+    right: float,
+    bottom: float,
+    *,
+    degrees: float = 0,
+    about: complex | None = None,
+) -> np.ndarray:
+    """(N,): the run lengths of the pixels that a box touches, or of the inside of a turned box. shape: (H, W) of the
+    picture. left, top, right, bottom: in pixels. degrees: how far the box is turned clockwise. about: the point x + yi
+    about which it is turned; None: its centre."""
+    if degrees % 360 == 0:
+        left, top, right, bottom = math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
+    if about is None:
+        about = complex(left + right, top + bottom) / 2
+    corners = np.array([left + top * 1j, right + top * 1j, right + bottom * 1j, left + bottom * 1j])
+    turned = (about + (corners - about) * cmath.rect(1, math.radians(degrees))).round(6)
+    return polygon_runs([turned.view(np.float64).tolist()], shape, "a box")
 
 
 class Mask(NamedTuple):

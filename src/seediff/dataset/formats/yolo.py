@@ -100,7 +100,7 @@ def from_yolo(
     """The objects in a label file, small polygons over large ones. Pixels that are only in a box are 255. text: the
     file's text. shape: (H, W) of the picture. ids: class number → id. where: the file's name in errors. boxes: whether
     boxes are masks. confident: whether a confidence ends each row. Raises UserError."""
-    canvas, sides, polygons = Canvas(shape), np.array(shape[::-1]), list[tuple[int, int, np.ndarray]]()
+    canvas, sides, masks = Canvas(shape), np.array(shape[::-1]), list[tuple[int, int, np.ndarray]]()
     for line, words in _rows(text, confident):
         try:
             class_id, shares = ids[float(words[0])], np.array(words[1:], np.float64).reshape(-1, 2)
@@ -115,15 +115,16 @@ def from_yolo(
             )
         corners = shares.clip(0, 1) * sides
         if len(shares) == 2:
-            corners = np.array([corners[0] + corners[1] / 2 * side for side in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
+            corners = corners[0] + corners[1] / 2 * [(-1, -1), (1, -1), (1, 1), (-1, 1)]
+        if not boxes and len(shares) == 2:
+            canvas.box(BOXES, *corners[0].tolist(), *corners[2].tolist())
+            continue
+        place, inside = fill_polygon(corners, shape)
         if boxes or not _is_box(words):
-            polygons.append((int(fill_polygon(corners, shape)[1].sum()), class_id, corners))
-        elif len(shares) == 2:
-            canvas.box(BOXES, *corners.min(0).tolist(), *corners.max(0).tolist())
+            masks.append((int(inside.sum()), class_id, corners))
         else:
-            place, inside = fill_polygon(corners, shape)
             canvas.numbers[place][inside] = BOXES
-    for _, class_id, corners in sorted(polygons, key=lambda polygon: -polygon[0]):
+    for _, class_id, corners in sorted(masks, key=lambda mask: -mask[0]):
         place, inside = fill_polygon(corners, shape)  # filled twice, to save memory
         canvas.numbers[place][inside] = canvas.number(class_id)
     return canvas.painted()

@@ -24,7 +24,7 @@ from ...rows.row import Row, as_row
 from ...rows.shown import shown_classes
 from ...workers import Follow, in_threads
 from .. import native
-from ..native import RowReader, check_finished, check_native
+from ..native import RowReader, check_native
 from ..reading import Reading, Tally
 from ..reviews import read_actions
 from ..sample import SOFT, Sample
@@ -101,7 +101,6 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     """Reads all files of a dataset and returns what is wrong with them. follow: wraps the samples, to show progress.
     Raises UserError only if `folder` is no dataset, or if the run that makes it is not finished."""
     folder = Path(folder)
-    check_finished(folder)
     check_native(folder)
     findings, path = _Findings(), folder / native.METADATA
 
