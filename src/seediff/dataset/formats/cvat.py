@@ -164,10 +164,7 @@ def _shape(node: Node) -> Shape:
     label = node.attributes.get("label", "")
     if node.tag == "box":
         box = fit(node.attributes, Box, node.where, strict=False)
-        sides = box.xtl, box.ytl, box.xbr, box.ybr
-        return Shape(
-            node.where, node.tag, label, lambda canvas, number: canvas.box(number, *sides, degrees=box.rotation), True
-        )
+        return Shape(node.where, node.tag, label, partial(_paint_box, box=box), True)
     if node.tag not in PAINT:
         return Shape(node.where, node.tag, label)
     one = fit(node.attributes, CvatShape, node.where, strict=False)
@@ -187,6 +184,10 @@ def _paint_mask(canvas: Canvas, number: int, one: CvatShape, where: str) -> None
         raise UserError(where, problem)
     inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
     canvas.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
+
+
+def _paint_box(canvas: Canvas, number: int, box: Box) -> None:
+    canvas.box(number, box.xtl, box.ytl, box.xbr, box.ybr, degrees=box.rotation)
 
 
 def _paint_polygon(canvas: Canvas, number: int, one: CvatShape, where: str) -> None:

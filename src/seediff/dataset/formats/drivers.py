@@ -70,16 +70,13 @@ class Pair(NamedTuple):
     image: Path | None
     """None if the picture is missing, which is allowed when label maps are compared."""
     labels: Path
-    where: object = None
-    """The sample's name in errors; None: the picture's file."""
     listed: bool = False
     """As in `Labelled`."""
 
     def labelled(self, **given: Any) -> Labelled:
         """What the set says about the picture. given: further fields."""
-        where = str(self.where or self.image or self.labels)
         name = self.name + (self.image or self.labels).suffix
-        return Labelled(where, image=self.image, name=name, part=self.part, listed=self.listed, **given)
+        return Labelled(str(self.labels), image=self.image, name=name, part=self.part, listed=self.listed, **given)
 
 
 @dataclass

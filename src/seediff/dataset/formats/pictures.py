@@ -105,7 +105,8 @@ class PictureFinder:
 
 
 def missing_picture(name: str, folders: Sequence[Path]) -> str:
-    """The problem of labels whose picture is missing, with what is there instead: a file of another kind. name: of the picture. folders: where it may be, one or more."""
+    """The problem of labels whose picture is missing, with what is there instead: a file of another kind. name: of the
+    picture. folders: where it may be, one or more."""
     tried = [folder for folder in folders if folder.is_dir()] or folders
     stem, problem = _key(Path(portable(name))), f"there is no image {show_json(name)} in {tried[0]}"
     files = [path for folder in dict.fromkeys(tried) if folder.is_dir() for path in sorted(visible(folder, "*"))]
