@@ -121,11 +121,11 @@ BROKEN = [
     (lambda row, path: row.update(instances=[2, 1], instance_scores=[0.1, 0.2]), *["has an object number 3"] * 2),
     (
         lambda row, path: row.update(instance_scores=[0.1, 0.2]),
-        *["2 `instance_scores` for 3 `instances`; give one for each"] * 2,
+        *["its `instances` or `instance_scores` are wrong"] * 2,
     ),
     (
         lambda row, path: row.update(instances=[2, 9, 1]),
-        *["`instances` name class 9; they must be from 1 to 2, as in classes.txt"] * 2,
+        *["they are classes from 1 to 2, as in classes.txt"] * 2,
     ),
     (lambda row, path: Image.fromarray(np.zeros((3, 3), np.uint16)).save(path), "(3, 3)", "(3, 3)"),
 ]

@@ -120,7 +120,8 @@ def test_soft_masks_of_rows_without_class_ids(folder):
     del rows[0]["class_ids"]
     write_rows(folder, rows)
     (sample,) = Dataset.open(folder)
-    assert (sample.soft_ids, sample.has_soft()) == ([2, 7], True)
+    assert sample.soft is not None
+    assert len(sample.soft) == 2
     assert sample.soft.mean((1, 2)).tolist() == [0, 1]
     Dataset.open(folder).merge(Dataset.open(folder)).save(folder.parent / "copy")
     assert [copy.soft.shape for copy in Dataset.open(folder.parent / "copy")] == [(2, 4, 6)] * 2

@@ -21,7 +21,6 @@ WORDS_OF_OTHERS = {
 """Keys of rows that are words of configurations, options, pages and other formats, too."""
 OTHERS = {
     ("dataset/dataset.py", "classes"): "options",
-    ("dataset/dataset.py", "split"): "options",
     ("dataset/native.py", "mask_file_name"): "in an error",
     ("look/gate.py", "method"): "of a request",
     ("look/gate.py", "origin"): "of a request",

@@ -236,8 +236,8 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path, by: So
     matches: dict[str, Sample] = {}
     for item in items:
         where, found = f"sample '{item.name}'", alike.get(composed(flat_name(item.name)), [])
-        if item.name in found and not FORMATS[by].flat:  # else one that was not exported may have this name
-            found = [item.name]
+        if not FORMATS[by].flat:  # else one that was not exported may have this name
+            found = [name for name in found if composed(name) == composed(item.name)] or found
         if not found:
             raise UserError(where, f"is not in {folder}, whose masks are said to be corrected")
         if len(found) > 1:

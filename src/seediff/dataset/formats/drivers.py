@@ -173,7 +173,6 @@ class Import(Notes):
         where: object,
         *,
         proves_objects: Callable[[Sequence[Shape]], bool] = by_object,
-        others: Sequence[str] = (),
     ) -> Contents:
         """The contents of a set of pictures with labelled shapes.
 
@@ -181,10 +180,9 @@ class Import(Notes):
         picture, and its shapes, for the first time to see its labels, and again whenever its label map is read, perhaps
         in another process. classes: the classes in the order of their ids; None: the labels of the masks, sorted by
         name. Labels such as `ignore` and `void` (IGNORED) mean 255. where: the name of the classes in errors.
-        proves_objects: whether the masks of a picture prove that each mask of the set is an object. others: kind and
-        label of what is left out and is no shape. Raises UserError.
+        proves_objects: whether the masks of a picture prove that each mask of the set is an object. Raises UserError.
         """
-        left_out, polygons, empty = [*others], 0, 0
+        left_out, polygons, empty = list[str](), 0, 0
         # Of masks alone, and of masks and boxes: their number, their labels, and whether they prove objects
         counts, labels, proven = [0, 0], [set[str](), set[str]()], [False, False]
         described, ids = list[tuple[Labelled, Unit]](), dict[str, int]()
@@ -198,7 +196,7 @@ class Import(Notes):
                 proven[i] = proven[i] or proves_objects(of_kind)
             polygons += sum(shape.is_box and shape.kind.startswith("polygon") for shape in filled)
             left_out += [shape.about for shape in shapes if shape.fill is None]
-            empty += not shapes
+            empty += not filled
         self.count(len(left_out), f"shapes are no masks and are left out, such as {first_of(sorted({*left_out}))}")
         self.count(empty, f"of {len(described)} pictures have no shape: background only")
         for line in numbered_names(sorted(labels[1])):
@@ -253,7 +251,7 @@ class Import(Notes):
         """(pictures, parts, split): the pictures of the set, the part of each, and the part to read, if any. Parts are
         those that the set's own files or folders name, or else those of its lists. The arguments are those of
         `samples_of`. Raises UserError if both differ."""
-        parts = [top_folder(one.name) if one.part is None else one.part for one in found]
+        parts = [(top_folder(one.name) if one.part is None else one.part) or one.row.split for one in found]
         paths = [str(one.image or one.name) for one in found]
         named, others = read_lists(self.files, [*lists, *find_lists(self.files, root)], paths)
         for i, (part, where) in named.items():

@@ -12,10 +12,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
@@ -140,73 +139,52 @@ class Task(msgspec.Struct, frozen=True):
         return fit(self.predictions[0], TaskAnswer, f"{where}: its prediction")
 
 
-class Drawn(NamedTuple):
-    """A region on a picture."""
-
-    where: str
-    """The region's name in errors."""
-    result: Result
-    region: Region
-
-    def shape(self) -> Shape:
-        """The region as a shape. Raises UserError for a mask that has not one label."""
-        kind, labels, is_mask = self.result.type, self.result.labels, self.result.type in MASKS
-        if is_mask and len(labels) != 1:
-            raise UserError(self.where, f"must have one label, not {show_json(labels)}")
-        boxed = not is_mask or is_box(self.region.points or ())
-        return Shape(self.where, kind, ", ".join(labels), self._fill, boxed)
-
-    def _frame(self, canvas: Canvas) -> tuple[int, int]:
-        """(H, W) of the picture. Raises UserError if the region was drawn on a picture of another size, or on a rotated
-        picture."""
-        height, width = canvas.numbers.shape
-        if self.result.image_rotation % 360:
-            turned = f"was drawn on a picture rotated by {self.result.image_rotation:g}°"
-            raise UserError(self.where, turned, "undo the rotation in Label Studio")
-        if self.result.size != (height, width):
-            problem = f"is of a picture of {self.result.size}, others of {(height, width)}; both are (height, width)"
-            raise UserError(self.where, problem)
-        return height, width
-
-    def _fill(self, canvas: Canvas, number: int) -> None:
-        """Paints the region. number: the value to paint. Raises UserError."""
-        region, shape = self.region, self._frame(canvas)
-        down, across = shape[0] / 100, shape[1] / 100  # pixels in a percent
-        at = complex(region.x * across, region.y * down)
-        if region.rle is not None:
-            try:
-                canvas.numbers[decode_brush(bytes(region.rle), shape)] = number
-            except ValueError as error:
-                raise UserError(self.where, f"its 'rle' is not a valid mask: {error}") from error
-        elif region.points is not None:
-            corners = np.array(region.points, np.float64).reshape(-1, 2) / 100 * shape[::-1]
-            canvas.runs(polygon_runs([corners.ravel().tolist()], shape, self.where), number)
-        elif region.radiusX is not None:
-            radii = region.radiusX * across, region.radiusY * down
-            canvas.ellipse(at, *radii, region.rotation, number, self.where)
-        else:
-            right, bottom = at.real + region.width * across, at.imag + region.height * down
-            canvas.box(number, at.real, at.imag, right, bottom, degrees=region.rotation, about=at)
-
-
-def find_regions(answer: TaskAnswer, where: str) -> tuple[list[Drawn], list[str]]:
-    """(regions, others): the masks and boxes of an answer, and `about` of each other result. where: the task's name in
-    errors. Raises UserError for a region whose parts have the wrong types."""
-    regions: list[Drawn] = []
-    others: list[str] = []
-    labelled = [result.id for result in answer.result if result.labels and result.id is not None]
-    for number, result in enumerate(answer.result, 1):
-        if result.id in labelled and not result.labels:  # a choice about a region repeats its outline
+def _shapes(results: Sequence[Result], where: str) -> list[Shape]:
+    """The shapes in the results of an answer; other results as shapes without an inside. where: the task's name in
+    errors. Raises UserError for a region whose parts have the wrong types, and for a mask that has not one label."""
+    shapes: list[Shape] = []
+    labelled = [result.id for result in results if result.labels and result.id is not None]
+    for number, result in enumerate(results, 1):
+        here, kind, labels = f"{where}, result {number}", result.type, result.labels
+        if result.id in labelled and not labels:  # a choice about a region repeats its outline
             continue
-        if result.type not in (*MASKS, *BOXES):
-            others += [result.about] * bool(result.value)
+        if kind not in (*MASKS, *BOXES):
+            shapes += [Shape(here, result.about, "")] * bool(result.value)
             continue
-        here = f"{where}, result {number}"
         region = fit(result.value, Region, here)
-        if result.type in MASKS and not region.masked:
+        if kind in MASKS and not region.masked:
             raise UserError(here, "must have 'rle', 'points' or radii")
-        regions.append(Drawn(here, result, region))
-    return regions, others
+        if kind in MASKS and len(labels) != 1:
+            raise UserError(here, f"must have one label, not {show_json(labels)}")
+        fill = partial(_fill, result=result, region=region, where=here)
+        shapes.append(Shape(here, kind, ", ".join(labels), fill, kind in BOXES or is_box(region.points or ())))
+    return shapes
+
+
+def _fill(canvas: Canvas, number: int, result: Result, region: Region, where: str) -> None:
+    """Paints a region. number: the value to paint. where: the region's name in errors. Raises UserError, also if the
+    region was drawn on a picture of another size, or on a rotated picture."""
+    shape = height, width = canvas.numbers.shape
+    if result.image_rotation % 360:
+        turned = f"was drawn on a picture rotated by {result.image_rotation:g}°"
+        raise UserError(where, turned, "undo the rotation in Label Studio")
+    if result.size != shape:
+        raise UserError(where, f"is of a picture of {result.size}, others of {shape}; both are (height, width)")
+    at = complex(region.x * width, region.y * height) / 100
+    if region.rle is not None:
+        try:
+            canvas.numbers[decode_brush(bytes(region.rle), shape)] = number
+        except ValueError as error:
+            raise UserError(where, f"its 'rle' is not a valid mask: {error}") from error
+    elif region.points is not None:
+        corners = np.array(region.points, np.float64).reshape(-1, 2) / 100 * (width, height)
+        canvas.runs(polygon_runs([corners.ravel().tolist()], shape, where), number)
+    elif region.radiusX is not None:
+        radii = region.radiusX * width / 100, region.radiusY * height / 100
+        canvas.ellipse(at, *radii, region.rotation, number, where)
+    else:
+        right, bottom = at.real + region.width * width / 100, at.imag + region.height * height / 100
+        canvas.box(number, at.real, at.imag, right, bottom, degrees=region.rotation, about=at)
 
 
 def _nodes(root: Node) -> Iterator[Node]:
@@ -330,12 +308,6 @@ def read(source: Import) -> Contents:
     more = sum(len(task.done[1:]) for _, task in used)
     if more:
         source.note(f"second annotations of a task, left out: {more} (a ground truth counts, or else the last change)")
-    pictures: list[TaskPicture] = []
-    others = list[str]()
-    for where, task in used:
-        regions, left = find_regions(task.answer(where), where)
-        pictures.append(TaskPicture(where, task, _address(task.data, where), regions))
-        others += left
     listing: object = "--classes"
     classes = source.classes
     if classes is None and interface.is_file():
@@ -343,29 +315,21 @@ def read(source: Import) -> Contents:
     elif classes is None:
         listing = file
     describe = partial(_describe, folders=given_or(source.images, file.parent, file.parent / IMAGES))
-    return source.shapes_of(pictures, describe, classes, listing, others=others)
+    return source.shapes_of(used, describe, classes, listing)
 
 
-@dataclass(frozen=True)
-class TaskPicture:
-    """A picture of a task, and the regions on it."""
-
-    where: str
-    """The task's name in errors."""
-    task: Task
-    address: str
-    regions: Sequence[Drawn]
-
-
-def _describe(one: TaskPicture, folders: Sequence[Path]) -> tuple[Labelled, Sequence[Shape]]:
-    """What a task says about a picture. folders: where the picture may be. Raises UserError."""
-    own, row = OwnData(), Row()
-    if isinstance(one.task.data.get(OWN_KEY), Mapping):
-        own = fit(one.task.data[OWN_KEY], OwnData, f"{one.where}: data.{OWN_KEY}")
-        row = as_row(own.metadata, f"{one.where}: metadata in its data.{OWN_KEY}")
-    names, size = _image_names(one.address), one.regions[0].result.size if one.regions else (None, None)
-    labelled = Labelled(one.where, names, folders, top=IMAGES, sample=own.name, row=row, size=size)
-    return labelled, [each.shape() for each in one.regions]
+def _describe(named: tuple[str, Task], folders: Sequence[Path]) -> tuple[Labelled, Sequence[Shape]]:
+    """What a task says about its picture. named: the task's name in errors, and the task. folders: where the picture
+    may be. Raises UserError."""
+    (where, task), own, row = named, OwnData(), Row()
+    if isinstance(task.data.get(OWN_KEY), Mapping):
+        own = fit(task.data[OWN_KEY], OwnData, f"{where}: data.{OWN_KEY}")
+        row = as_row(own.metadata, f"{where}: metadata in its data.{OWN_KEY}")
+    results = task.answer(where).result
+    size = next((result.size for result in results if result.original_width), (None, None))
+    names = _image_names(_address(task.data, where))
+    labelled = Labelled(where, names, folders, top=IMAGES, sample=own.name, row=row, size=size)
+    return labelled, _shapes(results, where)
 
 
 def _address(data: Mapping[str, Any], where: str) -> str:

@@ -7,6 +7,7 @@ means the image whose path ends like it, the longest end first.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -108,6 +109,8 @@ def pixels_in(data: bytes, where: str) -> tuple[np.ndarray, str]:
 
 FOLDERS = ("", "splits", "ImageSets/Segmentation")
 """Where lists of parts may be in a set."""
+NUMBERS = re.compile(r"\s*([-+.\deE]+\s+){4,}[-+.\deE]+\s*")
+"""A row of five or more numbers."""
 BOTH = "trainval"
 """The title of VOC's list of two parts, which says only that its images belong to the set."""
 
@@ -123,16 +126,8 @@ class Listed(NamedTuple):
 
 def is_label_file(lines: Sequence[str]) -> bool:
     """Whether a file has YOLO's rows of numbers, and none of names."""
-    rows = [line.split() for line in lines if line.strip()]
-    return bool(rows) and all(len(row) > 4 and all(map(_is_number, row)) for row in rows)
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    rows = [line for line in lines if line.strip()]
+    return bool(rows) and all(map(NUMBERS.fullmatch, rows))
 
 
 def find_lists(files: SetFiles, root: Path, title: str | None = None) -> list[tuple[str, Path]]:
