@@ -36,7 +36,7 @@ from .drivers import Import, Pair
 from .exporting import Export, MinArea, least_area
 from .format_table import Contents
 from .painting import BOXES, Canvas, Labelled, is_box
-from .pictures import how_to_find, images_by_name, portable
+from .pictures import how_to_find, images_by_name, portable, top_folder
 from .set_files import SetFiles, is_label_file
 
 DATA, NOTES, DARKNET = "data.yaml", "notes.json", "obj.names"
@@ -182,6 +182,8 @@ def find_pairs(source: Import, data: YoloData) -> tuple[list[Pair], list[tuple[s
     for place, part in places.items():
         for name, path in sorted(images_by_name(place).items()):
             labels = source.files.inside(label_file(path) if images is None else root / LABELS / f"{name}.txt")
+            if lists and part_of(top_folder(name)):  # a list says the part
+                name = name.partition("/")[2]
             found[source.files.inside(path)] = Pair(part, name, path, labels, listed=place == whole)
     if not found:
         raise UserError(root, "has no images", how_to_find(images is not None))
