@@ -100,7 +100,7 @@ def numbered_names(classes: Iterable[str]) -> list[str]:
     [] if there are none."""
     groups: dict[str, list[str]] = {}
     for name in classes:
-        match = re.fullmatch(r"(.*[^\W\d])[\s_-]*\d+", name)
+        match = re.fullmatch(r"(.*[^\W\d_])[\s_-]*\d+", name)
         if match:
             groups.setdefault(match[1], []).append(name)
     pairs = [(name, stem) for stem, names in groups.items() if len(names) > 1 for name in names]

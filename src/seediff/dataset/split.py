@@ -108,9 +108,9 @@ def positions_of(keys: Iterable[Hashable]) -> list[list[int]]:
     return list(positions.values())
 
 
-def name_keys(names: Sequence[str], by: str) -> list[str]:
-    """What each name has in common with others: its folder, or what a pattern finds in it, in its first group if it has
-    one. A name without it stands alone. by: "folder", or the pattern. Raises UserError for a pattern that finds nothing
+def name_keys(names: Sequence[str], by: str) -> list[Hashable]:
+    """What each name has in common with others: its folder, or what a pattern finds in it, in its groups if it has
+    any. A name without it stands alone. by: "folder", or the pattern. Raises UserError for a pattern that finds nothing
     in any name."""
     try:
         pattern = re.compile("(.+)/" if by == "folder" else by)
@@ -122,7 +122,7 @@ def name_keys(names: Sequence[str], by: str) -> list[str]:
             "by", f"{by}: no name has one, such as {show_json(names[0])}", "name a pattern, such as 'clip_\\d+'"
         )
     pairs = zip(matches, names, strict=True)
-    return [match[min(1, pattern.groups)] if match else f"/{name}" for match, name in pairs]
+    return [match.groups() or match[0] if match else f"/{name}" for match, name in pairs]
 
 
 def join_groups(groups: Iterable[Sequence[int]], count: int) -> list[list[int]]:

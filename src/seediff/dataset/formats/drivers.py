@@ -302,7 +302,7 @@ class Import(Notes):
     def _picture_of(self, one: Labelled) -> tuple[Path, str] | None:
         """(file, name) of a picture, as `PictureFinder.find` returns them. None if it is missing, and `leave_out`
         allows this."""
-        found = self.pictures.find(one.folders, one.names)
+        found = self.pictures.find(one.folders, one.names, self.images)
         for end in chain.from_iterable(map(ends_of, one.names)):
             if found is None and without_suffix(end) in self.originals:
                 found = self.originals[without_suffix(end)], end

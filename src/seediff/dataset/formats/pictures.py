@@ -75,32 +75,34 @@ class PictureFinder:
     """Finds pictures by the names that label files have for them."""
 
     def __init__(self) -> None:
-        self.listings: dict[Path, dict[str, list[Path]]] = {}
-        """Folder → a name without suffix, as `_alike` compares it → the pictures."""
+        self.listings: dict[tuple[Path, str], dict[str, list[Path]]] = {}
+        """(folder, pattern) → a name without suffix, as `_alike` compares it → the pictures."""
 
-    def find(self, folders: Sequence[Path], names: Sequence[str]) -> tuple[Path, str] | None:
+    def find(self, folders: Sequence[Path], names: Sequence[str], whole: Path | None = None) -> tuple[Path, str] | None:
         """(path, end) of a picture: its file, and the end of its name that fits. None if the picture is missing.
 
         folders: where the picture may be. names: what it may be called. A name may begin with folders of another
         machine. For /home/anna/pets/a.jpg, the ends home/anna/pets/a.jpg, anna/pets/a.jpg, pets/a.jpg and a.jpg are
         tried in this order. A file fits if it has this name in any of the folders, or else if it is the only picture
-        whose name differs in accents, case or suffix alone.
+        whose name differs in accents, case or suffix alone. whole: a folder in which the only picture of the last of
+        these names fits at any depth.
         """
         ends = dict.fromkeys(chain.from_iterable(map(ends_of, names)))
         for end, alike, folder in product(ends, (False, True), folders):
-            path = self._alike(folder / end) if alike else folder / end
+            path = self._alike((folder / end).parent, end) if alike else folder / end
             if path is not None and path.suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(path):
                 return inside(folder, path), end
-        return None
+        path = self._alike(whole, [*ends][-1], "**/*") if whole and ends else None
+        return path and (path, path.relative_to(whole or "").as_posix())
 
-    def _alike(self, path: Path) -> Path | None:
-        """The only picture in the folder of `path` whose name differs in accents, case or suffix alone."""
-        if path.parent not in self.listings:
-            listing = self.listings[path.parent] = defaultdict[str, list[Path]](list)
-            for file in path.parent.glob("*") if os.path.isdir(path.parent) else ():
+    def _alike(self, folder: Path, name: str, pattern: str = "*") -> Path | None:
+        """The only picture in a folder whose name differs in accents, case or suffix alone."""
+        if (folder, pattern) not in self.listings:
+            listing = self.listings[folder, pattern] = defaultdict[str, list[Path]](list)
+            for file in folder.glob(pattern) if os.path.isdir(folder) else ():
                 if file.suffix.lower() in IMAGE_SUFFIXES:
                     listing[_key(file)].append(file)
-        alike = self.listings[path.parent].get(_key(path), [])
+        alike = self.listings[folder, pattern].get(_key(Path(name)), [])
         return alike[0] if len(alike) == 1 else None
 
 

@@ -208,7 +208,7 @@ def _pair_by_name(source: Import, data: YoloData, images: Path, found: dict[Path
     parts = {_steps(text, IMAGES): split for split, text in reversed(data.entries)}
     for path in below or [path for path in texts if is_label_file(source.files.lines(path))]:
         steps = _steps(path.relative_to(root).as_posix(), LABELS)
-        picture = source.pictures.find([images], [Path(*steps).with_suffix("").as_posix()])
+        picture = source.pictures.find([images], [Path(*steps).with_suffix("").as_posix()], images)
         if picture is None:
             source.leave_out(path, path.stem, [images])
             continue
