@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from refusals import user_error
 
-from seediff.rows.row import KEYS, OF_MASK, Listed, Review, Row, as_row
+from seediff.rows.row import KEYS, OF_MASK, Review, Row, as_row
 
 ROOT = Path(__file__).parents[2]
 WORDS = {str: "text", int: "whole number", float: "number", tuple: "list", dict: "object", Any: "text"}
@@ -116,12 +116,6 @@ def test_what_describes_a_mask_goes_with_it():
     assert {key for key in KEYS if getattr(after, key) is None} == {*OF_MASK}
     assert {"classes", "class_ids", "area", "flags", "confidence", "agreement"} <= {*OF_MASK}
     assert (after.seed, after.rest) == (1, {"note": 2})
-
-
-def test_the_worst_of_scores():
-    sure, moved = Listed("sure", "", worst=-1), Listed("moved", "", worst=1, best=0)
-    assert (sure.worst_of([0.2, 0.7]), moved.worst_of([0.2, 0.7])) == (0.2, 0.7)
-    assert (sure.worst_of([]), moved.worst_of([])) == (-1, 1)
 
 
 def test_the_page_lists_every_key_with_its_sentence():

@@ -29,7 +29,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..dataset.quality.check import Checked
-    from ..dataset.quality.stats import Stats
+    from ..dataset.quality.select import Stats
 
 
 def check(

@@ -19,7 +19,7 @@ from .options import LOOK, command_line, export_line, next_steps, train_line
 
 if TYPE_CHECKING:
     from ..dataset.quality.check import Checked
-    from ..dataset.quality.stats import Stats
+    from ..dataset.quality.select import Stats
     from ..run.job import AnyJob
     from ..run.loop import RunResult
 

@@ -32,8 +32,7 @@ from .formats.format_table import FormatName, SourceName, recognise
 from .formats.public_sets import find_published
 from .merge import merge_sets, rename_classes, set_names
 from .names import check_class_list
-from .quality.select import clean_sample, select_samples
-from .quality.stats import Stats, measure, summarize
+from .quality.select import Stats, clean_sample, measure, select_samples, summarize
 from .reading import Reading, Tally
 from .reviews import left_out_notes
 from .sample import Sample
@@ -85,12 +84,9 @@ class Dataset(Sequence[Sample]):
     @overload
     def __getitem__(self, index: slice) -> Dataset: ...
     def __getitem__(self, index: int | slice) -> Sample | Dataset:
-        """The sample at a position, or the dataset of a slice. Raises UserError for a name."""
+        """The sample at a position, or the dataset of a slice."""
         if isinstance(index, slice):
             return self._of(self.samples[index])
-        if isinstance(index, str):
-            fix = "by name: {sample.name: sample for sample in dataset}"
-            raise UserError(f"dataset[{index!r}]", "samples are numbered from 0", fix)
         return self.samples[index]
 
     def __repr__(self) -> str:

@@ -86,8 +86,7 @@ def describe(store: Store, request: Request) -> Json:
     scores = list[Json]()
     for key, listed in LISTED.items():
         if any(getattr(sample.row, key) for sample in store.samples):
-            least = min(listed.worst, listed.best)
-            scores.append({"name": key, "title": listed.title, "help": listed.help, "least": least})
+            scores.append({"name": key, "title": listed.title, "help": listed.help, "least": listed.worst})
     return {
         "name": real(store.folder).name,
         "classes": list(store.classes),

@@ -331,4 +331,4 @@ def worst(row: Row, key: str) -> float | None:
     of_classes = getattr(row, key)
     if row.replaced or not of_classes:
         return None
-    return round(LISTED[key].worst_of(of_classes.values()), 4)
+    return round(min(of_classes.values()), 4)

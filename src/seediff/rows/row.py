@@ -3,7 +3,7 @@ and what becomes of it when the mask is replaced. Keys of other programs go from
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,26 +22,11 @@ from .shown import Shown
 
 @dataclass(frozen=True)
 class Listed:
-    """How the viewer and `filter` compare masks by a score. A score is at most 1."""
+    """How the viewer and `filter` compare masks by a score, of which 1 is the best."""
 
     title: str
     help: str
     worst: float
-    best: float = 1.0
-
-    @property
-    def bound(self) -> Literal["min", "max"]:
-        """What a bound of good scores is, as the name of an option begins: `min_confidence`."""
-        return "max" if self.worst > self.best else "min"
-
-    def worst_of(self, scores: Iterable[float]) -> float:
-        """The worst of the scores; `worst` if there are none."""
-        if self.bound == "max":
-            return max(scores, default=self.worst)
-        return min(scores, default=self.worst)
-
-    def is_worse(self, score: float, than: float) -> bool:
-        return score > than if self.bound == "max" else score < than
 
 
 @dataclass(frozen=True)

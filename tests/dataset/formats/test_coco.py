@@ -107,5 +107,5 @@ def test_labels_alone_without_their_picture_are_counted(tmp_path):
     found = Dataset.load("coco", tmp_path, labels_alone=True)
     assert ([one.name for one in found], found.notes) == (
         ["b"],
-        ("labels whose picture is missing, left out: 1",),
+        ("1 labels whose picture is missing, left out",),
     )

@@ -7,7 +7,7 @@ from refusals import user_error
 from seediff.config.filter import Criteria
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
-from seediff.dataset.quality.stats import AREA_BINS, measure, summarize
+from seediff.dataset.quality.select import AREA_BINS, measure, summarize
 from seediff.dataset.sample import Sample
 from seediff.dataset.writing import save_native
 from seediff.masks.confidence import confidence

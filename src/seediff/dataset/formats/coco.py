@@ -125,7 +125,8 @@ def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:
     """An annotation for each object, without `id` and `image_id`. polygons: write polygons instead of run lengths."""
     numbers, count = np.asfortranarray(objects.numbers), len(objects.class_ids)
     shapes = _polygons(objects) if polygons else [encode(numbers == number) for number in range(1, count + 1)]
-    about = zip(objects.class_ids, objects.areas, objects.boxes_xywh, shapes, strict=True)
+    boxes = [[left, top, right - left, bottom - top] for left, top, right, bottom in objects.boxes_xyxy]
+    about = zip(objects.class_ids, objects.areas, boxes, shapes, strict=True)
     return [
         {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shape}
         for class_id, area, box, shape in about

@@ -371,5 +371,4 @@ def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:
     if count:
         turned = "written as stored, with labels of the turned picture turned back"
         source.note(f"{plural(count, 'picture')} with an EXIF orientation: {turned}")
-    if source.missing_pictures:
-        source.note(f"labels whose picture is missing, left out: {source.missing_pictures}")
+    source.count(source.missing_pictures, "labels whose picture is missing, left out")

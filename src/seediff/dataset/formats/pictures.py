@@ -57,12 +57,12 @@ def unique_names(images: Iterable[tuple[str | None, str]]) -> list[str]:
     """A name for each picture's sample. images: (part of the set, picture's path) of each picture.
 
     The sample of a.jpg in the part `train` is called `a`. If other pictures have this name, too, it is called
-    `train/a`, or else `a.jpg`, or else `train/a.jpg`.
+    `train/a`, or else `train/a.jpg`.
     """
     forms: list[tuple[str, ...]] = []
     for part, path in images:
         stem, top = without_suffix(path), f"{part}/" * bool(part)
-        forms.append((stem, top + stem, path, top + path))
+        forms.append((stem, top + stem, top + path))
     counts = [Counter(form) for form in zip(*forms, strict=True)]
     names: list[str] = []
     for choices in forms:

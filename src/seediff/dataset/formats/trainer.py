@@ -9,7 +9,6 @@ out/  images/NAME.png or .jpg    pictures, as they are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -23,15 +22,6 @@ from .format_table import Layout
 
 BESIDE = "-masklabel"
 """The ending of a mask's name beside its picture."""
-
-
-class Weights(NamedTuple):
-    """The mask of a sample."""
-
-    png: bytes
-    """An 8-bit grey PNG."""
-    soft: bool
-    """Whether the mask is soft."""
 
 
 def write(
@@ -62,10 +52,11 @@ def write(
         if placed.encoded is None:
             export.leave_out(placed)
             continue
-        hard += soft and not placed.encoded.soft
+        png, is_soft = placed.encoded
+        hard += soft and not is_soft
         jpegs += placed.sample.suffix == "jpg"
         export.put(f"images/{placed.file_name}", placed.picture)
-        export.put(f"{folder}/{placed.name}{ending}.png", placed.encoded.png)
+        export.put(f"{folder}/{placed.name}{ending}.png", png)
         caption = " ".join((placed.sample.row.prompt or "").split())
         if caption:
             export.put(f"images/{placed.name}.txt", f"{caption}\n")
@@ -85,8 +76,9 @@ def write(
         export.note(f"samples of {' and '.join(held_out)} are trained, too: `seediff split` makes folders of the parts")
 
 
-def weights(sample: Sample, labels: np.ndarray, class_ids: Sequence[int], soft: bool) -> Weights | None:
-    """The mask of a sample; None if it shows none of the classes. labels: its label map (H, W). class_ids: the trained
+def weights(sample: Sample, labels: np.ndarray, class_ids: Sequence[int], soft: bool) -> tuple[bytes, bool] | None:
+    """(png, is_soft): the mask of a sample, an 8-bit grey PNG, and whether it is soft. None if it shows none of the
+    classes. labels: its label map (H, W). class_ids: the trained
     classes. soft: as for `write`."""
     shown = [class_id for class_id in class_ids if (labels == class_id).any()]
     if not shown:
@@ -96,4 +88,4 @@ def weights(sample: Sample, labels: np.ndarray, class_ids: Sequence[int], soft: 
         level = np.max([sample.soft_level(class_id) for class_id in shown], axis=0)
     else:
         level = np.where(np.isin(labels, shown), np.uint8(255), np.uint8(0))
-    return Weights(encode_grey(np.where(labels == IGNORE, np.uint8(0), level)), soft)
+    return encode_grey(np.where(labels == IGNORE, np.uint8(0), level)), soft

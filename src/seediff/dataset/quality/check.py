@@ -29,7 +29,7 @@ from ..reading import Reading, Tally
 from ..reviews import read_actions
 from ..sample import SOFT, Sample
 from ..split import copy_key, pixel_digest, positions_of
-from .stats import Measured, Stats, measure, summarize
+from .select import Measured, Stats, measure, summarize
 
 T = TypeVar("T")
 Level = Literal["error", "warning"]

@@ -60,11 +60,6 @@ class Objects:
 
         return [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(self.numbers)]
 
-    @property
-    def boxes_xywh(self) -> list[list[int]]:
-        """[left, top, width, height] of each object in pixels, as in COCO files."""
-        return [[left, top, right - left, bottom - top] for left, top, right, bottom in self.boxes_xyxy]
-
     def rest(self, labels: np.ndarray) -> np.ndarray:
         """The labels (H, W) uint8 without the objects: 0 at the pixels of objects."""
         return np.where(self.numbers > 0, np.uint8(0), labels)
