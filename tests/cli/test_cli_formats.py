@@ -53,7 +53,7 @@ def test_other_workers_the_same_bytes_and_notes(pets, tmp_path, capsys, name):
 def test_what_a_format_does_not_have_is_refused(pets, tmp_path):
     with user_error("--polygons is not an option of --to voc; it has --link, --split, --seed"):
         run(f"export {pets} --to voc --out {tmp_path}/voc --polygons")
-    with user_error("--classes is not an option of --from coco; it has --images, --crowds"):
+    with user_error("--classes is not an option of --from coco; it has --split, --images, --crowds"):
         run(f"import {pets} --from coco --out {tmp_path}/x --classes a")
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
 
