@@ -143,5 +143,11 @@ def test_what_a_folder_or_a_pattern_joins_stays_together(by, key):
     assert notes == [f"{len(of_key)} groups by --by {by}: each is in one part"]
 
 
+def test_all_groups_of_a_pattern_count():
+    names = ["a_clip1_0", "a_clip1_1", "a_clip2_0", "b_clip1_0", "odd"]
+    keys = name_keys(names, r"([ab])_clip(\d)")
+    assert [keys.index(key) for key in keys] == [0, 0, 2, 3, 4]
+
+
 def test_groups_that_share_a_sample_are_joined():
     assert join_groups([[0, 1], [2], [3, 4], [1, 4]], 6) == [[0, 1, 3, 4], [2], [5]]

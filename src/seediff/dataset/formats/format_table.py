@@ -74,7 +74,7 @@ class Format:
     flat: bool = False
     """Whether the format keeps all samples in one folder, so that their names contain no folder."""
     reads: tuple[str, ...] = ()
-    """Its options for reading, besides `split` and `skip_missing`."""
+    """Its options for reading, besides those that all formats have, and `boxes`, which those with objects have."""
     writes: tuple[str, ...] = ()
     """Its options for writing, besides `workers`."""
     shown: bool = False
@@ -86,12 +86,14 @@ class Format:
 
 
 PARTS = ("split", "seed")
+TOOL: Any = {"names_pictures": True, "shown": True, "objects": True, "corrects": True}
+"""What is known of the formats of tools in which people draw."""
 FORMATS: dict[FormatName, Format] = {
     "voc": Format(
         "SegmentationClass/ (VOC)",
         ("SegmentationClass", f"{VOC_YEAR}/SegmentationClass", f"VOCdevkit/{VOC_YEAR}/SegmentationClass"),
         flat=True,
-        reads=("classes", "images"),
+        reads=("classes",),
         writes=(*PARTS, "link", "jpeg"),
     ),
     "yolo": Format(
@@ -100,38 +102,28 @@ FORMATS: dict[FormatName, Format] = {
         flat=True,
         objects=True,
         shown=True,
-        reads=("classes", "images", "boxes"),
+        reads=("classes",),
         writes=(*PARTS, "link", "min_area"),
     ),
     "cvat": Format(
         "annotations.xml (CVAT)",
         ("annotations.xml",),
-        objects=True,
-        shown=True,
-        names_pictures=True,
-        corrects=True,
-        reads=("images", "boxes"),
+        **TOOL,
         writes=(*PARTS, "link"),
     ),
     "labelstudio": Format(
         "tasks.json (Label Studio)",
         keys=frozenset({"[].data"}),
-        objects=True,
-        shown=True,
-        names_pictures=True,
-        corrects=True,
-        reads=("classes", "images", "boxes"),
+        **TOOL,
+        reads=("classes",),
         writes=(*PARTS, "link"),
     ),
     "labelme": Format(
         "*.json with shapes (labelme)",
         keys=frozenset({"shapes"}),
         flat=True,
-        names_pictures=True,
-        objects=True,
-        shown=True,
-        corrects=True,
-        reads=("classes", "images", "boxes"),
+        **TOOL,
+        reads=("classes",),
         writes=("link", "polygons"),
     ),
     "coco": Format(
@@ -140,13 +132,13 @@ FORMATS: dict[FormatName, Format] = {
         void=False,
         names_pictures=True,
         objects=True,
-        reads=("images", "crowds", "boxes"),
+        reads=("crowds",),
         writes=(*PARTS, "link", "min_area", "polygons"),
     ),
     "masks": Format(
         "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
         void=False,
-        reads=("classes", "images", "masks", "num_classes", "void"),
+        reads=("classes", "masks", "num_classes", "void"),
         writes=(*PARTS, "link"),
     ),
     "trainer": Format("", flat=True, writes=("link", "classes", "soft", "layout")),
@@ -174,7 +166,8 @@ def export_options(name: FormatName) -> list[str]:
 
 def import_options(name: SourceName) -> list[str]:
     """The names of the options for reading a format."""
-    return ["split", *FORMATS[name].reads, "skip_missing"]
+    one = FORMATS[name]
+    return ["split", "images", *one.reads, *["boxes"] * one.objects, "skip_missing"]
 
 
 def recognise(path: Path, labels_alone: bool = False) -> SourceName:

@@ -20,6 +20,7 @@ from ...files.label_maps import named_images, visible
 from ...files.messages import show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import composed, inside
+from ...rows.parts import part_of
 from ..encoding import ReadLabels, ReadObjects
 from ..sample import JPEG_SUFFIXES, image_size
 from ..shapes.objects import Objects
@@ -85,7 +86,7 @@ class PictureFinder:
         machine. For /home/anna/pets/a.jpg, the ends home/anna/pets/a.jpg, anna/pets/a.jpg, pets/a.jpg and a.jpg are
         tried in this order. A file fits if it has this name in any of the folders, or else if it is the only picture
         whose name differs in accents, case or suffix alone. whole: a folder in which the only picture of the last of
-        these names fits at any depth.
+        these names fits at any depth, unless a part of the set may have the picture.
         """
         ends = dict.fromkeys(chain.from_iterable(map(ends_of, names)))
         for end, alike, folder in product(ends, (False, True), folders):
@@ -93,7 +94,8 @@ class PictureFinder:
             if path is not None and path.suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(path):
                 return inside(folder, path), end
         path = self._alike(whole, [*ends][-1], "**/*") if whole and ends else None
-        return path and (path, path.relative_to(whole or "").as_posix())
+        name = path.relative_to(whole or "").as_posix() if path else ""
+        return None if path is None or part_of(top_folder(name)) else (path, name)
 
     def _alike(self, folder: Path, name: str, pattern: str = "*") -> Path | None:
         """The only picture in a folder whose name differs in accents, case or suffix alone."""
