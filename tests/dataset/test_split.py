@@ -14,6 +14,7 @@ from seediff.dataset.split import (
     assign_splits,
     copy_key,
     join_groups,
+    name_keys,
     pixel_digest,
     positions_of,
     set_splits,
