@@ -27,10 +27,12 @@ from ..shapes.rle import polygon_runs
 from .drivers import Import
 from .exporting import Export
 from .format_table import Contents
-from .painting import Canvas, Labelled, Mask, Near, Shape, Side, is_box, masks_of
+from .painting import Canvas, Labelled, Mask, Near, Shape, Side, fill_around, is_box, masks_of
 from .pictures import given_or
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
+CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
+"""Names of a cuboid's corners. The attributes xtl1 and ytl1 are x and y of the corner tl1."""
 
 
 def write(export: Export) -> None:
@@ -165,6 +167,10 @@ def _shape(node: Node) -> Shape:
     if node.tag == "box":
         box = fit(node.attributes, Box, node.where, strict=False)
         return Shape(node.where, node.tag, label, partial(_paint_box, box=box), True)
+    if node.tag == "cuboid":
+        pairs = [(node.get(f"x{corner}"), node.get(f"y{corner}")) for corner in CORNERS]
+        corners = fit(pairs, list[tuple[Near, Near]], node.where, strict=False)
+        return Shape(node.where, node.tag, label, partial(fill_around, corners=corners), True)
     if node.tag not in PAINT:
         return Shape(node.where, node.tag, label)
     one = fit(node.attributes, CvatShape, node.where, strict=False)

@@ -37,7 +37,7 @@ from ..shapes.polygons import object_polygons
 from .drivers import Import
 from .exporting import Export
 from .format_table import Contents, json_kind
-from .painting import Canvas, Labelled, Near, Shape, by_object, is_box, masks_of, objects_of
+from .painting import Canvas, Labelled, Near, Shape, by_object, fill_around, is_box, masks_of, objects_of
 from .pictures import given_or, top_folder
 from .set_files import SetFiles, pixels_in
 
@@ -47,6 +47,8 @@ IGNORE_LABEL, BACKGROUND_LABEL = "__ignore__", "_background_"
 BOX_KINDS = ("rectangle", "oriented_rectangle", "rotation")
 FILLED = ("polygon", "circle", "mask", *BOX_KINDS)
 """Kinds of shapes whose inside is painted."""
+LINES = ("line", "linestrip", "point", "points")
+"""Kinds of shapes that have no inside."""
 
 
 class LabelmeShape(msgspec.Struct, frozen=True):
@@ -162,7 +164,8 @@ def _shape(each: LabelmeShape, where: str) -> Shape:
         boxed = kind in BOX_KINDS or (kind == "polygon" and is_box(each.points))
         fill = partial(_fill, each=each, where=where)
         return Shape(where, kind, each.label, fill, boxed, each.group_id)
-    return Shape(where, kind, each.label)
+    around = partial(fill_around, corners=each.points) if kind not in LINES and len(each.points) > 2 else None
+    return Shape(where, kind, each.label, around, around is not None)
 
 
 def _proves_objects(masks: Sequence[Shape]) -> bool:

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -335,11 +336,24 @@ def _describe(named: tuple[str, Task], folders: Sequence[Path]) -> tuple[Labelle
 def _address(data: Mapping[str, Any], where: str) -> str:
     """The address of a task's picture: the only value of its data that is one. where: the task's name in errors. Raises
     UserError if there are none, or several."""
-    texts = {key: value for key, value in data.items() if isinstance(value, str)}
-    found = [text for key, text in texts.items() if key == IMAGE or _path(text).lower().endswith(IMAGE_SUFFIXES)]
+    found = list[str]()
+    for key, value in data.items():
+        found += [text for text in _texts(value) if key != OWN_KEY and (key == IMAGE or _is_image(text))]
     if len(found) != 1:
         raise UserError(where, f"'data' must have the path of one picture, such as 'image', not of {len(found)}")
     return found[0]
+
+
+def _texts(value: Any) -> list[str]:
+    """The texts in a value of a task's data: the value itself, or the pages of a list."""
+    pages = value if isinstance(value, list) else [value]
+    entries = chain(*([*page.values()] if isinstance(page, Mapping) else [page] for page in pages))
+    return [text for text in entries if isinstance(text, str)]
+
+
+def _is_image(address: str) -> bool:
+    """Whether an address is that of a PNG or JPEG file."""
+    return _path(address).lower().endswith(IMAGE_SUFFIXES)
 
 
 def _path(address: str) -> str:

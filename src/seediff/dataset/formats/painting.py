@@ -143,6 +143,12 @@ def paint(
     return canvas.painted()
 
 
+def fill_around(canvas: Canvas, number: int, corners: Sequence[tuple[float, float]]) -> None:
+    """Paints the box around a shape whose inside is not known. number: the value to paint. corners: points (x, y)."""
+    across, down = zip(*corners, strict=True)
+    canvas.box(number, min(across), min(down), max(across), max(down))
+
+
 def by_object(shapes: Sequence[Shape]) -> bool:
     """Whether the masks of a picture prove that each mask is an object: two of them have the same label. Otherwise a
     mask may hold all objects of a class. shapes: the masks."""

@@ -19,7 +19,7 @@ from ...files.image_files import check_pixels, orientation_of, turned_back
 from ...files.label_maps import named_images, visible
 from ...files.messages import show_json
 from ...files.photo_files import without_suffix
-from ...files.reading import composed, inside
+from ...files.reading import ARCHIVES, composed, inside
 from ...rows.parts import part_of
 from ..encoding import ReadLabels, ReadObjects
 from ..sample import JPEG_SUFFIXES, image_size
@@ -109,14 +109,14 @@ class PictureFinder:
 
 
 def missing_picture(name: str, folders: Sequence[Path]) -> str:
-    """The problem of labels whose picture is missing, with what is there instead: a file of another kind. name: of the
-    picture. folders: where it may be, one or more."""
+    """The problem of labels whose picture is missing, with what is there instead: a file of another kind, or an
+    archive. name: of the picture. folders: where it may be, one or more."""
     tried = [folder for folder in folders if folder.is_dir()] or folders
     stem, problem = _key(Path(portable(name))), f"there is no image {show_json(name)} in {tried[0]}"
     files = [path for folder in dict.fromkeys(tried) if folder.is_dir() for path in sorted(visible(folder, "*"))]
     alike = [path for path in files if stem in (_key(path), composed(path.stem).casefold()) and path.is_file()]
     others = [path for path in alike if path.suffix.lower() not in (*IMAGE_SUFFIXES, ".json", ".txt", ".xml")]
-    for path in others[:1]:
+    for path in [*others, *(path for path in files if path.name.lower().endswith(ARCHIVES))][:1]:
         problem += f", but {path}, and only PNG and JPEG files are read"
     return problem
 

@@ -91,5 +91,7 @@ def read(source: Import) -> Contents:
             source.leave_out(mask, name, [folder])
         else:
             found.append(Pair("", name, image_paths.get(name), mask, listed=has_lists))
+    if (root / "SegmentationObject").is_dir():
+        source.note("its objects (SegmentationObject) are not read; COCO, CVAT and labelme files can bring objects")
     about = f"Pascal VOC's folders in {root}, {source.split or 'all lists'}"
     return source.masks_of(found, class_list, root=root, about=about)
