@@ -8,7 +8,7 @@ from items import last_actions
 from look_server import running, write_set
 from PIL import Image
 
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.dataset.encoding import read_label_map
 from seediff.dataset.reviews import read_actions
 from seediff.drawing.overlays import mask_colours

@@ -10,8 +10,8 @@ from builders.families import generate, largest_difference, plain, same_images
 from builders.refusals import user_error
 from safetensors.torch import load_file, save_file
 
-from seediff.models import adapters
 from seediff.models import locate as names
+from seediff.models import pipeline
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
@@ -121,7 +121,7 @@ def test_a_lora_of_which_a_part_would_be_left_out(part, change, said, loaded, fo
 
 def test_what_is_no_lora(loaded, twin, tmp_path, monkeypatch):
     model = loaded("unet")
-    load = partial(adapters.load_lora, model.pipe, model.family, scale=1.0)
+    load = partial(pipeline.load_lora, model.pipe, model.family, scale=1.0)
     for name in ("other", "second"):
         save_file({"model.weight": torch.zeros(2, 2)}, tmp_path / f"{name}.safetensors")
     (tmp_path / "pickled.bin").touch()

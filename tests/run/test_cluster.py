@@ -10,7 +10,7 @@ from patience import PATIENCE
 from refusals import user_error
 from tiny_job import TinyConfig, Trouble, tiny
 
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.run import cluster as ray_module
 from seediff.run.cluster import SETTINGS, Ray
 from seediff.run.generate_job import GenerateJob

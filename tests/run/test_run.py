@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from seediff import Dataset
 from seediff.attention.maps import AttentionMaps
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.config.settings import load_config
 from seediff.dataset import native
 from seediff.dataset.quality.check import check_dataset
@@ -26,8 +26,8 @@ from seediff.report.tables import count_flags
 from seediff.rows.flags import NOT_DRAWN, flag_kind
 from seediff.run import generate_job as run_module
 from seediff.run import output
-from seediff.run.engine import Engine
 from seediff.run.generate_job import DrawnSample, GenerateJob, generate
+from seediff.run.loop import Engine
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
 fingerprints = partial(contents, folders=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from ..config.generate_config import GenerateConfig
+from ..config.runs import GenerateConfig
 from ..dataset import native
 from ..files.messages import make_console, plural
 from ..report.tables import show_reasons, summarize

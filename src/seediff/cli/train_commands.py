@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from ..config.class_names import parse_classes
 from ..config.fields import RUN, read_names
-from ..config.photos_config import PredictConfig
+from ..config.runs import PredictConfig
 from ..config.settings import build
 from ..config.sides import side_notes
 from ..config.train import DATA, TrainConfig, make_config
@@ -132,7 +132,7 @@ def train(
             sides = side_notes(training.classes, config.mirror) if config.flip else ()
             say_notes([*filter(None, [why_tiny]), *training.notes, *find_doubts(training, config), *sides])
         if dry_run:
-            from ..train.dry_run import describe_training
+            from ..train.defaults import describe_training
 
             for text in describe_training(config, training, out, validate_every, verbose):
                 print(text, flush=True)

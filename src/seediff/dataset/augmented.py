@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..config.augment import AugmentConfig
+from ..config.sets import AugmentConfig
 from ..config.sides import mirrored_ids
 from ..drawing.overlays import compress_image, contact_sheet, draw_mask
 from ..errors import UserError

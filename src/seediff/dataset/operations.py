@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..config.augment import grid_of
+from ..config.sets import grid_of
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..rows.row import RecipeStep

@@ -34,8 +34,8 @@ from builders.refusals import user_error
 from recipes.families import PAGE as TABLE_PAGE
 from recipes.families import row
 from seediff.attention.see_photos import encode_images, read_prompts, run_noised
-from seediff.config.generate_config import GenerateConfig
-from seediff.config.method_constants import CaptureConfig
+from seediff.config.methods import CaptureConfig
+from seediff.config.runs import GenerateConfig
 from seediff.masks.presence import denoising_errors
 from seediff.models.families import families
 from seediff.models.families.qwen_image import QWEN_IMAGE_21

@@ -3,7 +3,7 @@ from builders.configured import configured
 from builders.published import parameters, written
 
 from recipes.families import PAGE
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.models.facts import facts_of_files
 from seediff.models.layer_choice import KINDS
 from seediff.models.names import NAMES

@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from ...config.filter import Criteria
+from ...config.sets import Criteria
 from ...errors import UserError
 from ...rows.flags import check_flags, flag_kind
 from ...rows.row import CONFIDENCE, KEYS, LISTED, Review
