@@ -1,7 +1,7 @@
 """The types of configurations' fields, with bounds: checks values against them, and reads words of the command line as
 values.
 
-A dataclass declares the type of each field once, for Python, TOML files and the command line (decision 0028). The
+A dataclass declares the type of each field once, for Python, TOML files and the command line (decision 0021). The
 dataclasses' modules do without `from __future__ import annotations`: cyclopts, the parser of the command line, looks up
 the annotations of inherited fields in the module of the class that inherits them.
 
