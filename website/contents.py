@@ -15,7 +15,7 @@ from sphinx.application import Sphinx
 FOLDERS = {"docs/decisions/README": "0*", "docs/truth": "studies/*/results", "docs/api/README": "*"}
 """Page → the pages below it, by name."""
 LINK = re.compile(r"\]\(([^)#:]+)\.(?:md|ipynb)(?:#[^)]*)?\)")
-GROUP = re.compile(r"^(?:- \*\*(\w+)\*\*: (.*)|## (.*)\n\n((?:\|.*\n)+))", re.M)
+GROUP = re.compile(r"^(?:- \*\*(\w+)\*\*: (.*\n(?:  .*\n)*)|## (.*)\n\n((?:\|.*\n)+))", re.M)
 """In README.md: a list item that begins with its name, or a heading with a table."""
 
 
