@@ -62,6 +62,7 @@ def test_maps_and_images_are_those_with_the_lora(sd1_model, sd1_pipe, lora, adap
     assert not torch.allclose(maps[0].cross_attention[4, 4], own[0].cross_attention[4, 4], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_lora_in_kohyas_way_has_an_alpha_for_every_layer(folder, lora, adapted, tmp_path):
     """The same: an alpha of 0.7 of the rank is a factor of 0.7."""
     tensors = {}
@@ -93,6 +94,7 @@ def test_a_lora_of_another_family(flux_folder, loaded, tmp_path):
         load_model(flux_folder, device="cpu", lora=lora)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "change", "said"),
     [

@@ -222,6 +222,7 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
     assert generate(config, tmp_path / "out").done == 0
 
 
+@pytest.mark.slow
 def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monkeypatch, mini_folder):
     """Products of matrices are split among threads: a continuation with another number of them would differ in the last
     bits.

@@ -73,6 +73,7 @@ def test_a_grid_that_does_not_fit(rows, num_points):
         diffseg(rows, (16, 16), num_points=num_points)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not GOLDEN.exists(), reason="the original program's outputs are not beside the checkout")
 def test_agrees_with_the_original_program():
     name = "2007_001299_default"

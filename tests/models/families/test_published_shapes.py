@@ -10,6 +10,8 @@ from seediff.models.names import NAMES
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import dry_run
 
+pytestmark = pytest.mark.slow
+
 ONE = "self-attention at L and cross-attention at L of 64×64; maps of"
 EXPECTED = {
     "sd1.5": (16, 16, "self-attention at L, L/2, L/4 and cross-attention at L/4 of 64×64; maps of 71.6 MB"),
@@ -24,7 +26,6 @@ EXPECTED = {
 """Name → layers of self-attention and of cross-attention, joint attention being both, and what a dry run says."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     config = configured(GenerateConfig, {"classes": ("dog",), "model": str(written(name, tmp_path / name))})
