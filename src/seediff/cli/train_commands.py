@@ -162,7 +162,7 @@ def train(
         speed = f"{result.images_per_second:.1f} images/s" if result.images_per_second else "it was complete"
         print(f"{result.steps} steps, {speed}: {out}")
         if training.validation:
-            print(f"mIoU {result.miou:.1%} on {len(training.validation)} samples, at step {result.best_step}")
+            print(f"mIoU {result.miou:.1%} on {plural(len(training.validation), 'sample')}, at step {result.best_step}")
 
         about = "masks of your images, as a dataset"
         predict = command_line("predict", out, "PHOTOS", "--out", "predicted", about=about)

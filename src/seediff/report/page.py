@@ -22,6 +22,7 @@ from PIL import Image
 from ..config.class_names import SEGMENT
 from ..drawing.overlays import css_colour, data_uri, draw_mask, jpeg_uri, shown_ids, shrink
 from ..files.image_files import in_rgb, open_image, read_pixels
+from ..files.messages import plural
 from ..files.outputs import write_atomic
 from ..files.reading import inside, read_bytes
 from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS
@@ -173,7 +174,7 @@ def dataset_card(about: Mapping[str, Any], rows: Sequence[Row], summary: Summary
     if about.get("prompts"):
         facts.append(("prompts", "; ".join(about["prompts"])))
     if objects:
-        facts.append(("objects", f"{sum(objects)} in {len(objects)} images"))
+        facts.append(("objects", f"{sum(objects)} in {plural(len(objects), 'image')}"))
     names = summary.class_names
     shown = names if len(names) <= 5 else [*names[:5], "…"]
     return render(
