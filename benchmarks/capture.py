@@ -45,11 +45,11 @@ from on_gpu.pipelines import exact, few_blocks, step_of
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seediff.attention import fused, running_maps, tiles
+from seediff.attention import fused, running_maps
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
-from seediff.config.method_constants import MaskConfig
+from seediff.config.methods import MaskConfig
 from seediff.models.families.family import Family
 from seediff.models.registry import Model
 
@@ -124,7 +124,7 @@ def count_started(name: str, folder: Path) -> None:
     model = exact(name, "meta", "bfloat16", folder, text_layers=1)
     call = call_of(model)
     plain, captured = Started(), Started()
-    tile = tiles.Blocks(128, 128, 8)
+    tile = fused.Blocks(128, 128, 8)
     side = model.sizes.side // model.sizes.position
     lattice = (1 + guided(model.family), side, side)
     with plain:

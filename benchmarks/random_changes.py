@@ -252,6 +252,17 @@ def area(shape: tuple[str, np.ndarray]) -> int:
     return int(shape[1].sum())
 
 
+def upright(points: Any) -> bool:
+    """Whether a polygon is a box: four corners, whose sides are parallel to the image's. Boxes say no outline."""
+    corners = np.reshape(points, (-1, 2)).astype(float)
+    corners = corners[:4] if len(corners) == 5 and (corners[0] == corners[4]).all() else corners
+    near = np.abs(np.roll(corners, -1, 0) - corners) <= 0.001 * np.ptp(corners, 0).max()
+    return len(corners) == 4 and near.tolist() in (
+        [[True, False], [False, True]] * 2,
+        [[False, True], [True, False]] * 2,
+    )
+
+
 def read_coco(folder: Path) -> Shapes:
     document = json.loads((folder / "annotations/instances_train.json").read_text())
     names = {float(one["id"]): meant(one["name"]) for one in document["categories"]}
@@ -268,7 +279,9 @@ def read_coco(folder: Path) -> Shapes:
             polygons = given if isinstance(given, dict) else [np.ravel(each).astype(float).tolist() for each in given]
             found = RLE.frPyObjects(polygons, *SHAPE)
             mask = RLE.decode(found if isinstance(given, dict) else RLE.merge(found)).astype(bool)
-            if int(one.get("iscrowd") or 0):
+            if isinstance(given, list) and len(given) == 1 and upright(given) and not int(one.get("iscrowd") or 0):
+                boxes.append(("ignore", mask))
+            elif int(one.get("iscrowd") or 0):
                 crowds.append(("ignore", mask))
             else:
                 masks.append((names[float(one["category_id"])], mask))
@@ -287,7 +300,9 @@ def read_yolo(folder: Path) -> Shapes:
                 boxes.append(box(*(points[0] - points[1] / 2), *(points[0] + points[1] / 2)))
             else:
                 flat = np.floor(points + 0.01).clip(0, (WIDTH - 1, HEIGHT - 1))
-                masks.append((names[int(number)], drawn("polygon", [tuple(point) for point in flat])))
+                mask = drawn("polygon", [tuple(point) for point in flat])
+                is_box = len(points) == 4 or upright(shares)
+                boxes.append(("ignore", mask)) if is_box else masks.append((names[int(number)], mask))
         yield stem, [*boxes, *sorted(masks, key=area, reverse=True)]
 
 
@@ -305,7 +320,8 @@ def read_labelme(folder: Path) -> Shapes:
             if kind not in ("line", "linestrip", "point", "points") and len(points) > 2:
                 boxes.append(box(*np.min(points, 0), *np.max(points, 0)))
             continue
-        masks.append((meant(shape["label"]), mask))
+        is_box = kind in ("rectangle", "oriented_rectangle", "rotation") or (kind == "polygon" and upright(points))
+        boxes.append(("ignore", mask)) if is_box else masks.append((meant(shape["label"]), mask))
     yield "a", [*boxes, *masks]
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from cyclopts import App
 
 from recipes.mini.yardstick import iou, load_segmenter, segment_known
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.drawing.overlays import compress_image, contact_sheet, overlay
 from seediff.files.outputs import write_atomic
 from seediff.mini.scenes import CLASS_IDS, CLASSES

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.files.outputs import write_atomic
 from seediff.models.describe import ModelInfo, describe
 from seediff.models.facts import facts_of_files

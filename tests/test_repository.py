@@ -173,7 +173,7 @@ def test_every_link_of_the_page_leads_to_a_file_of_the_repository(tmp_path, monk
     assert isinstance(payload, bytes)
     page = markdown.render(payload.decode())
     links = re.findall(r'(?:href|src)="([^"]+)"', page)
-    assert len(links) > 40
+    assert len(links) > 30
     own = [link.removeprefix(place) for link in links for place in PLACES if link.startswith(place)]
     assert [link for link in links if not link.startswith(("https://", "#"))] == []
     assert [path for path in own if not (ROOT / path.partition("#")[0]).exists()] == []

@@ -30,8 +30,8 @@ from on_gpu.figures import Figures
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.plan import plan_capture
-from seediff.config.generate_config import GenerateConfig
-from seediff.config.method_constants import EVERYTHING, MaskConfig, Reads
+from seediff.config.methods import EVERYTHING, MaskConfig, Reads
+from seediff.config.runs import GenerateConfig
 from seediff.errors import Notice
 from seediff.models.families.inputs import DrawRequest
 from seediff.models.registry import Model

@@ -15,8 +15,8 @@ import torch
 from on_gpu.device import seconds
 from on_gpu.fused import add_by_kernels
 from seediff.attention import fused
+from seediff.attention.fused import Blocks
 from seediff.attention.probabilities import Scores, Target, add_probabilities
-from seediff.attention.tiles import Blocks
 
 
 class Layer(NamedTuple):

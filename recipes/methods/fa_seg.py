@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from seediff.attention.maps import AttentionMaps
-from seediff.config.method_constants import MaskConfig
+from seediff.config.methods import MaskConfig
 from seediff.masks.arithmetic import level_shares, min_max, random_walk, resize
 from seediff.masks.steps import CROSS_ATTENTION, SELF_ATTENTION_PRODUCT, SoftMask, Steps
 

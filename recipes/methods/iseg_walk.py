@@ -17,7 +17,7 @@ import math
 import torch
 
 from seediff.attention.maps import AttentionMaps
-from seediff.config.method_constants import MaskConfig
+from seediff.config.methods import MaskConfig
 from seediff.masks.arithmetic import TINY, level_shares, min_max, resize, times_vector
 from seediff.masks.steps import CROSS_ATTENTION, MaskStep, SoftMask, Steps
 

@@ -9,7 +9,7 @@ The paper does not say α and the number of rounds: these are SeeDiff's.
 from __future__ import annotations
 
 from seediff.attention.maps import AttentionMaps
-from seediff.config.method_constants import MaskConfig
+from seediff.config.methods import MaskConfig
 from seediff.masks.arithmetic import min_max, random_walk, resize
 from seediff.masks.steps import CROSS_ATTENTION, MaskStep, SoftMask, Steps
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 
 from seediff.attention.maps import AttentionMaps
-from seediff.config.method_constants import MaskConfig
+from seediff.config.methods import MaskConfig
 from seediff.masks.arithmetic import TINY, min_max, otsu, resize, sum_of_rows, times_vector
 from seediff.masks.methods import suppress
 from seediff.masks.steps import CROSS_ATTENTION, MaskStep, SoftMask, Steps

@@ -16,8 +16,8 @@ from rich.progress import track
 
 from recipes.mini.sets import caption, load_set
 from recipes.mini.yardstick import Segmenter, finds, load_segmenter, segment_known, segmenter_iou
-from seediff.config.generate_config import GenerateConfig
-from seediff.config.method_constants import CaptureConfig
+from seediff.config.methods import CaptureConfig
+from seediff.config.runs import GenerateConfig
 from seediff.errors import UserError
 from seediff.files.outputs import check_writable
 from seediff.mini.scenes import CLASSES, Scene

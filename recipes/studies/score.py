@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from seediff.attention.maps import AttentionMaps
-from seediff.config.method_constants import CaptureConfig
+from seediff.config.methods import CaptureConfig
 from seediff.masks.make_masks import enlarge, refine, soft_mask
 from seediff.metrics.scores import Figure, draw_counts
 from seediff.mini.scenes import CLASS_IDS, Scene

@@ -19,8 +19,7 @@ import numpy as np
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.attention.plan import fit_mask
 from seediff.config.fields import check_table
-from seediff.config.method_constants import CaptureConfig, MaskConfig
-from seediff.config.methods import METHOD_FACTS
+from seediff.config.methods import METHOD_FACTS, CaptureConfig, MaskConfig
 from seediff.models.layer_choice import LayerChoice, block_names, by_kind
 from seediff.models.registry import Model
 

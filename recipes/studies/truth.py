@@ -18,8 +18,7 @@ from rich.progress import track
 
 from recipes.mini.sets import load_set
 from seediff.attention.maps import AttentionMaps
-from seediff.config.method_constants import CaptureConfig
-from seediff.config.methods import METHOD_FACTS
+from seediff.config.methods import METHOD_FACTS, CaptureConfig
 from seediff.drawing.overlays import compress_image, contact_sheet, overlay
 from seediff.errors import UserError
 from seediff.files.outputs import check_writable, write_atomic

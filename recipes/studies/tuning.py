@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from seediff.config.method_constants import CaptureConfig, MaskConfig, level_name
-from seediff.config.methods import METHOD_FACTS
+from seediff.config.methods import METHOD_FACTS, CaptureConfig, MaskConfig, level_name
 from seediff.errors import UserError
 from seediff.files.reading import read_json
 from seediff.mini.scenes import Scene

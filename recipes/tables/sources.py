@@ -20,7 +20,7 @@ from recipes.fingerprints import WHOLE, content_fingerprint, digest_files, model
 from recipes.mini.sets import SETS, scenes_file
 from recipes.mini.world import SCENE_SEED, write_scene_set
 from seediff.cli.progress import bar_or_lines
-from seediff.config.augment import parse_recipe
+from seediff.config.sets import parse_recipe
 from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError, first_line
@@ -218,7 +218,7 @@ def _scenes(source: Source, places: Places) -> Path:
 
 def _augmented(source: Source, samples: Dataset, sets: Mapping[str, SetConfig], places: Places) -> Path:
     """The folder of a source's samples after `seediff augment`, made first if it does not exist."""
-    from seediff.config.augment import AugmentConfig
+    from seediff.config.sets import AugmentConfig
     from seediff.dataset.augmented import AugmentedSamples, write_augmented
 
     out = places.folder("augmented", digest(described(source, sets, places)))

@@ -25,11 +25,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "AttentionMaps": "attention.maps",
     "Dataset": "dataset.dataset",
-    "GenerateConfig": "config.generate_config",
-    "MaskConfig": "config.method_constants",
-    "MaskPhotosConfig": "config.photos_config",
+    "GenerateConfig": "config.runs",
+    "MaskConfig": "config.methods",
+    "MaskPhotosConfig": "config.runs",
     "Sample": "dataset.sample",
-    "SegmentPhotosConfig": "config.photos_config",
+    "SegmentPhotosConfig": "config.runs",
     "UserError": "errors",
     "capture": "script.capturing",
     "evaluate_predictions": "evaluate.evaluation:evaluate",
@@ -42,7 +42,7 @@ _HOMES = {
     "mask_photos": "run.mask_job",
     "predict": "run.predict_job",
     "register_family": "models.families",
-    "register_method": "masks.user_method",
+    "register_method": "masks.methods",
     "segment": "script.single_image",
     "segment_photos": "run.segment_job",
     "train_segmenter": "train.run",
@@ -50,17 +50,17 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from .attention.maps import AttentionMaps as AttentionMaps
-    from .config.generate_config import GenerateConfig as GenerateConfig
-    from .config.method_constants import MaskConfig as MaskConfig
-    from .config.photos_config import MaskPhotosConfig as MaskPhotosConfig
-    from .config.photos_config import SegmentPhotosConfig as SegmentPhotosConfig
+    from .config.methods import MaskConfig as MaskConfig
+    from .config.runs import GenerateConfig as GenerateConfig
+    from .config.runs import MaskPhotosConfig as MaskPhotosConfig
+    from .config.runs import SegmentPhotosConfig as SegmentPhotosConfig
     from .dataset.dataset import Dataset as Dataset
     from .dataset.sample import Sample as Sample
     from .errors import UserError as UserError
     from .evaluate.evaluation import evaluate as evaluate_predictions  # noqa: F401
     from .files.photo_files import find_photos as find_photos
     from .masks.make_masks import make_masks as make_masks
-    from .masks.user_method import register_method as register_method
+    from .masks.methods import register_method as register_method
     from .models.families import register_family as register_family
     from .models.registry import load_model as load_model
     from .run.generate_job import generate as generate

@@ -9,7 +9,7 @@ from random_maps import random_maps
 import seediff.attention.probabilities
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.probabilities import Scores, Target, add_probabilities
-from seediff.config.method_constants import CaptureConfig
+from seediff.config.methods import CaptureConfig
 
 STEPS = 3
 CONTEXT = 7

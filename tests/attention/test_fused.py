@@ -14,10 +14,9 @@ from builders.plans import capturing
 from builders.same_maps import assert_same_maps
 from builders.twins import small_unet
 
-from seediff.attention import fused, kernels, running_maps, tiles
-from seediff.attention.fused import add_probabilities_fused
+from seediff.attention import fused, kernels, running_maps
+from seediff.attention.fused import Blocks, add_probabilities_fused
 from seediff.attention.probabilities import Scores, Target, add_probabilities
-from seediff.attention.tiles import Blocks
 from seediff.errors import Notice
 from seediff.models.layer_choice import KINDS
 
@@ -123,12 +122,12 @@ COMPILED = """
 import json, re, sys
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
-from seediff.attention import fused, kernels, tiles
+from seediff.attention import fused, kernels
 
 
 def compiled(width, major, minor, shared, amd=""):
     channels = max(16, 1 << (width - 1).bit_length())
-    tile = fused.choose_tile(channels, tiles.Card((major, minor), shared, is_amd=bool(amd)))
+    tile = fused.choose_tile(channels, fused.Card((major, minor), shared, is_amd=bool(amd)))
     target = GPUTarget("cuda", 10 * major + minor, 32)
     if amd:
         target = GPUTarget("hip", amd, 32 if major >= 10 else 64)
@@ -231,7 +230,7 @@ def test_where_a_card_refuses_a_tile_plain_torch_computes_after_one_warning(kern
 
 
 def test_cards_without_tensor_cores_for_triton_use_plain_torch_without_a_warning(monkeypatch):
-    monkeypatch.setattr(fused, "card_of", lambda _: tiles.Card((7, 5), 64 << 10))
+    monkeypatch.setattr(fused, "card_of", lambda _: fused.Card((7, 5), 64 << 10))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not fused.runs_kernels.__wrapped__(torch.device("cpu"))

@@ -8,7 +8,7 @@ from builders.refusals import user_error
 from recipes.studies.capture import capture_images
 from seediff.attention.plan import fit_levels
 from seediff.attention.see_photos import encode_images, run_noised
-from seediff.config.method_constants import CaptureConfig, MaskConfig
+from seediff.config.methods import CaptureConfig, MaskConfig
 from seediff.models.layer_choice import Kind
 
 

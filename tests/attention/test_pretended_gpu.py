@@ -13,10 +13,11 @@ from builders.reference_attention import ALIKE, BOOKS
 BUILDERS = Path(__file__).parents[1] / "builders"
 COMMANDS = ("generate", "mask", "segment", "train")
 FAMILY = "xl"
-"""A UNet of two text encoders, whose offload is tried, too. The others are slow."""
+"""A UNet of two text encoders, whose offload is tried, too."""
 OTHERS = [name for name in BOOKS if name not in (FAMILY, *ALIKE)]
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(torch.version.cuda is not None, reason="only a CPU build of torch can pretend"),
     pytest.mark.skipif(sys.platform != "linux", reason="the names of torch's libraries are Linux's"),
 ]
@@ -63,7 +64,6 @@ def test_commands(told, name):
         assert ran["threads"] == 2  # masks are made while the next pictures are drawn
 
 
-@pytest.mark.slow  # `make slow` has Triton
 def test_kernels_that_cannot_run_are_said_once(told):
     pytest.importorskip("triton")
     (warning,) = told["generate"]["warnings"]
@@ -93,7 +93,6 @@ def test_a_family_draws_and_looks_at_photos(told):
     check_family(told, FAMILY)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_other_family_draws_and_looks_at_photos(told_of_others, name):
     check_family(told_of_others, name)

@@ -12,7 +12,7 @@ from builders.refusals import user_error
 from builders.same_maps import assert_same_maps
 
 from seediff.attention.see_photos import read_prompts
-from seediff.config.method_constants import CaptureConfig
+from seediff.config.methods import CaptureConfig
 
 F = torch.nn.functional
 OWN = F.scaled_dot_product_attention

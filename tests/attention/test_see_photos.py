@@ -18,7 +18,7 @@ from seediff.attention.see_photos import (
     encode_images,
     join_maps,
 )
-from seediff.config.method_constants import CaptureConfig
+from seediff.config.methods import CaptureConfig
 from seediff.models.families import families
 
 PROMPTS = ["a photo of a dog", "a photo of a cat and a potted plant", "a photo of a bus"]

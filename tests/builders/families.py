@@ -26,7 +26,7 @@ from seediff.attention.draw import (
     generate_batch,
     image_shape,
 )
-from seediff.config.method_constants import CaptureConfig
+from seediff.config.methods import CaptureConfig
 from seediff.models.describe import check_known_classes
 from seediff.models.facts import facts_of_model
 from seediff.models.families.inputs import DrawRequest, named_inputs

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
-from seediff.config.method_constants import CaptureConfig
+from seediff.config.methods import CaptureConfig
 from seediff.models.families import network_family
 
 

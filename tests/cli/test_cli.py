@@ -20,12 +20,10 @@ from refusals import refused, user_error
 from seediff import Dataset, __version__
 from seediff.cli.commands import COMMANDS, make_app
 from seediff.cli.main import main
-from seediff.config.augment import AugmentConfig
 from seediff.config.fields import field_types, fit_field
-from seediff.config.filter import Criteria
-from seediff.config.generate_config import GenerateConfig
-from seediff.config.method_constants import CaptureConfig, MaskConfig, SegmentConfig
-from seediff.config.photos_config import MaskPhotosConfig, PredictConfig, SegmentPhotosConfig
+from seediff.config.methods import CaptureConfig, MaskConfig, SegmentConfig
+from seediff.config.runs import GenerateConfig, MaskPhotosConfig, PredictConfig, SegmentPhotosConfig
+from seediff.config.sets import AugmentConfig, Criteria
 from seediff.config.train import TrainConfig
 from seediff.errors import Notice, UserError
 from seediff.models.locate import EMBEDDED

@@ -37,6 +37,7 @@ OPTIONS = {
 """Those that have the most to look at."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_other_workers_the_same_bytes_and_notes(pets, tmp_path, capsys, name):
     made, said, options = [], [], OPTIONS[name]

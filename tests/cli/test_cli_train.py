@@ -25,7 +25,7 @@ def test_stages_and_resume(data, tmp_path, capsys):
     reading = "0 → background: pictures 4"  # before the first step, of all that is read
     assert reading in said.partition("3 steps, ")[0]
     assert f"seediff predict {out} PHOTOS --out predicted" in said
-    assert "on 1 samples, at step 3" in said
+    assert "on 1 sample, at step 3" in said
     assert [row["stage"] for row in csv.DictReader((out / "losses.csv").open())] == ["train", "train", "finetune"]
     assert main(line) == 0
     assert "it was complete" in capsys.readouterr().out

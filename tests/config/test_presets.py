@@ -6,9 +6,8 @@ from builders.refusals import refused, user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.cli.main import main
-from seediff.config.generate_config import GenerateConfig
 from seediff.config.methods import METHOD_FACTS, Method
-from seediff.config.photos_config import MaskPhotosConfig
+from seediff.config.runs import GenerateConfig, MaskPhotosConfig
 from seediff.models.locate import EMBEDDED
 
 

@@ -7,11 +7,10 @@ from builders.refusals import user_error
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.cli.commands import COMMANDS, make_app
 from seediff.cli.line import CommandLine
-from seediff.config.generate_config import GenerateConfig
-from seediff.config.method_constants import CaptureConfig, MaskConfig
+from seediff.config.methods import CaptureConfig, MaskConfig
 from seediff.config.other_names import OTHER_NAMES, own_name
-from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.resolve import preset_toml
+from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.settings import load_config
 from seediff.files.reading import read_toml
 from seediff.models.describe import Preset

@@ -5,12 +5,10 @@ from refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.config.class_names import VOC_CLASSES, join_classes, parse_classes, parse_prompts
-from seediff.config.fields import field_types, fit_field
-from seediff.config.generate_config import GenerateConfig
-from seediff.config.method_constants import CaptureConfig, MaskConfig, maps_read
-from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.fields import check_sides, check_size, field_types, fit_field, pixels
+from seediff.config.methods import CaptureConfig, MaskConfig, maps_read
+from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.settings import differences, load_config, read_config
-from seediff.config.sizes import check_sides, check_size, pixels
 from seediff.config.train import TrainConfig
 
 FULL = GenerateConfig(

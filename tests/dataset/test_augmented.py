@@ -10,8 +10,8 @@ from items import judged, rows_of
 from refusals import user_error
 
 from seediff.cli.sets import augment as augment_command
-from seediff.config.augment import AugmentConfig
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
+from seediff.config.sets import AugmentConfig
 from seediff.dataset.augmented import AugmentedSamples, open_augmented, write_augmented
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.native import open_native

@@ -9,8 +9,8 @@ from items import item
 from refusals import user_error
 
 from seediff.config.class_names import check_classes, parse_classes
-from seediff.config.generate_config import GenerateConfig
 from seediff.config.names_in_texts import any_name
+from seediff.config.runs import GenerateConfig
 from seediff.dataset.class_lists import find_list
 from seediff.dataset.dataset import Dataset
 

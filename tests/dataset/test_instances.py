@@ -9,7 +9,7 @@ from items import rows_of, write_rows
 from PIL import Image
 from refusals import user_error
 
-from seediff.config.augment import AugmentConfig
+from seediff.config.sets import AugmentConfig
 from seediff.dataset.augmented import RANDOM, open_augmented, write_augmented
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.format_table import FORMATS, export_options

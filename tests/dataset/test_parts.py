@@ -4,7 +4,7 @@ from items import noise_pixels
 from layout_cases import FOUR_PARTS, formats_of, write_case
 from refusals import user_error
 
-from seediff.config.augment import AugmentConfig
+from seediff.config.sets import AugmentConfig
 from seediff.dataset.augmented import open_augmented
 from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.encoding import encode_image

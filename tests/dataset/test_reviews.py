@@ -12,7 +12,7 @@ from refusals import user_error
 from seediff.cli.formats import export_
 from seediff.cli.quality import filter_
 from seediff.cli.sets import augment
-from seediff.config.augment import AugmentConfig
+from seediff.config.sets import AugmentConfig
 from seediff.dataset.augmented import open_augmented
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_mask, encode_soft, read_label_map

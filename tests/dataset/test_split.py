@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from refusals import user_error
 
-from seediff.config.augment import AugmentConfig
+from seediff.config.sets import AugmentConfig
 from seediff.dataset.augmented import open_augmented, write_augmented
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image

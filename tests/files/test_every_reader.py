@@ -8,7 +8,7 @@ from safetensors.numpy import save
 
 from seediff.attention.maps import AttentionMaps, MapsAbout
 from seediff.files.tensors import read_header
-from seediff.train.loading import read_about
+from seediff.train.models import read_about
 
 DOCUMENTS = {
     "config.json": (

@@ -14,7 +14,7 @@ from interrupted import contents
 from items import write_pets
 from refusals import refused, user_error
 
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_soft
 from seediff.files.outputs import CONFIG, fresh_name, stage_output

@@ -136,6 +136,7 @@ def corners(page, *points):
         page.mouse.click(*at(page, x, y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "begin", "saves"), [(3, "tried", "u"), (2, "polygon", "Enter"), (0, "segments", "Enter")]
 )

@@ -8,13 +8,13 @@ from items import last_actions
 from look_server import running, write_set
 from PIL import Image
 
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.dataset.encoding import read_label_map
 from seediff.dataset.reviews import read_actions
 from seediff.drawing.overlays import mask_colours
 from seediff.run.generate_job import generate
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.slow]
 NAMES, KEPT = [f"{number:06d}" for number in range(12)], 1
 
 
@@ -79,7 +79,6 @@ def test_alt_erases_and_shift_joins_strokes(page, pets):
     assert shown_mask(page)[6, [18, 30]].tolist() == [1, 0]
 
 
-@pytest.mark.slow
 def test_zoom_is_kept_on_request(page, pets):
     layers = page.locator("#layers")
     for kept in (False, True):
@@ -93,7 +92,6 @@ def test_zoom_is_kept_on_request(page, pets):
     page.uncheck("#keep-zoom")
 
 
-@pytest.mark.slow
 def test_surroundings_are_dimmed(page, pets):
     show(page, 6)
     labels = shown_mask(page)
@@ -106,7 +104,6 @@ def test_surroundings_are_dimmed(page, pets):
     np.testing.assert_array_equal(shown_mask(page), labels)
 
 
-@pytest.mark.slow
 def test_an_image_of_the_embedded_model_is_explained_at_once(browser, tmp_path):
     """And what is shown of its mask is true after a stroke."""
     out = tmp_path / "drawn"
@@ -144,7 +141,6 @@ def test_classes_that_have_the_image_s_colour_are_dimmed_around(browser, tmp_pat
         assert not page.is_checked("#dimmed")
 
 
-@pytest.mark.slow
 def test_the_page_says_that_it_loads_and_why_nothing_is_shown(browser, pets):
     with window(browser, pets[2].url) as page:
         held = []
@@ -174,7 +170,6 @@ HEIGHTS = """() => Object.fromEntries([".top", ".bar", "#options", ".panels", "#
     (part) => [part, document.querySelector(part).getBoundingClientRect().height]))"""
 
 
-@pytest.mark.slow
 def test_nothing_moves_whatever_is_chosen_or_said(browser, pets):
     with window(browser, pets[2].url, size=(1024, 800)) as page:
         page.set_default_timeout(20000)

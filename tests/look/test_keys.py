@@ -60,6 +60,7 @@ def test_every_key_acts_and_stands_in_the_docs(fresh):
     assert f"## Keys\n\n{made}\n" in page_of_docs, made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", ["", "j", "j j", "Escape"])
 def test_undo_belongs_to_the_last_action_wherever_the_page_has_gone(fresh, steps):
     page, out = fresh
@@ -83,6 +84,7 @@ def test_undo_belongs_to_the_last_action_wherever_the_page_has_gone(fresh, steps
         shown_sample(page, "000000")
 
 
+@pytest.mark.slow
 def test_undo_after_new_masks_for_all_samples_shown_undoes_these(browser, tmp_path):
     out = write_set(tmp_path / "explained", 3)
     keep_attention(out, ["000000", "000001", "000002"])
@@ -122,6 +124,7 @@ def test_keys_act_wherever_the_focus_is_no_field(fresh):
     assert verdicts(out) == {"000000": "accepted"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["request", "answer"])
 def test_a_change_is_sent_again_until_the_server_responds_and_made_once(browser, tmp_path, lost):
     def lose(route):

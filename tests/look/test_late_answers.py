@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from in_chromium import at, drag, needs_chromium, press, saved, shown_sample, soon
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.slow]
 NAMES, KEPT = [f"{number:06d}" for number in range(104)], 0
 TILE = "text => document.querySelector('#tile-3 .name span').textContent === text"
 

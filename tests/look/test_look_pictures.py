@@ -33,7 +33,7 @@ MOST = 1_400_000
 
 
 def drawn(out):
-    from seediff.config.generate_config import GenerateConfig
+    from seediff.config.runs import GenerateConfig
     from seediff.run.generate_job import generate
 
     options = {"steps": 12, "keep_attention": True}

@@ -11,7 +11,7 @@ from look_server import keep_attention, only, running, write_set
 from random_maps import random_maps
 from refusals import user_error
 
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import read_label_map
@@ -131,7 +131,7 @@ def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
 def test_masks_of_photos_are_made_as_mask_makes_them(tmp_path, mini_folder, monkeypatch):
     from PIL import Image
 
-    from seediff.config.photos_config import MaskPhotosConfig
+    from seediff.config.runs import MaskPhotosConfig
     from seediff.files.photo_files import find_photos
     from seediff.run.mask_job import mask_photos
 

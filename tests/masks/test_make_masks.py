@@ -11,8 +11,7 @@ from random_maps import CLASSES, random_maps, replaced
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.attention.maps import AttentionMaps
-from seediff.config.method_constants import MaskConfig, maps_read
-from seediff.config.methods import METHOD_FACTS
+from seediff.config.methods import METHOD_FACTS, MaskConfig, maps_read
 from seediff.masks.arithmetic import compete, otsu
 from seediff.masks.make_masks import agreement, label_pixels, make_masks, soft_mask
 from seediff.masks.steps import AFTER_PAMR, BEFORE_PAMR, MaskStep

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from random_maps import class_map, random_maps, replaced, stretch
 
-from seediff.config.method_constants import MaskConfig
+from seediff.config.methods import MaskConfig
 from seediff.masks.methods import background_seeds, cross_attention, cross_times_self, daam, find_seeds, seediff
 from seediff.masks.steps import MaskStep
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from seediff.attention.windows import Window
-from seediff.config.method_constants import MaskConfig
+from seediff.config.methods import MaskConfig
 from seediff.masks.clips import ROUNDS, SAME_COLOUR, along_time, frame_weights
 from seediff.masks.make_masks import MaskResult, refine_photo
 from seediff.masks.photos import PhotoView, enlarge_masks

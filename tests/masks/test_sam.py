@@ -11,7 +11,7 @@ from random_maps import CLASSES, random_maps
 from refusals import user_error
 from safetensors.torch import load_file
 
-from seediff.config.method_constants import MaskConfig
+from seediff.config.methods import MaskConfig
 from seediff.masks import sam
 from seediff.masks.make_masks import make_masks
 from seediff.masks.sam import load_sam, prompt_sam, refine_by_sam

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from seediff.attention.maps import AttentionMaps
-from seediff.config.method_constants import MaskConfig
+from seediff.config.methods import MaskConfig
 from seediff.masks.make_masks import make_masks
 from seediff.masks.separation import separation
 

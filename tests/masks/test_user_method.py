@@ -3,12 +3,11 @@ import torch
 from random_maps import random_maps
 from refusals import user_error
 
-from seediff.config.method_constants import MaskConfig, maps_read
-from seediff.config.methods import METHOD_FACTS
-from seediff.config.photos_config import MaskPhotosConfig
+from seediff.config.methods import METHOD_FACTS, MaskConfig, maps_read
+from seediff.config.runs import MaskPhotosConfig
 from seediff.masks.make_masks import make_masks, soft_mask
+from seediff.masks.methods import register_file, register_method
 from seediff.masks.steps import SoftMask
-from seediff.masks.user_method import register_file, register_method
 
 FILE = """
 from dataclasses import dataclass

@@ -10,8 +10,8 @@ from builders.families import generate, largest_difference, plain, same_images
 from builders.refusals import user_error
 from safetensors.torch import load_file, save_file
 
-from seediff.models import adapters
 from seediff.models import locate as names
+from seediff.models import pipeline
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
@@ -62,6 +62,7 @@ def test_maps_and_images_are_those_with_the_lora(sd1_model, sd1_pipe, lora, adap
     assert not torch.allclose(maps[0].cross_attention[4, 4], own[0].cross_attention[4, 4], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_lora_in_kohyas_way_has_an_alpha_for_every_layer(folder, lora, adapted, tmp_path):
     """The same: an alpha of 0.7 of the rank is a factor of 0.7."""
     tensors = {}
@@ -93,6 +94,7 @@ def test_a_lora_of_another_family(flux_folder, loaded, tmp_path):
         load_model(flux_folder, device="cpu", lora=lora)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "change", "said"),
     [
@@ -121,7 +123,7 @@ def test_a_lora_of_which_a_part_would_be_left_out(part, change, said, loaded, fo
 
 def test_what_is_no_lora(loaded, twin, tmp_path, monkeypatch):
     model = loaded("unet")
-    load = partial(adapters.load_lora, model.pipe, model.family, scale=1.0)
+    load = partial(pipeline.load_lora, model.pipe, model.family, scale=1.0)
     for name in ("other", "second"):
         save_file({"model.weight": torch.zeros(2, 2)}, tmp_path / f"{name}.safetensors")
     (tmp_path / "pickled.bin").touch()

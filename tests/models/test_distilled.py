@@ -2,7 +2,7 @@ import pytest
 from builders.configured import configured
 from builders.published import written
 
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.models.describe import describe
 from seediff.models.families import families
 from seediff.models.families.flux import FLUX

@@ -9,6 +9,8 @@ from safetensors.torch import save_file
 from seediff.models.registry import load_model
 from seediff.models.single_file import SingleFile
 
+pytestmark = pytest.mark.slow
+
 gguf = pytest.importorskip("gguf")
 
 

@@ -9,8 +9,7 @@ from huggingface_hub.errors import GatedRepoError
 
 from seediff import devices
 from seediff.cli.main import main
-from seediff.config.generate_config import GenerateConfig
-from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
 from seediff.models.describe import describe_here, find_model

@@ -69,6 +69,7 @@ def refused(attack, out, capsys, model=None):
     return error
 
 
+@pytest.mark.slow
 def test_classes_that_look_for_code(attack, tmp_path, capsys):
     network = attack.family.network_part
     attack.retell("text_encoder/config.json", auto_map=AUTO_MAP, model_type="evil")

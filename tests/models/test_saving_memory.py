@@ -12,6 +12,8 @@ from seediff.models import saving_memory
 from seediff.models.locate import ModelFiles
 from seediff.models.registry import load_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def offered(monkeypatch):

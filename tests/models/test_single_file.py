@@ -115,6 +115,7 @@ def changed(path, folder, name, change):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "change", "match"),
     [
@@ -145,6 +146,7 @@ def test_marks_of_what_a_network_predicts(twin, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_half_precision_and_float8(twin, tmp_path):
     """A file may be in another number format than the model computes in, as ComfyUI's in float8 are."""
     folder = twin("xl")

@@ -144,6 +144,7 @@ def weights(sent):
     return sorted(name for name in sent if name.endswith(".safetensors"))
 
 
+@pytest.mark.slow
 def test_what_is_fetched(hub, tmp_path):
     """Half precision fetches no float32; what the cache holds is enough without a network; float32 is not half
     precision by chance.
@@ -194,6 +195,7 @@ def test_a_folder_for_files_is_for_whole_models(hub, tmp_path, capsys):
     assert weights(hub[1]) == []
 
 
+@pytest.mark.slow
 def test_a_training_fetches_its_weights_once(hub, tmp_path):
     shutil.copytree(TINY_FOLDER, tmp_path / "served", dirs_exist_ok=True)
     config = make_config({"backbone": "tiny", "weights": "owner/name"})

@@ -78,6 +78,7 @@ def test_folders(part, folder):
         file.write_bytes(sound)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [NETWORK, "first_stage_model.", "cond_stage_model.transformer."])
 def test_single_files(start, folder, tmp_path):
     save_file(scaled(start)(single_file(folder, "unet")), path := tmp_path / "tuned.safetensors")

@@ -5,7 +5,7 @@ import pytest
 from refusals import user_error
 
 from seediff.config.class_names import VOC_CLASSES
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.prompts.specs import (
     MOST_TEMPLATES,
     PHRASES,

@@ -11,7 +11,7 @@ from recipes.methods.fa_seg import fa_seg
 from recipes.methods.iseg_walk import iseg_walk
 from recipes.methods.nerve_walk import nerve_walk
 from recipes.methods.reference import reference
-from seediff.config.method_constants import MaskConfig
+from seediff.config.methods import MaskConfig
 from seediff.masks.arithmetic import otsu
 
 CASES = pytest.mark.parametrize(

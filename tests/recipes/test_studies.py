@@ -23,8 +23,8 @@ from recipes.studies.settings import METHOD_NAMES, PAPER
 from recipes.studies.truth import run_truth
 from recipes.studies.tuning import KINDS
 from seediff.cli.main import main
-from seediff.config.generate_config import GenerateConfig
-from seediff.config.method_constants import CaptureConfig, SegmentConfig
+from seediff.config.methods import CaptureConfig, SegmentConfig
+from seediff.config.runs import GenerateConfig
 from seediff.dataset.dataset import Dataset
 from seediff.masks.make_masks import make_masks
 from seediff.mini.scenes import CLASS_IDS

@@ -8,8 +8,7 @@ from random_maps import random_maps
 from refusals import user_error
 from synthetic import CLASSES, write_dataset
 
-from seediff.config.method_constants import MaskConfig
-from seediff.config.methods import METHOD_FACTS
+from seediff.config.methods import METHOD_FACTS, MaskConfig
 from seediff.masks.make_masks import soft_mask
 from seediff.masks.steps import MaskStep
 from seediff.report.page import write_page

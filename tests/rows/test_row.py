@@ -7,6 +7,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+import pytest
 from refusals import user_error
 
 from seediff.rows.row import KEYS, OF_MASK, Review, Row, as_row
@@ -92,7 +93,7 @@ def object_of(kind, chance):
 
 def test_what_is_read_is_written():
     chance = random.Random(0)
-    for _ in range(1_000):
+    for _ in range(300):
         line = object_of(Row, chance)
         assert json.loads(json.dumps(as_row(line).to_json())) == line
 
@@ -141,6 +142,7 @@ def texts_as_keys(node):
     return []
 
 
+@pytest.mark.slow
 def test_no_text_is_a_key_of_a_row_but_where_keys_are_declared():
     found = set()
     for path in sorted((ROOT / "src/seediff").rglob("*.py")):

@@ -10,10 +10,12 @@ from patience import PATIENCE
 from refusals import user_error
 from tiny_job import TinyConfig, Trouble, tiny
 
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.run import cluster as ray_module
 from seediff.run.cluster import SETTINGS, Ray
 from seediff.run.generate_job import GenerateJob
+
+pytestmark = pytest.mark.slow
 
 os.environ |= SETTINGS  # which Ray reads when it is imported
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'seediff[ray]'")
@@ -76,7 +78,6 @@ def test_an_error_and_ctrl_c_leave_what_any_engine_continues(cluster, tmp_path, 
     assert contents(tmp_path / "out") == unbroken
 
 
-@pytest.mark.slow
 def test_workers_and_machines_that_die_or_join(cluster, tmp_path, capfd):
     """Three workers where there is room for two: one is killed in a batch; the third waits for the second machine, and
     is lost with it, its batches begun. Ray writes nothing about it to the terminal.
@@ -105,7 +106,6 @@ def test_workers_and_machines_that_die_or_join(cluster, tmp_path, capfd):
     assert calls[-1] == (600, 600, "finishing")
 
 
-@pytest.mark.slow
 def test_a_batch_that_kills_every_worker(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(ray_module, "ATTEMPTS", 2)
     trouble = Trouble(tmp_path, kill_always=4)
@@ -153,7 +153,6 @@ with Ray(workers=1):
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="sockets are read from Linux's /proc/net")
 def test_a_cluster_of_its_own_listens_on_loopback_alone_and_leaves_signals_to_the_run():
     found = subprocess.run(

@@ -5,7 +5,7 @@ from PIL import Image
 from refusals import refused
 
 from seediff.cli.main import main
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.models.facts import facts_of_model
 from seediff.models.locate import EMBEDDED
 from seediff.run.generate_job import GenerateJob

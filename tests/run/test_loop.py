@@ -18,17 +18,16 @@ from tiny_job import TinyConfig, TinyJob, tiny
 
 from seediff.attention import draw as drawing
 from seediff.cli.main import main
-from seediff.config.generate_config import GenerateConfig
-from seediff.config.method_constants import SegmentConfig
-from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.methods import SegmentConfig
+from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native
 from seediff.errors import Notice, UserError
 from seediff.files.outputs import write_atomic
 from seediff.files.photo_files import find_photos
 from seediff.files.reading import read_toml
 from seediff.run import generate_job as run_module
-from seediff.run.engine import Engine
 from seediff.run.generate_job import generate
+from seediff.run.loop import Engine
 from seediff.run.mask_job import mask_photos
 from seediff.run.output import Loaded
 from seediff.run.segment_job import segment_photos

@@ -8,7 +8,7 @@ from fake_engine import fake_draw
 from interrupted import check_interrupted, contents, interrupt_after
 from refusals import user_error
 
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.dataset import writing
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset

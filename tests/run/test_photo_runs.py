@@ -12,8 +12,8 @@ from refusals import refused, user_error
 from seediff import Dataset
 from seediff.attention.maps import AttentionMaps
 from seediff.cli.main import main
-from seediff.config.method_constants import SegmentConfig
-from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.methods import SegmentConfig
+from seediff.config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native
 from seediff.dataset.quality.check import check_dataset
 from seediff.files.image_files import read_photo

@@ -9,8 +9,7 @@ from diffusers import DiffusionPipeline, HeunDiscreteScheduler
 from refusals import user_error
 
 from seediff.cli.main import main
-from seediff.config.generate_config import GenerateConfig
-from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from seediff.files.photo_files import Photo
 from seediff.models.describe import find_model
 from seediff.models.facts import Facts, facts_of_files, facts_of_model

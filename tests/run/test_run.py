@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from seediff import Dataset
 from seediff.attention.maps import AttentionMaps
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.config.settings import load_config
 from seediff.dataset import native
 from seediff.dataset.quality.check import check_dataset
@@ -26,8 +26,8 @@ from seediff.report.tables import count_flags
 from seediff.rows.flags import NOT_DRAWN, flag_kind
 from seediff.run import generate_job as run_module
 from seediff.run import output
-from seediff.run.engine import Engine
 from seediff.run.generate_job import DrawnSample, GenerateJob, generate
+from seediff.run.loop import Engine
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
 fingerprints = partial(contents, folders=True)
@@ -222,6 +222,7 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
     assert generate(config, tmp_path / "out").done == 0
 
 
+@pytest.mark.slow
 def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monkeypatch, mini_folder):
     """Products of matrices are split among threads: a continuation with another number of them would differ in the last
     bits.

@@ -9,8 +9,8 @@ from photo_set import scene_photo, write_photos
 from PIL import Image
 
 from seediff.cli.main import main
-from seediff.config.photos_config import MaskPhotosConfig
 from seediff.config.resolve import preset_toml, read_preset
+from seediff.config.runs import MaskPhotosConfig
 from seediff.dataset.dataset import open_truths
 from seediff.evaluate.evaluation import evaluate
 from seediff.files.reading import read_toml

@@ -8,6 +8,8 @@ from builders.same_maps import assert_same_maps
 import seediff
 from seediff.errors import Notice
 
+pytestmark = pytest.mark.slow
+
 
 def draw(pipe):
     noise = torch.Generator().manual_seed(1)

@@ -69,6 +69,7 @@ def swept():
         yield pytest.param(name, marks=() if name in STAND_FOR_ALL else pytest.mark.slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", swept())
 def test_maps_by_the_book(made, name):
     kind, pipe = PIPELINES[name], made(name)

@@ -13,7 +13,7 @@ from refusals import user_error
 
 import seediff
 from seediff.errors import Notice
-from seediff.script.run import returned_images
+from seediff.script.run_recorder import returned_images
 
 
 @pytest.fixture
@@ -52,6 +52,7 @@ def test_each_call_has_its_own_result(pipe):
         seen.heatmap("cat", image=3)
 
 
+@pytest.mark.slow
 def test_guidance_that_a_callback_ends(pipe):
     """From then on the batch has the prompt alone."""
     prompt = "a dog and a cat"
@@ -145,6 +146,7 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_nothing_is_left_after_an_error_in_the_middle(pipe):
     def everything():
         hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in pipe.unet.modules()]
@@ -170,6 +172,7 @@ def test_nothing_is_left_after_an_error_in_the_middle(pipe):
     assert_same_maps(seen.maps[0], alone(pipe)[0], atol=0)
 
 
+@pytest.mark.slow
 def test_images_of_another_pipeline_with_the_same_network(pipe):
     from diffusers import StableDiffusionPipeline
 
@@ -184,6 +187,7 @@ def test_images_of_another_pipeline_with_the_same_network(pipe):
     assert_same_maps(seen.maps[0], alone(pipe)[0], atol=0)
 
 
+@pytest.mark.slow
 def test_offloading(sd1_pipe):
     """As `enable_sequential_cpu_offload` has it on a GPU: weights are on meta until a layer runs."""
     accelerate = pytest.importorskip("accelerate")
@@ -248,6 +252,7 @@ def test_only_what_is_kept_is_held(pipe, keep, kinds):
             seen.heatmap((1,))
 
 
+@pytest.mark.slow
 def test_second_prompts(loaded):
     """Each tokenizer reads the prompt that is its own."""
     pipe = loaded("xl").pipe
@@ -296,6 +301,7 @@ AT_STEP = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "scheduler"), [("one call", "DDIM"), ("tiles", "DDIM"), ("two calls", "HeunDiscrete")]
 )
@@ -314,6 +320,7 @@ def test_calls_with_the_prompt_at_one_timestep(pipe, name, scheduler):
     assert len(told) == 1
 
 
+@pytest.mark.slow
 def test_an_error_of_capture_itself_ends_no_drawing(pipe, monkeypatch):
     """While it draws, and when its maps are made. The next picture has maps again."""
     how = {"num_inference_steps": 2}

@@ -8,8 +8,8 @@ from builders.same_maps import assert_same_maps
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 import seediff
-from seediff.config.generate_config import GenerateConfig
-from seediff.config.method_constants import MaskConfig
+from seediff.config.methods import MaskConfig
+from seediff.config.runs import GenerateConfig
 from seediff.errors import Notice
 from seediff.masks.make_masks import MaskResult, make_masks
 from seediff.models.registry import load_model

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seediff.config.method_constants import SegmentConfig
+from seediff.config.methods import SegmentConfig
 from seediff.segments.diffcut import by_appearance, cut_features
 from seediff.segments.labelling import label
 

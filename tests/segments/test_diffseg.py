@@ -11,8 +11,7 @@ from refusals import user_error
 from region_maps import region_maps
 from scipy.optimize import linear_sum_assignment
 
-from seediff.segments.aggregate import aggregate
-from seediff.segments.diffseg import diffseg, proposals
+from seediff.segments.diffseg import aggregate, diffseg, proposals
 from seediff.segments.labelling import label
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -74,6 +73,7 @@ def test_a_grid_that_does_not_fit(rows, num_points):
         diffseg(rows, (16, 16), num_points=num_points)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not GOLDEN.exists(), reason="the original program's outputs are not beside the checkout")
 def test_agrees_with_the_original_program():
     name = "2007_001299_default"

@@ -14,6 +14,8 @@ from seediff.train.predict import load_segmenter
 from seediff.train.run import train
 from seediff.train.stages import Stage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
@@ -78,7 +80,6 @@ def test_a_pickle_is_never_opened(folder):
     check_refused(folder, "cannot be loaded")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("key", "value"), [("hidden_dim", 2**40), ("test_side", 10**9)])
 def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder, key, value):
     configure(folder, **{key: value})
@@ -86,7 +87,6 @@ def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder
         load_segmenter(folder, "cpu")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [

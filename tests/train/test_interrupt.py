@@ -59,6 +59,7 @@ FILES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_training_killed_between_its_writes_ends_with_the_same_bytes(tmp_path, monkeypatch):
     """After a checkpoint, before the losses, the chart and the network are written from it; and behind the card."""
 
@@ -94,6 +95,7 @@ def test_interrupts_and_ends_without_a_checkpoint_change_nothing(tmp_path, inter
     assert undisturbed.keys() == FILES
 
 
+@pytest.mark.slow
 def test_the_command_says_what_is_kept(tmp_path, line, interrupt, capsys):
     interrupt(2)
     assert main(line) == 130
@@ -104,6 +106,7 @@ def test_the_command_says_what_is_kept(tmp_path, line, interrupt, capsys):
     assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "damage", "said"),
     [

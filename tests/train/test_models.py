@@ -8,7 +8,7 @@ from shapes import CLASSES, items, scene, small
 from transformers import ResNetBackbone
 
 from seediff.config.train import make_config
-from seediff.train.dry_run import describe_training
+from seediff.train.defaults import describe_training
 from seediff.train.models import (
     DESIGNS,
     Design,
@@ -119,6 +119,7 @@ def test_a_whole_network_has_its_number_of_queries(tmp_path):
         list(describe_training(file, TrainingData(CLASSES, (), ()), tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_a_resnet_50_keeps_its_statistics_however_it_is_loaded(tmp_path, monkeypatch):
     tiny = DESIGNS["mask2former", "tiny"]
     design = Design("", tiny.kind, {**tiny.sizes, "depths": [1, 1, 1, 1]})

@@ -78,6 +78,7 @@ def test_other_data_of_the_same_names_and_number_is_refused(tmp_path):
     assert train(small(), accepted, tmp_path, validation=validation, workers=0).seconds == 0
 
 
+@pytest.mark.slow
 def test_weights_of_another_training(tmp_path):
     train(small(), [stage()], tmp_path / "a", workers=0)
     train(small(weights=str(tmp_path / "a"), learning_rate=1e-9), [stage()], tmp_path / "b", workers=0)

@@ -70,9 +70,9 @@ def test_validation(native):
 def test_the_validation_parts_of_all_datasets(native):
     """They never train."""
     plain, marked = native("a", 2, first=60), native("b", 6, val=(1, 4))
-    plan = open_training([plain, marked], finetune=[marked])
+    plan = open_training([plain, marked], finetune=[marked], finetune_epochs=3)
     assert [one.name for one in plan.validation] == ["s1", "s4"]
-    assert [len(stage.items) for stage in plan.stages] == [6, 4]
+    assert [(len(stage.items), stage.epochs) for stage in plan.stages] == [(6, 10.0), (4, 3)]
     by_share = open_training([plain, marked], validation_share=0.5)
     assert (len(by_share.validation), len(by_share.stages[0].items)) == (1, 5)
 

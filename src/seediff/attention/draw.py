@@ -15,12 +15,11 @@ import torch
 from PIL import Image
 
 from ..config.class_names import join_classes
-from ..config.sizes import Size, check_sides, pixels
+from ..config.fields import Size, check_sides, pixels
 from ..errors import UserError, first_line
 from ..files.image_files import on_white
 from ..models.facts import Facts
-from ..models.families.inputs import DrawRequest
-from ..models.families.readers import Reader
+from ..models.families.inputs import DrawRequest, Reader
 from ..models.registry import Model
 from ..models.weights import no_number
 from ..prompts.specs import SampleSpec

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field, replace
 from math import log2
 from typing import Any, NamedTuple
 
-from ..config.method_constants import (
+from ..config.methods import (
     EVERYTHING,
     CaptureConfig,
+    LevelOption,
     MaskConfig,
     Reads,
     SegmentConfig,
@@ -28,7 +29,6 @@ from ..config.method_constants import (
     levels_of,
     maps_read,
 )
-from ..config.methods import LevelOption
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.families.family import Family

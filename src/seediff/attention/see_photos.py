@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config.method_constants import CaptureConfig
+from ..config.methods import CaptureConfig
 from ..config.sides import partners
 from ..errors import UserError
 from ..models.describe import ModelInfo

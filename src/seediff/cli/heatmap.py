@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..config.fields import INPUT, RUN
-from ..config.generate_config import GenerateConfig
+from ..config.runs import GenerateConfig
 from ..errors import Notice, UserError
 from ..files.messages import show_json
 from ..files.outputs import check_free, stage_output
 from .options import HERE, NOTHING, Quiet, TypedSome, option
 
 if TYPE_CHECKING:
-    from ..models.families.readers import Reader
+    from ..models.families.inputs import Reader
 
 DrawnFields = Literal[
     "model", "base", "lora", "lora_scale", "seed", "device", "dtype", "steps", "guidance_scale", "scheduler", "size"

@@ -48,7 +48,7 @@ class CommandLine:
         )
         mask = bound.arguments.get("typed", {}).get("mask", {})
         if ".py:" in mask.get("method", ""):
-            from ..masks.user_method import register_file  # imports torch
+            from ..masks.methods import register_file
 
             mask["method"] = register_file(mask["method"])
         return command, bound

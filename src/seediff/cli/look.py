@@ -59,7 +59,7 @@ def look(
     from ..look.serve import serve
 
     if method is not None:
-        from ..masks.user_method import register_file
+        from ..masks.methods import register_file
 
         register_file(method)
 

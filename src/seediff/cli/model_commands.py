@@ -11,8 +11,8 @@ from cyclopts import Parameter
 
 from ..config.class_names import parse_classes
 from ..config.fields import INPUT, MODEL, RUN, DType, read_names
-from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import preset_toml, recommend
+from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from ..errors import Notice, UserError
 from ..files.outputs import check_writable, write_atomic
 from ..models.describe import describe, find_model, read_settings

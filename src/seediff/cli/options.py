@@ -31,9 +31,8 @@ from cyclopts.validators import Number
 from cyclopts.validators import Path as Ending
 
 from ..config.fields import MODEL, MOST, RUN, WORD, flatten, tables_of
-from ..config.generate_config import GenerateConfig
-from ..config.method_constants import MaskConfig
-from ..config.methods import METHOD_FACTS, MethodFacts, methods_with
+from ..config.methods import METHOD_FACTS, MaskConfig, MethodFacts, methods_with
+from ..config.runs import GenerateConfig
 from ..config.settings import defaults
 from ..errors import UserError
 from ..files.outputs import CONFIG, parse_folder

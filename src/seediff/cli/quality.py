@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ..config.filter import Criteria
+from ..config.sets import Criteria
 from ..errors import UserError
 from ..files.messages import make_console, plural
 from ..files.outputs import check_apart, check_free, check_writable

@@ -13,8 +13,7 @@ from cyclopts import Parameter
 
 from ..config.class_names import reading_key
 from ..config.fields import INPUT, MASKS, RUN
-from ..config.generate_config import GenerateConfig
-from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.sides import side_notes
 from ..errors import UserError
 from .options import (

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from ..config.augment import AugmentConfig
 from ..config.fields import RUN, WORD
+from ..config.sets import AugmentConfig
 from ..config.settings import build, choose
 from ..config.sides import side_notes
 from ..errors import UserError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from ..config.generate_config import GenerateConfig
+from ..config.runs import GenerateConfig
 from ..dataset import native
 from ..files.messages import make_console, plural
 from ..report.tables import show_reasons, summarize
@@ -56,7 +56,7 @@ def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "")
     steps = [command_line("look", result.out, about=LOOK)]
     if not result.done:
         steps.append(command_line("check", result.out, about="whether each file is whole"))
-    if not job.doubts:  # masks that mean nothing are not to be trained on
+    if result.rows and not job.doubts:  # masks that mean nothing are not to be trained on
         criteria = ["--drop-flags", "all"]
         if any(row.agreement for row in result.rows):
             criteria += ["--min-agreement", GOOD_AGREEMENT]
@@ -75,13 +75,13 @@ def _redrawn_lines(config: GenerateConfig, result: RunResult, images: Mapping[st
         return []
     left_out = sum(count == config.attempts for count in draws.values())
     lines = [f"{len(draws) - left_out} redrawn, {left_out} left out: why is in {native.REJECTED}"]
-    few = {name: count for name, count in images.items() if count < ENOUGH * config.per_class}
-    if few:
-        more = math.ceil(config.per_class**2 / max(min(few.values()), 1))
-        lines.append(f"Few images of {', '.join(few)}: the same command with --per-class {more} adds more")
     mixed = sum(any(flag_kind(flag) == "mixed" for flag in row.raised) for row in result.rejected)
+    few = {name: count for name, count in images.items() if count < ENOUGH * config.per_class}
     if mixed > MOST * (result.made + len(result.rejected)):
         lines.append("Nearly all drawings are flagged mixed, so the flag says nothing of this model's; see --no-reject")
+    elif few:
+        more = math.ceil(config.per_class**2 / max(min(few.values()), 1))
+        lines.append(f"Few images of {', '.join(few)}: the same command with --per-class {more} adds more")
     return lines
 
 

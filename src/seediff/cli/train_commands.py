@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from ..config.class_names import parse_classes
 from ..config.fields import RUN, read_names
-from ..config.photos_config import PredictConfig
+from ..config.runs import PredictConfig
 from ..config.settings import build
 from ..config.sides import side_notes
 from ..config.train import DATA, TrainConfig, make_config
@@ -132,7 +132,7 @@ def train(
             sides = side_notes(training.classes, config.mirror) if config.flip else ()
             say_notes([*filter(None, [why_tiny]), *training.notes, *find_doubts(training, config), *sides])
         if dry_run:
-            from ..train.dry_run import describe_training
+            from ..train.defaults import describe_training
 
             for text in describe_training(config, training, out, validate_every, verbose):
                 print(text, flush=True)
@@ -162,7 +162,7 @@ def train(
         speed = f"{result.images_per_second:.1f} images/s" if result.images_per_second else "it was complete"
         print(f"{result.steps} steps, {speed}: {out}")
         if training.validation:
-            print(f"mIoU {result.miou:.1%} on {len(training.validation)} samples, at step {result.best_step}")
+            print(f"mIoU {result.miou:.1%} on {plural(len(training.validation), 'sample')}, at step {result.best_step}")
 
         about = "masks of your images, as a dataset"
         predict = command_line("predict", out, "PHOTOS", "--out", "predicted", about=about)

@@ -19,8 +19,7 @@ from ..models.describe import ModelInfo, ModelSettings, Preset, describe
 from ..models.locate import EMBEDDED, REAL, locate
 from .class_names import other_word, reading_key
 from .fields import check_names, field_types, flatten, tables_of
-from .method_constants import MaskConfig, SegmentConfig
-from .methods import METHOD_FACTS, MethodFacts
+from .methods import METHOD_FACTS, MaskConfig, MethodFacts, SegmentConfig
 from .settings import Config, build, choose, read_config
 
 ALL_LEVELS = (8, 4, 2, 1)

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from .. import __version__
-from ..config.augment import AugmentConfig, grid_of
+from ..config.sets import AugmentConfig, grid_of
 from ..config.sides import mirrored_ids
 from ..drawing.overlays import compress_image, contact_sheet, draw_mask
 from ..errors import UserError

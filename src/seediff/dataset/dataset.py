@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ..config.class_names import BACKGROUND
-from ..config.filter import Criteria
+from ..config.sets import Criteria
 from ..drawing.overlays import compress_image, contact_sheet
 from ..drawing.shown import thumbnail
 from ..errors import Notice, UserError

@@ -1,15 +1,22 @@
-"""Makes what a notebook shows: of a result HTML with pictures and a legend, of a sample and a dataset a picture."""
+"""Makes what a notebook shows: of a result HTML with pictures and a legend, of a sample and a dataset a picture; and of
+results `supervision.Detections`, for that library's annotators and scores.
+"""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from ..errors import UserError
 from ..files.label_maps import IGNORE
 from .overlays import LEAST_SIDE, css_colour, fit_side, jpeg_uri, overlay, shrink, with_legend
+
+if TYPE_CHECKING:
+    from supervision import Detections
 
 SIDE = 512
 """The longest side of a shown picture in pixels; larger pictures are shrunk."""
@@ -72,3 +79,36 @@ def thumbnail(image: np.ndarray, label_map: np.ndarray) -> np.ndarray:
     uint8. label_map: (H, W) uint8."""
     labels = fit_side(label_map, THUMBNAIL, Image.Resampling.NEAREST)
     return overlay(fit_side(image, THUMBNAIL, Image.Resampling.LANCZOS), labels)
+
+
+def as_detections(
+    values: np.ndarray,
+    first: int,
+    names: Sequence[str],
+    confidence: Sequence[float],
+) -> Detections:
+    """The mask, box and confidence of each entry with pixels. `class_id` is the entry's number from 0 on,
+    `data["class_name"]` its name.
+
+    values: (H, W) integers; entry i has the value `first` + i.
+    first: the value of entry 0.
+    names: each entry's name.
+    confidence: each entry's confidence.
+    Raises UserError if supervision is not installed.
+    """
+    try:
+        import supervision
+    except ImportError as error:
+        raise UserError("detections", "need supervision", "pip install 'seediff[supervision]'") from error
+    ids = [number for number in range(len(names)) if (values == first + number).any()]
+    masks = np.array([values == first + number for number in ids], bool).reshape(-1, *values.shape)
+    boxes = np.zeros((0, 4))
+    if ids:
+        boxes = supervision.mask_to_xyxy(masks)
+    return supervision.Detections(
+        boxes,
+        masks,
+        confidence=np.array([confidence[number] for number in ids], np.float32),
+        class_id=np.array(ids, int),
+        data={"class_name": np.array([names[number] for number in ids], dtype=str)},
+    )

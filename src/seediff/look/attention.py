@@ -20,10 +20,8 @@ from msgspec import Meta, Struct
 from ..attention.maps import AttentionMaps
 from ..attention.plan import fit_levels
 from ..attention.windows import Window, cut, seen_window
-from ..config.generate_config import DatasetConfig, GenerateConfig, load_dataset_config
-from ..config.method_constants import MaskConfig
-from ..config.methods import METHOD_FACTS
-from ..config.photos_config import MaskPhotosConfig
+from ..config.methods import METHOD_FACTS, MaskConfig
+from ..config.runs import DatasetConfig, GenerateConfig, MaskPhotosConfig, load_dataset_config
 from ..dataset.native import ATTENTION, CONFIGS, dataset_labels
 from ..dataset.sample import Sample
 from ..devices import check_device, cpu_threads, default_device
@@ -37,8 +35,7 @@ from ..models.describe import describe_here
 from ..models.layer_choice import KINDS, Kind
 from ..models.locate import locate
 from ..rows.shown import ids_by_name
-from .cache import Cache
-from .sample_pictures import read_image
+from .sample_pictures import Cache, read_image
 from .store import SampleState, Store
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from ..attention.maps import AttentionMaps, Grid
-from ..config.method_constants import level_name
-from ..config.methods import METHOD_FACTS
+from ..config.methods import METHOD_FACTS, level_name
 from ..config.names_in_texts import ANY_WORD, any_name, longest_first
 from ..dataset.reviews import REMADE
 from ..errors import UserError
@@ -26,11 +25,10 @@ from ..files.messages import show_bytes
 from ..files.reading import Json
 from ..masks.make_masks import make_masks
 from ..models.describe import describe_here
-from ..models.families.readers import Reader
+from ..models.families.inputs import Reader
 from ..prompts.tokens import locate_columns
 from ..report.explain import show_steps
-from ..segments.aggregate import aggregate
-from ..segments.diffseg import diffseg
+from ..segments.diffseg import aggregate, diffseg
 from ..segments.labelling import label
 from .answers import Number, OfSample, pack
 from .attention import (

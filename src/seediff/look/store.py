@@ -34,10 +34,10 @@ from ..files.outputs import InUse, open_folder, write_atomic
 from ..files.reading import Json, composed, inside, read_bytes
 from ..rows.row import LISTED, Row
 from ..rows.shown import ids_by_name, shown_classes
-from .cache import Cache
+from .sample_pictures import Cache
 
 if TYPE_CHECKING:
-    from ..config.generate_config import DatasetConfig
+    from ..config.runs import DatasetConfig
 
 VERDICTS: dict[str, Verdict | None] = {"accept": "accepted", "reject": "rejected", "reset": None}
 """Action → the verdict that it gives. Other actions leave the verdict as it is."""

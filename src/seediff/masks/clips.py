@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..attention.windows import Window
-from ..config.method_constants import MaskConfig
+from ..config.methods import MaskConfig
 from .make_masks import enlarge
 
 SAME_COLOUR = 0.05

@@ -23,21 +23,18 @@ from PIL import Image
 
 from ..attention.maps import AttentionMaps
 from ..attention.windows import Window
-from ..config.method_constants import MaskConfig, maps_read
-from ..config.methods import check_capture
-from ..drawing.detections import as_detections
+from ..config.methods import MaskConfig, check_capture, maps_read
 from ..drawing.overlays import cut_out, magnify, overlay, with_legend
-from ..drawing.shown import as_html, label_legend
+from ..drawing.shown import as_detections, as_html, label_legend
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..rows.flags import area_flags
 from .arithmetic import compete, min_max, otsu, resize
 from .confidence import confidence
-from .methods import METHODS
+from .methods import METHODS, call_own
 from .pamr import largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
 from .separation import SEPARATE, separation
 from .steps import AFTER_PAMR, AFTER_SAM, BEFORE_PAMR, MaskStep, SoftMask
-from .user_method import call_own
 
 if TYPE_CHECKING:
     from supervision import Detections

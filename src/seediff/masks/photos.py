@@ -25,8 +25,8 @@ from ..attention.maps import AttentionMaps
 from ..attention.plan import CapturePlan
 from ..attention.see_photos import capture_classes, encode_images, encode_mirrored
 from ..attention.windows import Window, batches_by_shape, cut, seen_shape, seen_window
-from ..config.method_constants import MaskConfig
-from ..config.photos_config import MaskPhotosConfig
+from ..config.methods import MaskConfig
+from ..config.runs import MaskPhotosConfig
 from ..files.label_maps import IGNORE
 from ..models.registry import Model
 from ..prompts.tokens import split_prompts

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from ..config.method_constants import level_name
+from ..config.methods import level_name
 
 
 @dataclass(frozen=True)

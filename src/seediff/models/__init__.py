@@ -5,12 +5,10 @@
     names.py          the models with short names
     describe.py       what the small files say, before weights are read
     families/         what is known of each architecture; layer_choice.py: choosing among its attention layers
-    pipeline.py       loads the weights, with weights.py (complete, finite) and no_code.py (without running code)
+    pipeline.py       loads the weights and LoRAs, with weights.py (complete, finite), and no_code.py (no code)
     single_file.py    files that replace parts of a model (Civitai, GGUF)
-    adapters.py       LoRAs
     sampling.py       schedulers by short names
     saving_memory.py  offloading, tiling, quantised weights
-    fingerprint.py    identifies weights, so that a run is continued with the same ones
     mini/             the weights of a small model, for trials without a download
 
 Nothing here draws: see attention/draw.py.

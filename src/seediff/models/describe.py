@@ -15,7 +15,7 @@ from ..files.messages import did_you_mean, show_json
 from ..files.reading import read_json
 from .families import families, pipeline_family
 from .families.family import Family
-from .families.readers import Reader
+from .families.inputs import Reader
 from .hub import INDEX
 from .locate import ModelFiles, locate, read_index
 from .no_code import check_index, check_parts, check_settings, import_diffusers, import_transformers

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from .describe import ModelInfo, Sizes
+from .families.inputs import Reader
 from .families.layers import Layer
-from .families.readers import Reader
 from .hub import INDEX
 from .locate import read_index
 from .no_code import check_index, check_parts, import_diffusers

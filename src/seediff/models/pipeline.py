@@ -1,4 +1,8 @@
-"""Loads a model's diffusers pipeline, part by part: `load_pipeline`."""
+"""Loads a model's diffusers pipeline, part by part: `load_pipeline`.
+
+A LoRA comes from safetensors only. Attention capture reads queries and keys behind the layers that make them, so it
+sees what a LoRA adds.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..errors import Notice
+from ..errors import Notice, UserError, first_line
 from ..files.tensors import read_header
 from .families.family import NOT_LOADED, Family
 from .hub import INDEX, fetch_file, fetch_files, hub_files
-from .locate import ModelFiles, read_index
-from .no_code import check_index, check_parts
+from .locate import ModelFiles, locate_weights, read_index
+from .no_code import check_index, check_parts, heard
 from .sampling import follow_marks
 from .weights import errors_about, has_all, load_part, needed_files
 
@@ -91,3 +95,33 @@ def _part_class(index: dict[str, Any], part: str) -> Any:
     """The class of a part, from diffusers or transformers. index: the checked model_index.json."""
     library, name = index[part]
     return getattr(import_module(library), name)
+
+
+NAME = "seediff"
+"""The LoRA's name within the pipeline."""
+UNCHANGED = "No LoRA keys associated to"
+"""With this, diffusers begins what it says about a part that a LoRA does not change. All else that it or transformers
+says is about tensors that are left out, or missing."""
+
+
+def load_lora(pipe: Any, family: Family, source: str, scale: float) -> None:
+    """Load a LoRA into a pipeline.
+
+    family: the pipeline's. source: a file, a folder, or a hub id. scale: the factor on the LoRA's weights. Raises
+    UserError if the file is missing, if a part of it does not fit the model, and if peft is missing."""
+    path = locate_weights("lora", source)
+    try:
+        with heard() as said:
+            pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=NAME)
+            pipe.set_adapters([NAME], adapter_weights=[scale])
+    except Exception as error:  # sizes that do not fit, no layer of the model, no peft
+        said = [first_line(error)]
+    told = " ".join(" ".join(text.split()) for text in said if not text.startswith(UNCHANGED))
+    if told:
+        problem = f"{source}: does not fit {family.title}, or is no LoRA ({told[:200]})"
+        raise UserError("lora", problem, "use a plain LoRA of this model; it needs `pip install 'seediff[lora]'`")
+    # The LoRA may be in another number format. Other weights stay: some are in float32 on purpose.
+    for part in filter(family.has_weights, pipe.components):
+        for name, weight in getattr(pipe, part).named_parameters() if getattr(pipe, part) is not None else ():
+            if "lora_" in name:
+                weight.data = weight.data.to(getattr(pipe, part).dtype)

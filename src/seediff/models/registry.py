@@ -6,7 +6,7 @@
          ─describe─▶ ModelInfo        family, sizes and defaults, by the small files  describe.py, families/
          ─check_options               refuses what the model cannot do
          ─load_pipeline─▶ pipe        loads and checks the weights                    pipeline.py, weights.py
-         ─_apply, _place              LoRA, scheduler, quantised weights; the device  adapters.py, sampling.py
+         ─_apply, _place              LoRA, scheduler, quantised weights; the device  pipeline.py, sampling.py
          ─▶ Model
 
 Commands describe the model themselves, and then call `load_found` for the steps from the weights on.
@@ -20,15 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import UserError
-from .adapters import load_lora
 from .describe import ModelInfo, Sizes, describe
 from .families.family import Family
+from .families.inputs import Reader
 from .families.layers import Layer
-from .families.readers import Reader
-from .fingerprint import weights_fingerprint
 from .locate import locate
 from .no_code import import_diffusers
-from .pipeline import load_pipeline
+from .pipeline import load_lora, load_pipeline
 from .sampling import check_scheduler, use_scheduler
 from .saving_memory import (
     Offload,
@@ -39,7 +37,7 @@ from .saving_memory import (
     move_to,
     quantise,
 )
-from .weights import BYTES
+from .weights import BYTES, weights_fingerprint
 
 if TYPE_CHECKING:
     import torch

@@ -25,7 +25,7 @@ from ..errors import UserError
 from .captions import content_words
 
 if TYPE_CHECKING:
-    from ..config.generate_config import GenerateConfig
+    from ..config.runs import GenerateConfig
 
 
 class Line(NamedTuple):

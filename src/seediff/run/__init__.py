@@ -2,8 +2,9 @@
 
 job.py       `Job`: what a command plans, makes of a batch, and says about the whole
 plan.py      `Plan`: what a run will do with a model, made before and after the model is loaded
-engine.py    `Engine`: makes a job's batches in this process; cluster.py, on several machines
-loop.py      `run`: has an engine make the batches of a job that are missing in a folder, and commits them
+loop.py      `run`: has an engine make the batches of a job that are missing in a folder, and commits them; `Engine`, in
+             this process
+cluster.py   an engine on several machines
 output.py    the folder of the output: what an earlier run left there, the records of its batches, and how it grows
 photos.py    `PhotoJob`, a `Job` for photographs: how they are read, and which could not be used
 generate_job.py, mask_job.py, segment_job.py, predict_job.py    the commands: a `Job`, and three `PhotoJob`s

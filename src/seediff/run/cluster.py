@@ -30,8 +30,8 @@ from ..errors import Notice, UserError, first_line
 from ..files.outputs import write_atomic
 from ..files.reading import inside
 from ..workers import check_workers
-from .engine import Engine, FinishedBatch, Say
 from .job import AnyJob, Ready
+from .loop import Engine, FinishedBatch, Say
 from .output import BatchRecord, Loaded
 
 if TYPE_CHECKING:

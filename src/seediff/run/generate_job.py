@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..config.generate_config import GenerateConfig
+from ..config.fields import pixels
 from ..config.names_in_texts import classes_in
 from ..config.resolve import recommend
-from ..config.sizes import pixels
+from ..config.runs import GenerateConfig
 from ..dataset import native
 from ..dataset.encoding import encode_image
 from ..dataset.writing import Encoded, encode
@@ -29,9 +29,8 @@ from ..report.tables import count_flags
 from ..rows.flags import FLAGS, NOT_DRAWN, flag_kind
 from ..rows.row import Row
 from ..workers import Progress
-from .engine import Engine
 from .job import Job, Made, Ready
-from .loop import RunResult, run
+from .loop import Engine, RunResult, run
 from .masked_sample import masked_sample
 from .output import numbered_name
 from .plan import Plan, plan_model, strange_words

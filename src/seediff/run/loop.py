@@ -2,7 +2,7 @@
 killed run continues. A batch counts as made when it is committed, which means that a record of its files is written.
 
 A `Job` (job.py) is a command's work: what it plans, how a batch is made, and what is said of all. An `Engine`
-(engine.py) makes the batches, in this process or in a cluster (cluster.py). `run` does the rest:
+makes the batches, in this process or in a cluster (cluster.py). `run` does the rest:
 
 inspect             finds what is missing
 make_missing        loads the model, commits each batch, and halves batches that do not fit into memory
@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,11 @@ from ..files.outputs import check_writable, clear_leftovers, free_bytes, parse_f
 from ..models.facts import Facts, facts_of_files
 from ..rows.row import Row
 from ..workers import Progress
-from .engine import Engine
-from .job import AnyJob
+from .job import AnyJob, Made, Ready, Timer
 from .output import (
     RUN_FOLDERS,
     BatchRecord,
+    Loaded,
     as_begun,
     begin,
     commit,
@@ -290,3 +291,97 @@ def _halved(job: AnyJob) -> AnyJob:
     gc.collect()  # the tensors of the failed batch
     torch.cuda.empty_cache()
     return job.with_config(job.config.changed(batch_size=half))
+
+
+Say = Callable[[str], None]
+"""A function that shows a text about the current activity."""
+FinishedBatch = tuple[int, BatchRecord]
+"""(number, record) of a batch whose files are written. `loop.py` then commits it."""
+
+
+class Engine(AbstractContextManager["Engine"]):
+    """Makes batches in this process. A subclass makes them elsewhere (`cluster.Ray`).
+
+    writes_in_thread: whether a second thread makes a batch's masks and files while this thread captures the next batch.
+    None: only on CUDA, where the GPU then never waits for the disk. On a CPU, the two threads would share the same
+    cores; on Metal, they crash.
+    """
+
+    def __init__(self, writes_in_thread: bool | None = None) -> None:
+        self.writes_in_thread, self.ready = writes_in_thread, Ready()
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def check_device(self, job: AnyJob) -> None:
+        """Raise UserError if the job needs a device that is not where this engine makes the batches. Loads no model,
+        and imports torch only to look for another device than the CPU."""
+        device = job.device or job.config.device
+        if job.runs_model and device not in (None, "cpu"):
+            from ..devices import check_device  # imports torch
+
+            check_device(device)
+
+    def resolve(self, job: AnyJob) -> RunConfig:
+        """The job's configuration with the device, number format and threads with which this engine makes the
+        batches."""
+        return job.resolved()
+
+    def load(self, job: AnyJob) -> Loaded:
+        """Load the model for making batches."""
+        self.ready = job.load()
+        return self.ready.loaded
+
+    def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
+        """Make the batches with these numbers, after `load`. Yields each batch after its files are written into `out`
+        and its seconds are added to the job's timer."""
+        device = job.device or job.config.device or "cpu"
+        on_cuda = device.startswith("cuda")
+        in_thread = self.writes_in_thread
+        if in_thread is None:
+            in_thread = on_cuda
+        if in_thread:
+            if on_cuda:
+                say("the first batch also compiles kernels")
+            yield from make_overlapped(job, replace(self.ready, say=say), out, numbers, device)
+        else:
+            for number in numbers:
+                yield number, job.make(replace(self.ready, say=say), job.batches[number]).write(out, job.timer)
+
+
+def make_overlapped(
+    job: AnyJob, ready: Ready, out: Path, numbers: Sequence[int], device: str
+) -> Generator[FinishedBatch, None, None]:
+    """Make the batches with these numbers, as `Engine.map` does; a thread writes each batch while this thread makes the
+    next. At the end, also after an error, the thread finishes the batch that it is writing."""
+    import torch
+
+    cuda = None
+    if device.startswith("cuda") and torch.cuda.is_available():  # a user's `draw` may use the GPU of another machine
+        cuda = torch.cuda
+
+    def begin_thread() -> None:
+        if cuda:  # on a stream of its own, so that its work does not wait for the network's work on the next batch
+            cuda.set_stream(cuda.Stream(device))
+
+    writing: list[tuple[int, Future[BatchRecord]]] = []
+    with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=begin_thread) as thread:
+        for number in numbers:
+            # The batch before stays in memory until this one is made, even if it is written already. So if two
+            # batches fit once, they always fit, and do not fail later by chance.
+            made = job.make(ready, job.batches[number])
+            event = cuda and cuda.current_stream(device).record_event()
+            writing.append((number, thread.submit(write_ready, made, out, job.timer, event)))
+            if len(writing) > 1:
+                before, written = writing.pop(0)
+                yield before, written.result()
+        for last, written in writing:
+            yield last, written.result()
+
+
+def write_ready(made: Made, out: Path, timer: Timer, event: Any) -> BatchRecord:
+    """Write a batch, in the thread for writing. Returns its record. timer: the job's. event: a CUDA event after which
+    the batch's tensors may be read; None: they may be read at once."""
+    if event is not None:
+        event.wait()
+    return made.write(out, timer)

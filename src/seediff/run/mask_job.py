@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config.class_names import join_classes
-from ..config.photos_config import MaskPhotosConfig
+from ..config.runs import MaskPhotosConfig
 from ..dataset.encoding import encode_photo
 from ..dataset.writing import Encoded, encode
 from ..errors import UserError
@@ -21,9 +21,8 @@ from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
 from ..rows.row import Row
 from ..workers import Progress
-from .engine import Engine
 from .job import Made, Ready
-from .loop import RunResult, run
+from .loop import Engine, RunResult, run
 from .masked_sample import masked_sample
 from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
 from .plan import Plan, plan_model

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import __version__
-from ..config.generate_config import GenerateConfig
-from ..config.photos_config import MaskPhotosConfig
+from ..config.runs import GenerateConfig, MaskPhotosConfig
 from ..dataset import native
 from ..dataset.encoding import encode_soft
 from ..dataset.sample import SOFT, Extras, Sample

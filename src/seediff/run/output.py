@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import __version__
-from ..config.generate_config import DatasetConfig
+from ..config.runs import DatasetConfig
 from ..config.settings import Config, RunConfig, differences, load_config
 from ..dataset import native
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from ..config.photos_config import MaskPhotosConfig, PredictConfig, SegmentPhotosConfig
+from ..config.runs import MaskPhotosConfig, PredictConfig, SegmentPhotosConfig
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.photo_files import FAILED, Photo, find_named

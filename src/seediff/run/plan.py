@@ -13,21 +13,19 @@ from typing import Any
 
 from ..attention.plan import CapturePlan, Expected, plan_capture, plan_segments
 from ..config.class_names import other_word, spoken
-from ..config.generate_config import DatasetConfig, GenerateConfig
-from ..config.method_constants import EVERYTHING, Reads
-from ..config.methods import check_capture
-from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_attention
+from ..config.fields import check_sides, pixels
+from ..config.methods import EVERYTHING, Reads, check_capture
+from ..config.runs import DatasetConfig, GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig, check_attention
 from ..config.settings import RunConfig
-from ..config.sizes import check_sides, pixels
 from ..dataset.reading import first_of
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.facts import Facts, facts_of_model
-from ..models.fingerprint import weights_fingerprint
 from ..models.locate import check_weights
 from ..models.registry import LoadOptions, Model, check_options, load_found
 from ..models.saving_memory import Offload, memory_bytes
+from ..models.weights import weights_fingerprint
 from ..prompts.captions import content_words
 
 ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..config.photos_config import PredictConfig
+from ..config.runs import PredictConfig
 from ..dataset.encoding import encode_photo
 from ..dataset.sample import Sample
 from ..dataset.writing import Encoded, encode
 from ..files.image_files import read_photo
 from ..files.photo_files import Photo, find_photos, photo_list
 from ..models.facts import Facts
-from ..models.fingerprint import weights_fingerprint
+from ..models.weights import weights_fingerprint
 from ..rows.row import Row
-from ..train.loading import read_about
+from ..train.models import read_about
 from ..workers import Progress
 from .job import Made, Ready, gpu_of
 from .loop import RunResult, run

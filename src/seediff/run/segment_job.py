@@ -15,8 +15,8 @@ import numpy as np
 
 from .. import __version__
 from ..config.class_names import BACKGROUND, MAX_CLASSES, SEGMENT
-from ..config.method_constants import EVERYTHING, Reads
-from ..config.photos_config import SegmentPhotosConfig, check_segment_names
+from ..config.methods import EVERYTHING, Reads
+from ..config.runs import SegmentPhotosConfig, check_segment_names
 from ..dataset.dataset import open_truths
 from ..dataset.encoding import encode_photo
 from ..dataset.sample import Sample
@@ -33,16 +33,15 @@ from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
 from ..rows.row import Row
 from ..workers import Progress
-from .engine import Engine
 from .job import EncodeSample, Made, Ready
-from .loop import RunResult, run
+from .loop import Engine, RunResult, run
 from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
 from .plan import Plan, plan_model
 
 if TYPE_CHECKING:
     from ..models.registry import Model
+    from ..segments.labelling import SegmentName
     from ..segments.make_segments import Segments
-    from ..segments.naming import SegmentName
 
 
 class CountedPhoto(NamedTuple):
@@ -228,7 +227,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
 
     def names(self, model: Model, words: tuple[str, ...], pixels: np.ndarray, segments: Segments) -> list[SegmentName]:
         """The names of a photograph's segments; an empty list without words. pixels: (H, W, 3) uint8."""
-        from ..segments.naming import name_photo
+        from ..segments.labelling import name_photo
 
         if not words:
             return []

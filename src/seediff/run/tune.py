@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..config.class_names import BACKGROUND
-from ..config.method_constants import SegmentConfig
-from ..config.photos_config import Fit, MaskPhotosConfig, SegmentPhotosConfig
-from ..config.sizes import Size
+from ..config.fields import Size
+from ..config.methods import SegmentConfig
+from ..config.runs import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
@@ -262,8 +262,8 @@ def score_names(
 ) -> list[ScoredName]:
     """The names of a photograph's segments, without segments that have no labelled pixel. classes: id → name. segment:
     how the photograph is divided. size: the size that the model sees; None: the model's own."""
+    from ..segments.labelling import name_photo
     from ..segments.make_segments import make_segments
-    from ..segments.naming import name_photo
 
     (segments,) = make_segments(model, [photo.view.pixels], segment, fit=FIT, size=size)
     named = name_photo(

@@ -16,18 +16,16 @@ from PIL import Image
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import CapturePlan, Expected, fit_mask, plan_segments
 from ..config.fields import check_table
-from ..config.method_constants import MaskConfig, SegmentConfig
+from ..config.methods import MaskConfig, SegmentConfig
 from ..errors import Notice, UserError, shorten
 from ..files.image_files import ImageInput, as_pixels
 from ..files.messages import plural
 from ..masks.make_masks import MaskResult
 from ..prompts.captions import things_named
 from ..rows.flags import explain_flag
-from .constants import heat_config, pipeline_constants
-from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
+from .heatmap import HeatMap, Phrase, heat_config, heat_sheet, phrase_name, pipeline_constants
 from .placement import Canvas, fill, masks_of_frames, place_segments
-from .run import Attention, Picture
-from .run_recorder import Block
+from .run_recorder import Attention, Block, Picture
 
 if TYPE_CHECKING:
     from ..segments.make_segments import Segments

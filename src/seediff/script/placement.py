@@ -11,7 +11,7 @@ import torch
 
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.windows import Window
-from ..config.method_constants import MaskConfig, SegmentConfig
+from ..config.methods import MaskConfig, SegmentConfig
 from ..errors import UserError
 from ..masks.clips import clip_softs
 from ..masks.make_masks import MaskResult, finish_masks, soft_masks

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import recommend
+from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.settings import Config, RunConfig
 from ..dataset import native
 from ..errors import Notice, UserError

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import UserError, first_line
 from ..models.families.family import Family
-from ..models.families.readers import TOKENIZERS, Reader
+from ..models.families.inputs import TOKENIZERS, Reader
 from ..prompts.captions import content_words
 from ..prompts.tokens import TokenizedPrompt, find_weight, read
 from .heatmap import Phrase, phrase_name

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..models.families.readers import Reader
+from ..models.families.inputs import Reader
 
 STATES = ("encoder_hidden_states", "cap_feats")
 """Networks' names for the input with the texts' states."""

@@ -1,8 +1,7 @@
 """Divides photographs into segments without class names, and names segments.
 
 make_segments.py  from photographs to their segments; start here
-aggregate.py      adds up self-attention of all resolutions, for diffseg.py (DiffSeg) and kmeans.py (K-Means)
+diffseg.py        adds up self-attention of all resolutions, and makes DiffSeg's segments of it; kmeans.py: K-Means
 diffcut.py        DiffCut, which divides the encoder's features
-labelling.py      from a method's proposals to a label map whose segments end at the photograph's edges
-naming.py         a name for each segment
+labelling.py      from a method's proposals to a label map whose segments end at the photograph's edges, and their names
 """

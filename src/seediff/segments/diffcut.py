@@ -18,7 +18,7 @@ import scipy.linalg
 import scipy.sparse.linalg
 import torch
 
-from ..config.method_constants import SegmentConfig
+from ..config.methods import SegmentConfig
 from ..errors import UserError
 from ..masks.arithmetic import ROUNDING
 

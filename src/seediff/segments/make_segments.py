@@ -20,19 +20,17 @@ from ..attention.features import capture_features
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.see_photos import capture_clean, encode_images, run_clean
 from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape, seen_window
-from ..config.method_constants import SegmentConfig
-from ..config.photos_config import Fit
-from ..config.sizes import Size
-from ..drawing.detections import as_detections
+from ..config.fields import Size
+from ..config.methods import SegmentConfig
+from ..config.runs import Fit
 from ..drawing.overlays import draw_named, magnify, shown_ids
-from ..drawing.shown import as_html
+from ..drawing.shown import as_detections, as_html
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..files.messages import plural
 from ..models.registry import Model
-from .aggregate import aggregate, level_weights
 from .diffcut import cut_features
-from .diffseg import anchor_positions, diffseg
+from .diffseg import aggregate, anchor_positions, diffseg, level_weights
 from .kmeans import check_k, kmeans
 from .labelling import follow_edges, label
 

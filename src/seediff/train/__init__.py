@@ -1,8 +1,8 @@
 """Trains segmenters (Mask2Former, SegFormer) on datasets of any format, and predicts with them.
 
-stages.py opens the data and divides a training into stages (dry_run.py describes it)
-defaults.py chooses the default backbone
-models.py builds networks (loading.py reads their weights, loss.py has Mask2Former's loss)
+stages.py opens the data and divides a training into stages
+defaults.py chooses the default backbone, and describes a training
+models.py builds networks and loads their weights (loss.py has Mask2Former's loss)
 data.py makes batches
 run.py is the training loop
 record.py reads and writes checkpoints, losses and the model card

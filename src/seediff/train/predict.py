@@ -19,8 +19,7 @@ from ..devices import check_device, default_device
 from ..errors import UserError
 from ..masks.arithmetic import highest
 from .data import PAD
-from .loading import load_network, read_about
-from .models import CLASSES, Network, class_scores
+from .models import CLASSES, Network, class_scores, load_network, read_about
 from .record import CHECKPOINT, LOSSES
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from refusals import user_error
 
-from seediff.config.filter import Criteria
+from seediff.config.sets import Criteria
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.quality.select import AREA_BINS, measure, summarize

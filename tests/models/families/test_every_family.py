@@ -34,8 +34,8 @@ from builders.refusals import user_error
 from recipes.families import PAGE as TABLE_PAGE
 from recipes.families import row
 from seediff.attention.see_photos import encode_images, read_prompts, run_noised
-from seediff.config.generate_config import GenerateConfig
-from seediff.config.method_constants import CaptureConfig
+from seediff.config.methods import CaptureConfig
+from seediff.config.runs import GenerateConfig
 from seediff.masks.presence import denoising_errors
 from seediff.models.families import families
 from seediff.models.families.qwen_image import QWEN_IMAGE_21
@@ -107,11 +107,13 @@ def test_maps_are_those_by_the_book(model):
     check_drawing(model, 3.0, capture, least_steps(model))
 
 
+@pytest.mark.slow
 def test_maps_of_a_variant_are_those_by_the_book(variant):
     weak = variant.info.defaults().get("guidance_scale") == 0
     check_drawing(variant, 0.0 if weak else 3.0, CaptureConfig(), 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "name", "steps"), [("krea2", "krea2-tdm", 8), ("flux2_klein", "klein-4b", 4)])
 def test_a_folder_says_that_it_is_distilled(family, name, steps, tmp_path):
     """Whatever it is called."""
@@ -133,6 +135,7 @@ def test_all_attention_that_sees_the_picture_is_captured(model):
     assert seeing == {*model.layers}
 
 
+@pytest.mark.slow
 def test_maps_of_a_seen_rectangle_are_those_by_the_book(model):
     assert largest_difference(model, photos(model)) < 1e-5
 
@@ -175,6 +178,7 @@ def test_predictions_are_unpacked_as_the_pipeline_unpacks(model):
     torch.testing.assert_close(found[0], unpacked.reshape(found[0].shape))
 
 
+@pytest.mark.slow
 def test_a_prompt_does_not_depend_on_those_beside_it(model):
     """`mask` compares prompts a few at a time."""
     latents = encode_images(model, photos(model, 1))[0]
@@ -186,6 +190,7 @@ def test_a_prompt_does_not_depend_on_those_beside_it(model):
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_rectangle_does_not_depend_on_the_batch(model):
     """Image and maps have its shape; the other prompt of the batch is longer."""
     how = {"size": size(model), "steps": least_steps(model)}
@@ -251,6 +256,7 @@ def test_words_have_the_columns_that_change_with_them(model):
     check_columns(model)
 
 
+@pytest.mark.slow
 def test_words_of_a_variant_have_the_columns_that_change_with_them(variant):
     check_columns(variant)
 

@@ -3,7 +3,7 @@ from builders.eager import everything_kept, means
 from builders.families import SPECS, generate
 from builders.reference_attentions.flux import packed
 
-from seediff.config.method_constants import CaptureConfig
+from seediff.config.methods import CaptureConfig
 
 T5, N = 512, 16 * 16
 TEXT, IMAGE = slice(0, T5), slice(T5, T5 + N)

@@ -7,6 +7,8 @@ from seediff.attention import running_maps
 from seediff.models.describe import describe_here
 from seediff.models.registry import load_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("family", sweep(name for name in BOOKS if name not in ALIKE))
 def test_the_image_in_half_precision_is_that_without_capture(family, twin, monkeypatch):

@@ -8,7 +8,7 @@ from builders import reference_attention
 from builders.families import by_the_book, see
 from builders.items import noise_pixels
 
-from seediff.config.method_constants import CaptureConfig
+from seediff.config.methods import CaptureConfig
 from seediff.models import families
 
 PAGE = Path(__file__).parents[3] / "docs" / "own-families.md"

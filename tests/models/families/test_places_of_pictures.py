@@ -5,7 +5,7 @@ import torch
 from builders.refusals import user_error
 
 import seediff
-from seediff.attention.networks import find_networks
+from seediff.attention.capture import find_networks
 from seediff.models.families.flux import packed_pictures
 from seediff.models.families.qwen_image import QWEN_IMAGE
 

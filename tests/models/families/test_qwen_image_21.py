@@ -9,7 +9,7 @@ from builders.same_maps import assert_same_maps
 from PIL import Image
 
 from seediff.attention.see_photos import encode_images
-from seediff.config.generate_config import GenerateConfig
+from seediff.config.runs import GenerateConfig
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 

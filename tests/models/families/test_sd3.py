@@ -4,7 +4,7 @@ from builders.plans import capturing
 from builders.reference_attentions.sd3 import save_sd3
 
 from seediff.attention.see_photos import capture_clean, encode_images, read_prompts
-from seediff.config.method_constants import EVERYTHING, CaptureConfig
+from seediff.config.methods import EVERYTHING, CaptureConfig
 from seediff.masks.presence import denoising_errors
 from seediff.models.registry import load_model
 

@@ -1,5 +1,5 @@
 from seediff.attention.plan import fit_mask
-from seediff.config.method_constants import MaskConfig
+from seediff.config.methods import MaskConfig
 
 
 def test_the_nearest_level_is_taken_and_said(model):

@@ -3,7 +3,7 @@ import torch
 from builders.families import calls_of, generate, largest_difference
 
 from seediff.attention.see_photos import read_prompts
-from seediff.config.method_constants import CaptureConfig
+from seediff.config.methods import CaptureConfig
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...config.filter import Criteria
+from ...config.sets import Criteria
 from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ...rows.flags import check_flags, flag_kind

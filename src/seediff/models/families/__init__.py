@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import UserError, first_line
 from .family import Family
-from .readers import TOKENIZERS, Reader
+from .inputs import TOKENIZERS, Reader
 
 FILES = (
     "unet.SD", "unet.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2.FLUX2_KLEIN", "pixart.PIXART",

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_names, block_numbers, by_kind
-from .inputs import DrawRequest, NetworkInputs, hear_calls, latents_of, plain_arguments
+from .inputs import DrawRequest, NetworkInputs, Reader, hear_calls, latents_of, plain_arguments
 from .layers import CROSS, SELF, Layer, refuse_adapters
-from .readers import Reader
 
 if TYPE_CHECKING:
     from torch import Tensor

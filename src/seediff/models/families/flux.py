@@ -16,9 +16,8 @@ from typing import Any
 from ...errors import UserError
 from .family import Family, PartConfig, Tensor
 from .flow_matching import FlowMatching
-from .inputs import NetworkInputs, latents_of
+from .inputs import NetworkInputs, Reader, latents_of
 from .layers import TEXT_FIRST
-from .readers import Reader
 
 PACKED = 2
 """Latents per side of a position."""

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 
 from .flux import Packed
+from .inputs import Reader, prefixed
 from .layers import TEXT_FIRST
 from .qwen_image import Qwen
-from .readers import Reader, prefixed
 
 
 class Krea2(Packed, Qwen):

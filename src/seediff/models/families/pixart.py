@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from .family import Family
-from .readers import Reader, stripped
+from .inputs import Reader, stripped
 
 ALPHA, SIGMA = "PixArtAlphaPipeline", "PixArtSigmaPipeline"
 T5_TOKENS = {ALPHA: 120, SIGMA: 300}

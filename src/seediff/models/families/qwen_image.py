@@ -23,9 +23,8 @@ from ...errors import UserError
 from .family import PartConfig, Tensor
 from .flow_matching import FlowMatching
 from .flux import Packed
-from .inputs import DrawRequest, NetworkInputs
+from .inputs import DrawRequest, NetworkInputs, Reader
 from .layers import DRAWN_LAST, TEXT_FIRST
-from .readers import Reader
 
 STATISTICS = ("latents_mean", "latents_std")
 SLOT = 4

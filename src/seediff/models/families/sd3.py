@@ -12,8 +12,8 @@ from typing import Any
 
 from .family import CLIP_TOKENS, PartConfig
 from .flow_matching import FlowMatching
+from .inputs import Reader
 from .layers import JOINT, SELF, Layer, refuse_adapters
-from .readers import Reader
 
 MMDIT_TENSOR = "joint_blocks.0.x_block.attn.qkv.weight"
 

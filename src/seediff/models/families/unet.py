@@ -17,9 +17,8 @@ from typing import Any
 from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_numbers
 from .family import Family, PartConfig, Tensor
-from .inputs import DrawRequest
+from .inputs import DrawRequest, Reader
 from .layers import Layer, refuse_adapters
-from .readers import Reader
 
 UNET_TENSOR = "output_blocks.0.0.in_layers.0.weight"
 

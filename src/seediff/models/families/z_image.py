@@ -15,9 +15,8 @@ from typing import Any
 
 from .family import Tensor
 from .flow_matching import FlowMatching
-from .inputs import NetworkInputs, latents_of
+from .inputs import NetworkInputs, Reader, chat_prompt, latents_of, qwen_chat
 from .layers import JOINT, SELF
-from .readers import Reader, chat_prompt, qwen_chat
 
 FILLED = 32
 """Numbers of rows of picture and caption are each padded to a multiple of this."""
