@@ -8,7 +8,7 @@ from shapes import CLASSES, items, scene, small
 from transformers import ResNetBackbone
 
 from seediff.config.train import make_config
-from seediff.train.defaults import describe_training
+from seediff.train.dry_run import describe_training
 from seediff.train.models import (
     DESIGNS,
     Design,

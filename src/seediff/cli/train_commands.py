@@ -132,7 +132,7 @@ def train(
             sides = side_notes(training.classes, config.mirror) if config.flip else ()
             say_notes([*filter(None, [why_tiny]), *training.notes, *find_doubts(training, config), *sides])
         if dry_run:
-            from ..train.defaults import describe_training
+            from ..train.dry_run import describe_training
 
             for text in describe_training(config, training, out, validate_every, verbose):
                 print(text, flush=True)
