@@ -2,7 +2,8 @@
 files.
 
     fields.py        the types of fields, and the check of values; sizes in pixels
-    class_names.py   names of classes, and prompts; sides.py: left and right in names
+    class_names.py   names of classes, and prompts; sides.py: left and right in names;
+                     names_in_texts.py: found in texts; other_names.py: what other programs call our options
     settings.py      `Settings`, `RunConfig`: what all configurations share
     methods.py       what each method reads, and its constants
     resolve.py       the configuration of a run, with what its model and method decide

@@ -6,9 +6,8 @@ them.
     attention          the attention of the samples; masks with other constants
     attention_answers  answers requests about attention
     sample_pictures    pictures of samples
-    app                which answer belongs to which address of the page
     gate               who may ask
-    serve              the server, and its end
+    serve              the server, and its end; which answer belongs to which address of the page
 
 The page is in `static/`. It has the states of all samples, so it filters, sorts and counts them itself, and sends
 changes of many samples in parts. `main.js` shows one of two views, and keeps the `address`:
@@ -17,5 +16,5 @@ changes of many samples in parts. `main.js` shows one of two views, and keeps th
     sample   one sample   stage (the picture; pen), tools, polygon, segments (what the pointer does; paint),
                           classes, objects, attention (why this mask)
 
-Both send `changes`, one after another. `samples`, `set`, `page`, `keys` and `api` serve them all.
+Both send `changes`, one after another. `samples`, `set`, `page`, `keys` (the table of keys) and `api` serve them all.
 """
