@@ -169,13 +169,12 @@ class SetJob(Job[SetConfig, "SampleSpec"]):
         if facts.sizes is not None:
             sides = pixels(config.size or facts.sizes.side)
             check_sides(sides, "size", info.name, facts.sizes.multiple, facts.sizes.largest)
-        if facts.readers is None or facts.scheduler is None:
-            return Plan(facts)
-        from seediff.attention.draw import count_predictions, find_words
+        if facts.readers is not None:
+            from seediff.attention.draw import check_steps, find_words
 
-        prompts = dict.fromkeys((spec.prompt, spec.classes) for spec in self.items())
-        words = find_words(facts.readers, prompts, None)
-        return Plan(facts, words=words, predictions=count_predictions(facts, config.steps))
+            find_words(facts.readers, dict.fromkeys((spec.prompt, spec.classes) for spec in self.items()), None)
+            check_steps(facts, config.steps)
+        return Plan(facts)
 
     def make(self, ready: Ready, items: Sequence[SampleSpec]) -> Made:
         from recipes.studies.capture import draw_with_attention

@@ -21,7 +21,7 @@ from recipes.studies.capture import capture_images
 from seediff.attention.draw import (
     check_negative,
     check_shape,
-    count_predictions,
+    check_steps,
     find_words,
     generate_batch,
     image_shape,
@@ -58,7 +58,7 @@ def check_all(model, specs, *, size, plan, steps, guidance_scale, negative_promp
     facts = facts_of_model(model)
     find_words(facts.readers, [(spec.prompt, spec.classes) for spec in specs], plan)
     check_negative(facts, negative_prompt, guidance_scale)
-    count_predictions(facts, steps)
+    check_steps(facts, steps)
 
 
 def least_steps(model):

@@ -33,8 +33,6 @@ def test_maps_are_those_of_the_numbers_that_are_left(kind, twin, loaded):
 
 def test_what_is_refused(twin, monkeypatch):
     folder = str(twin("unet"))
-    with user_error(r"quantize: nf4: the model's weights are quantised already \(GGUF\)"):
-        load_model("owner/name/model-Q4_0.gguf", base=folder, device="cpu", quantize="nf4")  # not fetched
     monkeypatch.setattr("seediff.models.saving_memory.find_spec", lambda name: None)
     for kind, package in PACKAGES.items():
         with user_error(rf"quantize: {kind}: needs {package}; pip install 'seediff\[quantize\]'"):

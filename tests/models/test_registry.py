@@ -33,7 +33,6 @@ def folder(sd1_folder, tmp_path):
             b'{"_class_name": "KolorsPipeline"}',
             "is a KolorsPipeline, which is not supported; supported: Stable",
         ),
-        ("seediff.json", b'{"names": []}', r"seediff\.json: must have classes"),
         ("seediff.json", None, r"seediff\.json: is a folder"),
     ],
 )

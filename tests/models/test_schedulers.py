@@ -5,8 +5,8 @@ from builders.refusals import user_error
 
 from seediff.models.families import families
 from seediff.models.families.flow_matching import FlowMatching
+from seediff.models.families.flux import FLUX
 from seediff.models.families.unet import SDXL
-from seediff.models.registry import load_model
 from seediff.models.sampling import NAMES, check_scheduler, use_scheduler
 
 
@@ -27,17 +27,14 @@ def test_every_scheduler_draws_what_it_draws_without_capture(name, model):
         assert np.array_equal(np.stack(images), plain(model, guidance_scale=GUIDANCE))
 
 
-def test_a_model_is_loaded_with_it(twin):
-    heun = load_model(str(twin("flux")), device="cpu", scheduler="FlowMatchHeunDiscreteScheduler")
-    assert type(heun.pipe.scheduler).__name__ == "FlowMatchHeunDiscreteScheduler"
-    with user_error(r"scheduler: .* does not accept noise levels, which pipelines of FLUX.1 set; use Flow"):
-        generate(heun)
-
-
 def test_schedulers_of_another_kind_are_refused():
     for family in families():
         other = "euler" if isinstance(family, FlowMatching) else "flow-euler"
         with user_error(f"scheduler: {other}: .* was trained for other schedulers"):
             check_scheduler(family, other)
+    with user_error(
+        "scheduler: flow-heun: does not accept noise levels, which pipelines of FLUX.1 set; use flow-euler"
+    ):
+        check_scheduler(FLUX, "flow-heun")
     with user_error(r"scheduler: eulr: is not known \(did you mean 'euler'\?\); known: ddim"):
         check_scheduler(SDXL, "eulr")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,8 +46,8 @@ def generate_batch(
     model: the loaded model. specs: prompt, classes and seed of each image. steps: the number of denoising steps; some
     schedulers make a few more calls. guidance_scale: 1 or less means no guidance; then the negative prompt is not used.
     size: the images' size in pixels, a side or `WIDTHxHEIGHT`; None: the model's own. plan: what is captured, from
-    `plan_capture`. say: is told of each step. `find_words`, `check_negative` and `count_predictions` refuse unusable
-    values before.
+    `plan_capture`. say: is told of each step. `find_words`, `check_negative` and `check_steps` refuse unusable values
+    before.
 
     Raises UserError for a prompt without its classes, and for maps or pixels that are not finite.
     """
@@ -175,25 +174,14 @@ def check_negative(facts: Facts, negative_prompt: str, guidance_scale: float) ->
             raise UserError("negative_prompt", str(error)) from error
 
 
-def count_predictions(facts: Facts, steps: int) -> int | None:
-    """How often the network predicts with the prompt in a drawing; None if the scheduler is not known. No network runs.
-    Raises UserError for steps that the scheduler cannot make, and for a scheduler that the pipeline cannot use."""
-    family, scheduler = facts.info.family, facts.scheduler
-    if scheduler is None:
-        return None
-    name = f"the scheduler of model '{facts.info.name}' ({type(scheduler).__name__})"
-    longest = scheduler.config.get("num_train_timesteps", 1000)
-    if not 1 <= steps <= longest:
-        raise UserError("steps", f"{steps} must be from 1 to {longest}")
-    takes_sigmas = "sigmas" in inspect.signature(scheduler.set_timesteps).parameters
-    if family.gives_sigmas and not takes_sigmas and not scheduler.config.get("use_flow_sigmas"):
-        problem = f"{name} does not accept noise levels, which pipelines of {family.title} set"
-        raise UserError("scheduler", problem, "use FlowMatchEulerDiscreteScheduler")
-    try:
-        return facts.predictions(steps)
-    except (TypeError, ValueError) as error:
-        problem = f"{steps}: {name} cannot make them: {first_line(error)}"
-        raise UserError("steps", problem) from error
+def check_steps(facts: Facts, steps: int) -> None:
+    """Raise UserError for steps that the scheduler of a loaded model cannot make. No network runs."""
+    if facts.pipe is not None:
+        try:
+            facts.info.family.count_predictions(facts.pipe, steps)
+        except (TypeError, ValueError) as error:
+            name = type(facts.pipe.scheduler).__name__
+            raise UserError("steps", f"{steps}: the model's {name} cannot make them: {first_line(error)}") from error
 
 
 def image_shape(model: Model, size: Size | None) -> tuple[int, int]:

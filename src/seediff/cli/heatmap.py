@@ -59,9 +59,9 @@ def heatmap(
     from PIL import Image
     from torch import Generator
 
-    from ..attention.draw import count_predictions, draw_noise_in_float32, image_shape
+    from ..attention.draw import check_steps, draw_noise_in_float32, image_shape
     from ..models.describe import find_model
-    from ..models.facts import facts_of_files
+    from ..models.facts import facts_of_files, facts_of_model
     from ..models.families.inputs import DrawRequest
     from ..models.registry import LoadOptions, load_found
     from ..prompts.captions import things_named
@@ -70,8 +70,7 @@ def heatmap(
 
     info = info or find_model(config.model, config.base)
     check_model(config, info)
-    facts = facts_of_files(info, config.scheduler)
-    count_predictions(facts, config.steps)
+    facts = facts_of_files(info)
     if facts.readers:
         find_shown(facts.readers, prompt, words)
     strange = strange_words(info, config.model, [prompt])
@@ -81,6 +80,7 @@ def heatmap(
     # 2. The image
     loaded = load_found(info, LoadOptions.of(config), device=config.device, dtype=config.dtype, offload="none")
     shown = find_shown(loaded.readers, prompt, words)
+    check_steps(facts_of_model(loaded), config.steps)
     pipe, noise = loaded.pipe, Generator().manual_seed(config.seed)
     shape = image_shape(loaded, config.size)
     request = DrawRequest([prompt], "", *shape, config.steps, config.guidance_scale, [noise])

@@ -217,8 +217,6 @@ def read_settings(whole: Path | str) -> ModelSettings:
     if isinstance(whole, str) or not path.exists():
         return ModelSettings()
     read = read_json(path, ModelSettings)
-    if read.classes is None and not read.preset:
-        raise UserError(path, 'must have classes, {"classes": ["dog", …]}, or a preset')
     words = None if read.classes is None else (*read.classes, *(read.words or ()))
     return replace(read, words=words, path=str(path))
 

@@ -156,8 +156,7 @@ class ModelFiles:
 
     def parts_line(self, family: Family) -> str:
         """Where the parts come from, such as "unet from the file; vae, text_encoder, the rest from sd1.5"; "" for a
-        whole model. Without the whole model's model_index.json, which other parts a file has is not known. family: the
-        model's."""
+        whole model. family: the model's."""
         if self.is_whole:
             return ""
         index = self.index()
@@ -165,8 +164,6 @@ class ModelFiles:
         parts, place = ", ".join(replaced), "the folder"
         if self.file:
             place = "the file" if self.file.path else "the hub"
-        if self.file and not index:
-            return f"{parts} and perhaps other parts from {place}, what it lacks from {self.base}"
         others = [part for part, kind in index.items() if family.has_weights(part) and kind != [None, None]]
         rest = ", ".join([*(part for part in others if part not in replaced), "the rest"])
         return f"{parts} from {place}; {rest} from {self.base}"

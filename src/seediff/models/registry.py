@@ -28,15 +28,7 @@ from .locate import locate
 from .no_code import import_diffusers
 from .pipeline import load_lora, load_pipeline
 from .sampling import check_scheduler, use_scheduler
-from .saving_memory import (
-    Offload,
-    Quantize,
-    check_offload,
-    check_quantize,
-    enable_tiling,
-    move_to,
-    quantise,
-)
+from .saving_memory import Offload, Quantize, check_offload, check_quantize, move_to, quantise
 from .weights import BYTES, weights_fingerprint
 
 if TYPE_CHECKING:
@@ -169,7 +161,7 @@ def check_options(options: LoadOptions, info: ModelInfo) -> None:
     """Raise UserError for options that contradict each other or the model. Reads no weights. info: the model."""
     lora, scale = options.lora, options.lora_scale
     if options.quantize is not None:
-        check_quantize(options.quantize, quantised=info.files.file is not None and info.files.file.is_gguf)
+        check_quantize(options.quantize)
     if options.scheduler is not None:
         check_scheduler(info.family, options.scheduler)
     if scale is not None and lora is None:
@@ -239,7 +231,7 @@ def _apply(options: LoadOptions, pipe: Any, info: ModelInfo, dtype: str) -> str:
     if options.quantize is not None:
         quantise(pipe, info.family, options.quantize, getattr(torch, dtype))
     if options.vae_tiling:
-        enable_tiling(pipe, info.name)
+        pipe.vae.enable_tiling()  # in overlapping tiles on pictures larger than its own size
     return weights
 
 

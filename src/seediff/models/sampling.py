@@ -58,6 +58,9 @@ def check_scheduler(family: Family, name: str) -> None:
         raise UserError(
             "scheduler", f"{name}: {family.title} was trained for other schedulers", f"use {', '.join(which)}"
         )
+    if family.gives_sigmas and kind == "FlowMatchHeunDiscreteScheduler":
+        problem = f"{name}: does not accept noise levels, which pipelines of {family.title} set"
+        raise UserError("scheduler", problem, "use flow-euler")
 
 
 def use_scheduler(pipe: Any, name: str) -> None:

@@ -62,20 +62,8 @@ def move_to(pipe: Any, device: str, offload: Offload) -> None:
         pipe.to(device)
 
 
-def enable_tiling(pipe: Any, model: str) -> None:
-    """Make the autoencoder work in overlapping tiles on pictures larger than its own size. model: the model's name, for
-    messages. Raises UserError if the autoencoder cannot do this."""
-    if not hasattr(pipe.vae, "use_tiling"):  # how diffusers marks an autoencoder that can tile
-        problem = f"the autoencoder of model '{model}' ({type(pipe.vae).__name__}) works on whole pictures only"
-        raise UserError("vae_tiling", problem, "leave it out")
-    pipe.vae.enable_tiling()
-
-
-def check_quantize(quantize: str, *, quantised: bool) -> None:
-    """Raise UserError if the library for a quantisation is not installed, and for weights that are quantised already.
-    quantize: nf4 or int8. quantised: whether the model's weights are."""
-    if quantised:
-        raise UserError("quantize", f"{quantize}: the model's weights are quantised already (GGUF)", "leave it out")
+def check_quantize(quantize: str) -> None:
+    """Raise UserError if the library for a quantisation is not installed. quantize: nf4 or int8."""
     if find_spec(NEEDS[quantize]) is None:
         raise UserError("quantize", f"{quantize}: needs {NEEDS[quantize]}", "pip install 'seediff[quantize]'")
 

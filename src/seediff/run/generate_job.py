@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -129,15 +129,13 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
 
     def plan(self, facts: Facts) -> Plan:
         config, plan = self.config, plan_model(self.config, facts)
-        if facts.readers is None and facts.scheduler is None:
-            return plan
-        from ..attention.draw import check_negative, count_predictions, find_words
-
-        words = None
         if facts.readers is not None:
-            words = find_words(facts.readers, self.prompts, plan.capture)
-        check_negative(facts, config.negative_prompt, config.guidance_scale)
-        return replace(plan, words=words, predictions=count_predictions(facts, config.steps))
+            from ..attention.draw import check_negative, check_steps, find_words
+
+            find_words(facts.readers, self.prompts, plan.capture)
+            check_negative(facts, config.negative_prompt, config.guidance_scale)
+            check_steps(facts, config.steps)
+        return plan
 
     @cached_property
     def doubts(self) -> Sequence[str]:

@@ -220,7 +220,7 @@ class Job(ABC, Generic[Config, Item]):
             return Ready()
         device = self.device or self.config.device
         config = replace(self.config, device=device)
-        facts = facts_of_files(self.found, getattr(config, "scheduler", None))
+        facts = facts_of_files(self.found)
         model, weights, plan = load_planned(config, facts, self.plan, self.offload)
         return Ready(Loaded(weights, gpu_of(device)), model, plan)
 

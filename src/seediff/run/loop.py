@@ -174,7 +174,7 @@ def dry_run(
     contents = job.contents(plan)
     yield f"{start}: {next(contents)}"
     if makes:  # the plan, as far as the model's small files say it
-        plan = job.plan(facts_of_files(job.found, getattr(job.config, "scheduler", None)))
+        plan = job.plan(facts_of_files(job.found))
     yield from contents
     if makes:
         yield from plan.lines(job.resolved(), job.offload, verbose=verbose)

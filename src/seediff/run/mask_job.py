@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,10 +97,10 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
 
     def plan(self, facts: Facts) -> Plan:
         plan = plan_model(self.config, facts)
-        if facts.readers is None:
-            return plan
-        template = self.config.prompts[0]
-        return replace(plan, words={words: split_prompts(facts.readers, words, template) for words in self.word_lists})
+        if facts.readers is not None:
+            for words in self.word_lists:  # refuses what the tokenizers cannot find
+                split_prompts(facts.readers, words, self.config.prompts[0])
+        return plan
 
     def masker(self, ready: Ready) -> PhotoMasker:
         """The `PhotoMasker` that makes the masks with the loaded model."""

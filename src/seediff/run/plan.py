@@ -1,15 +1,14 @@
 """`Plan`: what a run will do with a model, and the refusal of what cannot work. It is made of a model's `Facts`: of
 values in its small files at once, of all its small files before its weights are read, and of the loaded model. What is
-not known yet is left out. What two plans of a model both know must be equal (`check_same`)."""
+not known yet is left out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from ..attention.plan import CapturePlan, Expected, plan_capture, plan_segments
 from ..config.class_names import other_word, spoken
@@ -30,8 +29,6 @@ from ..prompts.captions import content_words
 
 ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 """Configurations of the commands that run a model."""
-Words = Mapping[tuple[str, ...], Any]
-"""A text's words → where they are among the text's tokens."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +40,8 @@ class Plan:
     """Which attention is captured."""
     maps: Expected | None = None
     """The shapes and bytes of one image's attention maps."""
-    words: Words | None = None
-    """Where the tokenizers have the words that the run looks for."""
     kept_bytes: int = 0
     """The bytes of the attention maps that the run writes for an image, as far as they are known."""
-    predictions: int | None = None
-    """How often the network predicts with the prompt, in one drawing."""
 
     @property
     def loaded_capture(self) -> CapturePlan:
@@ -95,15 +88,6 @@ def plan_model(config: ModelConfig, facts: Facts, reads: Reads | None = None) ->
     """
     info, layers, sizes = facts.info, facts.layers, facts.sizes
     check_values(config, info)
-    timesteps: Sequence[int] = ()
-    if isinstance(config, MaskPhotosConfig):
-        timesteps = config.timesteps
-    elif isinstance(config, SegmentPhotosConfig):
-        timesteps = (config.segment.timestep_shown,)
-    if facts.scheduler is not None and timesteps:
-        from ..attention.see_photos import check_schedule  # imports torch
-
-        check_schedule(info, facts.scheduler, timesteps)
     if layers is None:
         return Plan(facts)
     lattice = None
@@ -183,25 +167,6 @@ def strange_words(info: ModelInfo, name: str, prompts: Iterable[str]) -> str:
     return f"Model '{name}' was never taught some words: {first_of(strange)}; with them it draws worse"
 
 
-def check_same(before: Plan, after: Plan) -> None:
-    """Raise UserError if a model's files and the loaded model say different things.
-
-    Args:
-        before: the plan of the model's files.
-        after: the plan of the loaded model.
-    """
-    facts = {
-        "sizes of images": (before.facts.sizes, after.facts.sizes),
-        "attention": (before.capture, after.capture),
-        "tokens of words": (before.words, after.words),
-        "numbers of predictions": (before.predictions, after.predictions),
-    }
-    for what, (said, found) in facts.items():
-        if said is not None and said != found:
-            problem = f"{after.facts.info.name}: has other {what} than its files say"
-            raise UserError("model", problem, "download it again")
-
-
 def load_planned(
     config: RunConfig, facts: Facts, plan: Callable[[Facts], Plan], offload: Offload = "none"
 ) -> tuple[Model, str, Plan]:
@@ -214,18 +179,17 @@ def load_planned(
         offload: as in `load_model`.
 
     Raises:
-        UserError: as `plan`, `load_found` and `check_same`.
+        UserError: as `plan` and `load_found`.
     """
-    before, sam = plan(facts), ""
+    plan(facts)  # refuses before the weights are read
+    sam = ""
     if isinstance(config, DatasetConfig) and config.mask.sam is not None:
         from ..masks.sam import load_sam
 
         sam = "+" + weights_fingerprint({"sam": load_sam(config.mask.sam)})
     how = LoadOptions.of(config)
     model = load_found(facts.info, how, device=config.device, dtype=config.dtype, offload=offload)
-    after = plan(facts_of_model(model))
-    check_same(before, after)
-    return model, model.weights + sam, after
+    return model, model.weights + sam, plan(facts_of_model(model))
 
 
 def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int | None) -> str:

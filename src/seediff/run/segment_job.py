@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -76,13 +76,12 @@ def segment_photos(
     return run(job, out, engine=engine, progress=progress)
 
 
-def truth_count(truth: Mapping[str, Sample], name: str | None, shape: tuple[int, ...], fit: str, positions: int) -> int:
+def truth_count(truth: Mapping[str, Sample], name: str | None, shape: tuple[int, ...], fit: str) -> int:
     """The number of segments for `k="truth"`: the number of classes in a photograph's label map, at least 1.
 
     truth: name → sample with a label map. name: the label map's name; None: no label map. shape: (H, W) of the
-    photograph. fit: with "crop", only the centred square of the label map counts. positions: how many positions K-Means
-    divides. Raises UserError if the label map is missing, has another size than the photograph, or has more classes
-    than positions.
+    photograph. fit: with "crop", only the centred square of the label map counts. Raises UserError if the label map is
+    missing or has another size than the photograph.
     """
     if name is None:
         raise UserError("it has no label map, or more than one matches; -k truth needs exactly one")
@@ -96,10 +95,7 @@ def truth_count(truth: Mapping[str, Sample], name: str | None, shape: tuple[int,
         raise UserError(f"{what} is {columns} × {rows} pixels, the photograph {width} × {height}")
     if fit == "crop":
         label_map = centre_square(label_map)
-    count = count_segments(label_map, unlabelled=IGNORE)
-    if count > positions:
-        raise UserError(f"{what} has {count} classes; K-Means divides only {positions} positions")
-    return max(1, count)
+    return max(1, count_segments(label_map, unlabelled=IGNORE))
 
 
 def naming_words(words: Iterable[str]) -> tuple[str, ...]:
@@ -186,19 +182,20 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
             reads = {"cross": None} if self.config.segment.divides_features else EVERYTHING
         plan = plan_model(self.config, facts, reads)
         check_known_classes(facts.info.name, facts.info.settings.words, self.words)
-        if facts.readers is None:
-            return plan
-        return replace(plan, words={words: split_prompts(facts.readers, words) for words in self.word_lists})
+        if facts.readers is not None:
+            for words in self.word_lists:  # refuses what the tokenizers cannot find
+                split_prompts(facts.readers, words)
+        return plan
 
     def read(self, model: Model, spec: PhotoSpec) -> CountedPhoto:
         """Read a photograph. Raises UserError if it cannot be divided."""
-        from ..segments.make_segments import check_photo
+        from ..attention.windows import seen_shape
 
         config, pixels = self.config, read_photo(spec.photo.path)
-        positions = check_photo(model, pixels.shape, config.segment, config.fit, config.size)
+        seen_shape(model, pixels.shape, config.fit, config.size)  # refuses what is too long and narrow
         count = 1
         if self.truth:
-            count = truth_count(self.truth, spec.label, pixels.shape[:2], config.fit, positions)
+            count = truth_count(self.truth, spec.label, pixels.shape[:2], config.fit)
         return CountedPhoto(pixels, count)
 
     def make(self, ready: Ready, items: Sequence[PhotoSpec]) -> Made:

@@ -24,7 +24,7 @@ from ..models.facts import facts_of_files, facts_of_model
 from ..models.registry import LoadOptions, Model
 from ..run.photos import doubt_line
 from ..run.plan import Plan, plan_model
-from ..segments.make_segments import Segments, check_photo, make_segments
+from ..segments.make_segments import Segments, make_segments
 
 
 def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model = "", **options: Any) -> MaskResult:
@@ -73,7 +73,6 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
     if config.segment.k == "truth":
         raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
     loaded, _ = _prepare(config, info, model)
-    check_photo(loaded, pixels.shape, config.segment, config.fit, config.size)
     _warn(loaded, config)
     (segments,) = make_segments(loaded, [pixels], config.segment, fit=config.fit, size=config.size, seed=config.seed)
     return segments

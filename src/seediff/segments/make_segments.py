@@ -163,17 +163,6 @@ def _scores(label_map: np.ndarray, proposals: torch.Tensor, config: SegmentConfi
     return tuple(np.divide(sums, counts, out=np.full(count, mean), where=counts > 0).tolist())
 
 
-def check_photo(model: Model, shape: Sequence[int], config: SegmentConfig, fit: Fit, size: Size | None) -> int:
-    """The number of positions at which a model sees a photograph. shape: (H, W, …) of the photograph. config: the
-    number `k` of segments. fit, size: as for `make_segments`. Raises UserError for a photograph that is too long and
-    narrow, or has fewer positions than segments."""
-    rows, columns = seen_shape(model, shape, fit, size)
-    positions = (rows // model.sizes.position) * (columns // model.sizes.position)
-    if isinstance(config.k, int):
-        check_k(config.k, positions)
-    return positions
-
-
 def check_positions(config: SegmentConfig, levels: Sequence[int], latent_size: Grid) -> None:
     """Raise UserError for weights of levels that the model lacks, and for more segments or anchors than there are
     positions. levels: of the model's self-attention, as divisors of L. latent_size: (h, w) of L."""

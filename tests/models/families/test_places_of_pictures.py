@@ -4,7 +4,6 @@ import pytest
 import torch
 from builders.refusals import user_error
 
-import seediff
 from seediff.attention.capture import find_networks
 from seediff.models.families.flux import packed_pictures
 from seediff.models.families.qwen_image import QWEN_IMAGE
@@ -47,13 +46,10 @@ def test_places_that_do_not_tell(places):
         ([[(1, 4, 6)], [(1, 6, 4)]], "is given other numbers or sizes of pictures in each row; draw one at a time"),
         ([(1, 4, 5)], "is given 24 positions, and sizes of pictures that have others"),
         ([[(2, 4, 3)]], "is given 24 positions, and sizes of pictures that have others"),
-        ([[(1, 4, 6)]], "draws several layers of a picture at once; use another pipeline"),
     ],
 )
 def test_sizes_that_do_not_fit(shapes, said):
     given = {"hidden_states": torch.zeros(2, 24, 16), "img_shapes": shapes}
-    if said.startswith("draws"):
-        given["additional_t_cond"] = torch.zeros(2)
     with user_error(f"^the network: {said}"):
         QWEN_IMAGE.lattice(None, given)
 
@@ -68,23 +64,3 @@ def test_one_class_of_networks_in_two_families(loaded, name, title):
         transformer, tokenizer = parts.transformer, parts.tokenizer
 
     assert find_networks(Own())[1].title == title
-
-
-@pytest.mark.slow
-def test_places_that_a_loop_makes_anew_for_each_call(loaded):
-    """Those of the first call count."""
-    pipe = loaded("flux").pipe
-    states, pooled, text = pipe.encode_prompt("a dog", "a dog")
-    named = {"prompt": "a dog", "tokenizer": pipe.tokenizer_2, "states": states}
-    with torch.no_grad(), seediff.capture(pipe.transformer, **named) as seen:
-        for _ in range(3):
-            pipe.transformer(
-                hidden_states=torch.randn(1, 24, 16),
-                timestep=torch.tensor([0.5]),
-                guidance=torch.tensor([1.0]),
-                pooled_projections=pooled,
-                encoder_hidden_states=states,
-                txt_ids=text,
-                img_ids=grid(0),
-            )
-    assert seen.heatmap("dog").shape == (4, 6)

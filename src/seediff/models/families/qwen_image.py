@@ -50,8 +50,6 @@ class Qwen(FlowMatching):
         count = inputs["hidden_states"].shape[1]
         if any(frames != 1 for frames, *_ in first) or sum(map(prod, first)) != count:
             raise UserError("the network", f"is given {count} positions, and sizes of pictures that have others")
-        if inputs.get("additional_t_cond") is not None:
-            raise UserError("the network", "draws several layers of a picture at once", "use another pipeline")
         return tuple((height, width) for _, height, width in first)
 
     def factor(self, vae: PartConfig) -> int:
