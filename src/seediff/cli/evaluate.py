@@ -108,7 +108,6 @@ def semantic(
 
     - `seediff evaluate ours --against theirs --data VOCdevkit/VOC2012 --protocol voc --format latex`
     """
-    from ..dataset.native import warn_of_changes
     from ..evaluate.evaluation import evaluate, notes, score_tables
     from ..evaluate.page import write_report
 
@@ -117,7 +116,7 @@ def semantic(
     check_writable(json, is_file=True)
     if out is not None:
         check_free(out, replaced=False)
-    with warn_of_changes(data, predictions, *options.against), bar_or_lines(quiet) as progress:
+    with bar_or_lines(quiet) as progress:
         evaluation = evaluate(predictions, data, progress=progress, **vars(options))
     if out is not None:
         write_report(evaluation, out)
@@ -194,12 +193,11 @@ def segments(
 
     - `seediff evaluate segments segments --labels cocostuff/dataset --list coarse.txt --size 512 --json coco.json`
     """
-    from ..dataset.native import warn_of_changes
     from ..evaluate.segments import evaluate_segments, notes
 
     options = options or SegmentComparison()
     check_writable(json, is_file=True)
-    with warn_of_changes(labels, predictions), bar_or_lines(quiet) as progress:
+    with bar_or_lines(quiet) as progress:
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))
     if json is not None:
         write_json(scores.to_json(), json)

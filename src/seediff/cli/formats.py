@@ -23,7 +23,7 @@ from ..dataset.formats.format_table import (
     recognise,
 )
 from ..errors import UserError
-from ..files.messages import make_console, plural, show_json
+from ..files.messages import make_console, plural
 from ..files.outputs import check_apart, check_free
 from .options import (
     HERE,
@@ -33,7 +33,6 @@ from .options import (
     Quiet,
     WithRejected,
     Workers,
-    check_whole,
     command_line,
     next_steps,
     option,
@@ -89,7 +88,6 @@ class ExportOptions:
     min_area: Annotated[
         int | Literal["auto"] | None,
         WORD,
-        Parameter(validator=check_whole),
         export_option(
             "min_area",
             "smallest object in pixels; smaller pieces are left out. `auto`: 1 % of the image in masks that a model "
@@ -137,7 +135,6 @@ def export_(
     - `seediff export pets --to yolo --out pets-yolo --split 0.2`
     """
     from ..dataset.dataset import open_parts
-    from ..dataset.native import warn_of_changes
 
     check_apart(out, [data])
     options = options or ExportOptions()
@@ -146,12 +143,7 @@ def export_(
     asked = {**vars(options), "classes": read_class_names(options.classes)}
     given = options_given(export_options(to), asked, f"--to {to}")
     common = {"workers": workers, "follow": follow_progress(quiet), "with_rejected": with_rejected}
-    with warn_of_changes(data):
-        dataset = open_parts(data)
-        if options.classes in dataset.classes and asked["classes"] != (options.classes,):
-            problem = f"{show_json(options.classes)} is one class of the set, and a list of classes"
-            raise UserError("classes", problem, "name them in a file, a line each")
-        done = dataset.export(to, out, **common, **given)
+    done = open_parts(data).export(to, out, **common, **given)
     if not quiet:
         parts = [f"{count} {split}" for split, count in done.splits.items() if len(done.splits) > 1]
         print(f"{plural(done.samples, 'sample')} in {out} ({', '.join([*parts, plural(done.files, 'file')])})")

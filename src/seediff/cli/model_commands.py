@@ -129,7 +129,6 @@ def tune(
     - `seediff mask photos --model sd1.5 --classes dog,cat --preset sd1.5.toml --out masked`
     """
     from ..dataset.dataset import open_truths
-    from ..dataset.native import warn_of_changes
     from ..models.facts import facts_of_files
     from ..run.photos import doubt_line
     from ..run.tune import classes_to_tune, load_masker
@@ -139,25 +138,22 @@ def tune(
     if out.exists():
         raise UserError("out", f"{out} already exists", "choose another file")
     MaskPhotosConfig(classes=("any",), **typed)  # refuses wrong values before data are read
-    with warn_of_changes(data):
-        # 1. The model, and the classes that it knows
-        labelled = open_truths(data, split)
-        model = typed.get("model", "")
-        segmenting, found = recommend(SegmentPhotosConfig, {"model": model})
-        info = found or find_model(model)
-        kept = classes_to_tune(labelled, info.settings.words, classes)
-        names = tuple(dict.fromkeys(kept.values()))
-        config, _ = recommend(MaskPhotosConfig, {**typed, "classes": names}, info)
-        doubt = doubt_line(info, config.model_label)
-        if doubt:
-            warnings.warn(doubt, Notice, stacklevel=1)
+    # 1. The model, and the classes that it knows
+    labelled = open_truths(data, split)
+    model = typed.get("model", "")
+    segmenting, found = recommend(SegmentPhotosConfig, {"model": model})
+    info = found or find_model(model)
+    kept = classes_to_tune(labelled, info.settings.words, classes)
+    names = tuple(dict.fromkeys(kept.values()))
+    config, _ = recommend(MaskPhotosConfig, {**typed, "classes": names}, info)
+    doubt = doubt_line(info, config.model_label)
+    if doubt:
+        warnings.warn(doubt, Notice, stacklevel=1)
 
-        # 2. The thresholds, and their file
-        masker, weights = load_masker(config, facts_of_files(info))
-        with bar_or_lines(quiet, "photographs") as progress:
-            tuning = find_thresholds(
-                masker, weights, labelled, kept, segmenting.segment, count=count, progress=progress
-            )
+    # 2. The thresholds, and their file
+    masker, weights = load_masker(config, facts_of_files(info))
+    with bar_or_lines(quiet, "photographs") as progress:
+        tuning = find_thresholds(masker, weights, labelled, kept, segmenting.segment, count=count, progress=progress)
     write_atomic(out, preset_toml(tuning.tuned).encode("utf-8"))
     if not quiet:
         print(*tuning.lines, f"Written to {out}; use it with --preset {out}", sep="\n")

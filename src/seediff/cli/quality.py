@@ -107,20 +107,18 @@ def filter_(
     - `seediff filter pets --out reviewed --reviewed accepted`
     """
     from ..dataset.dataset import Dataset
-    from ..dataset.native import warn_of_changes
     from .summary import counts
 
     check_apart(out, [data])
     check_free(out)
     criteria, follow = Criteria(**typed), follow_progress(quiet)
     chosen = {name: value for name, value in vars(criteria).items() if value != getattr(Criteria, name)}
-    with warn_of_changes(data):
-        kept = Dataset.load("native", data).filter(follow=follow, **typed)
-        if not kept:
-            dropped = counts(kept.dropped) or "the dataset has none"
-            raise UserError(f"{data}: no sample meets the criteria (dropped: {dropped}); nothing was written")
-        about = {"command": "filter", **chosen, "dropped": sum(kept.dropped.values())}
-        kept.save(out, about=about, link=link, follow=follow)
+    kept = Dataset.load("native", data).filter(follow=follow, **typed)
+    if not kept:
+        dropped = counts(kept.dropped) or "the dataset has none"
+        raise UserError(f"{data}: no sample meets the criteria (dropped: {dropped}); nothing was written")
+    about = {"command": "filter", **chosen, "dropped": sum(kept.dropped.values())}
+    kept.save(out, about=about, link=link, follow=follow)
     if not quiet:
         print(f"{plural(len(kept), 'sample')} in {out}; dropped: {counts(kept.dropped) or 'none'}")
         say_notes(kept.notes)

@@ -60,14 +60,12 @@ def augment(
     - `seediff augment pets --add diffumask,flip:10% --no-keep-originals --out new-pets`
     """
     from ..dataset.augmented import open_augmented, write_augmented
-    from ..dataset.native import warn_of_changes
 
     config = build(AugmentConfig, *choose(AugmentConfig, typed, config_file))
     check_apart(out, [data])
     check_free(out)
-    with warn_of_changes(data):
-        augmented = open_augmented(config, data)
-        write_augmented(augmented, out, link=link, workers=workers, follow=follow_progress(quiet))
+    augmented = open_augmented(config, data)
+    write_augmented(augmented, out, link=link, workers=workers, follow=follow_progress(quiet))
     if quiet:
         return
     print(f"{plural(len(augmented.originals), 'original')} and {plural(len(augmented.new), 'new sample')} in {out}")
@@ -107,21 +105,19 @@ def merge(
     """
     from ..dataset.dataset import Dataset
     from ..dataset.merge import read_renames, set_names
-    from ..dataset.native import warn_of_changes
 
     check_apart(out, data)
     check_free(out)
     if len({*map(real, data)}) < len(data):
         raise UserError("merge: a folder is given twice, which would duplicate its samples")
     about = {"command": "merge", "datasets": set_names(data), **({"renamed": list(rename)} if rename else {})}
-    with warn_of_changes(*data):
-        opened = [Dataset.load("native", folder) for folder in data]
-        renames = read_renames(rename, list(chain(*(one.classes for one in opened))))
-        if renames:
-            opened = [one.renamed({old: renames[old] for old in renames if old in one.classes}) for one in opened]
-        first, *others = opened
-        merged = first.merge(*others, ignore_background=ignore_background)
-        merged.save(out, about=about, link=link, follow=follow_progress(quiet))
+    opened = [Dataset.load("native", folder) for folder in data]
+    renames = read_renames(rename, list(chain(*(one.classes for one in opened))))
+    if renames:
+        opened = [one.renamed({old: renames[old] for old in renames if old in one.classes}) for one in opened]
+    first, *others = opened
+    merged = first.merge(*others, ignore_background=ignore_background)
+    merged.save(out, about=about, link=link, follow=follow_progress(quiet))
     if not quiet:
         print(f"{plural(len(merged), 'sample')} of {plural(len(merged.classes), 'class')} in {out}")
         say_notes(merged.notes)
@@ -169,7 +165,6 @@ def split(
     - `seediff split drives --by folder --out parts`
     """
     from ..dataset.dataset import Dataset
-    from ..dataset.native import warn_of_changes
     from ..dataset.split import set_splits
 
     if (out is None) != in_place:
@@ -180,20 +175,18 @@ def split(
     shares, follow = {"val": val}, follow_progress(quiet)
     if test is not None:
         shares["test"] = test
-    source = [] if out is None else [data]
-    with warn_of_changes(*source):
-        dataset = Dataset.load("native", data)
-        parts = dict(zip(("train", *shares), dataset.split(**shares, by=by, seed=seed, follow=follow), strict=True))
-        if out is None:
-            part_of: dict[str, str] = {}
+    dataset = Dataset.load("native", data)
+    parts = dict(zip(("train", *shares), dataset.split(**shares, by=by, seed=seed, follow=follow), strict=True))
+    if out is None:
+        part_of: dict[str, str] = {}
+        for name, part in parts.items():
+            part_of |= dict.fromkeys((sample.name for sample in part), name)
+        set_splits(data, part_of)
+    else:
+        with stage_output(out) as folder:
             for name, part in parts.items():
-                part_of |= dict.fromkeys((sample.name for sample in part), name)
-            set_splits(data, part_of)
-        else:
-            with stage_output(out) as folder:
-                for name, part in parts.items():
-                    about = {"command": "split", **shares, "seed": seed, "part": name}
-                    part.save(folder / name, about=about, link=link, follow=follow)
+                about = {"command": "split", **shares, "seed": seed, "part": name}
+                part.save(folder / name, about=about, link=link, follow=follow)
     if not quiet:
         counts = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
         print(f"{counts} of {plural(len(dataset), 'sample')}: {out or data}")

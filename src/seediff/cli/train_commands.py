@@ -114,7 +114,6 @@ def train(
 
     - `seediff train synthetic real real --architecture segformer --out segmenter --dry-run`
     """
-    from ..dataset.native import warn_of_changes
     from ..train.defaults import choose_defaults
     from ..train.stages import find_doubts, open_training
 
@@ -125,39 +124,38 @@ def train(
 
         check_device(device)
     options = options or TrainingOptions()
-    with warn_of_changes(*data, *options.finetune, *filter(None, [options.validation])):
-        training = open_training(data, **vars(options))
-        config, why_tiny = choose_defaults(typed, config_file, training, out)
+    training = open_training(data, **vars(options))
+    config, why_tiny = choose_defaults(typed, config_file, training, out)
+    if not quiet:
+        sides = side_notes(training.classes, config.mirror) if config.flip else ()
+        say_notes([*filter(None, [why_tiny]), *training.notes, *find_doubts(training, config), *sides])
+    if dry_run:
+        from ..train.dry_run import describe_training
+
+        for text in describe_training(config, training, out, validate_every, verbose):
+            print(text, flush=True)
+        say_reading(*(dataset.reading for dataset in training.sets))
+        return
+    from ..train.run import train as run
+
+    total = sum(stage.step_count(config.batch_size) for stage in training.stages)
+
+    def begin() -> None:
         if not quiet:
-            sides = side_notes(training.classes, config.mirror) if config.flip else ()
-            say_notes([*filter(None, [why_tiny]), *training.notes, *find_doubts(training, config), *sides])
-        if dry_run:
-            from ..train.dry_run import describe_training
-
-            for text in describe_training(config, training, out, validate_every, verbose):
-                print(text, flush=True)
             say_reading(*(dataset.reading for dataset in training.sets))
-            return
-        from ..train.run import train as run
 
-        total = sum(stage.step_count(config.batch_size) for stage in training.stages)
-
-        def begin() -> None:
-            if not quiet:
-                say_reading(*(dataset.reading for dataset in training.sets))
-
-        with _report_steps(out, total, begin) as keep, bar_or_lines(quiet, "steps") as progress:
-            result = run(
-                config,
-                training.stages,
-                out,
-                progress,
-                validation=training.validation,
-                validate_every=validate_every,
-                save_every=save_every,
-                workers=workers,
-                keep=keep,
-            )
+    with _report_steps(out, total, begin) as keep, bar_or_lines(quiet, "steps") as progress:
+        result = run(
+            config,
+            training.stages,
+            out,
+            progress,
+            validation=training.validation,
+            validate_every=validate_every,
+            save_every=save_every,
+            workers=workers,
+            keep=keep,
+        )
     if not quiet:
         speed = f"{result.images_per_second:.1f} images/s" if result.images_per_second else "it was complete"
         print(f"{result.steps} steps, {speed}: {out}")

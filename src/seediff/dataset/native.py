@@ -31,30 +31,27 @@ import json
 import os
 import re
 import shlex
-import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from ..config.class_names import BACKGROUND, read_class_list
-from ..errors import Notice, UserError
+from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
 from ..files.outputs import BATCHES, CONFIG, IMAGES
 from ..files.photo_files import looks_like_image
 from ..files.reading import Json, check_unpacked, inside, read_json_lines
-from ..rows.parts import SPLITS
 from ..rows.row import Row, as_row, each_row
 from ..rows.shown import ids_by_name
 from .class_lists import ClassList
 from .encoding import ReadObjects, read_label_map, read_objects
 from .names import check_class_list, check_name
 from .reading import Reading
-from .reviews import REVIEWS, Action, read_actions, reviewed_row
+from .reviews import Action, read_actions, reviewed_row
 from .sample import ATTENTION, CONFIGS, EXTRAS, SOFT, Extras, Sample, id_table, repainted
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
@@ -191,27 +188,6 @@ def check_single(folder: Path) -> None:
     check_finished(folder)
     if any(folder.glob(f"*/{METADATA}")):
         check_native(folder)
-
-
-def _versions(folder: Path) -> list[tuple[int, int, int]]:
-    """What changes with the files in which the rows, classes and reviews of a dataset, or of its parts, are."""
-    places = (folder, *(folder / part for part in SPLITS))
-    paths = [place / name for place in places for name in (METADATA, CLASSES, REVIEWS)]
-    found = [path.stat() for path in paths if path.is_file()]
-    return [(one.st_ino, one.st_size, one.st_mtime_ns) for one in found]
-
-
-@contextmanager
-def warn_of_changes(*folders: Path) -> Iterator[None]:
-    """Warns with a `Notice` after the block about each dataset that somebody changed meanwhile, for example in `seediff
-    look`. A dataset is read at once, and its label maps are never replaced, so the block has used one state of it.
-    folders: datasets, or folders of other formats."""
-    before = [_versions(folder) for folder in folders]
-    yield
-    for folder, earlier in zip(folders, before, strict=True):
-        if _versions(folder) != earlier:
-            text = f"{folder}: changed while it was in use; the result has none of what was saved since it was read"
-            warnings.warn(text, Notice, stacklevel=3)
 
 
 class RowReader:
