@@ -4,8 +4,6 @@ from PIL import Image
 from shapes import CLASSES, items, small
 
 from seediff.config.sides import mirrored_ids
-from seediff.dataset.encoding import encode_image
-from seediff.dataset.sample import Sample
 from seediff.train.data import PAD, augment, batches, sample_at
 from seediff.train.stages import Stage
 
@@ -50,15 +48,6 @@ def test_sides_are_exchanged_where_the_picture_is_mirrored():
         seen.add(bool(pixels[0, 0, 0]))
         assert ids[0].tolist() == [1] * 32 + [2] * 32  # the eye at the left of the picture is l_eye in both
     assert seen == {True, False}
-
-
-def test_pairs_that_are_named_are_exchanged_in_batches():
-    picture = np.arange(64, dtype=np.uint8)[None, :, None].repeat(64, 0).repeat(3, 2)
-    sample = Sample(encode_image(picture, "png"), np.repeat([[1, 2]], 32, 1).repeat(64, 0).astype(np.uint8))
-    stage = Stage([sample], ("port", "starboard"), steps=4)
-    config = small(scale=(1.0, 1.0), jitter=0.0, mirror=("port=starboard",))
-    for _, ids in batches(stage, 0, config, workers=0):
-        assert (ids[:, 0] == [1] * 32 + [2] * 32).all()
 
 
 def test_image_and_labels_move_together():

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,9 +20,6 @@ from ..masks.arithmetic import highest
 from .data import PAD
 from .models import CLASSES, Network, class_scores, load_network, read_about
 from .record import CHECKPOINT, LOSSES
-
-if TYPE_CHECKING:
-    pass
 
 STRIDE = 32
 """A picture's sides are padded with grey to multiples of 32 pixels, the side of a network's coarsest feature."""

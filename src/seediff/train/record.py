@@ -223,13 +223,6 @@ def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
             else:  # adamw.NUMBER.KIND
                 number, _, kind = rest.partition(".")
                 moments.setdefault(int(number), {})[kind] = value
-        parameters = list(chain.from_iterable(group["params"] for group in optimizer.param_groups))
-        for number, kinds in moments.items():
-            shapes, full = {kind: value.shape for kind, value in kinds.items()}, parameters[number].shape
-            if shapes != {"step": (), "exp_avg": full, "exp_avg_sq": full}:
-                raise ValueError(f"adamw.{number} does not belong to its parameter")
-        if not np.isfinite(columns_of(history)["loss"]).all():
-            raise ValueError("a loss is not a number")
         trainee.load_state_dict(weights)
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     except (LookupError, RuntimeError, ValueError) as error:

@@ -273,14 +273,11 @@ def check_stages(
     its samples and of the samples for validation, and the steps between validations. A digest changes with the samples'
     names, the sizes of their picture files, and their label maps. validate_every: as in `train`.
 
-    Reads every label map once. Raises UserError if stages differ in classes, or if labels cannot be read, have unknown
-    ids or show no class at all.
+    Reads every label map once. Raises UserError if labels cannot be read, have unknown ids or show no class at all.
     """
     classes, facts = stages[0].classes, {}
     for stage in stages:
         what = f"stage '{stage.name}'"
-        if stage.classes != classes:
-            raise UserError(what, f"its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
         facts |= {
             f"classes of {what}": list(classes),
             f"steps of {what}": stage.step_count(batch_size),
