@@ -1,7 +1,5 @@
 """Maps against softmax in float64 of what attention is given, as a spy sees it above and beneath capture."""
 
-import copy
-import threading
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -184,59 +182,6 @@ def test_backends_of_diffusers(loaded):
         found.append(recorder.maps([{}] * 2, [""] * 2))
     for one, other in zip(*found, strict=True):
         assert_same_maps(one, other)
-
-
-@pytest.mark.slow
-@torch.no_grad()
-def test_two_threads_see_their_own(unet):
-    """Two networks in two threads at once, with a spy for each layer."""
-    networks = [unet, copy.deepcopy(unet)]
-    plain, found = [draw(network, number) for number, network in enumerate(networks)], {}
-    barrier = threading.Barrier(2)
-
-    @torch.no_grad()
-    def work(number):
-        network = networks[number]
-        with captured(network) as recorder:
-            for _ in range(2):
-                barrier.wait()
-                drawn = draw(network, number)
-        found[number] = recorder, drawn
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for number, network in enumerate(networks):
-        recorder, drawn = found[number]
-        assert torch.equal(drawn, plain[number])
-        assert {len(steps) for steps in recorder.running.steps.values()} == {2}
-        products = []
-        with spy(network, products):
-            draw(network, number)
-        assert largest_difference(recorder, products) < 1e-6
-    assert F.scaled_dot_product_attention.__name__ == "scaled_dot_product_attention"
-
-
-class Mode(torch.overrides.TorchFunctionMode):
-    """Asks for PyTorch's own function, as diffusers' layer skipping does."""
-
-    asked = 0
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        self.asked += func is OWN
-        return func(*args, **(kwargs or {}))
-
-
-@pytest.mark.slow
-@torch.no_grad()
-def test_a_mode_of_others_that_looks_on_sees_all(unet):
-    mode, plain, products = Mode(), draw(unet), []
-    with captured(unet) as recorder, spy(unet, products), torch.device("cpu"), mode:
-        assert torch.equal(draw(unet), plain)
-    assert mode.asked == len(products) == len(layers_of(unet))
-    assert largest_difference(recorder, products) < 1e-6
 
 
 @torch.no_grad()

@@ -189,23 +189,6 @@ def test_nothing_is_judged_left_or_painted_while_something_shown_is_not_saved(pa
 
 
 @pytest.mark.slow
-def test_a_chosen_class_stays_on_pictures_without_it(page, pets):
-    page.evaluate("() => { location.hash = 'sample=16'; }")
-    shown_sample(page, "000016")
-    press(page, "3", "j")
-    shown_sample(page, "000017")
-    press(page, "j")
-    shown_sample(page, "000018")
-    press(page, "b", "9")
-    noticed(page, "no class 9: bus stays")
-    assert page.text_content("#painted-name") == "bus"
-    page.mouse.click(*at(page, 5, 5))
-    saved(page)
-    assert labels_of(pets, "000018")[5, 5] == 3
-    press(page, "Escape")
-
-
-@pytest.mark.slow
 def test_a_second_finger_zooms_and_paints_nothing(browser, pets):
     name = NAMES[19]
     with window(browser, pets[2].url, has_touch=True) as page:

@@ -164,22 +164,3 @@ def test_the_page_says_that_it_loads_and_why_nothing_is_shown(browser, pets):
         page.click("#empty-clear")
         until(page, "() => document.querySelector('#shown').textContent === '12 of 12 shown'")
         assert page.locator("#empty").is_hidden()
-
-
-HEIGHTS = """() => Object.fromEntries([".top", ".bar", "#options", ".panels", "#stage", "#tools"].map(
-    (part) => [part, document.querySelector(part).getBoundingClientRect().height]))"""
-
-
-def test_nothing_moves_whatever_is_chosen_or_said(browser, pets):
-    with window(browser, pets[2].url, size=(1024, 800)) as page:
-        page.set_default_timeout(20000)
-        show(page, 0)
-        page.wait_for_selector("#attention:not([hidden])")
-        first = page.evaluate(HEIGHTS)
-        assert first[".bar"] <= 82
-        assert first["#options"] <= 68
-        for key in ("b", "p", "f", "s", "e", "l", "h", "d", "9", "x", "Escape"):
-            press(page, key)
-            page.wait_for_timeout(50)
-            assert page.evaluate(HEIGHTS) == first, key
-        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")

@@ -9,7 +9,6 @@ from patience import PATIENCE
 
 from seediff.cli.main import main
 from seediff.dataset.reviews import REVIEWS
-from seediff.look import serve as serving
 
 
 @pytest.fixture
@@ -51,37 +50,6 @@ def test_what_cannot_be_is_told_in_a_line(pets, options, said, capsys):
         assert main(["look", str(pets), "--no-browser", *options]) == 2
     assert re.fullmatch(f"seediff: .*{said}.*\n", capsys.readouterr().err)
     assert not (pets / ".lock").exists()
-
-
-UNFINISHED = {
-    "header": b"GET / HTTP/1.1\r\nX: ",
-    "body": b"POST /token HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nContent-Length: 9\r\n\r\na",
-}
-
-
-def was_closed(connection):
-    try:
-        return connection.recv(1) == b""
-    except ConnectionResetError:
-        return True
-
-
-@pytest.mark.parametrize("sent", UNFINISHED.values(), ids=UNFINISHED)
-def test_connections_that_send_no_request_keep_nobody_away(pets, sent, monkeypatch):
-    monkeypatch.setattr(serving, "MOST_OPEN", 4)
-    with running(pets) as (client, _):
-        several = [socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE) for _ in range(8)]
-        for connection in several:
-            connection.sendall(sent)
-        assert client.get("/api/set")
-        assert all(map(was_closed, several[:4]))
-        several[-1].setblocking(False)
-        with pytest.raises(BlockingIOError):  # the last ones are open
-            several[-1].recv(1)
-    monkeypatch.setattr(serving, "PATIENCE", 0.1)
-    with running(pets) as (client, _), socket.create_connection(("127.0.0.1", client.port), PATIENCE) as connection:
-        connection.sendall(sent)
-        assert was_closed(connection)
 
 
 def test_a_second_page_of_a_set_is_refused_until_the_first_ends(pets, capsys):

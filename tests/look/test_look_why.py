@@ -9,7 +9,6 @@ from fake_engine import fake_draw
 from items import rows_of, write_rows
 from look_server import keep_attention, only, running, write_set
 from random_maps import random_maps
-from refusals import user_error
 
 from seediff.config.runs import GenerateConfig
 from seediff.dataset import native
@@ -18,7 +17,6 @@ from seediff.dataset.encoding import read_label_map
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import read_actions
 from seediff.dataset.sample import CONFIGS
-from seediff.files import outputs
 from seediff.look import attention_answers
 from seediff.run.generate_job import generate
 
@@ -69,31 +67,6 @@ def test_a_filtered_split_or_merged_set_knows_what_made_each_mask(copied, tmp_pa
     for name in ("filtered", "train", "merged"):
         check_explained(tmp_path / name)
     assert {finding.kind for finding in check_dataset(tmp_path / "merged").findings} <= {"duplicate", "near"}
-
-
-def test_a_page_that_does_not_know_what_made_a_mask_says_so(copied, tmp_path):
-    """A configuration that was lost, and a label map that somebody's script replaced. One that a row names outside of
-    the folder is refused.
-    """
-    (copied / outputs.CONFIG).rename(copied / "lost.toml")
-    rows = rows_of(copied)
-    outside = [{**row, "made": "../drawn/lost.toml"} for row in rows]
-    write_rows(copied, outside)
-    with user_error("a row's `made` names it, but there is no such configuration"), running(copied):
-        pass
-    write_rows(copied, rows)
-    with running(copied) as (client, _):
-        for number in range(len(rows)):
-            assert "not known" in client.get(f"/api/samples/{number}/attention")["note"]
-    (copied / "lost.toml").rename(copied / outputs.CONFIG)
-    Dataset.open(copied).save(tmp_path / "kept")
-    assert all("made" in row for row in rows_of(tmp_path / "kept"))
-    opened = Dataset.open(tmp_path / "kept")
-    changed = [sample.replace(label_map=sample.label_map) for sample in opened]
-    Dataset(opened.classes, changed).save(tmp_path / "changed")
-    assert all("made" not in row for row in rows_of(tmp_path / "changed"))
-    with running(tmp_path / "changed") as (client, _):
-        assert "not known" in client.get("/api/samples/0/attention")["note"]
 
 
 def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(copied, tmp_path):

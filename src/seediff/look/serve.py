@@ -18,14 +18,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import h11
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import UserError, system_reason
 from ..files.outputs import name_page
@@ -35,23 +33,14 @@ from .gate import PACKAGE, Gate, is_loopback
 from .store import Store
 
 LOCAL = "127.0.0.1"
-PATIENCE = 30.0
-"""Seconds in which the header and the body of a request must arrive."""
-MOST_OPEN = 64
-"""Maximum number of connections; a browser opens six for a page, and a process may have 256 open files."""
-UNFINISHED = (h11.IDLE, h11.SEND_BODY)
-"""States of clients that have not sent a whole request."""
-AT_ONCE = 32
-"""Maximum number of connections that are accepted before those beyond MOST_OPEN are closed."""
 
 
 def _open_socket(host: str, port: int) -> socket.socket:
     """A socket that listens at an address of this machine. host: the address. port: 0 for any free port. Raises
     UserError for an unusable port or host."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    dual_stack = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=dual_stack)
+        return socket.create_server((host, port), family=family, backlog=128)
     except (OSError, TypeError, UnicodeError) as error:  # impossible names of hosts raise the last two
         problem = f"{port} cannot be used at {host} ({error.args[-1]})"
         raise UserError("port", problem, "name another port or host, or none") from error
@@ -61,29 +50,6 @@ def _unless_cancelled(record: logging.LogRecord) -> bool:
     """Whether to log a record. A record about a cancelled task is not logged: answers may be under way when the server
     ends."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
-
-
-class Connection(H11Protocol):
-    """A connection that is closed if a request takes longer than PATIENCE to arrive. If more than MOST_OPEN connections
-    are open, the one whose request has been on its way for the longest is closed, so that nobody can keep others
-    away."""
-
-    limit: asyncio.TimerHandle
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.limit = self.loop.call_later(PATIENCE, transport.abort)
-        there: list[Any] = [each for each in self.connections if not each.transport.is_closing()]
-        if len(there) > MOST_OPEN:
-            waiting = [each for each in there if each.conn.their_state in UNFINISHED]
-            min(waiting, key=lambda each: each.limit.when()).transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.conn.their_state not in UNFINISHED:
-            self.limit.cancel()
-        elif self.limit.cancelled():
-            self.limit = self.loop.call_later(PATIENCE, self.transport.abort)
 
 
 class Server(uvicorn.Server):
@@ -143,8 +109,7 @@ def serve(path: Path, *, by: str, host: str = LOCAL, port: int = 0) -> Iterator[
             app = Gate(make_app(store), token=token, host=host, port=bound_port)
             config = uvicorn.Config(
                 app,
-                http=Connection,
-                backlog=AT_ONCE,
+                http="h11",
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -272,7 +272,7 @@ def register_file(text: str) -> str:
     try:
         name = f"{Path(path).name}:{function}@{hashlib.sha256(data).hexdigest()[:12]}"
         content = run_path(path, run_name="seediff_method")
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         raise UserError(path, f"cannot be run: {_failure(error, str(path))}") from error
     if not callable(content.get(function)):
         raise UserError(path, f"has no function '{function}'", f"define def {function}(maps, class_name, config)")
@@ -288,16 +288,14 @@ def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMa
         mask = config.facts.user_function(maps, class_name, config)
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # `sys.exit(0)` would end the run as if it were done
+    except Exception as error:
         frames = extract_tb(error.__traceback__)  # the first is this function, the next the user's
         file = frames[1].filename if len(frames) > 1 else ""
         raise UserError(f"method {config.method}", _failure(error, file)) from error
     if not isinstance(mask, SoftMask):
         mask = SoftMask(mask)
-    soft, second = _check_values(mask.soft, class_name, config), mask.second
-    if second is not None:
-        second = _check_values(second, class_name, config)
-    return replace(mask, soft=soft, trace=mask.trace or {SOFT_MASK: soft}, second=second)
+    soft = _check_values(mask.soft, class_name, config)
+    return replace(mask, soft=soft, trace=mask.trace or {SOFT_MASK: soft})
 
 
 def _failure(error: BaseException, file: str) -> str:
@@ -311,13 +309,9 @@ def _check_values(values: Any, class_name: str, config: MaskConfig) -> torch.Ten
     """What the user's function returned, as float32. Raises UserError unless it is (h, w) with values in [0, 1]."""
     try:
         soft = torch.as_tensor(values).float()
-        low, high = (float(bound) for bound in soft.aminmax())
-        returned = f"{tuple(soft.shape)} with values from {low:.3g} to {high:.3g}"
-        if soft.ndim == 2 and 0 <= low <= high <= 1:
+        if soft.ndim == 2 and soft.numel() and ((soft >= 0) & (soft <= 1)).all():
             return soft
-    except (TypeError, ValueError, RuntimeError):  # no numbers, or an empty array
-        returned = type(values).__name__
-        if isinstance(values, torch.Tensor):
-            returned = f"{tuple(values.shape)}"
-    fix = "return (h, w) values in [0, 1]"
-    raise UserError(f"method {config.method}", f"returned {returned} for class '{class_name}'", fix)
+    except (TypeError, ValueError, RuntimeError):  # no numbers
+        pass
+    problem = f"returned {type(values).__name__} for class '{class_name}'"
+    raise UserError(f"method {config.method}", problem, "return (h, w) values in [0, 1]")
