@@ -6,17 +6,25 @@ import subprocess
 import sys
 from itertools import chain
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+from cyclopts import CycloptsError, Token
 from fake_engine import fake_draw
 from items import write_pets
 from PIL import Image
-from refusals import refused
+from refusals import refused, user_error
 
 from seediff import Dataset, __version__
+from seediff.cli.commands import COMMANDS, make_app
 from seediff.cli.main import main
+from seediff.config.fields import field_types, fit_field
+from seediff.config.methods import CaptureConfig, MaskConfig, SegmentConfig
+from seediff.config.runs import GenerateConfig, MaskPhotosConfig, PredictConfig, SegmentPhotosConfig
+from seediff.config.sets import AugmentConfig, Criteria
+from seediff.config.train import TrainConfig
 from seediff.errors import Notice, UserError
 from seediff.models.locate import EMBEDDED
 from seediff.run import generate_job as run
@@ -185,6 +193,34 @@ def test_an_error_names_the_option_of_its_field_alone(tmp_path, monkeypatch, cap
     assert refused(capsys, line) == f"{said}\n"
 
 
+CONFIGURATIONS = (
+    *(GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig, PredictConfig, TrainConfig, AugmentConfig, Criteria),
+    *(MaskConfig, CaptureConfig, SegmentConfig),
+)
+CHECKED_LATER = {"seed", "size"}
+"""Fields whose numbers have bounds of their own."""
+
+
+def test_no_whole_number_of_an_option_is_endless():
+    """Where the parser gets it, or where the configuration gets it, also from a file."""
+    endless, checked = 10**30, set()
+    for kind in CONFIGURATIONS:
+        for name, hint in field_types(kind).items():
+            if "int" in re.findall(r"\w+", str(hint)) and name != "size":
+                checked.add(name)
+                for value in (endless, [endless]):
+                    with user_error(f"^{name}: "):
+                        fit_field(name, value, hint)
+    for command in (*COMMANDS, "evaluate segments"):
+        app = make_app().parse_commands(command.split())[1][-1]
+        for argument in app.assemble_argument_collection():
+            name = (argument.keys or [argument.field_info.name])[-1]
+            if int in {argument.hint, *get_args(argument.hint)} and name not in checked | CHECKED_LATER:
+                argument.append(Token(keyword=argument.name, value=str(endless)))
+                with pytest.raises(CycloptsError, match=argument.name):
+                    argument.convert_and_validate()
+
+
 PLANNED = [
     (
         "generate",
@@ -251,6 +287,7 @@ def test_words_that_a_small_model_was_never_taught(tmp_path, capsys):
     [
         ("a dog", ["--words", "cat"], 'words: "cat" is not in the prompt; name words that are'),
         ("a dog", ["--size", "100"], "size: 100 must be a multiple of 16 for model"),
+        ("a dog", ["--steps", "5000"], "steps: 5000 must be a whole number of at least 1 and at most 1000"),
         ("!!!", [], "prompt: '!!!' has no word that names something; name words with --words"),
     ],
 )
@@ -397,5 +434,5 @@ def test_the_classes_of_a_small_model_are_listed_and_known_by_other_names(tmp_pa
     assert "Classes: airplane 1, tv 1, dog 1" in said
     assert "a photo of a tv monitor" in said
     (tmp_path / "lines.txt").write_text("an airplane, a tv and a dog\n")
-    named = "does not know 'airplane' (did you mean 'aeroplane'?)"
+    named = "classes: the model has other words (airplane=aeroplane, tv=tv monitor), and"
     assert named in refused(capsys, *line, "--prompt", str(tmp_path / "lines.txt"))

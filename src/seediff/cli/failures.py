@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Sequence
+from traceback import walk_tb
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 
 from ..config.other_names import own_name
-from ..errors import UserError, system_reason
+from ..errors import UserError, first_line, system_reason
 from ..files.messages import did_you_mean
 from .commands import COMMON, HELP, HELP_ALL
 from .line import CommandLine
 from .progress import InterruptedRun
+
+PACKAGES = ("seediff", "diffusers", "transformers")
+OURS = re.compile(r"seediff\.|.*\.(utils\.|check_inputs$)")
+"""Matches functions in which an error is a bug of SeeDiff: its own functions, and functions of libraries that wrap or
+check its calls."""
 
 
 def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bool = False) -> tuple[int, str]:
@@ -33,12 +39,17 @@ def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bo
         return 2, f"{describe_misread(error, line)} ({flag} lists all options)"
     if isinstance(error, OSError):
         return 2, system_reason(error)
+    if isinstance(error, RecursionError):  # a value that a parser could read, but a writer cannot take
+        return 2, "a value in the input is nested too deeply"
     if is_out_of_memory(error):
         offload = ""
         if command in ("generate", "mask", "segment"):
             offload = ", or --offload model on a GPU"
         return 2, f"the device is out of memory; use a smaller --batch-size or --size{offload}"
-    return 1, f"{type(error).__name__}: {error} (internal error; SEEDIFF_DEBUG=1 shows where)"
+    debug = "SEEDIFF_DEBUG=1 shows where"
+    if is_of_model(error):
+        return 2, f"the model cannot run: {first_line(error)}; one of its configurations may be damaged ({debug})"
+    return 1, f"{type(error).__name__}: {error} (internal error; {debug})"
 
 
 def describe_misread(error: CycloptsError, line: CommandLine) -> str:
@@ -90,6 +101,15 @@ def describe_unknown(unknown: Sequence[str], options: Collection[str]) -> str:
 def _field(option: str) -> str:
     """`--per-class` → `per_class`."""
     return option.lstrip("-").replace("-", "_")
+
+
+def is_of_model(error: BaseException) -> bool:
+    """Whether an error comes from a model's own code in diffusers or transformers, and is no bug of SeeDiff: neither a
+    hook of SeeDiff failed there, nor were its arguments wrong."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    names = [f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}" for frame in reversed(frames)]
+    innermost = next((name for name in names if name.startswith(PACKAGES)), "seediff.")
+    return not OURS.match(innermost)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

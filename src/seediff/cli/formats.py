@@ -33,6 +33,7 @@ from .options import (
     Quiet,
     WithRejected,
     Workers,
+    check_whole,
     command_line,
     next_steps,
     option,
@@ -88,6 +89,7 @@ class ExportOptions:
     min_area: Annotated[
         int | Literal["auto"] | None,
         WORD,
+        Parameter(validator=check_whole),
         export_option(
             "min_area",
             "smallest object in pixels; smaller pieces are left out. `auto`: 1 % of the image in masks that a model "

@@ -30,7 +30,7 @@ from cyclopts import Group, Parameter, Token
 from cyclopts.validators import Number
 from cyclopts.validators import Path as Ending
 
-from ..config.fields import MODEL, RUN, WORD, flatten, tables_of
+from ..config.fields import MODEL, MOST, RUN, WORD, flatten, tables_of
 from ..config.methods import METHOD_FACTS, MaskConfig, MethodFacts, methods_with
 from ..config.runs import GenerateConfig
 from ..config.settings import defaults
@@ -147,9 +147,15 @@ HERE = Parameter(converter=_folder)
 """Added to an option whose value is a folder or file on this machine: a URL is refused."""
 
 
-Whole = Annotated[int, WORD]
+def check_whole(kind: Any, value: Any) -> None:
+    """A validator for whole numbers, and for words in their place."""
+    if isinstance(value, int):
+        Number(lte=MOST)(kind, value)
+
+
+Whole = Annotated[int, WORD, Parameter(validator=check_whole)]
 """A whole number that is no field of a configuration: those have their bounds in their types."""
-AT_LEAST_0, AT_LEAST_1 = (Parameter(validator=Number(gte=least)) for least in (0, 1))
+AT_LEAST_0, AT_LEAST_1 = (Parameter(validator=Number(gte=least, lte=MOST)) for least in (0, 1))
 SEED = Parameter(validator=_check_seed)
 """Added to an option for a random seed: a number that random generators do not accept is refused."""
 Data = Annotated[Path, Parameter(help="Folder of a finished dataset.")]

@@ -79,8 +79,11 @@ def read_names(parse: Callable[[str], tuple[str, ...]]) -> Parameter:
 WORD = Parameter(converter=read_word, n_tokens=1, negative=(), allow_repeating=False)
 """A parameter that makes the command line read an option with `read_word`."""
 
-Count = Annotated[int, Meta(ge=1), WORD]
-WholeNumber = Annotated[int, Meta(ge=0), WORD]
+MOST = 10_000_000
+"""The largest whole number of an option that has no bound of its own: enough for pictures, steps and pixels, and so few
+that a list of them fits into memory."""
+Count = Annotated[int, Meta(ge=1, le=MOST), WORD]
+WholeNumber = Annotated[int, Meta(ge=0, le=MOST), WORD]
 Share = Annotated[float, Meta(ge=0, le=1)]
 AtLeastZero = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]

@@ -86,12 +86,15 @@ def configure_run(
 
 def model_words(chosen: Mapping[str, Any], settings: ModelSettings) -> tuple[str, ...]:
     """The model's words for classes that it knows by another name: `aeroplane` for `airplane`. They stand in prompts in
-    the classes' place, as subclasses, unless prompts name their classes themselves. chosen: flat name → value."""
-    if not all("{class}" in prompt for prompt in chosen.get("prompts", ())):
-        return ()
+    the classes' place, as subclasses. chosen: flat name → value. Raises UserError if prompts name their classes
+    themselves."""
     known = {reading_key(name) for name in settings.classes or ()}
     words = {name: other_word(name) for name in chosen.get("classes", ())}
-    return tuple(word for name, word in words.items() if reading_key(name) not in known and word in known)
+    words = {name: word for name, word in words.items() if reading_key(name) not in known and word in known}
+    if words and not all("{class}" in prompt for prompt in chosen.get("prompts", ())):
+        named = ", ".join(f"{name}={word}" for name, word in words.items())
+        raise UserError("classes", f"the model has other words ({named}), and prompts name classes", "use its words")
+    return tuple(words.values())
 
 
 def usual_values(

@@ -39,6 +39,8 @@ Self = TypeVar("Self", bound="DatasetConfig")
 
 ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]
 """The size of images. None: the model's own size."""
+MAX_IMAGES = 10_000_000
+"""Maximum number of images in a dataset: the list of their specifications must fit into memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +118,7 @@ class GenerateConfig(DatasetConfig):
     classes_per_image: Annotated[Count | Several, WORD] = 1
     """Number of different classes in each image, or several in rotation, such as 1,1,2,2,3. Total images: classes ×
     per-class ÷ this."""
-    steps: Annotated[Count, Parameter(group=MODEL)] = 50
+    steps: Annotated[int, Meta(ge=1, le=1000), WORD, Parameter(group=MODEL)] = 50
     """Denoising steps."""
     guidance_scale: Annotated[AtLeastZero, Parameter(group=MODEL)] = 7.5
     """Guidance scale: how closely images follow the prompt; 1 turns guidance off."""
@@ -144,6 +146,9 @@ class GenerateConfig(DatasetConfig):
             raise UserError("capture.flip", "is for photographs, not generated images", "leave it out")
         if max(self.turns) > len(self.classes):
             raise UserError("classes_per_image", f"{shown} is more than {plural(len(self.classes), 'class')}")
+        count = self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)
+        if count > MAX_IMAGES:
+            raise UserError("per_class", f"{self.per_class} would be {count} images, more than {MAX_IMAGES}")
         if self.min_agreement is not None and not self.mask.has_agreement:
             raise UserError("min_agreement", "works only with method seediff", "leave it out")
         plain = [prompt for prompt in self.prompts if "{class}" not in prompt]

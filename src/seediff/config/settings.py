@@ -119,6 +119,9 @@ class RunConfig(Settings):
 
     def __post_init__(self) -> None:
         check_fields(self)
+        most = max(256, 4 * (os.cpu_count() or 1))  # thousands crash the process, without a message
+        if self.threads is not None and self.threads > most:
+            raise UserError("threads", f"{self.threads} is more than {most}", "use as many as the machine has cores")
 
     @property
     def model_label(self) -> str:
