@@ -1,8 +1,7 @@
-// The page's address: what follows "#" says what the grid shows and which sample is open. main.js says what to keep and
-// how to show it; browse.js keeps it, too. Back and Forward move along the addresses.
+// What follows "#" in the address: what the grid shows and which sample is open. Back and Forward move along them.
 
 let waiting;
-let valuesOfPage; // (): { name: value } of what is shown
+let valuesOfPage;
 
 export function watchAddress(values, changed) {
   valuesOfPage = values;
@@ -14,7 +13,7 @@ export function readAddress() {
   return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 }
 
-// Write what is shown. push: as a new address, from which Back leads to the one before. later: milliseconds to wait.
+// push: as a new address. later: milliseconds to wait.
 export function keepAddress({ push = false, later = 0 } = {}) {
   clearTimeout(waiting);
   if (later) {
@@ -26,5 +25,4 @@ export function keepAddress({ push = false, later = 0 } = {}) {
   history[push ? "pushState" : "replaceState"](state, "", `${location.pathname}${filled.size ? `#${filled}` : ""}`);
 }
 
-// Whether Back leads from the open sample to the grid.
 export const leadsBackToGrid = () => Boolean(history.state?.inside);

@@ -1,11 +1,11 @@
-// Requests to the server. Every module that needs the server goes through this one.
+// All requests to the server.
 
 const SILENT = "The server is not responding.";
 export const LOST = `${SILENT} Changes are sent again when it is back.`;
 const PATIENCE = 30000;
 
 export class Refused extends Error {
-  // status: of HTTP, or 0 without an answer. answer: the server's; if someone else was faster, with the sample's state.
+  // status: of HTTP, or 0 without an answer. answer: if someone else was faster, with the sample's state.
   constructor(status, answer) {
     super(answer.error || `The server answered ${status}`);
     Object.assign(this, { status, answer });
@@ -43,7 +43,7 @@ export async function pixels(path) {
 
 export const image = async (path) => createImageBitmap(await ask(path, {}, (answer) => answer.blob()), { imageOrientation: "none" });
 
-// Save a label map. number: the sample's. about: { tool, version, … }, what changed which version. Promises the new state.
+// about: { tool, version, … }, what changed which version. Promises the new state.
 export async function sendLabels(number, labels, about) {
   const stream = new Blob([labels]).stream().pipeThrough(new CompressionStream("deflate"));
   const packed = await new Response(stream).arrayBuffer();
@@ -54,7 +54,6 @@ export async function sendLabels(number, labels, about) {
 export const thumb = ({ index, version }, labels) =>
   `/api/samples/${index}/thumb?v=${version}&labels=${Number(labels)}`;
 
-// Change one sample. body: with the version that it is made on. Promises the new state.
 export async function act(number, { version, ...body }, path = "/api/act") {
   const options = { signal: AbortSignal.timeout(PATIENCE) };
   return only({ version }, await post(path, { ...body, samples: [[number, version]] }, options));

@@ -1,4 +1,4 @@
-// The panel "Why this mask" of sample.js: where pixels and words attend, masks with other constants, every step.
+// "Why this mask": where pixels and words attend, masks with other constants, every step.
 
 import { act, decode, get, pixels, post } from "./api.js";
 import { $, counted, element, latest, notice } from "./page.js";
@@ -9,24 +9,23 @@ const unpack = (map) => ({ ...map, values: decode(map.data) });
 
 export class AttentionPanel {
   number = null;
-  info = null; // about its attention; null if there is none
+  info = null;
   maps = [];
-  level = 0; // index of the map that lies over the picture
-  word = -1; // index of the word whose maps are shown
-  fixed = false; // whether a pixel was clicked: its maps stay, wherever the pointer goes
-  trial = null; // constants that the person tries; their mask is not saved
-  tried = null; // the label map that they make
+  level = 0;
+  word = -1;
+  fixed = false; // to a clicked pixel
+  trial = null; // constants
+  tried = null; // their label map
 
-  // view: SampleView.
   constructor(view) {
     this.view = view;
     this.fetchMaps = latest((about) => {
-      return this.ask(`attends?${new URLSearchParams(about)}`, ({ maps }) => this.showMaps(maps.map(unpack)));
+      return this.ask("attends", ({ maps }) => this.showMaps(maps.map(unpack)), { about });
     });
     this.tryOut = latest(() => this.fetchTried());
     for (const id of ["alpha", "beta"]) {
       $(id).oninput = () => {
-        $(id).value = Number($(id).value).toFixed(2); // untouched, it keeps its exact value
+        $(id).value = Number($(id).value).toFixed(2); // untouched, it is exact
         this.try();
       };
     }
@@ -39,11 +38,11 @@ export class AttentionPanel {
     this.captureSoon = latest((number) => number === this.number && this.capture()); // the open sample before others
   }
 
-  // Ask about this sample, and call then(answer) or failed(message): neither after another sample was opened.
-  async ask(path, then, { failed = notice, from = get } = {}) {
+  // Call then(answer) or failed(message): neither after another sample was opened.
+  async ask(what, then, { about = {}, failed = notice, from = get } = {}) {
     const { number } = this;
     try {
-      const found = await from(`/api/samples/${number}/${path}`);
+      const found = await from(`/api/samples/${number}/${what}?${new URLSearchParams(about)}`);
       if (number === this.number) await then(found);
     } catch (error) {
       if (number === this.number) failed(error.message);
@@ -166,12 +165,12 @@ export class AttentionPanel {
     const { trial } = this;
     if (!trial) return;
     const isOver = () => trial !== this.trial;
-    await this.ask(`tuned?${new URLSearchParams(trial)}`, ({ values }) => {
+    await this.ask("tuned", ({ values }) => {
       if (isOver()) return;
       this.tried = values;
       this.view.draw();
       $("tuned-shown").textContent = this.unsaved;
-    }, { from: pixels, failed: (text) => {
+    }, { about: trial, from: pixels, failed: (text) => {
       notice(text);
       if (!isOver()) this.endTrial();
     } });
@@ -179,10 +178,10 @@ export class AttentionPanel {
 
   get unsaved() { return this.trial ? "This mask is tried, not saved: U applies it, Esc discards it." : ""; }
 
-  // Show the saved mask and its constants again. Returns whether another one was tried.
+  // Returns whether there was a trial.
   endTrial() {
     const { trial } = this;
-    this.trial = this.tried = null;
+    this.trial = this.tried = null; // their label map
     this.fixed = false;
     $("tuned-shown").textContent = "";
     if (!trial) return false;
@@ -219,12 +218,12 @@ export class AttentionPanel {
   }
 
   steps() {
-    const query = new URLSearchParams({ ...this.constantsInFields(), name: $("steps-class").value });
-    return this.ask(`steps?${query}`, ({ steps }) => $("steps").replaceChildren(...steps.map((step) => {
+    const about = { ...this.constantsInFields(), name: $("steps-class").value };
+    return this.ask("steps", ({ steps }) => $("steps").replaceChildren(...steps.map((step) => {
       const canvas = element("canvas");
       paintHeat(canvas, unpack(step), heat);
       const equation = step.equation && ` (paper, ${step.equation})`;
       return element("li", {}, canvas, element("strong", { textContent: step.name }), ` ${step.text}${equation}`);
-    })));
+    })), { about });
   }
 }

@@ -1,4 +1,4 @@
-// The view of the grid: its filters, its list, and changes of one or many samples. main.js shows it.
+// The grid's view: its filters, its list, and changes of one or many samples.
 
 import { keepAddress } from "./address.js";
 import { act } from "./api.js";
@@ -10,7 +10,7 @@ import { $, hint } from "./page.js";
 import { SampleList, all } from "./samples.js";
 import { set } from "./set.js";
 
-const SIDE = 148; // pixels of a tile, unless the person chose otherwise
+const SIDE = 148;
 
 export class Browse {
   constructor(page, changes) {
@@ -66,12 +66,11 @@ export class Browse {
     $("empty").hidden = length > 0;
     $("empty-clear").hidden = !used.length;
     $("empty-said").textContent = used.length ? `No sample matches ${used.join(", ")}.` : "There are no samples.";
-    $("browse").inert = false; // until the first list, nothing can be pressed
+    $("browse").inert = false;
     this.grid.show(new SampleList(found.samples, query.sort), options);
   }
 
-  // Act on all selected samples, or on the active one. The next key is about the next sample, even before this one is
-  // saved.
+  // The next key is about the next sample, even before this one is saved.
   judge(action) {
     const { grid, changes } = this;
     if (action === "relabel" || grid.chosen.size) return this.bulk.act(action);

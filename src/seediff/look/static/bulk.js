@@ -1,4 +1,4 @@
-// Changes of many samples: they are sent in parts, with their progress, a stop, and an undo. browse.js owns it.
+// Changes of many samples: sent in parts, with their progress, a stop, and an undo.
 
 import { post } from "./api.js";
 import { $, counted, disable, hint } from "./page.js";
@@ -40,7 +40,6 @@ export class Bulk {
     return this.run(samples, "/api/act", { action: redo ? "redo" : "undo" }, { restored: entry });
   }
 
-  // Change samples. part: how many are sent together. restored: the change that is undone or redone.
   async run(samples, path, body, { part = 20, restored } = {}) {
     const { changes, page } = this.browse;
     if (this.running) return hint("Another change is running.");
@@ -62,7 +61,7 @@ export class Bulk {
             const item = { number: state.index, before: some[i].version, after: state.version };
             changes.remember(item, item.number, item.before, item.after);
             items.push(item);
-          } else others[why || "unchanged"] = (others[why || "unchanged"] || 0) + 1;
+          } else others[why || "unchanged"] = (others[why || "unchanged"] ?? 0) + 1;
           changes.hear(state);
           forget(state.index);
         }
@@ -94,7 +93,7 @@ export class Bulk {
     $("selected").textContent = `${count.toLocaleString()} selected`;
     for (const part of $("selection").querySelectorAll("button, select")) {
       const { action } = part.dataset;
-      const isJudging = action && action !== "relabel"; // without a selection, of the active sample
+      const isJudging = action && action !== "relabel";
       const lacks = isJudging ? !list.count && "No samples" : none;
       disable(part, lacks || (part.id !== "select-none" && set.readOnly));
     }

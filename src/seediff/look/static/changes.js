@@ -1,7 +1,4 @@
-// Changes of samples, sent one after another, and their undo. Both views make them.
-//
-//   make ──> queue: one on its way, and those that wait ──> saved: `undo` can restore the version before
-//                                              └── someone else was faster: it is lost, and the page says so
+// Changes of samples, sent one after another, and their undo. Where someone else was faster, a change is lost.
 
 import { LOST, Refused, act } from "./api.js";
 import { $, counted, disable, hint, notice } from "./page.js";
@@ -10,21 +7,19 @@ import { set } from "./set.js";
 const AGAIN = 1500;
 
 export class Changes {
-  queue = []; // the first one is on its way
-  last = Promise.resolve(); // fulfilled when all is saved
+  queue = [];
+  last = Promise.resolve();
   done = []; // what undo takes back: { number, name, before, after }, versions of a sample; or { items } of many
   undone = [];
   own = new Map(); // sample's number → version that this page made last
   offline = false;
   failing = false;
 
-  // hear(state): shows it in the grid. In the view of the sample, saved(change, state) shows a saved change, and
-  // wrong(change) what the server has instead.
+  // hear(state) shows it in the grid; saved(change, state) and wrong(change) show in the sample's view what is saved.
   constructor({ hear, saved, wrong }) { Object.assign(this, { hear, saved, wrong }); }
 
-  // Send a change after all earlier ones. number, name: the sample's. base: { version }, what the change is made on.
-  // send({ version }): promises the new state. newMap: the server makes another label map. stroke: it sends the whole
-  // label map, so of those that wait only the last is sent.
+  // number, name: the sample's. base: { version }, what the change is made on. send({ version }) promises the new state.
+  // newMap: the server makes another label map. stroke: it sends the whole map, so of those that wait only the last is sent.
   make(change) {
     const { number, name, restores } = change;
     const waiting = this.queue.length > 1 && this.queue.at(-1);
@@ -39,15 +34,13 @@ export class Changes {
   add(entry) {
     this.done.push(entry);
     this.undone = [];
-    $("job-undo").hidden = true; // it is for the last change
+    $("job-undo").hidden = true;
   }
 
-  // Forget a change that changed nothing.
   drop({ entry, restores }) {
     for (const list of ["done", "undone"]) this[list] = this[list].filter((one) => one !== entry && one !== restores);
   }
 
-  // What undo, or redo, is about; undefined if there is nothing.
   take(redo) {
     const [from, to] = redo ? [this.undone, this.done] : [this.done, this.undone];
     const entry = from.pop();
@@ -55,7 +48,6 @@ export class Changes {
     return entry;
   }
 
-  // Undo or redo the change of a sample that `take` returned.
   restore(entry, redo, base) {
     const { number, name } = entry;
     const send = () => act(number, { // now that it is saved
@@ -64,7 +56,7 @@ export class Changes {
     return this.make({ number, name, base, send, newMap: true, restores: entry });
   }
 
-  // Whether the server makes another label map of a sample, which nobody can paint on until it is shown.
+  // Nobody can paint on a sample until a label map that the server makes is shown.
   makesMap(number) { return this.queue.some((change) => change.newMap && change.number === number); }
 
   async work() {
@@ -104,7 +96,7 @@ export class Changes {
     }
   }
 
-  // Keep what a change did. Earlier ones cannot be undone if someone else changed the sample after them.
+  // Earlier changes cannot be undone if someone else changed the sample after them.
   remember(entry, number, before, after) {
     const own = this.own.get(number) ?? before;
     if (own !== before) this.done = this.done.filter((one) => one === entry || one.number !== number);
@@ -112,8 +104,7 @@ export class Changes {
     this.own.set(number, after);
   }
 
-  // Do work(), again and again while the server does not respond. version: that it is made on. If an answer was lost, the
-  // change is there when it is sent again.
+  // Do work() until the server responds. If an answer was lost, the change is there when it is sent again.
   async persist(work, version) {
     let again = false;
     for (;;) {

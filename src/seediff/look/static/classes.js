@@ -1,12 +1,11 @@
-// The classes to paint with, in the set's order. Classes that the mask lacks are dimmed. A field finds or adds a class.
-// sample.js owns them.
+// The classes to paint with, in the set's order. A field finds or adds a class.
 
 import { $, IGNORED, choice, disable, element, hint, percent, toPicture } from "./page.js";
 import { css, fillClasses, nameOf, set, values } from "./set.js";
 
 export class Classes {
-  value = -1; // to paint with
-  picked = false; // whether a person chose it: then it stays, whatever the next picture shows
+  value = -1;
+  picked = false; // by a person: then it stays, whatever the next picture shows
   area = {};
 
   constructor(view) {
@@ -16,7 +15,7 @@ export class Classes {
     this.field.onkeydown = (event) => {
       if (event.key !== "Enter" && event.key !== "Escape") return;
       event.preventDefault();
-      event.stopPropagation(); // Escape would close the sample
+      event.stopPropagation();
       if (event.key === "Escape") this.end();
       else if (event.shiftKey) this.add();
       else this.find();
@@ -84,7 +83,6 @@ export class Classes {
 
   get typed() { return this.field.value.trim().normalize("NFC"); }
 
-  // The rows whose name contains the typed text; first, those whose name begins with it.
   matching() {
     const text = this.typed.toLowerCase();
     const rank = ({ name }) => (name.toLowerCase().startsWith(text) ? 0 : 1);

@@ -1,4 +1,4 @@
-// The form that filters and sorts the grid, with the number of samples for each choice. browse.js owns it.
+// The form that filters and sorts the grid, with the number of samples for each choice.
 
 import { Histogram } from "./histogram.js";
 import { $, VERDICT, choice, element } from "./page.js";
@@ -9,7 +9,7 @@ const GROUPS = ["states", "classes", "flags"];
 const RANGES = [
   { name: "area", title: "Area, % of the image", scale: 100, least: 0, help: "" },
   ...set.scores.map((score) => ({ ...score, scale: 1 })),
-]; // scale: a field shows the value times this; least: the lowest value
+]; // scale: a field shows the value times this
 const SORTS = [
   ["order", "as in the dataset", "as in the dataset, last first"],
   ["area", "area, smallest first", "area, largest first"],
@@ -18,12 +18,12 @@ const SORTS = [
     return [name, `${said}, lowest first`, `${said}, highest first`];
   }),
   ["flags", "", "most flags"],
-]; // name, title, title in descending order; "" if only that order is offered
+];
 const USUAL = "order";
 const FIELDS = ["text", "sort", ...RANGES.flatMap(({ name }) => [`${name}-low`, `${name}-high`])];
 
 export class Filters {
-  boxes = { states: {}, classes: {}, flags: {} }; // value → { label, box, more }
+  boxes = { states: {}, classes: {}, flags: {} };
   histograms = {};
 
   constructor(form, changed) {
@@ -86,7 +86,7 @@ export class Filters {
 
   search() {
     const toggle = $("filters-toggle");
-    if (toggle.ariaExpanded === "false") toggle.click(); // it is seen in narrow windows only
+    if (toggle.ariaExpanded === "false") toggle.click();
     $("text").focus();
   }
 
@@ -102,14 +102,13 @@ export class Filters {
     return Object.fromEntries(texts.filter(([name, text]) => name !== "sort" || text !== USUAL));
   }
 
-  // Fill the fields with what `values` returned. Returns whether that changed the form.
   set(values) {
     const before = JSON.stringify(this.values());
     for (const id of FIELDS) $(id).value = values[id] ?? "";
     if ($("sort").selectedIndex < 0) $("sort").value = USUAL;
     for (const group of GROUPS) {
       const wanted = (values[group] ?? "").split(",").filter(Boolean);
-      if (group === "flags") for (const kind of wanted) this.addFlag(kind); // the server sends the set's flags later
+      if (group === "flags") for (const kind of wanted) this.addFlag(kind); // the set's flags come later
       for (const [name, one] of Object.entries(this.boxes[group])) one.box.checked = wanted.includes(name);
     }
     return JSON.stringify(this.values()) !== before;

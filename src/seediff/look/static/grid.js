@@ -1,4 +1,4 @@
-// A grid of any number of samples; only visible tiles exist. A place is a position in the list. browse.js owns it.
+// A grid of any number of samples; only visible tiles exist. A place is a position in the list.
 
 import { thumb } from "./api.js";
 import { VERDICT, clamp, element } from "./page.js";
@@ -6,22 +6,21 @@ import { SampleList, hear } from "./samples.js";
 import { set } from "./set.js";
 
 const GAP = 8;
-const CAPTION = 42; // pixels of a tile below its picture, as in look.css
+const CAPTION = 42; // as in look.css
 const SETTLED = 70;
-const LARGE = 416; // pixels of a thumbnail for large tiles; small tiles have the usual size
+const LARGE = 416;
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
 
 export class Grid {
   least = 148;
   list = new SampleList();
-  active = 0; // place of the sample that keys act on
-  anchor = 0; // place from which a selection is extended
+  active = 0;
+  anchor = 0;
   chosen = new Set();
   labels = true;
-  tiles = new Map(); // place → element, of visible places
+  tiles = new Map();
   columns = 1;
 
-  // handlers: open(place), moved() to another place, chose() another selection.
   constructor(box, inner, handlers) {
     Object.assign(this, { box, inner }, handlers);
     box.onscroll = () => this.drawSoon();
@@ -56,7 +55,7 @@ export class Grid {
     this.step = this.side + CAPTION + GAP;
     this.inner.style.setProperty("--side", `${this.side}px`);
     this.inner.style.height = `${Math.ceil(this.count / this.columns) * this.step + GAP}px`;
-    for (const [place, tile] of this.tiles) this.move(place, tile);
+    this.each("move");
     this.draw();
   }
 
@@ -79,11 +78,7 @@ export class Grid {
       if (!this.tiles.has(place)) this.addTile(place);
     }
     clearTimeout(this.settling);
-    this.settling = setTimeout(() => this.fill(), SETTLED);
-  }
-
-  fill() {
-    for (const [place, tile] of this.tiles) this.write(place, tile);
+    this.settling = setTimeout(() => this.each("write"), SETTLED);
   }
 
   hear(state) {
@@ -91,6 +86,10 @@ export class Grid {
     for (const [place, tile] of this.tiles) {
       if (this.list.at(place)?.index === state.index) this.write(place, tile);
     }
+  }
+
+  each(act) {
+    for (const [place, tile] of this.tiles) this[act](place, tile);
   }
 
   addTile(place) {
@@ -133,7 +132,6 @@ export class Grid {
     if (image.getAttribute("src") !== wanted) image.src = wanted;
   }
 
-  // A tile's last line, which begins with the value that the list is sorted by.
   about({ corrected, made, flags, classes, ...more }) {
     const number = set.scores.some(({ name }) => name === this.list.sort) ? more[this.list.sort] : null;
     return [
@@ -151,9 +149,7 @@ export class Grid {
     this.tiles.delete(place);
   }
 
-  clear() {
-    for (const [place, tile] of this.tiles) this.remove(place, tile);
-  }
+  clear() { this.each("remove"); }
 
   select(place) {
     this.active = this.nearest(place);
@@ -161,13 +157,13 @@ export class Grid {
     const top = Math.floor(this.active / this.columns) * step;
     box.scrollTop = clamp(box.scrollTop, top + step - box.clientHeight, top);
     this.draw();
-    for (const [at, tile] of this.tiles) this.mark(at, tile);
+    this.each("mark");
     this.moved();
   }
 
   choose(places) {
     this.chosen = new Set(places);
-    for (const [at, tile] of this.tiles) this.mark(at, tile);
+    this.each("mark");
     this.chose();
   }
 

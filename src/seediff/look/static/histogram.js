@@ -1,9 +1,8 @@
-// A histogram above two fields, from and to: dragging over its bars fills them in. filters.js owns them.
+// A histogram above two fields, from and to: dragging over its bars fills them in.
 
 import { clamp, element } from "./page.js";
 
 export class Histogram {
-  // bars: the element for the bars. low, high: the fields. scale: a field shows the value, from 0 to 1, times this.
   constructor(bars, low, high, scale) {
     Object.assign(this, { bars, low, high, scale });
     bars.onpointerdown = (event) => {
@@ -24,7 +23,7 @@ export class Histogram {
 
   edge(i) { return String(Number(((i / this.bars.children.length) * this.scale).toFixed(4))); }
 
-  // Fill the fields with the bars that the pointer has passed. The first bar also counts lower values.
+  // The first bar also counts lower values.
   choose(event) {
     const to = this.barAt(event);
     const first = Math.min(this.from, to);

@@ -1,5 +1,4 @@
-// Which samples match the filters, in which order, and how many samples another choice in one filter would show.
-// browse.js asks it.
+// Which samples match the filters, in which order, and how many another choice would show.
 
 import { all } from "./samples.js";
 import { set } from "./set.js";
@@ -15,7 +14,6 @@ function barsOf(values) {
   return bars;
 }
 
-// query: what `Filters.query` returns. Returns { samples, counts, histograms }.
 export function select({ classes, flags, states, text, bounds, sort, descending }) {
   const names = classes.map((id) => set.classes[id - 1]);
   const values = {

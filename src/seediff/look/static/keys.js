@@ -1,8 +1,8 @@
-// The keys of the page in one table, from which the help is made; and its tools.
+// The keys in one table, from which the help is made; and the tools.
 
 import { $, choice, element, hint } from "./page.js";
 
-// Tools: name, key, title, and the lines of an icon in 24 × 24 units.
+// Name, key, title, icon of 24 × 24 units.
 export const TOOLS = [
   ["look", "L", "Look", "M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12zM12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6z"],
   ["brush", "B", "Brush", "M20 3 9 14l2 2L22 5zM9 14c-3 0-4 2-4 4s-1 2-3 2c2 2 9 2 9-4"],
@@ -12,48 +12,53 @@ export const TOOLS = [
   ["segment", "S", "Segments", "M4 20 14 10M16 3v4M14 5h4M20 10v4M18 12h4M8 4v3M6.500 5.500h3"],
 ];
 
-// Keys, view, the #button that they press or the act of main.js, help.
+// Keys, the #button that they press or the act of main.js, help; with their view.
+const of = (view, rows) => rows.map(([keys, act, help]) => [keys, view, act, help]);
 export const KEYS = [
-  ["J PageDown", "sample", "#next", "next"],
-  ["K PageUp", "sample", "#previous", "previous"],
-  ["A", "sample", "#accept", "accept"],
-  ["X", "sample", "#reject", "reject"],
-  ["R", "sample", "#reset", "clear the review"],
-  ["Z Ctrl+Z", "sample", "undo", "undo the last change, or a corner"],
-  ["Backspace", "sample", "back", "take back a corner"],
-  ["Y Ctrl+Y Ctrl+Shift+Z", "sample", "#redo", "redo"],
-  ...TOOLS.map(([name, key, title]) => [key, "sample", `tool ${name}`, title.toLowerCase()]),
-  ["[", "sample", "size -1", "smaller brush"],
-  ["]", "sample", "size 1", "larger brush"],
-  [",", "sample", "#coarser-button", "coarser segments"],
-  [".", "sample", "#finer-button", "finer segments"],
-  ["V", "sample", "#clean", "clean"],
-  ["0 1 2 3 4 5 6 7 8 9", "sample", "class", "paint the background, or a class"],
-  ["I", "sample", "class 255", "paint ignored"],
-  ["C", "sample", "findClass", "find a class (Enter: paint with it; Shift+Enter: add it)"],
-  ["← → ↑ ↓", "sample", "cross", "move the cross (Shift: by one pixel)"],
-  ["Space", "sample", "cross", "use the tool there (hold: drag the image)"],
-  ["Enter", "sample", "accept", "close the polygon; paint segments"],
-  ["U", "sample", "#apply", "save the tried mask"],
-  ["Esc", "sample", "giveUp", "drop what is not saved; leave the tool; leave the sample"],
-  ["O", "sample", "mask", "mask on or off"],
-  ["T", "sample", "#outlined", "outlines on or off"],
-  ["H", "sample", "#by-object", "colours by object"],
-  ["D", "sample", "#dimmed", "dim what has no class"],
-  ["+", "sample", "#zoom-in", "zoom in"],
-  ["-", "sample", "#zoom-out", "zoom out"],
-  ["=", "sample", "#zoom-fit", "zoom to fit"],
-  ["← → ↑ ↓ Home End PageUp PageDown", "grid", "step", "move (Shift: select)"],
-  ["Enter", "grid", "open", "open"],
-  ["Space", "grid", "tick", "select"],
-  ["Ctrl+A", "grid", "#select-all", "select all"],
-  ["Esc", "grid", "unselect", "clear the selection"],
-  ["A", "grid", "#many-accept", "accept the selected or the active one"],
-  ["X", "grid", "#many-reject", "reject"],
-  ["R", "grid", "#many-reset", "clear the review"],
-  ["Z Ctrl+Z", "grid", "undo", "undo"],
-  ["Y Ctrl+Y Ctrl+Shift+Z", "grid", "redo", "redo"],
-  ["C", "grid", "search", "search"],
+  ...of("sample", [
+    ["J PageDown", "#next", "next"],
+    ["K PageUp", "#previous", "previous"],
+    ["A", "#accept", "accept"],
+    ["X", "#reject", "reject"],
+    ["R", "#reset", "clear the review"],
+    ["Z Ctrl+Z", "undo", "undo the last change, or a corner"],
+    ["Backspace", "back", "take back a corner"],
+    ["Y Ctrl+Y Ctrl+Shift+Z", "#redo", "redo"],
+    ...TOOLS.map(([name, key, title]) => [key, `tool ${name}`, title.toLowerCase()]),
+    ["[", "size -1", "smaller brush"],
+    ["]", "size 1", "larger brush"],
+    [",", "#coarser-button", "coarser segments"],
+    [".", "#finer-button", "finer segments"],
+    ["V", "#clean", "clean"],
+    ["0 1 2 3 4 5 6 7 8 9", "class", "paint the background, or a class"],
+    ["I", "class 255", "paint ignored"],
+    ["C", "findClass", "find a class (Enter: paint with it; Shift+Enter: add it)"],
+    ["← → ↑ ↓", "cross", "move the cross (Shift: by one pixel)"],
+    ["Space", "cross", "use the tool there (hold: drag the image)"],
+    ["Enter", "accept", "close the polygon; paint segments"],
+    ["U", "#apply", "save the tried mask"],
+    ["Esc", "giveUp", "drop what is not saved; leave the tool; leave the sample"],
+    ["O", "mask", "mask on or off"],
+    ["T", "#outlined", "outlines on or off"],
+    ["H", "#by-object", "colours by object"],
+    ["D", "#dimmed", "dim what has no class"],
+    ["+", "#zoom-in", "zoom in"],
+    ["-", "#zoom-out", "zoom out"],
+    ["=", "#zoom-fit", "zoom to fit"],
+  ]),
+  ...of("grid", [
+    ["← → ↑ ↓ Home End PageUp PageDown", "step", "move (Shift: select)"],
+    ["Enter", "open", "open"],
+    ["Space", "tick", "select"],
+    ["Ctrl+A", "#select-all", "select all"],
+    ["Esc", "unselect", "clear the selection"],
+    ["A", "#many-accept", "accept the selected or the active one"],
+    ["X", "#many-reject", "reject"],
+    ["R", "#many-reset", "clear the review"],
+    ["Z Ctrl+Z", "undo", "undo"],
+    ["Y Ctrl+Y Ctrl+Shift+Z", "redo", "redo"],
+    ["C", "search", "search"],
+  ]),
   ["?", "grid sample", "#help-button", "all keys"],
 ];
 
@@ -78,7 +83,7 @@ export const isField = (part) => {
   return part instanceof HTMLSelectElement;
 };
 
-// What a key stands for in a view: the id of a button or an act; "" for nothing, and for keys of fields and controls.
+// The id of a button or an act; "" for nothing, and for keys of fields and controls.
 export function actOf(event, view) {
   if (event.altKey) return "";
   const control = event.ctrlKey || event.metaKey;

@@ -1,8 +1,5 @@
-// The page: it shows the grid or one sample, and passes keys to it. index.html starts it.
-//
-//   grid ── open(at) ──> `coming`: a promise of the sample ──> sample at `place`
-//    ^                        ^──────────── move(±1) ────────────────┤
-//    └──── close(): Back, if that leads to the grid; else leave ─────┘
+// Shows the grid or one sample, and passes keys to it.
+// open(at) and move(±1) → `coming`, a promise of the sample → the sample at `place`; close() → Back, if it leads to the grid.
 
 import { keepAddress, leadsBackToGrid, readAddress, watchAddress } from "./address.js";
 import { post } from "./api.js";
@@ -15,10 +12,10 @@ import { all, prefetch } from "./samples.js";
 import { set } from "./set.js";
 
 const state = {
-  place: -1, // of the open sample in the list
+  place: -1,
   coming: null,
   opened: null,
-  pointed: false, // whether a click came from a pointer, not from a key
+  pointed: false,
 };
 
 $("set-name").textContent = set.name;
@@ -30,13 +27,20 @@ const page = {
   open, move, addClass,
   changed() {
     browse.refresh({ keep: true });
-    if (!$("sample").hidden) changes.last.then(() => view.reload()).catch(tell);
+    if (isOpen()) changes.last.then(() => view.reload()).catch(tell);
   },
   get bulk() { return browse.bulk; },
   get list() { return browse.list; },
   get place() { return state.place; },
   get coming() { return state.coming; },
 };
+const isOpen = () => !$("sample").hidden;
+
+function exchange(open) {
+  $("sample").hidden = !open;
+  $("browse").hidden = open;
+}
+
 const changes = new Changes({
   hear: (sample) => browse.grid.hear(sample),
   saved: (...what) => view.saved(...what),
@@ -53,16 +57,14 @@ async function restore({ typed }) {
   const found = named ? browse.list.placeOf(Number(sample)) : -1;
   if (found >= 0) return show(found);
   if (named) return leave(0);
-  const back = !typed && !$("sample").hidden; // to the tile of the sample that was open
+  const back = !typed && isOpen();
   return leave(back ? state.place : Number(wanted.at) || 0);
 }
 
 function open(at) {
-  const inGrid = !$("browse").hidden;
-  if (inGrid) {
-    keepAddress();
-  }
-  return show(at, { push: inGrid });
+  const push = !isOpen();
+  if (push) keepAddress();
+  return show(at, { push });
 }
 
 async function show(at, { push } = {}) {
@@ -71,10 +73,9 @@ async function show(at, { push } = {}) {
   state.coming = coming;
   try {
     const { index } = await coming;
-    if (coming !== state.coming) return; // the person asked for something else meanwhile
+    if (coming !== state.coming) return; // something else was asked for
     Object.assign(state, { coming: null, opened: coming, place: at });
-    $("browse").hidden = true;
-    $("sample").hidden = false;
+    exchange(true);
     if (!$("sample").contains(document.activeElement)) toPicture();
     const opened = view.open(index);
     if (push !== undefined) keepAddress({ push });
@@ -86,7 +87,7 @@ async function show(at, { push } = {}) {
   }
 }
 
-// Open the next sample (1) or the one before (-1), counted from a sample on its way.
+// Counted from a sample on its way.
 function move(by) {
   const { coming, place } = state;
   if (!view.settle()) return;
@@ -104,10 +105,9 @@ function close() {
 }
 
 async function leave(at) {
-  if ($("browse").hidden) {
+  if (isOpen()) {
     view.leave();
-    $("sample").hidden = true;
-    $("browse").hidden = false;
+    exchange(false);
     browse.refresh({ keep: true });
     browse.grid.box.focus({ preventScroll: true });
   }
@@ -148,35 +148,33 @@ for (const [id, box] of [["sample", "stage"], ["browse", "grid"]]) {
   };
 }
 watchAddress(
-  () => ({ ...browse.values(), sample: $("sample").hidden ? "" : view.number }),
+  () => ({ ...browse.values(), sample: isOpen() ? view.number : "" }),
   (how) => {
-    if ($("sample").hidden || view.settle()) restore(how).catch(tell);
+    if (!isOpen() || view.settle()) restore(how).catch(tell);
     else keepAddress({ push: true });
   },
 );
 window.addEventListener("beforeunload", (event) => {
-  if (!view.settle() || changes.queue.length) event.preventDefault(); // the browser asks
+  if (!view.settle() || changes.queue.length) event.preventDefault();
 });
 
-// Undo the last change of this page, or redo what was undone last, wherever the page has gone.
 async function restoreLast(redo) {
-  const open = !$("sample").hidden;
-  if (open && !view.settle()) return;
+  if (isOpen() && !view.settle()) return;
   const entry = changes.take(redo);
   if (!entry) return hint(`There is nothing to ${redo ? "redo" : "undo"}.`);
   if (entry.items) return browse.bulk.restore(entry, redo);
   const { number, name } = entry;
-  if (open && number === view.number) return view.restore(entry, redo);
+  if (isOpen() && number === view.number) return view.restore(entry, redo);
   const change = changes.restore(entry, redo, all[number]);
   await changes.last;
   const place = browse.list.placeOf(number);
-  if (place >= 0 && $("sample").hidden) browse.grid.select(place);
-  else if (place >= 0) await show(place, { push: false });
+  if (place >= 0 && isOpen()) await show(place, { push: false });
+  else if (place >= 0) browse.grid.select(place);
   if (!change.failed) hint(`${name}: ${redo ? "redone" : "undone"}.`);
 }
 
 function undo() {
-  if ($("sample").hidden || !view.tool.back()) restoreLast(false);
+  if (!isOpen() || !view.tool.back()) restoreLast(false);
 }
 
 const { grid } = browse;
@@ -206,7 +204,7 @@ const ACTS = {
 };
 
 function press(event) {
-  const found = actOf(event, state.coming || $("browse").hidden ? "sample" : "grid");
+  const found = actOf(event, state.coming || isOpen() ? "sample" : "grid");
   if (!found || $("help").open) return;
   event.preventDefault();
   const [name, argument] = found.split(" ");
@@ -218,4 +216,4 @@ function press(event) {
 document.addEventListener("keydown", press);
 
 await restore({ typed: true }).catch(tell);
-if ($("sample").hidden) browse.grid.box.focus({ preventScroll: true });
+if (!isOpen()) browse.grid.box.focus({ preventScroll: true });

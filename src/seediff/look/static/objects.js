@@ -1,12 +1,12 @@
-// The mask with a colour for each object, not for each class, until somebody paints. sample.js owns it.
+// The mask with a colour for each object, not for each class, until somebody paints.
 
 import { pixels } from "./api.js";
 import { $, tell } from "./page.js";
 import { set } from "./set.js";
 
 export class Objects {
-  values = null; // an id for each pixel, drawn in place of the label map; null to draw the label map
-  turn = 0; // counts requests: only the last answer is shown
+  values = null;
+  turn = 0;
 
   constructor(view, box) {
     Object.assign(this, { view, box });

@@ -1,5 +1,3 @@
-// Elements, texts and messages of the page. Nearly every module uses them.
-
 export const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
 export const IGNORED = 255;
 
@@ -28,8 +26,7 @@ export const disable = (part, why) => {
   else part.removeAttribute("title");
 };
 
-// Make a radio button or checkbox: { label, box, more }. tag: of `more`, an empty element at its end. colour: of its
-// swatch.
+// tag: of `more`, an empty element at its end.
 export const choice = (type, name, value, text, tag, colour) => {
   const box = element("input", { type, name, value });
   const more = element(tag);
@@ -41,7 +38,7 @@ export const choice = (type, name, value, text, tag, colour) => {
   return { label, box, more };
 };
 
-// A function that calls work(...), one call after another. Of the calls that wait, only the last is made.
+// Calls work(...), one call after another. Of the calls that wait, only the last is made.
 export const latest = (work) => {
   let waiting = null, busy = false;
   return async (...asked) => {

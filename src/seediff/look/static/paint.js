@@ -1,5 +1,4 @@
-// Painting on label maps, one byte a pixel, row by row. The tools call it. Functions return the changed box [left, top,
-// right, bottom), or null if nothing changed.
+// Painting on label maps, one byte a pixel. Functions return the changed box [left, top, right, bottom), or null.
 
 import { clamp } from "./page.js";
 
@@ -13,7 +12,6 @@ export const join = (a, b) => {
   return [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])];
 };
 
-// Paint all pixels whose middle is within `radius` of the line from (x0, y0) to (x1, y1).
 export function stroke(labels, width, height, x0, y0, x1, y1, radius, value) {
   const box = clip([
     Math.floor(Math.min(x0, x1) - radius), Math.floor(Math.min(y0, y1) - radius),
@@ -33,8 +31,6 @@ export function stroke(labels, width, height, x0, y0, x1, y1, radius, value) {
   return box;
 }
 
-// Paint the pixels of the label at (x, y) that are connected to it by edges. Returns { count, box }, the number of these
-// pixels and the changed box.
 export function fill(labels, width, height, x, y, value) {
   const from = labels[y * width + x];
   if (from === value) return { count: 0, box: null };
@@ -60,7 +56,7 @@ export function fill(labels, width, height, x, y, value) {
   return { count, box };
 }
 
-// Paint the pixels whose middle is inside the polygon of points [[x, y], …], by the even-odd rule.
+// By the even-odd rule, of pixels' middles.
 export function polygon(labels, width, height, points, value) {
   if (points.length < 3) return null;
   const xs = points.map(([x]) => x);
@@ -86,8 +82,7 @@ export function polygon(labels, width, height, points, value) {
   return box;
 }
 
-// Give segments to a class; to the background, if all their pixels have the class already. segments: the number of each
-// pixel's segment. numbers: a Set of those to change.
+// To the background, if all their pixels have the class already. segments: of each pixel. numbers: a Set of those to change.
 export function segment(labels, segments, numbers, value) {
   let whole = true;
   for (let i = 0; i < labels.length && whole; i++) whole = !numbers.has(segments[i]) || labels[i] === value;
@@ -95,7 +90,7 @@ export function segment(labels, segments, numbers, value) {
   for (let i = 0; i < labels.length; i++) if (numbers.has(segments[i])) labels[i] = given;
 }
 
-// A Set of the segments that lie mostly in a box [left, top, right, bottom].
+// Those mostly in the box.
 export function inBox(segments, width, height, box) {
   const all = new Map();
   const inside = new Map();

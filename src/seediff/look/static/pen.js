@@ -1,10 +1,8 @@
-// Lines over the picture, and the outlines of its mask. Lines have the same width at any zoom, and a dark rim, so that
-// they are seen on any picture. stage.js makes the pen, and tools draw with it.
+// Lines over the picture, as wide at any zoom, with a dark rim, so that they are seen.
 
-const MOST = 8; // outlines per pixel of the picture's width and height; only a mask like noise has more
+const MOST = 8; // outlines per pixel of width and height; only a mask like noise has more
 
 export class Pen {
-  // context: of a canvas, in pixels of the picture. scale: pixels of the screen in one of them.
   constructor(context, scale) { Object.assign(this, { context, scale }); }
 
   trace(draw, inner = "#fff") {
@@ -34,7 +32,7 @@ export class Pen {
     this.trace((context) => context.arc(x, y, Math.max(1.5 / this.scale, radius), 0, 2 * Math.PI), colour);
   }
 
-  // Lines from point to point [x, y]. closed: also back to the first point, and with a square at each.
+  // closed: back to the first point, and with a square at each.
   polygon(points, closed) {
     this.trace((context) => {
       for (const point of points) context.lineTo(...point);
@@ -47,7 +45,6 @@ export class Pen {
     });
   }
 
-  // Stroke what `findOutlines` returned. colours: of the labels; white without them.
   outlines(paths, colours = []) {
     const { context } = this;
     context.lineCap = "square";
@@ -62,7 +59,7 @@ export class Pen {
   }
 }
 
-// Label → Path2D of its borders with lower labels, in pixels of the picture. Empty for a mask like noise.
+// Label → Path2D of its borders with lower labels; empty for a mask like noise.
 export function findOutlines(labels, width, height) {
   const paths = new Map();
   let room = MOST * (width + height);
@@ -72,8 +69,8 @@ export function findOutlines(labels, width, height) {
     path.moveTo(x0, y0);
     path.lineTo(x1, y1);
   };
-  // Along each row and each column of borders, pieces of the same label are one line. Border i begins at i * stride;
-  // along: the step to the next pixel beside it; across: the step over it.
+  // Pieces of the same label along a border are one line. Border i begins at i * stride; along: the step to the next pixel
+  // beside it; across: the step over it.
   const scan = (count, length, stride, along, across, draw) => {
     for (let i = 1; i < count; i++) {
       let value = 0, begin = 0;

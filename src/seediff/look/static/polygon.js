@@ -1,18 +1,17 @@
-// The tool for polygons. A closed polygon is painted, and its corners can be moved until the person does something
-// else. sample.js owns it.
+// Polygons. A closed one is painted, and its corners can be moved until the person does something else.
 
 import * as paint from "./paint.js";
 import { Tool } from "./tools.js";
 
-const NEAR = 10; // pixels on the screen from a corner at which the pointer takes it
+const NEAR = 10; // pixels on the screen
 
 export class Polygon extends Tool {
   get help() { return "Click the corners; double-click or Enter to close, Backspace takes one back. Then drag corners to adjust."; }
   points = [];
   closed = false;
-  corner = -1; // index of the corner that the pointer took
+  corner = -1;
   from = null;
-  before = null; // the label map without the closed polygon
+  before = null; // the label map without it
   value = 0;
 
   get open() { return this.points.length > 0 && !this.closed; }
@@ -36,13 +35,13 @@ export class Polygon extends Tool {
 
   clear() {
     Object.assign(this, { points: [], closed: false, corner: -1, from: null });
-    this.view.stage.drawLines();
+    this.redraw();
   }
 
   back() {
     if (!this.open) return false;
     this.points.pop();
-    this.view.stage.drawLines();
+    this.redraw();
     return true;
   }
 
@@ -65,10 +64,10 @@ export class Polygon extends Tool {
     if (!this.moving) return;
     this.points[this.corner] = [x, y];
     this.view.draw(this.paint());
-    this.view.stage.drawLines();
+    this.redraw();
   }
 
-  // Leave a moved corner where it is, or add a corner; the first one closes the polygon.
+  // The first corner closes the polygon.
   up() {
     const { corner, from, moving } = this;
     Object.assign(this, { corner: -1, from: null });
@@ -77,7 +76,7 @@ export class Polygon extends Tool {
     if (this.closed) this.clear();
     else if (corner === 0 && this.points.length > 2) return void this.accept();
     this.points.push(from);
-    this.view.stage.drawLines();
+    this.redraw();
   }
 
   twice() {
@@ -93,11 +92,11 @@ export class Polygon extends Tool {
     if (!view.startPainting(this)) return true;
     Object.assign(this, { corner: -1, closed: true, before: view.labels.slice(), value: view.classes.value });
     view.finish(this.name, this.paint());
-    view.stage.drawLines();
+    this.redraw();
     return true;
   }
 
-  // Returns the box to draw: the whole picture, as the polygon may have covered another part before.
+  // The box is the whole picture, as the polygon may have covered another part before.
   paint() {
     const { labels, width, height } = this.view;
     labels.set(this.before);

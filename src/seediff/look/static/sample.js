@@ -1,4 +1,4 @@
-// The view of one sample: its picture, its mask, and what the person does to them. main.js shows it.
+// One sample: its picture, its mask, and what the person does to them.
 
 import { act, get, sendLabels } from "./api.js";
 import { AttentionPanel } from "./attention.js";
@@ -13,16 +13,16 @@ import { css, nameOf, set } from "./set.js";
 import { Stage } from "./stage.js";
 import { Brush, Fill, Look } from "./tools.js";
 
-const NEW_MAP = ["relabel", "cleaned"]; // actions that make the server change the label map
+const NEW_MAP = ["relabel", "cleaned"];
 const KINDS = { look: Look, brush: Brush, eraser: Brush, polygon: Polygon, fill: Fill, segment: Segments };
 
 export class SampleView {
-  turn = 0; // counts opens and reloads: only the last answer is used
+  turn = 0; // only the last open or reload counts
   number = -1;
-  about = null; // its state, which changes are made on; another object after someone else changed it
+  about = null; // another object after someone else changed it
   labels = null;
-  sized = false; // whether the person has chosen the brush's size
-  dimmed = null; // whether the person wants dimming; null before they said
+  sized = false;
+  dimmed = null;
 
   constructor(page, changes) {
     Object.assign(this, { page, changes });
@@ -51,12 +51,11 @@ export class SampleView {
     click("relabel-button", () => {
       this.judge("relabel", { old: Number($("old-class").value), new: Number($("new-class").value) });
     });
-    click("coarser-button", () => this.settle() && this.tools.segment.fetch(-1));
-    click("finer-button", () => this.settle() && this.tools.segment.fetch(1));
+    for (const [to, by] of [["coarser", -1], ["finer", 1]]) {
+      click(`${to}-button`, () => this.settle() && this.tools.segment.fetch(by));
+    }
     click("clean", () => this.judge("cleaned", { least: Number($("least").value) }));
-    click("zoom-in", () => this.stage.zoomBy(1.5));
-    click("zoom-out", () => this.stage.zoomBy(1 / 1.5));
-    click("zoom-fit", () => this.stage.zoomBy(0));
+    for (const [to, factor] of [["in", 1.5], ["out", 1 / 1.5], ["fit", 0]]) click(`zoom-${to}`, () => this.stage.zoomBy(factor));
     $("brush-size").oninput = () => {
       this.sized = true;
       this.sizeBrush();
@@ -103,7 +102,6 @@ export class SampleView {
 
   boxOf(name) { return $("tools").querySelector(`[value="${name}"]`); }
 
-  // Allow what needs attention maps: segments and heat. why: the reason why there are none; "" if there are.
   allowAttention(why) {
     disable(this.boxOf("segment"), set.readOnly || why);
     $("heat-line").classList.toggle("none", Boolean(why));
@@ -133,7 +131,7 @@ export class SampleView {
     this.leave();
     this.number = number;
     $("sample").ariaBusy = true;
-    await this.changes.last; // when the same sample is opened again
+    await this.changes.last;
     const { about, photo, labels } = await load(number);
     forgetAll();
     if (turn !== this.turn) return;
@@ -154,7 +152,7 @@ export class SampleView {
     this.attention.enter(number, about);
   }
 
-  // End this sample's stroke. Nobody can paint on the sample afterwards, though it may still be seen.
+  // Nobody can paint on the sample afterwards, though it may still be seen.
   leave() {
     this.stage.release();
     this.tool.leave();
@@ -165,7 +163,7 @@ export class SampleView {
   async reload() {
     const turn = ++this.turn;
     const { about, labels } = await fetchSample(this.number);
-    if (turn !== this.turn) return; // a newer reload is on its way
+    if (turn !== this.turn) return;
     if (about.version < this.about.version) return void (await this.reload()); // from before an own change
     hear(about);
     if (this.tools.polygon.closed) this.tools.polygon.clear();
@@ -203,18 +201,15 @@ export class SampleView {
     $("reject").ariaPressed = verdict === "rejected";
   }
 
-  // Draw the mask: the tried one, the objects, or the label map. box: the part that changed.
   draw(box) {
     if (!this.labels) return;
     this.stage.drawLabels(this.attention.tried || this.objects.values || this.labels, box || undefined);
   }
 
-  // Whether the person can paint: the label map is loaded, and no change on its way makes another one.
   get canPaint() { return Boolean(this.labels) && !this.changes.makesMap(this.number); }
 
-  // Settle what is shown and not saved, before anything else is done: a stroke is finished; a tried mask, an open
-  // polygon and proposed segments wait for the person, and a hint names the keys. own: what may go on with its own.
-  // Returns whether nothing is left.
+  // What is shown and not saved comes first: a stroke is finished; a tried mask, an open polygon and proposed segments
+  // wait for the person, and a hint names the keys. own: what may go on. Returns whether nothing is left.
   settle(own) {
     if (!own) this.stage.release();
     const left = [this.attention, ...Object.values(this.tools)].find((each) => each !== own && each.unsaved);
@@ -222,7 +217,6 @@ export class SampleView {
     return !left;
   }
 
-  // Show the label map before it is painted on. own: the tool that paints. Returns whether the person can paint.
   startPainting(own) {
     if (!this.canPaint || !this.settle(own)) return false;
     this.objects.leave();
@@ -270,7 +264,7 @@ export class SampleView {
     forget(number);
     if (number !== this.number || !this.labels) return;
     if (newMap || base !== this.about) return this.changes.persist(() => this.reload());
-    const { about, why } = await get(`/api/samples/${number}`); // of this mask now
+    const { about, why } = await get(`/api/samples/${number}`);
     Object.assign(this.about, state, { about, why });
     this.describe();
     return this.objects.fetch();

@@ -1,4 +1,4 @@
-// Samples from the server: the states of all, lists of some for browse.js, and single samples with pictures for sample.js.
+// Samples from the server.
 
 import { get, image, pixels } from "./api.js";
 
@@ -24,8 +24,7 @@ export class SampleList {
 
 const loading = new Map();
 
-// Promises a sample's { about, labels }. If their versions differ, the older one counts, so that the server refuses
-// changes.
+// If versions differ, the older one counts: the server refuses changes.
 export async function fetchSample(number) {
   const [about, labels] = await Promise.all([get(`/api/samples/${number}`), pixels(`/api/samples/${number}/labels`)]);
   return { about: { ...about, version: Math.min(about.version, labels.version) }, labels };
@@ -35,7 +34,7 @@ export function load(number) {
   if (!loading.has(number)) {
     const both = Promise.all([fetchSample(number), image(`/api/samples/${number}/image`)]);
     loading.set(number, both.then(([sample, photo]) => ({ ...sample, photo })));
-    both.catch(() => forget(number)); // so that it can be tried again
+    both.catch(() => forget(number));
   }
   return loading.get(number);
 }

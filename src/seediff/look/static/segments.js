@@ -1,5 +1,4 @@
-// The tool for segments of the attention: a click or a box proposes some, and Enter gives them to a class. sample.js
-// owns it.
+// Segments: a click or a box proposes some, and Enter gives them to a class.
 
 import { pixels } from "./api.js";
 import { $, counted } from "./page.js";
@@ -7,17 +6,16 @@ import * as paint from "./paint.js";
 import { findOutlines } from "./pen.js";
 import { Tool } from "./tools.js";
 
-const MOVED = 5; // pixels on the screen from which on a movement makes a box, not a click
+const MOVED = 5; // pixels on the screen, from a click to a box
 const STRIPES = 48;
-// What is drawn over segments, and its colours: the segment under the pointer is lighter, a proposed one has stripes.
 const POINTED = 1, BRIGHT = 2, DARK = 3, TINT = Uint32Array.of(0, 0x60ffffff, 0xe0ffffff, 0x70000000);
 
 export class Segments extends Tool {
-  found = null; // { sample: number, values: segment of each pixel, count: of segments, fine: level, borders: Path2D }
+  found = null; // { sample, values, count, fine, borders }
   chosen = new Set();
   pointed = -1;
   begun = null;
-  box = null; // [left, top, right, bottom] from there to the pointer
+  box = null;
 
   get active() { return this.view.tool === this; }
 
@@ -36,7 +34,7 @@ export class Segments extends Tool {
 
   get current() { return this.found?.sample === this.view.number ? this.found : null; }
 
-  // Load segments. by: 1 for finer, -1 for coarser ones than those shown.
+  // by: 1 for finer, -1 for coarser ones than those shown.
   async fetch(by = 0) {
     const { view, current } = this;
     if (!this.active || this.fetching || !view.labels) return;
@@ -62,7 +60,6 @@ export class Segments extends Tool {
     this.show();
   }
 
-  // The segment at a pixel; -1 before they are loaded.
   at(column, row) { return this.current ? this.current.values[row * this.view.width + column] : -1; }
 
   down(x, y) {
@@ -74,10 +71,9 @@ export class Segments extends Tool {
   drag(x, y) {
     if (!this.begun) return;
     const [x0, y0] = this.begun;
-    const { stage } = this.view;
-    const isBox = Math.hypot(x - x0, y - y0) * stage.scale >= MOVED;
+    const isBox = Math.hypot(x - x0, y - y0) * this.view.stage.scale >= MOVED;
     this.box = isBox ? [Math.min(x, x0), Math.min(y, y0), Math.max(x, x0), Math.max(y, y0)] : null;
-    stage.drawLines();
+    this.redraw();
   }
 
   up() {
@@ -103,7 +99,6 @@ export class Segments extends Tool {
     this.show();
   }
 
-  // Give the proposed segments to the class; if they have it already, to the background.
   accept() {
     const { view } = this;
     if (!this.chosen.size || !view.startPainting(this)) return false;
@@ -134,7 +129,7 @@ export class Segments extends Tool {
       }
     }
     stage.drawHeat({ values, height, width }, TINT, [0, 0, height, width]);
-    stage.drawLines();
+    this.redraw();
     this.say("Click segments, or drag a box.");
     const count = counted(current.count, "segment");
     if (chosen.size) this.say(`${chosen.size} of ${count} chosen. Enter paints, Esc cancels.`);

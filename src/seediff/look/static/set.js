@@ -1,4 +1,4 @@
-// The set as the server describes it: its classes, to which main.js adds, and its colours.
+// The set as the server describes it.
 
 import { get } from "./api.js";
 import { IGNORED } from "./page.js";
@@ -19,7 +19,6 @@ export const values = () =>
 
 export const nameOf = (value) => set.classes[value - 1] || (value === IGNORED ? "ignored" : "background");
 
-// Fill two lists, to change a class into another one: `to` does not offer the class that is chosen in `from`.
 export const fillClasses = (from, to) => {
   for (const list of [from, to]) {
     const [background, ...others] = values().map(([value, name]) => new Option(name, value));

@@ -1,28 +1,26 @@
-// The picture with its mask, heat, outlines and the tool's marks. The pointer uses the tool, or moves and zooms it.
-// sample.js owns it.
+// The picture with mask, heat, outlines and the tool's marks. The pointer uses the tool, or moves and zooms it.
 
 import { $, clamp, element } from "./page.js";
 import { Pen, findOutlines } from "./pen.js";
 import { colours } from "./set.js";
 
-const MOST = 48; // pixels of the screen that a pixel of the picture has at most
+const MOST = 48;
 const DIMMED = Uint32Array.from(colours, (colour, label) => (label ? colour & 0x99ffffff : 0xff000000));
-const NEAR = 90; // difference of colours, of 442, from which on a class stands out
-const FEW = 64; // pixels along a side in which the image is looked at for that
+const NEAR = 90; // difference of colours, of 442, at which a class stands out
+const FEW = 64;
 const LARGE = 4e6; // pixels of a picture whose outlines take longer than a frame
-// Elements, which are fields of the stage, too.
 const PARTS = ["layers", "photo", "mask", "heat", "edges", "lines", "pixel"];
 
 export class Stage {
   tool = null;
-  width = 0; // pixels of the picture; 0 before the first picture
+  width = 0;
   height = 0;
-  zoom = 0; // pixels of the screen that a pixel of the picture has; 0 to show the whole picture
+  zoom = 0; // pixels of the screen in one of the picture; 0 to show all
   cross = [0, 0]; // the pixel under the pointer, or where keys moved it
   paths = new Map();
-  pressed = false; // whether a pointer uses the tool
+  pressed = false;
   pointer = 0;
-  fingers = new Map(); // id → [x, y] in the window; two fingers zoom and move the picture
+  fingers = new Map();
 
   constructor(nameAt) {
     this.frame = $("stage");
@@ -141,7 +139,7 @@ export class Stage {
       this.moveCross(this.cross[0] + moves[event.key][0], this.cross[1] + moves[event.key][1]);
       this.keepCross();
       this.tool.hover();
-    } else this.space ||= "pressed"; // its release uses the tool, unless the picture was dragged meanwhile
+    } else this.space ||= "pressed"; // its release uses the tool, unless the picture was dragged
   }
 
   keepCross() {
@@ -173,7 +171,6 @@ export class Stage {
     this.moveCross(...this.cross);
   }
 
-  // The zoom at which the whole picture just fits.
   get fit() { return Math.min(this.frame.clientWidth / this.width, this.frame.clientHeight / this.height); }
 
   layout() {
@@ -183,7 +180,6 @@ export class Stage {
     const scale = this.zoom || fit;
     const size = [this.width * scale, this.height * scale];
     this.scale = scale;
-    // The middle of the stage always shows a part of the picture.
     const within = (at, i) => (scale <= fit ? (room[i] - size[i]) / 2 : clamp(at, room[i] / 2 - size[i], room[i] / 2));
     this.left = within(this.left, 0);
     this.top = within(this.top, 1);
@@ -219,7 +215,7 @@ export class Stage {
     return this.layout();
   }
 
-  // Draw a label map, or only a box [left, top, right, bottom) of it. Outlines are drawn in the next frame.
+  // box: [left, top, right, bottom) of it.
   drawLabels(labels, box = [0, 0, this.width, this.height]) {
     const [left, top, right, bottom] = box;
     const data = new ImageData(right - left, bottom - top);
@@ -233,12 +229,12 @@ export class Stage {
     this.outline(labels);
   }
 
-  // Whether a class hardly stands out, because the image has its colour there.
+  // Whether a class hardly stands out from the image.
   isPale(labels) {
     const context = Object.assign(element("canvas"), { width: FEW, height: FEW }).getContext("2d");
     context.drawImage(this.photo, 0, 0, FEW, FEW);
     const { data } = context.getImageData(0, 0, FEW, FEW);
-    const sums = new Map(); // label → [red, green, blue, count]
+    const sums = new Map();
     for (let i = 0; i < FEW * FEW; i++) {
       const [x, y] = [i % FEW, Math.floor(i / FEW)];
       const label = labels[Math.floor((y + 0.5) / FEW * this.height) * this.width + Math.floor((x + 0.5) / FEW * this.width)];
@@ -255,7 +251,7 @@ export class Stage {
 
   outline(labels) {
     this.drawn = labels;
-    if (this.pressed && labels.length > LARGE) return; // drawn after the stroke
+    if (this.pressed && labels.length > LARGE) return;
     this.waiting ||= requestAnimationFrame(() => {
       this.waiting = 0;
       this.paths = findOutlines(this.drawn, this.width, this.height);
@@ -272,7 +268,6 @@ export class Stage {
     if (this.width) this.tool.draw(this.pen(this.lines), ...this.middle);
   }
 
-  // A pen for a canvas over the whole stage, which is emptied first.
   pen(canvas) {
     const context = canvas.getContext("2d"), scale = this.ratio * this.scale;
     context.setTransform(1, 0, 0, 1, 0, 0);
@@ -281,7 +276,7 @@ export class Stage {
     return new Pen(context, this.scale);
   }
 
-  // Lay a map over the part [top, left, height, width] of the picture; null removes it. ofLevels: their colours.
+  // part: [top, left, height, width] of the picture. No map: none is shown.
   drawHeat(map, ofLevels, part) {
     this.heat.hidden = !map;
     if (!map) return;
@@ -292,7 +287,7 @@ export class Stage {
   }
 }
 
-// Draw a map on a canvas. map: { values, height, width }, with levels from 0 to 255. colours: of the levels.
+// map: { values, height, width }, levels from 0 to 255. colours: of the levels.
 export function paintHeat(canvas, map, colours) {
   canvas.width = map.width;
   canvas.height = map.height;

@@ -1,11 +1,9 @@
-// The tools: what the pointer does on the picture. sample.js owns them. stage.js calls the chosen one, `down`, `drag`
-// and `draw` with x and y in pixels of the picture:
+// What the pointer does on the picture. stage.js calls the chosen tool with x and y in pixels of the picture:
 //
-//   down, drag …, up     the pointer is pressed, moves, is released; Space calls down and up at the cross
+//   down, drag …, up     the pointer is pressed, moves, is released; Space calls down and up
 //   hover                the pointer moves without being pressed, or keys move the cross
 //   twice                a double click, after its two clicks
 //   abort                a second finger was put down: the press before it does nothing
-//   draw                 draws the tool's marks and the cross
 
 import { $, hint, percent } from "./page.js";
 import * as paint from "./paint.js";
@@ -13,13 +11,13 @@ import { css } from "./set.js";
 
 export class Tool {
   get help() { return ""; }
-  erasing = false; // whether the pointer takes away: by the right button, a pen's other end, or with Alt
+  erasing = false; // by the right button, a pen's other end, or Alt
   joining = false;
 
   constructor(view, name) { Object.assign(this, { view, name }); }
 
-  enter() {} // the tool is chosen, or another sample is shown
-  leave() { this.cancel(); } // another tool is chosen, or another sample is on its way
+  enter() {}
+  leave() { this.cancel(); }
   down() {}
   drag() {}
   up() {}
@@ -27,15 +25,16 @@ export class Tool {
   twice() {}
   cancel() { return false; }
   accept() { return false; }
-  back() { return false; } // Backspace or undo. Returns whether there was a step of its own to take back
+  back() { return false; } // whether there was a step of its own to take back
   abort() {}
   draw(pen, x, y) { pen.cross(x, y); }
 
+  redraw() { this.view.stage.drawLines(); }
+
   get unsaved() { return ""; }
-  get value() { return this.erasing ? 0 : this.view.classes.value; } // what it paints with; -1 for nothing
+  get value() { return this.erasing ? 0 : this.view.classes.value; } // -1 for nothing
 }
 
-// Shows where the pixel at the cross attends. A click fixes the pixel.
 export class Look extends Tool {
   get value() { return -1; }
   down() {
@@ -48,13 +47,13 @@ export class Look extends Tool {
   point(fixed) { this.view.attention.point(...this.view.stage.cross, fixed); }
 }
 
-// The brush; the eraser is a brush that paints with the background.
+// The eraser is a brush that paints the background.
 export class Brush extends Tool {
   from = null;
   box = null;
-  of = null; // the label map that the stroke began on
-  before = null; // a copy of it without the stroke
-  end = null; // [x, y] of the last stroke on this picture
+  of = null;
+  before = null; // without the stroke
+  end = null;
 
   get help() {
     const erases = this.name === "eraser" ? "Drag to erase." : "Right button or Alt: erase.";
