@@ -1,14 +1,13 @@
-"""Speed and correctness on a GPU: every family at its published shape with random weights, compiled networks, the
-capture kernels, and the work afterwards.
+"""Speed and correctness on a GPU: every family at its published shape with random weights, the capture kernels, and the
+work afterwards.
 
-    python benchmarks/gpu.py gpu.jsonl --rows sd1.5:8,sd1.5:1:reduce-overhead,kernels --minutes 9
+    python benchmarks/gpu.py gpu.jsonl --rows sd1.5:8,sd1.5:1,kernels --minutes 9
     python benchmarks/gpu.py gpu.jsonl --rows sdxl:1 --offload model
     python benchmarks/gpu.py gpu.jsonl --rows sd1.5:1 --tiny --device cpu     # a narrow twin: checks that it runs
     python benchmarks/gpu.py gpu.jsonl --rows ""                              # the table of what is in the file
 
-A row is model:batch, model:batch:how, where how is a mode or a backend of torch.compile, or one of: kernels (against
-plain torch), after (masks and segments of a photograph), tiles (of the kernels). `ten_minutes.sh` has the rows for a
-borrowed machine.
+A row is model:batch, or one of: kernels (against plain torch), after (masks and segments of a photograph), tiles (of
+the kernels). `ten_minutes.sh` has the rows for a borrowed machine.
 
 Nothing is downloaded. Each row is measured in a process of its own, and every figure is in the file, a line of JSON, as
 soon as it is made: a row that fails, hangs or is killed costs no other's figures, and keeps its own so far. A row that
@@ -30,7 +29,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import torch
 
@@ -45,7 +44,7 @@ from on_gpu.figures import Figures, add, read, table
 from on_gpu.fused import compare, head_widths
 from on_gpu.pipelines import exact, twin
 from on_gpu.segments_and_masks import measure_work, works
-from on_gpu.tiles import LAYERS, TILES, TINY, compile_tiles, price, tune
+from on_gpu.tiles import LAYERS, TILES, TINY, price, tune
 
 from seediff.devices import check_device, default_device, default_dtype, has_bfloat16
 from seediff.models.registry import load_model
@@ -57,15 +56,6 @@ MODELS = (
 )
 """The default models: one per family, and both Stable Diffusion 1 and 2."""
 EVERY = ",".join(["kernels", "after", *(f"{name}:1,{name}:8" for name in MODELS.split(","))])
-
-
-class Row(NamedTuple):
-    """What one process measures. what: a model, or kernels, after or tiles. compiled: a mode or a backend of
-    torch.compile; "": the network as it is."""
-
-    what: str
-    batch: int = 1
-    compiled: str = ""
 
 
 def parse() -> argparse.Namespace:
@@ -93,15 +83,16 @@ def parse() -> argparse.Namespace:
     return given
 
 
-def read_row(parser: argparse.ArgumentParser, text: str) -> Row:
+def read_row(parser: argparse.ArgumentParser, text: str) -> tuple[str, int]:
+    """A model, or kernels, after or tiles; and the batch."""
+    name, _, batch = text.partition(":")
     if text in OTHERS:
-        return Row(text)
-    name, batch, compiled = f"{text}::".split(":")[:3]
+        return text, 1
     if name not in NETWORKS:
         parser.error(f"--rows: there is no {name}; there are {', '.join([*NETWORKS, *OTHERS])}")
     if not batch.isdecimal() or int(batch) < 1:
         parser.error(f"--rows: {text!r} is not model:batch, such as sdxl:4")
-    return Row(name, int(batch), compiled)
+    return name, int(batch)
 
 
 def main() -> int:
@@ -137,9 +128,9 @@ def measure(text: str, given: argparse.Namespace) -> None:
     where |= {"torch": torch.__version__, "cudnn": torch.backends.cudnn.version()}
     where["shapes"] = "twins" if given.tiny else "published"
     add(given.file, text, {"where": where})
-    row = given.read[text]
+    name, batch = given.read[text]
     try:
-        for found in OTHERS.get(row.what, partial(draw, row))(given):
+        for found in OTHERS.get(name, partial(draw, name, batch))(given):
             add(given.file, text, found)
     except torch.OutOfMemoryError:
         add(given.file, text, {"why": "does not fit into memory"})
@@ -148,15 +139,15 @@ def measure(text: str, given: argparse.Namespace) -> None:
         add(given.file, text, {"why": f"{type(error).__name__}: {error}".splitlines()[0], "failed": True})
 
 
-def draw(row: Row, given: argparse.Namespace) -> Iterator[Figures]:
+def draw(name: str, batch: int, given: argparse.Namespace) -> Iterator[Figures]:
     """A model, made on the device, or on the CPU if its parts are moved to the device when they run."""
     first = given.device if given.offload == "none" else "cpu"
     with tempfile.TemporaryDirectory() as folder:
-        model = (twin if given.tiny else exact)(row.what, first, given.dtype, Path(folder))
+        model = (twin if given.tiny else exact)(name, first, given.dtype, Path(folder))
         move_to(model.pipe, given.device, given.offload)
         model = replace(model, device=given.device, offload=given.offload)
         made = 2 if given.tiny else 6
-        yield from draw_row(model, row.batch, Path(folder), made=made, rounds=given.rounds, compiled=row.compiled)
+        yield from draw_row(model, batch, Path(folder), made=made, rounds=given.rounds)
 
 
 def kernels(given: argparse.Namespace) -> Iterator[Figures]:
@@ -181,8 +172,6 @@ def after(given: argparse.Namespace) -> Iterator[Figures]:
 
 def tiles(given: argparse.Namespace) -> Iterator[Figures]:
     layers, some = ({"tiny": TINY}, TILES[:1]) if given.tiny else (LAYERS, TILES)
-    if given.device.startswith("cuda"):
-        compile_tiles(given.device, given.dtype, list(layers.values()), some)
     for name, layer in layers.items():
         yield {name: tune(given.device, given.dtype, layer, some)}
 

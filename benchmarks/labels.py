@@ -8,7 +8,6 @@ Both ways take turns, batch by batch. Times are CPU seconds of this process, whi
 
 from __future__ import annotations
 
-import argparse
 import time
 
 import numpy as np
@@ -20,11 +19,8 @@ from seediff.run.generate_job import GenerateJob
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--per-class", type=int, default=8, help="pictures of each of three classes")
-    given = parser.parse_args()
     torch.set_num_threads(1)
-    config = GenerateConfig.recommended(classes=("dog", "cat", "car"), per_class=given.per_class)
+    config = GenerateConfig.recommended(classes=("dog", "cat", "car"), per_class=8)
     job = GenerateJob(config)
     ready = job.load()
     pipe = load_model("mini", device="cpu", **vars(LoadOptions.of(config))).pipe  # which nothing captures

@@ -390,12 +390,6 @@ def model(folder: Path) -> None:
     save_mini(folder, 8)
 
 
-def transformer(folder: Path) -> None:
-    from builders.reference_attentions.sd3 import save_sd3  # pyright: ignore[reportMissingImports]
-
-    save_sd3(folder)
-
-
 def sam(folder: Path) -> None:
     import test_sam  # pyright: ignore[reportMissingImports]
 
@@ -432,7 +426,6 @@ KINDS: dict[str, tuple[Callable[[Path], object], str | Callable[[], object], Cal
     "photo": (folder_of("."), lambda: read_photo("in/a.png") is None, same_pixels),
     "toml": (folder_of("", settings_toml=TOML), "generate --config in/settings.toml --dry-run --out out", None),
     "model": (model, DRAW, None),
-    "transformer": (transformer, DRAW, None),
     "sam": (sam, refine, None),
 }
 GOOD, BAD = ("accepted", "apart", "refused"), ("differs", "unhelpful", "memory", "crash", "hang", "signal")

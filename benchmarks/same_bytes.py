@@ -7,7 +7,7 @@ differs in which file.
 
 Pictures in PNG are compared by mode, palette and pixels, safetensors by their tensors and their header's fields,
 everything else byte by byte. Exit code 1: a file differs, or a command fails in one of the
-trees. --without leaves out cases.
+trees.
 """
 
 from __future__ import annotations
@@ -199,10 +199,9 @@ def main() -> int:
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
     parser.add_argument("--only", default="", help="beginnings of names, with commas between")
-    parser.add_argument("--without", default="", help="names, with commas between")
     parser.add_argument("--work", type=Path, help="folder in which OLD's files stay")
     given = parser.parse_args()
-    wanted = [n for n in COMMANDS if n.startswith(tuple(given.only.split(","))) and n not in given.without.split(",")]
+    wanted = [name for name in COMMANDS if name.startswith(tuple(given.only.split(",")))]
     names = list(dict.fromkeys(one for name in wanted for one in needed(name)))
     with tempfile.TemporaryDirectory() as scratch:
         kept = (given.work or Path(scratch)).resolve()

@@ -4,15 +4,13 @@ exist.
     python benchmarks/versions.py floors /tmp/floors      # or newest; downloads some 3 GB, a quarter of an hour
 
 A virtual environment gets nothing but the package, its core dependencies (pinned to their floors, or the newest that
-pip finds) and the tools that its tests need. There, a dataset of two images is drawn, checked and segmented, and TESTS
-run. An environment that is there is updated, not made again.
+pip finds) and the tools that its tests need. There, TESTS run. An environment that is there is updated, not made again.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -44,13 +42,6 @@ def main(which: str, venv: Path) -> None:
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     # One command, so that pip reports conflicts.
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--upgrade", "-e", ROOT, *TOOLS, *pins], check=True)
-    with tempfile.TemporaryDirectory() as folder:
-        for line in (
-            "generate --classes dog,cat --per-class 1 --steps 5 --device cpu --out set",
-            "check set",
-            "segment set/images --model mini --device cpu --out segments",
-        ):
-            subprocess.run([python, "-m", "seediff", *line.split()], cwd=folder, check=True)
     subprocess.run([python, "-m", "pip", "list"], check=True)
     sys.exit(subprocess.run([python, "-m", "pytest", "-p", "no:cacheprovider", *TESTS], cwd=ROOT).returncode)
 

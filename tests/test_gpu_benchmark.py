@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 pytestmark = pytest.mark.slow
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+SCRIPT = BENCHMARKS / "ten_minutes.sh"
 MACHINE = """
 import socket, sys
 from importlib.machinery import PathFinder
@@ -38,9 +39,9 @@ THERE = ("torch", "transformers", "accelerate", "scipy", "pillow", "jinja2", "py
 
 
 @pytest.fixture
-def pack(monkeypatch):
+def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("pack_for_gpu")
+    return importlib.import_module
 
 
 def with_needs(names):
@@ -55,18 +56,15 @@ def with_needs(names):
     return found
 
 
-def borrowed(pack, folder):
-    """Copy what travels, and make a Python that has nothing else. Returns (the checkout there, its environment)."""
-    checkout, size = folder / "checkout", 7 << 20  # of the wheels
-    for path in pack.travelling():
-        name = path.relative_to(pack.ROOT)
-        if path.suffix != ".whl":
-            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, checkout / name)
-            size += path.stat().st_size
-    assert size <= pack.LARGEST
-
-    has = with_needs(THERE) | {name.replace("_", "-") for name in pack.WHEELS}
+def borrowed(folder):
+    """Copy what runs, and make a Python that has nothing else. Returns (the checkout there, its environment)."""
+    checkout = folder / "checkout"
+    for name in ("src", "tests", "recipes", "benchmarks"):
+        shutil.copytree(
+            BENCHMARKS.parent / name, checkout / name, ignore=shutil.ignore_patterns("weights", "measuring")
+        )
+    wheels = re.findall(r"-d build/gpu (.*)", SCRIPT.read_text())[0].split()
+    has = with_needs(THERE) | {name.replace("_", "-") for name in wheels}
     lacking = set()
     for module, packages in packages_distributions().items():
         if not has & {re.sub(r"[-_.]+", "-", package).lower() for package in packages}:
@@ -83,12 +81,12 @@ def borrowed(pack, folder):
     return checkout, {**own, "PYTHONPATH": str(folder / "python"), "OMP_NUM_THREADS": "1", "SEEDIFF_FUSED": "0"}
 
 
-def test_what_is_measured_before_the_end_comes_back(pack, tmp_path):
-    checkout, environment = borrowed(pack, tmp_path)
+def test_what_is_measured_before_the_end_comes_back(benchmark, tmp_path):
+    checkout, environment = borrowed(tmp_path)
     words = "bash benchmarks/ten_minutes.sh --tiny --device cpu --dtype float32 --seconds 800 --minutes 14".split()
     words += ["--rows", "pixart-sigma:1,sd1.5:1"]
     back = tmp_path / "back"
-    figures = importlib.import_module("on_gpu.figures")
+    figures = benchmark("on_gpu.figures")
     with subprocess.Popen(words, cwd=checkout, env=environment, start_new_session=True) as script:
         until, second = time.monotonic() + 800, {}
         while "first_s" not in second and script.poll() is None and time.monotonic() < until:
@@ -109,8 +107,7 @@ def test_what_is_measured_before_the_end_comes_back(pack, tmp_path):
     assert "| pixart-sigma:1 | capture | " in figures.table(rows)
 
 
-def test_the_rows_of_the_ten_minutes_can_be_read(pack):
-    gpu, script = importlib.import_module("gpu"), (BENCHMARKS / "ten_minutes.sh").read_text()
-    (rows,) = re.findall(r"--rows \\\n\s*(\S+)", script)
-    read = [gpu.read_row(argparse.ArgumentParser(), row) for row in rows.split(",")]
-    assert read[0] == ("sd1.5", 8, "")
+def test_the_rows_of_the_ten_minutes_can_be_read(benchmark):
+    (rows,) = re.findall(r"--rows \\\n\s*(\S+)", SCRIPT.read_text())
+    read = [benchmark("gpu").read_row(argparse.ArgumentParser(), row) for row in rows.split(",")]
+    assert read[0] == ("sd1.5", 8)

@@ -1,4 +1,4 @@
-"""Measures how one family draws: without and with capture, compiled, and with masks and files."""
+"""Measures how one family draws: without and with capture, and with masks and files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import gc
 import statistics
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial, wraps
@@ -32,16 +31,12 @@ from seediff.attention.maps import AttentionMaps
 from seediff.attention.plan import plan_capture
 from seediff.config.methods import EVERYTHING, MaskConfig, Reads
 from seediff.config.runs import GenerateConfig
-from seediff.errors import Notice
 from seediff.models.families.inputs import DrawRequest
 from seediff.models.registry import Model
 from seediff.prompts.tokens import locate_columns
 from seediff.run.generate_job import generate
-from seediff.script.capturing import capture
 
 PROMPT, CLASS = "a photo of a cat", "cat"
-MODES = ("default", "reduce-overhead", "max-autotune")
-"""Of torch.compile; any other name is one of its backends."""
 
 
 class Draws:
@@ -132,30 +127,10 @@ class Draws:
         between = moments[0].elapsed_time(moments[-1]) / 1000 if on_gpu else moments[-1] - moments[0]
         return whole, between / (len(moments) - 1)
 
-    def compile(self, how: str) -> None:
-        """From now on, the network runs compiled. how: a mode or a backend of `torch.compile`."""
-        self.model.network.compile(**({"mode": how} if how in MODES else {"backend": how}))
-
-    def eager(self, steps: int) -> Any:
-        """As before `compile`."""
-        with torch.compiler.set_stance("force_eager"):
-            return self.plain(steps)
-
-    def captured_by_script(self, steps: int) -> set[str]:
-        """Draw inside of `seediff.capture`, which knows what a compiled network allows. Returns what it said."""
-        with warnings.catch_warnings(record=True) as said, capture(self.model.pipe) as seen:
-            warnings.simplefilter("always", Notice)
-            self.plain(steps)
-        seen.heatmap(CLASS)
-        return {str(one.message) for one in said if issubclass(one.category, Notice)}
-
 
 @torch.no_grad()
-def draw_row(
-    model: Model, batch: int, folder: Path, *, made: int, rounds: int, compiled: str = ""
-) -> Iterator[Figures]:
-    """Figures of one model and batch, as they are made. made: steps of a run, at least 2. compiled: a mode or a backend
-    of `torch.compile`; "": the network as it is.
+def draw_row(model: Model, batch: int, folder: Path, *, made: int, rounds: int) -> Iterator[Figures]:
+    """Figures of one model and batch, as they are made. made: steps of a run, at least 2.
 
     The time for the family's default number of steps is the time of the run plus that of a step for each further step.
     Ways are interleaved; ratios are to the plain step of the same round.
@@ -163,12 +138,8 @@ def draw_row(
     # 1. The first of each way compiles kernels and is not timed with the others
     draws, device = Draws(model, batch), model.device
     yield {"side": model.sizes.side, "steps": draws.steps}
-    ways: dict[str, Callable[[int], object]] = {"plain": draws.plain}
-    if compiled:
-        draws.compile(compiled)
-        ways = {"plain": draws.eager, "compiled": draws.plain, "compiled, captured": draws.captured_by_script}
-    else:
-        ways |= {"capture": draws.captured, "generate's maps": partial(draws.captured, reads=None)}
+    ways: dict[str, Callable[[int], object]] = {"plain": draws.plain, "capture": draws.captured}
+    ways["generate's maps"] = partial(draws.captured, reads=None)
     for way, work in ways.items():
         gc.collect()
         forget_peak_memory(device)
@@ -191,10 +162,6 @@ def draw_row(
             "ratio": {way: _ratio(step[way], step["plain"]) for way in ways},
             "images_per_s": {way: 1 / statistics.median(image[way]) for way in ways},
         }
-    if compiled:
-        skips = torch._dynamo.utils.counters["inductor"]["cudagraph_skips"]
-        yield {"said": sorted(draws.captured_by_script(made)), "cudagraph_skips": skips}
-        return
 
     # 3. Files and operations
     with tempfile.TemporaryDirectory(dir=folder) as out:

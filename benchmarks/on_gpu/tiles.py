@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 from unittest import mock
@@ -51,15 +48,6 @@ TILES = [
 ]
 """Those that keep their numbers in registers on an H100."""
 KERNELS = ("log_sum_exps", "head_means", "add_divided")
-COMPILERS = 12
-"""Processes that compile."""
-
-
-@contextmanager
-def chosen(tile: Blocks) -> Iterator[None]:
-    """Compute with this tile."""
-    with mock.patch.object(fused, "tile_of", return_value=tile):
-        yield
 
 
 def states(device: str, dtype: str, layer: Layer, images: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,21 +79,6 @@ def adding(
     finite = query.new_zeros((), dtype=torch.float32)
     scores = Scores(query, key, layer.channels**-0.5)
     return partial(add, parts, scores, normalize=True, finite=finite)
-
-
-@torch.no_grad()
-def add_once(device: str, dtype: str, layer: Layer, tile: Blocks) -> None:
-    """Compile a tile's kernels into Triton's cache, in a process of its own."""
-    with chosen(tile):
-        adding(*states(device, dtype, layer), layer)()
-
-
-def compile_tiles(device: str, dtype: str, layers: Sequence[Layer], tiles: Sequence[Blocks]) -> None:
-    """Compile every tile for every layer at once. What fails here fails again, and is told, when it is timed."""
-    with ProcessPoolExecutor(COMPILERS, multiprocessing.get_context("spawn")) as pool:
-        waiting = [pool.submit(add_once, device, dtype, layer, tile) for layer in layers for tile in tiles]
-        for one in waiting:
-            one.exception()
 
 
 def milliseconds(device: str, work: Callable[[], object]) -> float:
@@ -148,7 +121,7 @@ def tune(device: str, dtype: str, layer: Layer, tiles: Sequence[Blocks]) -> dict
     found: dict[str, Any] = {}
     for tile in tiles:
         name = f"{tile.rows} × {tile.columns}, {tile.warps} warps, {tile.stages} stages"
-        with chosen(tile):
+        with mock.patch.object(fused, "tile_of", return_value=tile):
             try:
                 found[name] = {"all": milliseconds(device, add), **by_kernel(device, add)}
             except Exception as error:  # a tile that does not fit is an answer
