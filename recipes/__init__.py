@@ -11,7 +11,6 @@ folder.
     pictures.py       makes the pages' pictures of datasets and drawings
     commands.py       writes docs/commands.md; families.py: the table of families in docs/models.md
     coverage.py       how often the intervals of `seediff evaluate` hold the true score
-    space/            a web page for the embedded model on a free CPU
 
 Nothing in the package imports them.
 """

@@ -84,10 +84,9 @@ def labels(truth: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    constants = commands.add_parser("constants")
-    constants.add_argument("truth", type=Path, help="results.json of a study of truth, or of a method that was tuned")
-    constants.add_argument("--model", choices=tuple(EMBEDDED), default="mini")
+    parser.add_argument("what", choices=["constants"])
+    parser.add_argument("truth", type=Path, help="results.json of a study of truth, or of a method that was tuned")
+    parser.add_argument("--model", choices=tuple(EMBEDDED), default="mini")
     given = parser.parse_args()
     take_constants(given.model, given.truth)
 

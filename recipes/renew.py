@@ -40,8 +40,7 @@ from recipes.mini.sets import scenes_file
 from recipes.studies.settings import contest
 from recipes.tables.definition import packaged, read_table
 from recipes.tables.sources import Places
-from recipes.tables.stored_results import open_kept
-from recipes.tables.trained import has_figures
+from recipes.tables.trained import has_figures, open_kept
 from seediff.devices import BF16_SWITCH
 from seediff.files.outputs import write_atomic
 from seediff.files.reading import read_toml

@@ -21,9 +21,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from seediff.errors import UserError
 from seediff.files.image_files import open_image
+from seediff.files.outputs import stage_output
 from seediff.files.reading import read_lines
-
-from .files import replaced_folder
 
 FLUENT = "@lobehub/fluent-emoji-3d@1.1.0"
 NOTO = "fonts-noto-color-emoji"
@@ -111,7 +110,7 @@ def fetch_art(out: Path, vendors: tuple[str, ...] = ("fluent", "noto")) -> list[
             continue
         with tempfile.TemporaryDirectory() as scratch:
             fetched = _fetch_fluent(Path(scratch)) if vendor == "fluent" else _fetch_noto(Path(scratch))
-            with replaced_folder(target) as part:
+            with stage_output(target) as part:
                 shutil.copytree(fetched, part, dirs_exist_ok=True)
         made.append(target)
     return made

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,14 +19,13 @@ from msgspec import to_builtins
 
 from seediff.devices import default_device
 from seediff.errors import UserError
-from seediff.files.outputs import append, check_writable, put, write_atomic
+from seediff.files.outputs import append, check_writable, put, stage_output, write_atomic
 from seediff.files.reading import read_json
 from seediff.mini.scenes import CLASSES
 
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes
 from .denoiser import PRESET, Denoiser
-from .files import replaced_folder
 from .loop import encode_scenes, train_denoiser
 from .recipe import Recipe
 from .sets import PLACE_WORDS
@@ -129,7 +129,8 @@ def assemble(vae: AutoencoderKL, model: Denoiser, scaling: float, folder: Path, 
     pipe = model.pipeline(vae)
     known = {"classes": CLASSES, "words": PLACE_WORDS, "licence": "MIT (art: Fluent Emoji, Microsoft)"}
     text = json.dumps({**known, **about}, indent=2)
-    with replaced_folder(folder) as part:
+    shutil.rmtree(folder, ignore_errors=True)
+    with stage_output(folder) as part:
         pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
         put(part / "seediff.json", f"{text}\n".encode())
     return folder

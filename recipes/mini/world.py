@@ -182,12 +182,8 @@ def _bleed(image: Image.Image) -> Image.Image:
     weight = image.getchannel("A")
     for radius in (2, 8, 64):
         small = (max(1, image.width // radius), max(1, image.height // radius))
-        colour = np.asarray(
-            flat.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR), np.float32
-        )
-        share = np.asarray(
-            weight.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR), np.float32
-        )
+        resized = (one.resize(small, Image.Resampling.BOX) for one in (flat, weight))
+        colour, share = (np.asarray(one.resize(image.size, Image.Resampling.BILINEAR), np.float32) for one in resized)
         known = (alpha[..., 0] < 0.02) & (share > 2)
         rgb[known] = np.clip(colour[known] / (share[known, None] / 255), 0, 255)
         alpha = np.where(known[..., None], 0.03, alpha)  # so that wider radii skip filled pixels

@@ -34,13 +34,23 @@ YARDSTICK_SCENES = 300
 def run_generated(
     out: Path, constants: Path, *, images: int = 190, model: str = "mini", device: str | None = None
 ) -> dict[str, Any]:
-    """Generate `images`, half with one class and half with two, as `seediff generate` draws them, and compare every
-    method's masks with the yardstick's. constants: results.json of a study of truth. Writes results.json, results.md
-    and scenes.png to `out`.
+    """Compare every method's masks of generated images with a segmenter trained on exact masks. Half of the images show
+    one class, half two, drawn as `seediff generate` does.
 
     Images in which the yardstick misses a class are left out and counted in `not_drawn`: they show how well the model
     draws, not how well a method masks. Raises UserError: an unknown model, unusable `constants`, or no place to write
     to.
+
+    Example: python -m recipes.studies generated --constants docs/truth.json --out generated
+
+    Parameters
+    ----------
+    out
+        Folder for results.json, results.md and scenes.png.
+    constants
+        results.json of a study of truth, whose constants are used.
+    images
+        Number of images to generate.
     """
     chosen = {key: setting for key, setting in read_chosen(constants).items() if key[0] in KINDS[:3]}
     drawing = GenerateConfig.recommended(classes=CLASSES, model=model)

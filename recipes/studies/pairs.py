@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+from cyclopts import Parameter
 
 from recipes.mini.sets import load_set
 from seediff.attention.windows import seen_window
@@ -19,6 +21,8 @@ from seediff.files.image_files import read_photo
 from seediff.files.label_maps import IGNORE, find_name
 from seediff.files.photo_files import find_photos
 from seediff.mini.scenes import CLASS_IDS
+
+SceneSet = Annotated[Literal["truth", "shift"], Parameter(name="--set")]
 
 
 @dataclass(frozen=True)

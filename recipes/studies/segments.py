@@ -32,9 +32,8 @@ from seediff.models.registry import Model, load_model
 from seediff.segments.labelling import follow_edges, label
 from seediff.segments.make_segments import capture_inputs, propose
 
-from .floors import FLOORS, ahead, floor_map
 from .markdown import sections
-from .pairs import Pairs
+from .pairs import Pairs, SceneSet, folder_pairs, scene_pairs
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Colours:
 
 @dataclass(frozen=True)
 class Blind:
-    """A floor of `floors`, which does not look at the picture."""
+    """One of FLOORS."""
 
     floor: str
 
@@ -81,6 +80,16 @@ POWERS = (5.0, 10.0, 15.0)
 CLUSTERS = (2, 3, 4, 5, 6, 8)
 STUDIED = ("k", "kl_threshold", "cut_threshold", "cut_power", "weights", "refine", "edge_rounds")
 """The constants that define a way in the tables."""
+PARTS = {"one": 1, "top-bottom": 2}
+"""Floors of equal parts: the number of parts from top to bottom."""
+
+FLOORS = {
+    "one": "one segment",
+    "top-bottom": "upper and lower half",
+    "centre": "a box in the middle, half as wide and high as the image, and what is around it",
+}
+"""Divisions that never look at the picture; none was chosen or tuned by its score. Photographers put things in the
+middle, the sky above and the ground below, so these score well without any method."""
 BATCH, IMAGES, SIDE = 16, 8, 160
 DRAWS = 2000
 """Draws of the bootstrap."""
@@ -142,18 +151,52 @@ class Outcome:
 
 def run_segments(
     out: Path,
-    pairs: Pairs,
     *,
-    tune: Pairs | None,
-    best: Mapping[str, Way],
+    scenes: int = 500,
+    scene_set: SceneSet = "truth",
+    tune_scenes: int = 200,
+    images: Path | None = None,
+    labels: Path | None = None,
+    count: int | None = None,
+    constants: Path | None = None,
     model: str = "mini",
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Measure every way on `pairs`, at its paper's constants and at its best constants, and how far it is above the
-    floors. The best constants have the highest mIoU on `tune`; without `tune` they are those in `best` (from
-    `read_best`, may be empty). Writes results.json, results.md and segments.jpg to `out`."""
+    """Compare methods that need no class names by DiffSeg's protocol, at the papers' constants, at tuned constants (of
+    the highest mIoU), and with divisions that never look at the picture.
+
+    Examples:
+
+    - `python -m recipes.studies segments --out segments`
+
+    - `python -m recipes.studies segments --images photos --labels labels --constants segments/results.json --out own`
+
+    Parameters
+    ----------
+    out
+        Folder for results.json, results.md and segments.jpg.
+    scenes
+        Number of held-out scenes to measure on.
+    scene_set
+        truth: held-out scenes. shift: scenes with another vendor's art.
+    tune_scenes
+        Number of scenes to tune each method's constants on.
+    images
+        Folder of photographs to use instead of scenes.
+    labels
+        Folder of the photographs' label maps.
+    count
+        Use only this many photographs, the first by name.
+    constants
+        results.json of an earlier study: use its constants instead of tuning.
+    """
+    if (images is None) != (labels is None):
+        raise UserError("--images and --labels: photographs are measured with both")
+    pairs = scene_pairs(scene_set, scenes) if images is None or labels is None else folder_pairs(images, labels, count)
+    best = read_best(constants) if constants else {}
+    tune = scene_pairs("tune", tune_scenes) if images is None and not constants else None
     check_writable(out)
-    loaded, best = load_model(model, device=device), dict(best)
+    loaded = load_model(model, device=device)
     result: dict[str, Any] = {"model": loaded.info.name, "pairs": pairs.name, "images": len(pairs)}
     if tune is not None:
         result["tune"] = tune.name
@@ -170,7 +213,7 @@ def run_segments(
     tested = try_ways(loaded, pairs, {**ways, **blind}, about="measuring")
     for kind, group in groups.items():
         result[kind] = {
-            name: {**tested[f"{kind} {name}"].figures(), "constants": constants(way)} for name, way in group.items()
+            name: {**tested[f"{kind} {name}"].figures(), "constants": constants_of(way)} for name, way in group.items()
         }
         result.setdefault("ahead", {})[kind] = {
             name: ahead_of_floors(tested, kind, name) for name, way in group.items() if isinstance(way, SegmentConfig)
@@ -248,6 +291,34 @@ def ahead_of_floors(tested: Mapping[str, Outcome], kind: str, method: str) -> di
     return _rounded(found)
 
 
+def floor_map(floor: str, height: int, width: int) -> np.ndarray:
+    """(H, W) int32: a floor's segments, ids from 0 without gaps; fewer segments if the image has too few pixels."""
+    if floor == "centre":
+        inside = np.minimum(_inwards(height)[:, None], _inwards(width))
+        return (inside - inside.min()).astype(np.int32)
+    rows = np.arange(height) * min(PARTS[floor], height) // height
+    return np.repeat(rows[:, None], width, 1).astype(np.int32)
+
+
+def ahead(one: Figure, other: Figure, key: str) -> dict[str, Any]:
+    """How far a score is above another prediction's score of the same images, with a 95 % interval, under `key`.
+
+    Paired: a draw takes the same images for both, so images that are hard for both do not widen the interval. For a
+    mean without an interval, also the difference over the classes that enough images show.
+    """
+    one, other = one.of_same_classes(other)
+    often = zip(one.often_shown(), other.often_shown(), strict=True)
+    found = {f"{key}_often_shown": mean.minus(floor).keyed(key) for mean, floor in often}
+    return {**one.minus(other).keyed(key), **found}
+
+
+def _inwards(length: int) -> np.ndarray:
+    """(length,): 1 in the middle half of the positions, 0 at the edges."""
+    along = np.arange(length)
+    edge = 2 * np.minimum(along, length - 1 - along) + 1  # from the pixel's centre to the nearer edge, in half pixels
+    return np.minimum(edge * 2 // length, 1)
+
+
 def _rounded(value: Any) -> Any:
     """Shares to four digits; None for NaN."""
     if isinstance(value, dict):
@@ -274,7 +345,7 @@ def read_best(path: Path) -> dict[str, Way]:
     return best
 
 
-def constants(way: Way) -> dict[str, Any]:
+def constants_of(way: Way) -> dict[str, Any]:
     """The constants that define a way: only those that its method uses."""
     if isinstance(way, SegmentConfig):
         return {name: getattr(way, name) for name in STUDIED if name in SEGMENT_OPTIONS[way.method]}

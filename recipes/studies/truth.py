@@ -27,6 +27,7 @@ from seediff.models.registry import load_model
 
 from .capture import Captured, captured
 from .markdown import sections
+from .pairs import SceneSet
 from .score import Scores, exact_masks, label_map, score, soft_masks, winners
 from .settings import CONTEST, METHOD_NAMES
 from .tuning import KINDS, Chosen, best, choose, constants, preset, read_chosen, tune
@@ -58,20 +59,31 @@ def run_truth(
     out: Path,
     *,
     scenes: int = 500,
-    scene_set: str = "truth",
+    scene_set: SceneSet = "truth",
     tune_scenes: int = 200,
     constants: Path | None = None,
     model: str = "mini",
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Measure the methods on the first `scenes` of `scene_set`. Write results.json, results.md and scenes.png to `out`;
-    return the result.
+    """Compare every method's masks with exact masks on held-out scenes, at its paper's and at its own best constants.
 
-    Each method's own best constants are tuned on the first `tune_scenes` of the tuning set, or read from `constants`,
-    the results.json of an earlier study. The result's `preset` is what a model's `seediff.json` takes.
+    Returns what is in results.json; its `preset` is what a model's `seediff.json` takes. Raises UserError: more scenes
+    asked for than there are, an unknown model, unusable `constants`, or no place to write to.
 
-    Raises UserError: more scenes asked for than there are, an unknown model, unusable `constants`, or no place to write
-    to.
+    Example: python -m recipes.studies truth --scenes 500 --out truth
+
+    Parameters
+    ----------
+    out
+        Folder for results.json, results.md and scenes.png.
+    scenes
+        Number of held-out scenes to measure on.
+    scene_set
+        truth: held-out scenes. shift: scenes with another vendor's art.
+    tune_scenes
+        Number of scenes to tune each method's constants on.
+    constants
+        results.json of an earlier study: use its constants instead of tuning.
     """
     chosen = read_chosen(constants) if constants else {}
     held, tuning = load_set(scene_set, scenes), [] if chosen else load_set("tune", tune_scenes)
@@ -90,13 +102,21 @@ def run_truth(
 
 
 def run_tune(
-    method: str, out: Path, *, scenes: int = 100, model: str = "mini", device: str | None = None
+    method: str, *, out: Path, scenes: int = 100, model: str = "mini", device: str | None = None
 ) -> dict[str, Any]:
-    """Find one method's constants on the first `scenes` of the tuning set, and write them to `out`/results.json, as
-    `recipes/new_weights.py constants` takes them; return them.
+    """Find one method's constants. Returns them; raises UserError as `run_truth`, and for an unknown method.
 
-    Raises UserError: an unknown method, more scenes asked for than there are, an unknown model, or no place to write
-    to.
+    Example: python -m recipes.studies tune daam --out daam, then python recipes/new_weights.py constants
+    daam/results.json
+
+    Parameters
+    ----------
+    method
+        One of CONTEST in recipes/studies/settings.py, which says what is tried of it.
+    out
+        Folder for results.json.
+    scenes
+        Number of scenes to tune on.
     """
     if method not in METHOD_NAMES or method not in METHOD_FACTS:
         known = [name for name in METHOD_NAMES if name in METHOD_FACTS]
@@ -108,6 +128,7 @@ def run_tune(
     result = {"model": model, "tune_scenes": scenes, "iou": round(best(trials, method).iou, 4)}
     result["preset"] = {"methods": constants(trials)}
     write_atomic(out / "results.json", (json.dumps(result, indent=1) + "\n").encode())
+    print(f"{method}: mean IoU {result['iou']}: {result['preset']['methods'][method]}")
     return result
 
 

@@ -5,10 +5,8 @@ figures.
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from msgspec import structs
@@ -16,13 +14,12 @@ from msgspec import structs
 from seediff.cli.main import main
 from seediff.config.fields import WORD
 from seediff.errors import UserError
-from seediff.files.outputs import InUse, check_writable
+from seediff.files.outputs import check_writable
 
 from .definition import Table, packaged, read_table, tables_in
 from .results import write_table
 from .sources import Places
-from .stored_results import open_kept
-from .trained import check, planned, run_table
+from .trained import open_kept, planned, run_table
 
 app = App(
     name="python -m recipes.tables",
@@ -31,9 +28,6 @@ app = App(
     result_action="return_value",
 )
 MANY = Parameter(negative=())
-SECONDS = 30.0
-"""How long a table waits before it looks again whether a folder is free."""
-Made = TypeVar("Made")
 
 
 @app.default
@@ -101,44 +95,13 @@ def run(
     kept = open_kept(work, reuse)
 
     # 2. Do it
-    check(chosen, places, seeds, kept)
     check_writable(out)
-    result = when_free(lambda: run_table(chosen, places, seeds=seeds, kept=kept))
+    result = run_table(chosen, places, seeds=seeds, kept=kept)
 
     # 3. Write and print the results
     write_table(out, result)
     print((out / "results.md").read_text(encoding="utf-8"))
     print(f"Table: {out / 'results.md'}   JSON: {out / 'results.json'}")
-
-
-def when_free(make: Callable[[], Made], wait: Callable[[float], None] = time.sleep) -> Made:
-    """What `make` returns. As long as another run uses a folder that it needs, it waits, and calls `make` again, which
-    finds what the other run has made. wait: waits for a number of seconds."""
-    told = False
-    while True:
-        try:
-            return make()
-        except InUse as error:
-            if not told:
-                print(f"{error.subject}: {error.problem}; waits for it", file=sys.stderr, flush=True)
-            told = True
-        wait(SECONDS)
-
-
-@app.command
-def masks(folder: Path) -> None:
-    """Compare the masks of a drawn set with those of the segmenter that measures drawings, for every labelling.
-
-    Example: python -m recipes.tables masks studies/work/sets/0123456789ab
-
-    Parameters
-    ----------
-    folder
-        A set that a table has drawn.
-    """
-    from .drawn_masks import score_masks, shown
-
-    print(shown(score_masks(folder)))
 
 
 def chosen_table(

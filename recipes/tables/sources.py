@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,29 +41,27 @@ LISTS = (".txt", ".json", ".jsonl", ".yaml", ".csv")
 class Places:
     """Folders and device of a study. work: the folder for sets, scenes and segmenters. folders: name → folder given by
     `--data`. art: the folder of the embedded world's art, for scenes to train on. device: for drawing, masks and
-    measuring; None: the best available. known: a cache of the fingerprints of files, which every row and seed needs;
-    the files must not change while a study runs."""
+    measuring; None: the best available."""
 
     work: Path
     folders: Mapping[str, Path]
     art: Path | None = None
     device: str | None = None
-    known: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
 
     def folder(self, kind: str, name: str) -> Path:
         """work/kind/name, whose parent is created."""
         (self.work / kind).mkdir(parents=True, exist_ok=True)
         return self.work / kind / name
 
-    def once(self, fingerprint: Callable[[Any], str], what: Path | str) -> str:
-        """`fingerprint` of a path or model, computed once. Raises UserError if it cannot be read."""
-        key = (fingerprint.__name__, str(what))
-        if key not in self.known:
-            try:
-                self.known[key] = fingerprint(what)
-            except OSError as error:
-                raise UserError(f"{what}: cannot be read ({first_line(error)})") from error
-        return self.known[key]
+
+@cache
+def once(fingerprint: Callable[[Any], str], what: Path | str) -> str:
+    """`fingerprint` of a path or model, computed once: the files must not change while a study runs. Raises UserError
+    if it cannot be read."""
+    try:
+        return fingerprint(what)
+    except OSError as error:
+        raise UserError(f"{what}: cannot be read ({first_line(error)})") from error
 
 
 def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places) -> Dataset:
@@ -71,7 +70,7 @@ def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places) -
     """
     if source.set is not None:
         config = set_config(source, sets)
-        folder = places.folder("sets", digest(_set_described(config, places)))
+        folder = places.folder("sets", digest(_set_described(config)))
         with bar_or_lines(quiet=False) as progress:
             draw_set(config, folder, device=places.device, progress=progress)
         found = Dataset(*labelled(folder, str(source.labels)))
@@ -124,26 +123,26 @@ def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> 
     }
     if source.set is not None:
         config, labelling = set_config(source, sets), str(source.labels)
-        drawn = _set_described(replace(config, labels={}), places)
+        drawn = _set_described(replace(config, labels={}))
         about |= {**drawn, "labels": config.labels[labelling]}
     elif source.folder is not None:
         folder = place(source, places)
         if not folder.is_dir():
             raise UserError(f"--data {source.folder}={folder}: there is no such folder")
-        about["files"] = places.once(data_fingerprint, folder)
+        about["files"] = once(data_fingerprint, folder)
     elif source.scenes in SETS:
-        about["files"] = places.once(content_fingerprint, scenes_file(source.scenes))
+        about["files"] = once(content_fingerprint, scenes_file(source.scenes))
     if source.augment is not None:
         about["augment"] = parse_recipe(source.augment)
     return json.loads(json.dumps(about))
 
 
-def _set_described(config: SetConfig, places: Places) -> dict[str, str]:
+def _set_described(config: SetConfig) -> dict[str, str]:
     """A set's digest and the fingerprint of the weights, which for a model of the hub are unknown before the download:
     its id alone counts."""
     about = {"set": set_digest(config)}
     if not isinstance(resolve_name(config.model), str):
-        about["weights"] = places.once(weights_of, config.model)
+        about["weights"] = once(model_fingerprint, config.model)
     return about
 
 
@@ -155,11 +154,6 @@ def data_fingerprint(folder: Path) -> str:
         return path.read_bytes() if path.suffix in LISTS and size <= WHOLE else b""
 
     return digest_files(folder, sorted(filter(Path.is_file, walk(folder))), content)
-
-
-def weights_of(model: str) -> str:
-    """The fingerprint of a model's weights, by its name."""
-    return model_fingerprint(model)
 
 
 def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) -> tuple[str, ...]:
@@ -209,7 +203,7 @@ def _scenes(source: Source, places: Places) -> Path:
     name, seed = str(source.scenes), SCENE_SEED if source.seed is None else source.seed
     packaged = name in SETS
     count = None if packaged else source.skip + (source.count or 1000)
-    which = places.once(content_fingerprint, scenes_file(name))[-12:] if packaged else f"{count}-{seed}"
+    which = once(content_fingerprint, scenes_file(name))[-12:] if packaged else f"{count}-{seed}"
     folder = places.folder("scenes", f"{name}-{which}")
     if not folder.is_dir():
         write_scene_set(folder, name, count=count, art=None if packaged else places.art, seed=seed)

@@ -4,14 +4,15 @@ Every result is stored under a digest of everything that determines it, and is m
 study continues, a row that several tables share is trained once, and a changed row is trained again.
 
     work/segmenters/<digest>/          as `seediff train` writes it
-    work/scores/                       figures (stored_results.py)
-    out/results.json, .md              results.py
+    work/scores/SEGMENTER-TEST.json    figures, as `seediff evaluate` writes them
+    out/results.json, .md              results.py; a table continues from them after its work folder is lost
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +28,8 @@ from seediff.dataset import native
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
-from seediff.files.reading import fit
+from seediff.files.outputs import write_atomic
+from seediff.files.reading import fit, read_json
 from seediff.models.locate import resolve_name
 
 from .definition import HeldOut, Row, Table, used_data
@@ -37,16 +39,41 @@ from .sources import (
     classes_of,
     described,
     digest,
+    once,
     open_source,
     open_test,
     set_config,
 )
-from .stored_results import Kept, open_kept
 
 Epochs: Any = Annotated[float, Meta(gt=0)]
 Steps: Any = Count
+RESULTS = "results.json"
+SHOWN = ("miou", "miou_ci95", "pixel_accuracy", "pixel_accuracy_ci95")
+"""The scores that tables show, and keep, beside those of groups and classes; `seediff evaluate` writes more."""
 EPOCHS = 20.0
 """The number of epochs if the table gives neither epochs nor steps."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The figures in the work folder, and those read from results.json files."""
+
+    work: Path
+    reused_scores: Mapping[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def scores(self, segmenter: str, test: str) -> dict[str, Any] | None:
+        """The stored scores of a segmenter on a test; None if there are none."""
+        path = self._scores_path(segmenter, test)
+        return read_scores(path) if path.is_file() else self.reused_scores.get((segmenter, test))
+
+    def add_scores(self, segmenter: str, test: str, scores: Mapping[str, Any]) -> dict[str, Any]:
+        """Store scores, and return them as they are read back."""
+        path = self._scores_path(segmenter, test)
+        write_atomic(path, (json.dumps(scores, indent=1) + "\n").encode())
+        return read_scores(path)
+
+    def _scores_path(self, segmenter: str, test: str) -> Path:
+        return self.work / "scores" / f"{segmenter}-{test}.json"
 
 
 @dataclass(frozen=True)
@@ -252,14 +279,14 @@ def training_digest(training: Training, row: Row, table: Table, places: Places) 
         "classes": row_classes(row, table, places),
         "config": {key: _json(value) for key, value in training.config.values().items() if counts(key, value)},
         "dtype": with_device(training.config).dtype,
-        "weights": _first_weights(training.config, places),
+        "weights": _first_weights(training.config),
         **({"epochs": training.epochs} if training.steps is None else {"steps": training.steps}),
         "base": training_digest(training.base, row, table, places) if training.base else None,
     }
     return digest(parts)
 
 
-def _first_weights(config: TrainConfig, places: Places) -> str | None:
+def _first_weights(config: TrainConfig) -> str | None:
     """The fingerprint of the initial weights; None for random weights, and for those of the hub, whose id is in the
     configuration.
     """
@@ -268,7 +295,7 @@ def _first_weights(config: TrainConfig, places: Places) -> str | None:
     if config.weights == "scratch":
         return None
     source = Path(weights_source(config))
-    return places.once(content_fingerprint, source) if source.is_dir() else None
+    return once(content_fingerprint, source) if source.is_dir() else None
 
 
 def score_one(folder: Path, test: HeldOut, places: Places, kept: Kept, label: str) -> dict[str, Any]:
@@ -286,3 +313,35 @@ def test_digest(test: HeldOut, places: Places) -> str:
 
 def _json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
+    """The figures in a work folder and in every table below the folders `reuse`. If several have the same figure, the
+    first counts.
+
+    Raises UserError for a folder that does not exist.
+    """
+    scores: dict[tuple[str, str], dict[str, Any]] = {}
+    for folder in reuse:
+        if not folder.is_dir():
+            raise UserError("reuse", f"{folder}: there is no such folder")
+        for path in sorted(folder.rglob(RESULTS)):
+            result = read_json(path, dict[str, Any])
+            for row in result["rows"] if "table" in result else ():  # others are of another kind of study
+                for position, segmenter in enumerate(row["segmenters"]):
+                    for name, of_seeds in row["tests"].items():
+                        scores.setdefault((segmenter, result["test_keys"][name]), shown_scores(of_seeds[position]))
+    return Kept(work, scores)
+
+
+def read_scores(path: Path) -> dict[str, Any]:
+    """What tables show of a file that `seediff evaluate --json` wrote."""
+    return shown_scores(read_json(path, dict[str, Any]))
+
+
+def shown_scores(found: Mapping[str, Any]) -> dict[str, Any]:
+    def kept(rows: Mapping[str, Any], key: str) -> dict[str, Any]:
+        return {name: {one: row[one] for one in (key, f"{key}_ci95")} for name, row in rows.items()}
+
+    groups, classes = kept(found["groups"], "miou"), kept(found["per_class"], "iou")
+    return {**{key: found[key] for key in SHOWN}, "groups": groups, "per_class": classes}

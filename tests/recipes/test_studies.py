@@ -2,22 +2,19 @@
 
 import json
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from random_maps import random_maps
 
 from recipes.mini.sets import load_set
-from recipes.mini.world import write_scene_set
 from recipes.mini.yardstick import Segmenter, iou
-from recipes.studies import generated, pairs, photographs, segments, settings, truth, tuning
+from recipes.studies import generated, pairs, segments, settings, truth, tuning
 from recipes.studies.__main__ import app
-from recipes.studies.floors import FLOORS
 from recipes.studies.score import Scores, score, sweep
+from recipes.studies.segments import FLOORS
 from recipes.studies.segments import PAPER as WAYS
 from recipes.studies.settings import METHOD_NAMES, PAPER
 from recipes.studies.truth import run_truth
@@ -25,7 +22,6 @@ from recipes.studies.tuning import KINDS
 from seediff.cli.main import main
 from seediff.config.methods import CaptureConfig, SegmentConfig
 from seediff.config.runs import GenerateConfig
-from seediff.dataset.dataset import Dataset
 from seediff.masks.make_masks import make_masks
 from seediff.mini.scenes import CLASS_IDS
 
@@ -127,22 +123,6 @@ def test_segments(mini_folder, tmp_path, monkeypatch):
     again = [*line[:-1], str(tmp_path / "b"), "--constants", str(tmp_path / "a" / "results.json")]
     assert main(again, app) == 0
     assert json.loads((tmp_path / "b" / "results.json").read_text())["best"] == result["best"]
-
-
-def test_photographs(mini_folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(photographs, "METHODS", ("ca",))
-    monkeypatch.setattr(photographs, "seconds_each", lambda *_: 900)
-    write_scene_set(tmp_path / "scenes", "truth", count=2)
-    line = f"photographs --voc {tmp_path}/scenes --model {mini_folder} --device cpu --out {tmp_path}/out"
-    assert main(line.split(), app) == 0
-    assert "2 photographs, 2 times: about 1.0 hours on cpu" in capsys.readouterr().out
-    found = json.loads((tmp_path / "out" / "figures.json").read_text())
-    assert list(found["rows"]) == ["ca-told", "ca-found"]
-    assert found["versions"]["torch"] == version("torch")
-    shown = [{*scene.classes} for scene in load_set("truth", 2)]
-    assert [{*sample.row.classes} for sample in Dataset.open(tmp_path / "out" / "ca-told")] == shown
-    with Image.open(tmp_path / "out" / "photographs.jpg") as sheet:
-        assert sheet.width > 2 * photographs.SIDE
 
 
 def test_sweep_counts_as_a_loop_does():
