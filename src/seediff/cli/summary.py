@@ -56,7 +56,7 @@ def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "")
     steps = [command_line("look", result.out, about=LOOK)]
     if not result.done:
         steps.append(command_line("check", result.out, about="whether each file is whole"))
-    if result.rows and not job.doubts:  # masks that mean nothing are not to be trained on
+    if not job.doubts:  # masks that mean nothing are not to be trained on
         criteria = ["--drop-flags", "all"]
         if any(row.agreement for row in result.rows):
             criteria += ["--min-agreement", GOOD_AGREEMENT]
@@ -64,7 +64,9 @@ def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "")
         steps += [drop, train_line(result.out), export_line(result.out)]
     console = make_console()
     console.print(table)
-    for line in (*lines, next_steps(*steps, made=result.out)):
+    if result.rows:
+        lines.append(next_steps(*steps, made=result.out))
+    for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -78,7 +80,8 @@ def _redrawn_lines(config: GenerateConfig, result: RunResult, images: Mapping[st
     mixed = sum(any(flag_kind(flag) == "mixed" for flag in row.raised) for row in result.rejected)
     few = {name: count for name, count in images.items() if count < ENOUGH * config.per_class}
     if mixed > MOST * (result.made + len(result.rejected)):
-        lines.append("Nearly all drawings are flagged mixed, so the flag says nothing of this model's; see --no-reject")
+        why = "the model draws these classes as one thing, or its words hardly tell masks apart"
+        lines.append(f"Nearly all drawings are flagged mixed: {why}; --no-reject keeps them, to look at")
     elif few:
         more = math.ceil(config.per_class**2 / max(min(few.values()), 1))
         lines.append(f"Few images of {', '.join(few)}: the same command with --per-class {more} adds more")
