@@ -60,9 +60,7 @@ def borrowed(folder):
     """Copy what runs, and make a Python that has nothing else. Returns (the checkout there, its environment)."""
     checkout = folder / "checkout"
     for name in ("src", "tests", "recipes", "benchmarks"):
-        shutil.copytree(
-            BENCHMARKS.parent / name, checkout / name, ignore=shutil.ignore_patterns("weights", "measuring")
-        )
+        shutil.copytree(BENCHMARKS.parent / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
     wheels = re.findall(r"-d build/gpu (.*)", SCRIPT.read_text())[0].split()
     has = with_needs(THERE) | {name.replace("_", "-") for name in wheels}
     lacking = set()
