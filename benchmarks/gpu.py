@@ -69,11 +69,10 @@ def parse() -> argparse.Namespace:
         "--dtype", choices=["float32", "float16", "bfloat16"], help="default: bfloat16 on a GPU that has it"
     )
     parser.add_argument("--offload", choices=get_args(Offload), default="none", help="of all rows; needs a GPU")
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tiny", action="store_true", help="narrow twins, one round")
     parser.add_argument("--here", action="store_true", help="in this process; not for many rows")
     given = parser.parse_args()
-    given.rounds = 1 if given.tiny else given.rounds
+    given.rounds = 1 if given.tiny else 3
     given.rows = [text for text in given.rows.split(",") if text]
     given.read = {text: read_row(parser, text) for text in given.rows}
     check_device(given.device)
@@ -108,7 +107,7 @@ def main() -> int:
             add(given.file, text, {"why": "no time left"})
             continue
         words = [str(given.file), "--here", "--rows", text, "--device", given.device, "--dtype", given.dtype]
-        words += ["--offload", given.offload, "--rounds", str(given.rounds), *["--tiny"] * given.tiny]
+        words += ["--offload", given.offload, *["--tiny"] * given.tiny]
         try:
             status = subprocess.run([sys.executable, __file__, *words], timeout=left).returncode
         except subprocess.TimeoutExpired:
