@@ -64,7 +64,7 @@ def test_an_import_without_an_object_is_an_error(tmp_path, pets):
     empty = [item(f"{i:06d}", np.full((32, 48), 255 * (i == 1), np.uint8), shape=(32, 48)) for i in range(4)]
     Dataset(("dog", "cat"), empty).export("coco", tmp_path / "empty")
     with user_error(
-        r"empty: has 4 pictures but no object, only background \(0\) or ignored \(255\); 3 of 4 .*; nothing was written"
+        r"empty: has 4 images but no object, only background \(0\) or ignored \(255\); 3 of 4 .*; nothing was written"
     ):
         run(f"import {tmp_path}/empty --from coco --out {tmp_path}/out")
     assert not (tmp_path / "out").exists()

@@ -22,7 +22,7 @@ def test_stages_and_resume(data, tmp_path, capsys):
     assert main(line) == 0
     said = capsys.readouterr().out
     assert "3 steps, " in said
-    reading = "0 → background: pictures 4"  # before the first step, of all that is read
+    reading = "0 → background: images 4"  # before the first step, of all that is read
     assert reading in said.partition("3 steps, ")[0]
     assert f"seediff predict {out} PHOTOS --out predicted" in said
     assert "on 1 sample, at step 3" in said

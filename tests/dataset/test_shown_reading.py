@@ -38,8 +38,8 @@ def test_assumed_classes_are_called_so(tmp_path):
     sets = [Dataset.open(tmp_path / name).reading for name in ("voc", "camvid")]
     assert [one.listed for one in sets] == ["VOC's twenty: there is no list", "CamVid in camvid, val"]
     assert [one.classes[i].line for i, one in enumerate(sets, 1)] == [
-        "1 → aeroplane: pictures 0, pixels 0",
-        "1 → building: pictures 0, pixels 0",
+        "1 → aeroplane: images 0, pixels 0",
+        "1 → building: images 0, pixels 0",
     ]
     assert [one.parts for one in sets] == [{"val": 1}] * 2
     Dataset.open(tmp_path / "voc").save(tmp_path / "native")
@@ -71,11 +71,11 @@ def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
     expected = [
         "note: no mask that was read shows 1 of 3 classes: bus",
         "classes: in/classes.txt",
-        "0 → background: pictures 1, pixels 1",
-        "1 → road: pictures 1, pixels 2",
-        "2 → car: pictures 1, pixels 1",
-        "3 → bus: pictures 0, pixels 0",
-        "ignored (255): pictures 1, pixels 2",
+        "0 → background: images 1, pixels 1",
+        "1 → road: images 1, pixels 2",
+        "2 → car: images 1, pixels 1",
+        "3 → bus: images 0, pixels 0",
+        "ignored (255): images 1, pixels 2",
     ]
     assert planned.splitlines()[1:] == expected
     with user_error("^out: is missing"):
@@ -89,7 +89,7 @@ def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
     whole = json.loads((tmp_path / "set/reading.json").read_text())
     assert whole["classes"][1] == {"values": "1", "name": "road", "pictures": 1, "pixels": 2}
     page = (tmp_path / "set/preview.html").read_text()
-    assert "<li>1 → road: pictures 1, pixels 2</li>" in page
+    assert "<li>1 → road: images 1, pixels 2</li>" in page
     assert str(tmp_path) not in page + (tmp_path / "set/reading.json").read_text()
     run(f"{line}2 --quiet")
     assert capsys.readouterr().out == ""

@@ -50,7 +50,7 @@ def test_the_command_and_its_files(voc, predictions, tmp_path, capsys):
     assert run(predictions, "--data", voc, "--protocol", "voc", *files, "--draws", 20) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert "12 → dog: pictures 1, pixels 4" in out.partition("protocol voc, 2 images")[0]
+    assert "12 → dog: images 1, pixels 4" in out.partition("protocol voc, 2 images")[0]
     assert "Classes that are never predicted, because there is no such class: aeroplane, bicycle" in out
     scores = json.loads((tmp_path / "voc.json").read_text())
     assert scores == json.loads((report / "scores.json").read_text())

@@ -64,8 +64,7 @@ def generate(
 ) -> None:
     """Generate images of named classes with pixel masks, as a dataset for training.
 
-    Run the same command to continue a stopped run, with the same bytes in the end. A higher --per-class adds
-    images.
+    Run the same command to continue a stopped run. A higher --per-class adds images.
 
     For example:
 

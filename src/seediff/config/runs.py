@@ -116,8 +116,8 @@ class GenerateConfig(DatasetConfig):
     negative_prompt: str = ""
     """Negative prompt: what images should not show."""
     classes_per_image: Annotated[Count | Several, WORD] = 1
-    """Number of different classes in each image, or several in rotation, such as 1,1,2,2,3. Total images: classes ×
-    per-class ÷ this."""
+    """Number of different classes in each image, or several in rotation, such as 1,1,2,2,3. With 2, half as many
+    images are drawn."""
     steps: Annotated[int, Meta(ge=1, le=1000), WORD, Parameter(group=MODEL)] = 50
     """Denoising steps."""
     guidance_scale: Annotated[AtLeastZero, Parameter(group=MODEL)] = 7.5
@@ -195,7 +195,8 @@ MODEL_HELP = (
 )
 NeededModel = Annotated[str, Parameter(group=MODEL, show_default=False, help=MODEL_HELP)]
 SIZE_HELP = (
-    "Side in pixels of the square that the model sees, by default the model's own; other shapes get the same area."
+    "Side in pixels of the square that the model sees, by default the model's own. An image of another shape is seen with as many"
+    " pixels."
     " With fit resize also width x height."
 )
 SeenSize = Annotated[ImageSize, Parameter(help=SIZE_HELP)]

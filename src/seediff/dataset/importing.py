@@ -158,7 +158,7 @@ def _require(read: Contents, source: Path, *, empty: bool) -> Iterator[Sample]:
     if not count:
         raise UserError(source, "; ".join(["has no samples", *read.notes, "nothing was written"]))
     if not shows:
-        problem = f"has {plural(count, 'picture')} but no object, only background (0) or ignored (255)"
+        problem = f"has {plural(count, 'image')} but no object, only background (0) or ignored (255)"
         fix = "name the folder that also holds the labels, or their format with --from"
         raise UserError(source, "; ".join([problem, *read.notes, "nothing was written"]), fix)
 

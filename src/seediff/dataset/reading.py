@@ -66,9 +66,9 @@ class ClassReading:
 
     @property
     def line(self) -> str:
-        """For example, `1 → dog: pictures 2, pixels 40`."""
+        """For example, `1 → dog: images 2, pixels 40`."""
         name = " → ".join(filter(None, (self.values, self.name)))
-        return f"{name}: pictures {self.pictures}, pixels {self.pixels}"
+        return f"{name}: images {self.pictures}, pixels {self.pixels}"
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def bar_charts(charts: Sequence[BarChart]) -> bytes:
         places = figure.subplots(len(charts), squeeze=False, height_ratios=heights).flat
         for axes, (title, bars, label, mean) in zip(places, charts, strict=True):
             ys = range(len(bars))
-            names = [f"{bar.name[:LONGEST_NAME]}  {bar.share:.1%}  ({plural(bar.pictures, 'picture')})" for bar in bars]
+            names = [f"{bar.name[:LONGEST_NAME]}  {bar.share:.1%}  ({plural(bar.pictures, 'image')})" for bar in bars]
             axes.barh(ys, [bar.share for bar in bars], color=["C0" if bar.counted else PALE for bar in bars])
             axes.set_yticks(ys, names, parse_math=False)
             axes.hlines(ys, *zip(*(bar.interval for bar in bars), strict=True), color="black")

@@ -47,7 +47,7 @@ class Captured:
         self._factor: int | None = next((getattr(pipe, name) for name in FACTORS if hasattr(pipe, name)), None)
 
     def __repr__(self) -> str:
-        lines = [f"<Captured: {plural(len(self._pictures()), 'picture')}>"]
+        lines = [f"<Captured: {plural(len(self._pictures()), 'image')}>"]
         for number, (prompt, words) in enumerate(zip(self.prompts, self.words, strict=True)):
             lines.append(f"{number}: {shorten(prompt, LONGEST_PROMPT)!r}, words: {', '.join(words) or 'none'}")
         return "\n".join(lines[: MOST_PICTURES + 1])

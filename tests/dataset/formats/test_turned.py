@@ -65,7 +65,7 @@ def frames(folder, name, turn, size, *, shown, file="", **options):
 def test_labels_of_the_turned_image_are_turned_back(tmp_path, name, turn):
     labels, (sample,), notes = frames(tmp_path, name, turn, SIDES, shown=True)
     assert np.array_equal(sample.labels(2), labels)
-    assert notes[-1].startswith("1 picture with an EXIF orientation: written as stored")
+    assert notes[-1].startswith("1 image with an EXIF orientation: written as stored")
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_OBJECTS if name not in LOSSY])
@@ -80,7 +80,7 @@ def test_objects_are_turned_back_with_their_labels(tmp_path, name):
         inside[place] = True
         assert any(class_id == other and np.array_equal(inside, pixels) for other, pixels in found)
     assert len(found) == len(PIECES)
-    assert notes[-1].startswith("1 picture with an EXIF orientation")  # counted once, though two things are read of it
+    assert notes[-1].startswith("1 image with an EXIF orientation")  # counted once, though two things are read of it
 
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name not in LOSSY])

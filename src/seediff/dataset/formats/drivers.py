@@ -370,5 +370,5 @@ def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:
     count = source.turned_pictures
     if count:
         turned = "written as stored, with labels of the turned picture turned back"
-        source.note(f"{plural(count, 'picture')} with an EXIF orientation: {turned}")
+        source.note(f"{plural(count, 'image')} with an EXIF orientation: {turned}")
     source.count(source.missing_pictures, "labels whose picture is missing, left out")

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...config.class_names import IGNORED, check_meaning, reserved_id
+from ...errors import UserError
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.outputs import check_free, put, stage_output
 from ...rows.parts import SPLITS
@@ -189,6 +190,9 @@ def export(
         meant = classes if FORMATS[name].void else [each for each in classes if reserved_id(each) != IGNORE]
         check_meaning(meant, fix=fix)
     samples, write = list(samples), codec(name).write
+    least = options.get("min_area", 1)
+    if least != "auto" and least < 1:
+        raise UserError("min_area", f"{least} must be `auto` or at least 1 pixel")
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
     notes: list[str] = []
     splits = assign_splits(samples, classes, split, seed, follow=follow, note=notes.append)
