@@ -27,6 +27,8 @@ from .arithmetic import resize
 SAM_CLASSES = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
 """`model_type` in config.json → transformers' class. SAM 2's folders name the video model, which contains the model for
 pictures."""
+LARGEST_SIDE = 2048
+"""Maximum side in pixels at which a model sees pictures: twice the side of the published models."""
 AGREE, SMALLEST, EDGE = 0.5, 0.002, 0.01
 """AGREE: SAM's mask replaces a piece if their IoU is at least this. SMALLEST: a piece with a smaller share of the
 picture stays as it is. EDGE: values are kept this far from 0 and 1, so that their logits are finite."""
@@ -35,8 +37,8 @@ picture stays as it is. EDGE: values are kept this far from 0 and 1, so that the
 @lru_cache(maxsize=1)
 @torch.no_grad()
 def load_sam(name: str) -> Any:
-    """The SAM model in float32 on the CPU. name: a folder or hub id; no code in it is run. Raises UserError if the
-    model cannot be loaded."""
+    """The SAM model in float32 on the CPU, after a test on a small picture. name: a folder or hub id; no code in it is
+    run. Raises UserError if the model cannot be loaded or its answers are not numbers."""
     transformers = import_transformers()
     file = f"{name}/model.safetensors"
     fix = f"name a model in transformers' format of model_type {', '.join(SAM_CLASSES)}"
@@ -50,13 +52,26 @@ def load_sam(name: str) -> Any:
     try:
         kind = SAM_CLASSES[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
         options = {"local_files_only": True, "dtype": torch.float32}
-        return load_whole(
-            getattr(transformers, kind), str(folder), "", f"mask.sam: {name}", [weights], **options
-        ).eval()
+        network = load_whole(getattr(transformers, kind), str(folder), "", f"mask.sam: {name}", [weights], **options)
+        problem = _problem_in_use(network.eval())
     except UserError:
         raise
     except Exception as error:  # transformers raises nearly every kind for a folder that is not quite right
         raise UserError("mask.sam", f"{name}: its config.json cannot be used ({first_line(error)})", fix) from error
+    if problem:
+        raise UserError("mask.sam", f"{name}: {problem}", fix)
+    return network
+
+
+def _problem_in_use(network: Any) -> str:
+    """Why a SAM model cannot be used on a small picture; "" if it can."""
+    side = network.config.prompt_encoder_config.image_size
+    if not 0 < side <= LARGEST_SIDE:
+        return f"image_size = {side} of its prompt_encoder_config must be from 1 to {LARGEST_SIDE}"
+    logits = prompt_sam(network, np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
+    if not logits.isfinite().all():
+        return "its answers are not numbers"
+    return ""
 
 
 @torch.no_grad()
