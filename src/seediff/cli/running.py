@@ -6,7 +6,6 @@ output closed it. Errors are one line on stderr; with SEEDIFF_DEBUG=1 in the env
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import signal
@@ -48,7 +47,7 @@ def run(words: Sequence[str], program: App | None = None) -> int:
 
     # 2. The command, and what its end means
     interrupts, line = FirstInterrupt(), CommandLine(program or choose_program(words), words)
-    escape_characters()
+    open_streams()
     try:
         result = line.run()
         sys.stdout.flush()
@@ -65,9 +64,10 @@ def run(words: Sequence[str], program: App | None = None) -> int:
         from .failures import describe_failure  # knows all formats and options, which take long to import
 
         code, text = describe_failure(error, line, interrupted=interrupts.first is not None)
-        text = f"seediff: {shorten(' '.join(text.split()), LONGEST_MESSAGE)}"
-        examples = line.examples() if isinstance(error, MissingArgumentError) else []
-        print(text, *examples, sep="\n  ", file=sys.stderr, flush=True)
+        with suppress(OSError):  # stderr may be closed
+            text = f"seediff: {shorten(' '.join(text.split()), LONGEST_MESSAGE)}"
+            examples = line.examples() if isinstance(error, MissingArgumentError) else []
+            print(text, *examples, sep="\n  ", file=sys.stderr, flush=True)
         return code
 
 
@@ -75,17 +75,20 @@ def _notice_line(message: Warning | str, *_: object, **__: object) -> str:
     return f"seediff: {shorten(escaped(str(message)), LONGEST_MESSAGE)}\n"
 
 
-def escape_characters() -> None:
-    """Have a character escaped that the encoding of stdout or stderr lacks."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+def open_streams() -> None:
+    """Discard what goes to a closed stdout or stderr, and have a character escaped that a stream's encoding lacks."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or stream.closed:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # until the program ends
+        elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def choose_program(words: Sequence[str]) -> App:
     """The App that runs these words: one that imports no command for `seediff --help`; one that describes the options
     for, say, `seediff generate --help`; and otherwise the usual one, whose options have no texts."""
-    plain = not sys.stdout.isatty()
+    plain = not getattr(sys.stdout, "isatty", bool)()  # None if the shell closed it
     if not words or words[0] in ("-h", HELP, HELP_ALL):
         return make_app(listing=True, plain=plain)
     program = make_app(completion=words[0] not in COMMANDS, plain=plain)

@@ -212,6 +212,8 @@ def notes(evaluation: Evaluation) -> list[str]:
         if len(evaluation.against) > 1:
             against = f"Against {other.predictor.name}"
         more = _predictor_notes(other)
+        if real(other.predictor.name) == real(evaluation.predictor.name):
+            more.append("The same predictions are compared with themselves: all differences are 0.")
         said: list[list[str]] = [[]]
         for measure in scores.measures:
             one, two = scores.whole[measure.mean], other.scores.whole[measure.mean]

@@ -158,6 +158,8 @@ class Scores:
         """The name of a score in tables."""
         if kind == "class" and figure.name not in self.protocol.counted:
             return f"{figure.name} (not in the mean)"
+        if kind != "class" and figure.name in self.protocol.classes:
+            return f"{figure.name} (mean)"
         return figure.name
 
     def score_tables(self, share: str) -> list[ScoreTable]:

@@ -4,15 +4,16 @@ maps."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..config.class_names import BACKGROUND
+from ..config.class_names import BACKGROUND, read_class_list
 from ..config.sides import side_notes
-from ..dataset.class_lists import ClassList, Note, check_ids, find_list, read_mask, with_single
+from ..dataset.class_lists import NAME_LISTS, ClassList, Note, check_ids, find_list, read_mask, with_single
 from ..dataset.dataset import Dataset
+from ..dataset.formats.yolo import described
 from ..dataset.native import CLASSES, METADATA, open_native
 from ..dataset.sample import Sample
 from ..dataset.split import pixel_digest
@@ -164,11 +165,27 @@ def _classes_of(
 ) -> tuple[ClassList, Mapping[int, str], str]:
     """(class list, names, source): the classes of the label maps in a folder, for reading them; id → class; and where
     the list comes from, in words. Used is the first of: the given classes, a list such as classes.txt in or beside the
-    folder, and the data's own ids."""
+    folder, and the data's own ids. Raises UserError if only a YAML file may name the classes: it would be overlooked.
+    """
     folder = map_folder(path)
     class_list = find_list(folder, folder.parent, classes=given, note=note)
     if class_list is None:
+        file = next(filter(None, map(described, (path, path.parent, path.parent.parent))), None)
+        if file is not None:
+            problem = "may name the classes of these label maps, but only lists such as classes.txt are read here"
+            fix = "name the ids from 1 up with --classes, or make it a dataset with `seediff import`"
+            raise UserError(file, problem, fix)
         return ClassList(data.classes, data.ids, where=OWN_IDS), data.names, OWN_IDS
 
-    names = dict(enumerate((BACKGROUND, *class_list.classes)))
-    return class_list, names, "the given classes" if given else str(class_list.where)
+    names, source = dict(enumerate((BACKGROUND, *class_list.classes))), "the given classes"
+    if given is None:
+        source = str(class_list.where)
+        counts_from_1 = Path(source).name in NAME_LISTS and not read_class_list(Path(source)).get(0)
+        if counts_from_1 and BACKGROUND not in data.names.values():
+            # Nothing in the data is background, so a 0 in a label map can only be the first class of a list that counts
+            # from 0. Without an id for 0, reading such a label map raises an error that says this.
+            ids = {number: id_ for number, id_ in class_list.ids.items() if number}
+            rule = "its lines are ids from 1 on, unless each begins with its id"
+            where = f"{source}: {rule}, and {data.about} has no background"
+            class_list = replace(class_list, ids=ids, where=where)
+    return class_list, names, source
