@@ -8,7 +8,7 @@ from items import item, names
 from refusals import user_error
 
 from seediff import Dataset, UserError
-from seediff.dataset.formats.format_table import FORMATS, export_options
+from seediff.dataset.formats.format_table import FORMATS
 from seediff.dataset.native import open_native
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow" & co')
@@ -43,10 +43,10 @@ def test_every_format_there_and_back(tmp_path, name):
         assert one.data() == truth.data()
         assert name in LOSSY or np.array_equal(one.label_map, truth.label_map)
         split = truth.metadata["split"]
-        assert "split" not in export_options(name) or one.metadata.get("split", "train") == split
+        assert "split" not in FORMATS[name].writes or one.metadata.get("split", "train") == split
         assert name not in ROWS or one.metadata == truth.metadata
     assert Dataset.open(tmp_path / "set").classes == CLASSES
-    if name in ROWS or "split" in export_options(name):
+    if name in ROWS or "split" in FORMATS[name].writes:
         assert [len(Dataset.open(tmp_path / "set", split=split)) for split in ("train", "val")] == [3, 1]
     Dataset(classes, read).save(tmp_path / "native")
     assert len(open_native(tmp_path / "native")[1]) == 4

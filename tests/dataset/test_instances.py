@@ -12,7 +12,7 @@ from refusals import user_error
 from seediff.config.sets import AugmentConfig
 from seediff.dataset.augmented import RANDOM, open_augmented, write_augmented
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.formats.format_table import FORMATS, export_options
+from seediff.dataset.formats.format_table import FORMATS
 from seediff.dataset.importing import import_set
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
@@ -51,8 +51,8 @@ def objects_of(sample):
 WITH_OBJECTS = [name for name in EVERY if name not in LOSSY]
 ROUND_TRIPS = [
     (name, options)
-    for name, options in product(WITH_OBJECTS, ({"objects": True}, {"polygons": True}, {}))
-    if options.keys() <= {*export_options(name)} and (FORMATS[name].objects or "objects" in options)
+    for name, options in product(WITH_OBJECTS, ({"polygons": True}, {}))
+    if options.keys() <= {*FORMATS[name].writes} and FORMATS[name].objects
 ]
 PIECES = ("coco",)
 """Formats in which the pieces of a class are objects if the set knows no others."""

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
-from ..config.class_names import alike_names, name_of_zero, parse_classes, reserved_id
-from ..config.fields import RUN, WORD
+from ..config.class_names import alike_names
+from ..config.fields import RUN
 from ..dataset.formats.format_table import (
     FORMATS,
+    ExportOptions,
     FormatName,
-    Layout,
+    ImportOptions,
     SourceName,
-    export_options,
-    import_options,
+    options_of,
     recognise,
 )
 from ..errors import UserError
@@ -27,13 +26,14 @@ from ..files.messages import make_console, plural
 from ..files.outputs import check_apart, check_free
 from .options import (
     HERE,
+    NOTHING,
     Data,
     Link,
     NewOut,
     Quiet,
+    Typed,
     WithRejected,
     Workers,
-    check_whole,
     command_line,
     next_steps,
     option,
@@ -45,75 +45,8 @@ if TYPE_CHECKING:
     from ..dataset.reading import Reading
 
 T = TypeVar("T")
-CHOICE = Group("Format", sort_key=6)
 MOST_LINES = 30
 """Maximum number of lines about how a set was understood."""
-
-
-def export_option(name: str, text: str, default: object = "no") -> Parameter:
-    """An option of `export` that only some formats have; its help begins with the names of these formats, as in "voc,
-    yolo: …". name: its field. text: the rest of the help. default: the default that the help shows."""
-    return _format_option([kind for kind in get_args(FormatName) if name in export_options(kind)], text, default)
-
-
-def import_option(name: str, text: str, default: object) -> Parameter:
-    """An option of `import` that only some formats have. Arguments as for `export_option`."""
-    return _format_option([kind for kind in get_args(SourceName) if name in import_options(kind)], text, default)
-
-
-def _format_option(kinds: Sequence[str], text: str, default: object) -> Parameter:
-    help_ = f"{', '.join(kinds)}: {text}"
-    if default == "no":
-        return option(CHOICE, help_, default, negative=())
-    return option(CHOICE, help_, default)
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class ExportOptions:
-    """Options of some formats of `export`. None: the option was not given."""
-
-    link: Annotated[
-        bool | None,
-        export_option("link", "hard-link images instead of copying them, where the file system allows it."),
-    ] = None
-    split: Annotated[
-        float | None,
-        export_option(
-            "split", "share of the samples for validation, from 0 to 1.", "`split` in metadata.jsonl, else 0"
-        ),
-    ] = None
-    seed: Annotated[
-        int | None, WORD, option(CHOICE, "With --split: random seed; a different seed chooses different samples.", 0)
-    ] = None
-    min_area: Annotated[
-        int | Literal["auto"] | None,
-        WORD,
-        Parameter(validator=check_whole),
-        export_option(
-            "min_area",
-            "smallest object in pixels; smaller pieces are left out. `auto`: 1 % of the image in masks that a model "
-            "made and nobody checked.",
-            1,
-        ),
-    ] = None
-    polygons: Annotated[bool | None, export_option("polygons", "write objects as polygons instead of run lengths.")] = (
-        None
-    )
-    classes: Annotated[
-        str | None,
-        export_option("classes", "the trained classes, separated by commas; one mask shows all of them.", "all"),
-    ] = None
-    soft: Annotated[
-        bool | None,
-        export_option("soft", "soft masks, if there are any: as grey masks, or as the transparency of cut-outs."),
-    ] = None
-    layout: Annotated[
-        Layout | None,
-        WORD,
-        export_option("layout", "masks in a folder masks/, or beside the image as NAME-masklabel.png.", "folders"),
-    ] = None
-    jpeg: Annotated[bool | None, export_option("jpeg", "convert PNG images to JPEG of quality 95.")] = None
 
 
 def export_(
@@ -123,7 +56,7 @@ def export_(
     out: NewOut,
     workers: Workers = 1,
     with_rejected: WithRejected = False,
-    options: ExportOptions | None = None,
+    typed: Typed[ExportOptions] = NOTHING,
     quiet: Quiet = False,
 ) -> None:
     """Write a dataset in another format. Images are copied unless --jpeg is given.
@@ -139,13 +72,9 @@ def export_(
     from ..dataset.dataset import open_parts
 
     check_apart(out, [data])
-    options = options or ExportOptions()
-    if options.seed is not None and options.split is None:
-        raise UserError("seed", "works only with --split SHARE")
-    asked = {**vars(options), "classes": read_class_names(options.classes)}
-    given = options_given(export_options(to), asked, f"--to {to}")
+    check_options(options_of(ExportOptions, to), typed, f"--to {to}")
     common = {"workers": workers, "follow": follow_progress(quiet), "with_rejected": with_rejected}
-    done = open_parts(data).export(to, out, **common, **given)
+    done = open_parts(data).export(to, out, **common, **typed)
     if not quiet:
         parts = [f"{count} {split}" for split, count in done.splits.items() if len(done.splits) > 1]
         print(f"{plural(done.samples, 'sample')} in {out} ({', '.join([*parts, plural(done.files, 'file')])})")
@@ -164,40 +93,6 @@ def export_(
             step = command_line(*back, about=f"what was corrected in {to}")
         if FORMATS[to].looked_for:
             print(next_steps(step))
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class ImportOptions:
-    """Options of some formats of `import`. None: the option was not given."""
-
-    split: Annotated[str | None, import_option("split", "only this part, such as val.", "all")] = None
-    classes: Annotated[
-        str | None,
-        import_option(
-            "classes",
-            "names separated by commas, a file of names, or `voc`.",
-            "the set's own; for voc without any, VOC's twenty",
-        ),
-    ] = None
-    images: Annotated[Path | None, import_option("images", "folder of the images.", "found in the set")] = None
-    masks: Annotated[Path | None, import_option("masks", "folder of the masks.", "found in the set")] = None
-    crowds: Annotated[
-        Literal["ignored", "objects"] | None,
-        import_option("crowds", "how to read annotations with iscrowd 1.", "ignored; an error if there are no others"),
-    ] = None
-    boxes: Annotated[
-        Literal["masks"] | None,
-        WORD,
-        import_option(
-            "boxes",
-            "`masks`: read boxes, also polygons that are boxes, as masks.",
-            "their pixels are ignored; an error if nine shapes of ten are boxes",
-        ),
-    ] = None
-    skip_missing: Annotated[
-        bool | None, import_option("skip_missing", "leave out labels whose image is missing.", "no")
-    ] = None
 
 
 def import_(
@@ -219,7 +114,7 @@ def import_(
         bool,
         option(RUN, "Read images without labels, to paint masks of --classes in `seediff look`.", negative=()),
     ] = False,
-    options: ImportOptions | None = None,
+    typed: Typed[ImportOptions] = NOTHING,
     dry_run: Annotated[bool, option(RUN, "Read all, print how it was understood, and stop.", negative=())] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -239,7 +134,6 @@ def import_(
     """
     from ..dataset.importing import import_set, import_unlabelled
 
-    options = options or ImportOptions()
     if accept_unchanged and corrects is None:
         raise UserError("accept_unchanged", "works only with --corrects DATASET")
     if out is not None:
@@ -247,18 +141,14 @@ def import_(
         check_free(out)
     elif not dry_run:
         raise UserError("out", "is missing", "only --dry-run works without it")
-    asked = {**vars(options), "classes": read_class_names(options.classes)}
     common: dict[str, Any] = {"workers": workers, "follow": follow_progress(quiet)}
     if unlabelled:
-        given = options_given(
-            ["classes"],
-            {**asked, "from": from_, "corrects": corrects, "link": link or None, "dry-run": dry_run or None},
-            "--unlabelled",
-        )
-        if "classes" not in given:
+        others = {"from": from_, "corrects": corrects, "link": link, "dry-run": dry_run}
+        check_options(["classes"], [*typed, *(name for name, value in others.items() if value)], "--unlabelled")
+        if "classes" not in typed:
             raise UserError("classes", "is missing", "name what masks will show, such as --classes dog,cat")
         assert out is not None
-        count = import_unlabelled(source, out, given["classes"], **common)
+        count = import_unlabelled(source, out, typed["classes"], **common)
         if not quiet:
             print(f"{plural(count, 'image')} without labels in {out}")
             from ..files.photo_files import find_photos  # imports numpy
@@ -266,12 +156,12 @@ def import_(
             say_notes(filter(None, [find_photos(source).note]))
             print(next_steps(command_line("look", out, about="paint masks")))
         return
-    format_ = from_ or recognise_source(source, options, quiet)
-    given = options_given(import_options(format_), asked, f"--from {format_}")
+    format_ = from_ or recognise_source(source, "masks" in typed, quiet)
+    check_options(options_of(ImportOptions, format_), typed, f"--from {format_}")
     common |= {"corrects": corrects, "accept_unchanged": accept_unchanged, "link": link}
     if dry_run:
         out = None
-    done = import_set(format_, source, out, **common, **given)
+    done = import_set(format_, source, out, **common, **typed)
     if out is None:
         say_reading(done.reading)
     elif not quiet:
@@ -296,20 +186,10 @@ def say_corrected(done: Imported, corrects: Path, accepted: bool) -> None:
         print(f"{plural(missing, 'sample')} of {corrects} were not returned: left unchanged")
 
 
-def read_class_names(classes: str | None) -> tuple[str, ...] | None:
-    """The names of --classes; None if the option was not given. Raises UserError."""
-    if classes is None:
-        return None
-    zero = name_of_zero(classes)
-    if reserved_id(zero):
-        problem = f"{classes}: calls id 0 {zero!r}, but with this option 0 is the background"
-        raise UserError("classes", problem, "put the file into the folder as classes.txt, and leave out the option")
-    return parse_classes(classes)
-
-
-def recognise_source(source: Path, options: ImportOptions, quiet: bool) -> SourceName:
-    """The format of a source, from its files, if --from does not name it. Prints the format."""
-    format_: SourceName = "masks" if options.masks is not None else recognise(source)
+def recognise_source(source: Path, masks: bool, quiet: bool) -> SourceName:
+    """The format of a source, from its files, if --from does not name it. Prints the format. masks: whether --masks
+    names a folder."""
+    format_: SourceName = "masks" if masks else recognise(source)
     if not quiet:
         print(f"{source} is read as {format_}: {FORMATS[format_].looked_for}")
     return format_
@@ -324,19 +204,13 @@ def say_notes(notes: Iterable[str]) -> None:
     print(*(f"note: {note}\n" for note in notes), sep="", end="")
 
 
-def options_given(own: Collection[str], options: Mapping[str, Any], format_: str) -> dict[str, Any]:
-    """The options that a user gave: name → value. own: the names of the format's options. options: name → value of all
-    options; None: not given. format_: the option that names the format, for the message, such as `--to yolo`. Raises
-    UserError for a given option that the format does not have."""
-    given = {name: value for name, value in options.items() if value is not None}
+def check_options(own: Sequence[str], given: Iterable[str], format_: str) -> None:
+    """Raises UserError for a given option that a format does not have. own: the names of the format's options. given:
+    those that the user gave. format_: the option that names the format, for the message, such as `--to yolo`."""
     for name in given:
         if name not in own:
-            others = ", ".join(f"--{other.replace('_', '-')}" for other in options if other in own)
-            problem = f"--{name.replace('_', '-')} is not an option of {format_}"
-            if others:
-                problem += f"; it has {others}"
-            raise UserError(problem)
-    return given
+            options = [f"--{each.replace('_', '-')}" for each in (name, *own)]
+            raise UserError(f"{options[0]} is not an option of {format_}; it has {', '.join(options[1:])}")
 
 
 def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:

@@ -34,6 +34,7 @@ from ..config.fields import MODEL, MOST, RUN, WORD, flatten, tables_of
 from ..config.methods import METHOD_FACTS, MaskConfig, MethodFacts, methods_with
 from ..config.runs import GenerateConfig
 from ..config.settings import defaults
+from ..dataset.formats.format_table import formats_with
 from ..errors import UserError
 from ..files.outputs import CONFIG, parse_folder
 from ..files.reading import real
@@ -91,7 +92,7 @@ def _typed_fields(kind: type, whole: type, prefix: str, described: bool, names: 
             part = _typed_fields(parts[field.name], whole, f"{flat_name}.", described)
             options[field.name] = Annotated[part, FLAT]
             continue
-        text, methods = texts.get(field.name), methods_with(flat_name)
+        text, methods = texts.get(field.name), formats_with(kind, field.name) or methods_with(flat_name)
         if text and methods:
             text = f"{', '.join(methods)}: {text[0].lower()}{text[1:]}"
         about = Parameter(help=text, show_default=show_default(shown.get(flat_name)) or False)
@@ -147,13 +148,7 @@ HERE = Parameter(converter=_folder)
 """Added to an option whose value is a folder or file on this machine: a URL is refused."""
 
 
-def check_whole(kind: Any, value: Any) -> None:
-    """A validator for whole numbers, and for words in their place."""
-    if isinstance(value, int):
-        Number(lte=MOST)(kind, value)
-
-
-Whole = Annotated[int, WORD, Parameter(validator=check_whole)]
+Whole = Annotated[int, WORD, Parameter(validator=Number(lte=MOST))]
 """A whole number that is no field of a configuration: those have their bounds in their types."""
 AT_LEAST_0, AT_LEAST_1 = (Parameter(validator=Number(gte=least, lte=MOST)) for least in (0, 1))
 SEED = Parameter(validator=_check_seed)

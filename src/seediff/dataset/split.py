@@ -169,8 +169,6 @@ def assign_splits(
         for part, count in unclear_parts(parts).items():
             note(f"part {show_json(part)} of {plural(count, 'sample')} {NO_SPLIT}: it goes into train")
         return [part_of(part) or "train" for part in parts]
-    if not 0 <= share <= 1:
-        raise UserError("split", f"{share} must be the share of samples for validation, in [0, 1]")
     if share in (0, 1):
         return [("train", "val")[int(share)]] * len(items)
     return split_samples(items, classes, {"val": share}, seed=seed, follow=follow, note=note)

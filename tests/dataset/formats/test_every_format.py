@@ -12,7 +12,7 @@ from layout_cases import FOUR_PARTS, ONE_SHAPE, WITHOUT_PIXELS, formats_of
 
 from seediff.dataset import formats
 from seediff.dataset.class_lists import COLOUR_LISTS, NAME_LISTS
-from seediff.dataset.formats.format_table import FORMATS, export_options
+from seediff.dataset.formats.format_table import FORMATS
 from seediff.errors import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -45,8 +45,7 @@ def test_a_codec_reads_files_through_set_files_alone(module):
 
 def written(name, folder):
     """The files of an export with a picture of two objects, and what is read of it."""
-    options = {"objects": True} if "objects" in export_options(name) else {}
-    export(name, ("cat", "dog", "cow"), [item("a", blocks(0), {"split": "train"}, (20, 30), "jpg")], folder, **options)
+    export(name, ("cat", "dog", "cow"), [item("a", blocks(0), {"split": "train"}, (20, 30), "jpg")], folder)
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
@@ -93,7 +92,7 @@ def test_each_file_is_refused_or_is_not_needed(name, tmp_path):
 
 def test_no_format_is_left_out():
     """Of cases in layouts.toml, of pages, of the comparison of bytes."""
-    shapes = [name for name in EVERY if FORMATS[name].objects or "objects" in export_options(name)]
+    shapes = [name for name in EVERY if FORMATS[name].objects]
     assert formats_of(WITHOUT_PIXELS) == formats_of(ONE_SHAPE) == sorted(shapes)
     assert formats_of(FOUR_PARTS) == sorted(
         {*READ} - {"labelstudio", "voc"}
@@ -103,7 +102,7 @@ def test_no_format_is_left_out():
     assert sorted(name for name, *_ in rows) == sorted(EVERY)
     for name, objects, folders in rows:
         assert (folders == "no") == FORMATS[name].flat, name
-        assert (objects != "no") == (FORMATS[name].objects or "objects" in export_options(name)), name
+        assert (objects != "no") == FORMATS[name].objects, name
     for name in READ:
         assert f"--from {name}" in page, name
         assert f"--to {name}" in page, name

@@ -1,4 +1,5 @@
 from dataclasses import fields
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -8,9 +9,8 @@ from PIL import Image
 from refusals import user_error
 
 from seediff import Dataset
-from seediff.cli.formats import ExportOptions, ImportOptions
 from seediff.dataset.encoding import encode_grey
-from seediff.dataset.formats.format_table import export_options, import_options
+from seediff.dataset.formats.format_table import FORMATS, ExportOptions, ImportOptions, formats_with
 from seediff.dataset.sample import SOFT, Sample
 
 
@@ -23,16 +23,18 @@ def test_options_that_a_format_does_not_have(tmp_path, call, name):
     assert not (tmp_path / "set").exists()
 
 
-OF_OTHERS = {"workers", "num_classes", "void"}
-"""Options that `export` has for every format, and those with which `evaluate` reads masks."""
+OF_TRUTHS = {"num_classes", "void"}
+"""Options with which `evaluate` reads masks; the command has none of them."""
 
 
-@pytest.mark.parametrize(
-    ("names", "options_of", "kind"), [(WRITTEN, export_options, ExportOptions), (READ, import_options, ImportOptions)]
-)
-def test_every_option_of_a_format_is_one_of_the_command(names, options_of, kind):
-    options = {option for name in names for option in options_of(name)}
-    assert options - OF_OTHERS == {field.name for field in fields(kind)}
+def test_every_option_of_a_format_is_declared_and_every_declared_option_has_a_format():
+    for kind, given in (
+        (ExportOptions, [one.writes for one in FORMATS.values()]),
+        (ImportOptions, [one.reads for one in FORMATS.values()]),
+    ):
+        declared = [field.name for field in fields(kind)]
+        assert {*chain(*given)} - OF_TRUTHS <= {*declared}
+        assert all(formats_with(kind, name) for name in declared)
 
 
 ESCAPED = "../../../escaped"

@@ -8,7 +8,7 @@ from scipy.ndimage import label
 
 from seediff import Sample
 from seediff.dataset.formats.drivers import read_format
-from seediff.dataset.formats.format_table import FORMATS, export_options
+from seediff.dataset.formats.format_table import FORMATS
 from seediff.dataset.shapes.objects import Objects
 
 CLASSES = ("cat", "dog")
@@ -28,7 +28,7 @@ def turned(path):
 SIDES, SQUARE = (20, 30), (24, 24)
 PIECES = ((np.s_[2:12, 3:20], 1), (np.s_[14:17, 5:8], 2), (np.s_[14:16, 12:21], 1))
 """Place and class."""
-WITH_OBJECTS = [name for name in EVERY if FORMATS[name].objects or "objects" in export_options(name)]
+WITH_OBJECTS = [name for name in EVERY if FORMATS[name].objects]
 OF_OBJECTS = {"coco": "annotations/instances.json"}
 """The file of an export that has the objects, where it is not the one that is read of the folder."""
 

@@ -56,10 +56,11 @@ ROBOFLOW_FILE = "_annotations.coco.json"
 """The name of Roboflow's files."""
 
 
-def write(export: Export, *, min_area: MinArea = 1, polygons: bool = False) -> None:
-    """Writes the objects to instances.json, and the classes to semantic.json. min_area: objects with fewer pixels are
-    left out; with "auto", those of a class are a crowd, which programs ignore. polygons: write objects as polygons
-    instead of run lengths. pycocotools fills these polygons to exactly the same masks."""
+def write(export: Export) -> None:
+    """Writes the objects to instances.json, and the classes to semantic.json. Objects below `min_area` are left out;
+    with "auto", those of a class are a crowd, which programs ignore. pycocotools fills polygons to exactly the same
+    masks."""
+    min_area = export.options.min_area
     categories = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
     endings = {part: f"_{part}" for part in export.parts}
     if export.parts in ([], ["train"]):
@@ -68,7 +69,7 @@ def write(export: Export, *, min_area: MinArea = 1, polygons: bool = False) -> N
     instances = {ending: new_document(categories) for ending in endings.values()}
     semantic = {ending: new_document([*categories, ignored]) for ending in endings.values()}
     small = 0
-    for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
+    for placed in export.placed(annotate, min_area=min_area, polygons=export.options.polygons):
         objects, whole, areas, left_out = placed.encoded
         small += left_out
         export.see(placed.sample, areas)
@@ -85,7 +86,7 @@ def write(export: Export, *, min_area: MinArea = 1, polygons: bool = False) -> N
         for ending, document in documents.items():
             export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
     fate = "ignored (iscrowd 1)" if min_area == "auto" else "not objects"
-    export.note_pieces(min_area, small, f"are {fate} in {INSTANCES}; {SEMANTIC} has them")
+    export.note_pieces(small, f"are {fate} in {INSTANCES}; {SEMANTIC} has them")
 
 
 def new_document(categories: list[Json]) -> Json:
@@ -110,8 +111,8 @@ def annotate(
     sample: Sample, labels: np.ndarray, min_area: MinArea, polygons: bool
 ) -> tuple[list[Json], list[Json], list[int], int]:
     """(objects, classes, areas, small) of a sample: an annotation per object, an annotation per class, the pixels of
-    each object, and the number of objects that are left out. labels: the label map (H, W). min_area, polygons: as for
-    `write`."""
+    each object, and the number of objects that are left out. labels: the label map (H, W). min_area, polygons: as in
+    `ExportOptions`."""
     objects = sample.objects(labels, least_area(sample, labels, min_area))
     annotations = of_objects(objects, polygons)
     if min_area == "auto" and sample.row.unchecked:

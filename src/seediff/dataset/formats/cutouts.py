@@ -19,9 +19,10 @@ UNSAFE = re.compile(r'^\.|[\\/:*?"<>|]|\.$')
 """Characters that some operating system forbids in the name of a folder."""
 
 
-def write(export: Export, *, soft: bool = False) -> None:
-    """Writes a PNG with transparency for each class of each sample, with the edge of its mask. soft: the transparency
-    is the class's soft mask instead, if the sample has one and nobody replaced its mask."""
+def write(export: Export) -> None:
+    """Writes a PNG with transparency for each class of each sample, with the edge of its mask. With the option `soft`,
+    the transparency is the class's soft mask instead, if the sample has one and nobody replaced its mask."""
+    soft = export.options.soft
     folders = {number: UNSAFE.sub("_", name) for number, name in enumerate(export.classes, 1)}
     hard = 0
     for placed in export.placed(cut, soft=soft):
@@ -32,8 +33,8 @@ def write(export: Export, *, soft: bool = False) -> None:
 
 
 def cut(sample: Sample, labels: np.ndarray, soft: bool) -> list[tuple[int, bytes]]:
-    """(class id, bytes of a PNG) for each class that a sample shows. labels: its label map (H, W). soft: as for
-    `write`."""
+    """(class id, bytes of a PNG) for each class that a sample shows. labels: its label map (H, W). soft: as in
+    `ExportOptions`."""
     image, cutouts = sample.image, list[tuple[int, bytes]]()
     for class_id in np.unique(labels[labels % IGNORE > 0]).tolist():
         level = sample.soft_level(class_id) if soft and sample.is_soft(class_id) else None

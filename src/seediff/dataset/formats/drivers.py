@@ -1,7 +1,6 @@
 """Reads a set in any format: what all formats have in common, such as classes, pictures, names, splits and notes.
 
-A format's own part is its codec, the module with its name. Its `read(source, **options)` turns an `Import` into
-`Contents`.
+A format's own part is its codec, the module with its name. Its `read(source)` turns an `Import` into `Contents`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ...config.class_names import numbered_names
 from ...errors import UserError
@@ -25,7 +24,7 @@ from ..class_lists import ClassList, number_labels, read_mask, with_single
 from ..names import check_name
 from ..reading import first_of
 from ..sample import Sample, nothing_lost
-from .format_table import FORMATS, Contents, SourceName, codec, import_options
+from .format_table import FORMATS, Contents, ImportOptions, SourceName, codec, options_of
 from .painting import Labelled, Painted, Shape, by_object, paint
 from .pictures import (
     PictureFinder,
@@ -79,31 +78,17 @@ class Pair(NamedTuple):
         return Labelled(str(self.labels), image=self.image, name=name, part=self.part, listed=self.listed, **given)
 
 
-@dataclass
-class Import(Notes):
-    """A folder or file that is being read: the options for all formats, and what the codec has found so far."""
+@dataclass(kw_only=True)
+class Import(ImportOptions, Notes):
+    """A folder or file that is being read: its options, and what the codec has found so far."""
 
     files: SetFiles
     shown: bool = False
     """As in `Format`."""
-    images: Path | None = None
-    """The folder of the pictures; None: where the set has them."""
-    masks: Path | None = None
-    """The folder of the masks; None: where the set has them."""
-    classes: Sequence[str] | None = None
-    """The classes in the order of their ids; None: as the set names them."""
-    split: str | None = None
-    """Only this part; None: all."""
-    crowds: Literal["ignored", "objects"] | None = None
-    """What COCO's annotations with `iscrowd` 1 are. None: ignored, but a set of crowds alone is refused."""
     num_classes: int | None = None
     """For label maps alone without a list: how many classes the ids from 0 on stand for."""
     void: Sequence[int] = ()
     """Values in masks to ignore in addition to 255."""
-    skip_missing: bool = False
-    """Whether to leave out labels whose picture is missing, instead of raising UserError."""
-    boxes: Literal["masks"] | None = None
-    """ "masks": boxes are masks. None: pixels only in boxes are ignored (255), and a set of boxes is refused."""
     labels_alone: bool = False
     """Whether only label maps are compared. Pictures may be missing then, and label maps stay as they are stored, even
     if their picture has an EXIF orientation."""
@@ -342,10 +327,10 @@ def _shapes_of(describe: Callable[[Unit], tuple[Labelled, Sequence[Shape]]], uni
 def read_format(name: SourceName, path: Path | str, **options: Any) -> Contents:
     """The contents of a folder or file, whose notes and parts are complete once the last sample was read.
 
-    name: the format. path: the folder or file. options: fields of `Import`, those in the format's `reads` and those of
-    all formats; None stands for an option that was not given. Raises UserError, and TypeError for any other option.
+    name: the format. path: the folder or file. options: fields of `Import`, those that the format has; None stands for
+    an option that was not given. Raises UserError, and TypeError for any other option.
     """
-    for key in options.keys() - {*import_options(name), "labels_alone", "originals"}:
+    for key in options.keys() - {*options_of(ImportOptions, name), *FORMATS[name].reads, "labels_alone", "originals"}:
         raise TypeError(f"{name} has no option {key}")
     given = {key: value for key, value in options.items() if value is not None}
     for key in given.keys() & {"images", "masks"}:
@@ -354,7 +339,7 @@ def read_format(name: SourceName, path: Path | str, **options: Any) -> Contents:
             check_unpacked(folder)
             raise UserError(key, f"{folder}: no such folder")
     files = SetFiles(Path(path), [given[key] for key in ("images", "masks") if key in given])
-    source = Import(files, FORMATS[name].shown, **given)
+    source = Import(files=files, shown=FORMATS[name].shown, **given)
     contents = codec(name).read(source)
     samples = _with_notes(source, contents.samples)
     return contents._replace(samples=samples, notes=source.notes, parts=source.parts)

@@ -1,6 +1,6 @@
 """Writes a dataset in any format: what all formats have in common, such as names, splits, workers and links.
 
-A format's own part is its codec, the module with its name. Its `write(export, **options)` puts files into an `Export`.
+A format's own part is its codec, the module with its name. Its `write(export)` puts files into an `Export`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any, Literal
 import numpy as np
 
 from ...config.class_names import IGNORED, check_meaning, reserved_id
-from ...errors import UserError
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.outputs import check_free, put, stage_output
 from ...rows.parts import SPLITS
@@ -27,7 +26,7 @@ from ..shapes.objects import SMALLEST_SHARE, smallest_area
 from ..split import assign_splits
 from ..writing import CHUNK
 from .drivers import Notes
-from .format_table import FORMATS, FormatName, codec
+from .format_table import FORMATS, ExportOptions, FormatName, codec, options_of
 
 MinArea = int | Literal["auto"]
 """The fewest pixels of a piece that is written. "auto" is SMALLEST_SHARE of the picture in a mask that a model made and
@@ -93,8 +92,7 @@ class Export(Notes):
     """The split that each sample gets, one of SPLITS."""
     stack: ExitStack
     """Closes the worker processes when the export ends."""
-    link: bool
-    """Whether pictures become hard links instead of copies."""
+    options: ExportOptions
     workers: int
     follow: Follow
     """Wraps the samples, to show a progress bar."""
@@ -144,10 +142,10 @@ class Export(Notes):
             self.pieces += len(areas)
             self.tiny += sum(area < TINY for area in areas)
 
-    def note_pieces(self, min_area: MinArea, small: int, fate: str) -> None:
+    def note_pieces(self, small: int, fate: str) -> None:
         """Notes how many pieces were left out, and how to leave out tiny pieces, if many were written. small: the
         number of pieces left out. fate: what became of them."""
-        share = f"{SMALLEST_SHARE * 100:g} % of the picture"
+        share, min_area = f"{SMALLEST_SHARE * 100:g} % of the picture", self.options.min_area
         least = share if min_area == "auto" else f"{min_area} pixels"
         self.count(small, f"pieces below {least} {fate}")
         if self.tiny * 10 > self.pieces:
@@ -158,7 +156,7 @@ class Export(Notes):
         """Writes a file. path: relative to the folder. data: its bytes or text, or the file to copy or link."""
         if isinstance(data, str):
             data = data.encode("utf-8")
-        put(self.folder / path, data, link=self.link)
+        put(self.folder / path, data, link=self.options.link)
         self.files += 1
 
 
@@ -175,30 +173,28 @@ def export(
     out: Path | str,
     /,
     *,
-    split: float | None = None,
-    seed: int = 0,
-    link: bool = False,
     workers: int = 1,
     follow: Follow = iter,
     **options: Any,
 ) -> Exported:
-    """Writes samples in a format, and returns what was written. `out` appears only when it is complete. options: the
-    options of the codec's `write`. `Dataset.export` describes the other arguments. Raises UserError."""
+    """Writes samples in a format, and returns what was written. `out` appears only when it is complete. options: those
+    of `ExportOptions` that the format has. `Dataset.export` describes the other arguments. Raises UserError, and
+    TypeError for any other option."""
+    for key in options.keys() - {*options_of(ExportOptions, name)}:
+        raise TypeError(f"{name} has no option {key}")
+    chosen = ExportOptions(**options)
     check_free(Path(out))  # before pictures are read
     if FORMATS[name].looked_for:
         fix = "give it another name in a new set, with `seediff merge SET --rename OLD=NEW --out NEWSET`"
         meant = classes if FORMATS[name].void else [each for each in classes if reserved_id(each) != IGNORE]
         check_meaning(meant, fix=fix)
     samples, write = list(samples), codec(name).write
-    least = options.get("min_area", 1)
-    if least != "auto" and least < 1:
-        raise UserError("min_area", f"{least} must be `auto` or at least 1 pixel")
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
     notes: list[str] = []
-    splits = assign_splits(samples, classes, split, seed, follow=follow, note=notes.append)
+    splits = assign_splits(samples, classes, chosen.split, chosen.seed, follow=follow, note=notes.append)
     with stage_output(out) as folder, ExitStack() as stack:
-        export = Export(folder, tuple(classes), samples, names, splits, stack, link, workers, follow, notes=notes)
-        write(export, **options)
+        export = Export(folder, tuple(classes), samples, names, splits, stack, chosen, workers, follow, notes=notes)
+        write(export)
     with_objects = sum(sample.has_objects for sample in samples)
     if with_objects and not FORMATS[name].objects:
         export.note(f"objects of {with_objects} samples are left out")

@@ -1,7 +1,7 @@
 """The table of known formats, and how the format of a folder or file is recognised.
 
-A format's codec is the module with its name, which is imported on first use. The table names the options of each
-format, in `Dataset` and in the commands: fields of `drivers.Import`, and parameters of the codec's `write`.
+A format's codec is the module with its name, which is imported on first use. `ExportOptions` and `ImportOptions` are
+the options that only some formats have, in `Dataset` and in the commands; the table says which format has which.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
+from cyclopts import Group, Parameter
 
+from ...config.class_names import name_of_zero, parse_classes, reserved_id
+from ...config.fields import WORD, Count, Seed, Share, check_fields, read_names
 from ...errors import UserError
 from ...files.reading import check_unpacked, parse_json, read_json
 
@@ -28,9 +31,6 @@ SourceName = Literal["voc", "coco", "yolo", "masks", "cvat", "labelstudio", "lab
 """Formats that SeeDiff reads: the values of `import --from`."""
 FormatName = Literal[SourceName, "trainer", "cutouts"]
 """Formats that SeeDiff writes: the values of `export --to`."""
-Layout = Literal["folders", "beside"]
-"""Where `trainer` has masks: `folders`: in masks/, with the picture's name; `beside`: beside the picture, as for
-OneTrainer."""
 VOC_YEAR = "VOC2[0-9][0-9][0-9]"
 """The pattern of the folders in VOCdevkit/, such as VOC2012."""
 
@@ -74,9 +74,9 @@ class Format:
     flat: bool = False
     """Whether the format keeps all samples in one folder, so that their names contain no folder."""
     reads: tuple[str, ...] = ()
-    """Its options for reading, besides those that all formats have, and `boxes`, which those with objects have."""
+    """Its `ImportOptions`, besides those that all formats have, and `boxes`, which those with objects have."""
     writes: tuple[str, ...] = ()
-    """Its options for writing, besides `workers`."""
+    """Its `ExportOptions`."""
     shown: bool = False
     """Whether the format's tools draw on a picture as its EXIF orientation turns it."""
     objects: bool = False
@@ -154,20 +154,97 @@ MOST = 8
 
 
 def codec(name: FormatName) -> Any:
-    """The module of a format. It has `read(source)`, which makes `Contents` of an `Import`, and `write(export,
-    **options)`, which puts files into an `Export`; without `patterns` and `keys`, also `is_folder(path)`."""
+    """The module of a format. It has `read(source)`, which makes `Contents` of an `Import`, and `write(export)`, which
+    puts files into an `Export`; without `patterns` and `keys`, also `is_folder(path)`."""
     return importlib.import_module(f".{name}", __package__)
 
 
-def export_options(name: FormatName) -> list[str]:
-    """The names of the options for writing a format."""
-    return [*FORMATS[name].writes, "workers"]
+def read_class_names(classes: str) -> tuple[str, ...]:
+    """The names in the text of an option `classes`. Raises UserError."""
+    zero = name_of_zero(classes)
+    if reserved_id(zero):
+        problem = f"{classes}: calls id 0 {zero!r}, but with this option 0 is the background"
+        raise UserError("classes", problem, "put the file into the folder as classes.txt, and leave out the option")
+    return parse_classes(classes)
 
 
-def import_options(name: SourceName) -> list[str]:
-    """The names of the options for reading a format."""
+CLASSES = read_names(read_class_names)
+OF_FORMATS = Parameter(name="*", group=Group("Format", sort_key=6), negative=())
+
+
+@OF_FORMATS
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of some formats of `export`. Raises UserError, with the field's name, for a value out of range."""
+
+    link: bool = False
+    """Hard-link images instead of copying them, where the file system allows it."""
+    split: Annotated[Share | None, Parameter(show_default="`split` in metadata.jsonl, else 0")] = None
+    """Share of the samples for validation, from 0 to 1."""
+    seed: Seed = 0
+    """With --split: random seed; a different seed chooses different samples."""
+    min_area: Annotated[Count | Literal["auto"], WORD] = 1
+    """Smallest object in pixels; smaller pieces are left out. `auto`: 1 % of the image in masks that a model made and
+    nobody checked."""
+    polygons: bool = False
+    """Write objects as polygons instead of run lengths."""
+    classes: Annotated[tuple[str, ...] | None, CLASSES, Parameter(show_default="all")] = None
+    """The trained classes, separated by commas; one mask shows all of them."""
+    soft: bool = False
+    """Soft masks, if there are any: as grey masks, or as the transparency of cut-outs."""
+    layout: Annotated[Literal["folders", "beside"], WORD] = "folders"
+    """Masks in a folder masks/, or beside the image as NAME-masklabel.png."""
+    jpeg: bool = False
+    """Convert PNG images to JPEG of quality 95."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.seed and self.split is None:
+            raise UserError("seed", "works only with --split SHARE")
+
+
+@OF_FORMATS
+@dataclass
+class ImportOptions:
+    """Options of some formats of `import`."""
+
+    split: Annotated[str | None, Parameter(show_default="all")] = None
+    """Only this part, such as val."""
+    classes: Annotated[
+        Sequence[str] | None, CLASSES, Parameter(show_default="the set's own; for voc without any, VOC's twenty")
+    ] = None
+    """Names separated by commas, a file of names, or `voc`."""
+    images: Annotated[Path | None, Parameter(show_default="found in the set")] = None
+    """Folder of the images."""
+    masks: Annotated[Path | None, Parameter(show_default="found in the set")] = None
+    """Folder of the masks."""
+    crowds: Annotated[
+        Literal["ignored", "objects"] | None, Parameter(show_default="ignored; an error if there are no others")
+    ] = None
+    """How to read annotations with iscrowd 1."""
+    boxes: Annotated[
+        Literal["masks"] | None,
+        WORD,
+        Parameter(show_default="their pixels are ignored; an error if nine shapes of ten are boxes"),
+    ] = None
+    """`masks`: read boxes, also polygons that are boxes, as masks."""
+    skip_missing: bool = False
+    """Leave out labels whose image is missing."""
+
+
+def options_of(kind: type, name: FormatName) -> list[str]:
+    """The names of a format's options. kind: ExportOptions or ImportOptions."""
     one = FORMATS[name]
-    return ["split", "images", *one.reads, *["boxes"] * one.objects, "skip_missing"]
+    has = one.writes
+    if kind is ImportOptions:
+        has = ("split", "images", *one.reads, *["boxes"] * one.objects, "skip_missing")
+    return [field.name for field in fields(kind) if field.name in has]
+
+
+def formats_with(kind: type, option: str) -> list[str]:
+    """The formats that have an option. kind: ExportOptions or ImportOptions; other classes have no such options."""
+    kinds: dict[type, Any] = {ExportOptions: FormatName, ImportOptions: SourceName}
+    return [name for name in get_args(kinds.get(kind)) if option in options_of(kind, name)]
 
 
 def recognise(path: Path, labels_alone: bool = False) -> SourceName:

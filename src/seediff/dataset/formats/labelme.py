@@ -80,11 +80,11 @@ class LabelmeFile(msgspec.Struct, frozen=True):
     imageWidth: int | None = None
 
 
-def write(export: Export, *, polygons: bool = False) -> None:
-    """Writes a JSON file beside each picture. polygons: write a polygon per connected piece instead of masks, which
-    X-AnyLabeling does not read. The polygons of a class or object are a group. labelme fills them to exactly the same
-    masks."""
-    for placed in export.placed(draw, names={**export.labels, IGNORE: IGNORE_LABEL}, polygons=polygons):
+def write(export: Export) -> None:
+    """Writes a JSON file beside each picture, with masks, which X-AnyLabeling does not read, or with a polygon per
+    connected piece. The polygons of a class or object are a group. labelme fills them to exactly the same masks."""
+    names = {**export.labels, IGNORE: IGNORE_LABEL}
+    for placed in export.placed(draw, names=names, polygons=export.options.polygons):
         export.put(placed.file_name, placed.picture)
         picture = {"imagePath": placed.file_name, "imageData": None}
         size = {"imageHeight": placed.height, "imageWidth": placed.width}
@@ -94,7 +94,7 @@ def write(export: Export, *, polygons: bool = False) -> None:
 
 
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons: bool) -> list[Json]:
-    """The shapes of a sample. labels: the label map (H, W). names: id → label. polygons: as for `write`."""
+    """The shapes of a sample. labels: the label map (H, W). names: id → label. polygons: as in `ExportOptions`."""
     shapes: list[Json] = []
     if not polygons:
         for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels):

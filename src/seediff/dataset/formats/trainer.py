@@ -18,34 +18,29 @@ from ...files.messages import plural, show_json
 from ..encoding import encode_grey
 from ..sample import Sample
 from .exporting import Export
-from .format_table import Layout
 
 BESIDE = "-masklabel"
 """The ending of a mask's name beside its picture."""
 
 
-def write(
-    export: Export,
-    *,
-    classes: Sequence[str] | None = None,
-    soft: bool = False,
-    layout: Layout = "folders",
-) -> None:
+def write(export: Export) -> None:
     """Writes a picture, a mask and a caption for each sample that shows one of the classes.
 
-    classes: the names of the classes that are trained, united in one mask; None: all. soft: a pixel counts as much as
+    The option `classes` names the classes that are trained, united in one mask. With `soft`, a pixel counts as much as
     the highest soft mask of these classes says, if the sample has their soft masks and nobody replaced its mask;
-    otherwise 255 inside of the mask. layout: see `Layout`. Raises UserError for an unknown class, and if no sample
-    shows any of the classes.
+    otherwise 255 inside of the mask. The layout `folders` has masks in masks/, with the picture's name; `beside`,
+    beside the picture, as for OneTrainer. Raises UserError for an unknown class, and if no sample shows any of the
+    classes.
     """
-    names = export.classes if classes is None else tuple(classes)
+    options, soft = export.options, export.options.soft
+    names = export.classes if options.classes is None else options.classes
     for name in names:
         if name not in export.classes:
             known = ", ".join(map(show_json, export.classes))
             raise UserError("classes", f"{show_json(name)} is not a class of the set, which has {known}")
     class_ids = [export.classes.index(name) + 1 for name in names]
     folder, ending = "masks", ""
-    if layout == "beside":
+    if options.layout == "beside":
         folder, ending = "images", BESIDE
     hard, silent, jpegs = 0, 0, 0
     for placed in export.placed(weights, class_ids=class_ids, soft=soft):
@@ -69,7 +64,7 @@ def write(
         export.note(f"{without} without {' or '.join(map(show_json, names))}: left out")
     export.count(hard, "samples have no soft masks that describe their masks: 0 and 255 alone")
     export.count(silent, "samples have no prompt, and so no caption")
-    if layout == "folders":
+    if options.layout == "folders":
         export.count(jpegs, "images are JPEG: SimpleTuner finds no masks of these, as it looks for NAME.jpg in masks/")
     held_out = [split for split in export.parts if split != "train"]
     if held_out:
@@ -78,8 +73,7 @@ def write(
 
 def weights(sample: Sample, labels: np.ndarray, class_ids: Sequence[int], soft: bool) -> tuple[bytes, bool] | None:
     """(png, is_soft): the mask of a sample, an 8-bit grey PNG, and whether it is soft. None if it shows none of the
-    classes. labels: its label map (H, W). class_ids: the trained
-    classes. soft: as for `write`."""
+    classes. labels: its label map (H, W). class_ids: the trained classes. soft: as in `ExportOptions`."""
     shown = [class_id for class_id in class_ids if (labels == class_id).any()]
     if not shown:
         return None

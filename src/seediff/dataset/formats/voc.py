@@ -30,11 +30,10 @@ IMAGES, CLASS_MAPS = "JPEGImages", "SegmentationClass"
 LISTS = "ImageSets/Segmentation"
 
 
-def write(export: Export, *, jpeg: bool = False) -> None:
-    """Writes Pascal VOC's folders. jpeg: convert PNG pictures to JPEG files of quality 95, because some programs open
-    only NAME.jpg."""
+def write(export: Export) -> None:
+    """Writes Pascal VOC's folders, with JPEG files alone if the user wants it: some programs open only NAME.jpg."""
     stay = 0
-    for placed in export.placed(convert, jpeg=jpeg):
+    for placed in export.placed(convert, jpeg=export.options.jpeg):
         label_map, image = placed.encoded
         if image is None:
             stay += placed.sample.suffix != "jpg"
@@ -55,7 +54,7 @@ def write(export: Export, *, jpeg: bool = False) -> None:
 
 def convert(sample: Sample, labels: np.ndarray, jpeg: bool) -> tuple[bytes, bytes | None]:
     """(label map, picture) of a sample: the bytes of a PNG, and those of a JPEG; None for a picture that is not
-    converted. labels: the label map (H, W). jpeg: as for `write`."""
+    converted. labels: the label map (H, W). jpeg: as in `ExportOptions`."""
     label_map = encode_mask(labels)
     if jpeg and sample.suffix != "jpg":
         return label_map, encode_image(sample.image, "jpg")

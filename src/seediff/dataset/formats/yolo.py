@@ -247,11 +247,11 @@ def _locate(files: SetFiles, data: YoloData, text: str) -> Path | None:
     return None
 
 
-def write(export: Export, *, min_area: MinArea = 1) -> None:
-    """Writes polygons, which other programs fill to exactly the same masks. min_area: connected pieces with fewer
-    pixels are left out. If a model made both a mask and its objects, other pieces of the mask are left out, too."""
+def write(export: Export) -> None:
+    """Writes polygons, which other programs fill to exactly the same masks. Connected pieces below `min_area` are left
+    out. If a model made both a mask and its objects, other pieces of the mask are left out, too."""
     counts: Counter[str] = Counter()
-    for placed in export.placed(outline, min_area=min_area):
+    for placed in export.placed(outline, min_area=export.options.min_area):
         text, areas, lost = placed.encoded
         export.see(placed.sample, areas)
         export.put(f"{IMAGES}/{placed.split}/{placed.file_name}", placed.picture)
@@ -259,7 +259,7 @@ def write(export: Export, *, min_area: MinArea = 1) -> None:
         counts.update(lost)
     export.count(counts["ignored"], "pixels are ignored (255); the format cannot say this: they become background")
     export.count(counts["several"], "objects in several pieces become one line per piece: a polygon is one piece")
-    export.note_pieces(min_area, counts["small"], "are left out: they become background")
+    export.note_pieces(counts["small"], "are left out: they become background")
     export.count(counts["others"], "pieces of masks belong to no object of the set: they become background")
     write_data(export, export.classes)
 
@@ -267,7 +267,7 @@ def write(export: Export, *, min_area: MinArea = 1) -> None:
 def outline(sample: Sample, labels: np.ndarray, min_area: MinArea) -> tuple[str, list[int], dict[str, int]]:
     """(text, areas, lost) of a sample. `text`: its label file, with the pieces of its objects, and then those of the
     other pixels of its classes. `areas`: the pixels of each piece. `lost`: what the file does not hold → how often.
-    labels: the label map (H, W). min_area: as for `write`."""
+    labels: the label map (H, W). min_area: as in `ExportOptions`."""
     objects, least = sample.objects(labels), least_area(sample, labels, min_area)
     pieces, owners = objects.pieces(least)
     text, areas, small, others = as_yolo(pieces), pieces.areas, pieces.small, 0
