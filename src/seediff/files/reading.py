@@ -16,8 +16,8 @@ import sys
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -167,7 +167,28 @@ def _is_plain(root: Path, name: str) -> bool:
 def fit(value: Any, kind: type[T], where: str, *, strict: bool = True) -> T:
     """The value as a `kind`. where: the file and the place in it, for messages. strict: refuse a text such as "5" where
     a number is expected. Raises UserError."""
-    return _typed(lambda: msgspec.convert(value, kind, strict=strict), where)
+    with _document(where, "JSON"), _ONE_AT_A_TIME:
+        return msgspec.convert(value, kind, strict=strict)
+
+
+@contextmanager
+def _document(where: object, language: str) -> Iterator[None]:
+    """Turns any error of the block, which parses a document or checks a value of it, into a UserError. where: the file,
+    perhaps with a place in it. language: what the document should be."""
+    try:
+        yield
+    except RecursionError as error:
+        raise UserError(where, "is nested too deeply") from error
+    except (msgspec.ValidationError, UserError) as error:  # UserError: the value's own check
+        problem, _, place = _plain_words(str(error)).partition(" - at ")
+        place = re.sub(r" in `\$`|\$\.?", "", place)
+        raise UserError(where, f"{place}: {problem[:300]}".removeprefix(": ")) from error
+    except Exception as error:  # parsers raise nearly anything, YAML's with its own place
+        mark = getattr(error, "problem_mark", None)
+        if mark is not None:
+            where = f"{where}, line {mark.line + 1}"
+        problem = getattr(error, "problem", None) or first_line(error).removeprefix("JSON is malformed: ")
+        raise UserError(where, f"is not {language}: {problem}") from error
 
 
 def _plain_words(problem: str) -> str:
@@ -182,21 +203,6 @@ def _plain_words(problem: str) -> str:
     return TYPE.sub(lambda types: " or ".join(TYPE_WORDS[name] for name in types[1].split(" | ")), problem)
 
 
-def _typed(convert: Callable[[], T], where: str) -> T:
-    """The result of `convert`, a call of msgspec. Raises UserError for any error in it."""
-    try:
-        with _ONE_AT_A_TIME:
-            return convert()
-    except RecursionError as error:
-        raise UserError(where, "is nested too deeply") from error
-    except (msgspec.ValidationError, UserError) as error:  # UserError: the value's own check
-        problem, _, place = _plain_words(str(error)).partition(" - at ")
-        place = re.sub(r" in `\$`|\$\.?", "", place)
-        raise UserError(where, f"{place}: {problem[:300]}".removeprefix(": ")) from error
-    except (msgspec.DecodeError, ValueError) as error:  # ValueError: bytes that are not UTF-8
-        raise UserError(where, f"is not JSON: {first_line(error).removeprefix('JSON is malformed: ')}") from error
-
-
 # JSON.
 
 
@@ -209,7 +215,8 @@ def read_json(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> T:
 def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = True) -> T:
     """A JSON text as a `kind`. where, strict: as for `fit`. Raises UserError."""
     text = data.removeprefix(BOM) if isinstance(data, bytes) else data
-    return _typed(lambda: msgspec.json.decode(text, type=kind, strict=strict), where)
+    with _document(where, "JSON"), _ONE_AT_A_TIME:
+        return msgspec.json.decode(text, type=kind, strict=strict)
 
 
 def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
@@ -224,14 +231,22 @@ def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) ->
 
 
 def read_toml(path: Path | str) -> Json:
-    """The content of a TOML file. Raises UserError."""
-    return _settings(path, "TOML", tomllib.loads)
+    """The content of a TOML file, whose numbers are finite. Raises UserError."""
+    text = read_text(path)
+    with _document(path, "TOML"):
+        table = tomllib.loads(text)
+    with _document(path, "TOML with finite numbers"):
+        json.dumps(table, allow_nan=False, default=str)
+    return table
 
 
 def read_yaml(path: Path | str) -> Json:
     """The content of a YAML file. Every value is a text as it stands in the file: `no` is the text "no", and not false.
     Raises UserError."""
-    return _settings(path, "YAML", _parse_yaml)
+    text = read_text(path)
+    with _document(path, "YAML"):
+        document = _parse_yaml(text)
+    return fit(document, Json, str(path))
 
 
 def _parse_yaml(text: str) -> Any:
@@ -249,35 +264,6 @@ def _parse_yaml(text: str) -> Any:
             return super().construct_mapping(node, deep)
 
     return yaml.load(text, Loader)
-
-
-def _settings(path: Path | str, language: str, parse: Callable[[str], Any]) -> Json:
-    """The content of a file, a table with finite numbers. language: what the file is written in, for messages. parse:
-    reads the file's text. Raises UserError."""
-    text = read_text(path)
-    try:
-        document = parse(text)
-        finite = _is_finite(document)
-    except RecursionError as error:
-        raise UserError(path, "is nested too deeply") from error
-    except Exception as error:  # YAML's parser raises nearly anything
-        mark, where = getattr(error, "problem_mark", None), str(path)
-        if mark is not None:
-            where = f"{path}, line {mark.line + 1}"
-        problem = getattr(error, "problem", None) or first_line(error)
-        raise UserError(where, f"is not {language}: {problem}") from error
-    if not finite:
-        raise UserError(path, "holds inf, nan or a huge number", "every number must be finite")
-    return fit(document, Json, str(path))
-
-
-def _is_finite(document: Any) -> bool:
-    """Whether all numbers in a document are finite."""
-    try:
-        json.dumps(document, allow_nan=False, default=str)
-    except ValueError:
-        return False
-    return True
 
 
 # CSV.
@@ -338,11 +324,8 @@ def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
     parser.buffer_text = True
     open_nodes = [Node("", {}, str(path))]
 
-    def here() -> str:
-        return f"{path}, line {parser.CurrentLineNumber}"
-
     def start(tag: str, attributes: dict[str, str]) -> None:
-        open_nodes.append(Node(tag, attributes, here()))
+        open_nodes.append(Node(tag, attributes, f"{path}, line {parser.CurrentLineNumber}"))
         open_nodes[-2].children.append(open_nodes[-1])
 
     def characters(text: str) -> None:
@@ -350,14 +333,13 @@ def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
             open_nodes[-1].text += text
 
     def doctype(*_: object) -> None:
-        raise UserError(here(), "declares a document type, whose entities are not read", "remove <!DOCTYPE …>")
+        line = f"line {parser.CurrentLineNumber}"
+        raise UserError(line, "declares a document type, whose entities are not read", "remove <!DOCTYPE …>")
 
     parser.StartElementHandler, parser.EndElementHandler = start, lambda _: open_nodes.pop()
     parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = characters, doctype
-    try:
+    with _document(path, "XML"):
         parser.Parse(data, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:  # LookupError: an unknown encoding
-        raise UserError(path, f"is not XML: {first_line(error)}") from error
     (node,) = open_nodes[0].children
     if node.tag != root:
         raise UserError(node.where, f"the document is a <{node.tag}>, not <{root}>")
