@@ -8,9 +8,9 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.cli.formats import export_, import_
+from seediff.dataset.check import check_dataset
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
-from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.writing import save_native
 

@@ -10,9 +10,9 @@ from seediff.cli.formats import export_
 from seediff.cli.quality import check, filter_
 from seediff.cli.sets import augment, merge, split
 from seediff.cli.train_commands import train
+from seediff.dataset.check import check_dataset
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.native import open_native
-from seediff.dataset.quality.check import check_dataset
 from seediff.train.stages import open_training
 
 run = runner(merge, split, export_, filter_, augment, check, train)

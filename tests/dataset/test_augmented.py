@@ -13,9 +13,9 @@ from seediff.cli.sets import augment as augment_command
 from seediff.config.runs import GenerateConfig
 from seediff.config.sets import AugmentConfig
 from seediff.dataset.augmented import AugmentedSamples, open_augmented, write_augmented
+from seediff.dataset.check import check_dataset
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.native import open_native
-from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.writing import save_native
 from seediff.files.outputs import CONFIG

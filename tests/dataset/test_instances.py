@@ -11,10 +11,10 @@ from refusals import user_error
 
 from seediff.config.sets import AugmentConfig
 from seediff.dataset.augmented import RANDOM, open_augmented, write_augmented
+from seediff.dataset.check import check_dataset
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.format_table import FORMATS
 from seediff.dataset.importing import import_set
-from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.objects import Objects, find_objects
 

@@ -6,9 +6,9 @@ from blobs import blobs
 from items import item, rows_of
 
 from seediff import Dataset
+from seediff.dataset.check import check_dataset
 from seediff.dataset.encoding import encode_soft
 from seediff.dataset.native import open_native
-from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.writing import save_native
 from seediff.files.photo_files import sample_name
 

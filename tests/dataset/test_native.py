@@ -10,9 +10,8 @@ from refusals import user_error
 from seediff import Dataset
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_mask, encode_soft
-from seediff.dataset.names import check_name
 from seediff.dataset.native import open_native
-from seediff.dataset.sample import SOFT
+from seediff.dataset.sample import SOFT, check_name
 from seediff.dataset.writing import save_native
 from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import CONFIG

@@ -9,7 +9,7 @@ from seediff.dataset.augmented import open_augmented
 from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.sample import Sample
-from seediff.rows.parts import check_parts, part_of, row_splits, unclear_parts
+from seediff.rows.values import check_parts, part_of, row_splits, unclear_parts
 from seediff.train.stages import open_training
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 from seediff import Dataset
 from seediff.cli.quality import filter_
 from seediff.cli.sets import merge, split
+from seediff.dataset.check import check_dataset
 from seediff.dataset.merge import read_renames
-from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.shapes.objects import Objects
 from seediff.errors import UserError
 

@@ -14,11 +14,11 @@ from seediff.cli.quality import filter_
 from seediff.cli.sets import augment
 from seediff.config.sets import AugmentConfig
 from seediff.dataset.augmented import open_augmented
+from seediff.dataset.check import check_dataset
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_mask, encode_soft, read_label_map
 from seediff.dataset.importing import correct
 from seediff.dataset.native import open_native
-from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS
 from seediff.errors import Notice
 from seediff.evaluate.evaluation import evaluate

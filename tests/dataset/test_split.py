@@ -6,9 +6,9 @@ from refusals import user_error
 
 from seediff.config.sets import AugmentConfig
 from seediff.dataset.augmented import open_augmented, write_augmented
+from seediff.dataset.check import check_dataset
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
-from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.split import (
     assign_splits,

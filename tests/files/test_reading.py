@@ -5,8 +5,8 @@ import stat
 import pytest
 from refusals import user_error
 
+from seediff.dataset.check import check_dataset
 from seediff.dataset.dataset import Dataset, open_truths
-from seediff.dataset.quality.check import check_dataset
 from seediff.files.image_files import read_photo
 from seediff.files.reading import (
     read_bytes,

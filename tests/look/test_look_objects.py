@@ -6,9 +6,9 @@ from look_server import running, write_set
 
 from seediff.cli.quality import filter_
 from seediff.dataset import native
+from seediff.dataset.check import check_dataset
 from seediff.dataset.encoding import encode_grey, encode_mask
 from seediff.dataset.native import open_native
-from seediff.dataset.quality.check import check_dataset
 from seediff.files.photo_files import sample_name
 
 run = runner(filter_)

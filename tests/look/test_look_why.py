@@ -12,9 +12,9 @@ from random_maps import random_maps
 
 from seediff.config.runs import GenerateConfig
 from seediff.dataset import native
+from seediff.dataset.check import check_dataset
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import read_label_map
-from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import read_actions
 from seediff.dataset.sample import CONFIGS
 from seediff.look import attention_answers

@@ -15,7 +15,7 @@ from seediff.config.methods import METHOD_FACTS, MaskConfig, maps_read
 from seediff.masks.arithmetic import compete, otsu
 from seediff.masks.make_masks import agreement, label_pixels, make_masks, soft_mask
 from seediff.masks.steps import AFTER_PAMR, BEFORE_PAMR, MaskStep
-from seediff.rows.flags import OF_CLASSES
+from seediff.rows.values import NAMING_CLASSES
 
 IMAGE = noise_pixels(48, 64)
 
@@ -49,7 +49,7 @@ def test_maps_are_not_modified_and_constant_ones_are_flagged(method):
     assert all(torch.equal(found, before) for (_, _, found), (_, _, before) in pairs)
     flat = soft_mask(replaced(maps, 0.05), "dog", config)
     assert "constant_map" in flat.flags
-    assert {*flat.flags} <= {*OF_CLASSES}
+    assert {*flat.flags} <= {*NAMING_CLASSES}
     assert flat.soft.isfinite().all()
 
 

@@ -10,8 +10,8 @@ from refusals import user_error
 
 from seediff.config.runs import GenerateConfig
 from seediff.dataset import writing
+from seediff.dataset.check import check_dataset
 from seediff.dataset.native import open_native
-from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.split import set_splits
 from seediff.report import page
 from seediff.run.generate_job import generate

@@ -15,7 +15,7 @@ from seediff.cli.main import main
 from seediff.config.methods import SegmentConfig
 from seediff.config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native
-from seediff.dataset.quality.check import check_dataset
+from seediff.dataset.check import check_dataset
 from seediff.files.image_files import read_photo
 from seediff.files.photo_files import find_photos
 from seediff.run.mask_job import mask_photos

@@ -18,12 +18,12 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.runs import GenerateConfig
 from seediff.config.settings import load_config
 from seediff.dataset import native
-from seediff.dataset.quality.check import check_dataset
+from seediff.dataset.check import check_dataset
 from seediff.files import outputs
 from seediff.files.outputs import BATCHES
 from seediff.masks.make_masks import MaskResult
 from seediff.report.tables import count_flags
-from seediff.rows.flags import NOT_DRAWN, flag_kind
+from seediff.rows.values import NOT_DRAWN, flag_kind
 from seediff.run import generate_job as run_module
 from seediff.run import output
 from seediff.run.generate_job import DrawnSample, GenerateJob, generate

@@ -9,7 +9,7 @@ from builders.script_pipelines import PIPELINES
 from PIL import Image
 
 import seediff
-from seediff.rows.flags import explain_flag
+from seediff.rows.values import explain_flag
 
 BINS = {"0.5": [64.0, 128.0], "1.0": [64.0, 64.0], "2.0": [128.0, 64.0]}
 

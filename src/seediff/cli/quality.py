@@ -28,8 +28,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..dataset.quality.check import Checked
-    from ..dataset.quality.select import Stats
+    from ..dataset.check import Checked
+    from ..dataset.select import Stats
 
 
 def check(
@@ -46,7 +46,7 @@ def check(
 
     - `seediff check pets --json check.json`
     """
-    from ..dataset.quality.check import check_dataset
+    from ..dataset.check import check_dataset
     from ..evaluate.tables import write_json
     from .summary import findings_table
 
@@ -127,7 +127,7 @@ def filter_(
 
 def describe_errors(checked: Checked) -> str:
     """The message about a dataset's errors: their number, the first error, and what helps."""
-    from ..dataset.quality.check import FILE_FINDINGS
+    from ..dataset.check import FILE_FINDINGS
     from .summary import counts
 
     errors = checked.findings[: checked.errors]

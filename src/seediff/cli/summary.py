@@ -14,12 +14,12 @@ from ..config.runs import GenerateConfig
 from ..dataset import native
 from ..files.messages import make_console, plural
 from ..report.tables import show_reasons, summarize
-from ..rows.flags import flag_kind
+from ..rows.values import flag_kind
 from .options import LOOK, command_line, export_line, next_steps, train_line
 
 if TYPE_CHECKING:
-    from ..dataset.quality.check import Checked
-    from ..dataset.quality.select import Stats
+    from ..dataset.check import Checked
+    from ..dataset.select import Stats
     from ..run.job import AnyJob
     from ..run.loop import RunResult
 

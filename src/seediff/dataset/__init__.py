@@ -1,7 +1,6 @@
 """Datasets: samples with label maps, in memory and on disk.
 
 dataset.py, sample.py               `Dataset`, `Sample`
-names.py                            names that classes and samples can have
 native.py                           the folder that `generate` and `mask` make, and how it is read
 writing.py                          `encode`: a sample as a row and files; datasets that appear whole
 reviews.py                          people's decisions about samples
@@ -11,6 +10,6 @@ formats/                            every other format
 class_lists.py                      what values, colours and names in other programs' masks mean
 importing.py                        native datasets of other formats, corrected masks and unlabelled pictures
 merge.py, split.py, augmented.py    datasets made of datasets
-quality/                            checks, statistics and selection
+check.py, select.py                 checks, statistics and selection
 torch_samples.py                    a dataset for PyTorch
 """

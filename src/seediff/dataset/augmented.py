@@ -32,9 +32,8 @@ from ..files.label_maps import IGNORE
 from ..files.outputs import CONFIG
 from ..prompts.specs import sample_seed
 from ..report.page import AUGMENTATIONS
-from ..rows.parts import unclear_parts
 from ..rows.row import Recipe, RecipeStep, Row
-from ..rows.shown import shown_classes
+from ..rows.values import shown_classes, unclear_parts
 from . import native
 from .encoding import encode_image
 from .sample import EXTRAS, Sample

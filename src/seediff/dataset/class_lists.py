@@ -18,23 +18,24 @@ Pixels of the value 255 are ignored, and in PNG files of 16 bits those of 65535.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from unicodedata import category
 
 import numpy as np
 
-from ..config.class_names import BACKGROUND, RESERVED, numbered_names, parse_class_list, reserved_id
+from ..config.class_names import BACKGROUND, MAX_CLASSES, RESERVED, numbered_names, parse_class_list, reserved_id
 from ..errors import UserError
 from ..files.image_files import open_image, stored_pixels
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
 from ..files.reading import composed, parse_json, read_bytes, read_lines
-from ..rows.shown import ids_by_name
-from .names import check_class_list
+from ..rows.values import ids_by_name
 from .reading import NO_PART, ClassReading, Reading, first_of, reading_ids
 
 COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "label_colors.txt")
@@ -53,6 +54,28 @@ Note = Callable[[str], None]
 
 def no_note(line: str) -> None:
     """Ignores the line."""
+
+
+def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
+    """Raises UserError unless names can be the lines of classes.txt below the background. classes: the names. where:
+    the list's name in errors. (`class_names.check_classes` is stricter, for classes that a user invents.)"""
+    problem = ""
+    if isinstance(classes, str):
+        problem = f"must be a list of names, like [{classes!r}]"
+    elif len(classes) > MAX_CLASSES:
+        problem = f"{len(classes)} classes; label maps hold at most {MAX_CLASSES}"
+    elif len({*map(composed, classes)}) < len(classes):
+        problem = f"class '{Counter(map(composed, classes)).most_common(1)[0][0]}' appears twice"
+    if problem:
+        raise UserError(where, problem)
+    for name in classes:
+        # XML and YAML cannot hold control characters, and terminals obey some
+        odd = any(category(letter) in ("Cc", "Cs", "Zl", "Zp") or letter in "\ufffe\uffff" for letter in name)
+        if odd or not name or name != name.strip() or name == BACKGROUND:
+            problem = (
+                f"class name {name!r}: must be one printable line, without spaces around it, and not '{BACKGROUND}'"
+            )
+            raise UserError(where, problem)
 
 
 @dataclass(frozen=True)

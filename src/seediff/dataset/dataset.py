@@ -21,21 +21,20 @@ from ..errors import Notice, UserError
 from ..files.messages import plural
 from ..files.reading import composed
 from ..report.tables import doubts
-from ..rows.parts import SPLITS, check_parts, part_of
-from ..rows.shown import shown_classes
+from ..rows.values import SPLITS, check_parts, part_of, shown_classes
 from ..workers import Follow
 from . import native
+from .class_lists import check_class_list
 from .formats.drivers import read_format
 from .formats.exporting import Exported
 from .formats.exporting import export as write_format
 from .formats.format_table import FormatName, SourceName, recognise
 from .formats.public_sets import find_published
 from .merge import merge_sets, rename_classes, set_names
-from .names import check_class_list
-from .quality.select import Stats, clean_sample, measure, select_samples, summarize
 from .reading import Reading, Tally
 from .reviews import left_out_notes
 from .sample import Sample
+from .select import Stats, clean_sample, measure, select_samples, summarize
 from .split import split_samples
 from .writing import save_native
 
@@ -199,7 +198,7 @@ class Dataset(Sequence[Sample]):
         self, keep: Callable[[Sample], bool] | None = None, *, follow: Follow = iter, **criteria: Any
     ) -> Dataset:
         """The samples that meet all criteria, and for which `keep` returns True. The result's `dropped` counts the
-        others. With `clean`, their masks lose small pieces (`quality.select.clean_sample`); its `notes` count these
+        others. With `clean`, their masks lose small pieces (`select.clean_sample`); its `notes` count these
         masks.
 
         keep: a function that is called with each sample. follow: wraps the samples, to show progress. criteria: the

@@ -19,17 +19,17 @@ from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..files.photo_files import Photo, find_photos
 from ..files.reading import composed
-from ..rows.flags import UNLABELLED
 from ..rows.row import Review, Row
+from ..rows.values import UNLABELLED
 from ..workers import Follow
 from . import native
+from .class_lists import check_class_list
 from .encoding import encode_photo
 from .formats.drivers import read_format
 from .formats.format_table import FORMATS, Contents, SourceName, recognise
-from .names import check_class_list, flat_name
 from .reading import Reading, Tally, first_of
 from .reviews import reviewed_as_is
-from .sample import Sample, renumber, renumber_table, repainted
+from .sample import Sample, flat_name, renumber, renumber_table, repainted
 from .shapes.changes import objects_from_tool
 from .writing import save_native
 

@@ -16,9 +16,9 @@ from ..files.label_maps import IGNORE
 from ..files.messages import did_you_mean, show_json
 from ..files.reading import real
 from ..rows.row import OF_CLASSES, Row
-from ..rows.shown import ids_by_name
+from ..rows.values import ids_by_name
+from .class_lists import check_class_list
 from .encoding import ReadLabels
-from .names import check_class_list
 from .sample import EXTRAS, Sample, id_table, renumber, renumber_table
 
 Set = tuple[str, Sequence[str], Sequence[Sample]]

@@ -46,13 +46,12 @@ from ..files.outputs import BATCHES, CONFIG, IMAGES
 from ..files.photo_files import looks_like_image
 from ..files.reading import Json, check_unpacked, inside, read_json_lines
 from ..rows.row import Row, as_row, each_row
-from ..rows.shown import ids_by_name
-from .class_lists import ClassList
+from ..rows.values import ids_by_name
+from .class_lists import ClassList, check_class_list
 from .encoding import ReadObjects, read_label_map, read_objects
-from .names import check_class_list, check_name
 from .reading import Reading
 from .reviews import Action, read_actions, reviewed_row
-from .sample import ATTENTION, CONFIGS, EXTRAS, SOFT, Extras, Sample, id_table, repainted
+from .sample import ATTENTION, CONFIGS, EXTRAS, SOFT, Extras, Sample, check_name, id_table, repainted
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
 REJECTED, PREVIEW = "rejected.jsonl", "preview.html"

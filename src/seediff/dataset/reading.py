@@ -12,7 +12,7 @@ import numpy as np
 from ..config.class_names import BACKGROUND
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
-from ..rows.shown import ids_by_name
+from ..rows.values import ids_by_name
 from .sample import Sample
 
 READING = "reading.json"

@@ -22,9 +22,8 @@ from ..errors import UserError
 from ..files.messages import plural
 from ..files.outputs import append, write_atomic
 from ..files.reading import Json, inside, parse_json, read_bytes
-from ..rows.flags import UNLABELLED, area_flags
 from ..rows.row import Review, Row
-from ..rows.shown import ids_by_name
+from ..rows.values import UNLABELLED, area_flags, ids_by_name
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 REMADE = "made"

@@ -21,7 +21,7 @@ from ..errors import UserError
 from ..files.image_files import as_stored, check_plain, in_rgb, named, open_image, stored_bytes
 from ..files.label_maps import IGNORE
 from ..rows.row import Row, as_row
-from ..rows.shown import ids_by_name
+from ..rows.values import ids_by_name
 from .encoding import PNG_SIGNATURE, ReadLabels, ReadObjects, encode_image, read_label_map
 from .shapes.changes import objects_after
 from .shapes.objects import Objects, find_objects
@@ -42,6 +42,23 @@ CONFIGS = "made"
 Extras = dict[tuple[str, int | None], Path | bytes]
 """(kind, class id) → file, or its contents: the optional files of a sample in a native dataset, such as ("soft", 3) for
 the soft mask of class 3. The class id is None for a file about all classes."""
+
+
+def check_name(name: str, taken: set[str], where: object = "") -> None:
+    """Adds a sample's name to `taken`. where: the sample in errors. Raises UserError if the name is there already, or
+    cannot be the name of a file."""
+    parts = name.split("/")
+    if any(part[:1] in ("", ".") or not part.isprintable() or {"\\", ":"} & {*part} for part in parts):
+        problem = f"sample name {name!r} cannot be a file name"
+        raise UserError(where or "samples", problem, "no \\ or :, and no part that is empty or begins with a dot")
+    if name in taken:
+        raise UserError(where or "samples", f"two samples are called '{name}'")
+    taken.add(name)
+
+
+def flat_name(name: str) -> str:
+    """The name of a sample in formats without folders: `trip/1` → `trip_1`."""
+    return name.replace("/", "_")
 
 
 def nothing_lost() -> tuple[int, int]:

@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import UserError
 from ..files.messages import plural, show_json
 from ..files.outputs import open_folder, write_atomic
-from ..rows.parts import NO_SPLIT, part_of, unclear_parts
+from ..rows.values import NO_SPLIT, part_of, unclear_parts
 from ..workers import Follow, in_threads
 from . import native
 from .class_lists import Note, no_note

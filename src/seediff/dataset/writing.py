@@ -19,13 +19,13 @@ from ..files.image_files import stored_bytes
 from ..files.outputs import put, stage_output, write_atomic
 from ..report.page import write_reports
 from ..rows.row import Row
-from ..rows.shown import shown_classes
+from ..rows.values import shown_classes
 from ..workers import Follow, in_order
+from .class_lists import check_class_list
 from .encoding import encode_mask, encode_objects
-from .names import check_class_list, check_name
 from .native import CLASSES, INSTANCES, METADATA, classes_text, extra_file, jsonl, sample_files
 from .reading import READING, Reading, Tally
-from .sample import CONFIGS, Sample
+from .sample import CONFIGS, Sample, check_name
 
 CHUNK = 8
 """How many samples are sent to another process together, because each takes only a millisecond or two."""

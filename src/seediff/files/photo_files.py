@@ -181,7 +181,7 @@ def _folded(name: str) -> str:
 
 
 def _readable(name: str) -> str:
-    """A relative path, changed into a sample's name that `check_name` (dataset/names.py) allows. Bytes that are not
+    """A relative path, changed into a sample's name that `check_name` (dataset/sample.py) allows. Bytes that are not
     UTF-8 are replaced, and so are characters that some file system, list of names or terminal refuses. No part of the
     name begins with a dot, and each is short enough to get an ending."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

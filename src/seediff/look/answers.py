@@ -22,8 +22,8 @@ from ..drawing.overlays import heat_colours, mask_colours, shown_ids
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.reading import Byte, Json, real
-from ..rows.flags import explain_flag
 from ..rows.row import LISTED, SHOWN
+from ..rows.values import explain_flag
 from .sample_pictures import THUMB, image_bytes, thumbnail
 from .store import Edit, Store
 

@@ -34,7 +34,7 @@ from ..masks.pamr import pamr_weights
 from ..models.describe import describe_here
 from ..models.layer_choice import KINDS, Kind
 from ..models.locate import locate
-from ..rows.shown import ids_by_name
+from ..rows.values import ids_by_name
 from .sample_pictures import Cache, read_image
 from .store import SampleState, Store
 

@@ -22,8 +22,8 @@ import numpy as np
 
 from ..config.class_names import check_classes, reading_key
 from ..dataset import native
+from ..dataset.class_lists import check_class_list
 from ..dataset.encoding import encode_mask, read_label_map
-from ..dataset.names import check_class_list
 from ..dataset.reviews import REVIEWED, Action, Verdict, append_action, mend, now, read_actions, reviewed_row
 from ..dataset.sample import Sample
 from ..dataset.shapes.changes import objects_after
@@ -33,7 +33,7 @@ from ..files.label_maps import IGNORE
 from ..files.outputs import InUse, open_folder, write_atomic
 from ..files.reading import Json, composed, inside, read_bytes
 from ..rows.row import LISTED, Row
-from ..rows.shown import ids_by_name, shown_classes
+from ..rows.values import ids_by_name, shown_classes
 from .sample_pictures import Cache
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from ..drawing.overlays import cut_out, magnify, overlay, with_legend
 from ..drawing.shown import as_detections, as_html, label_legend
 from ..errors import UserError
 from ..files.label_maps import IGNORE
-from ..rows.flags import area_flags
+from ..rows.values import area_flags
 from .arithmetic import compete, min_max, otsu, resize
 from .confidence import confidence
 from .methods import METHODS, call_own
@@ -50,7 +50,7 @@ class MaskResult:
     """(C, H, W) float32 in [0, 1]."""
     classes: tuple[str, ...]
     flags: tuple[str, ...] = ()
-    """Possible problems of the masks, such as `no_seeds:dog` (rows/flags.py)."""
+    """Possible problems of the masks, such as `no_seeds:dog` (rows/values.py)."""
     trace: Mapping[str, Mapping[MaskStep, torch.Tensor]] = field(default_factory=dict)
     """Class → step → the map after it."""
     agreement: Mapping[str, float] = field(default_factory=dict)

@@ -30,7 +30,7 @@ from ..config.runs import MaskPhotosConfig
 from ..files.label_maps import IGNORE
 from ..models.registry import Model
 from ..prompts.tokens import split_prompts
-from ..rows.flags import OF_AREAS, area_flags, flag_kind
+from ..rows.values import OF_AREAS, area_flags, flag_kind
 from .arithmetic import resize
 from .make_masks import MaskResult, class_shares, label_pixels, make_masks, refine_photo
 from .presence import find_classes

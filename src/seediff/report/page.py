@@ -27,8 +27,8 @@ from ..files.outputs import write_atomic
 from ..files.reading import inside, read_bytes
 from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS
 from ..models.names import named_model
-from ..rows.flags import explain_flag
 from ..rows.row import Row
+from ..rows.values import explain_flag
 from .tables import Summary, for_drawings, plain_facts, render, summarize
 
 AUGMENTATIONS = "augmentations.jpg"

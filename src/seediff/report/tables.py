@@ -14,8 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..errors import UserError
 from ..files.messages import plural, sentence
 from ..models.locate import EMBEDDED, FOR_DRAWINGS
-from ..rows.flags import flag_kind
 from ..rows.row import Row
+from ..rows.values import flag_kind
 
 
 @dataclass(frozen=True)

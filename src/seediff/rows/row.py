@@ -15,9 +15,7 @@ from ..config.fields import Share
 from ..errors import UserError
 from ..files.photo_files import Photo, sample_name
 from ..files.reading import ABSENT, Byte, Json, composed, fit, read_json_lines
-from .flags import UNLABELLED
-from .parts import part_of
-from .shown import Shown
+from .values import UNLABELLED, Shown, part_of
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from ..models.saving_memory import Offload
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import find_weight
 from ..report.tables import count_flags
-from ..rows.flags import FLAGS, NOT_DRAWN, flag_kind
 from ..rows.row import Row
+from ..rows.values import FLAGS, NOT_DRAWN, flag_kind
 from ..workers import Progress
 from .job import Job, Made, Ready
 from .loop import Engine, RunResult, run

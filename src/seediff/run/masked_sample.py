@@ -15,7 +15,7 @@ from ..dataset.sample import SOFT, Extras, Sample
 from ..dataset.shapes.objects import scored_pieces
 from ..masks.confidence import confidence
 from ..rows.row import Row
-from ..rows.shown import ids_by_name
+from ..rows.values import ids_by_name
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:

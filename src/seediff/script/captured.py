@@ -22,7 +22,7 @@ from ..files.image_files import ImageInput, as_pixels
 from ..files.messages import plural
 from ..masks.make_masks import MaskResult
 from ..prompts.captions import things_named
-from ..rows.flags import explain_flag
+from ..rows.values import explain_flag
 from .heatmap import HeatMap, Phrase, heat_config, heat_sheet, phrase_name, pipeline_constants
 from .placement import Canvas, fill, masks_of_frames, place_segments
 from .run_recorder import Attention, Block, Picture

@@ -15,7 +15,7 @@ from ..config.methods import MaskConfig, SegmentConfig
 from ..errors import UserError
 from ..masks.clips import clip_softs
 from ..masks.make_masks import MaskResult, finish_masks, soft_masks
-from ..rows.flags import BLANK
+from ..rows.values import BLANK
 
 if TYPE_CHECKING:
     from ..segments.make_segments import Segments

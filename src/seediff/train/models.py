@@ -34,7 +34,7 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from ..config.class_names import BACKGROUND
 from ..config.train import LARGEST_SIDE, TrainConfig
-from ..dataset.names import check_class_list
+from ..dataset.class_lists import check_class_list
 from ..devices import mixed_precision
 from ..errors import UserError, first_line
 from ..files.label_maps import IGNORE

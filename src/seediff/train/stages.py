@@ -16,16 +16,16 @@ import numpy as np
 
 from ..config.class_names import check_meaning
 from ..config.train import TrainConfig
+from ..dataset.class_lists import check_class_list
 from ..dataset.dataset import Dataset
 from ..dataset.merge import missing_classes, missing_notes
-from ..dataset.names import check_class_list
 from ..dataset.sample import Sample, renumber, renumber_table
 from ..dataset.split import assign_splits
 from ..errors import UserError
 from ..files.image_files import stored_bytes
 from ..files.messages import plural
 from ..files.reading import composed
-from ..rows.parts import check_parts, part_of
+from ..rows.values import check_parts, part_of
 
 Data = Dataset | Path | str
 """Training data: a dataset, or its folder."""

@@ -19,11 +19,10 @@ from ...files.image_files import orientation_of
 from ...files.messages import plural, show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import check_unpacked
-from ...rows.parts import NO_SPLIT, part_of, row_splits
+from ...rows.values import NO_SPLIT, part_of, row_splits
 from ..class_lists import ClassList, number_labels, read_mask, with_single
-from ..names import check_name
 from ..reading import first_of
-from ..sample import Sample, nothing_lost
+from ..sample import Sample, check_name, nothing_lost
 from .format_table import FORMATS, Contents, ImportOptions, SourceName, codec, options_of
 from .painting import Labelled, Painted, Shape, by_object, paint
 from .pictures import (

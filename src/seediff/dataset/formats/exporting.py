@@ -18,10 +18,9 @@ import numpy as np
 from ...config.class_names import IGNORED, check_meaning, reserved_id
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.outputs import check_free, put, stage_output
-from ...rows.parts import SPLITS
+from ...rows.values import SPLITS
 from ...workers import Follow, in_order
-from ..names import check_name, flat_name
-from ..sample import Sample
+from ..sample import Sample, check_name, flat_name
 from ..shapes.objects import SMALLEST_SHARE, smallest_area
 from ..split import assign_splits
 from ..writing import CHUNK

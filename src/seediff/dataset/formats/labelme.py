@@ -28,9 +28,8 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ...files.reading import Json
 from .. import native
-from ..class_lists import find_list
+from ..class_lists import check_class_list, find_list
 from ..encoding import encode_grey
-from ..names import check_class_list
 from ..sample import Sample
 from ..shapes.objects import Objects
 from ..shapes.polygons import object_polygons

@@ -36,12 +36,11 @@ from ...config.class_names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
 from ...files.label_maps import IGNORE, map_folder, named_images
 from ...files.outputs import BATCHES, CONFIG
-from ...rows.parts import SPLITS, part_of
+from ...rows.values import SPLITS, part_of
 from .. import native
 from ..class_lists import ClassList, find_list, number_classes
 from ..encoding import encode_grey
-from ..names import flat_name
-from ..sample import Sample
+from ..sample import Sample, flat_name
 from .drivers import Import, Pair
 from .exporting import Export
 from .format_table import Contents

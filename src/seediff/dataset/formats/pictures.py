@@ -20,7 +20,7 @@ from ...files.label_maps import named_images, visible
 from ...files.messages import show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import ARCHIVES, composed, inside
-from ...rows.parts import part_of
+from ...rows.values import part_of
 from ..encoding import ReadLabels, ReadObjects
 from ..sample import JPEG_SUFFIXES, image_size
 from ..shapes.objects import Objects

@@ -37,7 +37,7 @@ from ...files.reading import (
     read_yaml,
     real,
 )
-from ...rows.parts import part_of
+from ...rows.values import part_of
 from .pictures import ends_of
 
 T = TypeVar("T")

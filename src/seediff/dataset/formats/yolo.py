@@ -26,7 +26,7 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE, visible, walk
 from ...files.messages import show_json
 from ...files.reading import fit
-from ...rows.parts import part_of
+from ...rows.values import part_of
 from .. import native
 from ..class_lists import ID_LABELS, check_agree, number_classes
 from ..sample import Sample

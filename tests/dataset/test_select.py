@@ -7,8 +7,8 @@ from refusals import user_error
 from seediff.config.sets import Criteria
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
-from seediff.dataset.quality.select import AREA_BINS, measure, summarize
 from seediff.dataset.sample import Sample
+from seediff.dataset.select import AREA_BINS, measure, summarize
 from seediff.dataset.writing import save_native
 from seediff.masks.confidence import confidence
 

@@ -8,9 +8,9 @@ from PIL import Image
 from refusals import user_error
 from safetensors.numpy import save_file
 
+from seediff.dataset.check import check_dataset
 from seediff.dataset.encoding import encode_mask
 from seediff.dataset.native import open_native
-from seediff.dataset.quality.check import check_dataset
 
 PAGE = Path(__file__).parents[3] / "docs" / "quality.md"
 KINDS_ON_PAGE = {

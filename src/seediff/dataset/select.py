@@ -12,16 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from ...config.sets import Criteria
-from ...errors import UserError
-from ...files.label_maps import IGNORE
-from ...rows.flags import check_flags, flag_kind
-from ...rows.row import CONFIDENCE, KEYS, LISTED, Review
-from ...rows.shown import shown_classes
-from ...workers import Follow
-from ..sample import Sample, repainted
-from ..shapes.changes import clean_labels
-from ..shapes.objects import find_objects
+from ..config.sets import Criteria
+from ..errors import UserError
+from ..files.label_maps import IGNORE
+from ..rows.row import CONFIDENCE, KEYS, LISTED, Review
+from ..rows.values import check_flags, flag_kind, shown_classes
+from ..workers import Follow
+from .sample import Sample, repainted
+from .shapes.changes import clean_labels
+from .shapes.objects import find_objects
 
 AREA_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95, 1.0)
 """Edges of the bins for areas. `generate` flags masks in the first and the last bin as `degenerate`."""

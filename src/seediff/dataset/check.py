@@ -13,23 +13,22 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from ...config.class_names import alike_names
-from ...errors import UserError
-from ...files.messages import show_json
-from ...files.reading import Json, read_json_lines
-from ...files.tensors import read_header
-from ...report.tables import doubts
-from ...rows.parts import NO_SPLIT, part_of
-from ...rows.row import Row, as_row
-from ...rows.shown import shown_classes
-from ...workers import Follow, in_threads
-from .. import native
-from ..native import RowReader, check_native
-from ..reading import Reading, Tally
-from ..reviews import read_actions
-from ..sample import SOFT, Sample
-from ..split import copy_key, pixel_digest, positions_of
+from ..config.class_names import alike_names
+from ..errors import UserError
+from ..files.messages import show_json
+from ..files.reading import Json, read_json_lines
+from ..files.tensors import read_header
+from ..report.tables import doubts
+from ..rows.row import Row, as_row
+from ..rows.values import NO_SPLIT, part_of, shown_classes
+from ..workers import Follow, in_threads
+from . import native
+from .native import RowReader, check_native
+from .reading import Reading, Tally
+from .reviews import read_actions
+from .sample import SOFT, Sample
 from .select import Measured, Stats, measure, summarize
+from .split import copy_key, pixel_digest, positions_of
 
 T = TypeVar("T")
 Level = Literal["error", "warning"]

@@ -1,1 +1,0 @@
-"""The quality of a dataset: checks, statistics, and selection of samples."""
