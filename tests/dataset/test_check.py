@@ -12,7 +12,7 @@ from seediff.dataset.check import check_dataset
 from seediff.dataset.encoding import encode_mask
 from seediff.dataset.native import open_native
 
-PAGE = Path(__file__).parents[3] / "docs" / "quality.md"
+PAGE = Path(__file__).parents[2] / "docs" / "quality.md"
 KINDS_ON_PAGE = {
     (level, kind)
     for names, levels in re.findall(

@@ -93,17 +93,17 @@ def apply(
     else:
         image, places, choices = RANDOM[operation](labelled, rng)
     ids = mirrored if operation == "flip" else np.arange(256)
-    labels = ids.astype(np.uint8)[look_up([one.labels for one in sources], places)]
+    labels = ids.astype(np.uint8)[look_up([one.labels for one in sources], places, IGNORE)]
     objects = None
     if labelled.objects:
         objects = _objects_at([one.objects for one in sources if one.objects], places, ids)
     return LabelledImage(labelled.name, image, labels, objects), RecipeStep(operation=operation, rest=choices)
 
 
-def look_up(maps: Sequence[np.ndarray], places: np.ndarray, empty: int = 0, outside: int = IGNORE) -> np.ndarray:
-    """(H, W): the values at places. maps: the values at the pixels of each source. empty, outside: the values at EMPTY
-    and OUTSIDE."""
-    flat = [*(one.ravel() for one in maps), np.array([empty, outside], maps[0].dtype)]
+def look_up(maps: Sequence[np.ndarray], places: np.ndarray, outside: int) -> np.ndarray:
+    """(H, W): the values at places, 0 at EMPTY. maps: the values at the pixels of each source. outside: the value at
+    OUTSIDE."""
+    flat = [*(one.ravel() for one in maps), np.array([0, outside], maps[0].dtype)]
     return np.concatenate(flat)[places]
 
 
@@ -114,7 +114,7 @@ def _objects_at(objects: Sequence[Objects], places: np.ndarray, ids: np.ndarray)
     for one in objects:  # its objects are numbered after those of earlier sources
         numbers.append(np.where(one.numbers > 0, one.numbers + np.int32(before), 0))
         before += len(one.class_ids)
-    return Objects(look_up(numbers, places, outside=0), class_ids).visible()
+    return Objects(look_up(numbers, places, 0), class_ids).visible()
 
 
 def splice(cells: Sequence[LabelledImage], rows: int, columns: int) -> Changed:

@@ -170,9 +170,8 @@ class Dataset(Sequence[Sample]):
             return cls(classes, samples, path=path, reading=native.read_as(classes, samples))
         check_class_list(options.get("classes") or ())  # formats would take the letters of a text
         read = read_format(name, path, **options)
-        samples = list(read.samples)
-        reading = read.listed.reading(read.parts)
-        return cls(read.classes, samples, path=path, notes=read.notes, ids=read.ids, title=read.about, reading=reading)
+        about = {"notes": read.notes, "ids": read.ids, "title": read.about, "reading": read.listed.reading(read.parts)}
+        return cls(read.classes, read.samples, path=path, **about)
 
     def export(self, name: FormatName, out: Path | str, *, with_rejected: bool = False, **options: Any) -> Exported:
         """Writes the dataset in a format. `out` appears only when it is complete.

@@ -90,7 +90,7 @@ def import_set(
         elif not any((folder / part).is_dir() for part in (native.IMAGES, "JPEGImages")):
             options["images"] = corrects / native.IMAGES
 
-    read = read_format(name, source, **options)  # streams the samples of a single large file
+    read = read_format(name, source, **options)
     classes, samples = read.classes, _require(read, source, empty=corrects is not None)
     changes = list[Change]()
     if corrects is not None:

@@ -32,7 +32,7 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -122,23 +122,6 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[Row]:
     return rows
 
 
-def listed_name(row: Row, ids: Mapping[str, int], taken: set[str], where: str) -> str:
-    """The name of a row's sample, which is added to `taken`. Raises UserError if another row has it, and if the row's
-    classes are not those of classes.txt. row: a row as it was made. ids: class → id. where: the row's name in
-    errors."""
-    name, classes = row.sample, row.named
-    check_name(name, taken, where)
-    for label in classes:
-        if label not in ids:
-            raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
-    here = tuple(ids[label] for label in classes)
-    if row.classes is not None and row.class_ids not in (None, here):
-        written = f"says that {show_json(classes)} have the ids {show_json(row.class_ids)}"
-        problem = f"{written}, but in {CLASSES} they have {show_json(here)}"
-        raise UserError(where, problem, f"restore {CLASSES} from a copy")
-    return name
-
-
 def check_finished(folder: Path) -> None:
     """Raises UserError if a folder does not exist, or if the run that makes it is not finished."""
     if not folder.is_dir():
@@ -164,22 +147,16 @@ def check_native(folder: Path) -> None:
 def no_dataset(folder: Path, looked_for: str, fix: str = "") -> UserError:
     """The error for a folder that is no dataset. It names the datasets in the folder, or how a set is made of pictures
     alone. looked_for: the files that a dataset has. fix: what helps otherwise."""
-    held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
+    names = sorted(entry.name for entry in folder.iterdir())
+    held = ", ".join(names[:5]) or "nothing"
     sets = sorted(str(path.parent) for path in folder.glob(f"*/{METADATA}"))
-    fix = how_to_paint(folder) or fix
+    visible = [name for name in names if name[0] != "."]
     if sets:
         fix = f"give {' or '.join(sets)}"
+    elif visible and all(map(looks_like_image, visible)):
+        command = f"seediff import {shlex.quote(str(folder))} --classes dog,cat --unlabelled --out pets"
+        fix = f"to paint masks of them: `{command}`"
     return UserError(folder, f"is no dataset; it holds {held}, but no {looked_for}", fix)
-
-
-def how_to_paint(folder: Path) -> str:
-    """A line with the command that makes a dataset of a folder of pictures alone; "" for any other folder."""
-    names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
-    if not names or not all(map(looks_like_image, names)):
-        return ""
-    return (
-        f"to paint masks of them: `seediff import {shlex.quote(str(folder))} --classes dog,cat --unlabelled --out pets`"
-    )
 
 
 def check_single(folder: Path) -> None:
@@ -202,9 +179,19 @@ class RowReader:
 
     def sample(self, as_made: Row, where: str) -> Sample:
         """The sample of a row. Its files may be missing. as_made: the row in metadata.jsonl, before people's decisions.
-        where: the row's name in errors. Raises UserError."""
+        where: the row's name in errors. Raises UserError, also if another row has the name, and if the row's classes
+        are not those of classes.txt."""
         image = inside(self.folder, as_made.file_name, where, "file_name")
-        name = listed_name(as_made, self.ids, self.names, where)
+        name, classes = as_made.sample, as_made.named
+        check_name(name, self.names, where)
+        for label in classes:
+            if label not in self.ids:
+                raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
+        here = tuple(self.ids[label] for label in classes)
+        if as_made.classes is not None and as_made.class_ids not in (None, here):
+            written = f"says that {show_json(classes)} have the ids {show_json(as_made.class_ids)}"
+            problem = f"{written}, but in {CLASSES} they have {show_json(here)}"
+            raise UserError(where, problem, f"restore {CLASSES} from a copy")
         mask = inside(self.folder, as_made.mask_file_name, where, "mask_file_name")
         extras, objects = self._extras(name, as_made), self._objects(name, as_made, where)
         made = as_made.replace(instances=None, instance_scores=None)  # they are in the sample's `instances`

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,12 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
     skipped: set[str] = set()
     for given in map(str, paths):
         is_pattern = not os.path.lexists(given)
-        tops = _matches(given, is_output) if is_pattern else [Path(given)]
+        tops = [Path(given)]
+        if is_pattern:
+            tops = [Path(match) for match in glob.glob(given, recursive=True)]
+            if not tops:
+                raise UserError(given, "no such file or folder")
+            tops = sorted((path for path in tops if not is_output(path)), key=_reading_order)
         if not is_pattern and out is not None and real(given).is_relative_to(out):
             raise UserError(given, f"is inside the output folder {out}", "write the results elsewhere")
         for top in tops:
@@ -125,15 +130,6 @@ def photo_list(photos: Iterable[Photo]) -> list[Photo]:
             named = show_json(str(photo))
             raise UserError("photos", f"must be what `find_photos` returns, not {named}", f"give find_photos({named})")
     return found
-
-
-def _matches(pattern: str, is_output: Callable[[Path], bool]) -> list[Path]:
-    """The files and folders that a pattern matches, in natural order, without outputs. Raises UserError if the pattern
-    matches nothing."""
-    matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
-    if not matches:
-        raise UserError(pattern, "no such file or folder")
-    return sorted((path for path in matches if not is_output(path)), key=_reading_order)
 
 
 def looks_like_image(name: str) -> bool:

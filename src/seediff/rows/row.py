@@ -67,13 +67,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @cache
-def _names(kind: type[Kept]) -> tuple[str, ...]:
-    return tuple(name for name in kind.__struct_fields__ if name != "rest")
-
-
-@cache
-def _name_set(kind: type[Kept]) -> frozenset[str]:
-    return frozenset(_names(kind))
+def _names(kind: type[Kept]) -> Mapping[str, None]:
+    return dict.fromkeys(name for name in kind.__struct_fields__ if name != "rest")
 
 
 def _plain(value: Any) -> Any:
@@ -90,7 +85,7 @@ def _sorted_out(value: Any, kind: type[Kept]) -> Any:
         return [_sorted_out(one, kind) for one in value]
     if not isinstance(value, dict):
         return value
-    others = value.keys() - _name_set(kind)
+    others = value.keys() - _names(kind).keys()
     known = value
     if others:
         known = {key: one for key, one in value.items() if key not in others}

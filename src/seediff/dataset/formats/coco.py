@@ -177,7 +177,7 @@ def read(source: Import) -> Contents:
 def _objects_beside(source: Import, name: CocoName, classes: Sequence[str]) -> dict[str, Draw]:
     """Name of a picture → its objects, from the instances.json that SeeDiff writes beside semantic.json. Empty if this
     file is missing or has other classes. name: the file that is read. classes: its classes."""
-    file = name.beside(INSTANCES)
+    file = name.path.with_name(name.path.name.replace(SEMANTIC, INSTANCES, 1))
     if name.kind != SEMANTIC or not file.is_file():
         return {}
     document = load_coco(source, file)
@@ -239,10 +239,6 @@ class CocoName:
         if "test" in splits:
             return "test"
         return last
-
-    def beside(self, kind: str) -> Path:
-        """The file of another kind with the same words: annotations/stuff_val2017.json for the example and "stuff"."""
-        return self.path.with_name(self.path.name.replace(self.kind, kind, 1))
 
     def image_folders(self, source: Import) -> list[Path]:
         """The folders that may hold the pictures, the likeliest first: those named like the part, in the folder that

@@ -33,6 +33,8 @@ from .pictures import given_or
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 """Names of a cuboid's corners. The attributes xtl1 and ytl1 are x and y of the corner tl1."""
+FILLED = ("mask", "polygon", "ellipse")
+"""Tags of shapes, besides boxes, that have an inside."""
 
 
 def write(export: Export) -> None:
@@ -166,45 +168,34 @@ def _shape(node: Node) -> Shape:
     label = node.attributes.get("label", "")
     if node.tag == "box":
         box = fit(node.attributes, Box, node.where, strict=False)
-        return Shape(node.where, node.tag, label, partial(_paint_box, box=box), True)
+        return Shape(node.where, node.tag, label, partial(_fill, one=box, node=node), True)
     if node.tag == "cuboid":
         pairs = [(node.get(f"x{corner}"), node.get(f"y{corner}")) for corner in CORNERS]
         corners = fit(pairs, list[tuple[Near, Near]], node.where, strict=False)
         return Shape(node.where, node.tag, label, partial(fill_around, corners=corners), True)
-    if node.tag not in PAINT:
+    if node.tag not in FILLED:
         return Shape(node.where, node.tag, label)
     one = fit(node.attributes, CvatShape, node.where, strict=False)
-    fill = partial(PAINT[node.tag], one=one, where=node.where)
+    fill = partial(_fill, one=one, node=node)
     boxed = node.tag == "polygon" and is_box(one.corners(node.where))
     return Shape(node.where, node.tag, one.label, fill, boxed, one.group_id or None, one.z_order)
 
 
-def _paint_mask(canvas: Canvas, number: int, one: CvatShape, where: str) -> None:
-    """Paints a mask. number: the value to paint. one: the mask's attributes. where: its name in errors. Raises
-    UserError."""
-    height, width = canvas.numbers.shape
-    counts = fit(one.rle.replace(" ", "").split(","), list[Count], f"{where}: 'rle'", strict=False)
-    inner = one.left + one.width <= width and one.top + one.height <= height
-    if not inner or sum(counts) != one.width * one.height:
-        problem = f"its mask is not inside the picture of {width} × {height}, or its run lengths do not fill its box"
-        raise UserError(where, problem)
-    inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
-    canvas.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
-
-
-def _paint_box(canvas: Canvas, number: int, box: Box) -> None:
-    canvas.box(number, box.xtl, box.ytl, box.xbr, box.ybr, degrees=box.rotation)
-
-
-def _paint_polygon(canvas: Canvas, number: int, one: CvatShape, where: str) -> None:
-    """Paints a polygon. The arguments are those of `_paint_mask`."""
-    canvas.runs(polygon_runs([[*chain(*one.corners(where))]], canvas.numbers.shape, where), number)
-
-
-def _paint_ellipse(canvas: Canvas, number: int, one: CvatShape, where: str) -> None:
-    """Paints an ellipse. The arguments are those of `_paint_mask`."""
-    canvas.ellipse(complex(one.cx, one.cy), one.rx, one.ry, one.rotation, number, where)
-
-
-PAINT = {"mask": _paint_mask, "polygon": _paint_polygon, "ellipse": _paint_ellipse}
-"""Tag of a shape that has an inside → the function that paints it."""
+def _fill(canvas: Canvas, number: int, one: Box | CvatShape, node: Node) -> None:
+    """Paints a shape. number: the value to paint. one: the attributes of its element. Raises UserError."""
+    shape, where = canvas.numbers.shape, node.where
+    if isinstance(one, Box):
+        canvas.box(number, one.xtl, one.ytl, one.xbr, one.ybr, degrees=one.rotation)
+    elif node.tag == "polygon":
+        canvas.runs(polygon_runs([[*chain(*one.corners(where))]], shape, where), number)
+    elif node.tag == "ellipse":
+        canvas.ellipse(complex(one.cx, one.cy), one.rx, one.ry, one.rotation, number, where)
+    else:
+        height, width = shape
+        counts = fit(one.rle.replace(" ", "").split(","), list[Count], f"{where}: 'rle'", strict=False)
+        inner = one.left + one.width <= width and one.top + one.height <= height
+        if not inner or sum(counts) != one.width * one.height:
+            what = f"its mask is not inside the picture of {width} × {height}"
+            raise UserError(where, f"{what}, or its run lengths do not fill its box")
+        inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
+        canvas.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number

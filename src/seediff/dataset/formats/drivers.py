@@ -6,7 +6,7 @@ A format's own part is its codec, the module with its name. Its `read(source)` t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -29,9 +29,8 @@ from .pictures import (
     PictureFinder,
     ends_of,
     how_to_find,
+    in_stored_order,
     missing_picture,
-    stored_labels,
-    stored_objects,
     top_folder,
     unique_names,
 )
@@ -279,8 +278,8 @@ class Import(ImportOptions, Notes):
         turn = orientation_of(image)
         if 2 <= turn <= 8:
             self.turned_pictures += 1
-            labels = partial(stored_labels, labels, image, turn, self.shown)
-            objects = objects and partial(stored_objects, objects, image, turn, self.shown)
+            labels = partial(in_stored_order, labels, image, turn, self.shown)
+            objects = objects and partial(in_stored_order, objects, image, turn, self.shown)
         return Sample(image, labels, objects, row, name=name, lost=lost)
 
     def _picture_of(self, one: Labelled) -> tuple[Path, str] | None:
@@ -324,7 +323,7 @@ def _shapes_of(describe: Callable[[Unit], tuple[Labelled, Sequence[Shape]]], uni
 
 
 def read_format(name: SourceName, path: Path | str, **options: Any) -> Contents:
-    """The contents of a folder or file, whose notes and parts are complete once the last sample was read.
+    """The contents of a folder or file.
 
     name: the format. path: the folder or file. options: fields of `Import`, those that the format has; None stands for
     an option that was not given. Raises UserError, and TypeError for any other option.
@@ -340,19 +339,12 @@ def read_format(name: SourceName, path: Path | str, **options: Any) -> Contents:
     files = SetFiles(Path(path), [given[key] for key in ("images", "masks") if key in given])
     source = Import(files=files, shown=FORMATS[name].shown, **given)
     contents = codec(name).read(source)
-    samples = _with_notes(source, contents.samples)
-    return contents._replace(samples=samples, notes=source.notes, parts=source.parts)
-
-
-def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:
-    """Yields the samples, and then adds notes about their parts, and about turned and missing pictures."""
-    yield from samples
     for part, count in source.parts.items():
         if part and part_of(part) is None:
             what = f"{plural(count, 'sample')} of the part {show_json(part)}, which {NO_SPLIT}"
             source.note(f"{what}: `split` keeps the word, and `train` and `evaluate` ask for --split")
-    count = source.turned_pictures
-    if count:
+    if source.turned_pictures:
         turned = "written as stored, with labels of the turned picture turned back"
-        source.note(f"{plural(count, 'image')} with an EXIF orientation: {turned}")
+        source.note(f"{plural(source.turned_pictures, 'image')} with an EXIF orientation: {turned}")
     source.count(source.missing_pictures, "labels whose picture is missing, left out")
+    return contents._replace(notes=source.notes, parts=source.parts)

@@ -7,7 +7,7 @@ the options that only some formats have, in `Dataset` and in the commands; the t
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from itertools import chain
@@ -40,15 +40,15 @@ class Contents(NamedTuple):
 
     listed: ClassList
     """The classes, and what the files' values mean."""
-    samples: Iterable[Sample]
+    samples: Sequence[Sample]
     ids: Mapping[int, int] | None = None
     """Value in the stored masks → id in label maps; None if the format stores no values."""
     about: str = ""
     """A description of the set."""
     notes: Sequence[str] = ()
-    """Lines about what was left out, which `read_format` adds."""
+    """Lines about what was left out, from `read_format`."""
     parts: Mapping[str | None, int] = MappingProxyType({})
-    """Part → number of its pictures, which `read_format` adds."""
+    """Part → number of its pictures, from `read_format`."""
 
     @property
     def classes(self) -> tuple[str, ...]:

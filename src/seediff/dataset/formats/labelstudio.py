@@ -207,7 +207,7 @@ SERVED = "/data/local-files/?d="
 """The beginning of the address of a file that Label Studio serves from a local folder."""
 TAG, IMAGE = "label", "image"
 """Names of the tags <BrushLabels> and <Image> in the labeling interface."""
-UPLOADED = re.compile(r"[0-9a-f]{8}-")
+UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """The prefix that Label Studio puts before the name of an uploaded file."""
 
 
@@ -328,7 +328,8 @@ def _describe(named: tuple[str, Task], folders: Sequence[Path]) -> tuple[Labelle
         row = as_row(own.metadata, f"{where}: metadata in its data.{OWN_KEY}")
     results = task.answer(where).result
     size = next((result.size for result in results if result.original_width), (None, None))
-    names = _image_names(_address(task.data, where))
+    path = _path(_address(task.data, where))
+    names = [path, UPLOADED.sub("", path.rpartition("/")[2])]
     labelled = Labelled(where, names, folders, top=IMAGES, sample=own.name, row=row, size=size)
     return labelled, _shapes(results, where)
 
@@ -338,33 +339,15 @@ def _address(data: Mapping[str, Any], where: str) -> str:
     UserError if there are none, or several."""
     found = list[str]()
     for key, value in data.items():
-        found += [text for text in _texts(value) if key != OWN_KEY and (key == IMAGE or _is_image(text))]
+        pages = value if isinstance(value, list) else [value]
+        for text in chain(*([*page.values()] if isinstance(page, Mapping) else [page] for page in pages)):
+            if isinstance(text, str) and key != OWN_KEY:
+                found += [text] * (key == IMAGE or _path(text).lower().endswith(IMAGE_SUFFIXES))
     if len(found) != 1:
         raise UserError(where, f"'data' must have the path of one picture, such as 'image', not of {len(found)}")
     return found[0]
 
 
-def _texts(value: Any) -> list[str]:
-    """The texts in a value of a task's data: the value itself, or the pages of a list."""
-    pages = value if isinstance(value, list) else [value]
-    entries = chain(*([*page.values()] if isinstance(page, Mapping) else [page] for page in pages))
-    return [text for text in entries if isinstance(text, str)]
-
-
-def _is_image(address: str) -> bool:
-    """Whether an address is that of a PNG or JPEG file."""
-    return _path(address).lower().endswith(IMAGE_SUFFIXES)
-
-
 def _path(address: str) -> str:
     """The path in a picture's address: `a b.jpg` for `/data/local-files/?d=a%20b.jpg`."""
     return unquote(address.partition("?d=")[2] or address.partition("?")[0])
-
-
-def _image_names(address: str) -> list[str]:
-    """The names that a picture may have: its path; for an uploaded file also its name without the prefix."""
-    path = _path(address)
-    last = path.rpartition("/")[2]
-    if UPLOADED.match(last):
-        return [path, UPLOADED.sub("", last, count=1)]
-    return [path]

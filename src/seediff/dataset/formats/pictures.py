@@ -6,10 +6,11 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain, product
 from pathlib import Path, PureWindowsPath
+from typing import TypeVar
 from urllib.parse import unquote
 
 import numpy as np
@@ -21,10 +22,10 @@ from ...files.messages import show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import ARCHIVES, composed, inside
 from ...rows.values import part_of
-from ..encoding import ReadLabels, ReadObjects
 from ..sample import JPEG_SUFFIXES, image_size
 from ..shapes.objects import Objects
 
+Labels = TypeVar("Labels", np.ndarray, Objects)
 IMAGE_SUFFIXES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
 
 
@@ -157,35 +158,23 @@ def check_frame(image: Path, shape: tuple[int, int], where: str) -> None:
     check_pixels((shape[1], shape[0]), where)
 
 
-def stored_labels(read: ReadLabels, image: Path, turn: int, shown: bool) -> np.ndarray:
-    """The labels (H, W) of a picture with an EXIF orientation, turned to fit the picture as it is stored.
+def in_stored_order(read: Callable[[], Labels], image: Path, turn: int, shown: bool) -> Labels:
+    """The labels or objects of a picture with an EXIF orientation, turned to fit the picture as it is stored.
 
-    read: reads the labels. image: the picture. turn: its EXIF orientation, from 2 to 8. shown: whether the format's
-    tools draw on the turned picture. Raises UserError.
+    read: reads them. image: the picture. turn: its EXIF orientation, from 2 to 8. shown: whether the format's tools
+    draw on the turned picture. The size of the labels says whether they were drawn on the stored or on the turned
+    picture. If both have one size, as after half a turn, or for a square, the labels were drawn on the turned picture
+    if `shown`. Otherwise this raises UserError.
     """
-    return _turned_back(read(), image, turn, shown)
-
-
-def stored_objects(read: ReadObjects, image: Path, turn: int, shown: bool) -> Objects:
-    """The objects of a picture with an EXIF orientation, turned as `stored_labels` turns labels. The arguments are the
-    same."""
-    objects = read()
-    return replace(objects, numbers=_turned_back(objects.numbers, image, turn, shown))
-
-
-def _turned_back(labels: np.ndarray, image: Path, turn: int, shown: bool) -> np.ndarray:
-    """Labels (H, W), turned to fit the picture as it is stored. The arguments are those of `stored_labels`.
-
-    The size of the labels says whether they were drawn on the stored or on the turned picture. If both have one size,
-    as after half a turn, or for a square, the labels were drawn on the turned picture if `shown`. Otherwise this raises
-    UserError.
-    """
+    labels = read()
+    pixels = labels.numbers if isinstance(labels, Objects) else labels
     size = turned = image_size(image)
     if turn >= 5:
         turned = size[::-1]
-    if labels.shape != turned:
+    if pixels.shape != turned:
         return labels  # of the stored picture; a wrong size is refused later
     if size == turned and not shown:
         problem = f"has the EXIF orientation {turn}, and it is unclear whether its labels are rotated too"
         raise UserError(image, problem, "save the picture without an orientation")
-    return turned_back(labels, turn)
+    pixels = turned_back(pixels, turn)
+    return replace(labels, numbers=pixels) if isinstance(labels, Objects) else pixels

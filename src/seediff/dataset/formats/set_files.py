@@ -16,10 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import numpy as np
-
 from ...errors import UserError
-from ...files.image_files import read_pixels
 from ...files.label_maps import visible
 from ...files.messages import show_json
 from ...files.photo_files import without_suffix
@@ -98,13 +95,6 @@ class SetFiles:
     def xml(self, path: Path, root: str, *, absent: str = ABSENT) -> Node:
         """The root element of an XML file. root, absent: as for `read_xml`."""
         return read_xml(self.inside(path), root, absent=absent)
-
-
-def pixels_in(data: bytes, where: str) -> tuple[np.ndarray, str]:
-    """(pixels, mode) of a picture, as `stored_pixels` returns them. data: its bytes. where: its name in errors. Raises
-    UserError."""
-    pixels, _, mode = read_pixels(data, where)
-    return pixels, mode
 
 
 FOLDERS = ("", "splits", "ImageSets/Segmentation")

@@ -32,6 +32,7 @@ from ..class_lists import ID_LABELS, check_agree, number_classes
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
+from .coco import Category
 from .drivers import Import, Pair
 from .exporting import Export, MinArea, least_area
 from .format_table import Contents
@@ -116,13 +117,6 @@ def _read_yaml(files: SetFiles, file: Path) -> YoloData:
     for key, value in fit(named, dict[str, str | list[str]], str(file)).items():
         entries += [(part_of(key) or "", text) for text in ([value] if isinstance(value, str) else value)]
     return YoloData(file, file.parent, content, dict(sorted(names.items())), entries)
-
-
-class Category(msgspec.Struct, frozen=True):
-    """A class in Label Studio's notes.json."""
-
-    id: int
-    name: str
 
 
 class StudioNotes(msgspec.Struct, frozen=True):
