@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from seediff.config.sets import MAX_CELLS, parse_addition
 from seediff.config.sides import mirrored_ids
-from seediff.dataset.augmented import RANDOM, LabelledImage, apply, look_up, perspective
+from seediff.dataset.augmented import RANDOM, LabelledImage, apply, count_sources, look_up, perspective
 from seediff.dataset.shapes.objects import Objects, find_objects
 
 NAMES = [*RANDOM, "splice-1x2", "splice-7x7"]
@@ -27,15 +27,9 @@ def labelled(name, image, labels):
 
 def run(name, seed, base=None):
     """The picture after an operation, its step, and the other samples that were used."""
-    used = []
-
-    def others(count):
-        new = [labelled_image(1000 + len(used) + i, (40 + 7 * (i % 3), 50)) for i in range(count)]
-        used.extend(new)
-        return new
-
+    used = [labelled_image(1000 + i, (40 + 7 * (i % 3), 50)) for i in range(count_sources(name) - 1)]
     rng = np.random.default_rng(seed)
-    return *apply(base or labelled_image(seed), name, rng, others, SAME), used
+    return *apply([base or labelled_image(seed), *used], name, rng, SAME), used
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -58,7 +52,7 @@ def test_ids_that_nobody_has_do_not_appear(name):
     labels = np.where(np.arange(40)[:, None] < 20, 3, np.where(np.arange(50) < 25, 200, 254)).astype(np.uint8)
     image = np.zeros((40, 50, 3), np.uint8)
     for base in (labelled("a", image, labels), LabelledImage("a", image, labels)):
-        after, _ = apply(base, name, np.random.default_rng(1), lambda count, base=base: [base] * count, SAME)
+        after, _ = apply([base] * count_sources(name), name, np.random.default_rng(1), SAME)
         stated = {"perspective": {255}, "boxes": {0}}.get(name, set())
         assert {*np.unique(after.labels).tolist()} - {3, 200, 254} == stated
         assert after.labels.dtype == np.uint8
@@ -73,7 +67,7 @@ def test_labels_move_with_their_pictures(name):
     """In pictures whose colours say the label."""
     maps = [blobs(seed, (140, 116), classes=5) for seed in range(6)]
     painted = [labelled(f"p{i}", np.repeat(40 * labels[..., None], 3, 2), labels) for i, labels in enumerate(maps)]
-    after, step = apply(painted[0], name, np.random.default_rng(0), lambda count: painted[1 : count + 1], SAME)
+    after, step = apply(painted[: count_sources(name)], name, np.random.default_rng(0), SAME)
     labels = after.labels
     known = (labels > 0) & (labels < 255)
     assert (abs(after.image[known, 0] - 40.0 * labels[known]) < 20).mean() > 0.8
@@ -90,7 +84,7 @@ def test_perspective_moves_corners_and_ignores_outside():
     left, top, right, bottom = 10, 5, 60, 40
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
     image, places = perspective(base.image, base.places, corners)
-    labels = look_up([np.full_like(base.labels, 7)], places)
+    labels = look_up([np.full_like(base.labels, 7)], places, 255)
     expected = np.full_like(labels, 255)
     expected[top:bottom, left:right] = 7
     np.testing.assert_array_equal(labels, expected)
@@ -145,8 +139,7 @@ def test_sides_are_exchanged_in_every_mirrored_picture():
         "a", np.zeros((2, 4, 3), np.uint8), np.array([[0, 1, 2, 255], [3, 1, 2, 3]], np.uint8), objects
     )
     flipped, noisy = (
-        apply(base, name, np.random.default_rng(0), lambda count: [], np.array(mirrored_ids(classes)))[0]
-        for name in ("flip", "noise")
+        apply([base], name, np.random.default_rng(0), np.array(mirrored_ids(classes)))[0] for name in ("flip", "noise")
     )
     assert flipped.labels.tolist() == [[255, 1, 2, 0], [3, 1, 2, 3]]
     assert (flipped.objects.numbers.tolist(), flipped.objects.class_ids) == ([[0, 2, 1, 0]] * 2, (2, 1))

@@ -12,7 +12,6 @@ work, because on one CPU core it is faster than tensors.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,25 +69,26 @@ class LabelledImage:
         return np.arange(self.labels.size, dtype=np.int32).reshape(self.labels.shape)
 
 
-Others = Callable[[int], Sequence[LabelledImage]]
-"""A function that returns random other samples of the set, as many as its argument says. If the set has enough, they
-are all different."""
 Changed = tuple[np.ndarray, np.ndarray, dict[str, Any]]
 """(image, places, choices): the new image, the places, and the random choices, for the recipe."""
 
 
+def count_sources(operation: str) -> int:
+    """How many samples an operation takes: one for each cell of a splice, otherwise 1."""
+    return math.prod(grid_of(operation) or ())
+
+
 def apply(
-    labelled: LabelledImage, operation: str, rng: np.random.Generator, others: Others, mirrored: np.ndarray
+    sources: Sequence[LabelledImage], operation: str, rng: np.random.Generator, mirrored: np.ndarray
 ) -> tuple[LabelledImage, RecipeStep]:
     """(sample, step): the sample after an operation, and the step of its recipe: the operation and its random choices.
 
-    labelled: the sample before. operation: its name, such as "flip" or "splice-2x2". rng: draws the random choices.
-    others: returns other samples; `sources` of the step names them. mirrored: (256,), the id of each id in a flipped
-    picture; "left arm" and "right arm" change places (`mirrored_ids`).
+    sources: the sample before, and for a splice others, which `sources` of the step names. operation: its name, such as
+    "flip" or "splice-2x2". rng: draws the random choices. mirrored: (256,), the id of each id in a flipped picture;
+    "left arm" and "right arm" change places (`mirrored_ids`).
     """
-    grid, sources = grid_of(operation), [labelled]
+    labelled, grid = sources[0], grid_of(operation)
     if grid:
-        sources += others(grid[0] * grid[1] - 1)
         image, places, choices = splice(sources, *grid)
     else:
         image, places, choices = RANDOM[operation](labelled, rng)
@@ -288,27 +288,20 @@ class AugmentedSamples(Sequence[Sample]):
         """The new sample, made from the picture and labels of its source."""
         seed = sample_seed(self.config.seed, new.number, 0)
         rng = np.random.default_rng(seed)
-        source, place, rest = new.source, bisect_left(self.sources, new.source), len(self.sources) - 1
-        seen = [source]
-
-        def others(count: int) -> list[LabelledImage]:
-            if not rest:
-                return [self.read(source)] * count
-            chosen = rng.choice(rest, count, replace=count > rest)
-            # i counts the sources without this one, so the positions from its own on move up by one.
-            positions = [self.sources[i + (i >= place)] for i in chosen]
-            seen.extend(positions)
-            return [*map(self.read, positions)]
-
-        before = self.read(source)
-        labelled, step = apply(before, new.operation, rng, others, self.mirrored)
+        more = count_sources(new.operation) - 1
+        positions = [new.source]
+        if more:  # other samples of the set, all different if it has enough
+            rest = [position for position in self.sources if position != new.source] or positions
+            positions += [rest[i] for i in rng.choice(len(rest), more, replace=more > len(rest))]
+        before = [*map(self.read, positions)]
+        labelled, step = apply(before, new.operation, rng, self.mirrored)
 
         # Kept: the prompt, unless other samples are part of the picture; the model, if it drew the picture; the
         # method of a part of the mask that nobody has checked.
         # Dropped: the flags, which are about the source's mask.
-        sample = self.samples[source]
-        of_source, pixels = sample.row, sample.row.pixels or pixel_digest(before.image)
-        rows = [self.samples[position].row for position in seen]
+        sample = self.samples[new.source]
+        of_source, pixels = sample.row, sample.row.pixels or pixel_digest(before[0].image)
+        rows = [self.samples[position].row for position in positions]
         row = Row(
             prompt=None if "sources" in step.rest else of_source.prompt,
             split=of_source.split,

@@ -150,15 +150,14 @@ def _require(read: Contents, source: Path, *, empty: bool) -> Iterator[Sample]:
     """Yields the samples. source: their folder or file, for errors. empty: whether a set without a class in any sample
     is allowed. Raises UserError after the last sample if there was no sample, or if `empty` is False and no sample
     shows a class. The error repeats the notes of the reading, which often say why."""
-    count, shows = 0, empty
+    if not read.samples:
+        raise UserError(source, "; ".join(["has no samples", *read.notes, "nothing was written"]))
+    shows = empty
     for sample in read.samples:
-        count += 1
         shows = shows or bool((sample.label_map % 255).any())  # 0 is background, 255 ignored
         yield sample
-    if not count:
-        raise UserError(source, "; ".join(["has no samples", *read.notes, "nothing was written"]))
     if not shows:
-        problem = f"has {plural(count, 'image')} but no object, only background (0) or ignored (255)"
+        problem = f"has {plural(len(read.samples), 'image')} but no object, only background (0) or ignored (255)"
         fix = "name the folder that also holds the labels, or their format with --from"
         raise UserError(source, "; ".join([problem, *read.notes, "nothing was written"]), fix)
 

@@ -256,9 +256,16 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
 
     check_unpacked(path)
     if path.is_file():
-        return _of_file(path)
+        suffix = path.suffix.lower()
+        kind = json_kind(path) if suffix == ".json" else SUFFIXES.get(suffix)
+        if kind is None:
+            raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
+        return kind
     check_single(path)
-    kinds: set[Any] = {*map(_kind_of, chain(*(sorted(path.glob(pattern))[:MOST] for pattern in JSON_FILES)))}
+    kinds = set[Any]()
+    for file in chain(*(sorted(path.glob(pattern))[:MOST] for pattern in JSON_FILES)):
+        with suppress(UserError):  # damaged, or JSON lines
+            kinds.add(json_kind(file))
     for name in READ:
         one = FORMATS[name]
         if name in kinds or any(any(path.glob(pattern)) for pattern in one.patterns):
@@ -270,21 +277,6 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
     if (path / METADATA).is_file():
         raise UserError(path, "is already a native dataset", "`seediff merge` joins datasets")
     raise no_dataset(path, ", ".join([f"{METADATA} (native)", *(FORMATS[name].looked_for for name in READ)]))
-
-
-def _kind_of(file: Path) -> SourceName | None:
-    with suppress(UserError):  # damaged, or JSON lines
-        return json_kind(file)
-    return None
-
-
-def _of_file(path: Path) -> SourceName:
-    """The format of a single file. Raises UserError if no format fits."""
-    suffix = path.suffix.lower()
-    kind = json_kind(path) if suffix == ".json" else SUFFIXES.get(suffix)
-    if kind is None:
-        raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
-    return kind
 
 
 def json_kind(file: Path) -> SourceName | None:

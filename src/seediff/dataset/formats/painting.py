@@ -129,8 +129,9 @@ def _painted(painted: Painted) -> Objects:
 def paint(
     frame: tuple[int, int], shapes: Callable[[], Sequence[Shape]], ids: Mapping[str, int], boxes: bool = False
 ) -> Objects:
-    """Paints shapes: boxes, and over them masks. frame: (H, W). shapes: reads them. ids: label → id. boxes: whether
-    boxes are masks. Raises UserError."""
+    """Paints shapes: boxes, and over them masks. frame: (H, W). shapes: reads them. ids: label → id, from
+    `number_labels`; labels that mean 0 or 255 may be in any case. boxes: whether boxes are masks. Raises UserError,
+    also for a label that is not a class."""
     canvas, masks = Canvas(frame), list[Shape]()
     for shape in shapes():
         if boxes or not shape.is_box:
@@ -138,8 +139,15 @@ def paint(
         elif shape.fill:
             shape.fill(canvas, BOXES)
     for shape in sorted(masks, key=lambda shape: shape.layer):
-        if shape.fill:
-            shape.fill(canvas, canvas.number(class_of(shape.label, ids, shape.where), shape.group))
+        if not shape.fill:
+            continue
+        name = composed(shape.label.strip())
+        class_id = ids.get(name, ids.get(name.casefold()))
+        if class_id is None:
+            classes = ", ".join(name for name, i in ids.items() if 0 < i < IGNORE)
+            problem = f"has the label {show_json(shape.label)}, which is not a class; they are {classes}"
+            raise UserError(shape.where, problem)
+        shape.fill(canvas, canvas.number(class_id, shape.group))
     return canvas.painted()
 
 
@@ -228,17 +236,6 @@ class Canvas:
     def painted(self) -> Objects:
         """The canvas as objects: each visible shape is an object."""
         return Objects(np.ascontiguousarray(self._pixels, np.int32), tuple(self.class_ids))
-
-
-def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
-    """The id of a shape's label. Labels that mean 0 or 255 may be in any case. ids: label → id, from `number_labels`.
-    where: the shape's name in errors. Raises UserError for a label that is not a class."""
-    name = composed(label.strip())
-    class_id = ids.get(name, ids.get(name.casefold()))
-    if class_id is None:
-        classes = ", ".join(name for name, i in ids.items() if 0 < i < IGNORE)
-        raise UserError(where, f"has the label {show_json(label)}, which is not a class; they are {classes}")
-    return class_id
 
 
 def box_runs(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain, product
 from pathlib import Path, PureWindowsPath
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
@@ -167,7 +167,7 @@ def in_stored_order(read: Callable[[], Labels], image: Path, turn: int, shown: b
     if `shown`. Otherwise this raises UserError.
     """
     labels = read()
-    pixels = labels.numbers if isinstance(labels, Objects) else labels
+    pixels: Any = labels.numbers if isinstance(labels, Objects) else labels
     size = turned = image_size(image)
     if turn >= 5:
         turned = size[::-1]
