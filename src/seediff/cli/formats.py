@@ -156,7 +156,9 @@ def import_(
             say_notes(filter(None, [find_photos(source).note]))
             print(next_steps(command_line("look", out, about="paint masks")))
         return
-    format_ = from_ or recognise_source(source, "masks" in typed, quiet)
+    format_ = from_ or ("masks" if "masks" in typed else recognise(source))
+    if not from_ and not quiet:
+        print(f"{source} is read as {format_}: {FORMATS[format_].looked_for}")
     check_options(options_of(ImportOptions, format_), typed, f"--from {format_}")
     common |= {"corrects": corrects, "accept_unchanged": accept_unchanged, "link": link}
     if dry_run:
@@ -184,15 +186,6 @@ def say_corrected(done: Imported, corrects: Path, accepted: bool) -> None:
     missing = len(done.rows) - len(done.changes)
     if missing > 0:
         print(f"{plural(missing, 'sample')} of {corrects} were not returned: left unchanged")
-
-
-def recognise_source(source: Path, masks: bool, quiet: bool) -> SourceName:
-    """The format of a source, from its files, if --from does not name it. Prints the format. masks: whether --masks
-    names a folder."""
-    format_: SourceName = "masks" if masks else recognise(source)
-    if not quiet:
-        print(f"{source} is read as {format_}: {FORMATS[format_].looked_for}")
-    return format_
 
 
 def say_reading(*readings: Reading) -> None:

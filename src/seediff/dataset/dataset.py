@@ -162,7 +162,7 @@ class Dataset(Sequence[Sample]):
         """Reads a folder or file of a format.
 
         name: the format. "native": a folder that SeeDiff wrote, with corrected masks in place of the originals.
-        options: the parameters of `read` in another format's module of `seediff.dataset.formats`. Raises UserError
+        options: those of `ImportOptions` (formats/format_table.py) that another format has. Raises UserError
         naming the file and line that cannot be used, and TypeError for an option that the format does not have.
         """
         if name == "native":
@@ -171,16 +171,15 @@ class Dataset(Sequence[Sample]):
         check_class_list(options.get("classes") or ())  # formats would take the letters of a text
         read = read_format(name, path, **options)
         about = {"notes": read.notes, "ids": read.ids, "title": read.about, "reading": read.listed.reading(read.parts)}
-        return cls(read.classes, read.samples, path=path, **about)
+        return cls(read.listed.classes, read.samples, path=path, **about)
 
     def export(self, name: FormatName, out: Path | str, *, with_rejected: bool = False, **options: Any) -> Exported:
         """Writes the dataset in a format. `out` appears only when it is complete.
 
-        name: the format. with_rejected: also export samples that people rejected. options: the parameters of `write` in
-        the format's module of `seediff.dataset.formats`. Most formats also have these options. split: the share of
-        samples for validation, in [0, 1]; None: the `split` in the metadata. seed: another seed gives other parts.
-        link: make hard links to pictures instead of copies. workers: the number of processes. Raises UserError naming a
-        sample that cannot be used, and TypeError for an unknown option.
+        name: the format. with_rejected: also export samples that people rejected. options: those of `ExportOptions`
+        (formats/format_table.py) that the format has, such as `split`, the share of samples for validation, in [0, 1];
+        None: the `split` in the metadata. workers: the number of processes. follow: wraps the samples, to show
+        progress. Raises UserError naming a sample that cannot be used, and TypeError for an unknown option.
         """
         kept = self.labelled(with_rejected)
         done = write_format(name, self.classes, kept.samples, out, **options)
@@ -327,7 +326,7 @@ def open_truths(
     pictures. Unlabelled samples are left out.
 
     split: the part. None opens the part of a public set whose folder `path` is, or else its `val` (CamVid: `test`); of
-    other sets it opens all samples. num_classes, void: for a plain folder, as in `formats.masks.read`. maps_first: read
+    other sets it opens all samples. num_classes, void: for a plain folder, as in `formats.drivers.Import`. maps_first: read
     COCO-Stuff's label maps, not COCO's JSON files beside them. Raises UserError, also if no sample is labelled.
     """
     path, name = Path(path), None

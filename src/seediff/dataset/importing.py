@@ -77,8 +77,8 @@ def import_set(
 
     name: the format. source: the folder or file. out: None: only read, and write nothing. corrects: a native dataset,
     if the source holds its corrected masks; `out` then has its pictures and rows. accept_unchanged: as for `correct`,
-    which says how masks are matched. link, workers, follow: as for `save_native`. options: the parameters of `read` in
-    the format's module. Raises UserError, also for a source without samples, and without `corrects` for a source in
+    which says how masks are matched. link, workers, follow: as for `save_native`. options: those of
+    `ImportOptions` that the format has. Raises UserError, also for a source without samples, and without `corrects` for a source in
     which no sample shows a class.
     """
     # Corrected masks without pictures belong to the pictures of the dataset that they correct.
@@ -91,7 +91,7 @@ def import_set(
             options["images"] = corrects / native.IMAGES
 
     read = read_format(name, source, **options)
-    classes, samples = read.classes, _require(read, source, empty=corrects is not None)
+    classes, samples = read.listed.classes, _require(read, source, empty=corrects is not None)
     changes = list[Change]()
     if corrects is not None:
         classes, samples = correct(

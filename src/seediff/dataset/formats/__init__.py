@@ -14,7 +14,7 @@ drivers.py           `read_format` calls the codec with the options, in an `Impo
   coco.py            `read(source)` returns what the set says about each picture, as `Labelled` (painting.py)
     set_files.py     `SetFiles` reads files; nothing else does. Lists of parts are read here, too
   drivers.py         `Import.samples_of` makes samples of them; `Import.shapes_of` also finds classes and objects
-    pictures.py      `PictureFinder` finds the file of each picture; names of samples; turned pictures
+    set_files.py     `PictureFinder` finds the file of each picture; names of samples; turned pictures
     painting.py      `paint` paints shapes on a `Canvas`, when the sample is read
 
 The codecs:

@@ -28,7 +28,7 @@ from .drivers import Import
 from .exporting import Export
 from .format_table import Contents
 from .painting import Canvas, Labelled, Mask, Near, Shape, Side, fill_around, is_box, masks_of
-from .pictures import given_or
+from .set_files import given_or
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")

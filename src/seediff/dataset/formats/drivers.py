@@ -25,16 +25,18 @@ from ..reading import first_of
 from ..sample import Sample, check_name, nothing_lost
 from .format_table import FORMATS, Contents, ImportOptions, SourceName, codec, options_of
 from .painting import Labelled, Painted, Shape, by_object, paint
-from .pictures import (
+from .set_files import (
     PictureFinder,
+    SetFiles,
     ends_of,
+    find_lists,
     how_to_find,
     in_stored_order,
     missing_picture,
+    read_lists,
     top_folder,
     unique_names,
 )
-from .set_files import SetFiles, find_lists, read_lists
 
 T = TypeVar("T")
 Unit = TypeVar("Unit")

@@ -50,11 +50,6 @@ class Contents(NamedTuple):
     parts: Mapping[str | None, int] = MappingProxyType({})
     """Part → number of its pictures, from `read_format`."""
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The names of ids 1, 2, …, without the background."""
-        return self.listed.classes
-
 
 @dataclass(frozen=True)
 class Format:

@@ -38,8 +38,7 @@ from .drivers import Import
 from .exporting import Export
 from .format_table import Contents, json_kind
 from .painting import Canvas, Labelled, Near, Shape, by_object, fill_around, is_box, masks_of, objects_of
-from .pictures import given_or, top_folder
-from .set_files import SetFiles
+from .set_files import SetFiles, given_or, top_folder
 
 IGNORE_LABEL, BACKGROUND_LABEL = "__ignore__", "_background_"
 """labelme's names for 255 and 0."""

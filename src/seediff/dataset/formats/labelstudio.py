@@ -34,7 +34,7 @@ from .drivers import Import
 from .exporting import Export
 from .format_table import Contents
 from .painting import Canvas, Labelled, Near, Shape, Side, is_box, masks_of
-from .pictures import IMAGE_SUFFIXES, given_or
+from .set_files import IMAGE_SUFFIXES, given_or
 
 MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
 """Types of results that are masks."""

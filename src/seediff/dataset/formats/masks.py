@@ -44,8 +44,8 @@ from ..sample import Sample, flat_name
 from .drivers import Import, Pair
 from .exporting import Export
 from .format_table import Contents
-from .pictures import ends_of, images_by_name, top_folder
 from .public_sets import find_published, read_published
+from .set_files import ends_of, images_by_name, top_folder
 from .yolo import DATA, IMAGES, MASKS, described, read_data, write_data
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")

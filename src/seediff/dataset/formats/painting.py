@@ -24,7 +24,7 @@ from ..encoding import ReadLabels
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes
 from ..shapes.rle import polygon_runs
-from .pictures import check_frame, shown_size
+from .set_files import check_frame, shown_size
 
 
 class Shape(NamedTuple):  # made several times as fast as a frozen dataclass, and a set may have millions

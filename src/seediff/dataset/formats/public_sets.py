@@ -14,8 +14,7 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
 from ..class_lists import COLOUR_LISTS, NAME_LISTS, ClassList, find_list
 from .drivers import Import, Pair
-from .pictures import images_by_name
-from .set_files import SetFiles
+from .set_files import SetFiles, images_by_name
 
 CAMVID_CLASSES = tuple(
     "sky, building, pole, road, pavement, tree, signsymbol, fence, car, pedestrian, bicyclist".split(", ")

@@ -1,5 +1,6 @@
 """The files of a set in another format: `SetFiles` reads them, and no others. Among them are the lists of the set's
-parts, such as train.txt and val.txt.
+parts, such as train.txt and val.txt. Which files the pictures are, what their samples are called, and how labels of
+turned pictures are turned back.
 
 A line of a list is the path of an image, perhaps of another machine, or its name; further columns are left out. It
 means the image whose path ends like it, the longest end first.
@@ -7,21 +8,29 @@ means the image whose path ends like it, the longest end first.
 
 from __future__ import annotations
 
+import os
+import posixpath
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import NamedTuple, TypeVar
+from itertools import chain, product
+from pathlib import Path, PureWindowsPath
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote
+
+import numpy as np
 
 from ...errors import UserError
-from ...files.label_maps import visible
+from ...files.image_files import check_pixels, orientation_of, turned_back
+from ...files.label_maps import named_images, visible
 from ...files.messages import show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import (
     ABSENT,
+    ARCHIVES,
     Json,
     Node,
     composed,
@@ -35,7 +44,8 @@ from ...files.reading import (
     real,
 )
 from ...rows.values import part_of
-from .pictures import ends_of
+from ..sample import JPEG_SUFFIXES, image_size
+from ..shapes.objects import Objects
 
 T = TypeVar("T")
 
@@ -172,3 +182,160 @@ def _ends(line: str) -> Iterator[str]:
     for text in dict.fromkeys((line, line.split()[0])):
         for end in ends_of(text):
             yield from (composed(end), composed(without_suffix(end)))
+
+
+# Pictures.
+
+Labels = TypeVar("Labels", np.ndarray, Objects)
+IMAGE_SUFFIXES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
+
+
+def given_or(images: Path | None, *usual: Path) -> list[Path]:
+    """The folders of the pictures. images: the folder that the user named; None: the usual folders count."""
+    if images is None:
+        return [*usual]
+    return [images]
+
+
+def images_by_name(folder: Path) -> dict[str, Path]:
+    """Name → file, for the PNG and JPEG files in a folder. NAME.jpg goes before NAME.png."""
+    return dict(reversed(named_images(folder, IMAGE_SUFFIXES)))
+
+
+def portable(name: str) -> str:
+    """A picture's path with / as separator, also if it was written on Windows: `pets\\a.png` becomes `pets/a.png`. Only
+    the last part of an absolute Windows path stays: `C:\\data\\a.png` becomes `a.png`."""
+    path = PureWindowsPath(name)
+    if "\\" in name and path.anchor:
+        return path.name
+    return name.replace("\\", "/")
+
+
+def top_folder(name: str) -> str:
+    """The first folder of a picture's path, which may be the part of the set; "" for a path without folders."""
+    return name.rpartition("/")[0].partition("/")[0]
+
+
+def unique_names(images: Iterable[tuple[str | None, str]]) -> list[str]:
+    """A name for each picture's sample. images: (part of the set, picture's path) of each picture.
+
+    The sample of a.jpg in the part `train` is called `a`. If other pictures have this name, too, it is called
+    `train/a`, or else `train/a.jpg`.
+    """
+    forms: list[tuple[str, ...]] = []
+    for part, path in images:
+        stem, top = without_suffix(path), f"{part}/" * bool(part)
+        forms.append((stem, top + stem, top + path))
+    counts = [Counter(form) for form in zip(*forms, strict=True)]
+    names: list[str] = []
+    for choices in forms:
+        unique = (form for form, count in zip(choices, counts, strict=True) if count[form] == 1)
+        names.append(next(unique, choices[-1]))
+    return names
+
+
+class PictureFinder:
+    """Finds pictures by the names that label files have for them."""
+
+    def __init__(self) -> None:
+        self.listings: dict[tuple[Path, str], dict[str, list[Path]]] = {}
+        """(folder, pattern) → a name without suffix, as `_alike` compares it → the pictures."""
+
+    def find(self, folders: Sequence[Path], names: Sequence[str], whole: Path | None = None) -> tuple[Path, str] | None:
+        """(path, end) of a picture: its file, and the end of its name that fits. None if the picture is missing.
+
+        folders: where the picture may be. names: what it may be called. A name may begin with folders of another
+        machine. For /home/anna/pets/a.jpg, the ends home/anna/pets/a.jpg, anna/pets/a.jpg, pets/a.jpg and a.jpg are
+        tried in this order. A file fits if it has this name in any of the folders, or else if it is the only picture
+        whose name differs in accents, case or suffix alone. whole: a folder in which the only picture of the last of
+        these names fits at any depth, unless a part of the set may have the picture.
+        """
+        ends = dict.fromkeys(chain.from_iterable(map(ends_of, names)))
+        for end, alike, folder in product(ends, (False, True), folders):
+            path = self._alike((folder / end).parent, end) if alike else folder / end
+            if path is not None and path.suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(path):
+                return inside(folder, path), end
+        path = self._alike(whole, [*ends][-1], "**/*") if whole and ends else None
+        name = path.relative_to(whole or "").as_posix() if path else ""
+        return None if path is None or part_of(top_folder(name)) else (path, name)
+
+    def _alike(self, folder: Path, name: str, pattern: str = "*") -> Path | None:
+        """The only picture in a folder whose name differs in accents, case or suffix alone."""
+        if (folder, pattern) not in self.listings:
+            listing = self.listings[folder, pattern] = defaultdict[str, list[Path]](list)
+            for file in folder.glob(pattern) if os.path.isdir(folder) else ():
+                if file.suffix.lower() in IMAGE_SUFFIXES:
+                    listing[_key(file)].append(file)
+        alike = self.listings[folder, pattern].get(_key(Path(name)), [])
+        return alike[0] if len(alike) == 1 else None
+
+
+def missing_picture(name: str, folders: Sequence[Path]) -> str:
+    """The problem of labels whose picture is missing, with what is there instead: a file of another kind, or an
+    archive. name: of the picture. folders: where it may be, one or more."""
+    tried = [folder for folder in folders if folder.is_dir()] or folders
+    stem, problem = _key(Path(portable(name))), f"there is no image {show_json(name)} in {tried[0]}"
+    files = [path for folder in dict.fromkeys(tried) if folder.is_dir() for path in sorted(visible(folder, "*"))]
+    alike = [path for path in files if stem in (_key(path), composed(path.stem).casefold()) and path.is_file()]
+    others = [path for path in alike if path.suffix.lower() not in (*IMAGE_SUFFIXES, ".json", ".txt", ".xml")]
+    for path in [*others, *(path for path in files if path.name.lower().endswith(ARCHIVES))][:1]:
+        problem += f", but {path}, and only PNG and JPEG files are read"
+    return problem
+
+
+def how_to_find(given: bool) -> str:
+    """What to do about labels whose picture is missing. given: whether the user named the folder of the pictures."""
+    if given:
+        return "--skip-missing leaves out labels without one"
+    return "--images names the folder of the images, and --skip-missing leaves out labels without one"
+
+
+def _key(path: Path) -> str:
+    return composed(without_suffix(path.name)).casefold()
+
+
+def ends_of(name: str) -> list[str]:
+    """The ends of a picture's path or address, the longest first, at most 16: `y/a.jpg` and `a.jpg` for
+    `x/../y/a.jpg`."""
+    path = unquote(name.partition("://")[2].partition("?")[0]) if "://" in name else portable(name)
+    steps = [step for step in posixpath.normpath(path).split("/") if step not in ("", ".", "..")][-16:]
+    return ["/".join(steps[i:]) for i in range(len(steps))]
+
+
+def shown_size(image: Path) -> tuple[int, int]:
+    """(height, width) of a picture as its EXIF orientation turns it."""
+    height, width = image_size(image)
+    if 5 <= orientation_of(image) <= 8:
+        return width, height
+    return height, width
+
+
+def check_frame(image: Path, shape: tuple[int, int], where: str) -> None:
+    """Raises UserError unless labels have the size of their picture, as it is stored or as it is turned. image: the
+    picture. shape: (H, W) of the labels. where: their name in errors."""
+    size = image_size(image)
+    if size != shape != shown_size(image):
+        raise UserError(where, f"is {shape}, but its picture {image} is {size}; both are (height, width)")
+    check_pixels((shape[1], shape[0]), where)
+
+
+def in_stored_order(read: Callable[[], Labels], image: Path, turn: int, shown: bool) -> Labels:
+    """The labels or objects of a picture with an EXIF orientation, turned to fit the picture as it is stored.
+
+    read: reads them. image: the picture. turn: its EXIF orientation, from 2 to 8. shown: whether the format's tools
+    draw on the turned picture. The size of the labels says whether they were drawn on the stored or on the turned
+    picture. If both have one size, as after half a turn, or for a square, the labels were drawn on the turned picture
+    if `shown`. Otherwise this raises UserError.
+    """
+    labels = read()
+    pixels: Any = labels.numbers if isinstance(labels, Objects) else labels
+    size = turned = image_size(image)
+    if turn >= 5:
+        turned = size[::-1]
+    if pixels.shape != turned:
+        return labels  # of the stored picture; a wrong size is refused later
+    if size == turned and not shown:
+        problem = f"has the EXIF orientation {turn}, and it is unclear whether its labels are rotated too"
+        raise UserError(image, problem, "save the picture without an orientation")
+    pixels = turned_back(pixels, turn)
+    return replace(labels, numbers=pixels) if isinstance(labels, Objects) else pixels

@@ -23,8 +23,7 @@ from ..sample import Sample
 from .drivers import Import, Pair
 from .exporting import Export
 from .format_table import VOC_YEAR, Contents
-from .pictures import images_by_name
-from .set_files import find_lists
+from .set_files import find_lists, images_by_name
 
 IMAGES, CLASS_MAPS = "JPEGImages", "SegmentationClass"
 LISTS = "ImageSets/Segmentation"

@@ -37,8 +37,7 @@ from .drivers import Import, Pair
 from .exporting import Export, MinArea, least_area
 from .format_table import Contents
 from .painting import BOXES, Canvas, Labelled, is_box
-from .pictures import how_to_find, images_by_name, portable, top_folder
-from .set_files import SetFiles, is_label_file
+from .set_files import SetFiles, how_to_find, images_by_name, is_label_file, portable, top_folder
 
 DATA, NOTES, DARKNET = "data.yaml", "notes.json", "obj.names"
 IMAGES, LABELS, MASKS = "images", "labels", "masks"
