@@ -326,7 +326,7 @@ def open_truths(
     pictures. Unlabelled samples are left out.
 
     split: the part. None opens the part of a public set whose folder `path` is, or else its `val` (CamVid: `test`); of
-    other sets it opens all samples. num_classes, void: for a plain folder, as in `formats.drivers.Import`. maps_first: read
+    other sets it opens all samples. num_classes, void: for a plain folder, as in `drivers.Import`. maps_first: read
     COCO-Stuff's label maps, not COCO's JSON files beside them. Raises UserError, also if no sample is labelled.
     """
     path, name = Path(path), None

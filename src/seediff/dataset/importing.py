@@ -78,8 +78,8 @@ def import_set(
     name: the format. source: the folder or file. out: None: only read, and write nothing. corrects: a native dataset,
     if the source holds its corrected masks; `out` then has its pictures and rows. accept_unchanged: as for `correct`,
     which says how masks are matched. link, workers, follow: as for `save_native`. options: those of
-    `ImportOptions` that the format has. Raises UserError, also for a source without samples, and without `corrects` for a source in
-    which no sample shows a class.
+    `ImportOptions` that the format has. Raises UserError, also for a source without samples, and without `corrects` for
+    a source in which no sample shows a class.
     """
     # Corrected masks without pictures belong to the pictures of the dataset that they correct.
     if corrects is not None and "images" not in options:
@@ -187,9 +187,6 @@ def correct(
     matches = _matched(items, [item.name for item in originals], folder, by)
     table = renumber_table(classes, names)
 
-    def item_of(original: Sample) -> Sample:
-        return renumber(matches[original.name].replace(image=original.source), table, len(classes))
-
     # The first that applies:
     # pixels changed              → the new label map and objects, corrected and accepted
     # only the objects did        → the new objects, accepted
@@ -198,7 +195,8 @@ def correct(
     def corrected(original: Sample) -> Sample:
         if original.name not in matches:
             return original
-        item, changed, divided = item_of(original), original, False
+        changed, divided = original, False
+        item = renumber(matches[original.name].replace(image=original.source), table, len(classes))
         before, after = original.labels(len(names)), item.labels(len(names))
         if by in IN_PIECES:
             after = np.where((before == IGNORE) & (after == 0), before, after)
@@ -213,16 +211,13 @@ def correct(
         tell(Change(original.name, pixels, divided))
         if pixels:
             return changed
-        return _accepted(changed, by) if divided or accept_unchanged else original
+        if not divided and not accept_unchanged:
+            return original
+        earlier = original.row.decided
+        review = Review(verdict="accepted", corrected=bool(earlier.corrected), by=by, made=earlier.made)
+        return changed.replace(row=reviewed_as_is(original.row, review))
 
     return names, map(corrected, originals)
-
-
-def _accepted(original: Sample, by: str) -> Sample:
-    """The sample with its mask as it is, accepted. by: the tool's format."""
-    earlier = original.row.decided
-    review = Review(verdict="accepted", corrected=bool(earlier.corrected), by=by, made=earlier.made)
-    return original.replace(row=reviewed_as_is(original.row, review))
 
 
 def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path, by: SourceName) -> dict[str, Sample]:

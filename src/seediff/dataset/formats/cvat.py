@@ -27,7 +27,7 @@ from ..shapes.rle import polygon_runs
 from .drivers import Import
 from .exporting import Export
 from .format_table import Contents
-from .painting import Canvas, Labelled, Mask, Near, Shape, Side, fill_around, is_box, masks_of
+from .painting import Canvas, Labelled, Near, Shape, Side, fill_around, is_box, masks_of
 from .set_files import given_or
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
@@ -70,18 +70,16 @@ def write(export: Export) -> None:
 
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> str:
     """The <mask> elements of a sample. labels: the label map (H, W). names: id → label."""
-    return "".join(_mask(names[mask.class_id], mask) for mask in masks_of(sample, labels))
-
-
-def _mask(label: str, mask: Mask) -> str:
-    """A <mask> element."""
-    flat, (left, top, right, bottom) = mask.inside.ravel(), mask.box
-    counts = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size).tolist()
-    if flat[0]:  # run lengths begin outside
-        counts.insert(0, 0)
-    rle = ", ".join(map(str, counts))
-    place = f'left="{left}" top="{top}" width="{right - left}" height="{bottom - top}"'
-    return f'    <mask label={quoteattr(label)} source="auto" occluded="0" rle="{rle}" {place} z_order="0"></mask>\n'
+    text = ""
+    for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels):
+        flat = inside.ravel()
+        counts = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size).tolist()
+        if flat[0]:  # run lengths begin outside
+            counts.insert(0, 0)
+        about = f'label={quoteattr(names[class_id])} source="auto" occluded="0" rle="{", ".join(map(str, counts))}"'
+        place = f'left="{left}" top="{top}" width="{right - left}" height="{bottom - top}"'
+        text += f'    <mask {about} {place} z_order="0"></mask>\n'
+    return text
 
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]

@@ -131,10 +131,6 @@ class Export(Notes):
             check_name(name, taken)
             yield Placed(name, split, sample, height, width, encoded)
 
-    def leave_out(self, placed: Placed) -> None:
-        """Counts a sample that is not written."""
-        self.left_out[placed.split] += 1
-
     def see(self, sample: Sample, areas: Sequence[int]) -> None:
         """Counts the written pieces of a mask that nobody checked, for `note_pieces`. areas: their pixels."""
         if sample.row.unchecked:

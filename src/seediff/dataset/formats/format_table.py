@@ -60,8 +60,8 @@ class Format:
     patterns: tuple[str, ...] = ()
     """A folder is of the format if it contains a file or folder of one of these patterns."""
     keys: frozenset[str] = frozenset()
-    """The keys of the format's JSON files, as `_keys` returns them; empty if it has no such files. Without patterns and
-    keys, the codec's `is_folder` decides."""
+    """The keys of the format's JSON files, those of a list's first entry written `[].data`; empty if it has no such
+    files. Without patterns and keys, the codec's `is_folder` decides."""
     void: bool = True
     """Whether the format reserves names such as `ignore` for 255."""
     names_pictures: bool = False
@@ -277,19 +277,10 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
 def json_kind(file: Path) -> SourceName | None:
     """The format of a JSON file, by its keys; None if it has the keys of no format. Raises UserError for a file that is
     not JSON."""
-    keys = {*_keys(file)}
-    return next((name for name in READ if FORMATS[name].keys and FORMATS[name].keys <= keys), None)
-
-
-def _keys(file: Path) -> tuple[str, ...]:
-    """The keys of a JSON file. For a list: the keys of its first entry, written `[].data`. Raises UserError for a file
-    that is not JSON."""
     parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
     top = read_json(file, parts)
-    if isinstance(top, dict):
-        return tuple(top)
-    keys: list[str] = []
-    for first in top[:1]:
+    keys = {*top} if isinstance(top, dict) else set[str]()
+    if isinstance(top, list) and top:
         with suppress(UserError):  # a number, text or list
-            keys += [f"[].{key}" for key in parse_json(bytes(first), dict[str, Any], "")]
-    return tuple(keys)
+            keys = {f"[].{key}" for key in parse_json(bytes(top[0]), dict[str, Any], "")}
+    return next((name for name in READ if FORMATS[name].keys and FORMATS[name].keys <= keys), None)

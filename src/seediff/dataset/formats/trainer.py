@@ -45,7 +45,7 @@ def write(export: Export) -> None:
     hard, silent, jpegs = 0, 0, 0
     for placed in export.placed(weights, class_ids=class_ids, soft=soft):
         if placed.encoded is None:
-            export.leave_out(placed)
+            export.left_out[placed.split] += 1
             continue
         png, is_soft = placed.encoded
         hard += soft and not is_soft
