@@ -37,6 +37,19 @@ def test_every_option_of_a_format_is_declared_and_every_declared_option_has_a_fo
         assert all(formats_with(kind, name) for name in declared)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"min_area": 0}, "^min_area: 0 must be a whole number of at least 1"),
+        ({"split": 2}, "^split: 2 must be a number of at least 0 and at most 1"),
+        ({"seed": 3}, "^seed: works only with --split"),
+    ],
+)
+def test_values_out_of_range_are_refused(tmp_path, options, said):
+    with user_error(said):
+        export("coco", ("dog",), [], tmp_path / "set", **options)
+
+
 ESCAPED = "../../../escaped"
 SAMPLES = [Sample(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.uint8), name="0")]
 

@@ -186,7 +186,6 @@ def _ends(line: str) -> Iterator[str]:
 
 # Pictures.
 
-Labels = TypeVar("Labels", np.ndarray, Objects)
 IMAGE_SUFFIXES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
 
 
@@ -319,7 +318,7 @@ def check_frame(image: Path, shape: tuple[int, int], where: str) -> None:
     check_pixels((shape[1], shape[0]), where)
 
 
-def in_stored_order(read: Callable[[], Labels], image: Path, turn: int, shown: bool) -> Labels:
+def in_stored_order(read: Callable[[], np.ndarray | Objects], image: Path, turn: int, shown: bool) -> Any:
     """The labels or objects of a picture with an EXIF orientation, turned to fit the picture as it is stored.
 
     read: reads them. image: the picture. turn: its EXIF orientation, from 2 to 8. shown: whether the format's tools
