@@ -243,14 +243,6 @@ def read_toml(path: Path | str) -> Json:
 def read_yaml(path: Path | str) -> Json:
     """The content of a YAML file. Every value is a text as it stands in the file: `no` is the text "no", and not false.
     Raises UserError."""
-    text = read_text(path)
-    with _document(path, "YAML"):
-        document = _parse_yaml(text)
-    return fit(document, Json, str(path))
-
-
-def _parse_yaml(text: str) -> Any:
-    """A YAML document with all values as texts. Raises errors of nearly any kind."""
     import yaml
 
     kind: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -263,7 +255,10 @@ def _parse_yaml(text: str) -> Any:
                     raise yaml.MarkedYAMLError(problem=f"has {show_json(name)} twice", problem_mark=node.start_mark)
             return super().construct_mapping(node, deep)
 
-    return yaml.load(text, Loader)
+    text = read_text(path)
+    with _document(path, "YAML"):
+        document = yaml.load(text, Loader)
+    return fit(document, Json, str(path))
 
 
 # CSV.

@@ -369,17 +369,6 @@ def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict
     return names
 
 
-def _runs(annotation: Annotation, shape: tuple[int, int], where: str) -> np.ndarray:
-    """(N,): the run lengths of an annotation's mask. shape: (H, W) of the picture. where: the annotation's name in
-    errors. Raises UserError."""
-    if isinstance(annotation.segmentation, Rle):
-        return count_runs(annotation.segmentation.size, annotation.segmentation.counts, shape, where)
-    if not annotation.masked:
-        x, y, width, height = fit(annotation.bbox or [0] * 4, tuple[float, float, float, float], f"{where}: 'bbox'")
-        return box_runs(shape, x, y, x + width, y + height)
-    return polygon_runs(annotation.polygons, shape, where)
-
-
 def _paint(
     shape: tuple[int, int],
     annotations: Sequence[Annotation],
@@ -393,7 +382,14 @@ def _paint(
     canvas = Canvas(shape)
     masks: list[tuple[bool, int, np.ndarray]] = []
     for annotation in annotations:
-        runs = _runs(annotation, shape, f"{where}: annotation {annotation.id}")
+        here, mask = f"{where}: annotation {annotation.id}", annotation.segmentation
+        if isinstance(mask, Rle):
+            runs = count_runs(mask.size, mask.counts, shape, here)
+        elif annotation.masked:
+            runs = polygon_runs(annotation.polygons, shape, here)
+        else:
+            x, y, width, height = fit(annotation.bbox or [0] * 4, tuple[float, float, float, float], f"{here}: 'bbox'")
+            runs = box_runs(shape, x, y, x + width, y + height)
         if annotation.is_box and not boxes:
             canvas.runs(runs, BOXES)
         elif annotation.ignore or annotation.iscrowd:

@@ -209,8 +209,12 @@ class Import(ImportOptions, Notes):
         owners: dict[Path, str] = {}
         for one in pictures:
             if one.names:
-                file = self._picture_of(one)
+                file = self.pictures.find(one.folders, one.names, self.images)
+                for end in chain.from_iterable(map(ends_of, one.names)):
+                    if file is None and without_suffix(end) in self.originals:
+                        file = self.originals[without_suffix(end)], end
                 if file is None:
+                    self.leave_out(one.where, one.names[0], one.folders)
                     continue
                 path, end = file
                 other = owners.setdefault(path, one.where)
@@ -283,17 +287,6 @@ class Import(ImportOptions, Notes):
             labels = partial(in_stored_order, labels, image, turn, self.shown)
             objects = objects and partial(in_stored_order, objects, image, turn, self.shown)
         return Sample(image, labels, objects, row, name=name, lost=lost)
-
-    def _picture_of(self, one: Labelled) -> tuple[Path, str] | None:
-        """(file, name) of a picture, as `PictureFinder.find` returns them. None if it is missing, and `leave_out`
-        allows this."""
-        found = self.pictures.find(one.folders, one.names, self.images)
-        for end in chain.from_iterable(map(ends_of, one.names)):
-            if found is None and without_suffix(end) in self.originals:
-                found = self.originals[without_suffix(end)], end
-        if found is None:
-            self.leave_out(one.where, one.names[0], one.folders)
-        return found
 
     def masks_of(
         self,

@@ -245,30 +245,26 @@ def write(export: Export) -> None:
 
 
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[Json]:
-    """The brush masks of a sample, as results of a prediction. labels: the label map (H, W). names: id → label."""
+    """The brush masks of a sample, as results of a prediction. labels: the label map (H, W). names: id → label.
+
+    The score of a mask, in [0, 1], is its `confidence` in the row, or else its `presence`. There is none if a person
+    corrected the mask, because the row's values describe the earlier mask.
+    """
+    row = sample.row
+    scores = {} if row.decided.corrected else {**(row.presence or {}), **(row.confidence or {})}
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results: list[Json] = []
     for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels):
         pixels = np.zeros(labels.shape, bool)
         pixels[top:bottom, left:right] = inside
+        name = names[class_id]
         tags = {"id": f"{OWN_KEY}-{len(results)}", "type": "brushlabels", "from_name": TAG, "to_name": IMAGE}
-        value = {"format": "rle", "rle": list(encode_brush(pixels)), "brushlabels": [names[class_id]]}
+        value = {"format": "rle", "rle": list(encode_brush(pixels)), "brushlabels": [name]}
         result = {**tags, "origin": "prediction", **size, "value": value}
-        score = _score(sample, names[class_id])
-        if score is not None and class_id != IGNORE:
-            result["score"] = score
+        if name in scores and class_id != IGNORE:
+            result["score"] = float(np.clip(scores[name], 0, 1))
         results.append(result)
     return results
-
-
-def _score(sample: Sample, name: str) -> float | None:
-    """The score of a class's mask, in [0, 1]: its `confidence` in the row, or else its `presence`. None if the row has
-    neither. Also None if a person corrected the mask, because the row's values describe the earlier mask. name: the
-    class."""
-    scores = {**(sample.row.presence or {}), **(sample.row.confidence or {})}
-    if sample.row.decided.corrected or name not in scores:
-        return None
-    return float(np.clip(scores[name], 0, 1))
 
 
 class OwnData(msgspec.Struct, frozen=True):

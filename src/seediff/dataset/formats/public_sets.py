@@ -209,19 +209,16 @@ def read_published(
 
 
 def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:
-    """The class list of a public set. layout: the set. root: its folder. where: its name in errors. Raises
-    UserError."""
-    classes = layout.classes or _object_info(root / layout.listed)
+    """The class list of a public set. layout: the set. root: its folder. where: its name in errors. Raises UserError,
+    also for another table than ADE20K's, whose first and last columns are Idx and Name: the first name counts."""
+    classes = layout.classes
+    if not classes:
+        path = root / layout.listed
+        rows = [line.split("\t") for line in SetFiles(path).lines(path)[1:] if line.strip()]
+        if [row[0].strip() for row in rows] != [*map(str, range(1, 151))]:
+            raise UserError(path, "must name the ids 1 to 150 in order")
+        classes = tuple(row[-1].split(",")[0].strip() for row in rows)
     ids = {layout.first + number: number + 1 for number in range(len(classes))}
     if layout.stuff:
         ids = {value: int(number) + 1 for value, number in enumerate(COCO_STUFF_COARSE.split())}
     return ClassList(classes, {**dict.fromkeys((*layout.void, IGNORE), IGNORE), **ids}, where=where)
-
-
-def _object_info(path: Path) -> tuple[str, ...]:
-    """The first name of each of ADE20K's ids 1 to 150. path: its table, whose first and last columns are Idx and Name.
-    Raises UserError for another table."""
-    rows = [line.split("\t") for line in SetFiles(path).lines(path)[1:] if line.strip()]
-    if [row[0].strip() for row in rows] != [*map(str, range(1, 151))]:
-        raise UserError(path, "must name the ids 1 to 150 in order")
-    return tuple(row[-1].split(",")[0].strip() for row in rows)

@@ -157,22 +157,15 @@ def objects_from_tool(expected: Objects, returned: Objects, labels: np.ndarray) 
     """(objects, divided): the objects in label map `labels` (H, W) uint8 after a tool edited them, and whether the tool
     divided the pixels in another way. Pixels that have an object on one side only do not count.
 
-    expected: the objects without the tool. returned: the tool's masks.
+    expected: the objects without the tool. returned: the tool's masks. If it divided the pixels, its masks are the
+    objects. A mask without a pixel of an expected object is no object: tools also return the rest of a label map as
+    masks. An object has the score of the expected object that it holds most of.
     """
     shown, found = find_objects(labels, 1, expected), find_objects(labels, 1, returned)
     both = (shown.numbers > 0) & (found.numbers > 0)
     pairs = Pairs.of(shown.numbers[both], found.numbers[both])
     if len(pairs.counts) == len(np.unique(pairs.first)) == len(np.unique(pairs.second)):  # each has one partner
         return expected, False
-    return _take(expected, returned, labels), True
-
-
-def _take(expected: Objects, returned: Objects, labels: np.ndarray) -> Objects:
-    """The tool's objects, with scores. The arguments are those of `objects_from_tool`.
-
-    A mask without a pixel of an expected object is no object: tools also return the rest of a label map as masks. An
-    object has the score of the expected object that it holds most of.
-    """
     numbers = np.where(returned.label_map() == labels, returned.numbers, 0)
     known = expected.numbers > 0
     numbers = np.where(np.isin(numbers, numbers[known]), numbers, 0)
@@ -181,4 +174,4 @@ def _take(expected: Objects, returned: Objects, labels: np.ndarray) -> Objects:
         expected.scores[origins[number] - 1] if number in origins else 1.0
         for number in range(1, len(returned.class_ids) + 1)
     )
-    return Objects(numbers, returned.class_ids, scores).visible(ignored=True)
+    return Objects(numbers, returned.class_ids, scores).visible(ignored=True), True
