@@ -25,7 +25,6 @@ from PIL import Image, ImageDraw
 
 from ...config.class_names import reserved_id
 from ...errors import UserError
-from ...files.image_files import read_pixels
 from ...files.label_maps import IGNORE
 from ...files.reading import Json
 from .. import native
@@ -38,7 +37,7 @@ from .drivers import Import
 from .exporting import Export
 from .format_table import Contents, json_kind
 from .painting import Canvas, Labelled, Near, Shape, by_object, fill_around, is_box, masks_of, objects_of
-from .set_files import SetFiles, given_or, top_folder
+from .set_files import SetFiles, given_or, pixels_in, top_folder
 
 IGNORE_LABEL, BACKGROUND_LABEL = "__ignore__", "_background_"
 """labelme's names for 255 and 0."""
@@ -205,7 +204,7 @@ def _decode(text: str, where: str) -> np.ndarray:
         data = base64.b64decode(text)
     except ValueError as error:
         raise UserError(where, "is not a base64-encoded picture") from error
-    pixels, _, mode = read_pixels(data, where)
+    pixels, mode = pixels_in(data, where)
     if pixels.ndim != 2:
         raise UserError(where, f"is a picture in {mode}", "it must be grey or of 1 bit, 0 outside")
     return pixels > 0

@@ -24,7 +24,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from ...errors import UserError
-from ...files.image_files import check_pixels, orientation_of, turned_back
+from ...files.image_files import check_pixels, orientation_of, read_pixels, turned_back
 from ...files.label_maps import named_images, visible
 from ...files.messages import show_json
 from ...files.photo_files import without_suffix
@@ -105,6 +105,13 @@ class SetFiles:
     def xml(self, path: Path, root: str, *, absent: str = ABSENT) -> Node:
         """The root element of an XML file. root, absent: as for `read_xml`."""
         return read_xml(self.inside(path), root, absent=absent)
+
+
+def pixels_in(data: bytes, where: str) -> tuple[np.ndarray, str]:
+    """(pixels, mode) of a picture, as `stored_pixels` returns them. data: its bytes. where: its name in errors. Raises
+    UserError."""
+    pixels, _, mode = read_pixels(data, where)
+    return pixels, mode
 
 
 FOLDERS = ("", "splits", "ImageSets/Segmentation")
