@@ -89,7 +89,7 @@ def exact(
     pipe.set_progress_bar_config(disable=True)
     config = getattr(pipe, family.network_part).config
     info = ModelInfo(ModelFiles(name, name, name), family, type(pipe).__name__, dict(config), pipe.vae.config)
-    sizes = info.sizes()
+    sizes = info.sizes
     assert sizes is not None  # published configurations say them
     return Model(pipe, info, sizes, device, dtype)
 

@@ -49,8 +49,10 @@ class TinyJob(Job[TinyConfig, int]):
     def name_of(self, item):
         return f"{item:06d}"
 
-    def plan(self, facts):
-        return Plan(facts)
+    def check(self): ...
+
+    def plan(self, model):
+        return Plan()
 
     def load(self):
         return Ready(Loaded(f"{self.config.seed:08x}"))

@@ -4,7 +4,7 @@
     images, maps = generate_batch(model, specs, steps=50, guidance_scale=7.5, negative_prompt="", size=None, plan=plan)
 
 Every run checks here, before the network is loaded, that the network has the wanted layers, levels and kinds of
-attention. `Facts.layers` lists a network's layers without its weights.
+attention. `ModelInfo.layers` lists a network's layers without its weights.
 
 L is the side of the latent image. A layer at level d attends over a lattice of L / d positions a side.
 """

@@ -61,7 +61,6 @@ def heatmap(
 
     from ..attention.draw import check_steps, draw_noise_in_float32, image_shape
     from ..models.describe import find_model
-    from ..models.facts import facts_of_files, facts_of_model
     from ..models.families.inputs import DrawRequest
     from ..models.registry import LoadOptions, load_found
     from ..prompts.captions import things_named
@@ -70,9 +69,8 @@ def heatmap(
 
     info = info or find_model(config.model, config.base)
     check_model(config, info)
-    facts = facts_of_files(info)
-    if facts.readers:
-        find_shown(facts.readers, prompt, words)
+    if info.readers:
+        find_shown(info.readers, prompt, words)
     strange = strange_words(info, config.model, [prompt])
     if strange and not quiet:
         warnings.warn(f"{strange}, and their heat maps mean nothing", Notice, stacklevel=1)
@@ -80,7 +78,7 @@ def heatmap(
     # 2. The image
     loaded = load_found(info, LoadOptions.of(config), device=config.device, dtype=config.dtype, offload="none")
     shown = find_shown(loaded.readers, prompt, words)
-    check_steps(facts_of_model(loaded), config.steps)
+    check_steps(loaded, config.steps)
     pipe, noise = loaded.pipe, Generator().manual_seed(config.seed)
     shape = image_shape(loaded, config.size)
     request = DrawRequest([prompt], "", *shape, config.steps, config.guidance_scale, [noise])

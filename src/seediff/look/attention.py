@@ -159,7 +159,7 @@ def attention_of(store: Store, state: SampleState, maps: AttentionMaps) -> Sampl
 
     # The model saw a part of the photograph, at another size
     part = seen_window(*size, config.fit)
-    sizes = info and info.sizes()
+    sizes = info and info.sizes
     pixels = sizes.position if sizes else PIXELS
     height, width = maps.latent_size
     seen = cut(image, part, (height * pixels, width * pixels))

@@ -195,7 +195,7 @@ def load_found(
     # 2. The description, with the configurations as they were loaded
     config = {**network.config, **{key: pipe.config[key] for key in family.of_pipeline if key in pipe.config}}
     info = replace(info, pipeline=type(pipe).__name__, network_config=config, vae_config=pipe.vae.config)
-    sizes = info.sizes()
+    sizes = info.sizes
     if sizes is None:
         problem = f"{info.name}: config.json of its {family.network_part} does not tell the size of its images"
         raise UserError("model", problem, "download it again")

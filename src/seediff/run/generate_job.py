@@ -21,7 +21,8 @@ from ..dataset.encoding import encode_image
 from ..dataset.writing import Encoded, encode
 from ..errors import UserError
 from ..files.messages import plural
-from ..models.facts import Facts
+from ..models.describe import ModelInfo
+from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import find_weight
@@ -127,14 +128,14 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         """(prompt, the classes that it names), each once."""
         return list(dict.fromkeys((spec.prompt, spec.classes) for spec in each_spec(self.config)))
 
-    def plan(self, facts: Facts) -> Plan:
-        config, plan = self.config, plan_model(self.config, facts)
-        if facts.readers is not None:
-            from ..attention.draw import check_negative, check_steps, find_words
+    def plan(self, model: ModelInfo | Model) -> Plan:
+        from ..attention.draw import check_negative, check_steps, find_words
 
-            find_words(facts.readers, self.prompts, plan.capture)
-            check_negative(facts, config.negative_prompt, config.guidance_scale)
-            check_steps(facts, config.steps)
+        config, plan = self.config, plan_model(self.config, model)
+        find_words(model.readers, self.prompts, plan.capture)
+        if isinstance(model, Model):
+            check_negative(model, config.negative_prompt, config.guidance_scale)
+            check_steps(model, config.steps)
         return plan
 
     @cached_property
@@ -254,9 +255,9 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
             "rejected": count_flags(left_out, self.classes),
         }
 
-    def contents(self, plan: Plan) -> Iterator[str]:
+    def contents(self) -> Iterator[str]:
         config, images = self.config, self.count
-        yield f"{plural(images, 'image')} in {plural(len(config.batches(images)), 'batch')}, {self._extent(plan)}"
+        yield f"{plural(images, 'image')} in {plural(len(config.batches(images)), 'batch')}, {self._extent()}"
         counts, prompts = Counter[str](), dict.fromkeys(prompt for prompt, _ in self.prompts)
         for spec in each_spec(config):
             counts.update(spec.classes)
@@ -266,9 +267,9 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         if len(prompts) > PROMPTS_SHOWN:
             yield "  …"
 
-    def _extent(self, plan: Plan) -> str:
+    def _extent(self) -> str:
         """The size of the images, as the end of a line: "each of 512×512"."""
-        sizes = plan.facts.sizes
+        sizes = self.found.sizes
         size = self.config.size or (sizes and sizes.side)
         if size is None:
             return "each of the model's own size, which is not known on this machine"

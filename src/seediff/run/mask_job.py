@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..files.image_files import read_photo
 from ..files.photo_files import Photo, photo_list
 from ..models.describe import ModelInfo
-from ..models.facts import Facts
+from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
 from ..rows.row import Row
@@ -95,11 +95,10 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
     def classes(self) -> Sequence[str]:
         return self.config.classes
 
-    def plan(self, facts: Facts) -> Plan:
-        plan = plan_model(self.config, facts)
-        if facts.readers is not None:
-            for words in self.word_lists:  # refuses what the tokenizers cannot find
-                split_prompts(facts.readers, words, self.config.prompts[0])
+    def plan(self, model: ModelInfo | Model) -> Plan:
+        plan = plan_model(self.config, model)
+        for words in self.word_lists:  # refuses what the tokenizers cannot find
+            split_prompts(model.readers, words, self.config.prompts[0])
         return plan
 
     def masker(self, ready: Ready) -> PhotoMasker:

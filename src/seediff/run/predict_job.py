@@ -17,7 +17,8 @@ from ..dataset.sample import Sample
 from ..dataset.writing import Encoded, encode
 from ..files.image_files import read_photo
 from ..files.photo_files import Photo, find_photos, photo_list
-from ..models.facts import Facts
+from ..models.describe import ModelInfo
+from ..models.registry import Model
 from ..models.weights import weights_fingerprint
 from ..rows.row import Row
 from ..train.models import read_about
@@ -71,11 +72,13 @@ class PredictJob(PhotoJob[PredictConfig]):
 
         return read_about(Path(self.config.model), CLASSES)[1]
 
-    def plan(self, facts: Facts) -> Plan:
+    def check(self) -> None:
         from ..train.predict import check_segmenter  # imports torch
 
         check_segmenter(Path(self.config.model))
-        return Plan(facts)
+
+    def plan(self, model: ModelInfo | Model) -> Plan:
+        return Plan()
 
     def usual_dtype(self, device: str) -> str:
         return "float32"

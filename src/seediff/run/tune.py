@@ -27,8 +27,7 @@ from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..metrics.scores import class_iou, mean_iou
-from ..models.describe import Preset
-from ..models.facts import Facts, facts_of_model
+from ..models.describe import ModelInfo, Preset
 from ..prompts.tokens import split_prompts
 from .plan import load_planned, plan_model
 
@@ -97,7 +96,7 @@ def tune(
     photograph can be used.
     """
     model, size = masker.model, masker.config.size
-    plan_model(SegmentPhotosConfig(model=masker.config.model, size=size, segment=segment), facts_of_model(model))
+    plan_model(SegmentPhotosConfig(model=masker.config.model, size=size, segment=segment), model)
     masker.sentences(tuple(dict.fromkeys(classes.values())))  # refuses words that the model cannot read
 
     # 1. Answers, names and counts of each photograph, for the three thresholds
@@ -334,12 +333,12 @@ def classes_shown(
     return [name for name, n in pixels.items() if n >= least], {name for name, n in pixels.items() if 0 < n < least}
 
 
-def load_masker(config: MaskPhotosConfig, facts: Facts) -> tuple[PhotoMasker, str]:
-    """(masker, weights): a `PhotoMasker` with the loaded model, and the fingerprint of the weights. facts: from
-    `facts_of_files`. Raises UserError."""
+def load_masker(config: MaskPhotosConfig, info: ModelInfo) -> tuple[PhotoMasker, str]:
+    """(masker, weights): a `PhotoMasker` with the loaded model, and the fingerprint of the weights. info: the model.
+    Raises UserError."""
     from ..masks.photos import PhotoMasker
 
-    model, weights, plan = load_planned(config, facts, partial(plan_model, config))
+    model, weights, plan = load_planned(config, info, partial(plan_model, config))
     return PhotoMasker(model, config, plan.loaded_capture), weights
 
 

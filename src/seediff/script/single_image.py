@@ -20,7 +20,6 @@ from ..masks.make_masks import MaskResult
 from ..masks.photos import PhotoMasker
 from ..models import registry
 from ..models.describe import ModelInfo
-from ..models.facts import facts_of_files, facts_of_model
 from ..models.registry import LoadOptions, Model
 from ..run.photos import doubt_line
 from ..run.plan import Plan, plan_model
@@ -109,7 +108,7 @@ def _prepare(
     as in `mask`. Raises UserError if the model cannot do what the configuration says."""
     if not isinstance(model, Model):
         if info is not None:
-            plan_model(config, facts_of_files(info))  # refuses before the model is loaded
+            plan_model(config, info)  # refuses before the model is loaded
         how = vars(LoadOptions.of(config))
         model = registry.load_model(config.model, base=config.base, device=config.device, dtype=config.dtype, **how)
-    return model, plan_model(config, facts_of_model(model))
+    return model, plan_model(config, model)
