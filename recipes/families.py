@@ -17,8 +17,7 @@ from seediff.files.outputs import write_atomic
 from seediff.models.describe import ModelInfo, describe
 from seediff.models.families import families
 from seediff.models.families.family import Family
-from seediff.models.locate import ModelFiles
-from seediff.models.names import NAMES
+from seediff.models.locate import NAMES, ModelFiles
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "models.md"

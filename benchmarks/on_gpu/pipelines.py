@@ -19,8 +19,7 @@ from builders.reference_attention import BOOKS, file_of  # pyright: ignore[repor
 from seediff.attention.see_photos import read_prompts
 from seediff.models.describe import ModelInfo, ModelSettings
 from seediff.models.families import families
-from seediff.models.locate import ModelFiles
-from seediff.models.names import NAMES
+from seediff.models.locate import NAMES, ModelFiles
 from seediff.models.registry import Model, load_model
 
 TWINS: Mapping[str, Callable[[Path], Path]] = {

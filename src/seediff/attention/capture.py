@@ -34,7 +34,7 @@ from ..errors import Notice, UserError
 from ..models.families import families, network_family, pipeline_family
 from ..models.families.family import NETWORK_PARTS, Family
 from ..models.families.inputs import Hook, hear_calls
-from ..models.layer_choice import KINDS, Kind
+from ..models.layers import KINDS, Kind
 from .layers import CapturedLayer
 from .plan import CapturePlan
 from .recorder import AttentionRecorder

@@ -29,8 +29,7 @@ import torch
 
 from ..errors import UserError
 from ..models.families.inputs import Hook
-from ..models.families.layers import Layer
-from ..models.layer_choice import Kind
+from ..models.layers import Kind, Layer
 from .calls import NetworkCall
 from .maps import grid_at
 from .place import Place, by_frames, cut_picture

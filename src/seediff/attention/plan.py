@@ -32,8 +32,7 @@ from ..config.methods import (
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.families.family import Family
-from ..models.families.layers import Layer
-from ..models.layer_choice import KINDS, SIDES, Kind, LayerChoice, by_kind
+from ..models.layers import KINDS, SIDES, Kind, Layer, LayerChoice, by_kind
 
 DEFAULT_CAPTURE = CaptureConfig()
 PLAIN_MEANS = CaptureConfig(normalize=False)

@@ -20,7 +20,7 @@ from ..config.sides import partners
 from ..errors import UserError
 from ..models.describe import ModelInfo
 from ..models.families.inputs import NetworkInputs
-from ..models.layer_choice import Kind
+from ..models.layers import Kind
 from ..models.registry import Model
 from ..models.weights import no_number
 from ..prompts.tokens import locate_columns

@@ -16,8 +16,7 @@ from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from ..errors import Notice, UserError
 from ..files.outputs import check_writable, write_atomic
 from ..models.describe import describe, find_model, read_settings
-from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, locate
-from ..models.names import NAMES
+from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, NAMES, locate
 from .options import AT_LEAST_1, HERE, NOTHING, Quiet, TypedSome, Whole, command_line, next_steps, option
 from .progress import bar_or_lines, report_on_interrupt
 

@@ -32,7 +32,7 @@ from ..masks.arithmetic import resize
 from ..masks.make_masks import enlarge, label_pixels, picture_to_follow, refine, soft_mask
 from ..masks.pamr import pamr_weights
 from ..models.describe import describe_here
-from ..models.layer_choice import KINDS, Kind
+from ..models.layers import KINDS, Kind
 from ..models.locate import locate
 from ..rows.shown import ids_by_name
 from .sample_pictures import Cache, read_image

@@ -17,8 +17,8 @@ from ..files.reading import read_json
 from .families import families, pipeline_family
 from .families.family import Family
 from .families.inputs import Reader
-from .families.layers import Layer
 from .hub import INDEX
+from .layers import Layer
 from .locate import ModelFiles, locate, read_index
 from .no_code import check_index, check_parts, check_settings, import_diffusers, import_transformers
 

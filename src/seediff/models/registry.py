@@ -23,7 +23,7 @@ from ..errors import UserError
 from .describe import ModelInfo, Sizes, describe
 from .families.family import Family
 from .families.inputs import Reader
-from .families.layers import Layer
+from .layers import Layer
 from .locate import locate
 from .no_code import import_diffusers
 from .pipeline import load_lora, load_pipeline

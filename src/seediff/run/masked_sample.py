@@ -13,7 +13,6 @@ from ..dataset import native
 from ..dataset.encoding import encode_soft
 from ..dataset.sample import SOFT, Extras, Sample
 from ..dataset.shapes.objects import scored_pieces
-from ..masks.confidence import confidence
 from ..rows.row import Row
 from ..rows.shown import ids_by_name
 
@@ -39,6 +38,8 @@ def masked_sample(
     at once would take hundreds of megabytes. row: what only one of the commands knows of the sample, such as the `seed`
     of `generate`.
     """
+    from ..masks.arithmetic import confidence  # imports torch
+
     ids = ids_by_name(config.classes)
     class_ids = tuple(ids[kind] for kind in masks.classes)
     labels = native.dataset_labels(masks.label_map, class_ids)

@@ -49,7 +49,7 @@ from ..errors import UserError
 from ..models.families import named_readers
 from ..models.families.family import Family
 from ..models.families.inputs import NetworkInputs, hear_calls
-from ..models.families.layers import Layer
+from ..models.layers import Layer
 from .captured import Captured
 from .heatmap import pipeline_constants
 from .run_recorder import Block, RunRecorder

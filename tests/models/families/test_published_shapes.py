@@ -4,8 +4,8 @@ from builders.published import parameters, written
 
 from recipes.families import PAGE
 from seediff.config.runs import GenerateConfig
-from seediff.models.layer_choice import KINDS
-from seediff.models.names import NAMES
+from seediff.models.layers import KINDS
+from seediff.models.locate import NAMES
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import dry_run
 

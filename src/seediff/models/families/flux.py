@@ -14,10 +14,9 @@ from itertools import pairwise
 from typing import Any
 
 from ...errors import UserError
-from .family import Family, PartConfig, Tensor
-from .flow_matching import FlowMatching
+from ..layers import TEXT_FIRST
+from .family import Family, FlowMatching, PartConfig, Tensor
 from .inputs import NetworkInputs, Reader, latents_of
-from .layers import TEXT_FIRST
 
 PACKED = 2
 """Latents per side of a position."""

@@ -13,10 +13,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import Tensor
-from .flow_matching import FlowMatching
+from ..layers import JOINT, SELF
+from .family import FlowMatching, Tensor
 from .inputs import NetworkInputs, Reader, chat_prompt, latents_of, qwen_chat
-from .layers import JOINT, SELF
 
 FILLED = 32
 """Numbers of rows of picture and caption are each padded to a multiple of this."""
