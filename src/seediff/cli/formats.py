@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
@@ -50,22 +51,19 @@ MOST_LINES = 30
 """Maximum number of lines about how a set was understood."""
 
 
-def export_option(name: str, text: str, default: object = "no") -> Parameter:
-    """An option of `export` that only some formats have; its help begins with the names of these formats, as in "voc,
-    yolo: …". name: its field. text: the rest of the help. default: the default that the help shows."""
-    return _format_option([kind for kind in get_args(FormatName) if name in export_options(kind)], text, default)
+def format_option(
+    formats: object, options_of: Callable[[Any], Collection[str]], name: str, text: str, default: object = "no"
+) -> Parameter:
+    """An option that only some formats have; its help begins with the names of these formats, as in "voc, yolo: …".
+    formats: the type of the formats' names. options_of: format → its options. name: its field. text: the rest of the
+    help. default: the default that the help shows."""
+    kinds = [kind for kind in get_args(formats) if name in options_of(kind)]
+    more = {"negative": ()} if default == "no" else {}
+    return option(CHOICE, f"{', '.join(kinds)}: {text}", default, **more)
 
 
-def import_option(name: str, text: str, default: object) -> Parameter:
-    """An option of `import` that only some formats have. Arguments as for `export_option`."""
-    return _format_option([kind for kind in get_args(SourceName) if name in import_options(kind)], text, default)
-
-
-def _format_option(kinds: Sequence[str], text: str, default: object) -> Parameter:
-    help_ = f"{', '.join(kinds)}: {text}"
-    if default == "no":
-        return option(CHOICE, help_, default, negative=())
-    return option(CHOICE, help_, default)
+export_option = partial(format_option, FormatName, export_options)
+import_option = partial(format_option, SourceName, import_options)
 
 
 @Parameter(name="*")
@@ -266,7 +264,11 @@ def import_(
             say_notes(filter(None, [find_photos(source).note]))
             print(next_steps(command_line("look", out, about="paint masks")))
         return
-    format_ = from_ or recognise_source(source, options, quiet)
+    format_ = from_
+    if format_ is None:
+        format_ = "masks" if options.masks is not None else recognise(source)
+        if not quiet:
+            print(f"{source} is read as {format_}: {FORMATS[format_].looked_for}")
     given = options_given(import_options(format_), asked, f"--from {format_}")
     common |= {"corrects": corrects, "accept_unchanged": accept_unchanged, "link": link}
     if dry_run:
@@ -305,14 +307,6 @@ def read_class_names(classes: str | None) -> tuple[str, ...] | None:
         problem = f"{classes}: calls id 0 {zero!r}, but with this option 0 is the background"
         raise UserError("classes", problem, "put the file into the folder as classes.txt, and leave out the option")
     return parse_classes(classes)
-
-
-def recognise_source(source: Path, options: ImportOptions, quiet: bool) -> SourceName:
-    """The format of a source, from its files, if --from does not name it. Prints the format."""
-    format_: SourceName = "masks" if options.masks is not None else recognise(source)
-    if not quiet:
-        print(f"{source} is read as {format_}: {FORMATS[format_].looked_for}")
-    return format_
 
 
 def say_reading(*readings: Reading) -> None:

@@ -71,7 +71,7 @@ def heatmap(
     check_model(config, info)
     if info.readers:
         find_shown(info.readers, prompt, words)
-    strange = strange_words(info, config.model, [prompt])
+    strange = strange_words(info, [prompt])
     if strange and not quiet:
         warnings.warn(f"{strange}, and their heat maps mean nothing", Notice, stacklevel=1)
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Parameter
 from msgspec import Meta
@@ -34,8 +34,6 @@ from .methods import CaptureConfig, MaskConfig, SegmentConfig
 from .names_in_texts import check_prompts, check_subclasses
 from .settings import NOT_TYPED, RunConfig, differences, load_config
 from .train import LARGEST_SIDE
-
-Self = TypeVar("Self", bound="DatasetConfig")
 
 ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]
 """The size of images. None: the model's own size."""
@@ -85,18 +83,6 @@ class DatasetConfig(RunConfig):
     def method(self) -> str:
         """The name of the method that makes the masks."""
         return self.mask.method
-
-    @classmethod
-    def recommended(cls: type[Self], **values: Any) -> Self:
-        """The configuration in which values that are not given are the model's constants. (The class itself fills in
-        the paper's constants.)
-
-        values: field → value. For `mask` and `capture`, the value is a table, such as `mask={"beta": 0.4}`, or a whole
-        MaskConfig or CaptureConfig. Raises UserError.
-        """
-        from .resolve import recommend  # imports models
-
-        return recommend(cls, values)[0]
 
 
 @Parameter(group=INPUT)
@@ -276,14 +262,6 @@ class SegmentPhotosConfig(RunConfig):
     def method(self) -> str:
         """The name of the method that makes the segments."""
         return self.segment.method
-
-    @classmethod
-    def recommended(cls, **values: Any) -> "SegmentPhotosConfig":
-        """The configuration in which values that are not given are the model's constants. values: field → value. For
-        `segment`, the value is a table, or a whole SegmentConfig. Raises UserError."""
-        from .resolve import recommend  # imports models
-
-        return recommend(cls, values)[0]
 
 
 @Parameter(group=INPUT)

@@ -201,7 +201,7 @@ def describe(files: ModelFiles) -> ModelInfo:
 
 def find_model(name: str, base: str | None = None) -> ModelInfo:
     """The description of a model, after its small files were fetched if this machine lacks them. name, base: as in
-    `locate`. `find_described` (config/resolve.py) takes the same steps for commands, which may begin without these
+    `locate`. `configure_run` (config/resolve.py) takes the same steps for commands, which may begin without these
     files. Raises UserError as `locate`, `ModelFiles.fetch_configurations` and `describe` do."""
     files = locate(name, base)
     files.fetch_configurations()

@@ -18,7 +18,7 @@ from ..config.resolve import recommend
 from ..config.runs import GenerateConfig
 from ..dataset import native
 from ..dataset.encoding import encode_image
-from ..dataset.writing import Encoded, encode
+from ..dataset.writing import Encoded
 from ..errors import UserError
 from ..files.messages import plural
 from ..models.describe import ModelInfo
@@ -32,8 +32,7 @@ from ..rows.row import Row
 from ..workers import Progress
 from .job import Job, Made, Ready
 from .loop import Engine, RunResult, run
-from .masked_sample import masked_sample
-from .output import numbered_name
+from .masked_sample import encode_masked
 from .plan import Plan, plan_model, strange_words
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
@@ -117,7 +116,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         return sample_specs(self.config)
 
     def name_of(self, item: SampleSpec) -> str:
-        return numbered_name(item.index)
+        return f"{item.index:06d}"
 
     @property
     def count(self) -> int:
@@ -156,7 +155,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
             lines.append(
                 f"Prompts name {others}, not among the classes: what is drawn of it may get another class's label"
             )
-        strange = strange_words(self.found, self.config.model, (prompt for prompt, _ in self.prompts))
+        strange = strange_words(self.found, (prompt for prompt, _ in self.prompts))
         return [*lines, *filter(None, [strange])]
 
     def draw_batch(
@@ -237,7 +236,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         spec, image, attention, masks = drawn
         result = masks or self.masks(ready, spec, image, attention)
         with self.timer("writing"):
-            sample = masked_sample(
+            return encode_masked(
                 self.config,
                 self.name_of(spec),
                 encode_image(image, self.config.image_format),
@@ -246,7 +245,6 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
                 attention,
                 Row(prompt=spec.prompt, seed=spec.seed, attempt=spec.attempt),
             )
-            return encode(sample, self.classes)
 
     def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         return {

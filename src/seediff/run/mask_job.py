@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..config.class_names import join_classes
 from ..config.runs import MaskPhotosConfig
 from ..dataset.encoding import encode_photo
-from ..dataset.writing import Encoded, encode
+from ..dataset.writing import Encoded
 from ..errors import UserError
 from ..files.image_files import read_photo
 from ..files.photo_files import Photo, photo_list
@@ -23,7 +23,7 @@ from ..rows.row import Row
 from ..workers import Progress
 from .job import Made, Ready
 from .loop import Engine, RunResult, run
-from .masked_sample import masked_sample
+from .masked_sample import encode_masked
 from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
 from .plan import Plan, plan_model
 
@@ -133,7 +133,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
             presence={name: round(score, 4) for name, score in found.scores.items()},
         )
         with self.timer("writing"):
-            sample = masked_sample(
+            return encode_masked(
                 self.config,
                 self.name_of(spec),
                 encode_photo(spec.photo.path, found.view.pixels),
@@ -142,7 +142,6 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
                 found.maps,
                 row,
             )
-            return encode(sample, self.classes)
 
     def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         return {**super().about(left_out), "prompts": list(self.config.prompts)}

@@ -1,4 +1,4 @@
-"""`masked_sample`: makes a sample of a picture and the masks that a model made of it, for `generate` and `mask`."""
+"""`encode_masked`: the files of a picture and of the masks that a model made of it, for `generate` and `mask`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..dataset import native
 from ..dataset.encoding import encode_soft
 from ..dataset.sample import SOFT, Extras, Sample
 from ..dataset.shapes.objects import scored_pieces
+from ..dataset.writing import Encoded, encode
 from ..rows.row import Row
 from ..rows.shown import ids_by_name
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ..masks.make_masks import MaskResult
 
 
-def masked_sample(
+def encode_masked(
     config: GenerateConfig | MaskPhotosConfig,
     name: str,
     image: bytes,
@@ -30,8 +31,8 @@ def masked_sample(
     soft: Callable[[], Iterable[np.ndarray]],
     attention: AttentionMaps | None,
     row: Row,
-) -> Sample:
-    """The sample of a picture and its masks, with the files that the configuration asks for.
+) -> Encoded:
+    """The row and files of a picture and its masks, with the files that the configuration asks for.
 
     image: the contents of the picture's file, as PNG or JPEG. masks: at the picture's size (H, W). soft: a function
     that yields the soft mask (H, W) in [0, 1] of each class, one after the other: all soft masks of a large photograph
@@ -63,4 +64,4 @@ def masked_sample(
         method=config.method,
         version=__version__,
     )
-    return Sample(image, labels, objects, row, name=name, extras=extras)
+    return encode(Sample(image, labels, objects, row, name=name, extras=extras), config.classes)

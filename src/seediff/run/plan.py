@@ -146,13 +146,12 @@ def check_model(config: ModelConfig, info: ModelInfo) -> None:
         check_sides(pixels(config.size or sizes.side), "size", config.model, sizes.multiple, sizes.largest)
 
 
-def strange_words(info: ModelInfo, name: str, prompts: Iterable[str]) -> str:
+def strange_words(info: ModelInfo, prompts: Iterable[str]) -> str:
     """A warning about words of prompts that a model was never taught; "" for a model that does not list its words, and
     if it knows all of them.
 
     Args:
         info: the model.
-        name: its name in the warning.
         prompts: what it will draw.
     """
     if not info.settings.words:
@@ -162,7 +161,7 @@ def strange_words(info: ModelInfo, name: str, prompts: Iterable[str]) -> str:
     strange = [word for word in used if word not in taught]
     if not strange:
         return ""
-    return f"Model '{name}' was never taught some words: {first_of(strange)}; with them it draws worse"
+    return f"Model '{info.name}' was never taught some words: {first_of(strange)}; with them it draws worse"
 
 
 def load_planned(

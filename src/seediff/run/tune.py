@@ -26,6 +26,7 @@ from ..errors import UserError
 from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
+from ..metrics.confusion import confusion, count_classes
 from ..metrics.scores import class_iou, mean_iou
 from ..models.describe import ModelInfo, Preset
 from ..prompts.tokens import split_prompts
@@ -217,28 +218,10 @@ def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int,
 def count(value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes: int, background: int) -> np.ndarray:
     """(K, 3, C) int64: the true positives, false positives and false negatives of each class at each of the K BETAS.
     value, classes: from `strongest`. truth: (H, W), 255 ignored. num_classes: C. background: the class of pixels below
-    the threshold.
-
-    Example: a pixel of class 1 has its highest value, 0.3, for class 2. Up to β = 0.3 it is class 2: one fp of class 2,
-    one fn of class 1. Above, it is background: one fp of the background, one fn of class 1.
-    """
-    kept = truth != IGNORE
-    classes, truth = classes[kept], truth[kept]
-    reached = np.searchsorted(BETAS.astype(np.float32), value[kept], side="right")  # how many BETAS a pixel reaches
-
-    def reaching(ids: np.ndarray, where: np.ndarray | slice) -> np.ndarray:
-        """(K, C): the number of pixels of each id that reach each threshold. where: which pixels are counted."""
-        # (K + 1, C): in row r the pixels that reach exactly r thresholds, the lowest ones
-        size = (len(BETAS) + 1) * num_classes
-        table = np.bincount(reached[where] * num_classes + ids[where], minlength=size).reshape(-1, num_classes)
-        return table.sum(0) - table.cumsum(0)[:-1]  # for threshold k: all without rows 0 to k
-
-    tp, predicted = reaching(classes, classes == truth), reaching(classes, classes != IGNORE)
-    present = np.bincount(truth, minlength=num_classes)
-    below = present - reaching(truth, slice(None))  # (K, C) pixels of each true class, predicted as background
-    tp[:, background] += below[:, background]
-    predicted[:, background] += below.sum(1)
-    return np.stack([tp, predicted - tp, present - tp], axis=1)
+    the threshold."""
+    ids = np.uint8(background)
+    predicted = (np.where(value >= np.float32(beta), classes, ids) for beta in BETAS)
+    return np.stack([count_classes(confusion(each, truth, num_classes)) for each in predicted])
 
 
 def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[Answer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,10 @@ from ..errors import Notice, UserError
 from ..files.image_files import ImageInput, as_pixels
 from ..masks.make_masks import MaskResult
 from ..masks.photos import PhotoMasker
-from ..models import registry
-from ..models.describe import ModelInfo
+from ..models.describe import ModelInfo, find_model
 from ..models.registry import LoadOptions, Model
 from ..run.photos import doubt_line
-from ..run.plan import Plan, plan_model
+from ..run.plan import Plan, load_planned, plan_model
 from ..segments.make_segments import Segments, make_segments
 
 
@@ -106,9 +106,8 @@ def _prepare(
 ) -> tuple[Model, Plan]:
     """(model, plan): the loaded model, and the plan of what is captured of it. config, info: from `_configure`. model:
     as in `mask`. Raises UserError if the model cannot do what the configuration says."""
-    if not isinstance(model, Model):
-        if info is not None:
-            plan_model(config, info)  # refuses before the model is loaded
-        how = vars(LoadOptions.of(config))
-        model = registry.load_model(config.model, base=config.base, device=config.device, dtype=config.dtype, **how)
-    return model, plan_model(config, model)
+    if isinstance(model, Model):
+        return model, plan_model(config, model)
+    info = info or find_model(config.model, config.base)
+    loaded, _, plan = load_planned(config, info, partial(plan_model, config))
+    return loaded, plan
