@@ -6,7 +6,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from itertools import product
@@ -41,6 +41,8 @@ from ..models.saving_memory import Offload
 from .commands import show_default
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..rows.row import Row
 
 
@@ -276,6 +278,12 @@ def report_unusable(failed: Sequence[Row], photos: int, out: Path) -> None:
             reasons += f" and {count - 1} more"
         where = shlex.quote(str(out / FAILED))
         raise UserError(f"{count} of {photos} photographs could not be used ({reasons}); the list is in {where}")
+
+
+def print_lines(console: Console, lines: Iterable[str]) -> None:
+    """Print lines as they are. console: from `make_console`."""
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 LOOK = "see how each mask was made, and correct it"

@@ -15,7 +15,7 @@ from ..dataset import native
 from ..files.messages import make_console, plural
 from ..report.tables import show_reasons, summarize
 from ..rows.flags import flag_kind
-from .options import LOOK, command_line, export_line, next_steps, train_line
+from .options import LOOK, command_line, export_line, next_steps, print_lines, train_line
 
 if TYPE_CHECKING:
     from ..dataset.quality.check import Checked
@@ -66,8 +66,7 @@ def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "")
     console.print(table)
     if result.rows:
         lines.append(next_steps(*steps, made=result.out))
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_lines(console, lines)
 
 
 def _redrawn_lines(config: GenerateConfig, result: RunResult, images: Mapping[str, int]) -> list[str]:
