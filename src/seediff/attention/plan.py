@@ -79,7 +79,7 @@ class CapturePlan:
                 rows = -(-size[0] // level) * -(-size[1] // level)
                 columns = rows if kind == "self" else self.family.most_text_columns(pipeline)
                 held = 1 + layers if geometric else 1
-                maps.append(ExpectedMaps(kind, level, 4 * rows * columns, layers, held))
+                maps.append(ExpectedMaps(kind, level, 4 * rows * columns, held))
         return Expected(tuple(maps), size)
 
 
@@ -217,8 +217,6 @@ class ExpectedMaps(NamedTuple):
     """Divisor of L."""
     bytes: int
     """Bytes of one map."""
-    layers: int
-    """The number of layers that attend at this level."""
     held: int
     """The number of maps in memory: 1; for a geometric mean one a layer, and the mean."""
 

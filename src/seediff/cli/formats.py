@@ -25,7 +25,7 @@ from ..dataset.formats.format_table import (
 )
 from ..errors import UserError
 from ..files.messages import make_console, plural
-from ..files.outputs import check_apart, check_free
+from ..files.outputs import check_apart
 from .options import (
     HERE,
     Data,
@@ -242,7 +242,6 @@ def import_(
         raise UserError("accept_unchanged", "works only with --corrects DATASET")
     if out is not None:
         check_apart(out, [*filter(None, (source, corrects))])
-        check_free(out)
     elif not dry_run:
         raise UserError("out", "is missing", "only --dry-run works without it")
     asked = {**vars(options), "classes": read_class_names(options.classes)}

@@ -257,11 +257,6 @@ def size_text(shape: tuple[int, int]) -> Size:
     return height if height == width else f"{width}x{height}"
 
 
-def nearest_multiple(side: float, multiple: int) -> int:
-    """The multiple of `multiple` nearest to `side`, at least `multiple` itself."""
-    return max(multiple, round(side / multiple) * multiple)
-
-
 def _sides(size: Size) -> tuple[int, int]:
     """(width, height) of a size. Raises UserError for text that is no size."""
     sides = re.fullmatch(r"\s*(-?\d{1,9})(?:\s*[xX×]\s*(-?\d{1,9}))?\s*", str(size))
@@ -279,7 +274,8 @@ def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, lar
     size = size_text(shape)
     if any(side % multiple for side in shape):
         rule = "a multiple" if isinstance(size, int) else "multiples"
-        near = size_text((nearest_multiple(shape[0], multiple), nearest_multiple(shape[1], multiple)))
+        height, width = (max(multiple, round(side / multiple) * multiple) for side in shape)
+        near = size_text((height, width))
         raise UserError(what, f"{size} must be {rule} of {multiple} for model '{name}', for example {near}")
     if largest is not None and max(shape) > largest:
         raise UserError(

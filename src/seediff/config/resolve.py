@@ -25,8 +25,6 @@ from .settings import Config, build, choose, read_config
 ALL_LEVELS = (8, 4, 2, 1)
 """The paper's "all resolutions" (supplement S2.5), which CA, CAA, CRE and DAAM read. The default leaves out 8, which
 small models lack."""
-THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
-"""Command → its threshold whose best value differs from model to model."""
 
 
 def configure_run(

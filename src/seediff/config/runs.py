@@ -208,6 +208,8 @@ class MaskPhotosConfig(DatasetConfig):
     """The configuration of `mask`. `classes` and `model` are required; `prompts` must be one template."""
 
     command: ClassVar[str] = "mask"
+    threshold: ClassVar[str] = "presence"
+    """The field whose best value differs from model to model."""
 
     classes: Annotated[tuple[str, ...], read_names(parse_listed)] = field(kw_only=False)
     """Names separated by commas, a file with one per line, `voc`, `all`, or a .csv with columns file and classes."""
@@ -239,6 +241,7 @@ class SegmentPhotosConfig(RunConfig):
     """The configuration of `segment`. Everything but `model` has a default."""
 
     command: ClassVar[str] = "segment"
+    threshold: ClassVar[str] = "name_threshold"
     presets: ClassVar[tuple[str, ...]] = ("model",)
 
     model: NeededModel = field(default="", kw_only=True)
@@ -289,17 +292,11 @@ def check_segment_names(names: Sequence[str], what: str) -> None:
         check_classes((SEGMENT, *names), what)
 
 
-def max_area(factor: int) -> int:
-    """Maximum number of pixels of a photograph as a model sees it. factor: the model's pixels per latent position,
-    along a side."""
-    return (MAX_LATENT * factor) ** 2
-
-
 def check_attention(size: Size | None, factor: int) -> None:
     """Raise UserError for a size whose attention does not fit into memory. size: the size of photographs as a model
-    sees them; None: the model's own. factor: as in `max_area`."""
-    if size is not None and math.prod(pixels(size)) > max_area(factor):
-        side = MAX_LATENT * factor
+    sees them; None: the model's own. factor: the model's pixels per latent position, along a side."""
+    side = MAX_LATENT * factor
+    if size is not None and math.prod(pixels(size)) > side**2:
         most = f"{side}" if isinstance(size, int) else f"{side}x{side} in area"
         problem = f"{size} must be at most {most} for this model, whose attention would not fit into memory"
         raise UserError("size", problem, "photographs may have any size")
