@@ -60,8 +60,6 @@ class ModelSettings:
     words: tuple[str, ...] | None = None
     """All words that the model knows, with its classes; None: there is no limit."""
     preset: Preset | None = None
-    path: str = ""
-    """The path of seediff.json."""
 
 
 class Sizes(NamedTuple):
@@ -225,7 +223,7 @@ def read_settings(whole: Path | str) -> ModelSettings:
         return ModelSettings()
     read = read_json(path, ModelSettings)
     words = None if read.classes is None else (*read.classes, *(read.words or ()))
-    return replace(read, words=words, path=str(path))
+    return replace(read, words=words)
 
 
 def unsupported(name: str, pipeline: Any) -> UserError:

@@ -116,7 +116,7 @@ def capture(
         states = copied(states)
     named = Named(listed(prompt), readers, states)
     recorder = AttentionRecorder(plan, guidance=False, apart=apart, keeps_errors=True)
-    listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorder))
+    listener = Listener(Block(None if is_alone else pipe, family, named, recorder))
     tell_compiled(own_networks(pipe) or [given])
     with ExitStack() as stack:
         for each in networks:

@@ -50,8 +50,6 @@ class Block:
     pipe: Any
     """The pipeline; None if the script captures a network alone."""
     family: Family
-    networks: Sequence[Any]
-    """The pipeline's networks: one, or two that take turns."""
     named: Named
     recorder: AttentionRecorder
     runs: list[Run] = field(default_factory=list)

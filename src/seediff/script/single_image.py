@@ -13,7 +13,7 @@ import torch
 
 from ..config.resolve import recommend
 from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
-from ..config.settings import Config, RunConfig
+from ..config.settings import Config
 from ..dataset import native
 from ..errors import Notice, UserError
 from ..files.image_files import ImageInput, as_pixels
@@ -42,7 +42,6 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     pixels = as_pixels(image)
     loaded, plan = _prepare(config, info, model)
     masker = PhotoMasker(loaded, config, plan.loaded_capture)
-    _warn(loaded, config)
     (found,) = masker.find([masker.view(pixels)], [config.classes])
     masks = masker.masks(found, trace=True)
     full = masks.full
@@ -72,16 +71,8 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
     if config.segment.k == "truth":
         raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
     loaded, _ = _prepare(config, info, model)
-    _warn(loaded, config)
     (segments,) = make_segments(loaded, [pixels], config.segment, fit=config.fit, size=config.size, seed=config.seed)
     return segments
-
-
-def _warn(model: Model, config: RunConfig) -> None:
-    """Warn, once a process, of a model that knows its own drawings alone. config: names the model."""
-    line = doubt_line(model.info, config.model_label)
-    if line:
-        warnings.warn(line, Notice, stacklevel=1)  # from one place, so that Python shows it once
 
 
 def _configure(
@@ -105,9 +96,14 @@ def _prepare(
     config: MaskPhotosConfig | SegmentPhotosConfig, info: ModelInfo | None, model: str | Path | Model
 ) -> tuple[Model, Plan]:
     """(model, plan): the loaded model, and the plan of what is captured of it. config, info: from `_configure`. model:
-    as in `mask`. Raises UserError if the model cannot do what the configuration says."""
+    as in `mask`. Warns, once a process, of a model that knows its own drawings alone. Raises UserError if the model
+    cannot do what the configuration says."""
     if isinstance(model, Model):
-        return model, plan_model(config, model)
-    info = info or find_model(config.model, config.base)
-    loaded, _, plan = load_planned(config, info, partial(plan_model, config))
+        loaded, plan = model, plan_model(config, model)
+    else:
+        info = info or find_model(config.model, config.base)
+        loaded, _, plan = load_planned(config, info, partial(plan_model, config))
+    line = doubt_line(loaded.info, config.model_label)
+    if line:
+        warnings.warn(line, Notice, stacklevel=1)  # from one place, so that Python shows it once
     return loaded, plan
