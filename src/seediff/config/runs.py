@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from cyclopts import Parameter
 from msgspec import Meta
@@ -32,7 +32,7 @@ from .fields import (
 )
 from .methods import CaptureConfig, MaskConfig, SegmentConfig
 from .names_in_texts import check_prompts, check_subclasses
-from .settings import NOT_TYPED, RunConfig, differences, load_config
+from .settings import NOT_TYPED, Config, RunConfig, differences, load_config
 from .train import LARGEST_SIDE
 
 ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]
@@ -41,8 +41,24 @@ MAX_IMAGES = 10_000_000
 """Maximum number of images in a dataset: the list of their specifications must fit into memory."""
 
 
+class RecommendedConfig(RunConfig):
+    """A configuration whose defaults a model of `load_model` decides."""
+
+    @classmethod
+    def recommended(cls: "type[Config]", **values: Any) -> "Config":
+        """The configuration in which values that are not given are the model's constants. (The class itself fills in
+        the paper's constants.)
+
+        values: field → value. For `mask`, `capture` and `segment`, the value is a table, such as `mask={"beta": 0.4}`,
+        or a whole MaskConfig, CaptureConfig or SegmentConfig. Raises UserError.
+        """
+        from .resolve import recommend  # imports models
+
+        return recommend(cls, values)[0]
+
+
 @dataclass(frozen=True, kw_only=True)
-class DatasetConfig(RunConfig):
+class DatasetConfig(RecommendedConfig):
     """The part of the configuration that `generate` and `mask` share."""
 
     prompts_name: ClassVar[bool] = False
@@ -237,7 +253,7 @@ class MaskPhotosConfig(DatasetConfig):
 
 @Parameter(group=INPUT)
 @dataclass(frozen=True)
-class SegmentPhotosConfig(RunConfig):
+class SegmentPhotosConfig(RecommendedConfig):
     """The configuration of `segment`. Everything but `model` has a default."""
 
     command: ClassVar[str] = "segment"

@@ -130,18 +130,6 @@ class RunConfig(Settings):
         # os.path.exists is False for a name that is too long
         return real(self.model).name if os.path.exists(self.model) else self.model
 
-    @classmethod
-    def recommended(cls: "type[Config]", **values: Any) -> "Config":
-        """The configuration in which values that are not given are the model's constants. (The class itself fills in
-        the paper's constants.)
-
-        values: field → value. For `mask`, `capture` and `segment`, the value is a table, such as `mask={"beta": 0.4}`,
-        or a whole MaskConfig, CaptureConfig or SegmentConfig. Raises UserError.
-        """
-        from .resolve import recommend  # imports models
-
-        return recommend(cls, values)[0]
-
     def extends(self, earlier: "RunConfig") -> bool:
         """Whether this configuration makes all samples of an earlier configuration, and more."""
         return False
