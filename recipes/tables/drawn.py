@@ -38,7 +38,6 @@ from seediff.prompts.specs import class_groups, sample_seed
 from seediff.rows.row import Row, each_row
 from seediff.run.job import Job, Made, Ready
 from seediff.run.loop import run
-from seediff.run.plan import Plan
 
 if TYPE_CHECKING:
     from recipes.studies.settings import Setting
@@ -169,13 +168,12 @@ class SetJob(Job[SetConfig, "SampleSpec"]):
         if sizes is not None:
             check_sides(pixels(config.size or sizes.side), "size", info.name, sizes.multiple, sizes.largest)
 
-    def plan(self, model: ModelInfo | Model) -> Plan:
+    def plan(self, model: ModelInfo | Model) -> None:
         from seediff.attention.draw import check_steps, find_words
 
         find_words(model.readers, dict.fromkeys((spec.prompt, spec.classes) for spec in self.items()), None)
         if isinstance(model, Model):
             check_steps(model, self.config.steps)
-        return Plan()
 
     def make(self, ready: Ready, items: Sequence[SampleSpec]) -> Made:
         from recipes.studies.capture import draw_with_attention

@@ -20,7 +20,6 @@ from seediff.rows.row import Row
 from seediff.run.job import Job, Made, Ready
 from seediff.run.loop import run
 from seediff.run.output import Loaded
-from seediff.run.plan import Plan
 
 IMAGES = native.IMAGES
 
@@ -51,8 +50,7 @@ class TinyJob(Job[TinyConfig, int]):
 
     def check(self): ...
 
-    def plan(self, model):
-        return Plan()
+    def plan(self, model): ...
 
     def load(self):
         return Ready(Loaded(f"{self.config.seed:08x}"))

@@ -127,11 +127,11 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         """(prompt, the classes that it names), each once."""
         return list(dict.fromkeys((spec.prompt, spec.classes) for spec in each_spec(self.config)))
 
-    def plan(self, model: ModelInfo | Model) -> Plan:
+    def plan(self, model: ModelInfo | Model) -> Plan | None:
         from ..attention.draw import check_negative, check_steps, find_words
 
         config, plan = self.config, plan_model(self.config, model)
-        find_words(model.readers, self.prompts, plan.capture)
+        find_words(model.readers, self.prompts, plan and plan.capture)
         if isinstance(model, Model):
             check_negative(model, config.negative_prompt, config.guidance_scale)
             check_steps(model, config.steps)
@@ -227,7 +227,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
 
         constants = self.config.mask
         if ready.plan is not None:  # levels of attention that the model lacks are replaced
-            constants = ready.plan.loaded_capture.mask or constants
+            constants = ready.plan.capture.mask or constants
         with self.timer("masks"):
             return make_masks(image, attention, spec.classes, constants, trace=False)
 

@@ -81,7 +81,7 @@ class Ready:
         """The loaded model, and the plan of what is captured of it."""
         assert self.model is not None
         assert self.plan is not None
-        return self.model, self.plan.loaded_capture
+        return self.model, self.plan.capture
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,9 @@ class Job(ABC, Generic[Config, Item]):
         check_values(config, self.found)
 
     @abstractmethod
-    def plan(self, model: ModelInfo | Model) -> Plan:
+    def plan(self, model: ModelInfo | Model) -> Plan | None:
         """What the job will do with a model, whose weights may not be loaded yet. Raises UserError for everything that
-        cannot work, as far as the model shows it."""
+        cannot work, as far as the model shows it. None: what is captured is not known, or nothing is."""
 
     @abstractmethod
     def make(self, ready: Ready, items: Sequence[Item]) -> Made:

@@ -41,7 +41,7 @@ from .output import (
     read_splits,
     with_splits,
 )
-from .plan import Plan
+from .plan import Plan, plan_lines
 
 Records = dict[int, BatchRecord | None]
 """Number → record of each batch; None if the batch is missing."""
@@ -175,8 +175,8 @@ def dry_run(
     yield f"{start}: {next(contents)}"
     plan = job.plan(job.found) if makes else None
     yield from contents
-    if plan is not None:
-        yield from plan.lines(job.resolved(), job.found, job.offload, verbose=verbose)
+    if makes:
+        yield from plan_lines(plan, job.resolved(), job.found, job.offload, verbose=verbose)
     elif verbose:
         yield from job.config.lines()
     yield from job.doubts

@@ -95,7 +95,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
     def classes(self) -> Sequence[str]:
         return self.config.classes
 
-    def plan(self, model: ModelInfo | Model) -> Plan:
+    def plan(self, model: ModelInfo | Model) -> Plan | None:
         plan = plan_model(self.config, model)
         for words in self.word_lists:  # refuses what the tokenizers cannot find
             split_prompts(model.readers, words, self.config.prompts[0])

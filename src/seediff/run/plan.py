@@ -1,5 +1,5 @@
 """`Plan`: what a run will do with a model, and the refusal of what cannot work. It is made of the model's small files
-before its weights are read, and again of the loaded model. What is not known yet is left out."""
+before its weights are read, and again of the loaded model."""
 
 from __future__ import annotations
 
@@ -31,49 +31,48 @@ ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do with a model. What is not known is None."""
+    """What a run will do with a model."""
 
-    capture: CapturePlan | None = None
+    capture: CapturePlan
     """Which attention is captured."""
-    maps: Expected | None = None
+    maps: Expected
     """The shapes and bytes of one image's attention maps."""
     kept_bytes: int = 0
-    """The bytes of the attention maps that the run writes for an image, as far as they are known."""
-
-    @property
-    def loaded_capture(self) -> CapturePlan:
-        """Which attention of a loaded model is captured."""
-        assert self.capture is not None
-        return self.capture
-
-    def lines(self, config: RunConfig, info: ModelInfo, offload: Offload, *, verbose: bool) -> Iterator[str]:
-        """Lines of a dry run about the model, its memory and the captured attention.
-
-        Args:
-            config: with the device and number format of the run.
-            info: the model.
-            offload: as in `load_model`.
-            verbose: whether lines also name captured layers, replaced levels and all settings.
-        """
-        size = weight_bytes(config, info)
-        yield model_line(config, info, offload, size)
-        yield f"Device: {config.device}, computes in {config.dtype}"
-        yield memory_line(config, size, self.maps and self.maps.map_bytes)
-        if not verbose:
-            yield "Layers and all settings: with --verbose"
-            return
-        if self.capture is None or self.maps is None:
-            yield "Capture: not known, because the model's configuration is not on this machine"
-        else:
-            if self.maps.maps:
-                nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
-                yield f"Capture: {self.maps}{nearly}"
-            yield from (f"Levels: {note}" for note in self.capture.notes)
-        yield from config.lines()
+    """The bytes of the attention maps that the run writes for an image."""
 
 
-def plan_model(config: ModelConfig, model: ModelInfo | Model, reads: Reads | None = None) -> Plan:
-    """The plan of a run, without its texts.
+def plan_lines(
+    plan: Plan | None, config: RunConfig, info: ModelInfo, offload: Offload, *, verbose: bool
+) -> Iterator[str]:
+    """Lines of a dry run about the model, its memory and the captured attention.
+
+    Args:
+        plan: from `plan_model`.
+        config: with the device and number format of the run.
+        info: the model.
+        offload: as in `load_model`.
+        verbose: whether lines also name captured layers, replaced levels and all settings.
+    """
+    size = weight_bytes(config, info)
+    yield model_line(config, info, offload, size)
+    yield f"Device: {config.device}, computes in {config.dtype}"
+    yield memory_line(config, size, plan and plan.maps.map_bytes)
+    if not verbose:
+        yield "Layers and all settings: with --verbose"
+        return
+    if plan is None:
+        yield "Capture: not known, because the model's configuration is not on this machine"
+    else:
+        if plan.maps.maps:
+            nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
+            yield f"Capture: {plan.maps}{nearly}"
+        yield from (f"Levels: {note}" for note in plan.capture.notes)
+    yield from config.lines()
+
+
+def plan_model(config: ModelConfig, model: ModelInfo | Model, reads: Reads | None = None) -> Plan | None:
+    """The plan of a run, without its texts. None if this machine lacks the configurations of the network or the
+    autoencoder.
 
     Args:
         config: of the run.
@@ -86,23 +85,18 @@ def plan_model(config: ModelConfig, model: ModelInfo | Model, reads: Reads | Non
     """
     info, layers, sizes = model.info if isinstance(model, Model) else model, model.layers, model.sizes
     check_values(config, info)
-    if layers is None:
-        return Plan()
-    lattice = None
-    if sizes is not None:
-        height, width = pixels(config.size or sizes.side)
-        lattice = height // sizes.position, width // sizes.position
+    if layers is None or sizes is None:
+        return None
+    height, width = pixels(config.size or sizes.side)
+    lattice = height // sizes.position, width // sizes.position
     if isinstance(config, DatasetConfig):
         kept = EVERYTHING if config.keep_attention else None
         capture = plan_capture(info.family, layers, config.capture, mask=config.mask, reads=kept)
     else:
         capture = plan_segments(info.family, layers, config.segment, config.model)
-        if lattice:
-            from ..segments.make_segments import check_positions  # imports torch
+        from ..segments.make_segments import check_positions  # imports torch
 
-            check_positions(config.segment, capture.levels("self"), lattice)
-    if lattice is None:
-        return Plan(capture)
+        check_positions(config.segment, capture.levels("self"), lattice)
     there, maps = memory_bytes(), capture.expected(lattice, info.pipeline)
     if config.size is not None and there and maps.map_bytes > there:
         needed = f"attention maps of an image of this size take {show_bytes(maps.map_bytes)}"
@@ -165,8 +159,8 @@ def strange_words(info: ModelInfo, prompts: Iterable[str]) -> str:
 
 
 def load_planned(
-    config: RunConfig, info: ModelInfo, plan: Callable[[ModelInfo | Model], Plan], offload: Offload = "none"
-) -> tuple[Model, str, Plan]:
+    config: RunConfig, info: ModelInfo, plan: Callable[[ModelInfo | Model], Plan | None], offload: Offload = "none"
+) -> tuple[Model, str, Plan | None]:
     """(model, weights, plan): the loaded model of a configuration, the fingerprint of its weights, and its plan.
 
     Args:

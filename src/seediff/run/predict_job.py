@@ -27,7 +27,6 @@ from .job import Made, Ready, gpu_of
 from .loop import RunResult, run
 from .output import Loaded
 from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
-from .plan import Plan
 
 
 def predict(
@@ -77,8 +76,8 @@ class PredictJob(PhotoJob[PredictConfig]):
 
         check_segmenter(Path(self.config.model))
 
-    def plan(self, model: ModelInfo | Model) -> Plan:
-        return Plan()
+    def plan(self, model: ModelInfo | Model) -> None:
+        return None
 
     def usual_dtype(self, device: str) -> str:
         return "float32"

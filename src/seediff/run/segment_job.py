@@ -179,7 +179,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
         super().check()
         check_known_classes(self.found.name, self.found.settings.words, self.words)
 
-    def plan(self, model: ModelInfo | Model) -> Plan:
+    def plan(self, model: ModelInfo | Model) -> Plan | None:
         reads: Reads | None = None
         if self.words:
             reads = {"cross": None} if self.config.segment.divides_features else EVERYTHING

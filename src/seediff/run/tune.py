@@ -322,7 +322,8 @@ def load_masker(config: MaskPhotosConfig, info: ModelInfo) -> tuple[PhotoMasker,
     from ..masks.photos import PhotoMasker
 
     model, weights, plan = load_planned(config, info, partial(plan_model, config))
-    return PhotoMasker(model, config, plan.loaded_capture), weights
+    assert plan is not None
+    return PhotoMasker(model, config, plan.capture), weights
 
 
 def evenly(total: int, most: int) -> list[int]:

@@ -41,7 +41,7 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     config, info = _configure(MaskPhotosConfig, model, {**options, "classes": classes})
     pixels = as_pixels(image)
     loaded, plan = _prepare(config, info, model)
-    masker = PhotoMasker(loaded, config, plan.loaded_capture)
+    masker = PhotoMasker(loaded, config, plan.capture)
     (found,) = masker.find([masker.view(pixels)], [config.classes])
     masks = masker.masks(found, trace=True)
     full = masks.full
@@ -103,6 +103,7 @@ def _prepare(
     else:
         info = info or find_model(config.model, config.base)
         loaded, _, plan = load_planned(config, info, partial(plan_model, config))
+    assert plan is not None
     line = doubt_line(loaded.info, config.model_label)
     if line:
         warnings.warn(line, Notice, stacklevel=1)  # from one place, so that Python shows it once
