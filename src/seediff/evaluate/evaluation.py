@@ -92,7 +92,7 @@ class Evaluation:
                 "score": measure,
                 "difference": d.value,
                 "ci95": d.ci95,
-                "pictures": d.pictures,
+                "images": d.pictures,
             }
             for kind, measure, _, _, _, d in compare(self.scores, other.scores)
         ]

@@ -36,7 +36,7 @@ def test_each_picture_ends_where_the_next_grid_begins():
     ],
 )
 def test_places_that_do_not_tell(places):
-    with user_error(r"^the network: is given places that do not say where each picture ends; number"):
+    with user_error(r"^the network: is given places that do not say where each image ends; number"):
         packed_pictures(places, len(places))
 
 
