@@ -210,7 +210,7 @@ def test_a_new_measure_is_in_all_that_is_shown(tmp_path, monkeypatch):
     evaluation = evaluate(tmp_path / "some", tmp_path / "truth", against=tmp_path / "every", draws=50)
 
     table = score_tables(replace(evaluation, against=()))[-1]
-    assert table.columns == ("precision", "95 % CI", "images", "pixels")
+    assert table.columns == ("precision", "95 % CI", "images", "share of pixels")
     rows = {row[0]: row[1:] for row in (*table.rows, *table.sums)}
     assert rows["dog"] == (6 / 8, (6 / 8, 6 / 8), "6", 1 / 3)
     mean = (1 + 6 / 8 + 1) / 3

@@ -110,8 +110,8 @@ def test_a_name_that_is_no_text(tmp_path):
 @pytest.mark.parametrize(
     ("paths", "said"),
     [
-        (["."], "has no pictures among 2 files"),
-        (["empty"], "has no pictures among 0 files"),
+        (["."], "has no images among 2 files"),
+        (["empty"], "has no images among 0 files"),
         (["nowhere.jpg"], "nowhere.jpg: no such file or folder"),
         (["*.png"], r"\*\.png: no such file or folder"),
         *((paths, "there must be a file") for paths in ([], [""])),

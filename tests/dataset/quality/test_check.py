@@ -104,7 +104,7 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
         (lambda p: edit(p, 1, review={"made": {}}), "`review.made`: must be an object of length >= 1"),
         (
             lambda p: edit(p, 1, file_name="s3://a/1.png"),
-            "'file_name' must be the path of a picture inside",
+            "'file_name' must be the path of an image inside",
         ),
         (lambda p: edit(p, 1, file_name="images/000000.png"), "two samples are called '000000'"),
         (

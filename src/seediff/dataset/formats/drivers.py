@@ -55,7 +55,7 @@ class Notes:
             self.notes.append(line)
 
     def count(self, number: int, line: str) -> None:
-        """Adds the line "NUMBER LINE", unless the number is 0. line: begins with a noun in the singular, or with "of"."""
+        """Adds the line "NUMBER LINE", unless the number is 0. line: begins with a singular noun, or with "of"."""
         noun, _, rest = line.partition(" ")
         if number:
             self.note(f"{number} {line}" if noun == "of" else f"{plural(number, noun)} {rest}")
