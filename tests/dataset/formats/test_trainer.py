@@ -39,7 +39,7 @@ def test_what_trainers_read(tmp_path, weights, classes, expected):
     assert names(tmp_path / "out") == ["images/trip_a.b.jpg", "images/trip_a.b.txt", "masks/trip_a.b.png"]
     assert (tmp_path / "out/images/trip_a.b.txt").read_text() == "a cat and a dog\n"
     assert weights(tmp_path / "out/masks/trip_a.b.png").tolist() == expected
-    assert done.notes[-1].startswith("1 images are JPEG: SimpleTuner finds no masks of these")
+    assert done.notes[-1].startswith("1 image in JPEG: SimpleTuner finds no mask for it")
 
 
 def test_soft_masks_beside_the_pictures_and_what_is_noted(tmp_path):
