@@ -1,6 +1,6 @@
 // Lines over the picture, as wide at any zoom, with a dark and a light rim, so that they are seen on any colour.
 
-const LINES = [["#000", 4], ["#fff", 3], [null, 1.5]]; // colour, null for a line's own, and width
+const LINES = [["#000", 5], ["#fff", 3.5], [null, 2]]; // colour, null for a line's own, and width
 const MOST = 8; // outlines per pixel of width and height; only a mask like noise has more
 
 export class Pen {
