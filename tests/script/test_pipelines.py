@@ -119,8 +119,8 @@ def test_the_page_names_each_beside_those_of_families():
 REFUSED = {
     "Flux2KleinKVPipeline": "it keeps keys of other images from step to step",
     "QwenImageLayeredPipeline": "it draws several layers of a picture at once",
-    "VisualClozePipeline": "it draws several pictures in one",
-    "VisualClozeGenerationPipeline": "it draws several pictures in one",
+    "VisualClozePipeline": "it draws several images in one",
+    "VisualClozeGenerationPipeline": "it draws several images in one",
     "ZImageOmniPipeline": "it reads the prompt in parts, between the pictures that it shows",
 }
 """Pipelines of diffusers whose network may be shown pictures → why they cannot be captured."""

@@ -38,7 +38,7 @@ def test_pycocotools_reads_what_is_written(tmp_path):
     done = export("coco", CLASSES, given, tmp_path, min_area=2)
     pieces, small = done.notes
     assert pieces.startswith(
-        "2 masks in several pieces: one object per piece in instances, one annotation in semantic;"
+        "3 masks in several pieces: one object per piece in instances, one annotation in semantic;"
     )
     assert small == "1 piece below 2 pixels: no objects in instances; semantic has them"
     semantic, instances = (load(tmp_path / f"annotations/{name}.json") for name in ("semantic", "instances"))
