@@ -154,7 +154,7 @@ class LayerRun:
             self.why_not = place
             return
         if self.has_picture:
-            problem = "computes attention of the picture's positions twice in one call (regional prompts?)"
+            problem = "computes attention of the image's positions twice in one call (regional prompts?)"
             raise UserError(captured.name, problem, "draw without that: only one of the two belongs to the prompt")
         self.has_picture = True
 

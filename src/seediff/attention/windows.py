@@ -80,7 +80,7 @@ def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None 
     `multiple`².
     """
     if area < multiple**2:
-        raise UserError(f"a picture of {area} pixels is smaller than {multiple} × {multiple}, the model's minimum")
+        raise UserError(f"an image of {area} pixels is smaller than {multiple} × {multiple}, the model's minimum")
     limit = area if largest is None else max(largest, math.isqrt(area))
     candidates: list[tuple[float, int, int]] = []
     exact = min((area / aspect) ** 0.5, limit / aspect)

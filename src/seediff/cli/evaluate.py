@@ -138,7 +138,8 @@ def _show(
     console = make_console(stderr=form != "text")
     print_lines(console, reading.lines(MOST_LINES))
     if form == "text":
-        console.print(*(table.rich() for table in tables))
+        for table in tables:
+            console.print(table.rich(), "")
     else:
         print("\n".join(table.write(form) for table in tables), end="")
     print_lines(console, (*notes, *(f"{name}: {place}" for name, place in places.items() if place is not None)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -155,7 +156,7 @@ def export_(
             )
         elif to == "coco":
             file = str(next(iter(sorted((out / "annotations").glob("instances*.json")))))
-            code = shlex.quote(f"from pycocotools.coco import COCO; COCO({file!r})")
+            code = shlex.quote(f"from pycocotools.coco import COCO; COCO({json.dumps(file)})")
             step = f"python -c {code}    # pycocotools; Detectron2 registers the same file"
         elif FORMATS[to].corrects:
             back = ("import", "EXPORTED", "--from", to, "--corrects", data, "--out", f"{data}-corrected")

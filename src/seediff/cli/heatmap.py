@@ -41,7 +41,7 @@ def heatmap(
 ) -> None:
     """Draw an image, and a heat map of each word of its prompt: where the model looked for the word.
 
-    Writes picture.png, a PNG per word with the scale of colours, and words.png, in which all are side by side.
+    Writes image.png, a PNG per word with the scale of colours, and words.png, in which all are side by side.
 
     For example:
 
@@ -95,8 +95,8 @@ def heatmap(
     # 4. The files
     heats = [seen.heatmap(word) for word in shown]
     with stage_output(out) as folder:
-        Image.fromarray(picture).save(folder / "picture.png")
-        for name, heat in zip(file_names(shown, ("picture", "words")), heats, strict=True):
+        Image.fromarray(picture).save(folder / "image.png")
+        for name, heat in zip(file_names(shown, ("image", "words")), heats, strict=True):
             heat.save(folder / f"{name}.png")
         heat_sheet(heats).save(folder / "words.png")
     if not quiet:

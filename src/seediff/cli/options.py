@@ -35,6 +35,7 @@ from ..config.methods import METHOD_FACTS, MaskConfig, MethodFacts, methods_with
 from ..config.runs import GenerateConfig
 from ..config.settings import defaults
 from ..errors import UserError
+from ..files.messages import plural
 from ..files.outputs import CONFIG, parse_folder
 from ..files.reading import real
 from ..models.saving_memory import Offload
@@ -277,7 +278,7 @@ def report_unusable(failed: Sequence[Row], photos: int, out: Path) -> None:
         if count > 1:
             reasons += f" and {count - 1} more"
         where = shlex.quote(str(out / FAILED))
-        raise UserError(f"{count} of {photos} photographs could not be used ({reasons}); the list is in {where}")
+        raise UserError(f"{count} of {plural(photos, 'image')} could not be used ({reasons}); the list is in {where}")
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:

@@ -282,7 +282,7 @@ def _carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str, skippe
 def _run_on_photos(job: SegmentJob | MaskJob, found: FoundPhotos, out: Path, options: RunOptions, warning: str) -> None:
     """Carry out the job of `mask` or `segment`. found: the photographs. warning: printed after the summary; "": no
     warning. Raises UserError if some photographs could not be used."""
-    result = _carry_out(job, out, options, "photograph", found.note)
+    result = _carry_out(job, out, options, "image", found.note)
     if warning:
         options.warn(warning)
     if result:

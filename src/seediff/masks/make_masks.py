@@ -83,7 +83,7 @@ class MaskResult:
         if name not in self.classes:
             raise UserError("cutout", f"'{name}' has no mask", f"classes: {', '.join(self.classes)}")
         if self.pixels is None:
-            raise UserError("cutout", "the picture is not known", "ask for masks with pixels=…")
+            raise UserError("cutout", "the image is not known", "ask for masks with pixels=…")
         number = self.classes.index(name)
         return cut_out(self.pixels, self.label_map, number + 1, self.soft[number].numpy() if soft else None)
 

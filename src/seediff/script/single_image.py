@@ -65,11 +65,11 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
     """
     if "names" in options:
         fix = "use segment_photos, or ask `mask` for the words"
-        raise UserError("names", "segments of a picture in memory are not named", fix)
+        raise UserError("names", "segments of an image in memory are not named", fix)
     config, info = _configure(SegmentPhotosConfig, model, options)
     pixels = as_pixels(image)
     if config.segment.k == "truth":
-        raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
+        raise UserError("segment.k", "truth: there are no label maps of an image in memory", "give a number")
     loaded, _ = _prepare(config, info, model)
     (segments,) = make_segments(loaded, [pixels], config.segment, fit=config.fit, size=config.size, seed=config.seed)
     return segments

@@ -186,7 +186,7 @@ def _paint_mask(canvas: Canvas, number: int, one: CvatShape, where: str) -> None
     counts = fit(one.rle.replace(" ", "").split(","), list[Count], f"{where}: 'rle'", strict=False)
     inner = one.left + one.width <= width and one.top + one.height <= height
     if not inner or sum(counts) != one.width * one.height:
-        problem = f"its mask is not inside the picture of {width} × {height}, or its run lengths do not fill its box"
+        problem = f"its mask is not inside the image of {width} × {height}, or its run lengths do not fill its box"
         raise UserError(where, problem)
     inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
     canvas.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number

@@ -51,11 +51,11 @@ class Qwen(FlowMatching):
         UserError for sizes that do not say where each picture ends."""
         first, *more = [row if isinstance(row, list) else [row] for row in inputs["img_shapes"]]
         if any(row != first for row in more):
-            problem = "is given other numbers or sizes of pictures in each row"
+            problem = "is given other numbers or sizes of images in each row"
             raise UserError("the network", problem, "draw one at a time")
         count = inputs["hidden_states"].shape[1]
         if any(frames != 1 for frames, *_ in first) or sum(map(prod, first)) != count:
-            raise UserError("the network", f"is given {count} positions, and sizes of pictures that have others")
+            raise UserError("the network", f"is given {count} positions, and sizes of images that have others")
         return tuple((height, width) for _, height, width in first)
 
     def factor(self, vae: PartConfig) -> int:
@@ -90,7 +90,7 @@ QWEN_IMAGE = QwenImage(
     title="Qwen-Image",
     single_files={("txt_norm.weight",): ("qwen-image",)},
     pipelines=("QwenImagePipeline",),
-    cannot={"QwenImageLayeredPipeline": "it draws several layers of a picture at once, each with maps of its own"},
+    cannot={"QwenImageLayeredPipeline": "it draws several layers of an image at once, each with maps of its own"},
     class_name="QwenImageTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
     where_prompt="first call",
