@@ -52,7 +52,7 @@ def capture(name: str, out: Path) -> None:
     for file, seen in runs.items():
         seen.maps[0].save(out / f"{file}.safetensors")
     seen = runs["maps"]
-    Image.fromarray(seen.images[0]).save(out / "picture.png")
+    Image.fromarray(seen.images[0]).save(out / "image.png")
     for word in WORDS:
         seen.heatmap(word).save(out / f"{word}.png")
     seen.heatmap("bus").over().save(out / "bus.png")

@@ -15,11 +15,9 @@ from typing import Any
 from seediff.config.runs import GenerateConfig
 from seediff.files.outputs import write_atomic
 from seediff.models.describe import ModelInfo, describe
-from seediff.models.facts import facts_of_files
 from seediff.models.families import families
 from seediff.models.families.family import Family
-from seediff.models.locate import ModelFiles
-from seediff.models.names import NAMES
+from seediff.models.locate import NAMES, ModelFiles
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "models.md"
@@ -42,7 +40,7 @@ def page(text: str) -> str:
 def row(family: Family) -> str:
     """The family's row of the table."""
     models = described(family)
-    layers = facts_of_files(next(iter(models.values()))).layers or {}
+    layers = next(iter(models.values())).layers or {}
     kinds = sorted({kind for layer in layers.values() for kind in layer.kinds}, reverse=True)
     if any(layer.is_joint for layer in layers.values()):
         kinds = ["joint"]

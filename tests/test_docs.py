@@ -268,7 +268,7 @@ def written_names(folder):
     for name in ("scores.json", "evaluation.json"):
         scores = json.loads((folder / name).read_text())
         tables += [scores, *scores["per_class"].values()]
-    return {re.sub("_(ci95|pictures)$", "", key) for table in tables for key in table}
+    return {re.sub("_(ci95|images)$", "", key) for table in tables for key in table}
 
 
 def test_tables_are_those_of_the_pages():

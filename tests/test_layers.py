@@ -66,7 +66,7 @@ def test_a_configuration_gets_a_models_facts_as_values():
         for _, names in imported(path)
         if (parts[0], names[0]) == ("config", "models")
     }
-    assert {module for module, asked in asking if asked != "layer_choice"} == {"resolve"}
+    assert {module for module, asked in asking if asked != "layers"} == {"resolve"}
 
 
 def test_no_circles_between_modules():

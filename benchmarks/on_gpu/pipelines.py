@@ -19,8 +19,7 @@ from builders.reference_attention import BOOKS, file_of  # pyright: ignore[repor
 from seediff.attention.see_photos import read_prompts
 from seediff.models.describe import ModelInfo, ModelSettings
 from seediff.models.families import families
-from seediff.models.locate import ModelFiles
-from seediff.models.names import NAMES
+from seediff.models.locate import NAMES, ModelFiles
 from seediff.models.registry import Model, load_model
 
 TWINS: Mapping[str, Callable[[Path], Path]] = {
@@ -89,7 +88,7 @@ def exact(
     pipe.set_progress_bar_config(disable=True)
     config = getattr(pipe, family.network_part).config
     info = ModelInfo(ModelFiles(name, name, name), family, type(pipe).__name__, dict(config), pipe.vae.config)
-    sizes = info.sizes()
+    sizes = info.sizes
     assert sizes is not None  # published configurations say them
     return Model(pipe, info, sizes, device, dtype)
 

@@ -20,7 +20,7 @@ import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.attention.plan import fit_mask
 from seediff.config.fields import check_table
 from seediff.config.methods import METHOD_FACTS, CaptureConfig, MaskConfig
-from seediff.models.layer_choice import LayerChoice, block_names, by_kind
+from seediff.models.layers import LayerChoice, block_names, by_kind
 from seediff.models.registry import Model
 
 LAYERS: tuple[LayerChoice, ...] = ("all", "up", "last", "up/last")

@@ -32,14 +32,12 @@ from seediff.dataset.writing import Encoded
 from seediff.errors import UserError
 from seediff.files.outputs import CONFIG, write_atomic
 from seediff.files.reading import inside
-from seediff.models.describe import check_known_classes
-from seediff.models.facts import Facts
-from seediff.models.registry import LoadOptions, check_options
+from seediff.models.describe import ModelInfo, check_known_classes
+from seediff.models.registry import LoadOptions, Model, check_options
 from seediff.prompts.specs import class_groups, sample_seed
 from seediff.rows.row import Row, each_row
 from seediff.run.job import Job, Made, Ready
 from seediff.run.loop import run
-from seediff.run.plan import Plan
 
 if TYPE_CHECKING:
     from recipes.studies.settings import Setting
@@ -162,19 +160,20 @@ class SetJob(Job[SetConfig, "SampleSpec"]):
     def name_of(self, item: SampleSpec) -> str:
         return f"{item.index:06d}"
 
-    def plan(self, facts: Facts) -> Plan:
-        config, info = self.config, facts.info
+    def check(self) -> None:
+        config, info = self.config, self.found
         check_options(LoadOptions.of(config), info)
         check_known_classes(info.name, info.settings.classes, config.classes)
-        if facts.sizes is not None:
-            sides = pixels(config.size or facts.sizes.side)
-            check_sides(sides, "size", info.name, facts.sizes.multiple, facts.sizes.largest)
-        if facts.readers is not None:
-            from seediff.attention.draw import check_steps, find_words
+        sizes = info.sizes
+        if sizes is not None:
+            check_sides(pixels(config.size or sizes.side), "size", info.name, sizes.multiple, sizes.largest)
 
-            find_words(facts.readers, dict.fromkeys((spec.prompt, spec.classes) for spec in self.items()), None)
-            check_steps(facts, config.steps)
-        return Plan(facts)
+    def plan(self, model: ModelInfo | Model) -> None:
+        from seediff.attention.draw import check_steps, find_words
+
+        find_words(model.readers, dict.fromkeys((spec.prompt, spec.classes) for spec in self.items()), None)
+        if isinstance(model, Model):
+            check_steps(model, self.config.steps)
 
     def make(self, ready: Ready, items: Sequence[SampleSpec]) -> Made:
         from recipes.studies.capture import draw_with_attention

@@ -18,7 +18,7 @@ from seediff.attention import fused, kernels, running_maps
 from seediff.attention.fused import Blocks, add_probabilities_fused
 from seediff.attention.probabilities import Scores, Target, add_probabilities
 from seediff.errors import Notice
-from seediff.models.layer_choice import KINDS
+from seediff.models.layers import KINDS
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from recipes.studies.capture import capture_images
 from seediff.attention.plan import fit_levels
 from seediff.attention.see_photos import encode_images, run_noised
 from seediff.config.methods import CaptureConfig, MaskConfig
-from seediff.models.layer_choice import Kind
+from seediff.models.layers import Kind
 
 
 def image_of(model):

@@ -28,7 +28,6 @@ from seediff.attention.draw import (
 )
 from seediff.config.methods import CaptureConfig
 from seediff.models.describe import check_known_classes
-from seediff.models.facts import facts_of_model
 from seediff.models.families.inputs import DrawRequest, named_inputs
 from seediff.prompts.specs import SampleSpec
 from seediff.prompts.tokens import locate_columns, read
@@ -55,10 +54,9 @@ def check_all(model, specs, *, size, plan, steps, guidance_scale, negative_promp
     check_known_classes(model.info.name, model.info.settings.classes, classes)
     check_shape(model, image_shape(model, size), "size")
     model.info.check_drawing(guidance_scale, negative_prompt)
-    facts = facts_of_model(model)
-    find_words(facts.readers, [(spec.prompt, spec.classes) for spec in specs], plan)
-    check_negative(facts, negative_prompt, guidance_scale)
-    check_steps(facts, steps)
+    find_words(model.readers, [(spec.prompt, spec.classes) for spec in specs], plan)
+    check_negative(model, negative_prompt, guidance_scale)
+    check_steps(model, steps)
 
 
 def least_steps(model):

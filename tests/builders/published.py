@@ -9,7 +9,7 @@ import torch
 
 from seediff.files.reading import read_toml
 from seediff.models.families import pipeline_family
-from seediff.models.names import NAMES
+from seediff.models.locate import NAMES
 
 TABLE = read_toml(Path(__file__).with_suffix(".toml"))
 

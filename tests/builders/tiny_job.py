@@ -20,7 +20,6 @@ from seediff.rows.row import Row
 from seediff.run.job import Job, Made, Ready
 from seediff.run.loop import run
 from seediff.run.output import Loaded
-from seediff.run.plan import Plan
 
 IMAGES = native.IMAGES
 
@@ -49,8 +48,9 @@ class TinyJob(Job[TinyConfig, int]):
     def name_of(self, item):
         return f"{item:06d}"
 
-    def plan(self, facts):
-        return Plan(facts)
+    def check(self): ...
+
+    def plan(self, model): ...
 
     def load(self):
         return Ready(Loaded(f"{self.config.seed:08x}"))

@@ -305,7 +305,7 @@ def test_heat_maps_that_cannot_be_are_refused_before_the_model_is_loaded(
     ("prompt", "words", "names", "strange"),
     [
         ("a photo of a dog on grass", [], "dog grass", "grass"),
-        ("a picture of words", ["picture", "words"], "picture-2 words-2", "words"),
+        ("an image of words", ["image", "words"], "image-2 words-2", "words"),
         ("a red sofa, a red-sofa", ["red-sofa", "red sofa", "Red sofa"], "red-sofa red-sofa-2 Red-sofa-3", "red"),
     ],
 )
@@ -316,8 +316,8 @@ def test_each_word_of_a_prompt_has_a_heat_map(
     line += [*chain.from_iterable(("--words", word) for word in words), "--out", str(tmp_path / "heat")]
     with pytest.warns(Notice, match=f"was never taught some words: {strange}.*, and their heat maps mean nothing"):
         assert main(line) == 0
-    assert {path.stem for path in (tmp_path / "heat").iterdir()} == {*names.split(), "picture", "words"}
-    assert Image.open(tmp_path / "heat/picture.png").size == (64, 64)
+    assert {path.stem for path in (tmp_path / "heat").iterdir()} == {*names.split(), "image", "words"}
+    assert Image.open(tmp_path / "heat/image.png").size == (64, 64)
     (tmp_path / "heat").rename(tmp_path / "heatmaps")
     monkeypatch.chdir(tmp_path)
     assert main(line[:-2]) == 2

@@ -76,7 +76,7 @@ def test_a_picture_that_is_cut_off_is_not_copied(pets, tmp_path, folder, workers
     path = pets / folder / "000002.png"
     path.write_bytes(path.read_bytes()[:60])
     for name in EVERY if workers == 1 else ("coco",):
-        with user_error(r"000002\.png: cannot be read as a picture"):
+        with user_error(r"000002\.png: cannot be read as an image"):
             run(f"export {pets} --to {name} --out {tmp_path}/out --workers {workers}")
     assert not (tmp_path / "out").exists()
 

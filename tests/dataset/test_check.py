@@ -72,9 +72,9 @@ def hidden_name(pets):
         (lambda p: (p / "classes.txt").unlink(), "error", "structure", "classes.txt"),
         (lambda p: (p / "metadata.jsonl").unlink(), "error", "structure", "metadata.jsonl"),
         (lambda p: (p / "metadata.jsonl").write_text(""), "error", "structure", "metadata.jsonl"),
-        (no_image, "error", "picture", "images/000001.png"),
-        (half_an_image, "error", "picture", "images/000001.png"),
-        (a_webp, "error", "picture", "images/000001.png"),
+        (no_image, "error", "image", "images/000001.png"),
+        (half_an_image, "error", "image", "images/000001.png"),
+        (a_webp, "error", "image", "images/000001.png"),
         (unknown_id, "error", "mask", "masks/000001.png"),
         (lambda p: edit(p, 1, file_name=""), "error", "row", "row 2"),
         (lambda p: edit(p, 1, area={"cat": 0.5}), "error", "row", "images/000001.png"),
@@ -104,7 +104,7 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
         (lambda p: edit(p, 1, review={"made": {}}), "`review.made`: must be an object of length >= 1"),
         (
             lambda p: edit(p, 1, file_name="s3://a/1.png"),
-            "'file_name' must be the path of a picture inside",
+            "'file_name' must be the path of an image inside",
         ),
         (lambda p: edit(p, 1, file_name="images/000000.png"), "two samples are called '000000'"),
         (

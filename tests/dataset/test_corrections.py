@@ -102,7 +102,7 @@ def test_classes_are_matched_by_name(pets):
         ([item("trip/0"), item("trip_0")], "sample 'trip_0': appears twice, once as 'trip/0'"),
         (
             [item("trip/0", np.zeros((4, 6), np.uint8))],
-            r"sample 'trip/0': label map is \(4, 6\), but its picture is \(20, 30\)",
+            r"sample 'trip/0': label map is \(4, 6\), but its image is \(20, 30\)",
         ),
     ],
 )
@@ -179,5 +179,7 @@ def test_a_refusal_repeats_the_notes(tmp_path):
     (tmp_path / "a.png").write_bytes(encode_image(np.zeros((8, 8, 3), np.uint8), "png"))
     line = {"label": "cat", "shape_type": "line", "points": [[0, 0], [4, 4]]}
     (tmp_path / "a.json").write_text(json.dumps({"imagePath": "a.png", "shapes": [line]}))
-    with user_error("no object, .*; 1 shapes are no masks and are left out, such as line cat; .*nothing was written"):
+    with user_error(
+        "no object, .*; 1 shape of a kind that is no mask, such as line cat: left out; .*nothing was written"
+    ):
         import_set("labelme", tmp_path, tmp_path / "out")

@@ -36,7 +36,7 @@ def folder(tmp_path):
         ("masks/000003.png", encode_mask(np.zeros((4, 5), np.uint8)), r"sample '000003': label map is \(4, 5\)"),
         ("masks/000003.png", None, r"row 1: .*masks/000003\.png: no such file"),
         ("masks/000003.png", item().source, "masks/000003.png: .*8-bit palette or grey"),
-        ("images/000003.png", b"\x89PNG nothing", "images/000003.png: cannot be read as a picture"),
+        ("images/000003.png", b"\x89PNG nothing", "images/000003.png: cannot be read as an image"),
         ("soft/000003_7.png", encode_soft(np.zeros((4, 5), np.float32)), r"000003_7\.png: is \(4, 5\)"),
         ("classes.txt", b"background\n" + b"".join(b"c%d\n" % i for i in range(255)), "255 classes"),
         ("metadata.jsonl", b"\n[1]\n", r"metadata\.jsonl, line 2: must be an object"),

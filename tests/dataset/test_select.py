@@ -10,7 +10,7 @@ from seediff.dataset.encoding import encode_image
 from seediff.dataset.sample import Sample
 from seediff.dataset.select import AREA_BINS, measure, summarize
 from seediff.dataset.writing import save_native
-from seediff.masks.confidence import confidence
+from seediff.masks.arithmetic import confidence
 
 CLASSES = ("dog", "cat")
 

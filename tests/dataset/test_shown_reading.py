@@ -87,7 +87,7 @@ def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "\n".join(expected) + "\n\nNext:" in said
     whole = json.loads((tmp_path / "set/reading.json").read_text())
-    assert whole["classes"][1] == {"values": "1", "name": "road", "pictures": 1, "pixels": 2}
+    assert whole["classes"][1] == {"values": "1", "name": "road", "images": 1, "pixels": 2}
     page = (tmp_path / "set/preview.html").read_text()
     assert "<li>1 → road: images 1, pixels 2</li>" in page
     assert str(tmp_path) not in page + (tmp_path / "set/reading.json").read_text()

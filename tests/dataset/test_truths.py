@@ -147,7 +147,7 @@ def test_ade20k(tmp_path):
         ("empty", {}, "empty: is no dataset; it holds"),
         (".", {}, "nothing says what the ids of its label maps mean; add a classes.txt"),
         (".", {"num_classes": 0}, "num_classes: 0 must be between 1 and 254"),
-        ("plain", {"split": "test"}, "split: test: .*plain has no picture in this part"),
+        ("plain", {"split": "test"}, "split: test: .*plain has no image in this part"),
         ("many", {}, r"many/classes\.txt: names id 300; ids of label maps are 0 to 254, and 255 is ignored"),
         ("voc", {"void": [0]}, "void: is only for plain folders of label maps"),
         ("city", {"split": "train"}, r"split: train: .*; parts of Cityscapes there: val"),

@@ -103,7 +103,7 @@ def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsy
     assert difference["mIoU"]["difference"] == written["miou"] - written["against"]["miou"]
     boundary = written["boundary_miou"] - written["against"]["boundary_miou"]
     assert difference["boundary mIoU"]["difference"] == boundary
-    assert (difference["dog"]["pictures"], difference["dog"]["ci95"]) == (1, [None, None])
+    assert (difference["dog"]["images"], difference["dog"]["ci95"]) == (1, [None, None])
 
     assert {line.count(",") for line in printed("csv").splitlines()} == {10, 6, 0}  # headings have four more
     latex = printed("latex")
@@ -210,7 +210,7 @@ def test_a_new_measure_is_in_all_that_is_shown(tmp_path, monkeypatch):
     evaluation = evaluate(tmp_path / "some", tmp_path / "truth", against=tmp_path / "every", draws=50)
 
     table = score_tables(replace(evaluation, against=()))[-1]
-    assert table.columns == ("precision", "95 % CI", "images", "pixels")
+    assert table.columns == ("precision", "95 % CI", "images", "share of pixels")
     rows = {row[0]: row[1:] for row in (*table.rows, *table.sums)}
     assert rows["dog"] == (6 / 8, (6 / 8, 6 / 8), "6", 1 / 3)
     mean = (1 + 6 / 8 + 1) / 3
@@ -223,7 +223,7 @@ def test_a_new_measure_is_in_all_that_is_shown(tmp_path, monkeypatch):
     assert [*compared.rows[1]] == ["dog", 6 / 8, 1 / 2, 1 / 4, (1 / 4, 1 / 4), "6"]
     assert np.isnan(compared.rows[2][2])  # no cat is predicted
     written = evaluation.to_json()
-    assert written["per_class"]["dog"]["precision_pictures"] == 6
+    assert written["per_class"]["dog"]["precision_images"] == 6
     assert (written["mean_precision"], written["against"]["mean_precision"]) == (pytest.approx(mean), 3 / 4)
     assert {each["score"] for each in written["difference"]} >= {"precision", "mean precision"}
     said = "Means and their differences are without cat, for which only one of the two has precision."

@@ -33,7 +33,7 @@ def test_known_answer(folders):
     assert zero == {"iou": 6 / 8, "tp": 6, "fp": 1, "fn": 1}
     assert one == {"iou": 5 / 7, "tp": 5, "fp": 1, "fn": 1}
     assert two == {"iou": None, "tp": 0, "fp": 0, "fn": 0}  # it is nowhere, and does not count in the mean
-    assert (table["acc_pictures"], table["acc_ci95"], table["miou_ci95"]) == (2, [None, None], [None, None])
+    assert (table["acc_images"], table["acc_ci95"], table["miou_ci95"]) == (2, [None, None], [None, None])
     assert seen == [(0, 2, "a"), (1, 2, "deep/b"), (2, 2, "intervals")]
     assert "compared with themselves" in notes(evaluate_segments(folders[1], folders[1], num_classes=3))[0]
 

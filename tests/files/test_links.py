@@ -125,7 +125,7 @@ def test_names_that_lead_out_or_nowhere(tmp_path):
     for names, said in (
         (("../a", "/a", "a/../../b", "up/a", "up"), "leads out of "),
         (("images/\0", "a" * 5000, "loop"), "is not a usable path"),
-        (("", None, 3, "https://a.org/1.png"), "must be the path of a picture inside the dataset, not "),
+        (("", None, 3, "https://a.org/1.png"), "must be the path of an image inside the dataset, not "),
     ):
         for name in names:
             with user_error(f"^row 1: 'mask' {said}"):

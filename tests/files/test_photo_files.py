@@ -110,8 +110,8 @@ def test_a_name_that_is_no_text(tmp_path):
 @pytest.mark.parametrize(
     ("paths", "said"),
     [
-        (["."], "has no pictures among 2 files"),
-        (["empty"], "has no pictures among 0 files"),
+        (["."], "has no images among 2 files"),
+        (["empty"], "has no images among 0 files"),
         (["nowhere.jpg"], "nowhere.jpg: no such file or folder"),
         (["*.png"], r"\*\.png: no such file or folder"),
         *((paths, "there must be a file") for paths in ([], [""])),
@@ -230,7 +230,7 @@ def test_damaged_images_give_pixels_or_one_line(tmp_path, suffix, capfd):
     data = path.read_bytes()
     for share in (0.2, 0.5, 0.9) if suffix != "jp2" else ():
         path.write_bytes(data[: int(len(data) * share)])
-        with user_error(rf"a\.{suffix}: cannot be read as a picture"):
+        with user_error(rf"a\.{suffix}: cannot be read as an image"):
             read_photo(path)
     lines = []
     with warnings.catch_warnings(record=True) as caught:

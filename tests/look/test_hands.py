@@ -123,22 +123,30 @@ def test_an_image_of_the_embedded_model_is_explained_at_once(browser, tmp_path):
         page.wait_for_selector("#facts >> text=confidence", state="detached")
 
 
-def test_classes_that_have_the_image_s_colour_are_dimmed_around(browser, tmp_path):
-    out = write_set(tmp_path / "pale", 2)
-    labels = read_label_map(out / "masks/000001.png")
-    image = np.where(labels[..., None] > 0, mask_colours()[labels], 0).astype(np.uint8)
-    Image.fromarray(image).save(out / "images/000001.png")
-    Image.fromarray(255 - image).save(out / "images/000000.png")
+COLOURS_OF_OUTLINES = """() => {
+    const canvas = document.querySelector("#edges");
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return [...new Set(new Uint32Array(data.buffer))].map((one) => [0, 8, 16, 24].map((bits) => (one >>> bits) & 255));
+}"""
+"""Every colour [red, green, blue, alpha] of the canvas."""
+
+
+def test_outlines_are_seen_on_an_object_of_their_colour(browser, tmp_path):
+    """A dark and a light line are around the line in the class's colour."""
+    out = write_set(tmp_path / "pale", 1)
+    labels = read_label_map(out / "masks/000000.png")
+    Image.fromarray(mask_colours()[labels]).save(out / "images/000000.png")
     with running(out) as (_, opened), window(browser, opened.url) as page:
         press(page, "Enter")
         shown_sample(page, "000000")
-        assert not page.is_checked("#dimmed")
-        press(page, "j")
-        shown_sample(page, "000001")
-        assert page.is_checked("#dimmed")
-        press(page, "d", "k", "j")  # what the person wants stays
-        shown_sample(page, "000001")
-        assert not page.is_checked("#dimmed")
+        until(page, f"() => ({COLOURS_OF_OUTLINES})().length > 2")
+        colours = np.array(page.evaluate(COLOURS_OF_OUTLINES))
+    opaque, luminance = colours[:, 3] == 255, colours[:, :3].mean(1)
+    grey = np.ptp(colours[:, :3], axis=1) == 0
+    assert (opaque & grey & (luminance > 150)).any()
+    assert ((luminance < 60) & (colours[:, 3] > 100)).any()
+    own = mask_colours()[np.unique(labels[labels > 0])]
+    assert (colours[opaque, None, :3] == own).all(-1).any()
 
 
 def test_the_page_says_that_it_loads_and_why_nothing_is_shown(browser, pets):

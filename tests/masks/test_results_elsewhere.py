@@ -5,7 +5,7 @@ import pytest
 import torch
 from builders.refusals import user_error
 
-from seediff.masks.confidence import confidence
+from seediff.masks.arithmetic import confidence
 from seediff.masks.make_masks import MaskResult
 from seediff.segments.make_segments import Segments
 

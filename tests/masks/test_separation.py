@@ -4,8 +4,7 @@ import torch
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.methods import MaskConfig
-from seediff.masks.make_masks import make_masks
-from seediff.masks.separation import separation
+from seediff.masks.make_masks import make_masks, separation
 
 
 def plain_separation(words, masks):

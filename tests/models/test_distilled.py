@@ -7,8 +7,7 @@ from seediff.models.describe import describe
 from seediff.models.families import families
 from seediff.models.families.flux import FLUX
 from seediff.models.families.flux2 import FLUX2_KLEIN
-from seediff.models.locate import ModelFiles
-from seediff.models.names import NAMES
+from seediff.models.locate import NAMES, ModelFiles
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,9 @@ from refusals import user_error
 from seediff import register_method
 from seediff.attention.plan import plan_capture
 from seediff.config.methods import CaptureConfig, MaskConfig
-from seediff.models.families.layers import JOINT, SELF
 from seediff.models.families.unet import SD
 from seediff.models.families.z_image import Z_IMAGE
-from seediff.models.layer_choice import block_numbers
+from seediff.models.layers import JOINT, SELF, block_numbers
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
 from seediff.models.describe import describe_here, find_model
 from seediff.models.families import families, pipeline_family
-from seediff.models.locate import EMBEDDED
-from seediff.models.names import NAMES
+from seediff.models.locate import EMBEDDED, NAMES
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import dry_run
 from seediff.run.mask_job import MaskJob

@@ -10,7 +10,7 @@ import pytest
 from patience import PATIENCE
 from refusals import user_error
 
-from seediff.config.settings import model_label
+from seediff.config.runs import GenerateConfig
 from seediff.models.describe import check_known_classes
 from seediff.models.locate import EMBEDDED, locate, resolve_name
 from seediff.models.registry import load_model
@@ -78,7 +78,7 @@ def test_a_name_of_nothing(name, problem):
     for resolve in (resolve_name, lambda name: locate(name, "mini")):
         with user_error(rf"^model: {re.escape(name)}: {problem}"):
             resolve(name)
-    assert model_label(name) == name
+    assert GenerateConfig(("dog",), model=name).model_label == name
 
 
 def run_python(*words, cwd=None):

@@ -4,7 +4,7 @@ from builders.families import GUIDANCE, generate, plain
 from builders.refusals import user_error
 
 from seediff.models.families import families
-from seediff.models.families.flow_matching import FlowMatching
+from seediff.models.families.family import FlowMatching
 from seediff.models.families.flux import FLUX
 from seediff.models.families.unet import SDXL
 from seediff.models.sampling import NAMES, check_scheduler, use_scheduler

@@ -6,7 +6,6 @@ from refusals import refused
 
 from seediff.cli.main import main
 from seediff.config.runs import GenerateConfig
-from seediff.models.facts import facts_of_model
 from seediff.models.locate import EMBEDDED
 from seediff.run.generate_job import GenerateJob
 from seediff.run.job import Ready
@@ -36,6 +35,6 @@ def test_photographs_need_a_named_model_and_mini_says_what_it_is_for(tmp_path, c
 
 def test_the_steps_of_a_drawing_are_reported(mini_model):
     job, said = GenerateJob(GenerateConfig(classes=("dog",), steps=2, device="cpu")), []
-    ready = Ready(model=mini_model, plan=job.plan(facts_of_model(mini_model)), say=said.append)
+    ready = Ready(model=mini_model, plan=job.plan(mini_model), say=said.append)
     job.draw_batch(ready, job.items()[:1])
     assert said == ["step 1 of 2", "step 2 of 2"]

@@ -156,14 +156,14 @@ def test_bad_photos_do_not_stop_the_others(tmp_path, mini_folder, capsys):
     line = (f"segment {folder} --model {mini_folder} --out {folder / 'out'} --kl-threshold 0.3 --num-points 8").split()
     assert main(line) == 2
     captured = capsys.readouterr()
-    assert "2 of 6 photographs could not be used" in captured.err
+    assert "2 of 6 images could not be used" in captured.err
     failed = {row["photo"]: row["reason"] for row in rows_of(folder / "out", "failed.jsonl")}
     assert sorted(failed) == ["text.jpg", "truncated.jpg"]
     assert all(str(tmp_path) not in reason for reason in failed.values())
     again = [word for word in line if word not in ("--model", str(mini_folder))]  # the model that it began with
     capsys.readouterr()
     assert main(again) == 2  # complete: says so again, and finds none of its own pictures
-    assert "2 of 6 photographs could not be used" in capsys.readouterr().err
+    assert "2 of 6 images could not be used" in capsys.readouterr().err
     assert len(rows_of(folder / "out")) == 4
 
 

@@ -16,7 +16,6 @@ from seediff.evaluate.evaluation import evaluate
 from seediff.files.reading import read_toml
 from seediff.metrics.scores import class_iou
 from seediff.models.describe import Preset, find_model
-from seediff.models.facts import facts_of_files
 from seediff.run.tune import BETAS, count, count_pixels, load_masker, read_labelled, strongest, tune_names
 
 
@@ -135,7 +134,7 @@ def test_mask_and_evaluate_score_what_tune_counts(labelled, mini_folder, tmp_pat
     config = MaskPhotosConfig.recommended(
         classes=("dog", "car"), model=str(mini_folder), device="cpu", timesteps=(300,), presence=0.0, beta=0.4
     )
-    masker, _ = load_masker(config, facts_of_files(find_model(config.model)))
+    masker, _ = load_masker(config, find_model(config.model))
     truths = open_truths(labelled)
     photos = [read_labelled(masker, index, sample) for index, sample in enumerate(truths)]
     counts = sum(count_pixels(masker, photo, {"dog": 1, "car": 2}, 3, 0) for photo in photos)

@@ -30,7 +30,7 @@ def test_over_an_image():
     assert np.array_equal(np.asarray(heat.over(alpha=1)), np.asarray(heat.image().resize((256, 256), BILINEAR)))
     assert heat.over(Image.new("RGBA", (16, 12))).size == (256, 192)
     assert heat.over(Image.new("RGBA", (400, 12))).size == (400, 12)
-    with user_error(r"^no picture to overlay the heat map on: .*; give it, heatmap\('dog', pixels=image\), or over"):
+    with user_error(r"^no image to overlay the heat map on: .*; give it, heatmap\('dog', pixels=image\), or over"):
         HeatMap(VALUES, "dog").over()
 
 

@@ -118,10 +118,10 @@ def test_the_page_names_each_beside_those_of_families():
 
 REFUSED = {
     "Flux2KleinKVPipeline": "it keeps keys of other images from step to step",
-    "QwenImageLayeredPipeline": "it draws several layers of a picture at once",
-    "VisualClozePipeline": "it draws several pictures in one",
-    "VisualClozeGenerationPipeline": "it draws several pictures in one",
-    "ZImageOmniPipeline": "it reads the prompt in parts, between the pictures that it shows",
+    "QwenImageLayeredPipeline": "it draws several layers of an image at once",
+    "VisualClozePipeline": "it draws several images in one",
+    "VisualClozeGenerationPipeline": "it draws several images in one",
+    "ZImageOmniPipeline": "it reads the prompt in parts, between the images that it shows",
 }
 """Pipelines of diffusers whose network may be shown pictures → why they cannot be captured."""
 FAILS = {"ChromaInpaintPipeline"}

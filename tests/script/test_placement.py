@@ -66,7 +66,7 @@ def test_given_pixels(sd1_model):
         sd1_model.pipe("a dog", height=64, width=128, num_inference_steps=1, output_type="latent")
     assert seen.heatmap("dog").shape == (64, 128)
     assert seen.heatmap("dog", pixels=picture(50, 100)).shape == (50, 100)
-    with user_error("^pixels: 64 × 64: the picture has other proportions"):
+    with user_error("^pixels: 64 × 64: the image has other proportions"):
         seen.heatmap("dog", pixels=picture(64, 64))
 
 

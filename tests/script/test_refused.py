@@ -98,7 +98,7 @@ class ByHand(Regional):
 @pytest.mark.parametrize(
     ("processor", "said"),
     [
-        (Regional(2), r"computes attention of the picture's positions twice in one call \(regional prompts\?\); draw"),
+        (Regional(2), r"computes attention of the image's positions twice in one call \(regional prompts\?\); draw"),
         (Together(), r"computes attention of a batch of 4 instead of 2; draw without it"),
         (ByHand(), r"computes attention in another way than by PyTorch's scaled_dot_product_attention; use diffusers'"),
     ],
@@ -158,7 +158,7 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
         (panorama, "a StableDiffusionPanoramaPipeline: cannot be captured"),
         (pipe.vae, "attention of a AutoencoderKL cannot be captured"),
         *(
-            (kind.__new__(kind), f"a {kind.__name__}: cannot be captured; words enter as tokens of the picture")
+            (kind.__new__(kind), f"a {kind.__name__}: cannot be captured; words enter as tokens of the image")
             for kind in (GlmImagePipeline, GlmImageTransformer2DModel)
         ),
         (
@@ -248,7 +248,7 @@ def test_segments_of_sides_that_levels_do_not_halve_evenly(pipe):
             pipe("a dog", height=height, width=width, num_inference_steps=1)
         if height == 64:
             assert seen.segments(num_points=4).label_map.shape == (64, 128)
-    with user_error(r"^picture: 64 × 72: self-attention .*; draw one whose sides are multiples of 64$"):
+    with user_error(r"^image: 64 × 72: self-attention .*; draw one whose sides are multiples of 64$"):
         seen.segments(num_points=4)
 
 

@@ -296,7 +296,7 @@ def test_calls_with_the_prompt_at_one_timestep(pipe, name, scheduler):
         assert seen.heatmap("dog").shape == (64, 64)
         return
     for ask in (lambda: seen.maps, lambda: seen.heatmap("dog")):
-        with user_error("^the pipeline: 1 rows had the prompt in 6 calls, for 0 pictures of 3 steps"):
+        with user_error("^the pipeline: 1 rows had the prompt in 6 calls, for 0 images of 3 steps"):
             ask()
     assert len(told) == 1
 

@@ -85,7 +85,7 @@ BLACK = np.zeros((64, 64, 3), np.uint8)
         (lambda model: seediff.mask(BLACK, "dog", model=model), r'^classes: "dog" must be a list'),
         (
             lambda model: seediff.mask(BLACK[0], ["dog"], model=model),
-            r"^the picture: is an array \(64, 3\) of uint8",
+            r"^the image: is an array \(64, 3\) of uint8",
         ),
         (
             lambda model: seediff.segment(BLACK, model=model, method="kmeans", k="truth"),

@@ -104,7 +104,7 @@ def test_lists_of_states(loaded):
         ("one per picture", "AXBX", [0, 2]),
         ("one per picture", "BA", [0, 1]),
         ("one per picture", "XX", []),
-        ("one per picture", "aB", "^1 rows of a batch of 2 have the prompt, for 2 pictures"),  # nearly A
+        ("one per picture", "aB", "^1 rows of a batch of 2 have the prompt, for 2 images"),  # nearly A
         ("one per picture", "ABAB", "^4 rows of a batch of 4"),
     ],
 )

@@ -85,16 +85,21 @@ def test_a_stopped_run_continues_with_the_same_bytes(folder, tmp_path):
     assert contents(out) == contents(tmp_path / "whole")
 
 
-def test_pictures_without_any_class_are_named(folder, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(("most", "said"), [(64, "1 of 2 images: 64"), (80, "2 of 2 images: 64, 80")])
+def test_pictures_without_any_class_are_named(folder, tmp_path, capsys, monkeypatch, most, said):
+    """And nothing is to be trained on or exported when none of them has a class."""
     (tmp_path / "photos").mkdir()
     for side in (64, 80):
         Image.fromarray(scene(0, side)[0]).save(tmp_path / "photos" / f"{side}.png")
     monkeypatch.setattr(
         "seediff.train.predict.Segmenter.label_maps",
-        lambda self, images, **_: [np.full(image.shape[:2], len(image) > 64, np.uint8) for image in images],
+        lambda self, images, **_: [np.full(image.shape[:2], len(image) > most, np.uint8) for image in images],
     )
     assert main(f"predict {folder} {tmp_path}/photos --out {tmp_path}/out".split()) == 0
-    assert "note: no class was found in 1 of 2 images: 64\n" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"note: no class was found in {said}\n" in out
+    assert "# correct the masks" in out
+    assert (" train " in out, " export " in out) == (most == 64, most == 64)
 
 
 def test_bad_images_do_not_stop_the_others(folder, tmp_path, capsys):
@@ -103,7 +108,7 @@ def test_bad_images_do_not_stop_the_others(folder, tmp_path, capsys):
     for name, size in (("a", len(whole) // 2), ("b", len(whole)), ("c", 9)):
         (photos / f"{name}.png").write_bytes(whole[:size])
     line = refused(capsys, f"predict {folder} {photos} --out {out} --batch-size 1 --quiet")
-    assert line.startswith("seediff: 2 of 3 photographs could not be used (a.png: cannot be read")
+    assert line.startswith("seediff: 2 of 3 images could not be used (a.png: cannot be read")
     assert line.endswith(f" and 1 more); the list is in {out}/failed.jsonl\n")
     assert [row["photo"] for row in rows_of(out, "failed.jsonl")] == ["a.png", "c.png"]
     assert [sample.name for sample in Dataset.open(out)] == ["b"]

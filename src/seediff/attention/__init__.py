@@ -21,6 +21,6 @@ is one `AttentionMaps` per image. The methods in `masks`, and most methods in `s
     maps               maps.py: `AttentionMaps`, the means
 
 plan.py decides before all this which layers, levels and steps are captured, and how maps are averaged. recorder.py
-holds what belongs to one capture: the call and the layer that run now, and the running maps. features.py reads features
-of a UNet's encoder, in place of attention. What torch compiled runs as it is while it is captured (capture.py).
+holds what belongs to one capture: the call and the layer that run now, and the running maps. What
+torch compiled runs as it is while it is captured (capture.py).
 """

@@ -126,10 +126,10 @@ class CallReader:
             texts=family.text_columns_of_call(inputs) if self._has_joint else None,
         )
         if earlier is not NO_CALL and (earlier.latent_size, earlier.images) != (call.latent_size, call.images):
-            problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
+            problem = "the network drew images of several sizes, or numbers of images, in one run"
             raise UserError(problem, fix="use one `with` block for each")
         if earlier is not NO_CALL and earlier.shown != call.shown:
-            problem = "is shown other pictures in some of its calls"
+            problem = "is shown other images in some of its calls"
             raise UserError("the network", problem, "show the same in all")
         self.latest, self.count = call, self.count + 1
 

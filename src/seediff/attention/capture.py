@@ -34,7 +34,7 @@ from ..errors import Notice, UserError
 from ..models.families import families, network_family, pipeline_family
 from ..models.families.family import NETWORK_PARTS, Family
 from ..models.families.inputs import Hook, hear_calls
-from ..models.layer_choice import KINDS, Kind
+from ..models.layers import KINDS, Kind
 from .layers import CapturedLayer
 from .plan import CapturePlan
 from .recorder import AttentionRecorder
@@ -96,7 +96,7 @@ def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]
         _captured.remove(network)
 
 
-NO_COLUMNS = "cannot be captured", "words enter as tokens of the picture, so they have no columns"
+NO_COLUMNS = "cannot be captured", "words enter as tokens of the image, so they have no columns"
 CANNOT = {
     "PAGMixin": ("perturbed-attention guidance adds attention of its own", "use the pipeline without PAG"),
     "ModularPipeline": (
@@ -166,7 +166,7 @@ def tell_compiled(networks: Sequence[Any]) -> None:
     """Give a notice if torch compiled a network, or a part of it. networks: as the pipeline has them."""
     modules = chain.from_iterable(network.modules() for network in networks)
     if any(hasattr(one, "_orig_mod") or one._compiled_call_impl is not None for one in modules):
-        text = "the network runs without compilation while it is captured: pictures may differ in their last bits"
+        text = "the network runs without compilation while it is captured: images may differ in their last bits"
         warnings.warn(Notice(text), stacklevel=4)  # the script's `with`, behind `capture` and contextlib
 
 

@@ -17,7 +17,6 @@ from ..config.class_names import join_classes
 from ..config.fields import Size, check_sides, pixels
 from ..errors import UserError, first_line
 from ..files.image_files import on_white
-from ..models.facts import Facts
 from ..models.families.inputs import DrawRequest, Reader
 from ..models.registry import Model
 from ..models.weights import no_number
@@ -165,23 +164,22 @@ def find_words(
     return found
 
 
-def check_negative(facts: Facts, negative_prompt: str, guidance_scale: float) -> None:
-    """Raise UserError for a negative prompt that a tokenizer would cut off, if it is known to change the picture."""
-    if facts.readers and facts.reads_negative(guidance_scale):
+def check_negative(model: Model, negative_prompt: str, guidance_scale: float) -> None:
+    """Raise UserError for a negative prompt that changes the picture, and that a tokenizer would cut off."""
+    if model.family.reads_negative(model.pipe, guidance_scale):
         try:
-            check_length(facts.readers, negative_prompt)
+            check_length(model.readers, negative_prompt)
         except UserError as error:
             raise UserError("negative_prompt", str(error)) from error
 
 
-def check_steps(facts: Facts, steps: int) -> None:
-    """Raise UserError for steps that the scheduler of a loaded model cannot make. No network runs."""
-    if facts.pipe is not None:
-        try:
-            facts.info.family.count_predictions(facts.pipe, steps)
-        except (TypeError, ValueError) as error:
-            name = type(facts.pipe.scheduler).__name__
-            raise UserError("steps", f"{steps}: the model's {name} cannot make them: {first_line(error)}") from error
+def check_steps(model: Model, steps: int) -> None:
+    """Raise UserError for steps that the model's scheduler cannot make. No network runs."""
+    try:
+        model.family.count_predictions(model.pipe, steps)
+    except (TypeError, ValueError) as error:
+        name = type(model.pipe.scheduler).__name__
+        raise UserError("steps", f"{steps}: the model's {name} cannot make them: {first_line(error)}") from error
 
 
 def image_shape(model: Model, size: Size | None) -> tuple[int, int]:

@@ -29,8 +29,7 @@ import torch
 
 from ..errors import UserError
 from ..models.families.inputs import Hook
-from ..models.families.layers import Layer
-from ..models.layer_choice import Kind
+from ..models.layers import Kind, Layer
 from .calls import NetworkCall
 from .maps import grid_at
 from .place import Place, by_frames, cut_picture
@@ -155,7 +154,7 @@ class LayerRun:
             self.why_not = place
             return
         if self.has_picture:
-            problem = "computes attention of the picture's positions twice in one call (regional prompts?)"
+            problem = "computes attention of the image's positions twice in one call (regional prompts?)"
             raise UserError(captured.name, problem, "draw without that: only one of the two belongs to the prompt")
         self.has_picture = True
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import UserError
-from ..models.families.layers import Spans
-from ..models.layer_choice import Kind
+from ..models.layers import Kind, Spans
 from .maps import Grid
 from .probabilities import ALL, Scores
 from .product import Product

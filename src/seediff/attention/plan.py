@@ -4,7 +4,7 @@
     images, maps = generate_batch(model, specs, steps=50, guidance_scale=7.5, negative_prompt="", size=None, plan=plan)
 
 Every run checks here, before the network is loaded, that the network has the wanted layers, levels and kinds of
-attention. `Facts.layers` lists a network's layers without its weights.
+attention. `ModelInfo.layers` lists a network's layers without its weights.
 
 L is the side of the latent image. A layer at level d attends over a lattice of L / d positions a side.
 """
@@ -32,8 +32,7 @@ from ..config.methods import (
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.families.family import Family
-from ..models.families.layers import Layer
-from ..models.layer_choice import KINDS, SIDES, Kind, LayerChoice, by_kind
+from ..models.layers import KINDS, SIDES, Kind, Layer, LayerChoice, by_kind
 
 DEFAULT_CAPTURE = CaptureConfig()
 PLAIN_MEANS = CaptureConfig(normalize=False)
@@ -80,7 +79,7 @@ class CapturePlan:
                 rows = -(-size[0] // level) * -(-size[1] // level)
                 columns = rows if kind == "self" else self.family.most_text_columns(pipeline)
                 held = 1 + layers if geometric else 1
-                maps.append(ExpectedMaps(kind, level, 4 * rows * columns, layers, held))
+                maps.append(ExpectedMaps(kind, level, 4 * rows * columns, held))
         return Expected(tuple(maps), size)
 
 
@@ -218,8 +217,6 @@ class ExpectedMaps(NamedTuple):
     """Divisor of L."""
     bytes: int
     """Bytes of one map."""
-    layers: int
-    """The number of layers that attend at this level."""
     held: int
     """The number of maps in memory: 1; for a geometric mean one a layer, and the mean."""
 

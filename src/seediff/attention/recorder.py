@@ -18,7 +18,7 @@ import torch
 
 from ..errors import Notice, UserError, first_line
 from ..models.families.inputs import NetworkInputs
-from ..models.layer_choice import KINDS, Kind
+from ..models.layers import KINDS, Kind
 from ..models.weights import no_number
 from .calls import CallReader, NetworkCall
 from .maps import AttentionMaps, Grid

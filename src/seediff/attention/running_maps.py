@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from ..errors import UserError
-from ..models.layer_choice import KINDS, Kind
+from ..models.layers import KINDS, Kind
 from .fused import add_probabilities_fused, can_fuse
 from .maps import Grid, grid_at
 from .place import Place

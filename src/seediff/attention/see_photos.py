@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +16,8 @@ import torch
 from ..config.methods import CaptureConfig
 from ..config.sides import partners
 from ..errors import UserError
-from ..models.describe import ModelInfo
 from ..models.families.inputs import NetworkInputs
-from ..models.layer_choice import Kind
+from ..models.layers import Kind
 from ..models.registry import Model
 from ..models.weights import no_number
 from ..prompts.tokens import locate_columns
@@ -132,7 +129,7 @@ def run_noised(
 ) -> None:
     """Call the network once per timestep with the latents (B, C, h, w) and noise, the noisiest first, without guidance.
     Returns nothing: hooks read the attention. Arguments are as in `capture_classes`; prompts: one per image."""
-    descending = check_schedule(model.info, model.pipe.scheduler, timesteps)
+    descending = check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe
     told = read_prompts(model, prompts, latents)
     generators = [_generator(seed, index) for index in indices]
@@ -151,15 +148,11 @@ def read_prompts(model: Model, prompts: Sequence[str], latents: torch.Tensor) ->
     return told
 
 
-def check_schedule(info: ModelInfo, scheduler: Any, timesteps: Sequence[int]) -> list[int]:
-    """The timesteps, the noisiest first. scheduler: the model's. Raises UserError for a scheduler without a noise
-    schedule."""
-    levels = info.family.noise_levels(SimpleNamespace(scheduler=scheduler))
-    if levels is None:
-        kind = type(scheduler).__name__
-        raise UserError(
-            f"model '{info.name}': its scheduler ({kind}) has no noise schedule: how noisy a timestep is, is unknown"
-        )
+def check_schedule(model: Model, timesteps: Sequence[int]) -> list[int]:
+    """The timesteps, the noisiest first. Raises UserError for a model whose scheduler has no noise schedule."""
+    if model.family.noise_levels(model.pipe) is None:
+        its = f"model '{model.info.name}': its scheduler ({type(model.pipe.scheduler).__name__})"
+        raise UserError(f"{its} has no noise schedule: how noisy a timestep is, is unknown")
     return sorted(timesteps, reverse=True)
 
 

@@ -3,7 +3,7 @@
 window = seen_window(height, width, fit)              # the whole photograph, or its central square
 shape = seen_shape(model, (height, width), fit, None)
 image = cut(photograph, window, shape)                # what the model sees
-paste(mask, window, (height, width), outside=255)     # a mask of the window, already of its size
+paste(segments, window, (height, width))              # segments of the window, already of its size
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None 
     `multiple`².
     """
     if area < multiple**2:
-        raise UserError(f"a picture of {area} pixels is smaller than {multiple} × {multiple}, the model's minimum")
+        raise UserError(f"an image of {area} pixels is smaller than {multiple} × {multiple}, the model's minimum")
     limit = area if largest is None else max(largest, math.isqrt(area))
     candidates: list[tuple[float, int, int]] = []
     exact = min((area / aspect) ** 0.5, limit / aspect)
@@ -121,10 +121,9 @@ def cut(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray
     return np.asarray(Image.fromarray(part).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
-def paste(values: np.ndarray, window: Window, shape: tuple[int, int], outside: float = -1) -> np.ndarray:
-    """An array (…, H, W) of the photograph's shape with a window's values (…, h, w) in their place. shape: (H, W).
-    outside: the value around the window: −1 (not segmented) for segment ids, 255 (ignored) for masks, 0 for soft
-    maps."""
-    whole = np.full((*values.shape[:-2], *shape), outside, values.dtype)
-    whole[(..., *window.slices)] = values
+def paste(segments: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:
+    """The ids (H, W) of a photograph's segments, −1 (not segmented) around the window. segments: (h, w), the window's.
+    shape: (H, W)."""
+    whole = np.full(shape, -1, segments.dtype)
+    whole[window.slices] = segments
     return whole

@@ -16,7 +16,7 @@ from ..files.messages import make_console
 from ..files.outputs import check_free, check_writable
 from .commands import EVERY_OPTION, HELP_ALL
 from .formats import MOST_LINES
-from .options import HERE, SEED, Json, Whole, shown
+from .options import HERE, SEED, Json, Whole, print_lines, shown
 from .progress import bar_or_lines
 
 if TYPE_CHECKING:
@@ -136,17 +136,13 @@ def _show(
     before, because the tables' reader may close the output. form: with "text", everything goes to stdout; with a format
     for papers, only the tables do, and the rest goes to stderr. places: what was written → its path."""
     console = make_console(stderr=form != "text")
-
-    def say(lines: Iterable[str]) -> None:
-        for line in lines:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    say(reading.lines(MOST_LINES))
+    print_lines(console, reading.lines(MOST_LINES))
     if form == "text":
-        console.print(*(table.rich() for table in tables))
+        for table in tables:
+            console.print(table.rich(), "")
     else:
         print("\n".join(table.write(form) for table in tables), end="")
-    say((*notes, *(f"{name}: {place}" for name, place in places.items() if place is not None)))
+    print_lines(console, (*notes, *(f"{name}: {place}" for name, place in places.items() if place is not None)))
 
 
 @Parameter(name="*")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +24,7 @@ from ..dataset.formats.format_table import (
 )
 from ..errors import UserError
 from ..files.messages import make_console, plural
-from ..files.outputs import check_apart, check_free
+from ..files.outputs import check_apart
 from .options import (
     HERE,
     NOTHING,
@@ -86,7 +87,7 @@ def export_(
             )
         elif to == "coco":
             file = str(next(iter(sorted((out / "annotations").glob("instances*.json")))))
-            code = shlex.quote(f"from pycocotools.coco import COCO; COCO({file!r})")
+            code = shlex.quote(f"from pycocotools.coco import COCO; COCO({json.dumps(file)})")
             step = f"python -c {code}    # pycocotools; Detectron2 registers the same file"
         elif FORMATS[to].corrects:
             back = ("import", "EXPORTED", "--from", to, "--corrects", data, "--out", f"{data}-corrected")
@@ -138,7 +139,6 @@ def import_(
         raise UserError("accept_unchanged", "works only with --corrects DATASET")
     if out is not None:
         check_apart(out, [*filter(None, (source, corrects))])
-        check_free(out)
     elif not dry_run:
         raise UserError("out", "is missing", "only --dry-run works without it")
     common: dict[str, Any] = {"workers": workers, "follow": follow_progress(quiet)}
@@ -156,9 +156,11 @@ def import_(
             say_notes(filter(None, [find_photos(source).note]))
             print(next_steps(command_line("look", out, about="paint masks")))
         return
-    format_ = from_ or ("masks" if "masks" in typed else recognise(source))
-    if not from_ and not quiet:
-        print(f"{source} is read as {format_}: {FORMATS[format_].looked_for}")
+    format_ = from_
+    if format_ is None:
+        format_ = "masks" if "masks" in typed else recognise(source)
+        if not quiet:
+            print(f"{source} is read as {format_}: {FORMATS[format_].looked_for}")
     check_options(options_of(ImportOptions, format_), typed, f"--from {format_}")
     common |= {"corrects": corrects, "accept_unchanged": accept_unchanged, "link": link}
     if dry_run:

@@ -41,7 +41,7 @@ def heatmap(
 ) -> None:
     """Draw an image, and a heat map of each word of its prompt: where the model looked for the word.
 
-    Writes picture.png, a PNG per word with the scale of colours, and words.png, in which all are side by side.
+    Writes image.png, a PNG per word with the scale of colours, and words.png, in which all are side by side.
 
     For example:
 
@@ -61,7 +61,6 @@ def heatmap(
 
     from ..attention.draw import check_steps, draw_noise_in_float32, image_shape
     from ..models.describe import find_model
-    from ..models.facts import facts_of_files, facts_of_model
     from ..models.families.inputs import DrawRequest
     from ..models.registry import LoadOptions, load_found
     from ..prompts.captions import things_named
@@ -70,17 +69,16 @@ def heatmap(
 
     info = info or find_model(config.model, config.base)
     check_model(config, info)
-    facts = facts_of_files(info)
-    if facts.readers:
-        find_shown(facts.readers, prompt, words)
-    strange = strange_words(info, config.model, [prompt])
+    if info.readers:
+        find_shown(info.readers, prompt, words)
+    strange = strange_words(info, [prompt])
     if strange and not quiet:
         warnings.warn(f"{strange}, and their heat maps mean nothing", Notice, stacklevel=1)
 
     # 2. The image
     loaded = load_found(info, LoadOptions.of(config), device=config.device, dtype=config.dtype, offload="none")
     shown = find_shown(loaded.readers, prompt, words)
-    check_steps(facts_of_model(loaded), config.steps)
+    check_steps(loaded, config.steps)
     pipe, noise = loaded.pipe, Generator().manual_seed(config.seed)
     shape = image_shape(loaded, config.size)
     request = DrawRequest([prompt], "", *shape, config.steps, config.guidance_scale, [noise])
@@ -97,8 +95,8 @@ def heatmap(
     # 4. The files
     heats = [seen.heatmap(word) for word in shown]
     with stage_output(out) as folder:
-        Image.fromarray(picture).save(folder / "picture.png")
-        for name, heat in zip(file_names(shown, ("picture", "words")), heats, strict=True):
+        Image.fromarray(picture).save(folder / "image.png")
+        for name, heat in zip(file_names(shown, ("image", "words")), heats, strict=True):
             heat.save(folder / f"{name}.png")
         heat_sheet(heats).save(folder / "words.png")
     if not quiet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import getpass
 import os
 import shlex
@@ -83,6 +84,8 @@ def look(
     if acted:
         saved += f" in {shlex.quote(str(path / 'review.jsonl'))}"
     if opened.server.interrupted:
+        if opened.is_busy:  # Python would end this thread inside of torch, which then aborts with a line of its own
+            atexit.register(os._exit, 130)
         raise InterruptedRun(f"ended; {saved}")
     print(f"Ended; {saved}")
 

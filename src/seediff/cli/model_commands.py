@@ -16,8 +16,7 @@ from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from ..errors import Notice, UserError
 from ..files.outputs import check_writable, write_atomic
 from ..models.describe import describe, find_model, read_settings
-from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, locate
-from ..models.names import NAMES
+from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, NAMES, locate
 from .options import AT_LEAST_1, HERE, NOTHING, Quiet, TypedSome, Whole, command_line, next_steps, option
 from .progress import bar_or_lines, report_on_interrupt
 
@@ -129,7 +128,6 @@ def tune(
     - `seediff mask photos --model sd1.5 --classes dog,cat --preset sd1.5.toml --out masked`
     """
     from ..dataset.dataset import open_truths
-    from ..models.facts import facts_of_files
     from ..run.photos import doubt_line
     from ..run.tune import classes_to_tune, load_masker
     from ..run.tune import tune as find_thresholds
@@ -151,7 +149,7 @@ def tune(
         warnings.warn(doubt, Notice, stacklevel=1)
 
     # 2. The thresholds, and their file
-    masker, weights = load_masker(config, facts_of_files(info))
+    masker, weights = load_masker(config, info)
     with bar_or_lines(quiet, "photographs") as progress:
         tuning = find_thresholds(masker, weights, labelled, kept, segmenting.segment, count=count, progress=progress)
     write_atomic(out, preset_toml(tuning.tuned).encode("utf-8"))

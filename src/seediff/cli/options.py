@@ -6,7 +6,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from itertools import product
@@ -36,12 +36,15 @@ from ..config.runs import GenerateConfig
 from ..config.settings import defaults
 from ..dataset.formats.format_table import formats_with
 from ..errors import UserError
+from ..files.messages import plural
 from ..files.outputs import CONFIG, parse_folder
 from ..files.reading import real
 from ..models.saving_memory import Offload
 from .commands import show_default
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..rows.row import Row
 
 
@@ -270,7 +273,13 @@ def report_unusable(failed: Sequence[Row], photos: int, out: Path) -> None:
         if count > 1:
             reasons += f" and {count - 1} more"
         where = shlex.quote(str(out / FAILED))
-        raise UserError(f"{count} of {photos} photographs could not be used ({reasons}); the list is in {where}")
+        raise UserError(f"{count} of {plural(photos, 'image')} could not be used ({reasons}); the list is in {where}")
+
+
+def print_lines(console: Console, lines: Iterable[str]) -> None:
+    """Print lines as they are. console: from `make_console`."""
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 LOOK = "see how each mask was made, and correct it"

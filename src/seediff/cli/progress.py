@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,13 +105,8 @@ def bar_or_lines(quiet: bool, counted: str = "images") -> AbstractContextManager
     """Yields a function that shows progress on stderr: as a bar on a terminal, otherwise as lines, not at all if
     `quiet`. counted: what is counted, in the plural."""
     if quiet:
-        return no_progress()
+        return nullcontext(lambda *_: None)
     return progress_bar(counted) if sys.stderr.isatty() else progress_lines(counted)
-
-
-@contextmanager
-def no_progress() -> Iterator[Progress]:
-    yield lambda done, total, what: None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..config.sets import Criteria
 from ..errors import UserError
 from ..files.messages import make_console, plural
-from ..files.outputs import check_apart, check_free, check_writable
+from ..files.outputs import check_apart, check_writable
 from .formats import follow_progress, say_notes, say_reading
 from .options import (
     LOOK,
@@ -110,7 +110,6 @@ def filter_(
     from .summary import counts
 
     check_apart(out, [data])
-    check_free(out)
     criteria, follow = Criteria(**typed), follow_progress(quiet)
     chosen = {name: value for name, value in vars(criteria).items() if value != getattr(Criteria, name)}
     kept = Dataset.load("native", data).filter(follow=follow, **typed)

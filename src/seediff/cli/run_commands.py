@@ -282,7 +282,7 @@ def _carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str, skippe
 def _run_on_photos(job: SegmentJob | MaskJob, found: FoundPhotos, out: Path, options: RunOptions, warning: str) -> None:
     """Carry out the job of `mask` or `segment`. found: the photographs. warning: printed after the summary; "": no
     warning. Raises UserError if some photographs could not be used."""
-    result = _carry_out(job, out, options, "photograph", found.note)
+    result = _carry_out(job, out, options, "image", found.note)
     if warning:
         options.warn(warning)
     if result:
@@ -292,9 +292,7 @@ def _run_on_photos(job: SegmentJob | MaskJob, found: FoundPhotos, out: Path, opt
 def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
     """A warning that the command's threshold (`presence` of `mask`, `name_threshold` of `segment`) was tuned for
     another model; "" if it was tuned for this model, or chosen."""
-    from ..config.resolve import THRESHOLDS
-
-    name = THRESHOLDS[config.command]
+    name = config.threshold
     value, reason = getattr(config, name), ""
     if value == getattr(type(config), name):
         reason = "for another model"

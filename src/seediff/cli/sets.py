@@ -14,7 +14,7 @@ from ..config.settings import build, choose
 from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import plural
-from ..files.outputs import check_apart, check_free, stage_output
+from ..files.outputs import check_apart, stage_output
 from ..files.reading import real
 from .formats import follow_progress, say_notes
 from .options import (
@@ -63,7 +63,6 @@ def augment(
 
     config = build(AugmentConfig, *choose(AugmentConfig, typed, config_file))
     check_apart(out, [data])
-    check_free(out)
     augmented = open_augmented(config, data)
     write_augmented(augmented, out, link=link, workers=workers, follow=follow_progress(quiet))
     if quiet:
@@ -107,7 +106,6 @@ def merge(
     from ..dataset.merge import read_renames, set_names
 
     check_apart(out, data)
-    check_free(out)
     if len({*map(real, data)}) < len(data):
         raise UserError("merge: a folder is given twice, which would duplicate its samples")
     about = {"command": "merge", "datasets": set_names(data), **({"renamed": list(rename)} if rename else {})}
@@ -171,8 +169,7 @@ def split(
         raise UserError("split: give either --out FOLDER (one dataset per part) or --in-place (`split` in the rows)")
     if out is not None:
         check_apart(out, [data])
-        check_free(out)
-    shares, follow = {"val": val}, follow_progress(quiet)
+        shares, follow = {"val": val}, follow_progress(quiet)
     if test is not None:
         shares["test"] = test
     dataset = Dataset.load("native", data)

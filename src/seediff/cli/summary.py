@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from ..config.runs import GenerateConfig
+from ..config.runs import GenerateConfig, PredictConfig
 from ..dataset import native
 from ..files.messages import make_console, plural
 from ..report.tables import show_reasons, summarize
 from ..rows.values import flag_kind
-from .options import LOOK, command_line, export_line, next_steps, train_line
+from .options import LOOK, command_line, export_line, next_steps, print_lines, train_line
 
 if TYPE_CHECKING:
     from ..dataset.check import Checked
@@ -53,10 +53,11 @@ def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "")
     if result.seconds:
         loading = result.seconds.get("loading", 0.0)
         lines.append(f"Time: {sum(result.seconds.values()) - loading:.1f} s, and {loading:.1f} s of loading")
-    steps = [command_line("look", result.out, about=LOOK)]
+    about = "correct the masks" if isinstance(job.config, PredictConfig) else LOOK
+    steps = [command_line("look", result.out, about=about)]
     if not result.done:
         steps.append(command_line("check", result.out, about="whether each file is whole"))
-    if not job.doubts:  # masks that mean nothing are not to be trained on
+    if not job.doubts and any(row.images for row in classes):  # masks that mean nothing are not to be trained on
         criteria = ["--drop-flags", "all"]
         if any(row.agreement for row in result.rows):
             criteria += ["--min-agreement", GOOD_AGREEMENT]
@@ -66,8 +67,7 @@ def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "")
     console.print(table)
     if result.rows:
         lines.append(next_steps(*steps, made=result.out))
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_lines(console, lines)
 
 
 def _redrawn_lines(config: GenerateConfig, result: RunResult, images: Mapping[str, int]) -> list[str]:

@@ -1,9 +1,9 @@
 """Configurations: every option of the commands, in frozen dataclasses that check their values and are kept in TOML
 files.
 
-    fields.py        the types of fields, and the check of values; sizes in pixels
+    fields.py        the types of fields, and the check of values; sizes in pixels; what other programs call our options
     class_names.py   names of classes, and prompts; sides.py: left and right in names;
-                     names_in_texts.py: found in texts; other_names.py: what other programs call our options
+                     names_in_texts.py: found in texts
     settings.py      `Settings`, `RunConfig`: what all configurations share
     methods.py       what each method reads, and its constants
     resolve.py       the configuration of a run, with what its model and method decide

@@ -207,16 +207,20 @@ def first_twice(values: Iterable[Value]) -> Value | None:
 def parse_classes(text: str) -> tuple[str, ...]:
     """The classes that a text stands for: `voc` → VOC's twenty classes; a file's path → its classes (`read_class_list`)
     without the background and ignored pixels; any other text → names separated by commas. Raises UserError for a file
-    whose ids are not 1, 2, …"""
+    whose ids are not 1, 2, …, and for `all` or `voc` together with names."""
     if text.lower().endswith(".csv"):
         raise UserError(text, "is a table, which only `seediff mask` reads", "name the classes, or a file with names")
     if text.strip() == "voc":
         return VOC_CLASSES
     path = _file_of(text, (".txt", ".names"))
     if path is None:
-        names = split_classes(text)
+        names = split_names(text)
         if not names:
             raise UserError(repr(text), "has no name", "write for example dog,grass,sky")
+        both = [name for name in names if name in ("all", "voc") and len(names) > 1]
+        if both:
+            problem = f"'{both[0]}' stands for a whole list and cannot be combined with other names"
+            raise UserError("classes", problem, "use it alone")
         return names
     named = sorted(read_class_list(path).items())
     classes = {number: name for number, name in named if number not in (0, IGNORE) or reserved_id(name) is None}
@@ -231,19 +235,6 @@ def name_of_zero(text: str) -> str:
     if path is None:
         return ""
     return read_class_list(path).get(0, "")
-
-
-def split_classes(text: str) -> tuple[str, ...]:
-    """The classes that a text stands for, if it is not a file's path: `voc` → VOC's twenty classes; any other text →
-    names separated by commas. Raises UserError for `all` or `voc` together with names."""
-    if text.strip() == "voc":
-        return VOC_CLASSES
-    names = split_names(text)
-    for name in names:
-        if name in ("all", "voc") and len(names) > 1:
-            problem = f"'{name}' stands for a whole list and cannot be combined with other names"
-            raise UserError("classes", problem, "use it alone")
-    return names
 
 
 def split_names(text: str) -> tuple[str, ...]:

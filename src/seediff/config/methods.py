@@ -18,7 +18,7 @@ from cyclopts import Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from ..models.layer_choice import Kind, LayerChoice, block_numbers
+from ..models.layers import Kind, LayerChoice, block_numbers
 from .fields import MASKS, RESEARCH, WORD, AtLeastZero, Count, Positive, Several, Timestep, WholeNumber, check_fields
 from .names_in_texts import check_prompts
 

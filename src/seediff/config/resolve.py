@@ -25,8 +25,6 @@ from .settings import Config, build, choose, read_config
 ALL_LEVELS = (8, 4, 2, 1)
 """The paper's "all resolutions" (supplement S2.5), which CA, CAA, CRE and DAAM read. The default leaves out 8, which
 small models lack."""
-THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
-"""Command → its threshold whose best value differs from model to model."""
 
 
 def configure_run(
@@ -69,7 +67,14 @@ def configure_run(
     name = str(chosen.get("model", kind.model))
     if not name:
         raise no_model()
-    model = model or find_described(name, chosen.get("base"), planned)
+    if model is None:
+        files = locate(name, chosen.get("base"))
+        try:
+            files.fetch_configurations(planned=planned)
+        except UserError:
+            pass  # loading reports later that its small files cannot be fetched
+        else:
+            model = describe(files)
     settings = ModelSettings() if model is None else model.settings
     if chosen.get("classes") == ("all",):
         if not settings.classes:
@@ -122,10 +127,11 @@ def usual_values(
     facts, segmenter = METHOD_FACTS.get(method, MethodFacts()), chosen.get("segment.method", SegmentConfig.method)
     # An embedded model may be named by its folder.
     short_name = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
+    all_levels = facts.all_levels or chosen.get("mask.expansion") in ("parallel", "none")
     weakest_first: list[Mapping[str, Any]] = [
         {"capture.steps": own.capture_steps} if "steps" in field_types(kind) else {},  # photographs have no steps
         facts.defaults,
-        {"mask.expand_levels": ALL_LEVELS} if paper and _has_all_levels(facts, chosen) else {},
+        {"mask.expand_levels": ALL_LEVELS} if paper and all_levels else {},
         authors,
         {} if paper else facts.models.get(short_name, {}),
         preset_values(own, method, segmenter),
@@ -136,10 +142,6 @@ def usual_values(
     for values in weakest_first:
         usual |= {key: value for key, value in flatten(values).items() if value is not None}
     return usual
-
-
-def _has_all_levels(facts: MethodFacts, chosen: Mapping[str, Any]) -> bool:
-    return facts.all_levels or chosen.get("mask.expansion") in ("parallel", "none")
 
 
 def preset_values(preset: Preset, method: str, segmenter: str) -> dict[str, Any]:
@@ -162,18 +164,6 @@ def preset_toml(preset: Preset) -> str:
     """The text of a file that `read_preset` reads."""
     values = {name: value for name, value in vars(preset).items() if value not in (None, "", {})}
     return tomli_w.dumps({"command": "tune", "version": __version__, **values})
-
-
-def find_described(name: str, base: str | None, planned: bool) -> ModelInfo | None:
-    """The description of a model. None if its small files cannot be fetched, which loading reports later. base: the
-    model that supplies what a single file lacks. planned: as in `configure_run`. Raises UserError for a name without a
-    model."""
-    files = locate(name, base)
-    try:
-        files.fetch_configurations(planned=planned)
-    except UserError:
-        return None
-    return describe(files)
 
 
 def no_model() -> UserError:

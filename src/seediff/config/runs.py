@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from cyclopts import Parameter
 from msgspec import Meta
@@ -32,10 +32,8 @@ from .fields import (
 )
 from .methods import CaptureConfig, MaskConfig, SegmentConfig
 from .names_in_texts import check_prompts, check_subclasses
-from .settings import NOT_TYPED, RunConfig, differences, load_config
+from .settings import NOT_TYPED, Config, RunConfig, differences, load_config
 from .train import LARGEST_SIDE
-
-Self = TypeVar("Self", bound="DatasetConfig")
 
 ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]
 """The size of images. None: the model's own size."""
@@ -43,8 +41,24 @@ MAX_IMAGES = 10_000_000
 """Maximum number of images in a dataset: the list of their specifications must fit into memory."""
 
 
+class RecommendedConfig(RunConfig):
+    """A configuration whose defaults a model of `load_model` decides."""
+
+    @classmethod
+    def recommended(cls: "type[Config]", **values: Any) -> "Config":
+        """The configuration in which values that are not given are the model's constants. (The class itself fills in
+        the paper's constants.)
+
+        values: field → value. For `mask`, `capture` and `segment`, the value is a table, such as `mask={"beta": 0.4}`,
+        or a whole MaskConfig, CaptureConfig or SegmentConfig. Raises UserError.
+        """
+        from .resolve import recommend  # imports models
+
+        return recommend(cls, values)[0]
+
+
 @dataclass(frozen=True, kw_only=True)
-class DatasetConfig(RunConfig):
+class DatasetConfig(RecommendedConfig):
     """The part of the configuration that `generate` and `mask` share."""
 
     prompts_name: ClassVar[bool] = False
@@ -85,18 +99,6 @@ class DatasetConfig(RunConfig):
     def method(self) -> str:
         """The name of the method that makes the masks."""
         return self.mask.method
-
-    @classmethod
-    def recommended(cls: type[Self], **values: Any) -> Self:
-        """The configuration in which values that are not given are the model's constants. (The class itself fills in
-        the paper's constants.)
-
-        values: field → value. For `mask` and `capture`, the value is a table, such as `mask={"beta": 0.4}`, or a whole
-        MaskConfig or CaptureConfig. Raises UserError.
-        """
-        from .resolve import recommend  # imports models
-
-        return recommend(cls, values)[0]
 
 
 @Parameter(group=INPUT)
@@ -222,6 +224,8 @@ class MaskPhotosConfig(DatasetConfig):
     """The configuration of `mask`. `classes` and `model` are required; `prompts` must be one template."""
 
     command: ClassVar[str] = "mask"
+    threshold: ClassVar[str] = "presence"
+    """The field whose best value differs from model to model."""
 
     classes: Annotated[tuple[str, ...], read_names(parse_listed)] = field(kw_only=False)
     """Names separated by commas, a file with one per line, `voc`, `all`, or a .csv with columns file and classes."""
@@ -249,10 +253,11 @@ class MaskPhotosConfig(DatasetConfig):
 
 @Parameter(group=INPUT)
 @dataclass(frozen=True)
-class SegmentPhotosConfig(RunConfig):
+class SegmentPhotosConfig(RecommendedConfig):
     """The configuration of `segment`. Everything but `model` has a default."""
 
     command: ClassVar[str] = "segment"
+    threshold: ClassVar[str] = "name_threshold"
     presets: ClassVar[tuple[str, ...]] = ("model",)
 
     model: NeededModel = field(default="", kw_only=True)
@@ -276,14 +281,6 @@ class SegmentPhotosConfig(RunConfig):
     def method(self) -> str:
         """The name of the method that makes the segments."""
         return self.segment.method
-
-    @classmethod
-    def recommended(cls, **values: Any) -> "SegmentPhotosConfig":
-        """The configuration in which values that are not given are the model's constants. values: field → value. For
-        `segment`, the value is a table, or a whole SegmentConfig. Raises UserError."""
-        from .resolve import recommend  # imports models
-
-        return recommend(cls, values)[0]
 
 
 @Parameter(group=INPUT)
@@ -311,17 +308,11 @@ def check_segment_names(names: Sequence[str], what: str) -> None:
         check_classes((SEGMENT, *names), what)
 
 
-def max_area(factor: int) -> int:
-    """Maximum number of pixels of a photograph as a model sees it. factor: the model's pixels per latent position,
-    along a side."""
-    return (MAX_LATENT * factor) ** 2
-
-
 def check_attention(size: Size | None, factor: int) -> None:
     """Raise UserError for a size whose attention does not fit into memory. size: the size of photographs as a model
-    sees them; None: the model's own. factor: as in `max_area`."""
-    if size is not None and math.prod(pixels(size)) > max_area(factor):
-        side = MAX_LATENT * factor
+    sees them; None: the model's own. factor: the model's pixels per latent position, along a side."""
+    side = MAX_LATENT * factor
+    if size is not None and math.prod(pixels(size)) > side**2:
         most = f"{side}" if isinstance(size, int) else f"{side}x{side} in area"
         problem = f"{size} must be at most {most} for this model, whose attention would not fit into memory"
         raise UserError("size", problem, "photographs may have any size")

@@ -127,7 +127,8 @@ class RunConfig(Settings):
     def model_label(self) -> str:
         """The model's name in rows and on pages. For a local folder it is the last part of the path, so that outputs do
         not reveal where the folder is."""
-        return model_label(self.model)
+        # os.path.exists is False for a name that is too long
+        return real(self.model).name if os.path.exists(self.model) else self.model
 
     def extends(self, earlier: "RunConfig") -> bool:
         """Whether this configuration makes all samples of an earlier configuration, and more."""
@@ -140,12 +141,6 @@ class RunConfig(Settings):
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 Config = TypeVar("Config", bound=RunConfig)
-
-
-def model_label(model: str) -> str:
-    """The last part of a local folder's path; any other name as it is."""
-    # os.path.exists is False for a name that is too long
-    return real(model).name if os.path.exists(model) else model
 
 
 @lru_cache

@@ -122,7 +122,7 @@ def splice(cells: Sequence[LabelledImage], rows: int, columns: int) -> Changed:
     differ by at most a pixel. Raises UserError for a picture with fewer pixels than cells."""
     height, width = cells[0].labels.shape
     if height < rows or width < columns:
-        why = f"splice-{rows}x{columns} needs a picture with at least as many pixels; this one is {width}×{height}"
+        why = f"splice-{rows}x{columns} needs an image with at least as many pixels; this one is {width}×{height}"
         raise UserError(f"sample '{cells[0].name}'", why)
     image, places, before = np.empty_like(cells[0].image), np.empty((height, width), np.int64), 0
     tops, lefts = ([side * i // parts for i in range(parts + 1)] for side, parts in ((height, rows), (width, columns)))
@@ -267,7 +267,7 @@ class AugmentedSamples(Sequence[Sample]):
         for addition in self.config.additions():
             operations += [addition.operation] * addition.of(count)
         if not operations:
-            raise UserError("add", "adds no pictures", "for example flip:50%")
+            raise UserError("add", "adds no images", "for example flip:50%")
         sources: list[int] = []
         for turn in range(math.ceil(len(operations) / count)):
             order = np.random.default_rng([self.config.seed, turn]).permutation(count)

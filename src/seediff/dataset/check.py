@@ -32,7 +32,7 @@ from .split import copy_key, pixel_digest, positions_of
 
 T = TypeVar("T")
 Level = Literal["error", "warning"]
-FILE_FINDINGS = ("structure", "picture", "mask", "instances", "soft", "attention")
+FILE_FINDINGS = ("structure", "image", "mask", "instances", "soft", "attention")
 """Kinds of findings about a missing or damaged file, which a copy of the file would mend."""
 
 
@@ -161,7 +161,7 @@ def _read_files(classes: Sequence[str], sample: Sample) -> tuple[_Findings, Meas
     findings, row = _Findings(), sample.row
     picture, mask = row.file_name or "", row.mask_file_name or ""
     measured: Measured | None = None
-    digest = findings.attempt("picture", picture, partial(_pixels, sample))
+    digest = findings.attempt("image", picture, partial(_pixels, sample))
     if digest is None:
         return findings, measured, digest  # no other file can be checked without its size
     labels = findings.attempt("mask", mask, lambda: sample.labels(len(classes)))

@@ -101,7 +101,7 @@ def encode_objects(instances: Objects, where: str) -> bytes:
     objects than MOST_OBJECTS."""
     count = len(instances.class_ids)
     if count > MOST_OBJECTS:
-        raise UserError(where, f"has {count} objects; at most {MOST_OBJECTS} can be numbered in one picture")
+        raise UserError(where, f"has {count} objects; at most {MOST_OBJECTS} can be numbered in one image")
     return encode_grey(instances.numbers.astype(np.uint16, copy=False))
 
 

@@ -133,7 +133,7 @@ def import_unlabelled(
             with suppress(UserError):
                 format_ = recognise(source)
         if format_ is not None:
-            fix = "leave out --unlabelled, or name the folder of its pictures alone"
+            fix = "leave out --unlabelled, or name the folder of its images alone"
             raise UserError(source, f"holds labels ({format_})", fix)
     samples = map(_unlabelled, find_photos(source).photos)
     return len(save_native(out, classes, samples, about={"command": "import"}, workers=workers, follow=follow))

@@ -117,7 +117,7 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[Row]:
     rows = list(each_row(path, ABSENT))
     for number, row in enumerate(rows, 1):
         if name == METADATA and not (row.file_name and row.mask_file_name):
-            problem = "needs 'file_name' and 'mask_file_name', the paths of two pictures inside the dataset"
+            problem = "needs 'file_name' and 'mask_file_name', the paths of two images inside the dataset"
             raise UserError(f"{path}, row {number}", problem)
     return rows
 

@@ -60,15 +60,15 @@ class ClassReading:
     values: str
     """The ids or colours in the files that mean the class, such as `7, 9` or `#800000`; "" if the files have names."""
     name: str
-    pictures: int = 0
-    """Number of pictures that show the class."""
+    images: int = 0
+    """Number of images that show the class."""
     pixels: int = 0
 
     @property
     def line(self) -> str:
         """For example, `1 → dog: images 2, pixels 40`."""
         name = " → ".join(filter(None, (self.values, self.name)))
-        return f"{name}: images {self.pictures}, pixels {self.pixels}"
+        return f"{name}: images {self.images}, pixels {self.pixels}"
 
 
 @dataclass(frozen=True)

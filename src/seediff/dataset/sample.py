@@ -92,7 +92,7 @@ class Sample:
         image = Path(image) if isinstance(image, str) else image
         self.source = encode_image(image, "png") if isinstance(image, np.ndarray) else image
         self.name, self.extras, self.lost = name, extras or {}, lost
-        self.suffix = "" if self.source is None else image_suffix(self.source, f"sample '{name}': its picture")
+        self.suffix = "" if self.source is None else image_suffix(self.source, f"sample '{name}': its image")
         """ "png" or "jpg"."""
         self.unchecked_labels = label_map if callable(label_map) else partial(np.asarray, label_map)
         """Reads the label map as it is stored, without checking its size and ids."""
@@ -142,7 +142,7 @@ class Sample:
     def image_file(self) -> Path | bytes:
         """The picture's file, or the bytes of it. Raises UserError for labels without a picture."""
         if self.source is None:
-            raise UserError(f"sample '{self.name}'", "its folder has labels, but no picture of that name")
+            raise UserError(f"sample '{self.name}'", "its folder has labels, but no image of that name")
         return self.source
 
     @property
@@ -233,7 +233,7 @@ class Sample:
         """Raises UserError unless `values` (H, W) has the picture's size. what: subject and verb of the error."""
         size = self.size()
         if values.shape != size:
-            raise UserError(where, f"{what} {values.shape}, but its picture is {size}; both are (height, width)")
+            raise UserError(where, f"{what} {values.shape}, but its image is {size}; both are (height, width)")
 
     def objects(self, labels: np.ndarray, min_area: int = 1) -> Objects:
         """The objects in a label map: the `instances`, or else the connected pieces of each class. labels: (H, W)
@@ -243,7 +243,7 @@ class Sample:
     @property
     def where(self) -> str:
         """The picture's name in errors."""
-        return str(self.source) if isinstance(self.source, Path) else f"sample '{self.name}': its picture"
+        return str(self.source) if isinstance(self.source, Path) else f"sample '{self.name}': its image"
 
 
 @contextmanager
@@ -253,7 +253,7 @@ def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.I
     where = named(source, where)
     with open_image(source, where) as image:
         if image.format not in PICTURE_FORMATS:
-            raise UserError(where, f"is {image.format} data; pictures of datasets must be PNG or JPEG")
+            raise UserError(where, f"is {image.format} data; images of datasets must be PNG or JPEG")
         yield image
 
 
@@ -271,12 +271,12 @@ def image_suffix(source: Path | bytes, where: str | None = None) -> str:
             return "png"
         if source.startswith(b"\xff\xd8"):
             return "jpg"
-        raise UserError(where or "a picture", "is neither PNG nor JPEG")
+        raise UserError(where or "an image", "is neither PNG nor JPEG")
     suffix = source.suffix.lower().removeprefix(".")
     if suffix in JPEG_SUFFIXES:
         return "jpg"
     if suffix != "png":
-        raise UserError(source, "pictures of datasets are PNG or JPEG files")
+        raise UserError(source, "images of datasets are PNG or JPEG files")
     return suffix
 
 

@@ -92,7 +92,7 @@ class Evaluation:
                 "score": measure,
                 "difference": d.value,
                 "ci95": d.ci95,
-                "pictures": d.pictures,
+                "images": d.pictures,
             }
             for kind, measure, _, _, _, d in compare(self.scores, other.scores)
         ]
@@ -171,7 +171,7 @@ def score_tables(evaluation: Evaluation) -> list[ScoreTable]:
     and the mean, and in the first the accuracy. With other predictions, these tables for each of them, whose columns
     are the scores of both, and their paired difference."""
     if not evaluation.against:
-        return evaluation.scores.score_tables("pixels")
+        return evaluation.scores.score_tables("share of pixels")
     return [table for other in evaluation.against for table in _compared(evaluation, other)]
 
 

@@ -37,7 +37,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 def named(source: Path | bytes, where: str | None = None) -> str:
     """The name of a picture in messages: `where`, otherwise the file's path. source: the file, or its bytes."""
-    return where or (str(source) if isinstance(source, Path) else "a picture")
+    return where or (str(source) if isinstance(source, Path) else "an image")
 
 
 def stored_bytes(source: Path | bytes) -> bytes:
@@ -68,9 +68,9 @@ def open_image(
             raise
         except UnidentifiedImageError as error:
             why = f"empty, or an unsupported image format; supported: {', '.join(sorted(DECODERS))}"
-            raise UserError(name, f"cannot be read as a picture ({why})") from error
+            raise UserError(name, f"cannot be read as an image ({why})") from error
         except Exception as error:  # decoders raise nearly anything for broken files
-            raise UserError(name, f"cannot be read as a picture ({first_line(error)})") from error
+            raise UserError(name, f"cannot be read as an image ({first_line(error)})") from error
 
 
 @contextmanager
@@ -100,10 +100,10 @@ def check_plain(image: Image.Image, name: Path | str) -> None:
     if image.mode.startswith(("I", "F")) or is_wide(image):
         raise UserError(name, "has more than 8 bits per channel", "save it with 8 bits")
     if image.format != "MPO" and getattr(image, "is_animated", False):
-        raise UserError(name, "has several frames or pages", "save the one you want as a separate picture")
+        raise UserError(name, "has several frames or pages", "save the one you want as a separate image")
 
 
-def in_rgb(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
+def in_rgb(image: Image.Image, name: Path | str = "the image") -> Image.Image:
     """The opened picture in RGB. Raises UserError as `check_plain` does."""
     check_plain(image, name)
     return image.convert("RGB")
@@ -174,12 +174,12 @@ def as_pixels(image: ImageInput) -> np.ndarray:
         return read_photo(image)
     if isinstance(image, Image.Image):
         with quiet_pillow():
-            check_plain(image, "the picture")  # before copying, because a copy has one frame
-            return _decode(image.copy(), "the picture")
+            check_plain(image, "the image")  # before copying, because a copy has one frame
+            return _decode(image.copy(), "the image")
     pixels = np.asarray(image)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or min(pixels.shape[:2]) < SHORTEST_SIDE:
         least = f"(H, W, 3) of uint8 with both sides at least {SHORTEST_SIDE}"
-        raise UserError("the picture", f"is an array {pixels.shape} of {pixels.dtype}", f"give {least}")
+        raise UserError("the image", f"is an array {pixels.shape} of {pixels.dtype}", f"give {least}")
     return pixels
 
 
@@ -264,5 +264,5 @@ def as_stored(data: bytes, where: str | None = None) -> bytes:
         for payload in (image.info.get("exif", b""), JPEG_XMP + image.info.get("xmp", b"")):
             data = data.replace(b"\xff\xe1" + (len(payload) + 2).to_bytes(2, "big") + payload, b"", 1)
     if orientation_of(data, where) != 1:
-        raise UserError(where or "the picture", "has an EXIF orientation that cannot be removed", "save it without one")
+        raise UserError(where or "the image", "has an EXIF orientation that cannot be removed", "save it without one")
     return data

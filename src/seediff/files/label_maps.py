@@ -29,7 +29,7 @@ def read_segment_ids(path: Path) -> np.ndarray:
     if kind != "PNG":
         raise UserError(path, f"is {kind} data; a label map must be PNG, which keeps ids exactly")
     if array.ndim != 2:
-        raise UserError(path, f"is a colour picture ({mode}); a label map is a palette or grey PNG")
+        raise UserError(path, f"is a colour image ({mode}); a label map is a palette or grey PNG")
     ids = array.astype(np.int32)
     ids[ids == (65535 if array.dtype.itemsize > 1 else IGNORE)] = -1
     return ids

@@ -144,13 +144,14 @@ def parse_folder(text: Path | str) -> Path:
 
 
 def check_apart(out: Path, sources: Iterable[Path]) -> None:
-    """Raise UserError if the output is a source, lies in a source, or has a source in it, also through links. Otherwise
-    the next run would read the output of this run."""
+    """Raise UserError if the output is a source, lies in a source, or has a source in it, also through links, because
+    the next run would read the output of this run; and as `check_free` does."""
     real_out = real(out)
     for source in sources:
         real_source = real(parse_folder(source))
         if real_out.is_relative_to(real_source) or real_source.is_relative_to(real_out):
             raise UserError(out, f"must not be the dataset {source} itself, nor lie in it or around it")
+    check_free(out)
 
 
 def check_outside(out: Path) -> None:

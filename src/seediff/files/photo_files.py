@@ -116,7 +116,7 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
                     skipped.add(os.path.realpath(path))
     if not files:
         read = ", ".join(suffix[1:] for suffix in SUFFIXES)
-        raise UserError(paths[0], f"has no pictures among {plural(len(skipped), 'file')}", f"supported: {read}")
+        raise UserError(paths[0], f"has no images among {plural(len(skipped), 'file')}", f"supported: {read}")
     kinds = Counter(os.path.splitext(path)[1].lower() for path in sorted(skipped))
     photos = zip(files.values(), _unique_names([*files.values()]), strict=True)
     return FoundPhotos(tuple(Photo(path, name) for (path, _), name in photos), dict(kinds.most_common()))

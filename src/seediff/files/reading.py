@@ -133,7 +133,7 @@ def inside(root: Path, name: object, where: object = "", field: str = "") -> Pat
         return root / name
     about = f"'{field}' " * bool(field)
     if not name or not isinstance(name, str | Path) or "://" in str(name):
-        raise UserError(where, f"{about}must be the path of a picture inside the dataset, not {show_json(name)}")
+        raise UserError(where, f"{about}must be the path of an image inside the dataset, not {show_json(name)}")
     path = name if isinstance(name, Path) else root / name
     try:
         with suppress(FileNotFoundError, NotADirectoryError):

@@ -32,7 +32,7 @@ from ..masks.arithmetic import resize
 from ..masks.make_masks import enlarge, label_pixels, picture_to_follow, refine, soft_mask
 from ..masks.pamr import pamr_weights
 from ..models.describe import describe_here
-from ..models.layer_choice import KINDS, Kind
+from ..models.layers import KINDS, Kind
 from ..models.locate import locate
 from ..rows.values import ids_by_name
 from .sample_pictures import Cache, read_image
@@ -159,7 +159,7 @@ def attention_of(store: Store, state: SampleState, maps: AttentionMaps) -> Sampl
 
     # The model saw a part of the photograph, at another size
     part = seen_window(*size, config.fit)
-    sizes = info and info.sizes()
+    sizes = info and info.sizes
     pixels = sizes.position if sizes else PIXELS
     height, width = maps.latent_size
     seen = cut(image, part, (height * pixels, width * pixels))

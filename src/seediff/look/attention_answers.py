@@ -262,7 +262,7 @@ def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
 def _readers(model: str) -> Sequence[Reader]:
     """The tokenizers of a model on this machine, loaded without its weights; empty if they cannot be loaded."""
     info = describe_here(model)
-    return info.readers() if info else ()
+    return info.readers if info else ()
 
 
 # Masks with other constants.

@@ -97,6 +97,11 @@ class Opened:
         """Answer requests until the server is stopped."""
         self.server.run(sockets=[self.listening])
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is still being computed."""
+        return any(thread.name == ANSWER for thread in threading.enumerate())
+
 
 @contextmanager
 def serve(path: Path, *, by: str, host: str = LOCAL, port: int = 0) -> Iterator[Opened]:
@@ -154,6 +159,8 @@ ANSWERS = {
 }
 """Method and last part of the address → what answers: a function of the store and the request in `answers`, or the name
 of one in `attention_answers`, which imports torch. The type of its parameter `request` says what the page sends."""
+ANSWER = "answer"
+"""The name of threads in which answers are made."""
 IN_TURN = dict.fromkeys(("words", "steps", "segments", "capture"), threading.Lock())
 """Answers of which only one is made at a time → their lock."""
 
@@ -206,7 +213,7 @@ async def in_thread(function: Callable[[], Any]) -> Any:
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work, name=ANSWER, daemon=True).start()
     return await asyncio.wrap_future(future)
 
 

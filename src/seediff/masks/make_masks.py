@@ -29,11 +29,9 @@ from ..drawing.shown import as_detections, as_html, label_legend
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..rows.values import area_flags
-from .arithmetic import compete, min_max, otsu, resize
-from .confidence import confidence
+from .arithmetic import TINY, compete, confidence, min_max, otsu, resize
 from .methods import METHODS, call_own
 from .pamr import largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
-from .separation import SEPARATE, separation
 from .steps import AFTER_PAMR, AFTER_SAM, BEFORE_PAMR, MaskStep, SoftMask
 
 if TYPE_CHECKING:
@@ -85,7 +83,7 @@ class MaskResult:
         if name not in self.classes:
             raise UserError("cutout", f"'{name}' has no mask", f"classes: {', '.join(self.classes)}")
         if self.pixels is None:
-            raise UserError("cutout", "the picture is not known", "ask for masks with pixels=…")
+            raise UserError("cutout", "the image is not known", "ask for masks with pixels=…")
         number = self.classes.index(name)
         return cut_out(self.pixels, self.label_map, number + 1, self.soft[number].numpy() if soft else None)
 
@@ -364,3 +362,30 @@ def agreement(label_map: np.ndarray, classes: Sequence[str], second_maps: Sequen
             second = (values >= lowest_kept) & (values > 0)
             agreed[name] = round(float((mask & second).sum() / (mask | second).sum()), 4)
     return agreed
+
+
+SEPARATE = 0.93
+"""The lowest usual `separation` of a class that was drawn."""
+
+
+def separation(words: torch.Tensor, masks: torch.Tensor) -> list[float]:
+    """How surely words tell the masks of their classes apart, in [0, 1] for each class: the probability that a position
+    of its mask gets more attention to its word than a position of another class's mask, for the other class where this
+    is lowest. ½: the word makes no difference between the two masks. 0: the class has no mask.
+
+    Only the order of values counts, so the probability means the same for all models and normalisations. Equal values
+    count half. Without another class that has a mask, it is 1.
+
+    words: (C, h, w), the attention to each class. masks: (C, H, W), 1 in the class's mask and 0 elsewhere. They are
+    reduced to (h, w), where the value of a position is its share of mask, and its weight."""
+    weights = resize(masks, words.shape[1:]).cpu().double().flatten(1)
+    sizes, lowest = weights.sum(1, keepdim=True), list[float]()
+    shares = weights / sizes.clamp_min(TINY)
+    for number, values in enumerate(words.cpu().flatten(1)):
+        ranks = values.unique(return_inverse=True)[1]
+        at_rank = torch.zeros_like(shares).index_add_(1, ranks, shares)
+        below = at_rank.cumsum(1) - at_rank / 2  # each class's share at lower ranks, and half of its share at this one
+        above = (below * at_rank[number]).sum(1).masked_fill(sizes[:, 0] == 0, 1.0)
+        above[number] = 1.0
+        lowest.append(float(above.min()))
+    return lowest

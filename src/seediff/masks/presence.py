@@ -148,7 +148,7 @@ def denoising_errors(
     latents: (C, h, w) of one image. prompts: what the network reads. timesteps: the latents are noised to each of them.
     The noise depends only on the timestep, and is the same for every prompt and image.
     """
-    check_schedule(model.info, model.pipe.scheduler, timesteps)
+    check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe
     errors = torch.empty(len(prompts), len(timesteps), *latents.shape[1:], device=latents.device)
     for start in range(0, len(prompts), TOGETHER):

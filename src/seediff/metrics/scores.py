@@ -100,10 +100,10 @@ class Figure(NamedTuple):
         return Figure(self.name, one.value - two.value, one.drawn - two.drawn, min(one.pictures, two.pictures))
 
     def keyed(self, key: str) -> dict[str, Any]:
-        """The keys of JSON files: for "miou", the value `miou`, its interval `miou_ci95` and `miou_pictures`; and
+        """The keys of JSON files: for "miou", the value `miou`, its interval `miou_ci95` and `miou_images`; and
         `miou_often_shown` with these keys, if there is such a mean."""
         often = {f"{key}_often_shown": mean.keyed(key) for mean in self.often_shown()}
-        return {key: self.value, f"{key}_ci95": self.ci95, f"{key}_pictures": self.pictures, **often}
+        return {key: self.value, f"{key}_ci95": self.ci95, f"{key}_images": self.pictures, **often}
 
 
 def labelled(counts: np.ndarray) -> np.ndarray:

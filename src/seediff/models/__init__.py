@@ -1,10 +1,9 @@
 """Models by name, and all that is known of their architectures.
 
     registry.py       load_model; its first lines show the way from a name to a loaded model
-    locate.py         a name → the folder, hub id or file; hub.py: the hub and its cache
-    names.py          the models with short names
+    locate.py         a name → the folder, hub id or file; the models with short names; hub.py: the hub and its cache
     describe.py       what the small files say, before weights are read
-    families/         what is known of each architecture; layer_choice.py: choosing among its attention layers
+    families/         what is known of each architecture; layers.py: its attention layers, and choosing among them
     pipeline.py       loads the weights and LoRAs, with weights.py (complete, finite), and no_code.py (no code)
     single_file.py    files that replace parts of a model (Civitai, GGUF)
     sampling.py       schedulers by short names

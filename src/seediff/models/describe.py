@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from .families import families, pipeline_family
 from .families.family import Family
 from .families.inputs import Reader
 from .hub import INDEX
+from .layers import Layer
 from .locate import ModelFiles, locate, read_index
 from .no_code import check_index, check_parts, check_settings, import_diffusers, import_transformers
 
@@ -58,8 +60,6 @@ class ModelSettings:
     words: tuple[str, ...] | None = None
     """All words that the model knows, with its classes; None: there is no limit."""
     preset: Preset | None = None
-    path: str = ""
-    """The path of seediff.json."""
 
 
 class Sizes(NamedTuple):
@@ -94,20 +94,24 @@ class ModelInfo:
         """The name that the user gave."""
         return self.files.name
 
-    def network(self) -> Any:
-        """The network without weights, built in 0.1 to 1.3 s. None if its config.json is missing or broken, which
-        loading the model reports."""
+    @cached_property
+    def layers(self) -> Mapping[str, Layer] | None:
+        """Name → attention layer, for all layers that can be captured, by the network without weights, which is built
+        in 0.1 to 1.3 s. None if its config.json is missing or broken, which loading the model reports. Raises UserError
+        for attention that cannot be captured."""
         if not self.network_config:
             return None
         import_diffusers()
         import diffusers
         import torch
 
+        network = None
         with suppress(Exception), torch.device("meta"):  # the file may hold anything
             check_settings("config.json", self.network_config)
-            return getattr(diffusers, self.family.class_name).from_config(dict(self.network_config))
-        return None
+            network = getattr(diffusers, self.family.class_name).from_config(dict(self.network_config))
+        return None if network is None else self.family.layers(network)
 
+    @cached_property
     def readers(self) -> tuple[Reader, ...]:
         """The tokenizers; empty if this machine lacks their files or cannot load them."""
         folder, loaded = self.files.folder, dict[str, Any]()
@@ -154,6 +158,7 @@ class ModelInfo:
         if negative_prompt and (family.distilled or not family.negative):
             raise UserError("negative_prompt", f"{negative_prompt!r}: model '{self.name}' reads none", "leave it out")
 
+    @property
     def sizes(self) -> Sizes | None:
         """The sizes of the model's images; None if its files do not say them."""
         family, config = self.family, self.network_config
@@ -194,7 +199,7 @@ def describe(files: ModelFiles) -> ModelInfo:
 
 def find_model(name: str, base: str | None = None) -> ModelInfo:
     """The description of a model, after its small files were fetched if this machine lacks them. name, base: as in
-    `locate`. `find_described` (config/resolve.py) takes the same steps for commands, which may begin without these
+    `locate`. `configure_run` (config/resolve.py) takes the same steps for commands, which may begin without these
     files. Raises UserError as `locate`, `ModelFiles.fetch_configurations` and `describe` do."""
     files = locate(name, base)
     files.fetch_configurations()
@@ -218,7 +223,7 @@ def read_settings(whole: Path | str) -> ModelSettings:
         return ModelSettings()
     read = read_json(path, ModelSettings)
     words = None if read.classes is None else (*read.classes, *(read.words or ()))
-    return replace(read, words=words, path=str(path))
+    return replace(read, words=words)
 
 
 def unsupported(name: str, pipeline: Any) -> UserError:

@@ -6,8 +6,7 @@
          ─describe─▶ ModelInfo        family, sizes and defaults, by the small files  describe.py, families/
          ─check_options               refuses what the model cannot do
          ─load_pipeline─▶ pipe        loads and checks the weights                    pipeline.py, weights.py
-         ─_apply, _place              LoRA, scheduler, quantised weights; the device  pipeline.py, sampling.py
-         ─▶ Model
+         ─load_found─▶ Model          LoRA, scheduler, quantised weights; the device  pipeline.py, sampling.py
 
 Commands describe the model themselves, and then call `load_found` for the steps from the weights on.
 """
@@ -16,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -23,12 +23,12 @@ from ..errors import UserError
 from .describe import ModelInfo, Sizes, describe
 from .families.family import Family
 from .families.inputs import Reader
-from .families.layers import Layer
+from .layers import Layer
 from .locate import locate
 from .no_code import import_diffusers
 from .pipeline import load_lora, load_pipeline
 from .sampling import check_scheduler, use_scheduler
-from .saving_memory import Offload, Quantize, check_offload, check_quantize, move_to, quantise
+from .saving_memory import NEEDS, Offload, Quantize, check_offload, move_to, quantise
 from .weights import BYTES, weights_fingerprint
 
 if TYPE_CHECKING:
@@ -160,8 +160,9 @@ def _check_words(**given: str | None) -> None:
 def check_options(options: LoadOptions, info: ModelInfo) -> None:
     """Raise UserError for options that contradict each other or the model. Reads no weights. info: the model."""
     lora, scale = options.lora, options.lora_scale
-    if options.quantize is not None:
-        check_quantize(options.quantize)
+    needed = NEEDS.get(options.quantize or "", "")
+    if needed and find_spec(needed) is None:
+        raise UserError("quantize", f"{options.quantize}: needs {needed}", "pip install 'seediff[quantize]'")
     if options.scheduler is not None:
         check_scheduler(info.family, options.scheduler)
     if scale is not None and lora is None:
@@ -182,20 +183,38 @@ def load_found(
     info: the model. options: they have passed `check_options`. device, dtype, offload: as in `load_model`."""
     device = usable_device(device, offload)
     import_diffusers()
+    import torch
+
     from ..devices import default_dtype
 
     # 1. The pipeline, and what changes it
     family, dtype = info.family, dtype or default_dtype(device, info.family.half)
     pipe = load_pipeline(info.files, family, dtype)
-    weights = _apply(options, pipe, info, dtype)
-    network = getattr(pipe, family.network_part)
+    if options.lora is not None:
+        load_lora(pipe, family, options.lora, 1.0 if options.lora_scale is None else options.lora_scale)
+    if options.scheduler is not None:
+        use_scheduler(pipe, options.scheduler)
+    parts = {name: part for name, part in pipe.components.items() if part is not None and family.has_weights(name)}
+    weights = weights_fingerprint(parts)
+    if options.quantize is not None:
+        quantise(pipe, family, options.quantize, getattr(torch, dtype))
+    if options.vae_tiling:
+        pipe.vae.enable_tiling()  # in overlapping tiles on pictures larger than its own size
     pipe.set_progress_bar_config(disable=True)
-    _place(pipe, info.name, device, offload)
 
-    # 2. The description, with the configurations as they were loaded
+    # 2. The device
+    try:
+        move_to(pipe, device, offload)
+    except torch.OutOfMemoryError as error:
+        fix = {"none": "use offload model, or ", "model": "use offload sequential, or "}.get(offload, "use ")
+        problem = f"{info.name}: does not fit into the memory of {device}"
+        raise UserError("model", problem, f"{fix}dtype float16") from error
+
+    # 3. The description, with the configurations as they were loaded
+    network = getattr(pipe, family.network_part)
     config = {**network.config, **{key: pipe.config[key] for key in family.of_pipeline if key in pipe.config}}
     info = replace(info, pipeline=type(pipe).__name__, network_config=config, vae_config=pipe.vae.config)
-    sizes = info.sizes()
+    sizes = info.sizes
     if sizes is None:
         problem = f"{info.name}: config.json of its {family.network_part} does not tell the size of its images"
         raise UserError("model", problem, "download it again")
@@ -212,36 +231,3 @@ def usable_device(device: str | None, offload: Offload) -> str:
     device = check_device(device or default_device())
     check_offload(offload, device)
     return device
-
-
-def _apply(options: LoadOptions, pipe: Any, info: ModelInfo, dtype: str) -> str:
-    """Change a pipeline as the options say: LoRA, scheduler, quantised weights, tiles. Returns the fingerprint of its
-    weights before they are quantised. info: the model. dtype: the number format in which it computes. Raises
-    UserError."""
-    import torch
-
-    if options.lora is not None:
-        scale = 1.0 if options.lora_scale is None else options.lora_scale
-        load_lora(pipe, info.family, options.lora, scale)
-    if options.scheduler is not None:
-        use_scheduler(pipe, options.scheduler)
-    parts = pipe.components.items()
-    with_weights = ((name, part) for name, part in parts if part is not None and info.family.has_weights(name))
-    weights = weights_fingerprint(dict(with_weights))
-    if options.quantize is not None:
-        quantise(pipe, info.family, options.quantize, getattr(torch, dtype))
-    if options.vae_tiling:
-        pipe.vae.enable_tiling()  # in overlapping tiles on pictures larger than its own size
-    return weights
-
-
-def _place(pipe: Any, name: str, device: str, offload: Offload) -> None:
-    """Move a pipeline to a device (`move_to`). Raises UserError if the device's memory is too small. name: the model's
-    name, for messages."""
-    import torch
-
-    try:
-        move_to(pipe, device, offload)
-    except torch.OutOfMemoryError as error:
-        fix = {"none": "use offload model, or ", "model": "use offload sequential, or "}.get(offload, "use ")
-        raise UserError("model", f"{name}: does not fit into the memory of {device}", f"{fix}dtype float16") from error

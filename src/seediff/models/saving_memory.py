@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
@@ -60,12 +59,6 @@ def move_to(pipe: Any, device: str, offload: Offload) -> None:
         pipe.enable_sequential_cpu_offload(device=device)
     else:
         pipe.to(device)
-
-
-def check_quantize(quantize: str) -> None:
-    """Raise UserError if the library for a quantisation is not installed. quantize: nf4 or int8."""
-    if find_spec(NEEDS[quantize]) is None:
-        raise UserError("quantize", f"{quantize}: needs {NEEDS[quantize]}", "pip install 'seediff[quantize]'")
 
 
 def quantise(pipe: Any, family: Family, quantize: Quantize, dtype: Any) -> None:

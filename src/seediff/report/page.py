@@ -25,8 +25,7 @@ from ..files.image_files import in_rgb, open_image, read_pixels
 from ..files.messages import plural
 from ..files.outputs import write_atomic
 from ..files.reading import inside, read_bytes
-from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS
-from ..models.names import named_model
+from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS, named_model
 from ..rows.row import Row
 from ..rows.values import explain_flag
 from .tables import Summary, for_drawings, plain_facts, render, summarize

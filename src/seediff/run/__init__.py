@@ -8,6 +8,6 @@ cluster.py   an engine on several machines
 output.py    the folder of the output: what an earlier run left there, the records of its batches, and how it grows
 photos.py    `PhotoJob`, a `Job` for photographs: how they are read, and which could not be used
 generate_job.py, mask_job.py, segment_job.py, predict_job.py    the commands: a `Job`, and three `PhotoJob`s
-masked_sample.py    makes samples of pictures and their masks, for `generate` and `mask`
+masked_sample.py    encodes pictures and their masks, for `generate` and `mask`
 tune.py      `tune`: finds thresholds from the masks of labelled photographs
 """

@@ -18,10 +18,11 @@ from ..config.resolve import recommend
 from ..config.runs import GenerateConfig
 from ..dataset import native
 from ..dataset.encoding import encode_image
-from ..dataset.writing import Encoded, encode
+from ..dataset.writing import Encoded
 from ..errors import UserError
 from ..files.messages import plural
-from ..models.facts import Facts
+from ..models.describe import ModelInfo
+from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import find_weight
@@ -31,8 +32,7 @@ from ..rows.values import FLAGS, NOT_DRAWN, flag_kind
 from ..workers import Progress
 from .job import Job, Made, Ready
 from .loop import Engine, RunResult, run
-from .masked_sample import masked_sample
-from .output import numbered_name
+from .masked_sample import encode_masked
 from .plan import Plan, plan_model, strange_words
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
@@ -116,7 +116,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         return sample_specs(self.config)
 
     def name_of(self, item: SampleSpec) -> str:
-        return numbered_name(item.index)
+        return f"{item.index:06d}"
 
     @property
     def count(self) -> int:
@@ -127,14 +127,14 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         """(prompt, the classes that it names), each once."""
         return list(dict.fromkeys((spec.prompt, spec.classes) for spec in each_spec(self.config)))
 
-    def plan(self, facts: Facts) -> Plan:
-        config, plan = self.config, plan_model(self.config, facts)
-        if facts.readers is not None:
-            from ..attention.draw import check_negative, check_steps, find_words
+    def plan(self, model: ModelInfo | Model) -> Plan | None:
+        from ..attention.draw import check_negative, check_steps, find_words
 
-            find_words(facts.readers, self.prompts, plan.capture)
-            check_negative(facts, config.negative_prompt, config.guidance_scale)
-            check_steps(facts, config.steps)
+        config, plan = self.config, plan_model(self.config, model)
+        find_words(model.readers, self.prompts, plan and plan.capture)
+        if isinstance(model, Model):
+            check_negative(model, config.negative_prompt, config.guidance_scale)
+            check_steps(model, config.steps)
         return plan
 
     @cached_property
@@ -155,7 +155,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
             lines.append(
                 f"Prompts name {others}, not among the classes: what is drawn of it may get another class's label"
             )
-        strange = strange_words(self.found, self.config.model, (prompt for prompt, _ in self.prompts))
+        strange = strange_words(self.found, (prompt for prompt, _ in self.prompts))
         return [*lines, *filter(None, [strange])]
 
     def draw_batch(
@@ -227,7 +227,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
 
         constants = self.config.mask
         if ready.plan is not None:  # levels of attention that the model lacks are replaced
-            constants = ready.plan.loaded_capture.mask or constants
+            constants = ready.plan.capture.mask or constants
         with self.timer("masks"):
             return make_masks(image, attention, spec.classes, constants, trace=False)
 
@@ -236,7 +236,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         spec, image, attention, masks = drawn
         result = masks or self.masks(ready, spec, image, attention)
         with self.timer("writing"):
-            sample = masked_sample(
+            return encode_masked(
                 self.config,
                 self.name_of(spec),
                 encode_image(image, self.config.image_format),
@@ -245,7 +245,6 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
                 attention,
                 Row(prompt=spec.prompt, seed=spec.seed, attempt=spec.attempt),
             )
-            return encode(sample, self.classes)
 
     def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         return {
@@ -254,9 +253,9 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
             "rejected": count_flags(left_out, self.classes),
         }
 
-    def contents(self, plan: Plan) -> Iterator[str]:
+    def contents(self) -> Iterator[str]:
         config, images = self.config, self.count
-        yield f"{plural(images, 'image')} in {plural(len(config.batches(images)), 'batch')}, {self._extent(plan)}"
+        yield f"{plural(images, 'image')} in {plural(len(config.batches(images)), 'batch')}, {self._extent()}"
         counts, prompts = Counter[str](), dict.fromkeys(prompt for prompt, _ in self.prompts)
         for spec in each_spec(config):
             counts.update(spec.classes)
@@ -266,9 +265,9 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         if len(prompts) > PROMPTS_SHOWN:
             yield "  …"
 
-    def _extent(self, plan: Plan) -> str:
+    def _extent(self) -> str:
         """The size of the images, as the end of a line: "each of 512×512"."""
-        sizes = plan.facts.sizes
+        sizes = self.found.sizes
         size = self.config.size or (sizes and sizes.side)
         if size is None:
             return "each of the model's own size, which is not known on this machine"

@@ -1,6 +1,7 @@
-"""`Job`: the work of a command that makes its output batch by batch. It is a value, and three functions say what it is:
+"""`Job`: the work of a command that makes its output batch by batch. It is a value, and four functions say what it is:
 
-plan(facts)         what it will do with its model, as far as the model's facts say; refuses what cannot work
+check()             refuses values that cannot work, at once
+plan(model)         what it will do with its model, as far as its small files, or the loaded model, say
 make(ready, items)  a batch: everything of the network is done, masks and files wait in `Made`
 about(left_out)     the facts about the whole output
 
@@ -25,12 +26,11 @@ from ..config.settings import Config
 from ..dataset import native
 from ..dataset.writing import Encoded, finish_set
 from ..models.describe import ModelInfo, find_model
-from ..models.facts import Facts, facts_of_files
 from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..rows.row import Row
 from .output import BatchRecord, Loaded
-from .plan import Plan, load_planned
+from .plan import Plan, check_values, load_planned
 
 Item = TypeVar("Item")
 """An item of a batch, such as the specification of a sample."""
@@ -81,7 +81,7 @@ class Ready:
         """The loaded model, and the plan of what is captured of it."""
         assert self.model is not None
         assert self.plan is not None
-        return self.model, self.plan.loaded_capture
+        return self.model, self.plan.capture
 
 
 @dataclass(frozen=True)
@@ -151,10 +151,15 @@ class Job(ABC, Generic[Config, Item]):
         """The number of items."""
         return len(self.items())
 
+    def check(self) -> None:
+        """Raise UserError for values that do not fit each other or the model's small files. Imports no torch."""
+        config: Any = self.config  # of a command that runs a model
+        check_values(config, self.found)
+
     @abstractmethod
-    def plan(self, facts: Facts) -> Plan:
-        """What the job will do with a model. Raises UserError for everything that cannot work, as far as these facts
-        show it. `plan(Facts(info))` imports no torch."""
+    def plan(self, model: ModelInfo | Model) -> Plan | None:
+        """What the job will do with a model, whose weights may not be loaded yet. Raises UserError for everything that
+        cannot work, as far as the model shows it. None: what is captured is not known, or nothing is."""
 
     @abstractmethod
     def make(self, ready: Ready, items: Sequence[Item]) -> Made:
@@ -165,7 +170,7 @@ class Job(ABC, Generic[Config, Item]):
         so that they are reproducible. left_out: the rows about what did not become a sample."""
         return {"model": self.config.model_label, "method": getattr(self.config, "method", ""), "version": __version__}
 
-    def contents(self, plan: Plan) -> Iterator[str]:
+    def contents(self) -> Iterator[str]:
         """Lines of a dry run about what is asked for. The first says what would be made: "9 images in 2 batches"."""
         yield from ()
 
@@ -220,8 +225,7 @@ class Job(ABC, Generic[Config, Item]):
             return Ready()
         device = self.device or self.config.device
         config = replace(self.config, device=device)
-        facts = facts_of_files(self.found)
-        model, weights, plan = load_planned(config, facts, self.plan, self.offload)
+        model, weights, plan = load_planned(config, self.found, self.plan, self.offload)
         return Ready(Loaded(weights, gpu_of(device)), model, plan)
 
     def finish(self, rows: Sequence[Row], about: Mapping[str, Any], out: Path) -> None:

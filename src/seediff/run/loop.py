@@ -25,7 +25,6 @@ from ..dataset import native
 from ..errors import Notice, UserError
 from ..files.messages import show_bytes
 from ..files.outputs import check_writable, clear_leftovers, free_bytes, parse_folder, write_atomic
-from ..models.facts import Facts, facts_of_files
 from ..rows.row import Row
 from ..workers import Progress
 from .job import AnyJob, Made, Ready, Timer
@@ -42,7 +41,7 @@ from .output import (
     read_splits,
     with_splits,
 )
-from .plan import Plan
+from .plan import Plan, plan_lines
 
 Records = dict[int, BatchRecord | None]
 """Number → record of each batch; None if the batch is missing."""
@@ -105,7 +104,7 @@ def run(
     makes = None in records.values() and not finish
     if makes:
         if not before and job.runs_model:
-            job.plan(Facts(job.found))
+            job.check()
         engine.check_device(job)
     if makes or finish or not all((out / name).is_file() for name in job.ends):
         with lock(out):
@@ -163,7 +162,8 @@ def dry_run(
     """
     out = parse_folder(out)
     job, records = inspect(job, out)
-    made, plan = _check_made(job, out, records, finish), job.plan(Facts(job.found))
+    made = _check_made(job, out, records, finish)
+    job.check()
     makes, start = None in records.values() and not finish, "already complete; nothing to do"
     if makes:
         check_writable(out)
@@ -171,18 +171,16 @@ def dry_run(
         start = "Would continue" if made else "Would make"
     elif finish and made < job.count:
         start = f"Would end with {made} finished, of those asked for"
-    contents = job.contents(plan)
+    contents = job.contents()
     yield f"{start}: {next(contents)}"
-    if makes:  # the plan, as far as the model's small files say it
-        plan = job.plan(facts_of_files(job.found))
+    plan = job.plan(job.found) if makes else None
     yield from contents
     if makes:
-        yield from plan.lines(job.resolved(), job.offload, verbose=verbose)
+        yield from plan_lines(plan, job.resolved(), job.found, job.offload, verbose=verbose)
     elif verbose:
         yield from job.config.lines()
     yield from job.doubts
-    if makes:
-        yield from filter(None, [disk_note(plan, out, job.count - made)])
+    yield from filter(None, [disk_note(plan, out, job.count - made)])
     yield f"Output: {out}, {show_bytes(free_bytes(out))} free"
 
 

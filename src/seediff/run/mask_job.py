@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 from ..config.class_names import join_classes
 from ..config.runs import MaskPhotosConfig
 from ..dataset.encoding import encode_photo
-from ..dataset.writing import Encoded, encode
+from ..dataset.writing import Encoded
 from ..errors import UserError
 from ..files.image_files import read_photo
 from ..files.photo_files import Photo, photo_list
 from ..models.describe import ModelInfo
-from ..models.facts import Facts
+from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
 from ..rows.row import Row
 from ..workers import Progress
 from .job import Made, Ready
 from .loop import Engine, RunResult, run
-from .masked_sample import masked_sample
+from .masked_sample import encode_masked
 from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
 from .plan import Plan, plan_model
 
@@ -95,11 +95,10 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
     def classes(self) -> Sequence[str]:
         return self.config.classes
 
-    def plan(self, facts: Facts) -> Plan:
-        plan = plan_model(self.config, facts)
-        if facts.readers is not None:
-            for words in self.word_lists:  # refuses what the tokenizers cannot find
-                split_prompts(facts.readers, words, self.config.prompts[0])
+    def plan(self, model: ModelInfo | Model) -> Plan | None:
+        plan = plan_model(self.config, model)
+        for words in self.word_lists:  # refuses what the tokenizers cannot find
+            split_prompts(model.readers, words, self.config.prompts[0])
         return plan
 
     def masker(self, ready: Ready) -> PhotoMasker:
@@ -134,7 +133,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
             presence={name: round(score, 4) for name, score in found.scores.items()},
         )
         with self.timer("writing"):
-            sample = masked_sample(
+            return encode_masked(
                 self.config,
                 self.name_of(spec),
                 encode_photo(spec.photo.path, found.view.pixels),
@@ -143,7 +142,6 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
                 found.maps,
                 row,
             )
-            return encode(sample, self.classes)
 
     def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
         return {**super().about(left_out), "prompts": list(self.config.prompts)}

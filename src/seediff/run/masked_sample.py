@@ -1,4 +1,4 @@
-"""`masked_sample`: makes a sample of a picture and the masks that a model made of it, for `generate` and `mask`."""
+"""`encode_masked`: the files of a picture and of the masks that a model made of it, for `generate` and `mask`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..dataset import native
 from ..dataset.encoding import encode_soft
 from ..dataset.sample import SOFT, Extras, Sample
 from ..dataset.shapes.objects import scored_pieces
-from ..masks.confidence import confidence
+from ..dataset.writing import Encoded, encode
 from ..rows.row import Row
 from ..rows.values import ids_by_name
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..masks.make_masks import MaskResult
 
 
-def masked_sample(
+def encode_masked(
     config: GenerateConfig | MaskPhotosConfig,
     name: str,
     image: bytes,
@@ -31,14 +31,16 @@ def masked_sample(
     soft: Callable[[], Iterable[np.ndarray]],
     attention: AttentionMaps | None,
     row: Row,
-) -> Sample:
-    """The sample of a picture and its masks, with the files that the configuration asks for.
+) -> Encoded:
+    """The row and files of a picture and its masks, with the files that the configuration asks for.
 
     image: the contents of the picture's file, as PNG or JPEG. masks: at the picture's size (H, W). soft: a function
     that yields the soft mask (H, W) in [0, 1] of each class, one after the other: all soft masks of a large photograph
     at once would take hundreds of megabytes. row: what only one of the commands knows of the sample, such as the `seed`
     of `generate`.
     """
+    from ..masks.arithmetic import confidence  # imports torch
+
     ids = ids_by_name(config.classes)
     class_ids = tuple(ids[kind] for kind in masks.classes)
     labels = native.dataset_labels(masks.label_map, class_ids)
@@ -62,4 +64,4 @@ def masked_sample(
         method=config.method,
         version=__version__,
     )
-    return Sample(image, labels, objects, row, name=name, extras=extras)
+    return encode(Sample(image, labels, objects, row, name=name, extras=extras), config.classes)

@@ -171,8 +171,3 @@ def read_splits(out: Path) -> Mapping[str, Any]:
 def with_splits(rows: Iterable[Row], splits: Mapping[str, Any]) -> list[Row]:
     """The rows, with the `split` from `read_splits`."""
     return [row.replace(split=splits.get(str(row.file_name), row.split)) for row in rows]
-
-
-def numbered_name(index: int) -> str:
-    """12 → `000012`."""
-    return f"{index:06d}"

@@ -19,7 +19,6 @@ from ..models.describe import ModelInfo
 from ..models.locate import FOR_DRAWINGS, REAL
 from ..rows.row import Row, failed_row
 from .job import Job
-from .plan import Plan
 
 PhotosConfig = TypeVar("PhotosConfig", MaskPhotosConfig, SegmentPhotosConfig, PredictConfig)
 Read = TypeVar("Read")
@@ -96,7 +95,7 @@ class PhotoJob(Job[PhotosConfig, PhotoSpec]):
         """The words of each photograph, each list once."""
         return list(dict.fromkeys(spec.words for spec in self.specs))
 
-    def contents(self, plan: Plan) -> Iterator[str]:
+    def contents(self) -> Iterator[str]:
         count = len(self.specs)
         yield f"{self.product} of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
         if self.words:

@@ -1,12 +1,11 @@
-"""`Plan`: what a run will do with a model, and the refusal of what cannot work. It is made of a model's `Facts`: of
-values in its small files at once, of all its small files before its weights are read, and of the loaded model. What is
-not known yet is left out."""
+"""`Plan`: what a run will do with a model, and the refusal of what cannot work. It is made of the model's small files
+before its weights are read, and again of the loaded model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from ..dataset.reading import first_of
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.describe import ModelInfo, check_known_classes
-from ..models.facts import Facts, facts_of_model
 from ..models.locate import check_weights
 from ..models.registry import LoadOptions, Model, check_options, load_found
 from ..models.saving_memory import Offload, memory_bytes
@@ -33,78 +31,72 @@ ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do with a model, as far as its facts say. What is not known is None."""
+    """What a run will do with a model."""
 
-    facts: Facts = field(repr=False)
-    capture: CapturePlan | None = None
+    capture: CapturePlan
     """Which attention is captured."""
-    maps: Expected | None = None
+    maps: Expected
     """The shapes and bytes of one image's attention maps."""
     kept_bytes: int = 0
-    """The bytes of the attention maps that the run writes for an image, as far as they are known."""
-
-    @property
-    def loaded_capture(self) -> CapturePlan:
-        """Which attention of a loaded model is captured."""
-        assert self.capture is not None
-        return self.capture
-
-    def lines(self, config: RunConfig, offload: Offload, *, verbose: bool) -> Iterator[str]:
-        """Lines of a dry run about the model, its memory and the captured attention.
-
-        Args:
-            config: with the device and number format of the run.
-            offload: as in `load_model`.
-            verbose: whether lines also name captured layers, replaced levels and all settings.
-        """
-        size = weight_bytes(config, self.facts.info)
-        yield model_line(config, self.facts.info, offload, size)
-        yield f"Device: {config.device}, computes in {config.dtype}"
-        yield memory_line(config, size, self.maps and self.maps.map_bytes)
-        if not verbose:
-            yield "Layers and all settings: with --verbose"
-            return
-        if self.capture is None or self.maps is None:
-            yield "Capture: not known, because the model's configuration is not on this machine"
-        else:
-            if self.maps.maps:
-                nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
-                yield f"Capture: {self.maps}{nearly}"
-            yield from (f"Levels: {note}" for note in self.capture.notes)
-        yield from config.lines()
+    """The bytes of the attention maps that the run writes for an image."""
 
 
-def plan_model(config: ModelConfig, facts: Facts, reads: Reads | None = None) -> Plan:
-    """The plan of a run, without its texts.
+def plan_lines(
+    plan: Plan | None, config: RunConfig, info: ModelInfo, offload: Offload, *, verbose: bool
+) -> Iterator[str]:
+    """Lines of a dry run about the model, its memory and the captured attention.
+
+    Args:
+        plan: from `plan_model`.
+        config: with the device and number format of the run.
+        info: the model.
+        offload: as in `load_model`.
+        verbose: whether lines also name captured layers, replaced levels and all settings.
+    """
+    size = weight_bytes(config, info)
+    yield model_line(config, info, offload, size)
+    yield f"Device: {config.device}, computes in {config.dtype}"
+    yield memory_line(config, size, plan and plan.maps.map_bytes)
+    if not verbose:
+        yield "Layers and all settings: with --verbose"
+        return
+    if plan is None:
+        yield "Capture: not known, because the model's configuration is not on this machine"
+    else:
+        if plan.maps.maps:
+            nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
+            yield f"Capture: {plan.maps}{nearly}"
+        yield from (f"Levels: {note}" for note in plan.capture.notes)
+    yield from config.lines()
+
+
+def plan_model(config: ModelConfig, model: ModelInfo | Model, reads: Reads | None = None) -> Plan | None:
+    """The plan of a run, without its texts. None if this machine lacks the configurations of the network or the
+    autoencoder.
 
     Args:
         config: of the run.
-        facts: what is known of its model.
+        model: the model, which may have no weights yet.
         reads: the attention that the run captures, if it needs other attention than masks do, for example to name
             segments. None: what the masks or segments need.
 
     Raises:
         UserError: for everything in the configuration that does not fit the model.
     """
-    info, layers, sizes = facts.info, facts.layers, facts.sizes
+    info, layers, sizes = model.info if isinstance(model, Model) else model, model.layers, model.sizes
     check_values(config, info)
-    if layers is None:
-        return Plan(facts)
-    lattice = None
-    if sizes is not None:
-        height, width = pixels(config.size or sizes.side)
-        lattice = height // sizes.position, width // sizes.position
+    if layers is None or sizes is None:
+        return None
+    height, width = pixels(config.size or sizes.side)
+    lattice = height // sizes.position, width // sizes.position
     if isinstance(config, DatasetConfig):
         kept = EVERYTHING if config.keep_attention else None
         capture = plan_capture(info.family, layers, config.capture, mask=config.mask, reads=kept)
     else:
         capture = plan_segments(info.family, layers, config.segment, config.model)
-        if lattice:
-            from ..segments.make_segments import check_positions  # imports torch
+        from ..segments.make_segments import check_positions  # imports torch
 
-            check_positions(config.segment, capture.levels("self"), lattice)
-    if lattice is None:
-        return Plan(facts, capture)
+        check_positions(config.segment, capture.levels("self"), lattice)
     there, maps = memory_bytes(), capture.expected(lattice, info.pipeline)
     if config.size is not None and there and maps.map_bytes > there:
         needed = f"attention maps of an image of this size take {show_bytes(maps.map_bytes)}"
@@ -115,7 +107,7 @@ def plan_model(config: ModelConfig, facts: Facts, reads: Reads | None = None) ->
     kept_bytes = 0
     if isinstance(config, DatasetConfig) and config.keep_attention:
         kept_bytes = sum(one.bytes for one in maps.maps)
-    return Plan(facts, capture, maps, kept_bytes=kept_bytes)
+    return Plan(capture, maps, kept_bytes)
 
 
 def check_values(config: ModelConfig, info: ModelInfo) -> None:
@@ -141,20 +133,19 @@ def check_model(config: ModelConfig, info: ModelInfo) -> None:
         check_weights("lora", config.lora)
     if isinstance(config, GenerateConfig):
         info.check_drawing(config.guidance_scale, config.negative_prompt)
-    sizes = info.sizes()
+    sizes = info.sizes
     if sizes:
         if not isinstance(config, GenerateConfig):
             check_attention(config.size, sizes.position)
         check_sides(pixels(config.size or sizes.side), "size", config.model, sizes.multiple, sizes.largest)
 
 
-def strange_words(info: ModelInfo, name: str, prompts: Iterable[str]) -> str:
+def strange_words(info: ModelInfo, prompts: Iterable[str]) -> str:
     """A warning about words of prompts that a model was never taught; "" for a model that does not list its words, and
     if it knows all of them.
 
     Args:
         info: the model.
-        name: its name in the warning.
         prompts: what it will draw.
     """
     if not info.settings.words:
@@ -164,32 +155,32 @@ def strange_words(info: ModelInfo, name: str, prompts: Iterable[str]) -> str:
     strange = [word for word in used if word not in taught]
     if not strange:
         return ""
-    return f"Model '{name}' was never taught some words: {first_of(strange)}; with them it draws worse"
+    return f"Model '{info.name}' was never taught some words: {first_of(strange)}; with them it draws worse"
 
 
 def load_planned(
-    config: RunConfig, facts: Facts, plan: Callable[[Facts], Plan], offload: Offload = "none"
-) -> tuple[Model, str, Plan]:
+    config: RunConfig, info: ModelInfo, plan: Callable[[ModelInfo | Model], Plan | None], offload: Offload = "none"
+) -> tuple[Model, str, Plan | None]:
     """(model, weights, plan): the loaded model of a configuration, the fingerprint of its weights, and its plan.
 
     Args:
         config: of the run.
-        facts: from `facts_of_files`.
-        plan: makes the plan of facts.
+        info: the model.
+        plan: makes the plan of a model.
         offload: as in `load_model`.
 
     Raises:
         UserError: as `plan` and `load_found`.
     """
-    plan(facts)  # refuses before the weights are read
+    plan(info)  # refuses before the weights are read
     sam = ""
     if isinstance(config, DatasetConfig) and config.mask.sam is not None:
         from ..masks.sam import load_sam
 
         sam = "+" + weights_fingerprint({"sam": load_sam(config.mask.sam)})
     how = LoadOptions.of(config)
-    model = load_found(facts.info, how, device=config.device, dtype=config.dtype, offload=offload)
-    return model, model.weights + sam, plan(facts_of_model(model))
+    model = load_found(info, how, device=config.device, dtype=config.dtype, offload=offload)
+    return model, model.weights + sam, plan(model)
 
 
 def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int | None) -> str:

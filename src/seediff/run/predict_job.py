@@ -17,7 +17,8 @@ from ..dataset.sample import Sample
 from ..dataset.writing import Encoded, encode
 from ..files.image_files import read_photo
 from ..files.photo_files import Photo, find_photos, photo_list
-from ..models.facts import Facts
+from ..models.describe import ModelInfo
+from ..models.registry import Model
 from ..models.weights import weights_fingerprint
 from ..rows.row import Row
 from ..train.models import read_about
@@ -26,7 +27,6 @@ from .job import Made, Ready, gpu_of
 from .loop import RunResult, run
 from .output import Loaded
 from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
-from .plan import Plan
 
 
 def predict(
@@ -71,11 +71,13 @@ class PredictJob(PhotoJob[PredictConfig]):
 
         return read_about(Path(self.config.model), CLASSES)[1]
 
-    def plan(self, facts: Facts) -> Plan:
+    def check(self) -> None:
         from ..train.predict import check_segmenter  # imports torch
 
         check_segmenter(Path(self.config.model))
-        return Plan(facts)
+
+    def plan(self, model: ModelInfo | Model) -> None:
+        return None
 
     def usual_dtype(self, device: str) -> str:
         return "float32"

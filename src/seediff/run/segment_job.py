@@ -28,7 +28,7 @@ from ..files.label_maps import IGNORE, centre_square, find_name
 from ..files.photo_files import Photo, photo_list
 from ..metrics.matching import count_segments
 from ..models.describe import ModelInfo, check_known_classes
-from ..models.facts import Facts
+from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
 from ..rows.row import Row
@@ -39,7 +39,6 @@ from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
 from .plan import Plan, plan_model
 
 if TYPE_CHECKING:
-    from ..models.registry import Model
     from ..segments.labelling import SegmentName
     from ..segments.make_segments import Segments
 
@@ -176,15 +175,17 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
     def classes(self) -> Sequence[str]:
         return (SEGMENT, *self.words)
 
-    def plan(self, facts: Facts) -> Plan:
+    def check(self) -> None:
+        super().check()
+        check_known_classes(self.found.name, self.found.settings.words, self.words)
+
+    def plan(self, model: ModelInfo | Model) -> Plan | None:
         reads: Reads | None = None
         if self.words:
             reads = {"cross": None} if self.config.segment.divides_features else EVERYTHING
-        plan = plan_model(self.config, facts, reads)
-        check_known_classes(facts.info.name, facts.info.settings.words, self.words)
-        if facts.readers is not None:
-            for words in self.word_lists:  # refuses what the tokenizers cannot find
-                split_prompts(facts.readers, words)
+        plan = plan_model(self.config, model, reads)
+        for words in self.word_lists:  # refuses what the tokenizers cannot find
+            split_prompts(model.readers, words)
         return plan
 
     def read(self, model: Model, spec: PhotoSpec) -> CountedPhoto:

@@ -26,9 +26,9 @@ from ..errors import UserError
 from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
+from ..metrics.confusion import confusion, count_classes
 from ..metrics.scores import class_iou, mean_iou
-from ..models.describe import Preset
-from ..models.facts import Facts, facts_of_model
+from ..models.describe import ModelInfo, Preset
 from ..prompts.tokens import split_prompts
 from .plan import load_planned, plan_model
 
@@ -97,7 +97,7 @@ def tune(
     photograph can be used.
     """
     model, size = masker.model, masker.config.size
-    plan_model(SegmentPhotosConfig(model=masker.config.model, size=size, segment=segment), facts_of_model(model))
+    plan_model(SegmentPhotosConfig(model=masker.config.model, size=size, segment=segment), model)
     masker.sentences(tuple(dict.fromkeys(classes.values())))  # refuses words that the model cannot read
 
     # 1. Answers, names and counts of each photograph, for the three thresholds
@@ -218,28 +218,10 @@ def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int,
 def count(value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes: int, background: int) -> np.ndarray:
     """(K, 3, C) int64: the true positives, false positives and false negatives of each class at each of the K BETAS.
     value, classes: from `strongest`. truth: (H, W), 255 ignored. num_classes: C. background: the class of pixels below
-    the threshold.
-
-    Example: a pixel of class 1 has its highest value, 0.3, for class 2. Up to β = 0.3 it is class 2: one fp of class 2,
-    one fn of class 1. Above, it is background: one fp of the background, one fn of class 1.
-    """
-    kept = truth != IGNORE
-    classes, truth = classes[kept], truth[kept]
-    reached = np.searchsorted(BETAS.astype(np.float32), value[kept], side="right")  # how many BETAS a pixel reaches
-
-    def reaching(ids: np.ndarray, where: np.ndarray | slice) -> np.ndarray:
-        """(K, C): the number of pixels of each id that reach each threshold. where: which pixels are counted."""
-        # (K + 1, C): in row r the pixels that reach exactly r thresholds, the lowest ones
-        size = (len(BETAS) + 1) * num_classes
-        table = np.bincount(reached[where] * num_classes + ids[where], minlength=size).reshape(-1, num_classes)
-        return table.sum(0) - table.cumsum(0)[:-1]  # for threshold k: all without rows 0 to k
-
-    tp, predicted = reaching(classes, classes == truth), reaching(classes, classes != IGNORE)
-    present = np.bincount(truth, minlength=num_classes)
-    below = present - reaching(truth, slice(None))  # (K, C) pixels of each true class, predicted as background
-    tp[:, background] += below[:, background]
-    predicted[:, background] += below.sum(1)
-    return np.stack([tp, predicted - tp, present - tp], axis=1)
+    the threshold."""
+    ids = np.uint8(background)
+    predicted = (np.where(value >= np.float32(beta), classes, ids) for beta in BETAS)
+    return np.stack([count_classes(confusion(each, truth, num_classes)) for each in predicted])
 
 
 def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[Answer]:
@@ -334,13 +316,14 @@ def classes_shown(
     return [name for name, n in pixels.items() if n >= least], {name for name, n in pixels.items() if 0 < n < least}
 
 
-def load_masker(config: MaskPhotosConfig, facts: Facts) -> tuple[PhotoMasker, str]:
-    """(masker, weights): a `PhotoMasker` with the loaded model, and the fingerprint of the weights. facts: from
-    `facts_of_files`. Raises UserError."""
+def load_masker(config: MaskPhotosConfig, info: ModelInfo) -> tuple[PhotoMasker, str]:
+    """(masker, weights): a `PhotoMasker` with the loaded model, and the fingerprint of the weights. info: the model.
+    Raises UserError."""
     from ..masks.photos import PhotoMasker
 
-    model, weights, plan = load_planned(config, facts, partial(plan_model, config))
-    return PhotoMasker(model, config, plan.loaded_capture), weights
+    model, weights, plan = load_planned(config, info, partial(plan_model, config))
+    assert plan is not None
+    return PhotoMasker(model, config, plan.capture), weights
 
 
 def evenly(total: int, most: int) -> list[int]:

@@ -224,13 +224,13 @@ class Captured:
             problem = f"{config.method}: cuts features, but what was captured is attention"
             raise UserError("method", problem, "use diffseg or kmeans")
         if config.k == "truth":
-            raise UserError("k", "truth: there are no label maps of a picture that was drawn", "give a number")
+            raise UserError("k", "truth: there are no label maps of an image that was drawn", "give a number")
         plan_segments(self._family, self._plan.all_layers, config, type(self._pipe).__name__)
         maps = self._maps(image, ())
         drawn, multiple = self._drawn(maps), self._family.multiple(self._factor or 1, self._config)
         if any(side % multiple for side in drawn):
             problem = f"{drawn[1]} × {drawn[0]}: self-attention of its levels cannot be laid over each other"
-            raise UserError("picture", problem, f"draw one whose sides are multiples of {multiple}")
+            raise UserError("image", problem, f"draw one whose sides are multiples of {multiple}")
         canvas = self._canvas(image, maps, pixels)
         if canvas.pixels is None and config.edge_rounds:
             fix = "give it, or edge_rounds=0"
@@ -238,7 +238,7 @@ class Captured:
         found = place_segments(propose(maps, config, config.k, seed), config, canvas)
         if len(found.scores) <= 1 and config.method == "diffseg":
             lower = f"lower kl_threshold (here {config.kl_threshold}), or use method='kmeans', k=5"
-            warnings.warn(f"the picture is one segment: {lower}", Notice, stacklevel=2)
+            warnings.warn(f"the image is one segment: {lower}", Notice, stacklevel=2)
         return found
 
     # Pictures, maps and columns

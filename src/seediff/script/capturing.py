@@ -49,7 +49,7 @@ from ..errors import UserError
 from ..models.families import named_readers
 from ..models.families.family import Family
 from ..models.families.inputs import NetworkInputs, hear_calls
-from ..models.families.layers import Layer
+from ..models.layers import Layer
 from .captured import Captured
 from .heatmap import pipeline_constants
 from .run_recorder import Block, RunRecorder
@@ -116,7 +116,7 @@ def capture(
         states = copied(states)
     named = Named(listed(prompt), readers, states)
     recorder = AttentionRecorder(plan, guidance=False, apart=apart, keeps_errors=True)
-    listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorder))
+    listener = Listener(Block(None if is_alone else pipe, family, named, recorder))
     tell_compiled(own_networks(pipe) or [given])
     with ExitStack() as stack:
         for each in networks:

@@ -61,7 +61,7 @@ class HeatMap:
             pixels = self.pixels
         if pixels is None:
             fix = "give it, heatmap('dog', pixels=image), or over(image)"
-            raise UserError("no picture to overlay the heat map on: the pipeline gave none", fix=fix)
+            raise UserError("no image to overlay the heat map on: the pipeline gave none", fix=fix)
         given = (pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.asarray(pixels))).convert("RGB")
         below = Image.fromarray(magnify(np.asarray(given), Image.Resampling.LANCZOS))
         drawn = Image.blend(below, self.image().resize(below.size, Image.Resampling.BILINEAR), alpha)
@@ -92,7 +92,7 @@ def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
     scale of colours is below all tiles. maps: heat maps of one picture."""
     tiles, labels = [np.asarray(heat.best()) for heat in maps], [heat.phrase for heat in maps]
     if maps[0].pixels is not None:
-        tiles, labels = [maps[0].pixels, *tiles], ["picture", *labels]
+        tiles, labels = [maps[0].pixels, *tiles], ["image", *labels]
     sheet = contact_sheet([fit_side(tile, SIDE, Image.Resampling.LANCZOS) for tile in tiles], 4, labels)
     return Image.fromarray(with_scale(sheet))
 

@@ -63,7 +63,7 @@ def fill(lattice: Grid, drawn: PixelSize, size: PixelSize, *, may_cut: bool) -> 
     scaled = max(int(drawn[0] * factor), size[0]), max(int(drawn[1] * factor), size[1])
     most = 1.25 if may_cut else 1.0
     if scaled[0] > most * size[0] or scaled[1] > most * size[1]:
-        raise UserError("pixels", f"{size[1]} × {size[0]}: the picture has other proportions")
+        raise UserError("pixels", f"{size[1]} × {size[0]}: the image has other proportions")
     view = Window((scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2, *size)
     return Canvas(size, drawn, scaled, view)
 

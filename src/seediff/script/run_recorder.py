@@ -50,8 +50,6 @@ class Block:
     pipe: Any
     """The pipeline; None if the script captures a network alone."""
     family: Family
-    networks: Sequence[Any]
-    """The pipeline's networks: one, or two that take turns."""
     named: Named
     recorder: AttentionRecorder
     runs: list[Run] = field(default_factory=list)
@@ -82,8 +80,8 @@ class RunRecorder:
 
     def __init__(self, block: Block, arguments: Mapping[str, Any]) -> None:
         if arguments.get("padding_mask_crop"):
-            problem = "pastes what it draws into another picture, where maps are not put"
-            raise UserError("padding_mask_crop", problem, "cut the picture, and paste it back yourself")
+            problem = "pastes what it draws into another image, where maps are not put"
+            raise UserError("padding_mask_crop", problem, "cut the image, and paste it back yourself")
         block.recorder.restart()
         self.block, self.arguments = block, arguments
         self.noted: list[Encoded] = []
@@ -219,9 +217,9 @@ class RunRecorder:
         timesteps = getattr(getattr(self.block.pipe, "scheduler", None), "timesteps", None)
         steps = calls if timesteps is None else len(timesteps)
         if not rows or returned not in (0, drawn) or calls > steps:
-            counts = f"{rows} rows had the prompt in {calls} calls, for {returned} pictures of {steps} steps"
-            fix = "use a pipeline of diffusers that draws each picture in one row (docs/script.md)"
-            raise UserError("the pipeline", f"{counts}: which of them draw the pictures is unknown", fix)
+            counts = f"{rows} rows had the prompt in {calls} calls, for {returned} images of {steps} steps"
+            fix = "use a pipeline of diffusers that draws each image in one row (docs/script.md)"
+            raise UserError("the pipeline", f"{counts}: which of them draw the images is unknown", fix)
 
     def _attention(self, frames: int, latents: int) -> list[Attention]:
         """The attention of each picture, or of each frame of each clip, which has that of its nearest latent frame.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,16 @@ import torch
 
 from ..config.resolve import recommend
 from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
-from ..config.settings import Config, RunConfig
+from ..config.settings import Config
 from ..dataset import native
 from ..errors import Notice, UserError
 from ..files.image_files import ImageInput, as_pixels
 from ..masks.make_masks import MaskResult
 from ..masks.photos import PhotoMasker
-from ..models import registry
-from ..models.describe import ModelInfo
-from ..models.facts import facts_of_files, facts_of_model
+from ..models.describe import ModelInfo, find_model
 from ..models.registry import LoadOptions, Model
 from ..run.photos import doubt_line
-from ..run.plan import Plan, plan_model
+from ..run.plan import Plan, load_planned, plan_model
 from ..segments.make_segments import Segments, make_segments
 
 
@@ -42,8 +41,7 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     config, info = _configure(MaskPhotosConfig, model, {**options, "classes": classes})
     pixels = as_pixels(image)
     loaded, plan = _prepare(config, info, model)
-    masker = PhotoMasker(loaded, config, plan.loaded_capture)
-    _warn(loaded, config)
+    masker = PhotoMasker(loaded, config, plan.capture)
     (found,) = masker.find([masker.view(pixels)], [config.classes])
     masks = masker.masks(found, trace=True)
     full = masks.full
@@ -67,22 +65,14 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
     """
     if "names" in options:
         fix = "use segment_photos, or ask `mask` for the words"
-        raise UserError("names", "segments of a picture in memory are not named", fix)
+        raise UserError("names", "segments of an image in memory are not named", fix)
     config, info = _configure(SegmentPhotosConfig, model, options)
     pixels = as_pixels(image)
     if config.segment.k == "truth":
-        raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
+        raise UserError("segment.k", "truth: there are no label maps of an image in memory", "give a number")
     loaded, _ = _prepare(config, info, model)
-    _warn(loaded, config)
     (segments,) = make_segments(loaded, [pixels], config.segment, fit=config.fit, size=config.size, seed=config.seed)
     return segments
-
-
-def _warn(model: Model, config: RunConfig) -> None:
-    """Warn, once a process, of a model that knows its own drawings alone. config: names the model."""
-    line = doubt_line(model.info, config.model_label)
-    if line:
-        warnings.warn(line, Notice, stacklevel=1)  # from one place, so that Python shows it once
 
 
 def _configure(
@@ -106,10 +96,15 @@ def _prepare(
     config: MaskPhotosConfig | SegmentPhotosConfig, info: ModelInfo | None, model: str | Path | Model
 ) -> tuple[Model, Plan]:
     """(model, plan): the loaded model, and the plan of what is captured of it. config, info: from `_configure`. model:
-    as in `mask`. Raises UserError if the model cannot do what the configuration says."""
-    if not isinstance(model, Model):
-        if info is not None:
-            plan_model(config, facts_of_files(info))  # refuses before the model is loaded
-        how = vars(LoadOptions.of(config))
-        model = registry.load_model(config.model, base=config.base, device=config.device, dtype=config.dtype, **how)
-    return model, plan_model(config, facts_of_model(model))
+    as in `mask`. Warns, once a process, of a model that knows its own drawings alone. Raises UserError if the model
+    cannot do what the configuration says."""
+    if isinstance(model, Model):
+        loaded, plan = model, plan_model(config, model)
+    else:
+        info = info or find_model(config.model, config.base)
+        loaded, _, plan = load_planned(config, info, partial(plan_model, config))
+    assert plan is not None
+    line = doubt_line(loaded.info, config.model_label)
+    if line:
+        warnings.warn(line, Notice, stacklevel=1)  # from one place, so that Python shows it once
+    return loaded, plan

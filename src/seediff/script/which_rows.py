@@ -69,9 +69,9 @@ def find_rows(prompt: Encoded, states: Sequence[torch.Tensor]) -> dict[int, int]
             left = [n for n in left if n != number]
     count = sum(map(bool, matching.values()))
     if rows and not prompt.is_named and (left or count > len(rows)):
-        problem = f"{count} rows of a batch of {len(states)} have the prompt, for {len(prompt.states)} pictures"
+        problem = f"{count} rows of a batch of {len(states)} have the prompt, for {len(prompt.states)} images"
         fix = "draw one at a time, or capture the network"
-        raise UserError(problem, "which of them draw the pictures is unknown", fix)
+        raise UserError(problem, "which of them draw the images is unknown", fix)
     return rows
 
 

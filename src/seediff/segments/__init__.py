@@ -2,6 +2,6 @@
 
 make_segments.py  from photographs to their segments; start here
 diffseg.py        adds up self-attention of all resolutions, and makes DiffSeg's segments of it; kmeans.py: K-Means
-diffcut.py        DiffCut, which divides the encoder's features
+diffcut.py        DiffCut, which divides the encoder's features, and records them
 labelling.py      from a method's proposals to a label map whose segments end at the photograph's edges, and their names
 """

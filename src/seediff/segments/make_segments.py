@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from ..attention.features import capture_features
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.see_photos import capture_clean, encode_images, run_clean
 from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape, seen_window
@@ -29,7 +28,7 @@ from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..files.messages import plural
 from ..models.registry import Model
-from .diffcut import cut_features
+from .diffcut import capture_features, cut_features
 from .diffseg import aggregate, anchor_positions, diffseg, level_weights
 from .kmeans import check_k, kmeans
 from .labelling import follow_edges, label

@@ -36,7 +36,11 @@ def test_pycocotools_reads_what_is_written(tmp_path):
     maps = [ring(), blocks(3, shape=(25, 40))]
     given = [item(f"a/{i}", m, shape=m.shape) for i, m in enumerate(maps)]
     done = export("coco", CLASSES, given, tmp_path, min_area=2)
-    assert done.notes == ("1 pieces below 2 pixels are not objects in instances; semantic has them",)
+    pieces, small = done.notes
+    assert pieces.startswith(
+        "3 masks in several pieces: one object per piece in instances, one annotation in semantic;"
+    )
+    assert small == "1 piece below 2 pixels: no objects in instances; semantic has them"
     semantic, instances = (load(tmp_path / f"annotations/{name}.json") for name in ("semantic", "instances"))
     assert {c["id"]: c["name"] for c in semantic.dataset["categories"]} == {1: "cat", 2: "bus", 3: "dog", 255: "ignore"}
     assert {c["id"]: c["name"] for c in instances.dataset["categories"]} == {1: "cat", 2: "bus", 3: "dog"}
@@ -107,5 +111,5 @@ def test_labels_alone_without_their_picture_are_counted(tmp_path):
     found = Dataset.load("coco", tmp_path, labels_alone=True)
     assert ([one.name for one in found], found.notes) == (
         ["b"],
-        ("1 labels whose picture is missing, left out",),
+        ("1 label whose image is missing, left out",),
     )

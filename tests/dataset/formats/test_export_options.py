@@ -93,7 +93,7 @@ def test_cutouts_follow_the_mask_or_soft_masks_unless_the_mask_was_replaced(tmp_
     files = ["a_dog/corrected.png", "a_dog/trip/soft.png", "cat/corrected.png", "cat/trip/soft.png"]
     assert names(tmp_path / "out") == files
     assert (done.samples, done.files) == (3, 4)
-    assert done.notes == ("2 samples have no soft masks that describe their masks: cut out along the mask",)
+    assert done.notes == ("2 samples without soft masks that describe the mask: cut out along the mask",)
     assert alpha(tmp_path / "out/cat/trip/soft.png") == [64, 128, 255, 128, 0, 0]  # not the dog's pixels
     assert alpha(tmp_path / "out/cat/corrected.png") == edge
     assert alpha(tmp_path / "out/a_dog/trip/soft.png") == [0, 0, 0, 42, 212, 255]

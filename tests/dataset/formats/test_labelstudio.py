@@ -70,9 +70,9 @@ def test_annotations_go_before_predictions_and_the_last_one_counts(tmp_path):
     assert np.array_equal(items[0].label_map, np.where(left, 2, 0))
     assert not items[1].label_map.any()
     assert notes == [
-        "2 of 4 tasks have no annotation, or were skipped: they are left out",
+        "2 of 4 tasks without an annotation, or skipped: left out",
         "second annotations of a task, left out: 1 (a ground truth counts, or else the last change)",
-        "1 of 2 pictures have no shape: background only",
+        "1 of 2 images without a shape: background only",
     ]
     tasks[0]["annotations"][1]["ground_truth"] = True  # by whom the others are measured
     save(folder, tasks)
@@ -102,7 +102,7 @@ def test_completions_are_annotations(tmp_path):
 
 def test_only_predictions_of_seediff_are_labels_and_this_is_told(tmp_path):
     one, two = (annotation(CLASSES[number], RIGHT, model_version=f"m{number}") for number in (0, 1))
-    told = ["1 tasks have no annotation: the masks that SeeDiff wrote as predictions are read"]
+    told = ["1 task without an annotation: the masks that SeeDiff wrote as predictions are read"]
     ours = annotation(CLASSES[0], RIGHT, model_version="ours")
     assert answers(tmp_path / "own", own=True, predictions=[ours]) == ([[0, 1]], told)
     skipped = annotation(CLASSES[0], BOTH, was_cancelled=True)

@@ -57,4 +57,4 @@ def test_masks_without_a_picture_are_counted_when_label_maps_are_compared(tmp_pa
         save_map(tmp_path / name, LABELS)
     found = Dataset.load("masks", tmp_path, classes=("dog", "cat"), labels_alone=True)
     assert [one.name for one in found] == ["a"]
-    assert found.notes == ("1 labels whose picture is missing, left out",)
+    assert found.notes == ("1 label whose image is missing, left out",)

@@ -39,7 +39,7 @@ def test_what_trainers_read(tmp_path, weights, classes, expected):
     assert names(tmp_path / "out") == ["images/trip_a.b.jpg", "images/trip_a.b.txt", "masks/trip_a.b.png"]
     assert (tmp_path / "out/images/trip_a.b.txt").read_text() == "a cat and a dog\n"
     assert weights(tmp_path / "out/masks/trip_a.b.png").tolist() == expected
-    assert done.notes[-1].startswith("1 images are JPEG: SimpleTuner finds no masks of these")
+    assert done.notes[-1].startswith("1 image in JPEG: SimpleTuner finds no mask for it")
 
 
 def test_soft_masks_beside_the_pictures_and_what_is_noted(tmp_path):
@@ -56,8 +56,8 @@ def test_soft_masks_beside_the_pictures_and_what_is_noted(tmp_path):
     assert (done.samples, done.splits) == (2, {"train": 1, "val": 1})
     assert done.notes == (
         '1 sample without "cat" or "dog" or "cow": left out',
-        "1 samples have no soft masks that describe their masks: 0 and 255 alone",
-        "1 samples have no prompt, and so no caption",
+        "1 sample without soft masks that describe the mask: 0 and 255 alone",
+        "1 sample without a prompt, and so without a caption",
         "samples of val are trained, too: `seediff split` makes folders of the parts",
     )
 

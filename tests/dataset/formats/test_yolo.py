@@ -16,7 +16,7 @@ IDS = {0: 1, 1: 2, 2: 3}
 def test_what_is_left_out_is_told(tmp_path):
     labels = np.eye(4, 6, dtype=np.uint8)
     notes = export("yolo", ("cat",), [item("a", labels * (np.arange(6) < 1))], tmp_path / "yolo", min_area=2).notes
-    assert notes[0] == "1 pieces below 2 pixels are left out: they become background"
+    assert notes[0] == "1 piece below 2 pixels: left out, as background"
 
 
 SPECKS = np.zeros(
@@ -30,9 +30,9 @@ JUDGED = {**MADE, "review": {"verdict": "accepted"}}
 @pytest.mark.parametrize(
     ("row", "min_area", "areas", "note"),
     [
-        (MADE, 1, [70, 6, 2], "2 of 3 pieces in masks that nobody checked have fewer than 10 pixels; --min-area auto"),
-        (MADE, "auto", [70, 6], "1 pieces below 1 % of the picture are left out: they become background"),
-        (MADE, 6, [70, 6], "1 pieces below 6 pixels are left out"),
+        (MADE, 1, [70, 6, 2], "2 of 3 pieces in masks that nobody checked below 10 pixels: --min-area auto"),
+        (MADE, "auto", [70, 6], "1 piece below 1 % of the image: left out, as background"),
+        (MADE, 6, [70, 6], "1 piece below 6 pixels: left out"),
         (JUDGED, "auto", [70, 6, 2], ""),
         ({}, "auto", [70, 6, 2], ""),
     ],
@@ -57,7 +57,7 @@ def test_objects_of_a_model_are_the_lines_and_pieces_of_no_object_are_not(tmp_pa
     own = find_objects(labels, 50)
     made, foreign = (Sample(item(shape=labels.shape).source, labels, own, row, name="a") for row in (MADE, {}))
     done = export("yolo", ("cat",), [made], tmp_path / "made")
-    assert done.notes[1] == "2 pieces of masks belong to no object of the set: they become background"
+    assert done.notes[1] == "2 pieces in no object of the set: left out, as background"
     assert (tmp_path / "made/labels/train/a.txt").read_text().count("\n") == 1
     export("yolo", ("cat",), [foreign], tmp_path / "foreign")
     assert np.array_equal(imported("yolo", tmp_path / "foreign")[1][0].label_map, labels)

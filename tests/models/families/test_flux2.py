@@ -39,4 +39,4 @@ def test_a_tokenizer_is_not_known_before_the_pipeline_whose_text_it_reads(model,
     index = json.loads((folder / "model_index.json").read_text())
     index["tokenizer"] = ["transformers", "PreTrainedTokenizerFast"]
     (folder / "model_index.json").write_text(json.dumps(index))
-    assert find_model(str(folder)).readers() == ()
+    assert find_model(str(folder)).readers == ()

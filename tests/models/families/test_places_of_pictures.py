@@ -36,16 +36,16 @@ def test_each_picture_ends_where_the_next_grid_begins():
     ],
 )
 def test_places_that_do_not_tell(places):
-    with user_error(r"^the network: is given places that do not say where each picture ends; number"):
+    with user_error(r"^the network: is given places that do not say where each image ends; number"):
         packed_pictures(places, len(places))
 
 
 @pytest.mark.parametrize(
     ("shapes", "said"),
     [
-        ([[(1, 4, 6)], [(1, 6, 4)]], "is given other numbers or sizes of pictures in each row; draw one at a time"),
-        ([(1, 4, 5)], "is given 24 positions, and sizes of pictures that have others"),
-        ([[(2, 4, 3)]], "is given 24 positions, and sizes of pictures that have others"),
+        ([[(1, 4, 6)], [(1, 6, 4)]], "is given other numbers or sizes of images in each row; draw one at a time"),
+        ([(1, 4, 5)], "is given 24 positions, and sizes of images that have others"),
+        ([[(2, 4, 3)]], "is given 24 positions, and sizes of images that have others"),
     ],
 )
 def test_sizes_that_do_not_fit(shapes, said):

@@ -4,9 +4,8 @@ from builders.published import parameters, written
 
 from recipes.families import PAGE
 from seediff.config.runs import GenerateConfig
-from seediff.models.facts import facts_of_files
-from seediff.models.layer_choice import KINDS
-from seediff.models.names import NAMES
+from seediff.models.layers import KINDS
+from seediff.models.locate import NAMES
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import dry_run
 
@@ -32,7 +31,7 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     job, (own, cross, said) = GenerateJob(config), EXPECTED[name]
     lines = list(dry_run(job, tmp_path / "out"))
     assert f"Capture: {said} an image" in lines
-    layers = job.plan(facts_of_files(job.found)).loaded_capture.layers
+    layers = job.plan(job.found).capture.layers
     assert [len(layers[kind]) for kind in KINDS] == [own, cross]
     side = 512 if name == "sd1.5" else 1024
     assert lines[0].endswith(f", each of {side}×{side}")

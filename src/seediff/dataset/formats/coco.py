@@ -68,10 +68,10 @@ def write(export: Export) -> None:
     ignored = {"id": IGNORED_CATEGORY[0], "name": IGNORED_CATEGORY[1]}
     instances = {ending: new_document(categories) for ending in endings.values()}
     semantic = {ending: new_document([*categories, ignored]) for ending in endings.values()}
-    small = 0
+    small, several = 0, 0
     for placed in export.placed(annotate, min_area=min_area, polygons=export.options.polygons):
-        objects, whole, areas, left_out = placed.encoded
-        small += left_out
+        objects, whole, areas, left_out, in_pieces = placed.encoded
+        small, several = small + left_out, several + in_pieces
         export.see(placed.sample, areas)
         ending = endings[placed.split]
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
@@ -85,8 +85,10 @@ def write(export: Export) -> None:
     for kind, documents in ((INSTANCES, instances), (SEMANTIC, semantic)):
         for ending, document in documents.items():
             export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
-    fate = "ignored (iscrowd 1)" if min_area == "auto" else "not objects"
-    export.note_pieces(small, f"are {fate} in {INSTANCES}; {SEMANTIC} has them")
+    kinds = f"one object per piece in {INSTANCES}, one annotation in {SEMANTIC}"
+    export.count(several, f"mask in several pieces: {kinds}; --min-area N leaves out pieces below N pixels")
+    fate = "ignored (iscrowd 1)" if min_area == "auto" else "no objects"
+    export.note_pieces(small, f"{fate} in {INSTANCES}; {SEMANTIC} has them")
 
 
 def new_document(categories: list[Json]) -> Json:
@@ -109,17 +111,18 @@ def add_image(document: Json, placed: Placed, annotations: Sequence[Json], metad
 
 def annotate(
     sample: Sample, labels: np.ndarray, min_area: MinArea, polygons: bool
-) -> tuple[list[Json], list[Json], list[int], int]:
-    """(objects, classes, areas, small) of a sample: an annotation per object, an annotation per class, the pixels of
-    each object, and the number of objects that are left out. labels: the label map (H, W). min_area, polygons: as in
-    `ExportOptions`."""
+) -> tuple[list[Json], list[Json], list[int], int, int]:
+    """(objects, classes, areas, small, several) of a sample: an annotation per object, an annotation per class, the
+    pixels of each object, the number of objects that are left out, and of classes whose pieces became objects. labels:
+    the label map (H, W). min_area, polygons: as in `ExportOptions`."""
     objects = sample.objects(labels, least_area(sample, labels, min_area))
     annotations = of_objects(objects, polygons)
     if min_area == "auto" and sample.row.unchecked:
         rest = objects.rest(labels)
         rest[rest == IGNORE] = 0
         annotations += [{**one, "iscrowd": 1} for one in of_objects(whole_classes(rest))]
-    return annotations, of_objects(whole_classes(labels)), objects.areas, objects.small
+    several = 0 if sample.has_objects else sum(count > 1 for count in Counter(objects.class_ids).values())
+    return annotations, of_objects(whole_classes(labels)), objects.areas, objects.small, several
 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:
@@ -170,7 +173,7 @@ def read(source: Import) -> Contents:
             size = image.height, image.width
             pictures.append(Labelled(f"{path}, image {image.id}", [image.file_name], folders, size=size, **about))
             empty += not annotations
-    source.count(empty, f"of {len(pictures)} pictures have no shape: background only")
+    source.count(empty, f"of {len(pictures)} images without a shape: background only")
     return Contents(listed, source.samples_of(pictures))
 
 
@@ -199,8 +202,8 @@ def _check_masks(documents: Mapping[Path, CocoFile], source: Import) -> bool:
         problem = "all its masks are crowds (iscrowd 1), which are ignored, but some tools mark every mask this way"
         raise UserError(where, problem, "--crowds objects takes them for objects, --crowds ignored leaves them out")
     of = f"of {len(shapes)} annotations"
-    source.count(several, f"{of} are crowds (iscrowd 1), not objects; pixels only in them are ignored (255)")
-    source.count(sum(bool(each.ignore) for each in shapes), f"{of} have `ignore`: their pixels are ignored (255)")
+    source.count(several, f"{of} with `iscrowd` 1, no objects: pixels only in them are ignored (255)")
+    source.count(sum(bool(each.ignore) for each in shapes), f"{of} with `ignore`: pixels in them are ignored (255)")
     used = [annotation for annotation in shapes if not annotation.ignore]
     boxes = [annotation for annotation in used if annotation.is_box]
     return source.takes_boxes(len(boxes), sum(annotation.masked for annotation in boxes), len(used), where)

@@ -29,7 +29,7 @@ def write(export: Export) -> None:
         hard += soft and not all(placed.sample.is_soft(class_id) for class_id, _ in placed.encoded)
         for class_id, data in placed.encoded:
             export.put(f"{folders[class_id]}/{placed.name}.png", data)
-    export.count(hard, "samples have no soft masks that describe their masks: cut out along the mask")
+    export.count(hard, "sample without soft masks that describe the mask: cut out along the mask")
 
 
 def cut(sample: Sample, labels: np.ndarray, soft: bool) -> list[tuple[int, bytes]]:

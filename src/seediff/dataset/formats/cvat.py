@@ -193,7 +193,7 @@ def _fill(canvas: Canvas, number: int, one: Box | CvatShape, node: Node) -> None
         counts = fit(one.rle.replace(" ", "").split(","), list[Count], f"{where}: 'rle'", strict=False)
         inner = one.left + one.width <= width and one.top + one.height <= height
         if not inner or sum(counts) != one.width * one.height:
-            what = f"its mask is not inside the picture of {width} × {height}"
+            what = f"its mask is not inside the image of {width} × {height}"
             raise UserError(where, f"{what}, or its run lengths do not fill its box")
         inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
         canvas.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number

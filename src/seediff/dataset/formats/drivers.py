@@ -54,9 +54,10 @@ class Notes:
             self.notes.append(line)
 
     def count(self, number: int, line: str) -> None:
-        """Adds the line "NUMBER LINE", unless the number is 0."""
+        """Adds the line "NUMBER LINE", unless the number is 0. line: begins with a singular noun, or with "of"."""
+        noun, _, rest = line.partition(" ")
         if number:
-            self.note(f"{number} {line}")
+            self.note(f"{number} {line}" if noun == "of" else f"{plural(number, noun)} {rest}")
 
 
 class Pair(NamedTuple):
@@ -182,8 +183,8 @@ class Import(ImportOptions, Notes):
             polygons += sum(shape.is_box and shape.kind.startswith("polygon") for shape in filled)
             left_out += [shape.about for shape in shapes if shape.fill is None]
             empty += not filled
-        self.count(len(left_out), f"shapes are no masks and are left out, such as {first_of(sorted({*left_out}))}")
-        self.count(empty, f"of {len(described)} pictures have no shape: background only")
+        self.count(len(left_out), f"shape of a kind that is no mask, such as {first_of(sorted({*left_out}))}: left out")
+        self.count(empty, f"of {len(described)} images without a shape: background only")
         for line in numbered_names(sorted(labels[1])):
             self.note(line)
         boxes = self.takes_boxes(counts[1] - counts[0], polygons, counts[1], self.path)
@@ -219,7 +220,7 @@ class Import(ImportOptions, Notes):
                 path, end = file
                 other = owners.setdefault(path, one.where)
                 if other != one.where:
-                    raise UserError(one.where, f"its picture, {path}, is that of {other}, too")
+                    raise UserError(one.where, f"its image, {path}, is that of {other}, too")
                 if f"{one.top}/{end}" not in one.names:  # else `end` begins with a folder of the picture's own
                     end = end.removeprefix(f"{one.top}/")
                 one = replace(one, image=path, name=end)
@@ -231,7 +232,7 @@ class Import(ImportOptions, Notes):
             if split is None or (part_of(split) or split) in (part, row_split or "train"):
                 samples.append(self._sample(one, one.sample or name, row_split))
         if split is not None and not samples:
-            raise UserError("split", f"{split}: {self.path} has no picture in this part")
+            raise UserError("split", f"{split}: {self.path} has no image in this part")
         return samples
 
     def _in_parts(
@@ -257,10 +258,10 @@ class Import(ImportOptions, Notes):
         if titled:
             kept, split = sorted(read_lists(self.files, titled, paths)[0]), None
         else:
-            self.count(len(found) - len(kept), f"{of_all} have no labels, or are in no list of a part: left out")
+            self.count(len(found) - len(kept), f"{of_all} without labels, or in no list of a part: left out")
         if by_lists:
-            self.count(len({*kept} - {*named}), f"{of_all} are in no list of a part: they have no split")
-            self.count(len(others), "lines in lists of parts name no labelled image")
+            self.count(len({*kept} - {*named}), f"{of_all} in no list of a part: without a split")
+            self.count(len(others), "line in lists of parts without a labelled image")
             parts = [named[i].part if i in named else "" for i in range(len(found))]
         return [found[i] for i in kept], [parts[i] for i in kept], split
 
@@ -339,7 +340,7 @@ def read_format(name: SourceName, path: Path | str, **options: Any) -> Contents:
             what = f"{plural(count, 'sample')} of the part {show_json(part)}, which {NO_SPLIT}"
             source.note(f"{what}: `split` keeps the word, and `train` and `evaluate` ask for --split")
     if source.turned_pictures:
-        turned = "written as stored, with labels of the turned picture turned back"
+        turned = "written as stored, with labels of the turned image turned back"
         source.note(f"{plural(source.turned_pictures, 'image')} with an EXIF orientation: {turned}")
-    source.count(source.missing_pictures, "labels whose picture is missing, left out")
+    source.count(source.missing_pictures, "label whose image is missing, left out")
     return contents._replace(notes=source.notes, parts=source.parts)

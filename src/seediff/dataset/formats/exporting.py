@@ -17,6 +17,7 @@ import numpy as np
 
 from ...config.class_names import IGNORED, check_meaning, reserved_id
 from ...files.label_maps import IGNORE, voc_palette
+from ...files.messages import plural
 from ...files.outputs import check_free, put, stage_output
 from ...rows.values import SPLITS
 from ...workers import Follow, in_order
@@ -140,12 +141,12 @@ class Export(Notes):
     def note_pieces(self, small: int, fate: str) -> None:
         """Notes how many pieces were left out, and how to leave out tiny pieces, if many were written. small: the
         number of pieces left out. fate: what became of them."""
-        share, min_area = f"{SMALLEST_SHARE * 100:g} % of the picture", self.options.min_area
+        share, min_area = f"{SMALLEST_SHARE * 100:g} % of the image", self.options.min_area
         least = share if min_area == "auto" else f"{min_area} pixels"
-        self.count(small, f"pieces below {least} {fate}")
+        self.count(small, f"piece below {least}: {fate}")
         if self.tiny * 10 > self.pieces:
-            what = f"{self.tiny} of {self.pieces} pieces in masks that nobody checked have fewer than {TINY} pixels"
-            self.note(f"{what}; --min-area auto leaves out those below {share}")
+            of = f"of {self.pieces} pieces in masks that nobody checked below {TINY} pixels"
+            self.count(self.tiny, f"{of}: --min-area auto leaves out those below {share}")
 
     def put(self, path: str, data: bytes | str | Path) -> None:
         """Writes a file. path: relative to the folder. data: its bytes or text, or the file to copy or link."""
@@ -192,6 +193,6 @@ def export(
         write(export)
     with_objects = sum(sample.has_objects for sample in samples)
     if with_objects and not FORMATS[name].objects:
-        export.note(f"objects of {with_objects} samples are left out")
+        export.note(f"objects of {plural(with_objects, 'sample')} are left out")
     written = Counter(splits) - export.left_out
     return Exported(written.total(), export.files, tuple(export.notes), written)

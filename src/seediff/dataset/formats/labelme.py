@@ -136,7 +136,7 @@ def _files(source: Import) -> list[Path]:
     others = sorted({*paths} - {*files})
     if not files:
         raise UserError(source.path, "has no labelme JSON file, one with 'shapes'")
-    source.count(len(others), f"JSON files are not from labelme, such as {next(iter(others), None)}: they are left out")
+    source.count(len(others), f"file of another program, such as {next(iter(others), None)}: left out")
     return files
 
 
@@ -203,8 +203,8 @@ def _decode(text: str, where: str) -> np.ndarray:
     try:
         data = base64.b64decode(text)
     except ValueError as error:
-        raise UserError(where, "is not a base64-encoded picture") from error
+        raise UserError(where, "is not a base64-encoded image") from error
     pixels, mode = pixels_in(data, where)
     if pixels.ndim != 2:
-        raise UserError(where, f"is a picture in {mode}", "it must be grey or of 1 bit, 0 outside")
+        raise UserError(where, f"is an image in {mode}", "it must be grey or of 1 bit, 0 outside")
     return pixels > 0

@@ -167,10 +167,10 @@ def _fill(canvas: Canvas, number: int, result: Result, region: Region, where: st
     region was drawn on a picture of another size, or on a rotated picture."""
     shape = height, width = canvas.numbers.shape
     if result.image_rotation % 360:
-        turned = f"was drawn on a picture rotated by {result.image_rotation:g}°"
+        turned = f"was drawn on an image rotated by {result.image_rotation:g}°"
         raise UserError(where, turned, "undo the rotation in Label Studio")
     if result.size != shape:
-        raise UserError(where, f"is of a picture of {result.size}, others of {shape}; both are (height, width)")
+        raise UserError(where, f"is of an image of {result.size}, others of {shape}; both are (height, width)")
     at = complex(region.x * width, region.y * height) / 100
     if region.rle is not None:
         try:
@@ -296,12 +296,12 @@ def read(source: Import) -> Contents:
     used = [(where, task) for where, task in named if task.done]
     if not used:
         used = [(where, task) for where, task in named if task.is_own]
-        source.count(len(used), "tasks have no annotation: the masks that SeeDiff wrote as predictions are read")
+        source.count(len(used), "task without an annotation: the masks that SeeDiff wrote as predictions are read")
     if tasks and not used:
         problem = "no task has an annotation that was not skipped"
         raise UserError(file, problem, "predictions of models are not read: accept them in Label Studio first")
     left_out = len(tasks) - len(used)
-    source.count(left_out, f"of {len(tasks)} tasks have no annotation, or were skipped: they are left out")
+    source.count(left_out, f"of {len(tasks)} tasks without an annotation, or skipped: left out")
     more = sum(len(task.done[1:]) for _, task in used)
     if more:
         source.note(f"second annotations of a task, left out: {more} (a ground truth counts, or else the last change)")
@@ -340,7 +340,7 @@ def _address(data: Mapping[str, Any], where: str) -> str:
             if isinstance(text, str) and key != OWN_KEY:
                 found += [text] * (key == IMAGE or _path(text).lower().endswith(IMAGE_SUFFIXES))
     if len(found) != 1:
-        raise UserError(where, f"'data' must have the path of one picture, such as 'image', not of {len(found)}")
+        raise UserError(where, f"'data' must have the path of one image, such as 'image', not of {len(found)}")
     return found[0]
 
 

@@ -211,5 +211,5 @@ def _with_pictures(source: Import, split: str | None, images: Path, masks: Path)
         if split is None and name not in stems:  # pictures are in one folder, and masks in one for each part
             part = top_folder(key)
         found.append(Pair(part, name, photos[name], path))
-    source.count(len(photos) - len(found), f"of {len(photos)} pictures have no mask in {masks}: they are left out")
+    source.count(len(photos) - len(found), f"of {len(photos)} images without a mask in {masks}: left out")
     return found

@@ -191,7 +191,7 @@ def read_published(
         places = [root / place.format(layout.parts[name]) for place in layout.images]
         folder = next((place for place in places if place.is_dir() and place != parts[name]), places[0])
         if not folder.is_relative_to(source.path) and not source.labels_alone:
-            problem = "holds only labels; their pictures are in the folder beside it"
+            problem = "holds only labels; their images are in the folder beside it"
             raise UserError(source.path, problem, f"name the folder above both, with --split {name}")
         images = images_by_name(folder)
         for key, file in named_images(parts[name]):

@@ -321,7 +321,7 @@ def check_frame(image: Path, shape: tuple[int, int], where: str) -> None:
     picture. shape: (H, W) of the labels. where: their name in errors."""
     size = image_size(image)
     if size != shape != shown_size(image):
-        raise UserError(where, f"is {shape}, but its picture {image} is {size}; both are (height, width)")
+        raise UserError(where, f"is {shape}, but its image {image} is {size}; both are (height, width)")
     check_pixels((shape[1], shape[0]), where)
 
 
@@ -342,6 +342,6 @@ def in_stored_order(read: Callable[[], np.ndarray | Objects], image: Path, turn:
         return labels  # of the stored picture; a wrong size is refused later
     if size == turned and not shown:
         problem = f"has the EXIF orientation {turn}, and it is unclear whether its labels are rotated too"
-        raise UserError(image, problem, "save the picture without an orientation")
+        raise UserError(image, problem, "save the image without an orientation")
     pixels = turned_back(pixels, turn)
     return replace(labels, numbers=pixels) if isinstance(labels, Objects) else pixels

@@ -62,10 +62,10 @@ def write(export: Export) -> None:
     if export.left_out:
         without = plural(export.left_out.total(), "sample")
         export.note(f"{without} without {' or '.join(map(show_json, names))}: left out")
-    export.count(hard, "samples have no soft masks that describe their masks: 0 and 255 alone")
-    export.count(silent, "samples have no prompt, and so no caption")
+    export.count(hard, "sample without soft masks that describe the mask: 0 and 255 alone")
+    export.count(silent, "sample without a prompt, and so without a caption")
     if options.layout == "folders":
-        export.count(jpegs, "images are JPEG: SimpleTuner finds no masks of these, as it looks for NAME.jpg in masks/")
+        export.count(jpegs, "image in JPEG: SimpleTuner finds no mask for it, as it looks for NAME.jpg in masks/")
     held_out = [split for split in export.parts if split != "train"]
     if held_out:
         export.note(f"samples of {' and '.join(held_out)} are trained, too: `seediff split` makes folders of the parts")

@@ -48,7 +48,7 @@ def write(export: Export) -> None:
         export.put(f"{LISTS}/{title}.txt", "".join(f"{name}\n" for name in names))
     lines = [f"{number} {name}\n" for number, name in enumerate((BACKGROUND, *export.classes))]
     export.put(native.CLASSES, "".join(lines))
-    export.count(stay, f"pictures stay PNG files in {IMAGES}; use --jpeg for readers that only open NAME.jpg")
+    export.count(stay, f"image kept as PNG in {IMAGES}; use --jpeg for readers that only open NAME.jpg")
 
 
 def convert(sample: Sample, labels: np.ndarray, jpeg: bool) -> tuple[bytes, bytes | None]:

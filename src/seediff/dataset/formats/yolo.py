@@ -250,10 +250,10 @@ def write(export: Export) -> None:
         export.put(f"{IMAGES}/{placed.split}/{placed.file_name}", placed.picture)
         export.put(f"{LABELS}/{placed.split}/{placed.name}.txt", text)
         counts.update(lost)
-    export.count(counts["ignored"], "pixels are ignored (255); the format cannot say this: they become background")
-    export.count(counts["several"], "objects in several pieces become one line per piece: a polygon is one piece")
-    export.note_pieces(counts["small"], "are left out: they become background")
-    export.count(counts["others"], "pieces of masks belong to no object of the set: they become background")
+    export.count(counts["ignored"], "pixel of the value 255 (ignored): background, because the format cannot say so")
+    export.count(counts["several"], "object in several pieces: one line per piece, because a polygon is one piece")
+    export.note_pieces(counts["small"], "left out, as background")
+    export.count(counts["others"], "piece in no object of the set: left out, as background")
     write_data(export, export.classes)
 
 
@@ -391,7 +391,7 @@ def _check_rows(source: Import, data: YoloData, pairs: Sequence[Pair]) -> tuple[
     if not existing:
         raise UserError(data.root, f"none of its {len(pairs)} images has a label file, such as {pairs[0].labels}")
     bare = sum(not pair.listed and not pair.labels.exists() for pair in pairs)
-    source.count(bare, f"of {len(pairs)} pictures have no label file: background only")
+    source.count(bare, f"of {len(pairs)} images without a label file: background only")
     rows, boxes, polygons, confident = 0, 0, 0, 0
     for path in existing:
         for _, words in _rows(source.files.text(path)):

@@ -1,5 +1,6 @@
-// Lines over the picture, as wide at any zoom, with a dark rim, so that they are seen.
+// Lines over the picture, as wide at any zoom, with a dark and a light rim, so that they are seen on any colour.
 
+const LINES = [["#000", 5], ["#fff", 3.5], [null, 2]]; // colour, null for a line's own, and width
 const MOST = 8; // outlines per pixel of width and height; only a mask like noise has more
 
 export class Pen {
@@ -7,8 +8,8 @@ export class Pen {
 
   trace(draw, inner = "#fff") {
     const { context } = this;
-    for (const [colour, width] of [["#000", 4], ["#fff", 3], [inner, 1.5]]) {
-      context.strokeStyle = colour;
+    for (const [colour, width] of LINES) {
+      context.strokeStyle = colour ?? inner;
       context.lineWidth = width / this.scale;
       context.beginPath();
       draw(context);
@@ -48,11 +49,11 @@ export class Pen {
   outlines(paths, colours = []) {
     const { context } = this;
     context.lineCap = "square";
-    for (const size of [4, 2]) {
-      context.lineWidth = size / this.scale;
+    for (const [line, width] of LINES) {
+      context.lineWidth = width / this.scale;
       for (const [label, path] of paths) {
         const colour = colours[label] ?? 0xffffff;
-        context.strokeStyle = size > 2 ? "#0009" : `rgb(${colour & 255} ${(colour >> 8) & 255} ${(colour >> 16) & 255})`;
+        context.strokeStyle = line ?? `rgb(${colour & 255} ${(colour >> 8) & 255} ${(colour >> 16) & 255})`;
         context.stroke(path);
       }
     }

@@ -22,7 +22,6 @@ export class SampleView {
   about = null; // another object after someone else changed it
   labels = null;
   sized = false;
-  dimmed = null;
 
   constructor(page, changes) {
     Object.assign(this, { page, changes });
@@ -63,8 +62,8 @@ export class SampleView {
     for (const id of ["opacity", "heat-opacity"]) $(id).oninput = () => this.fade();
     $("outlined").onchange = () => this.stage.drawEdges();
     $("dimmed").onchange = ({ target }) => {
-      this.dimmed = target.checked;
-      this.dim(this.dimmed);
+      $("sample").classList.toggle("dimmed", target.checked);
+      this.draw();
     };
     for (const part of $("repair").querySelectorAll("input, select, button")) disable(part, readOnly);
     for (const name of Object.keys(KINDS)) if (name !== "look") disable(this.boxOf(name), readOnly);
@@ -76,12 +75,6 @@ export class SampleView {
     for (const slider of ["opacity", "heat-opacity"]) {
       $("sample").style.setProperty(`--${slider}`, $(slider).value / 100);
     }
-  }
-
-  dim(on) {
-    $("dimmed").checked = on;
-    $("sample").classList.toggle("dimmed", on);
-    this.draw();
   }
 
   chooseTool(name) {
@@ -143,7 +136,7 @@ export class SampleView {
       $("brush-size").value = Math.max(height, width) / 20;
       this.sizeBrush();
     }
-    this.dim(this.dimmed ?? this.stage.isPale(this.labels));
+    this.draw();
     this.describe();
     this.classes.enter();
     $("sample").ariaBusy = false;

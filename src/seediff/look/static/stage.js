@@ -6,8 +6,6 @@ import { colours } from "./set.js";
 
 const MOST = 48;
 const DIMMED = Uint32Array.from(colours, (colour, label) => (label ? colour & 0x99ffffff : 0xff000000));
-const NEAR = 90; // difference of colours, of 442, at which a class stands out
-const FEW = 64;
 const LARGE = 4e6; // pixels of a picture whose outlines take longer than a frame
 const PARTS = ["layers", "photo", "mask", "heat", "edges", "lines", "pixel"];
 
@@ -227,26 +225,6 @@ export class Stage {
     }
     this.mask.getContext("2d").putImageData(data, left, top);
     this.outline(labels);
-  }
-
-  // Whether a class hardly stands out from the image.
-  isPale(labels) {
-    const context = Object.assign(element("canvas"), { width: FEW, height: FEW }).getContext("2d");
-    context.drawImage(this.photo, 0, 0, FEW, FEW);
-    const { data } = context.getImageData(0, 0, FEW, FEW);
-    const sums = new Map();
-    for (let i = 0; i < FEW * FEW; i++) {
-      const [x, y] = [i % FEW, Math.floor(i / FEW)];
-      const label = labels[Math.floor((y + 0.5) / FEW * this.height) * this.width + Math.floor((x + 0.5) / FEW * this.width)];
-      const sum = sums.get(label) ?? [0, 0, 0, 0];
-      [data[4 * i], data[4 * i + 1], data[4 * i + 2], 1].forEach((value, channel) => { sum[channel] += value; });
-      sums.set(label, sum);
-    }
-    return [...sums].some(([label, [red, green, blue, count]]) => {
-      const colour = colours[label];
-      const apart = [red, green, blue].map((sum, channel) => sum / count - ((colour >> (8 * channel)) & 255));
-      return label > 0 && count > FEW / 2 && Math.hypot(...apart) < NEAR;
-    });
   }
 
   outline(labels) {

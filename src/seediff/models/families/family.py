@@ -14,12 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import UserError
-from ..layer_choice import Kind, LayerChoice, block_names, block_numbers, by_kind
+from ..layers import CROSS, SELF, Kind, Layer, LayerChoice, block_names, block_numbers, by_kind, refuse_adapters
 from .inputs import DrawRequest, NetworkInputs, Reader, hear_calls, latents_of, plain_arguments
-from .layers import CROSS, SELF, Layer, refuse_adapters
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -377,3 +376,26 @@ class Family:
         own = {name: level if name.startswith("t") else self.pack(latents) for name in names}
         predicted = getattr(pipe, self.network_part)(**{**told, **own, "return_dict": False})[0]
         return self.unpack(predicted, latents.shape[1:])
+
+
+@dataclass(frozen=True)
+class FlowMatching(Family):
+    """Families trained by flow matching: at noise level t of 1000, the share of noise is t / 1000."""
+
+    LEVELS: ClassVar[int] = 1000
+    """The number of noise levels."""
+
+    half: str = "bfloat16"
+    gives_sigmas: bool = True
+    side: int = 1024
+    text_columns: int = 512
+    """How many tokens most pipelines read by default. Templates around the prompt, and padding, count."""
+
+    def noise_levels(self, pipe: Any) -> int | None:
+        return self.LEVELS if hasattr(pipe.scheduler, "sigmas") else None
+
+    def mix(self, pipe: Any, timestep: int) -> tuple[float, float]:
+        return 1 - timestep / self.LEVELS, timestep / self.LEVELS
+
+    def target(self, pipe: Any, timestep: int, latents: Tensor, noise: Tensor) -> Tensor:
+        return noise - latents

@@ -14,10 +14,9 @@ from itertools import pairwise
 from typing import Any
 
 from ...errors import UserError
-from .family import Family, PartConfig, Tensor
-from .flow_matching import FlowMatching
+from ..layers import TEXT_FIRST
+from .family import Family, FlowMatching, PartConfig, Tensor
 from .inputs import NetworkInputs, Reader, latents_of
-from .layers import TEXT_FIRST
 
 PACKED = 2
 """Latents per side of a position."""
@@ -80,7 +79,7 @@ def packed_pictures(places: Tensor, count: int) -> tuple[tuple[int, int], ...]:
             break
         sides.append((height, width))
     if not begins or begins[0] or len(sides) < len(begins) or len(columns) < count:
-        problem = "is given places that do not say where each picture ends"
+        problem = "is given places that do not say where each image ends"
         raise UserError("the network", problem, "number the rows and columns of each from 0, and the drawn one 0")
     return tuple(sides)
 
@@ -105,7 +104,7 @@ FLUX = Flux(
     pipelines=("FluxPipeline",),
     cannot=dict.fromkeys(
         ("VisualClozePipeline", "VisualClozeGenerationPipeline"),
-        "it draws several pictures in one, each with maps of its own",
+        "it draws several images in one, each with maps of its own",
     ),
     class_name="FluxTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},

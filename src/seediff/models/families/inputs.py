@@ -129,10 +129,10 @@ def prefixed(start: str, prompt: str) -> tuple[str, int]:
     return start + prompt, len(start)
 
 
-def stripped(start: str, prompt: str) -> tuple[str, int]:
-    """(text, place), for `Reader.wrap`. text: `start`, then the prompt without white space around it. place: how
-    much later a character stands in the text than in the prompt; negative if it stands earlier."""
-    return start + prompt.strip(), len(start) + len(prompt.lstrip()) - len(prompt)
+def stripped(prompt: str) -> tuple[str, int]:
+    """(text, place), for `Reader.wrap`. text: the prompt without white space around it. place: how much later a
+    character stands in the text than in the prompt, 0 or negative."""
+    return prompt.strip(), len(prompt.lstrip()) - len(prompt)
 
 
 def chat_prompt(render: Callable[[str], str], prompt: str) -> tuple[str, int]:

@@ -4,7 +4,6 @@ text is masked.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from .family import Family
@@ -22,7 +21,7 @@ class PixArt(Family):
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         tokens = min(self.most_text_columns(kind.__name__) for kind in type(pipe).__mro__)
-        return (Reader("tokenizer", pipe.tokenizer, tokens, wrap=partial(stripped, ""), convert=str.lower),)
+        return (Reader("tokenizer", pipe.tokenizer, tokens, wrap=stripped, convert=str.lower),)
 
 
 PIXART = PixArt(

@@ -9,6 +9,13 @@ is normalised by a mean and a deviation.
 In Qwen-Image 2.1 the text does not attend to the picture, so its keys are the same at every step. The pipeline keeps
 them from its first call, and later calls have the picture's rows alone. A position is one latent. Pictures have a
 fourth channel, which says how opaque they are.
+
+Krea 2: one stream in which text and picture attend to each other, the text's columns first.
+
+A language model reads the prompt after an instruction, whose beginning is then cut off. Masked padding comes between
+the prompt and the template's end. Each token has the states of several of the language model's layers, and a
+transformer for the text alone joins them. Its attention is not captured, though its modules have the same class.
+Guidance takes two calls, and its scale counts from 0: `cond + scale (cond − uncond)`. Latents are as in Qwen-Image.
 """
 
 from __future__ import annotations
@@ -20,11 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .family import PartConfig, Tensor
-from .flow_matching import FlowMatching
+from ..layers import DRAWN_LAST, TEXT_FIRST
+from .family import FlowMatching, PartConfig, Tensor
 from .flux import Packed
-from .inputs import DrawRequest, NetworkInputs, Reader
-from .layers import DRAWN_LAST, TEXT_FIRST
+from .inputs import DrawRequest, NetworkInputs, Reader, prefixed
 
 STATISTICS = ("latents_mean", "latents_std")
 SLOT = 4
@@ -45,11 +51,11 @@ class Qwen(FlowMatching):
         UserError for sizes that do not say where each picture ends."""
         first, *more = [row if isinstance(row, list) else [row] for row in inputs["img_shapes"]]
         if any(row != first for row in more):
-            problem = "is given other numbers or sizes of pictures in each row"
+            problem = "is given other numbers or sizes of images in each row"
             raise UserError("the network", problem, "draw one at a time")
         count = inputs["hidden_states"].shape[1]
         if any(frames != 1 for frames, *_ in first) or sum(map(prod, first)) != count:
-            raise UserError("the network", f"is given {count} positions, and sizes of pictures that have others")
+            raise UserError("the network", f"is given {count} positions, and sizes of images that have others")
         return tuple((height, width) for _, height, width in first)
 
     def factor(self, vae: PartConfig) -> int:
@@ -84,7 +90,7 @@ QWEN_IMAGE = QwenImage(
     title="Qwen-Image",
     single_files={("txt_norm.weight",): ("qwen-image",)},
     pipelines=("QwenImagePipeline",),
-    cannot={"QwenImageLayeredPipeline": "it draws several layers of a picture at once, each with maps of its own"},
+    cannot={"QwenImageLayeredPipeline": "it draws several layers of an image at once, each with maps of its own"},
     class_name="QwenImageTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
     where_prompt="first call",
@@ -185,4 +191,34 @@ QWEN_IMAGE_21 = QwenImage21(
     reads_text="processor",
     reads_shown=True,
     of_pipeline=("sample_sigmas",),
+)
+
+
+class Krea2(Packed, Qwen):
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        start, cut = pipe.prompt_template_encode_prefix, pipe.prompt_template_encode_start_idx
+        tail = pipe.prompt_template_encode_num_suffix_tokens
+        return (
+            Reader(
+                "tokenizer",
+                pipe.tokenizer,
+                cut + self.text_columns - tail,
+                first=-cut,
+                tail=tail,
+                wrap=partial(prefixed, start),
+            ),
+        )
+
+
+KREA2 = Krea2(
+    title="Krea 2",
+    places="position_ids",
+    single_files={("txtfusion.projector.weight",): ("krea2-raw", "krea2-turbo")},
+    pipelines=("Krea2Pipeline",),
+    class_name="Krea2Transformer2DModel",
+    patch=1,
+    streams={"transformer_blocks": TEXT_FIRST},
+    from_zero=True,
+    distilled_steps=8,
+    where_prompt="first call",
 )

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .family import CLIP_TOKENS, PartConfig
-from .flow_matching import FlowMatching
+from ..layers import JOINT, SELF, Layer, refuse_adapters
+from .family import CLIP_TOKENS, FlowMatching, PartConfig
 from .inputs import Reader
-from .layers import JOINT, SELF, Layer, refuse_adapters
 
 MMDIT_TENSOR = "joint_blocks.0.x_block.attn.qkv.weight"
 

@@ -15,10 +15,9 @@ from itertools import chain
 from typing import Any
 
 from ...errors import UserError
-from ..layer_choice import Kind, LayerChoice, block_numbers
+from ..layers import Kind, Layer, LayerChoice, block_numbers, refuse_adapters
 from .family import Family, PartConfig, Tensor
 from .inputs import DrawRequest, Reader
-from .layers import Layer, refuse_adapters
 
 UNET_TENSOR = "output_blocks.0.0.in_layers.0.weight"
 

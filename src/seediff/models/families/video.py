@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import UserError
+from ..layers import TEXT_FIRST, Layer
 from .family import Family, PartConfig
 from .inputs import NetworkInputs, Reader, latents_of
-from .layers import TEXT_FIRST, Layer
 from .unet import SD
 
 

@@ -13,10 +13,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import Tensor
-from .flow_matching import FlowMatching
+from ..layers import JOINT, SELF
+from .family import FlowMatching, Tensor
 from .inputs import NetworkInputs, Reader, chat_prompt, latents_of, qwen_chat
-from .layers import JOINT, SELF
 
 FILLED = 32
 """Numbers of rows of picture and caption are each padded to a multiple of this."""
@@ -52,7 +51,7 @@ Z_IMAGE = ZImage(
     title="Z-Image",
     single_files={("cap_pad_token",): ("z-image-turbo", "z-image")},
     pipelines=("ZImagePipeline",),
-    cannot={"ZImageOmniPipeline": "it reads the prompt in parts, between the pictures that it shows"},
+    cannot={"ZImageOmniPipeline": "it reads the prompt in parts, between the images that it shows"},
     gives_sigmas=False,
     class_name="ZImageTransformer2DModel",
     # The blocks of the context refiner see no picture.
