@@ -169,7 +169,7 @@ def split(
         raise UserError("split: give either --out FOLDER (one dataset per part) or --in-place (`split` in the rows)")
     if out is not None:
         check_apart(out, [data])
-        shares, follow = {"val": val}, follow_progress(quiet)
+    shares, follow = {"val": val}, follow_progress(quiet)
     if test is not None:
         shares["test"] = test
     dataset = Dataset.load("native", data)
