@@ -16,7 +16,7 @@ from ..files.messages import make_console
 from ..files.outputs import check_free, check_writable
 from .commands import EVERY_OPTION, HELP_ALL
 from .formats import MOST_LINES
-from .options import HERE, SEED, Json, Whole, print_lines, shown
+from .options import HERE, AnySeed, Json, Whole, print_lines, shown
 from .progress import bar_or_lines
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Comparison:
     """Device for MODEL: cuda, mps or cpu."""
     draws: Whole = 1000
     """Number of bootstrap draws over images, for the intervals."""
-    seed: Annotated[int, SEED] = 0
+    seed: AnySeed = 0
     """Random seed for the bootstrap."""
     with_rejected: Annotated[bool, NO] = False
     """Also compare with samples that were rejected in `seediff look`."""
@@ -165,7 +165,7 @@ class SegmentComparison:
     """Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers."""
     draws: Whole = 1000
     """Number of bootstrap draws over images, for the intervals."""
-    seed: Annotated[int, SEED] = 0
+    seed: AnySeed = 0
     """Random seed for the bootstrap."""
 
 

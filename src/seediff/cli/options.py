@@ -154,8 +154,8 @@ HERE = Parameter(converter=_folder)
 Whole = Annotated[int, WORD, Parameter(validator=Number(lte=MOST))]
 """A whole number that is no field of a configuration: those have their bounds in their types."""
 AT_LEAST_0, AT_LEAST_1 = (Parameter(validator=Number(gte=least, lte=MOST)) for least in (0, 1))
-SEED = Parameter(validator=_check_seed)
-"""Added to an option for a random seed: a number that random generators do not accept is refused."""
+AnySeed = Annotated[int, WORD, Parameter(validator=_check_seed)]
+"""A random seed: a number that random generators do not accept is refused."""
 Data = Annotated[Path, Parameter(help="Folder of a finished dataset.")]
 RunOut = Annotated[Path, HERE, option(RUN, "Folder for the dataset. Continues an unfinished run there.")]
 NewOut = Annotated[Path, HERE, option(RUN, "New folder; it appears when it is complete.")]
