@@ -25,6 +25,7 @@ from seediff.config.methods import CaptureConfig, MaskConfig, SegmentConfig
 from seediff.config.runs import GenerateConfig, MaskPhotosConfig, PredictConfig, SegmentPhotosConfig
 from seediff.config.sets import AugmentConfig, Criteria
 from seediff.config.train import TrainConfig
+from seediff.dataset.formats.format_table import ExportOptions, ImportOptions
 from seediff.errors import Notice, UserError
 from seediff.models.locate import EMBEDDED
 from seediff.run import generate_job as run
@@ -195,7 +196,7 @@ def test_an_error_names_the_option_of_its_field_alone(tmp_path, monkeypatch, cap
 
 CONFIGURATIONS = (
     *(GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig, PredictConfig, TrainConfig, AugmentConfig, Criteria),
-    *(MaskConfig, CaptureConfig, SegmentConfig),
+    *(MaskConfig, CaptureConfig, SegmentConfig, ExportOptions, ImportOptions),
 )
 CHECKED_LATER = {"seed", "size"}
 """Fields whose numbers have bounds of their own."""
