@@ -52,16 +52,6 @@ def test_places_that_are_none(command, tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", READ)
-def test_sources_that_no_path_may_be(command, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    given = [word.replace("p", "\0") for word in GIVEN.get(command, ["pets"])]
-    out = ["--out", "o"] if command in WRITE else []
-    assert main([command, *given, *out]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize(
     "line",
     [
@@ -99,14 +89,6 @@ def test_what_would_end_in_a_wrong_set_is_refused(line, said, tmp_path, monkeypa
     assert main(line.split()) == 2
     assert said in capsys.readouterr().err
     assert contents(tmp_path) == before
-
-
-def test_json_goes_to_a_file_of_this_machine(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for place in ("s3://bucket/scores.json", ""):
-        assert main(["stats", "pets", "--json", place]) == 2
-        assert capsys.readouterr().err.startswith(("seediff: s3:", "seediff: --json: an empty path"))
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has no such limit")
