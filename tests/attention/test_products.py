@@ -13,7 +13,8 @@ from seediff.attention.see_photos import read_prompts
 from seediff.config.methods import CaptureConfig
 
 F = torch.nn.functional
-OWN = F.scaled_dot_product_attention
+
+
 CONTEXT, SIDE = 7, 16
 
 

@@ -28,8 +28,8 @@ GIVEN = {
 }
 """Command → what it needs beside --out."""
 WRITE = [name for name in COMMANDS if "--out" in CommandLine(make_app(), [name]).command_options()]
-READ = [name for name in COMMANDS if name not in ("generate", "heatmap", "download", "models")]
-"""Commands that read files which the user names."""
+
+
 ADDRESS = "is an address; name a folder on this machine, and copy it there with `aws s3 sync` or `rclone copy`"
 
 

@@ -27,10 +27,6 @@ def in_masks(folder, files, **options):
     return Dataset.load("masks", folder, **options)
 
 
-COLOURS = "name,r,g,b\nroad,128,0,0\ncar,0,128,0\n"
-YAML = "names: [background, road, car]\nmasks_dir: masks\ntrain: images\n"
-
-
 def test_assumed_classes_are_called_so(tmp_path):
     save_voc(tmp_path / "voc", {"a": [[1, 0]]})
     save_image(tmp_path / "voc/JPEGImages/a.jpg", (1, 2))

@@ -502,16 +502,3 @@ def test_no_text_is_anything_but_text(browser, hostile):
         page.reload()
         page.wait_for_selector(".tile img[src]")
     assert read_actions(out)[-1].classes == tuple(name for name in classes if name in (classes[0], classes[1]))
-
-
-SCROLLED = """(frames) => new Promise((done) => {
-  const grid = document.querySelector('#grid'), tiles = [];
-  const step = () => {
-    tiles.push(document.querySelectorAll('.tile').length);
-    grid.scrollTop += 600;
-    if (tiles.length < frames) requestAnimationFrame(step);
-    else done([Math.min(...tiles), Math.max(...tiles), grid.scrollTop]);
-  };
-  requestAnimationFrame(step);
-})"""
-"""How few and how many tiles there are while the grid is scrolled, and how far it came."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
-from builders.refusals import refused, user_error
+from builders.refusals import user_error
 from builders.single_files import rewrite
 
 from seediff.cli.main import main
@@ -186,13 +186,6 @@ def test_a_single_file_is_fetched_alone(hub, tmp_path):
         assert (path.is_file(), weights(hub[1])) == (True, [HALF[0]])
         with user_error("^lora: owner/name: has no file typo.safetensors"):
             locate_weights("lora", "owner/name/typo.safetensors")
-
-
-def test_a_folder_for_files_is_for_whole_models(hub, tmp_path, capsys):
-    with hub_at(hub[0], tmp_path / "cache"):
-        line = f"download owner/name/{HALF[0]} --base owner/name --out {tmp_path}/out"
-        assert f"--out: is for a whole model of the hub, and owner/name/{HALF[0]} is" in refused(capsys, line)
-    assert weights(hub[1]) == []
 
 
 @pytest.mark.slow

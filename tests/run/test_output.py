@@ -54,7 +54,7 @@ def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch, changes):
             shutil.copytree(tmp_path / "small", out)
         faked(replace(LARGER, **changes), out)
 
-    check_interrupted(grow, tmp_path, monkeypatch, range(0, 25, 4))
+    check_interrupted(grow, tmp_path, monkeypatch, range(0, 25, 8))
 
 
 def test_samples_keep_their_split_when_their_set_grows(tmp_path):

@@ -80,13 +80,6 @@ def test_a_pickle_is_never_opened(folder):
     check_refused(folder, "cannot be loaded")
 
 
-@pytest.mark.parametrize(("key", "value"), [("hidden_dim", 2**40), ("test_side", 10**9)])
-def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder, key, value):
-    configure(folder, **{key: value})
-    with user_error("more memory than this machine has free|cannot be loaded|test_side"):
-        load_segmenter(folder, "cpu")
-
-
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [

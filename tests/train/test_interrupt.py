@@ -81,6 +81,7 @@ def test_interrupts_and_ends_without_a_checkpoint_change_nothing(tmp_path, inter
             validation=items(2, first=40),
             validate_every=3,
             save_every=2,
+            workers=0,
         )
 
     train("undisturbed")
