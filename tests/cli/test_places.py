@@ -35,9 +35,7 @@ ADDRESS = "is an address; name a folder on this machine, and copy it there with 
 
 PLACES = {
     "s3://bucket/pets": ADDRESS,
-    "http://127.0.0.1:9/pets": ADDRESS,
     "": ": an empty path; the current folder is .",
-    "a\0b": "has a null character",
 }
 
 
@@ -47,7 +45,7 @@ def test_places_that_are_none(command, tmp_path, monkeypatch, capsys):
     for out, said in PLACES.items():
         assert main([*command.split(), *GIVEN[command], "--out", out]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith("seediff: " + (out or "--out").replace("\0", r"\x00"))
+        assert line.startswith("seediff: " + (out or "--out"))
         assert said in line
     assert list(tmp_path.iterdir()) == []
 

@@ -3,7 +3,7 @@
 import pytest
 from in_chromium import at, needs_chromium, noticed, press, saved, shown_sample, until, window
 from items import last_actions
-from look_server import keep_attention, running, write_set
+from look_server import running, write_set
 
 from seediff.dataset.reviews import read_actions
 
@@ -72,24 +72,6 @@ def test_undo_belongs_to_the_last_action_wherever_the_page_has_gone(fresh, steps
         until(page, ACTIVE, 0)
     else:
         shown_sample(page, "000000")
-
-
-def test_undo_after_new_masks_for_all_samples_shown_undoes_these(browser, tmp_path):
-    out = write_set(tmp_path / "explained", 3)
-    keep_attention(out, ["000000", "000001", "000002"])
-    with running(out) as (_, opened), window(browser, opened.url) as page:
-        page.evaluate("() => { location.hash = 'sample=1'; }")
-        shown_sample(page, "000001")
-        page.wait_for_selector("#attention:not([hidden])")
-        page.uncheck("#onward")
-        press(page, "x")  # the job leaves a reviewed sample alone
-        saved(page)
-        page.click("#apply-shown")
-        until(page, "() => document.querySelector('#job-text').textContent.startsWith('2 ')")
-        page.wait_for_selector("#job-undo:not([hidden])")
-        press(page, "z")
-        until(page, "() => document.querySelector('#job-text').textContent === '2 undone'")
-        assert verdicts(out) == {"000001": "rejected"}
 
 
 def test_keys_act_wherever_the_focus_is_no_field(fresh):

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,6 @@ from seediff.config.train import make_config
 from seediff.train.dry_run import describe_training
 from seediff.train.models import (
     DESIGNS,
-    Design,
     Trainee,
     build_network,
     class_scores,
@@ -116,20 +113,3 @@ def test_a_whole_network_has_its_number_of_queries(tmp_path):
     file = small(weights=str(tmp_path / "segmenter/model.safetensors"))
     with user_error("must be a folder or a hub id"):
         list(describe_training(file, TrainingData(CLASSES, (), ()), tmp_path / "out"))
-
-
-@pytest.mark.slow
-def test_a_resnet_50_keeps_its_statistics_however_it_is_loaded(tmp_path, monkeypatch):
-    tiny = DESIGNS["mask2former", "tiny"]
-    design = Design("", tiny.kind, {**tiny.sizes, "depths": [1, 1, 1, 1]})
-    monkeypatch.setitem(DESIGNS, ("mask2former", "r50"), design)
-    given = {"backbone": "r50", "queries": 5}
-    whole = build_network(make_config({**given, "weights": "scratch"}), CLASSES)
-    whole.save_pretrained(tmp_path / "whole")
-    whole.model.pixel_level_module.encoder.save_pretrained(tmp_path / "backbone")
-    frozen = {}
-    for weights in ("scratch", str(tmp_path / "whole"), str(tmp_path / "backbone")):
-        config = make_config({**given, "weights": weights})
-        frozen[Path(weights).name] = len(Trainee(build_network(config, CLASSES), config).frozen)
-    assert frozen["whole"] == frozen["backbone"] > 0
-    assert frozen["scratch"] == 0
