@@ -70,6 +70,24 @@ def functions_are_put_back():
         assert not replaced, f"this test has replaced {', '.join(replaced)}, and has not put it back"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def networks_without_weights():
+    """Those of one configuration are built once: plans only look at them."""
+    from seediff.models.describe import ModelInfo
+
+    build, built = ModelInfo.network, {}
+
+    def network(info):
+        key = info.family.class_name, repr(info.network_config)
+        if key not in built:
+            built[key] = build(info)
+        return built[key]
+
+    ModelInfo.network = network
+    yield
+    ModelInfo.network = build
+
+
 @pytest.fixture(scope="session")
 def sd1_folder(twin):
     """Stable Diffusion 1.x: the same number of heads at every level, 1 × 1 convolutions around attention, CLIP ViT-L's

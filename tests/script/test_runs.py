@@ -165,24 +165,6 @@ def test_offloading(sd1_pipe):
     assert np.array_equal(draw(sd1_pipe), plain)
 
 
-def test_cached_attention(loaded):
-    """The mean of the steps that computed it, as T-GATE's."""
-    from diffusers import PyramidAttentionBroadcastConfig
-
-    pipe = loaded("flux").pipe
-    with seediff.capture(pipe, steps=2) as expected:
-        draw(pipe, num_inference_steps=2)
-    config = PyramidAttentionBroadcastConfig(
-        spatial_attention_block_skip_range=2,
-        spatial_attention_timestep_skip_range=(0, 1000),
-        current_timestep_callback=lambda: pipe.current_timestep,
-    )
-    pipe.transformer.enable_cache(config)
-    with seediff.capture(pipe) as seen:
-        draw(pipe, num_inference_steps=2)
-    assert_same_maps(seen.maps[0], expected.maps[0], atol=0)
-
-
 def test_latents_instead_of_images(pipe):
     with seediff.capture(pipe) as seen:
         draw(pipe, output_type="latent")

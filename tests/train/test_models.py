@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 import torch
 from refusals import user_error
-from shapes import CLASSES, items, scene, small
+from shapes import CLASSES, scene, small
 from transformers import ResNetBackbone
 
 from seediff.config.train import make_config
-from seediff.train.dry_run import describe_training
 from seediff.train.models import (
     DESIGNS,
     Trainee,
@@ -14,8 +13,6 @@ from seediff.train.models import (
     class_scores,
     parameter_groups,
 )
-from seediff.train.run import train
-from seediff.train.stages import Stage, TrainingData
 
 ARCHITECTURES = sorted({architecture for architecture, _ in DESIGNS})
 
@@ -96,20 +93,3 @@ def test_backbone_from_a_folder(tmp_path):
     ):
         with user_error(problem):
             build_network(make_config({"backbone": name, "weights": str(tmp_path / weights)}), CLASSES)
-
-
-def test_a_whole_network_has_its_number_of_queries(tmp_path):
-    build_network(small(queries=7), CLASSES).save_pretrained(tmp_path / "segmenter")
-    weights = str(tmp_path / "segmenter")
-    assert build_network(small(weights=weights, queries=7), CLASSES).config.num_queries == 7
-    given = small(weights=weights, queries=9)
-    for refused in (
-        lambda: build_network(given, CLASSES),
-        lambda: [*describe_training(given, TrainingData(CLASSES, (), ()), tmp_path / "out")],
-        lambda: train(given, [Stage(items(2), CLASSES, steps=1)], tmp_path / "out"),
-    ):
-        with user_error("queries: 9"):
-            refused()
-    file = small(weights=str(tmp_path / "segmenter/model.safetensors"))
-    with user_error("must be a folder or a hub id"):
-        list(describe_training(file, TrainingData(CLASSES, (), ()), tmp_path / "out"))
