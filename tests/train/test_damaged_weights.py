@@ -94,14 +94,6 @@ def test_configurations_of_fewer_layers_or_that_lead_elsewhere_are_refused(folde
     check_refused(folder, said)
 
 
-@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
-def test_which_attention_computes_is_not_the_configurations_choice(folder, key):
-    """transformers would fetch a repository's code by the package `kernels`."""
-    configure(folder, **{key: "someone/kernels"})
-    for load in load_both(folder):
-        load()
-
-
 def test_a_segmenter_has_no_tensor_more(folder):
     """The first weights of a training may."""
     rewrite(folder / "model.safetensors", lambda t: t | {last(t).replace("weight", "extra"): torch.ones(1)})
