@@ -71,7 +71,7 @@ def test_an_import_without_an_object_is_an_error(tmp_path, pets):
     run(f"import {tmp_path}/empty --from coco --out {tmp_path}/out --corrects {pets} --quiet")
 
 
-@pytest.mark.parametrize(("folder", "workers"), [("images", 1), ("masks", 2)])
+@pytest.mark.parametrize(("folder", "workers"), [("images", 1), pytest.param("masks", 2, marks=pytest.mark.slow)])
 def test_a_picture_that_is_cut_off_is_not_copied(pets, tmp_path, folder, workers):
     path = pets / folder / "000002.png"
     path.write_bytes(path.read_bytes()[:60])
