@@ -1,10 +1,8 @@
 """What keeps the repository in order: the wheel, the image, outputs of the docs and their programs."""
 
 import email
-import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import seediff
-from recipes import new_weights
 from seediff.files.reading import read_toml
 
 ROOT = Path(__file__).parents[1]
@@ -61,28 +58,6 @@ def test_the_version_of_the_package_is_read_without_its_dependencies():
     command = [sys.executable, "-S", "-c", "import seediff; print(seediff.__version__)"]
     done = subprocess.run(command, env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True)
     assert (done.stdout.strip(), done.returncode) == (seediff.__version__, 0), done.stderr
-
-
-# Constants of mini that new weights bring.
-
-
-@pytest.mark.slow
-def test_constants_that_the_package_has_are_those_of_the_published_study(tmp_path, monkeypatch):
-    """So that the figures of the masks' page are of the masks that `generate` makes."""
-    mini, package = tmp_path / "mini", new_weights.EMBEDDED["mini"] / "seediff.json"
-    mini.mkdir()
-    shutil.copy(package, mini)
-    shutil.copy(new_weights.SET, tmp_path / "set.toml")
-    shutil.copytree(new_weights.METHODS, tmp_path / "methods")
-    sets = read_toml(new_weights.SET)
-    monkeypatch.setattr(new_weights, "METHODS", tmp_path / "methods")
-    monkeypatch.setattr(new_weights, "EMBEDDED", {"mini": mini})
-    monkeypatch.setattr(new_weights, "SET", tmp_path / "set.toml")
-    new_weights.take_constants("mini", ROOT / "docs" / "preset.json")
-    assert json.loads((mini / "seediff.json").read_text()) == json.loads(package.read_text())
-    assert read_toml(tmp_path / "set.toml") == sets
-    for file in (ROOT / "recipes" / "methods").glob("*.py"):
-        assert (tmp_path / "methods" / file.name).read_text() == file.read_text()
 
 
 def test_the_package_shows_public_names_alone_and_all_are_there():
