@@ -72,20 +72,20 @@ def functions_are_put_back():
 
 @pytest.fixture(scope="session", autouse=True)
 def networks_without_weights():
-    """Those of one configuration are built once: plans only look at them."""
+    """Those of one configuration are built once: plans only look at their layers."""
     from seediff.models.describe import ModelInfo
 
-    build, built = ModelInfo.network, {}
+    own, found = ModelInfo.layers, {}
 
-    def network(info):
-        key = info.family.class_name, repr(info.network_config)
-        if key not in built:
-            built[key] = build(info)
-        return built[key]
+    def layers(info):
+        key = info.family.title, repr(info.network_config)
+        if key not in found:
+            found[key] = own.func(info)
+        return found[key]
 
-    ModelInfo.network = network
+    ModelInfo.layers = property(layers)
     yield
-    ModelInfo.network = build
+    ModelInfo.layers = own
 
 
 @pytest.fixture(scope="session")

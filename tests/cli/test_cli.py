@@ -158,7 +158,7 @@ def test_an_error_names_the_option_of_its_field_alone(tmp_path, monkeypatch, cap
         raise UserError(subject, "50 must be at most 9")
 
     monkeypatch.setattr(run.GenerateJob, "plan", refuse)
-    line = f"generate --classes=steps --capture-steps 3 --no-pamr --out {tmp_path}/o --dry-run"
+    line = f"generate --classes=dog --capture-steps 3 --no-pamr --out {tmp_path}/o --dry-run"
     assert refused(capsys, line) == f"{said}\n"
 
 
