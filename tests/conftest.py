@@ -8,27 +8,38 @@ projections and heads of its original; only widths, sides and the depth of the t
 import copy
 import gc
 import os
+import re
 import signal
 import sys
 from dataclasses import replace
 from functools import lru_cache
 
-import huggingface_hub.constants
 import pytest
-import torch
 from builders.rounding import depends_on_rounding
-from builders.twins import save_mini, save_unet
 
 gc.disable()  # until all tests are imported: collections would find nothing
 # These models are so small that threads only wait for each other: here, and in every process that a test starts.
-torch.set_num_threads(1)
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["HF_HUB_OFFLINE"], huggingface_hub.constants.HF_HUB_OFFLINE = "1", True  # no test asks the hub
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the hub
 os.fsync = lambda descriptor: None  # no test cuts the power, and slow disks take milliseconds for every file
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so in a shell's background jobs, and children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # must be set before anything imports triton
+ALL_SLOW = re.compile(r"^pytestmark = .*\bpytest\.mark\.slow\b", re.M)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """A file of slow tests alone is not even imported where these are left out."""
+    if collection_path.suffix == ".py" and config.option.markexpr.startswith("not slow"):
+        return bool(ALL_SLOW.search(collection_path.read_text(encoding="utf-8"))) or None
+    return None
+
+
+def pytest_collection():
+    """Here, as the process that hands out tests to others collects none and needs no torch."""
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ["TRITON_INTERPRET"] = "1"  # must be set before anything imports triton
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +56,8 @@ def methods_as_shipped():
 @pytest.fixture(autouse=True)
 def functions_are_put_back():
     """The test that leaves a function of its own where networks find theirs fails, not a later one that calls it."""
+    import torch
+
     owners: list = [torch.nn.functional]
     if "diffusers.models.attention_dispatch" in sys.modules:
         owners.append(sys.modules["diffusers.models.attention_dispatch"]._AttentionBackendRegistry)
@@ -55,6 +68,24 @@ def functions_are_put_back():
         for name in replaced:
             setattr(owner, name, functions[name])
         assert not replaced, f"this test has replaced {', '.join(replaced)}, and has not put it back"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def networks_without_weights():
+    """Those of one configuration are built once: plans only look at their layers."""
+    from seediff.models.describe import ModelInfo
+
+    own, found = ModelInfo.layers, {}
+
+    def layers(info):
+        key = info.family.title, repr(info.network_config)
+        if key not in found:
+            found[key] = own.func(info)
+        return found[key]
+
+    ModelInfo.layers = property(layers)
+    yield
+    ModelInfo.layers = own
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +101,8 @@ def sd2_folder(tmp_path_factory):
     """Stable Diffusion 2-base: heads of one width, so their number grows with the level, linear layers, OpenCLIP's text
     tower.
     """
+    from builders.twins import save_unet
+
     return save_unet(tmp_path_factory.mktemp("models") / "sd2", second=True)
 
 
@@ -78,6 +111,8 @@ def mini_folder(tmp_path_factory):
     """The embedded model's structure: attention at 16, 8 and 4, images of 64², its own tokenizer and text encoder,
     known classes.
     """
+    from builders.twins import save_mini
+
     return save_mini(tmp_path_factory.mktemp("models") / "mini")
 
 
@@ -137,7 +172,10 @@ def loaded(twin):
     return lambda name: replace(original(name), pipe=copy.deepcopy(original(name).pipe))
 
 
-LONGEST = tuple(f"test_{name}.py" for name in "pretended_gpu every_family runs browser cluster".split())
+LONGEST = tuple(
+    f"test_{name}.py"
+    for name in "pretended_gpu every_family browser photo_runs cli cluster train_run interrupt".split()
+)
 """The test files that take longest. They begin first (with pytest-xdist's --no-loadscope-reorder), so that none of them
 keeps one process busy when the others are done."""
 

@@ -14,6 +14,7 @@ import shlex
 import shutil
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -26,10 +27,6 @@ from photo_set import write_photos
 from PIL import Image
 from shapes import CLASSES, items
 
-import recipes.drawn_classes
-import recipes.mini.__main__
-import recipes.studies.__main__
-import recipes.tables.__main__
 from recipes import commands
 from seediff.cli.commands import make_app
 from seediff.cli.line import CommandLine
@@ -55,10 +52,8 @@ SMALL = {
 FEW_IMAGES = ((r"steps=500", "steps=2"), (r"per_class=\d+", "per_class=1, steps=2"))
 """The same in Python."""
 RECIPES = {
-    "recipes.drawn_classes": recipes.drawn_classes.app,
-    "recipes.mini": recipes.mini.__main__.app,
-    "recipes.studies": recipes.studies.__main__.app,
-    "recipes.tables": recipes.tables.__main__.app,
+    "recipes.drawn_classes": "recipes.drawn_classes",
+    **{f"recipes.{name}": f"recipes.{name}.__main__" for name in ("mini", "studies", "tables")},
 }
 """Programs beside the package, which fetch art, draw and train for hours: parsed alone."""
 WELL = ("README.md", "docs/first.md")
@@ -122,6 +117,10 @@ def seediff_words(command):
 APP = make_app()
 
 
+def parse_recipe(words, name):
+    parse(words, import_module(RECIPES[name]).app)
+
+
 def parse(words, program=APP):
     """Raise CycloptsError when there is no such command or it has not these options."""
     CommandLine(program, words).parse()
@@ -159,7 +158,7 @@ def other_command(command):
     if run_by_tests := re.fullmatch(r"(?:[A-Z_]+=\S+ )?python -m pytest (tests/\S+\.py)", command):
         return "" if (ROOT / run_by_tests[1]).is_file() else "no such file"
     if words[:2] == ["python", "-m"] and words[2] in RECIPES:
-        parse(words[3:], RECIPES[words[2]])
+        parse_recipe(words[3:], words[2])
         return ""
     if words[0] == "python" and words[1].startswith(("benchmarks/", "recipes/")):
         return "" if (ROOT / words[1]).is_file() else "no such file"
@@ -282,7 +281,9 @@ def test_readmes_first_block_goes_from_the_demo_to_the_tests():
     assert (commands[0], commands[-1]) == ("make demo", "make test")
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.slow if page != "README.md" else ()) for page in PAGES]
+)
 def test_commands_are_whole_and_stand_where_they_are_tried(page, tmp_path, monkeypatch):
     """And none has a presence of 0, with which `mask` gives a picture of a dog masks of all the other classes, too:
     readers copy them.
@@ -308,7 +309,7 @@ def test_commands_are_whole_and_stand_where_they_are_tried(page, tmp_path, monke
         except MissingArgumentError:  # which is said before anything that is wrong
             parse([*words, "--out", "out"])
     for program, options in re.findall(r"`python -m (recipes\.\w+) ([^`]* -[^`]*)`", text):
-        parse(shlex.split(options), RECIPES[program])
+        parse_recipe(shlex.split(options), program)
 
 
 def anchors(page):

@@ -1,6 +1,5 @@
 """The ten minutes on a borrowed machine with a GPU, on a CPU under a stand-in that enforces the limits."""
 
-import argparse
 import importlib
 import os
 import re
@@ -103,9 +102,3 @@ def test_what_is_measured_before_the_end_comes_back(benchmark, tmp_path):
     assert rows["sd1.5:1"]["first_s"]["plain"] > 0
     assert "floor" not in rows["sd1.5:1"]
     assert "| pixart-sigma:1 | capture | " in figures.table(rows)
-
-
-def test_the_rows_of_the_ten_minutes_can_be_read(benchmark):
-    (rows,) = re.findall(r"--rows \\\n\s*(\S+)", SCRIPT.read_text())
-    read = [benchmark("gpu").read_row(argparse.ArgumentParser(), row) for row in rows.split(",")]
-    assert read[0] == ("sd1.5", 8)

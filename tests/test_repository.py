@@ -1,19 +1,15 @@
 """What keeps the repository in order: the wheel, the image, outputs of the docs and their programs."""
 
 import email
-import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from runpy import run_path
 
 import pytest
 
 import seediff
-from recipes import new_weights, renew
 from seediff.files.reading import read_toml
 
 ROOT = Path(__file__).parents[1]
@@ -62,91 +58,6 @@ def test_the_version_of_the_package_is_read_without_its_dependencies():
     command = [sys.executable, "-S", "-c", "import seediff; print(seediff.__version__)"]
     done = subprocess.run(command, env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True)
     assert (done.stdout.strip(), done.returncode) == (seediff.__version__, 0), done.stderr
-
-
-# Constants of mini that new weights bring.
-
-
-@pytest.mark.slow
-def test_constants_that_the_package_has_are_those_of_the_published_study(tmp_path, monkeypatch):
-    """So that the figures of the masks' page are of the masks that `generate` makes."""
-    mini, package = tmp_path / "mini", new_weights.EMBEDDED["mini"] / "seediff.json"
-    mini.mkdir()
-    shutil.copy(package, mini)
-    shutil.copy(new_weights.SET, tmp_path / "set.toml")
-    shutil.copytree(new_weights.METHODS, tmp_path / "methods")
-    sets = read_toml(new_weights.SET)
-    monkeypatch.setattr(new_weights, "METHODS", tmp_path / "methods")
-    monkeypatch.setattr(new_weights, "EMBEDDED", {"mini": mini})
-    monkeypatch.setattr(new_weights, "SET", tmp_path / "set.toml")
-    new_weights.take_constants("mini", ROOT / "docs" / "preset.json")
-    assert json.loads((mini / "seediff.json").read_text()) == json.loads(package.read_text())
-    assert read_toml(tmp_path / "set.toml") == sets
-    for file in (ROOT / "recipes" / "methods").glob("*.py"):
-        assert (tmp_path / "methods" / file.name).read_text() == file.read_text()
-
-    # Others are stated in the file of a method.
-    file = tmp_path / "methods" / "nerve_walk.py"
-    before, found = run_path(str(file))["CONSTANTS"], {"mask": {"tau": 3}, "capture": {"layers": "up"}}
-    file.write_text(new_weights.with_constants(file.read_text(), "mini-dit", found))
-    assert run_path(str(file))["CONSTANTS"] == {**before, "models": {**before["models"], "mini-dit": found}}
-
-
-# Outputs of the docs.
-
-
-TABLE = """
-[first]
-kind = "study"
-minutes = 1
-commands = ["python script.py {work}/out.json 500"]
-files = { "docs/first.json" = "out.json" }
-of = ["docs/data.json"]
-
-[second]
-kind = "study"
-minutes = 60
-commands = ["python script.py {work}/out.json 1"]
-files = { "docs/second.json" = "out.json" }
-of = ["docs/first.json"]
-
-[elsewhere]
-kind = "study"
-minutes = 1
-commands = ["python script.py {photos}"]
-of = []
-needs = ["photos"]
-"""
-SCRIPT = """
-import json, os, sys
-open("runs.txt", "a").write(sys.argv[2] + " ")
-if os.path.exists("broken") and sys.argv[2] == "1":
-    sys.exit(3)
-json.dump({"count": int(sys.argv[2]), "seconds": 1.5}, open(sys.argv[1], "w"))
-"""
-
-
-@pytest.mark.slow
-def test_what_is_out_of_date_is_made_once_and_a_failed_run_goes_on(tmp_path, monkeypatch, capsys):
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "data.json").write_text('{"a": 1}')
-    (tmp_path / "outputs.toml").write_text(TABLE)
-    (tmp_path / "script.py").write_text(SCRIPT)
-    for name, path in {"ROOT": "", "TABLE": "outputs.toml", "RECORD": "docs/ingredients.json"}.items():
-        monkeypatch.setattr(renew, name, tmp_path / path)
-    (tmp_path / "broken").touch()
-    assert renew.main(["--dry-run"]) == 0
-    assert "needs photos" in capsys.readouterr().out
-    assert not (tmp_path / "runs.txt").exists()
-    assert renew.main([]) == 1
-    assert "second: exit code 3" in capsys.readouterr().out
-    assert not (tmp_path / "docs" / "second.json").exists()
-    (tmp_path / "broken").unlink()
-    assert renew.main([]) == renew.main([]) == 0
-    assert (tmp_path / "runs.txt").read_text().split() == ["500", "1", "1"]  # both are current
-    (tmp_path / "docs" / "data.json").write_text('{"a": 2}')
-    assert renew.main([]) == 0  # the second is made of what the first gives: the same, but for the seconds
-    assert (tmp_path / "runs.txt").read_text().split() == ["500", "1", "1", "500"]
 
 
 def test_the_package_shows_public_names_alone_and_all_are_there():

@@ -1,12 +1,7 @@
 import os
-import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
-from patience import PATIENCE, wait_until
 from refusals import user_error
 
 from seediff.errors import UserError
@@ -45,37 +40,3 @@ def test_a_worker_that_dies_is_told():
         list(work(range(9)))
     with user_error("workers: 0 must be at least 1"), in_order(os._exit, 0):
         pass
-
-
-KILLED = """
-import os, signal
-from seediff.workers import in_order
-
-def process(number):
-    return os.getpid()
-
-if __name__ == "__main__":
-    with in_order(process, 2) as work:
-        for found in work(range(20)):
-            print(found, flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def runs(process):
-    """Not one that has ended and whose end nobody has asked about: in some containers nobody does."""
-    try:
-        return Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-def test_workers_end_with_a_process_that_is_killed(tmp_path):
-    (tmp_path / "killed.py").write_text(KILLED)
-    done = subprocess.run([sys.executable, tmp_path / "killed.py"], capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == -signal.SIGKILL
-    workers = set(done.stdout.split())
-    assert workers
-    wait_until(lambda: not any(map(runs, workers)))

@@ -35,7 +35,10 @@ def assert_same(found, wanted):
         torch.testing.assert_close(found[grid], tensor, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "cross", "own"), [("unet", "all", "last"), ("unet", "last", "up"), ("sd3", "0", "1")])
+@pytest.mark.parametrize(
+    ("kind", "cross", "own"),
+    [("unet", "last", "up"), ("sd3", "0", "1"), pytest.param("unet", "all", "last", marks=pytest.mark.slow)],
+)
 def test_each_kind_has_its_own_layers(loaded, kind, cross, own):
     model = loaded(kind)
     both, of_cross, of_self = (see(model, layers) for layers in (f"{cross}/{own}", cross, own))

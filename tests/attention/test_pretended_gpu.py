@@ -107,11 +107,6 @@ def test_what_follows_drawing_waits_seldom_and_is_as_on_the_cpu(told, name):
     assert told[name]["waits"] <= WAITS[name], told[name]["at"]
 
 
-def test_the_loss_waits_for_each_decoder_layers_costs_and_once_for_the_classes(told):
-    """Three layers and two steps."""
-    assert sum(number for place, number in told["train"]["at"].items() if "train/loss.py" in place) == 2 * (3 + 1)
-
-
 def test_what_is_in_memory_before_is_nothing_to_a_device_that_multiplies_it(told):
     """As Metal's baddbmm, which does not leave out what it is told to multiply by 0."""
     assert told["uninitialised"]["finite"]

@@ -13,7 +13,8 @@ from seediff.attention.see_photos import read_prompts
 from seediff.config.methods import CaptureConfig
 
 F = torch.nn.functional
-OWN = F.scaled_dot_product_attention
+
+
 CONTEXT, SIDE = 7, 16
 
 
@@ -132,7 +133,16 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize(("name", "above"), [("as always", True), *((name, False) for name in (*WAYS, "autocast"))])
+SLOW = "float16", "gradients", "float mask with rows and heads"
+
+
+@pytest.mark.parametrize(
+    ("name", "above"),
+    [
+        *(("as always", True), ("as always", False), ("bool mask with rows", False), ("autocast", False)),
+        *(pytest.param(name, False, marks=pytest.mark.slow) for name in SLOW),
+    ],
+)
 def test_maps_are_of_what_attention_is_given(unet, name, above):
     """above: each layer's spy comes after capture's function, otherwise the network's spy before."""
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=name == "autocast")

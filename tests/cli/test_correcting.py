@@ -34,11 +34,11 @@ def edit(folder, before):
     return {before[0].name: corner, before[1].name: np.zeros_like(before[1].label_map)}
 
 
-def test_there_corrected_and_back(tmp_path, capsys):
+def test_there_corrected_and_back(mini_folder, tmp_path, capsys):
     """Three photographs by `mask`, each asked for a class that may be anywhere."""
     write_photos(tmp_path / "photos", 2)
     masked = tmp_path / "masked"
-    options = "--model mini --classes dog,cat --presence 0 --timesteps 300 --keep-soft --quiet"
+    options = f"--model {mini_folder} --classes dog,cat --presence 0 --timesteps 300 --keep-soft --quiet"
     run(capsys, "mask", tmp_path / "photos", *options.split(), "--out", masked)
     run(capsys, "export", masked, "--to", "cvat", "--out", tmp_path / "cvat", "--quiet")
     classes, before = open_native(masked)

@@ -1,4 +1,3 @@
-import json
 from unicodedata import normalize
 
 import numpy as np
@@ -8,7 +7,7 @@ from formats import EVERY
 from items import GO, STAY, item, judged, judgements, rows_of
 from refusals import user_error
 
-from seediff.dataset.encoding import encode_image, encode_soft
+from seediff.dataset.encoding import encode_soft
 from seediff.dataset.formats.exporting import export
 from seediff.dataset.formats.format_table import FORMATS
 from seediff.dataset.importing import correct, import_set
@@ -173,13 +172,3 @@ def test_names_with_folders_come_back(pets, tmp_path, tool, pictures):
     done = import_set(tool, tmp_path / "tool", tmp_path / "back", corrects=pets)
     assert len(done.changes) == len(some())
     assert not any(change.pixels for change in done.changes)
-
-
-def test_a_refusal_repeats_the_notes(tmp_path):
-    (tmp_path / "a.png").write_bytes(encode_image(np.zeros((8, 8, 3), np.uint8), "png"))
-    line = {"label": "cat", "shape_type": "line", "points": [[0, 0], [4, 4]]}
-    (tmp_path / "a.json").write_text(json.dumps({"imagePath": "a.png", "shapes": [line]}))
-    with user_error(
-        "no object, .*; 1 shape of a kind that is no mask, such as line cat: left out; .*nothing was written"
-    ):
-        import_set("labelme", tmp_path, tmp_path / "out")

@@ -67,6 +67,7 @@ def test_folders_are_opened_and_come_back_from_parquet(tmp_path):
     assert last["area"] == {"cat": None, "dog": 1.0}
 
 
+@pytest.mark.slow
 def test_what_only_the_last_of_3000_rows_has(tmp_path):
     """Of long rows, `datasets` sees the last only after it has settled the types, unless the card names them."""
     folder = save(tmp_path / "pets", ("a", "b"))

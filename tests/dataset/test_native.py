@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 from interrupted import contents
-from items import item, names, rows_of, write_rows
+from items import item, names
 from PIL import Image
 from refusals import user_error
 
@@ -111,19 +111,3 @@ def test_a_run_that_is_not_finished(tmp_path):
     save_native(tmp_path / "whole", ("dog",), [item("0")], about={})
     (tmp_path / "whole/.batches").mkdir()
     native.check_finished(tmp_path / "whole")
-
-
-def test_soft_masks_of_rows_without_class_ids(folder):
-    """A set from elsewhere may lack the key: the files say which classes have a soft mask."""
-    rows = rows_of(folder)
-    del rows[0]["class_ids"]
-    write_rows(folder, rows)
-    (sample,) = Dataset.open(folder)
-    assert sample.soft is not None
-    assert len(sample.soft) == 2
-    assert sample.soft.mean((1, 2)).tolist() == [0, 1]
-    Dataset.open(folder).merge(Dataset.open(folder)).save(folder.parent / "copy")
-    assert [copy.soft.shape for copy in Dataset.open(folder.parent / "copy")] == [(2, 4, 6)] * 2
-    (folder / "soft/000003_7.png").unlink()  # a copy counts its classes anew, and then lacks one
-    Dataset.open(folder).save(folder.parent / "rest")
-    assert Dataset.open(folder.parent / "rest")[0].soft is None

@@ -145,16 +145,6 @@ def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets):
             use()
 
 
-def test_damage_at_the_end_is_no_line_cut_off(pets):
-    data = (pets / REVIEWS).read_bytes() + b'{"sample": "000000", "version": 0}'
-    (pets / REVIEWS).write_bytes(data)
-    assert [one[:2] for one in found(pets)] == [("structure", "error")]
-    for use in (open_native, lambda folder: Store(folder, by="")):
-        with user_error(r"review.jsonl, line \d"):
-            use(pets)
-    assert (pets / REVIEWS).read_bytes() == data
-
-
 def test_a_mask_outside_the_set_is_refused(pets, tmp_path):
     (tmp_path / "secret.png").write_bytes((pets / "masks/000000.png").read_bytes())
     line = json.loads((pets / REVIEWS).read_text().splitlines()[2]) | {"mask": "../secret.png"}

@@ -17,14 +17,11 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.public_sets import CAMVID_CLASSES
 from seediff.dataset.sample import Sample
 from seediff.drawing.overlays import compress_image
-from seediff.evaluate import figures
 from seediff.evaluate.evaluation import evaluate, notes, score_tables
 from seediff.evaluate.page import charts
-from seediff.metrics.scores import MEASURES, Measure
+from seediff.metrics.scores import MEASURES
 
 MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0, 12, 12], [0, 0, 12, 12]]}
-
-SEMANTIC = "names: {0: background, 1: dog, 2: person}\nmasks_dir: masks\n"
 
 
 @pytest.fixture
@@ -189,81 +186,10 @@ def test_what_few_pictures_show_is_said(tmp_path, monkeypatch):
     assert bars == {"background": (6, False), "dog": (6, False), "cat": (1, True)}
 
 
-def test_a_new_measure_is_in_all_that_is_shown(tmp_path, monkeypatch):
-    """Precision, for which a picture counts if the class is predicted in it. Six pictures; one prediction takes a third
-    of the cats for dogs, the other all."""
-    precision = Measure(
-        "precision",
-        "mean precision",
-        precision_of,
-        "all",
-        shown=lambda counts: counts[..., :2, :].sum(-2),
-    )
-    monkeypatch.setattr(figures, "MEASURES", (*MEASURES, precision))
-    truth = np.repeat(np.arange(3), 6).reshape(3, 6).astype(np.uint8)
-    some = truth.copy()
-    some[2, :2] = 1
-    for number in range(6):
-        for folder, ids in (("truth", truth), ("some", some), ("every", np.minimum(truth, 1))):
-            save_map(tmp_path / folder / f"{number}.png", ids)
-            (tmp_path / folder / "classes.txt").write_text("background\ndog\ncat\n")
-    evaluation = evaluate(tmp_path / "some", tmp_path / "truth", against=tmp_path / "every", draws=50)
-
-    table = score_tables(replace(evaluation, against=()))[-1]
-    assert table.columns == ("precision", "95 % CI", "images", "share of pixels")
-    rows = {row[0]: row[1:] for row in (*table.rows, *table.sums)}
-    assert rows["dog"] == (6 / 8, (6 / 8, 6 / 8), "6", 1 / 3)
-    mean = (1 + 6 / 8 + 1) / 3
-    assert rows["mean precision"] == (pytest.approx(mean), pytest.approx((mean, mean)), "≥ 6", "")
-    for form in ("csv", "latex", "markdown"):
-        assert "mean precision" in table.write(form)
-
-    compared = score_tables(evaluation)[2]
-    assert compared.columns[0].endswith("some, precision")
-    assert [*compared.rows[1]] == ["dog", 6 / 8, 1 / 2, 1 / 4, (1 / 4, 1 / 4), "6"]
-    assert np.isnan(compared.rows[2][2])  # no cat is predicted
-    written = evaluation.to_json()
-    assert written["per_class"]["dog"]["precision_images"] == 6
-    assert (written["mean_precision"], written["against"]["mean_precision"]) == (pytest.approx(mean), 3 / 4)
-    assert {each["score"] for each in written["difference"]} >= {"precision", "mean precision"}
-    said = "Means and their differences are without cat, for which only one of the two has precision."
-    assert any(said in note for note in notes(evaluation))
-    assert [chart.title for chart in charts(evaluation.scores)][-1].startswith("precision of each class")
-    assert [(bar.name, bar.share) for bar in charts(evaluation.scores)[-1].bars][-1] == ("dog", 6 / 8)
-
-
 def test_the_page_says_what_each_measure_is():
     page = (Path(__file__).parents[2] / "docs/evaluation.md").read_text(encoding="utf-8")
     names = [measure.name for measure in MEASURES]
     assert [name for name in names if f"**{name[0].upper()}{name[1:]}**" in page] == names
-
-
-def precision_of(counts):
-    predicted = counts[..., :2, :].sum(-2, np.float64)
-    return np.divide(counts[..., 0, :], predicted, out=np.full(predicted.shape, np.nan), where=predicted > 0)
-
-
-def test_a_class_may_be_called_like_a_mean(tmp_path):
-    """`objects` is also the mean without the background."""
-    truth = np.kron([[0, 1], [2, 1]], np.ones((8, 8))).astype(np.uint8)
-    for folder, ids in (("truth", truth), ("a", truth % 2), ("b", truth)):
-        save_map(tmp_path / folder / "0.png", ids)
-        (tmp_path / folder / "classes.txt").write_text("background\nobjects\nmIoU\n")
-    evaluation = evaluate(tmp_path / "a", tmp_path / "truth", against=tmp_path / "b", draws=5)
-    written = evaluation.to_json()
-    assert (written["per_class"]["objects"]["iou"], written["groups"]["objects"]["miou"]) == (1, 1 / 2)
-    assert (written["per_class"]["mIoU"]["iou"], written["miou"]) == (0, 1 / 2)
-    ious = (each for each in written["difference"] if "boundary" not in each["score"])
-    differences = {(each["of"], each["name"]): each["difference"] for each in ious}
-    assert [differences[place] for place in (("class", "objects"), ("group", "objects"))] == [0, -1 / 2]
-    for table in (score_tables(evaluation)[0], score_tables(replace(evaluation, against=()))[0]):
-        values = {row[0]: row[1] for row in (*table.rows, *table.sums)}
-        assert (values["objects"], values["objects (mean)"], values["mIoU"], values["mIoU (mean)"]) == (
-            1,
-            1 / 2,
-            0,
-            1 / 2,
-        )
 
 
 def test_classes_by_option_by_a_class_map_and_as_the_data_has_them(voc, predictions, tmp_path):

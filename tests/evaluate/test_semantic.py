@@ -67,19 +67,6 @@ def test_boundary_iou_has_intervals():
     assert (table["boundary_miou_images"], scores.scores[-1].measure) == (8, "boundary mIoU")
 
 
-def test_a_harmonic_mean_is_compared_over_the_same_classes():
-    one = PROTOCOLS["voc-zero-shot"]
-    dog, cat, sofa = map(one.classes.index, ("dog", "cat", "sofa"))
-    truth = np.array([[dog, dog, sofa, sofa]], np.uint8)
-    right = [(str(number), truth, truth) for number in range(6)]
-    stray = [(str(number), np.array([[dog, dog, sofa, cat]], np.uint8), truth) for number in range(6)]
-    found, other = (evaluate_pairs(pairs, one, draws=50).named("group")["harmonic"] for pairs in (right, stray))
-    assert (found.value, other.value) == (1, pytest.approx(2 * (1 / 2) * (1 / 2) / 1))  # with cat: seen is (1 + 0) / 2
-    without = 2 * 1 * (1 / 2) / (3 / 2)
-    assert found.minus(other).value == pytest.approx(1 - without)
-    assert found.minus(other).ci95 == pytest.approx((1 - without, 1 - without))
-
-
 def test_json_has_no_nan_and_the_key_miou():
     one = own(("background", "cat", "dog"))
     truth = np.array([[0, 1]], np.uint8)

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -111,34 +109,6 @@ def test_message_names_place_value_and_what_should_be(value, said):
         fit(value, Whole, "set.toml")
     assert str(caught.value).startswith(f"set.toml: {said}")
     assert len(str(caught.value)) < 400
-
-
-THREADS = """
-import sys, threading
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import field, make_dataclass
-from seediff.files.reading import fit
-
-def work(kind, gate):
-    gate.wait()
-    fit({}, kind, "here")
-
-sys.setswitchinterval(1e-6)
-with ThreadPoolExecutor(8) as pool:
-    for number in range(60):
-        names = [(f"a{i}", dict[str, float], field(default_factory=dict)) for i in range(20)]
-        part = make_dataclass(f"Part{number}", names)
-        kind = make_dataclass(f"Whole{number}", [(f"b{i}", list[part], field(default_factory=list)) for i in range(20)])
-        gate = threading.Barrier(8)
-        for one in [pool.submit(work, kind, gate) for _ in range(8)]:
-            one.result()
-"""
-
-
-def test_threads_that_meet_a_type_for_the_first_time():
-    """msgspec 0.22 itself ends the process then."""
-    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def save(tmp_path, text):

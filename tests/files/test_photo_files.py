@@ -1,4 +1,3 @@
-import os
 import warnings
 from pathlib import Path
 
@@ -97,14 +96,6 @@ def test_links_are_followed_and_the_same_file_is_taken_once(tmp_path):
     (here / "sub" / "circle").symlink_to(here)
     found = find_photos([here, here / "a.jpg", f"{here}/sub/../a.jpg", here / "sub"])
     assert names(found) == ["a", "more/x/c", "sub/b"]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows names are Unicode")
-def test_a_name_that_is_no_text(tmp_path):
-    with open(os.fsencode(tmp_path) + b"/caf\xe9.jpg", "wb"):
-        pass
-    (photo,) = find_photos([tmp_path]).photos
-    assert (photo.name, photo.file_name) == ("caf\N{REPLACEMENT CHARACTER}", "caf\N{REPLACEMENT CHARACTER}.jpg")
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,35 @@ def labels_of(pets, name):
     return read_label_map(pets[0] / (action.mask if action and action.mask else f"masks/{name}.png"))
 
 
+def test_many_are_selected_accepted_and_undone(page, pets):
+    out = pets[0]
+    tile = page.locator("#tile-2")
+    tile.hover()
+    page.locator("#tile-2 .tick").click()
+    page.locator("#tile-4").click(modifiers=["Shift"])
+    page.locator("#tile-7").click(modifiers=["Control"])
+    assert page.text_content("#selected") == "4 selected"
+    page.keyboard.press("a")
+    until(page, ENDED, "4 accepted")
+    last = last_actions(out)
+    assert {name for name in NAMES if name in last and last[name].verdict == "accepted"} == {
+        NAMES[i] for i in (2, 3, 4, 7)
+    }
+    beside = "() => document.querySelector('#tile-3 .name span').textContent === '✓ accepted'"
+    until(
+        page, f"{beside} && document.querySelector('#tile-3 .more').textContent.startsWith('dog')"
+    )  # the class stays in its place
+    page.click("#job-undo")
+    until(page, ENDED, "4 undone")
+    assert {last_actions(out)[NAMES[i]].verdict for i in (2, 3, 4, 7)} == {None}
+    page.click("#job-close")
+    page.locator("#grid").focus()
+    page.keyboard.press("Control+a")
+    assert page.text_content("#selected") == "40 selected"
+    page.keyboard.press("Escape")
+    assert page.text_content("#selected") == "0 selected"
+
+
 def test_a_brush_paints_what_is_under_it(page, pets):
     open_sample(page, "000010")
     before = labels_of(pets, "000010")
@@ -186,39 +215,6 @@ def test_nothing_is_judged_left_or_painted_while_something_shown_is_not_saved(pa
     saved(page)
     np.testing.assert_array_equal(labels_of(pets, name), before)
     press(page, "Escape", "Escape")
-
-
-@pytest.mark.slow
-def test_a_second_finger_zooms_and_paints_nothing(browser, pets):
-    name = NAMES[19]
-    with window(browser, pets[2].url, has_touch=True) as page:
-        open_sample(page, name)
-        press(page, "3", "b")
-        wide = page.locator("#layers").bounding_box()["width"]
-        x, y = at(page, 32, 32)
-        touch = page.context.new_cdp_session(page)
-
-        def fingers(kind, *apart):
-            points = [{"x": x + d, "y": y, "id": i} for i, d in enumerate(apart)]
-            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
-        before = shown_mask(page)
-        fingers("touchStart", -30)
-        fingers("touchMove", -34)
-        fingers("touchStart", -34, 30)
-        for d in range(40, 120, 10):
-            fingers("touchMove", -d, d)
-        fingers("touchEnd", -110)
-        fingers("touchMove", -60)
-        fingers("touchEnd")
-        assert page.locator("#layers").bounding_box()["width"] > 2 * wide
-        np.testing.assert_array_equal(shown_mask(page), before)
-        assert (page.text_content("#saving"), name in last_actions(pets[0])) == ("", False)
-        fingers("touchStart", 0)
-        fingers("touchMove", 20)
-        fingers("touchEnd")
-        saved(page)
-        assert last_actions(pets[0])[name].action == "brush"
 
 
 def test_segments_are_proposed_by_a_click_and_by_a_box_and_accepted(page, pets):
@@ -431,35 +427,6 @@ def test_back_and_reload_keep_what_was_shown(fresh):
     until(page, SHOWN, "24 of 24")
 
 
-def test_many_are_selected_accepted_and_undone(fresh):
-    page, out = fresh
-    tile = page.locator("#tile-2")
-    tile.hover()
-    page.locator("#tile-2 .tick").click()
-    page.locator("#tile-4").click(modifiers=["Shift"])
-    page.locator("#tile-7").click(modifiers=["Control"])
-    assert page.text_content("#selected") == "4 selected"
-    page.keyboard.press("a")
-    until(page, ENDED, "4 accepted")
-    last = last_actions(out)
-    assert {name for name in NAMES[:24] if name in last and last[name].verdict == "accepted"} == {
-        NAMES[i] for i in (2, 3, 4, 7)
-    }
-    beside = "() => document.querySelector('#tile-3 .name span').textContent === '✓ accepted'"
-    until(
-        page, f"{beside} && document.querySelector('#tile-3 .more').textContent.startsWith('dog')"
-    )  # the class stays in its place
-    page.click("#job-undo")
-    until(page, ENDED, "4 undone")
-    assert {last_actions(out)[NAMES[i]].verdict for i in (2, 3, 4, 7)} == {None}
-    page.click("#job-close")
-    page.locator("#grid").focus()
-    page.keyboard.press("Control+a")
-    assert page.text_content("#selected") == "24 selected"
-    page.keyboard.press("Escape")
-    assert page.text_content("#selected") == "0 selected"
-
-
 HOSTILE = (
     SCRIPT,
     '"><img src=x onerror="window.pwned=1">',
@@ -535,31 +502,3 @@ def test_no_text_is_anything_but_text(browser, hostile):
         page.reload()
         page.wait_for_selector(".tile img[src]")
     assert read_actions(out)[-1].classes == tuple(name for name in classes if name in (classes[0], classes[1]))
-
-
-SCROLLED = """(frames) => new Promise((done) => {
-  const grid = document.querySelector('#grid'), tiles = [];
-  const step = () => {
-    tiles.push(document.querySelectorAll('.tile').length);
-    grid.scrollTop += 600;
-    if (tiles.length < frames) requestAnimationFrame(step);
-    else done([Math.min(...tiles), Math.max(...tiles), grid.scrollTop]);
-  };
-  requestAnimationFrame(step);
-})"""
-"""How few and how many tiles there are while the grid is scrolled, and how far it came."""
-
-
-@pytest.mark.slow
-def test_many_samples(browser, tmp_path):
-    out = write_set(tmp_path / "many", 500, side=16)
-    with running(out) as (_, opened), window(browser, opened.url) as page:
-        fewest, most, came = page.evaluate(SCROLLED, 15)
-        assert 0 < fewest <= most < 120  # those that are seen, and a row around them
-        assert came == 15 * 600
-        page.keyboard.press("End")
-        until(page, "() => document.querySelector('.tile.active .name')?.textContent === '000499'")
-        until(page, "() => document.querySelector('.tile.active img').complete")
-        assert page.evaluate("() => document.querySelectorAll('.tile').length") < 120
-        page.locator("#flags input").first.check()
-        until(page, "() => document.querySelector('#shown').textContent === '71 of 500 shown'")

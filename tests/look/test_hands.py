@@ -79,19 +79,6 @@ def test_alt_erases_and_shift_joins_strokes(page, pets):
     assert shown_mask(page)[6, [18, 30]].tolist() == [1, 0]
 
 
-def test_zoom_is_kept_on_request(page, pets):
-    layers = page.locator("#layers")
-    for kept in (False, True):
-        show(page, 4)
-        page.locator("#keep-zoom").set_checked(kept)
-        press(page, "=", "+", "+")
-        near = layers.bounding_box()
-        press(page, "j")
-        shown_sample(page, NAMES[5])
-        assert (layers.bounding_box() == near) is kept
-    page.uncheck("#keep-zoom")
-
-
 def test_surroundings_are_dimmed(page, pets):
     show(page, 6)
     labels = shown_mask(page)

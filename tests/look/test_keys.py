@@ -3,11 +3,11 @@
 import pytest
 from in_chromium import at, needs_chromium, noticed, press, saved, shown_sample, until, window
 from items import last_actions
-from look_server import keep_attention, running, write_set
+from look_server import running, write_set
 
 from seediff.dataset.reviews import read_actions
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.slow]
 TABLE = "() => import('/static/keys.js').then(({ KEYS }) => KEYS)"
 NAMES = {"←": "ArrowLeft", "→": "ArrowRight", "↑": "ArrowUp", "↓": "ArrowDown", "Esc": "Escape"}
 SAVING = "text => document.querySelector('#saving').textContent === text"
@@ -51,7 +51,6 @@ def test_every_key_acts(fresh):
     saved(page)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("steps", ["", "j", "j j", "Escape"])
 def test_undo_belongs_to_the_last_action_wherever_the_page_has_gone(fresh, steps):
     page, out = fresh
@@ -75,26 +74,6 @@ def test_undo_belongs_to_the_last_action_wherever_the_page_has_gone(fresh, steps
         shown_sample(page, "000000")
 
 
-@pytest.mark.slow
-def test_undo_after_new_masks_for_all_samples_shown_undoes_these(browser, tmp_path):
-    out = write_set(tmp_path / "explained", 3)
-    keep_attention(out, ["000000", "000001", "000002"])
-    with running(out) as (_, opened), window(browser, opened.url) as page:
-        page.evaluate("() => { location.hash = 'sample=1'; }")
-        shown_sample(page, "000001")
-        page.wait_for_selector("#attention:not([hidden])")
-        page.uncheck("#onward")
-        press(page, "x")  # the job leaves a reviewed sample alone
-        saved(page)
-        page.click("#apply-shown")
-        until(page, "() => document.querySelector('#job-text').textContent.startsWith('2 ')")
-        page.wait_for_selector("#job-undo:not([hidden])")
-        press(page, "z")
-        until(page, "() => document.querySelector('#job-text').textContent === '2 undone'")
-        assert verdicts(out) == {"000001": "rejected"}
-
-
-@pytest.mark.slow
 def test_keys_act_wherever_the_focus_is_no_field(fresh):
     page, out = fresh
     page.click("#select-all")
@@ -115,7 +94,6 @@ def test_keys_act_wherever_the_focus_is_no_field(fresh):
     assert verdicts(out) == {"000000": "accepted"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["request", "answer"])
 def test_a_change_is_sent_again_until_the_server_responds_and_made_once(browser, tmp_path, lost):
     def lose(route):

@@ -2,23 +2,10 @@
 
 import numpy as np
 import pytest
-from in_chromium import at, drag, needs_chromium, press, saved, shown_sample, soon
+from in_chromium import at, drag, needs_chromium, press, saved, shown_sample
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 NAMES, KEPT = [f"{number:06d}" for number in range(104)], 0
-TILE = "text => document.querySelector('#tile-3 .name span').textContent === text"
-
-
-def hold(page, pattern):
-    """Hold back the page's requests of a pattern. Returns a function that waits for the first and returns it."""
-    held = []
-    page.route(pattern, lambda route: held.append(route))
-
-    def first():
-        soon(page, lambda: held != [])
-        return held[0]
-
-    return first
 
 
 def show(page, number):

@@ -16,7 +16,9 @@ def pets(tmp_path):
     return write_set(tmp_path / "pets", 40)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 0, marks=pytest.mark.slow)]
+)
 def test_it_ends_at_once_whoever_listens(pets, number, code, monkeypatch):
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
     run, client = start(pets)

@@ -52,6 +52,7 @@ def check_explained(folder):
             np.testing.assert_array_equal(made.labels, opened.store.labels(opened.store.state(number)))
 
 
+@pytest.mark.slow
 def test_a_filtered_split_or_merged_set_knows_what_made_each_mask(copied, tmp_path):
     """The sets that are merged were made with different constants, and one of them is a part of another."""
     other = replace(CONFIG, mask=replace(CONFIG.mask, method="ca_sa", beta=0.6), seed=5)

@@ -78,10 +78,6 @@ def test_a_method_may_state_its_levels_its_finish_and_what_models_need():
         soft_mask(random_maps(), "dog", config)
 
 
-def half(maps, name):
-    return (maps.cross_at(4, name) >= maps.cross_at(4, name).median()).float()
-
-
 @pytest.mark.parametrize("text", ["missing.py:f", "own.py:missing", "broken.py:f"])
 def test_a_file_that_is_no_method_is_refused(file, text):
     (file.parent / "broken.py").write_text("def f(:\n")

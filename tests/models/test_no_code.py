@@ -24,7 +24,8 @@ AUTO_MAP = {
 }
 
 
-@pytest.fixture(scope="module", params=["unet", "flux2"])  # other tokenizers, processors and numbers of parts
+# Other tokenizers, processors and numbers of parts
+@pytest.fixture(scope="module", params=["unet", pytest.param("flux2", marks=pytest.mark.slow)])
 def sound(request, twin):
     return twin(request.param)
 

@@ -9,7 +9,6 @@ from builders.refusals import user_error
 from seediff.attention.see_photos import encode_images
 from seediff.cli.main import main
 from seediff.models import saving_memory
-from seediff.models.locate import ModelFiles
 from seediff.models.registry import load_model
 
 pytestmark = pytest.mark.slow
@@ -27,17 +26,6 @@ def test_offload_is_refused_where_it_saves_nothing():
             saving_memory.check_offload("model", device)
     saving_memory.check_offload("sequential", "cuda:1")
     saving_memory.check_offload("none", "cpu")
-
-
-def test_nothing_is_fetched_for_an_option_that_this_machine_cannot_serve(monkeypatch):
-    monkeypatch.setattr(ModelFiles, "fetch_configurations", lambda files: pytest.fail("fetched"))
-    for options, problem in (
-        ({"offload": "model"}, "offload: model: needs a GPU"),
-        ({"offload": "modle"}, "offload: modle must be one of none, model, sequential"),
-        ({"device": "gpu"}, "device: gpu must be one of cuda"),
-    ):
-        with user_error(f"^{problem}"):
-            load_model("owner/name", **{"device": "cpu", **options})
 
 
 def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offered, monkeypatch):

@@ -8,15 +8,13 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
-from builders.refusals import refused, user_error
+from builders.refusals import user_error
 from builders.single_files import rewrite
 
 from seediff.cli.main import main
-from seediff.config.train import make_config
 from seediff.models.locate import locate_weights
 from seediff.models.registry import load_model
 from seediff.models.weights import chosen_files, has_all
-from seediff.train.models import TINY_FOLDER, build_network
 
 PARTS = ("unet", "vae", "text_encoder")
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
@@ -186,24 +184,6 @@ def test_a_single_file_is_fetched_alone(hub, tmp_path):
         assert (path.is_file(), weights(hub[1])) == (True, [HALF[0]])
         with user_error("^lora: owner/name: has no file typo.safetensors"):
             locate_weights("lora", "owner/name/typo.safetensors")
-
-
-def test_a_folder_for_files_is_for_whole_models(hub, tmp_path, capsys):
-    with hub_at(hub[0], tmp_path / "cache"):
-        line = f"download owner/name/{HALF[0]} --base owner/name --out {tmp_path}/out"
-        assert f"--out: is for a whole model of the hub, and owner/name/{HALF[0]} is" in refused(capsys, line)
-    assert weights(hub[1]) == []
-
-
-@pytest.mark.slow
-def test_a_training_fetches_its_weights_once(hub, tmp_path):
-    shutil.copytree(TINY_FOLDER, tmp_path / "served", dirs_exist_ok=True)
-    config = make_config({"backbone": "tiny", "weights": "owner/name"})
-    with hub_at(hub[0], tmp_path / "cache"):
-        for _ in range(2):
-            build_network(config, ["dog"])
-        build_network(make_config({"backbone": "tiny", "weights": "scratch"}), ["dog"])
-    assert weights(hub[1]) == ["model.safetensors"]
 
 
 def test_a_name_that_the_hub_lacks_and_a_hub_out_of_reach(hub, tmp_path):

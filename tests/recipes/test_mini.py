@@ -9,13 +9,10 @@ from diffusers import StableDiffusionPipeline
 from msgspec import structs
 from refusals import user_error
 
-from recipes.mini import backbone, yardstick
-from recipes.mini.grouping import AttentionTap, agreement_loss, grouping_loss, trusted_maps
 from recipes.mini.recipe import Autoencoder, Denoiser, Recipe
 from recipes.mini.sets import load_set
 from recipes.mini.train import train_mini
 from recipes.mini.world import render_scene, write_scenes
-from recipes.mini.yardstick import YardstickRecipe, load_segmenter, segment_known
 from seediff.config.class_names import spoken
 from seediff.mini.scenes import CLASS_IDS, load_scenes, read_scenes
 
@@ -73,32 +70,6 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art, tmp_path):
         train_mini(TINY, art, tmp_path / "more", say=lambda _: None)
 
 
-def test_attention_is_taught_to_stay_in_a_region_and_words_to_agree():
-    side, region = 4, torch.zeros(1, 1, 4, 4)
-    region[..., :2] = 1  # left half: the word's object
-    same = (region.flatten()[:, None] == region.flatten()[None]).float()
-
-    def tap(maps):
-        made = AttentionTap(rows=16, word_side=side, token_weights=torch.ones(1, 1, 1))
-        made.word_maps.append(maps.flatten(2))
-        return made
-
-    def grouping(rows):
-        made = tap(region)
-        made.sampled.append(((rows / rows.sum(-1, keepdim=True)).clamp_min(1e-9).log()[None], torch.arange(16), side))
-        latents = region.expand(1, 4, 4, 4) * 4
-        return grouping_loss(made, trusted_maps(made), latents, torch.ones(1), words=1.0).item()
-
-    def agreement(columns):
-        made = tap(region)
-        made.other_maps.append((columns.flatten(2), side))
-        return agreement_loss(made, trusted_maps(made), torch.ones(1), words=1.0).item()
-
-    assert grouping(same) == pytest.approx(0, abs=1e-3)
-    assert grouping(torch.ones(16, 16)) > 0.5
-    assert agreement(region) < agreement(torch.ones(1, 1, 4, 4)) < agreement(region.flip(-1))
-
-
 def test_scenes_are_functions_of_their_index_and_are_stored(art, tmp_path):
     scenes = [render_scene(art, index, objects=1 + index % 3) for index in range(9)]
     for index, scene in enumerate(scenes):
@@ -119,18 +90,3 @@ def test_the_package_has_the_first_scenes_of_the_held_out_set():
     for ours, theirs in zip(load_scenes(), load_set("truth", 60), strict=True):
         np.testing.assert_array_equal(ours.image, theirs.image)
         np.testing.assert_array_equal(ours.label_map, theirs.label_map)
-
-
-def test_the_segmenter_and_the_backbone_are_trained(art, tmp_path, monkeypatch):
-    scenes = load_scenes(8)
-    images, short = np.stack([scene.image for scene in scenes]), YardstickRecipe(scenes=8, samples=16, batch=8)
-    for module in (yardstick, backbone):
-        monkeypatch.setattr(module, "CHECK_SCENES", 2)
-    monkeypatch.setattr(yardstick, "YardstickRecipe", lambda: short)
-    yardstick.train_yardstick(art, tmp_path / "s.safetensors")
-    (seen,) = segment_known(load_segmenter(tmp_path / "s.safetensors"), images[:1], [("dog",)])
-    assert set(np.unique(seen)) <= {0, CLASS_IDS["dog"]}
-    monkeypatch.setattr(backbone, "rendered_scenes", lambda *given: (images, [scene.caption for scene in scenes]))
-    shares = backbone.train_backbone(art, tmp_path, tmp_path / "out", tagging=short)
-    assert list(shares) == ["held_scenes", "known_sprites"]
-    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"config.json", "model.safetensors"}

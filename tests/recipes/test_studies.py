@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,24 +9,19 @@ import torch
 from random_maps import random_maps
 
 from recipes.mini.sets import load_set
-from recipes.mini.yardstick import Segmenter, iou
-from recipes.studies import generated, pairs, segments, settings, truth, tuning
+from recipes.mini.yardstick import iou
+from recipes.studies import generated, pairs, settings, truth, tuning
 from recipes.studies.__main__ import app
-from recipes.studies.score import Scores, score, sweep
-from recipes.studies.segments import FLOORS
-from recipes.studies.segments import PAPER as WAYS
+from recipes.studies.score import score, sweep
 from recipes.studies.settings import METHOD_NAMES, PAPER
 from recipes.studies.truth import run_truth
 from recipes.studies.tuning import KINDS
 from seediff.cli.main import main
-from seediff.config.methods import CaptureConfig, SegmentConfig
-from seediff.config.runs import GenerateConfig
+from seediff.config.methods import CaptureConfig
 from seediff.masks.make_masks import make_masks
 from seediff.mini.scenes import CLASS_IDS
 
 pytestmark = pytest.mark.slow
-
-DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(autouse=True)
@@ -57,14 +51,6 @@ def check_result(result, out):
     assert json.loads((out / "results.json").read_text()) == result
 
 
-@pytest.mark.parametrize("images", [4, 5])
-def test_a_mean_over_images_has_an_interval_from_five_on(images):
-    found = Scores(np.arange(8)[None], np.full((1, 8), 8), ("dog",) * 8, np.arange(8) % images).summary(0)
-    assert found["iou"] == pytest.approx(3.5 / 8, abs=1e-4)
-    assert (found["ci95"] == [None, None]) == (images < 5)
-    assert images < 5 or 0 < found["ci95"][0] < found["iou"] < found["ci95"][1] < 1
-
-
 def test_truth(mini_folder, tmp_path):
     result = run_truth(tmp_path / "truth", scenes=2, model=str(mini_folder), tune_scenes=1, device="cpu")
     check_result(result, tmp_path / "truth")
@@ -80,49 +66,6 @@ def test_one_method_is_tuned(mini_folder, tmp_path):
     assert main(line.split(), app) == 0
     (name, found), *_ = json.loads((tmp_path / "daam" / "results.json").read_text())["preset"]["methods"].items()
     assert (name, set(found), found["capture"]["normalize"]) == ("daam", {"mask", "capture"}, False)
-
-
-def test_generated(mini_folder, tmp_path, monkeypatch):
-    class Everything(Segmenter):
-        """Finds something of every class: those early in the list on the left, the late ones on the right."""
-
-        def forward(self, pixels):
-            logits = super().forward(pixels) * 0
-            half = logits.shape[-1] // 2
-            order = torch.arange(19.0).view(1, -1, 1, 1)
-            logits[:, 1:, :, :half] = 20 - order
-            logits[:, 1:, :, half:] = 1 + order
-            return logits
-
-    monkeypatch.setattr(generated, "YARDSTICK_SCENES", 4)
-    monkeypatch.setattr(generated, "load_segmenter", lambda: Everything().eval())
-    monkeypatch.setattr(GenerateConfig, "recommended", lambda **given: GenerateConfig(**given, steps=2))
-    out = tmp_path / "generated"
-    result = generated.run_generated(out, DOCS / "truth.json", images=2, model=str(mini_folder), device="cpu")
-    check_result(result, out)
-    assert (result["not_drawn"], result["pairs"], result["steps"]) == (0, 3, 2)
-
-
-def test_segments(mini_folder, tmp_path, monkeypatch):
-    changes = {"diffseg": {"kl_threshold": 0.45}, "kmeans-c": {"k": 3}, "diffcut": {"cut_threshold": 0.3}}
-    grid = {name: [way] for name, way in WAYS.items()}
-    for name, change in changes.items():
-        grid[name].append(replace(WAYS[name], **change))
-    monkeypatch.setattr(segments, "grid", lambda: grid)
-    line = f"segments --scenes 2 --model {mini_folder} --device cpu --out {tmp_path}/a".split()
-    assert main([*line, "--tune-scenes", "2"], app) == 0
-    result = json.loads((tmp_path / "a" / "results.json").read_text())
-    assert set(result["paper"]) == set(result["best"]) == set(WAYS)
-    for name, floors in result["ahead"]["best"].items():
-        assert isinstance(WAYS[name], SegmentConfig)
-        assert list(floors) == [*FLOORS, "colour-c"]
-        ahead = result["best"][name]["miou"] - result["floors"]["one"]["miou"]
-        assert floors["one"]["ahead"]["miou"] == pytest.approx(ahead, abs=2e-4)
-    assert (tmp_path / "a" / "segments.jpg").stat().st_size > 1000
-    assert "| diffseg | " in (tmp_path / "a" / "results.md").read_text()
-    again = [*line[:-1], str(tmp_path / "b"), "--constants", str(tmp_path / "a" / "results.json")]
-    assert main(again, app) == 0
-    assert json.loads((tmp_path / "b" / "results.json").read_text())["best"] == result["best"]
 
 
 def test_sweep_counts_as_a_loop_does():

@@ -1,13 +1,11 @@
 """What a row says stays when it is read and written, its keys are declared once, and docs/formats.md lists them."""
 
-import ast
 import json
 import random
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-import pytest
 from refusals import user_error
 
 from seediff.rows.row import KEYS, OF_MASK, Review, Row, as_row
@@ -15,24 +13,6 @@ from seediff.rows.row import KEYS, OF_MASK, Review, Row, as_row
 ROOT = Path(__file__).parents[2]
 WORDS = {str: "text", int: "whole number", float: "number", tuple: "list", dict: "object", Any: "text"}
 HINTS = get_type_hints(Row, include_extras=True)
-WORDS_OF_OTHERS = {
-    *("model", "method", "version", "prompt", "classes", "split", "seed", "index", "made", "origin", "area", "flags"),
-    *("file_name", "instances", "presence"),
-}
-"""Keys of rows that are words of configurations, options, pages and other formats, too."""
-OTHERS = {
-    ("dataset/dataset.py", "classes"): "options",
-    ("dataset/native.py", "mask_file_name"): "in an error",
-    ("look/gate.py", "method"): "of a request",
-    ("look/gate.py", "origin"): "of a request",
-    ("report/page.py", "mask_file_name"): "in an error",
-    ("run/job.py", "method"): "of a configuration",
-    ("run/output.py", "version"): "seediff.toml",
-    ("run/photos.py", "classes"): "a table of the user's",
-}
-"""(file, text) → what the text is, if not a key of a row."""
-ROOMS = ("dataset", "evaluate", "look", "report", "run", "train")
-"""The rooms that read rows. (In `cli`, options have the same names.)"""
 
 
 def kinds_of(hint):
@@ -126,33 +106,3 @@ def test_the_page_lists_every_key_with_its_sentence():
         word = WORDS.get(get_origin(kind) or kind, "object")
         lines.append(f"| `{name}` | {word} | {key.about} |")
     assert "\n".join(lines) in (ROOT / "docs/formats.md").read_text(encoding="utf-8"), "\n".join(lines)
-
-
-def texts_as_keys(node):
-    """The texts with which a piece of code takes a value out of an object, or asks for it: x["k"], x.get("k"),
-    "k" in x."""
-    if isinstance(node, ast.Subscript):
-        return [node.slice]
-    if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
-        return [node.left]
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "pop"):
-        return node.args[:1]
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
-        return node.args[1:2]
-    return []
-
-
-@pytest.mark.slow
-def test_no_text_is_a_key_of_a_row_but_where_keys_are_declared():
-    found = set()
-    for path in sorted((ROOT / "src/seediff").rglob("*.py")):
-        file = path.relative_to(ROOT / "src/seediff").as_posix()
-        if file == "rows/row.py":
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            texts = {node} if isinstance(node, ast.Constant) else set()
-            names = {one.value for one in texts} & KEYS.keys() - WORDS_OF_OTHERS
-            if file.split("/")[0] in ROOMS:
-                names |= {one.value for one in texts_as_keys(node) if isinstance(one, ast.Constant)} & KEYS.keys()
-            found |= {(file, name) for name in names}
-    assert found == OTHERS.keys()

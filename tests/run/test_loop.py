@@ -79,7 +79,7 @@ def command(name, inputs, model):
     return partial(segment_photos, config, photos, labels=inputs / "labels")
 
 
-@pytest.mark.parametrize("name", ["generate", "mask", "segment"])
+@pytest.mark.parametrize("name", ["generate", "segment", pytest.param("mask", marks=pytest.mark.slow)])
 def test_the_same_bytes_elsewhere(name, inputs, mini_folder, tmp_path):
     make, out = command(name, inputs, mini_folder), tmp_path / "out"
     make(out=out)

@@ -26,7 +26,12 @@ faked = partial(generate, draw=fake_draw)
 
 @pytest.mark.parametrize(
     "changes",
-    [REJECT, SEVERAL, {"batch_size": 3}, {"prompts": ("a {class}", "the {class}")}],
+    [
+        REJECT,
+        SEVERAL,
+        pytest.param({"batch_size": 3}, marks=pytest.mark.slow),
+        pytest.param({"prompts": ("a {class}", "the {class}")}, marks=pytest.mark.slow),
+    ],
     ids=["reject", "several classes", "whole batches", "templates"],
 )
 def test_more_images_per_class_join_those_that_are_there(tmp_path, changes):
@@ -45,7 +50,9 @@ def test_more_images_per_class_join_those_that_are_there(tmp_path, changes):
     assert len(drawn & indices) < small.batch_size  # only the last batch, and only if it was not full
 
 
-@pytest.mark.parametrize("changes", [{}, SEVERAL], ids=["one class", "several classes"])
+@pytest.mark.parametrize(
+    "changes", [{}, pytest.param(SEVERAL, marks=pytest.mark.slow)], ids=["one class", "several classes"]
+)
 def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch, changes):
     faked(replace(CONFIG, **changes), tmp_path / "small")
 
@@ -54,7 +61,7 @@ def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch, changes):
             shutil.copytree(tmp_path / "small", out)
         faked(replace(LARGER, **changes), out)
 
-    check_interrupted(grow, tmp_path, monkeypatch, range(0, 25, 4))
+    check_interrupted(grow, tmp_path, monkeypatch, range(0, 25, 8))
 
 
 def test_samples_keep_their_split_when_their_set_grows(tmp_path):
@@ -66,7 +73,7 @@ def test_samples_keep_their_split_when_their_set_grows(tmp_path):
     assert {item.name: item.metadata.get("split") for item in open_native(out)[1][:9]} == splits
 
 
-@pytest.mark.parametrize("written", ["jsonl", "dataset_card", "write_page"])
+@pytest.mark.parametrize("written", ["jsonl", "write_page"])
 def test_a_run_that_was_killed_while_it_wrote_its_end_is_finished_by_the_next(tmp_path, monkeypatch, written):
     """Also if the folder held a smaller dataset before."""
     faked(LARGER, tmp_path / "whole")

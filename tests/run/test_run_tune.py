@@ -55,9 +55,6 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
     first = out.read_bytes()
     assert main([*line, "--quiet"]) == 2
     assert out.read_bytes() == first
-    out.unlink()
-    assert main([*line, "--quiet"]) == 0
-    assert out.read_bytes() == first
 
     photos = write_photos(tmp_path / "photos", 2)
     for command, key in (("mask --classes dog --timesteps 100", "presence"), ("segment --names dog", "name_threshold")):

@@ -107,15 +107,3 @@ def test_masks_and_heat_maps_of_clips(made, monkeypatch):
     ):
         with user_error(said):
             seen.masks("cat", **options)
-
-
-def test_latents_alone(made):
-    """Each latent frame has masks; three frames are no colours."""
-    pipe = made("AnimateDiff")
-    with seediff.capture(pipe) as seen:
-        draw(pipe, output_type="latent")
-    assert seen.images == [None] * 3
-    for followed in ({}, {"pamr": False, "sam": "."}):
-        with user_error("^pixels: masks follow its edges"):
-            seen.masks("cat", **followed)
-    assert [mask.soft.shape for mask in seen.clip_masks("cat", pamr=False)] == [(1, 64, 64)] * 3

@@ -120,6 +120,7 @@ def test_an_error_inside_of_a_layer_leaves_nothing_for_the_next_image(pipe):
     assert seen.prompts == ["a dog"]
 
 
+@pytest.mark.slow
 def test_what_is_no_pipeline_of_a_known_family(pipe):
     from diffusers import (
         FluxModularPipeline,

@@ -1,9 +1,7 @@
 import copy
-import warnings
 from contextlib import suppress
 from types import SimpleNamespace
 
-import diffusers
 import numpy as np
 import pytest
 import torch
@@ -154,21 +152,6 @@ def test_nothing_is_left_after_an_error_in_the_middle(pipe):
 
 
 @pytest.mark.slow
-def test_images_of_another_pipeline_with_the_same_network(pipe):
-    from diffusers import StableDiffusionPipeline
-
-    other = StableDiffusionPipeline.from_pipe(pipe)
-    with seediff.capture(pipe) as seen:
-        draw(other, "a bus", seed=1)
-        with user_error(r"0 were drawn in the block"):
-            seen.heatmap("bus")
-        draw(pipe)
-        draw(other, "a bus", seed=1)
-    assert seen.prompts == ["a dog and a cat"]
-    assert_same_maps(seen.maps[0], alone(pipe)[0], atol=0)
-
-
-@pytest.mark.slow
 def test_offloading(sd1_pipe):
     """As `enable_sequential_cpu_offload` has it on a GPU: weights are on meta until a layer runs."""
     accelerate = pytest.importorskip("accelerate")
@@ -180,24 +163,6 @@ def test_offloading(sd1_pipe):
         assert np.array_equal(draw(sd1_pipe), plain)
     assert_same_maps(seen.maps[0], expected, atol=0)
     assert np.array_equal(draw(sd1_pipe), plain)
-
-
-def test_cached_attention(loaded):
-    """The mean of the steps that computed it, as T-GATE's."""
-    from diffusers import PyramidAttentionBroadcastConfig
-
-    pipe = loaded("flux").pipe
-    with seediff.capture(pipe, steps=2) as expected:
-        draw(pipe, num_inference_steps=2)
-    config = PyramidAttentionBroadcastConfig(
-        spatial_attention_block_skip_range=2,
-        spatial_attention_timestep_skip_range=(0, 1000),
-        current_timestep_callback=lambda: pipe.current_timestep,
-    )
-    pipe.transformer.enable_cache(config)
-    with seediff.capture(pipe) as seen:
-        draw(pipe, num_inference_steps=2)
-    assert_same_maps(seen.maps[0], expected.maps[0], atol=0)
 
 
 def test_latents_instead_of_images(pipe):
@@ -246,59 +211,6 @@ def test_second_prompts(loaded):
     assert seen.heatmap("cat").shape == (64, 64)
     with user_error("'dog' is not in the prompt 'a cat' as the model reads it, .*; its words: cat$"):
         seen.heatmap("dog")  # CLIP's state is pooled: its tokens are no columns
-
-
-class Own:
-    """A call of the pipeline that draws with a loop of its own. at_step: (call, text states, those of no text) → what
-    is done at each timestep. call: numbers of pictures, text states → the network's call."""
-
-    def __init__(self, pipe, at_step, levels=(900, 500, 100), pictures=()):
-        outer = self
-
-        class Pipeline(type(pipe)):
-            @torch.no_grad()
-            def __call__(self, prompt, steps=None, negative_prompt="", height=None, width=None):
-                wanted, unwanted = self.encode_prompt(prompt, "cpu", 1, True, negative_prompt)
-                noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
-                outer.levels = levels
-                if steps is not None:
-                    self.scheduler.set_timesteps(steps)
-                    outer.levels = self.scheduler.timesteps
-                for level in outer.levels:
-
-                    def call(numbers, states, level=level):
-                        self.unet(noise[numbers], level, encoder_hidden_states=states)
-
-                    at_step(call, wanted, unwanted)
-                return SimpleNamespace(images=list(pictures))
-
-        self.pipe = Pipeline(**pipe.components, requires_safety_checker=False)
-
-
-AT_STEP = {
-    "one call": lambda call, text, none: call([0, 0], torch.cat([none, text])),
-    "two calls": lambda call, text, none: (call([0], none), call([0], text)),
-    "tiles": lambda call, text, none: [call([n], text) for n in (0, 1)],
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "scheduler"), [("one call", "DDIM"), ("tiles", "DDIM"), ("two calls", "HeunDiscrete")]
-)
-def test_calls_with_the_prompt_at_one_timestep(pipe, name, scheduler):
-    """As many as the scheduler has."""
-    pipe.scheduler = getattr(diffusers, f"{scheduler}Scheduler").from_config(pipe.scheduler.config)
-    own = Own(pipe, AT_STEP[name])
-    with seediff.capture(own.pipe) as seen, warnings.catch_warnings(record=True) as told:
-        own.pipe("a dog", 3)
-    if name != "tiles":
-        assert seen.heatmap("dog").shape == (64, 64)
-        return
-    for ask in (lambda: seen.maps, lambda: seen.heatmap("dog")):
-        with user_error("^the pipeline: 1 rows had the prompt in 6 calls, for 0 images of 3 steps"):
-            ask()
-    assert len(told) == 1
 
 
 @pytest.mark.slow

@@ -73,19 +73,6 @@ def test_tokenizers_that_are_named_for_a_network(loaded, name):
     assert text.find(["cat", "bus"]) == {word: maps.words[word] for word in ("cat", "bus")}
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("flux", "is not all that reads columns of FLUX.1; tokenizer=pipe.tokenizer_2$"),
-        ("sd3", r"tokenizer=\[pipe.tokenizer_2, pipe.tokenizer_3\]$"),
-    ],
-)
-def test_a_tokenizer_that_is_not_all(loaded, name, said):
-    pipe = loaded(name).pipe
-    with user_error(f"^tokenizer: .*{said}"):
-        named_readers(network_family(pipe.transformer), [pipe.tokenizer])
-
-
 def test_a_pipeline_that_encodes_in_its_own_way(sd1_model):
     """It may read weights, which it leaves out, so that columns move: the script names the text that was read."""
     pipe, text = sd1_model.pipe, "a (dog:1.5) and a cat"

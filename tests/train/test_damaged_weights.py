@@ -80,13 +80,6 @@ def test_a_pickle_is_never_opened(folder):
     check_refused(folder, "cannot be loaded")
 
 
-@pytest.mark.parametrize(("key", "value"), [("hidden_dim", 2**40), ("test_side", 10**9)])
-def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder, key, value):
-    configure(folder, **{key: value})
-    with user_error("more memory than this machine has free|cannot be loaded|test_side"):
-        load_segmenter(folder, "cpu")
-
-
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
@@ -99,14 +92,6 @@ def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder
 def test_configurations_of_fewer_layers_or_that_lead_elsewhere_are_refused(folder, key, value, said):
     configure(folder, **{key: value})
     check_refused(folder, said)
-
-
-@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
-def test_which_attention_computes_is_not_the_configurations_choice(folder, key):
-    """transformers would fetch a repository's code by the package `kernels`."""
-    configure(folder, **{key: "someone/kernels"})
-    for load in load_both(folder):
-        load()
 
 
 def test_a_segmenter_has_no_tensor_more(folder):

@@ -66,14 +66,3 @@ def test_bad_values(given, says):
     with pytest.raises(UserError) as error:
         make_config(given)
     assert says in str(error.value)
-
-
-def test_other_weights_over_a_file_bring_their_rate(tmp_path):
-    file = tmp_path / "seediff.toml"
-    for first, other in ((("scratch", 1.0), ("pretrained", 0.1)), (("pretrained", 0.1), ("scratch", 1.0))):
-        file.write_text(make_config({"backbone": "tiny", "weights": first[0]}).to_toml())
-        assert make_config({}, file).backbone_factor == first[1]
-        assert make_config({"weights": other[0]}, file).backbone_factor == other[1]
-    file.write_text(make_config({"backbone": "tiny"}).to_toml())
-    swin = make_config({"backbone": "swin-b"}, file)  # the weights were those of the tiny backbone
-    assert (swin.weights, swin.backbone_factor) == ("pretrained", 0.1)

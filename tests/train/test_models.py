@@ -1,24 +1,18 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from refusals import user_error
-from shapes import CLASSES, items, scene, small
+from shapes import CLASSES, scene, small
 from transformers import ResNetBackbone
 
 from seediff.config.train import make_config
-from seediff.train.dry_run import describe_training
 from seediff.train.models import (
     DESIGNS,
-    Design,
     Trainee,
     build_network,
     class_scores,
     parameter_groups,
 )
-from seediff.train.run import train
-from seediff.train.stages import Stage, TrainingData
 
 ARCHITECTURES = sorted({architecture for architecture, _ in DESIGNS})
 
@@ -94,43 +88,8 @@ def test_backbone_from_a_folder(tmp_path):
         backbone.config.__class__(**{**backbone.config.to_dict(), "layer_type": "bottleneck"})
     ).save_pretrained(tmp_path / "other")
     for weights, name, problem in (
-        ("backbone", "r50", r"its weights are not those of its network: \d+ tensors, the first encoder\."),
         ("backbone", "swin-t", r"model_type = .resnet. must be 'mask2former' or 'swin'"),
         ("other", "tiny", r"its weights are not those of its network: \d+ tensors"),
     ):
         with user_error(problem):
             build_network(make_config({"backbone": name, "weights": str(tmp_path / weights)}), CLASSES)
-
-
-def test_a_whole_network_has_its_number_of_queries(tmp_path):
-    build_network(small(queries=7), CLASSES).save_pretrained(tmp_path / "segmenter")
-    weights = str(tmp_path / "segmenter")
-    assert build_network(small(weights=weights, queries=7), CLASSES).config.num_queries == 7
-    given = small(weights=weights, queries=9)
-    for refused in (
-        lambda: build_network(given, CLASSES),
-        lambda: [*describe_training(given, TrainingData(CLASSES, (), ()), tmp_path / "out")],
-        lambda: train(given, [Stage(items(2), CLASSES, steps=1)], tmp_path / "out"),
-    ):
-        with user_error("queries: 9"):
-            refused()
-    file = small(weights=str(tmp_path / "segmenter/model.safetensors"))
-    with user_error("must be a folder or a hub id"):
-        list(describe_training(file, TrainingData(CLASSES, (), ()), tmp_path / "out"))
-
-
-@pytest.mark.slow
-def test_a_resnet_50_keeps_its_statistics_however_it_is_loaded(tmp_path, monkeypatch):
-    tiny = DESIGNS["mask2former", "tiny"]
-    design = Design("", tiny.kind, {**tiny.sizes, "depths": [1, 1, 1, 1]})
-    monkeypatch.setitem(DESIGNS, ("mask2former", "r50"), design)
-    given = {"backbone": "r50", "queries": 5}
-    whole = build_network(make_config({**given, "weights": "scratch"}), CLASSES)
-    whole.save_pretrained(tmp_path / "whole")
-    whole.model.pixel_level_module.encoder.save_pretrained(tmp_path / "backbone")
-    frozen = {}
-    for weights in ("scratch", str(tmp_path / "whole"), str(tmp_path / "backbone")):
-        config = make_config({**given, "weights": weights})
-        frozen[Path(weights).name] = len(Trainee(build_network(config, CLASSES), config).frozen)
-    assert frozen["whole"] == frozen["backbone"] > 0
-    assert frozen["scratch"] == 0

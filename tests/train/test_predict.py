@@ -41,7 +41,8 @@ def test_any_size_and_order(folder):
 def test_pairs_of_classes_are_kept(tmp_path):
     first, second = CLASSES[:2]
     pair = f"{first}={second}"
-    train(small(mirror=(pair,)), [Stage(items(1), CLASSES, steps=1)], tmp_path / "out", workers=0)
+    config = small(architecture="segformer", mirror=(pair,))
+    train(config, [Stage(items(1), CLASSES, steps=1)], tmp_path / "out", workers=0)
     assert load_segmenter(tmp_path / "out", "cpu").mirror == (pair,)
     with user_error("mirror: 'a=b' must be two classes"):
         train(small(mirror=("a=b",)), [Stage(items(1), CLASSES, steps=1)], tmp_path / "other", workers=0)

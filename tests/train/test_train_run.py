@@ -1,5 +1,6 @@
 import csv
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from seediff.train.record import losses_csv, step_numbers
 from seediff.train.run import learning_rate_at, train
 from seediff.train.stages import Stage, check_stages
 
+FAST = small(architecture="segformer")
+
 
 def stage(steps=2, **given):
     return Stage(items(6), CLASSES, steps=steps, **given)
 
 
-@pytest.mark.parametrize("architecture", ["mask2former", "segformer"])
+@pytest.mark.parametrize("architecture", [pytest.param("mask2former", marks=pytest.mark.slow), "segformer"])
 def test_learns_background_and_classes(tmp_path, architecture):
     config = small(architecture=architecture, learning_rate=3e-3, jitter=0.0, scale=(1.0, 1.0), warmup=0, clip=1.0)
     result = train(config, [Stage(items(8), CLASSES, steps=20)], tmp_path / "out", workers=0)
@@ -38,23 +41,23 @@ def test_learns_background_and_classes(tmp_path, architecture):
 def test_finished_is_left_alone(tmp_path):
     out, numbers = tmp_path / "out", torch.get_rng_state()
     held = {"validation": items(2, first=9), "workers": 0}
-    first = train(small(), [stage()], out, **held)
+    first = train(FAST, [stage()], out, **held)
     assert torch.equal(torch.get_rng_state(), numbers)  # a script's own random numbers
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
-    again = train(small(), [stage()], out, **held)
+    again = train(FAST, [stage()], out, **held)
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
     assert (again.steps, again.miou, again.best_step) == (first.steps, first.miou, first.best_step)
     for config, stages, says in (
-        (small(seed=1), [stage()], "seed: 0 → 1"),
-        (small(), [stage(steps=3)], "steps of stage 'train': 2 → 3"),
-        (small(), [stage(), stage(name="finetune")], "steps of stage 'finetune': null → 2"),
-        (small(), [Stage(items(6), ("square", "circle"), steps=2)], "classes of stage 'train': "),
+        (replace(FAST, seed=1), [stage()], "seed: 0 → 1"),
+        (FAST, [stage(steps=3)], "steps of stage 'train': 2 → 3"),
+        (FAST, [stage(), stage(name="finetune")], "steps of stage 'finetune': null → 2"),
+        (FAST, [Stage(items(6), ("square", "circle"), steps=2)], "classes of stage 'train': "),
     ):
         with user_error(f"{says}.*choose another folder"):
             train(config, stages, out)
     (out / "training.json").unlink()
     with user_error("holds a training that is damaged.*training.json"):
-        train(small(), [stage()], out, **held)
+        train(FAST, [stage()], out, **held)
 
 
 def renamed(samples, **changes):
@@ -64,7 +67,7 @@ def renamed(samples, **changes):
 
 def test_other_data_of_the_same_names_and_number_is_refused(tmp_path):
     first, validation = renamed(items(4)), renamed(items(2, first=9))
-    train(small(), [Stage(first, CLASSES, steps=1)], tmp_path, validation=validation, workers=0)
+    train(FAST, [Stage(first, CLASSES, steps=1)], tmp_path, validation=validation, workers=0)
     corrected = [first[0].replace(label_map=first[0].label_map.clip(2)), *first[1:]]
     for data, held, says in (
         (renamed(items(4, first=20)), validation, "samples and masks of stage 'train': "),
@@ -72,10 +75,10 @@ def test_other_data_of_the_same_names_and_number_is_refused(tmp_path):
         (first, renamed(items(2, first=11)), "samples and masks of validation: "),
     ):
         with user_error(says):
-            train(small(), [Stage(data, CLASSES, steps=1)], tmp_path, validation=held, workers=0)
+            train(FAST, [Stage(data, CLASSES, steps=1)], tmp_path, validation=held, workers=0)
     verdict = {"review": {"verdict": "accepted", "corrected": False, "by": "me"}}  # changes nothing that is learnt
     accepted = [Stage(renamed(first, row=verdict), CLASSES, steps=1)]
-    assert train(small(), accepted, tmp_path, validation=validation, workers=0).seconds == 0
+    assert train(FAST, accepted, tmp_path, validation=validation, workers=0).seconds == 0
 
 
 @pytest.mark.slow

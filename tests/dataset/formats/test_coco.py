@@ -90,11 +90,6 @@ def test_documents_of_others(tmp_path):
     assert one.label_map.tolist() == [[2, 1, 1], [2, 1, 255]]
 
 
-BOX = [20, 4, 12, 6]
-"""x, y, width and height of a mask in a picture of 30 × 40, and its corners."""
-CORNERS = [20, 4, 32, 4, 32, 10, 20, 10]
-
-
 def filled(order):
     """Its uncompressed run lengths, column by column (F) or row by row (C)."""
     inside = np.zeros((30, 40), bool)

@@ -95,11 +95,6 @@ def answers(tmp_path, own=False, **answers):
 BOTH, RIGHT = np.array([[True, True]]), np.array([[False, True]])
 
 
-def test_completions_are_annotations(tmp_path):
-    predictions = [annotation(CLASSES[1], BOTH, model_version="yolo")]
-    assert answers(tmp_path, completions=[annotation(CLASSES[2], RIGHT)], predictions=predictions) == ([[0, 3]], [])
-
-
 def test_only_predictions_of_seediff_are_labels_and_this_is_told(tmp_path):
     one, two = (annotation(CLASSES[number], RIGHT, model_version=f"m{number}") for number in (0, 1))
     told = ["1 task without an annotation: the masks that SeeDiff wrote as predictions are read"]
@@ -109,11 +104,8 @@ def test_only_predictions_of_seediff_are_labels_and_this_is_told(tmp_path):
     for number, (own, given) in enumerate(
         [
             (False, {"predictions": [one]}),
-            (True, {"predictions": [one]}),
             (True, {"predictions": [one, two]}),
-            (False, {"annotations": [skipped], "predictions": [one]}),
             (True, {"annotations": [skipped], "predictions": [one]}),
-            (True, {"completions": [skipped], "predictions": [one]}),
         ]
     ):
         with user_error("no task has an annotation that was not skipped; predictions of models are not read"):

@@ -1,24 +1,11 @@
-import unicodedata
-
 import numpy as np
 import pytest
-from formats import imported
 from items import item
-from layouts import save_image, save_map
+from layouts import save_image
 from PIL import Image
 from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
-
-LABELS = np.random.default_rng(0).choice([0, 1, 2, 255], (6, 8)).astype(np.uint8)
-
-
-def test_two_masks_of_one_name_are_refused(tmp_path):
-    for accents in ("NFC", "NFD"):
-        save_map(tmp_path / "masks" / unicodedata.normalize(accents, "caf\u00e9.png"), LABELS)
-    (tmp_path / "images").mkdir()
-    with user_error("has the same name as caf"):
-        imported("masks", tmp_path, classes=("dog", "cat"))
 
 
 def test_a_crowd_alone_in_a_picture_stays_ignored_through_voc(tmp_path):
@@ -49,12 +36,3 @@ def test_values_of_one_mask(tmp_path, mode, values, classes, void, ids):
             dataset[0].labels(2)
     else:
         assert dataset[0].label_map.tolist() == [ids]
-
-
-def test_masks_without_a_picture_are_counted_when_label_maps_are_compared(tmp_path):
-    save_image(tmp_path / "a.jpg", LABELS.shape)
-    for name in ("a_mask.png", "b_mask.png"):
-        save_map(tmp_path / name, LABELS)
-    found = Dataset.load("masks", tmp_path, classes=("dog", "cat"), labels_alone=True)
-    assert [one.name for one in found] == ["a"]
-    assert found.notes == ("1 label whose image is missing, left out",)

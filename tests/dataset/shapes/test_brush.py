@@ -29,19 +29,3 @@ def test_values_one_by_one_as_the_browser_writes_them():
     text += "0" * (-len(text) % 8)
     stream = bytes(int(text[i : i + 8], 2) for i in range(0, len(text), 8))
     assert np.array_equal(decode_brush(stream, (2, 2)), [[True, False], [False, True]])
-
-
-@pytest.mark.parametrize(
-    ("stream", "message"),
-    [
-        (b"", "is truncated"),
-        (encode_brush(np.ones((2, 3), bool))[:8], "is truncated"),
-        (encode_brush(np.ones((3, 3), bool)), "has 36 values, not 4 for each of 2 × 3 pixels"),
-        (bytes([0, 0, 0, 24, 0xFF]) + bytes(20), "values have 32 bits, not 8"),
-        (encode_brush(np.zeros((2, 3), bool))[:7] + b"\xff" * 9, "cannot reshape"),
-        (b"\xff" * 40, "has 4294967295 values"),
-    ],
-)
-def test_damage(stream, message):
-    with pytest.raises(ValueError, match=message):
-        decode_brush(stream, (2, 3))

@@ -2,8 +2,6 @@ from functools import partial
 from importlib import import_module
 from inspect import signature
 from operator import itemgetter
-from pathlib import Path
-from runpy import run_path
 from types import SimpleNamespace
 from unittest import mock
 
@@ -43,7 +41,6 @@ from seediff.models.layers import KINDS, block_names
 from seediff.models.registry import load_model
 from seediff.script.which_rows import STATES
 
-ROOT = Path(__file__).parents[3]
 PAGE = TABLE_PAGE.read_text(encoding="utf-8")
 
 
@@ -289,11 +286,6 @@ def test_the_page_has_its_row(family):
     assert row(family) in PAGE.splitlines(), f"no row for {family.title}: python recipes/families.py writes it"
     diffusers = import_module("diffusers")
     assert all(hasattr(diffusers, name) for name in (*family.pipelines, family.class_name))
-
-
-@pytest.mark.slow
-def test_the_comparison_of_bytes_has_it():
-    assert run_path(str(ROOT / "benchmarks/same_bytes_families.py"))["FAMILIES"].keys() == BOOKS.keys()
 
 
 def test_blocks_are_chosen_by_their_numbers(model):

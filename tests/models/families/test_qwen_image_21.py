@@ -1,30 +1,17 @@
 import pytest
 import torch
-from builders import families
 from builders.configured import configured
-from builders.families import SPECS, calls_of, generate, largest_difference, request
+from builders.families import SPECS, calls_of, generate, request
 from builders.items import noise_pixels
-from builders.reference_attentions.qwen_image_21 import behind_the_longest, save_qwen_image_21
+from builders.reference_attentions.qwen_image_21 import save_qwen_image_21
 from builders.same_maps import assert_same_maps
 from PIL import Image
 
 from seediff.attention.see_photos import encode_images
 from seediff.config.runs import GenerateConfig
 from seediff.models.registry import load_model
-from seediff.prompts.specs import SampleSpec
 
 pytestmark = pytest.mark.slow
-
-
-def test_a_text_as_wide_as_the_picture(model, monkeypatch):
-    """Its rows in the first call are not taken for the picture's, which are as many."""
-    prompt = next(
-        prompt
-        for prompt in (f"a cat{' so' * count}" for count in range(16))
-        if behind_the_longest(model, 16, [prompt])[0].start == 16
-    )
-    monkeypatch.setattr(families, "SPECS", (SampleSpec(0, ("cat",), prompt, 1),) * 2)
-    assert largest_difference(model, specs=families.SPECS) < 1e-5
 
 
 def test_kept_keys_are_those_that_would_be_computed_again(model, monkeypatch):

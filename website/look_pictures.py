@@ -1,23 +1,25 @@
 """The pictures of docs/look.md: every view, as somebody sees it who does what the page says.
 
-    SEEDIFF_PICTURES=docs python -m pytest tests/look/test_look_pictures.py
-
-makes them anew, of a set that the embedded model draws. Otherwise nothing is done.
+python website/look_pictures.py docs     # makes them anew, of a set that the embedded model draws, in Chromium
 """
 
 import io
-import os
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
-import pytest
-from in_chromium import at, drag, needs_chromium, open_sample, saved, until, window
-from look_server import running
 from PIL import Image
 
-from seediff.dataset.native import open_native
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "builders"))
 
-FOLDER = os.environ.get("SEEDIFF_PICTURES")
+from in_chromium import at, chromium, drag, open_sample, saved, until, window
+from look_server import running
+
+from seediff.config.runs import GenerateConfig
+from seediff.dataset.native import open_native
+from seediff.run.generate_job import generate
+
 IMAGES = ("grid", "pixel", "word", "steps", "correct", "segments")
 FAULTY, SIDE = "000003", 300
 """README's sample, whose mask fills the gap between a dog's legs and lacks its nose, and the side of its pictures."""
@@ -33,9 +35,6 @@ MOST = 1_400_000
 
 
 def drawn(out):
-    from seediff.config.runs import GenerateConfig
-    from seediff.run.generate_job import generate
-
     options = {"steps": 12, "keep_attention": True}
     generate(GenerateConfig.recommended(classes=("dog", "cat", "car"), per_class=6, **options), out)
     return out
@@ -75,11 +74,8 @@ def draw_readme(page):
     return Image.fromarray(np.hstack([np.asarray(tile) for tile in tiles]))
 
 
-@needs_chromium
-@pytest.mark.skipif(not FOLDER, reason="SEEDIFF_PICTURES is not set")
-def test_an_image_of_each_view(tmp_path, browser):
-    target = Path(str(FOLDER))
-    out = drawn(tmp_path / "pets")
+def draw_views(browser, out, target):
+    """Save a picture of each view of the set `out` in the folder `target`."""
     name, column, top, bottom = an_object(out)
 
     def take(page, kind):
@@ -132,3 +128,8 @@ def test_an_image_of_each_view(tmp_path, browser):
         assert (client.labels(number)[:, column] == 0).all()
         draw_readme(page).save(target / "readme.jpg", quality=88, optimize=True, progressive=True, subsampling=0)
     assert sum((target / f"look-{kind}.jpg").stat().st_size for kind in IMAGES) < MOST
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        draw_views(browser, drawn(Path(folder) / "pets"), Path(sys.argv[1]))
