@@ -103,4 +103,7 @@ def test_what_uses_pseudo_labels_says_so(tmp_path, capsys, command):
         run(command.replace("SET", str(folder)).replace("OUT", str(tmp_path / f"{folder.name}-out")))
         text = capsys.readouterr().out
         assert ("a model made these masks; nobody has checked them" in text) == said
-        assert ("model mini knows its own emoji art alone: what it finds in other images, such as photographs, means nothing" in text) == said
+        assert (
+            "model mini knows its own emoji art alone: what it finds in other images, such as photographs, means nothing"
+            in text
+        ) == said
