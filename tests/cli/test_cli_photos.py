@@ -33,10 +33,7 @@ def test_a_dataset_is_no_folder_of_photos(tmp_path, monkeypatch, capsys, form, g
     assert main([*line, photos]) == 0
     said = capsys.readouterr().out
     assert "1 photograph" in said
-    assert (
-        "model 'mini' knows its own emoji art alone: what it finds in other images, such as photographs, means nothing"
-        in said
-    )
+    assert "model 'mini' knows its own emoji art alone: what it finds in other images means nothing" in said
 
 
 def test_a_table_of_classes_among_the_photographs_is_named(tmp_path, capsys):

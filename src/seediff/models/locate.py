@@ -41,7 +41,7 @@ EMBEDDED = {
 measurements and is only in the repository."""
 EMBEDDED_LICENCE = "MIT"
 """The licence of their weights."""
-FOR_DRAWINGS = "knows its own emoji art alone: what it finds in other images, such as photographs, means nothing"
+FOR_DRAWINGS = "knows its own emoji art alone: what it finds in other images means nothing"
 """What is to be known of each of them."""
 
 ON_HUB = re.compile(r"(\w+(?:[.-]\w+)*/\w+(?:[.-]\w+)*)(?:/(.+\.(?:safetensors|gguf)))?", re.ASCII)
