@@ -32,7 +32,7 @@ def test_a_dataset_is_no_folder_of_photos(tmp_path, monkeypatch, capsys, form, g
     (tmp_path / "pets/seediff.toml").touch()  # outputs of runs that lie among photographs are passed over
     assert main([*line, photos]) == 0
     said = capsys.readouterr().out
-    assert "1 photograph" in said
+    assert "1 image" in said
     assert "model 'mini' knows its own emoji art alone: what it finds in other images means nothing" in said
 
 

@@ -69,7 +69,7 @@ def test_phrases_that_contain_each_other(mini):
     assert np.array_equal(seen.heatmap(inner), seen.heatmap(seen._maps(0, [inner]).words[inner]))
     assert set(seen._maps(0, [inner]).words[inner]) > set(expected[inner])
     assert seen.masks(inner, image=1, pamr=False).classes == (inner,)
-    with pytest.raises(seediff.UserError, match=rf"^'{inner}' is not in the prompt .*, or only in a longer phrase"):
+    with pytest.raises(seediff.UserError, match=rf"^'{inner}' is not in the prompt .*, or only inside a longer phrase"):
         seen.masks(*phrases, image=1, pamr=False)
 
 
@@ -81,7 +81,7 @@ def test_words_of_things_that_may_be_one_are_named(mini, monkeypatch):
     with seediff.capture(mini) as seen:
         mini("a red dog and a cat", num_inference_steps=1)
     monkeypatch.setattr(type(seen), "_masks_of", made)
-    with pytest.warns(Notice, match=r"^cat: the class's word hardly tells its mask from another"):
+    with pytest.warns(Notice, match=r"^cat: the mask nearly coincides with another class's"):
         assert seen.masks("dog", "cat").flags == ("mixed:cat",)
     with warnings.catch_warnings():
         warnings.simplefilter("error", Notice)

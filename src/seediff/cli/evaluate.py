@@ -1,4 +1,5 @@
-"""`seediff evaluate …`: compare predictions with labels."""
+"""`seediff evaluate …`: compare predictions with labels. evaluate/ computes tables and sentences, which its page and
+files have, too; `_show` prints them."""
 
 from __future__ import annotations
 

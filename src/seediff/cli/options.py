@@ -198,7 +198,7 @@ class RunOptions:
     started here.
     """
     finish: Annotated[bool, Parameter(negative=())] = False
-    """End a stopped run with the batches that it has made. The same command without this option goes on."""
+    """Close a stopped run with the batches made so far. Without this option, the same command goes on."""
     dry_run: DryRun = False
     verbose: Verbose = False
     quiet: Quiet = False

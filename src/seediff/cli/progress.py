@@ -1,5 +1,5 @@
 """The progress of long commands on stderr: a bar on a terminal, plain lines elsewhere, and a message about what is
-finished when a run ends early."""
+finished when Ctrl-C ends a run."""
 
 from __future__ import annotations
 

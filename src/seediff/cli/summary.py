@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from ..config.runs import GenerateConfig, PredictConfig
+from ..config.class_names import SEGMENT
+from ..config.runs import GenerateConfig, PredictConfig, SegmentPhotosConfig
 from ..dataset import native
 from ..files.messages import make_console, plural
 from ..report.tables import show_reasons, summarize
@@ -50,6 +51,11 @@ def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "")
     elif not result.done:
         text += "; nothing was missing"
     lines = [text + f" ({skipped})" * bool(skipped), *redrawn]
+    if isinstance(job.config, SegmentPhotosConfig) and len(job.classes) > 1:  # SEGMENT, and names
+        nameless = sum(set(row.classes) <= {SEGMENT} for row in result.rows)
+        if nameless:
+            why = f"no word reached --name-threshold {job.config.name_threshold}; a lower one names more, also wrongly"
+            lines.append(f"No segment has a name in {nameless} of {plural(len(result.rows), 'image')}: {why}")
     if result.seconds:
         loading = result.seconds.get("loading", 0.0)
         lines.append(f"Time: {sum(result.seconds.values()) - loading:.1f} s, and {loading:.1f} s of loading")

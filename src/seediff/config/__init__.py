@@ -1,4 +1,4 @@
-"""Configurations: every option of the commands, in frozen dataclasses that check their values and are kept in TOML
+"""Configurations: every option that decides a result, in frozen dataclasses that check their values and are kept in TOML
 files.
 
     fields.py        the types of fields, and the check of values; sizes in pixels; what other programs call our options

@@ -3,7 +3,7 @@ masks/methods.py, the segment methods' in segments/make_segments.py.
 
 The defaults are the SeeDiff paper's constants. A method with other published constants has them
 in `MethodFacts.defaults`, so users need only its name (docs/methods.md). Constants tuned for a model take precedence
-(presets.py).
+(`Preset` in models/describe.py).
 
 An attention map at level d has the side L / d, where L is the side of the model's latent.
 """

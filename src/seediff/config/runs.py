@@ -197,8 +197,8 @@ MODEL_HELP = (
 )
 NeededModel = Annotated[str, Parameter(group=MODEL, show_default=False, help=MODEL_HELP)]
 SIZE_HELP = (
-    "Side in pixels of the square that the model sees, by default the model's own. An image of another shape is seen"
-    " with as many pixels. With fit resize also width x height."
+    "Side in pixels of the square that the model sees, by default the model's own. Other shapes get the same area."
+    " With fit resize also width x height."
 )
 SeenSize = Annotated[ImageSize, Parameter(help=SIZE_HELP)]
 Photos = Annotated[str, NOT_TYPED]

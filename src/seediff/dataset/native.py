@@ -1,5 +1,5 @@
 """The native dataset, the folder that `generate` and `mask` make: its files, and how they are read (writing.py writes
-them).
+them). `check_finished` refuses a folder whose run is not finished.
 
     out/  README.md          the dataset card
           seediff.toml       the exact configuration

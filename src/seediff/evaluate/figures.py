@@ -152,7 +152,8 @@ class Scores:
     def title(self) -> str:
         """The title of tables."""
         images, pixels = plural(len(self.counts), "image"), int(self.pixels.sum())
-        return f"protocol {self.protocol.name}, {images}, {pixels:,} pixels"
+        protocol = "" if self.protocol.name == "own" else f", protocol {self.protocol.name}"
+        return f"{images}, {pixels:,} pixels{protocol}"
 
     def name_of(self, kind: str, figure: Figure) -> str:
         """The name of a score in tables."""

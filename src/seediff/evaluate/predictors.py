@@ -89,7 +89,7 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
 
     segmenter, trained_on = load_segmenter(path, device), read_trained_on(path)
     names = dict(enumerate((BACKGROUND, *segmenter.classes)))
-    about = f"segmenter {path}, {len(names)} classes"
+    about = f"the segmenter in {path}, {len(names)} classes"
     if (path / CHECKPOINT).is_file():
         about += ", the best until now of a training that is not finished"
     if scales != (1.0,):

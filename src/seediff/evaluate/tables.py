@@ -67,9 +67,9 @@ class ScoreTable:
         table = Table("", *self.columns, title=Text(self.title))
         for column in table.columns[1:]:
             column.justify = "right"
-        for rows in (self.rows, self.sums):
+        for rows, style in ((self.rows, ""), (self.sums, "bold")):
             for row in rows:
-                table.add_row(*(Text(show_cell(value, "%")) for value in row))
+                table.add_row(*(Text(show_cell(value, "%")) for value in row), style=style)
             table.add_section()
         return table
 

@@ -309,7 +309,8 @@ class NamedModel(NamedTuple):
     sources disagree."""
     steps: int | None = None
     guidance_scale: float | None = None
-    """Steps and guidance scale that its page advises, if they differ from its pipeline's defaults."""
+    """Steps and guidance scale that its page advises, if they differ from its pipeline's defaults. A model whose
+    configuration says that it is distilled has its family's instead (`ModelInfo.defaults`)."""
 
 
 NAMES = {

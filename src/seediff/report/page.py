@@ -129,7 +129,7 @@ def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Itera
             image=jpeg_uri(shrink(image, THUMBNAIL_PIXELS, Image.Resampling.LANCZOS)),
             mask=jpeg_uri(draw_mask(image, label_map, THUMBNAIL_PIXELS, numbers, dim=0.5)),
             shares=", ".join(shares) or "no class",
-            prompt=str(row.source or row.prompt or ""),  # a photograph's name instead of its prompt
+            prompt="" if row.source == name else str(row.source or row.prompt or ""),
             about=" · ".join(filter(None, about)),
             classes=[tags[labels[one] - 1] for one in classes],
             flags=row.raised,

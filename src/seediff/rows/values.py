@@ -21,7 +21,7 @@ NAMING_CLASSES = {
     "no_background_seeds": "the background had no seed, so the background refinement was skipped",
     "constant_map": "a map has the same value everywhere, so it does not show where the class is",
     "degenerate": "the mask covers less than 1 % or more than 95 % of the image",
-    "mixed": "the class's word hardly tells its mask from another class's: was it drawn, or are both one thing?",
+    "mixed": "the mask nearly coincides with another class's in attention: was it drawn, or are both one thing?",
 }
 NO_BACKGROUND, BLANK, UNLABELLED = "no_background", "blank", "unlabelled"
 FLAGS = {

@@ -97,7 +97,7 @@ class PhotoJob(Job[PhotosConfig, PhotoSpec]):
 
     def contents(self) -> Iterator[str]:
         count = len(self.specs)
-        yield f"{self.product} of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
+        yield f"{self.product} of {plural(count, 'image')} in {plural(len(self.config.batches(count)), 'batch')}"
         if self.words:
             yield f"{self.named}: {', '.join(self.words)}"
 

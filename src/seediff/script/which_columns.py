@@ -80,7 +80,7 @@ class ReadText:
             return UserError(f"'{phrase}'", self.why_unknown, NAME_TEXT)
         either = "' or '".join(self.prompts)
         read = f"the prompt '{either}' as the model reads it"
-        problem = f"'{phrase}' is not in {read}, or only in a longer phrase you asked for"
+        problem = f"'{phrase}' is not in {read}, or only inside a longer phrase that you asked for"
         return UserError(problem, fix=f"its words: {', '.join(self.words)}")
 
 

@@ -4,6 +4,8 @@
 Adapted from google/diffseg (`segmentor.py`), Copyright 2023 Google LLC, MIT License. The steps are the same, but in
 float64; the original compares in float16 in the first round.
 
+`proposals` merges rows in rounds (section 3.3); `merge` is one round.
+
 Aggregation (section 3.2): self-attention of all resolutions becomes one matrix (N, N), where N is
 the number of positions of the latents (size L).
 

@@ -30,7 +30,7 @@ JUDGED = {**MADE, "review": {"verdict": "accepted"}}
 @pytest.mark.parametrize(
     ("row", "min_area", "areas", "note"),
     [
-        (MADE, 1, [70, 6, 2], "2 of 3 pieces in masks that nobody checked below 10 pixels: --min-area auto"),
+        (MADE, 1, [70, 6, 2], "2 of 3 pieces below 10 pixels, in masks that nobody checked: with --min-area auto"),
         (MADE, "auto", [70, 6], "1 piece below 1 % of the image: left out, as background"),
         (MADE, 6, [70, 6], "1 piece below 6 pixels: left out"),
         (JUDGED, "auto", [70, 6, 2], ""),

@@ -145,8 +145,8 @@ class Export(Notes):
         least = share if min_area == "auto" else f"{min_area} pixels"
         self.count(small, f"piece below {least}: {fate}")
         if self.tiny * 10 > self.pieces:
-            of = f"of {self.pieces} pieces in masks that nobody checked below {TINY} pixels"
-            self.count(self.tiny, f"{of}: --min-area auto leaves out those below {share}")
+            of = f"of {self.pieces} pieces below {TINY} pixels, in masks that nobody checked"
+            self.count(self.tiny, f"{of}: with --min-area auto, those below {share} are no objects")
 
     def put(self, path: str, data: bytes | str | Path) -> None:
         """Writes a file. path: relative to the folder. data: its bytes or text, or the file to copy or link."""
