@@ -1,5 +1,5 @@
-"""Configurations: every option that decides a result, in frozen dataclasses that check their values and are kept in TOML
-files.
+"""Configurations: every option that decides a result, in frozen dataclasses that check their values and are kept in
+TOML files.
 
     fields.py        the types of fields, and the check of values; sizes in pixels; what other programs call our options
     class_names.py   names of classes, and prompts; sides.py: left and right in names;

@@ -1,7 +1,7 @@
 """Datasets: samples with label maps, in memory and on disk.
 
 dataset.py, sample.py               `Dataset`, `Sample`
-native.py                           the folder that `generate` and `mask` make, how it is read, and when it is unfinished
+native.py                           the folder that `generate` and `mask` make, how it is read, if it is finished
 writing.py                          `encode`: a sample as a row and files; datasets that appear whole
 reviews.py                          people's decisions about samples
 encoding.py                         pictures, label maps and objects as files

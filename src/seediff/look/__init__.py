@@ -12,7 +12,8 @@ them.
 The page is in `static/`. It has the states of all samples, so it filters, sorts and counts them itself, and sends
 changes of many samples in parts. `main.js` shows one of two views, and keeps the `address`:
 
-    browse   the grid     filters (histogram), index (which samples match, their numbers), grid (tiles), bulk (many samples)
+    browse   the grid     filters (histogram), index (which samples match, and their numbers), grid (tiles),
+                          bulk (many samples)
     sample   one sample   stage (the picture; pen), tools, polygon, segments (what the pointer does; paint),
                           classes, objects, attention (why this mask)
 

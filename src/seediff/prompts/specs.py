@@ -1,8 +1,8 @@
 """`SampleSpec`: classes, prompt and seed of each sample in a run. They depend only on the configuration and the
 sample's index. A template is a prompt with {class}.
 
-1. `varied_prompts` adds places, light and points of view (`PHRASES`) to the templates, if the user wants it, so that the images of
-a class do not all look alike.
+1. `varied_prompts` adds places, light and points of view (`PHRASES`) to the templates, if the user wants it, so that
+the images of a class do not all look alike.
 
 2. Each image gets its classes and its prompt. If all prompts are templates, classes and templates take turns
 (`take_turns`). Otherwise the class with the fewest images gets its next prompt (`deal_prompts`).
