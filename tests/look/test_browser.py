@@ -27,9 +27,12 @@ from seediff.dataset.reviews import read_actions
 
 pytestmark = needs_chromium
 NAMES, KEPT = [f"{number:06d}" for number in range(40)], 4
+GOES = 4000
+"""Milliseconds in which a notice goes when what it asks for is done. Otherwise it would stay for six seconds."""
 PROPOSED = "text => document.querySelector('#tool-shown').textContent.startsWith(text)"
 SHOWN = "text => document.querySelector('#shown').textContent.startsWith(text)"
 ENDED = "text => document.querySelector('#job[aria-busy=false]:not([hidden]) #job-text')?.textContent.startsWith(text)"
+ACCEPTED = "count => document.querySelectorAll('#states .count')[1].textContent === count"
 SCRIPT = "<script>window.pwned=1</script>"
 
 
@@ -48,6 +51,7 @@ def test_many_are_selected_accepted_and_undone(page, pets):
     assert page.text_content("#selected") == "4 selected"
     page.keyboard.press("a")
     until(page, ENDED, "4 accepted")
+    until(page, ACCEPTED, "4")
     last = last_actions(out)
     assert {name for name in NAMES if name in last and last[name].verdict == "accepted"} == {
         NAMES[i] for i in (2, 3, 4, 7)
@@ -65,6 +69,9 @@ def test_many_are_selected_accepted_and_undone(page, pets):
     assert page.text_content("#selected") == "40 selected"
     page.keyboard.press("Escape")
     assert page.text_content("#selected") == "0 selected"
+    for key, count in (("a", "1"), ("a", "2"), ("z", "1"), ("z", "0")):  # one tile after another
+        page.keyboard.press(key)
+        until(page, ACCEPTED, count)
 
 
 def test_a_brush_paints_what_is_under_it(page, pets):
@@ -141,8 +148,13 @@ def test_beta_is_dragged_and_used(page, pets):
     address = "&".join(f"{name}={value}" for name, value in constants.items())
     wanted = pets[1].ask("GET", f"/api/samples/1/tuned?{address}&pamr=true").labels
     soon(page, lambda: np.array_equal(shown_mask(page), wanted))  # answers to earlier places of the slider come first
+    page.locator("#stage").focus()
+    page.keyboard.press("a")
+    noticed(page, "Esc discards it")
+    assert page.text_content("#tuned-shown") == "Tried, not saved"
     assert "000001" not in last_actions(pets[0])
     page.click("#untune")
+    page.wait_for_selector("#notice", state="hidden", timeout=GOES)
     np.testing.assert_array_equal(shown_mask(page), before)
     assert float(page.input_value("#beta")) < 0.6  # that of the mask which is shown
     page.fill("#beta", constants["beta"])
@@ -208,6 +220,7 @@ def test_nothing_is_judged_left_or_painted_while_something_shown_is_not_saved(pa
     page.locator("#stage").focus()
     press(page, saves)
     saved(page)
+    page.wait_for_selector("#notice", state="hidden", timeout=GOES)
     soon(page, lambda: name in last_actions(pets[0]))
     if begin == "tried":
         np.testing.assert_array_equal(labels_of(pets, name), shown)

@@ -16,6 +16,13 @@ from seediff.run.generate_job import generate
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 NAMES, KEPT = [f"{number:06d}" for number in range(12)], 1
+SEGMENTS = "() => document.querySelector('#tool-shown').textContent.startsWith('Click segments')"
+RECORD = """() => {
+    const shown = document.querySelector("#tool-shown");
+    window.said = [];
+    new MutationObserver(() => said.push(shown.textContent)).observe(shown, { childList: true });
+}"""
+"""Keeps every text that the tool says."""
 
 
 def show(page, number):
@@ -92,9 +99,9 @@ def test_surroundings_are_dimmed(page, pets):
 
 
 def test_an_image_of_the_embedded_model_is_explained_at_once(browser, tmp_path):
-    """And what is shown of its mask is true after a stroke."""
+    """And what is shown of its mask is true after a stroke. Segments wait for the next one's attention."""
     out = tmp_path / "drawn"
-    generate(GenerateConfig.recommended(classes=("dog",), per_class=1, steps=2), out)
+    generate(GenerateConfig.recommended(classes=("dog",), per_class=2, steps=2), out)
     box = "id => { const { top, bottom } = document.querySelector(id).getBoundingClientRect(); return [top, bottom]; }"
     with running(out) as (_, opened), window(browser, opened.url) as page:
         press(page, "Enter")
@@ -108,6 +115,15 @@ def test_an_image_of_the_embedded_model_is_explained_at_once(browser, tmp_path):
         drag(page, (2, 2), (2, 60))
         saved(page)
         page.wait_for_selector("#facts >> text=confidence", state="detached")
+        press(page, "s")
+        until(page, SEGMENTS)
+        page.evaluate(RECORD)
+        press(page, "j")
+        shown_sample(page, "000001")
+        until(page, SEGMENTS)
+        said = page.evaluate("() => window.said")
+        assert not [text for text in said if "recompute" in text], said
+        assert "Computing the attention maps …" in said
 
 
 COLOURS_OF_OUTLINES = """() => {

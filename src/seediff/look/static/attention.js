@@ -62,17 +62,18 @@ export class AttentionPanel {
     this.number = number;
     this.say("Loading the attention maps …"); // the first time, torch too
     $("prompt").textContent = about.prompt;
-    await this.ask("attention", (info) => this.show(info), { failed: (text) => this.say(text) });
+    await this.ask("attention", (info) => this.show(info), { failed: (note) => this.show({ note }) });
   }
 
   show(info) {
     this.say(info.note);
     $("capture").hidden = !info.canCapture;
-    this.view.allowAttention(info.words ? "" : info.note);
+    if (!info.words) this.view.allowAttention(info.note);
     if (info.quick) return this.captureSoon(this.number);
     if (!info.words) return undefined;
     $("attention").hidden = false;
     this.showWords(info);
+    this.view.allowAttention("");
     $("method").replaceChildren(...info.methods.map((name) => new Option(name, name)));
     $("steps-class").replaceChildren(...info.classes.map((name) => new Option(name, name)));
     this.fillFields();
@@ -169,7 +170,7 @@ export class AttentionPanel {
       if (isOver()) return;
       this.tried = values;
       this.view.draw();
-      $("tuned-shown").textContent = this.unsaved;
+      $("tuned-shown").textContent = "Tried, not saved";
     }, { about: trial, from: pixels, failed: (text) => {
       notice(text);
       if (!isOver()) this.endTrial();
@@ -213,7 +214,7 @@ export class AttentionPanel {
     $("capture").disabled = true;
     this.say("Recomputing …");
     const from = (path) => post(path, {});
-    await this.ask("capture", (info) => this.show(info), { failed: (text) => this.say(text), from });
+    await this.ask("capture", (info) => this.show(info), { failed: (note) => this.show({ note, canCapture: true }), from });
     $("capture").disabled = false;
   }
 

@@ -70,6 +70,13 @@ export class Browse {
     this.grid.show(new SampleList(found.samples, query.sort), options);
   }
 
+  hear(sample) {
+    this.grid.hear(sample);
+    if ($("browse").hidden) return;
+    clearTimeout(this.counting);
+    this.counting = setTimeout(() => this.filters.showCounts(select(this.filters.query())), 150);
+  }
+
   // The next key is about the next sample, even before this one is saved.
   judge(action) {
     const { grid, changes } = this;

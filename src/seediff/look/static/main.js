@@ -42,7 +42,7 @@ function exchange(open) {
 }
 
 const changes = new Changes({
-  hear: (sample) => browse.grid.hear(sample),
+  hear: (sample) => browse.hear(sample),
   saved: (...what) => view.saved(...what),
   wrong: (change) => view.wrong(change),
 });

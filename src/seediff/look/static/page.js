@@ -58,16 +58,18 @@ export const latest = (work) => {
 };
 
 export function notice(text) {
-  clearTimeout(fading);
+  clearInterval(fading);
   $("notice-undo").hidden = true;
   $("notice-text").textContent = text;
   $("notice").hidden = !text;
 }
 
-export function hint(text, { undo = false } = {}) {
+// over(): whether what the text is about is done.
+export function hint(text, { undo = false, over = () => false } = {}) {
   notice(text);
   $("notice-undo").hidden = !undo;
-  fading = setTimeout(() => { $("notice").hidden = true; }, FADE);
+  const end = Date.now() + FADE;
+  fading = setInterval(() => { if (Date.now() > end || over()) notice(""); }, 100);
 }
 
 export const tell = (error) => notice(error.message);

@@ -98,6 +98,8 @@ export class SampleView {
   allowAttention(why) {
     disable(this.boxOf("segment"), set.readOnly || why);
     $("heat-line").classList.toggle("none", Boolean(why));
+    if (why) this.tools.segment.say(why);
+    else this.tools.segment.fetch();
   }
 
   sizeBrush(by = 0) {
@@ -206,7 +208,7 @@ export class SampleView {
   settle(own) {
     if (!own) this.stage.release();
     const left = [this.attention, ...Object.values(this.tools)].find((each) => each !== own && each.unsaved);
-    if (left) hint(left.unsaved);
+    if (left) hint(left.unsaved, { over: () => !left.unsaved });
     return !left;
   }
 

@@ -39,9 +39,10 @@ export class Segments extends Tool {
     const { view, current } = this;
     if (!this.active || this.fetching || !view.labels) return;
     if (current && !by) return this.show();
+    this.say("Finding segments …");
+    if (!view.attention.info) return; // allowAttention() calls again
     const sample = view.number;
     this.fetching = true;
-    this.say("Finding segments …");
     try {
       const wanted = current ? `?fine=${current.fine + by}` : "";
       const { values, height, width, headers } = await pixels(`/api/samples/${sample}/segments${wanted}`);
