@@ -1,5 +1,5 @@
 """`seediff evaluate …`: compare predictions with labels. evaluate/ computes tables and sentences, which its page and
-files have, too; `_show` prints them."""
+files have, too. `semantic` is `seediff evaluate`."""
 
 from __future__ import annotations
 
