@@ -1,7 +1,7 @@
 """`seediff look`: a page in the browser that shows a dataset and how its masks were made, and where a person corrects
 them.
 
-    store              people's actions, the state of each sample that follows, and what the page knows of it (`for_page`)
+    store              people's actions, each sample's state, and what the page knows of it (`for_page`)
     answers            answers requests: functions of the store and the request
     attention          the attention of the samples; masks with other constants
     attention_answers  answers requests about attention
