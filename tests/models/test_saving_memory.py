@@ -11,8 +11,6 @@ from seediff.cli.main import main
 from seediff.models import saving_memory
 from seediff.models.registry import load_model
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def offered(monkeypatch):
@@ -28,6 +26,7 @@ def test_offload_is_refused_where_it_saves_nothing():
     saving_memory.check_offload("none", "cpu")
 
 
+@pytest.mark.slow
 def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offered, monkeypatch):
     options = "--classes dog,cat --per-class 1 --steps 2 --device cpu --quiet".split()
     options += ["--model", str(mini_folder)]
@@ -44,6 +43,7 @@ def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offer
         assert main([*command, "--offload", "model", *more]) == 0
 
 
+@pytest.mark.slow
 def test_tiles_blend_images_and_latents_of_more_than_the_autoencoders_size(sd1_folder, sd1_model):
     tiled = load_model(str(sd1_folder), device="cpu", vae_tiling=True)
     spec = SPECS[:1]
@@ -56,6 +56,7 @@ def test_tiles_blend_images_and_latents_of_more_than_the_autoencoders_size(sd1_f
         assert torch.equal(encode_images(tiled, [whole]), encode_images(sd1_model, [whole])) == same
 
 
+@pytest.mark.slow
 def test_on_a_gpu_images_are_decoded_one_at_a_time(sd1_folder):
     pipe = load_model(str(sd1_folder), device="cpu").pipe
     assert not pipe.vae.use_slicing
