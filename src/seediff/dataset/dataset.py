@@ -200,7 +200,7 @@ class Dataset(Sequence[Sample]):
         masks.
 
         keep: a function that is called with each sample. follow: wraps the samples, to show progress. criteria: the
-        fields of `config.filter.Criteria`; `drop_flags` may be a single text. Raises UserError naming what a criterion
+        fields of `config.sets.Criteria`; `drop_flags` may be a single text. Raises UserError naming what a criterion
         needs.
         """
         samples = [sample for sample in self.samples if keep is None or keep(sample)]
