@@ -12,9 +12,7 @@ from refusals import user_error
 from recipes.mini.recipe import Autoencoder, Denoiser, Recipe
 from recipes.mini.sets import load_set
 from recipes.mini.train import train_mini
-from recipes.mini.world import render_scene, write_scenes
-from seediff.config.class_names import spoken
-from seediff.mini.scenes import CLASS_IDS, load_scenes, read_scenes
+from seediff.mini.scenes import load_scenes
 
 pytestmark = pytest.mark.slow
 
@@ -68,22 +66,6 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art, tmp_path):
         train_mini(deeper, art, tmp_path / "more", init=whole, say=lambda _: None)
     with user_error("holds the training of another recipe"):
         train_mini(TINY, art, tmp_path / "more", say=lambda _: None)
-
-
-def test_scenes_are_functions_of_their_index_and_are_stored(art, tmp_path):
-    scenes = [render_scene(art, index, objects=1 + index % 3) for index in range(9)]
-    for index, scene in enumerate(scenes):
-        assert len(scene.classes) == 1 + index % 3 == len(set(scene.classes))
-        assert set(np.unique(scene.label_map)) == {0, *(CLASS_IDS[name] for name in scene.classes)}
-        assert all(spoken(name) in scene.caption for name in scene.classes)
-    again, held = (render_scene(art, 4, objects=2, split=split) for split in ("train", "held"))
-    assert np.array_equal(again.image, scenes[4].image)
-    assert not np.array_equal(held.image, again.image)
-    write_scenes(tmp_path / "some.safetensors", scenes)
-    for ours, back in zip(scenes, read_scenes(tmp_path / "some.safetensors"), strict=True):
-        np.testing.assert_array_equal(ours.label_map, back.label_map)
-        assert (ours.classes, ours.caption) == (back.classes, back.caption)
-        assert np.abs(ours.image.astype(int) - back.image).mean() < 6
 
 
 def test_the_package_has_the_first_scenes_of_the_held_out_set():

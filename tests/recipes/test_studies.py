@@ -11,12 +11,10 @@ from random_maps import random_maps
 from recipes.mini.sets import load_set
 from recipes.mini.yardstick import iou
 from recipes.studies import generated, pairs, settings, truth, tuning
-from recipes.studies.__main__ import app
 from recipes.studies.score import score, sweep
 from recipes.studies.settings import METHOD_NAMES, PAPER
 from recipes.studies.truth import run_truth
 from recipes.studies.tuning import KINDS
-from seediff.cli.main import main
 from seediff.config.methods import CaptureConfig
 from seediff.masks.make_masks import make_masks
 from seediff.mini.scenes import CLASS_IDS
@@ -59,13 +57,6 @@ def test_truth(mini_folder, tmp_path):
     constants = tmp_path / "truth" / "results.json"
     again = run_truth(tmp_path / "again", scenes=2, model=str(mini_folder), constants=constants, device="cpu")
     assert {kind: again[kind] for kind in KINDS} == {kind: result[kind] for kind in KINDS}
-
-
-def test_one_method_is_tuned(mini_folder, tmp_path):
-    line = f"tune daam --scenes 2 --model {mini_folder} --device cpu --out {tmp_path}/daam"
-    assert main(line.split(), app) == 0
-    (name, found), *_ = json.loads((tmp_path / "daam" / "results.json").read_text())["preset"]["methods"].items()
-    assert (name, set(found), found["capture"]["normalize"]) == ("daam", {"mask", "capture"}, False)
 
 
 def test_sweep_counts_as_a_loop_does():
