@@ -154,8 +154,10 @@ def test_latents_are_those_that_the_pipeline_decodes(model):
     with mock.patch.object(vae, "encode", return_value=encoded), torch.no_grad():
         latents = encode_images(model, photos(model, 1))
         condition = read_prompts(model, ["a dog"], latents)
-        (given,) = calls_of(model, lambda: model.family.denoise(pipe, latents, 100, condition))
-    (given,) = (given[name] for name in ("sample", "hidden_states", "x") if name in given)
+        (told,) = calls_of(model, lambda: model.family.denoise(pipe, latents, 100, condition))
+    (given,) = (told[name] for name in ("sample", "hidden_states", "x") if name in told)
+    (level,) = (told[name] for name in ("timestep", "t") if name in told)
+    assert torch.as_tensor(level).unique().tolist() == pytest.approx([book_of(model).level])
     expected = last[-1][0].flatten()
     torch.testing.assert_close(torch.as_tensor(given[0]).flatten(), expected, atol=1e-4, rtol=1e-4)
 
