@@ -52,7 +52,7 @@ def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "")
         text += "; nothing was missing"
     lines = [text + f" ({skipped})" * bool(skipped), *redrawn]
     if isinstance(job.config, SegmentPhotosConfig) and len(job.classes) > 1:  # SEGMENT, and names
-        nameless = sum(set(row.classes) <= {SEGMENT} for row in result.rows)
+        nameless = sum(set(row.classes or ()) <= {SEGMENT} for row in result.rows)
         if nameless:
             why = f"no word reached --name-threshold {job.config.name_threshold}; a lower one names more, also wrongly"
             lines.append(f"No segment has a name in {nameless} of {plural(len(result.rows), 'image')}: {why}")
