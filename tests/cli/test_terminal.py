@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -77,6 +78,9 @@ def test_the_summary_says_what_was_drawn_again(capsys, monkeypatch):
     assert "Next:" not in said
     show_result(job, RunResult(Path("out"), rows, 4, {}), "image")
     assert "│ dog │ 3 │" in " ".join(capsys.readouterr().out.split())
+    job = SimpleNamespace(config=SegmentPhotosConfig(model="mini", names=names), classes=("segment", *names), doubts=())
+    show_result(job, RunResult(Path("out"), [rows[0].replace(classes=("segment",)), rows[1]], 2, {}), "image")
+    assert "No segment has a name in 1 of 2 images: no word reached --name-threshold" in capsys.readouterr().out
 
 
 IN_FILES = (
