@@ -50,7 +50,7 @@ const browse = new Browse(page, changes);
 const view = new SampleView(page, changes);
 
 async function restore({ typed }) {
-  state.coming = null;
+  Object.assign(state, { coming: null, leaving: false });
   const { sample, ...wanted } = readAddress();
   browse.restore(wanted);
   const named = /^\d{1,9}$/.test(sample ?? "");
@@ -99,7 +99,11 @@ function move(by) {
 function close() {
   if (!view.settle()) return;
   state.coming = null;
-  if (leadsBackToGrid()) return history.back();
+  if (leadsBackToGrid()) {
+    if (!state.leaving) history.back(); // once, however often Escape is pressed meanwhile
+    state.leaving = true;
+    return;
+  }
   leave(state.place);
   return keepAddress();
 }
