@@ -6,9 +6,9 @@ BIN = $(VENV)/bin
 # Files of tests that run at once, each in a process of its own.
 JOBS ?= 2
 # uv installs in a quarter of pip's time, from the same places: what pip's configuration says about them is handed over.
-from_pip = $(shell $(PYTHON) -m pip config list | sed -n "s/^[^=]*\.$(1)='\(.*\)'$$/\1/p" | tail -1)
-INSTALL = UV_INDEX_STRATEGY=unsafe-best-match UV_FIND_LINKS='$(call from_pip,find-links)' \
-  UV_DEFAULT_INDEX='$(call from_pip,index-url)' UV_INDEX='$(call from_pip,extra-index-url)' \
+from_pip = "$$($(BIN)/python -m pip config list | sed -n "s/^[^=]*\.$(1)='\(.*\)'$$/\1/p" | tail -1)"
+INSTALL = UV_INDEX_STRATEGY=unsafe-best-match UV_FIND_LINKS=$(call from_pip,find-links) \
+  UV_DEFAULT_INDEX=$(call from_pip,index-url) UV_INDEX=$(call from_pip,extra-index-url) \
   $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt
 
 # As a CPU without AVX-512 computes. torch, oneDNN, MKL, NumPy and the OpenBLAS of NumPy and SciPy each choose by the CPU, and each has a
