@@ -182,7 +182,7 @@ export class AttentionPanel {
   // Returns whether there was a trial.
   endTrial() {
     const { trial } = this;
-    this.trial = this.tried = null; // their label map
+    this.trial = this.tried = null;
     this.fixed = false;
     $("tuned-shown").textContent = "";
     if (!trial) return false;
