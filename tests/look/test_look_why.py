@@ -90,6 +90,11 @@ def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(co
         assert "This mask was changed" in client.get("/api/samples/2/attention")["note"]
 
 
+def test_masks_of_a_jpeg_are_made_of_its_file(tmp_path):
+    generate(replace(CONFIG, image_format="jpg"), tmp_path / "out", draw=fake_draw)
+    check_explained(tmp_path / "out")
+
+
 @pytest.mark.parametrize("change", [{"method": "ca_sa"}, {"pamr": False}])
 def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
     mask = replace(CONFIG.mask, **change)

@@ -37,6 +37,12 @@ def encode_image(image: np.ndarray, image_format: str) -> bytes:
     return png(Image.fromarray(image))
 
 
+def as_stored(image: np.ndarray, image_format: str) -> np.ndarray:
+    """A picture (H, W, 3) uint8 as everybody reads it from its file, which is not quite as drawn if that is a JPEG.
+    Masks are made of this, so that the file and the kept attention make the same ones again."""
+    return read_pixels(encode_image(image, image_format))[0] if image_format == "jpg" else image
+
+
 def encode_photo(path: Path, photo: np.ndarray) -> bytes:
     """A photograph's file for a dataset: the file itself if every program decodes the same pixels from it, or else a
     PNG. path: the photograph. photo: its pixels (H, W, 3) uint8, as `read_photo` returns them."""

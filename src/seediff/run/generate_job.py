@@ -17,7 +17,7 @@ from ..config.names_in_texts import classes_in
 from ..config.resolve import recommend
 from ..config.runs import GenerateConfig
 from ..dataset import native
-from ..dataset.encoding import encode_image
+from ..dataset.encoding import as_stored, encode_image
 from ..dataset.writing import Encoded
 from ..errors import UserError
 from ..files.messages import plural
@@ -225,7 +225,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         """The masks of a drawn sample. image: (H, W, 3) uint8."""
         from ..masks.make_masks import make_masks
 
-        constants = self.config.mask
+        image, constants = as_stored(image, self.config.image_format), self.config.mask
         if ready.plan is not None:  # levels of attention that the model lacks are replaced
             constants = ready.plan.capture.mask or constants
         with self.timer("masks"):
