@@ -52,6 +52,21 @@ def check_explained(folder):
             np.testing.assert_array_equal(made.labels, opened.store.labels(opened.store.state(number)))
 
 
+def capture_again(folder, monkeypatch):
+    """Attention that was not kept is that of the run, when the model has run again."""
+    with running(folder) as (client, _):
+        kept = client.get("/api/samples/1/attends?x=30&y=40")
+    shutil.rmtree(folder / native.ATTENTION)
+    with running(folder) as (client, _):
+        assert client.get("/api/samples/1/attention")["quick"]  # the model is small
+        monkeypatch.setattr(attention_answers, "QUICK", 0)
+        about = client.get("/api/samples/1/attention")
+        assert about["canCapture"]
+        assert "to recompute them, its model must run" in about["note"]
+        assert client.post("/api/samples/1/capture", {}).json["note"] == ""
+        assert client.get("/api/samples/1/attends?x=30&y=40") == kept
+
+
 @pytest.mark.slow
 def test_a_filtered_split_or_merged_set_knows_what_made_each_mask(copied, tmp_path):
     """The sets that are merged were made with different constants, and one of them is a part of another."""
@@ -124,17 +139,15 @@ def test_masks_of_photos_are_made_as_mask_makes_them(tmp_path, mini_folder, monk
     out = tmp_path / "masks"
     mask_photos(config, find_photos(tmp_path / "photos").photos, out)
     check_explained(out)
-    with running(out) as (client, _):
-        kept = client.get("/api/samples/1/attends?x=30&y=40")
-    shutil.rmtree(out / native.ATTENTION)
-    with running(out) as (client, _):
-        assert client.get("/api/samples/1/attention")["quick"]  # the model is small
-        monkeypatch.setattr(attention_answers, "QUICK", 0)
-        about = client.get("/api/samples/1/attention")
-        assert about["canCapture"]
-        assert "to recompute them, its model must run" in about["note"]
-        assert client.post("/api/samples/1/capture", {}).json["note"] == ""
-        assert client.get("/api/samples/1/attends?x=30&y=40") == kept
+    capture_again(out, monkeypatch)
+
+
+def test_a_drawing_is_drawn_again_for_its_attention(tmp_path, mini_folder, monkeypatch):
+    config = GenerateConfig(
+        classes=("dog",), per_class=2, model=str(mini_folder), steps=2, seed=3, reject=False, keep_attention=True
+    )
+    generate(config, tmp_path / "out")
+    capture_again(tmp_path / "out", monkeypatch)
 
 
 def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):
