@@ -129,6 +129,11 @@ class Job(ABC, Generic[Config, Item]):
     timer: Timer = field(default_factory=Timer, compare=False)
 
     @property
+    def runs_on(self) -> str | None:
+        """The device of the model, with the number of a GPU if the user gave one."""
+        return self.device or self.config.device
+
+    @property
     def runs_model(self) -> bool:
         """Whether a model runs. If not, nothing depends on the device, number format and threads: they stay open."""
         return True
@@ -193,7 +198,7 @@ class Job(ABC, Generic[Config, Item]):
     def with_config(self: Self, config: Any) -> Self:
         """The job with another configuration of the same work, such as one with this machine's device."""
         info = vars(self).get("found", self.info)
-        return replace(self, config=config, info=info, device=self.device or self.config.device)
+        return replace(self, config=config, info=info, device=self.runs_on)
 
     def resolved(self) -> Config:
         """The configuration with this machine's device, number format and, on the CPU, threads. These decide
@@ -223,10 +228,9 @@ class Job(ABC, Generic[Config, Item]):
         """Load the model, after a plan of its files, and plan again. Raises UserError."""
         if not self.runs_model:
             return Ready()
-        device = self.device or self.config.device
-        config = replace(self.config, device=device)
+        config = replace(self.config, device=self.runs_on)
         model, weights, plan = load_planned(config, self.found, self.plan, self.offload)
-        return Ready(Loaded(weights, gpu_of(device)), model, plan)
+        return Ready(Loaded(weights, gpu_of(self.runs_on)), model, plan)
 
     def finish(self, rows: Sequence[Row], about: Mapping[str, Any], out: Path) -> None:
         """Write the files about the whole output. rows: of all batches. about: from `about`."""

@@ -314,11 +314,10 @@ class Engine(AbstractContextManager["Engine"]):
     def check_device(self, job: AnyJob) -> None:
         """Raise UserError if the job needs a device that is not where this engine makes the batches. Loads no model,
         and imports torch only to look for another device than the CPU."""
-        device = job.device or job.config.device
-        if job.runs_model and device not in (None, "cpu"):
+        if job.runs_model and job.runs_on not in (None, "cpu"):
             from ..devices import check_device  # imports torch
 
-            check_device(device)
+            check_device(job.runs_on)
 
     def resolve(self, job: AnyJob) -> RunConfig:
         """The job's configuration with the device, number format and threads with which this engine makes the
@@ -333,7 +332,7 @@ class Engine(AbstractContextManager["Engine"]):
     def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
         """Make the batches with these numbers, after `load`. Yields each batch after its files are written into `out`
         and its seconds are added to the job's timer."""
-        device = job.device or job.config.device or "cpu"
+        device = job.runs_on or "cpu"
         on_cuda = device.startswith("cuda")
         in_thread = self.writes_in_thread
         if in_thread is None:

@@ -85,9 +85,8 @@ class PredictJob(PhotoJob[PredictConfig]):
     def load(self) -> Ready:
         from ..train.predict import load_segmenter  # imports torch
 
-        device = self.device or self.config.device
-        segmenter = load_segmenter(self.config.model, device, self.config.dtype)
-        return Ready(Loaded(weights_fingerprint({"network": segmenter.network}), gpu_of(device)), segmenter)
+        segmenter = load_segmenter(self.config.model, self.runs_on, self.config.dtype)
+        return Ready(Loaded(weights_fingerprint({"network": segmenter.network}), gpu_of(self.runs_on)), segmenter)
 
     def make(self, ready: Ready, items: Sequence[PhotoSpec]) -> Made:
         config = self.config
