@@ -184,7 +184,7 @@ def corners(page, *points):
 def test_nothing_is_judged_left_or_painted_while_something_shown_is_not_saved(page, pets, number, begin, saves):
     name = NAMES[number]
     open_sample(page, name)
-    before = labels_of(pets, name)
+    before, judged = labels_of(pets, name), last_actions(pets[0]).get(name)
     if begin == "polygon":
         press(page, "3", "p")
         corners(page, (4, 4), (20, 4), (20, 24))
@@ -215,7 +215,7 @@ def test_nothing_is_judged_left_or_painted_while_something_shown_is_not_saved(pa
     page.wait_for_timeout(100)
     assert page.text_content("#sample-name") == name
     np.testing.assert_array_equal(labels_of(pets, name), before)
-    assert name not in last_actions(pets[0])
+    assert last_actions(pets[0]).get(name) == judged
     shown = shown_mask(page)
     page.locator("#stage").focus()
     press(page, saves)
