@@ -110,7 +110,7 @@ def first_failure(checkout: Path, tests: list[Path], broken: list[str]) -> str:
     line += ["-m", "not slow and not pages", *map(str, tests), *(f"--deselect={name}" for name in broken)]
     environ = {**os.environ, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(line, cwd=checkout, env=environ, capture_output=True, text=True)
-    named = re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.M)
+    named = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.M)
     return "" if done.returncode in (0, 5) else [*named, f"exit code {done.returncode}"][0]  # 5: no test is selected
 
 
