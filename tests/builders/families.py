@@ -20,12 +20,12 @@ from PIL import Image
 from recipes.studies.capture import capture_images
 from seediff.attention.draw import (
     check_negative,
-    check_shape,
     check_steps,
     find_words,
     generate_batch,
     image_shape,
 )
+from seediff.config.fields import check_sides
 from seediff.config.methods import CaptureConfig
 from seediff.models.describe import check_known_classes
 from seediff.models.families.inputs import DrawRequest, named_inputs
@@ -52,7 +52,7 @@ def check_all(model, specs, *, size, plan, steps, guidance_scale, negative_promp
     """As a run checks before it draws."""
     classes = [name for spec in specs for name in spec.classes]
     check_known_classes(model.info.name, model.info.settings.classes, classes)
-    check_shape(model, image_shape(model, size), "size")
+    check_sides(image_shape(model, size), "size", model.info.name, model.sizes.multiple, model.sizes.largest)
     model.info.check_drawing(guidance_scale, negative_prompt)
     find_words(model.readers, [(spec.prompt, spec.classes) for spec in specs], plan)
     check_negative(model, negative_prompt, guidance_scale)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from ..config.class_names import join_classes
-from ..config.fields import Size, check_sides, pixels
+from ..config.fields import Size, pixels
 from ..errors import UserError, first_line
 from ..files.image_files import on_white
 from ..models.families.inputs import DrawRequest, Reader
@@ -185,9 +185,3 @@ def check_steps(model: Model, steps: int) -> None:
 def image_shape(model: Model, size: Size | None) -> tuple[int, int]:
     """(height, width) in pixels of a model's images. size: a side or `WIDTHxHEIGHT`; None: the model's own."""
     return pixels(model.sizes.side if size is None else size)
-
-
-def check_shape(model: Model, shape: tuple[int, int], what: str) -> None:
-    """Raise UserError for a shape (height, width) in pixels that the model does not support. what: the shape's name in
-    the error, such as "image size"."""
-    check_sides(shape, what, model.info.name, model.sizes.multiple, model.sizes.largest)

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from ..config.fields import check_sides
 from ..config.methods import CaptureConfig
 from ..config.sides import partners
 from ..errors import UserError
@@ -22,7 +23,7 @@ from ..models.registry import Model
 from ..models.weights import no_number
 from ..prompts.tokens import locate_columns
 from .capture import capture_attention
-from .draw import captured_texts, check_shape
+from .draw import captured_texts
 from .maps import AttentionMaps, Grid
 from .plan import PLAIN_MEANS, CapturePlan, plan_capture
 
@@ -35,7 +36,8 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
     """Latents (B, C, h, w) of images (H, W, 3) uint8 of one size, on the model's device. They are the mean that the
     encoder predicts, shifted and scaled for the network. Raises UserError for sides that the model does not support.
     """
-    check_shape(model, (images[0].shape[0], images[0].shape[1]), "image size")
+    height, width = images[0].shape[:2]
+    check_sides((height, width), "image size", model.info.name, model.sizes.multiple, model.sizes.largest)
     vae = model.pipe.vae
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(model.device, vae.dtype) / 127.5 - 1
     latents = model.family.latents(model.pipe, pixels)
