@@ -36,8 +36,7 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
     """Latents (B, C, h, w) of images (H, W, 3) uint8 of one size, on the model's device. They are the mean that the
     encoder predicts, shifted and scaled for the network. Raises UserError for sides that the model does not support.
     """
-    height, width = images[0].shape[:2]
-    check_sides((height, width), "image size", model.info.name, model.sizes.multiple, model.sizes.largest)
+    check_sides(images[0].shape[:2], "image size", model.info.name, model.sizes.multiple, model.sizes.largest)
     vae = model.pipe.vae
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(model.device, vae.dtype) / 127.5 - 1
     latents = model.family.latents(model.pipe, pixels)

@@ -251,7 +251,7 @@ def pixels(size: Size) -> tuple[int, int]:
     return height, width
 
 
-def size_text(shape: tuple[int, int]) -> Size:
+def size_text(shape: Sequence[int]) -> Size:
     """The size in its normal form. shape: (height, width) in pixels."""
     height, width = shape
     return height if height == width else f"{width}x{height}"
@@ -265,7 +265,7 @@ def _sides(size: Size) -> tuple[int, int]:
     return int(sides[1]), int(sides[2] or sides[1])
 
 
-def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None) -> None:
+def check_sides(shape: Sequence[int], what: str, name: str, multiple: int, largest: int | None) -> None:
     """Raise UserError for an image size that a model does not support. The message suggests a supported size.
 
     shape: (height, width). what: the subject of the message. name: the model's name. multiple: both sides must be
