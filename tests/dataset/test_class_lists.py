@@ -167,12 +167,6 @@ def test_lines_that_are_names(tmp_path, text):
     assert [*found] == [name for name in names if name not in ("", "background")]
 
 
-def test_names_of_a_dataset_may_be_any(tmp_path):
-    Dataset(ODD, [item("a")]).save(tmp_path / "set")
-    assert find_list(tmp_path / "set" / "masks", tmp_path / "set").classes == ODD
-    assert parse_classes(str(tmp_path / "set" / "classes.txt")) == ODD
-
-
 @pytest.mark.parametrize("format_", ["voc", "labelme", "yolo", "masks"])
 def test_any_names_come_back(tmp_path, format_):
     labels = np.array([[0, 1, 2, 3, 4, 255]], np.uint8).repeat(4, 1).repeat(4, 0)

@@ -206,11 +206,6 @@ def test_classes_by_option_by_a_class_map_and_as_the_data_has_them(voc, predicti
     assert miou() == by_file
 
 
-def test_255_is_no_class_in_16_bits_either(voc, predictions):
-    save_map(predictions / "2007_000042.png", [[0, 0, 2, 2], [0, 0, 2, 255]], bits=16)
-    assert evaluate(predictions, voc, draws=5).scores.per_class["dog"].value == 3 / 4
-
-
 @pytest.mark.parametrize("read_by", ["--classes", "classes.txt", "the data"])
 def test_255_is_the_class_if_there_is_one_and_no_other_number(tmp_path, read_by):
     """As in `import`: of the truth as of the predictions."""

@@ -144,7 +144,7 @@ def test_masks_of_photos_are_made_as_mask_makes_them(tmp_path, mini_folder, monk
 
 def test_a_drawing_is_drawn_again_for_its_attention(tmp_path, mini_folder, monkeypatch):
     config = GenerateConfig(
-        classes=("dog",), per_class=2, model=str(mini_folder), steps=2, seed=3, reject=False, keep_attention=True
+        ("dog",), per_class=2, model=str(mini_folder), steps=2, seed=3, reject=False, keep_attention=True
     )
     generate(config, tmp_path / "out")
     capture_again(tmp_path / "out", monkeypatch)
