@@ -121,7 +121,6 @@ BAD = [
     ("mask {tmp}/p.png dog --out o", "dog: no such file or folder; a class is an option: --classes dog"),
     ("nope", 'seediff: Unknown command "nope".'),
     (f"{DRAW} --classes dog,house", "--classes: model 'mini' does not know 'house'"),
-    ("segment {tmp}/p.png --model mini --names dog,house --out {tmp}/o", "--names: model 'mini' does not know 'house'"),
     ("segment {tmp}/nothing --model mini --out {tmp}/o", "nothing: no such file or folder"),
     ("train {tmp}/nothing --out {tmp}/o", "nothing: no such folder or file"),
 ]

@@ -12,11 +12,12 @@ LARGEST = 60e6
 """Bytes of all that the package holds of weights."""
 
 
-@pytest.fixture(scope="module", params=["mini", pytest.param("mini-dit", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["mini", "mini-dit"])
 def model(request):
     return load_model(request.param, device="cpu")
 
 
+@pytest.mark.slow
 def test_words_are_found_in_scenes(model):
     assert model.sizes.side == 128
     scenes = load_scenes(8)
