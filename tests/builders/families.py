@@ -18,13 +18,7 @@ from builders.same_maps import assert_same_maps
 from PIL import Image
 
 from recipes.studies.capture import capture_images
-from seediff.attention.draw import (
-    check_negative,
-    check_steps,
-    find_words,
-    generate_batch,
-    image_shape,
-)
+from seediff.attention.draw import check_negative, check_steps, find_words, generate_batch, image_shape
 from seediff.config.fields import check_sides
 from seediff.config.methods import CaptureConfig
 from seediff.models.describe import check_known_classes

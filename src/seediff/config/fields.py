@@ -274,8 +274,7 @@ def check_sides(shape: Sequence[int], what: str, name: str, multiple: int, large
     size = size_text(shape)
     if any(side % multiple for side in shape):
         rule = "a multiple" if isinstance(size, int) else "multiples"
-        height, width = (max(multiple, round(side / multiple) * multiple) for side in shape)
-        near = size_text((height, width))
+        near = size_text([max(multiple, round(side / multiple) * multiple) for side in shape])
         raise UserError(what, f"{size} must be {rule} of {multiple} for model '{name}', for example {near}")
     if largest is not None and max(shape) > largest:
         raise UserError(
