@@ -106,8 +106,8 @@ def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(co
 
 
 def test_masks_of_a_jpeg_are_made_of_its_file(tmp_path):
-    generate(replace(CONFIG, image_format="jpg"), tmp_path / "out", draw=fake_draw)
-    check_explained(tmp_path / "out")
+    generate(replace(CONFIG, image_format="jpg"), tmp_path, draw=fake_draw)
+    check_explained(tmp_path)
 
 
 @pytest.mark.parametrize("change", [{"method": "ca_sa"}, {"pamr": False}])
@@ -146,8 +146,8 @@ def test_a_drawing_is_drawn_again_for_its_attention(tmp_path, mini_folder, monke
     config = GenerateConfig(
         ("dog",), per_class=2, model=str(mini_folder), steps=2, seed=3, reject=False, keep_attention=True
     )
-    generate(config, tmp_path / "out")
-    capture_again(tmp_path / "out", monkeypatch)
+    generate(config, tmp_path)
+    capture_again(tmp_path, monkeypatch)
 
 
 def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):

@@ -109,7 +109,7 @@ def test_nothing_committed_binds_nobody(tmp_path, unbroken):
         images, maps = fake_draw(specs)
         return [*images[:2], images[2].astype(float)], maps  # two of three are written before it is found out
 
-    wrong = replace(CONFIG, seed=9, keep_soft=True, device="cuda")
+    wrong = replace(CONFIG, seed=9, image_format="jpg", keep_soft=True, device="cuda")
     with user_error("must be uint8"):
         generate(wrong, out, draw=fails)
     assert list((out / native.IMAGES).iterdir())

@@ -25,7 +25,7 @@ from .shapes.objects import Objects
 COPIED = "JPEG", "PNG"
 """The formats of photographs whose files may go into a dataset unchanged."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MOST_OBJECTS = (1 << 16) - 1
+MOST_OBJECTS = 65535
 """Maximum number of objects in a picture, because their numbers have 16 bits in files."""
 
 
@@ -38,9 +38,11 @@ def encode_image(image: np.ndarray, image_format: str) -> bytes:
 
 
 def as_stored(image: np.ndarray, image_format: str) -> np.ndarray:
-    """A picture (H, W, 3) uint8 as everybody reads it from its file, which is not quite as drawn if that is a JPEG.
-    Masks are made of this, so that the file and the kept attention make the same ones again."""
-    return read_pixels(encode_image(image, image_format))[0] if image_format == "jpg" else image
+    """The pixels (H, W, 3) uint8 that a picture's file gives back: a JPEG changes them a little. Masks are made from
+    these, so that they can be made again from the file and the kept attention. An image that is not uint8 is returned
+    as it is; `make_masks` refuses it."""
+    changed = image_format == "jpg" and image.dtype == np.uint8
+    return read_pixels(encode_image(image, image_format))[0] if changed else image
 
 
 def encode_photo(path: Path, photo: np.ndarray) -> bytes:
