@@ -15,7 +15,8 @@ from cyclopts import Parameter
 
 from recipes.mini.sets import load_set
 from seediff.attention.windows import seen_window
-from seediff.dataset.dataset import open_truths
+from seediff.dataset.dataset import Dataset
+from seediff.dataset.formats.public_sets import maps_first
 from seediff.errors import UserError
 from seediff.files.image_files import read_photo
 from seediff.files.label_maps import IGNORE, find_name
@@ -48,7 +49,7 @@ def folder_pairs(images: Path, labels: Path, count: int | None = None) -> Pairs:
     """The first `count` photographs of a folder that have a label map, each cut to its centred square, as in DiffSeg's
     evaluation.
     """
-    known = open_truths(labels, maps_first=True)
+    known = Dataset.open(labels, maps_first(labels), labels_alone=True)
     truths = {sample.name: sample for sample in known}
     first = min(known.names)
     inside = labels.resolve() != images.resolve() and labels.resolve().is_relative_to(images.resolve())

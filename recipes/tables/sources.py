@@ -22,7 +22,7 @@ from recipes.mini.sets import SETS, scenes_file
 from recipes.mini.world import SCENE_SEED, write_scene_set
 from seediff.cli.progress import bar_or_lines
 from seediff.config.sets import parse_recipe
-from seediff.dataset.dataset import Dataset, open_truths
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError, first_line
 from seediff.files.label_maps import walk
@@ -77,14 +77,15 @@ def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places) -
     elif source.scenes is not None:
         found = Dataset.open(_scenes(source, places))
     else:
-        found = open_truths(place(source, places), source.split)
+        found = Dataset.open(place(source, places), split=source.split, labels_alone=True)
     samples = Dataset(found.classes, chosen(source, found.samples, found.classes))
     return samples if source.augment is None else Dataset.open(_augmented(source, samples, sets, places))
 
 
 def open_test(test: HeldOut, places: Places) -> Dataset:
     """The samples of a test. Raises UserError if they are missing."""
-    found = open_truths(_scenes(test, places) if test.scenes else place(test, places), test.split)
+    folder = _scenes(test, places) if test.scenes else place(test, places)
+    found = Dataset.open(folder, split=test.split, labels_alone=True)
     end = None if test.count is None else test.skip + test.count
     found = found[test.skip : end]
     return found[: max(2, round(test.share * len(found)))]
@@ -162,7 +163,7 @@ def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) ->
         return set_config(source, sets).classes
     if source.scenes is not None:
         return CLASSES
-    return open_truths(place(source, places), source.split).classes
+    return Dataset.open(place(source, places), split=source.split, labels_alone=True).classes
 
 
 def set_config(source: Source, sets: Mapping[str, SetConfig]) -> SetConfig:

@@ -19,8 +19,8 @@ def export(name, classes, samples, out, /, **options):
 
 
 def imported(name, path, *, note=print, **options):
-    """Classes and samples of `Dataset.load`; `note` is called with each of its notes."""
-    dataset = Dataset.load(name, path, **options)
+    """Classes and samples of `Dataset.open`; `note` is called with each of its notes."""
+    dataset = Dataset.open(path, name, **options)
     for line in dataset.notes:
         note(line)
     return parts(dataset)

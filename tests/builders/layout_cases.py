@@ -82,5 +82,5 @@ def write_case(about, folder):
     for path, given in files_of(case).items():
         write(folder / path, given)
     options = {name: filled(value, folder) for name, value in case.get("options", {}).items()}
-    read = partial(Dataset.load, case["format"]) if "format" in case else Dataset.open
+    read = partial(Dataset.open, format=case["format"]) if "format" in case else Dataset.open
     return read, folder / case.get("source", ""), options

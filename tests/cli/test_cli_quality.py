@@ -84,4 +84,4 @@ def test_segments_are_scored_by_the_command(tmp_path, capsys):
     assert scores["miou"] == pytest.approx((4 / 5 + 2 / 3) / 2)
     assert main([*line, "--format", "markdown"]) == 0
     assert "| person | 66.7 |  | 1 | " in capsys.readouterr().out
-    assert "val: 1 image, 21 classes; leave it out" in refused(capsys, *line, "--num-classes", "27")
+    assert "val has its own; leave it out" in refused(capsys, *line, "--num-classes", "27")

@@ -32,12 +32,13 @@ def test_split_to_folders(pets, tmp_path, capsys):
     run(f"export {tmp_path}/parts --to yolo --out {tmp_path}/yolo --quiet")
     counts = [len([*(tmp_path / "yolo/labels" / part).iterdir()]) for part in ("train", "val", "test")]
     assert counts == [6, 2, 2]
-    for command in ("split", "merge"):  # the folder is no set itself
+    for use in (check_dataset, lambda folder: run(f"split {folder} --in-place")):  # the folder is no set itself
         with user_error(rf"parts: is no dataset; it holds test, train, val, but no metadata.jsonl; give {sets}$"):
-            run(f"{command} {tmp_path}/parts --out {tmp_path}/o")
-    for read in (check_dataset, Dataset.open, lambda folder: open_training([folder])):
-        with user_error(rf"parts: is no dataset; it holds test, train, val, but no metadata.jsonl; give {sets}$"):
-            read(tmp_path / "parts")
+            use(tmp_path / "parts")
+    assert [len(Dataset.open(tmp_path / "parts", split=part)) for part in (None, "val")] == [10, 2]
+    training = open_training([tmp_path / "parts"])
+    assert (len(training.stages[0].items), len(training.validation)) == (6, 2)
+    run(f"filter {tmp_path}/parts --max-components 9 --out {tmp_path}/whole --quiet")
     parts = {part: open_native(tmp_path / "parts" / part)[1] for part in ("train", "val", "test")}
     assert sorted(i.name for items in parts.values() for i in items) == [f"{i:06d}" for i in range(10)]
     for part, items in parts.items():

@@ -171,7 +171,7 @@ def test_lines_that_are_names(tmp_path, text):
 def test_any_names_come_back(tmp_path, format_):
     labels = np.array([[0, 1, 2, 3, 4, 255]], np.uint8).repeat(4, 1).repeat(4, 0)
     Dataset(ODD, [item("a", labels, {}, labels.shape)]).export(format_, tmp_path / "out")
-    again = Dataset.load(format_, tmp_path / "out")
+    again = Dataset.open(tmp_path / "out", format_)
     assert again.classes == ODD
     np.testing.assert_array_equal(again[0].label_map == 4, labels == 4)
 

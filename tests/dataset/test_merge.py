@@ -39,7 +39,7 @@ def make(folder, classes, count=2, first=0, soft=False, shape=(32, 40)):
 def test_classes_are_joined_by_name_and_ids_follow(tmp_path):
     one = make(tmp_path / "pets", ("dog", "cat", "bus"), soft=True)
     two = make(tmp_path / "zoo", ("cat", "fox", "dog"), soft=True)
-    merged = Dataset.load("native", one).merge(Dataset.load("native", two))
+    merged = Dataset.open(one).merge(Dataset.open(two))
     assert merged.classes == ("dog", "cat", "bus", "fox")
     background = "there they are background, unless `seediff merge --ignore-background` joins the sets"
     assert merged.notes == (f"pets never labels fox: {background}", f"zoo never labels bus: {background}")
@@ -62,7 +62,7 @@ def test_classes_are_joined_by_name_and_ids_follow(tmp_path):
 
 def test_the_background_of_sets_that_lack_classes_may_be_ignored(tmp_path):
     few, every = make(tmp_path / "few", ("dog",)), make(tmp_path / "every", ("dog", "cat"), first=2)
-    sets = [Dataset.load("native", one) for one in (few, every)]
+    sets = [Dataset.open(one) for one in (few, every)]
     merged = sets[0].merge(sets[1], ignore_background=True)
     assert merged.notes == ("few never labels cat: its background is ignored (255)",)
     merged.save(tmp_path / "out")
@@ -74,12 +74,10 @@ def test_the_background_of_sets_that_lack_classes_may_be_ignored(tmp_path):
 
 def test_names_stay_where_they_are_apart_and_a_merge_can_be_merged(tmp_path):
     one, two = make(tmp_path / "a" / "set", ("dog",), soft=True), make(tmp_path / "b" / "set", ("dog",), first=5)
-    merged = Dataset.load("native", one).merge(Dataset.load("native", two))
+    merged = Dataset.open(one).merge(Dataset.open(two))
     assert [i.name for i in merged] == ["000000", "000001", "000005", "000006"]
     assert [i.metadata["origin"] for i in merged][1:3] == ["set/000001", "set-2/000005"]
     merged.save(tmp_path / "both", link=True)
     assert (tmp_path / "both/images/000005.png").samefile(two / "images/000005.png")
-    again = Dataset.load("native", make(tmp_path / "c", ("cat",), first=9)).merge(
-        Dataset.load("native", tmp_path / "both")
-    )
+    again = Dataset.open(make(tmp_path / "c", ("cat",), first=9)).merge(Dataset.open(tmp_path / "both"))
     assert [i.metadata["origin"] for i in again][1:3] == ["c/000010", "both/set/000000"]

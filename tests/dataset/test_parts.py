@@ -6,7 +6,7 @@ from refusals import user_error
 
 from seediff.config.sets import AugmentConfig
 from seediff.dataset.augmented import open_augmented
-from seediff.dataset.dataset import Dataset, open_truths
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.sample import Sample
 from seediff.rows.values import part_of, row_splits, unclear_parts
@@ -70,10 +70,10 @@ def test_train_and_evaluate_ask_for_unclear_parts(tmp_path, others):
         ):
             opened()
     with user_error('part "holdout"'):
-        open_truths(folder)
+        Dataset.open(folder, labels_alone=True)
     assert trained(open_training([folder], split="train")) == ["s0"]
     assert trained(open_training([folder], split="train,holdout")) == ["s0", f"s{len(others)}"]
-    assert [sample.name for sample in open_truths(folder, "holdout")] == [f"s{len(others)}"]
+    assert [sample.name for sample in Dataset.open(folder, split="holdout", labels_alone=True)] == [f"s{len(others)}"]
 
 
 def test_parts_that_are_all_unclear_are_trained_on(tmp_path):

@@ -95,3 +95,12 @@ def test_a_label_map_of_a_removed_class_is_refused_even_if_its_row_is_silent(tmp
     data = Dataset(("dog", "cat"), [item("a", labels(2, 0), {}, (2, 4))])
     with pytest.raises(UserError, match="shows a class that is to be removed"):
         data.renamed({"cat": ""}).save(tmp_path / "new")
+
+
+def test_what_was_said_of_the_files_stays(tmp_path):
+    make(tmp_path / "old")
+    Dataset.open(tmp_path / "old").export("masks", tmp_path / "masks")
+    data = Dataset.open(tmp_path / "masks")
+    new = data.renamed({"bus": "hound"})
+    assert new.reading.lines() == [line.replace("bus", "hound") for line in data.reading.lines()]
+    assert (new.ids, new.about) == (data.ids, data.about)

@@ -140,7 +140,7 @@ def test_check_finds_what_is_wrong_with_reviews(pets):
 def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets):
     (pets / "reviewed/000003.1.png").write_bytes(encode_mask(np.full((64, 64), 3, np.uint8)))
     store = Store(pets, by="")
-    for use in (lambda: Dataset.load("native", pets).stats(), lambda: store.labels(store.state(3))):
+    for use in (lambda: Dataset.open(pets).stats(), lambda: store.labels(store.state(3))):
         with user_error(r"000003.1.png: is not the corrected mask that was saved"):
             use()
 

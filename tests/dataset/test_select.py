@@ -39,7 +39,7 @@ def pets(tmp_path):
 
 
 def numbers(pets, **criteria):
-    return [int(sample.name) for sample in Dataset.load("native", pets).filter(**criteria)]
+    return [int(sample.name) for sample in Dataset.open(pets).filter(**criteria)]
 
 
 STAY = [
@@ -60,14 +60,14 @@ def test_what_stays(pets, criteria, stay):
 
 
 def test_cleaned_masks_say_so_and_lose_their_scores(pets, tmp_path):
-    kept = Dataset.load("native", pets).filter(clean=4, min_confidence=-1)
+    kept = Dataset.open(pets).filter(clean=4, min_confidence=-1)
     assert kept.notes == ("pieces below 4 pixels removed in 1 of 6 masks",)
     kept.save(tmp_path / "clean")
-    rows = [sample.row.to_json() for sample in Dataset.load("native", tmp_path / "clean")]
+    rows = [sample.row.to_json() for sample in Dataset.open(tmp_path / "clean")]
     assert [row.get("least_piece") for row in rows] == [None, None, None, 4, None, None]
     assert "confidence" not in rows[3]
     assert list(rows[3]["area"].values()) == list(rows[1]["area"].values())
-    assert (Dataset.load("native", tmp_path / "clean")[3].label_map[15] == 0).all()
+    assert (Dataset.open(tmp_path / "clean")[3].label_map[15] == 0).all()
 
 
 def test_a_smallest_piece_alone_is_refused(pets):

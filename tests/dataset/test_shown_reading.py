@@ -24,7 +24,7 @@ def in_masks(folder, files, **options):
     save_map(folder / "masks/a.png", LABELS)
     for name, text in files.items():
         save(folder / name, text)
-    return Dataset.load("masks", folder, **options)
+    return Dataset.open(folder, "masks", **options)
 
 
 def test_assumed_classes_are_called_so(tmp_path):

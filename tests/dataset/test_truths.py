@@ -1,18 +1,22 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from layouts import add_images, save_ade20k, save_camvid, save_cityscapes, save_image, save_map, save_voc
 from refusals import user_error
 
 from seediff.config.class_names import VOC_CLASSES
-from seediff.dataset.dataset import Dataset, open_truths
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.public_sets import (
     CAMVID_CLASSES,
     CITYSCAPES_CLASSES,
     COCO_STUFF_CLASSES,
     COCO_STUFF_COARSE,
+    maps_first,
 )
 
 VOC = ("background", *VOC_CLASSES)
+opened = partial(Dataset.open, labels_alone=True)
 
 
 def named(data, index=0):
@@ -41,31 +45,31 @@ def test_a_plain_folder(tmp_path, listing, classes, shown, palette):
     save_image(tmp_path / "images" / "deep" / "b.jpg", (1, 3))
     (tmp_path / "classes.txt").write_text(listing)
     for folder in (tmp_path, tmp_path / "masks"):
-        data = open_truths(folder)
+        data = opened(folder)
         assert (tuple(data.names.values()), names(data)) == (classes, ["000000", "deep/b"])
         assert named(data) == named(data, 1) == [shown]
-    assert open_truths(tmp_path)[1].size() == (1, 3)
-    assert open_truths(tmp_path)[0].source is None
-    assert open_truths(tmp_path, void=[2])[0].unchecked_labels()[0, 1] == 255
+    assert opened(tmp_path)[1].size() == (1, 3)
+    assert opened(tmp_path)[0].source is None
+    assert opened(tmp_path, void=[2])[0].unchecked_labels()[0, 1] == 255
 
 
 def test_a_plain_folder_without_a_list(tmp_path):
     save_map(tmp_path / "a.png", [[0, 26, 255]])
-    assert named(open_truths(tmp_path, num_classes=27)) == [["0", "26", ""]]
-    assert named(open_truths(tmp_path, num_classes=27, void=[0])) == [["", "26", ""]]
+    assert named(opened(tmp_path, num_classes=27)) == [["0", "26", ""]]
+    assert named(opened(tmp_path, num_classes=27, void=[0])) == [["", "26", ""]]
 
 
 def test_voc(tmp_path):
     maps = {"2007_000129": [[0, 20, 255]], "2008_000001": [[15, 15, 0]]}
     root = save_voc(tmp_path / "VOCdevkit" / "VOC2012", maps, others={"2009_000001": [[1]]})
     for folder in (root, tmp_path, tmp_path / "VOCdevkit"):
-        data = open_truths(folder)
+        data = opened(folder)
         assert tuple(data.names.values()) == VOC
         assert names(data) == ["2007_000129", "2008_000001"]  # what val.txt does not list is not evaluated
     assert named(data) == [["background", "tvmonitor", ""]]
-    assert data.about == f"Pascal VOC's folders in {root}, val: 2 images, 21 classes"
+    assert data.about == f"Pascal VOC's folders in {root}, val: 2 images, 20 classes"
     (root / "classes.txt").write_text("cat\n" + "".join(f"c{i}\n" for i in range(20)))
-    assert named(open_truths(root)) == [["background", "c18", ""]]
+    assert named(opened(root)) == [["background", "c18", ""]]
 
 
 COCO_NAMES = ["000000000139", "000000000285"]
@@ -80,7 +84,7 @@ def test_coco_stuff(tmp_path, below):
         save_map(tmp_path / below / f"{name}.png", ids, palette=False)
     save_map(tmp_path / below / f"{COCO_NAMES[1]}_labelTrainIds.png", [[0]])  # what other programs leave there
     for folder in (tmp_path, tmp_path / below):
-        data = open_truths(folder)
+        data = opened(folder)
         assert (data.classes, names(data)) == (COCO_STUFF_CLASSES, COCO_NAMES)
     assert named(data) == [["person-things", "appliance-things", "textile-stuff", "solid-stuff", "water-stuff", ""]]
     with user_error(rf"{COCO_NAMES[1]}\.png: has id 200, which is not a class of COCO-Stuff"):
@@ -89,7 +93,7 @@ def test_coco_stuff(tmp_path, below):
     assert Dataset.open(tmp_path).classes == COCO_STUFF_CLASSES
     (tmp_path / "annotations").mkdir(exist_ok=True)
     (tmp_path / "annotations/instances_val2017.json").write_text('{"images": [], "annotations": [], "categories": []}')
-    assert open_truths(tmp_path, maps_first=True).classes == COCO_STUFF_CLASSES
+    assert opened(tmp_path, maps_first(tmp_path)).classes == COCO_STUFF_CLASSES
     assert Dataset.open(tmp_path).classes == ()  # COCO's own JSON says more of its pictures
 
 
@@ -107,35 +111,35 @@ def test_cityscapes(tmp_path):
     ids = [[0, 6, 7, 33, 26, 23]]
     save_cityscapes(tmp_path, {"frankfurt/frankfurt_000000_000294": ids, "lindau/lindau_000000_000019": [[34]]})
     for folder in (tmp_path, tmp_path / "gtFine", tmp_path / "gtFine" / "val"):
-        data = open_truths(folder)
+        data = opened(folder)
         assert data.classes == tuple(data.names.values()) == CITYSCAPES_CLASSES
         assert names(data) == ["frankfurt/frankfurt_000000_000294", "lindau/lindau_000000_000019"]
     assert named(data) == [["", "", "road", "bicycle", "car", "sky"]]
     with user_error("has id 34, which is not a class of Cityscapes"):
         data[1].unchecked_labels()
     save_cityscapes(tmp_path, {"ulm/a": ids}, "train")
-    assert names(open_truths(tmp_path / "gtFine" / "train")) == ["ulm/a"]
+    assert names(opened(tmp_path / "gtFine" / "train")) == ["ulm/a"]
 
 
 def test_camvid_is_known_by_its_folders(tmp_path):
     root = save_camvid(tmp_path / "CamVid", {"a": [[0, 10, 11, 255]]})
     save_camvid(root, {"b": [[1, 11]]}, "val")
     for folder in (tmp_path, root, root / "testannot"):
-        data = open_truths(folder)
+        data = opened(folder)
         assert (data.classes, names(data)) == (CAMVID_CLASSES, ["a"])
         assert named(data) == [["sky", "bicyclist", "", ""]]
-    assert names(open_truths(root, "val")) == names(open_truths(root / "valannot")) == ["b"]
+    assert names(opened(root, split="val")) == names(opened(root / "valannot")) == ["b"]
 
 
 def test_a_folder_of_that_name_with_classes_of_its_own_is_none_of_camvids(tmp_path):
     save_map(tmp_path / "trainannot" / "a.png", [[0, 11]])
     (tmp_path / "trainannot" / "classes.txt").write_text("".join(f"c{i}\n" for i in range(12)))
-    assert named(open_truths(tmp_path / "trainannot")) == [["background", "c10"]]
+    assert named(opened(tmp_path / "trainannot")) == [["background", "c10"]]
 
 
 def test_ade20k(tmp_path):
     maps = {"ADE_val_00000001": [[0, 13, 21], [81, 84, 150]]}
-    data = open_truths(save_ade20k(tmp_path / "ADEChallengeData2016", maps).parent)
+    data = opened(save_ade20k(tmp_path / "ADEChallengeData2016", maps).parent)
     assert (len(data.names), named(data)) == (150, [["", "person", "car"], ["bus", "thing 84", "thing 150"]])
     assert data[0].image.shape == (2, 3, 3)
 
@@ -147,9 +151,9 @@ def test_ade20k(tmp_path):
         ("empty", {}, "empty: is no dataset; it holds"),
         (".", {}, "nothing says what the ids of its label maps mean; add a classes.txt"),
         (".", {"num_classes": 0}, "num_classes: 0 must be between 1 and 254"),
-        ("plain", {"split": "test"}, "split: test: .*plain has no image in this part"),
+        ("plain", {"split": "test"}, "split: test: .*plain has no image in this part; parts there: train"),
         ("many", {}, r"many/classes\.txt: names id 300; ids of label maps are 0 to 254, and 255 is ignored"),
-        ("voc", {"void": [0]}, "void: is only for plain folders of label maps"),
+        ("voc", {"void": [0]}, "void: is no option of the format voc; leave it out"),
         ("city", {"split": "train"}, r"split: train: .*; parts of Cityscapes there: val"),
     ],
 )
@@ -162,4 +166,4 @@ def test_what_cannot_be_opened(tmp_path, path, options, said):
     save_voc(tmp_path / "voc", {"a": [[0]]})
     save_cityscapes(tmp_path / "city", {"a/a": [[7]]})
     with user_error(said):
-        open_truths(tmp_path / path, **options)
+        opened(tmp_path / path, **options)

@@ -7,7 +7,7 @@ from refusals import user_error
 from seediff.cli.formats import export_, import_
 from seediff.cli.quality import check, filter_
 from seediff.cli.sets import merge, split
-from seediff.dataset.dataset import Dataset, open_truths
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.native import open_native
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.segments import evaluate_segments
@@ -53,7 +53,7 @@ def test_nobody_takes_an_unlabelled_picture_for_an_empty_one(empty, tmp_path):
         "coco": lambda: Dataset.open(empty).export("coco", tmp_path / "coco"),
         "train": lambda: open_training([empty]),
         "evaluate": lambda: evaluate(empty, empty),
-        "truths": lambda: open_truths(empty),
+        "truths": lambda: Dataset.open(empty, labels_alone=True),
     }
     for way in ways.values():
         with user_error(r"all of its samples \(4\) are unlabelled; accept or paint some in `seediff look`"):

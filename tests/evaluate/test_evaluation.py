@@ -14,6 +14,7 @@ from refusals import refused, user_error
 
 from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.formats.format_table import READ
 from seediff.dataset.formats.public_sets import CAMVID_CLASSES
 from seediff.dataset.sample import Sample
 from seediff.drawing.overlays import compress_image
@@ -329,3 +330,12 @@ def test_sets_of_other_pictures_are_not_compared(tmp_path):
     data = compress_image(np.full((2, 2, 3), 1, np.uint8), compress_level=0)
     Dataset(("dog",), [Sample(data, labels, name="0")]).save(tmp_path / "again")
     assert evaluate(tmp_path / "a", tmp_path / "again", draws=5).scores.miou.value == 1
+
+
+@pytest.mark.parametrize("name", READ)
+def test_every_format_is_truth_and_prediction(tmp_path, name):
+    """Also a VOC set without a part `val`, which is then no part to ask for."""
+    pets = write_pets(tmp_path / "pets")
+    Dataset.open(pets).export(name, tmp_path / "set")
+    for predictions, data in ((pets, tmp_path / "set"), (tmp_path / "set", pets)):
+        assert evaluate(predictions, data, boundary=False, draws=5).scores.miou.value == 1

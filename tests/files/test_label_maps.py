@@ -5,9 +5,8 @@ from hypothesis import strategies as st
 from layouts import save_map
 from patience import PATIENT
 from PIL import Image
-from refusals import user_error
 
-from seediff.files.label_maps import named_images, pair, read_segment_ids, resize_nearest
+from seediff.files.label_maps import named_images, read_segment_ids, resize_nearest
 
 
 def test_ids_of_1_8_and_16_bits(tmp_path):
@@ -42,36 +41,6 @@ def test_images_below_folders_and_links(tmp_path):
     (folder / "linked").symlink_to(tmp_path / "elsewhere")
     (folder / "a" / "circle").symlink_to(folder)
     assert [name for name, _ in named_images(folder)] == ["a/c", "b", "d.v2", "linked/e"]
-
-
-def names_of(paired, folder):
-    return {label: path.relative_to(folder).as_posix() for label, path in paired.items()}
-
-
-def test_pairs_by_path_then_by_file_name(tmp_path):
-    for name in ("labels/a.png", "labels/city/b_leftImg8bit.png", "labels/deep/c.png", "labels/more.png"):
-        save_map(tmp_path / name, [[0]])
-    paired, missing = pair(["a", "city/b", "x/c", "d"], tmp_path)
-    assert names_of(paired, tmp_path / "labels") == {
-        "a": "a.png",
-        "city/b": "city/b_leftImg8bit.png",
-        "x/c": "deep/c.png",
-    }
-    assert missing == ["d"]
-    assert pair(["city/b_leftImg8bit"], tmp_path) == ({"city/b_leftImg8bit": paired["city/b"]}, [])
-
-
-def test_same_file_names_in_several_folders(tmp_path):
-    for name in ("x/1.png", "y/1.png"):
-        save_map(tmp_path / name, [[0]])
-    assert names_of(pair(["x/1", "y/1"], tmp_path)[0], tmp_path) == {"x/1": "x/1.png", "y/1": "y/1.png"}
-    with user_error(r"predictions 'x/1' and 'y/1' could both belong to label '1'"):
-        pair(["1"], tmp_path)
-    with user_error(r"prediction 'z' could belong to 2 labels"):
-        pair(["a/z", "b/z"], save_map(tmp_path / "flat" / "z.png", [[0]]).parent)
-    (tmp_path / "empty").mkdir()
-    with user_error("empty: has no PNG files"):
-        pair(["a"], tmp_path / "empty")
 
 
 @PATIENT

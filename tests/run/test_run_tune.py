@@ -11,7 +11,7 @@ from PIL import Image
 from seediff.cli.main import main
 from seediff.config.resolve import preset_toml, read_preset
 from seediff.config.runs import MaskPhotosConfig
-from seediff.dataset.dataset import open_truths
+from seediff.dataset.dataset import Dataset
 from seediff.evaluate.evaluation import evaluate
 from seediff.files.reading import read_toml
 from seediff.metrics.scores import class_iou
@@ -132,7 +132,7 @@ def test_mask_and_evaluate_score_what_tune_counts(labelled, mini_folder, tmp_pat
         classes=("dog", "car"), model=str(mini_folder), device="cpu", timesteps=(300,), presence=0.0, beta=0.4
     )
     masker, _ = load_masker(config, find_model(config.model))
-    truths = open_truths(labelled)
+    truths = Dataset.open(labelled, labels_alone=True)
     photos = [read_labelled(masker, index, sample) for index, sample in enumerate(truths)]
     counts = sum(count_pixels(masker, photo, {"dog": 1, "car": 2}, 3, 0) for photo in photos)
 

@@ -70,12 +70,12 @@ def export_(
 
     - `seediff export pets --to yolo --out pets-yolo --split 0.2`
     """
-    from ..dataset.dataset import open_parts
+    from ..dataset.dataset import Dataset
 
     check_apart(out, [data])
     check_options(options_of(ExportOptions, to), typed, f"--to {to}")
     common = {"workers": workers, "follow": follow_progress(quiet), "with_rejected": with_rejected}
-    done = open_parts(data).export(to, out, **common, **typed)
+    done = Dataset.open(data, "native").export(to, out, **common, **typed)
     if not quiet:
         parts = [f"{count} {split}" for split, count in done.splits.items() if len(done.splits) > 1]
         print(f"{plural(done.samples, 'sample')} in {out} ({', '.join([*parts, plural(done.files, 'file')])})")

@@ -127,7 +127,7 @@ def tune(
 
     - `seediff mask photos --model sd1.5 --classes dog,cat --preset sd1.5.toml --out masked`
     """
-    from ..dataset.dataset import open_truths
+    from ..dataset.dataset import Dataset
     from ..run.photos import doubt_line
     from ..run.tune import classes_to_tune, load_masker
     from ..run.tune import tune as find_thresholds
@@ -137,7 +137,7 @@ def tune(
         raise UserError("out", f"{out} already exists", "choose another file")
     MaskPhotosConfig(classes=("any",), **typed)  # refuses wrong values before data are read
     # 1. The model, and the classes that it knows
-    labelled = open_truths(data, split)
+    labelled = Dataset.open(data, split=split, labels_alone=True)
     model = typed.get("model", "")
     segmenting, found = recommend(SegmentPhotosConfig, {"model": model})
     info = found or find_model(model)

@@ -81,7 +81,7 @@ def stats(
     from ..evaluate.tables import write_json
 
     check_writable(json, is_file=True)
-    counted = Dataset.load("native", data).stats(follow_progress(quiet))
+    counted = Dataset.open(data, "native").stats(follow_progress(quiet))
     if not quiet:
         show_stats(counted)
     if json is not None:
@@ -112,7 +112,7 @@ def filter_(
     check_apart(out, [data])
     criteria, follow = Criteria(**typed), follow_progress(quiet)
     chosen = {name: value for name, value in vars(criteria).items() if value != getattr(Criteria, name)}
-    kept = Dataset.load("native", data).filter(follow=follow, **typed)
+    kept = Dataset.open(data, "native").filter(follow=follow, **typed)
     if not kept:
         dropped = counts(kept.dropped) or "the dataset has none"
         raise UserError(f"{data}: no sample meets the criteria (dropped: {dropped}); nothing was written")

@@ -109,7 +109,7 @@ def merge(
     if len({*map(real, data)}) < len(data):
         raise UserError("merge: a folder is given twice, which would duplicate its samples")
     about = {"command": "merge", "datasets": set_names(data), **({"renamed": list(rename)} if rename else {})}
-    opened = [Dataset.load("native", folder) for folder in data]
+    opened = [Dataset.open(folder, "native") for folder in data]
     renames = read_renames(rename, list(chain(*(one.classes for one in opened))))
     if renames:
         opened = [one.renamed({old: renames[old] for old in renames if old in one.classes}) for one in opened]
@@ -172,7 +172,7 @@ def split(
     shares, follow = {"val": val}, follow_progress(quiet)
     if test is not None:
         shares["test"] = test
-    dataset = Dataset.load("native", data)
+    dataset = Dataset.open(data, "native")
     parts = dict(zip(("train", *shares), dataset.split(**shares, by=by, seed=seed, follow=follow), strict=True))
     if out is None:
         part_of: dict[str, str] = {}

@@ -33,7 +33,7 @@ from ..prompts.specs import sample_seed
 from ..report.page import AUGMENTATIONS
 from ..rows.row import Recipe, RecipeStep, Row
 from ..rows.values import shown_classes, unclear_parts
-from . import native
+from .dataset import Dataset
 from .encoding import encode_image
 from .sample import EXTRAS, Sample
 from .shapes.objects import Objects
@@ -341,8 +341,9 @@ class AugmentedSamples(Sequence[Sample]):
 
 def open_augmented(config: AugmentConfig, data: Path | str) -> AugmentedSamples:
     """The samples of the native dataset `data`, followed by new samples. config: as for `AugmentedSamples`. Raises
-    UserError as `open_native` and `AugmentedSamples` do."""
-    return AugmentedSamples(config, *native.open_native(data))
+    UserError as `Dataset.open` and `AugmentedSamples` do."""
+    opened = Dataset.open(data, "native")
+    return AugmentedSamples(config, opened.classes, opened.samples)
 
 
 def write_augmented(

@@ -1,4 +1,4 @@
-"""`Dataset`: samples and their classes, independent of file formats. `open_truths` opens a set to compare with."""
+"""`Dataset`: samples and their classes, independent of file formats. `Dataset.open` is the door to every set."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from PIL import Image
@@ -21,15 +20,14 @@ from ..errors import Notice, UserError
 from ..files.messages import plural
 from ..files.reading import composed
 from ..report.tables import doubts
-from ..rows.values import SPLITS, check_parts, part_of, shown_classes
+from ..rows.values import check_parts, ids_by_name, no_part, part_of, shown_classes
 from ..workers import Follow
 from . import native
 from .class_lists import check_class_list
-from .formats.drivers import read_format
+from .formats.drivers import check_options, read_format
 from .formats.exporting import Exported
 from .formats.exporting import export as write_format
-from .formats.format_table import FormatName, SourceName, recognise
-from .formats.public_sets import find_published
+from .formats.format_table import FormatName, SetFormat, format_of
 from .merge import merge_sets, rename_classes, set_names
 from .reading import Reading, Tally
 from .reviews import left_out_notes
@@ -45,7 +43,7 @@ if TYPE_CHECKING:
 class Dataset(Sequence[Sample]):
     """Samples and the classes of their label maps. The files of a sample are read when they are accessed.
 
-        pets = Dataset.load("coco", "pets-coco").filter(min_area=0.01)
+        pets = Dataset.open("pets-coco").filter(min_area=0.01)
         train, val = pets.merge(Dataset.open("drawn")).split(val=0.2)
 
     Methods such as `filter` return new datasets.
@@ -70,7 +68,8 @@ class Dataset(Sequence[Sample]):
         self.classes, self.samples = tuple(map(composed, classes)), list(samples)
         self.path, self.notes = Path(path) if path is not None else None, tuple(notes)
         self.ids = ids or {number: number for number in range(len(self.classes) + 1)}
-        self.title, self._reading, self.tally = title or f"dataset in {path}", reading or Reading(), Tally()
+        self.title = title or f"dataset in {path or 'memory'}"
+        self._reading, self.tally = reading or Reading(), Tally()
         self.dropped: Mapping[str, int] = {}
         """In the result of `filter`: criterion → number of samples that it dropped. A sample counts for the first
         criterion that it does not meet."""
@@ -95,9 +94,9 @@ class Dataset(Sequence[Sample]):
         """A sheet of samples, evenly spaced, each with its mask laid over it and the classes that it shows. A notebook
         shows it of a dataset at the end of a cell. count: the most samples. Raises UserError for a dataset without
         samples, and for files that cannot be read."""
-        if not self.samples:
-            raise UserError(self.path or "the dataset", "has no samples to show")
         count = min(count, len(self))
+        if count < 1:
+            raise UserError(self.path or "the dataset", "has no samples to show")
         samples = [self.samples[number * len(self) // count] for number in range(count)]
         maps = [sample.label_map for sample in samples]
         tiles = [thumbnail(sample.image, labels) for sample, labels in zip(samples, maps, strict=True)]
@@ -121,7 +120,11 @@ class Dataset(Sequence[Sample]):
     @property
     def reading(self) -> Reading:
         """How the files were understood. Only the label maps that were read in a `watched` dataset are counted."""
-        return self._reading.counted(self.classes, self.tally, self.notes, self.path)
+        return self.reading_of(self.classes, self.tally)
+
+    def reading_of(self, classes: Sequence[str], tally: Tally) -> Reading:
+        """How the files were understood. classes: the names of the ids that `tally` counts."""
+        return self._reading.counted(classes, tally, self.notes, self.path)
 
     @property
     def names(self) -> dict[int, str]:
@@ -138,40 +141,52 @@ class Dataset(Sequence[Sample]):
 
     @property
     def about(self) -> str:
-        """A line with the title, the number of images and the number of classes."""
-        return f"{self.title}: {plural(len(self), 'image')}, {plural(len(self.names), 'class')}"
+        """A line with the title, the number of images and the number of classes besides the background."""
+        return f"{self.title}: {plural(len(self), 'image')}, {plural(len(self.classes), 'class')}"
 
     @classmethod
-    def open(cls, path: Path | str, *, split: str | None = None) -> Dataset:
-        """Opens a folder or file of any format that SeeDiff reads. split: the part to open, such as "val"; None: all
-        parts. Samples without a part belong to "train". Raises UserError for a file that cannot be used, and for a part
-        without samples."""
-        path = Path(path)
-        if not (path / native.METADATA).is_file():
-            return cls.load(recognise(path), path, split=split)
-        dataset = cls.load("native", path)
-        if split is None:
-            return dataset
-        parts, wanted = [sample.row.part for sample in dataset], part_of(split) or split
-        if wanted not in parts:
-            raise UserError(path, f"has no part '{split}'", f"parts there: {', '.join(sorted(set(parts))) or 'none'}")
-        return dataset._of([sample for sample, part in zip(dataset, parts, strict=True) if part == wanted])
+    def open(
+        cls,
+        path: Path | str,
+        format: SetFormat | None = None,
+        *,
+        split: str | None = None,
+        labels_alone: bool = False,
+        **options: Any,
+    ) -> Dataset:
+        """Opens a set of any format that SeeDiff reads: a folder that SeeDiff wrote, the folder of parts that `split`
+        wrote, or the folder or file of another program.
 
-    @classmethod
-    def load(cls, name: SourceName | Literal["native"], path: Path | str, **options: Any) -> Dataset:
-        """Reads a folder or file of a format.
-
-        name: the format. "native": a folder that SeeDiff wrote, with corrected masks in place of the originals.
-        options: those of `ImportOptions` (formats/format_table.py) that another format has. Raises UserError
-        naming the file and line that cannot be used, and TypeError for an option that the format does not have.
+        format: None: recognised by the files. "native": what SeeDiff wrote, with corrected masks in place of the
+        originals. split: the part to open, such as "val"; None: all. Samples without a part belong to "train".
+        labels_alone: only label maps are compared. Pictures may be missing then, a plain folder of label maps is a set,
+        too, samples that nobody labelled are left out, and of a public set, its usual part is opened (CamVid: `test`,
+        others: `val`). options: those of `ImportOptions` (formats/format_table.py) that the format has, and of
+        `drivers.Import`. Raises UserError for a file that cannot be used, for a part without samples, and for an option
+        that the format does not have.
         """
-        if name == "native":
-            classes, samples = native.open_native(path, **options)
-            return cls(classes, samples, path=path, reading=native.read_as(classes, samples))
-        check_class_list(options.get("classes") or ())  # formats would take the letters of a text
-        read = read_format(name, path, **options)
-        about = {"notes": read.notes, "ids": read.ids, "title": read.about, "reading": read.listed.reading(read.parts)}
-        return cls(read.listed.classes, read.samples, path=path, **about)
+        path = Path(path)
+        if format is None:
+            format = format_of(path, labels_alone)
+        check_options(format, options)
+        if format == "native":
+            opened, as_stored = _open_native(path, split), False
+        else:
+            check_class_list(options.get("classes") or ())  # formats would take the letters of a text
+            read = read_format(format, path, split=split, labels_alone=labels_alone, **options)
+            reading, as_stored = read.listed.reading(read.parts), read.ids is not None
+            about: dict[str, Any] = {"notes": read.notes, "ids": read.ids, "title": read.about, "reading": reading}
+            opened = cls(read.listed.classes, read.samples, path=path, **about)
+        if not labels_alone:
+            return opened
+        if not opened.samples:
+            raise UserError(path, f"holds no labelled images ({opened.about})")
+        if split is None and "truth" not in options:
+            check_parts((sample.row.part for sample in opened), path)
+        if not as_stored:  # then their pictures are there, and label maps must fit them
+            count = len(opened.classes)
+            opened.samples = [one.replace(label_map=partial(one.labels, count)) for one in opened.samples]
+        return opened.labelled(with_rejected=True)
 
     def export(self, name: FormatName, out: Path | str, *, with_rejected: bool = False, **options: Any) -> Exported:
         """Writes the dataset in a format. `out` appears only when it is complete.
@@ -245,7 +260,11 @@ class Dataset(Sequence[Sample]):
     def renamed(self, renames: Mapping[str, str]) -> Dataset:
         """The dataset with other class names. `merge.rename_classes` has the rules."""
         classes, samples = rename_classes(self.classes, self.samples, renames)
-        return Dataset(classes, samples, path=self.path, notes=self.notes)
+        new_ids = {"": 0, **ids_by_name(classes)}
+        moved = {number: new_ids[renames.get(name, name)] for number, name in enumerate(self.classes, 1)}
+        ids = {value: moved.get(class_id, class_id) for value, class_id in self.ids.items()}
+        about = {"path": self.path, "notes": self.notes, "title": self.title, "reading": self._reading.renamed(renames)}
+        return Dataset(classes, samples, ids=ids, **about)
 
     def split(
         self,
@@ -302,54 +321,17 @@ class Dataset(Sequence[Sample]):
         return TorchSamples(kept.samples, len(self.classes), transform, objects=objects)
 
 
-def open_parts(path: Path) -> Dataset:
-    """Opens a native folder, or the folder of parts that `split` wrote, as one dataset. Raises UserError."""
-    parts = [path / part for part in SPLITS if (path / part / native.METADATA).is_file()]
-    if (path / native.METADATA).exists() or len(parts) < 2:
-        return Dataset.load("native", path)
-    sets = [Dataset.load("native", part) for part in parts]
-    for one in sets:
-        if one.classes != sets[0].classes:
-            raise UserError(one.path or path, f"has other classes than {sets[0].path}", "`seediff merge` joins them")
-    return Dataset(sets[0].classes, [*chain(*sets)], path=path)
-
-
-def open_truths(
-    path: Path | str,
-    split: str | None = None,
-    *,
-    num_classes: int | None = None,
-    void: Sequence[int] = (),
-    maps_first: bool = False,
-) -> Dataset:
-    """Opens a set to compare with: any set that `Dataset.open` reads, COCO-Stuff, or a folder of label maps without
-    pictures. Unlabelled samples are left out.
-
-    split: the part. None opens the part of a public set whose folder `path` is, or else its `val` (CamVid: `test`); of
-    other sets it opens all samples. num_classes, void: for a plain folder, as in `drivers.Import`. maps_first: read
-    COCO-Stuff's label maps, not COCO's JSON files beside them. Raises UserError, also if no sample is labelled.
-    """
-    path, name = Path(path), None
-    if not path.exists():
-        raise UserError(path, "no such folder")
-    if not (path / native.METADATA).is_file():
-        published = maps_first and find_published(path)
-        name = "masks" if published else recognise(path, labels_alone=True)
-    if void and name != "masks":
-        raise UserError("void", f"is only for plain folders of label maps, not for {path}", "leave it out")
-    if name == "masks":
-        found = Dataset.load(name, path, split=split, num_classes=num_classes, void=void, labels_alone=True)
-    elif name == "voc":
-        found = Dataset.load(name, path, split=split or "val", labels_alone=True)
-    else:
-        found = Dataset.open(path, split=split)
-        found.samples = [
-            sample.replace(label_map=partial(sample.labels, len(found.classes))) for sample in found.samples
-        ]
-    if not found.samples:
-        part = f"split '{split}'" if split else "the folder"
-        fix = "--split names another list" if name == "voc" else ""
-        raise UserError(path, f"{part} holds no labelled images ({found.about})", fix)
-    if split is None:
-        check_parts((sample.row.part for sample in found), path)
-    return found.labelled(with_rejected=True)
+def _open_native(path: Path, split: str | None) -> Dataset:
+    """A native folder, or the folder of its parts, as one dataset. split: as for `Dataset.open`. Raises UserError."""
+    folders = native.part_folders(path)
+    (classes, samples), *others = map(native.open_native, folders)
+    for folder, (names, more) in zip(folders[1:], others, strict=True):
+        if names != classes:
+            raise UserError(folder, f"has other classes than {folders[0]}", "`seediff merge` joins them")
+        samples += more
+    if split is not None:
+        parts, wanted = [sample.row.part for sample in samples], part_of(split) or split
+        if wanted not in parts:
+            raise no_part(split, path, parts)
+        samples = [sample for sample, part in zip(samples, parts, strict=True) if part == wanted]
+    return Dataset(classes, samples, path=path, reading=native.read_as(classes, samples))

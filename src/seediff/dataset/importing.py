@@ -24,9 +24,9 @@ from ..rows.values import UNLABELLED
 from ..workers import Follow
 from . import native
 from .class_lists import check_class_list
+from .dataset import Dataset
 from .encoding import encode_photo
-from .formats.drivers import read_format
-from .formats.format_table import FORMATS, Contents, SourceName, recognise
+from .formats.format_table import FORMATS, SourceName, format_of
 from .reading import Reading, Tally, first_of
 from .reviews import reviewed_as_is
 from .sample import Sample, flat_name, renumber, renumber_table, repainted
@@ -90,8 +90,8 @@ def import_set(
         elif not any((folder / part).is_dir() for part in (native.IMAGES, "JPEGImages")):
             options["images"] = corrects / native.IMAGES
 
-    read = read_format(name, source, **options)
-    classes, samples = read.listed.classes, _require(read, source, empty=corrects is not None)
+    read = Dataset.open(source, name, **options)
+    classes, samples = read.classes, _require(read, source, empty=corrects is not None)
     changes = list[Change]()
     if corrects is not None:
         classes, samples = correct(
@@ -101,7 +101,7 @@ def import_set(
     rows, tally = list[Row](), Tally()
 
     def reading() -> Reading:
-        return read.listed.reading(read.parts).counted(classes, tally, read.notes, source)
+        return read.reading_of(classes, tally)
 
     if out is None:
         for sample in follow(tally.watch(samples)):
@@ -127,11 +127,8 @@ def import_unlabelled(
     if source.is_dir():
         native.check_single(source)
         format_ = None
-        if (source / native.METADATA).is_file():
-            format_ = "native"
-        else:
-            with suppress(UserError):
-                format_ = recognise(source)
+        with suppress(UserError):
+            format_ = format_of(source)
         if format_ is not None:
             fix = "leave out --unlabelled, or name the folder of its images alone"
             raise UserError(source, f"holds labels ({format_})", fix)
@@ -146,7 +143,7 @@ def _unlabelled(photo: Photo) -> Sample:
     return Sample(data, np.zeros(pixels.shape[:2], np.uint8), None, Row(flags=(UNLABELLED,)), name=photo.name)
 
 
-def _require(read: Contents, source: Path, *, empty: bool) -> Iterator[Sample]:
+def _require(read: Dataset, source: Path, *, empty: bool) -> Iterator[Sample]:
     """Yields the samples. source: their folder or file, for errors. empty: whether a set without a class in any sample
     is allowed. Raises UserError after the last sample if there was no sample, or if `empty` is False and no sample
     shows a class. The error repeats the notes of the reading, which often say why."""

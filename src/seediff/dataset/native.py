@@ -46,7 +46,7 @@ from ..files.outputs import BATCHES, CONFIG, IMAGES
 from ..files.photo_files import looks_like_image
 from ..files.reading import Json, check_unpacked, inside, read_json_lines
 from ..rows.row import Row, as_row, each_row
-from ..rows.values import ids_by_name
+from ..rows.values import SPLITS, ids_by_name
 from .class_lists import ClassList, check_class_list
 from .encoding import ReadObjects, read_label_map, read_objects
 from .reading import Reading
@@ -164,6 +164,14 @@ def check_single(folder: Path) -> None:
     check_finished(folder)
     if any(folder.glob(f"*/{METADATA}")):
         check_native(folder)
+
+
+def part_folders(folder: Path) -> list[Path]:
+    """The datasets that a folder is made of: the folder itself, or two or three parts, as `split` writes them."""
+    parts = [folder / part for part in SPLITS if (folder / part / METADATA).is_file()]
+    if (folder / METADATA).exists() or len(parts) < 2:
+        return [folder]
+    return parts
 
 
 class RowReader:

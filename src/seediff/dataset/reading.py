@@ -95,6 +95,14 @@ class Reading:
         lines = [shorten(line, path) for line in (*left_out, *lost * bool(shapes), *only * bool(boxed))]
         return replace(self, listed=shorten(self.listed, path), classes=rows, left_out=lines)
 
+    def renamed(self, names: Mapping[str, str]) -> Reading:
+        """The reading, without counts, after classes got other names. names: class → its new name, or ""."""
+        values = dict[str, list[str]]()
+        for row in self.classes:
+            values.setdefault(names.get(row.name, row.name), []).append(row.values)
+        rows = [ClassReading(", ".join(filter(None, each)), name) for name, each in values.items() if name]
+        return replace(self, classes=rows)
+
     def lines(self, limit: int | None = None) -> list[str]:
         """What is odd, the parts, and a line for each class. limit: the maximum number of lines; None: all lines."""
         classes = [row for row in self.classes if row.name not in (BACKGROUND, IGNORED_PIXELS)]

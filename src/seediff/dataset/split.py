@@ -144,6 +144,7 @@ def join_groups(groups: Iterable[Sequence[int]], count: int) -> list[list[int]]:
 def set_splits(folder: Path, parts: Mapping[str, str]) -> None:
     """Writes `split` into the rows of the native dataset `folder`. parts: name of each sample → its part. Raises
     UserError if the dataset has other samples by now."""
+    native.check_native(folder)
     with open_folder(folder):
         rows = {row.sample: row for row in native.read_rows(folder)}
         if rows.keys() != parts.keys():

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import __version__
 from ..config.class_names import BACKGROUND
-from ..dataset.dataset import Dataset, open_truths
+from ..dataset.dataset import Dataset
 from ..files.label_maps import IGNORE
 from ..files.messages import plural, sentence
 from ..files.reading import real
@@ -118,8 +118,8 @@ def evaluate(
 ) -> Evaluation:
     """Score predictions on labelled data.
 
-    predictions: a folder of `seediff train`, a dataset, or a folder of label maps. data: a folder, which `open_truths`
-    reads with `split`, or a dataset. against: other predictions, one or several, to compare with the first. protocol:
+    predictions: a folder of `seediff train`, or a set, also of label maps alone. data: a dataset, or a set that
+    `Dataset.open` opens with `split`. against: other predictions, one or several, to compare with the first. protocol:
     see `protocol_for`. class_map: see `read_class_map`. classes: names for the label maps' ids, from id 1; None: those
     in classes.txt in or beside their folder, or else the data's own ids. scales, flip: a segmenter also sees each image
     at these relative sizes, and mirrored. device: of a segmenter. boundary, seed, draws: see `evaluate_pairs`.
@@ -128,7 +128,8 @@ def evaluate(
     """
     check_bootstrap(seed, draws)
     mapped = read_class_map(class_map)
-    labelled = (data if isinstance(data, Dataset) else open_truths(data, split)).labelled(with_rejected).watched()
+    truths = data if isinstance(data, Dataset) else Dataset.open(data, split=split, labels_alone=True)
+    labelled = truths.labelled(with_rejected).watched()
     chosen = protocol_for(protocol, labelled.names.values())
     truth_table = chosen.truth_table(labelled.names, labelled.about)
     predictors: list[tuple[Predictor, np.ndarray]] = []

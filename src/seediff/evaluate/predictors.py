@@ -1,24 +1,25 @@
-"""Opens what `seediff evaluate` compares with labels, as a `Predictor`: a segmenter, a dataset, or a folder of label
-maps."""
+"""Opens what `seediff evaluate` compares with labels, as a `Predictor`: a segmenter, or any set, also of label maps
+alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..config.class_names import BACKGROUND, read_class_list
+from ..config.class_names import BACKGROUND
 from ..config.sides import side_notes
-from ..dataset.class_lists import NAME_LISTS, ClassList, Note, check_ids, find_list, read_mask, with_single
+from ..dataset.class_lists import ClassList, check_ids
 from ..dataset.dataset import Dataset
-from ..dataset.formats.yolo import described
-from ..dataset.native import CLASSES, METADATA, open_native
+from ..dataset.formats.format_table import ImportOptions, format_of, options_of
+from ..dataset.native import MASKS
 from ..dataset.sample import Sample
 from ..dataset.split import pixel_digest
 from ..errors import UserError
-from ..files.label_maps import map_folder, match_names, pair
+from ..files.label_maps import match_names
+from ..files.messages import plural
 from .protocols import join_names
 
 OWN_IDS = "the data's own ids"
@@ -51,9 +52,9 @@ def open_predictor(
     flip: bool,
     device: str | None,
 ) -> Predictor:
-    """The predictor in a folder. path: a segmenter of `seediff train`, a dataset, or a folder of label maps. data: the
-    labelled samples; each must have a prediction. classes: names for the ids of label maps, from id 1; None: see
-    `_classes_of`. scales, flip, device: for a segmenter. Raises UserError."""
+    """The predictor in a folder. path: a segmenter of `seediff train`, or a set. data: the labelled samples; each must
+    have a prediction. classes: names for the ids of label maps, from id 1; None: those of the set, or else the data's
+    own. scales, flip, device: for a segmenter. Raises UserError."""
     files = ("config.json", "checkpoint.safetensors", "losses.csv")  # of a training, finished or not
     if any((path / name).is_file() for name in files):
         if classes is not None:
@@ -62,9 +63,7 @@ def open_predictor(
         return _open_segmenter(path, scales, flip, device)
     if scales != (1.0,) or flip:
         raise UserError("scales and flip", f"need a segmenter, and {path} has no config.json of one")
-    if (path / METADATA).is_file():
-        return _open_dataset(path, data, classes)
-    return _open_folder(path, data, classes)
+    return _open_set(path, data, classes)
 
 
 def check_images(data: Dataset) -> None:
@@ -89,7 +88,7 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
 
     segmenter, trained_on = load_segmenter(path, device), read_trained_on(path)
     names = dict(enumerate((BACKGROUND, *segmenter.classes)))
-    about = f"the segmenter in {path}, {len(names)} classes"
+    about = f"the segmenter in {path}, {plural(len(segmenter.classes), 'class')}"
     if (path / CHECKPOINT).is_file():
         about += ", the best until now of a training that is not finished"
     if scales != (1.0,):
@@ -108,84 +107,40 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
     return Predictor(str(path), about, names, predict, saw)
 
 
-def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
-    """The masks of a dataset of SeeDiff; corrected masks count instead of the originals. Raises UserError if an image
-    has no labelled sample of the same name, or another picture."""
-    own_classes, own = open_native(path)
-    samples = {sample.name: sample for sample in own if not sample.row.why_left_out(with_rejected=True)}
+def _open_set(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
+    """The masks of a set; corrected masks count instead of the originals. Raises UserError if an image has no labelled
+    sample of the same name, or another picture."""
+    kind, options = format_of(path, labels_alone=True), {}
+    if kind != "native" and "classes" in options_of(ImportOptions, kind):
+        options["classes"] = classes
+    truth = ClassList(data.classes, data.ids, where=OWN_IDS)
+    own = Dataset.open(path, kind, labels_alone=True, truth=truth, **options)
+    samples, names = {sample.name: sample for sample in own}, own.names
     paired, missing = match_names([sample.name for sample in data], samples, path)
-    _check_paired(path, data, missing, "its samples must be named like the images, and labelled")
+    if missing:
+        problem = f"has no prediction for {len(missing)} of {len(data)} images: {join_names(missing)}"
+        raise UserError(path, problem, "its samples or label maps (PNG) must be named like the images, and labelled")
     others = [sample.name for sample in data if not _same_picture(sample, samples[paired[sample.name]])]
     if others:
         problem = f"{len(others)} of {len(data)} images differ from those of the same names in {data.path}"
-        fix = f"compare sets of the same images, or, of images that were saved anew, give {map_folder(path)}"
+        fix = "compare sets of the same images"
+        if kind == "native":
+            fix += f", or, of images that were saved anew, give {path / MASKS}"
         raise UserError(path, f"{problem}: {join_names(others)}", fix)
-    if classes is None:
-        classes = own_classes
-    check_ids(classes, dict(enumerate(own_classes, 1)), path / CLASSES)
-    names = dict(enumerate((BACKGROUND, *classes)))
+    if classes is not None and not options:
+        check_ids(classes, dict(enumerate(own.classes, 1)), path)
+        names = dict(enumerate((BACKGROUND, *classes)))
 
     def predict(images: Sequence[Sample]) -> Iterator[np.ndarray]:
-        return (samples[paired[image.name]].labels(len(own_classes)) for image in images)
+        return (samples[paired[image.name]].unchecked_labels() for image in images)
 
-    return Predictor(str(path), f"masks of {path}, {len(names)} classes", names, predict)
+    listed = own.reading.listed
+    about = f"{own.title}, {plural(len(own.classes), 'class')} ({listed})"
+    return Predictor(str(path), "; ".join([about, *own.notes]), names, predict)
 
 
 def _same_picture(one: Sample, other: Sample) -> bool:
-    """Whether the pictures of two samples have the same pixels; True if the first sample has no picture."""
-    if one.source is None:
+    """Whether the pictures of two samples have the same pixels; True if one of them has no picture."""
+    if one.source is None or other.source is None:
         return True
     return one.size() == other.size() and pixel_digest(one.image) == pixel_digest(other.image)
-
-
-def _check_paired(where: Path, data: Dataset, missing: Sequence[str], fix: str) -> None:
-    """Raise UserError if images have no prediction. where: the folder of predictions. missing: the names of images
-    without one. fix: what would help."""
-    if missing:
-        problem = f"has no prediction for {len(missing)} of {len(data)} images: {join_names(missing)}"
-        raise UserError(where, problem, fix)
-
-
-def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
-    """The label maps in a folder. Raises UserError if an image has no label map, or as `_classes_of` does."""
-    folder = map_folder(path)
-    paired, missing = pair([sample.name for sample in data], path)
-    _check_paired(folder, data, missing, "label maps are PNG files named like the images")
-    notes = list[str]()
-    class_list, names, source = _classes_of(path, data, classes, notes.append)
-    class_list = with_single(class_list, notes.append)
-    about = "; ".join([f"label maps in {folder}, {len(names)} classes ({source})", *notes])
-    return Predictor(
-        str(path), about, names, lambda images: (read_mask(paired[image.name], class_list) for image in images)
-    )
-
-
-def _classes_of(
-    path: Path, data: Dataset, given: Sequence[str] | None, note: Note
-) -> tuple[ClassList, Mapping[int, str], str]:
-    """(class list, names, source): the classes of the label maps in a folder, for reading them; id → class; and where
-    the list comes from, in words. Used is the first of: the given classes, a list such as classes.txt in or beside the
-    folder, and the data's own ids. Raises UserError if only a YAML file may name the classes: it would be overlooked.
-    """
-    folder = map_folder(path)
-    class_list = find_list(folder, folder.parent, classes=given, note=note)
-    if class_list is None:
-        file = next(filter(None, map(described, (path, path.parent, path.parent.parent))), None)
-        if file is not None:
-            problem = "may name the classes of these label maps, but only lists such as classes.txt are read here"
-            fix = "name the ids from 1 up with --classes, or make it a dataset with `seediff import`"
-            raise UserError(file, problem, fix)
-        return ClassList(data.classes, data.ids, where=OWN_IDS), data.names, OWN_IDS
-
-    names, source = dict(enumerate((BACKGROUND, *class_list.classes))), "the given classes"
-    if given is None:
-        source = str(class_list.where)
-        counts_from_1 = Path(source).name in NAME_LISTS and not read_class_list(Path(source)).get(0)
-        if counts_from_1 and BACKGROUND not in data.names.values():
-            # Nothing in the data is background, so a 0 in a label map can only be the first class of a list that counts
-            # from 0. Without an id for 0, reading such a label map raises an error that says this.
-            ids = {number: id_ for number, id_ in class_list.ids.items() if number}
-            rule = "its lines are ids from 1 on, unless each begins with its id"
-            where = f"{source}: {rule}, and {data.about} has no background"
-            class_list = replace(class_list, ids=ids, where=where)
-    return class_list, names, source

@@ -13,7 +13,8 @@ import numpy as np
 
 from ..config.class_names import SEGMENT
 from ..dataset import native
-from ..dataset.dataset import open_truths
+from ..dataset.dataset import Dataset
+from ..dataset.formats.public_sets import maps_first
 from ..dataset.reading import Reading
 from ..dataset.sample import Sample
 from ..errors import UserError
@@ -21,8 +22,9 @@ from ..files.label_maps import (
     IGNORE,
     centre_square,
     find_name,
+    map_folder,
     match_names,
-    pair,
+    named_images,
     read_segment_ids,
     resize_nearest,
 )
@@ -72,7 +74,7 @@ def evaluate_segments(
     """Compare a folder of segment maps with a folder of labels.
 
     predictions: a dataset of `seediff segment`, or PNG label maps named like the labels. A prediction must have the
-    size of its label, or with `size` of the square. labels, num_classes, split, void: see `open_truths`. protocol: see
+    size of its label, or with `size` of the square. labels, num_classes, split, void: see `Dataset.open`. protocol: see
     metrics/matching.py. names: a text file of the labels to evaluate, one per line. size: evaluate only the centred
     square of each image, resized to size × size pixels by the nearest pixel, as in DiffSeg's paper (512, or 320). seed,
     draws: for the bootstrap. Raises UserError naming the faulty file or argument.
@@ -82,9 +84,10 @@ def evaluate_segments(
     if size is not None and not 1 <= size <= 8192:
         raise UserError("size", f"{size} must be a side in pixels between 1 and 8192")
     check_bootstrap(seed, draws)
-    truths = open_truths(labels, split, num_classes=num_classes, void=void, maps_first=True).watched()
+    about_maps = {"num_classes": num_classes, "void": void or None}
+    truths = Dataset.open(labels, maps_first(labels), split=split, labels_alone=True, **about_maps).watched()
     if num_classes not in (None, len(truths.names)):
-        problem = f"{num_classes}: {truths.about}"
+        problem = f"{num_classes}: {truths.title} has its own"
         raise UserError("num_classes", problem, "leave it out; it is for folders without classes.txt")
     samples = {sample.name: sample for sample in truths}
     about = "; ".join([truths.about, *truths.notes])
@@ -146,10 +149,14 @@ def open_segments(folder: Path, labels: Iterable[str]) -> tuple[Mapping[str, Sam
     """
     # Datasets of other commands have classes, not segments, as objects: their label maps are compared.
     if not (folder / native.METADATA).is_file() or SEGMENT not in native.read_classes(folder):
-        return pair(labels, folder)
-    samples = {sample.name: sample for sample in native.open_native(folder)[1]}
-    matched, missing = match_names(labels, samples, folder)
-    return {label: samples[name] for label, name in matched.items()}, missing
+        folder = map_folder(folder)
+        found: Mapping[str, Sample | Path] = dict(named_images(folder))
+        if not found:
+            raise UserError(folder, "has no PNG files; predictions are label maps, or what `seediff segment` writes")
+    else:
+        found = {sample.name: sample for sample in Dataset.open(folder, "native")}
+    matched, missing = match_names(labels, found, folder)
+    return {label: found[name] for label, name in matched.items()}, missing
 
 
 def read_segments(segments: Sample | Path) -> np.ndarray:

@@ -87,24 +87,12 @@ def named_images(folder: Path, suffixes: Collection[str] = (".png",)) -> list[tu
     return named
 
 
-def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list[str]]:
-    """(files, missing). files: the name of a label → the file of its prediction. missing: the names of labels without a
-    prediction.
+def match_names(labels: Iterable[str], predictions: Iterable[str], where: Path) -> tuple[dict[str, str], list[str]]:
+    """(matches, missing). matches: label → its prediction. missing: labels without a prediction.
 
     A label's prediction has the label's path in its folder; otherwise it has the label's file name, anywhere below the
     folder. Its name may have the ending of photographs in Cityscapes.
 
-    names: the names of all labels. predictions: the folder. Raises UserError if more than one file fits a label."""
-    folder = map_folder(predictions)
-    maps = dict(named_images(folder))
-    if not maps:
-        raise UserError(folder, "has no PNG files; predictions are label maps, or what `seediff segment` writes")
-    matches, missing = match_names(names, maps, folder)
-    return {label: maps[prediction] for label, prediction in matches.items()}, missing
-
-
-def match_names(labels: Iterable[str], predictions: Iterable[str], where: Path) -> tuple[dict[str, str], list[str]]:
-    """(matches, missing), by the rule of `pair`. matches: label → its prediction. missing: labels without a prediction.
     labels, predictions: names. where: the predictions' folder, for errors. Raises UserError if several fit."""
     exact = {composed(name): name for name in predictions}
     # The exact name counts more than a name without the ending.

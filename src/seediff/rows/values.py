@@ -117,6 +117,12 @@ def check_parts(names: Iterable[str], where: object) -> None:
         raise UserError(where, f"{problem} {NO_SPLIT}", f"--split says which part is used, such as train or {name}")
 
 
+def no_part(split: str, where: object, parts: Iterable[str]) -> UserError:
+    """The error for a part that a set does not have. split: the part. where: the set. parts: those of its samples."""
+    there = ", ".join(sorted({*parts})) or "none"
+    return UserError("split", f"{split}: {where} has no image in this part", f"parts there: {there}")
+
+
 # What a label map shows.
 
 

@@ -17,8 +17,9 @@ from .. import __version__
 from ..config.class_names import BACKGROUND, MAX_CLASSES, SEGMENT
 from ..config.methods import EVERYTHING, Reads
 from ..config.runs import SegmentPhotosConfig, check_segment_names
-from ..dataset.dataset import open_truths
+from ..dataset.dataset import Dataset
 from ..dataset.encoding import encode_photo
+from ..dataset.formats.public_sets import maps_first
 from ..dataset.sample import Sample
 from ..dataset.shapes.objects import Objects
 from ..dataset.writing import Encoded, encode
@@ -150,7 +151,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
                 fix = "name a folder of label maps with the photographs' names"
                 raise UserError("segment.k", "truth: needs labels", fix)
             # The classes of a plain folder are not needed, because ids are only counted.
-            opened = open_truths(labels, num_classes=MAX_CLASSES, maps_first=True)
+            opened = Dataset.open(labels, maps_first(labels), labels_alone=True, num_classes=MAX_CLASSES)
             truth, about = {sample.name: sample for sample in opened}, opened.about
         words_of_all = naming_words(config.names)
         specs, settings_of = list[PhotoSpec](), list[str]()

@@ -103,7 +103,7 @@ def test_labels_alone_without_their_picture_are_counted(tmp_path):
     """Their shapes cannot be painted without the picture."""
     export("coco", CLASSES, [item("a", ring(), shape=(12, 14)), item("b", ring(), shape=(12, 14))], tmp_path)
     (tmp_path / "images/a.png").unlink()
-    found = Dataset.load("coco", tmp_path, labels_alone=True)
+    found = Dataset.open(tmp_path, "coco", labels_alone=True)
     assert ([one.name for one in found], found.notes) == (
         ["b"],
         ("1 label whose image is missing, left out",),

@@ -14,17 +14,27 @@ from seediff.dataset.formats.format_table import FORMATS, ExportOptions, ImportO
 from seediff.dataset.sample import SOFT, Sample
 
 
-@pytest.mark.parametrize(
-    ("call", "name"), [*(("export", name) for name in WRITTEN), *(("load", name) for name in READ)]
-)
-def test_options_that_a_format_does_not_have(tmp_path, call, name):
+@pytest.mark.parametrize("name", WRITTEN)
+def test_options_that_a_written_format_does_not_have(tmp_path, name):
     with pytest.raises(TypeError, match="layers"):
-        getattr(Dataset(("dog",), []), call)(name, tmp_path / "set", layers=2)
+        Dataset(("dog",), []).export(name, tmp_path / "set", layers=2)
     assert not (tmp_path / "set").exists()
 
 
-OF_TRUTHS = {"num_classes", "void"}
-"""Options with which `evaluate` reads masks; the command has none of them."""
+@pytest.mark.parametrize("name", ["native", *READ])
+def test_options_that_a_read_format_does_not_have(tmp_path, name):
+    with user_error(f"layers: is no option of the format {name}; leave it out"):
+        Dataset.open(tmp_path, name, layers=2)
+
+
+def test_formats_that_do_not_exist(tmp_path):
+    for use in (lambda: Dataset.open(tmp_path, "COCO"), lambda: Dataset(("dog",), []).export("COCO", tmp_path / "set")):
+        with user_error("format: COCO is none of voc, .*coco"):
+            use()
+
+
+OF_TRUTHS = {"void"}
+"""The option with which `evaluate` reads masks, and which the command has not."""
 
 
 def test_every_option_of_a_format_is_declared_and_every_declared_option_has_a_format():

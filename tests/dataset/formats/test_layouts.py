@@ -47,7 +47,7 @@ def test_images_of_ours_are_not_those_in_a_folder_that_is_called_like_a_part(tmp
         for name, image in images.items()
     ]
     export("coco", ("cat",), given, tmp_path)
-    found = Dataset.load("coco", tmp_path / file)
+    found = Dataset.open(tmp_path / file, "coco")
     assert len(found) == (2 if file else 3)
     assert all(np.array_equal(one.image, images[one.name]) for one in found)
 
@@ -59,12 +59,12 @@ def test_images_behind_a_link_are_named(tmp_path):
         (tmp_path / folder).rename(tmp_path / photos)
         (tmp_path / folder).symlink_to(tmp_path / photos)
     with user_error(r"names no images in .*; --images names the folder"):
-        Dataset.load("yolo", tmp_path / "yolo")
+        Dataset.open(tmp_path / "yolo", "yolo")
     for images in ("yolo/images", "photos"):
-        assert len(Dataset.load("yolo", tmp_path / "yolo", images=tmp_path / images)) == 3
+        assert len(Dataset.open(tmp_path / "yolo", "yolo", images=tmp_path / images)) == 3
     with user_error(r"a\.png: leads out of "):
-        Dataset.load("voc", tmp_path / "voc")
-    assert len(Dataset.load("voc", tmp_path / "voc", images=tmp_path / "voc photos")) == 1
+        Dataset.open(tmp_path / "voc", "voc")
+    assert len(Dataset.open(tmp_path / "voc", "voc", images=tmp_path / "voc photos")) == 1
 
 
 def test_colours_of_vocs_palette(tmp_path):
@@ -72,10 +72,10 @@ def test_colours_of_vocs_palette(tmp_path):
     save_image(tmp_path / "JPEGImages/a.jpg", SHAPE)
     save(tmp_path / "SegmentationClass/a.png")
     Image.fromarray(palette[quarter(20)]).save(tmp_path / "SegmentationClass/a.png")
-    dataset = Dataset.load("voc", tmp_path)
+    dataset = Dataset.open(tmp_path, "voc")
     assert (len(dataset.classes), dataset.classes[19]) == (20, "tvmonitor")
     np.testing.assert_array_equal(dataset[0].labels(20), quarter(20))
     palette[20] = 1, 2, 3
     Image.fromarray(palette[quarter(20)]).save(tmp_path / "SegmentationClass/a.png")
     with user_error(r"a\.png: has the colour 1,2,3, which is not a class of VOC's palette; a labelmap"):
-        Dataset.load("voc", tmp_path)[0].labels(254)
+        Dataset.open(tmp_path, "voc")[0].labels(254)

@@ -13,7 +13,7 @@ def test_a_crowd_alone_in_a_picture_stays_ignored_through_voc(tmp_path):
     dataset = Dataset(("dog",), [item("a", labels, {}, (1, 2)), item("b", labels // 255, {}, (1, 2))])
     for name in ("voc", "masks"):
         dataset.export(name, tmp_path / name)
-        assert [one.label_map.tolist() for one in Dataset.load(name, tmp_path / name)] == [[[0, 255]], [[0, 1]]]
+        assert [one.label_map.tolist() for one in Dataset.open(tmp_path / name, name)] == [[[0, 255]], [[0, 1]]]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_values_of_one_mask(tmp_path, mode, values, classes, void, ids):
     save_image(tmp_path / "images/a.jpg", (1, len(values)))
     (tmp_path / "masks").mkdir()
     Image.fromarray(np.array([values], np.uint8)).convert(mode).save(tmp_path / "masks/a.png")
-    dataset = Dataset.load("masks", tmp_path, classes=classes, void=void)
+    dataset = Dataset.open(tmp_path, "masks", classes=classes, void=void)
     if isinstance(ids, str):
         with user_error(rf"a\.png: is PNG {mode} data; {ids}"):
             dataset[0].labels(2)

@@ -70,7 +70,7 @@ def read_ours(about, folder):
     objects = Objects(found.numbers, tuple(found.class_ids))
     samples = [some()[0].replace(instances=objects), *some()[1:]]
     export(name, CLASSES, samples, folder, **options)
-    return reading(folder, partial(Dataset.load, name), folder, {})
+    return reading(folder, partial(Dataset.open, format=name), folder, {})
 
 
 EVERY = {**dict.fromkeys(CASES, read_case), **dict.fromkeys(OURS, read_ours)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from ...config.class_names import numbered_names
 from ...errors import UserError
@@ -19,12 +19,12 @@ from ...files.image_files import orientation_of
 from ...files.messages import plural, show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import check_unpacked
-from ...rows.values import NO_SPLIT, part_of, row_splits
+from ...rows.values import NO_SPLIT, no_part, part_of, row_splits
 from ..class_lists import ClassList, number_labels, read_mask, with_single
 from ..reading import first_of
-from ..sample import Sample, check_name, nothing_lost
-from .format_table import FORMATS, Contents, ImportOptions, SourceName, codec, options_of
-from .painting import Labelled, Painted, Shape, by_object, paint
+from ..sample import Sample, check_name
+from .format_table import FORMATS, Contents, ImportOptions, SetFormat, SourceName, codec, options_of
+from .painting import Labelled, Shape, by_object, paint
 from .set_files import (
     PictureFinder,
     SetFiles,
@@ -40,6 +40,8 @@ from .set_files import (
 
 T = TypeVar("T")
 Unit = TypeVar("Unit")
+OF_ALL = ("labels_alone", "originals", "num_classes", "truth")
+"""Fields of `Import` that are given for every format, and that some do not need."""
 
 
 @dataclass(kw_only=True)
@@ -60,23 +62,20 @@ class Notes:
             self.note(f"{number} {line}" if noun == "of" else f"{plural(number, noun)} {rest}")
 
 
-class Pair(NamedTuple):
-    """A picture and the file that labels it."""
+@dataclass
+class Seen:
+    """What the shapes of a set are, without or with boxes."""
 
-    part: str | None
-    """As in `Labelled`."""
-    name: str
-    """The picture's path in its folder, without suffix."""
-    image: Path | None
-    """None if the picture is missing, which is allowed when label maps are compared."""
-    labels: Path
-    listed: bool = False
-    """As in `Labelled`."""
+    count: int = 0
+    labels: set[str] = field(default_factory=set)
+    are_objects: bool = False
+    """Whether they prove that each of them is an object."""
 
-    def labelled(self, **given: Any) -> Labelled:
-        """What the set says about the picture. given: further fields."""
-        name = self.name + (self.image or self.labels).suffix
-        return Labelled(str(self.labels), image=self.image, name=name, part=self.part, listed=self.listed, **given)
+    def add(self, shapes: Sequence[Shape], are_objects: bool) -> None:
+        """Adds the shapes of a picture."""
+        self.count += len(shapes)
+        self.labels.update(shape.label for shape in shapes)
+        self.are_objects = self.are_objects or are_objects
 
 
 @dataclass(kw_only=True)
@@ -88,6 +87,8 @@ class Import(ImportOptions, Notes):
     """As in `Format`."""
     num_classes: int | None = None
     """For label maps alone without a list: how many classes the ids from 0 on stand for."""
+    truth: ClassList | None = None
+    """For predictions: the classes of the labels with which they are compared. They count if the set has no list."""
     void: Sequence[int] = ()
     """Values in masks to ignore in addition to 255."""
     labels_alone: bool = False
@@ -105,6 +106,11 @@ class Import(ImportOptions, Notes):
     """Number of pictures so far with an EXIF orientation."""
     parts: Counter[str | None] = field(default_factory=Counter)
     """Part → number of pictures so far."""
+
+    @property
+    def is_truth(self) -> bool:
+        """Whether only label maps are compared, as truth: of a public set, its usual part is read."""
+        return self.labels_alone and self.truth is None
 
     @property
     def path(self) -> Path:
@@ -168,33 +174,29 @@ class Import(ImportOptions, Notes):
         name. Labels such as `ignore` and `void` (IGNORED) mean 255. where: the name of the classes in errors.
         proves_objects: whether the masks of a picture prove that each mask of the set is an object. Raises UserError.
         """
-        left_out, polygons, empty = list[str](), 0, 0
-        # Of masks alone, and of masks and boxes: their number, their labels, and whether they prove objects
-        counts, labels, proven = [0, 0], [set[str](), set[str]()], [False, False]
-        described, ids = list[tuple[Labelled, Unit]](), dict[str, int]()
+        left_out, polygons, empty, masks, both = list[str](), 0, 0, Seen(), Seen()
+        described = list[tuple[Labelled, Unit]]()
         for unit in units:
             labelled, shapes = describe(unit)
             described.append((labelled, unit))
             filled = [shape for shape in shapes if shape.fill is not None]
-            for i, of_kind in enumerate(([shape for shape in filled if not shape.is_box], filled)):
-                counts[i] += len(of_kind)
-                labels[i].update(shape.label for shape in of_kind)
-                proven[i] = proven[i] or proves_objects(of_kind)
+            for seen, of_kind in ((masks, [shape for shape in filled if not shape.is_box]), (both, filled)):
+                seen.add(of_kind, proves_objects(of_kind))
             polygons += sum(shape.is_box and shape.kind.startswith("polygon") for shape in filled)
             left_out += [shape.about for shape in shapes if shape.fill is None]
             empty += not filled
         self.count(len(left_out), f"shape of a kind that is no mask, such as {first_of(sorted({*left_out}))}: left out")
         self.count(empty, f"of {len(described)} images without a shape: background only")
-        for line in numbered_names(sorted(labels[1])):
+        for line in numbered_names(sorted(both.labels)):
             self.note(line)
-        boxes = self.takes_boxes(counts[1] - counts[0], polygons, counts[1], self.path)
-        listed, found = number_labels(sorted(labels[boxes]) if classes is None else classes, where, self.note)
-        ids.update(found)
+        boxes = self.takes_boxes(both.count - masks.count, polygons, both.count, self.path)
+        used = both if boxes else masks
+        listed, ids = number_labels(sorted(used.labels) if classes is None else classes, where, self.note)
         pictures: list[Labelled] = []
         for labelled, unit in described:
             # Shapes are not kept: those of all pictures may be larger than memory.
             draw = partial(paint, shapes=partial(_shapes_of, describe, unit), ids=ids, boxes=boxes)
-            pictures.append(replace(labelled, draw=draw, objects=draw if proven[boxes] else None))
+            pictures.append(replace(labelled, draw=draw, objects=draw if used.are_objects else None))
         return Contents(listed, self.samples_of(pictures))
 
     def samples_of(
@@ -232,7 +234,7 @@ class Import(ImportOptions, Notes):
             if split is None or (part_of(split) or split) in (part, row_split or "train"):
                 samples.append(self._sample(one, one.sample or name, row_split))
         if split is not None and not samples:
-            raise UserError("split", f"{split}: {self.path} has no image in this part")
+            raise no_part(split, self.path, (part_of(part or "") or part or "train" for part in parts))
         return samples
 
     def _in_parts(
@@ -269,13 +271,9 @@ class Import(ImportOptions, Notes):
         """A sample, whose labels are turned to fit the picture as it is stored. name: must be new. split: as
         `row_splits` returns it. Raises UserError."""
         check_name(name, self.taken, one.where)
-        row, image, labels, objects, lost = one.row, one.image, one.read, None, nothing_lost
-        if one.draw is not None:
-            painted = Painted(one.draw, one)
-            labels, lost = painted.label_map, painted.lost
-            if one.objects is not None:
-                objects = (painted if one.objects is one.draw else Painted(one.objects, one)).objects
-        assert labels is not None
+        row, image, labels, objects, lost = one.row, one.image, one.label_map, one.visible, one.lost
+        if one.objects is None:
+            objects = None
         if split:
             row = row.replace(split=split)
         if image is not None:
@@ -291,7 +289,7 @@ class Import(ImportOptions, Notes):
 
     def masks_of(
         self,
-        pairs: Sequence[Pair],
+        pairs: Sequence[Labelled],
         class_list: ClassList,
         *,
         root: Path | None = None,
@@ -309,7 +307,7 @@ class Import(ImportOptions, Notes):
             for path in filter(None, chain.from_iterable((one.labels, one.image) for one in pairs)):
                 self.files.inside(path)
         class_list = with_single(class_list, self.note) if single else class_list
-        pictures = [one.labelled(read=partial(read_mask, one.labels, class_list)) for one in pairs]
+        pictures = [replace(one, read=partial(read_mask, one.labels, class_list)) for one in pairs]
         samples = self.samples_of(pictures, root)
         return Contents(class_list, samples, class_list.ids, about)
 
@@ -318,14 +316,18 @@ def _shapes_of(describe: Callable[[Unit], tuple[Labelled, Sequence[Shape]]], uni
     return describe(unit)[1]
 
 
-def read_format(name: SourceName, path: Path | str, **options: Any) -> Contents:
-    """The contents of a folder or file.
+def check_options(name: SetFormat, options: Mapping[str, Any]) -> None:
+    """Raises UserError for an option that a format does not have. options: fields of `Import`; None stands for an
+    option that was not given."""
+    own = () if name == "native" else (*options_of(ImportOptions, name), *FORMATS[name].reads)
+    for key, value in options.items():
+        if value is not None and key not in (*own, *OF_ALL):
+            raise UserError(key, f"is no option of the format {name}", "leave it out")
 
-    name: the format. path: the folder or file. options: fields of `Import`, those that the format has; None stands for
-    an option that was not given. Raises UserError, and TypeError for any other option.
-    """
-    for key in options.keys() - {*options_of(ImportOptions, name), *FORMATS[name].reads, "labels_alone", "originals"}:
-        raise TypeError(f"{name} has no option {key}")
+
+def read_format(name: SourceName, path: Path | str, **options: Any) -> Contents:
+    """The contents of a folder or file. name: the format. path: the folder or file. options: those that `check_options`
+    allows. Raises UserError."""
     given = {key: value for key, value in options.items() if value is not None}
     for key in given.keys() & {"images", "masks"}:
         given[key] = folder = Path(given[key])

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SourceName = Literal["voc", "coco", "yolo", "masks", "cvat", "labelstudio", "labelme"]
 """Formats that SeeDiff reads: the values of `import --from`."""
+SetFormat = Literal[SourceName, "native"]
+"""What `Dataset.open` reads."""
 FormatName = Literal[SourceName, "trainer", "cutouts"]
 """Formats that SeeDiff writes: the values of `export --to`."""
 VOC_YEAR = "VOC2[0-9][0-9][0-9]"
@@ -133,7 +135,7 @@ FORMATS: dict[FormatName, Format] = {
     "masks": Format(
         "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
         void=False,
-        reads=("classes", "masks", "num_classes", "void"),
+        reads=("classes", "masks", "void"),
         writes=(*PARTS, "link"),
     ),
     "trainer": Format("", flat=True, writes=("link", "classes", "soft", "layout")),
@@ -228,7 +230,10 @@ class ImportOptions:
 
 
 def options_of(kind: type, name: FormatName) -> list[str]:
-    """The names of a format's options. kind: ExportOptions or ImportOptions."""
+    """The names of a format's options. kind: ExportOptions or ImportOptions. Raises UserError for another format."""
+    known = get_args({ExportOptions: FormatName, ImportOptions: SetFormat}[kind])
+    if name not in known:
+        raise UserError("format", f"{name} is none of {', '.join(known)}")
     one = FORMATS[name]
     has = one.writes
     if kind is ImportOptions:
@@ -240,6 +245,15 @@ def formats_with(kind: type, option: str) -> list[str]:
     """The formats that have an option. kind: ExportOptions or ImportOptions; other classes have no such options."""
     kinds: dict[type, Any] = {ExportOptions: FormatName, ImportOptions: SourceName}
     return [name for name in get_args(kinds.get(kind)) if option in options_of(kind, name)]
+
+
+def format_of(path: Path, labels_alone: bool = False) -> SetFormat:
+    """The format of a set; "native" for what SeeDiff wrote. labels_alone: as for `recognise`. Raises UserError."""
+    from ..native import METADATA, part_folders  # imports Pillow
+
+    if any((folder / METADATA).is_file() for folder in part_folders(path)):
+        return "native"
+    return recognise(path, labels_alone)
 
 
 def recognise(path: Path, labels_alone: bool = False) -> SourceName:

@@ -41,9 +41,10 @@ from .. import native
 from ..class_lists import ClassList, find_list, number_classes
 from ..encoding import encode_grey
 from ..sample import Sample, flat_name
-from .drivers import Import, Pair
+from .drivers import Import
 from .exporting import Export
 from .format_table import Contents
+from .painting import Labelled
 from .public_sets import find_published, read_published
 from .set_files import ends_of, images_by_name, top_folder
 from .yolo import DATA, IMAGES, MASKS, described, read_data, write_data
@@ -119,7 +120,7 @@ def read(source: Import) -> Contents:
     """Reads pictures and PNG masks. The first of these layouts that applies is read:
 
     a public set (public_sets.py)      unless `classes`, `images` or `masks` are given
-    label maps alone                   only to compare label maps, without pairs of folders
+    label maps alone                   only to compare label maps, without data.yaml or pairs of folders
     usual folders, NAME_mask.png       unless `images` or `masks` are given
     the folders `images` and `masks`
 
@@ -130,7 +131,7 @@ def read(source: Import) -> Contents:
     """
     images, masks, void = source.images, source.masks, source.void
     root, folders = source.path, [*_folders(source.path)]
-    published = find_published(root) if not (source.classes or images or masks) else None
+    published = find_published(root) if not (source.classes or images or masks or source.truth) else None
     if published is not None:
         if void:
             raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
@@ -140,35 +141,55 @@ def read(source: Import) -> Contents:
     if images or masks:
         image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
         folders = [Folders(None, images or image_folders[0], masks or mask_folders[0])]
-    if source.labels_alone and (map_folder(root) != root or not folders):
+    if source.labels_alone and described(root) is None and (map_folder(root) != root or not folders):
         about = f"label maps in {map_folder(root)}"
         class_list, found = _labels_alone(source, about)
     else:
         class_list, found = _matched(source, folders)
+    if source.truth is not None and 0 not in source.truth.ids.values():
+        class_list = _from_1(class_list)
     class_list = replace(class_list, ids={**class_list.ids, **dict.fromkeys(void, IGNORE)})
     return source.masks_of(found, class_list, single=described(root) is None, about=about)
 
 
-def _labels_alone(source: Import, about: str) -> tuple[ClassList, list[Pair]]:
+def _from_1(class_list: ClassList) -> ClassList:
+    """The class list of predictions, where nothing in the labels is background. A 0 can then only be the first class of
+    a list that counts from 0: it has no id, if the list does not name it."""
+    if class_list.colours is not None or not class_list.named or 0 in class_list.named:
+        return class_list
+    ids = {number: class_id for number, class_id in class_list.ids.items() if number}
+    rule = "its lines are ids from 1 on, unless each begins with its id, and the data has no background"
+    return replace(class_list, ids=ids, where=f"{class_list.where}: {rule}")
+
+
+def _labels_alone(source: Import, about: str) -> tuple[ClassList, list[Labelled]]:
     """The classes and the label maps of a folder whose pictures may be missing. about: the set's name in errors. Raises
     UserError."""
     num_classes = source.num_classes
     where = map_folder(source.path)
     maps = named_images(where)
-    class_list = find_list(where, where.parent, note=source.note)
+    class_list = find_list(where, where.parent, classes=source.classes, note=source.note)
     if class_list is None and num_classes is not None:
         if not 1 <= num_classes <= MAX_CLASSES:
             raise UserError("num_classes", f"{num_classes} must be between 1 and {MAX_CLASSES}")
         numbers = range(num_classes)
         class_list = ClassList(tuple(map(str, numbers)), {number: number + 1 for number in numbers}, where=about)
+    if class_list is None and source.truth is not None:
+        file = next(filter(None, map(described, (where.parent, where.parent.parent))), None)
+        if file is not None:
+            problem = "may name the classes of these label maps, but only lists such as classes.txt are read here"
+            raise UserError(file, problem, f"name its folder, {file.parent}, or the ids from 1 up with --classes")
+        class_list = source.truth
     if class_list is None:
         fix = "add a classes.txt of names from id 1 on, or lines `id name`; `evaluate segments` takes --num-classes"
         raise UserError(source.path, "nothing says what the ids of its label maps mean", fix)
-    images = images_by_name(source.path / IMAGE_FOLDERS[0])
-    return class_list, [Pair(None, name, images.get(name), path) for name, path in maps]
+    images = dict[str, Path]()
+    if source.truth is None:
+        images = images_by_name(source.path / IMAGE_FOLDERS[0])
+    return class_list, [Labelled.by_file(None, name, images.get(name), path) for name, path in maps]
 
 
-def _matched(source: Import, folders: Sequence[Folders]) -> tuple[ClassList, list[Pair]]:
+def _matched(source: Import, folders: Sequence[Folders]) -> tuple[ClassList, list[Labelled]]:
     """The classes, and the masks in the folders with their pictures. Raises UserError."""
     root = source.path
     if not folders:
@@ -187,7 +208,7 @@ def _matched(source: Import, folders: Sequence[Folders]) -> tuple[ClassList, lis
     return class_list, list(chain(*(_with_pictures(source, *each) for each in folders)))
 
 
-def _with_pictures(source: Import, split: str | None, images: Path, masks: Path) -> list[Pair]:
+def _with_pictures(source: Import, split: str | None, images: Path, masks: Path) -> list[Labelled]:
     """Each mask with its picture. Pictures without a mask are left out, with a note. split, images, masks: the fields
     of `Folders`. Raises UserError for a mask without a picture, or with two."""
     maps = [(name, path) for name, path in named_images(masks) if images != masks or name.endswith(ENDINGS)]
@@ -197,7 +218,7 @@ def _with_pictures(source: Import, split: str | None, images: Path, masks: Path)
     names = {name.removesuffix(own): name for own in IMAGE_ENDINGS for name in photos}
     names |= {path.relative_to(images).as_posix(): name for name, path in photos.items()}
     names |= {name: name for name in photos}
-    found, labelled = list[Pair](), dict[str, Path]()
+    found, labelled = list[Labelled](), dict[str, Path]()
     for key, path in maps:
         stems = [key.removesuffix(ending) for ending in ("", *ENDINGS) if key.endswith(ending)]
         ends = [end for stem in stems for end in ends_of(stem)]
@@ -210,6 +231,6 @@ def _with_pictures(source: Import, split: str | None, images: Path, masks: Path)
         labelled[name], part = path, split
         if split is None and name not in stems:  # pictures are in one folder, and masks in one for each part
             part = top_folder(key)
-        found.append(Pair(part, name, photos[name], path))
+        found.append(Labelled.by_file(part, name, photos[name], path))
     source.count(len(photos) - len(found), f"of {len(photos)} images without a mask in {masks}: left out")
     return found

@@ -54,7 +54,7 @@ Draw = Callable[[tuple[int, int]], Objects]
 """Paints everything on a picture. Its argument is (H, W). It may be called in another process."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Labelled:
     """What a set says about a picture.
 
@@ -81,6 +81,8 @@ class Labelled:
     """The sample's name; "" if it follows from the picture's path."""
     row: Row = field(default_factory=Row)
     """The sample's metadata."""
+    labels: Path = Path()
+    """The file that labels this picture alone, if there is one."""
     read: ReadLabels | None = None
     """Reads the label map; None if it is painted."""
     draw: Draw | None = None
@@ -91,39 +93,42 @@ class Labelled:
     listed: bool = False
     """Whether the picture is in the set only if a list of a part names it."""
 
-
-@dataclass(frozen=True, eq=False)
-class Painted:
-    """What is painted on a picture, only when the label map or the objects are read."""
-
-    draw: Draw
-    one: Labelled
+    @classmethod
+    def by_file(cls, part: str | None, name: str, image: Path | None, labels: Path, listed: bool = False) -> Labelled:
+        """A picture with a file that labels it alone. name: the picture's path in its folder, without suffix. The other
+        arguments are fields."""
+        name += (image or labels).suffix
+        return cls(str(labels), image=image, name=name, part=part, listed=listed, labels=labels)
 
     def label_map(self) -> np.ndarray:
-        """The label map (H, W) uint8. Raises UserError."""
-        return _painted(self).label_map()
+        """The label map (H, W) uint8, painted when it is read. Raises UserError."""
+        if self.read:
+            return self.read()
+        return _painted(self, self.draw).label_map()
 
-    def objects(self) -> Objects:
-        """The visible shapes as objects. Raises UserError."""
-        return _painted(self).visible()
+    def visible(self) -> Objects:
+        """The objects, painted when they are read: the visible shapes. Raises UserError."""
+        return _painted(self, self.objects).visible()
 
     def lost(self) -> tuple[int, int]:
         """The number of shapes with a class, but without a visible pixel, and the number of pixels that are only in
         boxes. Raises UserError."""
-        painted = _painted(self)
+        if self.read:
+            return 0, 0
+        painted = _painted(self, self.draw)
         pairs = zip(painted.areas, painted.class_ids, strict=True)
         return sum(not area for area, i in pairs if 0 < i < IGNORE), painted.areas[BOXES - 1]
 
 
 @lru_cache(maxsize=1)  # only the last picture's shapes: those of a set may be larger than memory
-def _painted(painted: Painted) -> Objects:
+def _painted(one: Labelled, draw: Draw | None) -> Objects:
     """The shapes of a picture. The label map and the objects of a sample are often read one after the other."""
-    image, (height, width) = cast(Path, painted.one.image), painted.one.size
+    image, (height, width) = cast(Path, one.image), one.size
     if height is None or width is None:
         shown = shown_size(image)
         height, width = height or shown[0], width or shown[1]
-    check_frame(image, (height, width), painted.one.where)  # before an array of that size is made
-    return painted.draw((height, width))
+    check_frame(image, (height, width), one.where)  # before an array of that size is made
+    return cast(Draw, draw)((height, width))
 
 
 def paint(

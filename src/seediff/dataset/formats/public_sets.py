@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
 from ..class_lists import COLOUR_LISTS, NAME_LISTS, ClassList, find_list
-from .drivers import Import, Pair
+from .drivers import Import
+from .painting import Labelled
 from .set_files import SetFiles, images_by_name
 
 CAMVID_CLASSES = tuple(
@@ -150,6 +152,13 @@ def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | No
     return None
 
 
+def maps_first(folder: Path | str) -> Literal["masks"] | None:
+    """The format of a public set whose label maps count more than JSON files beside them; None for other folders."""
+    if find_published(Path(folder)):
+        return "masks"
+    return None
+
+
 def _has_list(folder: Path, root: Path, parts: Mapping[str, Path]) -> bool:
     """Whether there is a class list other than COCO-Stuff's own labels.txt. The folders may then be anyone's, with
     pictures of any name. The arguments are those of `_places`."""
@@ -170,7 +179,7 @@ def read_published(
     layout: PublicSet,
     root: Path,
     parts: Mapping[str, Path],
-) -> tuple[ClassList, list[Pair]]:
+) -> tuple[ClassList, list[Labelled]]:
     """(classes, label maps) of a public set.
 
     layout, root, parts: what `find_published` returned. Without `split`, all splits are read; to compare label maps of
@@ -178,7 +187,7 @@ def read_published(
     split that does not exist.
     """
     split = source.split
-    if split is None and source.labels_alone:
+    if split is None and source.is_truth:
         split = layout.usual
         if len(parts) == 1 and source.path not in (root, root.parent):
             (split,) = parts
@@ -186,7 +195,7 @@ def read_published(
         problem = f"{split}: {root} has no such labels; parts of {layout.title} there: {', '.join(parts)}"
         raise UserError("split", problem)
     names = [name for name in parts if split in (None, name)]
-    found: list[Pair] = []
+    found: list[Labelled] = []
     for name in names:
         places = [root / place.format(layout.parts[name]) for place in layout.images]
         folder = next((place for place in places if place.is_dir() and place != parts[name]), places[0])
@@ -203,7 +212,7 @@ def read_published(
             if image is None and not source.labels_alone:
                 source.leave_out(file, label, [folder])
             else:
-                found.append(Pair(name, label, image, file))
+                found.append(Labelled.by_file(name, label, image, file))
     listed = find_list(*_places(source.path, root, parts), note=source.note) if not layout.stuff else None
     return listed or _classes(layout, root, f"{layout.title} in {root}, {', '.join(names)}"), found
 

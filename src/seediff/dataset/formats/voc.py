@@ -20,9 +20,10 @@ from .. import native
 from ..class_lists import find_list, named_classes
 from ..encoding import encode_image, encode_mask
 from ..sample import Sample
-from .drivers import Import, Pair
+from .drivers import Import
 from .exporting import Export
 from .format_table import VOC_YEAR, Contents
+from .painting import Labelled
 from .set_files import find_lists, images_by_name
 
 IMAGES, CLASS_MAPS = "JPEGImages", "SegmentationClass"
@@ -77,18 +78,22 @@ def read(source: Import) -> Contents:
     if root is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
     class_list = find_list(source.path, root, root / CLASS_MAPS, classes=source.classes, note=source.note)
+    class_list = class_list or source.truth
     if class_list is None:
         class_list = replace(named_classes(VOC_CLASSES), where="VOC's twenty: there is no list")
     folder, masks = source.images or root / IMAGES, root / CLASS_MAPS
     image_paths, maps = images_by_name(folder), named_images(masks)
     if not maps:
         raise UserError(masks, "has no PNG file")
-    has_lists, found = bool(find_lists(source.files, root)), list[Pair]()
+    has_lists, found = bool(find_lists(source.files, root)), list[Labelled]()
+    lists = find_lists(source.files, root, "val") if source.is_truth and source.split is None else ()
+    if any(source.files.lines(path) for _, path in lists):
+        source.split = "val"
     for name, mask in maps:
         if name not in image_paths and not source.labels_alone:
             source.leave_out(mask, name, [folder])
         else:
-            found.append(Pair("", name, image_paths.get(name), mask, listed=has_lists))
+            found.append(Labelled.by_file("", name, image_paths.get(name), mask, listed=has_lists))
     if (root / "SegmentationObject").is_dir():
         source.note("its objects (SegmentationObject) are not read; COCO, CVAT and labelme files can bring objects")
     about = f"Pascal VOC's folders in {root}, {source.split or 'all lists'}"

@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +33,7 @@ from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
 from .coco import Category
-from .drivers import Import, Pair
+from .drivers import Import
 from .exporting import Export, MinArea, least_area
 from .format_table import Contents
 from .painting import BOXES, Canvas, Labelled, is_box
@@ -145,7 +145,7 @@ def _other_lists(files: SetFiles, root: Path, strict: bool) -> Iterator[tuple[Pa
             yield folder / ID_LABELS, files.json(folder / ID_LABELS, dict[int, str], strict=False)
 
 
-def find_pairs(source: Import, data: YoloData) -> tuple[list[Pair], list[tuple[str, Path]]]:
+def find_pairs(source: Import, data: YoloData) -> tuple[list[Labelled], list[tuple[str, Path]]]:
     """(pairs, lists): the pictures of a dataset, each once, with their label files, which may not exist; and the lists
     of parts that the YAML file names. data: what the YAML file says.
 
@@ -171,13 +171,13 @@ def find_pairs(source: Import, data: YoloData) -> tuple[list[Pair], list[tuple[s
     if not places:
         raise UserError(data.file, f"names no images in {root}", how_to_find(False))
     # The pictures, each in the last of its places. Of a whole folder, those with labels or in a list count.
-    found: dict[Path, Pair] = {}
+    found: dict[Path, Labelled] = {}
     for place, part in places.items():
         for name, path in sorted(images_by_name(place).items()):
             labels = source.files.inside(label_file(path) if images is None else root / LABELS / f"{name}.txt")
             if lists and part_of(top_folder(name)):  # a list says the part
                 name = name.partition("/")[2]
-            found[source.files.inside(path)] = Pair(part, name, path, labels, listed=place == whole)
+            found[source.files.inside(path)] = Labelled.by_file(part, name, path, labels, listed=place == whole)
     if not found:
         raise UserError(root, "has no images", how_to_find(images is not None))
     if images is not None:
@@ -191,7 +191,7 @@ def find_pairs(source: Import, data: YoloData) -> tuple[list[Pair], list[tuple[s
     return [*found.values()], lists
 
 
-def _pair_by_name(source: Import, data: YoloData, images: Path, found: dict[Path, Pair]) -> None:
+def _pair_by_name(source: Import, data: YoloData, images: Path, found: dict[Path, Labelled]) -> None:
     """Gives each picture in a folder the label file whose path ends alike, and the part of that file's folder. data:
     what the YAML file says. images: the folder. found: its pictures. Raises UserError for a picture with two label
     files."""
@@ -209,7 +209,7 @@ def _pair_by_name(source: Import, data: YoloData, images: Path, found: dict[Path
         if not pair.listed:
             raise UserError(path, f"labels {picture[0]}, and so does {pair.labels}", "keep one")
         part = parts.get(steps[:-1]) or next(filter(part_of, steps[:-1]), None)
-        found[picture[0]] = pair._replace(part=part, labels=source.files.inside(path), listed=False)
+        found[picture[0]] = replace(pair, where=str(path), part=part, labels=source.files.inside(path), listed=False)
 
 
 def _steps(text: str, without: str) -> tuple[str, ...]:
@@ -379,11 +379,11 @@ def read(source: Import) -> Contents:
     paint = partial(_paint, files=source.files, ids=class_list.ids, boxes=boxes, confident=confident)
     for pair in pairs:
         draw = partial(paint, labels=pair.labels)
-        pictures.append(pair.labelled(draw=draw, objects=draw))
+        pictures.append(replace(pair, draw=draw, objects=draw))
     return Contents(class_list, source.samples_of(pictures, data.root, lists))
 
 
-def _check_rows(source: Import, data: YoloData, pairs: Sequence[Pair]) -> tuple[bool, bool]:
+def _check_rows(source: Import, data: YoloData, pairs: Sequence[Labelled]) -> tuple[bool, bool]:
     """(confident, boxes): whether a confidence ends each row of the label files, which a note says, and whether boxes
     are masks. A note counts pictures without a label file. Raises UserError if there are no label files, or as
     `takes_boxes` does."""
