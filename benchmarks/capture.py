@@ -38,7 +38,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
-from seediff.models.families.family import Family
 from seediff.models.registry import Model
 
 NARROW: Mapping[str, Mapping[str, Any]] = {
@@ -50,21 +49,15 @@ by width shrink more than those that capture repeats.
 """
 
 
-def guided(family: Family) -> bool:
-    """Whether half of each batch is without prompt."""
-    return not family.distilled and family.where_prompt != "first call"
-
-
 def call_of(model: Model) -> Callable[[], object]:
-    """A function that calls the network once: for one picture with the prompt, and under guidance also for one
-    without."""
-    return step_of(model, 1 + guided(model.family))
+    """A function that calls the network once, for one picture with the prompt."""
+    return step_of(model, 1)
 
 
 def capture(model: Model) -> AbstractContextManager[AttentionRecorder]:
     """Capture every map."""
     plan = plan_capture(model.family, model.layers)
-    return capture_attention(model.network, plan, guidance=guided(model.family))
+    return capture_attention(model.network, plan)
 
 
 def floor_share(model: Model, call: Callable[[], object]) -> float:

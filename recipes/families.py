@@ -22,11 +22,9 @@ from seediff.models.locate import NAMES, ModelFiles
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "models.md"
 HEAD = """\
-| family | pipeline class | captured | sides | guidance | steps, guidance | on a GPU | base of single files |
-|---|---|---|---|---|---|---|---|
+| family | pipeline class | captured | sides | steps, guidance | on a GPU | base of single files |
+|---|---|---|---|---|---|---|
 """
-CALLS = {"second half": "two halves", "first half": "two halves, the prompt first", "first call": "two calls"}
-"""`where_prompt` of a family → how its network runs under guidance."""
 
 
 def page(text: str) -> str:
@@ -53,7 +51,6 @@ def row(family: Family) -> str:
         ", ".join(f"`{pipeline}`" for pipeline in family.pipelines),
         ", ".join(kinds),
         ", ".join(f"L/{level}".removesuffix("/1") for level in levels),
-        "an input" if family.distilled else CALLS[family.where_prompt],
         "; ".join(f"{', '.join(which)}: {advised}" for advised, which in names.items()),
         family.half,
         "; ".join(" or ".join(f"`{name}`" for name in bases) for bases in family.single_files.values() if bases),

@@ -26,9 +26,10 @@ from on_gpu.device import (
     synchronize,
 )
 from on_gpu.figures import Figures
-from seediff.attention.capture import capture_attention
+from seediff.attention.capture import capture_attention, hear_prompt
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.plan import plan_capture
+from seediff.attention.which_rows import Encoded
 from seediff.config.methods import EVERYTHING, MaskConfig, Reads
 from seediff.config.runs import GenerateConfig
 from seediff.models.families.inputs import DrawRequest
@@ -53,6 +54,10 @@ class Draws:
         self.plan = plan_capture(model.family, model.layers, mask=given)
 
     def plain(self, steps: int) -> Any:
+        return self.model.pipe(**self.arguments(steps)).images
+
+    def arguments(self, steps: int) -> dict[str, Any]:
+        """Those of the pipeline's call."""
         pipe, family = self.model.pipe, self.model.family
         drawing = DrawRequest(
             prompts=[PROMPT] * self.batch,
@@ -63,16 +68,20 @@ class Draws:
             guidance_scale=self.scale,
             generators=[torch.Generator().manual_seed(seed) for seed in range(self.batch)],
         )
-        return pipe(**family.pipeline_arguments(pipe, drawing)).images
+        return family.pipeline_arguments(pipe, drawing)
 
     def captured(self, steps: int, reads: Reads | None = EVERYTHING) -> tuple[Any, list[AttentionMaps]]:
         """reads: the maps; None: those that masks read, as `generate` captures them."""
         pipe, family = self.model.pipe, self.model.family
         words = [locate_columns(self.model.readers, PROMPT, (CLASS,))] * self.batch
-        guidance, calls = family.guided(pipe, self.scale), family.count_predictions(pipe, steps)
+        calls = family.count_predictions(pipe, steps)
         plan = self.plan if reads is None else replace(self.plan, reads=reads)
-        with capture_attention(self.model.network, plan, guidance=guidance, total_steps=calls) as recorder:
-            images = self.plain(steps)
+        arguments = self.arguments(steps)
+        with (
+            capture_attention(self.model.network, plan, prompt=Encoded(), total_steps=calls) as recorder,
+            hear_prompt(pipe, arguments, recorder),
+        ):
+            images = pipe(**arguments).images
         return images, recorder.maps(words, [PROMPT] * self.batch)
 
     def to_files(self, steps: int, out: Path, batches: int) -> tuple[float, float, float]:

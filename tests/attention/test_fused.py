@@ -313,7 +313,7 @@ def test_a_whole_capture_is_as_by_plain_torch(monkeypatch):
     latents, words = (torch.randn(shape, generator=noise).to(DEVICE) for shape in ((1, 4, 8, 8), (1, 7, 8)))
     for by_kernels in (False, True):
         monkeypatch.setattr(running_maps, "can_fuse", lambda _, by_kernels=by_kernels: by_kernels)
-        with capturing(unet, reads=dict.fromkeys(KINDS, (2,)), guidance=False) as recording:
+        with capturing(unet, reads=dict.fromkeys(KINDS, (2,))) as recording:
             unet(latents, 300, encoder_hidden_states=words)
         found += recording.maps([{}], [""])
     assert_same_maps(*found, 1e-6)

@@ -4,11 +4,13 @@ import torch
 from builders.items import noise_pixels
 from builders.plans import capturing, expected_of, layer_maps, plan_of
 from builders.refusals import user_error
+from diffusers import UNet2DConditionModel
 
 from recipes.studies.capture import capture_images
 from seediff.attention.plan import fit_levels
 from seediff.attention.see_photos import encode_images, run_noised
 from seediff.config.methods import CaptureConfig, MaskConfig
+from seediff.models.families.unet import attention_layers
 from seediff.models.layers import Kind
 
 
@@ -23,7 +25,7 @@ def see(model, layers="all", mean="arithmetic"):
 
 def layers_of(model, layers, kind):
     """(h, w) → the map of each layer."""
-    with capturing(model.network, CaptureConfig(layers=layers), guidance=False, per_layer=True) as recorder:
+    with capturing(model.network, CaptureConfig(layers=layers), per_layer=True) as recorder:
         latents, how = encode_images(model, [image_of(model)]), {"timesteps": (100, 400), "seed": 0, "indices": [0]}
         run_noised(model, latents, ["a photo of a dog"], **how)
     return {grid: list(of_grid.values()) for grid, of_grid in layer_maps(recorder, kind, 0).items()}
@@ -75,3 +77,19 @@ def test_only_levels_that_the_method_reads_are_checked():
         fit_levels(there, MaskConfig(expand_levels=(2, 1)), replaces_missing=False)
     with user_error(r"^mask.expand_levels: 4,2: the model has no attention at L/4 in its up layers"):
         fit_levels(there, MaskConfig(expand_levels=(4, 2), seed_level=2), "up", replaces_missing=False)
+
+
+def test_gligens_attention_to_boxes_is_left_out():
+    blocks = ("CrossAttnDownBlock2D", "DownBlock2D"), ("UpBlock2D", "CrossAttnUpBlock2D")
+    unet = UNet2DConditionModel(
+        down_block_types=blocks[0],
+        up_block_types=blocks[1],
+        block_out_channels=(8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        cross_attention_dim=8,
+        attention_head_dim=4,
+        attention_type="gated",
+    )
+    assert any(".fuser." in name for name in unet.attn_processors)
+    assert {name.rpartition(".")[2] for name in attention_layers(unet)} == {"attn1", "attn2"}

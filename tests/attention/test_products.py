@@ -65,7 +65,7 @@ def largest_difference(recorder, products, row=-1):
         kind = "self" if query.shape[2] == key.shape[2] else "cross"
         mean = scores.softmax(-1).nan_to_num(0).mean(1)[row]
         found.setdefault((kind, query.shape[2]), []).append(mean)
-    (maps,) = recorder.maps([{}], [""])
+    maps = recorder.maps([{}] * 2, [""] * 2)[row]
     differences = [0.0]
     for kind, (height, width), captured in maps.tensors():
         expected = torch.stack(found[kind, height * width]).mean(0)
@@ -75,7 +75,7 @@ def largest_difference(recorder, products, row=-1):
 
 
 def captured(unet):
-    return capturing(unet, CaptureConfig(normalize=False), guidance=True)
+    return capturing(unet, CaptureConfig(normalize=False))
 
 
 def layers_of(unet):
@@ -175,7 +175,7 @@ def test_what_does_not_use_pytorchs_function_is_refused(unet, change):
     said = "computes attention in another way than by PyTorch's scaled_dot_product_attention; use diffusers' default"
     with user_error(said), torch.no_grad(), captured(unet) as recorder:
         draw(unet)
-        recorder.maps([{}], [""])
+        recorder.maps([{}] * 2, [""] * 2)
 
 
 def test_backends_of_diffusers(loaded):
@@ -187,7 +187,7 @@ def test_backends_of_diffusers(loaded):
         for _, module in model.network.named_modules():
             if hasattr(module, "processor"):
                 module.processor._attention_backend = backend
-        with torch.no_grad(), capturing(model.network, guidance=False) as recorder:
+        with torch.no_grad(), capturing(model.network) as recorder:
             model.family.denoise(model.pipe, latents, 100, condition)
         found.append(recorder.maps([{}] * 2, [""] * 2))
     for one, other in zip(*found, strict=True):
@@ -240,4 +240,4 @@ def test_layers_that_differ_are_named(unet):
         draw(unet)
         draw(unet, 1)
     with pytest.warns(UserWarning, match=r"^down.*attn1 computed attention in some of 2 steps \(a cache\?\)"):
-        recorder.maps([{}], [""])
+        recorder.maps([{}] * 2, [""] * 2)

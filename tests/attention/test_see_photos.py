@@ -44,7 +44,7 @@ def test_maps_are_those_of_noised_latents(mini_model, images):
     maps = capture(model, images)
     state = np.random.SeedSequence((3, 1)).generate_state(1, np.uint64)[0]
     generator = torch.Generator().manual_seed(int(state))
-    with torch.no_grad(), capturing(pipe.unet, guidance=False) as recorder:
+    with torch.no_grad(), capturing(pipe.unet) as recorder:
         clean = encode_images(model, images)[1:2]
         tokens = torch.tensor(pipe.tokenizer([PROMPTS[1]], padding="max_length")["input_ids"])
         text = pipe.text_encoder(tokens).last_hidden_state
@@ -66,7 +66,7 @@ def test_clean_capture_is_one_call_without_noise(mini_model, images, kind):
     latents = encode_images(mini_model, images[:2])
     maps = capture_clean(mini_model, latents, timestep=300, kind=kind)
     pipe = mini_model.pipe
-    with torch.no_grad(), capturing(pipe.unet, CaptureConfig(normalize=False), guidance=False) as recorder:
+    with torch.no_grad(), capturing(pipe.unet, CaptureConfig(normalize=False)) as recorder:
         empty = torch.tensor(pipe.tokenizer([""], padding="max_length")["input_ids"])
         pipe.unet(latents[:1], 300, pipe.text_encoder(empty).last_hidden_state)
     expected = recorder.maps([{}], [""])[0]

@@ -155,7 +155,6 @@ def by_the_book(model, photos=(), *, capture=CaptureConfig(), **options):  # noq
     or of maps of given photographs, at most as many as SPECS. Every layer must have been seen.
     """
     prompts = [spec.prompt for spec in SPECS[: len(photos) or 2]]
-    guided = not len(photos) and model.family.guided(model.pipe, options.get("guidance_scale", GUIDANCE))
     book = book_of(model)
     layers = dict.fromkeys(model.family.layers(model.network), book.attention)
     with everything_kept(model.network, layers) as kept:
@@ -163,7 +162,10 @@ def by_the_book(model, photos=(), *, capture=CaptureConfig(), **options):  # noq
             images, maps = photos, see(model, photos, capture=capture)
         else:
             images, maps = generate(model, capture=capture, **options)
-    assert {seen.name for seen in kept} == set(layers)
+    times = Counter(seen.name for seen in kept)
+    assert set(times) == set(layers)
+    several = times[kept[0].name] > len(model.pipe.scheduler.timesteps) or len(kept[0].probabilities) > len(prompts)
+    guided = not len(photos) and several
     if guided and book.calls == 2:  # the call with the prompt comes first
         turns = Counter[str]()
         kept = [seen for seen in kept if (turns.update([seen.name]) or turns[seen.name]) % 2]

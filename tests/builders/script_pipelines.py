@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from builders.editing import editing
 from builders.items import noise_pixels
-from builders.reference_attention import file_of
+from builders.reference_attention import BOOKS, file_of
 from builders.twins import WIDTH, clip_encoder, clip_tokenizer, sharpen
 from PIL import Image
 
@@ -150,12 +150,17 @@ class Kind:
     shown: tuple[int, ...] = ()
 
 
-GUIDED = {"second half": "halves", "first half": "first half", "first call": "calls"}
-"""`where_prompt` of a family → `guided` of its pipelines."""
-OF_FAMILIES = {
-    family.pipelines[-1]: Kind(file_of(family), guided="" if family.distilled else GUIDED[family.where_prompt])
-    for family in families()
-}
+def _guided(family):
+    """`guided` of a family's pipelines."""
+    book = BOOKS[file_of(family)]
+    if family.distilled:
+        return ""
+    if book.calls == 2:
+        return "calls"
+    return "first half" if book.first else "halves"
+
+
+OF_FAMILIES = {family.pipelines[-1]: Kind(file_of(family), guided=_guided(family)) for family in families()}
 """A pipeline of every family. Those that are called with more than sides are once more in PIPELINES."""
 PIPELINES = OF_FAMILIES | {
     "StableDiffusionImg2ImgPipeline": Kind("unet", CHANGED),

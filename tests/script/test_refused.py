@@ -255,7 +255,7 @@ def test_segments_of_sides_that_levels_do_not_halve_evenly(pipe):
 
 def test_more_than_the_memory_holds(pipe, monkeypatch):
     """Known before the first layer runs."""
-    monkeypatch.setattr("seediff.script.run_recorder.memory_bytes", lambda: 1000)
+    monkeypatch.setattr("seediff.script.recording.memory_bytes", lambda: 1000)
     calls = []
     pipe.unet.conv_in.register_forward_hook(lambda *_: calls.append(1))
     check_refused(pipe, r"^the attention maps: those of 1 images take .*; draw fewer or smaller images at once")

@@ -1,4 +1,6 @@
 import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import SimpleNamespace
 
@@ -11,7 +13,7 @@ from refusals import user_error
 
 import seediff
 from seediff.errors import Notice
-from seediff.script.run_recorder import returned_images
+from seediff.script.recording import returned_images
 
 
 @pytest.fixture
@@ -48,6 +50,79 @@ def test_each_call_has_its_own_result(pipe):
     assert [seen.heatmaps(*words, image=2).width for words in ((), ("cat", "a"))] == [2 * 166 + 6, 3 * 166 + 6]
     with user_error(r"^image: 3: 3 were drawn in the block"):
         seen.heatmap("cat", image=3)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_blocks_of_one_class_overlap(pipe, first):
+    """Not nested, as in threads: each has its own pictures, and the class is as before."""
+    pipes = pipe, copy.deepcopy(pipe)
+    expected, method = alone(pipe)[0], type(pipe).__call__
+    blocks = [seediff.capture(one) for one in pipes]
+    found = [block.__enter__() for block in blocks]
+    draw(pipes[first])
+    blocks[first].__exit__(None, None, None)
+    draw(pipes[1 - first])
+    blocks[1 - first].__exit__(None, None, None)
+    for seen in found:
+        (maps,) = seen.maps
+        assert_same_maps(maps, expected)
+    assert type(pipe).__call__ is method
+
+
+def test_two_threads_with_a_pipeline_each(pipe):
+    pipes, both = (pipe, copy.deepcopy(pipe)), threading.Barrier(2)
+
+    def work(one):
+        both.wait()
+        with seediff.capture(one) as seen:
+            both.wait()
+            draw(one)
+        return seen.maps
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(work, pipes))
+    for (maps,) in found:
+        assert_same_maps(maps, alone(pipe)[0])
+
+
+def test_calls_of_another_pipeline_are_told(pipe):
+    """As in a hires fix: one network, two pipelines."""
+    from diffusers import StableDiffusionImg2ImgPipeline
+
+    other = StableDiffusionImg2ImgPipeline.from_pipe(pipe)
+    said = "the network also ran 1 time outside of the captured pipeline: capture the pipeline that runs it"
+    block = seediff.capture(pipe)
+    seen, picture = block.__enter__(), draw(pipe)
+    other("a dog", picture, strength=1.0, num_inference_steps=1)
+    with pytest.warns(Notice, match=said):
+        block.__exit__(None, None, None)
+    assert len(seen.images) == 1
+    with user_error(f"^image: 1: 1 were drawn in the block, numbered from 0; {said}$"):
+        seen.heatmap("dog", image=1)
+    with user_error("^clip: 0: 0 were drawn in the block"):
+        seen.clip_masks("dog")
+
+
+def test_defaults_of_torch_change_nothing(pipe):
+    """Of the device and of numbers."""
+    ways = (
+        lambda seen: seen.masks("dog").label_map,
+        lambda seen: seen.segments(num_points=4).label_map,
+        lambda seen: seen.segments(method="kmeans", k=3).label_map,
+    )
+    with seediff.capture(pipe) as seen:
+        draw(pipe)
+    expected = [way(seen) for way in ways]
+    torch.set_default_dtype(torch.float64)
+    try:
+        with seediff.capture(pipe) as again:
+            draw(pipe)
+        torch.set_default_device("meta")
+        found = [way(again) for way in ways]
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    assert all(map(np.array_equal, found, expected))
 
 
 def test_embeddings_alone(pipe):
@@ -220,8 +295,8 @@ def test_an_error_of_capture_itself_ends_no_drawing(pipe, monkeypatch):
     plain, expected = draw(pipe, **how), alone(pipe)[0]
     for broken in (
         "attention.running_maps.add_probabilities",
-        "script.which_rows._are_equal",
-        "script.run_recorder.frame_weights",
+        "attention.which_rows._are_equal",
+        "script.recording.frame_weights",
     ):
         with seediff.capture(pipe) as seen:
             with monkeypatch.context() as patch:

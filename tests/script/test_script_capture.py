@@ -58,6 +58,16 @@ def test_masks_have_the_constants_of_the_models_folder(mini):
     assert (seen.masks("dog", beta=0.9).label_map != 0).sum() < (expected.label_map != 0).sum()
 
 
+def test_a_given_option_counts_more_than_the_folders(mini):
+    """Also if it is the default."""
+    counts = []
+    for options in ({}, {"layers": "all"}):
+        with seediff.capture(mini, keep="seediff", **options) as seen:
+            counts.append({kind: len(names) for kind, names in seen._plan.layers.items()})
+    own, everything = counts
+    assert all(own[kind] < everything[kind] for kind in own)
+
+
 def test_phrases_that_contain_each_other(mini):
     """As in `generate`: the longest has the words, if they are asked for together."""
     prompt, phrases = "a t-shirt and a shirt", ("shirt", "t-shirt")
@@ -76,11 +86,11 @@ def test_phrases_that_contain_each_other(mini):
 def test_words_of_things_that_may_be_one_are_named(mini, monkeypatch):
     def made(self, phrases, *_):
         soft, flags = torch.zeros(len(phrases), 8, 8), (f"mixed:{phrases[-1]}",)
-        return [MaskResult(np.zeros((8, 8), np.uint8), soft, phrases, flags)]
+        return MaskResult(np.zeros((8, 8), np.uint8), soft, phrases, flags)
 
     with seediff.capture(mini) as seen:
         mini("a red dog and a cat", num_inference_steps=1)
-    monkeypatch.setattr(type(seen), "_masks_of", made)
+    monkeypatch.setattr(type(seen), "_make_masks", made)
     with pytest.warns(Notice, match=r"^cat: the mask nearly coincides with another class's"):
         assert seen.masks("dog", "cat").flags == ("mixed:cat",)
     with warnings.catch_warnings():

@@ -61,6 +61,7 @@ def test_a_class_that_is_absent(model, photo):
     assert not result.label_map.any()
     assert result.flags == ("no_class", "absent:dog", "absent:cat")
     assert not result.soft.any()
+    assert len(result.unrefined) == 2
 
 
 def test_segments_are_those_of_the_command(model, mini_folder, photo, tmp_path):
@@ -91,6 +92,12 @@ BLACK = np.zeros((64, 64, 3), np.uint8)
             lambda model: seediff.segment(BLACK, model=model, method="kmeans", k="truth"),
             r"^segment\.k: truth: there are",
         ),
+        (
+            lambda model: seediff.mask(BLACK, ["dog"], model=model, keep_soft=True),
+            "^keep_soft: does nothing for an image in memory; leave it out, or use mask_photos$",
+        ),
+        (lambda model: seediff.segment(BLACK, model=model, name_threshold=0.3), "^name_threshold: does nothing"),
+        (lambda model: seediff.segment(BLACK, model=model, names=("dog",)), "^names: does nothing"),
     ],
 )
 def test_what_is_refused(model, ask, said):

@@ -7,7 +7,7 @@ from builders.same_maps import assert_same_maps
 from builders.script_pipelines import PIPELINES
 
 import seediff
-from seediff.script.which_rows import Encoded, find_rows
+from seediff.attention.which_rows import Encoded, find_rows
 
 HOW = {"height": 64, "width": 64, "num_inference_steps": 1, "output_type": "np"}
 STEPS = (900, 100)

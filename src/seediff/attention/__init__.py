@@ -4,7 +4,7 @@ is one `AttentionMaps` per image. The methods in `masks`, and most methods in `s
     pipeline           draw.py: draws images; see_photos.py: shows photographs (windows.py: which part of them)
       │ calls
       ▼
-    network            capture.py: finds it, its hooks; calls.py: which rows of a call have the prompt
+    network            capture.py: finds it, its hooks; calls.py: reads its calls; which_rows.py: their rows
       │ runs
       ▼
     layer              layers.py: its hooks; place.py: what of its product is the picture's

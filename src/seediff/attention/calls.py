@@ -24,6 +24,10 @@ from ..errors import UserError
 from ..models.families.inputs import NetworkInputs
 from .maps import Grid, grid_at
 from .plan import CapturePlan
+from .which_rows import Encoded, find_rows, states_of
+
+KNOWN_CALLS = 3
+"""For how many calls of the network the rows are remembered. The next step's calls may have the same states."""
 
 
 @dataclass(frozen=True)
@@ -85,38 +89,42 @@ NO_CALL = NetworkCall(-1, 0, (), (0, 0))
 class CallReader:
     """Reads the calls of a network, one after the other.
 
-    plan: what is captured. guidance: whether the network predicts with and without the prompt. total_steps: the number
-    of calls with the prompt; `steps="second-half"` needs it.
+    plan: what is captured. prompt: the encoded prompts of the pictures, whose rows are recorded; None: all rows.
+    total_steps: the number of calls with the prompt; `steps="second-half"` needs it.
     """
 
-    def __init__(self, plan: CapturePlan, *, guidance: bool, total_steps: int | None) -> None:
+    def __init__(self, plan: CapturePlan, *, prompt: Encoded | None, total_steps: int | None) -> None:
         self._plan, self._total_steps = plan, total_steps
-        self._guidance = guidance
         self._has_joint = any(layer.is_joint for layer in plan.all_layers.values())
-        self._steps = 0
+        self.prompt = prompt
         self.count = 0
-        """The number of calls so far."""
+        """The number of calls with the prompt so far."""
         self.latest = NO_CALL
+        self._known: list[tuple[list[Any], list[int], dict[int, int]]] = []
+        """(states, their versions, rows) of the last KNOWN_CALLS calls. It keeps these states alive, so that no other
+        states can take their place in memory."""
         self._places: torch.Tensor | None = None
         """The first call's places (`Family.places`), which count for all: reading them waits for the GPU."""
 
-    def read(self, network: Any, inputs: NetworkInputs, rows: Sequence[int] | None) -> NetworkCall | None:
+    def read(self, network: Any, inputs: NetworkInputs) -> NetworkCall | None:
         """Read the network's next call. Returns it if it is recorded, otherwise None.
 
-        network: the module. inputs: the call's arguments, by name. rows: the numbers of the rows with the prompt; None:
-        the rows that guidance implies. Raises UserError if the pictures have another size or number than in earlier
-        calls.
+        network: the module. inputs: the call's arguments, by name. Raises UserError if the pictures have another size
+        or number than in earlier calls, or if which rows draw them is unknown.
         """
         # 1. The call
+        numbers = self.numbers(inputs)
+        if numbers == {}:
+            return None
         family, earlier, inputs = self._plan.family, self.latest, self._with_known_places(inputs)
         batch, height, width = family.lattice(network, inputs)
-        if rows is None:
-            rows = family.rows_with_prompt(batch, batch // 2 if self._guidance else batch)
-        frames = family.frames(inputs)
+        frames, rows = family.frames(inputs), tuple(numbers or range(batch))
+        if len(rows) == rows[-1] + 1 - rows[0]:
+            rows = range(rows[0], rows[-1] + 1)  # capture takes a range of rows without a copy
         call = NetworkCall(
-            step=self._steps,
+            step=self.count,
             batch=batch,
-            rows=rows if isinstance(rows, range) else tuple(rows),
+            rows=rows,
             latent_size=(height, width),
             frames=frames,
             frames_in_member=1 if family.frames_in_rows else frames,
@@ -134,11 +142,26 @@ class CallReader:
         self.latest, self.count = call, self.count + 1
 
         # 2. Whether it is recorded
-        in_calls = self._guidance and family.where_prompt == "first call"
-        if in_calls and self.count % 2 == 0:  # the second of two calls has no prompt
-            return None
-        self._steps += 1
         return call if self._is_recorded(call.step) else None
+
+    def numbers(self, inputs: NetworkInputs) -> dict[int, int] | None:
+        """Row → the number of its prompt, for the rows of a call that have one; None: all rows count. The same states
+        as in one of the last calls are not compared again, because comparing waits for the GPU."""
+        if self.prompt is None:
+            return None
+        states = states_of(self._plan.family, inputs)
+        if states is None:
+            return {}
+        parts = [*states] if isinstance(states, list | tuple) else [states]  # a list may change
+        # A version counts how often a tensor was changed in place; PyTorch does not count in `inference_mode`.
+        versions = [part._version for part in parts if not part.is_inference()]
+        for known, known_versions, numbers in self._known:
+            if [*map(id, known)] == [*map(id, parts)] and known_versions == versions:
+                return numbers
+        numbers = find_rows(self.prompt, states)
+        if len(versions) == len(parts):
+            self._known = [(parts, versions, numbers), *self._known[: KNOWN_CALLS - 1]]
+        return numbers
 
     def _with_known_places(self, inputs: NetworkInputs) -> NetworkInputs:
         """The inputs of a call, with the places of the first one, whose pictures are known."""

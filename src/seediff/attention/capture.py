@@ -2,15 +2,15 @@
 denoising steps.
 
     plan = plan_capture(SD, SD.layers(pipe.unet))
-    with capture_attention(pipe.unet, plan, guidance=True) as recorder:
-        image = pipe("a photo of a dog").images[0]
+    with capture_attention(pipe.unet, plan, prompt=Encoded()) as recorder, hear_prompt(pipe, arguments, recorder):
+        image = pipe(**arguments).images[0]
     maps = recorder.maps([{"dog": (5,)}], ["a photo of a dog"])[0]
 
 The network's own attention processors still compute its output, so an image is bit-identical to one made without
 capture. Capture computes the probabilities of the picture's queries a second time:
 
     pipe(prompt)
-      network(latents)                hook: AttentionRecorder.begin_call, end_call (scripts: Listener.before_network)
+      network(latents)                hook: AttentionRecorder.begin_call, end_call (scripts: Recording.before_network)
         layer(hidden states)          hook: CapturedLayer.begin, end
           attention(query, key, …)    product._attend ─▶ LayerRun.record ─▶ RunningMaps.add
     recorder.maps                     ─▶ AttentionMaps
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -33,11 +33,12 @@ import torch
 from ..errors import Notice, UserError
 from ..models.families import families, network_family, pipeline_family
 from ..models.families.family import NETWORK_PARTS, Family
-from ..models.families.inputs import Hook, hear_calls
+from ..models.families.inputs import Hook, hear_calls, wrap
 from ..models.layers import KINDS, Kind
 from .layers import CapturedLayer
 from .plan import CapturePlan
 from .recorder import AttentionRecorder
+from .which_rows import Encoded, encoded_prompt
 
 _captured: WeakSet[torch.nn.Module] = WeakSet()
 """The networks that are being captured."""
@@ -48,31 +49,54 @@ def capture_attention(
     network: Any,
     plan: CapturePlan,
     *,
-    guidance: bool,
+    prompt: Encoded | None = None,
     total_steps: int | None = None,
     text_states: torch.Tensor | None = None,
 ) -> Iterator[AttentionRecorder]:
     """Record the attention of every network call inside the `with` block. Afterwards the network is always restored.
 
     network: a UNet2DConditionModel, or a transformer of a family in `models/families`. plan: from `plan_capture` with
-    this network's layers. guidance: whether the network predicts with and without the prompt, in two halves of a batch
-    or in two calls; only predictions with the prompt are recorded. total_steps: the number of calls with the prompt;
-    `steps="second-half"` needs it. text_states: (B, T, C) text encoder states of another text for each image:
+    this network's layers. prompt: the encoded prompts of the images, whose rows are recorded; `Encoded()` if the
+    pipeline will encode them, in `hear_prompt`; None: every row is recorded. total_steps: the number of calls with the
+    prompt; `steps="second-half"` needs it. text_states: (B, T, C) text encoder states of another text for each image:
     cross-attention is captured with the keys of that text, and the network's own result does not change. None: the
     prompt's keys.
 
     Raises RuntimeError if this network is already being captured, UserError for attention that this capture does not
     understand.
     """
-    recorder = AttentionRecorder(plan, guidance=guidance, total_steps=total_steps, text_states=text_states)
+    recorder = AttentionRecorder(plan, prompt=prompt, total_steps=total_steps, text_states=text_states)
     with attach_recorder(network, recorder), hear_calls(network, recorder.begin_call):
         yield recorder
 
 
 @contextmanager
+def hear_prompt(pipe: Any, arguments: Mapping[str, Any], recorder: AttentionRecorder) -> Iterator[None]:
+    """Inside the `with` block, tell a recorder the encoded prompt, unless it knows it: what the pipeline first encodes
+    with the prompt of its call. arguments: those of the call, by name."""
+
+    own = {name: list(value) if isinstance(value, list) else value for name, value in arguments.items()}
+
+    def encode(given: Mapping[str, Any], call: Callable[[], Any]) -> Any:
+        output, known = call(), recorder.calls.prompt
+        try:
+            if known is not None and not known.states:
+                recorder.calls.prompt = encoded_prompt(pipe, own, given, output, known)
+        except Exception as error:
+            recorder.fail(error, "the pipeline's encode_prompt")
+        return output
+
+    if not hasattr(pipe, "encode_prompt"):
+        yield
+        return
+    with wrap(pipe, "encode_prompt", encode):
+        yield
+
+
+@contextmanager
 def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]:
     """Inside the `with` block, a `CapturedLayer` for each layer of the plan reports its attention to a recorder. The
-    recorder hears of the network's calls from `hear_calls`, or in scripts from `RunRecorder`. Raises RuntimeError if
+    recorder hears of the network's calls from `hear_calls`, or in scripts from `Recording`. Raises RuntimeError if
     the network is already being captured."""
     plan = recorder.plan
     if network in _captured:

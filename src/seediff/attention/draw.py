@@ -22,9 +22,10 @@ from ..models.registry import Model
 from ..models.weights import no_number
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import check_length, locate_columns
-from .capture import capture_attention
+from .capture import capture_attention, hear_prompt
 from .maps import AttentionMaps
 from .plan import CapturePlan
+from .which_rows import Encoded, check_counts
 
 
 def generate_batch(
@@ -59,15 +60,17 @@ def generate_batch(
     # 2. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
     noise = [torch.Generator().manual_seed(spec.seed) for spec in specs]
     drawing = DrawRequest(prompts, negative_prompt, height, width, steps, guidance_scale, noise)
-    guidance, calls = family.guided(pipe, guidance_scale), family.count_predictions(pipe, steps)
+    arguments, calls = family.pipeline_arguments(pipe, drawing), family.count_predictions(pipe, steps)
     with (
         draw_noise_in_float32(pipe),
         report_steps(pipe, say),
         capture_attention(
-            model.network, plan, guidance=guidance, total_steps=calls, text_states=text_states
+            model.network, plan, prompt=Encoded(), total_steps=calls, text_states=text_states
         ) as recorder,
+        hear_prompt(pipe, arguments, recorder),
     ):
-        result = pipe(**family.pipeline_arguments(pipe, drawing))
+        result = pipe(**arguments)
+    check_counts(recorder.calls.latest.images, recorder.calls.count, len(result.images), calls)
 
     # 3. Maps first, because their error names the layer that overflowed; an image would only be black
     maps = recorder.maps(words, texts)

@@ -80,7 +80,7 @@ class Scratch:
         if self._buffer is None or len(self._buffer) < numbers:
             self._buffer = None  # freed first, so that two buffers never exist at once
             with torch.inference_mode(False):  # later calls write to this memory
-                self._buffer = torch.empty(numbers)
+                self._buffer = like.new_empty(numbers, dtype=torch.float32)
         return self._buffer[:numbers]
 
 

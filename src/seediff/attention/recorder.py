@@ -25,6 +25,7 @@ from .maps import AttentionMaps, Grid
 from .plan import CapturePlan
 from .product import watch
 from .running_maps import Apart, RunningMaps
+from .which_rows import Encoded
 
 NATIVE = (
     "use diffusers' default: set_attention_backend('native'), disable_attention_slicing(),"
@@ -35,7 +36,7 @@ NATIVE = (
 class AttentionRecorder:
     """Records calls of one network, or of two that take turns.
 
-    plan: what is captured. guidance, total_steps, text_states: as in `capture_attention`. apart: "step" or "layer":
+    plan: what is captured. prompt, total_steps, text_states: as in `capture_attention`. apart: "step" or "layer":
     also keep the maps of each step, or of each layer; None: only their means. keeps_errors: True: an error of capture
     ends only the capture, and not the drawing. One warning reports it, and it is raised where maps are requested.
     False: it is raised at once.
@@ -45,7 +46,7 @@ class AttentionRecorder:
         self,
         plan: CapturePlan,
         *,
-        guidance: bool,
+        prompt: Encoded | None = None,
         total_steps: int | None = None,
         text_states: torch.Tensor | None = None,
         apart: Apart | None = None,
@@ -53,7 +54,7 @@ class AttentionRecorder:
     ) -> None:
         self.plan, self.text_states, self.keeps_errors = plan, text_states, keeps_errors
         self.apart: Apart | None = apart
-        self._new_reader = partial(CallReader, plan, guidance=guidance, total_steps=total_steps)
+        self._new_reader = partial(CallReader, plan, prompt=prompt, total_steps=total_steps)
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
         self.restart()
@@ -70,16 +71,15 @@ class AttentionRecorder:
 
     # While the network runs
 
-    def begin_call(self, network: Any, inputs: NetworkInputs, rows: Sequence[int] | None = None) -> None:
-        """Decide whether to record the network's call that runs next. inputs: the call's. rows: the rows of its batch
-        with the prompt; None: the rows that guidance implies."""
+    def begin_call(self, network: Any, inputs: NetworkInputs) -> None:
+        """Decide whether to record the network's call that runs next. inputs: the call's."""
         if self._finished:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         self.end_call()
-        call = self.calls.read(network, inputs, rows)
-        if call is not None and self.error is None:
-            self.call = call
-            self._recorded_steps.append(call.step)
+        if self.error is None:
+            self.call = self.calls.read(network, inputs)
+        if self.call is not None:
+            self._recorded_steps.append(self.call.step)
 
     def end_call(self) -> None:
         """Record nothing more until the next call begins. Layers may still run: a backward pass with checkpointing runs

@@ -82,9 +82,7 @@ def capture_classes(
         prompts, classes: for each of these images a prompt, and the classes that it names."""
         texts, words, text_states = captured_texts(model, plan, prompts, classes)
         numbers = [indices[row] for row in rows]
-        with capture_attention(
-            model.network, plan, guidance=False, total_steps=len(timesteps), text_states=text_states
-        ) as recorder:
+        with capture_attention(model.network, plan, total_steps=len(timesteps), text_states=text_states) as recorder:
             run_noised(model, shown[rows], prompts, timesteps=timesteps, seed=seed, indices=numbers)
         return recorder.maps(words, texts)
 
@@ -135,7 +133,8 @@ def run_noised(
     told = read_prompts(model, prompts, latents)
     generators = [_generator(seed, index) for index in indices]
     for timestep in descending:
-        noise = torch.stack([torch.randn(latents.shape[1:], generator=g) for g in generators]).to(latents)
+        shape, how = latents.shape[1:], {"dtype": torch.float32, "device": "cpu"}
+        noise = torch.stack([torch.randn(shape, generator=g, **how) for g in generators]).to(latents)
         a, b = family.mix(pipe, timestep)
         family.denoise(pipe, a * latents + b * noise, timestep, told)
     model.rest()
@@ -227,7 +226,7 @@ def capture_clean(
     texts, names = prompts or [""] * len(latents), classes or [()] * len(latents)
     words = [locate_columns(model.readers, text, of_text) for text, of_text in zip(texts, names, strict=True)]
     plan = plan_capture(model.family, model.layers, PLAIN_MEANS, reads={kind: None}, own_softmax=("self",))
-    with capture_attention(model.network, plan, guidance=False) as recorder:
+    with capture_attention(model.network, plan) as recorder:
         run_clean(model, latents, texts, timestep=timestep)
     return recorder.maps(words, texts)
 

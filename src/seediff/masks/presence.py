@@ -150,12 +150,13 @@ def denoising_errors(
     """
     check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe
-    errors = torch.empty(len(prompts), len(timesteps), *latents.shape[1:], device=latents.device)
+    errors = latents.new_empty(len(prompts), len(timesteps), *latents.shape[1:], dtype=torch.float32)
     for start in range(0, len(prompts), TOGETHER):
         some = slice(start, start + TOGETHER)
         told = read_prompts(model, prompts[some], latents)
         for number, timestep in enumerate(timesteps):
-            noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(timestep)).to(latents)
+            generator = torch.Generator().manual_seed(timestep)
+            noise = torch.randn(latents.shape, generator=generator, dtype=torch.float32, device="cpu").to(latents)
             a, b = family.mix(pipe, timestep)
             noisy = a * latents + b * noise
             target = family.target(pipe, timestep, latents, noise).float()

@@ -3,10 +3,8 @@ memory (single_image.py).
 
 Files of `capture`, in the order in which they act:
 
-    capturing.py      `capture(pipe)`: the contract; plans what is captured, and connects the parts below;
-                      `Listener`: is called by the pipeline and its network
-    run_recorder.py   `RunRecorder`: records one run, which is one call of the pipeline: a `Run` of `Picture`s
-    which_rows.py     `find_rows`: which rows of the network's batch have the prompt
+    capturing.py      `capture(pipe)`: the contract; plans what is captured, and connects the parts below
+    recording.py      `Recording`: is called by the pipeline and its network; a `Run` of `Picture`s for each call
     which_columns.py  `ReadText`: a text as the network read it, and which columns a word has
     captured.py       `Captured`: what `capture` gives to the script
     placement.py      `Canvas`: how the drawn picture fills the returned one; masks and segments put there

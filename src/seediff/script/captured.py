@@ -8,24 +8,30 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from ..attention.maps import AttentionMaps, Grid
-from ..attention.plan import CapturePlan, Expected, fit_mask, plan_segments
+from ..attention.plan import Expected, fit_mask, plan_segments
 from ..config.fields import check_table
 from ..config.methods import MaskConfig, SegmentConfig
+from ..config.resolve import recommend
+from ..config.runs import MaskPhotosConfig
 from ..errors import Notice, UserError, shorten
 from ..files.image_files import ImageInput, as_pixels
 from ..files.messages import plural
 from ..masks.make_masks import MaskResult
+from ..models.describe import describe
+from ..models.locate import locate
 from ..prompts.captions import things_named
 from ..rows.values import explain_flag
-from .heatmap import HeatMap, Phrase, heat_config, heat_sheet, phrase_name, pipeline_constants
-from .placement import Canvas, fill, masks_of_frames, place_segments
-from .run_recorder import Attention, Block, Picture
+from .heatmap import HeatMap, heat_config, heat_sheet
+from .placement import Canvas, fill, masks_of_clip, masks_of_picture, place_segments
+from .recording import Attention, Picture, Recording
+from .which_columns import Phrase, phrase_name
 
 if TYPE_CHECKING:
     from ..segments.make_segments import Segments
@@ -41,9 +47,11 @@ class Captured:
     over all its calls in the block. It can be used after the block, and inside the block between two pictures.
     """
 
-    def __init__(self, block: Block, pipe: Any, plan: CapturePlan, method: str | None) -> None:
-        self._runs, self._pipe, self._plan, self._family, self._method = block.runs, pipe, plan, plan.family, method
-        self._config = getattr(pipe, plan.family.network_part, pipe).config
+    def __init__(self, recording: Recording, method: str | None) -> None:
+        self._recording, self._runs, self._method = recording, recording.runs, method
+        self._pipe = pipe = recording.pipe
+        self._plan = plan = recording.recorder.plan
+        self._family, self._config = plan.family, getattr(pipe, plan.family.network_part, pipe).config
         self._factor: int | None = next((getattr(pipe, name) for name in FACTORS if hasattr(pipe, name)), None)
 
     def __repr__(self) -> str:
@@ -117,10 +125,7 @@ class Captured:
         last picture. pixels: the picture, if the pipeline did not return it. Raises UserError for a word that is not in
         the prompt, and for a picture without maps.
         """
-        return self.heatmaps_of((phrase,), image, pixels)[0]
-
-    def heatmaps_of(self, phrases: Sequence[Phrase], image: int, pixels: ImageInput | None) -> list[HeatMap]:
-        return _heats(*self._make_masks(phrases, [self._number(image)], pixels))
+        return _heats(self._make_masks((phrase,), image, pixels))[0]
 
     def heatmaps(self, *phrases: Phrase, image: int = 0, pixels: ImageInput | None = None) -> Image.Image:
         """A sheet with one picture and heat maps of it.
@@ -131,7 +136,7 @@ class Captured:
         wanted = phrases or self._attention(image).text.words
         if not wanted:
             raise UserError("heatmaps", "no words of a prompt are known", "name phrases, or columns")
-        return heat_sheet(self.heatmaps_of(wanted, image, pixels))
+        return heat_sheet(_heats(self._make_masks(wanted, image, pixels)))
 
     def maps_apart(self, image: int = 0) -> dict[str, AttentionMaps]:
         """The maps of each step or of each layer, of one picture. Their mean is in `maps`.
@@ -153,7 +158,7 @@ class Captured:
         heats: dict[str, HeatMap] = {}
         for step_or_layer, maps in self.maps_apart(image).items():
             if maps.cross_attention:
-                (mask,) = masks_of_frames([maps], whole.words, [name], heat_config(maps), [canvas], range(1))
+                mask = masks_of_picture(replace(maps, words=whole.words), [name], heat_config(maps), canvas)
                 heats[step_or_layer] = replace(_heats(mask)[0], phrase=f"{name}: {step_or_layer}")
         return heats
 
@@ -180,7 +185,7 @@ class Captured:
         Raises UserError for a word that is not in the prompt, for a method or constant that cannot be used, and for a
         picture without maps.
         """
-        result = self._masks_of(phrases, [self._number(image)], pixels, method, constants)[0]
+        result = self._make_masks(phrases, image, pixels, self._constants(phrases, method, constants))
         mixed = [name for name in result.classes if f"mixed:{name}" in result.flags]
         if mixed and len(things_named(self._attention(image).text.prompt, result.classes)) == len(phrases):
             warnings.warn(f"{', '.join(mixed)}: {explain_flag('mixed')}", Notice, stacklevel=2)
@@ -189,23 +194,18 @@ class Captured:
     def clip_masks(
         self, *phrases: Phrase, clip: int = 0, method: str | None = None, **constants: Any
     ) -> list[MaskResult]:
-        """As `masks`, of each frame of a clip. clip: its number in `clips`."""
-        return self._masks_of(phrases, self.clips[clip], None, method, constants)
+        """As `masks`, of each frame of a clip. clip: its number in `clips`. Raises UserError also if there is no such
+        clip."""
+        frames = self.clips[self._index("clip", clip, len(self.clips))]
+        return self._masks_of_clip(phrases, frames, frames, self._constants(phrases, method, constants))
 
-    def _masks_of(
-        self,
-        phrases: Sequence[Phrase],
-        images: Sequence[int],
-        pixels: ImageInput | None,
-        method: str | None,
-        constants: dict[str, Any],
-    ) -> list[MaskResult]:
+    def _constants(self, phrases: Sequence[Phrase], method: str | None, constants: dict[str, Any]) -> MaskConfig:
+        """The constants of `masks`. Raises UserError also if there are no phrases."""
         if not phrases:
             raise UserError("masks", "there is no word", "name at least one: masks('dog', 'cat')")
         method = method or self._method or "seediff"
         config = replace(pipeline_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
-        config, _ = fit_mask(self._family, self._plan.all_layers, config, "all")
-        return self._make_masks(phrases, images, pixels, config)
+        return fit_mask(self._family, self._plan.all_layers, config, "all")[0]
 
     def segments(
         self, image: int = 0, *, pixels: ImageInput | None = None, seed: int = 0, **constants: Any
@@ -220,6 +220,8 @@ class Captured:
         from ..segments.make_segments import propose  # imports scipy
 
         config = SegmentConfig(**check_table(SegmentConfig, constants, "segments"))
+        if "timestep" in constants:
+            raise UserError("timestep", "what was captured is of all steps", "leave it out")
         if config.divides_features:
             problem = f"{config.method}: cuts features, but what was captured is attention"
             raise UserError("method", problem, "use diffseg or kmeans")
@@ -247,12 +249,16 @@ class Captured:
         return [*chain.from_iterable(run.pictures for run in self._runs)]
 
     def _number(self, image: int) -> int:
-        """A picture's number from 0 on. image: its number; a negative number counts from the end: of 3 pictures, −1
-        is 2. Raises UserError if there is no such picture."""
-        count = len(self._pictures())
-        if image not in range(-count, count):
-            raise UserError("image", f"{image}: {count} were drawn in the block, numbered from 0")
-        return int(image) % count
+        """A picture's number from 0 on. Raises UserError if there is no such picture."""
+        return self._index("image", image, len(self._pictures()))
+
+    def _index(self, what: str, number: int, count: int) -> int:
+        """A number from 0 on. number: a negative one counts from the end: of 3, −1 is 2. Raises UserError if fewer were
+        drawn. what: the subject of the message."""
+        if number not in range(-count, count):
+            problem = f"{number}: {count} were drawn in the block, numbered from 0"
+            raise UserError(what, problem, self._recording.elsewhere)
+        return int(number) % count
 
     def _attention(self, image: int) -> Attention:
         """Attention of a picture to its prompt. Raises UserError if there are no maps."""
@@ -262,27 +268,28 @@ class Captured:
         return outcome
 
     def _make_masks(
-        self,
-        phrases: Sequence[Phrase],
-        images: Sequence[int],
-        pixels: ImageInput | None,
-        config: MaskConfig | None = None,
-    ) -> list[MaskResult]:
-        """The masks of some frames of one clip, or of one picture. images: their numbers from 0 on. config: the
-        constants; None: the constants of heat maps."""
-        # A frame's masks are blended with the clip's other frames. A picture is a clip of one frame. All frames of a
-        # clip have one prompt and one size: the words' columns and the lattice are the first frame's
-        clip = next((clip for clip in self.clips if images[0] in clip), images)
-        if len(clip) > 1 and pixels is not None:
+        self, phrases: Sequence[Phrase], image: int, pixels: ImageInput | None, config: MaskConfig | None = None
+    ) -> MaskResult:
+        """The masks of a picture, or of a frame of a clip. config: the constants; None: the constants of heat maps."""
+        number, maps = self._number(image), self._maps(image, phrases)
+        config = config or heat_config(maps)
+        clip = next((clip for clip in self.clips if number in clip), ())
+        if len(clip) < 2:
+            canvas = self._canvas(number, maps, pixels, config)
+            return masks_of_picture(maps, list(map(phrase_name, phrases)), config, canvas)
+        if pixels is not None:
             raise UserError("pixels", "those of a clip are what the pipeline returned", "leave it out")
+        return self._masks_of_clip(phrases, clip, [number], config)[0]
+
+    def _masks_of_clip(
+        self, phrases: Sequence[Phrase], clip: Sequence[int], frames: Sequence[int], config: MaskConfig
+    ) -> list[MaskResult]:
+        """The masks of some frames of a clip. clip, frames: the numbers of all its frames, and of these. All frames
+        have one prompt and one size: the words' columns and the lattice are the first frame's."""
         first = self._maps(clip[0], phrases)
-        config = config or heat_config(first)
-        canvases = [self._canvas(number, first, pixels) for number in clip]
-        if canvases[0].pixels is None and (config.pamr or config.sam is not None):
-            fix = "give it, or pamr=False without sam"
-            raise UserError("pixels", "masks follow its edges, but the pipeline gave none", fix)
+        canvases = [self._canvas(number, first, None, config) for number in clip]
         maps, names = [self._attention(number).maps for number in clip], list(map(phrase_name, phrases))
-        return masks_of_frames(maps, first.words, names, config, canvases, [clip.index(number) for number in images])
+        return masks_of_clip(maps, first.words, names, config, canvases, [clip.index(number) for number in frames])
 
     def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
         """The maps of a picture with the columns of phrases. Raises UserError for a phrase without columns."""
@@ -301,13 +308,37 @@ class Captured:
         cell = 1 if self._factor is None else self._family.pixels(self._factor, self._config)
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 
-    def _canvas(self, image: int, maps: AttentionMaps, pixels: ImageInput | None) -> Canvas:
+    def _canvas(
+        self, image: int, maps: AttentionMaps, pixels: ImageInput | None, config: MaskConfig | None = None
+    ) -> Canvas:
         """The picture in which the script wants results: the given `pixels`, or the picture that the pipeline returned.
-        image: the picture's number. maps: its maps."""
+        image: the picture's number. maps: its maps. config: the constants of masks, if there are masks. Raises
+        UserError if they follow the edges of a picture that is not known."""
         shown = self._pictures()[self._number(image)].pixels if pixels is None else as_pixels(pixels)
+        if shown is None and config is not None and (config.pamr or config.sam is not None):
+            fix = "give it, or pamr=False without sam"
+            raise UserError("pixels", "masks follow its edges, but the pipeline gave none", fix)
         drawn = self._drawn(maps)
         size = drawn if shown is None else (shown.shape[0], shown.shape[1])
         return replace(fill(maps.latent_size, drawn, size, may_cut=pixels is None), pixels=shown)
+
+
+def pipeline_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
+    """(mask, capture) for a pipeline: a mask method's constants, and the fields of CaptureConfig with which they were
+    tuned. If nothing was tuned for the pipeline's model, `mask` has the constants of the method's paper, and `capture`
+    is empty.
+
+    pipe: a diffusers pipeline. method: the mask method. Raises UserError.
+    """
+    paper = MaskConfig(method=method)
+    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
+    if folder and Path(folder, "seediff.json").exists():
+        model = describe(locate(str(folder)))
+        if model.settings.preset:
+            values = {"classes": ("any",), "model": model.name, "method": method}
+            tuned = recommend(MaskPhotosConfig, values, model)[0]
+            return tuned.mask, {name: getattr(tuned.capture, name) for name in ("normalize", "layers", "mean")}
+    return replace(paper, **paper.facts.defaults.get("mask", {})), {}
 
 
 def _heats(mask: MaskResult) -> list[HeatMap]:

@@ -1,12 +1,9 @@
-"""`HeatMap`: how much each place of a picture attends to a word, as numbers and as a picture; and the constants of heat
-maps and of masks of a pipeline's pictures.
-"""
+"""`HeatMap`: how much each place of a picture attends to a word, as numbers and as a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from numbers import Integral
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +12,10 @@ from PIL import Image
 
 from ..attention.maps import AttentionMaps
 from ..config.methods import MaskConfig
-from ..config.resolve import recommend
-from ..config.runs import MaskPhotosConfig
 from ..drawing.overlays import contact_sheet, fit_side, heat_colours, magnify, to_levels, with_scale
 from ..drawing.shown import as_html
 from ..errors import UserError
-from ..models.describe import describe
-from ..models.locate import locate
 
-Phrase = str | Sequence[int]
-"""A word or phrase of the prompt, or the numbers of text columns. A column is the place of one token in the text."""
 SIDE = 320
 """The longer side of each picture in a sheet, in pixels."""
 
@@ -97,19 +88,6 @@ def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
     return Image.fromarray(with_scale(sheet))
 
 
-def phrase_name(phrase: Phrase) -> str:
-    """A phrase as a text: for example "dog" for "dog", and "columns 5, 6" for (5, 6). Raises UserError for anything
-    but words and numbers of columns."""
-    if isinstance(phrase, str) and not phrase.strip():
-        raise UserError(f"'{phrase}'", "is no word", "name a word or phrase of the prompt, such as 'dog'")
-    if isinstance(phrase, str):
-        return phrase
-    if not isinstance(phrase, Collection) or not all(isinstance(column, Integral) for column in phrase):
-        problem = "must be a word or phrase, or the numbers of text columns"
-        raise UserError(f"{phrase!r}", problem, "give words one by one: masks('dog', 'cat')")
-    return f"columns {', '.join(map(str, phrase))}"
-
-
 HEAT_LEVELS = (4, 2, 1)
 """The levels of attention that a heat map averages: L/4, L/2 and L, as in method ca. L is the size of the lattice that
 the network works on. For a model without any of these levels, a heat map averages all levels."""
@@ -121,26 +99,3 @@ def heat_config(maps: AttentionMaps) -> MaskConfig:
     own = maps.levels("cross")
     levels = tuple(level for level in own if level in HEAT_LEVELS) or own
     return MaskConfig(method="ca", expand_levels=levels, pamr=False)
-
-
-def pipeline_constants(
-    pipe: Any,
-    method: str,
-) -> tuple[MaskConfig, dict[str, Any]]:
-    """(mask, capture) for a pipeline: a mask method's constants, and the fields of CaptureConfig with which they were
-    tuned. If nothing was tuned for the pipeline's model, `mask` has the constants of the method's paper, and `capture`
-    is empty.
-
-    pipe: a diffusers pipeline.
-    method: the mask method.
-    Raises UserError.
-    """
-    paper = MaskConfig(method=method)
-    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
-    if folder and Path(folder, "seediff.json").exists():
-        model = describe(locate(str(folder)))
-        if model.settings.preset:
-            values = {"classes": ("any",), "model": model.name, "method": method}
-            tuned = recommend(MaskPhotosConfig, values, model)[0]
-            return tuned.mask, {name: getattr(tuned.capture, name) for name in ("normalize", "layers", "mean")}
-    return replace(paper, **paper.facts.defaults.get("mask", {})), {}

@@ -14,7 +14,8 @@ from ..attention.windows import Window
 from ..config.methods import MaskConfig, SegmentConfig
 from ..errors import UserError
 from ..masks.clips import clip_softs
-from ..masks.make_masks import MaskResult, finish_masks, soft_masks
+from ..masks.make_masks import MaskResult, enlarge, finish_masks, soft_masks
+from ..masks.steps import SoftMask
 from ..rows.values import BLANK
 
 if TYPE_CHECKING:
@@ -68,7 +69,15 @@ def fill(lattice: Grid, drawn: PixelSize, size: PixelSize, *, may_cut: bool) -> 
     return Canvas(size, drawn, scaled, view)
 
 
-def masks_of_frames(
+def masks_of_picture(maps: AttentionMaps, names: Sequence[str], config: MaskConfig, canvas: Canvas) -> MaskResult:
+    """The masks of words in a picture. maps: with the words' columns. names: the words in the order of the masks."""
+    softs = soft_masks(maps, names, config)
+    small = torch.stack([mask.soft for mask in softs])
+    large = enlarge(small, canvas.map_size, config, canvas.scaled, canvas.view)
+    return _finish(names, softs, large, config, canvas)
+
+
+def masks_of_clip(
     maps: Sequence[AttentionMaps],
     words: Mapping[str, tuple[int, ...]],
     names: Sequence[str],
@@ -76,23 +85,25 @@ def masks_of_frames(
     canvases: Sequence[Canvas],
     wanted: Sequence[int],
 ) -> list[MaskResult]:
-    """The masks of words in some frames of a clip. A picture is a clip of one frame.
+    """The masks of words in some frames of a clip, blended with the clip's other frames.
 
     maps: the maps of each frame. Frames of one latent frame share one object: the network works on fewer frames.
     words: word → its text columns. names: the words in the order of the masks. canvases: the picture of each frame.
     wanted: the numbers of the frames to make masks of, in the clip.
     """
-    first = canvases[0]
-    latents = {id(shared): replace(shared, words=words) for shared in maps}
+    first, latents = canvases[0], {id(shared): replace(shared, words=words) for shared in maps}
     softs = {latent: soft_masks(each, names, config) for latent, each in latents.items()}
     small = [torch.stack([mask.soft for mask in masks]) for masks in softs.values()]
-    pixels = [canvas.pixels for canvas in canvases]
-    large = clip_softs(pixels, small, config, first.map_size, first.scaled, first.view)
-    masks = [finish_masks(pixels[i], names, softs[id(maps[i])], large[i], config) for i in wanted]
-    return [
-        replace(mask, flags=(*mask.flags, *canvases[i].flags), pixels=pixels[i])
-        for i, mask in zip(wanted, masks, strict=True)
-    ]
+    large = clip_softs([canvas.pixels for canvas in canvases], small, config, first.map_size, first.scaled, first.view)
+    return [_finish(names, softs[id(maps[i])], large[i], config, canvases[i]) for i in wanted]
+
+
+def _finish(
+    names: Sequence[str], softs: Sequence[SoftMask], large: torch.Tensor, config: MaskConfig, canvas: Canvas
+) -> MaskResult:
+    """The masks of a canvas's picture. large: the soft masks at the picture's size."""
+    mask = finish_masks(canvas.pixels, names, softs, large, config)
+    return replace(mask, flags=(*mask.flags, *canvas.flags), pixels=canvas.pixels)
 
 
 def place_segments(proposals: torch.Tensor, config: SegmentConfig, canvas: Canvas) -> Segments:

@@ -25,6 +25,9 @@ from ..run.photos import doubt_line
 from ..run.plan import Plan, load_planned, plan_model
 from ..segments.make_segments import Segments, make_segments
 
+OF_FOLDERS = {"batch_size", "keep_attention", "keep_soft", "name_threshold", "names", "objects", "photos", "threads"}
+"""Options of the commands that do nothing for one picture."""
+
 
 def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model = "", **options: Any) -> MaskResult:
     """Masks of named classes in one picture: soft masks, and a label map (H, W) of the picture's size, with 0 for the
@@ -48,12 +51,13 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
 
     # All requested classes, also absent ones
     ids = [config.classes.index(name) + 1 for name in full.classes]
-    soft = torch.zeros(len(config.classes), *pixels.shape[:2])
-    for number, values in zip(ids, masks.soft(), strict=True):
-        soft[number - 1] = torch.from_numpy(values)
+    soft = full.soft.new_zeros(len(config.classes), *pixels.shape[:2])
+    unrefined = full.unrefined.new_zeros(len(config.classes), *full.unrefined.shape[1:])
+    for number, values, before in zip(ids, masks.soft(), full.unrefined, strict=True):
+        soft[number - 1], unrefined[number - 1] = torch.from_numpy(values), before
     absent = [f"absent:{name}" for name in config.classes if name not in full.classes]
-    labels = native.dataset_labels(full.label_map, ids)
-    return replace(full, label_map=labels, soft=soft, classes=config.classes, flags=(*full.flags, *absent))
+    whole = {"label_map": native.dataset_labels(full.label_map, ids), "classes": config.classes}
+    return replace(full, **whole, soft=soft, unrefined=unrefined, flags=(*full.flags, *absent))
 
 
 def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any) -> Segments:
@@ -63,9 +67,6 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
     image, model: as in `mask`. options: fields of SegmentPhotosConfig, such as fit="crop", or of SegmentConfig, such as
     method="kmeans" and k=6, as in `Captured.segments`. Raises UserError for a picture or option that cannot be used.
     """
-    if "names" in options:
-        fix = "use segment_photos, or ask `mask` for the words"
-        raise UserError("names", "segments of an image in memory are not named", fix)
     config, info = _configure(SegmentPhotosConfig, model, options)
     pixels = as_pixels(image)
     if config.segment.k == "truth":
@@ -84,6 +85,10 @@ def _configure(
     kind: the configuration's class. model, options: as in `mask`. Raises UserError for an option that cannot be used.
     For example, options for loading, such as `lora`, cannot be used with a loaded model.
     """
+    for name in options:
+        if name in OF_FOLDERS and hasattr(kind, name):
+            fix = f"leave it out, or use {kind.command}_photos"
+            raise UserError(name, "does nothing for an image in memory", fix)
     if not isinstance(model, Model):
         return recommend(kind, {**options, "model": model})
     for name in ("base", *(field.name for field in fields(LoadOptions)), "device", "dtype"):

@@ -10,22 +10,36 @@ inversion, or delete them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from numbers import Integral
 from typing import Any
 
+import torch
+
+from ..attention.which_rows import Texts
 from ..errors import UserError, first_line
 from ..models.families.family import Family
 from ..models.families.inputs import TOKENIZERS, Reader
 from ..prompts.captions import content_words
 from ..prompts.tokens import TokenizedPrompt, find_weight, read
-from .heatmap import Phrase, phrase_name
-from .which_rows import Named, Texts
 
+Phrase = str | Sequence[int]
+"""A word or phrase of the prompt, or the numbers of text columns. A column is the place of one token in the text."""
 BREAK = "BREAK"
 """The word between the chunks of a long prompt that a script names."""
 NAME_TEXT = "name the text and its tokenizer, capture(pipe, prompt='…', tokenizer=…), or name columns"
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a script says itself, in `capture(pipe, prompt=…, tokenizer=…, states=…)`. It counts before all else."""
+
+    prompts: Sequence[str] = ()
+    readers: Sequence[Reader] | None = None
+    """None: the pipeline's own tokenizers count."""
+    states: Sequence[torch.Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,12 +98,25 @@ class ReadText:
         return UserError(problem, fix=f"its words: {', '.join(self.words)}")
 
 
+def phrase_name(phrase: Phrase) -> str:
+    """A phrase as a text: for example "dog" for "dog", and "columns 5, 6" for (5, 6). Raises UserError for anything
+    but words and numbers of columns."""
+    if isinstance(phrase, str) and not phrase.strip():
+        raise UserError(f"'{phrase}'", "is no word", "name a word or phrase of the prompt, such as 'dog'")
+    if isinstance(phrase, str):
+        return phrase
+    if not isinstance(phrase, Collection) or not all(isinstance(column, Integral) for column in phrase):
+        problem = "must be a word or phrase, or the numbers of text columns"
+        raise UserError(f"{phrase!r}", problem, "give words one by one: masks('dog', 'cat')")
+    return f"columns {', '.join(map(str, phrase))}"
+
+
 def read_text(
     pipe: Any, family: Family, named: Named, texts: Texts, state_columns: int, columns: int, *, behind_pictures: bool
 ) -> ReadText:
     """A text, read by the tokenizers of now.
 
-    pipe: the pipeline; None for a network alone. named: what the script says about the text. state_columns: the number
+    pipe: the pipeline, or a network alone. named: what the script says about the text. state_columns: the number
     of columns in the text's state, perhaps with padding. columns: the number of columns in the maps. behind_pictures:
     whether the text encoder read pictures before the text, so that columns count from the text's end.
     """

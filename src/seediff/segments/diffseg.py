@@ -100,7 +100,7 @@ def merge(maps: torch.Tensor, threshold: float) -> torch.Tensor:
     maps: the proposals (P, N) before the round. threshold: τ.
     """
     closer = (symmetric_kl(maps, maps) < threshold).cpu()
-    absorbed = torch.zeros(len(maps), dtype=torch.bool)
+    absorbed = closer.new_zeros(len(maps))
     merged: list[torch.Tensor] = []  # the proposals in each mean
     for index, near in enumerate(closer):
         if not absorbed[index]:

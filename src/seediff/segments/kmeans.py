@@ -61,11 +61,11 @@ def _plus_plus(rows: torch.Tensor, k: int, seed: int) -> list[int]:
     """Indexes of k rows as first centres, from k-means++ (Arthur and Vassilvitskii 2007). Each centre is the best of
     2 + ln k random rows. A row's probability is proportional to its squared distance to the nearest earlier centre."""
     generator = torch.Generator().manual_seed(seed)
-    chosen = [int(torch.randint(len(rows), (1,), generator=generator))]
+    chosen = [int(torch.randint(len(rows), (1,), generator=generator, device=rows.device))]
     (distances,) = _squared_distances(rows, chosen)
     while len(chosen) < k:
         cumulative = distances.cumsum(0)
-        draws = torch.rand(2 + int(math.log(k)), generator=generator, dtype=torch.float64) * cumulative[-1]
+        draws = cumulative.new_empty(2 + int(math.log(k))).uniform_(generator=generator) * cumulative[-1]
         trials = torch.searchsorted(cumulative, draws).clamp_max(len(rows) - 1).tolist()
         after_trial = torch.minimum(distances, _squared_distances(rows, trials))  # (trials, N)
         best = int(after_trial.sum(1).argmin())

@@ -116,7 +116,7 @@ def follow_edges(picture: np.ndarray, segments: np.ndarray, config: SegmentConfi
     picture = reduce_picture(picture, size)
     coarse = torch.from_numpy(resize_nearest(segments, *size))
     dilations = scaled_dilations(size, config.edge_dilations)
-    weights = affinity(torch.tensor(picture).permute(2, 0, 1) / 255, dilations)
+    weights = affinity(coarse.new_tensor(picture, dtype=torch.float32).permute(2, 0, 1) / 255, dilations)
 
     # 2. The highest mask at each pixel
     def refined_masks() -> Iterator[torch.Tensor]:

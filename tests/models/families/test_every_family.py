@@ -32,6 +32,7 @@ from builders.refusals import user_error
 from recipes.families import PAGE as TABLE_PAGE
 from recipes.families import row
 from seediff.attention.see_photos import encode_images, read_prompts, run_noised
+from seediff.attention.which_rows import STATES
 from seediff.config.methods import CaptureConfig
 from seediff.config.runs import GenerateConfig
 from seediff.masks.presence import denoising_errors
@@ -39,7 +40,6 @@ from seediff.models.families import families
 from seediff.models.families.qwen_image import QWEN_IMAGE_21
 from seediff.models.layers import KINDS, block_names
 from seediff.models.registry import load_model
-from seediff.script.which_rows import STATES
 
 PAGE = TABLE_PAGE.read_text(encoding="utf-8")
 
@@ -231,7 +231,7 @@ def test_rows_of_a_map_are_where_the_image_is(model):
         latents = torch.zeros(1, channels, height, width)
         latents[0, :, y : y + 2, x : x + 2] = value
         capture = CaptureConfig(normalize=False, text_share="text")
-        with torch.no_grad(), capturing(model.network, capture, guidance=False, per_layer=True) as recorder:
+        with torch.no_grad(), capturing(model.network, capture, per_layer=True) as recorder:
             model.family.denoise(model.pipe, latents, 100, condition)
         grid, layers = next(iter(layer_maps(recorder, "cross", 0).items()))
         found.append(next(iter(layers.values())))
@@ -263,6 +263,12 @@ def test_words_of_a_variant_have_the_columns_that_change_with_them(variant):
 def test_a_negative_prompt_without_effect_is_refused(model):
     if not model.family.reads_negative(model.pipe, 3.0):
         check_refused(model, r"^negative_prompt: 'bad': model '.*' reads none; ", negative_prompt="bad")
+
+
+def test_a_negative_prompt_that_is_a_prompt_is_refused(model):
+    if model.family.reads_negative(model.pipe, 3.0):
+        said = "which of them draw the images is unknown; give another negative prompt than the prompt"
+        check_refused(model, said, negative_prompt=SPECS[0].prompt)
 
 
 def test_sizes_out_of_rule(model):
@@ -316,6 +322,6 @@ def test_blocks_are_chosen_by_their_numbers(model):
 
 def see_layers(model, seen):
     """kind → grid → layer name → map, as `see` looks at one photograph."""
-    with capturing(model.network, guidance=False, per_layer=True) as recorder, torch.no_grad():
+    with capturing(model.network, per_layer=True) as recorder, torch.no_grad():
         run_noised(model, encode_images(model, seen), [SPECS[0].prompt], timesteps=(400,), seed=1, indices=[0])
     return {kind: layer_maps(recorder, kind, 0) for kind in KINDS}

@@ -23,7 +23,7 @@ def test_text_alone_is_the_same_when_nothing_else_is_captured(model):
     kinds = ({"cross": None}, EVERYTHING)
     for reads in kinds:
         with (
-            capturing(model.network, CaptureConfig(text_share="text"), reads=reads, guidance=False) as recorder,
+            capturing(model.network, CaptureConfig(text_share="text"), reads=reads) as recorder,
             torch.no_grad(),
         ):
             condition = read_prompts(model, ["a dog"], latents)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...errors import UserError
 from ..layers import CROSS, SELF, Kind, Layer, LayerChoice, block_names, block_numbers, by_kind, refuse_adapters
@@ -115,8 +115,6 @@ class Family:
     """Default steps of its models that were distilled to draw without guidance."""
     distilled: bool = False
     """Whether the guidance scale is an input of the network, which then predicts once per step."""
-    where_prompt: Literal["second half", "first half", "first call"] = "second half"
-    """Where the prediction with the prompt is under guidance: in a half of the batch, or in the first of two calls."""
     negative: bool = True
     """Whether guidance reads the negative prompt. Otherwise it reads the empty prompt."""
     from_zero: bool = False
@@ -259,13 +257,6 @@ class Family:
 
     # Guidance: methods
 
-    def rows_with_prompt(self, batch: int, pictures: int) -> range:
-        """The rows with the prompt, one for each picture, in a call of the network with the prompt: under guidance in
-        two halves, the half that `where_prompt` names, otherwise all. batch: the number of rows."""
-        if batch != 2 * pictures or self.where_prompt == "first call":
-            return range(batch)
-        return range(pictures) if self.where_prompt == "first half" else range(pictures, batch)
-
     def says_distilled(self, config: PartConfig) -> bool | None:
         """Whether a model was distilled to draw without guidance; None if the network's configuration does not say."""
         if self.distilled and config:
@@ -276,13 +267,9 @@ class Family:
         """Default steps of a model that was distilled to draw without guidance."""
         return self.distilled_steps
 
-    def guided(self, pipe: Any, guidance_scale: float) -> bool:
-        """Whether the network predicts twice per step, with and without the prompt, in the order of `where_prompt`."""
-        return guidance_scale > 1 and not self.distilled
-
     def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
         """Whether a negative prompt changes the picture at this guidance scale."""
-        return self.negative and self.guided(pipe, guidance_scale)
+        return self.negative and guidance_scale > 1 and not self.distilled
 
     # Drawing: methods
 

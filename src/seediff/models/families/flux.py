@@ -109,7 +109,6 @@ FLUX = Flux(
     class_name="FluxTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
     distilled=True,
-    where_prompt="first call",  # with `true_cfg_scale`, which only scripts use
 )
 
 
@@ -131,5 +130,4 @@ CHROMA = ChromaFamily(
     pipelines=("ChromaPipeline",),
     class_name="ChromaTransformer2DModel",
     streams=FLUX.streams,
-    where_prompt="first call",
 )

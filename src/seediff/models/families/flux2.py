@@ -68,7 +68,6 @@ FLUX2 = Flux2(
     single_files={(FLUX_TENSOR, FLUX2_TENSOR, "single_blocks.47.linear1.weight"): ("flux2-dev",)},
     pipelines=("Flux2Pipeline",),
     class_name="Flux2Transformer2DModel",
-    where_prompt="first call",  # for FLUX.2 klein, whose network has the same class
     streams=FLUX.streams,
     distilled=True,
 )
@@ -79,9 +78,6 @@ class Klein(Flux2):
 
     Its base models predict in two calls, with the prompt and with the empty prompt. The others were distilled to draw
     without guidance."""
-
-    def guided(self, pipe: Any, guidance_scale: float) -> bool:
-        return guidance_scale > 1 and not pipe.config.is_distilled
 
     def tokenizers(self, folder: Path) -> dict[str, Any]:
         return {}
@@ -97,7 +93,6 @@ FLUX2_KLEIN = Klein(
     pipelines=("Flux2KleinPipeline",),
     cannot={"Flux2KleinKVPipeline": "it keeps keys of other images from step to step; use a Flux2KleinPipeline"},
     class_name=FLUX2.class_name,
-    where_prompt="first call",
     negative=False,
     streams=FLUX2.streams,
 )

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,59 @@ def _parameters(network: type) -> list[str]:
     """The names of the inputs of a network class, in order."""
     inputs = signature(network.forward).parameters.values()
     return [each.name for each in inputs if each.kind is each.POSITIONAL_OR_KEYWORD][1:]
+
+
+Around = Callable[[Mapping[str, Any], Callable[[], Any]], Any]
+"""A function that Python calls in place of a method. Its parameters: the call's arguments, by name, and a function
+without parameters that runs the method itself. It returns what the method's caller gets."""
+_wrapped: dict[tuple[type, str], tuple[Any, list[tuple[int, Around]]]] = {}
+"""(class, name of its method) → the class's own method, None if it is inherited; and for each object that is wrapped
+now, its `id` and what is called. The class has one wrapper for all of them, from the first to the last."""
+_lock = threading.Lock()
+
+
+@contextmanager
+def wrap(owner: Any, name: str, around: Around) -> Iterator[None]:
+    """Inside the `with` block, Python calls `around` in place of a method, of this one object of its class. Blocks may
+    overlap, also in several threads."""
+    kind, entry = type(owner), (id(owner), around)
+    with _lock:
+        if (kind, name) not in _wrapped:
+            _wrapped[kind, name] = vars(kind).get(name), []
+            setattr(kind, name, _wrapper(getattr(kind, name), _wrapped[kind, name][1]))
+        own, entries = _wrapped[kind, name]
+        entries.append(entry)
+    try:
+        yield
+    finally:
+        with _lock:
+            entries.remove(entry)
+            if not entries:
+                del _wrapped[kind, name]
+                if own is None:
+                    delattr(kind, name)
+                else:
+                    setattr(kind, name, own)
+
+
+def _wrapper(method: Any, entries: Sequence[tuple[int, Around]]) -> Any:
+    """What a class has in place of a method while objects are wrapped. entries: as in `_wrapped`."""
+    parameters = signature(method)
+    further = next((one.name for one in parameters.parameters.values() if one.kind is one.VAR_KEYWORD), "")
+
+    @wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        around = next((around for owner, around in entries if owner == id(self)), None)
+        if around is None:
+            return method(self, *args, **kwargs)
+        bound = parameters.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        named = {**bound.arguments, **bound.arguments.get(further, {})}
+        # The method may change a list of prompts (Z-Image writes its template into it).
+        given = {each: list(value) if isinstance(value, list) else value for each, value in named.items()}
+        return around(given, partial(method, self, *args, **kwargs))
+
+    return call
 
 
 def latents_of(inputs: NetworkInputs) -> Any:

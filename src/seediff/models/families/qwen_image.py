@@ -93,7 +93,6 @@ QWEN_IMAGE = QwenImage(
     cannot={"QwenImageLayeredPipeline": "it draws several layers of an image at once, each with maps of its own"},
     class_name="QwenImageTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
-    where_prompt="first call",
     reads_shown=True,
 )
 
@@ -187,7 +186,6 @@ QWEN_IMAGE_21 = QwenImage21(
     places="img_mask",
     pipeline_multiple=32,
     distilled_steps=8,
-    where_prompt="first call",
     reads_text="processor",
     reads_shown=True,
     of_pipeline=("sample_sigmas",),
@@ -220,5 +218,4 @@ KREA2 = Krea2(
     streams={"transformer_blocks": TEXT_FIRST},
     from_zero=True,
     distilled_steps=8,
-    where_prompt="first call",
 )

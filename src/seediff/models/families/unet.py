@@ -58,10 +58,9 @@ class UNet(Family):
         latents evenly. The pipeline also requires multiples of 8."""
         return math.lcm(8, factor * 2 ** (len(config["down_block_types"]) - 1))
 
-    def guided(self, pipe: Any, guidance_scale: float) -> bool:
-        """Whether the network predicts twice per step. A UNet with the guidance scale as an input (LCM) predicts
-        once."""
-        return super().guided(pipe, guidance_scale) and pipe.unet.config.time_cond_proj_dim is None
+    def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
+        """As in `Family`. A UNet with the guidance scale as an input (LCM) reads none."""
+        return super().reads_negative(pipe, guidance_scale) and pipe.unet.config.time_cond_proj_dim is None
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (clip_reader(pipe, "tokenizer"),)
@@ -77,10 +76,10 @@ def clip_reader(pipe: Any, part: str) -> Reader:
 
 
 def attention_layers(unet: Any) -> dict[str, Any]:
-    """Name → attention module of a UNet. Modules of AnimateDiff that attend to other frames are left out. Raises
-    UserError for a module with keys of both picture and text."""
+    """Name → attention module of a UNet. Left out are modules of AnimateDiff that attend to other frames, and
+    those of GLIGEN that attend to boxes. Raises UserError for a module with keys of both picture and text."""
     modules, names = {}, [key.removesuffix(".processor") for key in unet.attn_processors]
-    for name in (name for name in names if "motion_modules" not in name):
+    for name in (name for name in names if "motion_modules" not in name and not name.endswith(".fuser.attn")):
         modules[name] = attention = unet.get_submodule(name)
         if attention.added_kv_proj_dim is not None:
             raise UserError(f"attention of {name} has added keys; use SD 1.x or 2.x")

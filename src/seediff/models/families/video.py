@@ -54,7 +54,6 @@ WAN = Wan(
     title="Wan 2.1 and 2.2",
     pipelines=("WanPipeline",),
     class_name="WanTransformer3DModel",
-    where_prompt="first call",
     frames_dimension=2,
     text_columns=512,
 )

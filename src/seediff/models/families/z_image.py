@@ -59,5 +59,4 @@ Z_IMAGE = ZImage(
     attention="attention",
     patch=2,
     from_zero=True,
-    where_prompt="first half",
 )

@@ -1,5 +1,9 @@
 """Which rows of a network's batch draw the pictures: those whose text is, bit for bit, the encoded prompt.
 
+    encoded_prompt    what the pipeline's `encode_prompt` made of the prompt
+    states_of         the texts that a call of the network is given
+    find_rows         its rows with the prompt
+
 A row is one member of the network's batch: one picture with one text. The state of a text is its encoding, which the
 network is given: (T, D), or (T, layers, D), with a vector for each of T columns. With guidance, other rows have the
 negative prompt.
@@ -15,7 +19,8 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..models.families.inputs import Reader
+from ..models.families.family import Family
+from ..models.families.inputs import NetworkInputs
 
 STATES = ("encoder_hidden_states", "cap_feats")
 """Networks' names for the input with the texts' states."""
@@ -23,26 +28,21 @@ NAME_STATES = (
     "name the encoded prompt that the network is given, and its text: capture(…, prompt='…', states=prompt_embeds,"
     " tokenizer=pipe.tokenizer)"
 )
+OTHER_NEGATIVE = "give another negative prompt than the prompt, or draw one image at a time"
 Texts = Mapping[str, str]
 """The texts of one picture, by the pipeline's arguments: {"prompt": …, "prompt_2": …}."""
-
-
-@dataclass(frozen=True)
-class Named:
-    """What a script says itself, in `capture(pipe, prompt=…, tokenizer=…, states=…)`. It counts before all else."""
-
-    prompts: Sequence[str] = ()
-    readers: Sequence[Reader] | None = None
-    """None: the pipeline's own tokenizers count."""
-    states: Sequence[torch.Tensor] | None = None
+PER_PROMPT = ("num_images_per_prompt", "num_videos_per_prompt")
+"""The number of pictures or clips for each prompt: an argument of pipelines, and of an `encode_prompt` that itself
+repeats the states."""
 
 
 @dataclass(frozen=True)
 class Encoded:
     """The encoded prompts of one call of the pipeline."""
 
-    states: Sequence[torch.Tensor]
-    """The state of each picture's text. If several pictures have one text, its state comes once for each of them."""
+    states: Sequence[torch.Tensor] = ()
+    """The state of each picture's text. If several pictures have one text, its state comes once for each of them. Empty
+    until the pipeline has encoded them."""
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Argument of the pipeline → its texts, for example {"prompt": ["a dog", "a cat"]}; empty if the pipeline was given
     only embeddings."""
@@ -55,9 +55,40 @@ class Encoded:
         return {name: texts[number * len(texts) // len(self.states)] for name, texts in self.texts.items() if texts}
 
 
+def encoded_prompt(pipe: Any, arguments: Mapping[str, Any], given: Mapping[str, Any], output: Any, known: Encoded) -> Encoded:
+    """The encoded prompt, if a call of `encode_prompt` has encoded it; otherwise what was known before. arguments: of
+    the pipeline's call. given, output: what `encode_prompt` was given, by name, and returned: the states first."""
+    states = output[0] if isinstance(output, tuple) else output
+    own = arguments.get("prompt", given.get("prompt"))  # `__call__(self, *args)` names none
+    if states is None or listed(given.get("prompt")) != listed(own):
+        return known
+    texts = {name: listed(given[name]) for name in ("prompt", "prompt_2", "prompt_3") if given.get(name) is not None}
+    clean = getattr(pipe, "_text_preprocessing", None)
+    if texts and clean is not None:
+        texts["prompt"] = clean(texts["prompt"], clean_caption=given.get("clean_caption", False))
+    repeats = 1
+    if given.keys().isdisjoint(PER_PROMPT):  # otherwise `encode_prompt` itself repeats them
+        repeats = next((int(arguments[name]) for name in PER_PROMPT if arguments.get(name)), 1)
+    return Encoded([state for state in copied(states) for _ in range(repeats)], known.texts or texts)
+
+
+def states_of(family: Family, inputs: NetworkInputs) -> Sequence[torch.Tensor] | None:
+    """The state of each row in a call of the network. None for a further prediction of SD 3's, without some layers.
+    Raises UserError if there are none."""
+    if inputs.get("skip_layers") is not None:
+        return None
+    states = next((inputs[name] for name in STATES if inputs.get(name) is not None), None)
+    if states is None:
+        raise UserError("the network was given no text")
+    return states[:: family.frames(inputs)] if family.frames_in_rows else states  # one row for each clip
+
+
 def find_rows(prompt: Encoded, states: Sequence[torch.Tensor]) -> dict[int, int]:
     """Row → the number of its prompt, for the rows of a batch that draw the pictures; empty in a call without the
     prompt. states: the state of each row. Raises UserError if other rows than one for each picture have a prompt."""
+    if not prompt.states:
+        problem = "has not encoded its prompt with its encode_prompt, so which rows have it is unknown"
+        raise UserError("the pipeline", problem, NAME_STATES)
     pairs = [_are_equal(one, other) for other, one in product(states, prompt.states)]
     equal = torch.stack(pairs).view(len(states), -1).tolist()  # waits for a GPU once
     left, rows = [*range(len(prompt.states))], dict[int, int]()
@@ -70,9 +101,18 @@ def find_rows(prompt: Encoded, states: Sequence[torch.Tensor]) -> dict[int, int]
     count = sum(map(bool, matching.values()))
     if rows and not prompt.is_named and (left or count > len(rows)):
         problem = f"{count} rows of a batch of {len(states)} have the prompt, for {len(prompt.states)} images"
-        fix = "draw one at a time, or capture the network"
+        fix = f"{OTHER_NEGATIVE}, or capture the network"
         raise UserError(problem, "which of them draw the images is unknown", fix)
     return rows
+
+
+def check_counts(rows: int, calls: int, images: int, steps: int) -> None:
+    """Raise UserError if not each row with the prompt drew one image, once at each step. rows, calls: how many had the
+    prompt."""
+    if rows != images or calls > steps:
+        counts = f"{rows} rows had the prompt in {calls} calls, for {images} images of {steps} steps"
+        fix = f"{OTHER_NEGATIVE}, or use a pipeline of diffusers that draws each image in one row (docs/script.md)"
+        raise UserError("the pipeline", f"{counts}: which of them draw the images is unknown", fix)
 
 
 def copied(states: Iterable[torch.Tensor]) -> list[torch.Tensor]:

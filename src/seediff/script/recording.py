@@ -1,0 +1,227 @@
+"""`Recording`: records what a pipeline, or a network alone, draws in a `with` block of `capture`.
+
+A run is one call of the pipeline. If the script captures a network alone, its whole `with` block is one run. In a run,
+from top to bottom:
+
+    the pipeline                   the recording     what it calls
+    pipe(…) begins                 draw, begin
+      encode_prompt(…) returns                       hear_prompt (attention/capture.py): the encoded prompt
+      network(…) begins            before_network    AttentionRecorder.begin_call: the rows with it
+                                                     read_text: which columns its words have, once
+        its layers compute                           AttentionRecorder (attention/recorder.py)
+    pipe(…) returns                draw, end         AttentionRecorder.maps: a `Picture` for each row
+
+`Run`: what one call of a captured pipeline drew, picture by picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, product
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..attention.capture import hear_prompt, without_compilation
+from ..attention.maps import AttentionMaps
+from ..attention.recorder import AttentionRecorder
+from ..attention.which_rows import Encoded, check_counts, copied, states_of
+from ..errors import UserError
+from ..files.image_files import on_white
+from ..files.messages import plural, show_bytes
+from ..masks.clips import frame_weights
+from ..models.families.inputs import NetworkInputs
+from ..models.saving_memory import memory_bytes
+from .which_columns import Named, ReadText, read_text
+
+
+@dataclass
+class Recording:
+    """What a `with` block captures. A UserError before the first step ends the pipeline's call. After any later error
+    the pipeline goes on without capture: one warning reports it, and it is raised when the script wants maps."""
+
+    pipe: Any
+    """The pipeline, or the network that the script captures alone."""
+    named: Named
+    recorder: AttentionRecorder
+    runs: list[Run] = field(default_factory=list)
+    """Those that have ended."""
+    outside: int = 0
+    """How often the network ran while no run was in progress."""
+    arguments: Mapping[str, Any] | None = None
+    """The arguments of the pipeline's call, by name; empty for a network alone. None: no run is in progress."""
+    texts: list[ReadText] = field(default_factory=list)
+    """The text of each picture in this run; empty until a call of the network had it."""
+
+    def draw(self, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
+        """Let the pipeline draw, and return its result. A call that ends with an error leaves no `Run`. arguments,
+        call: as in `Around`."""
+        self.begin(arguments)
+        try:
+            with hear_prompt(self.pipe, arguments, self.recorder), without_compilation():
+                output = call()
+            self.end(output)
+        finally:
+            self.arguments = None
+            self.recorder.restart()
+        return output
+
+    def begin(self, arguments: Mapping[str, Any]) -> None:
+        """Begin a run. arguments: as in `arguments`."""
+        if arguments.get("padding_mask_crop"):
+            problem = "pastes what it draws into another image, where maps are not put"
+            raise UserError("padding_mask_crop", problem, "cut the image, and paste it back yourself")
+        self.arguments, self.texts = arguments, []
+        self.recorder.restart()
+        states, texts = self.named.states, {"prompt": self.named.prompts} if self.named.prompts else {}
+        self.recorder.calls.prompt = Encoded(states or (), texts, is_named=states is not None)
+
+    def before_network(self, network: Any, inputs: NetworkInputs) -> None:
+        """Begin to record the network call that runs next, if it belongs to a run. inputs: the call's."""
+        if self.arguments is None:
+            self.outside += 1
+            return
+        recorder, embeds = self.recorder, self.arguments.get("prompt_embeds")
+        try:
+            prompt = recorder.calls.prompt
+            assert prompt is not None
+            if not prompt.states and embeds is not None:  # Z-Image does not ask `encode_prompt` about them
+                recorder.calls.prompt = replace(prompt, states=copied(embeds))
+            recorder.begin_call(network, inputs)
+            if recorder.call is not None and not self.texts:
+                self.texts = self._read(inputs)
+        except Exception as error:
+            if isinstance(error, UserError) and not self.texts:
+                raise
+            recorder.fail(error, "the network's call")
+
+    def _check_memory(self, device: torch.device) -> None:
+        """Raise UserError if the maps of a run do not fit into the computer's memory, or into the GPU's free memory.
+        device: where the network computes."""
+        call = self.recorder.calls.latest
+        needed = call.images * self.recorder.plan.expected(call.latent_size, type(self.pipe).__name__).map_bytes
+        free = memory_bytes() or needed
+        if device.type == "cuda":
+            cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+            free = min(free, torch.cuda.mem_get_info(device)[0] + cached)
+        if needed > free:
+            room = f"{show_bytes(needed)}, and {show_bytes(free)} of memory are there"
+            fix = "draw fewer or smaller images at once, or capture less (keep='ca')"
+            raise UserError("the attention maps", f"those of {call.images} images take {room}", fix)
+
+    def _read(self, inputs: NetworkInputs) -> list[ReadText]:
+        """The text of each row with the prompt. inputs: of the network's call."""
+        calls, plan, columns = self.recorder.calls, self.recorder.plan, 0
+        states, rows, prompt = states_of(plan.family, inputs), calls.numbers(inputs), calls.prompt
+        assert states is not None
+        assert rows is not None
+        assert prompt is not None
+        self._check_memory(states[0].device)
+        if "cross" in plan.reads:
+            columns = plan.family.text_columns_of_call(inputs) or 0
+        behind = plan.family.reads_shown and bool(plan.family.shown(inputs))
+        texts: list[ReadText] = []
+        for row, number in rows.items():
+            own = {} if behind and len({*prompt.texts.get("prompt", ())}) > 1 else prompt.texts_of(number)
+            state = len(states[row])
+            texts.append(read_text(self.pipe, plan.family, self.named, own, state, columns, behind_pictures=behind))
+        return texts
+
+    def end(self, output: Any = None) -> None:
+        """End the run, and keep what was drawn. output: what the pipeline returned; None for a network alone."""
+        images = list[Any]()
+        if self.arguments is not None and self.arguments.get("output_type") != "latent":
+            images = returned_images(output)
+        count = len(self.texts) or len(images)
+        if not count:
+            return
+        frames, latents = 1, self.recorder.calls.latest.frames
+        if self.recorder.plan.family.frames_dimension:  # the pipeline draws clips; as latents, if it returned no frames
+            frames = len(images) // count or latents
+        outcomes: Sequence[Attention | UserError]
+        try:
+            calls, scheduler = self.recorder.calls.count, getattr(self.pipe, "scheduler", None)
+            timesteps = getattr(scheduler, "timesteps", None)
+            drawn = -(-len(images) // frames) or count
+            check_counts(len(self.texts), calls, drawn, calls if timesteps is None else len(timesteps))
+            outcomes = self._attention(frames, latents)
+        except Exception as error:
+            self.recorder.fail(error, "the pipeline")
+            assert self.recorder.error is not None
+            outcomes = [self.recorder.error] * (count * frames)
+        pictures: list[Picture] = []
+        for number, outcome in enumerate(outcomes):
+            prompt = outcome.text.prompt if isinstance(outcome, Attention) else ""
+            pictures.append(Picture(prompt, outcome, images[number] if number < len(images) else None))
+        self.runs.append(Run(pictures, frames))
+
+    def _attention(self, frames: int, latents: int) -> list[Attention]:
+        """The attention of each picture, or of each frame of each clip, which has that of its nearest latent frame.
+        frames, latents: the numbers of frames and of latent frames in a clip."""
+        recorder, texts = self.recorder, [text for text in self.texts for _ in range(latents)]
+        prompts = [text.prompt for text in texts]
+        maps = [each.cpu() for each in recorder.maps([{}] * len(prompts), prompts)]
+        apart = [{name: each.cpu() for name, each in of.items()} for of in recorder.maps_apart(prompts)]
+        of_latents = list(map(Attention, texts, maps, apart))
+        nearest = frame_weights(frames, latents).argmax(1)
+        return [of_latents[clip * latents + latent] for clip, latent in product(range(len(self.texts)), nearest)]
+
+    @property
+    def elsewhere(self) -> str:
+        """What to tell of calls of the network outside of a run; "" if there were none."""
+        if not self.outside:
+            return ""
+        times = plural(self.outside, "time")
+        return f"the network also ran {times} outside of the captured pipeline: capture the pipeline that runs it"
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Attention to the prompt of one picture. The network draws clips as fewer latent frames: all frames of a latent
+    frame share this object."""
+
+    text: ReadText
+    maps: AttentionMaps
+    """On the CPU, without words."""
+    apart: dict[str, AttentionMaps]
+    """The maps of each step or of each layer, if the script wants them apart; otherwise empty."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, or a frame of a clip, and what was captured while it was drawn."""
+
+    prompt: str
+    """The text for the first text encoder; "" if the pipeline was given only embeddings."""
+    outcome: Attention | UserError
+    """Its attention, or the error because of which there are no maps."""
+    pixels: np.ndarray | None
+    """(H, W, 3) uint8; None if the pipeline did not return the picture."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one call of the pipeline drew. If the script captures a network alone, what its whole `with` block drew."""
+
+    pictures: Sequence[Picture]
+    frames: int
+    """The number of frames of each clip; 1 for images."""
+
+
+def returned_images(output: Any) -> list[np.ndarray]:
+    """The pictures (H, W, 3) uint8 in what a pipeline returned, transparent ones on white; an empty list for latents.
+    output: the pipeline's result, or any part of it: pictures, clips, arrays or tensors with values in [0, 1]."""
+    images: Any = getattr(output, "images", getattr(output, "frames", output))
+    if isinstance(images, tuple):
+        images = list(images[:1])  # the other parts are flags
+    if isinstance(images, list):  # a list of pictures, or of clips
+        return [*chain.from_iterable(map(returned_images, images))]
+    if torch.is_tensor(images) and images.ndim > 3 and images.shape[-3] == 3:  # latents have other channels
+        images = images.detach().movedim(-3, -1).float().cpu().numpy()  # numpy has no bfloat16
+    if isinstance(images, np.ndarray) and images.ndim > 3 and images.shape[-1] in (3, 4):
+        pixels = (images * 255).round().astype(np.uint8)
+        return returned_images(list(map(Image.fromarray, pixels.reshape(-1, *pixels.shape[-3:]))))
+    return [np.array(on_white(images))] if isinstance(images, Image.Image) else []
