@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from seediff.cli.commands import make_app
-from seediff.cli.options import Typed
+from seediff.cli.typed import Typed
 from seediff.files.outputs import write_atomic
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"

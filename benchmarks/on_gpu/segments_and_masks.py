@@ -10,7 +10,8 @@ from builders.region_maps import region_maps  # pyright: ignore[reportMissingImp
 
 from on_gpu.device import seconds
 from seediff.masks.pamr import affinity, pamr, scaled_dilations
-from seediff.segments.diffseg import aggregate, diffseg
+from seediff.segments.aggregate import aggregate
+from seediff.segments.diffseg import diffseg
 from seediff.segments.kmeans import kmeans
 
 THRESHOLDS = (0.5,) * 3

@@ -9,14 +9,13 @@ from seediff.cli.commands import COMMANDS, make_app
 from seediff.cli.line import CommandLine
 from seediff.config.fields import OTHER_NAMES, own_name
 from seediff.config.methods import CaptureConfig, MaskConfig
-from seediff.config.resolve import preset_toml
 from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.settings import load_config
 from seediff.files.reading import read_toml
-from seediff.models.describe import Preset
+from seediff.models.presets import Preset, preset_toml
 
 DOG = {"classes": ("dog",)}
-REFERENCE = {"mask": {"method": "reference"}}
+REFERENCE = {"mask.method": "reference"}
 
 
 def written(config, folder):
@@ -40,9 +39,9 @@ def test_a_tuned_beta_is_for_its_method_alone(model, tmp_path):
     config = configured(MaskPhotosConfig, DOG, preset=file)
     assert (config.model, config.mask.method, config.mask.beta, config.presence) == (model, "ca", 0.36, 0.6)
     assert config.given == ("model", "classes", "mask.method")
-    given = configured(MaskPhotosConfig, {**DOG, "mask": {"beta": 0.2}}, preset=file)
+    given = configured(MaskPhotosConfig, {**DOG, "mask.beta": 0.2}, preset=file)
     assert (given.mask.method, given.mask.beta) == ("ca", 0.2)
-    other = configured(MaskPhotosConfig, {**DOG, "mask": {"method": "ca_sa"}}, preset=file)
+    other = configured(MaskPhotosConfig, {**DOG, "mask.method": "ca_sa"}, preset=file)
     assert (other.mask.beta, other.presence) == (0.4, 0.6)
     assert configured(SegmentPhotosConfig, {}, preset=file).model == model
 
@@ -80,21 +79,21 @@ def typed_config(*words):
 
 def test_what_python_gives_is_given():
     config = GenerateConfig(classes=("dog",), mask=MaskConfig(beta=0.4))
-    assert (config.given, config.chosen) == (None, ("classes", "mask.beta"))
+    assert config.given == ("classes", "mask.beta")
     assert GenerateConfig.recommended(**DOG, steps=3, tau=2).steps == 3  # the capture has `steps`, too
-    changed = GenerateConfig.recommended(**DOG).changed(steps=9).filled(device="cpu", seed=4)
+    changed = replace(GenerateConfig.recommended(**DOG), steps=9).filled(device="cpu", seed=4)
     assert (changed.given, changed.steps, changed.device, changed.seed) == (("classes",), 9, "cpu", 0)
 
 
 def test_the_file_says_it_and_gives_it_back(model, tmp_path):
-    config = configured(GenerateConfig, {**DOG, "model": model, "mask": {"beta": 0.2}, "size": "512x512"})
+    config = configured(GenerateConfig, {**DOG, "model": model, "mask.beta": 0.2, "size": "512x512"})
     file = written(config, tmp_path)
     assert read_toml(file)["given"] == ["model", "classes", "mask.beta", "size"]
     assert read_toml(file)["mask"]["beta"] == 0.2
     for again in (load_config(file, GenerateConfig), configured(GenerateConfig, {}, file)):
         assert again == config
         assert again.given == config.given
-    assert configured(GenerateConfig, {"seed": 3, "mask": {"method": "ca_sa"}}, file) == replace(config, seed=3)
+    assert configured(GenerateConfig, {"seed": 3, "mask.method": "ca_sa"}, file) == replace(config, seed=3)
 
 
 def test_what_no_line_says_is_unset_and_no_preset_fills_it(model, tmp_path):
@@ -103,7 +102,7 @@ def test_what_no_line_says_is_unset_and_no_preset_fills_it(model, tmp_path):
 
 
 def test_another_model_brings_its_own_and_what_was_given_stays(model, tmp_path):
-    line = {**DOG, "model": model, "mask": {"beta": 0.4}, "capture": {"steps": "second-half"}, "guidance_scale": 4.0}
+    line = {**DOG, "model": model, "mask.beta": 0.4, "capture.steps": "second-half", "guidance_scale": 4.0}
     other = configured(GenerateConfig, {"model": "owner/name"}, written(configured(GenerateConfig, line), tmp_path))
     # Also where it is what the first model's preset would have said; the method, which nobody chose, is the other
     # model's.

@@ -8,7 +8,7 @@ from seediff import Dataset
 from seediff.dataset import native
 from seediff.dataset.native import open_native
 from seediff.dataset.writing import save_native
-from seediff.report.page import dataset_card
+from seediff.report.card import dataset_card
 from seediff.report.tables import summarize
 from seediff.rows.row import as_row
 

@@ -47,7 +47,7 @@ def made(method):
 def test_a_file_is_named_by_its_bytes_and_brings_its_constants(file):
     name = register_file(f"{file}:halves")
     assert name.startswith("own.py:halves@")
-    assert METHOD_FACTS[name].defaults == {"capture": {"normalize": False}, "mask": {"beta": 0.45, "pamr": False}}
+    assert METHOD_FACTS[name].defaults == {"capture.normalize": False, "mask.beta": 0.45, "mask.pamr": False}
     assert torch.equal(made(name).soft, made(register_file(f"{file}:halves")).soft)
     file.write_text(FILE + "\n")
     assert register_file(f"{file}:halves") != name

@@ -12,6 +12,7 @@ from seediff.cli.main import main
 from seediff.models import single_file
 from seediff.models.describe import describe_here
 from seediff.models.locate import locate
+from seediff.models.pipeline import parts_line
 from seediff.models.registry import load_model
 from seediff.models.single_file import SingleFile
 
@@ -55,7 +56,7 @@ def test_a_folder_of_a_network(twin, tuned, expected, tmp_path):
     path.write_text(path.read_text().replace('"sample_size": ', '"own_size": 7, "sample_size": '))
     info = describe_here(str(tuned), base)
     assert info.network_config["own_size"] == 7
-    assert info.files.parts_line(info.family) == f"unet from the folder; text_encoder, vae, the rest from {base}"
+    assert parts_line(info.files, info.family) == f"unet from the folder; text_encoder, vae, the rest from {base}"
 
 
 def test_a_file_on_the_hub(twin, expected, whole, tmp_path, monkeypatch, capsys):

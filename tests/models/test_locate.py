@@ -12,7 +12,7 @@ from seediff.cli.main import main
 from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
-from seediff.models.describe import describe_here, find_model
+from seediff.models.describe import describe_here, describe_model
 from seediff.models.families import families, pipeline_family
 from seediff.models.locate import EMBEDDED, NAMES
 from seediff.run.generate_job import GenerateJob
@@ -142,7 +142,7 @@ def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path, monke
         GenerateConfig, {"classes": ("dog",), "model": "owner/absent"}, planned=True
     )  # a finished set needs none
     with user_error("owner/absent cannot be fetched from the hub: no network; check its name"):
-        find_model("owner/absent")
+        describe_model("owner/absent")
     assert describe_here("owner/other") is None  # without being asked to fetch
 
 

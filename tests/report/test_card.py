@@ -1,7 +1,7 @@
 import pytest
 from synthetic import CLASSES, write_dataset
 
-from seediff.report.page import dataset_card
+from seediff.report.card import dataset_card
 from seediff.report.tables import summarize
 from seediff.rows.row import as_row
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 from seediff.cli.main import main
 from seediff.config.runs import GenerateConfig, MaskPhotosConfig
 from seediff.files.photo_files import Photo
-from seediff.models.describe import find_model
+from seediff.models.describe import describe_model
 from seediff.run import loop
 from seediff.run import plan as plans
 from seediff.run.generate_job import GenerateJob
@@ -12,7 +12,7 @@ from seediff.run.mask_job import MaskJob
 
 def test_what_is_not_known_yet_is_not_guessed(mini_folder, tmp_path):
     config = MaskPhotosConfig(classes=("dog",), model=str(mini_folder))
-    info = find_model(config.model)
+    info = describe_model(config.model)
     job = MaskJob.of(config, [Photo(tmp_path / "a.png", "a")], info=info)
     assert job.plan(replace(info, network_config={}, vae_config={})) is None
     assert job.plan(info).maps.map_bytes
@@ -39,7 +39,7 @@ def test_memory_that_is_not_known_has_no_quantisation():
 
 def test_what_is_on_this_machine_is_not_downloaded():
     """Weights of a hub's model in the cache; a folder whose weights nobody can read yet."""
-    info = find_model("mini")
+    info = describe_model("mini")
     hub = replace(info, files=replace(info.files, whole="owner/mini"))
     for one, size, here in ((hub, 1000, True), (info, None, True), (hub, None, False)):
         line = plans.model_line(GenerateConfig(("dog",)), one, "none", size)

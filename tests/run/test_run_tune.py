@@ -9,13 +9,13 @@ from photo_set import scene_photo, write_photos
 from PIL import Image
 
 from seediff.cli.main import main
-from seediff.config.resolve import preset_toml, read_preset
 from seediff.config.runs import MaskPhotosConfig
 from seediff.dataset.dataset import Dataset
 from seediff.evaluate.evaluation import evaluate
 from seediff.files.reading import read_toml
 from seediff.metrics.scores import class_iou
-from seediff.models.describe import Preset, find_model
+from seediff.models.describe import describe_model
+from seediff.models.presets import Preset, preset_toml, read_preset
 from seediff.run.tune import BETAS, count, count_pixels, load_masker, read_labelled, strongest, tune_names
 
 
@@ -131,7 +131,7 @@ def test_mask_and_evaluate_score_what_tune_counts(labelled, mini_folder, tmp_pat
     config = MaskPhotosConfig.recommended(
         classes=("dog", "car"), model=str(mini_folder), device="cpu", timesteps=(300,), presence=0.0, beta=0.4
     )
-    masker, _ = load_masker(config, find_model(config.model))
+    masker, _ = load_masker(config, describe_model(config.model))
     truths = Dataset.open(labelled, labels_alone=True)
     photos = [read_labelled(masker, index, sample) for index, sample in enumerate(truths)]
     counts = sum(count_pixels(masker, photo, {"dog": 1, "car": 2}, 3, 0) for photo in photos)

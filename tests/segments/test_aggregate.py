@@ -7,7 +7,7 @@ from refusals import user_error
 from region_maps import region_maps
 
 from seediff.devices import cpu_threads
-from seediff.segments.diffseg import aggregate, level_weights
+from seediff.segments.aggregate import aggregate, level_weights
 
 
 def plain_aggregate(maps, size, shares):

@@ -11,7 +11,8 @@ from refusals import user_error
 from region_maps import region_maps
 from scipy.optimize import linear_sum_assignment
 
-from seediff.segments.diffseg import aggregate, diffseg, proposals
+from seediff.segments.aggregate import aggregate
+from seediff.segments.diffseg import diffseg, proposals
 from seediff.segments.labelling import label
 
 SHARED = Path(__file__).parents[2].parent / "shared"

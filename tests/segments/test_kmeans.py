@@ -5,7 +5,7 @@ from refusals import user_error
 from region_maps import region_maps
 
 from seediff.segments import kmeans as module
-from seediff.segments.diffseg import aggregate
+from seediff.segments.aggregate import aggregate
 from seediff.segments.kmeans import kmeans
 
 

@@ -10,7 +10,8 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.methods import SegmentConfig
 from seediff.masks.pamr import affinity, pamr, scaled_dilations
 from seediff.segments import labelling
-from seediff.segments.labelling import follow_edges, label, name_maps, name_segments
+from seediff.segments.labelling import follow_edges, label
+from seediff.segments.naming import name_maps, name_segments
 
 
 @pytest.mark.parametrize(("size", "chunk", "rows"), [((70, 41), 1000, 300), ((9, 60), 20, 1), ((1, 1), 2**18, 2**22)])

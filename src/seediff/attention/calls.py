@@ -152,7 +152,7 @@ class CallReader:
         states = states_of(self._plan.family, inputs)
         if states is None:
             return {}
-        parts = [*states] if isinstance(states, list | tuple) else [states]  # a list may change
+        parts = [states] if isinstance(states, torch.Tensor) else [*states]  # a list may change
         # A version counts how often a tensor was changed in place; PyTorch does not count in `inference_mode`.
         versions = [part._version for part in parts if not part.is_inference()]
         for known, known_versions, numbers in self._known:

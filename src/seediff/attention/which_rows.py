@@ -55,7 +55,9 @@ class Encoded:
         return {name: texts[number * len(texts) // len(self.states)] for name, texts in self.texts.items() if texts}
 
 
-def encoded_prompt(pipe: Any, arguments: Mapping[str, Any], given: Mapping[str, Any], output: Any, known: Encoded) -> Encoded:
+def encoded_prompt(
+    pipe: Any, arguments: Mapping[str, Any], given: Mapping[str, Any], output: Any, known: Encoded
+) -> Encoded:
     """The encoded prompt, if a call of `encode_prompt` has encoded it; otherwise what was known before. arguments: of
     the pipeline's call. given, output: what `encode_prompt` was given, by name, and returned: the states first."""
     states = output[0] if isinstance(output, tuple) else output

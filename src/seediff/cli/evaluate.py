@@ -15,9 +15,9 @@ from ..config.fields import WORD, WholeNumber, read_names
 from ..evaluate.tables import ScoreTable, TableFormat, write_json
 from ..files.messages import make_console
 from ..files.outputs import check_free, check_writable
+from .advice import MOST_LINES, print_lines
 from .commands import EVERY_OPTION, HELP_ALL
-from .formats import MOST_LINES
-from .options import HERE, AnySeed, Json, Whole, print_lines, shown
+from .options import HERE, AnySeed, Json, Whole, shown
 from .progress import bar_or_lines
 
 if TYPE_CHECKING:

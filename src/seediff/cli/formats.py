@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -23,31 +22,14 @@ from ..dataset.formats.format_table import (
     recognise,
 )
 from ..errors import UserError
-from ..files.messages import make_console, plural
+from ..files.messages import plural
 from ..files.outputs import check_apart
-from .options import (
-    HERE,
-    NOTHING,
-    Data,
-    Link,
-    NewOut,
-    Quiet,
-    Typed,
-    WithRejected,
-    Workers,
-    command_line,
-    next_steps,
-    option,
-    train_line,
-)
+from .advice import command_line, follow_progress, next_steps, say_notes, say_reading, train_line
+from .options import HERE, Data, Link, NewOut, Quiet, WithRejected, Workers, option
+from .typed import NOTHING, Typed
 
 if TYPE_CHECKING:
     from ..dataset.importing import Imported
-    from ..dataset.reading import Reading
-
-T = TypeVar("T")
-MOST_LINES = 30
-"""Maximum number of lines about how a set was understood."""
 
 
 def export_(
@@ -190,15 +172,6 @@ def say_corrected(done: Imported, corrects: Path, accepted: bool) -> None:
         print(f"{plural(missing, 'sample')} of {corrects} were not returned: left unchanged")
 
 
-def say_reading(*readings: Reading) -> None:
-    for reading in readings:
-        print(*reading.lines(MOST_LINES), sep="\n")
-
-
-def say_notes(notes: Iterable[str]) -> None:
-    print(*(f"note: {note}\n" for note in notes), sep="", end="")
-
-
 def check_options(own: Sequence[str], given: Iterable[str], format_: str) -> None:
     """Raises UserError for a given option that a format does not have. own: the names of the format's options. given:
     those that the user gave. format_: the option that names the format, for the message, such as `--to yolo`."""
@@ -206,16 +179,3 @@ def check_options(own: Sequence[str], given: Iterable[str], format_: str) -> Non
         if name not in own:
             options = [f"--{each.replace('_', '-')}" for each in (name, *own)]
             raise UserError(f"{options[0]} is not an option of {format_}; it has {', '.join(options[1:])}")
-
-
-def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
-    """A function that yields the samples that it gets, and shows a progress bar meanwhile. Without a terminal, or if
-    `quiet`, it shows no bar."""
-    if quiet or not sys.stderr.isatty():
-        return iter
-    from rich.progress import track
-
-    def follow(samples: Iterable[T]) -> Iterable[T]:
-        return track(samples, "samples", console=make_console(stderr=True), transient=True)
-
-    return follow

@@ -16,7 +16,8 @@ from ..config.runs import GenerateConfig
 from ..errors import Notice, UserError
 from ..files.messages import show_json
 from ..files.outputs import check_free, stage_output
-from .options import HERE, NOTHING, Quiet, TypedSome, option
+from .options import HERE, Quiet, option
+from .typed import NOTHING, TypedSome
 
 if TYPE_CHECKING:
     from ..models.families.inputs import Reader
@@ -60,14 +61,14 @@ def heatmap(
     from torch import Generator
 
     from ..attention.draw import check_steps, draw_noise_in_float32, image_shape
-    from ..models.describe import find_model
+    from ..models.describe import describe_model
     from ..models.families.inputs import DrawRequest
-    from ..models.registry import LoadOptions, load_found
+    from ..models.registry import LoadOptions, load
     from ..prompts.captions import things_named
     from ..script.capturing import capture
     from ..script.heatmap import heat_sheet
 
-    info = info or find_model(config.model, config.base)
+    info = info or describe_model(config.model, config.base)
     check_model(config, info)
     if info.readers:
         find_shown(info.readers, prompt, words)
@@ -76,7 +77,7 @@ def heatmap(
         warnings.warn(f"{strange}, and their heat maps mean nothing", Notice, stacklevel=1)
 
     # 2. The image
-    loaded = load_found(info, LoadOptions.of(config), device=config.device, dtype=config.dtype, offload="none")
+    loaded = load(info, LoadOptions.of(config), device=config.device, dtype=config.dtype)
     shown = find_shown(loaded.readers, prompt, words)
     check_steps(loaded, config.steps)
     pipe, noise = loaded.pipe, Generator().manual_seed(config.seed)

@@ -1,9 +1,9 @@
 """`CommandLine`: turns the words of a command line into values for a command, and later names them in messages.
 
 A command such as `generate` has two kinds of options. Its own parameters, such as --out, have defaults. The fields of
-its configuration, such as --beta, have none here: the parameter `typed: Typed[GenerateConfig]` (options.py) gets what
-was typed and nothing else, as {"mask": {"beta": 0.4}}, because a configuration is made of more than that, such as files
-and presets.
+its configuration, such as --beta, have none here: the parameter `typed: Typed[GenerateConfig]` (typed.py) gets what
+was typed and nothing else, as {"mask.beta": 0.4}, because a configuration is made of more than that, such as files and
+presets.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
+from ..config.fields import flatten
 from ..errors import UserError
 
 if TYPE_CHECKING:
@@ -46,11 +47,13 @@ class CommandLine:
         command, bound, _ = self.program.parse_args(
             self.words, exit_on_error=False, print_error=False, error_console=no_console
         )
-        mask = bound.arguments.get("typed", {}).get("mask", {})
-        if ".py:" in mask.get("method", ""):
+        typed = flatten(bound.arguments.get("typed", {}))
+        if ".py:" in typed.get("mask.method", ""):
             from ..masks.methods import register_file
 
-            mask["method"] = register_file(mask["method"])
+            typed["mask.method"] = register_file(typed["mask.method"])
+        if typed:
+            bound.arguments["typed"] = typed
         return command, bound
 
     def name(self, subject: str) -> str:

@@ -11,14 +11,17 @@ from cyclopts import Parameter
 
 from ..config.class_names import parse_classes
 from ..config.fields import INPUT, MODEL, RUN, DType, read_names
-from ..config.resolve import preset_toml, recommend
+from ..config.resolve import recommend
 from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from ..errors import Notice, UserError
 from ..files.outputs import check_writable, write_atomic
-from ..models.describe import describe, find_model, read_settings
-from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, NAMES, locate
-from .options import AT_LEAST_1, HERE, NOTHING, Quiet, TypedSome, Whole, command_line, next_steps, option
+from ..models.describe import describe_model, read_settings
+from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, NAMES
+from ..models.presets import preset_toml
+from .advice import command_line, next_steps
+from .options import AT_LEAST_1, HERE, Quiet, Whole, option
 from .progress import bar_or_lines, report_on_interrupt
+from .typed import NOTHING, TypedSome
 
 ABOUT_MODELS = """\
 Licences are what the models' pages said: read them before use. docs/models.md has their sizes.
@@ -38,7 +41,7 @@ def models(
     - `seediff models mini`
     """
     if name is not None:
-        known = describe(locate(name)).settings.classes
+        known = describe_model(name, here=True).settings.classes
         print(f"{name} is not limited to a list of classes" if known is None else "\n".join(known))
         return
     known = read_settings(EMBEDDED["mini"]).classes or ()
@@ -78,7 +81,8 @@ def download(
     from ..models.pipeline import fetch_pipeline
 
     with report_on_interrupt(lambda: "the download unfinished"):
-        files = find_model(name, base).files
+        info = describe_model(name, base)
+        files = info.files
         is_hubs = files.is_whole and isinstance(files.whole, str)
         if out is not None and not is_hubs:
             raise UserError("out", f"is for a whole model of the hub, and {name} is not one", "leave it out")
@@ -86,9 +90,8 @@ def download(
             files.file.fetch()
         folder = files.whole
         if isinstance(folder, str):
-            family = describe(files).family
-            usual = default_dtype(default_device(), family.half)
-            folder = fetch_pipeline(files, family, dtype or usual, out)
+            usual = default_dtype(default_device(), info.family.half)
+            folder = fetch_pipeline(files, info.family, dtype or usual, out)
     if not quiet:
         model, places = ["--model", out or name], str(folder)
         if base is not None:
@@ -140,7 +143,7 @@ def tune(
     labelled = Dataset.open(data, split=split, labels_alone=True)
     model = typed.get("model", "")
     segmenting, found = recommend(SegmentPhotosConfig, {"model": model})
-    info = found or find_model(model)
+    info = found or describe_model(model)
     kept = classes_to_tune(labelled, info.settings.words, classes)
     names = tuple(dict.fromkeys(kept.values()))
     config, _ = recommend(MaskPhotosConfig, {**typed, "classes": names}, info)

@@ -1,128 +1,23 @@
-"""What several commands share: options, checks of what was typed, and the lines about
-next steps."""
+"""The options that several commands share, and checks of what was typed."""
 
 from __future__ import annotations
 
-import shlex
-import shutil
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from types import MappingProxyType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Generic,
-    Literal,
-    TypedDict,
-    TypeVar,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter, Token
 from cyclopts.validators import Number
 from cyclopts.validators import Path as Ending
 
-from ..config.fields import MODEL, MOST, RUN, WORD, flatten, tables_of
+from ..config.fields import MODEL, MOST, RUN, WORD
 from ..config.methods import METHOD_FACTS, MaskConfig, MethodFacts, methods_with
-from ..config.runs import GenerateConfig
-from ..config.settings import defaults
-from ..dataset.formats.format_table import formats_with
 from ..errors import UserError
-from ..files.messages import plural
 from ..files.outputs import CONFIG, parse_folder
-from ..files.reading import real
 from ..models.saving_memory import Offload
-from .commands import show_default
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from ..rows.row import Row
-
-
-Kind = TypeVar("Kind")
-Names = TypeVar("Names")
-FLAT = Parameter(name="*")
-"""The parameter of a table whose fields are options without the table's name."""
-
-
-class Typed(dict[str, Any], Generic[Kind]):
-    """`Typed[GenerateConfig]` is the type of a command's parameter that gets the typed fields of a configuration: field
-    → value, with tables for the fields of its parts. The parser sees a dictionary all of whose keys may be missing."""
-
-    described = False
-    """Whether fields have their texts and defaults, which take long to find and which only the help shows."""
-
-    def __class_getitem__(cls, kind: type) -> Any:
-        return Annotated[_typed_fields(kind, kind, "", cls.described), FLAT]
-
-
-class TypedSome(dict[str, Any], Generic[Kind, Names]):
-    """`TypedSome[GenerateConfig, Literal["model", "seed"]]`: as `Typed`, for these fields alone."""
-
-    def __class_getitem__(cls, kind_and_names: Any) -> Any:
-        kind, names = kind_and_names
-        return Annotated[_typed_fields(kind, kind, "", Typed.described, get_args(names)), FLAT]
-
-
-NOTHING: Any = MappingProxyType({})
-"""The default of a parameter `typed`: nothing was typed."""
-
-
-@lru_cache
-def _typed_fields(kind: type, whole: type, prefix: str, described: bool, names: Collection[str] = ()) -> type:
-    """A TypedDict with the fields of a dataclass, none of them required. kind: the dataclass. whole: the configuration
-    that it is a part of, or that it is itself. prefix: what its fields' flat names begin with. names: the fields; ():
-    all."""
-    hints, parts, options = get_type_hints(kind, include_extras=True), tables_of(kind), dict[str, Any]()
-    texts: Mapping[str, str] = {}
-    shown: Mapping[str, Any] = {}
-    if described:
-        texts, shown = _texts_beneath_fields(kind), usual_values(whole)
-    for field in fields(kind):
-        if names and field.name not in names:
-            continue
-        hint, flat_name = hints[field.name], f"{prefix}{field.name}"
-        if field.name in parts:
-            part = _typed_fields(parts[field.name], whole, f"{flat_name}.", described)
-            options[field.name] = Annotated[part, FLAT]
-            continue
-        text, methods = texts.get(field.name), formats_with(kind, field.name) or methods_with(flat_name)
-        if text and methods:
-            text = f"{', '.join(methods)}: {text[0].lower()}{text[1:]}"
-        about = Parameter(help=text, show_default=show_default(shown.get(flat_name)) or False)
-        plain, *more = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-        options[field.name] = Annotated[(plain, about, *more)]  # what comes later counts more
-    made = cast(Any, TypedDict)(kind.__name__, options, total=False)
-    if hasattr(kind, "__cyclopts__"):  # the class's own Parameter, such as its group
-        made.__cyclopts__ = kind.__cyclopts__
-    return made
-
-
-@lru_cache
-def usual_values(kind: type) -> Mapping[str, Any]:
-    """Flat name → the value of a field without any option, for a configuration's class: what the default model's preset
-    says, if the command has a default model, or else the class's default, or MISSING."""
-    if issubclass(kind, GenerateConfig):
-        return kind.recommended(classes=("any",)).flat() | {"classes": MISSING}
-    return defaults(kind)
-
-
-def _texts_beneath_fields(kind: type) -> dict[str, str]:
-    from docstring_parser import parse_from_object  # takes long, and reads the module's source
-
-    texts: dict[str, str] = {}
-    for base in reversed(kind.__mro__[:-1]):
-        texts |= {text.arg_name: " ".join((text.description or "").split()) for text in parse_from_object(base).params}
-    return texts
 
 
 def option(group: Group, text: str, default: object = None, **parameter: Any) -> Parameter:
@@ -223,10 +118,10 @@ Rule = tuple[str, object, str]
 def check_effects(typed: Mapping[str, Any], method: str, rules: Sequence[Rule]) -> None:
     """Raise UserError for a typed option that has no effect, for example --tau with another method than ca_sa. typed:
     what was typed. method: the method of masks or segments. rules: for what depends on more than the method."""
-    names, facts = flatten(typed), METHOD_FACTS.get(method, MethodFacts())
-    useless = [(name, reason) for name, has_none, reason in rules if has_none and name in names]
+    facts = METHOD_FACTS.get(method, MethodFacts())
+    useless = [(name, reason) for name, has_none, reason in rules if has_none and name in typed]
     if facts.user_function is None:  # a user's function may read any constant
-        for name in names:
+        for name in typed:
             methods = methods_with(name)
             if methods and method not in methods:
                 useless.append((name, f"it is an option of {', '.join(methods)}, not of {method}"))
@@ -260,62 +155,3 @@ def check_photos(paths: Sequence[Path]) -> None:
             if (folder / photos).is_dir() and (folder / maps).is_dir():
                 problem = "is a dataset, whose label maps are not photographs"
                 raise UserError(folder, problem, f"give {folder / photos}")
-
-
-def report_unusable(failed: Sequence[Row], photos: int, out: Path) -> None:
-    """Raise UserError at the end of a run if some photographs could not be used, so that the exit code shows it.
-    failed: the rows of failed.jsonl. photos: the number of all photographs. out: the folder of the output."""
-    from ..files.photo_files import FAILED  # imports numpy
-
-    if failed:
-        first, count = failed[0], len(failed)
-        reasons = f"{first.photo}: {first.reason}"
-        if count > 1:
-            reasons += f" and {count - 1} more"
-        where = shlex.quote(str(out / FAILED))
-        raise UserError(f"{count} of {plural(photos, 'image')} could not be used ({reasons}); the list is in {where}")
-
-
-def print_lines(console: Console, lines: Iterable[str]) -> None:
-    """Print lines as they are. console: from `make_console`."""
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-LOOK = "see how each mask was made, and correct it"
-
-
-def next_steps(*commands: str, made: Path | None = None) -> str:
-    """The last lines that a command prints: the commands to run next, and the page to look at. commands: from
-    `command_line`. made: the folder of the new dataset, which has the page; None: there is no page."""
-    from ..dataset.native import PREVIEW  # imports numpy
-
-    steps = "\n  ".join(("\nNext:", *commands))
-    return steps if made is None else f"{steps}\n\nLook at {shlex.quote(str(made / PREVIEW))} (in a browser)"
-
-
-def command_line(*arguments: object, about: str = "") -> str:
-    """A line for a shell that runs this program, such as `seediff check pets`. about: its purpose, appended as a
-    comment."""
-    line = " ".join([own_command(), *(shlex.quote(str(argument)) for argument in arguments)])
-    return f"{line}    # {about}" if about else line
-
-
-def export_line(data: Path) -> str:
-    return command_line("export", data, "--to", "coco", "--out", f"{data}-coco", about="or yolo, voc, cvat …")
-
-
-def train_line(data: Path) -> str:
-    return command_line("train", data, "--out", "segmenter")
-
-
-def own_command() -> str:
-    """What to type to run this program: `seediff` if the shell finds it by that name; otherwise the path of the running
-    script, or `python -m seediff` if no script is running."""
-    script = Path(sys.argv[0])
-    if script.stem != "seediff":
-        return f"{shlex.quote(sys.executable)} -m seediff"
-    installed = shutil.which("seediff")
-    if installed and real(installed) == real(script):
-        return "seediff"
-    return shlex.quote(str(script))

@@ -11,21 +11,18 @@ from ..config.sets import Criteria
 from ..errors import UserError
 from ..files.messages import make_console, plural
 from ..files.outputs import check_apart, check_writable
-from .formats import follow_progress, say_notes, say_reading
-from .options import (
+from .advice import (
     LOOK,
-    NOTHING,
-    Data,
-    Json,
-    Link,
-    NewOut,
-    Quiet,
-    Typed,
     command_line,
     export_line,
+    follow_progress,
     next_steps,
+    say_notes,
+    say_reading,
     train_line,
 )
+from .options import Data, Json, Link, NewOut, Quiet
+from .typed import NOTHING, Typed
 
 if TYPE_CHECKING:
     from ..dataset.check import Checked

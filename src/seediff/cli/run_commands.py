@@ -16,21 +16,10 @@ from ..config.fields import INPUT, MASKS, RUN
 from ..config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.sides import side_notes
 from ..errors import UserError
-from .options import (
-    AS_USUAL,
-    HERE,
-    NOTHING,
-    ConfigFile,
-    RunOptions,
-    RunOut,
-    Typed,
-    check_effects,
-    check_photos,
-    mask_rules,
-    option,
-    report_unusable,
-)
+from .advice import report_unusable
+from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, check_effects, check_photos, mask_rules, option
 from .progress import show_progress
+from .typed import NOTHING, Typed
 
 if TYPE_CHECKING:
     from ..files.photo_files import FoundPhotos
@@ -97,7 +86,7 @@ def generate(
 
         kinds = [kind.strip() for kind in vary.split(",")]
         prompts = varied_prompts(config.prompts, kinds, config.classes, info and info.settings.words)
-        config = replace(config, prompts=prompts, given=(*config.chosen, "prompts"))
+        config = replace(config, prompts=prompts, given=(*config.given, "prompts"))
     from ..run.generate_job import GenerateJob
 
     job = GenerateJob(config, info, options.offload)
@@ -298,7 +287,7 @@ def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
         reason = "for another model"
     elif config.tuned_for not in ("", config.model):
         reason = f"for '{config.tuned_for}'"
-    if not reason or name in config.chosen:
+    if not reason or name in config.given:
         return ""
     return (
         f"{name} {value} was tuned {reason}, not for '{config.model}': choose one with"

@@ -93,7 +93,7 @@ def choose_program(words: Sequence[str]) -> App:
         return make_app(listing=True, plain=plain)
     program = make_app(completion=words[0] not in COMMANDS, plain=plain)
     if words[0] in COMMANDS and {"-h", HELP, HELP_ALL} & set(words):
-        from .options import Typed  # takes long to import
+        from .typed import Typed
 
         Typed.described = True
         if plain:  # without the line ends of the source

@@ -10,29 +10,15 @@ from cyclopts import Group, Parameter
 
 from ..config.fields import RUN, WORD
 from ..config.sets import AugmentConfig
-from ..config.settings import build, choose
+from ..config.settings import build, read_given
 from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.outputs import check_apart, stage_output
 from ..files.reading import real
-from .formats import follow_progress, say_notes
-from .options import (
-    HERE,
-    NOTHING,
-    ConfigFile,
-    Data,
-    Link,
-    NewOut,
-    Quiet,
-    Typed,
-    Workers,
-    command_line,
-    export_line,
-    next_steps,
-    option,
-    train_line,
-)
+from .advice import command_line, export_line, follow_progress, next_steps, say_notes, train_line
+from .options import HERE, ConfigFile, Data, Link, NewOut, Quiet, Workers, option
+from .typed import NOTHING, Typed
 
 PARTS = Group("Parts", sort_key=2)
 
@@ -61,7 +47,8 @@ def augment(
     """
     from ..dataset.augmented import open_augmented, write_augmented
 
-    config = build(AugmentConfig, *choose(AugmentConfig, typed, config_file))
+    values, given = read_given(AugmentConfig, typed, config_file)
+    config = build(AugmentConfig, values, given=given)
     check_apart(out, [data])
     augmented = open_augmented(config, data)
     write_augmented(augmented, out, link=link, workers=workers, follow=follow_progress(quiet))

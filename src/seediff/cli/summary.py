@@ -16,7 +16,7 @@ from ..dataset import native
 from ..files.messages import make_console, plural
 from ..report.tables import show_reasons, summarize
 from ..rows.values import flag_kind
-from .options import LOOK, command_line, export_line, next_steps, print_lines, train_line
+from .advice import LOOK, command_line, export_line, next_steps, print_lines, train_line
 
 if TYPE_CHECKING:
     from ..dataset.check import Checked

@@ -18,29 +18,24 @@ from ..config.settings import build
 from ..config.sides import side_notes
 from ..config.train import DATA, TrainConfig, make_config
 from ..files.messages import plural
-from .formats import say_notes, say_reading
+from .advice import command_line, next_steps, report_unusable, say_notes, say_reading
 from .options import (
     AT_LEAST_0,
     AT_LEAST_1,
     HERE,
-    NOTHING,
     ConfigFile,
     DryRun,
     Quiet,
     RunOut,
-    Typed,
-    TypedSome,
     Verbose,
     Whole,
     WithRejected,
     check_photos,
-    command_line,
-    next_steps,
     option,
-    report_unusable,
     shown,
 )
 from .progress import bar_or_lines, report_on_interrupt, show_progress
+from .typed import NOTHING, Typed, TypedSome
 
 
 @Parameter(name="*", group=DATA)
@@ -213,7 +208,8 @@ def predict(
 
     check_photos(paths)
     found = find_photos(paths, exclude=out)
-    job = PredictJob.of(build(PredictConfig, {**typed, "model": str(model)}, {*typed, "model"}), found.photos)
+    values = {**typed, "model": str(model)}
+    job = PredictJob.of(build(PredictConfig, values, given=values), found.photos)
     with show_progress(quiet, out, "images") as progress:
         result = run(job, out, progress=progress)
     if not quiet:

@@ -184,15 +184,25 @@ def tables_of(kind: type) -> dict[str, type]:
 
 
 def flatten(table: Mapping[str, Any], kind: type | None = None) -> dict[str, Any]:
-    """Flat name → value: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}. table: field → value.
-    kind: the configuration's class. With it, mappings in fields that are no tables stay whole."""
+    """Flat name → value: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}. table: field → value; what
+    has fields of its own is a mapping or a dataclass. kind: the configuration's class. With it, mappings in fields that
+    are no tables stay whole."""
     flat: dict[str, Any] = {}
     for name, value in table.items():
+        if is_dataclass(value):
+            value = vars(value)
         if isinstance(value, Mapping) and (kind is None or name in tables_of(kind)):
             flat |= {f"{name}.{key}": inner for key, inner in value.items()}
         else:
             flat[name] = value
     return flat
+
+
+def part_of(values: Mapping[str, Any], table: str) -> dict[str, Any]:
+    """Field → value of one table: of `mask`, {"seed": 1, "mask.beta": 0.4} has {"beta": 0.4}. values: flat name →
+    value."""
+    prefix = f"{table}."
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
 
 def check_names(kind: type, names: Iterable[str], where: str) -> None:
@@ -206,9 +216,9 @@ def check_names(kind: type, names: Iterable[str], where: str) -> None:
 
 
 def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Field → value, converted to the types of a dataclass's fields. kind: the dataclass. table: field → value, as read
-    from a file. where: the file, for messages. Raises UserError for unknown names, and for values that their types do
-    not allow."""
+    """Flat name → value, converted to the types of a dataclass's fields. kind: the dataclass. table: field → value, as
+    read from a file. where: the file, for messages. Raises UserError for unknown names, and for values that their types
+    do not allow."""
     check_names(kind, table, where)
     values = dict[str, Any]()
     for key, value in table.items():
@@ -219,7 +229,7 @@ def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, A
             except UserError as error:
                 raise UserError(where, str(error)) from None
         elif isinstance(value, dict):
-            values[key] = check_table(part, value, f"{where} [{key}]")
+            values |= flatten({key: check_table(part, value, f"{where} [{key}]")})
         else:
             raise UserError(where, f"'{key}' must be a table: [{key}]")
     return values

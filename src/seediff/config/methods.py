@@ -3,7 +3,7 @@ masks/methods.py, the segment methods' in segments/make_segments.py.
 
 The defaults are the SeeDiff paper's constants. A method with other published constants has them
 in `MethodFacts.defaults`, so users need only its name (docs/methods.md). Constants tuned for a model take precedence
-(`Preset` in models/describe.py).
+(`Preset` in models/presets.py).
 
 An attention map at level d has the side L / d, where L is the side of the model's latent.
 """
@@ -70,7 +70,7 @@ class MethodFacts:
     all_levels: bool = False
     """Whether the SeeDiff paper gives the method all levels (`resolve.ALL_LEVELS`)."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """The constants that differ from the defaults of MaskConfig and other configurations: table → field → value."""
+    """The constants that differ from the defaults of MaskConfig and other configurations: flat name → value."""
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Model → the method's constants for it, in the form of `defaults`."""
     finish: Finish = Finish()
@@ -93,7 +93,7 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         Levels("expand_levels"),
         plain_means=True,
         all_levels=True,
-        defaults={"mask": {"beta": 0.4}, "capture": {"normalize": False}},
+        defaults={"mask.beta": 0.4, "capture.normalize": False},
         finish=Finish(resize="bicubic", stretch=True),
     ),
 }

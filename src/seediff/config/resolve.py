@@ -1,26 +1,24 @@
 """Makes the configuration of a run, for the command line (`configure_run`) and for Python (`recommend`): finds the
-model among what people chose, and puts what they chose over what the model and the method decide (`usual_values`)."""
+model among what people gave, and puts what they gave over what the model and the method decide."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
-from .. import __version__
 from ..errors import UserError
 from ..files.outputs import CONFIG
-from ..files.reading import fit, read_toml
-from ..models.describe import ModelInfo, ModelSettings, Preset, describe
-from ..models.locate import EMBEDDED, REAL, locate
+from ..models.describe import ModelInfo, ModelSettings, describe_model
+from ..models.hub import NotFetched
+from ..models.locate import EMBEDDED, REAL
+from ..models.presets import THRESHOLDS, Preset, read_preset
 from .class_names import other_word, reading_key
 from .fields import check_names, field_types, flatten, tables_of
 from .methods import METHOD_FACTS, MaskConfig, MethodFacts, SegmentConfig
-from .settings import Config, build, choose, read_config
+from .settings import Config, build, read_config, read_given
 
 ALL_LEVELS = (8, 4, 2, 1)
 """The paper's "all resolutions" (supplement S2.5), which CA, CAA, CRE and DAAM read. The default leaves out 8, which
@@ -40,8 +38,7 @@ def configure_run(
     """(configuration, model) of a command that runs a model. The model is None if its files cannot be fetched.
 
     kind: the command's configuration.
-    typed: flat name → value, or tables, from the command line or Python; the class `all` stands for all classes of a
-        small model.
+    typed: flat name → value, from the command line or Python; the class `all` stands for all classes of a small model.
     file: a TOML file with further values.
     preset: "model" for the constants tuned for this model, "paper" for the papers', or a file of `seediff tune`.
     model: the model, if the caller has it; otherwise the values name it.
@@ -50,120 +47,84 @@ def configure_run(
         used.
     Raises UserError.
     """
-    # 1. What people chose: a file of `seediff tune` chooses its model and method
-    chosen, given = choose(kind, typed, file, people_only=preset != "model")
+    # 1. What people gave: a file of `seediff tune` gives its model and method
+    values, given = read_given(kind, typed, file, people_only=preset != "model")
     tuned, more = Preset(), dict[str, Any]()
     if preset not in kind.presets:
         tuned = read_preset(preset, *kind.presets)
         more = {"model": tuned.model, "mask.method": tuned.method}
-    elif out is not None and "model" not in chosen:
+    elif out is not None and "model" not in values:
         with suppress(UserError):  # no run has begun
             begun, _ = read_config(out / CONFIG, kind)
             more = {name: begun.get(name) for name in ("model", "base")}
     more = {name: value for name, value in more.items() if value}
-    chosen = more | chosen
+    values = more | values
 
     # 2. The model, and the classes that it knows
-    name = str(chosen.get("model", kind.model))
+    name = str(values.get("model", kind.model))
     if not name:
         raise no_model()
-    if model is None:
-        files = locate(name, chosen.get("base"))
-        try:
-            files.fetch_configurations(planned=planned)
-        except UserError:
-            pass  # loading reports later that its small files cannot be fetched
-        else:
-            model = describe(files)
-    settings = ModelSettings() if model is None else model.settings
-    if chosen.get("classes") == ("all",):
+    with suppress(NotFetched):  # loading reports later that its small files cannot be fetched
+        model = model or describe_model(name, values.get("base"), planned=planned)
+    settings = model.settings if model else ModelSettings()
+    if values.get("classes") == ("all",):
         if not settings.classes:
             problem = f"all: model '{name}' is not limited to a list of classes"
             raise UserError("classes", problem, "name those that you want")
-        chosen["classes"] = settings.classes
+        values["classes"] = settings.classes
 
-    # 3. The other values
-    usual = usual_values(kind, chosen, name, model, tuned, paper=preset == "paper")
-    usual["subclasses"] = model_words(chosen, settings)
-    config = build(kind, usual | chosen, {*given, *more})
-    return _spelled(config, settings).changed(tuned_for=tuned.model), model
+    # 3. All values, the stronger later; the weakest are the class's defaults
+    own, paper = settings.preset or Preset(), preset == "paper"
+    if paper:
+        own = Preset(**{name: getattr(own, name) for name in THRESHOLDS})
+    method = values.get("mask.method") or own.method or MaskConfig.method
+    facts, segmenter = METHOD_FACTS.get(method, MethodFacts()), values.get("segment.method", SegmentConfig.method)
+    # An embedded model may be named by its folder.
+    short_name = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
+    several, drawn = values.get("classes_per_image", 1) != 1, "steps" in field_types(kind)
+    layers: list[Mapping[str, Any]] = [
+        {"capture.steps": own.capture_steps} if own.capture_steps is not None and drawn else {},
+        facts.defaults,
+        {"mask.expand_levels": ALL_LEVELS} if paper and reads_all(facts, values) else {},
+        authors_values(kind, values, model, own),
+        {} if paper else facts.models.get(short_name, {}),
+        own.values(method, segmenter, several=several),
+        tuned.values(method, segmenter),
+        {"subclasses": model_words(values, settings)},
+        values,
+    ]
+    config = build(kind, *layers, given={*given, *more})
+    return replace(_spelled(config, settings), tuned_for=tuned.model), model
 
 
-def model_words(chosen: Mapping[str, Any], settings: ModelSettings) -> tuple[str, ...]:
+def model_words(values: Mapping[str, Any], settings: ModelSettings) -> tuple[str, ...]:
     """The model's words for classes that it knows by another name: `aeroplane` for `airplane`. They stand in prompts in
-    the classes' place, as subclasses. chosen: flat name → value. Raises UserError if prompts name their classes
+    the classes' place, as subclasses. values: flat name → value. Raises UserError if prompts name their classes
     themselves."""
     known = {reading_key(name) for name in settings.classes or ()}
-    words = {name: other_word(name) for name in chosen.get("classes", ())}
+    words = {name: other_word(name) for name in values.get("classes", ())}
     words = {name: word for name, word in words.items() if reading_key(name) not in known and word in known}
-    if words and not all("{class}" in prompt for prompt in chosen.get("prompts", ())):
+    if words and not all("{class}" in prompt for prompt in values.get("prompts", ())):
         named = ", ".join(f"{name}={word}" for name, word in words.items())
         raise UserError("classes", f"the model has other words ({named}), and prompts name classes", "use its words")
     return tuple(words.values())
 
 
-def usual_values(
-    kind: type[Config], chosen: Mapping[str, Any], name: str, model: ModelInfo | None, tuned: Preset, *, paper: bool
+def reads_all(facts: MethodFacts, values: Mapping[str, Any]) -> bool:
+    """Whether the SeeDiff paper gives a method all levels. values: flat name → value, from people."""
+    return facts.all_levels or values.get("mask.expansion") in ("parallel", "none")
+
+
+def authors_values(
+    kind: type[Config], values: Mapping[str, Any], model: ModelInfo | None, own: Preset
 ) -> dict[str, Any]:
-    """Flat name → value, for what nobody chose: what the model and the method decide.
-
-    kind: the configuration.
-    chosen: flat name → value, from people.
-    name: the model's name, as the user gave it.
-    model: None if its files are unknown.
-    tuned: from `seediff tune`.
-    paper: whether to use the papers' constants instead of those tuned for this model.
-    """
-    own, authors = Preset(), dict[str, Any]()
-    if model is not None:
-        own = model.settings.preset or own
-        is_known = not paper and None not in (own.steps, own.guidance_scale)
-        if "steps" in field_types(kind) and not (is_known or {"steps", "guidance_scale"} <= chosen.keys()):
-            # Imports diffusers. What is usual for any model does not outrank a method's own values
-            authors = {name: value for name, value in model.defaults().items() if value != getattr(kind, name)}
-    if paper:
-        own = Preset(presence=own.presence, name_threshold=own.name_threshold)  # the papers have none
-    method = chosen.get("mask.method") or own.method or MaskConfig.method
-    facts, segmenter = METHOD_FACTS.get(method, MethodFacts()), chosen.get("segment.method", SegmentConfig.method)
-    # An embedded model may be named by its folder.
-    short_name = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
-    all_levels = facts.all_levels or chosen.get("mask.expansion") in ("parallel", "none")
-    weakest_first: list[Mapping[str, Any]] = [
-        {"capture.steps": own.capture_steps} if "steps" in field_types(kind) else {},  # photographs have no steps
-        facts.defaults,
-        {"mask.expand_levels": ALL_LEVELS} if paper and all_levels else {},
-        authors,
-        {} if paper else facts.models.get(short_name, {}),
-        preset_values(own, method, segmenter),
-        {"guidance_scale": None if chosen.get("classes_per_image", 1) == 1 else own.guidance_of_several},
-        preset_values(tuned, method, segmenter),
-    ]
-    usual = dict[str, Any]()
-    for values in weakest_first:
-        usual |= {key: value for key, value in flatten(values).items() if value is not None}
-    return usual
-
-
-def preset_values(preset: Preset, method: str, segmenter: str) -> dict[str, Any]:
-    """Field → value or None, with tables: the values of a preset for a mask method and a segment method."""
-    table = {**vars(preset), **preset.methods.get(method, {}), "segment": preset.segments.get(segmenter, {})}
-    return {**table, "model": None, "mask": {"method": preset.method, **table.get("mask", {})}}
-
-
-def read_preset(path: Path | str, *others: str) -> Preset:
-    """The constants in a file that `seediff tune` wrote. others: what --preset may be instead. Raises UserError."""
-    if not Path(path).is_file():
-        raise UserError("preset", f"{path} must be {', '.join(others)} or a file of `seediff tune`; no such file")
-    preset = fit(read_toml(path), Preset, str(path))
-    if not preset.model:
-        raise UserError(path, "is not a file of `seediff tune`: it names no model")
-    return preset
-
-
-def preset_toml(preset: Preset) -> str:
-    """The text of a file that `read_preset` reads."""
-    values = {name: value for name, value in vars(preset).items() if value not in (None, "", {})}
-    return tomli_w.dumps({"command": "tune", "version": __version__, **values})
+    """Flat name → value, for the steps and the guidance scale that a model's authors advise. What is usual for any
+    model is left out, so that it does not outrank a method's own values. values: from people. own: the model's."""
+    known = None not in (own.steps, own.guidance_scale) or {"steps", "guidance_scale"} <= values.keys()
+    if model is None or known or "steps" not in field_types(kind):
+        return {}
+    advised = model.defaults()  # imports diffusers
+    return {name: value for name, value in advised.items() if value not in (None, getattr(kind, name))}
 
 
 def no_model() -> UserError:
@@ -180,7 +141,7 @@ def _spelled(config: Config, settings: ModelSettings) -> Config:
         words = getattr(config, field, ())
         spelled = tuple(by_reading.get(reading_key(word), word) for word in words)
         if spelled != words:
-            config = config.changed(**{field: spelled})
+            config = replace(config, **{field: spelled})
     return config
 
 
@@ -195,15 +156,17 @@ def recommend(
     model: the model, if the caller has it.
     Raises UserError.
     """
-    table = {**values}
-    for name, part in tables_of(kind).items():
-        given = values.get(name, {})
-        if isinstance(given, part):
-            given = asdict(given)
-        if not isinstance(given, Mapping):
-            raise UserError(name, f"must be a {part.__name__} or a table of its fields, not {given!r}")
-        check_names(part, given, name)
-        direct = values.keys() & field_types(part).keys() - field_types(kind).keys()
-        table[name] = {**given, **{key: table.pop(key) for key in direct}}
-    check_names(kind, table, kind.__name__)
-    return configure_run(kind, table, model=model)
+    parts, typed = tables_of(kind), dict[str, Any]()
+    homes = {name: f"{table}.{name}" for table, part in parts.items() for name in field_types(part)}
+    homes |= {name: name for name in field_types(kind)}
+    for table, part in parts.items():
+        inner = values.get(table, {})
+        if isinstance(inner, part):
+            inner = vars(inner)
+        if not isinstance(inner, Mapping):
+            raise UserError(table, f"must be a {part.__name__} or a table of its fields, not {inner!r}")
+        check_names(part, inner, table)
+        typed |= flatten({table: inner})
+    check_names(kind, [name for name in values if name not in homes], kind.__name__)
+    typed |= {homes[name]: value for name, value in values.items() if name not in parts}
+    return configure_run(kind, typed, model=model)

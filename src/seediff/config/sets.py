@@ -116,7 +116,7 @@ class AugmentConfig(Settings):
     """Also write the original samples."""
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         self.additions()
 
     def additions(self) -> list[Addition]:

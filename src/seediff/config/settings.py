@@ -1,17 +1,17 @@
-"""What all configurations share: which values a person chose, TOML, and comparing. The bytes of an output depend
+"""What all configurations share: which values a person gave, TOML, and comparing. The bytes of an output depend
 only on its configuration and the package's version.
 
-A configuration is made of a few dictionaries of flat names (`mask.beta`), the stronger over the weaker: what was typed,
-then a file's values, then what the model, the method and this machine decide (resolve.py). It keeps the names of what a
-person chose (`given`): with another model or method, the rest is decided anew (decision 0021).
+Values have flat names (`mask.beta`) wherever they come from: the method, the model, a file, what was typed. `build`
+puts the stronger over the weaker, and makes the configuration of them. It keeps the names of what a person gave
+(`given`): with another model or method, the rest is decided anew (decision 0021).
 """
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 import tomli_w
 from cyclopts import Parameter
@@ -20,7 +20,19 @@ from .. import __version__
 from ..errors import UserError
 from ..files.messages import show_json
 from ..files.reading import fit, read_toml, real
-from .fields import MODEL, Count, Device, DType, Seed, check_fields, check_table, flatten, tables_of
+from .fields import (
+    MODEL,
+    Count,
+    Device,
+    DType,
+    Seed,
+    check_fields,
+    check_table,
+    field_types,
+    flatten,
+    part_of,
+    tables_of,
+)
 
 OF_MODEL = Parameter(group=MODEL)
 NOT_TYPED = Parameter(parse=False)
@@ -36,49 +48,40 @@ class Settings:
     """Keys of an output's seediff.toml that are not fields of the configuration."""
     deciding: ClassVar[tuple[str, ...]] = ()
     """Flat names of the fields that decide the defaults of other fields."""
-    given: Annotated[tuple[str, ...] | None, NOT_TYPED] = field(default=None, compare=False, repr=False)
-    """Flat names of the values that a person chose. None: Python code made the instance; then these are the values that
-    differ from the class's defaults (`chosen`)."""
+    given: Annotated[tuple[str, ...], NOT_TYPED] = field(default=cast(Any, None), compare=False, repr=False)
+    """Flat names of the values that a person gave. If Python code makes the instance without them, these are the values
+    that differ from the class's defaults."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.given is None:
+            usual = defaults(type(self))
+            given = (name for name, value in self.values().items() if value != usual[name])
+            object.__setattr__(self, "given", tuple(given))
 
     def values(self) -> dict[str, Any]:
-        """Field → value, with dataclasses as tables."""
-        kept = {one.name for one in fields(self) if one.compare}
-        return {name: value for name, value in asdict(self).items() if name in kept}
-
-    def flat(self) -> dict[str, Any]:
         """Flat name (`mask.beta`) → value."""
-        return flatten(self.values(), type(self))
-
-    @property
-    def chosen(self) -> tuple[str, ...]:
-        """Flat names of the values that a person chose."""
-        if self.given is not None:
-            return self.given
-        usual = defaults(type(self))
-        return tuple(name for name, value in self.flat().items() if value != usual[name])
-
-    def changed(self: "AnySettings", **values: Any) -> "AnySettings":
-        """A copy with other values that nobody chose. values: field → value."""
-        return replace(self, given=self.chosen, **values)
+        kind = type(self)
+        return flatten({name: getattr(self, name) for name in field_types(kind)}, kind)
 
     def filled(self: "AnySettings", **values: Any) -> "AnySettings":
         """A copy in which these values replace None; other values stay."""
-        missing = {name: value for name, value in values.items() if getattr(self, name) is None and value is not None}
-        return self.changed(**missing) if missing else self
+        return replace(self, **{name: value for name, value in values.items() if getattr(self, name) is None})
 
     def lines(self) -> list[str]:
-        """Lines for a dry run with all values except None: those that a person chose, then the others."""
-        shown = {name: f"{name} = {show_json(value)}" for name, value in self.flat().items() if value is not None}
-        chosen = [shown.pop(name) for name in self.chosen if name in shown]
-        return [f"Given: {', '.join(chosen)}", f"Not given: {', '.join(shown.values())}"]
+        """Lines for a dry run with all values except None: those that a person gave, then the others."""
+        shown = {name: f"{name} = {show_json(value)}" for name, value in self.values().items() if value is not None}
+        given = [shown.pop(name) for name in self.given if name in shown]
+        return [f"Given: {', '.join(given)}", f"Not given: {', '.join(shown.values())}"]
 
     def to_toml(self, **notes: object) -> str:
         """The text of seediff.toml, without values that are None. notes: further keys; those without a value are left
         out."""
-        about = {"command": self.command, "version": __version__, **notes, "given": self.chosen}
-        return tomli_w.dumps(
-            {name: value for name, value in about.items() if value or name == "given"} | _known(self.values())
-        )
+        about = {"command": self.command, "version": __version__, **notes}
+        known = {name: value for name, value in self.values().items() if value is not None}
+        plain = {name: value for name, value in known.items() if name in field_types(type(self))}
+        tables = {table: part_of(known, table) for table in tables_of(type(self))}
+        return tomli_w.dumps({**{k: v for k, v in about.items() if v}, "given": self.given, **plain, **tables})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +121,7 @@ class RunConfig(Settings):
     """CPU threads; by default torch's choice. Changes rounding, so it is part of the configuration."""
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         most = max(256, 4 * (os.cpu_count() or 1))  # thousands crash the process, without a message
         if self.threads is not None and self.threads > most:
             raise UserError("threads", f"{self.threads} is more than {most}", "use as many as the machine has cores")
@@ -147,37 +150,35 @@ Config = TypeVar("Config", bound=RunConfig)
 def defaults(kind: type) -> dict[str, Any]:
     """Flat name → the default in the class."""
     table: dict[str, Any] = {one.name: one.default for one in fields(kind) if one.compare}
-    table |= {name: asdict(part()) for name, part in tables_of(kind).items()}
-    return flatten(table, kind)
+    return flatten(table | {name: part() for name, part in tables_of(kind).items()}, kind)
 
 
-def build(kind: type[AnySettings], values: Mapping[str, Any], given: Collection[str]) -> AnySettings:
-    """The configuration of these values.
+def build(kind: type[AnySettings], *layers: Mapping[str, Any], given: Collection[str]) -> AnySettings:
+    """The configuration of these values: the only place where they get into tables.
 
-    values: flat name → value. Those of other classes' fields are left out, because presets serve several commands.
-    given: the names of what a person chose.
+    layers: flat name → value, the stronger later; the weakest are the class's defaults. Values of other classes' fields
+    are left out, because presets serve several commands.
+    given: the names of what a person gave.
     Raises UserError for a wrong value.
     """
-    known = {name: values[name] for name in defaults(kind) if name in values}
-    chosen, prefix = tuple(name for name in known if name in given), ""
-    if "classes" in defaults(kind) and "classes" not in known:
+    values = {name: value for layer in layers for name, value in layer.items() if name in defaults(kind)}
+    if "classes" in defaults(kind) and "classes" not in values:
         example = "for example --classes dog,cat (or --classes voc, or a file with one per line)"
         raise UserError("classes", "name at least one", example)
-    try:
-        for table, part in tables_of(kind).items():
-            prefix = f"{table}."
-            names = [name for name in known if name.startswith(prefix)]
-            known[table] = part(**{name.removeprefix(prefix): known.pop(name) for name in names})
-        prefix = ""
-        return kind(**known, given=chosen)
-    except UserError as error:
-        if prefix and error.problem:
-            raise UserError(f"{prefix}{error.subject}", error.problem, error.fix) from None
-        raise
+    parts = dict[str, Any]()
+    for table, part in tables_of(kind).items():
+        try:
+            parts[table] = part(**part_of(values, table))
+        except UserError as error:
+            if error.problem:
+                raise UserError(f"{table}.{error.subject}", error.problem, error.fix) from None
+            raise
+    plain = {name: value for name, value in values.items() if name in field_types(kind)}
+    return kind(**plain, **parts, given=tuple(name for name in defaults(kind) if name in given and name in values))
 
 
 def read_config(path: Path, kind: type[Settings]) -> tuple[dict[str, Any], Collection[str]]:
-    """(values, given) of a configuration file: flat name → value, and the names of what a person chose. In a file
+    """(values, given) of a configuration file: flat name → value, and the names of what a person gave. In a file
     written by hand, these are all; an output's seediff.toml names them, and what it leaves out is a default. Raises
     UserError for wrong values, and for the output of another command."""
     table = read_toml(path)
@@ -186,7 +187,7 @@ def read_config(path: Path, kind: type[Settings]) -> tuple[dict[str, Any], Colle
         raise UserError(path, f"is the configuration of `seediff {command}`, not of `seediff {kind.command}`")
     given = table.pop("given", None)
     values = {name: value for name, value in table.items() if name not in kind.notes}
-    values = flatten(check_table(kind, values, str(path)), kind)
+    values = check_table(kind, values, str(path))
     if given is None:
         return values, values.keys()
     usual = {name: value for name, value in defaults(kind).items() if value is not MISSING}
@@ -195,25 +196,24 @@ def read_config(path: Path, kind: type[Settings]) -> tuple[dict[str, Any], Colle
 
 def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:
     """The configuration in a TOML file, such as an output's seediff.toml. kind: its class. Raises UserError."""
-    return build(kind, *read_config(path, kind))
+    values, given = read_config(path, kind)
+    return build(kind, values, given=given)
 
 
-def choose(
+def read_given(
     kind: type[Settings], typed: Mapping[str, Any], file: Path | None, *, people_only: bool = False
 ) -> tuple[dict[str, Any], set[str]]:
-    """(values, given) of the command line, or of Python, and of a configuration file.
+    """(values, given) of a configuration file and of what was typed, which is stronger: the strongest layers of
+    `build`.
 
     kind: the configuration.
-    typed: flat name → value, or tables.
+    typed: flat name → value.
     file: a TOML file; None: no file.
-    people_only: whether to keep only what a person chose in the file. This also happens if `typed` names another model
+    people_only: whether to keep only what a person gave in the file. This also happens if `typed` names another model
         or method than the file.
     Raises UserError.
     """
-    typed = flatten(typed, kind)
-    if file is None:
-        return dict(typed), {*typed}
-    values, given = read_config(file, kind)
+    values, given = read_config(file, kind) if file else ({}, ())
     if people_only or any(typed[name] != values.get(name) for name in kind.deciding if name in typed):
         values = {name: value for name, value in values.items() if name in given}
     return {**values, **typed}, {*given, *typed}
@@ -222,7 +222,7 @@ def choose(
 def differences(old: Settings, new: Settings) -> list[str]:
     """Texts `name: old → new` for all values that differ between two configurations. If there are none, both
     configurations make the same bytes."""
-    before, after = old.flat(), new.flat()
+    before, after = old.values(), new.values()
     return [f"{key}: {_text(before[key])} → {_text(after[key])}" for key in before if before[key] != after[key]]
 
 
@@ -232,7 +232,3 @@ def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value) or "''"
-
-
-def _known(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: _known(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None}

@@ -10,8 +10,8 @@ from msgspec import Meta
 
 from ..errors import UserError
 from .class_names import split_names
-from .fields import RUN, WORD, AtLeastZero, Count, Device, WholeNumber, check_fields, read_names
-from .settings import NOT_TYPED, Settings, build, choose
+from .fields import RUN, WORD, AtLeastZero, Count, Device, WholeNumber, read_names
+from .settings import NOT_TYPED, Settings, build, read_given
 
 Architecture = Literal["mask2former", "segformer"]
 BACKBONES: dict[str, tuple[str, ...]] = {
@@ -103,7 +103,7 @@ class TrainConfig(Settings):
     """Number format; bfloat16 (mixed precision) is the default where the device has it, for tiny also on CPUs."""
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         backbones = BACKBONES[self.architecture]
         if self.backbone not in backbones:
             raise UserError("backbone", f"{self.backbone!r}: {self.architecture} has {', '.join(backbones)}")
@@ -140,19 +140,19 @@ def make_config(typed: Mapping[str, Any], file: Path | None = None, machine: Map
 
     typed: field → value.
     file: a TOML file.
-    machine: more values that nobody chose, such as a backbone for this machine.
+    machine: more values that nobody gave, such as a backbone for this machine.
     Raises UserError.
     """
-    chosen, given = choose(TrainConfig, typed, file)
-    chosen = {**machine, **chosen}
-    architecture = chosen.get("architecture", TrainConfig.architecture)
-    usual: dict[str, Any] = {"backbone": DEFAULT_BACKBONES.get(architecture, TrainConfig.backbone)}
-    if {**usual, **chosen}["backbone"] == "tiny":
-        usual |= TINY.get(architecture, {})
-    if chosen.get("weights") == "pretrained":
+    values, given = read_given(TrainConfig, typed, file)
+    values = {**machine, **values}
+    architecture, own = values.get("architecture", TrainConfig.architecture), dict[str, Any]()
+    usual = {"backbone": DEFAULT_BACKBONES.get(architecture, TrainConfig.backbone)}
+    if {**usual, **values}["backbone"] == "tiny":
+        own = {**TINY.get(architecture, {})}
+    if values.get("weights") == "pretrained":
         # pretrained weights change slowly: a tenth of the rate, as for other backbones
-        usual.pop("backbone_factor", None)
-    return build(TrainConfig, usual | chosen, given)
+        own.pop("backbone_factor", None)
+    return build(TrainConfig, usual, own, values, given=given)
 
 
 def with_device(config: TrainConfig) -> TrainConfig:

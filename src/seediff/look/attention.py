@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 from ..attention.maps import AttentionMaps
 from ..attention.plan import fit_levels
 from ..attention.windows import Window, cut, seen_window
+from ..config.fields import part_of
 from ..config.methods import METHOD_FACTS, MaskConfig
 from ..config.runs import DatasetConfig, GenerateConfig, MaskPhotosConfig, load_dataset_config
 from ..dataset.native import ATTENTION, CONFIGS, dataset_labels
@@ -33,7 +34,6 @@ from ..masks.make_masks import enlarge, label_pixels, picture_to_follow, refine,
 from ..masks.pamr import pamr_weights
 from ..models.describe import describe_here
 from ..models.layers import KINDS, Kind
-from ..models.locate import locate
 from ..rows.values import ids_by_name
 from .sample_pictures import Cache, read_image
 from .store import SampleState, Store
@@ -73,7 +73,7 @@ class Constants(Struct, kw_only=True):
             return config
         brought = {}
         if self.method != config.method:
-            brought = METHOD_FACTS[self.method].defaults.get("mask", {})
+            brought = part_of(METHOD_FACTS[self.method].defaults, "mask")
         return replace(config, **{**brought, **self.values(), "ignore_band": None})
 
     def values(self) -> dict[str, Any]:
@@ -119,10 +119,9 @@ class SampleAttention:
 
 def weights_of(config: DatasetConfig) -> int:
     """Bytes of the files of weights of a configuration's model; 0 if they are not on this machine."""
-    with suppress(UserError):
-        files = locate(config.model, config.base)
-        if files.folder and files.are_here:
-            return sum(path.stat().st_size for path in files.folder.rglob("*.safetensors"))
+    info = describe_here(config.model, config.base)
+    if info and info.files.folder and info.files.are_here:
+        return sum(path.stat().st_size for path in info.files.folder.rglob("*.safetensors"))
     return 0
 
 

@@ -28,7 +28,8 @@ from ..models.describe import describe_here
 from ..models.families.inputs import Reader
 from ..prompts.tokens import locate_columns
 from ..report.explain import show_steps
-from ..segments.diffseg import aggregate, diffseg
+from ..segments.aggregate import aggregate
+from ..segments.diffseg import diffseg
 from ..segments.labelling import label
 from .answers import Number, OfSample, pack
 from .attention import (

@@ -29,7 +29,7 @@ from typing import Any
 import torch
 
 from ..attention.maps import AttentionMaps
-from ..config.fields import check_table
+from ..config.fields import check_table, part_of
 from ..config.methods import METHOD_FACTS, Finish, Levels, MaskConfig, MethodConstants, MethodFacts, maps_read
 from ..errors import UserError, first_line
 from ..files.reading import fit, read_bytes
@@ -242,21 +242,15 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
         raise UserError(f"method {name}", "is one of the package's", "choose another name")
     where = f"constants of method {name}"
     stated = check_table(StatedConstants, fit(constants or {}, dict[str, Any], where), where)
-    levels = None
-    if "levels" in stated:
-        levels = Levels(**stated.pop("levels"))
-    finish = Finish(**stated.pop("finish", {}))
-    tables = stated.pop("models", {}).items()
-    models = {model: check_table(MethodConstants, table, f"{where} [models.{model}]") for model, table in tables}
-    plain_means = stated.pop("plain_means", False)
-    if plain_means:
-        stated["capture"] = {"normalize": False, **stated.get("capture", {})}
+    levels, tables, plain_means = part_of(stated, "levels"), stated.get("models", {}), stated.get("plain_means", False)
+    defaults = {"capture.normalize": False} if plain_means else {}
+    of_config = ("mask.", "capture.", "guidance_scale")
     METHOD_FACTS[name] = MethodFacts(
-        levels=levels,
+        levels=Levels(**levels) if levels else None,
         plain_means=plain_means,
-        defaults=stated,
-        models=models,
-        finish=finish,
+        defaults=defaults | {key: v for key, v in stated.items() if key.startswith(of_config) and v is not None},
+        models={m: check_table(MethodConstants, table, f"{where} [models.{m}]") for m, table in tables.items()},
+        finish=Finish(**part_of(stated, "finish")),
         user_function=function,
     )
 

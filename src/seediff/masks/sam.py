@@ -19,8 +19,9 @@ from scipy import ndimage
 
 from ..errors import UserError, first_line
 from ..models.hub import fetch_file
+from ..models.libraries import import_transformers
 from ..models.locate import check_weights, locate_weights, place_of
-from ..models.no_code import check_parts, import_transformers
+from ..models.no_code import check_parts
 from ..models.weights import load_whole
 from .arithmetic import resize
 

@@ -1,10 +1,10 @@
-"""Describes a model from its small files, before any weights are read: `describe`."""
+"""Describes a model from its small files, before any weights are read: `describe_model`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import signature
 from pathlib import Path
@@ -17,38 +17,12 @@ from ..files.reading import read_json
 from .families import families, pipeline_family
 from .families.family import Family
 from .families.inputs import Reader
-from .hub import INDEX
+from .hub import INDEX, fetch_file
 from .layers import Layer
+from .libraries import import_diffusers, import_transformers
 from .locate import ModelFiles, locate, read_index
-from .no_code import check_index, check_parts, check_settings, import_diffusers, import_transformers
-
-Tables = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preset:
-    """Constants that were tuned for a model: the `preset` in the seediff.json of its folder, or a file that
-    `seediff tune` wrote. None: not tuned. Wrong constants are refused where a configuration is made of them."""
-
-    model: str = ""
-    """In a file of `seediff tune`, the model's name."""
-    weights: str = ""
-    """In a file of `seediff tune`, the fingerprint of the model's weights."""
-    note: str = ""
-    steps: int | None = None
-    guidance_scale: float | None = None
-    guidance_of_several: float | None = None
-    """The guidance scale with several classes in an image."""
-    scheduler: str | None = None
-    capture_steps: int | str | None = None
-    """Which denoising steps are captured, for any method; photographs have none."""
-    method: str | None = None
-    presence: float | None = None
-    name_threshold: float | None = None
-    methods: Mapping[str, Tables] = field(default_factory=dict)
-    """Mask method → its constants in two tables: {"mask": {"beta": 0.4}, "capture": …}."""
-    segments: Tables = field(default_factory=dict)
-    """Segment method → its constants."""
+from .no_code import check_index, check_parts, check_settings
+from .presets import Preset
 
 
 @dataclass(frozen=True)
@@ -173,6 +147,33 @@ class ModelInfo:
         return None
 
 
+def describe_model(name: str, base: str | None = None, *, planned: bool = False, here: bool = False) -> ModelInfo:
+    """The description of a model, after its small files were fetched if this machine lacks them: model_index.json, and
+    the config.json of its network and its autoencoder.
+
+    name, base: as in `locate`. planned: whether this is a dry run, which asks the hub only about models without a short
+    name. here: whether the hub is not asked at all. Raises UserError as `locate` and `describe` do, and NotFetched, but
+    not for a model with a short name: the table is enough to describe it."""
+    files = locate(name, base)
+    if isinstance(files.whole, str) and not (here or (planned and files.named)):
+        try:
+            family = pipeline_family(read_index(fetch_file(files.whole, INDEX).parent).get("_class_name"))
+            for part in (family.network_part, "vae") if family else ():
+                fetch_file(files.whole, f"{part}/config.json")
+        except UserError:  # of a broken file, `describe` says it
+            if not files.named:
+                raise
+    return describe(files)
+
+
+def describe_here(name: str, base: str | None = None) -> ModelInfo | None:
+    """The description of a model by what this machine has, without asking the hub; None if that raises UserError. name,
+    base: as in `locate`."""
+    with suppress(UserError):
+        return describe_model(name, base, here=True)
+    return None
+
+
 def describe(files: ModelFiles) -> ModelInfo:
     """The description of a model by its small files on this machine. Without these files, the table of short names says
     the pipeline's class.
@@ -195,24 +196,6 @@ def describe(files: ModelFiles) -> ModelInfo:
         network = {**network, **{key: index[key] for key in family.of_pipeline if key in index}}
     settings = read_settings(files.whole) if files.is_whole else ModelSettings()
     return ModelInfo(files, family, str(pipeline), network, vae, settings)
-
-
-def find_model(name: str, base: str | None = None) -> ModelInfo:
-    """The description of a model, after its small files were fetched if this machine lacks them. name, base: as in
-    `locate`. `configure_run` (config/resolve.py) takes the same steps for commands, which may begin without these
-    files. Raises UserError as `locate`, `ModelFiles.fetch_configurations` and `describe` do."""
-    files = locate(name, base)
-    files.fetch_configurations()
-    return describe(files)
-
-
-def describe_here(name: str, base: str | None = None) -> ModelInfo | None:
-    """The description of a model by what this machine has, without asking the hub; None if that raises UserError. name,
-    base: as in `locate`."""
-    try:
-        return describe(locate(name, base))
-    except UserError:
-        return None
 
 
 def read_settings(whole: Path | str) -> ModelSettings:

@@ -16,20 +16,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import UserError
 from ..files.messages import did_you_mean, plural
 from ..files.reading import check_unpacked, read_json, real
-from .families import pipeline_family
-from .families.family import NETWORK_PARTS, Family
+from .families.family import NETWORK_PARTS
 from .hub import INDEX, WEIGHTS, HubId, cached_file, cached_folder, fetch_file, hub_files
 from .single_file import SingleFile
-from .weights import file_bytes, part_files
 
 REAL = "sd1.5"
 """The smallest of these models that draw photographs."""
@@ -101,73 +98,6 @@ class ModelFiles:
         for a broken file."""
         folder = self.folder
         return read_index(folder) if folder else {}
-
-    def fetch_configurations(self, *, planned: bool = False) -> None:
-        """Fetch the small files by which `describe` describes a model, if the whole model is on the hub:
-        model_index.json, and the config.json of its network and its autoencoder.
-
-        planned: whether this is a dry run, which asks the hub only about models without a short name. Raises UserError
-        if the files cannot be fetched, but not for a model with a short name: the table is enough to describe it, and
-        `describe` reports a broken file."""
-        if isinstance(self.whole, Path) or (planned and self.named):
-            return
-        try:
-            family = pipeline_family(read_index(fetch_file(self.whole, INDEX).parent).get("_class_name"))
-            if family:
-                for part in (family.network_part, "vae"):
-                    fetch_file(self.whole, f"{part}/config.json")
-        except UserError:
-            if not self.named:
-                raise
-
-    def replaced(self, family: Family, index: Mapping[str, Any]) -> Collection[str]:
-        """The names of the parts that are replaced. family: the model's. index: the whole model's model_index.json."""
-        if self.network:
-            return [family.network_part]
-        return self.in_file(family, index)
-
-    def in_file(self, family: Family, index: Mapping[str, Any]) -> Collection[str]:
-        """The names of the parts that are in the single file. family, index: as in `replaced`."""
-        if self.file is None:
-            return ()
-        return self.file.parts(family, index)
-
-    def part_folder(self, family: Family, folder: Path, part: str) -> Path:
-        """The folder of a part that no single file replaces. family: the model's. folder: the whole model's."""
-        if self.network and part == family.network_part:
-            return self.network
-        return folder / part
-
-    def weight_bytes(self, family: Family, dtype: str) -> int | None:
-        """Bytes of all weights, from the headers of their files; None if this machine lacks a file. family: the
-        model's. dtype: the number format after loading. Raises UserError for files that cannot be read."""
-        folder = self.folder
-        if folder is None or not self.are_here:
-            return None
-        index = read_index(folder)
-        listed = [part for part in index if family.has_weights(part) and index[part] != [None, None]]
-        in_file = self.in_file(family, index)
-        places = [self.part_folder(family, folder, part) for part in listed if part not in in_file]
-        parts = [part_files(place, dtype)[1] for place in places]
-        if self.file and self.file.path:
-            parts.append([self.file.path])
-        if not listed or not all(parts):
-            return None
-        return sum(file_bytes(file, dtype) for file in chain.from_iterable(parts))
-
-    def parts_line(self, family: Family) -> str:
-        """Where the parts come from, such as "unet from the file; vae, text_encoder, the rest from sd1.5"; "" for a
-        whole model. family: the model's."""
-        if self.is_whole:
-            return ""
-        index = self.index()
-        replaced = self.replaced(family, index)
-        parts, place = ", ".join(replaced), "the folder"
-        if self.file:
-            place = "the file" if self.file.path else "the hub"
-        others = [part for part, kind in index.items() if family.has_weights(part) and kind != [None, None]]
-        rest = ", ".join([*(part for part in others if part not in replaced), "the rest"])
-        return f"{parts} from {place}; {rest} from {self.base}"
 
 
 def read_index(folder: Path) -> dict[str, Any]:

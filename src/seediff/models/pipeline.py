@@ -7,6 +7,7 @@ sees what a LoRA adds.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from ..errors import Notice, UserError, first_line
 from ..files.tensors import read_header
 from .families.family import NOT_LOADED, Family
 from .hub import INDEX, fetch_file, fetch_files, hub_files
+from .libraries import heard
 from .locate import ModelFiles, locate_weights, read_index
-from .no_code import check_index, check_parts, heard
+from .no_code import check_index, check_parts
 from .sampling import follow_marks
 from .weights import errors_about, has_all, load_part, needed_files
 
@@ -49,13 +51,12 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
 
     # 2. Parts with weights
     networks: dict[str, Any] = {}
-    in_file = files.in_file(family, index)
-    for part in sorted(part for part in listed if family.has_weights(part) and part not in in_file):
-        place = files.part_folder(family, folder, part)
+    own = sorted(filter(family.has_weights, listed))
+    for part, place in weight_folders(files, family, folder, index, own).items():
         with errors_about(place):
             networks[part] = load_part(_part_class(index, part), place, part, dtype, files.name)
     if files.file:
-        warnings.warn(f"{files.name}: {files.parts_line(family)}", Notice, stacklevel=2)
+        warnings.warn(f"{files.name}: {parts_line(files, family)}", Notice, stacklevel=2)
         networks |= files.file.load(family, folder, index, dtype)
 
     # 3. The pipeline of these parts
@@ -83,12 +84,44 @@ def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | No
     hub_id = str(files.whole)
     folder = fetch_file(hub_id, INDEX).parent
     index = read_index(folder)
-    listed, replaced = check_index(folder / INDEX, index, family), files.replaced(family, index)
+    listed, replaced = check_index(folder / INDEX, index, family), replaced_parts(files, family, index)
     own = [part for part in sorted(listed) if family.has_weights(part) and part not in replaced]
     cached = [path.relative_to(folder).as_posix() for path in folder.glob("*/*")]
     if out is None and has_all(cached, listed, own, dtype):
         return folder
     return fetch_files(hub_id, needed_files(hub_files(hub_id), listed, own, dtype), out=out)
+
+
+def replaced_parts(files: ModelFiles, family: Family, index: Mapping[str, Any]) -> Collection[str]:
+    """The names of the parts that are not the whole model's own. family, index: of the whole model."""
+    if files.network:
+        return [family.network_part]
+    return files.file.parts(family, index) if files.file else ()
+
+
+def weight_folders(
+    files: ModelFiles, family: Family, folder: Path, index: Mapping[str, Any], parts: Iterable[str]
+) -> Mapping[str, Path]:
+    """Part → its folder, for those of `parts` that no single file replaces. family, folder, index: of the whole
+    model."""
+    replaced = replaced_parts(files, family, index)
+    places = {part: folder / part for part in parts if part not in replaced}
+    return {**places, family.network_part: files.network} if files.network else places
+
+
+def parts_line(files: ModelFiles, family: Family) -> str:
+    """Where the parts come from, such as "unet from the file; vae, text_encoder, the rest from sd1.5"; "" for a whole
+    model. files, family: the model's."""
+    if files.is_whole:
+        return ""
+    index = files.index()
+    replaced = replaced_parts(files, family, index)
+    parts, place = ", ".join(replaced), "the folder"
+    if files.file:
+        place = "the file" if files.file.path else "the hub"
+    others = [part for part, kind in index.items() if family.has_weights(part) and kind != [None, None]]
+    rest = ", ".join([*(part for part in others if part not in replaced), "the rest"])
+    return f"{parts} from {place}; {rest} from {files.base}"
 
 
 def _part_class(index: dict[str, Any], part: str) -> Any:

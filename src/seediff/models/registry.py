@@ -1,14 +1,13 @@
 """Loads a model by name: `load_model`. Its steps, and the files that have them:
 
-    name ─locate─▶ ModelFiles         where its parts are                             locate.py
-         ─usable_device               refuses what this machine lacks                 saving_memory.py
-         ─fetch_configurations        fetches the small files                         locate.py, hub.py
-         ─describe─▶ ModelInfo        family, sizes and defaults, by the small files  describe.py, families/
+    name ─usable_device               refuses what this machine lacks                 saving_memory.py
+         ─describe_model─▶ ModelInfo  family, sizes and defaults, by the small files  describe.py, families/
+             locate─▶ ModelFiles      where its parts are                             locate.py, hub.py
          ─check_options               refuses what the model cannot do
-         ─load_pipeline─▶ pipe        loads and checks the weights                    pipeline.py, weights.py
-         ─load_found─▶ Model          LoRA, scheduler, quantised weights; the device  pipeline.py, sampling.py
+         ─load─▶ Model                LoRA, scheduler, quantised weights; the device  pipeline.py, sampling.py
+             load_pipeline─▶ pipe     loads and checks the weights                    pipeline.py, weights.py
 
-Commands describe the model themselves, and then call `load_found` for the steps from the weights on.
+Commands describe the model before, and then call `load`.
 """
 
 from __future__ import annotations
@@ -20,12 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import UserError
-from .describe import ModelInfo, Sizes, describe
+from .describe import ModelInfo, Sizes, describe_model
 from .families.family import Family
 from .families.inputs import Reader
 from .layers import Layer
-from .locate import locate
-from .no_code import import_diffusers
+from .libraries import import_diffusers
 from .pipeline import load_lora, load_pipeline
 from .sampling import check_scheduler, use_scheduler
 from .saving_memory import NEEDS, Offload, Quantize, check_offload, move_to, quantise
@@ -138,16 +136,15 @@ def load_model(
     base, lora, device, dtype = (None if value is None else str(value) for value in values)
     dtype = dtype and dtype.removeprefix("torch.")
     _check_words(dtype=dtype, quantize=quantize)
-    files = locate(str(name), base)
     device = usable_device(device, offload)
 
     # 2. What can be refused before weights are fetched and read
-    files.fetch_configurations()
-    info, options = describe(files), LoadOptions(lora, lora_scale, scheduler, quantize, vae_tiling)
+    info = describe_model(str(name), base)
+    options = LoadOptions(lora, lora_scale, scheduler, quantize, vae_tiling)
     check_options(options, info)
 
     # 3. The weights
-    return load_found(info, options, device=device, dtype=dtype, offload=offload)
+    return load(info, options, device=device, dtype=dtype, offload=offload)
 
 
 def _check_words(**given: str | None) -> None:
@@ -175,8 +172,8 @@ def check_options(options: LoadOptions, info: ModelInfo) -> None:
             raise UserError("lora", f"{lora}: diffusers cannot load a LoRA into {info.family.title}")
 
 
-def load_found(
-    info: ModelInfo, options: LoadOptions, *, device: str | None, dtype: str | None, offload: Offload
+def load(
+    info: ModelInfo, options: LoadOptions, *, device: str | None, dtype: str | None, offload: Offload = "none"
 ) -> Model:
     """Load a model that was described before. Raises UserError.
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import UserError, first_line
 from ..files.messages import did_you_mean
 from .families.family import Family, FlowMatching
-from .no_code import import_diffusers
+from .libraries import import_diffusers
 
 NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim": ("DDIMScheduler", {}),

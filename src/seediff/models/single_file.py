@@ -16,7 +16,7 @@ from ..files.tensors import read_header
 from .families import families
 from .families.family import Family
 from .hub import cached_file, fetch_file
-from .no_code import heard
+from .libraries import heard
 from .weights import ADDED, check_whole, errors_about
 
 NETWORK = "model.diffusion_model."

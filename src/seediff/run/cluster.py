@@ -126,8 +126,7 @@ class Ray(Engine):
         threads = config.threads
         if device == "cpu" and threads is None:
             threads = max(1, min(int(there["CPU"]) // self.workers, largest_node())) if self.workers else 1
-        filled = config.filled(device=device, dtype=job.usual_dtype(device), threads=threads)
-        return filled if filled.device == device else filled.changed(device=device)
+        return replace(config, device=device).filled(dtype=job.usual_dtype(device), threads=threads)
 
     def share(self, config: RunConfig) -> tuple[int, dict[str, float]]:
         """(count, needs): the number of workers, and the resources that each worker takes, as options of Ray: for
@@ -245,7 +244,7 @@ def resized(reference: ObjectRef[Work], size: int) -> AnyJob:
     job, _ = load_job(reference)
     if job.config.batch_size == size:
         return job
-    return job.with_config(job.config.changed(batch_size=size))
+    return job.with_config(replace(job.config, batch_size=size))
 
 
 def make_batch(work: Sequence[ObjectRef[Work]], number: int | None, size: int) -> WorkerAnswer:

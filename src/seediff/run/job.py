@@ -25,7 +25,7 @@ from ..attention.plan import CapturePlan
 from ..config.settings import Config
 from ..dataset import native
 from ..dataset.writing import Encoded, finish_set
-from ..models.describe import ModelInfo, find_model
+from ..models.describe import ModelInfo, describe_model
 from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..rows.row import Row
@@ -187,7 +187,7 @@ class Job(ABC, Generic[Config, Item]):
     @cached_property
     def found(self) -> ModelInfo:
         """The model, as far as its small files describe it. Raises UserError."""
-        return self.info or find_model(self.config.model, self.config.base)
+        return self.info or describe_model(self.config.model, self.config.base)
 
     @cached_property
     def batches(self) -> Mapping[int, Sequence[Item]]:

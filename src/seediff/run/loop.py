@@ -219,7 +219,7 @@ def make_missing(
         if not new:
             go_on(out, job.config, loaded)
         (out / job.ends[-1]).unlink(missing_ok=True)
-        own = "batch_size" not in job.config.chosen
+        own = "batch_size" not in job.config.given
         while True:  # again with half the batch size, if a new output's first batch does not fit into the GPU's memory
             if new:
                 begin(out, job.config, loaded)
@@ -288,7 +288,7 @@ def _halved(job: AnyJob) -> AnyJob:
     warnings.warn(text, Notice, stacklevel=2)
     gc.collect()  # the tensors of the failed batch
     torch.cuda.empty_cache()
-    return job.with_config(job.config.changed(batch_size=half))
+    return job.with_config(replace(job.config, batch_size=half))
 
 
 Say = Callable[[str], None]

@@ -114,8 +114,8 @@ def as_begun(out: Path, config: Config) -> Config:
             raise
         return config
     filled = config.filled(**{name: getattr(begun, name) for name in DECIDE_ROUNDING})
-    if "batch_size" not in {*config.chosen, *begun.chosen}:
-        filled = filled.changed(batch_size=begun.batch_size)
+    if "batch_size" not in {*config.given, *begun.given}:
+        filled = replace(filled, batch_size=begun.batch_size)
     changed = differences(begun, filled)
     if not changed or filled.extends(begun):
         return filled

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -52,7 +52,7 @@ def fingerprinted(config: PhotosConfig, specs: Sequence[PhotoSpec], settings_of:
             size = path.stat().st_size
         digest.update(repr((spec.photo.name, size, settings)).encode("utf-8", "surrogateescape"))
     photos = f"{plural(len(specs), 'photograph')} ({digest.hexdigest()})"
-    return config.changed(photos=photos)
+    return replace(config, photos=photos)
 
 
 def read_each(

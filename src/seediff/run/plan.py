@@ -20,9 +20,10 @@ from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.locate import check_weights
-from ..models.registry import LoadOptions, Model, check_options, load_found
+from ..models.pipeline import parts_line, weight_folders
+from ..models.registry import LoadOptions, Model, check_options, load
 from ..models.saving_memory import Offload, memory_bytes
-from ..models.weights import weights_fingerprint
+from ..models.weights import file_bytes, part_files, weights_fingerprint
 from ..prompts.captions import content_words
 
 ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
@@ -170,7 +171,7 @@ def load_planned(
         offload: as in `load_model`.
 
     Raises:
-        UserError: as `plan` and `load_found`.
+        UserError: as `plan` and `load`.
     """
     plan(info)  # refuses before the weights are read
     sam = ""
@@ -179,7 +180,7 @@ def load_planned(
 
         sam = "+" + weights_fingerprint({"sam": load_sam(config.mask.sam)})
     how = LoadOptions.of(config)
-    model = load_found(info, how, device=config.device, dtype=config.dtype, offload=offload)
+    model = load(info, how, device=config.device, dtype=config.dtype, offload=offload)
     return model, model.weights + sam, plan(model)
 
 
@@ -191,15 +192,26 @@ def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int |
         if named:
             where += f"; licence {named.licence}"
     if not info.files.is_whole:
-        where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
+        where = f"{info.family.title}: {parts_line(info.files, info.family)}, {where}"
     line = f"Model: {config.model} ({where})"
     return line if offload == "none" else f"{line}, offload {offload}"
 
 
 def weight_bytes(config: RunConfig, info: ModelInfo) -> int | None:
-    """Bytes of a model's weights in the configuration's number format; None if not all weights are on this machine."""
+    """Bytes of a model's weights in the configuration's number format, by the headers of their files; None if not all
+    weights are on this machine."""
+    files, family, dtype = info.files, info.family, str(config.dtype)
+    if files.folder is None or not files.are_here:
+        return None
     with suppress(UserError):  # loading reports what is wrong with a file
-        return info.files.weight_bytes(info.family, str(config.dtype))
+        index = files.index()
+        listed = [part for part in index if family.has_weights(part) and index[part] != [None, None]]
+        places = weight_folders(files, family, files.folder, index, listed)
+        parts = [part_files(place, dtype)[1] for place in places.values()]
+        if files.file and files.file.path:
+            parts.append([files.file.path])
+        if listed and all(parts):
+            return sum(file_bytes(file, dtype) for file in chain.from_iterable(parts))
     return None
 
 

@@ -40,8 +40,8 @@ from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
 from .plan import Plan, plan_model
 
 if TYPE_CHECKING:
-    from ..segments.labelling import SegmentName
     from ..segments.make_segments import Segments
+    from ..segments.naming import SegmentName
 
 
 class CountedPhoto(NamedTuple):
@@ -226,7 +226,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
 
     def names(self, model: Model, words: tuple[str, ...], pixels: np.ndarray, segments: Segments) -> list[SegmentName]:
         """The names of a photograph's segments; an empty list without words. pixels: (H, W, 3) uint8."""
-        from ..segments.labelling import name_photo
+        from ..segments.naming import name_photo
 
         if not words:
             return []

@@ -28,7 +28,8 @@ from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..metrics.confusion import confusion, count_classes
 from ..metrics.scores import class_iou, mean_iou
-from ..models.describe import ModelInfo, Preset
+from ..models.describe import ModelInfo
+from ..models.presets import Preset
 from ..prompts.tokens import split_prompts
 from .plan import load_planned, plan_model
 
@@ -244,8 +245,8 @@ def score_names(
 ) -> list[ScoredName]:
     """The names of a photograph's segments, without segments that have no labelled pixel. classes: id → name. segment:
     how the photograph is divided. size: the size that the model sees; None: the model's own."""
-    from ..segments.labelling import name_photo
     from ..segments.make_segments import make_segments
+    from ..segments.naming import name_photo
 
     (segments,) = make_segments(model, [photo.view.pixels], segment, fit=FIT, size=size)
     named = name_photo(

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import Expected, fit_mask, plan_segments
-from ..config.fields import check_table
+from ..config.fields import check_table, part_of
 from ..config.methods import MaskConfig, SegmentConfig
 from ..config.resolve import recommend
 from ..config.runs import MaskPhotosConfig
@@ -24,8 +24,7 @@ from ..errors import Notice, UserError, shorten
 from ..files.image_files import ImageInput, as_pixels
 from ..files.messages import plural
 from ..masks.make_masks import MaskResult
-from ..models.describe import describe
-from ..models.locate import locate
+from ..models.describe import describe_model
 from ..prompts.captions import things_named
 from ..rows.values import explain_flag
 from .heatmap import HeatMap, heat_config, heat_sheet
@@ -333,12 +332,12 @@ def pipeline_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, An
     paper = MaskConfig(method=method)
     folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
     if folder and Path(folder, "seediff.json").exists():
-        model = describe(locate(str(folder)))
+        model = describe_model(str(folder), here=True)
         if model.settings.preset:
             values = {"classes": ("any",), "model": model.name, "method": method}
             tuned = recommend(MaskPhotosConfig, values, model)[0]
             return tuned.mask, {name: getattr(tuned.capture, name) for name in ("normalize", "layers", "mean")}
-    return replace(paper, **paper.facts.defaults.get("mask", {})), {}
+    return replace(paper, **part_of(paper.facts.defaults, "mask")), {}
 
 
 def _heats(mask: MaskResult) -> list[HeatMap]:

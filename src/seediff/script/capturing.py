@@ -35,6 +35,7 @@ from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import AttentionRecorder
 from ..attention.running_maps import Apart
 from ..attention.which_rows import NAME_STATES, copied, listed
+from ..config.fields import part_of
 from ..config.methods import EVERYTHING, METHOD_FACTS, CaptureConfig, SegmentConfig
 from ..errors import Notice, UserError
 from ..models.families import named_readers
@@ -151,5 +152,5 @@ def plan_pipeline(
     # What a method reads: the script's options come before constants of the model's folder, and these before the
     # method's own.
     mask, of_folder = pipeline_constants(pipe, keep)
-    own = CaptureConfig(**{**METHOD_FACTS[keep].defaults.get("capture", {}), **of_folder, **options})
-    return plan_capture(family, all_layers, own, mask=mask)
+    own = {**part_of(METHOD_FACTS[keep].defaults, "capture"), **of_folder, **options}
+    return plan_capture(family, all_layers, CaptureConfig(**own), mask=mask)

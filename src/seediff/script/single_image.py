@@ -19,7 +19,7 @@ from ..errors import Notice, UserError
 from ..files.image_files import ImageInput, as_pixels
 from ..masks.make_masks import MaskResult
 from ..masks.photos import PhotoMasker
-from ..models.describe import ModelInfo, find_model
+from ..models.describe import ModelInfo, describe_model
 from ..models.registry import LoadOptions, Model
 from ..run.photos import doubt_line
 from ..run.plan import Plan, load_planned, plan_model
@@ -106,7 +106,7 @@ def _prepare(
     if isinstance(model, Model):
         loaded, plan = model, plan_model(config, model)
     else:
-        info = info or find_model(config.model, config.base)
+        info = info or describe_model(config.model, config.base)
         loaded, _, plan = load_planned(config, info, partial(plan_model, config))
     assert plan is not None
     line = doubt_line(loaded.info, config.model_label)

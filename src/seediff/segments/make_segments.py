@@ -28,8 +28,10 @@ from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..files.messages import plural
 from ..models.registry import Model
-from .diffcut import capture_features, cut_features
-from .diffseg import aggregate, anchor_positions, diffseg, level_weights
+from .aggregate import aggregate, level_weights
+from .diffcut import cut_features
+from .diffseg import anchor_positions, diffseg
+from .features import capture_features
 from .kmeans import check_k, kmeans
 from .labelling import follow_edges, label
 

@@ -34,7 +34,7 @@ def choose_defaults(
     if begun is not None and begun.architecture == config.architecture:
         return make_config(values, file, {name: getattr(begun, name) for name in AS_BEGUN}), ""
     why = ""
-    if not {"backbone", "weights"} & {*config.chosen}:
+    if not {"backbone", "weights"} & {*config.given}:
         why = _why_tiny(config, data)
     if not why:
         return config, ""

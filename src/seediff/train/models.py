@@ -41,8 +41,9 @@ from ..files.label_maps import IGNORE
 from ..files.messages import show_json
 from ..files.reading import fit, read_json
 from ..models.hub import cached_file, fetch_file, fetch_files, hub_files
+from ..models.libraries import import_transformers
 from ..models.locate import Address, place_of
-from ..models.no_code import check_settings, import_transformers
+from ..models.no_code import check_settings
 from ..models.weights import load_whole
 from .loss import present_classes, set_losses
 

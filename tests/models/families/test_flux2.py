@@ -6,7 +6,7 @@ import torch
 from builders.families import calls_of
 
 from seediff.attention.see_photos import read_prompts
-from seediff.models.describe import find_model
+from seediff.models.describe import describe_model
 from seediff.prompts.tokens import locate_columns
 
 pytestmark = pytest.mark.slow
@@ -39,4 +39,4 @@ def test_a_tokenizer_is_not_known_before_the_pipeline_whose_text_it_reads(model,
     index = json.loads((folder / "model_index.json").read_text())
     index["tokenizer"] = ["transformers", "PreTrainedTokenizerFast"]
     (folder / "model_index.json").write_text(json.dumps(index))
-    assert find_model(str(folder)).readers == ()
+    assert describe_model(str(folder)).readers == ()

@@ -15,7 +15,7 @@ from .inputs import TOKENIZERS, Reader
 
 FILES = (
     "unet.SD", "unet.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2.FLUX2_KLEIN", "pixart.PIXART",
-    "z_image.Z_IMAGE", "flux.CHROMA", "qwen_image.QWEN_IMAGE", "qwen_image.QWEN_IMAGE_21", "qwen_image.KREA2",
+    "z_image.Z_IMAGE", "flux.CHROMA", "qwen_image.QWEN_IMAGE", "qwen_image_21.QWEN_IMAGE_21", "krea2.KREA2",
 )  # fmt: skip
 """`file.NAME` of every family that draws images, in the order of lists for users."""
 

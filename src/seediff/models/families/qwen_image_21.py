@@ -1,0 +1,122 @@
+"""Qwen-Image 2.1: one stream in which only the picture attends to both picture and text.
+
+The prompt's template and the autoencoder are as in Qwen-Image. The text does not attend to the picture, so its keys are
+the same at every step. The pipeline keeps them from its first call, and later calls have the picture's rows alone. A
+position is one latent. Pictures have a fourth channel, which says how opaque they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from ..layers import DRAWN_LAST
+from .family import FlowMatching, PartConfig, Tensor
+from .inputs import DrawRequest, NetworkInputs, Reader
+from .qwen_image import given_pictures, templated, vae_factor, vae_latents
+
+SLOT = 4
+"""Qwen-Image 2.1's input `img_mask` has one entry for this many positions of the picture."""
+
+
+@lru_cache(maxsize=4)
+def columns_after_pictures(slots: Tensor, count: int) -> int:
+    """The number of text columns that follow the last shown picture. It is read once for all steps of a drawing,
+    because reading waits for the GPU. slots: (B, more than T) bool, as the network's `img_mask`, whose rows are equal.
+    count: T, with the columns in whose place shown pictures are."""
+    return count - 1 - int(slots[0, :count].nonzero()[-1])
+
+
+class QwenImage21(FlowMatching):
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        return len(inputs["hidden_states"]), *given_pictures(inputs)[-1]
+
+    def shown(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
+        return given_pictures(inputs)[:-1]  # before the drawn one
+
+    def factor(self, vae: PartConfig) -> int:
+        return vae_factor(vae)
+
+    def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
+        """The number of text columns; behind shown pictures, if there are any."""
+        count = inputs["encoder_hidden_states"].shape[1]
+        return columns_after_pictures(inputs[self.places], count) if self.shown(inputs) else count
+
+    def other_columns(self, inputs: NetworkInputs) -> int:
+        """Those of shown pictures and of the text before them, in which each picture has a column for SLOT
+        positions."""
+        positions = super().other_columns(inputs)
+        texts = inputs["encoder_hidden_states"].shape[1] - (self.text_columns_of_call(inputs) or 0)
+        return texts - positions // SLOT + positions
+
+    def tokenizers(self, folder: Path) -> dict[str, Any]:
+        from transformers import ProcessorMixin, Qwen2Tokenizer
+
+        class TextProcessor(ProcessorMixin):
+            """Replaces transformers' Qwen3VLProcessor, whose part for pictures needs torchvision. It makes the same
+            tokens of texts."""
+
+            def __init__(self, tokenizer: Any) -> None:
+                self.tokenizer = tokenizer
+
+            def apply_chat_template(self, conversation: Sequence[Any], *args: Any, **options: Any) -> list[Any]:
+                return [self.tokenizer.apply_chat_template(conversation, *args, **options)]
+
+            def __call__(self, *, text: Sequence[str], **options: Any) -> Any:
+                return self.tokenizer(text, **options)
+
+        return {"processor": TextProcessor(Qwen2Tokenizer.from_pretrained(str(folder / "processor")))}
+
+    def says_distilled(self, config: PartConfig) -> bool | None:
+        return bool(config["sample_sigmas"]) if "sample_sigmas" in config else None
+
+    def few_steps(self, config: PartConfig) -> int:
+        """Default steps of a distilled model: the length of its list of noise levels, if it has such a list."""
+        return len(config.get("sample_sigmas") or ()) or self.distilled_steps
+
+    def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
+        """The arguments of the pipeline's call. They include evenly spaced noise levels if the model's own list is for
+        another number of steps."""
+        arguments, steps = super().pipeline_arguments(pipe, drawing), drawing.steps
+        arguments["true_cfg_scale"] = arguments.pop("guidance_scale")
+        own = pipe.config.sample_sigmas
+        if own and len(own) != steps:
+            arguments["sigmas"] = [1 - step / steps for step in range(steps)]
+        return arguments
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        cut, wrap = pipe._drop_idx, partial(templated, pipe.prompt_template_t2i)
+        return (Reader("tokenizer", pipe.processor.tokenizer, cut + self.text_columns, first=-cut, wrap=wrap),)
+
+    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
+        import torch
+
+        return vae_latents(pipe, torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1))
+
+    def level(self, timestep: float) -> float:
+        return timestep / self.LEVELS
+
+    def pack(self, latents: Tensor) -> Any:
+        return latents.flatten(2).transpose(1, 2)
+
+    def unpack(self, predicted: Any, size: Sequence[int]) -> Tensor:
+        """The picture's rows. Without kept keys, the network returns the text's rows before them, too."""
+        return predicted[:, -prod(size[1:]) :].transpose(1, 2).unflatten(2, tuple(size[1:]))
+
+
+QWEN_IMAGE_21 = QwenImage21(
+    title="Qwen-Image 2.1",
+    single_files={("txt_in.text_norm.weight",): ("qwen-image-2.1", "qwen-image-2.1-turbo")},
+    pipelines=("QwenImage21Pipeline",),
+    class_name="QwenImage21Transformer2DModel",
+    streams={"transformer_blocks": DRAWN_LAST},
+    places="img_mask",
+    pipeline_multiple=32,
+    distilled_steps=8,
+    reads_text="processor",
+    reads_shown=True,
+    of_pipeline=("sample_sigmas",),
+)

@@ -1,0 +1,138 @@
+"""The dataset card: a README.md that says what is in a dataset's folder, how it was made and how to load it. The text
+is fixed, but for facts and numbers: templates/card.md.j2, and one of three files about what made the set."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from markupsafe import Markup
+
+from ..files.messages import plural
+from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS, named_model
+from ..rows.row import Row
+from .tables import Summary, for_drawings, plain_facts, render
+
+TAGS = {
+    "drawn": ("synthetic", "semantic-segmentation", "diffusion", "seediff"),
+    "photographs": ("semantic-segmentation", "seediff"),
+    "any": ("semantic-segmentation", "seediff"),
+}
+"""Text of the card, a file of templates/ → its tags on the hub. "drawn": a model drew all images and made their masks.
+"photographs": a model made masks of photographs. "any": everything else."""
+DTYPES = {"bool": {bool}, "int64": {int}, "float64": {int, float}, "string": {str}}
+"""Name of a type in Arrow → the Python types of its values in JSON."""
+SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
+
+
+def dataset_card(about: Mapping[str, Any], rows: Sequence[Row], summary: Summary) -> str:
+    """The text of README.md: YAML front matter for the Hugging Face hub, then Markdown.
+
+    about: facts about the whole set, as in `write_page`. rows: the rows of metadata.jsonl, which decide the text.
+    summary: theirs."""
+    text = _text_for(rows)
+    made = {row.model for row in rows if row.model and (text == "photographs" or not row.of_photo)}
+    objects = [len(row.instances) for row in rows if row.instances is not None]
+    facts = plain_facts(about)
+    if about.get("prompts"):
+        facts.append(("prompts", "; ".join(about["prompts"])))
+    if objects:
+        facts.append(("objects", f"{sum(objects)} in {plural(len(objects), 'image')}"))
+    names = summary.class_names
+    shown = names if len(names) <= 5 else [*names[:5], "…"]
+    return render(
+        f"{text}.md.j2",
+        title=yaml_text(f"Masks: {', '.join(shown) or 'empty'}"),
+        tags=[*TAGS[text], "pseudo-labels"] if summary.unchecked else TAGS[text],
+        size=size_category(summary.images),
+        files=Markup(json.dumps(_config(rows), ensure_ascii=False)),  # safe: front matter is YAML, and JSON is, too
+        summary=summary,
+        facts=_pairs(facts),
+        classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in summary.classes],
+        models=_pairs((name, model_note(name)) for name in sorted(made)),
+        licence_link=_licence_link([*made]) if text == "drawn" else None,
+        for_drawings=[markdown_text(f"Model {name} {FOR_DRAWINGS}") for name in for_drawings(rows)],
+    )
+
+
+def _text_for(rows: Sequence[Row]) -> str:
+    """The text that fits to all rows: one of TAGS."""
+    if not rows or not all(row.model and row.method for row in rows):
+        return "any"
+    of_photos = {row.of_photo for row in rows}
+    if len(of_photos) > 1:
+        return "any"
+    return "photographs" if of_photos == {True} else "drawn"
+
+
+def _config(rows: Sequence[Row]) -> dict[str, Any]:
+    """The configuration with which Hugging Face's `datasets` loads the folder. Without it, `datasets` would take a
+    photograph named `test_1.jpg` for a part of the set, and guess the types of keys from the first megabytes of
+    rows."""
+    config: dict[str, Any] = {"config_name": "default", "data_files": [{"split": "train", "path": "**"}]}
+    if rows:
+        described = [
+            {key: value for key, value in row.to_json().items() if not key.endswith("file_name")} for row in rows
+        ]
+        pictures = [{"name": name, "dtype": "image"} for name in ("image", "mask")]
+        config["features"] = [*pictures, *_feature(described)["struct"]]
+    return config
+
+
+def _feature(values: Iterable[Any]) -> dict[str, Any]:
+    """The type of a key as `datasets` writes it: {"dtype": "string"}, {"list": "int64"}, or for tables {"struct":
+    [{"name": "seed", "dtype": "int64"}, …]}. values: of the key, in all rows."""
+    present = [value for value in values if value is not None]
+    kinds = {type(value) for value in present}
+    if kinds == {dict}:
+        names = dict.fromkeys(chain.from_iterable(present))
+        return {"struct": [{"name": name, **_feature(value.get(name) for value in present)} for name in names]}
+    if kinds and kinds <= {list, tuple}:
+        inner = _feature(chain.from_iterable(present))
+        return {"list": inner.get("dtype") or inner.get("struct") or inner}
+    fitting = (name for name, of in DTYPES.items() if kinds and kinds <= of)
+    return {"dtype": next(fitting, "null")}
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:
+    return [(markdown_text(name), markdown_text(value)) for name, value in pairs]
+
+
+def _licence_link(models: Sequence[str]) -> Markup | None:
+    """The page with the licence of a model of the hub; None for several models, and others."""
+    known = [named_model(name) for name in models]
+    if len(known) != 1 or known[0] is None:
+        return None
+    return yaml_text(f"https://huggingface.co/{known[0].hub_id}")
+
+
+def model_note(model: str) -> str:
+    """A phrase about a model's licence, if it is known, and where to read more. model: its name."""
+    if model in EMBEDDED:
+        return f"{EMBEDDED_LICENCE}; it was trained on scenes composited from Fluent Emoji art (Microsoft, MIT)"
+    known, elsewhere = named_model(model), "see the model's own card for what it says about generated images"
+    return f"{known.licence}; {elsewhere}" if known else f"{elsewhere}, and for its licence"
+
+
+def size_category(count: int) -> str:
+    """The hub's size category of a dataset, such as `n<1K` for 120 images."""
+    return SIZES[sum(count >= 1000 * 10**power for power in range(len(SIZES) - 1))]
+
+
+def yaml_text(text: str) -> Markup:
+    """A text in double quotes for YAML. A JSON string is valid YAML."""
+    return Markup(json.dumps(_one_line(text), ensure_ascii=False))  # safe: front matter is YAML, not markup
+
+
+def markdown_text(text: str) -> Markup:
+    """A text on one line, in which Markdown and HTML are escaped."""
+    escaped = re.sub(r"([\\`*_{}\[\]()#+!|~$>-])", r"\\\1", _one_line(text))
+    # A backslash keeps ">" literal in Markdown; "&" and "<" need HTML's own escapes.
+    return Markup(escaped.replace("&", "&amp;").replace("<", "&lt;"))
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
