@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import App, Group, Parameter
 from cyclopts.help import DefaultFormatter, HelpPanel
 
-from .. import __version__
+from ..version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions

@@ -16,10 +16,10 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 import tomli_w
 from cyclopts import Parameter
 
-from .. import __version__
 from ..errors import UserError
 from ..files.messages import show_json
 from ..files.reading import fit, read_toml, real
+from ..version import __version__
 from .fields import (
     MODEL,
     Count,

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .. import __version__
 from ..config.sets import AugmentConfig, grid_of
 from ..config.sides import mirrored_ids
 from ..drawing.overlays import compress_image, contact_sheet, draw_mask
@@ -33,6 +32,7 @@ from ..prompts.specs import sample_seed
 from ..report.page import AUGMENTATIONS
 from ..rows.row import Recipe, RecipeStep, Row
 from ..rows.values import shown_classes, unclear_parts
+from ..version import __version__
 from .dataset import Dataset
 from .encoding import encode_image
 from .sample import EXTRAS, Sample

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
 from ..config.class_names import BACKGROUND
 from ..dataset.dataset import Dataset
 from ..files.label_maps import IGNORE
@@ -20,6 +19,7 @@ from ..files.messages import plural, sentence
 from ..files.reading import real
 from ..metrics.confusion import count_classes
 from ..metrics.scores import Figure, class_iou
+from ..version import __version__
 from ..workers import Progress
 from .figures import cells, check_bootstrap, compare, without_interval
 from .predictors import Predictor, open_predictor

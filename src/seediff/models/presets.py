@@ -10,9 +10,9 @@ from typing import Any
 
 import tomli_w
 
-from .. import __version__
 from ..errors import UserError
 from ..files.reading import fit, read_toml
+from ..version import __version__
 
 Tables = Mapping[str, Mapping[str, Any]]
 

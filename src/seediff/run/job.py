@@ -20,7 +20,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from .. import __version__
 from ..attention.plan import CapturePlan
 from ..config.settings import Config
 from ..dataset import native
@@ -29,6 +28,7 @@ from ..models.describe import ModelInfo, describe_model
 from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..rows.row import Row
+from ..version import __version__
 from .output import BatchRecord, Loaded
 from .plan import Plan, check_values, load_planned
 

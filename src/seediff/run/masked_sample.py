@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import __version__
 from ..config.runs import GenerateConfig, MaskPhotosConfig
 from ..dataset import native
 from ..dataset.encoding import encode_soft
@@ -16,6 +15,7 @@ from ..dataset.shapes.objects import scored_pieces
 from ..dataset.writing import Encoded, encode
 from ..rows.row import Row
 from ..rows.values import ids_by_name
+from ..version import __version__
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:

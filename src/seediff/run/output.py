@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import __version__
 from ..config.runs import DatasetConfig
 from ..config.settings import Config, RunConfig, differences, load_config
 from ..dataset import native
@@ -28,6 +27,7 @@ from ..files.image_files import stored_bytes
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, LOCK, check_outside, open_folder, write_atomic
 from ..files.reading import inside, read_json, read_toml
 from ..rows.row import Row, as_row
+from ..version import __version__
 
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
 """The folders to which only batches of runs write."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
 from ..config.runs import PredictConfig
 from ..dataset.encoding import encode_photo
 from ..dataset.sample import Sample
@@ -22,6 +21,7 @@ from ..models.registry import Model
 from ..models.weights import weights_fingerprint
 from ..rows.row import Row
 from ..train.models import read_about
+from ..version import __version__
 from ..workers import Progress
 from .job import Made, Ready, gpu_of
 from .loop import RunResult, run

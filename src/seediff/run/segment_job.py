@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .. import __version__
 from ..config.class_names import BACKGROUND, MAX_CLASSES, SEGMENT
 from ..config.methods import EVERYTHING, Reads
 from ..config.runs import SegmentPhotosConfig, check_segment_names
@@ -33,6 +32,7 @@ from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
 from ..rows.row import Row
+from ..version import __version__
 from ..workers import Progress
 from .job import EncodeSample, Made, Ready
 from .loop import Engine, RunResult, run

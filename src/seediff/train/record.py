@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from .. import __version__
 from ..config.settings import differences
 from ..config.train import TrainConfig, with_device
 from ..dataset.native import CARD
@@ -34,6 +33,7 @@ from ..files.messages import show_json
 from ..files.outputs import write_atomic, write_tensors
 from ..files.reading import read_json, read_lines
 from ..files.tensors import read_header
+from ..version import __version__
 from .defaults import DAMAGED, find_begun
 from .stages import Stage, image_digest
 

@@ -29,13 +29,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ... import __version__
 from ...errors import UserError
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
 from ...files.reading import Json, fit
 from ...rows.row import as_row
 from ...rows.values import part_of
+from ...version import __version__
 from ..class_lists import ClassList, Note, no_note, number_classes
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes

@@ -22,12 +22,12 @@ from xml.sax.saxutils import quoteattr
 import msgspec
 import numpy as np
 
-from ... import __version__
 from ...errors import UserError
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
 from ...files.reading import Byte, Json, Node, fit
 from ...rows.row import Row, as_row
+from ...version import __version__
 from ..sample import Sample
 from ..shapes.rle import decode_brush, encode_brush, polygon_runs
 from .drivers import Import
