@@ -35,7 +35,7 @@ from on_gpu.device import count_operations, count_products
 from on_gpu.pipelines import exact, few_blocks, step_of
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from seediff.attention.capture import capture_attention
+from seediff.attention.network import record_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
 from seediff.models.registry import Model
@@ -57,7 +57,7 @@ def call_of(model: Model) -> Callable[[], object]:
 def capture(model: Model) -> AbstractContextManager[AttentionRecorder]:
     """Capture every map."""
     plan = plan_capture(model.family, model.layers)
-    return capture_attention(model.network, plan)
+    return record_attention(model.network, plan)
 
 
 def floor_share(model: Model, call: Callable[[], object]) -> float:

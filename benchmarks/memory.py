@@ -61,7 +61,7 @@ def drawing(twin: str, way: str, steps: int, positions: int) -> dict[str, float]
     draws, before = Draws(replace(model, sizes=model.sizes._replace(side=positions * model.sizes.position)), 1), peak()
     (draws.plain if way == "plain" else draws.captured)(steps)
     size = (positions, positions)
-    expected = plan_capture(model.family, model.layers).expected(size, type(model.pipe).__name__)
+    expected = plan_capture(model.family, model.layers).expected(size)
     return {"most": peak(), "own": peak() - before, "maps": expected.map_bytes / MIB if way == "capture" else 0}
 
 

@@ -17,7 +17,7 @@ from seediff.files.outputs import write_atomic
 from seediff.models.describe import ModelInfo, describe
 from seediff.models.families import families
 from seediff.models.families.family import Family
-from seediff.models.locate import NAMES, ModelFiles
+from seediff.models.locate import SHORT_NAMES, ModelFiles
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "models.md"
@@ -69,7 +69,7 @@ def described(family: Family) -> dict[str, ModelInfo]:
     from builders.published import written  # pyright: ignore[reportMissingImports]
 
     with TemporaryDirectory() as folder:
-        names = [name for name, named in NAMES.items() if named.pipeline in family.pipelines]
+        names = [name for name, named in SHORT_NAMES.items() if named.pipeline in family.pipelines]
         return {name: describe(ModelFiles(name, name, written(name, Path(folder) / name))) for name in names}
 
 

@@ -37,7 +37,7 @@ def not_ignored():
 def test_everything_read_at_run_time_is_inside(list_files):
     there = [path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".part")]
     names = {f"seediff/{path.relative_to(PACKAGE).as_posix()}" for path in there}
-    assert {"seediff/py.typed", "seediff/mini/data/scenes.safetensors"} <= names
+    assert {"seediff/py.typed", "seediff/__init__.pyi", "seediff/mini/data/scenes.safetensors"} <= names
     assert names - list_files() == set()
 
 

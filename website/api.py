@@ -21,13 +21,13 @@ def add_documentation(_app: Sphinx, page: str, source: list[str]) -> None:
 
 def _names() -> str:
     """What `import seediff` gives, each name with a link to the module where it is written."""
-    return "\n".join(f"- {{py:obj}}`{address(name)}`" for name in seediff._HOMES)
+    return "\n".join(f"- {{py:obj}}`{address(name)}`" for name in seediff._homes())
 
 
 def address(name: str) -> str:
     """Where a name that users import is written, with its own name there."""
-    module, _, own = seediff._HOMES[name].partition(":")
-    return f"seediff.{module}.{own or name}"
+    module, own = seediff._homes()[name]
+    return f"seediff{module}.{own}"
 
 
 def markdown_to_rst(_app: Sphinx, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:

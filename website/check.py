@@ -56,7 +56,7 @@ def problems(site: Path) -> Iterator[str]:
             yield f"{style}: loads something from elsewhere"
 
     linked = {link.rpartition("#")[2] for link in pages[site / "docs/api/README.html"].links}
-    for name in seediff._HOMES:
+    for name in seediff._homes():
         if address(name) not in linked:
             yield f"docs/api: {name} is not explained"
     if "seediff.masks.make_masks.make_masks" not in pages[site / "docs/api/masks.html"].ids:

@@ -26,8 +26,8 @@ from on_gpu.device import (
     synchronize,
 )
 from on_gpu.figures import Figures
-from seediff.attention.capture import capture_attention, hear_prompt
 from seediff.attention.maps import AttentionMaps
+from seediff.attention.network import hear_prompt, record_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.which_rows import Encoded
 from seediff.config.methods import EVERYTHING, MaskConfig, Reads
@@ -78,7 +78,7 @@ class Draws:
         plan = self.plan if reads is None else replace(self.plan, reads=reads)
         arguments = self.arguments(steps)
         with (
-            capture_attention(self.model.network, plan, prompt=Encoded(), total_steps=calls) as recorder,
+            record_attention(self.model.network, plan, prompt=Encoded(), total_steps=calls) as recorder,
             hear_prompt(pipe, arguments, recorder),
         ):
             images = pipe(**arguments).images

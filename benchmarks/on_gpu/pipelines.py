@@ -19,7 +19,7 @@ from builders.reference_attention import BOOKS, file_of  # pyright: ignore[repor
 from seediff.attention.see_photos import read_prompts
 from seediff.models.describe import ModelInfo, ModelSettings
 from seediff.models.families import families
-from seediff.models.locate import NAMES, ModelFiles
+from seediff.models.locate import SHORT_NAMES, ModelFiles
 from seediff.models.registry import Model, load_model
 
 TWINS: Mapping[str, Callable[[Path], Path]] = {
@@ -41,7 +41,7 @@ MROPE = {"rope_type": "default", "mrope_section": [16, 24, 24], "rope_theta": 1e
 def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
     """The narrow twin of a model's family, under the model's name, drawing pictures of TWIN_SIDE positions per side.
     Otherwise pipelines whose size is in no configuration would draw as large as the original."""
-    model = load_model(str(TWINS[NAMES[name].pipeline](folder / name)), device=device, dtype=dtype)
+    model = load_model(str(TWINS[SHORT_NAMES[name].pipeline](folder / name)), device=device, dtype=dtype)
     return replace(
         model,
         info=replace(model.info, files=replace(model.info.files, name=name), settings=ModelSettings()),
@@ -82,7 +82,7 @@ def exact(
     for part, (kind, config) in zip(encoders, TEXT_ENCODERS[name], strict=True):
         model: Any = getattr(transformers, kind)
         tokenizer = parts.get(part.replace("text_encoder", "tokenizer"))
-        told = _told(kind, config, tokenizer, text_layers, thin="Flux2" in NAMES[name].pipeline)
+        told = _told(kind, config, tokenizer, text_layers, thin="Flux2" in SHORT_NAMES[name].pipeline)
         parts[part] = made(partial(model, model.config_class(**told)))
     pipe: Any = type(narrow.pipe)(**parts)
     pipe.set_progress_bar_config(disable=True)

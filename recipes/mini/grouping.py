@@ -45,7 +45,7 @@ class AttentionTap:
 
 
 class TappedProcessor:
-    """Scaled-dot-product attention that records what a tap needs. Only for training; seediff.attention.capture is the
+    """Scaled-dot-product attention that records what a tap needs. Only for training; seediff.attention.network is the
     general way.
     """
 

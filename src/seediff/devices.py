@@ -57,7 +57,8 @@ def _only_cpus() -> bool:
 
 def check_device(device: str) -> str:
     """Returns `device` if it is available. Raises UserError for an unavailable or unknown device."""
-    kind, why = device.split(":")[0], _no_cuda()  # before `is_available`, because torch says it once
+    kind = device.split(":")[0]
+    why = _no_cuda()  # before `is_available`, because torch says it once
     usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     try:
         index = torch.device(device).index or 0

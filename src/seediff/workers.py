@@ -96,7 +96,8 @@ def in_order(
 
 def _results(pool: ProcessPoolExecutor, ahead: int, chunk: int, arguments: Iterable[Any]) -> Iterator[Any]:
     """Yields the results in order, while at most `ahead` chunks are computed or wait."""
-    remaining, waiting = iter(arguments), deque[Future[list[Any]]]()
+    remaining = iter(arguments)
+    waiting = deque[Future[list[Any]]]()
     chunks = iter(lambda: list(islice(remaining, chunk)), [])  # ends at the first empty list
     while True:
         for part in islice(chunks, ahead - len(waiting)):

@@ -50,12 +50,11 @@ def test_each_kind_has_its_own_layers(loaded, kind, cross, own):
 
 def test_with_a_geometric_mean_each_layers_map_of_the_text_is_held(mini_model):
     layers = "all/last"
-    about = {"pipeline": "StableDiffusionPipeline", "size": (16, 16)}
     plain, geometric = (
-        expected_of(mini_model, CaptureConfig(layers=layers, mean=mean), **about).map_bytes
+        expected_of(mini_model, CaptureConfig(layers=layers, mean=mean), size=(16, 16)).map_bytes
         for mean in ("arithmetic", "geometric")
     )
-    columns = mini_model.family.most_text_columns("StableDiffusionPipeline")
+    columns = mini_model.family.text_columns
     assert geometric - plain == sum(
         4 * columns * h * w * len(held) for (h, w), held in layers_of(mini_model, layers, "cross").items()
     )

@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from seediff.attention.capture import capture_attention
+from seediff.attention.network import record_attention
 from seediff.attention.plan import plan_capture
 from seediff.config.methods import CaptureConfig
 from seediff.models.families import network_family
@@ -33,8 +33,8 @@ def capturing(
     per_layer=False,
     **how,
 ):
-    """`capture_attention` of a network's own plan. per_layer: keep the map of each layer. how: its other arguments."""
-    with capture_attention(network, plan_of(network, capture, reads=reads), **how) as recorder:
+    """`record_attention` of a network's own plan. per_layer: keep the map of each layer. how: its other arguments."""
+    with record_attention(network, plan_of(network, capture, reads=reads), **how) as recorder:
         if per_layer:
             recorder.apart = "layer"
             recorder.restart()
@@ -51,6 +51,6 @@ def layer_maps(recorder, kind, image):
     return dict(sorted(grids.items(), reverse=True))
 
 
-def expected_of(loaded, capture=CaptureConfig(), *, size, pipeline="", **more):  # noqa: B008
+def expected_of(loaded, capture=CaptureConfig(), *, size, **more):  # noqa: B008
     """What `plan_of` expects of an image of this size."""
-    return plan_of(loaded, capture, **more).expected(size, pipeline)
+    return plan_of(loaded, capture, **more).expected(size)

@@ -9,7 +9,7 @@ import torch
 
 from seediff.files.reading import read_toml
 from seediff.models.families import pipeline_family
-from seediff.models.locate import NAMES
+from seediff.models.locate import SHORT_NAMES
 
 TABLE = read_toml(Path(__file__).with_suffix(".toml"))
 
@@ -70,7 +70,7 @@ def _made_once(library, kind, config):
 
 def written(name, folder):
     """Write the small files of a model, as the hub's cache holds them before the weights arrive; returns the folder."""
-    pipeline = NAMES[name].pipeline
+    pipeline = SHORT_NAMES[name].pipeline
     family = pipeline_family(pipeline)
     assert family is not None
     files = {"model_index.json": {"_class_name": pipeline}, f"{family.network_part}/config.json": saved_config(name)}

@@ -1,14 +1,25 @@
 import numpy as np
+import pytest
 from refusals import user_error
 from safetensors.numpy import save
 
 from seediff.attention.maps import AttentionMaps
 from seediff.files.tensors import read_header
 
+ABOUT = {"seediff": '{"latent_size": [2, 2], "words": {}, "prompt": "", "normalized": true}'}
 
-def test_a_file_of_other_tensors(tmp_path):
-    (tmp_path / "a.safetensors").write_bytes(save({"weights": np.ones(1, np.float32)}))
-    with user_error(r"a\.safetensors: is not a file of saved attention maps"):
+
+@pytest.mark.parametrize(
+    ("name", "header", "said"),
+    [
+        ("weights", {}, "is not a file of saved attention maps: its header has no 'seediff'"),
+        ("weights", ABOUT, "is not a file of saved attention maps: it has a tensor 'weights'"),
+        ("self.2,2", ABOUT, r"tensor 'self\.2,2' is F32 \(1,\), but must be F32 \(4, 4\)"),
+    ],
+)
+def test_a_file_of_other_tensors(tmp_path, name, header, said):
+    (tmp_path / "a.safetensors").write_bytes(save({name: np.ones(1, np.float32)}, header))
+    with user_error(rf"a\.safetensors: {said}"):
         AttentionMaps.load(tmp_path / "a.safetensors")
 
 

@@ -7,7 +7,7 @@ from seediff.models.describe import describe
 from seediff.models.families import families
 from seediff.models.families.flux import FLUX
 from seediff.models.families.flux2 import FLUX2_KLEIN
-from seediff.models.locate import NAMES, ModelFiles
+from seediff.models.locate import SHORT_NAMES, ModelFiles
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_a_configuration_says_whether_it_is_distilled(family, config, distilled)
 @pytest.mark.parametrize("family", families(), ids=[family.title for family in families()])
 def test_steps_and_guidance_are_the_pipelines_own(family, tmp_path):
     """Or those of the table of short names."""
-    name = next(name for name, model in NAMES.items() if model.pipeline in family.pipelines)
+    name = next(name for name, model in SHORT_NAMES.items() if model.pipeline in family.pipelines)
     values = describe(ModelFiles("own", "own", written(name, tmp_path / "own"))).defaults()
     assert values["steps"] >= 4
     assert 0 <= values["guidance_scale"] <= 7.5

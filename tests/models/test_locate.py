@@ -14,7 +14,7 @@ from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
 from seediff.models.describe import describe_here, describe_model
 from seediff.models.families import families, pipeline_family
-from seediff.models.locate import EMBEDDED, NAMES
+from seediff.models.locate import EMBEDDED, SHORT_NAMES
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import dry_run
 from seediff.run.mask_job import MaskJob
@@ -43,14 +43,14 @@ def hub(monkeypatch, tmp_path):
 
 
 def test_every_name_is_of_a_family_and_every_family_has_one():
-    named_families = [pipeline_family(model.pipeline) for model in NAMES.values()]
+    named_families = [pipeline_family(model.pipeline) for model in SHORT_NAMES.values()]
     assert {family.title for family in named_families if family} == {family.title for family in families()}
-    names = [*NAMES, *(model.hub_id for model in NAMES.values())]
+    names = [*SHORT_NAMES, *(model.hub_id for model in SHORT_NAMES.values())]
     assert len(names) == len(set(names))
 
 
 def test_a_model_whose_licence_is_not_accepted(hub):
-    hub_id = NAMES["sd2-base"].hub_id
+    hub_id = SHORT_NAMES["sd2-base"].hub_id
     answer = SimpleNamespace(status_code=404, headers={}, request=None)
     hub[0][hub_id] = GatedRepoError("closed", response=answer)
     with user_error(f"^model: {hub_id} cannot be fetched from the hub: closed; check its name, its licence"):
@@ -66,7 +66,7 @@ def test_a_model_whose_licence_is_not_accepted(hub):
     ],
 )
 def test_a_known_model_has_its_authors_defaults_where_the_hub_gives_nothing(hub, model, steps, guidance):
-    hub_id = NAMES[model].hub_id if model in NAMES else model
+    hub_id = SHORT_NAMES[model].hub_id if model in SHORT_NAMES else model
     hub[0][hub_id] = ConnectionError("no network")
     config = configured(GenerateConfig, {"classes": ("dog",), "model": model})
     assert (config.steps, config.guidance_scale, config.mask.method) == (steps, guidance, "seediff")
@@ -75,7 +75,7 @@ def test_a_known_model_has_its_authors_defaults_where_the_hub_gives_nothing(hub,
 def test_a_plan_says_what_is_not_known_before_a_model_is_fetched(hub, tmp_path, monkeypatch):
     """With nothing in the cache, with its model_index.json alone, and with all small files."""
     name = "sdxl"
-    hub[0][NAMES[name].hub_id] = ConnectionError("no network")
+    hub[0][SHORT_NAMES[name].hub_id] = ConnectionError("no network")
     (tmp_path / "photo.png").touch()
     found = find_photos([tmp_path / "photo.png"])
     folder = written(name, tmp_path / "cache" / name)
@@ -88,7 +88,7 @@ def test_a_plan_says_what_is_not_known_before_a_model_is_fetched(hub, tmp_path, 
         jobs = [GenerateJob(configured(GenerateConfig, line)), MaskJob.of(configured(MaskPhotosConfig, line), found)]
         for job in (*jobs, SegmentJob.of(SegmentPhotosConfig(model=name), found)):
             text = "\n".join(dry_run(job, tmp_path / "out"))
-            assert f"downloads it; licence {NAMES[name].licence})\nDevice: cpu, " in text
+            assert f"downloads it; licence {SHORT_NAMES[name].licence})\nDevice: cpu, " in text
             assert "\nMemory: not known, because" in text
             assert ("\nCapture: not known, because the model's configuration" in text) == (here is not folder)
             assert text.count("\nCapture: ") == 1
@@ -111,9 +111,9 @@ def test_a_plan_counts_the_weights(capsys):
 def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
     """bfloat16 where float16 overflows."""
     monkeypatch.setattr(devices, "has_bfloat16", lambda device: True)
-    hub[0].update({model.hub_id: ConnectionError("no network") for model in NAMES.values()})
+    hub[0].update({model.hub_id: ConnectionError("no network") for model in SHORT_NAMES.values()})
     named = {family.title for family in families() if family.half == "bfloat16"}
-    for name, model in NAMES.items():
+    for name, model in SHORT_NAMES.items():
         family = pipeline_family(model.pipeline)
         job = GenerateJob(GenerateConfig(("dog",), model=name))
         assert job.usual_dtype("cuda") == ("bfloat16" if family.title in named else "float16")
@@ -149,5 +149,5 @@ def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path, monke
 def test_the_list_has_every_name(capsys):
     assert main(["models"]) == 0
     said = capsys.readouterr().out
-    assert all(f"\n{name} " in f"\n{said}" and model.hub_id in said for name, model in NAMES.items())
+    assert all(f"\n{name} " in f"\n{said}" and model.hub_id in said for name, model in SHORT_NAMES.items())
     assert "draws aeroplane, " in said

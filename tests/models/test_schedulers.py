@@ -7,7 +7,7 @@ from seediff.models.families import families
 from seediff.models.families.family import FlowMatching
 from seediff.models.families.flux import FLUX
 from seediff.models.families.unet import SDXL
-from seediff.models.sampling import NAMES, check_scheduler, use_scheduler
+from seediff.models.sampling import SCHEDULERS, check_scheduler, use_scheduler
 
 
 @pytest.fixture(scope="module")
@@ -16,11 +16,11 @@ def model(loaded):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name, (kind, _) in NAMES.items() if not kind.startswith("FlowMatch")])
+@pytest.mark.parametrize("name", [name for name, (kind, _) in SCHEDULERS.items() if not kind.startswith("FlowMatch")])
 def test_every_scheduler_draws_what_it_draws_without_capture(name, model):
     use_scheduler(model.pipe, name)
-    assert type(model.pipe.scheduler).__name__ == NAMES[name][0]
-    assert dict(model.pipe.scheduler.config).items() >= NAMES[name][1].items()
+    assert type(model.pipe.scheduler).__name__ == SCHEDULERS[name][0]
+    assert dict(model.pipe.scheduler.config).items() >= SCHEDULERS[name][1].items()
     assert model.pipe.scheduler.config["beta_end"] == 0.012  # of the model's own
     if name in ("dpm++-sde", "euler-trailing", "heun", "lcm"):  # random, plain, of two predictions a step, of few steps
         images, _ = generate(model)

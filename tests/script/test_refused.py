@@ -155,7 +155,7 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
             HunyuanVideo15Transformer3DModel(**sizes),
             "attention of a HunyuanVideo15Transformer3DModel cannot be captured",
         ),
-        (changed, "a StableDiffusionPAGPipeline: perturbed-attention guidance"),
+        (changed, "a StableDiffusionPAGPipeline: cannot be captured; perturbed-attention guidance"),
         (panorama, "a StableDiffusionPanoramaPipeline: cannot be captured"),
         (pipe.vae, "attention of a AutoencoderKL cannot be captured"),
         *(
@@ -164,7 +164,7 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
         ),
         (
             FluxModularPipeline.__new__(FluxModularPipeline),
-            "a FluxModularPipeline: modular pipelines do not say which text each network call receives; capture(pipe",
+            "a FluxModularPipeline: cannot be captured; modular pipelines do not say which text each",
         ),
         (3, "a int: has no unet and no transformer"),
     ):

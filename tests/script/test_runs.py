@@ -284,7 +284,7 @@ def test_second_prompts(loaded):
     with seediff.capture(pipe) as seen:
         draw(pipe, "a dog", prompt_2="a cat")
     assert seen.heatmap("cat").shape == (64, 64)
-    with user_error("'dog' is not in the prompt 'a cat' as the model reads it, .*; its words: cat$"):
+    with user_error("'dog' is not in the prompt 'a cat' as the model reads it; its words: cat$"):
         seen.heatmap("dog")  # CLIP's state is pooled: its tokens are no columns
 
 

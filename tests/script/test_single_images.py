@@ -83,6 +83,10 @@ BLACK = np.zeros((64, 64, 3), np.uint8)
         (lambda _: seediff.segment(BLACK), "photographs need a real model"),
         (lambda _: seediff.mask(BLACK, ["dog"]), "photographs need a real model"),
         (lambda model: seediff.segment(BLACK, model=model, num_inference_steps=5), "no option 'num_inference_steps'"),
+        (
+            lambda model: seediff.mask(BLACK, ["dog"], model=model, steps=3),
+            "there is no option 'steps'; the name here",
+        ),
         (lambda model: seediff.mask(BLACK, "dog", model=model), r'^classes: "dog" must be a list'),
         (
             lambda model: seediff.mask(BLACK[0], ["dog"], model=model),

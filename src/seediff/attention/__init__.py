@@ -4,7 +4,7 @@ is one `AttentionMaps` per image. The methods in `masks`, and most methods in `s
     pipeline           draw.py: draws images; see_photos.py: shows photographs (windows.py: which part of them)
       │ calls
       ▼
-    network            capture.py: finds it, its hooks; calls.py: reads its calls; which_rows.py: their rows
+    network            network.py: finds it, its hooks; calls.py: reads its calls; which_rows.py: their rows
       │ runs
       ▼
     layer              layers.py: its hooks; place.py: what of its product is the picture's
@@ -22,5 +22,5 @@ is one `AttentionMaps` per image. The methods in `masks`, and most methods in `s
 
 plan.py decides before all this which layers, levels and steps are captured, and how maps are averaged. recorder.py
 holds what belongs to one capture: the call and the layer that run now, and the running maps. What
-torch compiled runs as it is while it is captured (capture.py).
+torch compiled runs as it is while it is captured (network.py).
 """

@@ -24,7 +24,7 @@ from ..errors import UserError
 from ..models.families.inputs import NetworkInputs
 from .maps import Grid, grid_at
 from .plan import CapturePlan
-from .which_rows import Encoded, find_rows, states_of
+from .which_rows import Encoded, Texts, find_rows, states_of
 
 KNOWN_CALLS = 3
 """For how many calls of the network the rows are remembered. The next step's calls may have the same states."""
@@ -42,6 +42,8 @@ class NetworkCall:
     """The numbers of the rows with the prompt, whose attention is recorded."""
     latent_size: Grid
     """(height, width) of the latents."""
+    prompts: Sequence[Texts] = field(default=(), compare=False)
+    """The texts of each of these rows; empty if all rows are recorded."""
     frames: int = 1
     """The number of latent frames of a clip; 1 for images. Each frame has its own maps."""
     frames_in_member: int = 1
@@ -94,7 +96,8 @@ class CallReader:
     """
 
     def __init__(self, plan: CapturePlan, *, prompt: Encoded | None, total_steps: int | None) -> None:
-        self._plan, self._total_steps = plan, total_steps
+        self._plan = plan
+        self._total_steps = total_steps
         self._has_joint = any(layer.is_joint for layer in plan.all_layers.values())
         self.prompt = prompt
         self.count = 0
@@ -113,12 +116,15 @@ class CallReader:
         or number than in earlier calls, or if which rows draw them is unknown.
         """
         # 1. The call
-        numbers = self.numbers(inputs)
+        numbers = self._numbers(inputs)
         if numbers == {}:
             return None
-        family, earlier, inputs = self._plan.family, self.latest, self._with_known_places(inputs)
+        family = self._plan.family
+        earlier = self.latest
+        inputs = self._with_known_places(inputs)
         batch, height, width = family.lattice(network, inputs)
-        frames, rows = family.frames(inputs), tuple(numbers or range(batch))
+        frames = family.frames(inputs)
+        rows = tuple(numbers or range(batch))
         if len(rows) == rows[-1] + 1 - rows[0]:
             rows = range(rows[0], rows[-1] + 1)  # capture takes a range of rows without a copy
         call = NetworkCall(
@@ -126,6 +132,7 @@ class CallReader:
             batch=batch,
             rows=rows,
             latent_size=(height, width),
+            prompts=[*map(self.prompt.texts_of, numbers.values())] if self.prompt and numbers else (),
             frames=frames,
             frames_in_member=1 if family.frames_in_rows else frames,
             dtype=earlier.dtype or str(network.dtype),  # asked once: it walks through all modules
@@ -139,19 +146,18 @@ class CallReader:
         if earlier is not NO_CALL and earlier.shown != call.shown:
             problem = "is shown other images in some of its calls"
             raise UserError("the network", problem, "show the same in all")
-        self.latest, self.count = call, self.count + 1
+        self.latest = call
+        self.count += 1
 
         # 2. Whether it is recorded
         return call if self._is_recorded(call.step) else None
 
-    def numbers(self, inputs: NetworkInputs) -> dict[int, int] | None:
+    def _numbers(self, inputs: NetworkInputs) -> dict[int, int] | None:
         """Row → the number of its prompt, for the rows of a call that have one; None: all rows count. The same states
         as in one of the last calls are not compared again, because comparing waits for the GPU."""
         if self.prompt is None:
             return None
         states = states_of(self._plan.family, inputs)
-        if states is None:
-            return {}
         parts = [states] if isinstance(states, torch.Tensor) else [*states]  # a list may change
         # A version counts how often a tensor was changed in place; PyTorch does not count in `inference_mode`.
         versions = [part._version for part in parts if not part.is_inference()]

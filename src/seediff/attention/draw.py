@@ -1,4 +1,4 @@
-"""Draws images and captures their attention: runs the pipeline, as diffusers made it, under `capture_attention`."""
+"""Draws images and captures their attention: runs the pipeline, as diffusers made it, under `record_attention`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ..models.registry import Model
 from ..models.weights import no_number
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import check_length, locate_columns
-from .capture import capture_attention, hear_prompt
 from .maps import AttentionMaps
+from .network import hear_prompt, record_attention
 from .plan import CapturePlan
 from .which_rows import Encoded, check_counts
 
@@ -52,22 +52,21 @@ def generate_batch(
     Raises UserError for a prompt without its classes, and for maps or pixels that are not finite.
     """
     # 1. The columns of each class
-    pipe, family = model.pipe, model.family
+    pipe = model.pipe
     height, width = image_shape(model, size)
     prompts = [spec.prompt for spec in specs]
-    texts, words, text_states = captured_texts(model, plan, prompts, [spec.classes for spec in specs])
+    texts, words, text_states = attended_texts(model, plan, prompts, [spec.classes for spec in specs])
 
     # 2. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
     noise = [torch.Generator().manual_seed(spec.seed) for spec in specs]
     drawing = DrawRequest(prompts, negative_prompt, height, width, steps, guidance_scale, noise)
-    arguments, calls = family.pipeline_arguments(pipe, drawing), family.count_predictions(pipe, steps)
+    arguments = model.family.pipeline_arguments(pipe, drawing)
+    calls = model.family.count_predictions(pipe, steps)
     with (
         draw_noise_in_float32(pipe),
         report_steps(pipe, say),
-        capture_attention(
-            model.network, plan, prompt=Encoded(), total_steps=calls, text_states=text_states
-        ) as recorder,
-        hear_prompt(pipe, arguments, recorder),
+        record_attention(model.network, plan, prompt=Encoded(), total_steps=calls, text_states=text_states) as recorder,
+        hear_prompt(pipe, {**arguments, "prompt": prompts}, recorder),  # Z-Image changes its list
     ):
         result = pipe(**arguments)
     check_counts(recorder.calls.latest.images, recorder.calls.count, len(result.images), calls)
@@ -120,7 +119,7 @@ def draw_noise_in_float32(pipe: Any) -> Iterator[None]:
 
 
 @torch.no_grad()
-def captured_texts(
+def attended_texts(
     model: Model, plan: CapturePlan, prompts: Sequence[str], classes: Sequence[Sequence[str]]
 ) -> tuple[list[str], list[dict[str, tuple[int, ...]]], torch.Tensor | None]:
     """(texts, words, states) of images. texts: for each image, the text with which cross-attention is captured. words:
@@ -129,7 +128,7 @@ def captured_texts(
 
     model, plan: as in `generate_batch`. prompts: one per image. classes: for each prompt, the classes that it names.
     """
-    texts = [captured_text(plan, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
+    texts = [attended_text(plan, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
     words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
     if plan.capture.prompt is None:
         return texts, words, None
@@ -138,7 +137,7 @@ def captured_texts(
     return texts, words, states
 
 
-def captured_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str]) -> str:
+def attended_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str]) -> str:
     """The text with which cross-attention is captured: the prompt, or the plan's `capture.prompt` with these classes in
     the place of {class}. plan: None: capture is not planned."""
     if plan is None or plan.capture.prompt is None:
@@ -150,7 +149,7 @@ def find_words(
     readers: Sequence[Reader], prompts: Iterable[tuple[str, tuple[str, ...]]], plan: CapturePlan | None
 ) -> dict[tuple[str, ...], dict[str, tuple[int, ...]]]:
     """(text, its classes) → class → its text columns in that text; for all prompts, and for their texts from
-    `captured_text`.
+    `attended_text`.
 
     Args:
         readers: the model's tokenizers.
@@ -162,7 +161,7 @@ def find_words(
     """
     found: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
     for prompt, classes in prompts:
-        for text in dict.fromkeys((prompt, captured_text(plan, prompt, classes))):
+        for text in dict.fromkeys((prompt, attended_text(plan, prompt, classes))):
             found[(text, *classes)] = locate_columns(readers, text, classes)
     return found
 

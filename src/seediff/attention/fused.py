@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..errors import Notice, first_line
-from .probabilities import ALL, Scores, Target, add_probabilities
+from .probabilities import Scores, Target, add_probabilities
 
 LOG2_E = math.log2(math.e)
 LARGEST_WIDTH = 256
@@ -51,10 +51,10 @@ def tile_of(scores: Scores) -> Blocks:
 @lru_cache
 def runs_kernels(device: torch.device) -> bool:
     """Whether the kernels are tried on a device: not if Triton is not installed, if SWITCH says no, or if the card is
-    older than `OLDEST`."""
+    older than `OLDEST`, or AMD's, on which they were never tried."""
     if os.environ.get(SWITCH) == "0" or find_spec("triton") is None:
         return False
-    return torch.version.hip is not None or card_of(device).capability >= OLDEST
+    return torch.version.hip is None and card_of(device).capability >= OLDEST
 
 
 def can_fuse(query: torch.Tensor) -> bool:
@@ -83,7 +83,8 @@ def add_probabilities_fused(
     If the kernels compute other maps, or if Triton or the card refuses them, now or in a later call, a warning says so,
     and plain torch computes for this layout from then on.
     """
-    remaining, layout = list(targets), _layout(targets, scores, normalize)
+    remaining = list(targets)
+    layout = _layout(targets, scores, normalize)
     try:
         with torch.cuda.device_of(scores.query):  # Triton launches on the current device
             if layout not in _prepared:
@@ -108,7 +109,8 @@ def _layout(targets: Sequence[Target], scores: Scores, normalize: bool) -> Hasha
     of_bias = None
     addresses = query.data_ptr() | key.data_ptr()
     if bias is not None:
-        of_bias, addresses = (bias.dtype, bias.shape, bias.stride()), addresses | bias.data_ptr()
+        of_bias = bias.dtype, bias.shape, bias.stride()
+        addresses |= bias.data_ptr()
     states = query.device, query.dtype, query.shape, query.stride(), key.shape, key.stride(), addresses % 16
     parts = [(part.columns.start, part.columns.stop, part.per_column) for part in targets]
     return *states, scale, of_bias, normalize, *parts
@@ -126,7 +128,8 @@ def _try(targets: Sequence[Target], scores: Scores, *, normalize: bool) -> Launc
         launches([*by_kernels], scores, finite)
         add_probabilities(by_torch, scores, normalize=normalize, finite=finite)
     for (ours, *_), (plain, *_) in zip(by_kernels, by_torch, strict=True):
-        difference, peak = (ours - plain).abs().max(), plain.max()
+        difference = (ours - plain).abs().max()
+        peak = plain.max()
         if peak.isfinite() and not difference <= ACCEPTED * peak:
             raise RuntimeError(f"they compute other maps than plain torch, off by {difference / peak:.2g} of 1")
     return launches
@@ -150,7 +153,9 @@ class Launch:
     Raises what Triton and the card raise."""
 
     def __init__(self, kernel: Any, grid: tuple[int, int, int], values: Mapping[str, Any]) -> None:
-        self._kernel, self._grid, self._values = kernel, grid, values
+        self._kernel = kernel
+        self._grid = grid
+        self._values = values
         self._run: Callable[..., None] | None = None
         """Launches what was compiled, without looking at the arguments again; None: not compiled yet."""
         self._others: Sequence[Any] = ()
@@ -171,16 +176,17 @@ class Launches:
 
     def __init__(self, targets: Sequence[Target], scores: Scores, *, normalize: bool) -> None:
         kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
-        tile, self._normalize = tile_of(scores), normalize
+        self._normalize = normalize
+        tile = tile_of(scores)
         images, heads, queries, _ = scores.query.shape
-        row_tiles, given = -(-queries // tile.rows), _values(tile, scores)
-        self._lses = Launch(kernels.log_sum_exps, (row_tiles, images * heads, 1), given)
+        row_tiles = -(-queries // tile.rows)
+        self._lses = Launch(kernels.log_sum_exps, (row_tiles, images * heads, 1), _values(tile, scores))
         self._means: list[tuple[Launch, Launch]] = []
         rows = min(tile.rows, ADDED_ROWS)
         for running_map, columns, per_column in targets:
             width = running_map.shape[2]
             tiles = -(-width // tile.columns)
-            values = _values(tile, _part(scores, columns)) | {"NORMALIZE": normalize, "PER_COLUMN": per_column}
+            values = _values(tile, scores.of_columns(columns)) | {"NORMALIZE": normalize, "PER_COLUMN": per_column}
             head_means = Launch(kernels.head_means, (row_tiles, tiles, images), values)
             values = {"queries": queries, "width": width, "PER_COLUMN": per_column}
             values |= {"ROWS": rows, "COLUMNS": tile.columns}
@@ -199,7 +205,7 @@ class Launches:
         for (head_means, add_divided), (running_map, columns, per_column) in zip(
             self._means, [*remaining], strict=True
         ):
-            some = _tensors(_part(scores, columns))
+            some = _tensors(scores.of_columns(columns))
             if self._normalize:  # the kernel writes means and their maxima to memory of their own
                 means = torch.empty_like(running_map)
                 peaks = query.new_zeros(means.shape[0], means.shape[2] if per_column else 1, dtype=torch.float32)
@@ -208,13 +214,6 @@ class Launches:
             else:  # the kernel adds means to the running map. It does not use `peaks`: any tensor will do
                 head_means(*some, lses, running_map, finite, finite)
             remaining.pop(0)
-
-
-def _part(scores: Scores, columns: slice) -> Scores:
-    """The scores of a target's columns."""
-    if columns == ALL:
-        return scores
-    return scores.of_columns(columns)
 
 
 def _tensors(scores: Scores) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -280,21 +279,18 @@ class Card(NamedTuple):
     capability: tuple[int, int]
     shared: int
     """Maximum bytes of shared memory of a block of threads."""
-    is_amd: bool = False
-    """Whether AMD made it. Its capabilities mean other things than NVIDIA's."""
 
 
 def choose_tile(width: int, card: Card, *, has_bias: bool = False) -> Blocks:
     """The best tile that fits a card's memory. width: channels per head, a power of two. has_bias: whether scores have
     a bias."""
-    generation = 0 if card.is_amd else card.capability[0]
+    generation, _ = card.capability
     hopper = generation in (9, 10)
     spare = SPARE_OF_HOPPER if hopper else 1.0
     best = [tile for most, tile in TILES_OF_HOPPER if hopper and width <= most]
     if width <= 128 and (generation == 12 or (hopper and has_bias and width > 64)):
         best = [WIDE_TILE]
-    largest = 3 if card.is_amd and card.capability[0] >= 10 else 0  # these spill registers with larger tiles
-    best += [tile for tile in TILES[largest:] if spare * tile.memory(width) <= card.shared]
+    best += [tile for tile in TILES if spare * tile.memory(width) <= card.shared]
     return (best or TILES[-1:])[0]
 
 
@@ -306,4 +302,4 @@ def card_of(device: torch.device) -> Card:
     properties = torch.cuda.get_device_properties(device)
     sizes = (getattr(properties, f"shared_memory_per_block{suffix}", 0) for suffix in ("_optin", ""))
     shared = next((int(size) for size in sizes if size), 48 << 10)
-    return Card((properties.major, properties.minor), shared, is_amd=torch.version.hip is not None)
+    return Card((properties.major, properties.minor), shared)

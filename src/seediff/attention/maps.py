@@ -8,6 +8,7 @@ map at level d has the size L / d. For example, with L = 64 × 64 the levels 1, 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -97,7 +98,8 @@ class AttentionMaps:
         return self.words[class_name]
 
     def _at(self, kind: Literal["self", "cross"], divisor: int) -> torch.Tensor:
-        maps, grid = self._by_kind[kind], self.grid(divisor)
+        maps = self._by_kind[kind]
+        grid = self.grid(divisor)
         if grid not in maps:
             captured = ", ".join(f"L/{level}" for level in reversed(self.levels(kind))) or "none"
             what = f"{kind}-attention at L/{divisor} ({grid_text(grid)})"
@@ -121,9 +123,14 @@ class AttentionMaps:
         file = read_header(path)
         about = file.about("seediff", MapsAbout, "saved attention maps")
         maps: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
-        for name, tensor in file.load("pt", [*file.tensors]).items():
-            kind, height, width = re.split("[.,]", name)
-            maps[kind][int(height), int(width)] = tensor
+        for name, tensor in file.tensors.items():
+            size = re.fullmatch(r"(self|cross)\.(\d+),(\d+)", name)
+            if size is None:
+                raise UserError(path, f"is not a file of saved attention maps: it has a tensor '{shorten(name)}'")
+            grid = int(size[2]), int(size[3])
+            columns = {"self": math.prod(grid)}.get(size[1])
+            file.check(name, tensor.dtype, (math.prod(grid), columns), "saved attention maps")
+            maps[size[1]][grid] = file.load("pt", [name])[name]
         # In the order of a capture, so that sums over maps are the same.
         self_maps, cross_maps = (dict(sorted(of_kind.items(), reverse=True)) for of_kind in maps.values())
         return cls(self_maps, cross_maps, about.latent_size, about.words, about.prompt, about.normalized)

@@ -72,11 +72,27 @@ def _bias(mask: torch.Tensor, queries: slice) -> torch.Tensor:
     return mask.float()
 
 
+def columns_of_frame(spans: Spans, positions: int, frames: int) -> Spans:
+    """Where picture and text are in the scores of one frame, from `by_frames`. spans: where they are in a member.
+    positions, frames: the numbers of positions and frames in a member."""
+    if frames == 1:
+        return spans
+    before_text = 0
+    _, image, text = spans
+    if image is not None:
+        before_text = positions // frames
+        image = slice(before_text)
+    if text is not None:
+        text = slice(before_text, None)
+    return spans._replace(image=image, text=text)
+
+
 def by_frames(scores: Scores, spans: Spans, frames: int) -> Scores:
     """The scores with each frame of a clip as a member of its own. A frame's columns are its own positions, then the
     text. spans: where picture and text are in the scores. frames: the number of frames in a member. Raises UserError
     for a mask that hides more than text from all frames."""
-    query, keys, bias = split_frames(scores.query, frames), list[torch.Tensor](), scores.bias
+    keys = list[torch.Tensor]()
+    bias = scores.bias
     _, image, text = spans
     if bias is not None:
         if image is not None or bias.shape[2] > 1:
@@ -86,7 +102,7 @@ def by_frames(scores: Scores, spans: Spans, frames: int) -> Scores:
         keys.append(split_frames(scores.key[:, :, image], frames))
     if text is not None:
         keys.append(scores.key[:, :, text].repeat_interleave(frames, 0))
-    return Scores(query, torch.cat(keys, 2), scores.scale, bias)
+    return Scores(split_frames(scores.query, frames), torch.cat(keys, 2), scores.scale, bias)
 
 
 def split_frames(states: torch.Tensor, frames: int) -> torch.Tensor:

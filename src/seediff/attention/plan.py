@@ -68,16 +68,16 @@ class CapturePlan:
         levels = self.reads.get(kind, ())
         return levels is None or level in levels
 
-    def expected(self, size: tuple[int, int], pipeline: str = "") -> Expected:
-        """The running maps that one image, or one latent frame of a clip, will need. size: (height, width) of L.
-        pipeline: the name of the pipeline's class, which decides how many text columns are counted."""
+    def expected(self, size: tuple[int, int]) -> Expected:
+        """The running maps that one image, or one latent frame of a clip, will need at most. size: (height, width) of
+        L."""
         maps: list[ExpectedMaps] = []
         for kind in self.reads:
             geometric = kind == "cross" and self.capture.mean == "geometric"  # otherwise only the mean is held
             levels = (layer.level for layer in self.layers[kind].values() if self.wants(kind, layer.level))
             for level, layers in Counter(levels).items():
                 rows = -(-size[0] // level) * -(-size[1] // level)
-                columns = rows if kind == "self" else self.family.most_text_columns(pipeline)
+                columns = rows if kind == "self" else self.family.text_columns
                 held = 1 + layers if geometric else 1
                 maps.append(ExpectedMaps(kind, level, 4 * rows * columns, held))
         return Expected(tuple(maps), size)
@@ -175,7 +175,9 @@ def fit_levels(
     usable: dict[LevelOption, set[int]] = {}
     options = level_options(mask)
     for kind in maps_read(mask):
-        levels, option, group = {*levels_there[kind]}, options.get(kind), by_kind(layers)[kind]
+        levels = {*levels_there[kind]}
+        option = options.get(kind)
+        group = by_kind(layers)[kind]
         if isinstance(option, str):
             levels &= usable.get(option, levels)
             usable[option] = levels
@@ -184,10 +186,12 @@ def fit_levels(
             raise UserError("capture.layers", f"{group}: {problem}")
 
     # 2. The nearest of the usable levels
-    changed, notes = dict[str, Any](), list[str]()
+    changed: dict[str, Any] = {}
+    notes: list[str] = []
     for option, levels in usable.items():
         wanted = levels_of(mask, option)
-        listed, missing = ",".join(map(str, wanted)), [level for level in wanted if level not in levels]
+        listed = ",".join(map(str, wanted))
+        missing = [level for level in wanted if level not in levels]
         if missing and not replaces_missing:
             group = "" if layers == "all" else f" in its {layers} layers"
             problem = f"{listed}: the model has no attention at L/{missing[0]}{group}"

@@ -42,6 +42,8 @@ class Scores(NamedTuple):
 
     def of_columns(self, columns: slice) -> Scores:
         """The scores of some columns."""
+        if columns == ALL:
+            return self
         query, key, scale, bias = self
         first, last, _ = columns.indices(key.shape[2])
         if bias is not None:
@@ -140,7 +142,8 @@ def add_probabilities(
 def _block_shape(scores: Scores) -> tuple[int, int, int]:
     """(images, heads, queries): how many of each a block of at most BLOCK_BYTES takes. It has several heads only if all
     their queries fit, and several images only if all their heads fit."""
-    (images, heads, queries, _), keys = scores.query.shape, scores.key.shape[2]
+    images, heads, queries, _ = scores.query.shape
+    keys = scores.key.shape[2]
     limit = BLOCK_BYTES.get(scores.query.device.type, BLOCK_BYTES["cuda"]) // torch.float32.itemsize
     queries_at_once = max(1, min(queries, limit // keys))
     heads_at_once = max(1, min(heads, limit // (queries_at_once * keys)))

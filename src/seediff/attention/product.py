@@ -5,7 +5,7 @@ before this operator, in the layer's thread only. It reports the product, and pa
 output stays the same to the bit, and nothing is put in the place of anything:
 
     F.scaled_dot_product_attention ─▶ the operator:  _attend ─▶ PyTorch's own
-                                                        └▶ LayerRun.record
+                                                        └▶ LayerRecorder.record
 
 This is the one place where attention is seen. A layer that computes it in another way has no product, and is refused.
 

@@ -36,7 +36,7 @@ NATIVE = (
 class AttentionRecorder:
     """Records calls of one network, or of two that take turns.
 
-    plan: what is captured. prompt, total_steps, text_states: as in `capture_attention`. apart: "step" or "layer":
+    plan: what is captured. prompt, total_steps, text_states: as in `record_attention`. apart: "step" or "layer":
     also keep the maps of each step, or of each layer; None: only their means. keeps_errors: True: an error of capture
     ends only the capture, and not the drawing. One warning reports it, and it is raised where maps are requested.
     False: it is raised at once.
@@ -52,8 +52,10 @@ class AttentionRecorder:
         apart: Apart | None = None,
         keeps_errors: bool = False,
     ) -> None:
-        self.plan, self.text_states, self.keeps_errors = plan, text_states, keeps_errors
+        self.plan = plan
+        self.text_states = text_states
         self.apart: Apart | None = apart
+        self.keeps_errors = keeps_errors
         self._new_reader = partial(CallReader, plan, prompt=prompt, total_steps=total_steps)
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
@@ -67,13 +69,13 @@ class AttentionRecorder:
         """The kept error, after which nothing more is recorded; None: no error yet."""
         self.running = RunningMaps(self.plan, self.apart)
         self._recorded_steps: list[int] = []
-        self._finished = False
+        self._has_means = False
 
     # While the network runs
 
     def begin_call(self, network: Any, inputs: NetworkInputs) -> None:
         """Decide whether to record the network's call that runs next. inputs: the call's."""
-        if self._finished:
+        if self._has_means:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         self.end_call()
         if self.error is None:
@@ -96,7 +98,8 @@ class AttentionRecorder:
             return
         if not isinstance(error, UserError):
             error = UserError(where, f"capture failed ({first_line(error)})")
-        self.error, self.call = error, None
+        self.error = error
+        self.call = None
         self.running = RunningMaps(self.plan, self.apart)
         warnings.warn(Notice(f"attention is not captured any more, and its maps cannot be had: {error}"), stacklevel=2)
 
@@ -109,7 +112,7 @@ class AttentionRecorder:
         words, prompts: for each image, as in AttentionMaps. Raises UserError if nothing was recorded, if a layer
         computed attention in an unknown way, or if attention was not finite.
         """
-        self._finish()
+        self._take_means()
         return self._split_images(self.running.means(), words, prompts)
 
     def _split_images(
@@ -120,7 +123,8 @@ class AttentionRecorder:
     ) -> list[AttentionMaps]:
         """The maps of each image, from the maps of all. tensors: kind → (h, w) → (B, N, T). words, prompts: as in
         `maps`."""
-        latest, normalized = self.calls.latest, self.plan.capture.normalize
+        latest = self.calls.latest
+        normalized = self.plan.capture.normalize
         images: list[AttentionMaps] = []
         for image, columns, prompt in zip(range(latest.images), words, prompts, strict=True):
             self_maps, cross_maps = ({grid: tensor[image] for grid, tensor in tensors[kind].items()} for kind in KINDS)
@@ -134,29 +138,29 @@ class AttentionRecorder:
         images: list[dict[str, AttentionMaps]] = [{} for _ in prompts]
         if self.apart is None:
             return images
-        self._finish()
+        self._take_means()
         for owner, tensors in self.running.by_owner().items():
             for image, maps in zip(images, self._split_images(tensors, [{}] * len(prompts), prompts), strict=True):
                 image[owner] = maps
         return images
 
-    def _finish(self) -> None:
+    def _take_means(self) -> None:
         """Turn sums into means, once. Raises UserError as `maps` does."""
-        if self._finished:
+        if self._has_means:
             return
         if self.error is not None:
             raise self.error
         self._check_layers()
-        bad = self.running.finish()
+        bad = self.running.average()
         if bad:
             raise no_number(f"probabilities of {_listed(bad)}", self.calls.latest.dtype)
-        self._finished = True
+        self._has_means = True
 
     def _check_layers(self) -> None:
         """Raise UserError if capture has seen no attention of a layer. Warn of layers whose attention it has seen in
         some of the recorded steps only."""
-        latest, recorded = self.calls.latest, self._recorded_steps
-        steps = self.running.steps_by_layer(latest.latent_size)
+        recorded = self._recorded_steps
+        steps = self.running.steps_by_layer(self.calls.latest.latent_size)
         if not steps or not recorded:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"

@@ -1,7 +1,7 @@
 """The running maps of a capture: sums of attention, to which layers add in every recorded step.
 
     add       a layer's probabilities in one step ─▶ the sums
-    finish    each sum ─▶ a mean: it is divided by the number of additions
+    average   each sum ─▶ a mean: it is divided by the number of additions
     means     the mean of all layers and steps, for each kind of attention and resolution
 
 Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention).
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from typing import Literal, NamedTuple
 
@@ -81,7 +82,7 @@ class RunningMaps:
             self.apart_by_kind["cross"] = "layer"  # a geometric mean is taken of the layers' means
         self.steps: dict[LayerMap, list[int]] = {}
         """The steps in which a layer added something."""
-        self._maps: dict[MapKey, torch.Tensor] = {}  # sums, and means after `finish`
+        self._maps: dict[MapKey, torch.Tensor] = {}  # sums, and means after `average`
         self._finite: dict[str, torch.Tensor] = {}  # layer → as in `Additions`
         self._known: dict[Place, Additions] = {}
         self._scratch = Scratch()
@@ -106,22 +107,21 @@ class RunningMaps:
                 self._known[place] = additions
         for steps in additions.counts:
             steps.append(step)
-        normalize, finite, fuses = self.plan.capture.normalize, additions.finite, can_fuse(scores.query)
+        add = add_probabilities_fused
+        if not can_fuse(scores.query):
+            add = partial(add_probabilities, scratch=self._scratch)
         for columns, targets in additions.softmaxes:
-            some = scores
-            if columns != ALL:
-                some = scores.of_columns(columns)
-            if fuses:
-                add_probabilities_fused(targets, some, normalize=normalize, finite=finite)
-            else:
-                add_probabilities(targets, some, normalize=normalize, finite=finite, scratch=self._scratch)
+            some = scores.of_columns(columns)
+            add(targets, some, normalize=self.plan.capture.normalize, finite=additions.finite)
 
     def _find(self, step: int, layer: str, place: Place, scores: Scores) -> Additions:
         """What a layer adds in a step. The arguments and errors of `add`."""
-        counts, one_softmax = list[list[int]](), list[Target]()
+        counts: list[list[int]] = []
+        one_softmax: list[Target] = []
         softmaxes: list[tuple[slice, Sequence[Target]]] = []
         for kind, columns in place.columns.items():
-            added, per_column = LayerMap(kind, place.grid, layer), kind == "cross"
+            added = LayerMap(kind, place.grid, layer)
+            per_column = kind == "cross"
             running_map = self._running_map(added, step, scores, columns)
             counts.append(self.steps.setdefault(added, []))
             if kind in self.plan.own_softmax:
@@ -137,11 +137,11 @@ class RunningMaps:
     def _running_map(self, added: LayerMap, step: int, scores: Scores, columns: slice) -> torch.Tensor:
         """The running map (B, N, T) to which a layer adds these columns of the scores, made at the first addition.
         Raises UserError if earlier additions had another shape."""
-        key, query = self._key(added, step), scores.query
+        key = self._key(added, step)
         width = len(range(*columns.indices(scores.key.shape[2])))
-        shape = (query.shape[0], query.shape[2], width)
+        shape = (scores.query.shape[0], scores.query.shape[2], width)
         if key not in self._maps:
-            self._maps[key] = self._zeros(shape, query)
+            self._maps[key] = self._zeros(shape, scores.query)
         total = self._maps[key]
         if total.shape != shape:
             problem = f"the network was given texts of {total.shape[2]} and of {width} columns in one run"
@@ -164,9 +164,10 @@ class RunningMaps:
 
     # The result
 
-    def finish(self) -> list[str]:
+    def average(self) -> list[str]:
         """Turn the sums into means. Returns the names of the layers with probabilities that are not finite."""
-        self._scratch, counts = Scratch(), self._counts()
+        self._scratch = Scratch()
+        counts = self._counts()
         for key in sorted(self._maps, key=lambda key: key[:2], reverse=True):  # self before cross, fine before coarse
             self._maps[key] = self._maps.pop(key).div_(counts[key])
         finite = torch.stack([*self._finite.values()]).isfinite().tolist()  # waits for the GPU once
@@ -185,18 +186,18 @@ class RunningMaps:
         return found
 
     def by_owner(self) -> dict[str, dict[Kind, dict[Grid, torch.Tensor]]]:
-        """The means of each owner, after `finish`: owner (`MapKey`) → kind → (h, w), the finest first → (B, N, T)."""
+        """The means of each owner, after `average`: owner (`MapKey`) → kind → (h, w), the finest first → (B, N, T)."""
         found: dict[str, dict[Kind, dict[Grid, torch.Tensor]]] = {}
         for (kind, grid, owner), mean in self._maps.items():
             found.setdefault(owner, {each: {} for each in KINDS})[kind][grid] = mean
         return found
 
     def means(self) -> dict[Kind, dict[Grid, torch.Tensor]]:
-        """The means over all owners, after `finish`: kind → (h, w), the finest first → (B, N, T). `capture.mean`
+        """The means over all owners, after `average`: kind → (h, w), the finest first → (B, N, T). `capture.mean`
         decides between arithmetic and geometric means."""
         means: dict[Kind, dict[Grid, torch.Tensor]] = {kind: {} for kind in KINDS}
         counts = self._counts()
-        for (kind, grid), group in groupby(self._maps.items(), lambda item: item[0][:2]):  # `finish` has sorted them
+        for (kind, grid), group in groupby(self._maps.items(), lambda item: item[0][:2]):  # `average` has sorted them
             maps = dict(group)  # one for each owner
             mean = next(iter(maps.values()))
             if len(maps) > 1 and self.plan.capture.mean == "geometric":

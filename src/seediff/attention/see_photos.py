@@ -22,9 +22,9 @@ from ..models.layers import Kind
 from ..models.registry import Model
 from ..models.weights import no_number
 from ..prompts.tokens import locate_columns
-from .capture import capture_attention
-from .draw import captured_texts
+from .draw import attended_texts
 from .maps import AttentionMaps, Grid
+from .network import record_attention
 from .plan import PLAIN_MEANS, CapturePlan, plan_capture
 
 Sentence = tuple[str, Sequence[str]]
@@ -80,9 +80,9 @@ def capture_classes(
     ) -> list[AttentionMaps]:
         """The maps of some images, for `by_sentence`. shown: latents of all images. rows: the numbers of the images.
         prompts, classes: for each of these images a prompt, and the classes that it names."""
-        texts, words, text_states = captured_texts(model, plan, prompts, classes)
+        texts, words, text_states = attended_texts(model, plan, prompts, classes)
         numbers = [indices[row] for row in rows]
-        with capture_attention(model.network, plan, total_steps=len(timesteps), text_states=text_states) as recorder:
+        with record_attention(model.network, plan, total_steps=len(timesteps), text_states=text_states) as recorder:
             run_noised(model, shown[rows], prompts, timesteps=timesteps, seed=seed, indices=numbers)
         return recorder.maps(words, texts)
 
@@ -226,7 +226,7 @@ def capture_clean(
     texts, names = prompts or [""] * len(latents), classes or [()] * len(latents)
     words = [locate_columns(model.readers, text, of_text) for text, of_text in zip(texts, names, strict=True)]
     plan = plan_capture(model.family, model.layers, PLAIN_MEANS, reads={kind: None}, own_softmax=("self",))
-    with capture_attention(model.network, plan) as recorder:
+    with record_attention(model.network, plan) as recorder:
         run_clean(model, latents, texts, timestep=timestep)
     return recorder.maps(words, texts)
 

@@ -74,11 +74,11 @@ def encoded_prompt(
     return Encoded([state for state in copied(states) for _ in range(repeats)], known.texts or texts)
 
 
-def states_of(family: Family, inputs: NetworkInputs) -> Sequence[torch.Tensor] | None:
-    """The state of each row in a call of the network. None for a further prediction of SD 3's, without some layers.
-    Raises UserError if there are none."""
+def states_of(family: Family, inputs: NetworkInputs) -> Sequence[torch.Tensor]:
+    """The state of each row in a call of the network; no states for a further prediction of SD 3's, without some
+    layers. Raises UserError if the network is given none."""
     if inputs.get("skip_layers") is not None:
-        return None
+        return ()
     states = next((inputs[name] for name in STATES if inputs.get(name) is not None), None)
     if states is None:
         raise UserError("the network was given no text")
@@ -88,12 +88,15 @@ def states_of(family: Family, inputs: NetworkInputs) -> Sequence[torch.Tensor] |
 def find_rows(prompt: Encoded, states: Sequence[torch.Tensor]) -> dict[int, int]:
     """Row → the number of its prompt, for the rows of a batch that draw the pictures; empty in a call without the
     prompt. states: the state of each row. Raises UserError if other rows than one for each picture have a prompt."""
+    if not len(states):
+        return {}
     if not prompt.states:
         problem = "has not encoded its prompt with its encode_prompt, so which rows have it is unknown"
         raise UserError("the pipeline", problem, NAME_STATES)
     pairs = [_are_equal(one, other) for other, one in product(states, prompt.states)]
     equal = torch.stack(pairs).view(len(states), -1).tolist()  # waits for a GPU once
-    left, rows = [*range(len(prompt.states))], dict[int, int]()
+    rows: dict[int, int] = {}
+    left = [*range(len(prompt.states))]
     matching = {row: [n for n, is_equal in enumerate(of_row) if is_equal] for row, of_row in enumerate(equal)}
     for row, numbers in matching.items():
         number = next((n for n in numbers if prompt.is_named or n in left), None)

@@ -65,7 +65,7 @@ def heatmap(
     from ..models.families.inputs import DrawRequest
     from ..models.registry import LoadOptions, load
     from ..prompts.captions import things_named
-    from ..script.capturing import capture
+    from ..script.capture import capture
     from ..script.heatmap import heat_sheet
 
     info = info or describe_model(config.model, config.base)

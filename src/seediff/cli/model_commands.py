@@ -16,7 +16,7 @@ from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from ..errors import Notice, UserError
 from ..files.outputs import check_writable, write_atomic
 from ..models.describe import describe_model, read_settings
-from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, NAMES
+from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, SHORT_NAMES
 from ..models.presets import preset_toml
 from .advice import command_line, next_steps
 from .options import AT_LEAST_1, HERE, Quiet, Whole, option
@@ -46,7 +46,7 @@ def models(
         return
     known = read_settings(EMBEDDED["mini"]).classes or ()
     print(f"{'mini':21}in the package\n{'':21}{EMBEDDED_LICENCE}; draws {', '.join(known)}")
-    for short, model in NAMES.items():
+    for short, model in SHORT_NAMES.items():
         print(f"{short:21}{model.hub_id}\n{'':21}{model.licence}")
     print(f"\n{ABOUT_MODELS}")
 

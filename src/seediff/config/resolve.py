@@ -151,13 +151,14 @@ def recommend(
     """(configuration, model) for Python code, as `configure_run` makes them for the command line.
 
     kind: the configuration.
-    values: field → value. The value of a table, such as `mask`, is a mapping or a whole MaskConfig. A table's field may
-        also be a key of `values`: `beta=0.4` means `mask={"beta": 0.4}`.
+    values: field → value. The value of a table, such as `mask`, is a mapping or a whole MaskConfig. A field of `mask`
+        or `segment` may also be a key of `values`: `beta=0.4` means `mask={"beta": 0.4}`.
     model: the model, if the caller has it.
     Raises UserError.
     """
     parts, typed = tables_of(kind), dict[str, Any]()
-    homes = {name: f"{table}.{name}" for table, part in parts.items() for name in field_types(part)}
+    named = {table: part for table, part in parts.items() if table != "capture"}  # --capture-steps is no steps
+    homes = {name: f"{table}.{name}" for table, part in named.items() for name in field_types(part)}
     homes |= {name: name for name in field_types(kind)}
     for table, part in parts.items():
         inner = values.get(table, {})

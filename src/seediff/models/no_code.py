@@ -51,7 +51,8 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
     for a missing part that the family needs."""
     check_settings(path, index)
     # Needed parts: all models of the family have them, or this file names them.
-    listed, needed = set(), {family.network_part, "vae", "text_encoder", family.reads_text}
+    listed = set[str]()
+    needed = {family.network_part, "vae", "text_encoder", family.reads_text}
     for part, made_of in index.items():
         if not isinstance(made_of, list) or part.startswith("_") or part in NOT_LOADED:
             continue  # no part, or one that is not loaded

@@ -84,7 +84,8 @@ def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | No
     hub_id = str(files.whole)
     folder = fetch_file(hub_id, INDEX).parent
     index = read_index(folder)
-    listed, replaced = check_index(folder / INDEX, index, family), replaced_parts(files, family, index)
+    listed = check_index(folder / INDEX, index, family)
+    replaced = replaced_parts(files, family, index)
     own = [part for part in sorted(listed) if family.has_weights(part) and part not in replaced]
     cached = [path.relative_to(folder).as_posix() for path in folder.glob("*/*")]
     if out is None and has_all(cached, listed, own, dtype):
@@ -116,12 +117,12 @@ def parts_line(files: ModelFiles, family: Family) -> str:
         return ""
     index = files.index()
     replaced = replaced_parts(files, family, index)
-    parts, place = ", ".join(replaced), "the folder"
+    place = "the folder"
     if files.file:
         place = "the file" if files.file.path else "the hub"
     others = [part for part, kind in index.items() if family.has_weights(part) and kind != [None, None]]
     rest = ", ".join([*(part for part in others if part not in replaced), "the rest"])
-    return f"{parts} from {place}; {rest} from {files.base}"
+    return f"{', '.join(replaced)} from {place}; {rest} from {files.base}"
 
 
 def _part_class(index: dict[str, Any], part: str) -> Any:

@@ -185,7 +185,8 @@ def load(
     from ..devices import default_dtype
 
     # 1. The pipeline, and what changes it
-    family, dtype = info.family, dtype or default_dtype(device, info.family.half)
+    family = info.family
+    dtype = dtype or default_dtype(device, family.half)
     pipe = load_pipeline(info.files, family, dtype)
     if options.lora is not None:
         load_lora(pipe, family, options.lora, 1.0 if options.lora_scale is None else options.lora_scale)

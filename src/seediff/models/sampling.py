@@ -10,7 +10,7 @@ from ..files.messages import did_you_mean
 from .families.family import Family, FlowMatching
 from .libraries import import_diffusers
 
-NAMES: dict[str, tuple[str, dict[str, Any]]] = {
+SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim": ("DDIMScheduler", {}),
     "ddim-trailing": ("DDIMScheduler", {"timestep_spacing": "trailing"}),
     "dpm++": ("DPMSolverMultistepScheduler", {}),
@@ -35,16 +35,16 @@ diffusers."""
 def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
     """(class in diffusers, settings that replace the model's own) of a scheduler. name: a short name or a class in
     diffusers. Raises UserError for any other name."""
-    if name in NAMES:
-        return NAMES[name]
+    if name in SCHEDULERS:
+        return SCHEDULERS[name]
     if name.endswith("Scheduler"):
         import_diffusers()
         import diffusers
 
         if hasattr(diffusers, name):
             return name, {}
-    choices = f"known: {', '.join(NAMES)}, and diffusers' classes"
-    raise UserError("scheduler", f"{name}: is not known{did_you_mean(name, NAMES)}", choices)
+    choices = f"known: {', '.join(SCHEDULERS)}, and diffusers' classes"
+    raise UserError("scheduler", f"{name}: is not known{did_you_mean(name, SCHEDULERS)}", choices)
 
 
 def check_scheduler(family: Family, name: str) -> None:
@@ -53,7 +53,7 @@ def check_scheduler(family: Family, name: str) -> None:
     kind, _ = scheduler_class(name)
     flows = isinstance(family, FlowMatching)
     if flows != kind.startswith("FlowMatch"):
-        which = [short for short, (other, _) in NAMES.items() if other.startswith("FlowMatch") == flows]
+        which = [short for short, (other, _) in SCHEDULERS.items() if other.startswith("FlowMatch") == flows]
         raise UserError(
             "scheduler", f"{name}: {family.title} was trained for other schedulers", f"use {', '.join(which)}"
         )

@@ -90,8 +90,8 @@ def _to_nf4(part: Any, dtype: Any) -> None:
     bits: Any = import_module("bitsandbytes.nn")
     for name, layer in list(part.named_modules()):
         if _should_quantise(part, layer, name):
-            sizes, bias = (layer.in_features, layer.out_features), layer.bias is not None
-            quantised = bits.Linear4bit(*sizes, bias=bias, compute_dtype=dtype, quant_type="nf4", device="meta")
+            how = {"bias": layer.bias is not None, "compute_dtype": dtype, "quant_type": "nf4", "device": "meta"}
+            quantised = bits.Linear4bit(layer.in_features, layer.out_features, **how)
             quantised.weight = bits.Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
             quantised.bias = layer.bias
             part.set_submodule(name, quantised)

@@ -84,7 +84,8 @@ def has_all(files: Iterable[str], all_parts: Iterable[str], own_parts: Iterable[
     from this folder. dtype: the number format. Files without a variant, usually in float32, suit any format. Half
     precision does not suit float32: the result would depend on what happened to be downloaded before.
     """
-    files, suitable = [*files], (PREFERRED[dtype][0], None)
+    files = [*files]
+    suitable = PREFERRED[dtype][0], None
     configured = {file.partition("/")[0] for file in files if file.endswith(".json")}
     found = [variants(files, part) for part in own_parts]
     return configured.issuperset(all_parts) and all(

@@ -41,7 +41,8 @@ AND = re.compile(r"\W*and\s+(?:(?:an?|the|another|some|two|three)\s+(?:\S+\s+)*)
 def things_named(text: str, words: Sequence[str], joined: bool = False) -> list[str]:
     """The words that name things of their own in a prompt. Of words that follow each other ("red sofa"), only the last
     does. joined: whether to return only words that `and` joins, as in `a dog and a red cat on grass`: dog, cat."""
-    ordered, shown = longest_first(words), f"{text}."
+    ordered = longest_first(words)
+    shown = f"{text}."
     found = [*any_name(ordered).finditer(text)]
     ends = [*(after.start() for after in found[1:]), len(shown)]
     things = [match for match, end in zip(found, ends, strict=False) if shown[match.end() : end].strip()]

@@ -229,6 +229,8 @@ def varied_prompts(
     combined = []
     for template, *phrases in itertools.product(templates, *choices):
         text = " ".join(filter(None, (template.rstrip("."), *phrases)))
-        combined.append(text + "." * template.endswith("."))
+        if template.endswith("."):
+            text += "."
+        combined.append(text)
     mixed = sorted(combined, key=lambda text: hashlib.blake2b(text.encode()).digest())[:MOST_TEMPLATES]
     return (*mixed, *(prompt for prompt in prompts if "{class}" not in prompt))

@@ -29,15 +29,20 @@ class TokenizedPrompt(NamedTuple):
         """Whether the tokenizer would cut off the prompt's end."""
         return len(self.spans) > self.reader.limit
 
+    @property
+    def first(self) -> int:
+        """The column of the first token."""
+        reader = self.reader
+        if reader.end is not None:  # padding comes before the text
+            return reader.end - min(len(self.spans), reader.limit)
+        assert reader.first is not None
+        return reader.first
+
     def columns(self, phrases: Sequence[str], end: float = math.inf) -> dict[str, set[int]]:
         """Word or phrase → the text columns of all its occurrences of which the tokenizer reads every token; an empty
         set if there are none. end: the column after the last column of the text."""
-        first, limit = self.reader.first, self.reader.limit
-        assert first is not None
-        if self.reader.end is not None:  # padding comes before the text
-            first = self.reader.end - min(len(self.spans), limit)
         if self.is_too_long:  # the last place is for the end token
-            end = min(end, first + limit - 1)
+            end = min(end, self.first + self.reader.limit - 1)
         ordered = longest_first(phrases)
         columns_of: dict[str, set[int]] = {phrase: set() for phrase in phrases}
         for match in any_name(ordered).finditer(self.text):
@@ -46,7 +51,7 @@ class TokenizedPrompt(NamedTuple):
             tokens = {i: span for i, span in enumerate(self.spans) if span[0] < stop and span[1] > begin}
             # In a script without spaces, a match inside a token is a part of another word: 马 in the token 斑马, zebra.
             rest = "".join(self.text[max(start, 0) : begin] + self.text[stop:end] for start, end in tokens.values())
-            columns = {first + i for i in tokens}
+            columns = {self.first + i for i in tokens}
             if not re.search(f"[{UNSPACED}]", rest) and max(columns, default=0) < end:
                 columns_of[ordered[match.lastindex - 1]] |= columns
         return columns_of
@@ -83,15 +88,17 @@ def check_length(readers: Sequence[Reader], prompt: str) -> list[TokenizedPrompt
     one of them, naming the words that would be cut off."""
     readings = [read(reader, prompt) for reader in readers if reader.first is not None]
     for reading in readings:
-        text, spans, limit = reading.text, reading.spans, reading.reader.limit
+        text = reading.text
+        limit = reading.reader.limit
+        count = len(reading.spans)
         if reading.is_too_long:
             # The last place is for the end token. If the model wraps the prompt in a text of its own, the cut may lie
             # before the prompt: then all words are named. If it lies after the prompt, the last word is named.
             last_character = max(len(text.rstrip()) - 1, 0)
-            first_cut = min(max(spans[limit - 1][0], 0), last_character)
+            first_cut = min(max(reading.spans[limit - 1][0], 0), last_character)
             word_start = re.search(r"\S*$", text[:first_cut]).start()  # type: ignore[union-attr]  # matches nothing, too
             raise UserError(
-                f"the prompt has {len(spans)} tokens and the model reads {limit}: these words would be cut off: "
+                f"the prompt has {count} tokens and the model reads {limit}: these words would be cut off: "
                 f"'{shorten(text[word_start:].strip())}'; shorten the prompt '{text[:40].strip()}…'"
             )
     return readings

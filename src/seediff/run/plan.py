@@ -98,13 +98,13 @@ def plan_model(config: ModelConfig, model: ModelInfo | Model, reads: Reads | Non
         from ..segments.make_segments import check_positions  # imports torch
 
         check_positions(config.segment, capture.levels("self"), lattice)
-    there, maps = memory_bytes(), capture.expected(lattice, info.pipeline)
+    there, maps = memory_bytes(), capture.expected(lattice)
     if config.size is not None and there and maps.map_bytes > there:
         needed = f"attention maps of an image of this size take {show_bytes(maps.map_bytes)}"
         problem = f"{config.size}: {needed}, and this computer has {show_bytes(there)} of memory"
         raise UserError("size", problem, "choose a smaller one")
     if reads is not None:
-        maps = replace(capture, reads=reads).expected(lattice, info.pipeline)
+        maps = replace(capture, reads=reads).expected(lattice)
     kept_bytes = 0
     if isinstance(config, DatasetConfig) and config.keep_attention:
         kept_bytes = sum(one.bytes for one in maps.maps)

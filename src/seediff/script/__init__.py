@@ -3,7 +3,7 @@ memory (single_image.py).
 
 Files of `capture`, in the order in which they act:
 
-    capturing.py      `capture(pipe)`: the contract; plans what is captured, and connects the parts below
+    capture.py        `capture(pipe)`: the contract; plans what is captured, and connects the parts below
     recording.py      `Recording`: is called by the pipeline and its network; a `Run` of `Picture`s for each call
     which_columns.py  `ReadText`: a text as the network read it, and which columns a word has
     captured.py       `Captured`: what `capture` gives to the script

@@ -112,7 +112,7 @@ class Captured:
         factor = self._factor or 8
         cell = self._family.pixels(factor, self._config)
         height = height or self._family.image_side(factor, self._config)
-        return self._plan.expected((height // cell, (width or height) // cell), type(self._pipe).__name__)
+        return self._plan.expected((height // cell, (width or height) // cell))
 
     # Heat maps, masks and segments
 

@@ -5,7 +5,7 @@ from top to bottom:
 
     the pipeline                   the recording     what it calls
     pipe(…) begins                 draw, begin
-      encode_prompt(…) returns                       hear_prompt (attention/capture.py): the encoded prompt
+      encode_prompt(…) returns                       hear_prompt (attention/network.py): the encoded prompt
       network(…) begins            before_network    AttentionRecorder.begin_call: the rows with it
                                                      read_text: which columns its words have, once
         its layers compute                           AttentionRecorder (attention/recorder.py)
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, product
 from typing import Any
 
@@ -25,8 +26,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..attention.capture import hear_prompt, without_compilation
 from ..attention.maps import AttentionMaps
+from ..attention.network import hear_prompt, without_compilation
 from ..attention.recorder import AttentionRecorder
 from ..attention.which_rows import Encoded, check_counts, copied, states_of
 from ..errors import UserError
@@ -74,9 +75,13 @@ class Recording:
         if arguments.get("padding_mask_crop"):
             problem = "pastes what it draws into another image, where maps are not put"
             raise UserError("padding_mask_crop", problem, "cut the image, and paste it back yourself")
-        self.arguments, self.texts = arguments, []
+        self.arguments = arguments
+        self.texts = []
         self.recorder.restart()
-        states, texts = self.named.states, {"prompt": self.named.prompts} if self.named.prompts else {}
+        texts: dict[str, Sequence[str]] = {}
+        if self.named.prompts:
+            texts["prompt"] = self.named.prompts
+        states = self.named.states
         self.recorder.calls.prompt = Encoded(states or (), texts, is_named=states is not None)
 
     def before_network(self, network: Any, inputs: NetworkInputs) -> None:
@@ -84,11 +89,11 @@ class Recording:
         if self.arguments is None:
             self.outside += 1
             return
-        recorder, embeds = self.recorder, self.arguments.get("prompt_embeds")
+        recorder = self.recorder
+        prompt = recorder.calls.prompt
+        embeds = self.arguments.get("prompt_embeds")
         try:
-            prompt = recorder.calls.prompt
-            assert prompt is not None
-            if not prompt.states and embeds is not None:  # Z-Image does not ask `encode_prompt` about them
+            if prompt and not prompt.states and embeds is not None:  # Z-Image does not ask `encode_prompt` about them
                 recorder.calls.prompt = replace(prompt, states=copied(embeds))
             recorder.begin_call(network, inputs)
             if recorder.call is not None and not self.texts:
@@ -102,7 +107,7 @@ class Recording:
         """Raise UserError if the maps of a run do not fit into the computer's memory, or into the GPU's free memory.
         device: where the network computes."""
         call = self.recorder.calls.latest
-        needed = call.images * self.recorder.plan.expected(call.latent_size, type(self.pipe).__name__).map_bytes
+        needed = call.images * self.recorder.plan.expected(call.latent_size).map_bytes
         free = memory_bytes() or needed
         if device.type == "cuda":
             cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -114,21 +119,19 @@ class Recording:
 
     def _read(self, inputs: NetworkInputs) -> list[ReadText]:
         """The text of each row with the prompt. inputs: of the network's call."""
-        calls, plan, columns = self.recorder.calls, self.recorder.plan, 0
-        states, rows, prompt = states_of(plan.family, inputs), calls.numbers(inputs), calls.prompt
-        assert states is not None
-        assert rows is not None
-        assert prompt is not None
+        call = self.recorder.calls.latest
+        family = self.recorder.plan.family
+        states = states_of(family, inputs)
         self._check_memory(states[0].device)
-        if "cross" in plan.reads:
-            columns = plan.family.text_columns_of_call(inputs) or 0
-        behind = plan.family.reads_shown and bool(plan.family.shown(inputs))
-        texts: list[ReadText] = []
-        for row, number in rows.items():
-            own = {} if behind and len({*prompt.texts.get("prompt", ())}) > 1 else prompt.texts_of(number)
-            state = len(states[row])
-            texts.append(read_text(self.pipe, plan.family, self.named, own, state, columns, behind_pictures=behind))
-        return texts
+        columns = 0
+        if "cross" in self.recorder.plan.reads:
+            columns = family.text_columns_of_call(inputs) or 0
+        texts = call.prompts
+        behind = family.reads_shown and bool(family.shown(inputs))
+        if behind and len({own.get("prompt") for own in texts}) > 1:  # shorter ones are padded: their end is unknown
+            texts = [{}] * len(texts)
+        read = partial(read_text, self.pipe, family, self.named, columns=columns, behind_pictures=behind)
+        return [read(own, len(states[row])) for row, own in zip(call.rows, texts, strict=True)]
 
     def end(self, output: Any = None) -> None:
         """End the run, and keep what was drawn. output: what the pipeline returned; None for a network alone."""
@@ -138,13 +141,14 @@ class Recording:
         count = len(self.texts) or len(images)
         if not count:
             return
-        frames, latents = 1, self.recorder.calls.latest.frames
+        frames = 1
+        latents = self.recorder.calls.latest.frames
         if self.recorder.plan.family.frames_dimension:  # the pipeline draws clips; as latents, if it returned no frames
             frames = len(images) // count or latents
         outcomes: Sequence[Attention | UserError]
         try:
-            calls, scheduler = self.recorder.calls.count, getattr(self.pipe, "scheduler", None)
-            timesteps = getattr(scheduler, "timesteps", None)
+            calls = self.recorder.calls.count
+            timesteps = getattr(getattr(self.pipe, "scheduler", None), "timesteps", None)
             drawn = -(-len(images) // frames) or count
             check_counts(len(self.texts), calls, drawn, calls if timesteps is None else len(timesteps))
             outcomes = self._attention(frames, latents)
@@ -161,10 +165,10 @@ class Recording:
     def _attention(self, frames: int, latents: int) -> list[Attention]:
         """The attention of each picture, or of each frame of each clip, which has that of its nearest latent frame.
         frames, latents: the numbers of frames and of latent frames in a clip."""
-        recorder, texts = self.recorder, [text for text in self.texts for _ in range(latents)]
+        texts = [text for text in self.texts for _ in range(latents)]
         prompts = [text.prompt for text in texts]
-        maps = [each.cpu() for each in recorder.maps([{}] * len(prompts), prompts)]
-        apart = [{name: each.cpu() for name, each in of.items()} for of in recorder.maps_apart(prompts)]
+        maps = [each.cpu() for each in self.recorder.maps([{}] * len(prompts), prompts)]
+        apart = [{name: each.cpu() for name, each in of.items()} for of in self.recorder.maps_apart(prompts)]
         of_latents = list(map(Attention, texts, maps, apart))
         nearest = frame_weights(frames, latents).argmax(1)
         return [of_latents[clip * latents + latent] for clip, latent in product(range(len(self.texts)), nearest)]

@@ -92,9 +92,11 @@ class ReadText:
             return UserError(f"columns {tuple(phrase)} must be from 0 to {self.columns - 1}, those of the text")
         if self.why_unknown:
             return UserError(f"'{phrase}'", self.why_unknown, NAME_TEXT)
+        if self.find([phrase])[phrase]:  # but another phrase has the shared words
+            problem = "is in the prompt only as another word that you named: the same word twice, or a longer phrase"
+            return UserError(f"'{phrase}'", problem, "name each word once")
         either = "' or '".join(self.prompts)
-        read = f"the prompt '{either}' as the model reads it"
-        problem = f"'{phrase}' is not in {read}, or only inside a longer phrase that you asked for"
+        problem = f"'{phrase}' is not in the prompt '{either}' as the model reads it"
         return UserError(problem, fix=f"its words: {', '.join(self.words)}")
 
 
@@ -129,7 +131,8 @@ def read_text(
         why_unknown = _why_unknown(pipe, family, named, texts, readers, columns)
         if why_unknown:
             return ReadText(texts, columns, why_unknown=why_unknown)
-        prompts, readings = [own.get(reader.name) or texts.get("prompt", "") for reader in readers], []
+        prompts = [own.get(reader.name) or texts.get("prompt", "") for reader in readers]
+        readings: list[TokenizedPrompt] = []
         for reader, prompt in zip(readers, prompts, strict=True):
             if family.network_part == "unet":
                 readings += _chunks(reader, prompt, columns)

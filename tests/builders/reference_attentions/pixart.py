@@ -44,4 +44,10 @@ def plain(guidance, negative):
     return guided(guidance, negative) | {"clean_caption": False, "use_resolution_binning": False}
 
 
-BOOK = Book(save_pixart, cross_or_self, variants={"sigma": partial(save_pixart, sigma=True)}, plain=plain)
+BOOK = Book(
+    save_pixart,
+    cross_or_self,
+    variants={"sigma": partial(save_pixart, sigma=True)},
+    plain=plain,
+    padded=False,  # the twin's class, α, has fewer columns than Σ
+)

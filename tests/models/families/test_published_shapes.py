@@ -5,7 +5,7 @@ from builders.published import parameters, written
 from recipes.families import PAGE
 from seediff.config.runs import GenerateConfig
 from seediff.models.layers import KINDS
-from seediff.models.locate import NAMES
+from seediff.models.locate import SHORT_NAMES
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import dry_run
 
@@ -37,7 +37,7 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     assert lines[0].endswith(f", each of {side}×{side}")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHORT_NAMES)
 def test_the_page_lists_every_model(name):
     """With its size; `seediff models` shows the rest."""
     rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]

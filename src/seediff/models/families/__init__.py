@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import UserError, first_line
 from .family import Family
-from .inputs import TOKENIZERS, Reader
+from .inputs import TOKENIZERS, Reader, class_names
 
 FILES = (
     "unet.SD", "unet.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2.FLUX2_KLEIN", "pixart.PIXART",
@@ -48,7 +48,8 @@ def pipeline_family(pipeline: Any) -> Family | None:
 
 def network_family(network: Any) -> Family:
     """The family of a loaded network, by its class. Raises UserError if no family has this class."""
-    names, places = [kind.__name__ for kind in type(network).__mro__], FILES + SCRIPTS
+    names = class_names(network)
+    places = FILES + SCRIPTS
     for family in families(places):
         if family.class_name in names:
             return family
@@ -63,7 +64,7 @@ def named_readers(family: Family, tokenizers: Sequence[Any]) -> tuple[Reader, ..
     from torch.nn import Identity
 
     # 1. A pipeline without other parts
-    family = family.of_tokenizer(tokenizers[0])
+    family = family.of_tokenizers(*tokenizers)
     kind = getattr(diffusers, family.pipelines[0])
     parameters = signature(kind).parameters
     parts: dict[str, Any] = {}

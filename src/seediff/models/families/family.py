@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...errors import UserError
 from ..layers import CROSS, SELF, Kind, Layer, LayerChoice, block_names, block_numbers, by_kind, refuse_adapters
-from .inputs import DrawRequest, NetworkInputs, Reader, hear_calls, latents_of, plain_arguments
+from .inputs import DrawRequest, NetworkInputs, Reader, class_names, hear_calls, latents_of, plain_arguments
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,14 +32,16 @@ NETWORK_PARTS = ("unet", "transformer")
 
 NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts that are never loaded."""
+OF_VIDEOS = "temperal_downsample"
+"""A setting of autoencoders of videos, such as Qwen-Image's: for each halving of sides, whether frames are halved."""
 PartConfig = Mapping[str, Any]
 """The config.json of a part. The network's also has the settings `of_pipeline`."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """A family of models: its facts as fields, then what it does as methods, under the same headings. The methods fit
-    most families; a family overrides what differs.
+    """A family of models. Under each heading stand its facts, as fields, and then what it does, as methods. The methods
+    fit most families; a family overrides what differs.
 
     Arguments of many methods: config: the network's configuration. factor: pixels per latent, along a side. pipe: the
     loaded pipeline. inputs: the inputs of a network call."""
@@ -67,66 +69,6 @@ class Family:
     half: str = "float16"
     """The 16-bit number format for this family, in which its networks do not overflow."""
 
-    # Attention
-
-    streams: Mapping[str, Layer] = field(default_factory=dict)
-    """Name of a list of blocks in the network → the attention layer that each of these blocks has. Empty: modules named
-    `attn1` attend to the picture, and modules named `attn2` to the text."""
-    attention: str = "attn"
-    """Name of the attention module in each block of `streams`."""
-    places: str = ""
-    """Name of the network's input with the place of each column, from which `lattice` reads the sides of pictures. It
-    must say the same in all calls of a drawing."""
-    reads_shown: bool = False
-    """Whether the text encoder reads the pictures that the network is shown, too, in a processor's tokens before the
-    prompt's."""
-    cannot: Mapping[str, str] = field(default_factory=dict)
-    """Class of pipelines with this network that cannot be captured → the reason, or a way out."""
-    replaces_missing_levels: bool = True
-    """Whether the nearest level of attention replaces a level that the model lacks. False for Stable Diffusion 1 and 2,
-    which have all of the paper's levels."""
-
-    # Clips
-
-    frames_dimension: int = 0
-    """The dimension of the latents along which a clip's frames lie; 0: the family draws images."""
-    frames_in_rows: bool = False
-    """Whether a clip's frames are consecutive rows of the batch. Otherwise the clip is one row, and its frames follow
-    each other among the row's positions."""
-
-    # Sides of images
-
-    patch: int = 0
-    """Latents per side of a position; 0: the network's configuration says it."""
-    side: int = 0
-    """Side in pixels of the images that the pipeline draws by default; 0: the network's configuration says it."""
-    pipeline_multiple: int = 1
-    """Sides of images must be multiples of this many pixels, as the pipeline requires. They must also be multiples of a
-    position."""
-
-    # Text
-
-    text_columns: int = CLIP_TOKENS
-    """The maximum number of text columns."""
-
-    # Guidance
-
-    distilled_steps: int = 4
-    """Default steps of its models that were distilled to draw without guidance."""
-    distilled: bool = False
-    """Whether the guidance scale is an input of the network, which then predicts once per step."""
-    negative: bool = True
-    """Whether guidance reads the negative prompt. Otherwise it reads the empty prompt."""
-    from_zero: bool = False
-    """Whether the pipeline's guidance scale for no guidance is 0; otherwise it is 1."""
-
-    # Drawing
-
-    gives_sigmas: bool = False
-    """Whether the pipeline itself chooses the noise levels, and passes them to the scheduler."""
-
-    # Loading: methods
-
     def has_weights(self, part: str) -> bool:
         """Whether a part of the pipeline has weights, as the network, the autoencoder and text encoders have. part: its
         name."""
@@ -137,7 +79,19 @@ class Family:
         folder: the pipeline's checked folder."""
         return {}
 
-    # Attention: methods
+    # Attention
+
+    streams: Mapping[str, Layer] = field(default_factory=dict)
+    """Name of a list of blocks in the network → the attention layer that each of these blocks has. Empty: modules named
+    `attn1` attend to the picture, and modules named `attn2` to the text."""
+    attention: str = "attn"
+    """Name of the attention module in each block of `streams`."""
+    places: str = ""
+    """Name of the network's input with the place of each column, from which `lattice` reads the sides of pictures. It
+    must say the same in all calls of a drawing."""
+    replaces_missing_levels: bool = True
+    """Whether the nearest level of attention replaces a level that the model lacks. False for Stable Diffusion 1 and 2,
+    which have all of the paper's levels."""
 
     def layers(self, network: Any) -> dict[str, Layer]:
         """Name → layer, for all attention modules of a network that can be captured, in the order of blocks. Raises
@@ -183,27 +137,38 @@ class Family:
         patch = self.patch_of(network.config)
         return batch, height // patch, width // patch
 
-    def shown(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
-        """(height, width) of each picture that a network call is shown besides the one that it draws, as in editing, in
-        positions."""
-        return ()
+    def refuse(self, pipe: Any, networks: Sequence[Any]) -> None:
+        """Raise UserError for a pipeline of this family that cannot be captured. pipe: may be a network alone.
+        networks: the pipeline's."""
+        names = class_names(pipe)
+        if self.frames_dimension and pipe is not networks[0]:
+            if {*names}.isdisjoint(self.pipelines):
+                raise UserError(f"a {names[0]}", "cannot be captured", f"use a {self.pipelines[0]}")
+            for name in ("free_init", "free_noise"):  # clips that are drawn several times, or from several texts
+                if getattr(pipe, f"{name}_enabled", False):
+                    fix = f"call pipe.disable_{name}() first"
+                    raise UserError(f"{name}_enabled", "such clips cannot be captured", fix)
+        for network in networks:
+            kind, *others = class_names(network)
+            if self.class_name not in (kind, *others):
+                name = f"pipe.{self.network_part}"
+                fix = f"{name} = {name}.get_base_model() with PEFT, or accelerator.unwrap_model({name})"
+                raise UserError(name, f"is a {kind}, and only a {self.class_name} can be captured", fix)
 
-    def other_columns(self, inputs: NetworkInputs) -> int:
-        """The number of columns in a network call that are neither the drawn picture's nor the text's."""
-        return sum(map(math.prod, self.shown(inputs)))
+    # Sides of images
 
-    # Clips: methods
-
-    def frames(self, inputs: NetworkInputs) -> int:
-        """The number of latent frames that each clip has in a network call; 1 for images."""
-        if not self.frames_dimension:
-            return 1
-        return latents_of(inputs).shape[self.frames_dimension]
-
-    # Sides of images: methods
+    patch: int = 0
+    """Latents per side of a position; 0: the network's configuration says it."""
+    side: int = 0
+    """Side in pixels of the images that the pipeline draws by default; 0: the network's configuration says it."""
+    pipeline_multiple: int = 1
+    """Sides of images must be multiples of this many pixels, as the pipeline requires. They must also be multiples of a
+    position."""
 
     def factor(self, vae: PartConfig) -> int:
         """Pixels per latent, along a side. vae: the autoencoder's configuration."""
+        if OF_VIDEOS in vae:
+            return 2 ** len(vae[OF_VIDEOS])
         return 2 ** (len(vae["block_out_channels"]) - 1)
 
     def patch_of(self, config: PartConfig) -> int:
@@ -236,11 +201,10 @@ class Family:
             return None
         return min(config["axes_lens"][1:]) * self.multiple(factor, config)
 
-    # Text: methods
+    # Text
 
-    def most_text_columns(self, pipeline: str) -> int:
-        """The maximum number of text columns in a pipeline. pipeline: the name of its class."""
-        return self.text_columns
+    text_columns: int = CLIP_TOKENS
+    """The maximum number of text columns."""
 
     def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
         """The number of text columns in a network call with joint attention; None: unknown."""
@@ -251,11 +215,21 @@ class Family:
         """The tokenizers. Tokenizers whose tokens are text columns come first."""
         return (Reader("tokenizer", pipe.tokenizer, self.text_columns),)
 
-    def of_tokenizer(self, tokenizer: Any) -> Family:
-        """The family with this family's class of networks to which a tokenizer belongs."""
+    def of_tokenizers(self, first: Any, *more: Any) -> Family:
+        """The family with this family's class of networks to which a pipeline's tokenizers belong. Some may be
+        None."""
         return self
 
-    # Guidance: methods
+    # Guidance
+
+    distilled_steps: int = 4
+    """Default steps of its models that were distilled to draw without guidance."""
+    distilled: bool = False
+    """Whether the guidance scale is an input of the network, which then predicts once per step."""
+    negative: bool = True
+    """Whether guidance reads the negative prompt. Otherwise it reads the empty prompt."""
+    from_zero: bool = False
+    """Whether the pipeline's guidance scale for no guidance is 0; otherwise it is 1."""
 
     def says_distilled(self, config: PartConfig) -> bool | None:
         """Whether a model was distilled to draw without guidance; None if the network's configuration does not say."""
@@ -271,7 +245,10 @@ class Family:
         """Whether a negative prompt changes the picture at this guidance scale."""
         return self.negative and guidance_scale > 1 and not self.distilled
 
-    # Drawing: methods
+    # Drawing
+
+    gives_sigmas: bool = False
+    """Whether the pipeline itself chooses the noise levels, and passes them to the scheduler."""
 
     def count_predictions(self, pipe: Any, steps: int) -> int:
         """How often the network predicts with the prompt in a drawing of this many steps; with some schedulers, twice
@@ -303,11 +280,15 @@ class Family:
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         """(B, C, h, w): the latents of photographs, scaled as the network expects them. They are the means of the
         autoencoder's distributions. pixels: (B, 3, H, W) in [−1, 1]."""
-        mean, config = pipe.vae.encode(pixels).latent_dist.mean, pipe.vae.config
+        config = pipe.vae.config
+        if OF_VIDEOS in config:  # for which a picture is a video of one frame
+            mean = pipe.vae.encode(pixels.unsqueeze(2)).latent_dist.mean.squeeze(2)
+        else:
+            mean = pipe.vae.encode(pixels).latent_dist.mean
         if config.get("latents_mean") and config.get("latents_std"):
             shift, deviation = (mean.new_tensor(config[f"latents_{key}"]).view(1, -1, 1, 1) for key in ("mean", "std"))
             mean = (mean - shift) / deviation
-        return (mean - (config.get("shift_factor") or 0)) * config.scaling_factor
+        return (mean - (config.get("shift_factor") or 0)) * config.get("scaling_factor", 1)
 
     def noise_levels(self, pipe: Any) -> int | None:
         """The number of noise levels, of which level 0 has the least noise; None: the scheduler does not say it."""
@@ -363,6 +344,35 @@ class Family:
         own = {name: level if name.startswith("t") else self.pack(latents) for name in names}
         predicted = getattr(pipe, self.network_part)(**{**told, **own, "return_dict": False})[0]
         return self.unpack(predicted, latents.shape[1:])
+
+    # Pictures that the network is shown besides the one that it draws, as in editing: for scripts alone
+
+    reads_shown: bool = False
+    """Whether the text encoder reads the pictures that the network is shown, too, in a processor's tokens before the
+    prompt's."""
+
+    def shown(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
+        """(height, width) of each picture that a network call is shown besides the one that it draws, as in editing, in
+        positions."""
+        return ()
+
+    def other_columns(self, inputs: NetworkInputs) -> int:
+        """The number of columns in a network call that are neither the drawn picture's nor the text's."""
+        return sum(map(math.prod, self.shown(inputs)))
+
+    # Clips: for scripts alone
+
+    frames_dimension: int = 0
+    """The dimension of the latents along which a clip's frames lie; 0: the family draws images."""
+    frames_in_rows: bool = False
+    """Whether a clip's frames are consecutive rows of the batch. Otherwise the clip is one row, and its frames follow
+    each other among the row's positions."""
+
+    def frames(self, inputs: NetworkInputs) -> int:
+        """The number of latent frames that each clip has in a network call; 1 for images."""
+        if not self.frames_dimension:
+            return 1
+        return latents_of(inputs).shape[self.frames_dimension]
 
 
 @dataclass(frozen=True)

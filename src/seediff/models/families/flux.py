@@ -102,10 +102,6 @@ FLUX = Flux(
     places="img_ids",
     single_files={(FLUX_TENSOR,): ("flux-schnell",), (FLUX_TENSOR, "guidance_in.in_layer.weight"): ("flux-dev",)},
     pipelines=("FluxPipeline",),
-    cannot=dict.fromkeys(
-        ("VisualClozePipeline", "VisualClozeGenerationPipeline"),
-        "it draws several images in one, each with maps of its own",
-    ),
     class_name="FluxTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
     distilled=True,

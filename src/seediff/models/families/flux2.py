@@ -46,8 +46,8 @@ class Flux2(Packed):
             ),
         )
 
-    def of_tokenizer(self, tokenizer: Any) -> Family:
-        return FLUX2_KLEIN if type(tokenizer).__name__.startswith("Qwen") else self
+    def of_tokenizers(self, first: Any, *more: Any) -> Family:
+        return FLUX2_KLEIN if type(first).__name__.startswith("Qwen") else self
 
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         packed, (height, width) = normed_latents(pipe.vae, pixels, pipe.vae.config.batch_norm_eps)
@@ -91,7 +91,6 @@ FLUX2_KLEIN = Klein(
     places=FLUX.places,
     single_files={(FLUX_TENSOR, FLUX2_TENSOR): ("klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b")},
     pipelines=("Flux2KleinPipeline",),
-    cannot={"Flux2KleinKVPipeline": "it keeps keys of other images from step to step; use a Flux2KleinPipeline"},
     class_name=FLUX2.class_name,
     negative=False,
     streams=FLUX2.streams,

@@ -30,6 +30,11 @@ PLAIN_ARGUMENTS = {
 pipeline draws one picture of the requested size, from the unchanged prompt."""
 
 
+def class_names(thing: Any) -> list[str]:
+    """The names of a thing's class and of all classes that it inherits from, its own first."""
+    return [kind.__name__ for kind in type(thing).__mro__]
+
+
 @dataclass(frozen=True)
 class DrawRequest:
     """What a pipeline is asked to draw: one image for each prompt, `height` × `width` pixels."""
@@ -100,8 +105,10 @@ _lock = threading.Lock()
 @contextmanager
 def wrap(owner: Any, name: str, around: Around) -> Iterator[None]:
     """Inside the `with` block, Python calls `around` in place of a method, of this one object of its class. Blocks may
-    overlap, also in several threads."""
-    kind, entry = type(owner), (id(owner), around)
+    overlap, also in several threads. (With a class of its own, the object could not be pickled in the block, and copies
+    would keep that class.)"""
+    kind = type(owner)
+    entry = id(owner), around
     with _lock:
         if (kind, name) not in _wrapped:
             _wrapped[kind, name] = vars(kind).get(name), []

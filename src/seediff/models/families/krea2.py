@@ -12,21 +12,13 @@ from functools import partial
 from typing import Any
 
 from ..layers import TEXT_FIRST
-from .family import PartConfig, Tensor
 from .flux import Packed
 from .inputs import Reader, prefixed
-from .qwen_image import vae_factor, vae_latents
 
 
 class Krea2(Packed):
-    def factor(self, vae: PartConfig) -> int:
-        return vae_factor(vae)
-
-    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
-        return vae_latents(pipe, pixels)
-
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        start, cut = pipe.prompt_template_encode_prefix, pipe.prompt_template_encode_start_idx
+        cut = pipe.prompt_template_encode_start_idx
         tail = pipe.prompt_template_encode_num_suffix_tokens
         return (
             Reader(
@@ -35,7 +27,7 @@ class Krea2(Packed):
                 cut + self.text_columns - tail,
                 first=-cut,
                 tail=tail,
-                wrap=partial(prefixed, start),
+                wrap=partial(prefixed, pipe.prompt_template_encode_prefix),
             ),
         )
 

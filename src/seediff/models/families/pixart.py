@@ -7,20 +7,16 @@ from __future__ import annotations
 from typing import Any
 
 from .family import Family
-from .inputs import Reader, stripped
+from .inputs import Reader, class_names, stripped
 
 ALPHA, SIGMA = "PixArtAlphaPipeline", "PixArtSigmaPipeline"
 T5_TOKENS = {ALPHA: 120, SIGMA: 300}
-"""Pipeline class → the maximum number of tokens that it and its subclasses read by default. Other classes read the
-larger number."""
+"""Pipeline class → the maximum number of tokens that it and its subclasses read by default."""
 
 
 class PixArt(Family):
-    def most_text_columns(self, pipeline: str) -> int:
-        return T5_TOKENS.get(pipeline, max(T5_TOKENS.values()))
-
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        tokens = min(self.most_text_columns(kind.__name__) for kind in type(pipe).__mro__)
+        tokens = min(T5_TOKENS.get(name, self.text_columns) for name in class_names(pipe))
         return (Reader("tokenizer", pipe.tokenizer, tokens, wrap=stripped, convert=str.lower),)
 
 
@@ -28,5 +24,6 @@ PIXART = PixArt(
     title="PixArt-α and -Σ",
     pipelines=(ALPHA, SIGMA),
     class_name="PixArtTransformer2DModel",
+    text_columns=max(T5_TOKENS.values()),
     pipeline_multiple=8,
 )

@@ -14,11 +14,8 @@ from typing import Any
 
 from ...errors import UserError
 from ..layers import TEXT_FIRST
-from .family import PartConfig, Tensor
 from .flux import Packed
 from .inputs import DrawRequest, NetworkInputs, Reader
-
-STATISTICS = ("latents_mean", "latents_std")
 
 
 def given_pictures(inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
@@ -34,31 +31,12 @@ def given_pictures(inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
     return tuple((height, width) for _, height, width in first)
 
 
-def vae_factor(vae: PartConfig) -> int:
-    """`Family.factor` of Qwen-Image's autoencoder."""
-    return 2 ** len(vae["temperal_downsample"])
-
-
-def vae_latents(pipe: Any, pixels: Tensor) -> Tensor:
-    """`Family.latents` of Qwen-Image's autoencoder, for which a picture is a video of one frame."""
-    config = pipe.vae.config
-    encoded = pipe.vae.encode(pixels.unsqueeze(2)).latent_dist.mean
-    mean, deviation = (encoded.new_tensor(config[key]).view(1, -1, 1, 1, 1) for key in STATISTICS)
-    return ((encoded - mean) / deviation).squeeze(2)
-
-
 class QwenImage(Packed):
     def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
         return len(inputs["hidden_states"]), *given_pictures(inputs)[0]
 
     def shown(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
         return given_pictures(inputs)[1:]
-
-    def factor(self, vae: PartConfig) -> int:
-        return vae_factor(vae)
-
-    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
-        return vae_latents(pipe, pixels)
 
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """The arguments of the pipeline's call. The guidance scale is `true_cfg_scale`; `guidance_scale` is for
@@ -67,7 +45,8 @@ class QwenImage(Packed):
         return {**arguments, "guidance_scale": None, "true_cfg_scale": drawing.guidance_scale}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        cut, wrap = pipe.prompt_template_encode_start_idx, partial(templated, pipe.prompt_template_encode)
+        cut = pipe.prompt_template_encode_start_idx
+        wrap = partial(templated, pipe.prompt_template_encode)
         return (Reader("tokenizer", pipe.tokenizer, cut + self.text_columns, first=-cut, wrap=wrap),)
 
 
@@ -81,7 +60,6 @@ QWEN_IMAGE = QwenImage(
     title="Qwen-Image",
     single_files={("txt_norm.weight",): ("qwen-image",)},
     pipelines=("QwenImagePipeline",),
-    cannot={"QwenImageLayeredPipeline": "it draws several layers of an image at once, each with maps of its own"},
     class_name="QwenImageTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
     reads_shown=True,

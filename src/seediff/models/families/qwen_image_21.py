@@ -16,7 +16,7 @@ from typing import Any
 from ..layers import DRAWN_LAST
 from .family import FlowMatching, PartConfig, Tensor
 from .inputs import DrawRequest, NetworkInputs, Reader
-from .qwen_image import given_pictures, templated, vae_factor, vae_latents
+from .qwen_image import given_pictures, templated
 
 SLOT = 4
 """Qwen-Image 2.1's input `img_mask` has one entry for this many positions of the picture."""
@@ -36,9 +36,6 @@ class QwenImage21(FlowMatching):
 
     def shown(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
         return given_pictures(inputs)[:-1]  # before the drawn one
-
-    def factor(self, vae: PartConfig) -> int:
-        return vae_factor(vae)
 
     def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
         """The number of text columns; behind shown pictures, if there are any."""
@@ -80,21 +77,22 @@ class QwenImage21(FlowMatching):
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """The arguments of the pipeline's call. They include evenly spaced noise levels if the model's own list is for
         another number of steps."""
-        arguments, steps = super().pipeline_arguments(pipe, drawing), drawing.steps
+        arguments = super().pipeline_arguments(pipe, drawing)
         arguments["true_cfg_scale"] = arguments.pop("guidance_scale")
         own = pipe.config.sample_sigmas
-        if own and len(own) != steps:
-            arguments["sigmas"] = [1 - step / steps for step in range(steps)]
+        if own and len(own) != drawing.steps:
+            arguments["sigmas"] = [1 - step / drawing.steps for step in range(drawing.steps)]
         return arguments
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        cut, wrap = pipe._drop_idx, partial(templated, pipe.prompt_template_t2i)
+        cut = pipe._drop_idx
+        wrap = partial(templated, pipe.prompt_template_t2i)
         return (Reader("tokenizer", pipe.processor.tokenizer, cut + self.text_columns, first=-cut, wrap=wrap),)
 
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         import torch
 
-        return vae_latents(pipe, torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1))
+        return super().latents(pipe, torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1))
 
     def level(self, timestep: float) -> float:
         return timestep / self.LEVELS

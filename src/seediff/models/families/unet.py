@@ -31,7 +31,8 @@ class UNet(Family):
     patch: int = 1
 
     def layers(self, network: Any) -> dict[str, Layer]:
-        count, layers = len(network.config["down_block_types"]), dict[str, Layer]()
+        layers: dict[str, Layer] = {}
+        count = len(network.config["down_block_types"])
         for name, attention in attention_layers(network).items():
             kind: Kind = "cross" if attention.is_cross_attention else "self"
             layers[name] = Layer((kind,), _level(name, count))
@@ -65,6 +66,9 @@ class UNet(Family):
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (clip_reader(pipe, "tokenizer"),)
 
+    def of_tokenizers(self, first: Any, *more: Any) -> Family:
+        return SDXL if self is SD and any(other is not None for other in more) else self
+
 
 def clip_reader(pipe: Any, part: str) -> Reader:
     """The reader of a CLIP tokenizer. Tokens that were added to its vocabulary are taken for a textual inversion. part:
@@ -78,7 +82,8 @@ def clip_reader(pipe: Any, part: str) -> Reader:
 def attention_layers(unet: Any) -> dict[str, Any]:
     """Name → attention module of a UNet. Left out are modules of AnimateDiff that attend to other frames, and
     those of GLIGEN that attend to boxes. Raises UserError for a module with keys of both picture and text."""
-    modules, names = {}, [key.removesuffix(".processor") for key in unet.attn_processors]
+    modules: dict[str, Any] = {}
+    names = [key.removesuffix(".processor") for key in unet.attn_processors]
     for name in (name for name in names if "motion_modules" not in name and not name.endswith(".fuser.attn")):
         modules[name] = attention = unet.get_submodule(name)
         if attention.added_kv_proj_dim is not None:
@@ -105,7 +110,6 @@ SD = UNet(
         (UNET_TENSOR, "cond_stage_model.model.ln_final.weight"): ("sd2.1", "sd2.1-base"),
     },
     pipelines=("StableDiffusionPipeline",),
-    cannot={"StableDiffusionPanoramaPipeline": "it draws parts that overlap, each with maps of its own"},
     replaces_missing_levels=False,
 )
 
@@ -145,5 +149,4 @@ SDXL = XL(
         (UNET_TENSOR, "label_emb.0.0.weight", "edm_mean"): (),  # Playground 2.5, with noise levels of its own
     },
     pipelines=("StableDiffusionXLPipeline",),
-    cannot={"KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped"},
 )

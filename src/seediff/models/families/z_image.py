@@ -51,7 +51,6 @@ Z_IMAGE = ZImage(
     title="Z-Image",
     single_files={("cap_pad_token",): ("z-image-turbo", "z-image")},
     pipelines=("ZImagePipeline",),
-    cannot={"ZImageOmniPipeline": "it reads the prompt in parts, between the images that it shows"},
     gives_sigmas=False,
     class_name="ZImageTransformer2DModel",
     # The blocks of the context refiner see no picture.

@@ -9,7 +9,7 @@ own, embeddings, a prompt that a callback changes, the negative prompt) is captu
 text that the network is given, `states=`. Nothing else is inferred.
 
 Inside the block, SeeDiff wraps the pipeline's call and its `encode_prompt`, and puts hooks on its network
-(attention/capture.py), which call a `Recording` (recording.py). The pictures are the same, bit for bit, as without
+(attention/network.py), which call a `Recording` (recording.py). The pictures are the same, bit for bit, as without
 capture.
 """
 
@@ -23,7 +23,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from ..attention.capture import (
+from ..attention.network import (
     attach_recorder,
     find_networks,
     not_compiled,
@@ -84,6 +84,7 @@ def capture(
     Raises UserError for options that cannot be used, for a network of no known family, for an IP-Adapter, and for a
     method that does not work with the model. Raises RuntimeError if this network is already being captured.
     """
+    # 1. What is captured
     given = getattr(pipe, "pipe", pipe)  # a Model from `load_model` has a pipeline
     pipe = not_compiled(given)
     networks, family = find_networks(pipe)
@@ -98,6 +99,8 @@ def capture(
     if apart and (family.frames_dimension or plan.capture.mean == "geometric"):
         problem = f"{apart}: not with clips, or a method with a geometric mean of layers"
         raise UserError("apart", problem, "leave one of them out")
+
+    # 2. What the script itself says about the text
     readers = None
     if tokenizer is not None:
         readers = named_readers(family, tokenizer if isinstance(tokenizer, list | tuple) else [tokenizer])
@@ -108,6 +111,8 @@ def capture(
             raise UserError("states", "must be a tensor (T, D) or (B, T, D), or a list of (T, D)")
         states = copied(states)
     named = Named(listed(prompt), readers, states)
+
+    # 3. The block
     recorder = AttentionRecorder(plan, apart=apart, keeps_errors=True)
     recording = Recording(pipe, named, recorder)
     tell_compiled(own_networks(pipe) or [given])

@@ -2,7 +2,7 @@
 denoising steps.
 
     plan = plan_capture(SD, SD.layers(pipe.unet))
-    with capture_attention(pipe.unet, plan, prompt=Encoded()) as recorder, hear_prompt(pipe, arguments, recorder):
+    with record_attention(pipe.unet, plan, prompt=Encoded()) as recorder, hear_prompt(pipe, arguments, recorder):
         image = pipe(**arguments).images[0]
     maps = recorder.maps([{"dog": (5,)}], ["a photo of a dog"])[0]
 
@@ -11,8 +11,8 @@ capture. Capture computes the probabilities of the picture's queries a second ti
 
     pipe(prompt)
       network(latents)                hook: AttentionRecorder.begin_call, end_call (scripts: Recording.before_network)
-        layer(hidden states)          hook: CapturedLayer.begin, end
-          attention(query, key, …)    product._attend ─▶ LayerRun.record ─▶ RunningMaps.add
+        layer(hidden states)          hook: LayerRecorder.begin, end
+          attention(query, key, …)    product._attend ─▶ LayerRecorder.record ─▶ RunningMaps.add
     recorder.maps                     ─▶ AttentionMaps
 
 `find_networks` finds a pipeline's network and its family. What torch compiled runs as it is.
@@ -31,11 +31,11 @@ from weakref import WeakSet
 import torch
 
 from ..errors import Notice, UserError
-from ..models.families import families, network_family, pipeline_family
+from ..models.families import network_family, pipeline_family
 from ..models.families.family import NETWORK_PARTS, Family
-from ..models.families.inputs import Hook, hear_calls, wrap
+from ..models.families.inputs import TOKENIZERS, Hook, class_names, hear_calls, wrap
 from ..models.layers import KINDS, Kind
-from .layers import CapturedLayer
+from .layers import LayerRecorder
 from .plan import CapturePlan
 from .recorder import AttentionRecorder
 from .which_rows import Encoded, encoded_prompt
@@ -45,7 +45,7 @@ _captured: WeakSet[torch.nn.Module] = WeakSet()
 
 
 @contextmanager
-def capture_attention(
+def record_attention(
     network: Any,
     plan: CapturePlan,
     *,
@@ -73,15 +73,14 @@ def capture_attention(
 @contextmanager
 def hear_prompt(pipe: Any, arguments: Mapping[str, Any], recorder: AttentionRecorder) -> Iterator[None]:
     """Inside the `with` block, tell a recorder the encoded prompt, unless it knows it: what the pipeline first encodes
-    with the prompt of its call. arguments: those of the call, by name."""
-
-    own = {name: list(value) if isinstance(value, list) else value for name, value in arguments.items()}
+    with the prompt of its call. arguments: those of the call, by name; the call must not change them."""
 
     def encode(given: Mapping[str, Any], call: Callable[[], Any]) -> Any:
-        output, known = call(), recorder.calls.prompt
+        output = call()
+        known = recorder.calls.prompt
         try:
             if known is not None and not known.states:
-                recorder.calls.prompt = encoded_prompt(pipe, own, given, output, known)
+                recorder.calls.prompt = encoded_prompt(pipe, arguments, given, output, known)
         except Exception as error:
             recorder.fail(error, "the pipeline's encode_prompt")
         return output
@@ -95,7 +94,7 @@ def hear_prompt(pipe: Any, arguments: Mapping[str, Any], recorder: AttentionReco
 
 @contextmanager
 def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]:
-    """Inside the `with` block, a `CapturedLayer` for each layer of the plan reports its attention to a recorder. The
+    """Inside the `with` block, a `LayerRecorder` for each layer of the plan reports its attention to a recorder. The
     recorder hears of the network's calls from `hear_calls`, or in scripts from `Recording`. Raises RuntimeError if
     the network is already being captured."""
     plan = recorder.plan
@@ -110,8 +109,7 @@ def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]
         for name, layer in plan.all_layers.items():
             kinds: list[Kind] = [kind for kind in KINDS if name in plan.layers[kind] and plan.wants(kind, layer.level)]
             if kinds:
-                captured = CapturedLayer(name, layer, kinds, network.get_submodule(name), recorder)
-                handles += captured.hook()
+                handles += LayerRecorder(name, layer, kinds, network.get_submodule(name), recorder).hook()
         yield
     finally:
         for handle in handles:
@@ -120,58 +118,45 @@ def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]
         _captured.remove(network)
 
 
-NO_COLUMNS = "cannot be captured", "words enter as tokens of the image, so they have no columns"
-CANNOT = {
-    "PAGMixin": ("perturbed-attention guidance adds attention of its own", "use the pipeline without PAG"),
-    "ModularPipeline": (
-        "modular pipelines do not say which text each network call receives",
-        "capture(pipe.transformer, prompt='…', tokenizer=…, states=…), with the states that the network is given",
-    ),
-    "GlmImagePipeline": NO_COLUMNS,
-    "GlmImageTransformer2DModel": NO_COLUMNS,
-}
-"""Class of a pipeline or network, or a class it inherits from → two parts of a UserError: the problem, and either a way
-out or, where there is no way out, the reason. Families have more, for their networks."""
-
-
 def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     """(networks, family) of a pipeline. networks: the pipeline's network, or `pipe` itself if it is a network. Wan 2.2
     has two networks: one for the first steps, one for the last. Raises UserError for a pipeline or network that cannot
     be captured."""
-    # 1. The pipeline
-    bases = [base.__name__ for base in type(pipe).__mro__]
-    called = bases[0]
-    for name in bases:
-        if name in CANNOT:
-            raise UserError(f"a {called}", *CANNOT[name])
-        for family in families():
-            if name in family.cannot:
-                raise UserError(f"a {called}", "cannot be captured", family.cannot[name])
-
-    # 2. Its networks
+    # 1. The networks
+    kinds = class_names(pipe)
+    for name in filter(CANNOT.get, kinds):
+        raise UserError(f"a {kinds[0]}", "cannot be captured", CANNOT[name])
     parts = own_networks(pipe)
     if not parts and not hasattr(pipe, "forward"):
-        raise UserError(f"a {called}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
+        raise UserError(f"a {kinds[0]}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
     networks = [*map(not_compiled, parts or [pipe])]
-    named = next(filter(None, map(pipeline_family, bases)), None)
 
-    # 3. Its family
-    family = named or network_family(networks[0]).of_tokenizer(getattr(pipe, "tokenizer", None))
-    if family.frames_dimension and parts:
-        if {*bases}.isdisjoint(family.pipelines):
-            raise UserError(f"a {called}", "cannot be captured", f"use a {family.pipelines[0]}")
-        for name in ("free_init", "free_noise"):  # clips that are drawn several times, or from several texts
-            if getattr(pipe, f"{name}_enabled", False):
-                raise UserError(f"{name}_enabled", "such clips cannot be captured", f"call pipe.disable_{name}() first")
-    if family is pipeline_family("StableDiffusionPipeline") and getattr(pipe, "tokenizer_2", None) is not None:
-        family = pipeline_family("StableDiffusionXLPipeline") or family
-    for network in networks:
-        if family.class_name not in [base.__name__ for base in type(network).__mro__]:
-            name = f"pipe.{family.network_part}"
-            problem = f"is a {type(network).__name__}, and only a {family.class_name} can be captured"
-            fix = f"{name} = {name}.get_base_model() with PEFT, or accelerator.unwrap_model({name})"
-            raise UserError(name, problem, fix)
+    # 2. Their family
+    family = next(filter(None, map(pipeline_family, kinds)), None) or network_family(networks[0])
+    family = family.of_tokenizers(*(getattr(pipe, name, None) for name in TOKENIZERS))
+    family.refuse(pipe, networks)
     return networks, family
+
+
+NO_COLUMNS = "words enter as tokens of the image, so they have no columns"
+SEVERAL = "it draws several images in one, each with maps of its own"
+CANNOT = {
+    "PAGMixin": "perturbed-attention guidance adds attention of its own: use the pipeline without PAG",
+    "ModularPipeline": (
+        "modular pipelines do not say which text each network call receives: capture(pipe.transformer, prompt='…',"
+        " tokenizer=…, states=…), with the states that the network is given"
+    ),
+    "Flux2KleinKVPipeline": "it keeps keys of other images from step to step: use a Flux2KleinPipeline",
+    "GlmImagePipeline": NO_COLUMNS,
+    "GlmImageTransformer2DModel": NO_COLUMNS,
+    "KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
+    "QwenImageLayeredPipeline": "it draws several layers of an image at once, each with maps of its own",
+    "StableDiffusionPanoramaPipeline": "it draws parts that overlap, each with maps of its own",
+    "VisualClozePipeline": SEVERAL,
+    "VisualClozeGenerationPipeline": SEVERAL,
+    "ZImageOmniPipeline": "it reads the prompt in parts, between the images that it shows",
+}
+"""Class of a pipeline or network, or a class it inherits from → why it cannot be captured, or a way out."""
 
 
 def own_networks(pipe: Any) -> list[Any]:
