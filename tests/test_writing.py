@@ -16,7 +16,6 @@ WRITERS = ("files/outputs.py",)
 ALLOWED = {
     ("cli/running.py", "open"): "the null device, in the place of a closed stream",
     ("cli/heatmap.py", "save"): "into the folder that stage_output moves into place",
-    ("cli/quality.py", "save"): "a dataset's, which goes through places",
     ("cli/sets.py", "save"): "a dataset's, which goes through places",
     ("drawing/charts.py", "savefig"): "into memory",
     ("script/heatmap.py", "save"): "a picture that a script names",

@@ -19,8 +19,8 @@ from rich.progress import track
 from scipy.cluster.vq import kmeans2
 
 from seediff.attention.windows import Window, cut
-from seediff.config.fields import check_table
 from seediff.config.methods import SEGMENT_OPTIONS, SegmentConfig
+from seediff.config.settings import check_table
 from seediff.drawing.overlays import UNNAMED, compress_image, contact_sheet, fit_side, overlay
 from seediff.errors import UserError
 from seediff.files.label_maps import resize_nearest

@@ -18,8 +18,8 @@ import numpy as np
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.attention.plan import fit_mask
-from seediff.config.fields import check_table, part_of
 from seediff.config.methods import METHOD_FACTS, CaptureConfig, MaskConfig
+from seediff.config.settings import check_table, table_values
 from seediff.models.layers import LayerChoice, block_names, by_kind
 from seediff.models.registry import Model
 
@@ -136,8 +136,8 @@ def _changed(config: MaskConfig | CaptureConfig) -> dict[str, Any]:
 def _paper(name: str) -> Setting:
     method = name if name in METHOD_FACTS else "seediff"
     own = METHOD_FACTS[method].defaults
-    mask = {"method": method, **part_of(own, "mask"), **CONTEST[name].switches}
-    return Setting(MaskConfig(**mask), CaptureConfig(**part_of(own, "capture")))
+    mask = {"method": method, **table_values(own, "mask"), **CONTEST[name].switches}
+    return Setting(MaskConfig(**mask), CaptureConfig(**table_values(own, "capture")))
 
 
 PAPER = {name: _paper(name) for name in CONTEST}

@@ -24,8 +24,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field, structs
 
-from seediff.config.fields import Count, check_table
-from seediff.config.settings import load_config
+from seediff.config.fields import Count
+from seediff.config.settings import check_table, load_config
 from seediff.errors import UserError
 from seediff.files.reading import fit, read_toml
 

@@ -36,7 +36,7 @@ from seediff.models.describe import ModelInfo, check_known_classes
 from seediff.models.registry import LoadOptions, Model, check_options
 from seediff.prompts.specs import class_groups, sample_seed
 from seediff.rows.row import Row, each_row
-from seediff.run.job import Job, Made, Ready
+from seediff.run.job import Made, ModelJob, Ready
 from seediff.run.loop import run
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def set_specs(config: SetConfig) -> list[SampleSpec]:
 
 
 @dataclass(frozen=True, eq=False)
-class SetJob(Job[SetConfig, "SampleSpec"]):
+class SetJob(ModelJob[SetConfig, "SampleSpec"]):
     """Draws images, and labels them with every labelling."""
 
     ends = (DRAWN,)
@@ -161,7 +161,7 @@ class SetJob(Job[SetConfig, "SampleSpec"]):
         return f"{item.index:06d}"
 
     def check(self) -> None:
-        config, info = self.config, self.found
+        config, info = self.config, self.model_info
         check_options(LoadOptions.of(config), info)
         check_known_classes(info.name, info.settings.classes, config.classes)
         sizes = info.sizes
@@ -223,6 +223,6 @@ class SetJob(Job[SetConfig, "SampleSpec"]):
         )
         return Encoded(row.sample, row, files)
 
-    def finish(self, rows: Sequence[Row], about: Mapping[str, Any], out: Path) -> None:
+    def complete(self, rows: Sequence[Row], about: Mapping[str, Any], out: Path) -> None:
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
         write_atomic(out / DRAWN, native.jsonl(rows))

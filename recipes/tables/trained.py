@@ -22,7 +22,8 @@ from msgspec import Meta, structs
 from recipes.fingerprints import content_fingerprint
 from recipes.mini.world import RENDERED
 from seediff import __version__
-from seediff.config.fields import Count, check_table
+from seediff.config.fields import Count
+from seediff.config.settings import check_table
 from seediff.config.train import TrainConfig, make_config, with_device
 from seediff.dataset import native
 from seediff.dataset.sample import Sample

@@ -48,10 +48,6 @@ class TinyJob(Job[TinyConfig, int]):
     def name_of(self, item):
         return f"{item:06d}"
 
-    def check(self): ...
-
-    def plan(self, model): ...
-
     def load(self):
         return Ready(Loaded(f"{self.config.seed:08x}"))
 
@@ -65,7 +61,7 @@ class TinyJob(Job[TinyConfig, int]):
         row = Row(rest={"item": item, "crc": zlib.crc32(text)})
         return Encoded(str(item), row, {f"{IMAGES}/{self.name_of(item)}.txt": text})
 
-    def finish(self, rows, about, out):
+    def complete(self, rows, about, out):
         write_atomic(out / "first.txt", (out / IMAGES / "000000.txt").read_bytes())
         write_atomic(out / self.ends[0], native.jsonl(rows))
 

@@ -46,7 +46,7 @@ def draw_by(monkeypatch, draw):
 
 def test_help_imports_nothing_heavy_and_version_is_told(capsys):
     """So that it answers at once."""
-    code = "import seediff.cli.evaluate, seediff.cli.formats, seediff.cli.quality, sys; print(*sys.modules)"
+    code = "import seediff.cli.evaluate, seediff.cli.formats, seediff.cli.sets, sys; print(*sys.modules)"
     modules, *said = python(f"{code}; from seediff.cli.main import main; main(['--help']); print(*sys.modules)")[0]
     assert "rich.table" not in modules.split()
     assert all(name in "".join(said) for name in ("generate", "models", "tune", "completion"))

@@ -8,7 +8,7 @@ from layouts import save_map, save_voc
 from refusals import refused, user_error
 
 from seediff.cli.main import main
-from seediff.cli.quality import check, filter_, stats
+from seediff.cli.sets import check, filter_, stats
 from seediff.dataset import native
 from seediff.errors import UserError
 

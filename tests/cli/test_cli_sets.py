@@ -7,8 +7,7 @@ from items import write_pets
 from refusals import user_error
 
 from seediff.cli.formats import export_
-from seediff.cli.quality import check, filter_
-from seediff.cli.sets import augment, merge, split
+from seediff.cli.sets import augment, check, filter_, merge, split
 from seediff.cli.train_commands import train
 from seediff.dataset.check import check_dataset
 from seediff.dataset.dataset import Dataset

@@ -11,9 +11,10 @@ import pytest
 from seediff.cli.commands import COMMANDS, HELP, HELP_ALL
 from seediff.cli.main import main
 from seediff.cli.summary import show_result
-from seediff.config.fields import field_types, tables_of
+from seediff.config.fields import field_types
 from seediff.config.methods import CaptureConfig
 from seediff.config.runs import GenerateConfig, SegmentPhotosConfig
+from seediff.config.settings import tables_of
 from seediff.config.train import TrainConfig
 from seediff.errors import UserError
 from seediff.rows.row import Row

@@ -54,7 +54,7 @@ def test_what_was_chosen_is_known(model, tmp_path):
     assert (config.seed, config.mask.alpha, config.presence, config.mask.beta) == (3, 0.2, 0.6, 0.4)
     assert config.given == ("model", "seed", "classes", "mask.alpha")
     assert configured(GenerateConfig, {**DOG, "model": "sdxl"}).guidance_scale == 5.0  # by its authors
-    reference = configured(GenerateConfig, {**DOG, "model": "owner/name", **REFERENCE})
+    reference = configured(GenerateConfig, {**DOG, "model": "sd1.5", **REFERENCE})
     assert (reference.guidance_scale, reference.capture.layers) == (7.0, "up")
 
 
@@ -103,12 +103,12 @@ def test_what_no_line_says_is_unset_and_no_preset_fills_it(model, tmp_path):
 
 def test_another_model_brings_its_own_and_what_was_given_stays(model, tmp_path):
     line = {**DOG, "model": model, "mask.beta": 0.4, "capture.steps": "second-half", "guidance_scale": 4.0}
-    other = configured(GenerateConfig, {"model": "owner/name"}, written(configured(GenerateConfig, line), tmp_path))
+    other = configured(GenerateConfig, {"model": "sd1.5"}, written(configured(GenerateConfig, line), tmp_path))
     # Also where it is what the first model's preset would have said; the method, which nobody chose, is the other
     # model's.
     capture, mask = CaptureConfig(steps="second-half"), MaskConfig(beta=0.4)
-    assert other == GenerateConfig(classes=("dog",), model="owner/name", guidance_scale=4.0, mask=mask, capture=capture)
-    file = written(GenerateConfig(classes=("dog",), model="owner/name", mask=MaskConfig(method="ca_sa")), tmp_path)
+    assert other == GenerateConfig(classes=("dog",), model="sd1.5", guidance_scale=4.0, mask=mask, capture=capture)
+    file = written(GenerateConfig(classes=("dog",), model="sd1.5", mask=MaskConfig(method="ca_sa")), tmp_path)
     assert configured(GenerateConfig, {"model": model}, file) == GenerateConfig.recommended(
         classes=("dog",), model=model
     )

@@ -7,8 +7,7 @@ from items import item, rows_of
 from PIL import Image
 
 from seediff import Dataset
-from seediff.cli.quality import filter_
-from seediff.cli.sets import merge, split
+from seediff.cli.sets import filter_, merge, split
 from seediff.dataset.check import check_dataset
 from seediff.dataset.merge import read_renames
 from seediff.dataset.shapes.objects import Objects

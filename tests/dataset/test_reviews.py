@@ -10,8 +10,7 @@ from look_server import CLASSES, write_set
 from refusals import user_error
 
 from seediff.cli.formats import export_
-from seediff.cli.quality import filter_
-from seediff.cli.sets import augment
+from seediff.cli.sets import augment, filter_
 from seediff.config.sets import AugmentConfig
 from seediff.dataset.augmented import open_augmented
 from seediff.dataset.check import check_dataset

@@ -5,8 +5,7 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.cli.formats import export_, import_
-from seediff.cli.quality import check, filter_
-from seediff.cli.sets import merge, split
+from seediff.cli.sets import check, filter_, merge, split
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.native import open_native
 from seediff.evaluate.evaluation import evaluate

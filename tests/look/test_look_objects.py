@@ -4,7 +4,7 @@ from command_line import runner
 from items import rows_of, write_rows
 from look_server import running, write_set
 
-from seediff.cli.quality import filter_
+from seediff.cli.sets import filter_
 from seediff.dataset import native
 from seediff.dataset.check import check_dataset
 from seediff.dataset.encoding import encode_grey, encode_mask

@@ -11,8 +11,8 @@ from random_maps import CLASSES, random_maps, replaced
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.attention.maps import AttentionMaps
-from seediff.config.fields import part_of
 from seediff.config.methods import METHOD_FACTS, MaskConfig, maps_read
+from seediff.config.settings import table_values
 from seediff.masks.arithmetic import compete, otsu
 from seediff.masks.make_masks import agreement, label_pixels, make_masks, soft_mask
 from seediff.masks.steps import AFTER_PAMR, BEFORE_PAMR, MaskStep
@@ -44,7 +44,7 @@ def test_every_method_gives_masks_of_the_image_s_size(method):
 @pytest.mark.parametrize("method", list(METHOD_FACTS))
 def test_maps_are_not_modified_and_constant_ones_are_flagged(method):
     maps, untouched = (random_maps(normalized=False) for _ in range(2))
-    config = MaskConfig(method=method, **part_of(METHOD_FACTS[method].defaults, "mask"))
+    config = MaskConfig(method=method, **table_values(METHOD_FACTS[method].defaults, "mask"))
     soft_mask(maps, "dog", config)
     pairs = zip(maps.tensors(), untouched.tensors(), strict=True)
     assert all(torch.equal(found, before) for (_, _, found), (_, _, before) in pairs)

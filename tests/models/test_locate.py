@@ -12,7 +12,7 @@ from seediff.cli.main import main
 from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
-from seediff.models.describe import describe_here, describe_model
+from seediff.models.describe import describe_here
 from seediff.models.families import families, pipeline_family
 from seediff.models.locate import EMBEDDED, SHORT_NAMES
 from seediff.run.generate_job import GenerateJob
@@ -138,11 +138,8 @@ def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path, monke
         assert (config.steps, config.guidance_scale) == (28, 3.5)
     assert asked == SMALL
     monkeypatch.setattr(names, "cached_file", lambda *_: None)
-    configured(
-        GenerateConfig, {"classes": ("dog",), "model": "owner/absent"}, planned=True
-    )  # a finished set needs none
     with user_error("owner/absent cannot be fetched from the hub: no network; check its name"):
-        describe_model("owner/absent")
+        configured(GenerateConfig, {"classes": ("dog",), "model": "owner/absent"}, planned=True)
     assert describe_here("owner/other") is None  # without being asked to fetch
 
 

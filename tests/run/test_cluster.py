@@ -12,12 +12,12 @@ from tiny_job import TinyConfig, Trouble, tiny
 
 from seediff.config.runs import GenerateConfig
 from seediff.run import cluster as ray_module
-from seediff.run.cluster import SETTINGS, Ray
+from seediff.run.cluster import ENVIRONMENT, Ray
 from seediff.run.generate_job import GenerateJob
 
 pytestmark = pytest.mark.slow
 
-os.environ |= SETTINGS  # which Ray reads when it is imported
+os.environ |= ENVIRONMENT  # which Ray reads when it is imported
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'seediff[ray]'")
 
 BUILDERS = Path(__file__).parents[1] / "builders"

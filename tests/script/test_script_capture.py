@@ -66,6 +66,8 @@ def test_a_given_option_counts_more_than_the_folders(mini):
             counts.append({kind: len(names) for kind, names in seen._plan.layers.items()})
     own, everything = counts
     assert all(own[kind] < everything[kind] for kind in own)
+    with seediff.capture(mini, keep="daam", normalize=True) as seen:  # daam's own is False
+        assert seen._plan.capture.normalize
 
 
 def test_phrases_that_contain_each_other(mini):

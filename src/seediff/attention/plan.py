@@ -59,6 +59,12 @@ class CapturePlan:
     notes: tuple[str, ...] = ()
     """One line about each level that was changed to fit the network."""
 
+    @property
+    def constants(self) -> MaskConfig:
+        """The constants of the planned masks, with levels that the network has."""
+        assert self.mask is not None
+        return self.mask
+
     def levels(self, kind: Kind) -> list[int]:
         """Divisors of L at which the chosen layers have a kind of attention, finest first."""
         return sorted({layer.level for layer in self.layers[kind].values()})

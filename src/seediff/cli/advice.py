@@ -1,16 +1,16 @@
-"""What commands print: notes, progress, what could not be used, and the lines about next steps."""
+"""What commands print: notes, what could not be used, and the lines about next steps."""
 
 from __future__ import annotations
 
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from ..files.messages import make_console, plural
+from ..files.messages import plural
 from ..files.reading import real
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..dataset.reading import Reading
     from ..rows.row import Row
 
-T = TypeVar("T")
 MOST_LINES = 30
 """Maximum number of lines about how a set was understood."""
 
@@ -33,26 +32,14 @@ def say_notes(notes: Iterable[str]) -> None:
     print(*(f"note: {note}\n" for note in notes), sep="", end="")
 
 
-def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
-    """A function that yields the samples that it gets, and shows a progress bar meanwhile. Without a terminal, or if
-    `quiet`, it shows no bar."""
-    if quiet or not sys.stderr.isatty():
-        return iter
-    from rich.progress import track
-
-    def follow(samples: Iterable[T]) -> Iterable[T]:
-        return track(samples, "samples", console=make_console(stderr=True), transient=True)
-
-    return follow
-
-
 def report_unusable(failed: Sequence[Row], photos: int, out: Path) -> None:
     """Raise UserError at the end of a run if some photographs could not be used, so that the exit code shows it.
     failed: the rows of failed.jsonl. photos: the number of all photographs. out: the folder of the output."""
     from ..files.photo_files import FAILED  # imports numpy
 
     if failed:
-        first, count = failed[0], len(failed)
+        first = failed[0]
+        count = len(failed)
         reasons = f"{first.photo}: {first.reason}"
         if count > 1:
             reasons += f" and {count - 1} more"

@@ -16,7 +16,8 @@ from ..version import __version__
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
-HELP, HELP_ALL = "--help", "--help-all"
+HELP = "--help"
+HELP_ALL = "--help-all"
 COMMON = {
     "generate": (
         "classes per-class prompt vary subclasses classes-per-image seed model steps size method beta reject keep-soft"
@@ -43,9 +44,9 @@ COMMANDS = {
         "Add changed copies of samples: spliced, noisy, tilted, occluded, mirrored.",
     ),
     "look": ("look:look", "View a dataset in the browser, see how each mask was made, and correct masks."),
-    "check": ("quality:check", "Check a dataset for broken files and labels."),
-    "stats": ("quality:stats", "Count each class's images, pixels, areas, pieces and flags in a dataset."),
-    "filter": ("quality:filter_", "Make a dataset from the samples that are worth training on."),
+    "check": ("sets:check", "Check a dataset for broken files and labels."),
+    "stats": ("sets:stats", "Count each class's images, pixels, areas, pieces and flags in a dataset."),
+    "filter": ("sets:filter_", "Make a dataset from the samples that are worth training on."),
     "export": ("formats:export_", "Write a dataset in another format."),
     "import": ("formats:import_", "Make a dataset from another format."),
     "merge": ("sets:merge", "Merge several datasets into one."),
@@ -124,11 +125,13 @@ def make_app(listing: bool = False, completion: bool = True, plain: bool = False
     completion: whether there is the command `completion`, whose library takes long to import.
     plain: whether help is for a file or a pipe, without colours: values keep their backquotes.
     """
-    about, form = ABOUT, "markdown"
+    about = ABOUT
+    form = "markdown"
     if plain:
         form = "plaintext"
     elif listing:
-        about, form = _as_markup(ABOUT), "rich"
+        about = _as_markup(ABOUT)
+        form = "rich"
     program = App(
         name="seediff",
         version=f"seediff {__version__}",

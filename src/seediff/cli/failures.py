@@ -56,7 +56,8 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
     """The message for a command line that the parser refuses: the parser's own message, except where another message
     helps more. For example, `generate --classes dog cat --out pets` gets the hint to separate names with commas."""
     error.verbose = False
-    words, options = line.words, line.command_options()
+    words = line.words
+    options = line.command_options()
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         unused = error.unused_tokens[0]
         before = words[words.index(unused) - 1] if unused in words[1:] else ""

@@ -24,8 +24,9 @@ from ..dataset.formats.format_table import (
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.outputs import check_apart
-from .advice import command_line, follow_progress, next_steps, say_notes, say_reading, train_line
+from .advice import command_line, next_steps, say_notes, say_reading, train_line
 from .options import HERE, Data, Link, NewOut, Quiet, WithRejected, Workers, option
+from .progress import follow_progress
 from .typed import NOTHING, Typed
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -17,15 +17,15 @@ from ..errors import Notice, UserError
 from ..files.messages import show_json
 from ..files.outputs import check_free, stage_output
 from .options import HERE, Quiet, option
-from .typed import NOTHING, TypedSome
+from .typed import NOTHING, Typed
 
 if TYPE_CHECKING:
     from ..models.families.inputs import Reader
 
-DrawnFields = Literal[
-    "model", "base", "lora", "lora_scale", "seed", "device", "dtype", "steps", "guidance_scale", "scheduler", "size"
+OnePicture = Annotated[
+    GenerateConfig, "model base lora lora_scale seed device dtype steps guidance_scale scheduler size"
 ]
-"""The fields that decide the picture."""
+"""The fields that decide a picture."""
 
 
 def heatmap(
@@ -36,7 +36,7 @@ def heatmap(
         tuple[str, ...],
         option(INPUT, "Words or phrases of the prompt. Repeat the option for several.", "all words", negative=()),
     ] = (),
-    typed: TypedSome[GenerateConfig, DrawnFields] = NOTHING,
+    typed: Typed[OnePicture] = NOTHING,
     out: Annotated[Path, HERE, option(RUN, "New folder for the images.", "heatmaps")] = Path("heatmaps"),
     quiet: Quiet = False,
 ) -> None:
@@ -61,14 +61,12 @@ def heatmap(
     from torch import Generator
 
     from ..attention.draw import check_steps, draw_noise_in_float32, image_shape
-    from ..models.describe import describe_model
     from ..models.families.inputs import DrawRequest
     from ..models.registry import LoadOptions, load
     from ..prompts.captions import things_named
     from ..script.capture import capture
     from ..script.heatmap import heat_sheet
 
-    info = info or describe_model(config.model, config.base)
     check_model(config, info)
     if info.readers:
         find_shown(info.readers, prompt, words)
@@ -80,7 +78,8 @@ def heatmap(
     loaded = load(info, LoadOptions.of(config), device=config.device, dtype=config.dtype)
     shown = find_shown(loaded.readers, prompt, words)
     check_steps(loaded, config.steps)
-    pipe, noise = loaded.pipe, Generator().manual_seed(config.seed)
+    pipe = loaded.pipe
+    noise = Generator().manual_seed(config.seed)
     shape = image_shape(loaded, config.size)
     request = DrawRequest([prompt], "", *shape, config.steps, config.guidance_scale, [noise])
     with draw_noise_in_float32(pipe), capture(loaded) as seen:
@@ -128,7 +127,8 @@ def find_shown(readers: Sequence[Reader], prompt: str, words: Sequence[str]) -> 
 def file_names(words: Iterable[str], taken: Iterable[str]) -> list[str]:
     """A file's name without ending for each word. All differ, also where a disk does not tell upper from lower case.
     taken: names of other files."""
-    names, used = list[str](), {*taken}
+    names: list[str] = []
+    used = {*taken}
     for word in words:
         plain = re.sub(r"\W+", "-", word)
         numbered = chain([plain], (f"{plain}-{number}" for number in count(2)))

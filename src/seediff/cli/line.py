@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
-from ..config.fields import flatten
 from ..errors import UserError
 
 if TYPE_CHECKING:
@@ -27,7 +26,8 @@ class CommandLine:
     """A command line: the program, and the words after its name."""
 
     def __init__(self, program: App, words: Sequence[str]) -> None:
-        self.program, self.words = program, list(words)
+        self.program = program
+        self.words = list(words)
         self._options: dict[str, str] = {}
         """Flat name of a field, or name of a parameter → its option as it was typed, such as `mask.beta` → `--beta`.
         Arguments map to themselves, and so do fields that were not typed: their value may come from a file."""
@@ -47,12 +47,14 @@ class CommandLine:
         command, bound, _ = self.program.parse_args(
             self.words, exit_on_error=False, print_error=False, error_console=no_console
         )
-        typed = flatten(bound.arguments.get("typed", {}))
-        if ".py:" in typed.get("mask.method", ""):
-            from ..masks.methods import register_file
+        if "typed" in bound.arguments:
+            from ..config.settings import flatten  # imports msgspec, which `seediff --help` need not wait for
 
-            typed["mask.method"] = register_file(typed["mask.method"])
-        if typed:
+            typed = flatten(bound.arguments["typed"])
+            if ".py:" in typed.get("mask.method", ""):
+                from ..masks.methods import register_file
+
+                typed["mask.method"] = register_file(typed["mask.method"])
             bound.arguments["typed"] = typed
         return command, bound
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -21,7 +21,7 @@ from ..models.presets import preset_toml
 from .advice import command_line, next_steps
 from .options import AT_LEAST_1, HERE, Quiet, Whole, option
 from .progress import bar_or_lines, report_on_interrupt
-from .typed import NOTHING, TypedSome
+from .typed import NOTHING, Typed
 
 ABOUT_MODELS = """\
 Licences are what the models' pages said: read them before use. docs/models.md has their sizes.
@@ -93,7 +93,8 @@ def download(
             usual = default_dtype(default_device(), info.family.half)
             folder = fetch_pipeline(files, info.family, dtype or usual, out)
     if not quiet:
-        model, places = ["--model", out or name], str(folder)
+        model = ["--model", out or name]
+        places = str(folder)
         if base is not None:
             model += ["--base", base]
         if not files.is_whole:
@@ -111,7 +112,7 @@ def tune(
     out: Annotated[
         Path, HERE, option(RUN, "File to write the thresholds to, for --preset of `mask` and `segment`.")
     ] = Path("preset.toml"),
-    typed: TypedSome[MaskPhotosConfig, Literal["model", "size", "device", "dtype"]] = NOTHING,
+    typed: Typed[Annotated[MaskPhotosConfig, "model size device dtype"]] = NOTHING,
     classes: Annotated[
         tuple[str, ...],
         read_names(parse_classes),
@@ -141,9 +142,7 @@ def tune(
     MaskPhotosConfig(classes=("any",), **typed)  # refuses wrong values before data are read
     # 1. The model, and the classes that it knows
     labelled = Dataset.open(data, split=split, labels_alone=True)
-    model = typed.get("model", "")
-    segmenting, found = recommend(SegmentPhotosConfig, {"model": model})
-    info = found or describe_model(model)
+    segmenting, info = recommend(SegmentPhotosConfig, typed)
     kept = classes_to_tune(labelled, info.settings.words, classes)
     names = tuple(dict.fromkeys(kept.values()))
     config, _ = recommend(MaskPhotosConfig, {**typed, "classes": names}, info)
@@ -154,7 +153,7 @@ def tune(
     # 2. The thresholds, and their file
     masker, weights = load_masker(config, info)
     with bar_or_lines(quiet, "photographs") as progress:
-        tuning = find_thresholds(masker, weights, labelled, kept, segmenting.segment, count=count, progress=progress)
+        tuning = find_thresholds(masker, weights, labelled, kept, segmenting, count=count, progress=progress)
     write_atomic(out, preset_toml(tuning.tuned).encode("utf-8"))
     if not quiet:
         print(*tuning.lines, f"Written to {out}; use it with --preset {out}", sep="\n")

@@ -1,11 +1,10 @@
-"""The options that several commands share, and checks of what was typed."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,9 +13,8 @@ from cyclopts.validators import Number
 from cyclopts.validators import Path as Ending
 
 from ..config.fields import MODEL, MOST, RUN, WORD
-from ..config.methods import METHOD_FACTS, MaskConfig, MethodFacts, methods_with
 from ..errors import UserError
-from ..files.outputs import CONFIG, parse_folder
+from ..files.outputs import parse_folder
 from ..models.saving_memory import Offload
 
 
@@ -109,49 +107,3 @@ class RunOptions:
 
 
 AS_USUAL = RunOptions()
-
-
-Rule = tuple[str, object, str]
-"""The flat name of an option, whether it has no effect, and why."""
-
-
-def check_effects(typed: Mapping[str, Any], method: str, rules: Sequence[Rule]) -> None:
-    """Raise UserError for a typed option that has no effect, for example --tau with another method than ca_sa. typed:
-    what was typed. method: the method of masks or segments. rules: for what depends on more than the method."""
-    facts = METHOD_FACTS.get(method, MethodFacts())
-    useless = [(name, reason) for name, has_none, reason in rules if has_none and name in typed]
-    if facts.user_function is None:  # a user's function may read any constant
-        for name in typed:
-            methods = methods_with(name)
-            if methods and method not in methods:
-                useless.append((name, f"it is an option of {', '.join(methods)}, not of {method}"))
-    for name, reason in useless:
-        raise UserError(name, f"has no effect, as {reason}", "leave it out")
-
-
-def mask_rules(mask: MaskConfig) -> list[Rule]:
-    """The rules for options of masks. mask: the constants in use."""
-    finish, has_own = mask.facts.finish, f"{mask.method} has its own"
-    return [
-        ("mask.beta", mask.ignore_band, "the ignored band replaces it"),
-        ("mask.beta", finish.threshold, has_own),
-        ("mask.pamr_iterations", not mask.pamr, "PAMR is off"),
-        ("mask.pamr_iterations", finish.iterations, has_own),
-        ("mask.pamr_dilations", not mask.pamr, "PAMR is off"),
-        ("mask.pamr_dilations", finish.dilations, has_own),
-    ]
-
-
-PHOTOS_AND_MAPS = (("images", "masks"), ("JPEGImages", "SegmentationClass"), ("leftImg8bit", "gtFine"))
-"""(folder of photographs, folder of label maps) in datasets of SeeDiff, VOC and Cityscapes."""
-
-
-def check_photos(paths: Sequence[Path]) -> None:
-    """Raise UserError for a folder that is a dataset or contains one, because its label maps would be taken for
-    photographs. Outputs of SeeDiff inside the folder are allowed, because `find_photos` leaves them out."""
-    for path in filter(Path.is_dir, paths):
-        below = [folder for folder in sorted(path.iterdir()) if not (folder / CONFIG).is_file()]
-        for folder, (photos, maps) in product([path, *below], PHOTOS_AND_MAPS):
-            if (folder / photos).is_dir() and (folder / maps).is_dir():
-                problem = "is a dataset, whose label maps are not photographs"
-                raise UserError(folder, problem, f"give {folder / photos}")

@@ -8,17 +8,18 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import UserError, system_reason
 
 if TYPE_CHECKING:
     from ..workers import Progress
 
+T = TypeVar("T")
 LINE_SECONDS = 10.0
 STEP = "step "
 """What a report about a part of a batch begins with."""
@@ -109,6 +110,21 @@ def bar_or_lines(quiet: bool, counted: str = "images") -> AbstractContextManager
     return progress_bar(counted) if sys.stderr.isatty() else progress_lines(counted)
 
 
+def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
+    """A function that yields the samples that it gets, and shows a progress bar meanwhile. Without a terminal, or if
+    `quiet`, it shows no bar."""
+    if quiet or not sys.stderr.isatty():
+        return iter
+    from rich.progress import track
+
+    from ..files.messages import make_console
+
+    def follow(samples: Iterable[T]) -> Iterable[T]:
+        return track(samples, "samples", console=make_console(stderr=True), transient=True)
+
+    return follow
+
+
 @contextmanager
 def progress_lines(counted: str = "images", clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
     """Yields a function that prints progress as lines on stderr, for logs: after a batch, but at most one line in
@@ -130,7 +146,8 @@ def progress_lines(counted: str = "images", clock: Callable[[], float] = time.mo
         is_last = done == total and 0 < shown < total
         if now - printed < LINE_SECONDS and not is_last:
             return
-        printed, shown = now, done
+        printed = now
+        shown = done
         rate = (done - before) / max(now - begun, 1e-9)
         left = str(timedelta(seconds=round((total - done) / rate)))
         line = f"seediff: {done} of {total} {counted}, {rate:.2f} {counted}/s, {left} left"

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from ..config.class_names import reading_key
 from ..config.fields import INPUT, MASKS, RUN
+from ..config.methods import METHOD_FACTS, MaskConfig, MethodFacts, methods_with
 from ..config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.sides import side_notes
 from ..errors import UserError
 from .advice import report_unusable
-from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, check_effects, check_photos, mask_rules, option
+from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, option
 from .progress import show_progress
 from .typed import NOTHING, Typed
 
 if TYPE_CHECKING:
     from ..files.photo_files import FoundPhotos
-    from ..run.job import AnyJob
+    from ..run.job import AnyModelJob
     from ..run.loop import RunResult
     from ..run.mask_job import MaskJob
     from ..run.segment_job import SegmentJob
@@ -140,7 +141,7 @@ def segment(
     - `seediff segment photos --model sd1.5 --offload sequential --out frugal`
     """
     from ..config.resolve import configure_run
-    from ..files.photo_files import find_photos
+    from ..files.photo_files import check_photos, find_photos
     from ..run.segment_job import SegmentJob
 
     config, info = configure_run(
@@ -163,7 +164,7 @@ def segment(
         from ..prompts.captions import read_words
 
         words = read_words(captions, found.photos, config.names, info and info.settings.words)
-    warning = threshold_warning(config) if named else ""
+    warning = threshold_warning(config, preset) if named else ""
     job = SegmentJob.of(config, found, words=words, labels=labels, info=info, offload=options.offload)
     _run_on_photos(job, found, out, options, warning)
 
@@ -203,7 +204,7 @@ def mask(
     - `seediff mask photos --classes dog,cat --model sdxl --offload model --out masked`
     """
     from ..config.resolve import configure_run
-    from ..files.photo_files import find_photos
+    from ..files.photo_files import check_photos, find_photos
     from ..run.mask_job import MaskJob
     from ..run.photos import read_classes_csv
 
@@ -212,7 +213,9 @@ def mask(
         raise UserError(paths[-1], "no such file or folder", f"a class is an option: --classes {paths[-1]}")
     found = find_photos(paths, exclude=out)
     # A table gives each photograph its own classes; otherwise all get the same
-    values, classes_of, said = {**typed}, dict[str, tuple[str, ...]](), list[str]()
+    values = {**typed}
+    classes_of: dict[str, tuple[str, ...]] = {}
+    said: list[str] = []
     table = find_table(paths, values.get("classes", ()))
     for listed in filter(Path.is_file, (path / CLASSES_CSV for path in paths)):
         if table is None or not listed.samefile(table):
@@ -234,12 +237,12 @@ def mask(
         classes_of[photo] = tuple(spelled.get(reading_key(name), name) for name in names)
     check_effects(typed, config.method, mask_rules(config.mask))
     mirrored = side_notes(config.classes) if config.capture.flip else []
-    warning = "; ".join(filter(None, [*said, threshold_warning(config), *mirrored]))
+    warning = "; ".join(filter(None, [*said, threshold_warning(config, preset), *mirrored]))
     job = MaskJob.of(config, found, classes_of, info=info, offload=options.offload)
     _run_on_photos(job, found, out, options, warning)
 
 
-def _carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str, skipped: str = "") -> RunResult | None:
+def _carry_out(job: AnyModelJob, out: Path, options: RunOptions, counted: str, skipped: str = "") -> RunResult | None:
     """Run a job, with its progress on stderr, and print its summary. With --dry-run, print what it would do and return
     None. Without a terminal for progress, print a line about the run before the model is loaded.
 
@@ -278,19 +281,25 @@ def _run_on_photos(job: SegmentJob | MaskJob, found: FoundPhotos, out: Path, opt
         report_unusable(result.failed, len(found.photos), result.out)
 
 
-def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
+def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig, preset: str) -> str:
     """A warning that the command's threshold (`presence` of `mask`, `name_threshold` of `segment`) was tuned for
-    another model; "" if it was tuned for this model, or chosen."""
+    another model; "" if it was tuned for this model, or given. preset: as in `configure_run`."""
+    from ..models.presets import read_preset
+
     name = config.threshold
-    value, reason = getattr(config, name), ""
-    if value == getattr(type(config), name):
-        reason = "for another model"
-    elif config.tuned_for not in ("", config.model):
-        reason = f"for '{config.tuned_for}'"
-    if not reason or name in config.given:
+    value = getattr(config, name)
+    other = "another model"
+    if value != getattr(type(config), name):
+        tuned_for = config.model
+        if preset not in config.presets:
+            tuned_for = read_preset(preset).model
+        other = f"'{tuned_for}'"
+        if tuned_for == config.model:
+            return ""
+    if name in config.given:
         return ""
     return (
-        f"{name} {value} was tuned {reason}, not for '{config.model}': choose one with"
+        f"{name} {value} was tuned for {other}, not for '{config.model}': choose one with"
         f" --{name.replace('_', '-')}, or find it from a few labelled photographs with `seediff tune SET --model"
         f" {config.model}`"
     )
@@ -312,3 +321,35 @@ def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
     if len(tables) > 1:
         raise UserError(f"{tables[0]} and {tables[1]}: only one table of classes can be used: name it with --classes")
     return tables[0] if tables else None
+
+
+Rule = tuple[str, object, str]
+"""The flat name of an option, whether it has no effect, and why."""
+
+
+def check_effects(typed: Mapping[str, Any], method: str, rules: Sequence[Rule]) -> None:
+    """Raise UserError for a typed option that has no effect, for example --tau with another method than ca_sa. typed:
+    what was typed. method: the method of masks or segments. rules: for what depends on more than the method."""
+    facts = METHOD_FACTS.get(method, MethodFacts())
+    useless = [(name, reason) for name, has_none, reason in rules if has_none and name in typed]
+    if facts.user_function is None:  # a user's function may read any constant
+        for name in typed:
+            methods = methods_with(name)
+            if methods and method not in methods:
+                useless.append((name, f"it is an option of {', '.join(methods)}, not of {method}"))
+    for name, reason in useless:
+        raise UserError(name, f"has no effect, as {reason}", "leave it out")
+
+
+def mask_rules(mask: MaskConfig) -> list[Rule]:
+    """The rules for options of masks. mask: the constants in use."""
+    finish = mask.facts.finish
+    has_own = f"{mask.method} has its own"
+    return [
+        ("mask.beta", mask.ignore_band, "the ignored band replaces it"),
+        ("mask.beta", finish.threshold, has_own),
+        ("mask.pamr_iterations", not mask.pamr, "PAMR is off"),
+        ("mask.pamr_iterations", finish.iterations, has_own),
+        ("mask.pamr_dilations", not mask.pamr, "PAMR is off"),
+        ("mask.pamr_dilations", finish.dilations, has_own),
+    ]

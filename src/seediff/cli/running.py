@@ -46,7 +46,8 @@ def run(words: Sequence[str], program: App | None = None) -> int:
         warnings.formatwarning = _notice_line
 
     # 2. The command, and what its end means
-    interrupts, line = FirstInterrupt(), CommandLine(program or choose_program(words), words)
+    interrupts = FirstInterrupt()
+    line = CommandLine(program or choose_program(words), words)
     open_streams()
     try:
         result = line.run()

@@ -29,7 +29,7 @@ GOOD_AGREEMENT = "0.55"
 """The lowest agreement that the suggested filter keeps."""
 ENOUGH = 0.9
 """A class with a smaller share of the images that were asked for is said to have too few."""
-MOST = 0.8
+NEARLY_ALL = 0.8
 """Above this share of mixed drawings, the flag is taken to say nothing."""
 
 
@@ -38,7 +38,8 @@ def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "")
     such as "image". skipped: a line about other files, or ""."""
     if not (result.rows or result.rejected):
         return
-    classes, redrawn = summarize(result.rows, job.classes).classes, list[str]()
+    classes = summarize(result.rows, job.classes).classes
+    redrawn: list[str] = []
     if isinstance(job.config, GenerateConfig):
         redrawn = _redrawn_lines(job.config, result, {row.name: row.images for row in classes})
     table = _numbers_table("class", counted + "s", "flagged", "mean area")
@@ -50,7 +51,9 @@ def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "")
         text = f"Ended early: {text}, of {result.asked} asked for; the same command without --finish makes the others"
     elif not result.done:
         text += "; nothing was missing"
-    lines = [text + f" ({skipped})" * bool(skipped), *redrawn]
+    if skipped:
+        text += f" ({skipped})"
+    lines = [text, *redrawn]
     if isinstance(job.config, SegmentPhotosConfig) and len(job.classes) > 1:  # SEGMENT, and names
         nameless = sum(set(row.classes or ()) <= {SEGMENT} for row in result.rows)
         if nameless:
@@ -85,7 +88,7 @@ def _redrawn_lines(config: GenerateConfig, result: RunResult, images: Mapping[st
     lines = [f"{len(draws) - left_out} redrawn, {left_out} left out: why is in {native.REJECTED}"]
     mixed = sum(any(flag_kind(flag) == "mixed" for flag in row.raised) for row in result.rejected)
     few = {name: count for name, count in images.items() if count < ENOUGH * config.per_class}
-    if mixed > MOST * (result.made + len(result.rejected)):
+    if mixed > NEARLY_ALL * (result.made + len(result.rejected)):
         why = "the model draws these classes as one thing, or its words hardly tell masks apart"
         lines.append(f"Nearly all drawings are flagged mixed: {why}; --no-reject keeps them, to look at")
     elif few:
@@ -135,11 +138,6 @@ def stats_line(stats: Stats) -> str:
         sizes.append(f"{len(stats.sizes) - 3} other sizes")
     images = f"{plural(stats.images, 'image')} ({', '.join(sizes)})"
     return f"{images}; background {stats.background:.1%} of the pixels, ignored {stats.ignored:.1%}"
-
-
-def counts(of: Mapping[str, int]) -> str:
-    """`{"a": 2}` → `a 2`."""
-    return ", ".join(f"{name} {count}" for name, count in of.items())
 
 
 def bars(values: tuple[int, ...]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -30,12 +30,11 @@ from .options import (
     Verbose,
     Whole,
     WithRejected,
-    check_photos,
     option,
     shown,
 )
 from .progress import bar_or_lines, report_on_interrupt, show_progress
-from .typed import NOTHING, Typed, TypedSome
+from .typed import NOTHING, Typed
 
 
 @Parameter(name="*", group=DATA)
@@ -191,7 +190,7 @@ def predict(
     /,
     *,
     out: RunOut,
-    typed: TypedSome[PredictConfig, Literal["scales", "flip", "side", "batch_size", "device"]] = NOTHING,
+    typed: Typed[Annotated[PredictConfig, "scales flip side batch_size device"]] = NOTHING,
     quiet: Quiet = False,
 ) -> None:
     """Segment images with a trained segmenter. Writes a dataset with the segmenter's classes.
@@ -201,7 +200,7 @@ def predict(
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
     from ..dataset.reading import first_of
-    from ..files.photo_files import find_photos  # imports numpy
+    from ..files.photo_files import check_photos, find_photos  # imports numpy
     from ..run.loop import run
     from ..run.predict_job import PredictJob
     from .summary import show_result

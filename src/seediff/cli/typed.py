@@ -10,36 +10,30 @@ from typing import Annotated, Any, Generic, TypedDict, TypeVar, cast, get_args, 
 
 from cyclopts import Parameter
 
-from ..config.fields import tables_of
 from ..config.methods import methods_with
 from ..config.runs import GenerateConfig
-from ..config.settings import defaults
+from ..config.settings import defaults, tables_of
 from ..dataset.formats.format_table import formats_with
 from .commands import show_default
 
 Kind = TypeVar("Kind")
-Names = TypeVar("Names")
 FLAT = Parameter(name="*")
 """The parameter of a table whose fields are options without the table's name."""
 
 
 class Typed(dict[str, Any], Generic[Kind]):
     """`Typed[GenerateConfig]` is the type of a command's parameter that gets the typed fields of a configuration: flat
-    name → value. The parser sees a dictionary all of whose keys may be missing."""
+    name → value. The parser sees a dictionary all of whose keys may be missing. In `Typed[Annotated[GenerateConfig,
+    "model seed"]]`, it has these fields alone."""
 
     described = False
     """Whether fields have their texts and defaults, which take long to find and which only the help shows."""
 
-    def __class_getitem__(cls, kind: type) -> Any:
-        return Annotated[_typed_fields(kind, kind, "", cls.described), FLAT]
-
-
-class TypedSome(dict[str, Any], Generic[Kind, Names]):
-    """`TypedSome[GenerateConfig, Literal["model", "seed"]]`: as `Typed`, for these fields alone."""
-
-    def __class_getitem__(cls, kind_and_names: Any) -> Any:
-        kind, names = kind_and_names
-        return Annotated[_typed_fields(kind, kind, "", Typed.described, get_args(names)), FLAT]
+    def __class_getitem__(cls, kind: Any) -> Any:
+        names = ""
+        if get_origin(kind) is Annotated:
+            kind, names = get_args(kind)
+        return Annotated[_typed_fields(kind, kind, "", cls.described, tuple(names.split())), FLAT]
 
 
 NOTHING: Any = MappingProxyType({})
@@ -51,20 +45,25 @@ def _typed_fields(kind: type, whole: type, prefix: str, described: bool, names: 
     """A TypedDict with the fields of a dataclass, none of them required. kind: the dataclass. whole: the configuration
     that it is a part of, or that it is itself. prefix: what its fields' flat names begin with. names: the fields; ():
     all."""
-    hints, parts, options = get_type_hints(kind, include_extras=True), tables_of(kind), dict[str, Any]()
+    hints = get_type_hints(kind, include_extras=True)
+    parts = tables_of(kind)
+    options: dict[str, Any] = {}
     texts: Mapping[str, str] = {}
     shown: Mapping[str, Any] = {}
     if described:
-        texts, shown = _texts_beneath_fields(kind), usual_values(whole)
+        texts = _texts_beneath_fields(kind)
+        shown = usual_values(whole)
     for field in fields(kind):
         if names and field.name not in names:
             continue
-        hint, flat_name = hints[field.name], f"{prefix}{field.name}"
+        hint = hints[field.name]
+        flat_name = f"{prefix}{field.name}"
         if field.name in parts:
             part = _typed_fields(parts[field.name], whole, f"{flat_name}.", described)
             options[field.name] = Annotated[part, FLAT]
             continue
-        text, methods = texts.get(field.name), formats_with(kind, field.name) or methods_with(flat_name)
+        text = texts.get(field.name)
+        methods = formats_with(kind, field.name) or methods_with(flat_name)
         if text and methods:
             text = f"{', '.join(methods)}: {text[0].lower()}{text[1:]}"
         about = Parameter(help=text, show_default=show_default(shown.get(flat_name)) or False)

@@ -4,9 +4,13 @@ TOML files.
     fields.py        the types of fields, and the check of values; sizes in pixels; what other programs call our options
     class_names.py   names of classes, and prompts; sides.py: left and right in names;
                      names_in_texts.py: found in texts
-    settings.py      `Settings`, `RunConfig`: what all configurations share
+    settings.py      `Settings`, `RunConfig`: what all configurations share; flat names, and `build`
     methods.py       what each method reads, and its constants
     resolve.py       the configuration of a run, with what its model and method decide
     runs.py          the configurations of `generate`, `mask` and `segment`; sets.py: of `augment` and `filter`
     train.py         the configuration of a training
+
+A value has a flat name, such as `mask.beta`, until `build` (settings.py) makes a configuration of all values. The
+sources of a run's values, the stronger later, are one list in `configure_run` (resolve.py); a training's are in
+`make_config` (train.py).
 """

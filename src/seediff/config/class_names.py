@@ -103,7 +103,10 @@ def numbered_names(classes: Iterable[str]) -> list[str]:
         match = re.fullmatch(r"(.*[^\W\d_])[\s_-]*\d+", name)
         if match:
             groups.setdefault(match[1], []).append(name)
-    pairs = [(name, stem) for stem, names in groups.items() if len(names) > 1 for name in names]
+    pairs: list[tuple[str, str]] = []
+    for stem, alike in groups.items():
+        if len(alike) > 1:
+            pairs += [(name, stem) for name in alike]
     if not pairs:
         return []
     renames = " ".join(f"--rename {shlex.quote(f'{name}={stem}')}" for name, stem in pairs[:4])

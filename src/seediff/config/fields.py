@@ -5,8 +5,6 @@ A dataclass declares the type of each field once, for Python, TOML files and the
 dataclasses' modules do without `from __future__ import annotations`: cyclopts, the parser of the command line, looks up
 the annotations of inherited fields in the module of the class that inherits them.
 
-A flat name is the name of a field together with its table: the field `beta` of the table `mask` is `mask.beta`.
-
 Sizes of pictures in pixels as users write them: one number for a square, or width x height.
 
 OTHER_NAMES: what other programs call our options: diffusers, web interfaces, ComfyUI, ultralytics, training scripts.
@@ -16,7 +14,7 @@ Messages about unknown options suggest ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from itertools import chain
@@ -109,7 +107,8 @@ def check_fields(config: Any) -> None:
     Defaults are not checked. Raises UserError for the first value that its type does not allow."""
     hints = field_types(type(config))
     for field in fields(config):
-        name, value = field.name, getattr(config, field.name)
+        name = field.name
+        value = getattr(config, name)
         if name in hints and value is not field.default and not is_dataclass(value):
             object.__setattr__(config, name, fit_field(name, value, hints[name]))
 
@@ -125,7 +124,8 @@ def fit_field(name: str, value: Any, hint: Any) -> Any:
     try:
         return fit(plain, hint, name)
     except UserError as error:
-        wanted, problem = describe_type(hint), error.problem
+        wanted = describe_type(hint)
+        problem = error.problem
         if wanted:
             problem = f"{show_json(value)} must be {wanted}"
             if isinstance(value, str) and wanted.startswith("a list"):
@@ -135,7 +135,8 @@ def fit_field(name: str, value: Any, hint: Any) -> Any:
 
 def describe_type(hint: Any) -> str:
     """The values that a type allows, in words: `a number above 0 and below 1 or 'otsu'`. "" for a dataclass."""
-    origin, arguments = get_origin(hint), get_args(hint)
+    origin = get_origin(hint)
+    arguments = get_args(hint)
     if origin in (Union, UnionType):
         return " or ".join(describe_type(part) for part in arguments if part is not NoneType)
     if origin is Literal:
@@ -159,7 +160,8 @@ def describe_type(hint: Any) -> str:
 
 def _bounds(meta: Meta) -> str:
     """The range of a number in words, such as ` above 0 and at most 1`; "" without bounds."""
-    text, joint = "", " "
+    text = ""
+    joint = " "
     for bound, word in (("ge", "of at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
         value = getattr(meta, bound)
         if value is not None:
@@ -170,69 +172,6 @@ def _bounds(meta: Meta) -> str:
 
 def _plainly(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:g}"
-
-
-@lru_cache
-def tables_of(kind: type) -> dict[str, type]:
-    """Field → its dataclass, for the fields that hold a dataclass: mask → MaskConfig. In TOML they are tables."""
-    tables: dict[str, type] = {}
-    for name, hint in field_types(kind).items():
-        plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-        if isinstance(plain, type) and is_dataclass(plain):
-            tables[name] = plain
-    return tables
-
-
-def flatten(table: Mapping[str, Any], kind: type | None = None) -> dict[str, Any]:
-    """Flat name → value: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}. table: field → value; what
-    has fields of its own is a mapping or a dataclass. kind: the configuration's class. With it, mappings in fields that
-    are no tables stay whole."""
-    flat: dict[str, Any] = {}
-    for name, value in table.items():
-        if is_dataclass(value):
-            value = vars(value)
-        if isinstance(value, Mapping) and (kind is None or name in tables_of(kind)):
-            flat |= {f"{name}.{key}": inner for key, inner in value.items()}
-        else:
-            flat[name] = value
-    return flat
-
-
-def part_of(values: Mapping[str, Any], table: str) -> dict[str, Any]:
-    """Field → value of one table: of `mask`, {"seed": 1, "mask.beta": 0.4} has {"beta": 0.4}. values: flat name →
-    value."""
-    prefix = f"{table}."
-    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
-
-
-def check_names(kind: type, names: Iterable[str], where: str) -> None:
-    """Raise UserError for a name that is not a field of a dataclass. kind: the dataclass. where: the subject of the
-    message."""
-    for name in names:
-        if name not in field_types(kind):
-            ours, options = own_name(name, field_types(kind)), ", ".join(field_types(kind))
-            fix = f"the name here: {ours}" if ours else f"options here: {options}"
-            raise UserError(where, f"there is no option '{str(name)[:200]}'", fix)
-
-
-def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Flat name → value, converted to the types of a dataclass's fields. kind: the dataclass. table: field → value, as
-    read from a file. where: the file, for messages. Raises UserError for unknown names, and for values that their types
-    do not allow."""
-    check_names(kind, table, where)
-    values = dict[str, Any]()
-    for key, value in table.items():
-        part = tables_of(kind).get(key)
-        if part is None:
-            try:
-                values[key] = fit_field(key, value, field_types(kind)[key])
-            except UserError as error:
-                raise UserError(where, str(error)) from None
-        elif isinstance(value, dict):
-            values |= flatten({key: check_table(part, value, f"{where} [{key}]")})
-        else:
-            raise UserError(where, f"'{key}' must be a table: [{key}]")
-    return values
 
 
 Size = int | str
@@ -247,7 +186,7 @@ SHORTEST, LONGEST = 8, 2**16
 def check_size(size: Size) -> Size:
     """The size in its normal form: a number for squares, otherwise `WIDTHxHEIGHT`. Raises UserError for text that is no
     size, and for sides out of bounds."""
-    width, height = _sides(size)
+    height, width = pixels(size)
     if min(width, height) < SHORTEST or max(width, height) > LONGEST:
         raise UserError("size", f"{size}: sides must be from {SHORTEST} to {LONGEST} pixels")
     if max(width, height) > MAX_ASPECT * min(width, height):
@@ -257,22 +196,16 @@ def check_size(size: Size) -> Size:
 
 def pixels(size: Size) -> tuple[int, int]:
     """(height, width) of a size. Raises UserError for text that is no size."""
-    width, height = _sides(size)
-    return height, width
+    sides = re.fullmatch(r"\s*(-?\d{1,9})(?:\s*[xX×]\s*(-?\d{1,9}))?\s*", str(size))
+    if sides is None:
+        raise UserError("size", f"{size!r} must be a side in pixels, or width x height such as 1024x768")
+    return int(sides[2] or sides[1]), int(sides[1])
 
 
 def size_text(shape: Sequence[int]) -> Size:
     """The size in its normal form. shape: (height, width) in pixels."""
     height, width = shape
     return height if height == width else f"{width}x{height}"
-
-
-def _sides(size: Size) -> tuple[int, int]:
-    """(width, height) of a size. Raises UserError for text that is no size."""
-    sides = re.fullmatch(r"\s*(-?\d{1,9})(?:\s*[xX×]\s*(-?\d{1,9}))?\s*", str(size))
-    if sides is None:
-        raise UserError("size", f"{size!r} must be a side in pixels, or width x height such as 1024x768")
-    return int(sides[1]), int(sides[2] or sides[1])
 
 
 def check_sides(shape: Sequence[int], what: str, name: str, multiple: int, largest: int | None) -> None:

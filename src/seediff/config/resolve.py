@@ -12,13 +12,12 @@ from typing import Any
 from ..errors import UserError
 from ..files.outputs import CONFIG
 from ..models.describe import ModelInfo, ModelSettings, describe_model
-from ..models.hub import NotFetched
 from ..models.locate import EMBEDDED, REAL
 from ..models.presets import THRESHOLDS, Preset, read_preset
 from .class_names import other_word, reading_key
-from .fields import check_names, field_types, flatten, tables_of
+from .fields import field_types
 from .methods import METHOD_FACTS, MaskConfig, MethodFacts, SegmentConfig
-from .settings import Config, build, read_config, read_given
+from .settings import Config, build, check_names, flatten, read_config, read_given, tables_of
 
 ALL_LEVELS = (8, 4, 2, 1)
 """The paper's "all resolutions" (supplement S2.5), which CA, CAA, CRE and DAAM read. The default leaves out 8, which
@@ -34,8 +33,9 @@ def configure_run(
     model: ModelInfo | None = None,
     planned: bool = False,
     out: Path | None = None,
-) -> tuple[Config, ModelInfo | None]:
-    """(configuration, model) of a command that runs a model. The model is None if its files cannot be fetched.
+) -> tuple[Config, ModelInfo]:
+    """(configuration, model) of a command that runs a model. This is the only place where a value given by somebody
+    meets the defaults: step 3 lists all sources.
 
     kind: the command's configuration.
     typed: flat name → value, from the command line or Python; the class `all` stands for all classes of a small model.
@@ -45,11 +45,12 @@ def configure_run(
     planned: whether this is a dry run, which asks the hub only about models without a short name.
     out: the folder of a command for photographs. If a run has begun there, and nobody names a model, the run's model is
         used.
-    Raises UserError.
+    Raises UserError, also if the model's small files cannot be fetched.
     """
     # 1. What people gave: a file of `seediff tune` gives its model and method
     values, given = read_given(kind, typed, file, people_only=preset != "model")
-    tuned, more = Preset(), dict[str, Any]()
+    tuned = Preset()
+    more: dict[str, Any] = {}
     if preset not in kind.presets:
         tuned = read_preset(preset, *kind.presets)
         more = {"model": tuned.model, "mask.method": tuned.method}
@@ -64,9 +65,8 @@ def configure_run(
     name = str(values.get("model", kind.model))
     if not name:
         raise no_model()
-    with suppress(NotFetched):  # loading reports later that its small files cannot be fetched
-        model = model or describe_model(name, values.get("base"), planned=planned)
-    settings = model.settings if model else ModelSettings()
+    model = model or describe_model(name, values.get("base"), planned=planned)
+    settings = model.settings
     if values.get("classes") == ("all",):
         if not settings.classes:
             problem = f"all: model '{name}' is not limited to a list of classes"
@@ -74,27 +74,30 @@ def configure_run(
         values["classes"] = settings.classes
 
     # 3. All values, the stronger later; the weakest are the class's defaults
-    own, paper = settings.preset or Preset(), preset == "paper"
+    own = settings.preset or Preset()
+    paper = preset == "paper"
     if paper:
         own = Preset(**{name: getattr(own, name) for name in THRESHOLDS})
     method = values.get("mask.method") or own.method or MaskConfig.method
-    facts, segmenter = METHOD_FACTS.get(method, MethodFacts()), values.get("segment.method", SegmentConfig.method)
+    facts = METHOD_FACTS.get(method, MethodFacts())
+    segmenter = values.get("segment.method", SegmentConfig.method)
     # An embedded model may be named by its folder.
     short_name = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
-    several, drawn = values.get("classes_per_image", 1) != 1, "steps" in field_types(kind)
-    layers: list[Mapping[str, Any]] = [
-        {"capture.steps": own.capture_steps} if own.capture_steps is not None and drawn else {},
-        facts.defaults,
-        {"mask.expand_levels": ALL_LEVELS} if paper and reads_all(facts, values) else {},
-        authors_values(kind, values, model, own),
-        {} if paper else facts.models.get(short_name, {}),
-        own.values(method, segmenter, several=several),
-        tuned.values(method, segmenter),
-        {"subclasses": model_words(values, settings)},
-        values,
+    several = values.get("classes_per_image", 1) != 1
+    drawn = "steps" in field_types(kind)
+    sources: list[Mapping[str, Any]] = [
+        {"capture.steps": own.capture_steps} if own.capture_steps is not None and drawn else {},  # of any method
+        facts.defaults,  # the method's
+        {"mask.expand_levels": ALL_LEVELS} if paper and reads_all(facts, values) else {},  # the paper's
+        authors_values(kind, values, model, own),  # what the model's authors advise
+        {} if paper else facts.models.get(short_name, {}),  # the method's for this model
+        own.values(method, segmenter, several=several),  # tuned for the model: its seediff.json
+        tuned.values(method, segmenter),  # a file of `seediff tune`
+        {"subclasses": model_words(values, settings)},  # the model's words for given classes
+        values,  # what people gave
     ]
-    config = build(kind, *layers, given={*given, *more})
-    return replace(_spelled(config, settings), tuned_for=tuned.model), model
+    config = build(kind, *sources, given={*given, *more})
+    return _spelled(config, settings), model
 
 
 def model_words(values: Mapping[str, Any], settings: ModelSettings) -> tuple[str, ...]:
@@ -115,13 +118,11 @@ def reads_all(facts: MethodFacts, values: Mapping[str, Any]) -> bool:
     return facts.all_levels or values.get("mask.expansion") in ("parallel", "none")
 
 
-def authors_values(
-    kind: type[Config], values: Mapping[str, Any], model: ModelInfo | None, own: Preset
-) -> dict[str, Any]:
+def authors_values(kind: type[Config], values: Mapping[str, Any], model: ModelInfo, own: Preset) -> dict[str, Any]:
     """Flat name → value, for the steps and the guidance scale that a model's authors advise. What is usual for any
     model is left out, so that it does not outrank a method's own values. values: from people. own: the model's."""
     known = None not in (own.steps, own.guidance_scale) or {"steps", "guidance_scale"} <= values.keys()
-    if model is None or known or "steps" not in field_types(kind):
+    if known or "steps" not in field_types(kind):
         return {}
     advised = model.defaults()  # imports diffusers
     return {name: value for name, value in advised.items() if value not in (None, getattr(kind, name))}
@@ -147,7 +148,7 @@ def _spelled(config: Config, settings: ModelSettings) -> Config:
 
 def recommend(
     kind: type[Config], values: Mapping[str, Any], model: ModelInfo | None = None
-) -> tuple[Config, ModelInfo | None]:
+) -> tuple[Config, ModelInfo]:
     """(configuration, model) for Python code, as `configure_run` makes them for the command line.
 
     kind: the configuration.
@@ -156,18 +157,19 @@ def recommend(
     model: the model, if the caller has it.
     Raises UserError.
     """
-    parts, typed = tables_of(kind), dict[str, Any]()
-    named = {table: part for table, part in parts.items() if table != "capture"}  # --capture-steps is no steps
-    homes = {name: f"{table}.{name}" for table, part in named.items() for name in field_types(part)}
-    homes |= {name: name for name in field_types(kind)}
+    parts = tables_of(kind)
+    homes: dict[str, str] = {}  # field → its flat name
+    # Whole tables come first, so that a field beside them is stronger
+    typed = flatten({table: values[table] for table in parts if table in values})
     for table, part in parts.items():
+        if table != "capture":  # `steps` of capture are others than those of drawing
+            homes |= {name: f"{table}.{name}" for name in field_types(part)}
         inner = values.get(table, {})
-        if isinstance(inner, part):
-            inner = vars(inner)
-        if not isinstance(inner, Mapping):
+        if isinstance(inner, Mapping):
+            check_names(part, inner, table)
+        elif not isinstance(inner, part):
             raise UserError(table, f"must be a {part.__name__} or a table of its fields, not {inner!r}")
-        check_names(part, inner, table)
-        typed |= flatten({table: inner})
+    homes |= {name: name for name in field_types(kind)}
     check_names(kind, [name for name in values if name not in homes], kind.__name__)
     typed |= {homes[name]: value for name, value in values.items() if name not in parts}
     return configure_run(kind, typed, model=model)

@@ -179,10 +179,10 @@ class GenerateConfig(DatasetConfig):
         return (self.classes_per_image,) if isinstance(self.classes_per_image, int) else self.classes_per_image
 
 
-def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:
-    """The configuration in a dataset's seediff.toml. path: this file. others: configurations that are allowed, besides
-    GenerateConfig. Raises UserError for the output of any other command."""
-    kinds = {kind.command: kind for kind in (GenerateConfig, *others)}
+def load_dataset_config(path: Path) -> DatasetConfig:
+    """The configuration in a dataset's seediff.toml. path: this file. Raises UserError for the output of another
+    command than `generate` and `mask`."""
+    kinds: dict[str, type[DatasetConfig]] = {kind.command: kind for kind in (GenerateConfig, MaskPhotosConfig)}
     command = read_toml(path).get("command", GenerateConfig.command)
     if command not in kinds:
         made_by = " or ".join(f"`seediff {kind}`" for kind in kinds)

@@ -1,17 +1,18 @@
-"""What all configurations share: which values a person gave, TOML, and comparing. The bytes of an output depend
-only on its configuration and the package's version.
+"""What all configurations share: flat names, which values a person gave, TOML, and comparing. The bytes of an output
+depend only on its configuration and the package's version.
 
-Values have flat names (`mask.beta`) wherever they come from: the method, the model, a file, what was typed. `build`
-puts the stronger over the weaker, and makes the configuration of them. It keeps the names of what a person gave
-(`given`): with another model or method, the rest is decided anew (decision 0021).
+A flat name is the name of a field together with its table: the field `beta` of the table `mask` is `mask.beta`. Values
+have flat names wherever they come from: the method, the model, a file, what was typed. `build` puts the stronger over
+the weaker, and makes the configuration of them (`configure_run` in resolve.py lists all sources of a run's values). It
+keeps the names of what a person gave (`given`): with another model or method, the rest is decided anew (decision 0021).
 """
 
 import os
-from collections.abc import Collection, Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args, get_origin
 
 import tomli_w
 from cyclopts import Parameter
@@ -20,19 +21,7 @@ from ..errors import UserError
 from ..files.messages import show_json
 from ..files.reading import fit, read_toml, real
 from ..version import __version__
-from .fields import (
-    MODEL,
-    Count,
-    Device,
-    DType,
-    Seed,
-    check_fields,
-    check_table,
-    field_types,
-    flatten,
-    part_of,
-    tables_of,
-)
+from .fields import MODEL, Count, Device, DType, Seed, check_fields, field_types, fit_field, own_name
 
 OF_MODEL = Parameter(group=MODEL)
 NOT_TYPED = Parameter(parse=False)
@@ -44,7 +33,7 @@ class Settings:
     """A configuration. Making an instance reads no file."""
 
     command: ClassVar[str]
-    notes: ClassVar[tuple[str, ...]] = ("command", "version")
+    other_keys: ClassVar[tuple[str, ...]] = ("command", "version")
     """Keys of an output's seediff.toml that are not fields of the configuration."""
     deciding: ClassVar[tuple[str, ...]] = ()
     """Flat names of the fields that decide the defaults of other fields."""
@@ -74,27 +63,26 @@ class Settings:
         given = [shown.pop(name) for name in self.given if name in shown]
         return [f"Given: {', '.join(given)}", f"Not given: {', '.join(shown.values())}"]
 
-    def to_toml(self, **notes: object) -> str:
-        """The text of seediff.toml, without values that are None. notes: further keys; those without a value are left
+    def to_toml(self, **others: object) -> str:
+        """The text of seediff.toml, without values that are None. others: values of `other_keys`; empty ones are left
         out."""
-        about = {"command": self.command, "version": __version__, **notes}
+        about = {"command": self.command, "version": __version__, **others}
+        about = {name: value for name, value in about.items() if value}
         known = {name: value for name, value in self.values().items() if value is not None}
         plain = {name: value for name, value in known.items() if name in field_types(type(self))}
-        tables = {table: part_of(known, table) for table in tables_of(type(self))}
-        return tomli_w.dumps({**{k: v for k, v in about.items() if v}, "given": self.given, **plain, **tables})
+        tables = {table: table_values(known, table) for table in tables_of(type(self))}
+        return tomli_w.dumps({**about, "given": self.given, **plain, **tables})
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Settings):
     """A configuration of a command that runs a model, batch by batch."""
 
-    notes: ClassVar[tuple[str, ...]] = (*Settings.notes, "weights", "gpu")
+    other_keys: ClassVar[tuple[str, ...]] = (*Settings.other_keys, "weights", "gpu")
     """`weights` is the fingerprint of the model's weights, `gpu` the name of the GPU."""
     deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method", "segment.method")
     presets: ClassVar[tuple[str, ...]] = ("model", "paper")
     """What --preset may be, besides a file of `seediff tune`."""
-    tuned_for: Annotated[str, NOT_TYPED] = field(default="", compare=False, repr=False)
-    """The model in the file of `seediff tune` that gave values; "" without such a file."""
 
     model: Annotated[str, OF_MODEL] = "mini"
     """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."""
@@ -147,28 +135,95 @@ Config = TypeVar("Config", bound=RunConfig)
 
 
 @lru_cache
+def tables_of(kind: type) -> dict[str, type]:
+    """Field → its dataclass, for the fields that hold a dataclass: mask → MaskConfig. In TOML they are tables."""
+    tables: dict[str, type] = {}
+    for name, hint in field_types(kind).items():
+        plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+        if isinstance(plain, type) and is_dataclass(plain):
+            tables[name] = plain
+    return tables
+
+
+def flatten(table: Mapping[str, Any], kind: type | None = None) -> dict[str, Any]:
+    """Flat name → value: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}. table: field → value; what
+    has fields of its own is a mapping or a dataclass. kind: the configuration's class. With it, mappings in fields that
+    are no tables stay whole."""
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        if is_dataclass(value):
+            value = vars(value)
+        if isinstance(value, Mapping) and (kind is None or name in tables_of(kind)):
+            flat |= {f"{name}.{key}": inner for key, inner in value.items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def table_values(values: Mapping[str, Any], table: str) -> dict[str, Any]:
+    """Field → value of one table: of `mask`, {"seed": 1, "mask.beta": 0.4} has {"beta": 0.4}. values: flat name →
+    value."""
+    prefix = f"{table}."
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+
+
+def check_names(kind: type, names: Iterable[str], where: str) -> None:
+    """Raise UserError for a name that is not a field of a dataclass. kind: the dataclass. where: the subject of the
+    message."""
+    for name in names:
+        if name not in field_types(kind):
+            fix = f"options here: {', '.join(field_types(kind))}"
+            ours = own_name(name, field_types(kind))
+            if ours:
+                fix = f"the name here: {ours}"
+            raise UserError(where, f"there is no option '{str(name)[:200]}'", fix)
+
+
+def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Flat name → value, converted to the types of a dataclass's fields. kind: the dataclass. table: field → value, as
+    read from a file. where: the file, for messages. Raises UserError for unknown names, and for values that their types
+    do not allow."""
+    check_names(kind, table, where)
+    values = dict[str, Any]()
+    for key, value in table.items():
+        part = tables_of(kind).get(key)
+        if part is None:
+            try:
+                values[key] = fit_field(key, value, field_types(kind)[key])
+            except UserError as error:
+                raise UserError(where, str(error)) from None
+        elif isinstance(value, dict):
+            values |= flatten({key: check_table(part, value, f"{where} [{key}]")})
+        else:
+            raise UserError(where, f"'{key}' must be a table: [{key}]")
+    return values
+
+
+@lru_cache
 def defaults(kind: type) -> dict[str, Any]:
     """Flat name → the default in the class."""
     table: dict[str, Any] = {one.name: one.default for one in fields(kind) if one.compare}
     return flatten(table | {name: part() for name, part in tables_of(kind).items()}, kind)
 
 
-def build(kind: type[AnySettings], *layers: Mapping[str, Any], given: Collection[str]) -> AnySettings:
+def build(kind: type[AnySettings], *sources: Mapping[str, Any], given: Collection[str]) -> AnySettings:
     """The configuration of these values: the only place where they get into tables.
 
-    layers: flat name → value, the stronger later; the weakest are the class's defaults. Values of other classes' fields
-    are left out, because presets serve several commands.
+    sources: flat name → value, the stronger later; the weakest are the class's defaults. Values of other classes'
+    fields are left out, because presets serve several commands.
     given: the names of what a person gave.
     Raises UserError for a wrong value.
     """
-    values = {name: value for layer in layers for name, value in layer.items() if name in defaults(kind)}
+    values: dict[str, Any] = {}
+    for source in sources:
+        values |= {name: value for name, value in source.items() if name in defaults(kind)}
     if "classes" in defaults(kind) and "classes" not in values:
         example = "for example --classes dog,cat (or --classes voc, or a file with one per line)"
         raise UserError("classes", "name at least one", example)
     parts = dict[str, Any]()
     for table, part in tables_of(kind).items():
         try:
-            parts[table] = part(**part_of(values, table))
+            parts[table] = part(**table_values(values, table))
         except UserError as error:
             if error.problem:
                 raise UserError(f"{table}.{error.subject}", error.problem, error.fix) from None
@@ -186,7 +241,7 @@ def read_config(path: Path, kind: type[Settings]) -> tuple[dict[str, Any], Colle
     if command != kind.command:
         raise UserError(path, f"is the configuration of `seediff {command}`, not of `seediff {kind.command}`")
     given = table.pop("given", None)
-    values = {name: value for name, value in table.items() if name not in kind.notes}
+    values = {name: value for name, value in table.items() if name not in kind.other_keys}
     values = check_table(kind, values, str(path))
     if given is None:
         return values, values.keys()
@@ -203,8 +258,8 @@ def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:
 def read_given(
     kind: type[Settings], typed: Mapping[str, Any], file: Path | None, *, people_only: bool = False
 ) -> tuple[dict[str, Any], set[str]]:
-    """(values, given) of a configuration file and of what was typed, which is stronger: the strongest layers of
-    `build`.
+    """(values, given) of a configuration file and of what was typed, which is stronger: the strongest source
+    of `build`.
 
     kind: the configuration.
     typed: flat name → value.
@@ -222,7 +277,8 @@ def read_given(
 def differences(old: Settings, new: Settings) -> list[str]:
     """Texts `name: old → new` for all values that differ between two configurations. If there are none, both
     configurations make the same bytes."""
-    before, after = old.values(), new.values()
+    before = old.values()
+    after = new.values()
     return [f"{key}: {_text(before[key])} → {_text(after[key])}" for key in before if before[key] != after[key]]
 
 

@@ -145,7 +145,8 @@ def make_config(typed: Mapping[str, Any], file: Path | None = None, machine: Map
     """
     values, given = read_given(TrainConfig, typed, file)
     values = {**machine, **values}
-    architecture, own = values.get("architecture", TrainConfig.architecture), dict[str, Any]()
+    architecture = values.get("architecture", TrainConfig.architecture)
+    own: dict[str, Any] = {}
     usual = {"backbone": DEFAULT_BACKBONES.get(architecture, TrainConfig.backbone)}
     if {**usual, **values}["backbone"] == "tiny":
         own = {**TINY.get(architecture, {})}

@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +223,18 @@ def find_named(
             raise UserError(where, f"{file} appears twice")
         taken.add(photo)
         yield photo, row
+
+
+PHOTOS_AND_MAPS = (("images", "masks"), ("JPEGImages", "SegmentationClass"), ("leftImg8bit", "gtFine"))
+"""(folder of photographs, folder of label maps) in datasets of SeeDiff, VOC and Cityscapes."""
+
+
+def check_photos(paths: Sequence[Path]) -> None:
+    """Raise UserError for a folder that is a dataset or contains one, because its label maps would be taken for
+    photographs. Outputs of SeeDiff inside the folder are allowed, because `find_photos` leaves them out."""
+    for path in filter(Path.is_dir, paths):
+        below = [folder for folder in sorted(path.iterdir()) if not (folder / CONFIG).is_file()]
+        for folder, (photos, maps) in product([path, *below], PHOTOS_AND_MAPS):
+            if (folder / photos).is_dir() and (folder / maps).is_dir():
+                problem = "is a dataset, whose label maps are not photographs"
+                raise UserError(folder, problem, f"give {folder / photos}")

@@ -20,9 +20,9 @@ from msgspec import Meta, Struct
 from ..attention.maps import AttentionMaps
 from ..attention.plan import fit_levels
 from ..attention.windows import Window, cut, seen_window
-from ..config.fields import part_of
 from ..config.methods import METHOD_FACTS, MaskConfig
 from ..config.runs import DatasetConfig, GenerateConfig, MaskPhotosConfig, load_dataset_config
+from ..config.settings import table_values
 from ..dataset.native import ATTENTION, CONFIGS, dataset_labels
 from ..dataset.sample import Sample
 from ..devices import check_device, cpu_threads, default_device
@@ -73,7 +73,7 @@ class Constants(Struct, kw_only=True):
             return config
         brought = {}
         if self.method != config.method:
-            brought = part_of(METHOD_FACTS[self.method].defaults, "mask")
+            brought = table_values(METHOD_FACTS[self.method].defaults, "mask")
         return replace(config, **{**brought, **self.values(), "ignore_band": None})
 
     def values(self) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def config_of(store: Store, state: SampleState) -> DatasetConfig | None:
     path = state.sample.extras.get((CONFIGS, None))
     if isinstance(path, Path):
         with suppress(UserError):
-            return store.configs.get_or_make(path, partial(load_dataset_config, path, MaskPhotosConfig))
+            return store.configs.get_or_make(path, partial(load_dataset_config, path))
     return None
 
 

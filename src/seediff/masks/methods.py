@@ -29,8 +29,8 @@ from typing import Any
 import torch
 
 from ..attention.maps import AttentionMaps
-from ..config.fields import check_table, part_of
 from ..config.methods import METHOD_FACTS, Finish, Levels, MaskConfig, MethodConstants, MethodFacts, maps_read
+from ..config.settings import check_table, table_values
 from ..errors import UserError, first_line
 from ..files.reading import fit, read_bytes
 from .arithmetic import mean_cross_attention, min_max, random_walk, resize, sum_of_rows
@@ -242,7 +242,9 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
         raise UserError(f"method {name}", "is one of the package's", "choose another name")
     where = f"constants of method {name}"
     stated = check_table(StatedConstants, fit(constants or {}, dict[str, Any], where), where)
-    levels, tables, plain_means = part_of(stated, "levels"), stated.get("models", {}), stated.get("plain_means", False)
+    levels = table_values(stated, "levels")
+    tables = stated.get("models", {})
+    plain_means = stated.get("plain_means", False)
     defaults = {"capture.normalize": False} if plain_means else {}
     of_config = ("mask.", "capture.", "guidance_scale")
     METHOD_FACTS[name] = MethodFacts(
@@ -250,7 +252,7 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
         plain_means=plain_means,
         defaults=defaults | {key: v for key, v in stated.items() if key.startswith(of_config) and v is not None},
         models={m: check_table(MethodConstants, table, f"{where} [models.{m}]") for m, table in tables.items()},
-        finish=Finish(**part_of(stated, "finish")),
+        finish=Finish(**table_values(stated, "finish")),
         user_function=function,
     )
 

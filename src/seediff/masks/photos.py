@@ -93,7 +93,7 @@ class PhotoMasker:
     @property
     def mask_config(self) -> MaskConfig:
         """The constants of the mask method, with levels of attention that the model has."""
-        return self.plan.mask or self.config.mask
+        return self.plan.constants
 
     def view(self, pixels: np.ndarray, number: int = 0) -> PhotoView:
         """A photograph as the model sees it. pixels: (H, W, 3) uint8. number: as in `PhotoView`. Raises UserError for a

@@ -155,8 +155,8 @@ def describe_model(name: str, base: str | None = None, *, planned: bool = False,
     the config.json of its network and its autoencoder.
 
     name, base: as in `locate`. planned: whether this is a dry run, which asks the hub only about models without a short
-    name. here: whether the hub is not asked at all. Raises UserError as `locate` and `describe` do, and NotFetched, but
-    not for a model with a short name: the table is enough to describe it."""
+    name. here: whether the hub is not asked at all. Raises UserError as `locate` and `describe` do, and if a file
+    cannot be fetched, but not for a model with a short name: the table is enough to describe it."""
     files = locate(name, base)
     if isinstance(files.whole, str) and not (here or (planned and files.named)):
         try:

@@ -18,10 +18,6 @@ WEIGHTS = (".safetensors", ".gguf")
 """Suffixes of files of weights that can be loaded."""
 
 
-class NotFetched(UserError):
-    """A file of a model cannot be fetched from the hub."""
-
-
 def cached_file(hub_id: HubId, name: str) -> Path | None:
     """The path of a hub id's file in the hub's cache; None if the cache lacks it. name: its path in the repository."""
     from huggingface_hub import try_to_load_from_cache
@@ -55,7 +51,7 @@ def fetch_files(hub_id: HubId, names: Collection[str], field: str = "model", out
         folder = Path(snapshot_download(hub_id, allow_patterns=[*map(escape, names)], local_dir=out))
     for name in names:
         if not (folder / name).is_file():
-            raise NotFetched(field, f"{hub_id}: has no file {name}", "name a file that it has, or a whole model")
+            raise UserError(field, f"{hub_id}: has no file {name}", "name a file that it has, or a whole model")
     return folder
 
 
@@ -76,4 +72,4 @@ def _errors_of_hub(hub_id: HubId, field: str) -> Iterator[None]:
     except Exception as error:
         fix = "check its name, its licence on its page and `hf auth login`; or, on a machine with a network, "
         fix += f"`hf download {hub_id} --local-dir FOLDER`, and then --{field} FOLDER"
-        raise NotFetched(field, f"{hub_id} cannot be fetched from the hub: {first_line(error)}", fix) from error
+        raise UserError(field, f"{hub_id} cannot be fetched from the hub: {first_line(error)}", fix) from error

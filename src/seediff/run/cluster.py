@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 3
 """The run gives up when this many workers have died at one batch, or while they loaded the model."""
-SETTINGS = {
+ENVIRONMENT = {
     "RAY_task_oom_retries": str(ATTEMPTS - 1),  # otherwise Ray repeats forever a batch that fills a machine's memory
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's future default; without it Ray warns
@@ -51,8 +51,8 @@ LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 STORE_BYTES = 512_000_000
 """Bytes of shared memory for finished batches, in a cluster that the run starts. Ray puts larger batches into a
 file."""
-LOOK = 1.0
-"""While this process waits for batches, it checks for Ctrl-C every LOOK seconds."""
+WAITING = 1.0
+"""While this process waits for batches, it checks for Ctrl-C every WAITING seconds."""
 
 
 class Ray(Engine):
@@ -70,11 +70,12 @@ class Ray(Engine):
             raise UserError("engine", "ray needs a package that is not installed", 'pip install "seediff[ray]"')
         if workers is not None:
             check_workers(workers)
-        self.workers, self.address = workers, address
+        self.workers = workers
+        self.address = address
         self.connected = False
 
     def __enter__(self) -> Ray:
-        for name, value in (SETTINGS if self.address else SETTINGS | LOOPBACK).items():
+        for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | LOOPBACK).items():
             os.environ.setdefault(name, value)
         import ray
 
@@ -121,7 +122,8 @@ class Ray(Engine):
         be others than here. The device has no number, because a worker sees one GPU only."""
         from ..devices import default_device
 
-        config, there = job.config, resources()
+        config = job.config
+        there = resources()
         device = (config.device or ("cuda" if there["GPU"] else default_device())).split(":")[0]
         threads = config.threads
         if device == "cpu" and threads is None:
@@ -164,10 +166,11 @@ class Ray(Engine):
                 while left and len(pending) < self.count:
                     number = left.popleft()
                     pending[self.task.remote(self.work, number, job.config.batch_size)] = number
-                for reference in ray.wait(list(pending), timeout=LOOK)[0]:
+                for reference in ray.wait(list(pending), timeout=WAITING)[0]:
                     number = pending.pop(reference)
                     answer = result(reference, f"of batch {number}")
-                    here, there = self.loaded, answer.loaded
+                    here = self.loaded
+                    there = answer.loaded
                     if here.weights != there.weights:
                         differ = f"({here.weights} and {there.weights})"
                         raise UserError(f"the machines of the cluster have different weights of the model {differ}")

@@ -30,7 +30,7 @@ from ..report.tables import count_flags
 from ..rows.row import Row
 from ..rows.values import FLAGS, NOT_DRAWN, flag_kind
 from ..workers import Progress
-from .job import Job, Made, Ready
+from .job import Made, ModelJob, Ready
 from .loop import Engine, RunResult, run
 from .masked_sample import encode_masked
 from .plan import Plan, plan_model, strange_words
@@ -96,7 +96,7 @@ class DrawnSample(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
+class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
     """Draws images of classes, and makes their masks."""
 
     left_out = "rejected", native.REJECTED
@@ -130,7 +130,8 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
     def plan(self, model: ModelInfo | Model) -> Plan | None:
         from ..attention.draw import check_negative, check_steps, find_words
 
-        config, plan = self.config, plan_model(self.config, model)
+        config = self.config
+        plan = plan_model(config, model)
         find_words(model.readers, self.prompts, plan and plan.capture)
         if isinstance(model, Model):
             check_negative(model, config.negative_prompt, config.guidance_scale)
@@ -145,7 +146,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
             return []
         signs = dict.fromkeys(filter(None, (find_weight(prompt) for prompt, _ in self.prompts)))
         lines = [*map(_sign_line, signs)]
-        settings = self.found.settings
+        settings = self.model_info.settings
         if not settings.words or not settings.classes:
             return lines
 
@@ -155,7 +156,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
             lines.append(
                 f"Prompts name {others}, not among the classes: what is drawn of it may get another class's label"
             )
-        strange = strange_words(self.found, (prompt for prompt, _ in self.prompts))
+        strange = strange_words(self.model_info, (prompt for prompt, _ in self.prompts))
         return [*lines, *filter(None, [strange])]
 
     def draw_batch(
@@ -167,7 +168,8 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
 
         if self.draw is not None:
             return self.draw(specs)
-        config, (model, capture) = self.config, ready.of_model()
+        config = self.config
+        model, capture = ready.of_model()
         return generate_batch(
             model,
             specs,
@@ -182,12 +184,15 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
     def make(self, ready: Ready, items: Sequence[SampleSpec]) -> Made:
         """Draw a batch. Rejected samples (`reasons_to_reject`) are drawn again as a smaller batch, until all are kept
         or the attempts are used up."""
-        kept, rejected, specs = list[DrawnSample](), list[Row](), list(items)
+        kept: list[DrawnSample] = []
+        rejected: list[Row] = []
+        specs = list(items)
         for attempt in range(self.config.attempts):
             drawn = self.drawn(ready, [redraw(spec, self.config.seed, attempt) for spec in specs])
             specs = []  # those to draw again
             for sample in drawn:
-                spec, reasons = sample.spec, self.reasons_to_reject(sample)
+                spec = sample.spec
+                reasons = self.reasons_to_reject(sample)
                 if reasons:
                     about = Row(index=spec.index, attempt=attempt, seed=spec.seed, classes=spec.classes)
                     rejected.append(about.replace(flags=tuple(reasons)))
@@ -213,7 +218,8 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         """Why a sample is rejected: flags of its masks, those in NOT_DRAWN by default and any flag with `reject`; and
         `agreement:dog` if the mask of dog agrees too little with the mask of the method CA·SA. Empty for a good sample,
         and for a sample without masks."""
-        masks, config = sample.masks, self.config
+        masks = sample.masks
+        config = self.config
         if masks is None:
             return []
         kinds = NOT_DRAWN if config.reject is None else FLAGS
@@ -225,9 +231,10 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         """The masks of a drawn sample. image: (H, W, 3) uint8."""
         from ..masks.make_masks import make_masks
 
-        image, constants = as_stored(image, self.config.image_format), self.config.mask
-        if ready.plan is not None:  # levels of attention that the model lacks are replaced
-            constants = ready.plan.capture.mask or constants
+        constants = self.config.mask
+        if ready.plan is not None:
+            constants = ready.plan.capture.constants
+        image = as_stored(image, self.config.image_format)
         with self.timer("masks"):
             return make_masks(image, attention, spec.classes, constants, trace=False)
 
@@ -254,9 +261,11 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
         }
 
     def contents(self) -> Iterator[str]:
-        config, images = self.config, self.count
+        config = self.config
+        images = self.count
         yield f"{plural(images, 'image')} in {plural(len(config.batches(images)), 'batch')}, {self._extent()}"
-        counts, prompts = Counter[str](), dict.fromkeys(prompt for prompt, _ in self.prompts)
+        counts: Counter[str] = Counter()
+        prompts = dict.fromkeys(prompt for prompt, _ in self.prompts)
         for spec in each_spec(config):
             counts.update(spec.classes)
         yield f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}"
@@ -267,7 +276,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec"]):
 
     def _extent(self) -> str:
         """The size of the images, as the end of a line: "each of 512×512"."""
-        sizes = self.found.sizes
+        sizes = self.model_info.sizes
         size = self.config.size or (sizes and sizes.side)
         if size is None:
             return "each of the model's own size, which is not known on this machine"

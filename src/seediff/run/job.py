@@ -1,11 +1,14 @@
 """`Job`: the work of a command that makes its output batch by batch. It is a value, and four functions say what it is:
 
 check()             refuses values that cannot work, at once
-plan(model)         what it will do with its model, as far as its small files, or the loaded model, say
+load()              what a process needs to make batches
 make(ready, items)  a batch: everything of the network is done, masks and files wait in `Made`
 about(left_out)     the facts about the whole output
 
-loop.py does the rest: it finds what an output lacks, loads the model, and commits each batch that is written.
+`ModelJob`: a job that runs a model of `load_model`. It plans (`plan`) what it will do with the model, as far as the
+model's small files, or the loaded model, say.
+
+loop.py does the rest: it finds what an output lacks, has the model loaded, and commits each batch that is written.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from .plan import Plan, check_values, load_planned
 Item = TypeVar("Item")
 """An item of a batch, such as the specification of a sample."""
 Self = TypeVar("Self", bound="AnyJob")
+SelfOfModel = TypeVar("SelfOfModel", bound="AnyModelJob")
 EncodeSample = Callable[[], Encoded]
 """Makes the masks of a sample, its row and its files. Another thread may call it while the next batch is made."""
 _TIMING = threading.Lock()
@@ -116,17 +120,13 @@ class Job(ABC, Generic[Config, Item]):
     sample. For example ("failed", "failed.jsonl"), about photographs that could not be used."""
 
     ends: ClassVar[tuple[str, ...]] = native.METADATA, native.CARD, native.PREVIEW
-    """The files that `finish` writes, in this order. The first has the rows. A run that makes something removes the
+    """The files that `complete` writes, in this order. The first has the rows. A run that makes something removes the
     last one first, so an output with all of them is finished."""
 
     config: Config
-    info: ModelInfo | None = None
-    """The model, if it was found already."""
-    offload: Offload = "none"
-    """As in `load_model`."""
-    device: str | None = None
+    device: str | None = field(default=None, kw_only=True)
     """The device that the user named, with the number of a GPU if the user gave one; `config` has no number."""
-    timer: Timer = field(default_factory=Timer, compare=False)
+    timer: Timer = field(default_factory=Timer, compare=False, kw_only=True)
 
     @property
     def runs_on(self) -> str | None:
@@ -135,7 +135,7 @@ class Job(ABC, Generic[Config, Item]):
 
     @property
     def runs_model(self) -> bool:
-        """Whether a model runs. If not, nothing depends on the device, number format and threads: they stay open."""
+        """Whether a network runs. If not, nothing depends on the device, number format and threads: they stay open."""
         return True
 
     @property
@@ -157,14 +157,11 @@ class Job(ABC, Generic[Config, Item]):
         return len(self.items())
 
     def check(self) -> None:
-        """Raise UserError for values that do not fit each other or the model's small files. Imports no torch."""
-        config: Any = self.config  # of a command that runs a model
-        check_values(config, self.found)
+        """Raise UserError for values that cannot work, before anything large is read."""
 
     @abstractmethod
-    def plan(self, model: ModelInfo | Model) -> Plan | None:
-        """What the job will do with a model, whose weights may not be loaded yet. Raises UserError for everything that
-        cannot work, as far as the model shows it. None: what is captured is not known, or nothing is."""
+    def load(self) -> Ready:
+        """What a process needs to make batches. Raises UserError."""
 
     @abstractmethod
     def make(self, ready: Ready, items: Sequence[Item]) -> Made:
@@ -175,19 +172,10 @@ class Job(ABC, Generic[Config, Item]):
         so that they are reproducible. left_out: the rows about what did not become a sample."""
         return {"model": self.config.model_label, "method": getattr(self.config, "method", ""), "version": __version__}
 
-    def contents(self) -> Iterator[str]:
-        """Lines of a dry run about what is asked for. The first says what would be made: "9 images in 2 batches"."""
-        yield from ()
-
     @cached_property
     def doubts(self) -> Sequence[str]:
         """Warnings about doubtful results."""
         return ()
-
-    @cached_property
-    def found(self) -> ModelInfo:
-        """The model, as far as its small files describe it. Raises UserError."""
-        return self.info or describe_model(self.config.model, self.config.base)
 
     @cached_property
     def batches(self) -> Mapping[int, Sequence[Item]]:
@@ -197,8 +185,7 @@ class Job(ABC, Generic[Config, Item]):
 
     def with_config(self: Self, config: Any) -> Self:
         """The job with another configuration of the same work, such as one with this machine's device."""
-        info = vars(self).get("found", self.info)
-        return replace(self, config=config, info=info, device=self.runs_on)
+        return replace(self, config=config, device=self.runs_on)
 
     def resolved(self) -> Config:
         """The configuration with this machine's device, number format and, on the CPU, threads. These decide
@@ -212,32 +199,74 @@ class Job(ABC, Generic[Config, Item]):
         return self.config.filled(device=device, dtype=self.usual_dtype(device), threads=threads)
 
     def usual_dtype(self, device: str) -> str:
-        """The default number format of the model on a device."""
-        from ..devices import default_dtype  # imports torch
-
-        return default_dtype(device, self.found.family.half)
+        """The default number format of the network on a device."""
+        return "float32"
 
     def __getstate__(self) -> dict[str, Any]:
-        """The job's state for another process, perhaps on another machine. It leaves out the model's files and the list
-        of items, which may be millions: that process finds and makes them again."""
+        """The job's state for another process, perhaps on another machine. It leaves out what is found and made once,
+        such as the list of items, which may be millions: that process does it again."""
         kind = type(self)
         cached = {name for name in vars(self) if isinstance(getattr(kind, name, None), cached_property)}
-        return {name: value for name, value in vars(self).items() if name not in {*cached, "info"}}
+        return {name: value for name, value in vars(self).items() if name not in cached}
+
+    def complete(self, rows: Sequence[Row], about: Mapping[str, Any], out: Path) -> None:
+        """Write the files about the whole output. rows: of all batches. about: from `about`."""
+        finish_set(out, self.classes, rows, about)
+
+
+@dataclass(frozen=True)
+class ModelJob(Job[Config, Item]):
+    """A job that runs a model of `load_model`."""
+
+    info: ModelInfo | None = None
+    """The model, if it was found already."""
+    offload: Offload = "none"
+    """As in `load_model`."""
+
+    @cached_property
+    def model_info(self) -> ModelInfo:
+        """The model, as far as its small files describe it. Raises UserError."""
+        return self.info or describe_model(self.config.model, self.config.base)
+
+    def check(self) -> None:
+        """Raise UserError for values that do not fit each other or the model's small files. Imports no torch."""
+        config: Any = self.config
+        check_values(config, self.model_info)
+
+    @abstractmethod
+    def plan(self, model: ModelInfo | Model) -> Plan | None:
+        """What the job will do with a model, whose weights may not be loaded yet. Raises UserError for everything that
+        cannot work, as far as the model shows it, besides what `check` refuses. None: what is captured is not known, or
+        nothing is."""
+
+    def contents(self) -> Iterator[str]:
+        """Lines of a dry run about what is asked for. The first says what would be made: "9 images in 2 batches"."""
+        yield from ()
 
     def load(self) -> Ready:
         """Load the model, after a plan of its files, and plan again. Raises UserError."""
         if not self.runs_model:
             return Ready()
+        self.check()
         config = replace(self.config, device=self.runs_on)
-        model, weights, plan = load_planned(config, self.found, self.plan, self.offload)
+        model, weights, plan = load_planned(config, self.model_info, self.plan, self.offload)
         return Ready(Loaded(weights, gpu_of(self.runs_on)), model, plan)
 
-    def finish(self, rows: Sequence[Row], about: Mapping[str, Any], out: Path) -> None:
-        """Write the files about the whole output. rows: of all batches. about: from `about`."""
-        finish_set(out, self.classes, rows, about)
+    def with_config(self: SelfOfModel, config: Any) -> SelfOfModel:
+        info = vars(self).get("model_info", self.info)  # what was found once stays
+        return replace(self, config=config, info=info, device=self.runs_on)
+
+    def usual_dtype(self, device: str) -> str:
+        from ..devices import default_dtype  # imports torch
+
+        return default_dtype(device, self.model_info.family.half)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "info": None}  # its files may be elsewhere on another machine
 
 
 AnyJob = Job[Any, Any]
+AnyModelJob = ModelJob[Any, Any]
 
 
 def gpu_of(device: str | None) -> str:

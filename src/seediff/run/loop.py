@@ -1,12 +1,12 @@
 """The loop of `generate`, `mask`, `segment` and `predict`: it makes the batches that are missing in a folder, so a
 killed run continues. A batch counts as made when it is committed, which means that a record of its files is written.
 
-A `Job` (job.py) is a command's work: what it plans, how a batch is made, and what is said of all. An `Engine`
+A `Job` (job.py) is a command's work: what it refuses, how a batch is made, and what is said of all. An `Engine`
 makes the batches, in this process or in a cluster (cluster.py). `run` does the rest:
 
 inspect             finds what is missing
 make_missing        loads the model, commits each batch, and halves batches that do not fit into memory
-_finish             writes what is said of all batches, the page last: without it, an output is not finished
+_complete           writes what is said of all batches, the page last: without it, an output is not finished
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..files.messages import show_bytes
 from ..files.outputs import check_writable, clear_leftovers, free_bytes, parse_folder, write_atomic
 from ..rows.row import Row
 from ..workers import Progress
-from .job import AnyJob, Made, Ready, Timer
+from .job import AnyJob, AnyModelJob, Made, Ready, Self, Timer
 from .output import (
     RUN_FOLDERS,
     BatchRecord,
@@ -38,7 +38,6 @@ from .output import (
     go_on,
     lock,
     read_record,
-    read_splits,
     with_splits,
 )
 from .plan import Plan, plan_lines
@@ -85,20 +84,15 @@ def run(
     The same call continues a run that was interrupted at any moment, and gives the same bytes, whichever engine made
     which part. A complete output stays as it is; if it has fewer samples than the job, it grows.
 
-    Args:
-        job: says what is made.
-        out: the folder.
-        engine: makes the batches; None: this process.
-        progress: a function to report to.
-        warn: shows a warning about doubtful results, before the first batch.
-        finish: whether to end a stopped run with the batches that it has made. The same call without it goes on.
+    job: says what is made. out: the folder. engine: makes the batches; None: this process. progress: a function to
+    report to. warn: shows a warning about doubtful results, before the first batch. finish: whether to end a stopped
+    run with the batches that it has made; the same call without it goes on.
 
-    Raises:
-        UserError: if `out` has other contents, is the output of another configuration, or is in use, and for what the
-            job's plan refuses.
-        OSError: if the disk fills up.
+    Raises UserError if `out` has other contents, is the output of another configuration, or is in use, and for what the
+    job refuses. Raises OSError if the disk fills up.
     """
-    out, engine = parse_folder(out), engine or Engine()
+    out = parse_folder(out)
+    engine = engine or Engine()
     job, records = inspect(job, out)
     before = _check_made(job, out, records, finish)
     makes = None in records.values() and not finish
@@ -109,10 +103,9 @@ def run(
     if makes or finish or not all((out / name).is_file() for name in job.ends):
         with lock(out):
             job, records = inspect(job, out)  # a second time, because now no other run can change it
-            splits = read_splits(out)
             if makes:
                 job, records = make_missing(job, out, records, engine, progress or (lambda *_: None), warn)
-            _finish(job, out, records, splits)
+            _complete(job, out, records)
     field, file = job.left_out
     left_out = {field: native.read_rows(out, file)} if (out / file).is_file() else {}
     made = _count(job, records)
@@ -121,7 +114,7 @@ def run(
     return RunResult(out, rows, made - before, job.timer, asked=asked, **left_out)
 
 
-def inspect(job: AnyJob, out: Path) -> tuple[AnyJob, Records]:
+def inspect(job: Self, out: Path) -> tuple[Self, Records]:
     """(job, records): the job with the configuration to make or continue its output with, and the record of each batch.
     Raises UserError for an output that is not the job's."""
     job = job.with_config(as_begun(out, job.config))
@@ -145,26 +138,21 @@ def _check_made(job: AnyJob, out: Path, records: Records, finish: bool) -> int:
 
 
 def dry_run(
-    job: AnyJob, out: Path | str, verbose: bool = True, finish: bool = False, engine: Engine | None = None
+    job: AnyModelJob, out: Path | str, verbose: bool = True, finish: bool = False, engine: Engine | None = None
 ) -> Iterator[str]:
     """The lines of `--dry-run`: what `run` would do. Writes nothing and loads no model. The first line comes at once,
     unless a device other than the CPU is looked for. The others take seconds, except those about a complete output.
 
-    Args:
-        job: says what would be made.
-        out: the folder.
-        verbose: whether lines also name captured layers and all settings.
-        finish: as in `run`.
-        engine: would make the batches; None: this process.
-
-    Raises:
-        UserError: if the run would fail before it loads the model.
+    job: says what would be made. out: the folder. verbose: whether lines also name captured layers and all settings.
+    finish: as in `run`. engine: would make the batches; None: this process. Raises UserError if the run would fail
+    before it loads the model.
     """
     out = parse_folder(out)
     job, records = inspect(job, out)
     made = _check_made(job, out, records, finish)
     job.check()
-    makes, start = None in records.values() and not finish, "already complete; nothing to do"
+    makes = None in records.values() and not finish
+    start = "already complete; nothing to do"
     if makes:
         check_writable(out)
         (engine or Engine()).check_device(job)
@@ -173,10 +161,10 @@ def dry_run(
         start = f"Would end with {made} finished, of those asked for"
     contents = job.contents()
     yield f"{start}: {next(contents)}"
-    plan = job.plan(job.found) if makes else None
+    plan = job.plan(job.model_info) if makes else None
     yield from contents
     if makes:
-        yield from plan_lines(plan, job.resolved(), job.found, job.offload, verbose=verbose)
+        yield from plan_lines(plan, job.resolved(), job.model_info, job.offload, verbose=verbose)
     elif verbose:
         yield from job.config.lines()
     yield from job.doubts
@@ -189,7 +177,8 @@ def disk_note(plan: Plan | None, out: Path, missing: int) -> str:
     it is not known. missing: the number of items that are to be made."""
     if plan is None:
         return ""
-    needed, free = missing * plan.kept_bytes, free_bytes(out)
+    needed = missing * plan.kept_bytes
+    free = free_bytes(out)
     if needed <= free:
         return ""
     files = f"{missing} files of attention maps take about {show_bytes(needed)}"
@@ -235,7 +224,8 @@ def make_missing(
 
 def _make_and_commit(job: AnyJob, out: Path, engine: Engine, records: Records, report: Progress) -> None:
     """Make and commit the missing batches, and put their records into `records`."""
-    done, total = _count(job, records), job.count
+    done = _count(job, records)
+    total = job.count
 
     def say(what: str) -> None:
         report(done, total, what)
@@ -252,10 +242,11 @@ def _make_and_commit(job: AnyJob, out: Path, engine: Engine, records: Records, r
     say("finishing")
 
 
-def _finish(job: AnyJob, out: Path, records: Records, splits: Mapping[str, Any]) -> None:
-    """Write what is said about all batches. splits: from `read_splits`."""
+def _complete(job: AnyJob, out: Path, records: Records) -> None:
+    """Write what is said about all batches."""
     clear_leftovers(out, RUN_FOLDERS)  # half-written files of killed processes
-    rows, left_out, made = list[Row](), list[Row](), _count(job, records)
+    rows: list[Row] = []
+    left_out: list[Row] = []
     for record in filter(None, records.values()):
         rows += record.rows
         left_out += record.left_out
@@ -265,9 +256,10 @@ def _finish(job: AnyJob, out: Path, records: Records, splits: Mapping[str, Any])
     elif file:
         (out / file).unlink(missing_ok=True)  # of a run that was ended before
     about = job.about(left_out)
+    made = _count(job, records)
     if made < job.count:
         about["ended early"] = f"{made} of the {job.count} asked for were made"
-    job.finish(with_splits(rows, splits), about, out)
+    job.complete(with_splits(rows, out), about, out)
 
 
 def _can_halve(config: RunConfig, total: int, error: RuntimeError) -> bool:
@@ -306,7 +298,8 @@ class Engine(AbstractContextManager["Engine"]):
     """
 
     def __init__(self, writes_in_thread: bool | None = None) -> None:
-        self.writes_in_thread, self.ready = writes_in_thread, Ready()
+        self.writes_in_thread = writes_in_thread
+        self.ready = Ready()
 
     def __exit__(self, *_: object) -> None:
         return None

@@ -24,7 +24,7 @@ from ..workers import Progress
 from .job import Made, Ready
 from .loop import Engine, RunResult, run
 from .masked_sample import encode_masked
-from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
+from .photos import PhotoSpec, SeenPhotoJob, fingerprinted, read_each
 from .plan import Plan, plan_model
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
@@ -54,7 +54,7 @@ def mask_photos(
 
 
 @dataclass(frozen=True, eq=False)
-class MaskJob(PhotoJob[MaskPhotosConfig]):
+class MaskJob(SeenPhotoJob[MaskPhotosConfig]):
     """Makes masks of the classes in photographs with `PhotoMasker`."""
 
     product, named = "masks", "Classes"
@@ -69,18 +69,9 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
         info: ModelInfo | None = None,
         offload: Offload = "none",
     ) -> MaskJob:
-        """The job for these photographs.
-
-        Args:
-            config: the classes, the model and the constants.
-            photos: as in `mask_photos`.
-            classes_of: as in `mask_photos`.
-            info: the model, if it was found already.
-            offload: as in `load_model`.
-
-        Raises:
-            UserError: for classes of single photographs that the configuration lacks.
-        """
+        """The job for these photographs. config: the classes, the model and the constants. photos, classes_of: as in
+        `mask_photos`. info: the model, if it was found already. offload: as in `load_model`. Raises UserError for
+        classes of single photographs that the configuration lacks."""
         photos = photo_list(photos)
         classes = [tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos]
         unknown = sorted(set().union(*classes) - set(config.classes))
@@ -89,7 +80,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
         settings_of = ["" if names == config.classes else repr(names) for names in classes]
         specs = [PhotoSpec(i, photo, words) for i, (photo, words) in enumerate(zip(photos, classes, strict=True))]
         config = fingerprinted(config, specs, settings_of)
-        return cls(config, info, offload, specs=specs, words=config.classes)
+        return cls(config, info=info, offload=offload, specs=specs, words=config.classes)
 
     @property
     def classes(self) -> Sequence[str]:

@@ -45,7 +45,8 @@ def encode_masked(
     class_ids = tuple(ids[kind] for kind in masks.classes)
     labels = native.dataset_labels(masks.label_map, class_ids)
     extras: Extras = {}
-    confidences, objects = dict[str, float](), None
+    confidences: dict[str, float] = {}
+    objects = None
     for kind, class_id, values in zip(masks.classes, class_ids, soft(), strict=True):
         confidences[kind] = confidence(labels, values, class_id)
         if config.keep_soft:

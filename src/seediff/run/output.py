@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -161,13 +161,10 @@ def go_on(out: Path, config: RunConfig, loaded: Loaded) -> None:
     write_atomic(out / CONFIG, config.to_toml(**begun._asdict()).encode("utf-8"))
 
 
-def read_splits(out: Path) -> Mapping[str, Any]:
-    """Path of a picture → its `split`, as somebody divided the dataset before it grew."""
+def with_splits(rows: Sequence[Row], out: Path) -> Sequence[Row]:
+    """The rows, each with its `split` in the rows that the output has, as somebody divided the dataset before it
+    grew."""
     if not (out / native.METADATA).is_file():
-        return {}
-    return {str(row.file_name): row.split for row in native.read_rows(out)}
-
-
-def with_splits(rows: Iterable[Row], splits: Mapping[str, Any]) -> list[Row]:
-    """The rows, with the `split` from `read_splits`."""
-    return [row.replace(split=splits.get(str(row.file_name), row.split)) for row in rows]
+        return rows
+    splits = {row.file_name: row.split for row in native.read_rows(out)}
+    return [row.replace(split=splits.get(row.file_name, row.split)) for row in rows]

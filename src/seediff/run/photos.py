@@ -1,5 +1,6 @@
-"""What `mask` and `segment` share: a job that reads photographs, shows them to the model, and lists those that could
-not be used; and the warning that a model for drawings sees nothing in photographs."""
+"""What `mask`, `segment` and `predict` share: a job that reads photographs, and lists those that could not be used
+(`PhotoJob`). `mask` and `segment` show them to a model (`SeenPhotoJob`), with a warning that a model for drawings sees
+nothing in photographs."""
 
 from __future__ import annotations
 
@@ -18,9 +19,10 @@ from ..files.reading import read_csv
 from ..models.describe import ModelInfo
 from ..models.locate import FOR_DRAWINGS, REAL
 from ..rows.row import Row, failed_row
-from .job import Job
+from .job import Job, ModelJob
 
 PhotosConfig = TypeVar("PhotosConfig", MaskPhotosConfig, SegmentPhotosConfig, PredictConfig)
+SeenConfig = TypeVar("SeenConfig", MaskPhotosConfig, SegmentPhotosConfig)
 Read = TypeVar("Read")
 
 
@@ -38,13 +40,9 @@ class PhotoSpec:
 
 def fingerprinted(config: PhotosConfig, specs: Sequence[PhotoSpec], settings_of: Sequence[str]) -> PhotosConfig:
     """The configuration with a text such as `12 photographs (3f2a…)`, which changes with the name, the size in bytes
-    and the settings of any photograph, so that only the same run continues.
-
-    Args:
-        config: as the user gave it.
-        specs: one per photograph.
-        settings_of: for each photograph a text with the settings that only it has; "": it has the settings of all.
-    """
+    and the settings of any photograph, so that only the same run continues. config: as the user gave it. specs: one per
+    photograph. settings_of: for each photograph a text with the settings that only it has; "": it has the settings of
+    all."""
     digest = hashlib.blake2b(digest_size=6)
     for spec, settings in zip(specs, settings_of, strict=True):
         path, size = spec.photo.path, -1
@@ -72,23 +70,30 @@ def read_each(
 
 @dataclass(frozen=True, eq=False)
 class PhotoJob(Job[PhotosConfig, PhotoSpec]):
-    """A job that reads photographs and shows them to its model."""
+    """A job that reads photographs."""
 
     left_out = "failed", FAILED
-    product: ClassVar[str]
-    """What the model makes, for messages: "masks" or "segments"."""
-    named: ClassVar[str]
-    """What the job's words are, for messages: "Classes" or "Names"."""
 
     specs: Sequence[PhotoSpec] = ()
-    words: Sequence[str] = ()
-    """All words that the model looks for in any photograph."""
 
     def items(self) -> Sequence[PhotoSpec]:
         return self.specs
 
     def name_of(self, item: PhotoSpec) -> str:
         return item.photo.name
+
+
+@dataclass(frozen=True, eq=False)
+class SeenPhotoJob(PhotoJob[SeenConfig], ModelJob[SeenConfig, PhotoSpec]):
+    """A `PhotoJob` that shows photographs to a model of `load_model`, which may look for words in them."""
+
+    product: ClassVar[str]
+    """What the model makes, for messages: "masks" or "segments"."""
+    named: ClassVar[str]
+    """What the job's words are, for messages: "Classes" or "Names"."""
+
+    words: Sequence[str] = ()
+    """All words that the model looks for in any photograph."""
 
     @property
     def word_lists(self) -> Sequence[tuple[str, ...]]:
@@ -103,7 +108,7 @@ class PhotoJob(Job[PhotosConfig, PhotoSpec]):
 
     @cached_property
     def doubts(self) -> Sequence[str]:
-        line = doubt_line(self.found, self.config.model_label)
+        line = doubt_line(self.model_info, self.config.model_label)
         return [line] if line else []
 
     def about(self, left_out: Sequence[Row]) -> dict[str, Any]:

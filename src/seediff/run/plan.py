@@ -45,15 +45,9 @@ class Plan:
 def plan_lines(
     plan: Plan | None, config: RunConfig, info: ModelInfo, offload: Offload, *, verbose: bool
 ) -> Iterator[str]:
-    """Lines of a dry run about the model, its memory and the captured attention.
-
-    Args:
-        plan: from `plan_model`.
-        config: with the device and number format of the run.
-        info: the model.
-        offload: as in `load_model`.
-        verbose: whether lines also name captured layers, replaced levels and all settings.
-    """
+    """Lines of a dry run about the model, its memory and the captured attention. plan: from `plan_model`. config: with
+    the device and number format of the run. info: the model. offload: as in `load_model`. verbose: whether lines also
+    name captured layers, replaced levels and all settings."""
     size = weight_bytes(config, info)
     yield model_line(config, info, offload, size)
     yield f"Device: {config.device}, computes in {config.dtype}"
@@ -75,17 +69,14 @@ def plan_model(config: ModelConfig, model: ModelInfo | Model, reads: Reads | Non
     """The plan of a run, without its texts. None if this machine lacks the configurations of the network or the
     autoencoder.
 
-    Args:
-        config: of the run.
-        model: the model, which may have no weights yet.
-        reads: the attention that the run captures, if it needs other attention than masks do, for example to name
-            segments. None: what the masks or segments need.
-
-    Raises:
-        UserError: for everything in the configuration that does not fit the model.
+    config: of the run; `check_values` has accepted it. model: the model, which may have no weights yet. reads: the
+    attention that the run captures, if it needs other attention than masks do, for example to name segments; None: what
+    the masks or segments need. Raises UserError for attention that the model does not have, and for a size whose maps
+    do not fit into memory.
     """
-    info, layers, sizes = model.info if isinstance(model, Model) else model, model.layers, model.sizes
-    check_values(config, info)
+    info = model.info if isinstance(model, Model) else model
+    layers = model.layers
+    sizes = model.sizes
     if layers is None or sizes is None:
         return None
     height, width = pixels(config.size or sizes.side)
@@ -98,7 +89,8 @@ def plan_model(config: ModelConfig, model: ModelInfo | Model, reads: Reads | Non
         from ..segments.make_segments import check_positions  # imports torch
 
         check_positions(config.segment, capture.levels("self"), lattice)
-    there, maps = memory_bytes(), capture.expected(lattice)
+    there = memory_bytes()
+    maps = capture.expected(lattice)
     if config.size is not None and there and maps.map_bytes > there:
         needed = f"attention maps of an image of this size take {show_bytes(maps.map_bytes)}"
         problem = f"{config.size}: {needed}, and this computer has {show_bytes(there)} of memory"
@@ -143,12 +135,7 @@ def check_model(config: ModelConfig, info: ModelInfo) -> None:
 
 def strange_words(info: ModelInfo, prompts: Iterable[str]) -> str:
     """A warning about words of prompts that a model was never taught; "" for a model that does not list its words, and
-    if it knows all of them.
-
-    Args:
-        info: the model.
-        prompts: what it will draw.
-    """
+    if it knows all of them. info: the model. prompts: what it will draw."""
     if not info.settings.words:
         return ""
     taught = {*content_words(" ".join(map(spoken, info.settings.words)))}
@@ -163,16 +150,8 @@ def load_planned(
     config: RunConfig, info: ModelInfo, plan: Callable[[ModelInfo | Model], Plan | None], offload: Offload = "none"
 ) -> tuple[Model, str, Plan | None]:
     """(model, weights, plan): the loaded model of a configuration, the fingerprint of its weights, and its plan.
-
-    Args:
-        config: of the run.
-        info: the model.
-        plan: makes the plan of a model.
-        offload: as in `load_model`.
-
-    Raises:
-        UserError: as `plan` and `load`.
-    """
+    config: of the run; `check_values` has accepted it. info: the model. plan: makes the plan of a model. offload: as in
+    `load_model`. Raises UserError as `plan` and `load` do."""
     plan(info)  # refuses before the weights are read
     sam = ""
     if isinstance(config, DatasetConfig) and config.mask.sam is not None:
@@ -186,7 +165,8 @@ def load_planned(
 
 def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int | None) -> str:
     """The line of a dry run about the model. size: bytes of its weights; None: not all weights are on this machine."""
-    named, where = info.files.named, "on this machine"
+    named = info.files.named
+    where = "on this machine"
     if size is None and not isinstance(info.files.whole, Path):
         where = "not on this machine; the run downloads it"
         if named:
@@ -200,7 +180,9 @@ def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int |
 def weight_bytes(config: RunConfig, info: ModelInfo) -> int | None:
     """Bytes of a model's weights in the configuration's number format, by the headers of their files; None if not all
     weights are on this machine."""
-    files, family, dtype = info.files, info.family, str(config.dtype)
+    files = info.files
+    family = info.family
+    dtype = str(config.dtype)
     if files.folder is None or not files.are_here:
         return None
     with suppress(UserError):  # loading reports what is wrong with a file

@@ -16,8 +16,6 @@ from ..dataset.sample import Sample
 from ..dataset.writing import Encoded, encode
 from ..files.image_files import read_photo
 from ..files.photo_files import Photo, find_photos, photo_list
-from ..models.describe import ModelInfo
-from ..models.registry import Model
 from ..models.weights import weights_fingerprint
 from ..rows.row import Row
 from ..train.models import read_about
@@ -52,13 +50,6 @@ def predict(
 class PredictJob(PhotoJob[PredictConfig]):
     """Segments photographs with a trained segmenter."""
 
-    product = "masks"
-    found = None  # type: ignore[assignment]  # a segmenter is no model of `load_model`
-
-    @cached_property
-    def doubts(self) -> Sequence[str]:
-        return ()
-
     @classmethod
     def of(cls, config: PredictConfig, photos: Iterable[Photo]) -> PredictJob:
         """The job for these photographs."""
@@ -75,12 +66,6 @@ class PredictJob(PhotoJob[PredictConfig]):
         from ..train.predict import check_segmenter  # imports torch
 
         check_segmenter(Path(self.config.model))
-
-    def plan(self, model: ModelInfo | Model) -> None:
-        return None
-
-    def usual_dtype(self, device: str) -> str:
-        return "float32"
 
     def load(self) -> Ready:
         from ..train.predict import load_segmenter  # imports torch

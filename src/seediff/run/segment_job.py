@@ -36,7 +36,7 @@ from ..version import __version__
 from ..workers import Progress
 from .job import EncodeSample, Made, Ready
 from .loop import Engine, RunResult, run
-from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
+from .photos import PhotoSpec, SeenPhotoJob, fingerprinted, read_each
 from .plan import Plan, plan_model
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def label_digest(sample: Sample) -> str | None:
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentJob(PhotoJob[SegmentPhotosConfig]):
+class SegmentJob(SeenPhotoJob[SegmentPhotosConfig]):
     """Divides photographs into segments, and names the segments."""
 
     product, named = "segments", "Names"
@@ -132,19 +132,9 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
         info: ModelInfo | None = None,
         offload: Offload = "none",
     ) -> SegmentJob:
-        """The job for these photographs.
-
-        Args:
-            config: the model, the method and its constants.
-            photos: as in `segment_photos`.
-            words: as in `segment_photos`.
-            labels: as in `segment_photos`.
-            info: the model, if it was found already.
-            offload: as in `load_model`.
-
-        Raises:
-            UserError: for words that cannot be names, and for label maps that are missing or cannot be read.
-        """
+        """The job for these photographs. config: the model, the method and its constants. photos, words, labels: as in
+        `segment_photos`. info: the model, if it was found already. offload: as in `load_model`. Raises UserError for
+        words that cannot be names, and for label maps that are missing or cannot be read."""
         truth, about = dict[str, Sample](), ""
         if config.segment.k == "truth":
             if labels is None:
@@ -154,7 +144,8 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
             opened = Dataset.open(labels, maps_first(labels), labels_alone=True, num_classes=MAX_CLASSES)
             truth, about = {sample.name: sample for sample in opened}, opened.about
         words_of_all = naming_words(config.names)
-        specs, settings_of = list[PhotoSpec](), list[str]()
+        specs: list[PhotoSpec] = []
+        settings_of: list[str] = []
         for index, photo in enumerate(photo_list(photos)):
             names = (words or {}).get(photo.name, config.names)
             if isinstance(names, str):
@@ -170,7 +161,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
             none = f"no label map of any of the {len(specs)} photographs"
             raise UserError("labels", f"{none} among the {about}")
         config = fingerprinted(config, specs, settings_of)
-        return cls(config, info, offload, specs=specs, words=all_words, truth=truth)
+        return cls(config, info=info, offload=offload, specs=specs, words=all_words, truth=truth)
 
     @property
     def classes(self) -> Sequence[str]:
@@ -178,7 +169,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
 
     def check(self) -> None:
         super().check()
-        check_known_classes(self.found.name, self.found.settings.words, self.words)
+        check_known_classes(self.model_info.name, self.model_info.settings.words, self.words)
 
     def plan(self, model: ModelInfo | Model) -> Plan | None:
         reads: Reads | None = None
@@ -193,7 +184,8 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
         """Read a photograph. Raises UserError if it cannot be divided."""
         from ..attention.windows import seen_shape
 
-        config, pixels = self.config, read_photo(spec.photo.path)
+        config = self.config
+        pixels = read_photo(spec.photo.path)
         seen_shape(model, pixels.shape, config.fit, config.size)  # refuses what is too long and narrow
         count = 1
         if self.truth:
@@ -203,7 +195,8 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
     def make(self, ready: Ready, items: Sequence[PhotoSpec]) -> Made:
         from ..segments.make_segments import make_segments
 
-        config, (model, _) = self.config, ready.of_model()
+        config = self.config
+        model, _ = ready.of_model()
         with self.timer("reading"):
             specs, photos, failed = read_each(items, partial(self.read, model))
         with self.timer("segmenting"):

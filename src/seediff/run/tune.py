@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..config.class_names import BACKGROUND
-from ..config.fields import Size
-from ..config.methods import SegmentConfig
-from ..config.runs import Fit, MaskPhotosConfig, SegmentPhotosConfig
+from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
@@ -31,7 +29,7 @@ from ..metrics.scores import class_iou, mean_iou
 from ..models.describe import ModelInfo
 from ..models.presets import Preset
 from ..prompts.tokens import split_prompts
-from .plan import load_planned, plan_model
+from .plan import check_values, load_planned, plan_model
 
 if TYPE_CHECKING:
     import torch
@@ -40,9 +38,8 @@ if TYPE_CHECKING:
     from ..models.registry import Model
     from ..workers import Progress
 
-FIT: Fit = "keep"
-"""The default of `fit` in `mask` and `segment`."""
-MOST_ABSENT, MOST_ASKED = 3, 20
+MOST_ABSENT = 3
+MOST_ASKED = 20
 """Limits of `questions`: how many absent classes the kind `several` has, and how many classes the kind `many` has."""
 PRESENCE_THRESHOLDS = np.round(np.arange(0.5, 1.0, 0.005), 3)
 NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
@@ -86,7 +83,7 @@ def tune(
     weights: str,
     data: Dataset,
     classes: Mapping[int, str],
-    segment: SegmentConfig,
+    segmenting: SegmentPhotosConfig,
     *,
     count: int,
     progress: Progress,
@@ -94,18 +91,21 @@ def tune(
     """Find a model's thresholds on at most `count` evenly spaced photographs of a set.
 
     masker: has the model. weights: the fingerprint of its weights. data: the set. classes: id → name, from
-    `classes_to_tune`. segment: how photographs are divided into the segments that get names. Raises UserError if no
+    `classes_to_tune`. segmenting: how photographs are divided into the segments that get names. Raises UserError if no
     photograph can be used.
     """
-    model, size = masker.model, masker.config.size
-    plan_model(SegmentPhotosConfig(model=masker.config.model, size=size, segment=segment), model)
+    model = masker.model
+    check_values(segmenting, model.info)
+    plan_model(segmenting, model)
     masker.sentences(tuple(dict.fromkeys(classes.values())))  # refuses words that the model cannot read
 
     # 1. Answers, names and counts of each photograph, for the three thresholds
     background = next((number for number, name in data.names.items() if name == BACKGROUND), None)
     words = {name: number for number, name in classes.items()}
-    answers, names = list[Answer](), list[ScoredName]()
-    counts, failed = list[np.ndarray](), list[tuple[str, str]]()
+    answers: list[Answer] = []
+    names: list[ScoredName] = []
+    counts: list[np.ndarray] = []
+    failed: list[tuple[str, str]] = []
     chosen = [data[i] for i in evenly(len(data), count)]
     progress(0, len(chosen), "")
     for index, sample in enumerate(chosen):
@@ -115,7 +115,7 @@ def tune(
             failed.append((sample.name, str(error)))
         else:
             answers += ask(model, classes, photo)
-            names += score_names(model, classes, segment, size, photo)
+            names += score_names(model, classes, segmenting, photo)
             if background is not None:
                 counts.append(count_pixels(masker, photo, words, max(data.names) + 1, background))
         progress(index + 1, len(chosen), sample.name)
@@ -123,12 +123,14 @@ def tune(
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
 
     # 2. The best thresholds
-    photo_count, class_count = plural(len(chosen) - len(failed), "photograph"), plural(len(classes), "class")
+    photo_count = plural(len(chosen) - len(failed), "photograph")
+    class_count = plural(len(classes), "class")
     presence, presence_line = tune_presence(answers)
     name_threshold, name_line = tune_names(names)
     beta, beta_line = tune_beta(counts)
     lines = [f"{photo_count}, {class_count}", presence_line, name_line, beta_line]
-    config, note = masker.config, f"{photo_count}, asked for {class_count} (from {data.about})"
+    config = masker.config
+    note = f"{photo_count}, asked for {class_count} (from {data.about})"
     tuned = Preset(model=config.model, weights=weights, note=note, presence=presence, name_threshold=name_threshold)
     if beta is not None:
         method = config.mask.method
@@ -241,22 +243,22 @@ def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[
 
 
 def score_names(
-    model: Model, classes: Mapping[int, str], segment: SegmentConfig, size: Size | None, photo: LabelledPhoto
+    model: Model, classes: Mapping[int, str], config: SegmentPhotosConfig, photo: LabelledPhoto
 ) -> list[ScoredName]:
-    """The names of a photograph's segments, without segments that have no labelled pixel. classes: id → name. segment:
-    how the photograph is divided. size: the size that the model sees; None: the model's own."""
+    """The names of a photograph's segments, without segments that have no labelled pixel. classes: id → name. config:
+    how the photograph is divided."""
     from ..segments.make_segments import make_segments
     from ..segments.naming import name_photo
 
-    (segments,) = make_segments(model, [photo.view.pixels], segment, fit=FIT, size=size)
+    (segments,) = make_segments(model, [photo.view.pixels], config.segment, fit=config.fit, size=config.size)
     named = name_photo(
         model,
         photo.view.pixels,
         segments.label_map,
         tuple(dict.fromkeys(classes.values())),
-        fit=FIT,
-        size=size,
-        timestep=segment.timestep_shown,
+        fit=config.fit,
+        size=config.size,
+        timestep=config.segment.timestep_shown,
         threshold=0.0,
     )
     names: list[ScoredName] = []
@@ -322,6 +324,7 @@ def load_masker(config: MaskPhotosConfig, info: ModelInfo) -> tuple[PhotoMasker,
     Raises UserError."""
     from ..masks.photos import PhotoMasker
 
+    check_values(config, info)
     model, weights, plan = load_planned(config, info, partial(plan_model, config))
     assert plan is not None
     return PhotoMasker(model, config, plan.capture), weights
@@ -335,9 +338,11 @@ def evenly(total: int, most: int) -> list[int]:
 def read_labelled(masker: PhotoMasker, index: int, sample: Sample) -> LabelledPhoto:
     """A photograph with its latents and labels. index: its number, which decides the noise. Raises UserError if a file
     cannot be read, if the sizes differ, or if no pixel is labelled."""
-    photo, truth = sample.image, sample.unchecked_labels()
+    photo = sample.image
+    truth = sample.unchecked_labels()
     if photo.shape[:2] != truth.shape:
-        (height, width), (rows, columns) = photo.shape[:2], truth.shape
+        height, width = photo.shape[:2]
+        rows, columns = truth.shape
         raise UserError(f"image {width} × {height} and labels {columns} × {rows} differ in size")
     if (truth == IGNORE).all():
         raise UserError("no pixel of it is labelled")

@@ -35,8 +35,8 @@ from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import AttentionRecorder
 from ..attention.running_maps import Apart
 from ..attention.which_rows import NAME_STATES, copied, listed
-from ..config.fields import part_of
 from ..config.methods import EVERYTHING, METHOD_FACTS, CaptureConfig, SegmentConfig
+from ..config.settings import table_values
 from ..errors import Notice, UserError
 from ..models.families import named_readers
 from ..models.families.family import Family
@@ -157,5 +157,5 @@ def plan_pipeline(
     # What a method reads: the script's options come before constants of the model's folder, and these before the
     # method's own.
     mask, of_folder = pipeline_constants(pipe, keep)
-    own = {**part_of(METHOD_FACTS[keep].defaults, "capture"), **of_folder, **options}
+    own = {**table_values(METHOD_FACTS[keep].defaults, "capture"), **of_folder, **options}
     return plan_capture(family, all_layers, CaptureConfig(**own), mask=mask)

@@ -16,10 +16,10 @@ from PIL import Image
 
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import Expected, fit_mask, plan_segments
-from ..config.fields import check_table, part_of
 from ..config.methods import MaskConfig, SegmentConfig
 from ..config.resolve import recommend
 from ..config.runs import MaskPhotosConfig
+from ..config.settings import check_table, table_values
 from ..errors import Notice, UserError, shorten
 from ..files.image_files import ImageInput, as_pixels
 from ..files.messages import plural
@@ -337,7 +337,7 @@ def pipeline_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, An
             values = {"classes": ("any",), "model": model.name, "method": method}
             tuned = recommend(MaskPhotosConfig, values, model)[0]
             return tuned.mask, {name: getattr(tuned.capture, name) for name in ("normalize", "layers", "mean")}
-    return replace(paper, **part_of(paper.facts.defaults, "mask")), {}
+    return replace(paper, **table_values(paper.facts.defaults, "mask")), {}
 
 
 def _heats(mask: MaskResult) -> list[HeatMap]:

@@ -19,10 +19,10 @@ from ..errors import Notice, UserError
 from ..files.image_files import ImageInput, as_pixels
 from ..masks.make_masks import MaskResult
 from ..masks.photos import PhotoMasker
-from ..models.describe import ModelInfo, describe_model
+from ..models.describe import ModelInfo
 from ..models.registry import LoadOptions, Model
 from ..run.photos import doubt_line
-from ..run.plan import Plan, load_planned, plan_model
+from ..run.plan import Plan, check_values, load_planned, plan_model
 from ..segments.make_segments import Segments, make_segments
 
 OF_FOLDERS = {"batch_size", "keep_attention", "keep_soft", "name_threshold", "names", "objects", "photos", "threads"}
@@ -76,11 +76,8 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
     return segments
 
 
-def _configure(
-    kind: type[Config], model: str | Path | Model, options: Mapping[str, Any]
-) -> tuple[Config, ModelInfo | None]:
-    """(config, info): the configuration with a script's options, and the model's facts, if they are known without
-    loading it.
+def _configure(kind: type[Config], model: str | Path | Model, options: Mapping[str, Any]) -> tuple[Config, ModelInfo]:
+    """(config, info): the configuration with a script's options, and the model's facts.
 
     kind: the configuration's class. model, options: as in `mask`. Raises UserError for an option that cannot be used.
     For example, options for loading, such as `lora`, cannot be used with a loaded model.
@@ -98,15 +95,16 @@ def _configure(
 
 
 def _prepare(
-    config: MaskPhotosConfig | SegmentPhotosConfig, info: ModelInfo | None, model: str | Path | Model
+    config: MaskPhotosConfig | SegmentPhotosConfig, info: ModelInfo, model: str | Path | Model
 ) -> tuple[Model, Plan]:
     """(model, plan): the loaded model, and the plan of what is captured of it. config, info: from `_configure`. model:
     as in `mask`. Warns, once a process, of a model that knows its own drawings alone. Raises UserError if the model
     cannot do what the configuration says."""
+    check_values(config, info)
     if isinstance(model, Model):
-        loaded, plan = model, plan_model(config, model)
+        loaded = model
+        plan = plan_model(config, model)
     else:
-        info = info or describe_model(config.model, config.base)
         loaded, _, plan = load_planned(config, info, partial(plan_model, config))
     assert plan is not None
     line = doubt_line(loaded.info, config.model_label)
