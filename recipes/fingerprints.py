@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from seediff.files.label_maps import walk
+from seediff.files.photo_files import walk
 from seediff.models.locate import read_index, resolve_name
 
 WHOLE = 1 << 20

@@ -16,11 +16,10 @@ from cyclopts import Parameter
 from recipes.mini.sets import load_set
 from seediff.attention.windows import seen_window
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.formats.public_sets import maps_first
 from seediff.errors import UserError
 from seediff.files.image_files import read_photo
-from seediff.files.label_maps import IGNORE, find_name
-from seediff.files.photo_files import find_photos
+from seediff.files.label_maps import IGNORE
+from seediff.files.photo_files import find_photos, match_names
 from seediff.mini.scenes import CLASS_IDS
 
 SceneSet = Annotated[Literal["truth", "shift"], Parameter(name="--set")]
@@ -49,12 +48,13 @@ def folder_pairs(images: Path, labels: Path, count: int | None = None) -> Pairs:
     """The first `count` photographs of a folder that have a label map, each cut to its centred square, as in DiffSeg's
     evaluation.
     """
-    known = Dataset.open(labels, maps_first(labels), labels_alone=True)
+    known = Dataset.open(labels, labels_alone=True)
     truths = {sample.name: sample for sample in known}
     first = min(known.names)
     inside = labels.resolve() != images.resolve() and labels.resolve().is_relative_to(images.resolve())
     photos = find_photos([images], exclude=labels if inside else None).photos  # label maps are pictures, too
-    pairs = [(photo.path, label) for photo in photos if (label := find_name(truths, photo.name))][:count]
+    labels_of, _ = match_names([photo.name for photo in photos], truths, labels)
+    pairs = [(photo.path, labels_of[photo.name]) for photo in photos if photo.name in labels_of][:count]
     if not pairs:
         raise UserError(f"{images}: none of its photographs has a label map in {labels}")
 

@@ -25,7 +25,7 @@ from seediff.config.sets import parse_recipe
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError, first_line
-from seediff.files.label_maps import walk
+from seediff.files.photo_files import walk
 from seediff.mini.scenes import CLASSES
 from seediff.models.locate import resolve_name
 from seediff.models.registry import LoadOptions

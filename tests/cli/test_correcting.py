@@ -55,7 +55,9 @@ def test_there_corrected_and_back(mini_folder, tmp_path, capsys):
         for key in ("source", "prompt", "presence"):
             assert two.metadata[key] == one.metadata[key]
         changed += [one.name] * bool((truth != one.label_map).any())
-    assert f"2 samples came back, {len(changed)} changed: {', '.join(changed)}" in said.splitlines()
+    only_said = run(capsys, "import", file, "--from", "cvat", "--corrects", masked, "--dry-run")
+    for lines in (said, only_said):
+        assert f"2 samples came back, {len(changed)} changed: {', '.join(changed)}" in lines.splitlines()
     assert [one.metadata.get("review", {}).get("verdict") for one in after] == [
         {True: "accepted"}.get(one.name in changed) for one in after
     ]

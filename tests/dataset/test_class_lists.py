@@ -8,9 +8,10 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.config.class_names import name_of_zero, parse_classes
-from seediff.dataset.class_lists import find_list, named_classes, read_mask, with_single
+from seediff.dataset.class_lists import find_list, named_classes
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import read_label_map, read_objects
+from seediff.dataset.mask_values import read_mask, with_single
 from seediff.files.label_maps import read_segment_ids, voc_palette
 
 ODD = ("lane, left", "C#", "dog 1", "(other)")
@@ -59,33 +60,6 @@ def test_a_palette_whose_colours_mean_other_ids_is_refused(tmp_path, classes, va
     path = mask(tmp_path / "a.png", np.array([values], np.uint8), palette)
     with user_error("the indices and the colours of its palette mean different ids"):
         read_mask(path, with_single(named_classes(classes), str))
-
-
-def test_given_classes_that_swap_those_of_a_list_are_refused(tmp_path):
-    """They would swap the labels of dogs and cats."""
-    listing(tmp_path, "dog / cat")
-    with user_error("classes: 'dog' would be id 2, and .*classes.txt says 1"):
-        find_list(tmp_path, classes=("cat", "dog"))
-    assert find_list(tmp_path, classes=("hound", "cat")).classes == ("hound", "cat")
-
-
-@pytest.mark.parametrize(
-    ("first", "other", "agree"),
-    [
-        ("dog / cat", "_background_ / Dog / cat / cow", True),
-        ("dog / cat", "cat / dog", False),
-        ("0 background / 1 dog", "0 void / 1 dog", False),
-        ("7 dog", "dog", True),
-    ],
-)
-def test_lists_of_names_agree(tmp_path, first, other, agree):
-    listing(tmp_path, first)
-    listing(tmp_path, other, "labels.txt")
-    if agree:
-        assert find_list(tmp_path).where == str(tmp_path / "classes.txt")
-    else:
-        with user_error(r"classes\.txt: and .*labels\.txt differ: "):
-            find_list(tmp_path)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])

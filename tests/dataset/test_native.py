@@ -110,4 +110,4 @@ def test_a_run_that_is_not_finished(tmp_path):
         open_native(folder)
     save_native(tmp_path / "whole", ("dog",), [item("0")], about={})
     (tmp_path / "whole/.batches").mkdir()
-    native.check_finished(tmp_path / "whole")
+    native.check_complete(tmp_path / "whole")

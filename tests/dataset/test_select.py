@@ -5,7 +5,7 @@ from refusals import user_error
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.sample import Sample
-from seediff.dataset.select import AREA_BINS, measure, summarize
+from seediff.dataset.select import AREA_BINS, measure, set_stats
 from seediff.dataset.writing import save_native
 from seediff.masks.arithmetic import confidence
 
@@ -99,7 +99,7 @@ def test_counts_of_a_small_set():
     one[5, 5] = one[7, 7] = 1  # two more pieces, 12 % in all
     one[9] = 255
     two = np.full((5, 10), 2, np.uint8)
-    found = summarize([measure(one), measure(two)], ("dog", "cat", "bus"))
+    found = set_stats([measure(one), measure(two)], ("dog", "cat", "bus"))
     dog, cat, bus = found.classes
     assert (found.images, found.sizes) == (2, {"10×10": 1, "5×10": 1})
     assert (found.background, found.ignored) == (pytest.approx(78 / 150), pytest.approx(10 / 150))

@@ -12,7 +12,6 @@ from seediff.dataset.formats.public_sets import (
     CITYSCAPES_CLASSES,
     COCO_STUFF_CLASSES,
     COCO_STUFF_COARSE,
-    maps_first,
 )
 
 VOC = ("background", *VOC_CLASSES)
@@ -93,7 +92,7 @@ def test_coco_stuff(tmp_path, below):
     assert Dataset.open(tmp_path).classes == COCO_STUFF_CLASSES
     (tmp_path / "annotations").mkdir(exist_ok=True)
     (tmp_path / "annotations/instances_val2017.json").write_text('{"images": [], "annotations": [], "categories": []}')
-    assert opened(tmp_path, maps_first(tmp_path)).classes == COCO_STUFF_CLASSES
+    assert opened(tmp_path).classes == COCO_STUFF_CLASSES
     assert Dataset.open(tmp_path).classes == ()  # COCO's own JSON says more of its pictures
 
 

@@ -200,6 +200,12 @@ def test_classes_by_option_by_a_class_map_and_as_the_data_has_them(voc, predicti
     by_file = miou()
     (predictions / "classes.txt").unlink()
     assert miou(classes=("person", "dog")) == by_file
+    for names in ('{"1": "person", "2": "dog"}', '{"1": "dog", "2": "person"}'):  # ids are what the list says
+        (predictions / "id2label.json").write_text(names)
+        assert (miou() == by_file) == names.endswith('dog"}')
+    with user_error('classes: says that 1 is "person", and .*id2label.json that it is "dog"'):
+        miou(classes=("person", "dog"))
+    (predictions / "id2label.json").unlink()
     (tmp_path / "map.toml").write_text('man = "person"\nhound = "dog"\n')
     assert miou(classes=("man", "hound"), class_map=tmp_path / "map.toml") == by_file
     assert miou() == pytest.approx((8 / 12 + 0 + 0 + 0) / 4)  # id 1 is an aeroplane

@@ -3,7 +3,7 @@ import pytest
 from layouts import save_map
 from refusals import user_error
 
-from seediff.evaluate.segments import evaluate_segments, notes, open_segments, select
+from seediff.evaluate.segments import evaluate_segments, match_segments, notes, select
 
 # Class 0 has six labelled pixels, class 1 four; two pixels are unlabelled. Segments 9 and 3 stand for them, two pixels
 # are mistaken.
@@ -78,14 +78,15 @@ def test_names_of_a_list(tmp_path):
     listing = tmp_path / "list.txt"
     for text, found in (
         ("a_1.png\n\n  b/same  \n", ["a/a_1", "b/same"]),
-        ("a/a_1_leftImg8bit\nelsewhere/a_1.JPG\n", ["a/a_1"]),
+        ("a/a_1_leftImg8bit\n", ["a/a_1"]),
+        ("elsewhere/a_1.JPG\n", ["a/a_1"]),
         ("y_leftImg8bit", ["x/y_leftImg8bit"]),
     ):
         listing.write_text(text)
         assert list(select(known, listing)) == found
     for text, words in (
-        ("nobody\n", "lists 'nobody', which is not the name of one label"),
-        ("same\n", "not the name of one label"),
+        ("nobody\n", "lists 'nobody', which is not the name of a label"),
+        ("same\n", "'a/same' and 'b/same' could both belong to 'same'"),
         ("\n", "lists no names"),
     ):
         listing.write_text(text)
@@ -101,24 +102,24 @@ def names_of(paired, folder):
 def test_pairs_by_path_then_by_file_name(tmp_path):
     for name in ("labels/a.png", "labels/city/b_leftImg8bit.png", "labels/deep/c.png", "labels/more.png"):
         save_map(tmp_path / name, [[0]])
-    paired, missing = open_segments(tmp_path, ["a", "city/b", "x/c", "d"])
+    paired, missing = match_segments(tmp_path, ["a", "city/b", "x/c", "d"])
     assert names_of(paired, tmp_path / "labels") == {
         "a": "a.png",
         "city/b": "city/b_leftImg8bit.png",
         "x/c": "deep/c.png",
     }
     assert missing == ["d"]
-    assert open_segments(tmp_path, ["city/b_leftImg8bit"]) == ({"city/b_leftImg8bit": paired["city/b"]}, [])
+    assert match_segments(tmp_path, ["city/b_leftImg8bit"]) == ({"city/b_leftImg8bit": paired["city/b"]}, [])
 
 
 def test_same_file_names_in_several_folders(tmp_path):
     for name in ("x/1.png", "y/1.png"):
         save_map(tmp_path / name, [[0]])
-    assert names_of(open_segments(tmp_path, ["x/1", "y/1"])[0], tmp_path) == {"x/1": "x/1.png", "y/1": "y/1.png"}
-    with user_error(r"predictions 'x/1' and 'y/1' could both belong to label '1'"):
-        open_segments(tmp_path, ["1"])
-    with user_error(r"prediction 'z' could belong to 2 labels"):
-        open_segments(save_map(tmp_path / "flat" / "z.png", [[0]]).parent, ["a/z", "b/z"])
+    assert names_of(match_segments(tmp_path, ["x/1", "y/1"])[0], tmp_path) == {"x/1": "x/1.png", "y/1": "y/1.png"}
+    with user_error(r"'x/1' and 'y/1' could both belong to '1'"):
+        match_segments(tmp_path, ["1"])
+    with user_error(r"'z' could belong to 2 names"):
+        match_segments(save_map(tmp_path / "flat" / "z.png", [[0]]).parent, ["a/z", "b/z"])
     (tmp_path / "empty").mkdir()
     with user_error("empty: has no PNG files"):
-        open_segments(tmp_path / "empty", ["a"])
+        match_segments(tmp_path / "empty", ["a"])

@@ -6,7 +6,8 @@ from layouts import save_map
 from patience import PATIENT
 from PIL import Image
 
-from seediff.files.label_maps import named_images, read_segment_ids, resize_nearest
+from seediff.files.label_maps import read_segment_ids, resize_nearest
+from seediff.files.photo_files import named_images
 
 
 def test_ids_of_1_8_and_16_bits(tmp_path):

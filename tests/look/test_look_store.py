@@ -38,6 +38,8 @@ def test_an_action_on_an_older_version_is_refused_and_one_on_many_is_one(pets):
     assert answer["refused"] == {1: STALE}
     assert [one["version"] for one in answer["samples"]] == [1, 1, 1]
     assert store.act([(1, 1)], lambda state: Edit("accept"))["refused"] == {1: ""}  # it is accepted
+    with user_error("a request names a sample twice"):
+        store.act([(2, 1), (2, 1)], lambda state: Edit("reject"))
     store.close()
 
 

@@ -116,7 +116,7 @@ def import_(
 
     The last lines say how the files were understood: ids, colours, names, parts, and what was left out.
     """
-    from ..dataset.importing import import_set, import_unlabelled
+    from ..dataset.importing import import_set, import_unlabelled, sum_changes
 
     if accept_unchanged and corrects is None:
         raise UserError("accept_unchanged", "works only with --corrects DATASET")
@@ -150,6 +150,8 @@ def import_(
         out = None
     done = import_set(format_, source, out, **common, **typed)
     if out is None:
+        if corrects is not None:
+            print(sum_changes(done.changes))
         say_reading(done.reading)
     elif not quiet:
         print(f"{plural(len(done.rows), 'sample')} of {plural(len(done.classes), 'class')} in {out}")

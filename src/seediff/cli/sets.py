@@ -105,18 +105,18 @@ def filter_(
     - `seediff filter pets --out reviewed --reviewed accepted`
     """
     from ..dataset.dataset import Dataset
-    from ..report.tables import show_reasons
+    from ..files.messages import show_counts
 
     check_apart(out, [data])
     follow = follow_progress(quiet)
     kept = Dataset.open(data, "native").filter(follow=follow, **typed)
     if not kept:
-        dropped = show_reasons(kept.dropped) or "the dataset has none"
+        dropped = show_counts(kept.dropped) or "the dataset has none"
         raise UserError(f"{data}: no sample meets the criteria (dropped: {dropped}); nothing was written")
     about = {"command": "filter", **typed, "dropped": sum(kept.dropped.values())}
     kept.save(out, about=about, link=link, follow=follow)
     if not quiet:
-        print(f"{plural(len(kept), 'sample')} in {out}; dropped: {show_reasons(kept.dropped) or 'none'}")
+        print(f"{plural(len(kept), 'sample')} in {out}; dropped: {show_counts(kept.dropped) or 'none'}")
         say_notes(kept.notes)
         print(next_steps(command_line("look", out, about=LOOK), train_line(out), export_line(out)))
 
@@ -124,13 +124,13 @@ def filter_(
 def describe_errors(checked: Checked) -> str:
     """The message about a dataset's errors: their number, the first error, and what helps."""
     from ..dataset.check import FILE_FINDINGS
-    from ..report.tables import show_reasons
+    from ..files.messages import show_counts
 
     errors = checked.findings[: checked.errors]
     first = errors[0]
     kinds = Counter(finding.kind for finding in errors)
     where = "" if first.kind == "structure" else f"{first.where}: "
-    text = f"{plural(checked.errors, 'error')} ({show_reasons(kinds)}); the first: {where}{first.text}"
+    text = f"{plural(checked.errors, 'error')} ({show_counts(kinds)}); the first: {where}{first.text}"
     is_damage = kinds.keys() & {*FILE_FINDINGS} or any(finding.where.startswith("row ") for finding in errors)
     if is_damage and not first.fix:
         text += "; restore what is damaged from a copy"

@@ -13,8 +13,8 @@ from rich.text import Text
 from ..config.class_names import SEGMENT
 from ..config.runs import GenerateConfig, PredictConfig, SegmentPhotosConfig
 from ..dataset import native
-from ..files.messages import make_console, plural
-from ..report.tables import show_reasons, summarize
+from ..files.messages import make_console, plural, show_counts
+from ..report.tables import summarize
 from ..rows.values import flag_kind
 from .advice import LOOK, command_line, export_line, next_steps, print_lines, train_line
 
@@ -45,7 +45,7 @@ def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "")
     table = _numbers_table("class", counted + "s", "flagged", "mean area")
     for row in classes:
         shown = f"{row.images} of {job.config.per_class}" if redrawn else str(row.images)
-        table.add_row(Text(row.name), shown, show_reasons(row.flags) or "0", _share(row.area))
+        table.add_row(Text(row.name), shown, show_counts(row.flags) or "0", _share(row.area))
     text = f"{plural(result.made, counted)} in {result.out}"
     if result.asked:
         text = f"Ended early: {text}, of {result.asked} asked for; the same command without --finish makes the others"

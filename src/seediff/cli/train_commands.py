@@ -199,7 +199,7 @@ def predict(
 
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
-    from ..dataset.reading import first_of
+    from ..files.messages import first_of
     from ..files.photo_files import check_photos, find_photos  # imports numpy
     from ..run.loop import run
     from ..run.predict_job import PredictJob

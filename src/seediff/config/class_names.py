@@ -11,7 +11,7 @@ from typing import TypeVar
 from unicodedata import category, normalize
 
 from ..errors import UserError
-from ..files.reading import ABSENT, composed, read_lines
+from ..files.reading import ABSENT, IGNORE, composed, read_lines
 
 Value = TypeVar("Value")
 VOC_CLASSES = (
@@ -47,8 +47,6 @@ SEGMENT = "segment"
 
 GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
 """Names that tools give to id 0, in any case."""
-IGNORE = 255
-"""The id of pixels without a class. files/label_maps.py has it, too, but imports numpy, which would slow `--help`."""
 IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
 """Names that tools give to pixels without a class, in any case. Exports write `ignore`."""
 RESERVED = {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE)}

@@ -87,7 +87,8 @@ def apply(
     "flip" or "splice-2x2". rng: draws the random choices. mirrored: (256,), the id of each id in a flipped picture;
     "left arm" and "right arm" change places (`mirrored_ids`).
     """
-    labelled, grid = sources[0], grid_of(operation)
+    labelled = sources[0]
+    grid = grid_of(operation)
     if grid:
         image, places, choices = splice(sources, *grid)
     else:
@@ -109,7 +110,8 @@ def look_up(maps: Sequence[np.ndarray], places: np.ndarray, outside: int) -> np.
 
 def _objects_at(objects: Sequence[Objects], places: np.ndarray, ids: np.ndarray) -> Objects:
     """The objects of the sources, moved to places. ids: (256,), the new class id of each class id."""
-    numbers, class_ids = list[np.ndarray](), [int(ids[one]) for one in chain(*(each.class_ids for each in objects))]
+    numbers = list[np.ndarray]()
+    class_ids = [int(ids[one]) for one in chain(*(each.class_ids for each in objects))]
     before = 0
     for one in objects:  # its objects are numbered after those of earlier sources
         numbers.append(np.where(one.numbers > 0, one.numbers + np.int32(before), 0))
@@ -124,7 +126,9 @@ def splice(cells: Sequence[LabelledImage], rows: int, columns: int) -> Changed:
     if height < rows or width < columns:
         why = f"splice-{rows}x{columns} needs an image with at least as many pixels; this one is {width}×{height}"
         raise UserError(f"sample '{cells[0].name}'", why)
-    image, places, before = np.empty_like(cells[0].image), np.empty((height, width), np.int64), 0
+    image = np.empty_like(cells[0].image)
+    places = np.empty((height, width), np.int64)
+    before = 0
     tops, lefts = ([side * i // parts for i in range(parts + 1)] for side, parts in ((height, rows), (width, columns)))
     for number, cell in enumerate(cells):
         row, column = divmod(number, columns)
@@ -162,7 +166,8 @@ def perspective(image: np.ndarray, places: np.ndarray, corners: np.ndarray) -> t
     old.
     """
     height, width = places.shape
-    rows, old = [], [0, 0, width, 0, width, height, 0, height]
+    rows = []
+    old = [0, 0, width, 0, width, height, 0, height]
     for (x, y), u, v in zip(np.asarray(corners, np.float64), old[::2], old[1::2], strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
     back = np.linalg.solve(np.array(rows), np.array(old, np.float64)).tolist()
@@ -177,7 +182,9 @@ def perspective(image: np.ndarray, places: np.ndarray, corners: np.ndarray) -> t
 def boxes(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
     """Fills boxes with colour noise. The centre of a box is a pixel with a class, if there is one. Labels in boxes
     become 0, but 255 stays. The recipe names each box as [left, top, right, bottom]; right and bottom are exclusive."""
-    image, places, labels = labelled.image.copy(), labelled.places, labelled.labels.copy()
+    image = labelled.image.copy()
+    places = labelled.places
+    labels = labelled.labels.copy()
     height, width = labels.shape
     drawn = []
     for _ in range(rng.integers(*BOX_COUNT, endpoint=True)):
@@ -239,7 +246,9 @@ class AugmentedSamples(Sequence[Sample]):
     """
 
     def __init__(self, config: AugmentConfig, classes: Sequence[str], samples: Sequence[Sample]) -> None:
-        self.config, self.classes, self.samples = config, tuple(classes), samples
+        self.config = config
+        self.classes = tuple(classes)
+        self.samples = samples
         self.originals: list[Sample] = []
         """The samples with which this sequence begins, without soft masks and attention, which new ones do not have."""
         if config.keep_originals:
@@ -263,7 +272,8 @@ class AugmentedSamples(Sequence[Sample]):
         while any(sample.name.startswith(prefix) for sample in self.samples):  # the set was augmented before
             again += 1
             prefix = f"augmented{again}"
-        count, operations = len(self.sources), list[str]()
+        count = len(self.sources)
+        operations = list[str]()
         for addition in self.config.additions():
             operations += [addition.operation] * addition.of(count)
         if not operations:
@@ -279,7 +289,8 @@ class AugmentedSamples(Sequence[Sample]):
         return len(self.originals) + len(self.new)
 
     def __getitem__(self, position: int) -> Sample:  # type: ignore[override]  # nobody asks for slices
-        position, before = range(len(self))[position], len(self.originals)
+        position = range(len(self))[position]
+        before = len(self.originals)
         if position < before:
             return self.originals[position]
         return self.make(self.new[position - before])
@@ -300,7 +311,8 @@ class AugmentedSamples(Sequence[Sample]):
         # method of a part of the mask that nobody has checked.
         # Dropped: the flags, which are about the source's mask.
         sample = self.samples[new.source]
-        of_source, pixels = sample.row, sample.row.pixels or pixel_digest(before[0].image)
+        of_source = sample.row
+        pixels = sample.row.pixels or pixel_digest(before[0].image)
         rows = [self.samples[position].row for position in positions]
         row = Row(
             prompt=None if "sources" in step.rest else of_source.prompt,
@@ -330,7 +342,8 @@ class AugmentedSamples(Sequence[Sample]):
         first: dict[str, NewSample] = {}
         for new in self.new:
             first.setdefault(new.operation, new)
-        shown, tiles = [*first.items()][:MOST_PAIRS], list[np.ndarray]()
+        shown = [*first.items()][:MOST_PAIRS]
+        tiles = list[np.ndarray]()
         for _, new in shown:
             both = self.samples[new.source], self.make(new)
             drawn = [draw_mask(one.image, one.labels(len(self.classes)), 150) for one in both]

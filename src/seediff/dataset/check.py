@@ -27,7 +27,7 @@ from .native import RowReader, check_native
 from .reading import Reading, Tally
 from .reviews import read_actions
 from .sample import SOFT, Sample
-from .select import Measured, Stats, measure, summarize
+from .select import Measured, Stats, measure, set_stats
 from .split import copy_key, pixel_digest, positions_of
 
 T = TypeVar("T")
@@ -101,7 +101,8 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     Raises UserError only if `folder` is no dataset, or if the run that makes it is not finished."""
     folder = Path(folder)
     check_native(folder)
-    findings, path = _Findings(), folder / native.METADATA
+    findings = _Findings()
+    path = folder / native.METADATA
 
     def read_lists() -> tuple[tuple[str, ...], list[Json], RowReader]:
         actions = read_actions(folder)  # before the classes, which may get more meanwhile, but never fewer
@@ -124,7 +125,9 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
             if part_of(sample.row.part) is None:
                 used = f"which {NO_SPLIT}: `train` uses it, or asks for --split beside other parts"
                 findings.add("row", place, f"'split' is {show_json(sample.row.split)}, {used}", "warning")
-    measures, digests, tally = list[Measured](), dict[str, str](), Tally()
+    measures = list[Measured]()
+    digests = dict[str, str]()
+    tally = Tally()
     reads = in_threads(partial(_read_files, classes), samples, follow)
     for sample, (found, measured, digest) in zip(samples, reads, strict=True):
         findings += found
@@ -138,7 +141,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
         findings.add("names", native.CLASSES, line, "warning")
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
     reading = native.read_as(classes, samples).counted(classes, tally, (), folder)
-    return Checked(tuple(by_level), summarize(measures, classes), reading, doubts([sample.row for sample in samples]))
+    return Checked(tuple(by_level), set_stats(measures, classes), reading, doubts([sample.row for sample in samples]))
 
 
 def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _Findings) -> None:
@@ -158,7 +161,8 @@ def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _F
 def _read_files(classes: Sequence[str], sample: Sample) -> tuple[_Findings, Measured | None, str | None]:
     """(findings, measured, digest) of a sample: what is wrong with its files, the measures of its label map, and the
     `pixel_digest` of its picture. The last two are None for a file that cannot be read. classes: the dataset's."""
-    findings, row = _Findings(), sample.row
+    findings = _Findings()
+    row = sample.row
     picture, mask = row.file_name or "", row.mask_file_name or ""
     measured: Measured | None = None
     digest = findings.attempt("image", picture, partial(_pixels, sample))

@@ -1,18 +1,5 @@
-"""Says what the values in other programs' masks mean: `find_list` reads a class list, and `read_mask` gives ids to a
-mask's values by it.
-
-A list of names is `classes.txt`, `class_names.txt` or labelme's `labels.txt`. A list of colours is CVAT's
-`labelmap.txt` (`name:r,g,b::`), `class_dict.csv` (`name,r,g,b`) or CamVid's `label_colors.txt` (`r g b name`). The
-first list counts, lists of colours before lists of names; the others must agree with it.
-
-What counts in a mask:
-
-    a grey PNG, also with three equal channels    its greys are ids
-    a palette PNG                                 its indices are ids
-    a PNG in colours                              its colours mean what a list of colours says, or VOC's palette
-    any PNG beside a list of colours              its colours count, also those of palettes and greys
-
-Pixels of the value 255 are ignored, and in PNG files of 16 bits those of 65535.
+"""Says what the values in other programs' masks mean: `find_list` reads a set's class lists. LISTS is the table of all
+lists. A set may have several of them, and the user may name its classes, too: they must agree (`check_agree`).
 """
 
 from __future__ import annotations
@@ -23,31 +10,28 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
 from unicodedata import category
 
+import msgspec
 import numpy as np
 
 from ..config.class_names import BACKGROUND, MAX_CLASSES, RESERVED, numbered_names, parse_class_list, reserved_id
 from ..errors import UserError
-from ..files.image_files import open_image, stored_pixels
 from ..files.label_maps import IGNORE, voc_palette
-from ..files.messages import show_json
-from ..files.reading import composed, parse_json, read_bytes, read_lines
+from ..files.messages import first_of, show_json
+from ..files.reading import composed, fit, parse_json, read_bytes, read_lines, read_yaml
 from ..rows.values import ids_by_name
-from .reading import NO_PART, ClassReading, Reading, first_of, reading_ids
+from .reading import NO_PART, ClassReading, Reading, reading_ids
 
-COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "label_colors.txt")
-NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt")
-ID_LABELS = "id2label.json"
-"""transformers' list of ids and names, which only has to agree with the others."""
 COLOUR_LINE = re.compile(r"([^,:]+)[,:]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\b.*|(\d+)\s+(\d+)\s+(\d+)\s+(.+)")
 """A line of a list of colours: the name first, or last."""
+COLOUR_FORM = "a name and a colour: `name:r,g,b`, or `r g b name`"
+COLOUR = 1 << 24
+"""What is added to the number of a colour where it stands beside ids."""
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """`colour @ WEIGHTS` is the number of a colour (r, g, b): 65536 · r + 256 · g + b."""
-GREY = 0x010101
-"""The number of the colour (1, 1, 1)."""
 Note = Callable[[str], None]
 """A function that is called with a line for the user."""
 
@@ -94,7 +78,7 @@ class ClassList:
     """Whether grey masks with the values 0 and 255 alone show the list's only class as 255. In other masks, 255 is
     ignored."""
     named: Mapping[int, str] = field(default_factory=dict)
-    """Value or number of a colour → the name that the list gives to it."""
+    """Value in a mask → name, as the list says; for a list of colours: id → name."""
 
     @property
     def values(self) -> Mapping[int, int]:
@@ -107,7 +91,7 @@ class ClassList:
         i."""
         if self.colours is not None:
             return self.colours
-        return {colour: self.values[number] for colour, number in _voc_colours(254).items() if number in self.values}
+        return {colour: self.values[number] for colour, number in voc_colours(254).items() if number in self.values}
 
     def reading(self, parts: Mapping[str | None, int]) -> Reading:
         """How the list understands a set, without counts. parts: part → number of its pictures."""
@@ -171,7 +155,8 @@ def named_classes(classes: Sequence[str]) -> ClassList:
     for number, name in enumerate(classes, 1):
         if reserved_id(name) == 0:
             raise UserError("classes", f"id {number} is called {name!r}, but the background is 0", "leave it out")
-    return number_classes({0: BACKGROUND, **dict(enumerate(classes, 1))}, "--classes")
+    named = dict(enumerate((BACKGROUND, *classes)))
+    return replace(number_classes(named, "--classes"), named=named)
 
 
 def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[ClassList, dict[str, int]]:
@@ -182,75 +167,180 @@ def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[Cla
     return listed, {**RESERVED, **ids_by_name(listed.classes)}
 
 
-def check_ids(classes: Sequence[str], listed: Mapping[int, str], where: object) -> None:
-    """Raise UserError if a list of the set gives one of the classes another id than the user. classes: as the user
-    named them, from id 1 on. listed: id → class in the set's list. where: the list."""
-    given = ids_by_name(classes)
-    for number, name in listed.items():
-        if given.get(name, number) != number:
-            problem = f"'{name}' would be id {given[name]}, and {where} says {number}"
-            raise UserError("classes", problem, "leave it out; `seediff merge --rename` gives classes other names")
+# The class lists of a set.
+
+DATA = "data.yaml"
+"""The file that describes a set of Ultralytics: its folders, and the names of ids from 0 on."""
+Names = dict[int, str]
+"""Id, or COLOUR + the number of a colour → name."""
+
+
+class Category(msgspec.Struct, frozen=True):
+    """A category in COCO's and Label Studio's files."""
+
+    id: int
+    name: str
+    supercategory: Any = None
+
+
+class StudioNotes(msgspec.Struct, frozen=True):
+    """Label Studio's notes.json."""
+
+    categories: list[Category]
+
+
+def described(folder: Path) -> Path | None:
+    """The data.yaml in a folder, if it describes masks. None if it describes YOLO's polygons, or is missing."""
+    masks = (folder / "masks").is_dir() and (folder / "images").is_dir() and not (folder / "labels").is_dir()
+    return folder / DATA if masks and (folder / DATA).is_file() else None
+
+
+# What a file says. first, any_name: as for `read_lists`.
+
+
+def _colours_in(path: Path, first: int, any_name: bool) -> Names:
+    names: Names = {}
+    for number, line in enumerate(read_lines(path), 1):
+        found = _read_colour(line)
+        if found is not None:
+            name, colour = found
+            if not same_meaning(names.setdefault(COLOUR + colour, name), name):
+                raise UserError(path, f"gives {show_json(name)} the same colour as another name")
+        elif number > 1 and line.strip() and line[0] != "#":
+            raise UserError(f"{path}, line {number}", f"needs {COLOUR_FORM}")
+    if not names:
+        raise UserError(path, f"has no line with {COLOUR_FORM}")
+    return names
+
+
+def _lines_in(path: Path, first: int, any_name: bool) -> Names:
+    return parse_class_list(read_lines(path), path, first, any_name=any_name)
+
+
+def _darknet_in(path: Path, first: int, any_name: bool) -> Names:
+    for key, _, value in (line.partition("=") for line in read_lines(path)):
+        file = path.with_name(PurePosixPath(value.strip()).name)
+        if key.strip() == "names" and file.is_file():
+            return _lines_in(file, first, any_name)
+    return {}
+
+
+def _ids_in(path: Path, first: int, any_name: bool) -> Names:
+    return parse_json(read_bytes(path), Names, str(path), strict=False)
+
+
+def _notes_in(path: Path, first: int, any_name: bool) -> Names:
+    with suppress(UserError):  # other programs have files of this name
+        return {one.id: one.name for one in parse_json(read_bytes(path), StudioNotes, str(path)).categories}
+    return {}
+
+
+def _yaml_in(path: Path, first: int, any_name: bool) -> Names:
+    return yaml_names(read_yaml(path), path)
+
+
+LISTS: Mapping[str, Callable[[Path, int, bool], Names]] = {
+    "labelmap.txt": _colours_in,
+    "class_dict.csv": _colours_in,
+    "label_colors.txt": _colours_in,
+    "classes.txt": _lines_in,
+    "class_names.txt": _lines_in,
+    "labels.txt": _lines_in,
+    "obj.names": _lines_in,
+    "obj.data": _darknet_in,
+    "notes.json": _notes_in,
+    "id2label.json": _ids_in,
+    DATA: _yaml_in,
+}
+"""File → how its names are read, the list that counts most first. Lists of colours are CVAT's `labelmap.txt`
+(`name:r,g,b::`), `class_dict.csv` (`name,r,g,b`) and CamVid's `label_colors.txt` (`r g b name`). labelme writes
+`labels.txt`, darknet `obj.names`, or the file that `obj.data` names, Label Studio `notes.json`, and transformers
+`id2label.json`."""
+
+
+def list_files(*folders: Path) -> list[Path]:
+    """The class lists in these folders, the one that counts most first. A data.yaml is a list if it describes masks."""
+    paths = [folder / name for name in LISTS for folder in dict.fromkeys(folders)]
+    return [path for path in paths if path.is_file() and (path.name != DATA or described(path.parent))]
+
+
+def read_lists(paths: Iterable[Path], first: int = 1, any_name: bool = False) -> dict[Path, Names]:
+    """File → what it says, for the class lists that name anything. paths: from `list_files`. first: the id of the first
+    line. any_name: as for `read_class_list`. Raises UserError."""
+    said = {path: LISTS[path.name](path, first, any_name) for path in paths}
+    return {path: names for path, names in said.items() if names}
+
+
+def yaml_names(content: Mapping[str, Any], file: Path) -> Names:
+    """Class number → name, in rising order, of a YAML file for Ultralytics. content: its keys and values. Raises
+    UserError."""
+    given = content.get("names")
+    if not given:
+        raise UserError(file, f"'names' must list the classes, not {show_json(given)}")
+    given = dict(enumerate(given)) if isinstance(given, list) else given
+    names = fit(given, dict[Annotated[int, msgspec.Meta(ge=0)], str], f"{file}: 'names'", strict=False)
+    count = fit(content.get("nc") or len(names), int, f"{file}: 'nc'", strict=False)
+    if count not in (len(names), max(names) + 1):
+        raise UserError(file, f"its 'nc' says {count} classes, and 'names' lists {len(names)}", "correct the wrong one")
+    return dict(sorted(names.items()))
+
+
+def check_agree(lists: Iterable[tuple[object, Mapping[int, str]]]) -> None:
+    """Raises UserError if two lists give a number names of different meanings. lists: (where, number → name) of each:
+    its name in errors, and what it says."""
+    said: dict[int, tuple[object, str]] = {}
+    for other, names in lists:
+        for number, name in names.items():
+            where, before = said.setdefault(number, (other, name))
+            if not same_meaning(before, name):
+                what = f"#{number - COLOUR:06x}" if number >= COLOUR else str(number)
+                problem = f"says that {what} is {show_json(before)}, and {other} that it is {show_json(name)}"
+                fix = "remove the wrong one; if each is right for its own folder, import the folders one by one"
+                raise UserError(where, problem, fix)
+
+
+def same_meaning(one: str, other: str) -> bool:
+    """Whether two names mean one class, or both the background, or both ignored pixels."""
+    reserved = reserved_id(one)
+    return one.casefold() == other.casefold() or (reserved is not None and reserved == reserved_id(other))
 
 
 def find_list(
     *folders: Path, classes: Sequence[str] | None = None, any_name: bool = False, note: Note = no_note
 ) -> ClassList | None:
-    """The first class list in these folders; None if they hold no list. Lists of colours go before lists of names.
+    """The class list that counts in these folders: a list of colours, `classes`, or the first list of names. None
+    without any. The others must agree with it.
 
-    classes: the classes in the order of their ids, if the user named them; then only a list of colours counts, and
-    without one the result is `named_classes`. any_name: as for `read_class_list`. note: as for `number_classes`; lists
-    after the first add no lines. Raises UserError, also if another list contradicts the first one, or if a list of
-    names gives one of `classes` another id.
+    classes: the classes in the order of their ids, if the user named them. any_name: as for `read_class_list`. note: as
+    for `number_classes`. Raises UserError.
     """
-    first: ClassList | None = None
-    for path in (folder / name for name in (*COLOUR_LISTS, *NAME_LISTS) for folder in dict.fromkeys(folders)):
-        if not path.is_file():
-            continue
-        if path.name in NAME_LISTS and classes is not None:
-            listed: Mapping[int, str] = {}
-            with suppress(UserError):  # nothing is read from a list that cannot be read
-                listed = parse_class_list(read_lines(path), path, any_name=True)
-            check_ids(classes, listed, path)
-            continue
-        one = _read_names(path, any_name, note) if path.name in NAME_LISTS else _read_colours(path, classes, note)
-        note = no_note
-        if first is None:
-            first = one
-        elif (first.colours is None) == (one.colours is None):
-            check_agree(first.named, first.where, one.named, one.where)
-        else:
-            check_agree(dict(enumerate(first.classes, 1)), first.where, dict(enumerate(one.classes, 1)), one.where)
-    if first is None and classes is not None:
-        return named_classes(classes)
-    if first is not None and first.colours is None:
-        for path in filter(Path.is_file, (folder / ID_LABELS for folder in dict.fromkeys(folders))):
-            check_agree(
-                first.named, first.where, parse_json(read_bytes(path), dict[int, str], str(path), strict=False), path
-            )
-    return first
+    lists = read_lists(list_files(*folders), any_name=any_name or classes is not None)
+    path, names = next(iter(lists.items()), (None, {}))
+    if path is not None and LISTS[path.name] is _colours_in:
+        class_list = _of_colours(path, names, classes, note)
+        # The masks have colours: of lists of names, the order of the classes counts.
+        for file in [file for file in lists if LISTS[file.name] is not _colours_in]:
+            lists[file] = dict(enumerate(number_classes(lists[file], file).classes, 1))
+    elif classes is not None:
+        class_list = named_classes(classes)
+    elif path is not None:
+        class_list = _of_names(path, names, note)
+    else:
+        return None
+    where = class_list.where if classes is None else "classes"
+    check_agree([(where, class_list.named), *lists.items()])
+    return class_list
 
 
-def check_agree(names: Mapping[int, str], where: object, others: Mapping[int, str], other: object) -> None:
-    """Raise UserError if two lists of a set give one number two names that do not mean the same. names: number → name
-    in the list that counts. where: that list. others, other: the same of the other list."""
-    for number, name in others.items():
-        own = names.get(number, name)
-        if own.casefold() != name.casefold() and (reserved_id(own) is None or reserved_id(own) != reserved_id(name)):
-            what = f"#{number:06x}" if number > IGNORE else str(number)
-            problem = f"and {other} differ: {what} is {show_json(own)}, or {show_json(name)}"
-            fix = "remove the wrong list; if each is right for its own folder, import the folders one by one"
-            raise UserError(where, problem, fix)
-
-
-def _read_names(path: Path, any_name: bool, note: Note) -> ClassList:
-    """The class list in a file of names. any_name, note: as for `find_list`. Raises UserError."""
-    names = parse_class_list(read_lines(path), path, any_name=any_name)
+def _of_names(path: Path, names: Names, note: Note) -> ClassList:
+    """The class list of a list of names. path: its file. note: as for `find_list`. Raises UserError."""
     if max(names, default=0) > IGNORE:
         problem = f"names id {max(names)}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
         raise UserError(path, problem)
-    class_list = number_classes(names, path, note=note)
-    _tell_void(names, class_list, note)
-    where, zero = str(path), {0: 0}
+    class_list = number_classes(names, path, void=() if path.name == DATA else None, note=note)
+    _note_void(names, class_list, note)
+    where = str(path)
+    zero = {0: 0}
     reserved = [names[number] for number, id_ in class_list.ids.items() if id_ in (0, IGNORE) and number != IGNORE]
     if reserved and 0 not in names:
         where = f"{path}, where {show_json(reserved[0])} is not 0: name it first, or write `id name` in every line"
@@ -258,12 +348,11 @@ def _read_names(path: Path, any_name: bool, note: Note) -> ClassList:
     return replace(class_list, ids={**zero, **class_list.ids}, where=where, named=names)
 
 
-def _tell_void(names: Mapping[int, str], listed: ClassList, note: Note) -> None:
-    """Calls `note` with a line about the names whose pixels are ignored. names: value → name. listed: their class
-    list."""
-    void = [show_json(name) for number, name in names.items() if listed.ids[number] == IGNORE != number]
+def _note_void(names: Names, class_list: ClassList, note: Note) -> None:
+    """Calls `note` with a line about the names whose pixels are ignored. names: value → name."""
+    void = [show_json(name) for number, name in names.items() if class_list.ids[number] == IGNORE != number]
     if void:
-        note(f"{', '.join(void)} in {listed.where} is no class: its pixels are ignored (255)")
+        note(f"{', '.join(void)} in {class_list.where} is no class: its pixels are ignored (255)")
 
 
 def _read_colour(line: str) -> tuple[str, int] | None:
@@ -276,112 +365,21 @@ def _read_colour(line: str) -> tuple[str, int] | None:
     else:
         *colour, name = match.group(5, 6, 7, 8)
     values = np.array([int(value) for value in colour])
-    return (name.strip(), int(values @ WEIGHTS)) if values.max() <= IGNORE else None
+    return (composed(name.strip()), int(values @ WEIGHTS)) if values.max() <= IGNORE else None
 
 
-def _read_colours(path: Path, classes: Sequence[str] | None, note: Note) -> ClassList:
-    """The class list in a file of colours. classes, note: as for `number_classes`. Raises UserError."""
-    names, colours = list[str](), list[int]()
-    for number, line in enumerate(read_lines(path), 1):
-        found = _read_colour(line)
-        if found is not None:
-            names.append(found[0])
-            colours.append(found[1])
-        elif number > 1 and line.strip() and line[0] != "#":
-            raise UserError(f"{path}, line {number}", "needs a name and a colour: `name:r,g,b`, or `r g b name`")
-    class_list = number_classes(dict(enumerate(names)), path, classes=classes, note=note)
-    _tell_void(dict(enumerate(names)), class_list, note)
+def _of_colours(path: Path, names: Names, classes: Sequence[str] | None, note: Note) -> ClassList:
+    """The class list of a list of colours. path: its file. classes, note: as for `find_list`. Raises UserError."""
+    numbered = dict(enumerate(names.values()))
+    class_list = number_classes(numbered, path, classes=classes, note=note)
+    _note_void(numbered, class_list, note)
+    given = {key - COLOUR: class_list.ids[i] for i, key in enumerate(names)}
     # Unless the list says otherwise, black is the background and VOC's border is ignored.
-    given: dict[int, int] = {}
-    for number, colour in enumerate(colours):
-        if given.setdefault(colour, class_list.ids[number]) != class_list.ids[number]:
-            raise UserError(path, f"gives {show_json(names[number])} the same colour as another name")
-    named = dict(zip(colours, map(composed, names), strict=True))
-    return replace(class_list, colours={**_voc_colours(0), **given}, named=named)
+    colours = {**voc_colours(0), **given}
+    return replace(class_list, colours=colours, named=dict(enumerate(class_list.classes, 1)))
 
 
-def _voc_colours(count: int) -> dict[int, int]:
+def voc_colours(count: int) -> dict[int, int]:
     """Number of a colour in VOC's palette → the id that has this colour, for the ids 0 to `count` and for 255."""
     colours = (np.array(voc_palette(), np.uint32).reshape(256, 3) @ WEIGHTS).tolist()
     return {colours[number]: number for number in (*range(count + 1), IGNORE)}
-
-
-def read_mask(path: Path, class_list: ClassList) -> np.ndarray:
-    """(H, W) uint8: the ids that a class list gives to the values in a mask. path: the mask's file. Raises UserError
-    for a value without an id, and for a file that is no mask."""
-    values, kind = _load(path, class_list)
-    if class_list.single and kind == "grey" and values.any() and not (values % IGNORE).any():
-        return (values // IGNORE).astype(np.uint8)
-    ids, where = (class_list.colour_ids if kind == "colour" else class_list.values), class_list.where
-    present, places = np.arange(int(values.max()) + 1), values
-    if kind == "colour":
-        present, places = np.unique(values, return_inverse=True)
-    found = np.array([ids.get(value, -1) for value in present.tolist()])[places.reshape(values.shape)]
-    for value in values[found < 0][:1].tolist():
-        what = f"id {value}"
-        if kind == "colour":
-            what = f"the colour {','.join(str(value >> shift & 255) for shift in (16, 8, 0))}"
-            where = where if class_list.colours else "VOC's palette; a labelmap.txt says what colours are"
-        raise UserError(path, f"has {what}, which is not a class of {where}")
-    return found.astype(np.uint8)
-
-
-def with_single(class_list: ClassList, note: Note) -> ClassList:
-    """The class list, with `single` set if it has one class and the background. note: called with a line about it."""
-    ids = class_list.ids
-    if len(class_list.classes) != 1 or class_list.colours or ids.get(0) != 0 or ids.get(IGNORE) == 1:
-        return class_list
-    what = f"255 is '{class_list.classes[0]}'"
-    note(f"in grey masks with no other values than 0 and 255, {what}; in palette masks, 255 is ignored")
-    return replace(class_list, single=True)
-
-
-def _load(path: Path, class_list: ClassList) -> tuple[np.ndarray, Literal["grey", "index", "colour"]]:
-    """(values, kind): (H, W), the greys, indices or colours in a mask. path: the file. class_list: decides which of
-    them count. Raises UserError for a picture that cannot be a mask."""
-    with open_image(path) as image:
-        kind, entries = image.format, bytes(image.palette.palette) if image.palette else b""  # decoding changes it
-        pixels, mode = stored_pixels(image)
-    if mode in ("I", "I;16"):
-        pixels, mode = np.where(pixels == 65535, IGNORE, pixels), "L"
-    elif mode == "1":
-        pixels = pixels.astype(np.uint8)
-    if kind != "PNG" or mode not in ("P", "L", "LA", "RGB", "RGBA", *["1"] * (len(class_list.classes) == 1)):
-        raise UserError(path, f"is {kind} {mode} data; a mask is a PNG: palette, grey or in colours of 8 bits")
-    if mode in ("LA", "RGBA"):
-        if pixels[..., -1].min() < IGNORE:
-            raise UserError(path, "is partly transparent, so its alpha channel may be the mask", "save it without one")
-        pixels = pixels[..., 0] if mode == "LA" else pixels[..., :3]
-    by_colour = class_list.colours is not None
-    if mode == "P":
-        palette = np.full(256, 1 << 24)  # no colour
-        given = np.frombuffer(entries[: len(entries) // 3 * 3], np.uint8).reshape(-1, 3) @ WEIGHTS
-        palette[: len(given)] = given
-        if by_colour:
-            return palette[pixels], "colour"
-        _check_palette(path, np.flatnonzero(np.bincount(pixels.ravel())), palette, class_list)
-        return pixels, "index"
-    if pixels.ndim == 3:
-        if by_colour or (pixels != pixels[..., :1]).any():
-            return pixels @ WEIGHTS, "colour"
-        pixels = pixels[..., 0]
-    elif by_colour:
-        return pixels * np.uint32(GREY), "colour"
-    return pixels, "grey"
-
-
-def _check_palette(path: Path, used: np.ndarray, palette: np.ndarray, class_list: ClassList) -> None:
-    """Raises UserError if the colours of a palette mean other ids than its indices, as after an optimiser of PNG files
-    has sorted it. used: the indices in the mask. palette: (256,), the number of each index's colour."""
-    colours, values = palette[used].tolist(), class_list.values
-    greys = {number * GREY: class_id for number, class_id in values.items()}
-    if class_list.single:
-        greys[IGNORE * GREY] = 1
-    # If black is the first colour, then black and white elsewhere fill a palette up, or only show something.
-    silent = (0, IGNORE * GREY) if palette[0] == 0 else ()
-    for meant in (class_list.colour_ids, greys):
-        pairs = zip(colours, used.tolist(), strict=True)
-        others = [one for one, i in pairs if one not in silent and meant.get(one) != values.get(i, -1)]
-        if others and {*colours} <= meant.keys():
-            fix = "save the masks as grey PNG files of ids, or list their colours in a labelmap.txt"
-            raise UserError(path, "the indices and the colours of its palette mean different ids", fix)

@@ -32,7 +32,7 @@ from .merge import merge_sets, rename_classes, set_names
 from .reading import Reading, Tally
 from .reviews import left_out_notes
 from .sample import Sample
-from .select import Stats, clean_sample, measure, select_samples, summarize
+from .select import Stats, clean_sample, measure, select_samples, set_stats
 from .split import split_samples
 from .writing import save_native
 
@@ -65,11 +65,14 @@ class Dataset(Sequence[Sample]):
         reading: Reading | None = None,
     ):
         check_class_list(classes)
-        self.classes, self.samples = tuple(map(composed, classes)), list(samples)
-        self.path, self.notes = Path(path) if path is not None else None, tuple(notes)
+        self.classes = tuple(map(composed, classes))
+        self.samples = list(samples)
+        self.path = Path(path) if path is not None else None
+        self.notes = tuple(notes)
         self.ids = ids or {number: number for number in range(len(self.classes) + 1)}
         self.title = title or f"dataset in {path or 'memory'}"
-        self._reading, self.tally = reading or Reading(), Tally()
+        self._reading = reading or Reading()
+        self.tally = Tally()
         self.dropped: Mapping[str, int] = {}
         """In the result of `filter`: criterion → number of samples that it dropped. A sample counts for the first
         criterion that it does not meet."""
@@ -106,10 +109,12 @@ class Dataset(Sequence[Sample]):
     def _repr_png_(self) -> bytes | None:
         return compress_image(np.asarray(self.show())) if self.samples else None
 
-    def _of(self, samples: Sequence[Sample], notes: Sequence[str] = ()) -> Dataset:
-        """A dataset of some of these samples. notes: lines to add to the notes."""
-        about = {"path": self.path, "ids": self.ids, "title": self.title, "reading": self._reading}
-        return Dataset(self.classes, samples, notes=[*self.notes, *notes], **about)
+    def _of(self, samples: Sequence[Sample], notes: Sequence[str] = (), **changes: Any) -> Dataset:
+        """A dataset of these samples, and otherwise like this one. notes: lines to add to the notes. changes: other
+        arguments of `Dataset`."""
+        same = {"classes": self.classes, "path": self.path, "ids": self.ids, "title": self.title}
+        about = {**same, "reading": self._reading, **changes}
+        return Dataset(samples=samples, notes=[*self.notes, *notes], **about)
 
     def watched(self) -> Dataset:
         """This dataset, whose `reading` counts label maps when they are read for the first time."""
@@ -162,28 +167,37 @@ class Dataset(Sequence[Sample]):
         labels_alone: only label maps are compared. Pictures may be missing then, a plain folder of label maps is a set,
         too, samples that nobody labelled are left out, and of a public set, its usual part is opened (CamVid: `test`,
         others: `val`). options: those of `ImportOptions` (formats/format_table.py) that the format has, and of
-        `drivers.Import`. Raises UserError for a file that cannot be used, for a part without samples, and for an option
+        `drivers.Import`; of a native set `as_made`: whether to leave out what people decided and corrected. Raises
+        UserError for a file that cannot be used, for a part without samples, and for an option
         that the format does not have.
         """
         path = Path(path)
         if format is None:
             format = format_of(path, labels_alone)
         check_options(format, options)
+        are_maps = False
         if format == "native":
-            opened, as_stored = _open_native(path, split), False
+            opened = _open_native(path, split, **options)
         else:
             check_class_list(options.get("classes") or ())  # formats would take the letters of a text
-            read = read_format(format, path, split=split, labels_alone=labels_alone, **options)
-            reading, as_stored = read.listed.reading(read.parts), read.ids is not None
-            about: dict[str, Any] = {"notes": read.notes, "ids": read.ids, "title": read.about, "reading": reading}
-            opened = cls(read.listed.classes, read.samples, path=path, **about)
+            read, source = read_format(format, path, split=split, labels_alone=labels_alone, **options)
+            are_maps = read.ids is not None
+            opened = cls(
+                read.listed.classes,
+                read.samples,
+                path=path,
+                notes=source.notes,
+                ids=read.ids,
+                title=read.about,
+                reading=read.listed.reading(source.parts),
+            )
         if not labels_alone:
             return opened
         if not opened.samples:
             raise UserError(path, f"holds no labelled images ({opened.about})")
         if split is None and "truth" not in options:
             check_parts((sample.row.part for sample in opened), path)
-        if not as_stored:  # then their pictures are there, and label maps must fit them
+        if not are_maps:  # then their pictures are there, and label maps must fit them
             count = len(opened.classes)
             opened.samples = [one.replace(label_map=partial(one.labels, count)) for one in opened.samples]
         return opened.labelled(with_rejected=True)
@@ -229,7 +243,8 @@ class Dataset(Sequence[Sample]):
             cleaned = [clean_sample(sample, self.classes, wanted.clean) for sample in follow(selected)]
             changed = sum(one is not before for one, before in zip(cleaned, selected, strict=True))
             count = f"{changed} of {plural(len(selected), 'mask')}"
-            notes, selected = [f"pieces below {wanted.clean} pixels removed in {count}"], cleaned
+            notes.append(f"pieces below {wanted.clean} pixels removed in {count}")
+            selected = cleaned
         kept = self._of(selected, notes)
         kept.dropped = dropped
         return kept
@@ -263,8 +278,7 @@ class Dataset(Sequence[Sample]):
         new_ids = {"": 0, **ids_by_name(classes)}
         moved = {number: new_ids[renames.get(name, name)] for number, name in enumerate(self.classes, 1)}
         ids = {value: moved.get(class_id, class_id) for value, class_id in self.ids.items()}
-        about = {"path": self.path, "notes": self.notes, "title": self.title, "reading": self._reading.renamed(renames)}
-        return Dataset(classes, samples, ids=ids, **about)
+        return self._of(samples, classes=classes, ids=ids, reading=self._reading.renamed(renames))
 
     def split(
         self,
@@ -300,7 +314,7 @@ class Dataset(Sequence[Sample]):
         """The statistics of the dataset and of each class. follow: wraps the samples, to show progress."""
         count = len(self.classes)
         measured = [measure(sample.labels(count)) for sample in follow(self.samples)]
-        return summarize(measured, self.classes)
+        return set_stats(measured, self.classes)
 
     def as_torch(
         self, transform: Transform | None = None, *, objects: bool = False, with_rejected: bool = False
@@ -321,16 +335,18 @@ class Dataset(Sequence[Sample]):
         return TorchSamples(kept.samples, len(self.classes), transform, objects=objects)
 
 
-def _open_native(path: Path, split: str | None) -> Dataset:
-    """A native folder, or the folder of its parts, as one dataset. split: as for `Dataset.open`. Raises UserError."""
+def _open_native(path: Path, split: str | None, *, as_made: bool = False, **_: Any) -> Dataset:
+    """A native folder, or the folder of its parts, as one dataset. The arguments are those of `Dataset.open`. Raises
+    UserError."""
     folders = native.part_folders(path)
-    (classes, samples), *others = map(native.open_native, folders)
+    (classes, samples), *others = (native.open_native(folder, as_made=as_made) for folder in folders)
     for folder, (names, more) in zip(folders[1:], others, strict=True):
         if names != classes:
             raise UserError(folder, f"has other classes than {folders[0]}", "`seediff merge` joins them")
         samples += more
     if split is not None:
-        parts, wanted = [sample.row.part for sample in samples], part_of(split) or split
+        parts = [sample.row.part for sample in samples]
+        wanted = part_of(split) or split
         if wanted not in parts:
             raise no_part(split, path, parts)
         samples = [sample for sample, part in zip(samples, parts, strict=True) if part == wanted]

@@ -37,7 +37,7 @@ def encode_image(image: np.ndarray, image_format: str) -> bytes:
     return png(Image.fromarray(image))
 
 
-def as_stored(image: np.ndarray, image_format: str) -> np.ndarray:
+def as_saved(image: np.ndarray, image_format: str) -> np.ndarray:
     """The pixels (H, W, 3) uint8 that a picture's file gives back: a JPEG changes them a little. Masks are made from
     these, so that they can be made again from the file and the kept attention. An image that is not uint8 is returned
     as it is; `make_masks` refuses it."""

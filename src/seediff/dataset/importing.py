@@ -16,7 +16,7 @@ from ..config.class_names import check_meaning
 from ..errors import UserError
 from ..files.image_files import read_photo
 from ..files.label_maps import IGNORE
-from ..files.messages import plural
+from ..files.messages import first_of, plural
 from ..files.photo_files import Photo, find_photos
 from ..files.reading import composed
 from ..rows.row import Review, Row
@@ -27,7 +27,7 @@ from .class_lists import check_class_list
 from .dataset import Dataset
 from .encoding import encode_photo
 from .formats.format_table import FORMATS, SourceName, format_of
-from .reading import Reading, Tally, first_of
+from .reading import Reading, Tally
 from .reviews import reviewed_as_is
 from .sample import Sample, flat_name, renumber, renumber_table, repainted
 from .shapes.changes import objects_from_tool
@@ -91,14 +91,16 @@ def import_set(
             options["images"] = corrects / native.IMAGES
 
     read = Dataset.open(source, name, **options)
-    classes, samples = read.classes, _require(read, source, empty=corrects is not None)
+    classes = read.classes
+    samples = _require(read, source, empty=corrects is not None)
     changes = list[Change]()
     if corrects is not None:
         classes, samples = correct(
             corrects, classes, samples, by=name, accept_unchanged=accept_unchanged, tell=changes.append
         )
     about = {"command": "import", "format": name}
-    rows, tally = list[Row](), Tally()
+    rows = list[Row]()
+    tally = Tally()
 
     def reading() -> Reading:
         return read.reading_of(classes, tally)
@@ -181,7 +183,7 @@ def correct(
     own_classes, originals = native.open_native(folder)
     names = tuple(dict.fromkeys([*own_classes, *classes]))
     check_class_list(names)
-    matches = _matched(items, [item.name for item in originals], folder, by)
+    matches = _match_samples(items, [item.name for item in originals], folder, by)
     table = renumber_table(classes, names)
 
     # The first that applies:
@@ -192,7 +194,8 @@ def correct(
     def corrected(original: Sample) -> Sample:
         if original.name not in matches:
             return original
-        changed, divided = original, False
+        changed = original
+        divided = False
         item = renumber(matches[original.name].replace(image=original.source), table, len(classes))
         before, after = original.labels(len(names)), item.labels(len(names))
         if by in IN_PIECES:
@@ -201,7 +204,8 @@ def correct(
         if pixels:  # flags are about masks that nobody looked at
             review = Review(verdict="accepted", corrected=True, by=by)
             changed = repainted(original, after, original.row.of_other_mask(flags=(), review=review))
-        objects, returned = changed.instances, item.instances
+        objects = changed.instances
+        returned = item.instances
         if objects is not None and returned is not None and by not in IN_PIECES:
             objects, divided = objects_from_tool(objects, returned, after)
             changed = changed.replace(instances=objects)
@@ -217,7 +221,7 @@ def correct(
     return names, map(corrected, originals)
 
 
-def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path, by: SourceName) -> dict[str, Sample]:
+def _match_samples(items: Iterable[Sample], names: Sequence[str], folder: Path, by: SourceName) -> dict[str, Sample]:
     """Name of a sample → the item with its mask. names: the names of the set's samples. folder: the set, for errors.
     by: the items' format. Raises UserError for an item without a sample, for one that may be of several samples, and
     for two items of one sample."""
@@ -226,7 +230,8 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path, by: So
         alike[composed(flat_name(name))].append(name)
     matches: dict[str, Sample] = {}
     for item in items:
-        where, found = f"sample '{item.name}'", alike.get(composed(flat_name(item.name)), [])
+        where = f"sample '{item.name}'"
+        found = alike.get(composed(flat_name(item.name)), [])
         if not FORMATS[by].flat:  # else one that was not exported may have this name
             found = [name for name in found if composed(name) == composed(item.name)] or found
         if not found:

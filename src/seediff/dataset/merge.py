@@ -108,7 +108,8 @@ def rename_classes(
     kept = tuple(dict.fromkeys(filter(None, names)))
     check_meaning((name for name in kept if name not in classes), OPTION)
     check_class_list(kept, OPTION)
-    numbers, new_names = ids_by_name(kept), dict(zip(classes, names, strict=True))
+    numbers = ids_by_name(kept)
+    new_names = dict(zip(classes, names, strict=True))
     ids = id_table([numbers.get(name, 0) for name in names])
     removed = [number for number, name in enumerate(names, 1) if not name]
 

@@ -1,5 +1,5 @@
 """The native dataset, the folder that `generate` and `mask` make: its files, and how they are read (writing.py writes
-them). `check_finished` refuses a folder whose run is not finished.
+them). `check_complete` refuses a folder whose run is not finished.
 
     out/  README.md          the dataset card
           seediff.toml       the exact configuration
@@ -41,7 +41,7 @@ import numpy as np
 from ..config.class_names import BACKGROUND, read_class_list
 from ..errors import UserError
 from ..files.label_maps import IGNORE
-from ..files.messages import show_json
+from ..files.messages import first_of, show_json
 from ..files.outputs import BATCHES, CONFIG, IMAGES
 from ..files.photo_files import looks_like_image
 from ..files.reading import Json, check_unpacked, inside, read_json_lines
@@ -53,8 +53,11 @@ from .reading import Reading
 from .reviews import Action, read_actions, reviewed_row
 from .sample import ATTENTION, CONFIGS, EXTRAS, SOFT, Extras, Sample, check_name, id_table, repainted
 
-CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
-REJECTED, PREVIEW = "rejected.jsonl", "preview.html"
+CARD = "README.md"
+CLASSES = "classes.txt"
+METADATA = "metadata.jsonl"
+REJECTED = "rejected.jsonl"
+PREVIEW = "preview.html"
 MASKS, INSTANCES = "masks", "instances"
 ABSENT = "no such file; a finished SeeDiff dataset has one"
 _MADE = re.compile(rf"{CONFIGS}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
@@ -122,7 +125,7 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[Row]:
     return rows
 
 
-def check_finished(folder: Path) -> None:
+def check_complete(folder: Path) -> None:
     """Raises UserError if a folder does not exist, or if the run that makes it is not finished."""
     if not folder.is_dir():
         check_unpacked(folder)
@@ -139,7 +142,7 @@ def check_finished(folder: Path) -> None:
 
 def check_native(folder: Path) -> None:
     """Raises UserError for a folder that is not a finished native dataset."""
-    check_finished(folder)
+    check_complete(folder)
     if not (folder / CLASSES).is_file() and not (folder / METADATA).is_file():
         raise no_dataset(folder, METADATA, "`seediff import` reads other formats")
 
@@ -148,7 +151,7 @@ def no_dataset(folder: Path, looked_for: str, fix: str = "") -> UserError:
     """The error for a folder that is no dataset. It names the datasets in the folder, or how a set is made of pictures
     alone. looked_for: the files that a dataset has. fix: what helps otherwise."""
     names = sorted(entry.name for entry in folder.iterdir())
-    held = ", ".join(names[:5]) or "nothing"
+    held = first_of(names, 5) or "nothing"
     sets = sorted(str(path.parent) for path in folder.glob(f"*/{METADATA}"))
     visible = [name for name in names if name[0] != "."]
     if sets:
@@ -160,8 +163,8 @@ def no_dataset(folder: Path, looked_for: str, fix: str = "") -> UserError:
 
 
 def check_single(folder: Path) -> None:
-    """Raises UserError for a folder of several datasets, such as `split` writes, and as `check_finished` does."""
-    check_finished(folder)
+    """Raises UserError for a folder of several datasets, such as `split` writes, and as `check_complete` does."""
+    check_complete(folder)
     if any(folder.glob(f"*/{METADATA}")):
         check_native(folder)
 
@@ -179,7 +182,9 @@ class RowReader:
     did about its samples, the oldest action first."""
 
     def __init__(self, folder: Path, classes: Sequence[str], actions: Sequence[Action] = ()) -> None:
-        self.folder, self.classes, self.ids = folder, classes, ids_by_name(classes)
+        self.folder = folder
+        self.classes = classes
+        self.ids = ids_by_name(classes)
         self.kinds = [kind for kind in EXTRAS if inside(folder, kind).is_dir()]
         self.made_by = cache(partial(made_by, folder))
         self.last = {action.sample: action for action in actions}
@@ -190,7 +195,8 @@ class RowReader:
         where: the row's name in errors. Raises UserError, also if another row has the name, and if the row's classes
         are not those of classes.txt."""
         image = inside(self.folder, as_made.file_name, where, "file_name")
-        name, classes = as_made.sample, as_made.named
+        name = as_made.sample
+        classes = as_made.named
         check_name(name, self.names, where)
         for label in classes:
             if label not in self.ids:
@@ -201,7 +207,8 @@ class RowReader:
             problem = f"{written}, but in {CLASSES} they have {show_json(here)}"
             raise UserError(where, problem, f"restore {CLASSES} from a copy")
         mask = inside(self.folder, as_made.mask_file_name, where, "mask_file_name")
-        extras, objects = self._extras(name, as_made), self._objects(name, as_made, where)
+        extras = self._extras(name, as_made)
+        objects = self._objects(name, as_made, where)
         made = as_made.replace(instances=None, instance_scores=None)  # they are in the sample's `instances`
         sample = Sample(image, partial(read_label_map, mask), objects, made, name=name, extras=extras)
         action = self.last.get(name)
@@ -245,18 +252,19 @@ class RowReader:
 def open_native(
     folder: Path | str,
     *,
-    actions: Sequence[Action] | None = None,
+    as_made: bool = False,
 ) -> tuple[tuple[str, ...], list[Sample]]:
     """(classes, samples) of a native dataset. `classes`: without the background. `samples`: with corrected masks in
     place of the originals, and with people's decisions as `review` in the rows.
 
-    folder: the dataset. actions: what people did about it; None: what review.jsonl says. Raises UserError if the run
-    that makes the folder is not finished, and for a row whose files are missing, lead out of the folder, or belong to
+    folder: the dataset. as_made: leave out what people decided and corrected. Raises UserError if the run that makes
+    the folder is not finished, and for a row whose files are missing, lead out of the folder, or belong to
     another row.
     """
     folder = Path(folder)
     check_native(folder)
-    if actions is None:  # before the classes, which may get more meanwhile, but never fewer
+    actions: Sequence[Action] = ()
+    if not as_made:  # before the classes, which may get more meanwhile, but never fewer
         actions = read_actions(folder)
     classes = read_classes(folder)
     reader = RowReader(folder, classes, actions)

@@ -11,14 +11,12 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND
 from ..files.label_maps import IGNORE
-from ..files.messages import plural
+from ..files.messages import first_of, plural
 from ..rows.values import ids_by_name
 from .sample import Sample
 
 READING = "reading.json"
 """The file in an imported set that holds its whole reading."""
-NAMED = 8
-"""Maximum number of names or values in a line."""
 IGNORED_PIXELS = f"ignored ({IGNORE})"
 """The name of the row for ignored pixels."""
 NO_PART = "no part"
@@ -86,14 +84,18 @@ class Reading:
 
     def counted(self, names: Sequence[str], tally: Tally, left_out: Sequence[str], path: Path | None) -> Reading:
         """The reading with what was counted. names: the classes of ids 1, 2, … in the tally. left_out: lines to add.
-        path: the set, for `shorten`."""
-        ids, counts = reading_ids(names), tally.counts.T.tolist()
+        path: the set, for `without_folder`."""
+        ids = reading_ids(names)
+        counts = tally.counts.T.tolist()
         rows = [ClassReading(row.values, row.name, *counts[ids[row.name]]) for row in self.classes]
+        lines = [*left_out]
         shapes, boxed = tally.lost.tolist()
-        lost = [f"{plural(shapes, 'shape')} without a pixel: outside of the image, without area, or covered"]
-        only = [f"{plural(boxed, 'pixel')} only in boxes: ignored (255)"]
-        lines = [shorten(line, path) for line in (*left_out, *lost * bool(shapes), *only * bool(boxed))]
-        return replace(self, listed=shorten(self.listed, path), classes=rows, left_out=lines)
+        if shapes:
+            lines.append(f"{plural(shapes, 'shape')} without a pixel: outside of the image, without area, or covered")
+        if boxed:
+            lines.append(f"{plural(boxed, 'pixel')} only in boxes: ignored (255)")
+        lines = [without_folder(line, path) for line in lines]
+        return replace(self, listed=without_folder(self.listed, path), classes=rows, left_out=lines)
 
     def renamed(self, names: Mapping[str, str]) -> Reading:
         """The reading, without counts, after classes got other names. names: class → its new name, or ""."""
@@ -111,13 +113,15 @@ class Reading:
         if unseen:
             of_all = f"{len(unseen)} of {plural(len(classes), 'class')}"
             lines.append(f"note: no mask that was read shows {of_all}: {first_of(unseen)}")
-        lines += [f"classes: {self.listed}"] * bool(self.listed)
+        if self.listed:
+            lines.append(f"classes: {self.listed}")
         if self.parts.keys() - {NO_PART}:
-            lines.append(f"parts: {first_of([f'{part} {count}' for part, count in self.parts.items()])}")
+            lines.append(f"parts: {first_of(f'{part} {count}' for part, count in self.parts.items())}")
         lines += [row.line for row in self.classes if row.pixels or row in classes]
-        if limit is not None and len(lines) > limit:
-            lines[limit - 1 :] = [f"… {len(lines) - limit + 1} more lines; `import` keeps all in {READING}"]
-        return lines
+        if limit is None or len(lines) <= limit:
+            return lines
+        more = len(lines) - limit + 1
+        return [*lines[: limit - 1], f"… {more} more lines; `import` keeps all in {READING}"]
 
 
 def reading_ids(classes: Sequence[str]) -> dict[str, int]:
@@ -125,12 +129,7 @@ def reading_ids(classes: Sequence[str]) -> dict[str, int]:
     return {BACKGROUND: 0, **ids_by_name(classes), IGNORED_PIXELS: IGNORE}
 
 
-def first_of(texts: Sequence[str]) -> str:
-    """The first texts, and `…` if there are more than NAMED."""
-    return ", ".join(texts[:NAMED]) + ", …" * (len(texts) > NAMED)
-
-
-def shorten(text: str, path: Path | None) -> str:
+def without_folder(text: str, path: Path | None) -> str:
     """A text in which absolute paths begin with the last part of `path`, the set's folder or file."""
     if path is None:
         return text

@@ -89,7 +89,9 @@ def _read(path: Path) -> tuple[list[Action], bytes, bytes]:
             whole = data[: -len(last)]
     lines = enumerate(whole.split(b"\n"), 1)
     actions = [parse_json(line, Action, f"{path}, line {number}") for number, line in lines if line.strip()]
-    return actions, data, whole.removesuffix(b"\n") + b"\n" * bool(whole)
+    if whole and not whole.endswith(b"\n"):
+        whole += b"\n"
+    return actions, data, whole
 
 
 def now() -> str:

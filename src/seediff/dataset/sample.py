@@ -91,7 +91,9 @@ class Sample:
     ) -> None:
         image = Path(image) if isinstance(image, str) else image
         self.source = encode_image(image, "png") if isinstance(image, np.ndarray) else image
-        self.name, self.extras, self.lost = name, extras or {}, lost
+        self.name = name
+        self.extras = extras or {}
+        self.lost = lost
         self.suffix = "" if self.source is None else image_suffix(self.source, f"sample '{name}': its image")
         """ "png" or "jpg"."""
         self.unchecked_labels = label_map if callable(label_map) else partial(np.asarray, label_map)
@@ -158,7 +160,8 @@ class Sample:
         instances = found() if callable(found) else found
         if instances is not None:
             self._check_size(instances.numbers, f"sample '{self.name}'", "instances are")
-            highest, count = int(instances.numbers.max(initial=0)), len(instances.class_ids)
+            highest = int(instances.numbers.max(initial=0))
+            count = len(instances.class_ids)
             if highest > count:
                 raise UserError(f"sample '{self.name}'", f"has an object number {highest}, but classes for {count}")
         return instances
@@ -219,7 +222,8 @@ class Sample:
     def labels(self, classes: int) -> np.ndarray:
         """The label map (H, W) uint8. classes: the number of classes. Raises UserError unless the label map has the
         picture's size, and only ids from 0 to `classes` and 255."""
-        labels, where = self.unchecked_labels(), f"sample '{self.name}'"
+        labels = self.unchecked_labels()
+        where = f"sample '{self.name}'"
         if labels.ndim != 2 or labels.dtype != np.uint8:
             raise UserError(where, f"label map must be (height, width) uint8, not {labels.shape} {labels.dtype}")
         self._check_size(labels, where, "label map is")

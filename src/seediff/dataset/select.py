@@ -85,7 +85,7 @@ def measure(labels: np.ndarray, min_piece: int = 1) -> Measured:
     return Measured((labels.shape[0], labels.shape[1]), np.bincount(labels.ravel(), minlength=256), pieces)
 
 
-def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
+def set_stats(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
     """The statistics of a dataset. samples: the measures of its label maps. classes: its classes, without the
     background."""
     total = sum((sample.counts for sample in samples), np.zeros(256, np.int64))
@@ -128,7 +128,8 @@ def select_samples(
     UserError naming what a criterion needs, and for a flag that no sample could have.
     """
     check_flags(criteria.drop_flags, classes, chain(*(sample.row.raised for sample in samples)))
-    stays, dropped = list[Sample](), Counter[str]()
+    stays = list[Sample]()
+    dropped = Counter[str]()
     for sample in follow(samples):
         reason = _unmet(sample, classes, criteria, where)
         if reason:
@@ -189,7 +190,8 @@ def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str
     key: one of LISTED. criterion, where: names of the criterion and the set in errors. Raises UserError if the
     row lacks the key.
     """
-    row, scores = sample.row, getattr(sample.row, key)
+    row = sample.row
+    scores = getattr(sample.row, key)
     if row.decided.corrected:
         return dict.fromkeys(row.named, 1.0)
     if scores is not None:

@@ -71,7 +71,9 @@ def split_samples(
             digest.encode(), salt=seed.to_bytes(16, "little")
         ).digest()
 
-    parts, given, done = [""] * len(items), dict.fromkeys(shares, 0), 0
+    parts = [""] * len(items)
+    given = dict.fromkeys(shares, 0)
+    done = 0
     for group in sorted(groups, key=turn):
         done += len(group)
         part = max(shares, key=lambda part: round(shares[part] * done - given[part], 9))
@@ -171,7 +173,8 @@ def assign_splits(
             note(f"part {show_json(part)} of {plural(count, 'sample')} {NO_SPLIT}: it goes into train")
         return [part_of(part) or "train" for part in parts]
     if share in (0, 1):
-        return [("train", "val")[int(share)]] * len(items)
+        part = "val" if share else "train"
+        return [part for _ in items]
     return split_samples(items, classes, {"val": share}, seed=seed, follow=follow, note=note)
 
 

@@ -21,7 +21,10 @@ class TorchSamples(Dataset[Any]):
     def __init__(
         self, samples: Sequence[Sample], classes: int, transform: Transform | None = None, *, objects: bool = False
     ) -> None:
-        self.samples, self.classes, self.transform, self.objects = samples, classes, transform, objects
+        self.samples = samples
+        self.classes = classes
+        self.transform = transform
+        self.objects = objects
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -1,6 +1,6 @@
-"""Writes labelled pictures: `encode` makes a sample's row and files, whoever made the sample. There are two ways to put
-them into a folder: `save_native` writes a dataset that appears whole or not at all, and a run writes batch by batch, so
-that it can continue (`Record`, run/output.py). Both end with `finish_set`."""
+"""Writes labelled pictures: `encode_sample` makes a sample's row and files, whoever made the sample. There are two ways
+to put them into a folder: `save_native` writes a dataset that appears whole or not at all, and a run writes batch by
+batch, so that it can continue (`BatchRecord`, run/output.py). Both end with `complete_set`."""
 
 from __future__ import annotations
 
@@ -45,17 +45,20 @@ class Encoded:
     """As in `Sample`."""
 
 
-def encode(sample: Sample, classes: Sequence[str]) -> Encoded:
+def encode_sample(sample: Sample, classes: Sequence[str]) -> Encoded:
     """The row and the files of a sample.
 
     The row gets the names of the files, the classes that the label map shows, their ids and areas, and the objects. All
     its other keys stay. The classes that the row names come first, even without a pixel. classes: those of the dataset.
     Raises UserError naming a sample that cannot be used.
     """
-    name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
+    name = sample.name
+    labels = sample.labels(len(classes))
+    where = f"sample '{sample.name}'"
     file_name, mask = sample_files(name, sample.suffix)
     # Shapes are painted for `labels`; asked for after the objects, `lost` may paint them again.
-    pixels, lost = np.bincount(labels.ravel(), minlength=256), sample.lost()
+    pixels = np.bincount(labels.ravel(), minlength=256)
+    lost = sample.lost()
     shown = shown_classes(pixels, classes, sample.row.named, where)
     rest = {key: value for key, value in sample.row.rest.items() if not key.endswith("file_name")}
     row = sample.row.showing(shown).replace(file_name=file_name, mask_file_name=mask, made=None, rest=rest)
@@ -71,7 +74,8 @@ def encode(sample: Sample, classes: Sequence[str]) -> Encoded:
         if kind == CONFIGS:
             data = stored_bytes(source)
             made = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
-            row, files[made] = row.replace(made=made), data
+            row = row.replace(made=made)
+            files[made] = data
         else:
             files[extra_file(kind, name, class_id)] = source
     return Encoded(name, row, files, pixels, lost)
@@ -91,7 +95,7 @@ def save_native(
     reading: Callable[[], Reading] | None = None,
 ) -> list[Row]:
     """Writes the native dataset `out` with its card and its page, and returns its rows. `out` appears only when it is
-    complete. `encode` says what is written of a sample.
+    complete. `encode_sample` says what is written of a sample.
 
     samples: a Sequence is read by all processes, each its own part. Any other Iterable is read by this process, and its
     samples must be picklable. about: facts for the card and the page. files: name → bytes of more files, written after
@@ -100,11 +104,14 @@ def save_native(
     understood, after the last sample. Raises UserError naming a sample that cannot be used.
     """
     check_class_list(classes)
-    rows, names, tally = list[Row](), set[str](), tally or Tally()
+    rows = list[Row]()
+    names = set[str]()
+    tally = tally or Tally()
     read: Any = None
     items: Any = samples
     if isinstance(samples, Sequence):
-        read, items = samples.__getitem__, range(len(samples))
+        read = samples.__getitem__
+        items = range(len(samples))
     with stage_output(out) as folder:
         with in_order(partial(_encode_item, read=read, classes=tuple(classes)), workers, chunk=CHUNK) as encode_all:
             for one in encode_all(follow(items)):
@@ -120,16 +127,16 @@ def save_native(
         if reading:
             put(folder / READING, (json.dumps(asdict(reading()), indent=1, ensure_ascii=False) + "\n").encode())
             about = {**about, "reading": {"lines": reading().lines()}}
-        finish_set(folder, classes, rows, about)
+        complete_set(folder, classes, rows, about)
     return rows
 
 
 def _encode_item(item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]) -> Encoded:
-    """`encode` of a sample, or with `read` of the sample at a position."""
-    return encode(read(item) if read else item, classes)
+    """`encode_sample` of a sample, or with `read` of the sample at a position."""
+    return encode_sample(read(item) if read else item, classes)
 
 
-def finish_set(
+def complete_set(
     folder: Path,
     classes: Sequence[str],
     rows: Sequence[Row],
@@ -137,7 +144,8 @@ def finish_set(
 ) -> None:
     """Writes the files about a whole dataset: classes.txt, metadata.jsonl, the card and, last, the page, by which a run
     sees that its output is finished. about: as for `write_reports`."""
-    path, text = folder / CLASSES, classes_text(classes)
+    path = folder / CLASSES
+    text = classes_text(classes)
     if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
         write_atomic(path, text)
     write_atomic(folder / METADATA, jsonl(rows))

@@ -15,7 +15,7 @@ import numpy as np
 from ..config.class_names import BACKGROUND
 from ..dataset.dataset import Dataset
 from ..files.label_maps import IGNORE
-from ..files.messages import plural, sentence
+from ..files.messages import first_of, plural, sentence
 from ..files.reading import real
 from ..metrics.confusion import count_classes
 from ..metrics.scores import Figure, class_iou
@@ -23,7 +23,7 @@ from ..version import __version__
 from ..workers import Progress
 from .figures import cells, check_bootstrap, compare, without_interval
 from .predictors import Predictor, open_predictor
-from .protocols import join_names, protocol_for, read_class_map
+from .protocols import protocol_for, read_class_map
 from .semantic import SemanticScores, evaluate_pairs
 from .tables import BEHIND, Points, ScoreTable, Value, as_json, show_cell
 
@@ -205,7 +205,7 @@ def notes(evaluation: Evaluation) -> list[str]:
     lines += map(sentence, evaluation.data.doubts)
     others = evaluation.as_background(evaluation.data.names, evaluation.truth_table)
     if others:
-        lines.append(f"Classes of the data that count as background: {join_names(others)}.")
+        lines.append(f"Classes of the data that count as background: {first_of(others, in_all=True)}.")
     about, *further = _predictor_notes(evaluation)
     lines += [*without_interval(scores), f"Predictions: {about}", *further]
     for other in evaluation.against:
@@ -242,16 +242,18 @@ def _predictor_notes(evaluation: Evaluation) -> list[str]:
         images = plural(len(evaluation.scores.images), "image")
         lines.append(f"Trained on {evaluation.trained_on} of the {images}, so these scores are too high.")
     if evaluation.absent:
-        lines.append(f"Classes of the protocol that the data does not have: {join_names(evaluation.absent)}.")
+        absent = first_of(evaluation.absent, in_all=True)
+        lines.append(f"Classes of the protocol that the data does not have: {absent}.")
     if evaluation.never:
-        never = join_names(evaluation.never)
+        never = first_of(evaluation.never, in_all=True)
         lines.append(f"Classes that are never predicted, because there is no such class: {never}.")
     others = evaluation.as_background(evaluation.predictor.classes, evaluation.predicted_table)
     if others:
-        lines.append(f"Classes of the predictions that count as background: {join_names(others)}.")
+        lines.append(f"Classes of the predictions that count as background: {first_of(others, in_all=True)}.")
     named = {i: name for i, name in evaluation.predictor.classes.items() if evaluation.predicted_table[i] == IGNORE}
     if named:
-        lines.append(f"Predicted classes that the protocol does not have or ignores are wrong: {join_names(named)}.")
+        wrong = first_of(named.values(), in_all=True)
+        lines.append(f"Predicted classes that the protocol does not have or ignores are wrong: {wrong}.")
     confusion, classes = evaluation.scores.confusion, evaluation.scores.protocol.classes
     objects = [number for number, name in enumerate(classes) if name != BACKGROUND]
     if not confusion[:, objects].any():

@@ -11,16 +11,15 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND
 from ..config.sides import side_notes
-from ..dataset.class_lists import ClassList, check_ids
+from ..dataset.class_lists import ClassList, check_agree
 from ..dataset.dataset import Dataset
 from ..dataset.formats.format_table import ImportOptions, format_of, options_of
 from ..dataset.native import MASKS
 from ..dataset.sample import Sample
 from ..dataset.split import pixel_digest
 from ..errors import UserError
-from ..files.label_maps import match_names
-from ..files.messages import plural
-from .protocols import join_names
+from ..files.messages import first_of, plural
+from ..files.photo_files import match_names
 
 OWN_IDS = "the data's own ids"
 TOGETHER = 8
@@ -72,7 +71,7 @@ def check_images(data: Dataset) -> None:
     without = [sample.name for sample in data if sample.source is None]
     if without:
         few = f"{len(without)} of {len(data)} labels have no image"
-        raise UserError(data.about, f"{few}: {join_names(without)}")
+        raise UserError(data.about, f"{few}: {first_of(without, in_all=True)}")
     for sample in data:
         truth, image = sample.unchecked_labels().shape, sample.size()
         if truth != image:
@@ -118,7 +117,7 @@ def _open_set(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predi
     samples, names = {sample.name: sample for sample in own}, own.names
     paired, missing = match_names([sample.name for sample in data], samples, path)
     if missing:
-        problem = f"has no prediction for {len(missing)} of {len(data)} images: {join_names(missing)}"
+        problem = f"has no prediction for {len(missing)} of {len(data)} images: {first_of(missing, in_all=True)}"
         raise UserError(path, problem, "its samples or label maps (PNG) must be named like the images, and labelled")
     others = [sample.name for sample in data if not _same_picture(sample, samples[paired[sample.name]])]
     if others:
@@ -126,10 +125,9 @@ def _open_set(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predi
         fix = "compare sets of the same images"
         if kind == "native":
             fix += f", or, of images that were saved anew, give {path / MASKS}"
-        raise UserError(path, f"{problem}: {join_names(others)}", fix)
+        raise UserError(path, f"{problem}: {first_of(others, in_all=True)}", fix)
     if classes is not None and not options:
-        check_ids(classes, dict(enumerate(own.classes, 1)), path)
-        names = dict(enumerate((BACKGROUND, *classes)))
+        check_agree([("classes", dict(enumerate(classes, 1))), (path, dict(enumerate(own.classes, 1)))])
 
     def predict(images: Sequence[Sample]) -> Iterator[np.ndarray]:
         return (samples[paired[image.name]].unchecked_labels() for image in images)

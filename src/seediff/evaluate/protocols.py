@@ -25,6 +25,7 @@ from ..config.class_names import BACKGROUND, VOC_CLASSES, comparison_key
 from ..dataset.formats.public_sets import CAMVID_CLASSES, CITYSCAPES_CLASSES
 from ..errors import UserError
 from ..files.label_maps import IGNORE
+from ..files.messages import first_of
 from ..files.reading import fit, read_toml
 
 VOC_WITH_BACKGROUND = (BACKGROUND, *VOC_CLASSES)
@@ -60,8 +61,8 @@ class Protocol:
         of the data set. where: its description, for errors. Raises UserError if it has none of the counted classes."""
         table, has_any = self._table(classes, self._targets(self.truth))
         if not has_any:
-            wanted = f"has none of the classes of protocol {self.name} ({join_names(self.counted)})"
-            raise UserError(where, f"{wanted}, but {join_names(classes)}")
+            wanted = f"has none of the classes of protocol {self.name} ({first_of(self.counted, in_all=True)})"
+            raise UserError(where, f"{wanted}, but {first_of(classes.values(), in_all=True)}")
         return table
 
     def predicted_table(
@@ -81,16 +82,17 @@ class Protocol:
             protocol_class = targets.get(comparison_key(target))
             if protocol_class is None:
                 unknown = f"'{name}' is mapped to '{target}', which is not in protocol {self.name}"
-                raise UserError(f"class map: {unknown}: {join_names(self.classes)}")
+                raise UserError(f"class map: {unknown}: {first_of(self.classes, in_all=True)}")
             if comparison_key(name) not in plain_names:
-                raise UserError(f"class map: '{name}' is not a class of {where}, which knows {join_names(classes)}")
+                known = first_of(classes.values(), in_all=True)
+                raise UserError(f"class map: '{name}' is not a class of {where}, which knows {known}")
             mapped[comparison_key(name)] = protocol_class
         table, has_any = self._table(classes, {**targets, **mapped})
         if not has_any:
-            wanted = f"is one of protocol {self.name}: {join_names(self.counted)}"
+            wanted = f"is one of protocol {self.name}: {first_of(self.counted, in_all=True)}"
             if not class_map:
                 wanted += "; --class-map says what they mean"
-            raise UserError(where, f"none of its classes ({join_names(classes)}) {wanted}")
+            raise UserError(where, f"none of its classes ({first_of(classes.values(), in_all=True)}) {wanted}")
         return table
 
     def _targets(self, names: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -153,16 +155,6 @@ def read_class_map(path: Path | None) -> dict[str, str] | None:
     if not names:
         raise UserError(path, "maps nothing", "a line has the model's name and the data's: bike = 'bicycle'")
     return names
-
-
-def join_names(names: Mapping[int, str] | Sequence[str], most: int = 8) -> str:
-    """Names for a message: `dog, cat`, or for more than `most` names `dog, cat, … (30 in all)`."""
-    if isinstance(names, Mapping):
-        names = list(names.values())
-    listed = ", ".join(names[:most])
-    if len(names) <= most:
-        return listed
-    return f"{listed}, … ({len(names)} in all)"
 
 
 _SEEN = tuple(name for name in VOC_CLASSES if name not in UNSEEN)

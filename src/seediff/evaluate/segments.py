@@ -14,20 +14,11 @@ import numpy as np
 from ..config.class_names import SEGMENT
 from ..dataset import native
 from ..dataset.dataset import Dataset
-from ..dataset.formats.public_sets import maps_first
 from ..dataset.reading import Reading
 from ..dataset.sample import Sample
 from ..errors import UserError
-from ..files.label_maps import (
-    IGNORE,
-    centre_square,
-    find_name,
-    map_folder,
-    match_names,
-    named_images,
-    read_segment_ids,
-    resize_nearest,
-)
+from ..files.label_maps import IGNORE, centre_square, map_folder, read_segment_ids, resize_nearest
+from ..files.photo_files import match_names, named_images
 from ..files.reading import read_lines, real
 from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, count_images
 from ..metrics.scores import labelled
@@ -85,7 +76,7 @@ def evaluate_segments(
         raise UserError("size", f"{size} must be a side in pixels between 1 and 8192")
     check_bootstrap(seed, draws)
     about_maps = {"num_classes": num_classes, "void": void or None}
-    truths = Dataset.open(labels, maps_first(labels), split=split, labels_alone=True, **about_maps).watched()
+    truths = Dataset.open(labels, split=split, labels_alone=True, **about_maps).watched()
     if num_classes not in (None, len(truths.names)):
         problem = f"{num_classes}: {truths.title} has its own"
         raise UserError("num_classes", problem, "leave it out; it is for folders without classes.txt")
@@ -96,7 +87,7 @@ def evaluate_segments(
     if names is not None:
         samples = select(samples, names)
         about += f"; {len(samples)} of them listed in {names}"
-    paired, absent = open_segments(Path(predictions), samples)
+    paired, absent = match_segments(Path(predictions), samples)
     if absent:
         problem = f"has no prediction for {len(absent)} of {len(samples)} labels, the first '{absent[0]}'"
         raise UserError(predictions, problem, "list the labels to evaluate (--list)")
@@ -130,18 +121,16 @@ def evaluate_segments(
 
 def select(samples: Mapping[str, Sample], names: Path) -> dict[str, Sample]:
     """Name → sample, for the samples that a text file lists, one name or path per line. Raises UserError."""
-    chosen = {}
-    for line in filter(None, map(str.strip, read_lines(names))):
-        name = find_name(samples, re.sub(r"(?i)\.(png|jpe?g)$", "", line))
-        if name is None:
-            raise UserError(names, f"lists '{line}', which is not the name of one label")
-        chosen[name] = samples[name]
+    lines = [re.sub(r"(?i)\.(png|jpe?g)$", "", line) for line in map(str.strip, read_lines(names)) if line]
+    chosen, unknown = match_names(lines, samples, names)
+    if unknown:
+        raise UserError(names, f"lists '{unknown[0]}', which is not the name of a label")
     if not chosen:
         raise UserError(names, "lists no names")
-    return chosen
+    return {name: samples[name] for name in chosen.values()}
 
 
-def open_segments(folder: Path, labels: Iterable[str]) -> tuple[Mapping[str, Sample | Path], list[str]]:
+def match_segments(folder: Path, labels: Iterable[str]) -> tuple[Mapping[str, Sample | Path], list[str]]:
     """(segments, missing). segments: label → its segments, for `read_segments`. missing: the labels without segments.
 
     folder: a dataset of `seediff segment`, whose objects, perhaps corrected, are the segments; or PNG label maps, whose
@@ -160,7 +149,7 @@ def open_segments(folder: Path, labels: Iterable[str]) -> tuple[Mapping[str, Sam
 
 
 def read_segments(segments: Sample | Path) -> np.ndarray:
-    """(H, W) int32: the number of each pixel's segment, from 0 on; −1: no segment. segments: from `open_segments`.
+    """(H, W) int32: the number of each pixel's segment, from 0 on; −1: no segment. segments: from `match_segments`.
     Raises UserError."""
     if isinstance(segments, Path):
         return read_segment_ids(segments)
@@ -184,7 +173,7 @@ def _read_pair(
     sample: Sample, lowest_id: int, segments: Sample | Path, size: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """(prediction, label) of a sample, both (H, W) int32, for `contingency`. lowest_id: the id that becomes 0 in the
-    label; ignored pixels become −1. segments: from `open_segments`. size: the side of the centred square to evaluate;
+    label; ignored pixels become −1. segments: from `match_segments`. size: the side of the centred square to evaluate;
     None: the whole image. Raises UserError for a prediction of another size."""
     stored = sample.unchecked_labels()
     whole = np.where(stored == IGNORE, -1, stored.astype(np.int32) - lowest_id)

@@ -120,12 +120,15 @@ def stored_pixels(image: Image.Image) -> tuple[np.ndarray, str]:
     """(pixels, mode) of an opened picture. pixels: the numbers as stored; for a palette picture the indices. mode:
     Pillow's name of the kind of pixels. It ends in ";16" for colours of 16 bits, of which Pillow keeps the upper 8."""
     # `tile` says how the file stores the numbers, such as "L;2" for two bits. Decoding removes it.
-    wide, layout = is_wide(image), str(getattr(image, "tile", ""))
+    wide = is_wide(image)
+    layout = str(getattr(image, "tile", ""))
     pixels, mode = np.asarray(image), image.mode
     for name, step in SPREAD.items():
         if name in layout:
             pixels = pixels // step
-    return pixels, mode + ";16" * wide
+    if wide:
+        mode += ";16"
+    return pixels, mode
 
 
 def is_wide(image: Image.Image) -> bool:

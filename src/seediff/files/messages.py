@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ SIMILAR = 0.7
 """From this ratio of difflib on, a name may have been meant: `buss` and `bus` have 0.86, `cat` and `car` 0.67."""
 TEXT = 60
 """Maximum characters of a value that a message shows."""
+NAMED = 8
+"""Maximum number of names in a line."""
 
 
 def show_json(value: Any) -> str:
@@ -30,6 +32,20 @@ def plural(count: int, noun: str) -> str:
     if count != 1:
         noun += "es" if noun.endswith(("s", "ch")) else "s"
     return f"{count} {noun}"
+
+
+def first_of(texts: Iterable[str], most: int = NAMED, *, in_all: bool = False) -> str:
+    """The first `most` texts, and `…` if there are more: `dog, cat, …`. in_all: also say how many, `… (30 in all)`."""
+    texts = list(texts)
+    shown = texts[:most]
+    if len(texts) > most:
+        shown.append(f"… ({len(texts)} in all)" if in_all else "…")
+    return ", ".join(shown)
+
+
+def show_counts(counts: Mapping[str, int]) -> str:
+    """`{"degenerate": 2, "no_seeds": 1, "mixed": 0}` → `degenerate 2, no_seeds 1`."""
+    return ", ".join(f"{name} {count}" for name, count in counts.items() if count)
 
 
 def sentence(line: str) -> str:

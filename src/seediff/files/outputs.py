@@ -217,7 +217,8 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
     path. Raises UserError if the folder cannot be written to, and InUse if another run holds the lock."""
     from filelock import FileLock, Timeout
 
-    out, lock_file = out or folder, folder / LOCK
+    out = out or folder
+    lock_file = folder / LOCK
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     lock = FileLock(lock_file, timeout=0, thread_local=False)
     try:

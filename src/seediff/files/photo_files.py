@@ -1,4 +1,4 @@
-"""Finds photographs in the files, folders and patterns that a user names, and gives each a name."""
+"""Finds pictures in the files, folders and patterns that a user names, gives each a name, and matches names."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import glob
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .label_maps import walk
 from .messages import plural, show_json
 from .outputs import CONFIG, IMAGES
 from .reading import composed, real
@@ -24,6 +23,8 @@ SUFFIXES = (
 )  # fmt: skip
 """Suffixes by which pictures in folders are recognised. A file that the user names may have any suffix."""
 
+PHOTO_ENDING = "_leftImg8bit"
+"""The ending of photographs' names in Cityscapes, which its labels' names do not have."""
 MOST_KINDS = 6
 """Maximum number of kinds of other files that a line names."""
 LONGEST_PART = 200
@@ -31,6 +32,48 @@ LONGEST_PART = 200
 FAILED = "failed.jsonl"
 """The file that lists photographs which could not be used, if there are any. A row is {"photo": file name, "reason":
 …}."""
+
+
+def walk(top: Path, leave_out: Callable[[Path], bool] = lambda folder: False) -> Iterator[Path]:
+    """Yields every file below a folder, without hidden files and folders. Follows links, but not in circles. top: the
+    folder. leave_out: decides whether a folder below it is skipped. Raises UserError for a folder that cannot be
+    read."""
+
+    def stop(error: OSError) -> None:
+        raise UserError(error.filename, f"the folder cannot be read ({error.strerror})") from error
+
+    seen: set[str] = set()
+    for here, folders, names in os.walk(top, followlinks=True, onerror=stop):
+        real = os.path.realpath(here)
+        if real in seen or (Path(here) != top and leave_out(Path(here))):
+            folders.clear()
+            continue
+        seen.add(real)
+        # Sorted, so that every machine comes to a folder and to a link to it in the same order, and takes the first.
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(here, name) for name in names if not name.startswith("."))
+
+
+def visible(folder: Path, pattern: str) -> Iterator[Path]:
+    """The files in a folder that match a pattern, without hidden files such as macOS's `._NAME`."""
+    return (path for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
+def named_images(folder: Path, suffixes: Collection[str] = (".png",)) -> list[tuple[str, Path]]:
+    """(name, file) for each picture below a folder, sorted, without hidden files. A name is the path in the folder
+    without suffix, with accents composed and `/` between its parts.
+
+    suffixes: which files are pictures. Raises UserError for two files of one name, which differ in the encoding of
+    accents or in the case of the suffix."""
+    files = walk(folder) if folder.is_dir() else ()
+    pictures = sorted(path for path in files if path.suffix.lower() in suffixes and path.is_file())
+    named = [(composed(path.relative_to(folder).with_suffix("").as_posix()), path) for path in pictures]
+    seen = dict[tuple[str, str], Path]()
+    for name, path in named:
+        other = seen.setdefault((name, path.suffix.lower()), path)
+        if other is not path:
+            raise UserError(path, f"has the same name as {other.name}, written in another way", "rename one of them")
+    return named
 
 
 @dataclass(frozen=True)
@@ -149,7 +192,8 @@ def _unique_names(files: Sequence[tuple[Path, Path]]) -> list[str]:
     """A name for each file, as `find_photos` describes. files: (path, path below the given folder)."""
     # 1. Take the paths below the given folders. If files of several folders would have one name, take all paths below
     # the common folder.
-    full, below = [Path(os.path.abspath(path)) for path, _ in files], [name for _, name in files]
+    full = [Path(os.path.abspath(path)) for path, _ in files]
+    below = [name for _, name in files]
     folders: dict[str, set[Path]] = {}
     for path, name in zip(full, below, strict=True):
         folders.setdefault(_folded(without_suffix(name.as_posix())), set()).add(path.parent)
@@ -215,7 +259,8 @@ def find_named(
     for number, row in rows:
         name = composed(row["file"].strip().replace("\\", "/"))
         matches = by_path.get(name) or by_name.get(name, set())
-        where, file = f"{path}, line {number}", f"file '{row['file']}'"
+        where = f"{path}, line {number}"
+        file = f"file '{row['file']}'"
         if len(matches) != 1:
             raise UserError(where, f"{file} is the name of {len(matches)} photographs given")
         (photo,) = matches
@@ -238,3 +283,41 @@ def check_photos(paths: Sequence[Path]) -> None:
             if (folder / photos).is_dir() and (folder / maps).is_dir():
                 problem = "is a dataset, whose label maps are not photographs"
                 raise UserError(folder, problem, f"give {folder / photos}")
+
+
+def match_names(names: Iterable[str], others: Iterable[str], where: Path) -> tuple[dict[str, str], list[str]]:
+    """(matches, missing) of names of label maps, photographs or predictions. matches: name → the other that belongs to
+    it. missing: names without any.
+
+    Two names belong together if they are one path in their folders, otherwise if their last parts are equal. The ending
+    of photographs in Cityscapes does not count. names, others: from `named_images`. where: the others' folder or list,
+    for errors. Raises UserError if several fit."""
+    exact = {composed(name): name for name in others}
+    # The exact name counts more than a name without the ending.
+    by_path = {key.removesuffix(PHOTO_ENDING): name for key, name in exact.items()} | exact
+    by_stem: dict[str, list[str]] = {}
+    for key, name in by_path.items():
+        by_stem.setdefault(stem(key), []).append(name)
+    matches: dict[str, str] = {}
+    missing: list[str] = []
+    for name in names:
+        key = composed(name)
+        plain = key.removesuffix(PHOTO_ENDING)
+        other = by_path.get(key) or by_path.get(plain)
+        fitting = [other] if other else by_stem.get(stem(plain), [])
+        if len(fitting) > 1:
+            problem = f"'{fitting[0]}' and '{fitting[1]}' could both belong to '{name}'"
+            raise UserError(where, problem, "keep one, or use the same subfolders")
+        if fitting:
+            matches[name] = fitting[0]
+        else:
+            missing.append(name)
+    for other, count in Counter(matches.values()).items():
+        if count > 1:
+            raise UserError(where, f"'{other}' could belong to {count} names", "use the same subfolders")
+    return matches, missing
+
+
+def stem(name: str) -> str:
+    """The last part of a name from `named_images`."""
+    return name.rpartition("/")[2]

@@ -44,6 +44,8 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 Json = dict[str, Any]
 """A JSON object."""
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
+IGNORE = 255
+"""The id of ignored pixels."""
 BOM = b"\xef\xbb\xbf"
 # A type's name in msgspec's messages → the words in ours.
 TYPE_WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list"}
@@ -95,7 +97,8 @@ def read_text(path: Path | str, absent: str = ABSENT) -> str:
 def decode_text(data: bytes, path: Path | str, first: int = 1) -> str:
     """The text of UTF-8 bytes, without a byte-order mark. path: the file that they come from. first: the number of
     their first line in the file. Raises UserError naming the line."""
-    text, wrong = "", data.find(0)
+    text = ""
+    wrong = data.find(0)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -131,7 +134,7 @@ def inside(root: Path, name: object, where: object = "", field: str = "") -> Pat
     that contain the name, for errors."""
     if isinstance(name, str) and _is_plain(root, name):
         return root / name
-    about = f"'{field}' " * bool(field)
+    about = f"'{field}' " if field else ""
     if not name or not isinstance(name, str | Path) or "://" in str(name):
         raise UserError(where, f"{about}must be the path of an image inside the dataset, not {show_json(name)}")
     path = name if isinstance(name, Path) else root / name
@@ -331,8 +334,10 @@ def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
         line = f"line {parser.CurrentLineNumber}"
         raise UserError(line, "declares a document type, whose entities are not read", "remove <!DOCTYPE …>")
 
-    parser.StartElementHandler, parser.EndElementHandler = start, lambda _: open_nodes.pop()
-    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = characters, doctype
+    parser.StartElementHandler = start
+    parser.EndElementHandler = lambda _: open_nodes.pop()
+    parser.CharacterDataHandler = characters
+    parser.StartDoctypeDeclHandler = doctype
     with _document(path, "XML"):
         parser.Parse(data, True)
     (node,) = open_nodes[0].children

@@ -1,5 +1,5 @@
 """Answers the page's questions about a sample's attention: where a pixel or a word attends, masks with other constants,
-the steps of a mask, segments to click. It imports torch, so `app` imports it late."""
+the steps of a mask, segments to click. It imports torch, so `serve` imports it late."""
 
 from __future__ import annotations
 

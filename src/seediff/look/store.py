@@ -23,6 +23,7 @@ import numpy as np
 from ..config.class_names import check_classes, reading_key
 from ..dataset import native
 from ..dataset.class_lists import check_class_list
+from ..dataset.dataset import Dataset
 from ..dataset.encoding import encode_mask, read_label_map
 from ..dataset.reviews import REVIEWED, Action, Verdict, append_action, mend, now, read_actions, reviewed_row
 from ..dataset.sample import Sample
@@ -158,7 +159,8 @@ class Store:
         # What was done before
         try:
             actions = read_actions(folder) if self.read_only else mend(folder)  # before classes, which may get more
-            self.classes, self.samples = native.open_native(folder, actions=())
+            made = Dataset.open(folder, "native", as_made=True)
+            self.classes, self.samples = made.classes, made.samples
             numbers = {sample.name: number for number, sample in enumerate(self.samples)}
             for action in actions:
                 number = numbers.get(action.sample)
@@ -251,6 +253,8 @@ class Store:
         one."""
         if self.read_only:
             raise UserError(self.read_only)
+        if len({number for number, _ in samples}) < len(samples):
+            raise UserError("a request names a sample twice")
         refused, prepared = dict[int, str](), list[Prepared]()
         for number, version in samples:
             state = self.state(number)

@@ -89,8 +89,8 @@ class MaskResult:
 
     def detections(self) -> Detections:
         """The mask and box of each class with pixels, as `supervision.Detections`. Its `class_id` is the class's index
-        in `classes`, its `data["class_name"]` the name, its `confidence` the one of datasets, in [−1, 1] (`confidence`
-        in confidence.py). Raises UserError if supervision is not installed."""
+        in `classes`, its `data["class_name"]` the name, its `confidence` the one of datasets, in [−1, 1] (see
+        `confidence`). Raises UserError if supervision is not installed."""
         sure = [confidence(self.label_map, soft.numpy(), number) for number, soft in enumerate(self.soft, 1)]
         return as_detections(self.label_map, 1, self.classes, sure)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ..files.messages import plural
+from ..files.messages import first_of, plural
 from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS, named_model
 from ..rows.row import Row
 from .tables import Summary, for_drawings, plain_facts, render
@@ -41,11 +41,9 @@ def dataset_card(about: Mapping[str, Any], rows: Sequence[Row], summary: Summary
         facts.append(("prompts", "; ".join(about["prompts"])))
     if objects:
         facts.append(("objects", f"{sum(objects)} in {plural(len(objects), 'image')}"))
-    names = summary.class_names
-    shown = names if len(names) <= 5 else [*names[:5], "…"]
     return render(
         f"{text}.md.j2",
-        title=yaml_text(f"Masks: {', '.join(shown) or 'empty'}"),
+        title=yaml_text(f"Masks: {first_of(summary.class_names, 5) or 'empty'}"),
         tags=[*TAGS[text], "pseudo-labels"] if summary.unchecked else TAGS[text],
         size=size_category(summary.images),
         files=Markup(json.dumps(_config(rows), ensure_ascii=False)),  # safe: front matter is YAML, and JSON is, too

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..errors import UserError
-from ..files.messages import plural, sentence
+from ..files.messages import plural, sentence, show_counts
 from ..models.locate import EMBEDDED, FOR_DRAWINGS
 from ..rows.row import Row
 from ..rows.values import flag_kind
@@ -37,9 +37,9 @@ class ClassCount:
         return {
             "name": self.name,
             "images": str(self.images),
-            "rejected": show_reasons(self.rejected) or "0",
+            "rejected": show_counts(self.rejected) or "0",
             "area": "–" if self.area is None else f"{self.area:.1%}",
-            "flags": show_reasons(self.flags) or "–",
+            "flags": show_counts(self.flags) or "–",
         }
 
 
@@ -141,11 +141,6 @@ def count_flags(rows: Sequence[Row], class_names: Sequence[str]) -> dict[str, di
             for name in names:
                 counts[name][flag_kind(flag)] += 1
     return {name: dict(sorted(kinds.items())) for name, kinds in counts.items()}
-
-
-def show_reasons(reasons: Mapping[str, int]) -> str:
-    """`{"degenerate": 2, "no_seeds": 1}` → `degenerate 2, no_seeds 1`."""
-    return ", ".join(f"{reason} {count}" for reason, count in reasons.items() if count)
 
 
 def plain_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

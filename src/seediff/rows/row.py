@@ -58,7 +58,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
     inner: ClassVar[Mapping[str, type[Kept]]] = {}
     """Key → what its value, or each of its values, is."""
-    rest: Json = msgspec.field(default_factory=dict, name="")
+    rest: Json = {}
 
     def to_json(self) -> Json:
         """The object as it is written."""
@@ -89,7 +89,7 @@ def _sorted_out(value: Any, kind: type[Kept]) -> Any:
     known = value
     if others:
         known = {key: one for key, one in value.items() if key not in others}
-        known[""] = {key: one for key, one in value.items() if key in others}
+        known["rest"] = {key: one for key, one in value.items() if key in others}
     for key, inner in kind.inner.items():
         if key in known:
             known = {**known, key: _sorted_out(known[key], inner)}

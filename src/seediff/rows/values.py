@@ -23,7 +23,9 @@ NAMING_CLASSES = {
     "degenerate": "the mask covers less than 1 % or more than 95 % of the image",
     "mixed": "the mask nearly coincides with another class's in attention: was it drawn, or are both one thing?",
 }
-NO_BACKGROUND, BLANK, UNLABELLED = "no_background", "blank", "unlabelled"
+NO_BACKGROUND = "no_background"
+BLANK = "blank"
+UNLABELLED = "unlabelled"
 FLAGS = {
     **NAMING_CLASSES,
     "no_class": "none of the classes was found in the photograph",

@@ -17,7 +17,7 @@ from ..config.names_in_texts import classes_in
 from ..config.resolve import recommend
 from ..config.runs import GenerateConfig
 from ..dataset import native
-from ..dataset.encoding import as_stored, encode_image
+from ..dataset.encoding import as_saved, encode_image
 from ..dataset.writing import Encoded
 from ..errors import UserError
 from ..files.messages import plural
@@ -234,7 +234,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
         constants = self.config.mask
         if ready.plan is not None:
             constants = ready.plan.capture.constants
-        image = as_stored(image, self.config.image_format)
+        image = as_saved(image, self.config.image_format)
         with self.timer("masks"):
             return make_masks(image, attention, spec.classes, constants, trace=False)
 

@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from ..attention.plan import CapturePlan
 from ..config.settings import Config
 from ..dataset import native
-from ..dataset.writing import Encoded, finish_set
+from ..dataset.writing import Encoded, complete_set
 from ..models.describe import ModelInfo, describe_model
 from ..models.registry import Model
 from ..models.saving_memory import Offload
@@ -211,7 +211,7 @@ class Job(ABC, Generic[Config, Item]):
 
     def complete(self, rows: Sequence[Row], about: Mapping[str, Any], out: Path) -> None:
         """Write the files about the whole output. rows: of all batches. about: from `about`."""
-        finish_set(out, self.classes, rows, about)
+        complete_set(out, self.classes, rows, about)
 
 
 @dataclass(frozen=True)

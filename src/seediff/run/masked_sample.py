@@ -12,7 +12,7 @@ from ..dataset import native
 from ..dataset.encoding import encode_soft
 from ..dataset.sample import SOFT, Extras, Sample
 from ..dataset.shapes.objects import scored_pieces
-from ..dataset.writing import Encoded, encode
+from ..dataset.writing import Encoded, encode_sample
 from ..rows.row import Row
 from ..rows.values import ids_by_name
 from ..version import __version__
@@ -65,4 +65,4 @@ def encode_masked(
         method=config.method,
         version=__version__,
     )
-    return encode(Sample(image, labels, objects, row, name=name, extras=extras), config.classes)
+    return encode_sample(Sample(image, labels, objects, row, name=name, extras=extras), config.classes)

@@ -15,9 +15,8 @@ from ..config.fields import check_sides, pixels
 from ..config.methods import EVERYTHING, Reads, check_capture
 from ..config.runs import DatasetConfig, GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig, check_attention
 from ..config.settings import RunConfig
-from ..dataset.reading import first_of
 from ..errors import UserError
-from ..files.messages import show_bytes
+from ..files.messages import first_of, show_bytes
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.locate import check_weights
 from ..models.pipeline import parts_line, weight_folders

@@ -13,7 +13,7 @@ import numpy as np
 from ..config.runs import PredictConfig
 from ..dataset.encoding import encode_photo
 from ..dataset.sample import Sample
-from ..dataset.writing import Encoded, encode
+from ..dataset.writing import Encoded, encode_sample
 from ..files.image_files import read_photo
 from ..files.photo_files import Photo, find_photos, photo_list
 from ..models.weights import weights_fingerprint
@@ -87,4 +87,4 @@ class PredictJob(PhotoJob[PredictConfig]):
         row = Row(source=spec.photo.name, method=self.config.command, version=__version__)
         with self.timer("writing"):
             image = encode_photo(spec.photo.path, pixels)
-            return encode(Sample(image, labels, row=row, name=self.name_of(spec)), self.classes)
+            return encode_sample(Sample(image, labels, row=row, name=self.name_of(spec)), self.classes)

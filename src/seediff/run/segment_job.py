@@ -18,14 +18,13 @@ from ..config.methods import EVERYTHING, Reads
 from ..config.runs import SegmentPhotosConfig, check_segment_names
 from ..dataset.dataset import Dataset
 from ..dataset.encoding import encode_photo
-from ..dataset.formats.public_sets import maps_first
 from ..dataset.sample import Sample
 from ..dataset.shapes.objects import Objects
-from ..dataset.writing import Encoded, encode
+from ..dataset.writing import Encoded, encode_sample
 from ..errors import UserError
 from ..files.image_files import read_photo
-from ..files.label_maps import IGNORE, centre_square, find_name
-from ..files.photo_files import Photo, photo_list
+from ..files.label_maps import IGNORE, centre_square
+from ..files.photo_files import Photo, match_names, photo_list
 from ..metrics.matching import count_segments
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.registry import Model
@@ -141,17 +140,19 @@ class SegmentJob(SeenPhotoJob[SegmentPhotosConfig]):
                 fix = "name a folder of label maps with the photographs' names"
                 raise UserError("segment.k", "truth: needs labels", fix)
             # The classes of a plain folder are not needed, because ids are only counted.
-            opened = Dataset.open(labels, maps_first(labels), labels_alone=True, num_classes=MAX_CLASSES)
+            opened = Dataset.open(labels, labels_alone=True, num_classes=MAX_CLASSES)
             truth, about = {sample.name: sample for sample in opened}, opened.about
         words_of_all = naming_words(config.names)
         specs: list[PhotoSpec] = []
         settings_of: list[str] = []
-        for index, photo in enumerate(photo_list(photos)):
+        found = photo_list(photos)
+        labels_of, _ = match_names([photo.name for photo in found], truth, Path(labels or ""))
+        for index, photo in enumerate(found):
             names = (words or {}).get(photo.name, config.names)
             if isinstance(names, str):
                 raise UserError(f"words of '{photo.name}'", f"must be a list of words, like [{names!r}]")
             photo_words = naming_words(names)
-            label = find_name(truth, photo.name)
+            label = labels_of.get(photo.name)
             specs.append(PhotoSpec(index, photo, photo_words, label))
             digest = label_digest(truth[label]) if label else None
             settings_of.append(repr((photo_words if photo_words != words_of_all else None, label, digest)))
@@ -249,7 +250,7 @@ class SegmentJob(SeenPhotoJob[SegmentPhotosConfig]):
         )
         with self.timer("writing"):
             image = encode_photo(spec.photo.path, pixels)
-            return encode(Sample(image, labels, objects, row, name=self.name_of(spec)), self.classes)
+            return encode_sample(Sample(image, labels, objects, row, name=self.name_of(spec)), self.classes)
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Objects:

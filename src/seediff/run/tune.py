@@ -21,9 +21,8 @@ from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
-from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
-from ..files.messages import plural
+from ..files.messages import first_of, plural
 from ..metrics.confusion import confusion, count_classes
 from ..metrics.scores import class_iou, mean_iou
 from ..models.describe import ModelInfo
@@ -295,13 +294,13 @@ def classes_to_tune(data: Dataset, vocabulary: Sequence[str] | None, chosen: Seq
     words that the model knows; None: any. chosen: the classes that the user named; empty: all. Raises UserError if the
     set lacks a chosen class, or if the model knows no class."""
     objects = {number: name for number, name in data.names.items() if name != BACKGROUND}
-    listed = join_names(list(objects.values()), 20)
+    listed = first_of(objects.values(), 20, in_all=True)
     unknown = [name for name in chosen if name not in objects.values()]
     if unknown:
         raise UserError("classes", f"{', '.join(unknown)}: not among the classes of {data.about}: {listed}")
     used = {name for name in chosen or objects.values() if vocabulary is None or name in vocabulary}
     if not used:
-        words = join_names(vocabulary or ())
+        words = first_of(vocabulary or (), in_all=True)
         raise UserError(f"{data.about}: the model knows none of its classes ({listed}); it knows {words}")
     return {number: name for number, name in objects.items() if name in used}
 

@@ -111,7 +111,7 @@ def open_training(
     for validation. classes: None: those of every dataset, in the order of the first. split: the parts to
     train on, separated by commas; None: all but `val` and `test`. with_rejected: use samples that people rejected, too.
     Raises UserError, also for datasets with different classes without `classes`, and for a dataset with unclear parts
-    (parts.py) without `split`.
+    (`unclear_parts`) without `split`.
     """
     watched: dict[Data, Dataset] = {}
 

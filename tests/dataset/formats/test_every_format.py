@@ -11,13 +11,13 @@ from items import item
 from layout_cases import FOUR_PARTS, ONE_SHAPE, WITHOUT_PIXELS, formats_of
 
 from seediff.dataset import formats
-from seediff.dataset.class_lists import COLOUR_LISTS, NAME_LISTS
+from seediff.dataset.class_lists import LISTS
 from seediff.dataset.formats.format_table import FORMATS
 from seediff.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(formats.__file__).parent
-OF_ALL = ("__init__", "drivers", "exporting", "format_table", "painting", "pictures", "set_files")
+OF_ALL = ("__init__", "drivers", "exporting", "format_table", "painting", "set_files")
 CODECS = sorted({path.stem for path in FOLDER.glob("*.py")} - {*OF_ALL})
 READS = r"(?:read|open|load)_(?!lists)\w+|parse_json|with_single|with_palettes"
 OPENS = re.compile(rf"{READS}|zlib|gzip|io|.*etree.*|ElementTree|PIL")
@@ -85,7 +85,7 @@ def test_each_file_is_refused_or_is_not_needed(name, tmp_path):
                 told |= {kind} if file.name in what else set()
             else:
                 assert what == right, (file, kind)
-                if file.name not in (*NAME_LISTS, *COLOUR_LISTS):  # a list of names may be a link
+                if file.name not in LISTS:  # a list of names may be a link
                     assert found["nothing"] == right, (file, kind)
     assert told == {*CHANGES} - {"nothing"}
 

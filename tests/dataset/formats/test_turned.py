@@ -7,7 +7,7 @@ from refusals import user_error
 from scipy.ndimage import label
 
 from seediff import Sample
-from seediff.dataset.formats.drivers import read_format
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.format_table import FORMATS
 from seediff.dataset.shapes.objects import Objects
 
@@ -51,14 +51,14 @@ def frames(folder, name, turn, size, *, shown, file="", **options):
     instances = Objects(numbers, [int(drawn[numbers == number].max()) for number in range(1, count + 1)])
     sample = item("photo", drawn, {}, drawn.shape).replace(instances=instances)
     export(name, CLASSES, [sample], folder / "out", **options)
-    (before,) = read_format(name, folder / "out").samples
+    (before,) = Dataset.open(folder / "out", name)
     image = before.picture()
     pixels = noise_pixels(*size, seed=1)
     tagged = Image.Exif()
     tagged[0x0112] = turn
     Image.fromarray(pixels).save(image, exif=tagged)
-    read = read_format(name, folder / "out" / file)
-    return labels, list(read.samples), read.notes
+    read = Dataset.open(folder / "out" / file, name)
+    return labels, read.samples, read.notes
 
 
 @pytest.mark.parametrize(("name", "turn"), [*((name, 6) for name in EVERY), *(("cvat", turn) for turn in (5, 7, 8))])

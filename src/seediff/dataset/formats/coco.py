@@ -30,13 +30,14 @@ import msgspec
 import numpy as np
 
 from ...errors import UserError
-from ...files.label_maps import IGNORE, visible
+from ...files.label_maps import IGNORE
 from ...files.messages import show_json
+from ...files.photo_files import visible
 from ...files.reading import Json, fit
 from ...rows.row import as_row
 from ...rows.values import part_of
 from ...version import __version__
-from ..class_lists import ClassList, Note, no_note, number_classes
+from ..class_lists import Category, ClassList, Note, no_note, number_classes
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes
 from ..shapes.polygons import object_polygons
@@ -257,14 +258,6 @@ class CocoName:
 
 
 Id = int | float | str
-
-
-class Category(msgspec.Struct, frozen=True):
-    """A class."""
-
-    id: int
-    name: str
-    supercategory: Any = None
 
 
 class CocoImage(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from ...errors import UserError
-from ...files.label_maps import visible
+from ...files.photo_files import visible
 from ...files.reading import Node, fit
 from ..sample import Sample
 from ..shapes.rle import polygon_runs

@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 from ...config.class_names import numbered_names
 from ...errors import UserError
 from ...files.image_files import orientation_of
-from ...files.messages import plural, show_json
+from ...files.messages import first_of, plural, show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import check_unpacked
 from ...rows.values import NO_SPLIT, no_part, part_of, row_splits
-from ..class_lists import ClassList, number_labels, read_mask, with_single
-from ..reading import first_of
+from ..class_lists import ClassList, number_labels
+from ..mask_values import read_mask, with_single
 from ..sample import Sample, check_name
 from .format_table import FORMATS, Contents, ImportOptions, SetFormat, SourceName, codec, options_of
 from .painting import Labelled, Shape, by_object, paint
@@ -319,15 +319,17 @@ def _shapes_of(describe: Callable[[Unit], tuple[Labelled, Sequence[Shape]]], uni
 def check_options(name: SetFormat, options: Mapping[str, Any]) -> None:
     """Raises UserError for an option that a format does not have. options: fields of `Import`; None stands for an
     option that was not given."""
-    own = () if name == "native" else (*options_of(ImportOptions, name), *FORMATS[name].reads)
+    own: Sequence[str] = ("as_made",)
+    if name != "native":
+        own = (*options_of(ImportOptions, name), *FORMATS[name].reads)
     for key, value in options.items():
         if value is not None and key not in (*own, *OF_ALL):
             raise UserError(key, f"is no option of the format {name}", "leave it out")
 
 
-def read_format(name: SourceName, path: Path | str, **options: Any) -> Contents:
-    """The contents of a folder or file. name: the format. path: the folder or file. options: those that `check_options`
-    allows. Raises UserError."""
+def read_format(name: SourceName, path: Path | str, **options: Any) -> tuple[Contents, Import]:
+    """(contents, source) of a folder or file. `source` has the notes and the parts of what was read. name: the format.
+    path: the folder or file. options: those that `check_options` allows. Raises UserError."""
     given = {key: value for key, value in options.items() if value is not None}
     for key in given.keys() & {"images", "masks"}:
         given[key] = folder = Path(given[key])
@@ -345,4 +347,4 @@ def read_format(name: SourceName, path: Path | str, **options: Any) -> Contents:
         turned = "written as stored, with labels of the turned image turned back"
         source.note(f"{plural(source.turned_pictures, 'image')} with an EXIF orientation: {turned}")
     source.count(source.missing_pictures, "label whose image is missing, left out")
-    return contents._replace(notes=source.notes, parts=source.parts)
+    return contents, source

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
@@ -47,10 +46,6 @@ class Contents(NamedTuple):
     """Value in the stored masks → id in label maps; None if the format stores no values."""
     about: str = ""
     """A description of the set."""
-    notes: Sequence[str] = ()
-    """Lines about what was left out, from `read_format`."""
-    parts: Mapping[str | None, int] = MappingProxyType({})
-    """Part → number of its pictures, from `read_format`."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +232,9 @@ def options_of(kind: type, name: FormatName) -> list[str]:
     one = FORMATS[name]
     has = one.writes
     if kind is ImportOptions:
-        has = ("split", "images", *one.reads, *["boxes"] * one.objects, "skip_missing")
+        has = ("split", "images", *one.reads, "skip_missing")
+        if one.objects:
+            has += ("boxes",)
     return [field.name for field in fields(kind) if field.name in has]
 
 
@@ -248,11 +245,14 @@ def formats_with(kind: type, option: str) -> list[str]:
 
 
 def format_of(path: Path, labels_alone: bool = False) -> SetFormat:
-    """The format of a set; "native" for what SeeDiff wrote. labels_alone: as for `recognise`. Raises UserError."""
+    """The format of a set; "native" for what SeeDiff wrote. labels_alone: as for `recognise`; then the label maps of a
+    public set count more than JSON files beside them. Raises UserError."""
     from ..native import METADATA, part_folders  # imports Pillow
 
     if any((folder / METADATA).is_file() for folder in part_folders(path)):
         return "native"
+    if labels_alone and codec("masks").find_published(path):
+        return "masks"
     return recognise(path, labels_alone)
 
 

@@ -23,8 +23,9 @@ import msgspec
 import numpy as np
 
 from ...errors import UserError
-from ...files.label_maps import IGNORE, visible
+from ...files.label_maps import IGNORE
 from ...files.messages import show_json
+from ...files.photo_files import visible
 from ...files.reading import Byte, Json, Node, fit
 from ...rows.row import Row, as_row
 from ...version import __version__

@@ -34,11 +34,12 @@ import numpy as np
 
 from ...config.class_names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
-from ...files.label_maps import IGNORE, map_folder, named_images
+from ...files.label_maps import IGNORE, map_folder
 from ...files.outputs import BATCHES, CONFIG
+from ...files.photo_files import named_images
 from ...rows.values import SPLITS, part_of
 from .. import native
-from ..class_lists import ClassList, find_list, number_classes
+from ..class_lists import ClassList, described, find_list
 from ..encoding import encode_grey
 from ..sample import Sample, flat_name
 from .drivers import Import
@@ -47,7 +48,7 @@ from .format_table import Contents
 from .painting import Labelled
 from .public_sets import find_published, read_published
 from .set_files import ends_of, images_by_name, top_folder
-from .yolo import DATA, IMAGES, MASKS, described, read_data, write_data
+from .yolo import IMAGES, MASKS, write_data
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "gt", "gts")
@@ -90,8 +91,8 @@ def is_folder(folder: Path) -> bool:
 
 def _folders(root: Path) -> Iterator[Folders]:
     """The folders of pictures and masks in `root`, and in its folders of splits, such as train/."""
-    if described(root) is not None:
-        parts = [part for part in SPLITS if (root / IMAGES / part).is_dir()]
+    parts = [part for part in SPLITS if (root / IMAGES / part).is_dir()]
+    if parts and described(root):
         yield from (Folders(part, root / IMAGES / part, root / MASKS / part) for part in parts)
         return
     yield from _pairs(root, None)
@@ -129,8 +130,11 @@ def read(source: Import) -> Contents:
     If the set has a single class, grey masks with the values 0 and 255 alone show this class as 255. In all other
     masks, 255 is ignored. Raises UserError.
     """
-    images, masks, void = source.images, source.masks, source.void
-    root, folders = source.path, [*_folders(source.path)]
+    images = source.images
+    masks = source.masks
+    void = source.void
+    root = source.path
+    folders = [*_folders(source.path)]
     published = find_published(root) if not (source.classes or images or masks or source.truth) else None
     if published is not None:
         if void:
@@ -145,7 +149,7 @@ def read(source: Import) -> Contents:
         about = f"label maps in {map_folder(root)}"
         class_list, found = _labels_alone(source, about)
     else:
-        class_list, found = _matched(source, folders)
+        class_list, found = _from_folders(source, folders)
     if source.truth is not None and 0 not in source.truth.ids.values():
         class_list = _from_1(class_list)
     class_list = replace(class_list, ids={**class_list.ids, **dict.fromkeys(void, IGNORE)})
@@ -168,18 +172,14 @@ def _labels_alone(source: Import, about: str) -> tuple[ClassList, list[Labelled]
     num_classes = source.num_classes
     where = map_folder(source.path)
     maps = named_images(where)
-    class_list = find_list(where, where.parent, classes=source.classes, note=source.note)
+    above = filter(described, [where.parent.parent])  # of a folder such as masks/train
+    class_list = find_list(where, where.parent, *above, classes=source.classes, note=source.note)
     if class_list is None and num_classes is not None:
         if not 1 <= num_classes <= MAX_CLASSES:
             raise UserError("num_classes", f"{num_classes} must be between 1 and {MAX_CLASSES}")
         numbers = range(num_classes)
         class_list = ClassList(tuple(map(str, numbers)), {number: number + 1 for number in numbers}, where=about)
-    if class_list is None and source.truth is not None:
-        file = next(filter(None, map(described, (where.parent, where.parent.parent))), None)
-        if file is not None:
-            problem = "may name the classes of these label maps, but only lists such as classes.txt are read here"
-            raise UserError(file, problem, f"name its folder, {file.parent}, or the ids from 1 up with --classes")
-        class_list = source.truth
+    class_list = class_list or source.truth
     if class_list is None:
         fix = "add a classes.txt of names from id 1 on, or lines `id name`; `evaluate segments` takes --num-classes"
         raise UserError(source.path, "nothing says what the ids of its label maps mean", fix)
@@ -189,7 +189,7 @@ def _labels_alone(source: Import, about: str) -> tuple[ClassList, list[Labelled]
     return class_list, [Labelled.by_file(None, name, images.get(name), path) for name, path in maps]
 
 
-def _matched(source: Import, folders: Sequence[Folders]) -> tuple[ClassList, list[Labelled]]:
+def _from_folders(source: Import, folders: Sequence[Folders]) -> tuple[ClassList, list[Labelled]]:
     """The classes, and the masks in the folders with their pictures. Raises UserError."""
     root = source.path
     if not folders:
@@ -200,8 +200,6 @@ def _matched(source: Import, folders: Sequence[Folders]) -> tuple[ClassList, lis
             source.note(f"{path} is not read: its name is none of {', '.join(SPLITS)}")
     places = [root, *(one.masks for one in folders), *(one.masks.parent for one in folders)]
     class_list = find_list(*places, classes=source.classes, note=source.note)
-    if class_list is None and described(root) is not None:
-        class_list = number_classes(read_data(source.files, root).names, root / DATA, void=(), note=source.note)
     if class_list is None:
         problem = "nothing says what the masks' values mean"
         raise UserError(root, problem, "name the ids from 1 up with --classes or a classes.txt")
@@ -218,7 +216,8 @@ def _with_pictures(source: Import, split: str | None, images: Path, masks: Path)
     names = {name.removesuffix(own): name for own in IMAGE_ENDINGS for name in photos}
     names |= {path.relative_to(images).as_posix(): name for name, path in photos.items()}
     names |= {name: name for name in photos}
-    found, labelled = list[Labelled](), dict[str, Path]()
+    found = list[Labelled]()
+    labelled = dict[str, Path]()
     for key, path in maps:
         stems = [key.removesuffix(ending) for ending in ("", *ENDINGS) if key.endswith(ending)]
         ends = [end for stem in stems for end in ends_of(stem)]
@@ -228,7 +227,8 @@ def _with_pictures(source: Import, split: str | None, images: Path, masks: Path)
             continue
         if name in labelled:
             raise UserError(path, f"is a mask of {photos[name]}, and so is {labelled[name]}", "keep one")
-        labelled[name], part = path, split
+        labelled[name] = path
+        part = split
         if split is None and name not in stems:  # pictures are in one folder, and masks in one for each part
             part = top_folder(key)
         found.append(Labelled.by_file(part, name, photos[name], path))

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Literal
 
 from ...errors import UserError
-from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
-from ..class_lists import COLOUR_LISTS, NAME_LISTS, ClassList, find_list
+from ...files.label_maps import IGNORE
+from ...files.photo_files import PHOTO_ENDING, named_images
+from ..class_lists import ClassList, find_list, list_files
 from .drivers import Import
 from .painting import Labelled
 from .set_files import SetFiles, images_by_name
@@ -152,20 +152,11 @@ def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | No
     return None
 
 
-def maps_first(folder: Path | str) -> Literal["masks"] | None:
-    """The format of a public set whose label maps count more than JSON files beside them; None for other folders."""
-    if find_published(Path(folder)):
-        return "masks"
-    return None
-
-
 def _has_list(folder: Path, root: Path, parts: Mapping[str, Path]) -> bool:
     """Whether there is a class list other than COCO-Stuff's own labels.txt. The folders may then be anyone's, with
     pictures of any name. The arguments are those of `_places`."""
-    for path in (place / name for place in _places(folder, root, parts) for name in (*COLOUR_LISTS, *NAME_LISTS)):
-        if path.is_file() and len(SetFiles(path).lines(path)) < STUFF_LABELS:
-            return True
-    return False
+    lists = list_files(*_places(folder, root, parts))
+    return any(len(SetFiles(path).lines(path)) < STUFF_LABELS for path in lists)
 
 
 def _places(folder: Path, root: Path, parts: Mapping[str, Path]) -> list[Path]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...config.class_names import BACKGROUND, VOC_CLASSES
 from ...errors import UserError
-from ...files.label_maps import named_images
+from ...files.photo_files import named_images
 from .. import native
 from ..class_lists import find_list, named_classes
 from ..encoding import encode_image, encode_mask

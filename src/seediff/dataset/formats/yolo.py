@@ -12,38 +12,34 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
 import numpy as np
 
-from ...config.class_names import parse_class_list
 from ...errors import UserError
-from ...files.label_maps import IGNORE, visible, walk
-from ...files.messages import show_json
+from ...files.label_maps import IGNORE
+from ...files.photo_files import visible, walk
 from ...files.reading import fit
 from ...rows.values import part_of
 from .. import native
-from ..class_lists import ID_LABELS, check_agree, number_classes
+from ..class_lists import DATA, check_agree, described, list_files, number_classes, read_lists, yaml_names
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from .coco import Category
 from .drivers import Import
 from .exporting import Export, MinArea, least_area
 from .format_table import Contents
 from .painting import BOXES, Canvas, Labelled, is_box
 from .set_files import SetFiles, how_to_find, images_by_name, is_label_file, portable, top_folder
 
-DATA, NOTES, DARKNET = "data.yaml", "notes.json", "obj.names"
+DARKNET = "obj.names"
 IMAGES, LABELS, MASKS = "images", "labels", "masks"
 HAIR = 0.01
 """How far outside the picture a corner may be, as a share of the side. It is moved to the edge, as in Ultralytics."""
-ClassNumber = Annotated[int, msgspec.Meta(ge=0)]
 
 
 def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
@@ -77,72 +73,31 @@ class YoloData:
     """(split, folder or list of pictures as written). The folder of all pictures has the split ""."""
 
 
-def described(folder: Path) -> Path | None:
-    """The data.yaml in a folder, if it describes masks. None if it describes YOLO's polygons, or is missing."""
-    file = folder / DATA
-    masks = (folder / MASKS).is_dir() and (folder / IMAGES).is_dir() and not (folder / LABELS).is_dir()
-    return file if masks and file.is_file() else None
-
-
 def read_data(files: SetFiles, path: Path, classes: Sequence[str] = ()) -> YoloData:
     """What a YAML file says. path: the file, or its folder, which has a data.yaml or a single YAML file. classes: the
     names for a folder without a list of names. Raises UserError, also if another list of the set says something else.
     """
+    root = path if path.is_dir() else path.parent
     found = sorted(visible(path, "*.y*ml")) if path.is_dir() else [path]
-    lists = dict(_other_lists(files, path if path.is_dir() else path.parent, strict=not found))
+    files_of_names = map(files.inside, list_files(root, root / LABELS))
+    lists = read_lists(files_of_names, first=0, any_name=bool(found))
     if not found and (classes or lists):
         file, names = next(iter(lists.items()), (path / native.CLASSES, dict(enumerate(classes))))
         data = YoloData(file, path, {}, names, [("", IMAGES if (path / IMAGES).is_dir() else ".")])
     else:
         data = _read_yaml(files, found[0] if len(found) == 1 else path / DATA)
-    for file, others in lists.items():
-        check_agree(data.names, data.file, others, file)
+    check_agree([(data.file, data.names), *lists.items()])
     return data
 
 
 def _read_yaml(files: SetFiles, file: Path) -> YoloData:
     """What a YAML file says. Raises UserError."""
     content = files.yaml(file)
-    given = content.get("names")
-    if not given:
-        raise UserError(file, f"'names' must list the classes, not {show_json(given)}")
-    given = dict(enumerate(given)) if isinstance(given, list) else given
-    names = fit(given, dict[ClassNumber, str], f"{file}: 'names'", strict=False)
-    count = fit(content.get("nc") or len(names), int, f"{file}: 'nc'", strict=False)
-    if count not in (len(names), max(names) + 1):
-        raise UserError(file, f"its 'nc' says {count} classes, and 'names' lists {len(names)}", "correct the wrong one")
     named = {key: value for key, value in content.items() if part_of(key) and value}
     entries: list[tuple[str, str]] = []
     for key, value in fit(named, dict[str, str | list[str]], str(file)).items():
         entries += [(part_of(key) or "", text) for text in ([value] if isinstance(value, str) else value)]
-    return YoloData(file, file.parent, content, dict(sorted(names.items())), entries)
-
-
-class StudioNotes(msgspec.Struct, frozen=True):
-    """Label Studio's notes.json, beside classes.txt."""
-
-    categories: list[Category]
-
-
-def _other_lists(files: SetFiles, root: Path, strict: bool) -> Iterator[tuple[Path, Mapping[int, str]]]:
-    """(file, names from 0 on) of each list of classes in a set or its labels/, besides a YAML file: classes.txt,
-    darknet's obj.names, or the file that its obj.data names, Label Studio's notes.json, and id2label.json. Files that
-    are no such list are left out; with `strict`, those of lines are refused."""
-    for folder in (root, root / LABELS):
-        names = [native.CLASSES, DARKNET]
-        with suppress(UserError):
-            pairs = (line.partition("=") for line in files.lines(folder / "obj.data"))
-            names += [Path(value.strip()).name for key, _, value in pairs if key.strip() == "names"]
-        for path in (folder / name for name in dict.fromkeys(names)):
-            with nullcontext() if strict else suppress(UserError):
-                if path.is_file():
-                    yield path, parse_class_list(files.lines(path), path, first=0)
-        with suppress(UserError):
-            notes = files.json(folder / NOTES, StudioNotes)
-            if notes.categories:
-                yield folder / NOTES, {one.id: one.name for one in notes.categories}
-        with suppress(UserError):
-            yield folder / ID_LABELS, files.json(folder / ID_LABELS, dict[int, str], strict=False)
+    return YoloData(file, file.parent, content, yaml_names(content, file), entries)
 
 
 def find_pairs(source: Import, data: YoloData) -> tuple[list[Labelled], list[tuple[str, Path]]]:
