@@ -70,3 +70,5 @@ def test_refusals(tmp_path):
     ]:
         with user_error(line):
             export("trainer", CLASSES, given, tmp_path / "out", **options)
+    with user_error("^classes: no sample shows cat, dog, cow"):
+        export("cutouts", CLASSES, [item("a", LABELS * 0)], tmp_path / "out")

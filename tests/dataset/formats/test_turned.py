@@ -51,7 +51,7 @@ def frames(folder, name, turn, size, *, shown, file="", **options):
     instances = Objects(numbers, [int(drawn[numbers == number].max()) for number in range(1, count + 1)])
     sample = item("photo", drawn, {}, drawn.shape).replace(instances=instances)
     export(name, CLASSES, [sample], folder / "out", **options)
-    (before,) = Dataset.open(folder / "out", name)
+    (before,) = Dataset.open(folder / "out", name).samples
     image = before.picture()
     pixels = noise_pixels(*size, seed=1)
     tagged = Image.Exif()

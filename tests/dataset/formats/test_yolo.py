@@ -6,11 +6,25 @@ from formats import export, imported
 from items import item
 from refusals import user_error
 
-from seediff.dataset.formats.yolo import as_yolo, from_yolo
+from seediff.dataset.formats.painting import paint
+from seediff.dataset.formats.set_files import SetFiles
+from seediff.dataset.formats.yolo import as_yolo, read_shapes
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.objects import find_objects
 
-IDS = {0: 1, 1: 2, 2: 3}
+IDS = {"0": 1, "1": 2, "2": 3}
+
+
+@pytest.fixture
+def painted(tmp_path):
+    """Returns the label map of a label file. Its arguments are the file's text and (H, W)."""
+
+    def label_map(text, shape):
+        (tmp_path / "a.txt").write_text(text)
+        shapes = read_shapes(SetFiles(tmp_path), tmp_path / "a.txt")
+        return paint(shape, shapes, IDS, small_on_top=True).label_map()
+
+    return label_map
 
 
 def test_what_is_left_out_is_told(tmp_path):
@@ -70,34 +84,40 @@ def test_text_of_a_label_file():
     assert text == "1 0.256250 0.262500 0.681250 0.262500 0.681250 0.262500 0.681250 0.612500 0.256250 0.612500\n"
 
 
-def test_polygons_of_others():
+def test_polygons_of_others(painted):
     text = "0 0.1 0.1 0.5 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n\n1 0.3 0.3 0.4 0.3 0.5 0.3 0.5 0.5 0.3 0.5\n"
-    labels = from_yolo(text, (10, 10), IDS, "a.txt").label_map()
-    turned = from_yolo("\n".join(text.split("\n")[::-1]), (10, 10), IDS, "a.txt").label_map()
+    labels = painted(text, (10, 10))
+    turned = painted("\n".join(text.split("\n")[::-1]), (10, 10))
     assert np.array_equal(turned, labels)  # small ones are on top in any order
     assert [(labels == i).sum() for i in (1, 2)] == [81 - 9, 9]
 
 
-def test_decimal_class_ids():
+def test_decimal_class_ids(painted):
     corners = " 0.1 0.1 0.5 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n"
-    expected = from_yolo("1" + corners, (10, 10), IDS, "a.txt").label_map()
+    expected = painted("1" + corners, (10, 10))
     for number in ("1.0", "1.000000000000000000e+00", "+1"):
-        assert np.array_equal(from_yolo(number + corners, (10, 10), IDS, "a.txt").label_map(), expected)
+        assert np.array_equal(painted(number + corners, (10, 10)), expected)
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        *(f"{name} 0 0 1 0 1 1" for name in ("3", "cat", "1.5", "1_0")),
+        "cat 0 0 1 0 1 1",
         "0 0 0 1 0 1",
         *(f"0 0 0 1 0 1 {value}" for value in ("x", "nan", "1.02", "-0.02")),
     ],
 )
-def test_broken_lines_are_named(line):
-    with user_error("a.txt, line 2: must be a class, one of 0, 1, 2, and x and y"):
-        from_yolo("0 0 0 1 0 1 1\n" + line, (8, 8), IDS, "a.txt")
+def test_broken_lines_are_named(painted, line):
+    with user_error("a.txt, line 2: must be a class number, and x and y"):
+        painted("0 0 0 1 0 1 1\n" + line, (8, 8))
 
 
-def test_corners_a_hair_outside_are_moved_to_the_edge():
-    found = from_yolo("0 -0.004 0 0.5 0 1.002 -0.01 1.01 1 0 1.0001\n", (8, 8), IDS, "here").label_map()
+@pytest.mark.parametrize("number", ["3", "1.5", "1_0"])
+def test_numbers_of_no_class_are_named(painted, number):
+    with user_error('a.txt, line 1: has the label ".*", which is not a class; they are 0, 1, 2'):
+        painted(f"{number} 0 0 1 0 1 1", (8, 8))
+
+
+def test_corners_a_hair_outside_are_moved_to_the_edge(painted):
+    found = painted("0 -0.004 0 0.5 0 1.002 -0.01 1.01 1 0 1.0001\n", (8, 8))
     assert np.array_equal(found, np.ones((8, 8)))

@@ -8,10 +8,9 @@ from seediff.dataset.shapes.polygons import fill_polygon, object_polygons
 
 
 def filled(polygon, shape):
-    mask = np.zeros(shape, bool)
-    place, inside = fill_polygon(polygon, shape)
-    mask[place] = inside
-    return mask
+    runs = fill_polygon(shape, polygon)
+    runs = [*runs, np.prod(shape) - runs.sum()]
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(shape, order="F")
 
 
 MAPS = arrays(

@@ -4,18 +4,19 @@ How `Dataset.export` writes:
 
 exporting.py         `export` makes the folder, names and splits, and calls the codec
   coco.py            `write(export)` asks for each sample; `annotate` encodes a sample, in any process
-    painting.py      `masks_of`, `objects_of`: the shapes of a sample
+    exporting.py     `written_masks`, `written_objects`: the shapes of a sample
   exporting.py       `Export.put` writes or links each file
 
 How `Dataset.open` reads:
 
 format_table.py      `recognise` finds the format; the table also names each format's options
 drivers.py           `read_format` calls the codec with the options, in an `Import`
-  coco.py            `read(source)` returns what the set says about each picture, as `Labelled` (painting.py)
+  coco.py            `read(source)` collects what the set says about each picture, a `Labelled` (painting.py), with
+                     its shapes or its label map; `Import.shapes_of` or `Import.masks_of` makes `Contents` of them
     set_files.py     `SetFiles` reads files; nothing else does. Lists of parts are read here, too
-  drivers.py         `Import.samples_of` makes samples of them; `Import.shapes_of` also finds classes and objects
+  drivers.py         `Import.shapes_of` finds classes and objects; `Import.samples_of` finds pictures and parts
     set_files.py     `PictureFinder` finds the file of each picture; names of samples; turned pictures
-    painting.py      `paint` paints shapes on a `Canvas`, when the sample is read
+    painting.py      `Labelled.to_sample` makes the sample; `paint` paints its shapes when it is read
 
 The codecs:
 

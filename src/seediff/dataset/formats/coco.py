@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, product
@@ -41,16 +41,18 @@ from ..class_lists import Category, ClassList, Note, no_note, number_classes
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes
 from ..shapes.polygons import object_polygons
-from ..shapes.rle import count_runs, encode, polygon_runs
+from ..shapes.rle import box_runs, count_runs, encode_runs, polygon_runs
 from .drivers import Import
 from .exporting import Export, MinArea, Placed, least_area
 from .format_table import Contents
-from .painting import BOXES, Canvas, Draw, Labelled, Near, Side, box_runs, is_box
+from .painting import Labelled, Near, ReadShapes, Shape, Side, is_box
 
 IGNORED_CATEGORY = (IGNORE, "ignore")
 """Id and name of the category that stands for 255 in SeeDiff's semantic.json."""
-IMAGES, ANNOTATIONS = "images", "annotations"
-INSTANCES, SEMANTIC = "instances", "semantic"
+IMAGES = "images"
+ANNOTATIONS = "annotations"
+INSTANCES = "instances"
+SEMANTIC = "semantic"
 FILE_KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
 """Prefixes of mask files, the preferred first. Of a folder, only files with the first prefix that occurs are read."""
 ROBOFLOW_FILE = "_annotations.coco.json"
@@ -69,10 +71,12 @@ def write(export: Export) -> None:
     ignored = {"id": IGNORED_CATEGORY[0], "name": IGNORED_CATEGORY[1]}
     instances = {ending: new_document(categories) for ending in endings.values()}
     semantic = {ending: new_document([*categories, ignored]) for ending in endings.values()}
-    small, several = 0, 0
+    small = 0
+    several = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=export.options.polygons):
         objects, whole, areas, left_out, in_pieces = placed.encoded
-        small, several = small + left_out, several + in_pieces
+        small += left_out
+        several += in_pieces
         export.see(placed.sample, areas)
         ending = endings[placed.split]
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
@@ -128,8 +132,9 @@ def annotate(
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:
     """An annotation for each object, without `id` and `image_id`. polygons: write polygons instead of run lengths."""
-    numbers, count = np.asfortranarray(objects.numbers), len(objects.class_ids)
-    shapes = _polygons(objects) if polygons else [encode(numbers == number) for number in range(1, count + 1)]
+    numbers = np.asfortranarray(objects.numbers)
+    count = len(objects.class_ids)
+    shapes = _polygons(objects) if polygons else [encode_runs(numbers == number) for number in range(1, count + 1)]
     boxes = [[left, top, right - left, bottom - top] for left, top, right, bottom in objects.boxes_xyxy]
     about = zip(objects.class_ids, objects.areas, boxes, shapes, strict=True)
     return [
@@ -156,58 +161,49 @@ def read(source: Import) -> Contents:
     ignored crowd, or only in a box, are ignored (255). Raises UserError."""
     documents = {path: load_coco(source, path) for path in find_annotations(source.path)}
     source.not_read(chain(*map(unknown_files, {path.parent for path in documents})), documents)
-    boxes = _check_masks(documents, source)
+    _check_crowds(source, documents)
     listed = classes_of(documents, source.note)
-    classes, ids = listed.classes, listed.ids
-    pictures, empty = list[Labelled](), 0
+    pictures = list[Labelled]()
     for path, document in documents.items():
-        name, by_image = CocoName.of(path), document.by_image()
-        folders, object_drawings = name.image_folders(source), _objects_beside(source, name, classes)
+        name = CocoName.of(path)
+        shapes = document.shapes(path)
+        folders = name.image_folders(source)
+        beside = _objects_beside(source, name, listed)
         for image in document.images:
             row = as_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
-            annotations = by_image[image.id]
-            draw = partial(_paint, annotations=annotations, ids=ids, where=path, boxes=boxes)
-            objects: Draw | None = draw
-            if name.kind in (SEMANTIC, "stuff"):  # an annotation is a whole class
-                objects = object_drawings.get(image.file_name)
-            about = {"part": name.part, "row": row, "draw": draw, "objects": objects}
-            size = image.height, image.width
-            pictures.append(Labelled(f"{path}, image {image.id}", [image.file_name], folders, size=size, **about))
-            empty += not annotations
-    source.count(empty, f"of {len(pictures)} images without a shape: background only")
-    return Contents(listed, source.samples_of(pictures))
+            about = {"shapes": shapes[image.id], "objects": beside.get(image.file_name)}
+            about |= {"part": name.part, "row": row, "size": (image.height, image.width)}
+            pictures.append(Labelled(f"{path}, image {image.id}", [image.file_name], folders, **about))
+    of_classes = CocoName.of(next(iter(documents))).kind in (SEMANTIC, "stuff")  # an annotation is a whole class
+    return source.shapes_of(pictures, listed, proves_objects=lambda _: not of_classes, small_on_top=True)
 
 
-def _objects_beside(source: Import, name: CocoName, classes: Sequence[str]) -> dict[str, Draw]:
+def _objects_beside(source: Import, name: CocoName, listed: ClassList) -> dict[str, ReadShapes]:
     """Name of a picture → its objects, from the instances.json that SeeDiff writes beside semantic.json. Empty if this
-    file is missing or has other classes. name: the file that is read. classes: its classes."""
+    file is missing or has other classes. name: the file that is read. listed: its classes."""
     file = name.path.with_name(name.path.name.replace(SEMANTIC, INSTANCES, 1))
     if name.kind != SEMANTIC or not file.is_file():
         return {}
     document = load_coco(source, file)
-    listed = classes_of({file: document})
-    if listed.classes != classes:
+    if classes_of({file: document}).ids.items() - listed.ids.items():
         return {}
-    by_image = document.by_image()
-    draw = partial(_paint, ids=listed.ids, where=file, boxes=False)
-    return {image.file_name: partial(draw, annotations=by_image[image.id]) for image in document.images}
+    shapes = document.shapes(file)
+    return {image.file_name: shapes[image.id] for image in document.images}
 
 
-def _check_masks(documents: Mapping[Path, CocoFile], source: Import) -> bool:
-    """Whether boxes are masks. Notes what is lost of the annotations. documents: the files. Raises UserError as
-    `takes_boxes` does, and if all masks are crowds, because some tools write every mask as a crowd."""
-    shapes = list(chain(*(document.annotations for document in documents.values())))
-    masked = [annotation for annotation in shapes if annotation.masked]
-    several, where = sum(bool(annotation.iscrowd) for annotation in masked), next(iter(documents))
-    if masked and source.crowds is None and several == len(masked):
+def _check_crowds(source: Import, documents: Mapping[Path, CocoFile]) -> None:
+    """Notes how many annotations are ignored. documents: the files. Raises UserError if all masks are crowds, because
+    some tools write every mask as a crowd."""
+    annotations = list(chain(*(document.annotations for document in documents.values())))
+    crowds = sum(bool(each.masked and each.iscrowd) for each in annotations)
+    ignored = sum(bool(each.ignore) for each in annotations)
+    if crowds and source.crowds is None and crowds == sum(each.masked for each in annotations):
         problem = "all its masks are crowds (iscrowd 1), which are ignored, but some tools mark every mask this way"
-        raise UserError(where, problem, "--crowds objects takes them for objects, --crowds ignored leaves them out")
-    of = f"of {len(shapes)} annotations"
-    source.count(several, f"{of} with `iscrowd` 1, no objects: pixels only in them are ignored (255)")
-    source.count(sum(bool(each.ignore) for each in shapes), f"{of} with `ignore`: pixels in them are ignored (255)")
-    used = [annotation for annotation in shapes if not annotation.ignore]
-    boxes = [annotation for annotation in used if annotation.is_box]
-    return source.takes_boxes(len(boxes), sum(annotation.masked for annotation in boxes), len(used), where)
+        fix = "--crowds objects takes them for objects, --crowds ignored leaves them out"
+        raise UserError(next(iter(documents)), problem, fix)
+    of = f"of {len(annotations)} annotations"
+    source.count(crowds, f"{of} with `iscrowd` 1, no objects: pixels only in them are ignored (255)")
+    source.count(ignored, f"{of} with `ignore`: pixels in them are ignored (255)")
 
 
 @dataclass(frozen=True)
@@ -299,8 +295,10 @@ class Annotation(msgspec.Struct, frozen=True):
     @property
     def is_box(self) -> bool:
         """Whether the object is only a box, or a polygon that is one."""
-        polygons = [[*zip(one[::2], one[1::2], strict=False)] for one in self.polygons]
-        return not self.masked or (len(polygons) == 1 and is_box(polygons[0]))
+        polygons = self.polygons
+        if len(polygons) != 1:
+            return not self.masked
+        return is_box([*zip(polygons[0][::2], polygons[0][1::2], strict=False)])
 
     @property
     def masked(self) -> bool:
@@ -315,19 +313,20 @@ class CocoFile(msgspec.Struct, frozen=True):
     images: list[CocoImage]
     annotations: list[Annotation]
 
-    def by_image(self) -> dict[Id, list[Annotation]]:
-        """Image id → the annotations of the image."""
+    def shapes(self, path: Path) -> dict[Id, ReadShapes]:
+        """Image id → the shapes of the image. path: the file."""
         annotations: dict[Id, list[Annotation]] = {image.id: [] for image in self.images}
         for annotation in self.annotations:
             annotations[annotation.image_id].append(annotation)
-        return annotations
+        return {image_id: partial(_shapes, path, of_image) for image_id, of_image in annotations.items()}
 
 
 def load_coco(source: Import, path: Path) -> CocoFile:
     """Reads a file. Crowds are objects if the user says so. Raises UserError if two images or categories have one id,
     or if an annotation names an id that does not exist."""
     document = source.files.json(path, CocoFile, strict=False)
-    images, categories = [entry.id for entry in document.images], [entry.id for entry in document.categories]
+    images = [entry.id for entry in document.images]
+    categories = [entry.id for entry in document.categories]
     for part, ids in (("images", images), ("categories", categories)):
         if len({*ids}) < len(ids):
             raise UserError(path, f"two {part} have the id {Counter(ids).most_common(1)[0][0]}")
@@ -365,36 +364,28 @@ def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict
     return names
 
 
-def _paint(
-    shape: tuple[int, int],
-    annotations: Sequence[Annotation],
-    ids: Mapping[int, int],
-    where: Path,
-    boxes: bool,
-) -> Objects:
-    """The painted annotations of a picture of the size `shape`, (H, W): first boxes and crowds, as 255; over them the
-    objects, the largest first. Annotations with `ignore` are 255, like crowds. ids: category id → id in label maps.
-    where: the JSON file. boxes: whether boxes are masks. Raises UserError."""
-    canvas = Canvas(shape)
-    masks: list[tuple[bool, int, np.ndarray]] = []
-    for annotation in annotations:
-        here, mask = f"{where}: annotation {annotation.id}", annotation.segmentation
-        if isinstance(mask, Rle):
-            runs = count_runs(mask.size, mask.counts, shape, here)
-        elif annotation.masked:
-            runs = polygon_runs(annotation.polygons, shape, here)
-        else:
-            x, y, width, height = fit(annotation.bbox or [0] * 4, tuple[float, float, float, float], f"{here}: 'bbox'")
-            runs = box_runs(shape, x, y, x + width, y + height)
-        if annotation.is_box and not boxes:
-            canvas.runs(runs, BOXES)
-        elif annotation.ignore or annotation.iscrowd:
-            masks.append((False, IGNORE, runs))
-        else:
-            masks.append((True, ids[annotation.category_id or 0], runs))
-    for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -mask[2][1::2].sum())):
-        canvas.runs(runs, canvas.number(class_id))
-    return canvas.painted()
+def _shapes(where: Path, annotations: Sequence[Annotation]) -> Iterator[Shape]:
+    """The shapes of a picture's annotations. Crowds and annotations with `ignore` are 255, below all objects. where:
+    the JSON file."""
+    for each in annotations:
+        here = f"{where}: annotation {each.id}"
+        kind = "polygon" if each.masked else "box"
+        label, layer = str(each.category_id), 0
+        if each.ignore or each.iscrowd:
+            label, layer = IGNORED_CATEGORY[1], -1
+        yield Shape(here, kind, label, partial(_runs, each=each, where=here), each.is_box, layer=layer)
+
+
+def _runs(frame: tuple[int, int], each: Annotation, where: str) -> np.ndarray:
+    """The run lengths of an annotation in a picture of the size `frame`, (H, W). where: its name in errors. Raises
+    UserError."""
+    mask = each.segmentation
+    if isinstance(mask, Rle):
+        return count_runs(mask.size, mask.counts, frame, where)
+    if each.masked:
+        return polygon_runs(each.polygons, frame, where)
+    x, y, width, height = fit(each.bbox or [0] * 4, tuple[float, float, float, float], f"{where}: 'bbox'")
+    return box_runs(frame, x, y, x + width, y + height)
 
 
 def find_annotations(source: Path) -> list[Path]:

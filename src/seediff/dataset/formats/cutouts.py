@@ -35,7 +35,8 @@ def write(export: Export) -> None:
 def cut(sample: Sample, labels: np.ndarray, soft: bool) -> list[tuple[int, bytes]]:
     """(class id, bytes of a PNG) for each class that a sample shows. labels: its label map (H, W). soft: as in
     `ExportOptions`."""
-    image, cutouts = sample.image, list[tuple[int, bytes]]()
+    image = sample.image
+    cutouts = list[tuple[int, bytes]]()
     for class_id in np.unique(labels[labels % IGNORE > 0]).tolist():
         level = sample.soft_level(class_id) if soft and sample.is_soft(class_id) else None
         cutouts.append((class_id, png(cut_out(image, labels, class_id, level))))

@@ -23,14 +23,16 @@ from ...errors import UserError
 from ...files.photo_files import visible
 from ...files.reading import Node, fit
 from ..sample import Sample
-from ..shapes.rle import polygon_runs
+from ..shapes.rle import box_runs, ellipse_runs, mask_runs, polygon_runs
 from .drivers import Import
-from .exporting import Export
+from .exporting import Export, written_masks
 from .format_table import Contents
-from .painting import Canvas, Labelled, Near, Shape, Side, fill_around, is_box, masks_of
+from .painting import Labelled, Near, Shape, Side, around_runs, is_box
 from .set_files import given_or
 
-ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
+ANNOTATIONS = "annotations.xml"
+IMAGES = "images"
+LABELS = "labels.json"
 CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 """Names of a cuboid's corners. The attributes xtl1 and ytl1 are x and y of the corner tl1."""
 FILLED = ("mask", "polygon", "ellipse")
@@ -71,7 +73,7 @@ def write(export: Export) -> None:
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> str:
     """The <mask> elements of a sample. labels: the label map (H, W). names: id → label."""
     text = ""
-    for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels):
+    for class_id, inside, (left, top, right, bottom) in written_masks(sample, labels):
         flat = inside.ravel()
         counts = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size).tolist()
         if flat[0]:  # run lengths begin outside
@@ -82,7 +84,7 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> str:
     return text
 
 
-Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
+Pixels = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
 
 
 class CvatImage(msgspec.Struct, frozen=True):
@@ -104,10 +106,10 @@ class CvatShape(msgspec.Struct, frozen=True):
     points: str = ""
     rle: str = ""
     """Run lengths in the mask's box, row by row: pixels outside, inside, outside, …"""
-    left: Count = 0
-    top: Count = 0
-    width: Count = 0
-    height: Count = 0
+    left: Pixels = 0
+    top: Pixels = 0
+    width: Pixels = 0
+    height: Pixels = 0
     cx: Near = 0
     cy: Near = 0
     rx: Near = 0
@@ -147,53 +149,54 @@ def read(source: Import) -> Contents:
     names = [label.text.strip() for label in labels]
     if not names:
         raise UserError(root.where, "lists no labels", "there must be <label><name>…</name></label> below <meta>")
-    describe = partial(_describe, folders=given_or(source.images, file.parent / IMAGES, file.parent))
-    contents = source.shapes_of(root.all("image"), describe, names, file)
+    folders = given_or(source.images, file.parent / IMAGES, file.parent)
+    contents = source.shapes_of([_labelled(node, folders) for node in root.all("image")], names, file)
     source.not_read(visible(file.parent, "*.xml"), [file])
     return contents
 
 
-def _describe(node: Node, folders: Sequence[Path]) -> tuple[Labelled, Sequence[Shape]]:
+def _labelled(node: Node, folders: Sequence[Path]) -> Labelled:
     """What an <image> says. folders: where its picture may be. Raises UserError."""
     image = fit(node.attributes, CvatImage, node.where, strict=False)
-    name, shapes = f"{image.subset}/{image.name}".removeprefix("/"), [_shape(child) for child in node.children]
-    size = image.height, image.width
-    return Labelled(node.where, [name], folders, part=image.subset, top=image.subset, size=size), shapes
+    name = f"{image.subset}/{image.name}".removeprefix("/")
+    size = (image.height, image.width)
+    shapes = partial(map, _shape, node.children)
+    return Labelled(node.where, [name], folders, part=image.subset, top=image.subset, shapes=shapes, size=size)
 
 
 def _shape(node: Node) -> Shape:
     """A shape of an <image>. Raises UserError."""
     label = node.attributes.get("label", "")
+    where = node.where
     if node.tag == "box":
-        box = fit(node.attributes, Box, node.where, strict=False)
-        return Shape(node.where, node.tag, label, partial(_fill, one=box, node=node), True)
+        box = fit(node.attributes, Box, where, strict=False)
+        sides = {"left": box.xtl, "top": box.ytl, "right": box.xbr, "bottom": box.ybr}
+        return Shape(where, node.tag, label, partial(box_runs, **sides, degrees=box.rotation), True)
     if node.tag == "cuboid":
         pairs = [(node.get(f"x{corner}"), node.get(f"y{corner}")) for corner in CORNERS]
-        corners = fit(pairs, list[tuple[Near, Near]], node.where, strict=False)
-        return Shape(node.where, node.tag, label, partial(fill_around, corners=corners), True)
+        corners = fit(pairs, list[tuple[Near, Near]], where, strict=False)
+        return Shape(where, node.tag, label, partial(around_runs, corners=corners), True)
     if node.tag not in FILLED:
-        return Shape(node.where, node.tag, label)
-    one = fit(node.attributes, CvatShape, node.where, strict=False)
-    fill = partial(_fill, one=one, node=node)
-    boxed = node.tag == "polygon" and is_box(one.corners(node.where))
-    return Shape(node.where, node.tag, one.label, fill, boxed, one.group_id or None, one.z_order)
+        return Shape(where, node.tag, label)
+    one = fit(node.attributes, CvatShape, where, strict=False)
+    boxed = node.tag == "polygon" and is_box(one.corners(where))
+    runs = partial(_runs, one=one, node=node)
+    return Shape(where, node.tag, one.label, runs, boxed, one.group_id or None, one.z_order)
 
 
-def _fill(canvas: Canvas, number: int, one: Box | CvatShape, node: Node) -> None:
-    """Paints a shape. number: the value to paint. one: the attributes of its element. Raises UserError."""
-    shape, where = canvas.numbers.shape, node.where
-    if isinstance(one, Box):
-        canvas.box(number, one.xtl, one.ytl, one.xbr, one.ybr, degrees=one.rotation)
-    elif node.tag == "polygon":
-        canvas.runs(polygon_runs([[*chain(*one.corners(where))]], shape, where), number)
-    elif node.tag == "ellipse":
-        canvas.ellipse(complex(one.cx, one.cy), one.rx, one.ry, one.rotation, number, where)
-    else:
-        height, width = shape
-        counts = fit(one.rle.replace(" ", "").split(","), list[Count], f"{where}: 'rle'", strict=False)
-        inner = one.left + one.width <= width and one.top + one.height <= height
-        if not inner or sum(counts) != one.width * one.height:
-            what = f"its mask is not inside the image of {width} × {height}"
-            raise UserError(where, f"{what}, or its run lengths do not fill its box")
-        inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
-        canvas.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
+def _runs(frame: tuple[int, int], one: CvatShape, node: Node) -> np.ndarray:
+    """The run lengths of a shape in a picture of the size `frame`, (H, W). one: the attributes of its element. Raises
+    UserError."""
+    where = node.where
+    height, width = frame
+    if node.tag == "polygon":
+        return polygon_runs([[*chain(*one.corners(where))]], frame, where)
+    if node.tag == "ellipse":
+        return ellipse_runs(frame, complex(one.cx, one.cy), one.rx, one.ry, one.rotation, where)
+    counts = fit(one.rle.replace(" ", "").split(","), list[Pixels], f"{where}: 'rle'", strict=False)
+    inner = one.left + one.width <= width and one.top + one.height <= height
+    if not inner or sum(counts) != one.width * one.height:
+        what = f"its mask is not inside the image of {width} × {height}"
+        raise UserError(where, f"{what}, or its run lengths do not fill its box")
+    inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
+    return mask_runs(inside, frame, one.left, one.top)

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from ...config.class_names import numbered_names
+from ...config.class_names import RESERVED, numbered_names
 from ...errors import UserError
 from ...files.image_files import orientation_of
 from ...files.messages import first_of, plural, show_json
@@ -26,20 +26,18 @@ from ..sample import Sample, check_name
 from .format_table import FORMATS, Contents, ImportOptions, SetFormat, SourceName, codec, options_of
 from .painting import Labelled, Shape, by_object, paint
 from .set_files import (
+    Listed,
     PictureFinder,
     SetFiles,
     ends_of,
     find_lists,
     how_to_find,
-    in_stored_order,
     missing_picture,
     read_lists,
     top_folder,
     unique_names,
 )
 
-T = TypeVar("T")
-Unit = TypeVar("Unit")
 OF_ALL = ("labels_alone", "originals", "num_classes", "truth")
 """Fields of `Import` that are given for every format, and that some do not need."""
 
@@ -60,22 +58,6 @@ class Notes:
         noun, _, rest = line.partition(" ")
         if number:
             self.note(f"{number} {line}" if noun == "of" else f"{plural(number, noun)} {rest}")
-
-
-@dataclass
-class Seen:
-    """What the shapes of a set are, without or with boxes."""
-
-    count: int = 0
-    labels: set[str] = field(default_factory=set)
-    are_objects: bool = False
-    """Whether they prove that each of them is an object."""
-
-    def add(self, shapes: Sequence[Shape], are_objects: bool) -> None:
-        """Adds the shapes of a picture."""
-        self.count += len(shapes)
-        self.labels.update(shape.label for shape in shapes)
-        self.are_objects = self.are_objects or are_objects
 
 
 @dataclass(kw_only=True)
@@ -144,60 +126,73 @@ class Import(ImportOptions, Notes):
             raise UserError(where, missing_picture(name, given or folders), how_to_find(bool(given)))
         self.missing_pictures += 1
 
-    def takes_boxes(self, boxes: int, polygons: int, shapes: int, where: object) -> bool:
+    def _takes_boxes(self, boxes: int, polygons: int, shapes: int) -> bool:
         """Whether boxes are masks. Otherwise a note counts them. boxes, shapes: how many of each the set has. polygons:
-        how many of the boxes are polygons; a set's only polygon may have any form. where: the set's name in errors.
-        Raises UserError if nine shapes of ten are boxes, as in sets for detectors; it repeats the notes."""
+        how many of the boxes are polygons; a set's only polygon may have any form. Raises UserError if nine shapes of
+        ten are boxes, as in sets for detectors; it repeats the notes."""
         if self.boxes or not boxes or shapes == polygons == 1:
             return bool(boxes)
         what = f"{boxes} of its {shapes} shapes are boxes"
         if boxes * 10 >= shapes * 9:
             fix = "--boxes masks reads boxes as masks"
-            raise UserError(where, "; ".join([f"{what}, which are no masks", *self.notes]), fix)
+            raise UserError(self.path, "; ".join([f"{what}, which are no masks", *self.notes]), fix)
         self.note(f"{what}: pixels in them but in no other shape are ignored (255); --boxes masks reads them as masks")
         return False
 
     def shapes_of(
         self,
-        units: Iterable[Unit],
-        describe: Callable[[Unit], tuple[Labelled, Sequence[Shape]]],
-        classes: Sequence[str] | None,
-        where: object,
+        pictures: Iterable[Labelled],
+        classes: ClassList | Sequence[str] | None,
+        where: object = "",
         *,
         proves_objects: Callable[[Sequence[Shape]], bool] = by_object,
+        small_on_top: bool = False,
+        lists: Sequence[tuple[str, Path]] = (),
     ) -> Contents:
         """The contents of a set of pictures with labelled shapes.
 
-        units: what is kept of each picture, such as the path of a file. describe: reads what the set says about the
-        picture, and its shapes, for the first time to see its labels, and again whenever its label map is read, perhaps
-        in another process. classes: the classes in the order of their ids; None: the labels of the masks, sorted by
-        name. Labels such as `ignore` and `void` (IGNORED) mean 255. where: the name of the classes in errors.
-        proves_objects: whether the masks of a picture prove that each mask of the set is an object. Raises UserError.
+        pictures: with `shapes`, which are read for the first time to see their labels, and again whenever a label map
+        is read, perhaps in another process. classes: the classes by the numbers that the labels are, or the names of
+        the classes in the order of their ids; None: the labels of the masks, sorted by name. Labels such as `ignore`
+        and `void` (IGNORED) mean 255. where: the name of the classes in errors. proves_objects: whether the masks of a
+        picture prove that each mask of the set is an object. small_on_top: as for `paint`. lists: as for
+        `samples_of`. Raises UserError.
         """
-        left_out, polygons, empty, masks, both = list[str](), 0, 0, Seen(), Seen()
-        described = list[tuple[Labelled, Unit]]()
-        for unit in units:
-            labelled, shapes = describe(unit)
-            described.append((labelled, unit))
-            filled = [shape for shape in shapes if shape.fill is not None]
-            for seen, of_kind in ((masks, [shape for shape in filled if not shape.is_box]), (both, filled)):
-                seen.add(of_kind, proves_objects(of_kind))
+        # What the shapes are. They are not kept: those of all pictures may be larger than memory.
+        pictures = [*pictures]
+        left_out = list[str]()
+        polygons = 0
+        empty = 0
+        seen = Counter[tuple[str, bool]]()  # (label, whether it is a box) → number of shapes
+        masks_prove = False
+        all_prove = False
+        for one in pictures:
+            shapes = [*one.shapes()]
+            filled = [shape for shape in shapes if shape.runs is not None]
+            seen.update((shape.label, shape.is_box) for shape in filled)
+            masks_prove = masks_prove or proves_objects([shape for shape in filled if not shape.is_box])
+            all_prove = all_prove or proves_objects(filled)
             polygons += sum(shape.is_box and shape.kind.startswith("polygon") for shape in filled)
-            left_out += [shape.about for shape in shapes if shape.fill is None]
-            empty += not filled
+            left_out += [f"{shape.kind} {shape.label}".strip() for shape in shapes if shape.runs is None]
+            empty += not (filled or one.listed)
         self.count(len(left_out), f"shape of a kind that is no mask, such as {first_of(sorted({*left_out}))}: left out")
-        self.count(empty, f"of {len(described)} images without a shape: background only")
-        for line in numbered_names(sorted(both.labels)):
+        self.count(empty, f"of {len(pictures)} images without a shape: background only")
+        for line in numbered_names(sorted({label for label, _ in seen})):
             self.note(line)
-        boxes = self.takes_boxes(both.count - masks.count, polygons, both.count, self.path)
-        used = both if boxes else masks
-        listed, ids = number_labels(sorted(used.labels) if classes is None else classes, where, self.note)
-        pictures: list[Labelled] = []
-        for labelled, unit in described:
-            # Shapes are not kept: those of all pictures may be larger than memory.
-            draw = partial(paint, shapes=partial(_shapes_of, describe, unit), ids=ids, boxes=boxes)
-            pictures.append(replace(labelled, draw=draw, objects=draw if used.are_objects else None))
-        return Contents(listed, self.samples_of(pictures))
+        # What they mean
+        boxes = self._takes_boxes(sum(count for (_, is_box), count in seen.items() if is_box), polygons, seen.total())
+        if isinstance(classes, ClassList):
+            listed, ids = classes, {**RESERVED, **{str(number): i for number, i in classes.ids.items()}}
+        else:
+            if classes is None:
+                classes = sorted({label for label, is_box in seen if boxes or not is_box})
+            listed, ids = number_labels(classes, where, self.note)
+        painted = partial(paint, ids=ids, boxes=boxes, small_on_top=small_on_top)
+        are_objects = masks_prove or (boxes and all_prove)
+        for position, one in enumerate(pictures):
+            objects = one.shapes if are_objects else one.objects
+            pictures[position] = replace(one, objects=objects, paint=painted)
+        return Contents(listed, self.samples_of(pictures, lists=lists))
 
     def samples_of(
         self,
@@ -208,6 +203,35 @@ class Import(ImportOptions, Notes):
         """A sample for each picture that exists. pictures: what the set says about each picture. root: the set's
         folder, which may hold lists of parts. lists: more such lists, as `find_lists` returns them. Raises UserError,
         also if two entries mean one picture."""
+        root = root or self.folder
+        found = self._with_files(pictures)
+        paths = [str(one.image or one.name) for one in found]
+        named, others = read_lists(self.files, [*lists, *find_lists(self.files, root)], paths)
+        # Which pictures: those in the list that the user named, or else all that are in the set
+        titled = list[tuple[str, Path]]()
+        if self.split and not part_of(self.split):
+            titled = find_lists(self.files, root, self.split)
+        if titled:
+            kept = sorted(read_lists(self.files, titled, paths)[0])
+        else:
+            kept = [i for i, one in enumerate(found) if i in named or not one.listed]
+            left_out = len(found) - len(kept)
+            self.count(left_out, f"of {len(found)} images without labels, or in no list of a part: left out")
+        # Their parts, and those of the part that the user named
+        found = [found[i] for i in kept]
+        parts = self._parts_of(found, [named.get(i) for i in kept], len(others))
+        names = unique_names((one.part, one.name) for one in found)
+        samples = list[Sample]()
+        for one, name, part, split in zip(found, names, parts, row_splits(parts), strict=True):
+            wanted = part_of(self.split or "") or self.split
+            if titled or wanted in (None, part, split or "train"):
+                samples.append(self._sample(one, one.sample or name, split))
+        if self.split is not None and not samples:
+            raise no_part(self.split, self.path, (part_of(part or "") or part or "train" for part in parts))
+        return samples
+
+    def _with_files(self, pictures: Iterable[Labelled]) -> list[Labelled]:
+        """The pictures that exist, with their files. Raises UserError if two entries mean one picture."""
         found: list[Labelled] = []
         owners: dict[Path, str] = {}
         for one in pictures:
@@ -227,65 +251,39 @@ class Import(ImportOptions, Notes):
                     end = end.removeprefix(f"{one.top}/")
                 one = replace(one, image=path, name=end)
             found.append(one)
-        samples: list[Sample] = []
-        found, parts, split = self._in_parts(found, root or self.folder, lists)
-        names = unique_names((one.part, one.name) for one in found)
-        for one, name, part, row_split in zip(found, names, parts, row_splits(parts), strict=True):
-            if split is None or (part_of(split) or split) in (part, row_split or "train"):
-                samples.append(self._sample(one, one.sample or name, row_split))
-        if split is not None and not samples:
-            raise no_part(split, self.path, (part_of(part or "") or part or "train" for part in parts))
-        return samples
+        return found
 
-    def _in_parts(
-        self, found: Sequence[Labelled], root: Path, lists: Sequence[tuple[str, Path]]
-    ) -> tuple[list[Labelled], list[str | None], str | None]:
-        """(pictures, parts, split): the pictures of the set, the part of each, and the part to read, if any. Parts are
-        those that the set's own files or folders name, or else those of its lists. The arguments are those of
-        `samples_of`. Raises UserError if both differ."""
+    def _parts_of(self, found: Sequence[Labelled], listed: Sequence[Listed | None], others: int) -> list[str | None]:
+        """The part of each picture: what the set's own files and folders say, or else, if they mean no split, its
+        lists. listed: what a list says of each picture. others: the number of other lines in lists. Raises UserError if
+        both differ."""
         parts = [(top_folder(one.name) if one.part is None else one.part) or one.row.split for one in found]
-        paths = [str(one.image or one.name) for one in found]
-        named, others = read_lists(self.files, [*lists, *find_lists(self.files, root)], paths)
-        for i, (part, where) in named.items():
-            own = part_of(parts[i] or "")
-            if part and own and part != own:
-                problem = f"{paths[i]} is in the part {show_json(own)} by the set's files or folders"
-                raise UserError(where, problem, "remove the list, or correct it")
-        by_lists = bool(named) and not any(part_of(part or "") for part in parts)
-        split, titled = self.split, list[tuple[str, Path]]()
-        if split and not part_of(split):
-            titled = find_lists(self.files, root, split)
-        kept = [i for i, one in enumerate(found) if i in named or not one.listed]
-        of_all = f"of {len(found)} images"
-        if titled:
-            kept, split = sorted(read_lists(self.files, titled, paths)[0]), None
-        else:
-            self.count(len(found) - len(kept), f"{of_all} without labels, or in no list of a part: left out")
-        if by_lists:
-            self.count(len({*kept} - {*named}), f"{of_all} in no list of a part: without a split")
-            self.count(len(others), "line in lists of parts without a labelled image")
-            parts = [named[i].part if i in named else "" for i in range(len(found))]
-        return [found[i] for i in kept], [parts[i] for i in kept], split
+        own = [part_of(part or "") for part in parts]
+        for one, split, entry in zip(found, own, listed, strict=True):
+            if split and entry and entry.part not in ("", split):
+                problem = f"{one.image or one.name} is in the part {show_json(split)} by the set's files or folders"
+                raise UserError(entry.where, problem, "remove the list, or correct it")
+        if any(own) or not any(listed):
+            return parts
+        self.count(listed.count(None), f"of {len(found)} images in no list of a part: without a split")
+        self.count(others, "line in lists of parts without a labelled image")
+        return [entry.part if entry else "" for entry in listed]
 
     def _sample(self, one: Labelled, name: str, split: str | None) -> Sample:
-        """A sample, whose labels are turned to fit the picture as it is stored. name: must be new. split: as
-        `row_splits` returns it. Raises UserError."""
+        """A sample. name: must be new. split: as `row_splits` returns it. Raises UserError."""
         check_name(name, self.taken, one.where)
-        row, image, labels, objects, lost = one.row, one.image, one.label_map, one.visible, one.lost
-        if one.objects is None:
-            objects = None
         if split:
-            row = row.replace(split=split)
-        if image is not None:
-            self.parts[row.split] += 1
-        if self.labels_alone or image is None:
-            return Sample(image, labels, None, row, name=name, lost=lost)
-        turn = orientation_of(image)
+            one = replace(one, row=one.row.replace(split=split))
+        if one.image is None:
+            return one.to_sample(name)
+        self.parts[one.row.split] += 1
+        if self.labels_alone:
+            return replace(one, objects=None).to_sample(name)
+        turn = orientation_of(one.image)
         if 2 <= turn <= 8:
             self.turned_pictures += 1
-            labels = partial(in_stored_order, labels, image, turn, self.shown)
-            objects = objects and partial(in_stored_order, objects, image, turn, self.shown)
-        return Sample(image, labels, objects, row, name=name, lost=lost)
+            one = replace(one, turn=turn, shown=self.shown)
+        return one.to_sample(name)
 
     def masks_of(
         self,
@@ -310,10 +308,6 @@ class Import(ImportOptions, Notes):
         pictures = [replace(one, read=partial(read_mask, one.labels, class_list)) for one in pairs]
         samples = self.samples_of(pictures, root)
         return Contents(class_list, samples, class_list.ids, about)
-
-
-def _shapes_of(describe: Callable[[Unit], tuple[Labelled, Sequence[Shape]]], unit: Unit) -> Sequence[Shape]:
-    return describe(unit)[1]
 
 
 def check_options(name: SetFormat, options: Mapping[str, Any]) -> None:

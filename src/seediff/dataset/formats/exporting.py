@@ -16,13 +16,15 @@ from typing import Any, Literal
 import numpy as np
 
 from ...config.class_names import IGNORED, check_meaning, reserved_id
+from ...errors import UserError
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.messages import plural
 from ...files.outputs import check_free, put, stage_output
 from ...rows.values import SPLITS
 from ...workers import Follow, in_order
+from ..reading import first_of
 from ..sample import Sample, check_name, flat_name
-from ..shapes.objects import SMALLEST_SHARE, smallest_area
+from ..shapes.objects import SMALLEST_SHARE, Objects, smallest_area, whole_classes
 from ..split import assign_splits
 from ..writing import CHUNK
 from .drivers import Notes
@@ -77,6 +79,25 @@ class Placed:
     def picture(self) -> Path | bytes:
         """The picture's file, or its bytes: see `Sample.picture`."""
         return self.sample.picture()
+
+
+def written_objects(sample: Sample, labels: np.ndarray) -> list[Objects]:
+    """The shapes to write for a sample, in one or two groups that together cover its label map. labels: the label map
+    (H, W). If the sample has objects, these come first, then the classes at the other pixels. Otherwise each class, 255
+    included, is one shape."""
+    if not sample.has_objects:
+        return [whole_classes(labels)]
+    found = sample.objects(labels)
+    return [found, whole_classes(found.rest(labels))]
+
+
+def written_masks(sample: Sample, labels: np.ndarray) -> Iterator[tuple[int, np.ndarray, tuple[int, int, int, int]]]:
+    """(class id, inside, box) of each shape of `written_objects`. `inside`: (h, w) bool, the shape's pixels in its box.
+    `box`: left, top, right and bottom in the picture; the last two are exclusive. The arguments are the same."""
+    for found in written_objects(sample, labels):
+        for number, (class_id, box) in enumerate(zip(found.class_ids, found.boxes_xyxy, strict=True), 1):
+            left, top, right, bottom = box
+            yield class_id, found.numbers[top:bottom, left:right] == number, box
 
 
 @dataclass
@@ -141,7 +162,8 @@ class Export(Notes):
     def note_pieces(self, small: int, fate: str) -> None:
         """Notes how many pieces were left out, and how to leave out tiny pieces, if many were written. small: the
         number of pieces left out. fate: what became of them."""
-        share, min_area = f"{SMALLEST_SHARE * 100:g} % of the image", self.options.min_area
+        share = f"{SMALLEST_SHARE * 100:g} % of the image"
+        min_area = self.options.min_area
         least = share if min_area == "auto" else f"{min_area} pixels"
         self.count(small, f"piece below {least}: {fate}")
         if self.tiny * 10 > self.pieces:
@@ -174,8 +196,8 @@ def export(
     **options: Any,
 ) -> Exported:
     """Writes samples in a format, and returns what was written. `out` appears only when it is complete. options: those
-    of `ExportOptions` that the format has. `Dataset.export` describes the other arguments. Raises UserError, and
-    TypeError for any other option."""
+    of `ExportOptions` that the format has. `Dataset.export` describes the other arguments. Raises UserError, also if
+    there is nothing to write, and TypeError for any other option."""
     for key in options.keys() - {*options_of(ExportOptions, name)}:
         raise TypeError(f"{name} has no option {key}")
     chosen = ExportOptions(**options)
@@ -184,13 +206,16 @@ def export(
         fix = "give it another name in a new set, with `seediff merge SET --rename OLD=NEW --out NEWSET`"
         meant = classes if FORMATS[name].void else [each for each in classes if reserved_id(each) != IGNORE]
         check_meaning(meant, fix=fix)
-    samples, write = list(samples), codec(name).write
+    samples = list(samples)
+    write = codec(name).write
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
     notes: list[str] = []
     splits = assign_splits(samples, classes, chosen.split, chosen.seed, follow=follow, note=notes.append)
     with stage_output(out) as folder, ExitStack() as stack:
         export = Export(folder, tuple(classes), samples, names, splits, stack, chosen, workers, follow, notes=notes)
         write(export)
+        if not export.files:
+            raise UserError("classes", f"no sample shows {first_of(chosen.classes or classes)}")
     with_objects = sum(sample.has_objects for sample in samples)
     if with_objects and not FORMATS[name].objects:
         export.note(f"objects of {plural(with_objects, 'sample')} are left out")

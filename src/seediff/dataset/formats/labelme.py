@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,11 @@ from ..encoding import encode_grey
 from ..sample import Sample
 from ..shapes.objects import Objects
 from ..shapes.polygons import object_polygons
+from ..shapes.rle import mask_runs
 from .drivers import Import
-from .exporting import Export
+from .exporting import Export, written_masks, written_objects
 from .format_table import Contents, json_kind
-from .painting import Canvas, Labelled, Near, Shape, by_object, fill_around, is_box, masks_of, objects_of
+from .painting import Labelled, Near, Shape, around_runs, by_object, is_box
 from .set_files import SetFiles, given_or, pixels_in, top_folder
 
 IGNORE_LABEL, BACKGROUND_LABEL = "__ignore__", "_background_"
@@ -95,13 +96,13 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons:
     """The shapes of a sample. labels: the label map (H, W). names: id → label. polygons: as in `ExportOptions`."""
     shapes: list[Json] = []
     if not polygons:
-        for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels):
+        for class_id, inside, (left, top, right, bottom) in written_masks(sample, labels):
             mask = base64.b64encode(encode_grey(inside * np.uint8(255))).decode()
             about = {"label": names[class_id], "group_id": None, "flags": {}, "shape_type": "mask"}
             shapes.append({**about, "points": [[left, top], [right - 1, bottom - 1]], "mask": mask})
         return shapes
     first_group = 0
-    for objects in objects_of(sample, labels):
+    for objects in written_objects(sample, labels):
         # `pieces` leaves out 255, so every object has the class 1 here.
         pieces, owners = Objects(objects.numbers, [1] * len(objects.class_ids)).pieces()
         for owner, polygon in zip(owners, object_polygons(pieces), strict=True):
@@ -115,15 +116,19 @@ def read(source: Import) -> Contents:
     """Reads a folder of labelme's JSON files at any depth, or one such file. The classes are the names in a labels.txt
     or class_names.txt, or else the labels in use, sorted by name. The pictures are where the files say. Shapes of kinds
     that are not FILLED are left out. Raises UserError."""
-    root, paths, classes = source.folder, _files(source), source.classes
+    root = source.folder
+    paths = _files(source)
+    classes = source.classes
     where: object = "--classes"
     if classes is None:
-        where, class_list = root, find_list(root, root.parent, any_name=True)  # they are found by name
+        where = root
+        class_list = find_list(root, root.parent, any_name=True)  # labels are found by name
         if class_list is not None:
-            classes, where = class_list.classes, class_list.where
+            classes = class_list.classes
+            where = class_list.where
     above = Path(os.path.commonpath([path.parent for path in paths]))
-    describe = partial(_describe, files=source.files, above=above, images=source.images)
-    return source.shapes_of(paths, describe, classes, where, proves_objects=_proves_objects)
+    pictures = [_labelled(path, source.files, above, source.images) for path in paths]
+    return source.shapes_of(pictures, classes, where, proves_objects=_proves_objects)
 
 
 def _files(source: Import) -> list[Path]:
@@ -140,29 +145,36 @@ def _files(source: Import) -> list[Path]:
     return files
 
 
-def _describe(path: Path, files: SetFiles, above: Path, images: Path | None) -> tuple[Labelled, Sequence[Shape]]:
+def _labelled(path: Path, files: SetFiles, above: Path, images: Path | None) -> Labelled:
     """What a JSON file says. above: the folder that all JSON files are in. images: as in `Import`. Raises
     UserError."""
-    file, root = files.json(path, LabelmeFile), files.folder
-    name, image = path.relative_to(above).with_suffix("").as_posix(), file.imagePath
+    file = files.json(path, LabelmeFile)
+    root = files.folder
+    name = path.relative_to(above).with_suffix("").as_posix()
+    image = file.imagePath
     if image:
         image = f"{path.parent.relative_to(root).as_posix()}/{image}".removeprefix("./")
     folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
-    shapes = [_shape(each, f"{path}: shape {number}") for number, each in enumerate(file.shapes, 1)]
-    size = file.imageHeight or None, file.imageWidth or None
-    return Labelled(str(path), [image], folders, part=top_folder(name), sample=name, size=size), shapes
+    size = (file.imageHeight or None, file.imageWidth or None)
+    shapes = partial(_shapes, path, files)
+    return Labelled(str(path), [image], folders, part=top_folder(name), sample=name, shapes=shapes, size=size)
+
+
+def _shapes(path: Path, files: SetFiles) -> Iterator[Shape]:
+    for number, each in enumerate(files.json(path, LabelmeFile).shapes, 1):
+        yield _shape(each, f"{path}: shape {number}")
 
 
 def _shape(each: LabelmeShape, where: str) -> Shape:
     """A shape. where: its name in errors. Raises UserError for a mask whose label is no name."""
-    kind, label = each.kind, each.label.strip()
+    kind = each.kind
+    label = each.label.strip()
     if kind in FILLED:
         if reserved_id(label) is None:
             check_class_list([label], where)
         boxed = kind in BOX_KINDS or (kind == "polygon" and is_box(each.points))
-        fill = partial(_fill, each=each, where=where)
-        return Shape(where, kind, each.label, fill, boxed, each.group_id)
-    around = partial(fill_around, corners=each.points) if kind not in LINES and len(each.points) > 2 else None
+        return Shape(where, kind, each.label, partial(_runs, each=each, where=where), boxed, each.group_id)
+    around = partial(around_runs, corners=each.points) if kind not in LINES and len(each.points) > 2 else None
     return Shape(where, kind, each.label, around, around is not None)
 
 
@@ -175,9 +187,12 @@ def _proves_objects(masks: Sequence[Shape]) -> bool:
     return by_object([*grouped.values(), *(mask for mask in masks if mask.group is None)])
 
 
-def _fill(canvas: Canvas, number: int, each: LabelmeShape, where: str) -> None:
-    """Fills a shape. number: the value to paint. each: the shape. where: its name in errors. Raises UserError."""
-    corners, kind, image = np.array(each.points, np.float64).reshape(-1, 2), each.kind, canvas.image
+def _runs(frame: tuple[int, int], each: LabelmeShape, where: str) -> np.ndarray:
+    """The run lengths of a shape in a picture of the size `frame`, (H, W). where: its name in errors. Raises
+    UserError."""
+    corners = np.array(each.points, np.float64).reshape(-1, 2)
+    kind = each.kind
+    image = Image.new("1", (frame[1], frame[0]))
     draw: Any = ImageDraw.Draw(image)
     two = kind in ("circle", "mask") or (kind == "rectangle" and len(corners) != 4)
     if len(corners) < 2 + (not two) or (two and len(corners) > 2):
@@ -185,17 +200,19 @@ def _fill(canvas: Canvas, number: int, each: LabelmeShape, where: str) -> None:
         raise UserError(where, f"a {kind} has {needed}, not {len(corners)}")
     if kind == "circle":
         radius = np.hypot(*(corners[0] - corners[1]))
-        draw.ellipse((*(corners[0] - radius), *(corners[0] + radius)), outline=number, fill=number)
+        draw.ellipse((*(corners[0] - radius), *(corners[0] + radius)), outline=1, fill=1)
     elif kind == "mask":
         inside = _decode(each.mask or "", f"{where}: mask")
         if (corners == np.trunc(corners)).all():  # labelme crops a mask to its box if the corners are whole numbers
             width, height = (corners[1] - corners[0] + 1).astype(int).clip(0)
             inside = inside[:height, :width]
-        image.paste(number, tuple(corners[0].round().astype(int).tolist()), Image.fromarray(inside))
+        image.paste(1, tuple(corners[0].round().astype(int).tolist()), Image.fromarray(inside))
     elif two:
-        draw.rectangle((*corners.min(0), *corners.max(0)), outline=number, fill=number)
+        draw.rectangle((*corners.min(0), *corners.max(0)), outline=1, fill=1)
     else:
-        draw.polygon([tuple(corner) for corner in corners.tolist()], outline=number, fill=number)
+        draw.polygon([tuple(corner) for corner in corners.tolist()], outline=1, fill=1)
+    box = image.getbbox() or (0, 0, 0, 0)
+    return mask_runs(np.asarray(image.crop(box)), frame, *box[:2])
 
 
 def _decode(text: str, where: str) -> np.ndarray:

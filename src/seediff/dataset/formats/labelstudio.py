@@ -30,11 +30,11 @@ from ...files.reading import Byte, Json, Node, fit
 from ...rows.row import Row, as_row
 from ...version import __version__
 from ..sample import Sample
-from ..shapes.rle import decode_brush, encode_brush, polygon_runs
+from ..shapes.rle import box_runs, decode_brush, ellipse_runs, encode_brush, mask_runs, polygon_runs
 from .drivers import Import
-from .exporting import Export
+from .exporting import Export, written_masks
 from .format_table import Contents
-from .painting import Canvas, Labelled, Near, Shape, Side, is_box, masks_of
+from .painting import Labelled, Near, Shape, Side, is_box
 from .set_files import IMAGE_SUFFIXES, given_or
 
 MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
@@ -141,52 +141,54 @@ class Task(msgspec.Struct, frozen=True):
         return fit(self.predictions[0], TaskAnswer, f"{where}: its prediction")
 
 
-def _shapes(results: Sequence[Result], where: str) -> list[Shape]:
-    """The shapes in the results of an answer; other results as shapes without an inside. where: the task's name in
-    errors. Raises UserError for a region whose parts have the wrong types, and for a mask that has not one label."""
-    shapes: list[Shape] = []
+def _shapes(task: Task, where: str) -> Iterator[Shape]:
+    """The shapes in a task's answer; other results as shapes without an inside. where: the task's name in errors.
+    Raises UserError for a region whose parts have the wrong types, and for a mask that has not one label."""
+    results = task.answer(where).result
     labelled = [result.id for result in results if result.labels and result.id is not None]
     for number, result in enumerate(results, 1):
-        here, kind, labels = f"{where}, result {number}", result.type, result.labels
+        here = f"{where}, result {number}"
+        kind = result.type
+        labels = result.labels
         if result.id in labelled and not labels:  # a choice about a region repeats its outline
             continue
         if kind not in (*MASKS, *BOXES):
-            shapes += [Shape(here, result.about, "")] * bool(result.value)
+            if result.value:
+                yield Shape(here, result.about, "")
             continue
         region = fit(result.value, Region, here)
         if kind in MASKS and not region.masked:
             raise UserError(here, "must have 'rle', 'points' or radii")
         if kind in MASKS and len(labels) != 1:
             raise UserError(here, f"must have one label, not {show_json(labels)}")
-        fill = partial(_fill, result=result, region=region, where=here)
-        shapes.append(Shape(here, kind, ", ".join(labels), fill, kind in BOXES or is_box(region.points or ())))
-    return shapes
+        runs = partial(_runs, result=result, region=region, where=here)
+        yield Shape(here, kind, ", ".join(labels), runs, kind in BOXES or is_box(region.points or ()))
 
 
-def _fill(canvas: Canvas, number: int, result: Result, region: Region, where: str) -> None:
-    """Paints a region. number: the value to paint. where: the region's name in errors. Raises UserError, also if the
-    region was drawn on a picture of another size, or on a rotated picture."""
-    shape = height, width = canvas.numbers.shape
+def _runs(frame: tuple[int, int], result: Result, region: Region, where: str) -> np.ndarray:
+    """The run lengths of a region in a picture of the size `frame`, (H, W). where: the region's name in errors. Raises
+    UserError, also if the region was drawn on a picture of another size, or on a rotated picture."""
+    height, width = frame
     if result.image_rotation % 360:
         turned = f"was drawn on an image rotated by {result.image_rotation:g}°"
         raise UserError(where, turned, "undo the rotation in Label Studio")
-    if result.size != shape:
-        raise UserError(where, f"is of an image of {result.size}, others of {shape}; both are (height, width)")
+    if result.size != frame:
+        raise UserError(where, f"is of an image of {result.size}, others of {frame}; both are (height, width)")
     at = complex(region.x * width, region.y * height) / 100
     if region.rle is not None:
         try:
-            canvas.numbers[decode_brush(bytes(region.rle), shape)] = number
+            return mask_runs(decode_brush(bytes(region.rle), frame), frame)
         except ValueError as error:
             raise UserError(where, f"its 'rle' is not a valid mask: {error}") from error
-    elif region.points is not None:
+    if region.points is not None:
         corners = np.array(region.points, np.float64).reshape(-1, 2) / 100 * (width, height)
-        canvas.runs(polygon_runs([corners.ravel().tolist()], shape, where), number)
-    elif region.radiusX is not None:
+        return polygon_runs([corners.ravel().tolist()], frame, where)
+    if region.radiusX is not None:
         radii = region.radiusX * width / 100, region.radiusY * height / 100
-        canvas.ellipse(at, *radii, region.rotation, number, where)
-    else:
-        right, bottom = at.real + region.width * width / 100, at.imag + region.height * height / 100
-        canvas.box(number, at.real, at.imag, right, bottom, degrees=region.rotation, about=at)
+        return ellipse_runs(frame, at, *radii, region.rotation, where)
+    right = at.real + region.width * width / 100
+    bottom = at.imag + region.height * height / 100
+    return box_runs(frame, at.real, at.imag, right, bottom, degrees=region.rotation, about=at)
 
 
 def _nodes(root: Node) -> Iterator[Node]:
@@ -203,7 +205,9 @@ def mask_labels(root: Node) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-TASKS, INTERFACE, IMAGES = "tasks.json", "label_config.xml", "images"
+TASKS = "tasks.json"
+INTERFACE = "label_config.xml"
+IMAGES = "images"
 SERVED = "/data/local-files/?d="
 """The beginning of the address of a file that Label Studio serves from a local folder."""
 TAG, IMAGE = "label", "image"
@@ -255,7 +259,7 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[J
     scores = {} if row.decided.corrected else {**(row.presence or {}), **(row.confidence or {})}
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results: list[Json] = []
-    for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels):
+    for class_id, inside, (left, top, right, bottom) in written_masks(sample, labels):
         pixels = np.zeros(labels.shape, bool)
         pixels[top:bottom, left:right] = inside
         name = names[class_id]
@@ -287,7 +291,8 @@ def read(source: Import) -> Contents:
     A task has one picture. Brush masks, polygons and ellipses are painted in their order, over boxes. Pixels that are
     only in a box are ignored (255). Other regions are left out.
     """
-    file, files = source.file(TASKS), [*visible(source.folder, "*.json")]
+    file = source.file(TASKS)
+    files = [*visible(source.folder, "*.json")]
     if not file.is_file() and len(files) == 1:
         (file,) = files
     source.not_read(files, [file])
@@ -309,17 +314,19 @@ def read(source: Import) -> Contents:
     listing: object = "--classes"
     classes = source.classes
     if classes is None and interface.is_file():
-        classes, listing = mask_labels(source.files.xml(interface, "View")), interface
+        classes = mask_labels(source.files.xml(interface, "View"))
+        listing = interface
     elif classes is None:
         listing = file
-    describe = partial(_describe, folders=given_or(source.images, file.parent, file.parent / IMAGES))
-    return source.shapes_of(used, describe, classes, listing)
+    folders = given_or(source.images, file.parent, file.parent / IMAGES)
+    return source.shapes_of([_labelled(task, where, folders) for where, task in used], classes, listing)
 
 
-def _describe(named: tuple[str, Task], folders: Sequence[Path]) -> tuple[Labelled, Sequence[Shape]]:
-    """What a task says about its picture. named: the task's name in errors, and the task. folders: where the picture
-    may be. Raises UserError."""
-    (where, task), own, row = named, OwnData(), Row()
+def _labelled(task: Task, where: str, folders: Sequence[Path]) -> Labelled:
+    """What a task says about its picture. where: the task's name in errors. folders: where the picture may be. Raises
+    UserError."""
+    own = OwnData()
+    row = Row()
     if isinstance(task.data.get(OWN_KEY), Mapping):
         own = fit(task.data[OWN_KEY], OwnData, f"{where}: data.{OWN_KEY}")
         row = as_row(own.metadata, f"{where}: metadata in its data.{OWN_KEY}")
@@ -327,8 +334,8 @@ def _describe(named: tuple[str, Task], folders: Sequence[Path]) -> tuple[Labelle
     size = next((result.size for result in results if result.original_width), (None, None))
     path = _path(_address(task.data, where))
     names = [path, UPLOADED.sub("", path.rpartition("/")[2])]
-    labelled = Labelled(where, names, folders, top=IMAGES, sample=own.name, row=row, size=size)
-    return labelled, _shapes(results, where)
+    shapes = partial(_shapes, task, where)
+    return Labelled(where, names, folders, top=IMAGES, sample=own.name, row=row, shapes=shapes, size=size)
 
 
 def _address(data: Mapping[str, Any], where: str) -> str:
@@ -338,8 +345,10 @@ def _address(data: Mapping[str, Any], where: str) -> str:
     for key, value in data.items():
         pages = value if isinstance(value, list) else [value]
         for text in chain(*([*page.values()] if isinstance(page, Mapping) else [page] for page in pages)):
-            if isinstance(text, str) and key != OWN_KEY:
-                found += [text] * (key == IMAGE or _path(text).lower().endswith(IMAGE_SUFFIXES))
+            if not isinstance(text, str) or key == OWN_KEY:
+                continue
+            if key == IMAGE or _path(text).lower().endswith(IMAGE_SUFFIXES):
+                found.append(text)
     if len(found) != 1:
         raise UserError(where, f"'data' must have the path of one image, such as 'image', not of {len(found)}")
     return found[0]

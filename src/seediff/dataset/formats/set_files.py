@@ -12,13 +12,13 @@ import os
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, product
 from pathlib import Path, PureWindowsPath
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
@@ -44,7 +44,6 @@ from ...files.reading import (
 )
 from ...rows.values import part_of
 from ..sample import JPEG_SUFFIXES, image_size
-from ..shapes.objects import Objects
 
 T = TypeVar("T")
 
@@ -161,7 +160,9 @@ def read_lists(
         for end in ends_of(image):
             for key in {composed(end), composed(without_suffix(end))}:
                 by_end[key].append(position)
-    named, others, seen = dict[int, Listed](), list[tuple[str, str]](), list[list[str]]()
+    named = dict[int, Listed]()
+    others = list[tuple[str, str]]()
+    seen = list[list[str]]()
     for part, path in lists:
         lines = [line.strip() for line in files.lines(path)]
         if lines in seen:  # many sets name one list twice, because there is no other
@@ -229,7 +230,8 @@ def unique_names(images: Iterable[tuple[str | None, str]]) -> list[str]:
     """
     forms: list[tuple[str, ...]] = []
     for part, path in images:
-        stem, top = without_suffix(path), f"{part}/" * bool(part)
+        stem = without_suffix(path)
+        top = f"{part or ''}/".removeprefix("/")
         forms.append((stem, top + stem, top + path))
     counts = [Counter(form) for form in zip(*forms, strict=True)]
     names: list[str] = []
@@ -279,7 +281,8 @@ def missing_picture(name: str, folders: Sequence[Path]) -> str:
     """The problem of labels whose picture is missing, with what is there instead: a file of another kind, or an
     archive. name: of the picture. folders: where it may be, one or more."""
     tried = [folder for folder in folders if folder.is_dir()] or folders
-    stem, problem = _key(Path(portable(name))), f"there is no image {show_json(name)} in {tried[0]}"
+    stem = _key(Path(portable(name)))
+    problem = f"there is no image {show_json(name)} in {tried[0]}"
     files = [path for folder in dict.fromkeys(tried) if folder.is_dir() for path in sorted(visible(folder, "*"))]
     alike = [path for path in files if stem in (_key(path), composed(path.stem).casefold()) and path.is_file()]
     others = [path for path in alike if path.suffix.lower() not in (*IMAGE_SUFFIXES, ".json", ".txt", ".xml")]
@@ -324,23 +327,20 @@ def check_frame(image: Path, shape: tuple[int, int], where: str) -> None:
     check_pixels((shape[1], shape[0]), where)
 
 
-def in_stored_order(read: Callable[[], np.ndarray | Objects], image: Path, turn: int, shown: bool) -> Any:
-    """The labels or objects of a picture with an EXIF orientation, turned to fit the picture as it is stored.
+def in_stored_order(labels: np.ndarray, image: Path, turn: int, shown: bool) -> np.ndarray:
+    """The labels of a picture with an EXIF orientation, turned to fit the picture as it is stored.
 
-    read: reads them. image: the picture. turn: its EXIF orientation, from 2 to 8. shown: whether the format's tools
+    labels: (H, W). image: the picture. turn: its EXIF orientation, from 2 to 8. shown: whether the format's tools
     draw on the turned picture. The size of the labels says whether they were drawn on the stored or on the turned
     picture. If both have one size, as after half a turn, or for a square, the labels were drawn on the turned picture
     if `shown`. Otherwise this raises UserError.
     """
-    labels = read()
-    pixels: Any = labels.numbers if isinstance(labels, Objects) else labels
     size = turned = image_size(image)
     if turn >= 5:
         turned = size[::-1]
-    if pixels.shape != turned:
+    if labels.shape != turned:
         return labels  # of the stored picture; a wrong size is refused later
     if size == turned and not shown:
         problem = f"has the EXIF orientation {turn}, and it is unclear whether its labels are rotated too"
         raise UserError(image, problem, "save the image without an orientation")
-    pixels = turned_back(pixels, turn)
-    return replace(labels, numbers=pixels) if isinstance(labels, Objects) else pixels
+    return turned_back(labels, turn)

@@ -29,10 +29,10 @@ def write(export: Export) -> None:
     The option `classes` names the classes that are trained, united in one mask. With `soft`, a pixel counts as much as
     the highest soft mask of these classes says, if the sample has their soft masks and nobody replaced its mask;
     otherwise 255 inside of the mask. The layout `folders` has masks in masks/, with the picture's name; `beside`,
-    beside the picture, as for OneTrainer. Raises UserError for an unknown class, and if no sample shows any of the
-    classes.
+    beside the picture, as for OneTrainer. Raises UserError for an unknown class.
     """
-    options, soft = export.options, export.options.soft
+    options = export.options
+    soft = export.options.soft
     names = export.classes if options.classes is None else options.classes
     for name in names:
         if name not in export.classes:
@@ -42,7 +42,9 @@ def write(export: Export) -> None:
     folder, ending = "masks", ""
     if options.layout == "beside":
         folder, ending = "images", BESIDE
-    hard, silent, jpegs = 0, 0, 0
+    hard = 0
+    silent = 0
+    jpegs = 0
     for placed in export.placed(weights, class_ids=class_ids, soft=soft):
         if placed.encoded is None:
             export.left_out[placed.split] += 1
@@ -57,8 +59,6 @@ def write(export: Export) -> None:
             export.put(f"images/{placed.name}.txt", f"{caption}\n")
         else:
             silent += 1
-    if not export.files:
-        raise UserError("classes", f"no sample shows {' or '.join(names)}")
     if export.left_out:
         without = plural(export.left_out.total(), "sample")
         export.note(f"{without} without {' or '.join(map(show_json, names))}: left out")

@@ -26,7 +26,8 @@ from .format_table import VOC_YEAR, Contents
 from .painting import Labelled
 from .set_files import find_lists, images_by_name
 
-IMAGES, CLASS_MAPS = "JPEGImages", "SegmentationClass"
+IMAGES = "JPEGImages"
+CLASS_MAPS = "SegmentationClass"
 LISTS = "ImageSets/Segmentation"
 
 
@@ -81,11 +82,14 @@ def read(source: Import) -> Contents:
     class_list = class_list or source.truth
     if class_list is None:
         class_list = replace(named_classes(VOC_CLASSES), where="VOC's twenty: there is no list")
-    folder, masks = source.images or root / IMAGES, root / CLASS_MAPS
-    image_paths, maps = images_by_name(folder), named_images(masks)
+    folder = source.images or root / IMAGES
+    masks = root / CLASS_MAPS
+    image_paths = images_by_name(folder)
+    maps = named_images(masks)
     if not maps:
         raise UserError(masks, "has no PNG file")
-    has_lists, found = bool(find_lists(source.files, root)), list[Labelled]()
+    has_lists = bool(find_lists(source.files, root))
+    found = list[Labelled]()
     lists = find_lists(source.files, root, "val") if source.is_truth and source.split is None else ()
     if any(source.files.lines(path) for _, path in lists):
         source.split = "val"

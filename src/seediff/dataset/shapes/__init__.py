@@ -3,5 +3,5 @@
 objects.py     the objects in a label map
 changes.py     objects after a person or another tool changed the label map
 polygons.py    outlines of objects as polygons, for YOLO files and labelme
-rle.py         run lengths of COCO and of Label Studio's brush
+rle.py         run lengths of masks, polygons, boxes and ellipses; COCO's texts, and Label Studio's brush
 """

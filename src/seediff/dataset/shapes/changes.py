@@ -63,7 +63,8 @@ def objects_after(
     # New pixels, in connected pieces: each joins an object, or is one
     pieces = find_objects(np.where((before != after) & (numbers == 0), after, np.uint8(0)))
     touched = _longest_border(pieces.numbers, numbers, after)
-    count, new = len(instances.class_ids), list[int]()
+    count = len(instances.class_ids)
+    new = list[int]()
     owners = np.zeros(len(pieces.class_ids) + 1, np.int32)  # number of the piece → number of its object
     for piece, class_id in enumerate(pieces.class_ids, 1):
         if piece in touched:
@@ -144,7 +145,9 @@ def _longest_border(pieces: np.ndarray, objects: np.ndarray, labels: np.ndarray)
 
     pieces, objects: (H, W), the number of the piece or object at each pixel, or 0. labels: (H, W), the classes.
     """
-    pieces, objects, labels = np.pad(pieces, 1), np.pad(objects, 1), np.pad(labels, 1)
+    pieces = np.pad(pieces, 1)
+    objects = np.pad(objects, 1)
+    labels = np.pad(labels, 1)
     touching: list[np.ndarray] = []
     for shift in filter(any, product((-1, 0, 1), repeat=2)):  # the eight neighbours
         neighbours = np.roll(objects, shift, (0, 1))
@@ -161,7 +164,8 @@ def objects_from_tool(expected: Objects, returned: Objects, labels: np.ndarray) 
     objects. A mask without a pixel of an expected object is no object: tools also return the rest of a label map as
     masks. An object has the score of the expected object that it holds most of.
     """
-    shown, found = find_objects(labels, 1, expected), find_objects(labels, 1, returned)
+    shown = find_objects(labels, 1, expected)
+    found = find_objects(labels, 1, returned)
     both = (shown.numbers > 0) & (found.numbers > 0)
     pairs = Pairs.of(shown.numbers[both], found.numbers[both])
     if len(pairs.counts) == len(np.unique(pairs.first)) == len(np.unique(pairs.second)):  # each has one partner

@@ -129,7 +129,8 @@ def connected(numbers: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, 
     """
     from scipy import ndimage  # late: it takes a quarter of a second, which errors need not wait for
 
-    pieces, owners = np.zeros(numbers.shape, np.int32), list[int]()
+    pieces = np.zeros(numbers.shape, np.int32)
+    owners = list[int]()
     for number, box in enumerate(ndimage.find_objects(numbers), 1):
         if box is not None:
             found, count = cast(Any, ndimage.label(numbers[box] == number, neighbours))
@@ -141,8 +142,10 @@ def connected(numbers: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, 
 def _in_order(found: Objects, min_area: int) -> tuple[Objects, list[int]]:
     """(objects, kept): the objects in the order of `find_objects`, and the old position of each. Shapes of class 0 or
     255 are not objects. min_area: objects with fewer pixels are left out."""
-    flat, classes = found.numbers.ravel(order="F"), np.array([0, *found.class_ids])
-    areas, first_pixels = np.bincount(flat, minlength=len(classes)), np.zeros(len(classes), np.int64)
+    flat = found.numbers.ravel(order="F")
+    classes = np.array([0, *found.class_ids])
+    areas = np.bincount(flat, minlength=len(classes))
+    first_pixels = np.zeros(len(classes), np.int64)
     # first_pixels: where each number appears first. np.unique of all pixels is slow, so it gets one of each run.
     runs = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))  # where runs of equal numbers begin
     present, first_runs = np.unique(flat[runs], return_index=True)

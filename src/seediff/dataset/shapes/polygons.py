@@ -37,6 +37,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .objects import Objects
+from .rle import mask_runs
 
 NEAR, FAR = 0.05, 0.45
 """Positions of corners within a pixel: NEAR for left and upper sides, FAR for right and lower sides. With six decimals,
@@ -56,7 +57,8 @@ def object_polygons(objects: Objects) -> list[np.ndarray]:
     objects: objects that are each in one piece, as `Objects.pieces` returns them. `fill_polygon` turns an outline back
     into exactly the object's pixels.
     """
-    outlines, owners = _Outlines(objects.numbers), objects.numbers.ravel()
+    outlines = _Outlines(objects.numbers)
+    owners = objects.numbers.ravel()
     starts: dict[int, int] = {}  # object → the first edge of its outer outline, the top of its first pixel
     for start in outlines.first_edges():
         if starts.setdefault(owners[start // 4], start) != start:
@@ -78,14 +80,17 @@ class _Outlines:
     def _add_edges(self, direction: int) -> None:
         """Adds the edges of one direction. direction: 0 east, 1 south, 2 west, 3 north."""
         height, width = self.numbers.shape
-        ahead, left, padded = STEP[direction], STEP[direction - 1], np.pad(self.numbers, 1)
+        ahead = STEP[direction]
+        left = STEP[direction - 1]
+        padded = np.pad(self.numbers, 1)
 
         def object_at(step: np.ndarray) -> np.ndarray:
             """(H, W): the object at the pixel that is a step away from each pixel."""
             return padded[1 + step[0] :, 1 + step[1] :][:height, :width]
 
         has_edge = (self.numbers > 0) & (object_at(left) != self.numbers)
-        p, own = np.argwhere(has_edge), self.numbers[has_edge]
+        p = np.argwhere(has_edge)
+        own = self.numbers[has_edge]
         a_inside = object_at(ahead)[has_edge] == own
         l_inside = a_inside & (object_at(ahead + left)[has_edge] == own)
         next_pixels = p + np.outer(a_inside, ahead) + np.outer(l_inside, left)
@@ -116,7 +121,9 @@ class _Outlines:
     def join_hole(self, bottom: int) -> None:
         """Joins a hole to the outline straight above it. bottom: the hole's first edge, which is the bottom side of
         a pixel."""
-        width, next_edge, corners = self.numbers.shape[1], self.next_edge, self.corners
+        width = self.numbers.shape[1]
+        next_edge = self.next_edge
+        corners = self.corners
         row, column = divmod(bottom // 4, width)
         top = row
         while top and self.numbers[top - 1, column] == self.numbers[row, column]:
@@ -144,17 +151,16 @@ class _Outlines:
         return corners
 
 
-def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[tuple[slice, slice], np.ndarray]:
-    """(place, inside): the pixels of a polygon. `place`: the rows and columns of its bounding box. `inside`: (h, w)
-    bool, in the box.
+def fill_polygon(frame: tuple[int, int], polygon: np.ndarray) -> np.ndarray:
+    """(N,) int64: the run lengths of a polygon's pixels, as `mask_runs` returns them.
 
-    polygon: (P, 2), x in [0, W] and y in [0, H] in pixels, which are rounded down. shape: (H, W) of the picture. Pixels
+    frame: (H, W) of the picture. polygon: (P, 2), x in [0, W] and y in [0, H] in pixels, which are rounded down. Pixels
     on a line between two corners are inside. The even-odd rule decides on the other pixels, so that joined holes stay
     open.
     """
-    corners = np.minimum(np.floor(polygon + SNAP).astype(np.int64), np.array(shape[::-1]) - 1)
-    left, top = origin = corners.min(0)
-    width, height = corners.max(0) - origin + 1
-    image = Image.new("1", (int(width), int(height)))
+    corners = np.minimum(np.floor(polygon + SNAP).astype(np.int64), np.array(frame[::-1]) - 1)
+    origin = corners.min(0)
+    width, height = (corners.max(0) - origin + 1).tolist()
+    image = Image.new("1", (width, height))
     ImageDraw.Draw(image).polygon([tuple(corner) for corner in (corners - origin).tolist()], fill=1, outline=1)
-    return (slice(top, top + height), slice(left, left + width)), np.asarray(image)
+    return mask_runs(np.asarray(image), frame, *origin.tolist())
