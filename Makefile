@@ -60,7 +60,7 @@ slow: setup
 
 # The core against its references, and reading: under a minute, on every system.
 quick:
-	$(BIN)/python -m pytest tests/metrics tests/prompts tests/segments tests/masks/test_methods_of_masks.py tests/masks/test_pamr.py tests/test_cvat_driver.py
+	$(BIN)/python -m pytest tests/metrics tests/prompts tests/segments tests/masks/test_methods_of_masks.py tests/masks/test_pamr.py
 
 # What depends on how a CPU rounds, a second time.
 avx2: setup

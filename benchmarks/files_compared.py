@@ -58,7 +58,9 @@ def differences(file: str, before: bytes, after: bytes) -> dict[str, str]:
     before, after = (METHOD_FILE.sub(rb"\1", data) for data in (before, after))
     if before == after:
         return {}
-    old, new, results = parts(file, before), parts(file, after), Path(file).name == "results.json"
+    old = parts(file, before)
+    new = parts(file, after)
+    results = Path(file).name == "results.json"
     found: dict[str, str] = {}
     for key in dict.fromkeys((*old, *new)):
         values = [f"{some.get(key, 'nothing')}" for some in (old, new)]

@@ -36,7 +36,7 @@ def main() -> None:
         for seed in range(SETS):
             images = pictures(count, np.random.default_rng(500 + seed))
             ious = resample(images, seed=0, draws=DRAWS).of_classes(map(str, true))
-            mean = with_often_shown([mean_figure("mIoU", ious.values())])[-1]
+            (mean,) = with_often_shown(mean_figure("mIoU", ious.values()))[-1]
             means.append(covers(mean, float(np.mean([true[int(name)] for name in mean.classes]))))
             for name, iou in ious.items():
                 if iou.pictures >= FEWEST:

@@ -128,7 +128,9 @@ def main(
     attempts: int | None = None,
 ) -> None:
     """Draw the sets and print their rows."""
-    draws, results, tiles = dict[str, list[dict[str, Any]]](), dict[str, Any](), dict[str, np.ndarray]()
+    draws = dict[str, list[dict[str, Any]]]()
+    results = dict[str, Any]()
+    tiles = dict[str, np.ndarray]()
     given = {"guidance_scale": guidance_scale, "attempts": attempts}
     given = {key: value for key, value in given.items() if value is not None}
     for name in sets.split(","):

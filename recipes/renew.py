@@ -229,7 +229,9 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := set(given.names) - {output.name for output in outputs}:
         parser.error(f"there is no output {min(unknown)}; there are {', '.join(output.name for output in outputs)}")
     folders = {name: Path(folder).absolute() for name, _, folder in (text.partition("=") for text in given.data)}
-    stale, minutes, failed = out_of_date(outputs), 0.0, False
+    stale = out_of_date(outputs)
+    minutes = 0.0
+    failed = False
     for output in outputs:
         if given.names and output.name not in given.names:
             continue

@@ -65,7 +65,6 @@ LOADED = tuple(cache(registry.load_model) for _ in range(2))
 PROGRAM = re.compile(r"(?:\.venv/bin/)?seediff ")
 CSV = {
     "classes.csv": 'file,classes\n0.png,dog\n1.jpg,"dog,cat"\n2.png,\n',
-    "captions.csv": 'file,caption\n0.png,A dog on the grass.\ntrip/last.png,"Two cats, a car and the sky"\n',
 }
 
 

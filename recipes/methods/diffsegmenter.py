@@ -13,7 +13,7 @@ import torch
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.methods import MaskConfig
-from seediff.masks.arithmetic import level_shares, min_max, random_walk, resize
+from seediff.masks.arithmetic import min_max, random_walk, resize
 from seediff.masks.steps import CROSS_ATTENTION, SELF_ATTENTION_PRODUCT, SoftMask, Steps
 
 CONSTANTS = {
@@ -39,10 +39,13 @@ def diffsegmenter(maps: AttentionMaps, class_name: str, config: MaskConfig) -> S
     grid = maps.grid(config.self_level)
 
     # 1. Each level's cross-attention at the side of the self-attention, min-max. 2. Their weighted mean.
+    weights = {8: 0.3, 4: 0.5, 2: 0.1, 1: 0.1}
+    captured = [level for level in weights if level in maps.levels("cross")]
+    total = sum(weights[level] for level in captured)
     weighted = []
-    for level, weight in level_shares({8: 0.3, 4: 0.5, 2: 0.1, 1: 0.1}, maps.levels("cross")).items():
+    for level in captured:
         of_level = steps.keep(CROSS_ATTENTION.at(level), *min_max(resize(maps.cross_at(level, class_name), grid)))
-        weighted.append(weight * of_level)
+        weighted.append(weights[level] / total * of_level)
 
     # 3. One product with self-attention.
     product = random_walk(maps.self_at(config.self_level), torch.stack(weighted).sum(0))

@@ -10,12 +10,14 @@ Constants of chequanghuy/FA-Seg at 861761b, which has no licence and was read fo
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import torch
 import torch.nn.functional as F
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.methods import MaskConfig
-from seediff.masks.arithmetic import level_shares, min_max, random_walk, resize
+from seediff.masks.arithmetic import min_max, random_walk, resize
 from seediff.masks.steps import CROSS_ATTENTION, SELF_ATTENTION_PRODUCT, SoftMask, Steps
 
 CONSTANTS = {
@@ -55,3 +57,14 @@ def fa_seg(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask
             stretched = steps.keep(SELF_ATTENTION_PRODUCT.at(level, number), *min_max(spread))
         soft = soft + weight * repeated(stretched)
     return steps.finish(soft)
+
+
+def level_shares(weights: Mapping[int, float], captured: Collection[int]) -> dict[int, float]:
+    """Level → its share of a mean over the captured levels; the shares sum to 1. For example, weights {4: 0.7, 2: 0.3}
+    become {4: 1.0} if only level 4 was captured. If no captured level has a weight, the coarsest gets all.
+
+    weights: level → the method's weight. captured: the captured levels (`AttentionMaps.levels`)."""
+    kept = {level: weight for level, weight in weights.items() if level in captured}
+    kept = kept or {max(captured, default=1): 1.0}
+    total = sum(kept.values())
+    return {level: weight / total for level, weight in kept.items()}

@@ -18,7 +18,7 @@ import torch
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.methods import MaskConfig
-from seediff.masks.arithmetic import TINY, level_shares, min_max, resize, times_vector
+from seediff.masks.arithmetic import TINY, min_max, resize, times_vector
 from seediff.masks.steps import CROSS_ATTENTION, MaskStep, SoftMask, Steps
 
 CONSTANTS = {
@@ -44,10 +44,13 @@ def iseg_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     level = config.self_level
 
     # 1. Cross-attention of two levels, each divided by its sum at its own side.
+    levels = maps.levels("cross")
+    weights = {level: weight for level, weight in ((4, 0.7), (2, 0.3)) if level in levels} or {max(levels): 1.0}
     weighted = []
-    for seed_level, weight in level_shares({4: 0.7, 2: 0.3}, maps.levels("cross")).items():
+    for seed_level, weight in weights.items():
         values = maps.cross_at(seed_level, class_name)
-        weighted.append(weight * resize(values / values.sum().clamp_min(TINY), maps.grid(level)))
+        values = resize(values / values.sum().clamp_min(TINY), maps.grid(level))
+        weighted.append(weight / sum(weights.values()) * values)
     soft = steps.keep(CROSS_ATTENTION, *min_max(torch.stack(weighted).sum(0)))
 
     # 2. Self-attention of less entropy. 3. The walk.

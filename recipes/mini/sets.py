@@ -40,7 +40,8 @@ def caption(names: tuple[str, ...], place: str | None, mirrored: bool = False) -
     """`a photo of a dog and a cat on grass`: a caption as from the commands' templates. names: classes, or phrases that
     contain them.
     """
-    return f"a {'mirrored ' * mirrored}photo of a {join_classes(names)}" + (f" {place}" if place else "")
+    photo = "mirrored photo" if mirrored else "photo"
+    return f"a {photo} of a {join_classes(names)}" + (f" {place}" if place else "")
 
 
 def load_set(name: str, count: int | None = None, *, option: str = "") -> list[Scene]:

@@ -31,4 +31,5 @@ def _cell(row: Mapping[str, Any], figure: str, interval: str) -> str:
     if figure not in row:
         return ""
     bounds = [f"{100 * bound:.1f}" for bound in row[interval] if bound is not None]
-    return f"{100 * row[figure]:.1f}" + f" ({' to '.join(bounds)})" * bool(bounds)
+    value = f"{100 * row[figure]:.1f}"
+    return f"{value} ({' to '.join(bounds)})" if bounds else value

@@ -26,8 +26,8 @@ from seediff.errors import UserError
 from seediff.files.label_maps import resize_nearest
 from seediff.files.outputs import check_writable, write_atomic
 from seediff.files.reading import read_json
-from seediff.metrics.matching import contingency, count_matched, count_segments, match
-from seediff.metrics.scores import Figure, accuracy, class_iou, mean_figure, mean_iou, resample
+from seediff.metrics.matching import contingency, count_matched, match
+from seediff.metrics.scores import Figure, accuracy, class_iou, mean_figure, mean_iou, resample, with_often_shown
 from seediff.models.registry import Model, load_model
 from seediff.segments.labelling import follow_edges, label
 from seediff.segments.make_segments import capture_inputs, propose
@@ -241,7 +241,7 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str)
             ]
             seen = {method: capture_inputs(model, squares, way) for method, way in looks.items()}
         (image, exact), size = batch[number % BATCH], batch[number % BATCH][1].shape
-        truth = max(1, count_segments(exact, unlabelled=-1))
+        truth = max(1, len(np.unique(exact[exact >= 0])))
         for name, way in ways.items():
             if isinstance(way, Blind):
                 segments = floor_map(way.floor, *size)
@@ -307,7 +307,7 @@ def ahead(one: Figure, other: Figure, key: str) -> dict[str, Any]:
     mean without an interval, also the difference over the classes that enough images show.
     """
     one, other = one.of_same_classes(other)
-    often = zip(one.often_shown(), other.often_shown(), strict=True)
+    often = with_often_shown(one, other)[1:]
     found = {f"{key}_often_shown": mean.minus(floor).keyed(key) for mean, floor in often}
     return {**one.minus(other).keyed(key), **found}
 

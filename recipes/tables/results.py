@@ -87,7 +87,11 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
         numbers += ["ratio", "paper_ratio"]
     table, before = [], ""
     for row in rows:
-        names = [row["test"].replace("_", " ")] * (len(tests) > 1) + [row["metric"]] * (len(metrics) > 1)
+        names: list[str] = []
+        if len(tests) > 1:
+            names.append(row["test"].replace("_", " "))
+        if len(metrics) > 1:
+            names.append(row["metric"])
         figures = [", ".join(names)] if several else []
         name = "" if row["row"] == before else row["row"]  # a row's name is said once
         before = row["row"]

@@ -273,7 +273,7 @@ def training_digest(training: Training, row: Row, table: Table, places: Places) 
 
     def counts(key: str, value: Any) -> bool:
         # `mirror` is newer than published keys, which stay valid without it.
-        return key not in ("device", "dtype") and (key, value) != ("mirror", ())
+        return key not in ("device", "dtype")
 
     parts = {
         "data": [described(table.data[name], table.sets, places) for name in training.data],

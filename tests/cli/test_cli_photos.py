@@ -71,8 +71,7 @@ def test_classes_are_understood_as_the_model_spells_them(tmp_path, capsys):
     assert f"{table}; the others are searched for all classes" in capsys.readouterr().err
     line = f"segment {photos} --model mini --names fox --dry-run --out {tmp_path}/out".split()
     assert "--names: model 'mini' does not know 'fox'; it knows: " in refused(capsys, *line)
-    (tmp_path / "captions.csv").write_text("file,caption\n0.png,A fox.\n")
-    line = f"segment {photos} --captions {tmp_path}/captions.csv --dry-run --out {tmp_path}/out".split()
+    line = f"segment {photos} --names fox --dry-run --out {tmp_path}/out".split()
     elsewhere = "--model owner/models/mine.safetensors --base mini".split()  # not fetched yet: it has no list of words
     assert main([*line, *elsewhere]) == 0
     assert "Names: fox" in capsys.readouterr().out

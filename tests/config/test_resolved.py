@@ -44,7 +44,8 @@ def place(tmp_path, monkeypatch):
         monkeypatch.setattr(target, stop)
     stage = SimpleNamespace(items=[SimpleNamespace(size=lambda: (512, 512))], step_count=lambda size: 1)
     monkeypatch.setattr(
-        "seediff.train.stages.open_training", lambda *_, **__: SimpleNamespace(stages=(stage,), validation=())
+        "seediff.train.stages.open_training",
+        lambda *_, **__: SimpleNamespace(stages=(stage,), validation=(), classes=()),
     )
     monkeypatch.setattr("seediff.devices.default_device", lambda: "cuda")
     return tmp_path

@@ -9,7 +9,7 @@ from seediff.dataset import native
 from seediff.dataset.native import open_native
 from seediff.dataset.writing import save_native
 from seediff.report.card import dataset_card
-from seediff.report.tables import summarize
+from seediff.report.set_summary import summarize
 from seediff.rows.row import as_row
 
 datasets = pytest.importorskip("datasets", reason="datasets is not installed")

@@ -265,7 +265,7 @@ def test_a_segmenter(voc, tmp_path, monkeypatch):
         shown.append({"images": len(images), "scales": scales, "flip": flip})
         return [np.full(image.shape[:2], 1, np.uint8) for image in images]
 
-    segmenter = types.SimpleNamespace(classes=("dog",), mirror=(), label_maps=label_maps)
+    segmenter = types.SimpleNamespace(classes=("dog",), label_maps=label_maps)
     stand_in = types.SimpleNamespace(load_segmenter=lambda folder, device: segmenter)
     monkeypatch.setitem(sys.modules, "seediff.train.predict", stand_in)  # the real one takes seconds to import
     model = tmp_path / "model"

@@ -2,7 +2,7 @@ import pytest
 from synthetic import CLASSES, write_dataset
 
 from seediff.report.card import dataset_card
-from seediff.report.tables import summarize
+from seediff.report.set_summary import summarize
 from seediff.rows.row import as_row
 
 yaml = pytest.importorskip("yaml", reason="PyYAML, which the front matter is checked with, is not installed")

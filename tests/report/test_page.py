@@ -12,7 +12,7 @@ from seediff.config.methods import METHOD_FACTS, MaskConfig
 from seediff.masks.make_masks import soft_mask
 from seediff.masks.steps import MaskStep
 from seediff.report.page import write_page
-from seediff.report.tables import summarize
+from seediff.report.set_summary import summarize
 from seediff.rows.row import as_row
 
 ABOUT = {

@@ -6,7 +6,6 @@ import pytest
 from interrupted import check_interrupted
 from items import rows_of
 from photo_set import write_photos
-from PIL import Image
 from refusals import refused, user_error
 
 from seediff import Dataset
@@ -126,29 +125,6 @@ def test_every_photo_has_segments_of_its_size(tmp_path, segment, found, fit):
     assert [finding for finding in check_dataset(tmp_path / "out").findings if finding.level == "error"] == []
 
 
-def write_label(path, shape, count=2, first=0):
-    """A label map of `count` upright stripes of one width."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stripes = first + np.arange(shape[1]) * count // shape[1]
-    Image.fromarray(stripes[None].repeat(shape[0], 0).astype(np.uint8)).save(path)
-
-
-def test_truth_counts_come_from_label_maps(tmp_path, found, photos, mini_folder, capsys):
-    labels = tmp_path / "labels"
-    for number, photo in enumerate(found):
-        # No classes.txt is needed, because ids are only counted.
-        shape = read_photo(photo.path).shape
-        write_label(labels / f"{photo.name}.png", (shape[0], shape[1]), 1 + number, first=(0, 100, 248)[number % 3])
-    line = (f"segment {photos} --model {mini_folder} --method kmeans -k truth --out {tmp_path / 'out'}").split()
-    assert main([*line, "--labels", str(labels)]) == 0
-    counts = [len(row["instances"]) for row in rows_of(tmp_path / "out")]
-    assert all(count <= 1 + number for number, count in enumerate(counts))
-    assert max(counts) > 2
-    write_label(labels / "3.png", (60, 150), 150)
-    assert "another configuration" in refused(capsys, *line, "--labels", str(labels))
-    assert "needs labels" in refused(capsys, *line[:-1], str(tmp_path / "other"))
-
-
 def test_bad_photos_do_not_stop_the_others(tmp_path, mini_folder, capsys):
     folder = tmp_path / "in"
     write_photos(folder, 3)
@@ -192,7 +168,7 @@ BAD = [
     ("segment {in} --names background", "names: 'background' means the background"),
     ("segment {in} --names Segment", "names: 'segment' is the class of segments without a name"),
     ("mask {in} --classes dog --no-pamr --pamr-iterations 20", "pamr-iterations: has no effect, as PAMR is off"),
-    ("segment {in} --labels {in}", "--labels: is used only with --method kmeans -k truth"),
+    ("segment {in} --method kmeans -k truth", "seediff: k: truth: is for studies of labelled images; give a number"),
 ]
 
 

@@ -94,7 +94,7 @@ BLACK = np.zeros((64, 64, 3), np.uint8)
         ),
         (
             lambda model: seediff.segment(BLACK, model=model, method="kmeans", k="truth"),
-            r"^segment\.k: truth: there are",
+            r"^k: truth: is for studies of labelled",
         ),
         (
             lambda model: seediff.mask(BLACK, ["dog"], model=model, keep_soft=True),

@@ -9,10 +9,13 @@ from seediff.train.defaults import choose_defaults
 from seediff.train.stages import open_training
 
 
-def data_of(*sides):
+def data_of(*sides, classes=("dog",)):
     labels = [np.eye(side, dtype=np.uint8) for side in sides]
     samples = [Sample(np.zeros((*one.shape, 3), np.uint8), one, name=str(i)) for i, one in enumerate(labels)]
-    return open_training([Dataset(("dog",), samples)], steps=1)
+    return open_training([Dataset(classes, samples)], steps=1)
+
+
+NOT_MIRRORED = 'images are not mirrored, because the other side of "left arm" is no class; --flip mirrors them'
 
 
 @pytest.fixture
@@ -34,10 +37,10 @@ def machine(monkeypatch):
 )
 def test_the_default_backbone_is_one_that_runs(machine, tmp_path, device, sides, given, backbone, said):
     machine(device)
-    config, line = choose_defaults(given, None, data_of(*sides), tmp_path)
+    config, lines = choose_defaults(given, None, data_of(*sides), tmp_path)
     assert config == make_config({**given, "backbone": backbone})
-    assert said in line
-    assert bool(line) == bool(said)
+    assert said in "".join(lines)
+    assert len(lines) == bool(said)
 
 
 def test_a_training_goes_on_with_its_backbone_on_any_machine(machine, tmp_path):
@@ -46,8 +49,21 @@ def test_a_training_goes_on_with_its_backbone_on_any_machine(machine, tmp_path):
     begun, _ = choose_defaults({"seed": 3, "device": "cpu", "dtype": "bfloat16"}, None, data, tmp_path)
     (tmp_path / "seediff.toml").write_text(begun.to_toml())
     machine("cuda")
-    assert choose_defaults({"seed": 3}, None, data, tmp_path) == (begun, "")
+    assert choose_defaults({"seed": 3}, None, data, tmp_path) == (begun, [])
     assert choose_defaults({"seed": 3, "backbone": "r50"}, None, data, tmp_path)[0].backbone == "r50"
+
+
+def test_pictures_are_mirrored_only_if_their_classes_stay_right(tmp_path):
+    """Of a class `left arm` without a right one, unless the user says so."""
+    given = {"backbone": "r50"}
+    for classes, more, flip in (
+        (("left arm",), {}, False),
+        (("left arm",), {"flip": True}, True),
+        (("left arm", "right arm"), {}, True),
+    ):
+        config, lines = choose_defaults({**given, **more}, None, data_of(64, classes=classes), tmp_path)
+        assert config.flip is flip
+        assert lines == ([] if flip else [NOT_MIRRORED])
 
 
 @pytest.mark.parametrize(

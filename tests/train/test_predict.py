@@ -8,7 +8,7 @@ from interrupted import contents
 from items import rows_of
 from photo_set import write_photos
 from PIL import Image
-from refusals import refused, user_error
+from refusals import refused
 from shapes import CLASSES, items, scene, small
 
 import seediff
@@ -36,17 +36,6 @@ def test_any_size_and_order(folder):
     assert [one.shape for one in found] == [image.shape[:2] for image in images]
     for image, one in zip(images, found, strict=True):
         assert np.mean(segmenter.label_maps([image])[0] == one) > 0.99  # batches round otherwise
-
-
-def test_pairs_of_classes_are_kept(tmp_path):
-    first, second = CLASSES[:2]
-    pair = f"{first}={second}"
-    config = small(architecture="segformer", mirror=(pair,))
-    train(config, [Stage(items(1), CLASSES, steps=1)], tmp_path / "out", workers=0)
-    assert load_segmenter(tmp_path / "out", "cpu").mirror == (pair,)
-    with user_error("mirror: 'a=b' must be two classes"):
-        train(small(mirror=("a=b",)), [Stage(items(1), CLASSES, steps=1)], tmp_path / "other", workers=0)
-    assert not (tmp_path / "other").exists()
 
 
 def test_flip_is_symmetric(folder):

@@ -15,7 +15,6 @@ from ..config.class_names import reading_key
 from ..config.fields import INPUT, MASKS, RUN
 from ..config.methods import METHOD_FACTS, MaskConfig, MethodFacts, methods_with
 from ..config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
-from ..config.sides import side_notes
 from ..errors import UserError
 from .advice import report_unusable
 from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, option
@@ -102,16 +101,6 @@ def segment(
         Path, HERE, option(RUN, "Folder for the results. Continues an unfinished run there.", "segments")
     ] = Path("segments"),
     typed: Typed[SegmentPhotosConfig] = NOTHING,
-    captions: Annotated[
-        Path | None,
-        option(
-            INPUT,
-            "Captions whose words name segments: CSV with the columns file and caption, or a folder of NAME.txt files.",
-        ),
-    ] = None,
-    labels: Annotated[
-        Path | None, option(INPUT, "With -k truth: folder of label maps, named like the photographs.")
-    ] = None,
     preset: Annotated[
         str,
         option(
@@ -147,25 +136,17 @@ def segment(
     config, info = configure_run(
         SegmentPhotosConfig, typed, config_file, preset=preset, planned=options.dry_run, out=out
     )
-    named = bool(config.names) or captions is not None
     thresholds = config.segment.kl_threshold
     rounds = isinstance(thresholds, tuple) and len(thresholds)
     rules = [
         ("segment.rounds", rounds, f"{rounds} values of --kl-threshold already set the number of rounds"),
-        ("name_threshold", not named, "segments get no names without --names or --captions"),
+        ("name_threshold", not config.names, "segments get no names without --names"),
     ]
     check_effects(typed, config.method, rules)
-    if labels is not None and config.segment.k != "truth":
-        raise UserError("labels", "is used only with --method kmeans -k truth, which counts the segments in them")
     check_photos(paths)
     found = find_photos(paths, exclude=out)
-    words: dict[str, tuple[str, ...]] = {}
-    if captions is not None:
-        from ..prompts.captions import read_words
-
-        words = read_words(captions, found.photos, config.names, info and info.settings.words)
-    warning = threshold_warning(config, preset) if named else ""
-    job = SegmentJob.of(config, found, words=words, labels=labels, info=info, offload=options.offload)
+    warning = threshold_warning(config, preset) if config.names else ""
+    job = SegmentJob.of(config, found, info=info, offload=options.offload)
     _run_on_photos(job, found, out, options, warning)
 
 
@@ -236,8 +217,7 @@ def mask(
     for photo, names in classes_of.items():
         classes_of[photo] = tuple(spelled.get(reading_key(name), name) for name in names)
     check_effects(typed, config.method, mask_rules(config.mask))
-    mirrored = side_notes(config.classes) if config.capture.flip else []
-    warning = "; ".join(filter(None, [*said, threshold_warning(config, preset), *mirrored]))
+    warning = "; ".join(filter(None, [*said, threshold_warning(config, preset)]))
     job = MaskJob.of(config, found, classes_of, info=info, offload=options.offload)
     _run_on_photos(job, found, out, options, warning)
 

@@ -176,9 +176,8 @@ def augment(
     if quiet:
         return
     print(f"{plural(len(augmented.originals), 'original')} and {plural(len(augmented.new), 'new sample')} in {out}")
-    flipped = any("flip" in kind for kind in augmented.added())
-    sides = side_notes(augmented.classes, config.mirror) if flipped else ()
-    say_notes(sides)
+    if "flip" in augmented.added():
+        say_notes(side_notes(augmented.classes))
     print(next_steps(train_line(out), made=out))
 
 

@@ -14,7 +14,7 @@ from ..config.class_names import SEGMENT
 from ..config.runs import GenerateConfig, PredictConfig, SegmentPhotosConfig
 from ..dataset import native
 from ..files.messages import make_console, plural, show_counts
-from ..report.tables import summarize
+from ..report.set_summary import summarize
 from ..rows.values import flag_kind
 from .advice import LOOK, command_line, export_line, next_steps, print_lines, train_line
 

@@ -119,10 +119,10 @@ def train(
         check_device(device)
     options = options or TrainingOptions()
     training = open_training(data, **vars(options))
-    config, why_tiny = choose_defaults(typed, config_file, training, out)
+    config, chosen = choose_defaults(typed, config_file, training, out)
     if not quiet:
-        sides = side_notes(training.classes, config.mirror) if config.flip else ()
-        say_notes([*filter(None, [why_tiny]), *training.notes, *find_doubts(training, config), *sides])
+        sides = side_notes(training.classes) if config.flip else ()
+        say_notes([*chosen, *training.notes, *find_doubts(training, config), *sides])
     if dry_run:
         from ..train.dry_run import describe_training
 
@@ -215,6 +215,5 @@ def predict(
         empty = [row.source for row in result.rows if not row.named]
         if empty:
             say_notes([f"no class was found in {len(empty)} of {plural(result.made, 'image')}: {first_of(empty)}"])
-        say_notes(side_notes(job.classes) if job.config.flip else ())
         show_result(job, result, "image", found.note)
     report_unusable(result.failed, len(found.photos), out)

@@ -260,8 +260,8 @@ class SegmentConfig:
     """Number of merging rounds, including the first, if kl_threshold is one number."""
     refine: bool = False
     """Refine the segments with K-Means."""
-    k: Annotated[Count | Literal["truth"] | None, WORD, Parameter(name=("-k", "--k"))] = None
-    """Number of segments, or `truth` (K-Means-S): that of the classes in the photograph's map in --labels."""
+    k: Annotated[Count | Literal["truth"] | None, WORD, Parameter(name=("-k", "--k"), show_choices=False)] = None
+    """Number of segments."""
     cut_threshold: Annotated[float, Meta(gt=0, le=2)] = 0.5
     """Maximum cost of a normalised cut."""
     cut_power: Positive = 10.0
@@ -282,7 +282,7 @@ class SegmentConfig:
         if not self.edge_dilations:
             raise UserError("edge_dilations", "() must be distances in pixels", "for no refinement, edge_rounds 0")
         if self.method == "kmeans" and self.k is None:
-            problem = "kmeans: needs k, the number of segments (6 in the paper), or 'truth' with label maps"
+            problem = "kmeans: needs k, the number of segments (6 in the paper)"
             raise UserError("method", problem)
         if self.method != "kmeans" and self.k is not None:
             problem = f"{self.k}: {self.method} finds the number of segments itself"
@@ -292,6 +292,13 @@ class SegmentConfig:
     def divides_features(self) -> bool:
         """Whether the method divides the encoder's features instead of self-attention."""
         return self.method == "diffcut"
+
+    def known_k(self) -> int | None:
+        """The number of segments that K-Means makes; None for other methods. Raises UserError for `truth` (K-Means-S):
+        the number of classes in a picture's label map, which only a study with labels knows."""
+        if self.k == "truth":
+            raise UserError("k", "truth: is for studies of labelled images", "give a number")
+        return self.k
 
     @property
     def timestep_shown(self) -> int:

@@ -1,4 +1,4 @@
-"""Finds class names in prompts, captions and other texts, as whole words."""
+"""Finds class names in prompts and other texts, as whole words."""
 
 from __future__ import annotations
 

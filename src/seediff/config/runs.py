@@ -266,7 +266,7 @@ class SegmentPhotosConfig(RecommendedConfig):
     square, as in the paper (255 outside)."""
     size: SeenSize = None
     names: Annotated[tuple[str, ...], read_names(parse_classes)] = ()
-    """Words to name segments with, separated by commas, or a file with one per line. Not needed with --captions."""
+    """Words to name segments with, separated by commas, or a file with one per line."""
     name_threshold: Share = NAME_THRESHOLD
     """Segments whose name scores below this stay unnamed. Differs from model to model (`seediff tune`)."""
     segment: Annotated[SegmentConfig, Parameter(name="*")] = field(default_factory=SegmentConfig)
@@ -275,7 +275,12 @@ class SegmentPhotosConfig(RecommendedConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_seen(self)
-        check_segment_names(self.names, "names")
+        self.segment.known_k()  # refuses `truth`
+        # Each name becomes a class, beside the class of segments without a name
+        if any(reading_key(name) == SEGMENT for name in self.names):
+            raise UserError("names", f"'{SEGMENT}' is the class of segments without a name", "leave it out")
+        if self.names:
+            check_classes((SEGMENT, *self.names), "names")
 
     @property
     def method(self) -> str:
@@ -297,15 +302,6 @@ class PredictConfig(RunConfig):
     side: Annotated[Annotated[int, Meta(ge=32, le=LARGEST_SIDE)] | None, WORD] = None
     """Shorter side in pixels at which images are shown; by default the segmenter's own."""
     photos: Photos = ""
-
-
-def check_segment_names(names: Sequence[str], what: str) -> None:
-    """Raise UserError if words cannot be names of segments. Each word becomes a class, beside the class `segment` for
-    segments without a name. names: the words. what: the subject of the message."""
-    if any(reading_key(name) == SEGMENT for name in names):
-        raise UserError(what, f"'{SEGMENT}' is the class of segments without a name", "leave it out")
-    if names:
-        check_classes((SEGMENT, *names), what)
 
 
 def check_attention(size: Size | None, factor: int) -> None:

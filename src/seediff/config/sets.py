@@ -8,7 +8,6 @@ from cyclopts import Group, Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from .class_names import split_names
 from .fields import Count, Seed, Share, check_fields, read_names
 from .settings import Settings
 
@@ -110,8 +109,6 @@ class AugmentConfig(Settings):
     """OPERATION:HOW-MANY, separated by commas or repeated: flip:50% (of the training samples), noise:200 (images), or
     diffumask (DiffuMask's recipe). Operations: splice-RxC, noise, perspective, boxes, flip.
     """
-    mirror: Annotated[tuple[str, ...], Parameter(group=WHAT), read_names(split_names)] = ()
-    """Classes that change places in mirrored images, if their names do not say left and right: larm=rarm,lb=rb."""
     keep_originals: Annotated[bool, Parameter(group=OUTPUT)] = True
     """Also write the original samples."""
 

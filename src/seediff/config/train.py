@@ -9,8 +9,7 @@ from cyclopts import Group, Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from .class_names import split_names
-from .fields import RUN, WORD, AtLeastZero, Count, Device, WholeNumber, read_names
+from .fields import RUN, WORD, AtLeastZero, Count, Device, WholeNumber
 from .settings import NOT_TYPED, Settings, build, read_given
 
 Architecture = Literal["mask2former", "segformer"]
@@ -56,9 +55,7 @@ class TrainConfig(Settings):
     jitter: Annotated[AtLeastZero, OF_IMAGES] = 1.0
     """Strength of random changes of brightness, contrast, saturation and hue, as in SSD; 0 turns them off."""
     flip: Annotated[bool, OF_IMAGES] = True
-    """Mirror images with probability ½."""
-    mirror: Annotated[tuple[str, ...], OF_IMAGES, read_names(split_names)] = ()
-    """Classes that change places in mirrored images, if their names do not say left and right: larm=rarm,lb=rb."""
+    """Mirror images with probability ½; by default off if the other side of a class such as `left arm` is no class."""
     test_side: Annotated[Side, OF_IMAGES] = 512
     """Shorter side in pixels at which images are predicted."""
 

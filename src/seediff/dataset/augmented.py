@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from ..config.sets import AugmentConfig, grid_of
-from ..config.sides import mirrored_ids
+from ..config.sides import lone_sides, mirrored_ids
 from ..drawing.overlays import compress_image, contact_sheet, draw_mask
 from ..errors import UserError
 from ..files.label_maps import IGNORE
@@ -242,7 +242,7 @@ class AugmentedSamples(Sequence[Sample]):
 
     config: the operations, how many new samples each makes, and whether the set's own samples are included
     (`keep_originals`). classes: the set's classes. samples: its samples. Raises UserError for a set without samples for
-    training, and if `config` adds no sample.
+    training, if `config` adds no sample, and if it mirrors classes whose other side is no class.
     """
 
     def __init__(self, config: AugmentConfig, classes: Sequence[str], samples: Sequence[Sample]) -> None:
@@ -262,7 +262,7 @@ class AugmentedSamples(Sequence[Sample]):
         if not self.sources:
             problem = "the dataset has no samples to augment: only those for training are changed"
             raise UserError(f"{problem}, and none that are rejected or unlabelled")
-        self.mirrored = np.array(mirrored_ids(self.classes, mirror=config.mirror))
+        self.mirrored = np.array(mirrored_ids(self.classes))
         self.new = self._choose()
 
     def _choose(self) -> list[NewSample]:
@@ -278,6 +278,10 @@ class AugmentedSamples(Sequence[Sample]):
             operations += [addition.operation] * addition.of(count)
         if not operations:
             raise UserError("add", "adds no images", "for example flip:50%")
+        alone = lone_sides(self.classes)
+        if alone and "flip" in operations:
+            problem = f"flip: the other side of {alone} is no class"
+            raise UserError("add", problem, "leave flip out")
         sources: list[int] = []
         for turn in range(math.ceil(len(operations) / count)):
             order = np.random.default_rng([self.config.seed, turn]).permutation(count)

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..files.messages import show_json
 from ..files.reading import Json, read_json_lines
 from ..files.tensors import read_header
-from ..report.tables import doubts
+from ..report.set_summary import doubts
 from ..rows.row import Row, as_row
 from ..rows.values import NO_SPLIT, part_of, shown_classes
 from ..workers import Follow, in_threads

@@ -19,7 +19,7 @@ from ..drawing.shown import thumbnail
 from ..errors import Notice, UserError
 from ..files.messages import plural
 from ..files.reading import composed
-from ..report.tables import doubts
+from ..report.set_summary import doubts
 from ..rows.values import check_parts, ids_by_name, no_part, part_of, shown_classes
 from ..workers import Follow
 from . import native

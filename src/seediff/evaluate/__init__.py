@@ -1,8 +1,12 @@
 """Measures label maps and segments against labels, by the protocols of the papers.
 
-evaluation.py is `seediff evaluate`, and segments.py is `seediff evaluate segments`. `Dataset.open`
-opens the labelled images, and predictors.py opens what is compared with them. protocols.py has the classes of each
-published comparison. semantic.py turns pairs of label maps into counts, and counts into rows of figures with intervals;
-a new figure is added to these rows. figures.py makes tables and JSON of them, and tables.py writes
-tables for the terminal, LaTeX, CSV and Markdown, and orders their rows. page.py draws the page, and ranks the images.
+evaluation.py   `seediff evaluate`; segments.py: `seediff evaluate segments`
+predictors.py   opens what is compared with the labels, which `Dataset.open` opens
+protocols.py    the classes of each published comparison
+semantic.py     counts the pixels of pairs of label maps
+figures.py      the scores as one list, from which tables, JSON files and charts are made
+tables.py       writes tables for the terminal, LaTeX, CSV and Markdown
+page.py         the page of the worst images, and the other files of an evaluation
+
+A new measure is a row of MEASURES in metrics/scores.py.
 """

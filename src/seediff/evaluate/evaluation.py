@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,8 @@ def evaluate(
         predictor = open_predictor(Path(path), labelled, classes, tuple(scales), flip, device)
         predictors.append((predictor, chosen.predicted_table(predictor.classes, mapped, str(path))))
 
-    done, total = count(), len(predictors) * len(labelled)
+    done = count()
+    total = len(predictors) * len(labelled)
 
     def report(name: str) -> None:
         progress(next(done), total, name)
@@ -173,7 +174,7 @@ def score_tables(evaluation: Evaluation) -> list[ScoreTable]:
     are the scores of both, and their paired difference."""
     if not evaluation.against:
         return evaluation.scores.score_tables("share of pixels")
-    return [table for other in evaluation.against for table in _compared(evaluation, other)]
+    return list(chain.from_iterable(_compared(evaluation, other) for other in evaluation.against))
 
 
 def _compared(evaluation: Evaluation, other: Evaluation) -> list[ScoreTable]:
@@ -254,7 +255,8 @@ def _predictor_notes(evaluation: Evaluation) -> list[str]:
     if named:
         wrong = first_of(named.values(), in_all=True)
         lines.append(f"Predicted classes that the protocol does not have or ignores are wrong: {wrong}.")
-    confusion, classes = evaluation.scores.confusion, evaluation.scores.protocol.classes
+    confusion = evaluation.scores.confusion
+    classes = evaluation.scores.protocol.classes
     objects = [number for number, name in enumerate(classes) if name != BACKGROUND]
     if not confusion[:, objects].any():
         lines.append("No pixel is predicted to be of a class.")

@@ -100,7 +100,7 @@ class Scores:
         """Name → figure of the scores of a kind. "class": each class's IoU, in the order of ids, NaN if it is neither
         in the truth nor predicted; "group": the mean IoU of each group, and `harmonic`, if the protocol has one.
         table: of another measure."""
-        return {score.figure.name: score.figure for score in self.scores if score[::3] == (kind, table)}
+        return {score.figure.name: score.figure for score in self.scores if (score.kind, score.table) == (kind, table)}
 
     @property
     def per_class(self) -> dict[str, Figure]:
@@ -151,7 +151,8 @@ class Scores:
     @property
     def title(self) -> str:
         """The title of tables."""
-        images, pixels = plural(len(self.counts), "image"), int(self.pixels.sum())
+        images = plural(len(self.counts), "image")
+        pixels = int(self.pixels.sum())
         protocol = "" if self.protocol.name == "own" else f", protocol {self.protocol.name}"
         return f"{images}, {pixels:,} pixels{protocol}"
 
@@ -173,7 +174,7 @@ class Scores:
             sums: list[Sequence[Value]] = []
             for kind, _, figure, table in self.scores:
                 if table == number and kind != "class":
-                    sums += [(self.name_of(kind, mean), *cells(mean), "") for mean in with_often_shown([figure])]
+                    sums += [(self.name_of(kind, mean), *cells(mean), "") for (mean,) in with_often_shown(figure)]
                 elif table == number and not math.isnan(figure.value):
                     rows.append((self.name_of(kind, figure), *cells(figure), shares[figure.name]))
             tables.append(ScoreTable(self.title, (measure.name, *BEHIND, share), rows, sums))
@@ -196,15 +197,17 @@ def compare(scores: Scores, others: Scores) -> list[Compared]:
     """All scores of two predictions for the same images, with their paired differences."""
     found: list[Compared] = []
     for (kind, measure, figure, table), score in zip(scores.scores, others.scores, strict=True):
-        one, two = figure.of_same_classes(score.figure)
-        for each, other in zip([one, *one.often_shown(two)], [two, *two.often_shown(one)], strict=True):
-            found.append(Compared(kind, measure, table, each, other, each.minus(other)))
+        for one, other in with_often_shown(*figure.of_same_classes(score.figure)):
+            found.append(Compared(kind, measure, table, one, other, one.minus(other)))
     return found
 
 
 def cells(figure: Figure) -> Sequence[Value]:
     """The cells of a score: its value, its interval and the number of pictures; for a mean, the lowest number."""
-    return figure.value, figure.ci95, f"{'≥ ' * bool(figure.parts)}{figure.pictures}"
+    pictures = str(figure.pictures)
+    if figure.parts:
+        pictures = f"≥ {pictures}"
+    return figure.value, figure.ci95, pictures
 
 
 def without_interval(*sets: Scores) -> list[str]:
@@ -212,7 +215,9 @@ def without_interval(*sets: Scores) -> list[str]:
     lines: list[str] = []
     said: set[str] = set()
     for table, measure in enumerate(sets[0].measures):
-        figures = {name: figure for scores in sets for name, figure in scores.named("class", table).items()}
+        figures: dict[str, Figure] = {}
+        for scores in sets:
+            figures |= scores.named("class", table)
         few = [f"{name} ({figure.pictures})" for name, figure in figures.items() if _is_rare(figure)]
         more = [about for about in few if about not in said]
         if more:

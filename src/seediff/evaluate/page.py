@@ -20,12 +20,15 @@ from ..drawing.charts import Bar, BarChart, bar_charts, can_draw
 from ..drawing.overlays import css_colour, draw_named, fit_side, jpeg_uri, overlay
 from ..files.label_maps import IGNORE
 from ..files.outputs import open_folder, write_atomic
-from ..report.tables import render
+from ..report.render import render
 from .evaluation import Evaluation, notes, score_tables
 from .figures import Scores
 from .tables import ScoreTable, csv_text, show_cell, write_json
 
-SCORES, IMAGES, PAGE, BARS = "scores.json", "images.csv", "evaluation.html", "classes.png"
+SCORES = "scores.json"
+IMAGES = "images.csv"
+PAGE = "evaluation.html"
+BARS = "classes.png"
 MOST = 24
 """The maximum number of images on the page."""
 SIDE = 240
@@ -90,7 +93,8 @@ def evaluation_page(evaluation: Evaluation, ranked: Sequence[str]) -> bytes:
     by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data}
     shown = islice((name for name in ranked if _has_picture(by_name[name])), MOST)  # each look decodes a picture
     data = evaluation.data.path
-    miou, look = evaluation.scores.miou, ""
+    miou = evaluation.scores.miou
+    look = ""
     if data is not None and Path(data, METADATA).is_file():
         look = f"seediff look {shlex.quote(str(data))}"
     return render(

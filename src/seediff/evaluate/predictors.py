@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..config.class_names import BACKGROUND
-from ..config.sides import side_notes
 from ..dataset.class_lists import ClassList, check_agree
 from ..dataset.dataset import Dataset
 from ..dataset.formats.format_table import ImportOptions, format_of, options_of
@@ -85,7 +85,8 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
     from ..train.record import CHECKPOINT, read_trained_on
     from ..train.stages import image_digest
 
-    segmenter, trained_on = load_segmenter(path, device), read_trained_on(path)
+    segmenter = load_segmenter(path, device)
+    trained_on = read_trained_on(path)
     names = dict(enumerate((BACKGROUND, *segmenter.classes)))
     about = f"the segmenter in {path}, {plural(len(segmenter.classes), 'class')}"
     if (path / CHECKPOINT).is_file():
@@ -93,7 +94,7 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
     if scales != (1.0,):
         about += f", scales {', '.join(f'{scale:g}' for scale in scales)}"
     if flip:
-        about = "; ".join([f"{about}, mirrored too", *side_notes(segmenter.classes, segmenter.mirror)])
+        about += ", mirrored too"
 
     def predict(samples: Sequence[Sample]) -> Iterator[np.ndarray]:
         for first in range(0, len(samples), TOGETHER):
@@ -109,12 +110,20 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
 def _open_set(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
     """The masks of a set; corrected masks count instead of the originals. Raises UserError if an image has no labelled
     sample of the same name, or another picture."""
-    kind, options = format_of(path, labels_alone=True), {}
+    # 1. The set. Without names of its own, its ids mean the data's classes
+    kind = format_of(path, labels_alone=True)
+    options = dict[str, Any]()
     if kind != "native" and "classes" in options_of(ImportOptions, kind):
         options["classes"] = classes
     truth = ClassList(data.classes, data.ids, where=OWN_IDS)
-    own = Dataset.open(path, kind, labels_alone=True, truth=truth, **options)
-    samples, names = {sample.name: sample for sample in own}, own.names
+    dataset = Dataset.open(path, kind, labels_alone=True, truth=truth, **options)
+    names = dataset.names
+    if classes is not None and not options:
+        check_agree([("classes", dict(enumerate(classes, 1))), (path, dict(enumerate(dataset.classes, 1)))])
+        names = dict(enumerate((BACKGROUND, *classes)))
+
+    # 2. Its sample for each labelled image, with the same picture
+    samples = {sample.name: sample for sample in dataset}
     paired, missing = match_names([sample.name for sample in data], samples, path)
     if missing:
         problem = f"has no prediction for {len(missing)} of {len(data)} images: {first_of(missing, in_all=True)}"
@@ -126,15 +135,13 @@ def _open_set(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predi
         if kind == "native":
             fix += f", or, of images that were saved anew, give {path / MASKS}"
         raise UserError(path, f"{problem}: {first_of(others, in_all=True)}", fix)
-    if classes is not None and not options:
-        check_agree([("classes", dict(enumerate(classes, 1))), (path, dict(enumerate(own.classes, 1)))])
 
     def predict(images: Sequence[Sample]) -> Iterator[np.ndarray]:
         return (samples[paired[image.name]].unchecked_labels() for image in images)
 
-    listed = own.reading.listed
-    about = f"{own.title}, {plural(len(own.classes), 'class')} ({listed})"
-    return Predictor(str(path), "; ".join([about, *own.notes]), names, predict)
+    listed = dataset.reading.listed
+    about = f"{dataset.title}, {plural(len(dataset.classes), 'class')} ({listed})"
+    return Predictor(str(path), "; ".join([about, *dataset.notes]), names, predict)
 
 
 def _same_picture(one: Sample, other: Sample) -> bool:

@@ -14,12 +14,14 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from msgspec import Meta
+from PIL import Image
 from starlette.responses import Response
 
 from ..attention.maps import AttentionMaps, Grid
 from ..config.methods import METHOD_FACTS, level_name
 from ..config.names_in_texts import ANY_WORD, any_name, longest_first
 from ..dataset.reviews import REMADE
+from ..drawing.overlays import shrink, to_levels
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.reading import Json
@@ -27,7 +29,6 @@ from ..masks.make_masks import make_masks
 from ..models.describe import describe_here
 from ..models.families.inputs import Reader
 from ..prompts.tokens import locate_columns
-from ..report.explain import show_steps
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.labelling import label
@@ -48,6 +49,8 @@ from .store import Edit, SampleState, Store
 
 QUICK = 100_000_000
 """Bytes of a model's weights below which attention is captured without a question."""
+STEP_SIDE = 256
+"""The longest side, in pixels, of the map of a step."""
 MAX_WORDS = 100
 """Maximum number of words with a button on the page."""
 THRESHOLDS = (1.1, 0.8, 0.55, 0.4, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05)
@@ -152,12 +155,12 @@ def steps(store: Store, request: ShowSteps) -> Json:
         raise UserError(f"there is no class '{request.name}' here")
     config = request.change(attention.config)
     result = make_masks(attention.image, attention.maps, attention.classes, config)
-    return {
-        "steps": [
-            {**map_for_page(shown.name, shown.pixels), "text": shown.step.text, "equation": shown.step.equation}
-            for shown in show_steps(result, request.name)
-        ]
-    }
+    steps: list[dict[str, Any]] = []
+    for step, values in result.trace[request.name].items():
+        pixels = shrink(to_levels(values.cpu().numpy()), STEP_SIDE, Image.Resampling.BOX)
+        shown = map_for_page(str(step).replace("_", "-"), pixels)
+        steps.append({**shown, "text": step.text, "equation": step.equation})
+    return {"steps": steps}
 
 
 def segments(store: Store, request: FindSegments) -> Response:

@@ -7,7 +7,7 @@ matrix–vector product depends on memory alignment and on the number of threads
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -146,18 +146,6 @@ def compete(soft: torch.Tensor) -> torch.Tensor:
     # A constant map stands out least. Its z is finite: differences of −∞ would be NaN if all maps are constant.
     ahead = ((soft - mean) / spread.clamp_min(numbers.tiny)).masked_fill(spread <= ROUNDING, numbers.min / 4)
     return soft.amax(0) * (SHARPNESS * (ahead - ahead.amax(0))).exp()
-
-
-def level_shares(weights: Mapping[int, float], captured: Collection[int]) -> dict[int, float]:
-    """Level → its share of a mean over the captured levels; the shares sum to 1. For example, weights {4: 0.7, 2: 0.3}
-    become {4: 1.0} if only level 4 was captured. Methods in recipes/methods use it.
-
-    weights: level → a method's weight. captured: the captured levels (`AttentionMaps.levels`). If none of them has a
-    weight, the coarsest gets all."""
-    kept = {level: weight for level, weight in weights.items() if level in captured}
-    kept = kept or {max(captured, default=1): 1.0}
-    total = sum(kept.values())
-    return {level: weight / total for level, weight in kept.items()}
 
 
 def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:

@@ -96,7 +96,9 @@ def count_boundaries(predicted: np.ndarray, truth: np.ndarray, num_classes: int)
     distance = boundary_distance(*truth.shape)
     bands = [_hide(labels, ~boundary_band(labels, distance)) for labels in (_hide(predicted, truth == IGNORE), truth)]
     joint = joint_counts(*bands)
-    right, found, shown = np.diagonal(joint), joint.sum(1), joint.sum(0)
+    right = np.diagonal(joint)
+    found = joint.sum(1)
+    shown = joint.sum(0)
     return np.stack([right, found - right, shown - right])[:, :num_classes]
 
 

@@ -113,15 +113,6 @@ def count_images(tables: Iterable[Contingency], protocol: MatchingProtocol) -> I
             yield count_matched(table, match([table]), charge_left_over=protocol == "strict")
 
 
-def count_segments(label: np.ndarray, *, unlabelled: int = 255) -> int:
-    """The number of different ids in a label map (H, W), without negative ids and `unlabelled`. `segment -k truth`
-    divides a photograph into this number of segments."""
-    ids = label[(label >= 0) & (label != unlabelled)]
-    if ids.max(initial=0) < MAX_SEGMENTS:  # counting takes a tenth of the time that sorting takes
-        return int(np.count_nonzero(np.bincount(ids)))
-    return len(np.unique(ids))
-
-
 def _sums(index: np.ndarray, pixels: np.ndarray, length: int) -> np.ndarray:
     """(length,) int64: entry i is the sum of `pixels` where `index` is i. Summed in floating point, which is exact up
     to 2^53."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -76,18 +75,6 @@ class Figure(NamedTuple):
             return Figure(self.name, math.nan, np.full_like(self.drawn, math.nan), 0, (), self.mean)
         return mean_figure(self.name, parts, self.mean)
 
-    def often_shown(self, other: Figure | None = None) -> list[Figure]:
-        """For a mean, [the mean over the classes that at least FEWEST pictures show]; [] if these are all its classes,
-        or fewer than two. other: a mean of the same classes, for which as many pictures must show them, too."""
-        rare = {
-            name for mean in (self, other or self) for name, score in mean.classes.items() if score.pictures < FEWEST
-        }
-        often = [name for name in self.classes if name not in rare]
-        if not 1 < len(often) < len(self.classes):
-            return []
-        name = f"{self.name}: mean of the {plural(len(often), 'class')} that {FEWEST} or more images show"
-        return [self.over(often)._replace(name=name)]
-
     def of_same_classes(self, other: Figure) -> tuple[Figure, Figure]:
         """Both scores, means over the classes that both have."""
         shared = self.classes.keys() & other.classes.keys()
@@ -102,7 +89,7 @@ class Figure(NamedTuple):
     def keyed(self, key: str) -> dict[str, Any]:
         """The keys of JSON files: for "miou", the value `miou`, its interval `miou_ci95` and `miou_images`; and
         `miou_often_shown` with these keys, if there is such a mean."""
-        often = {f"{key}_often_shown": mean.keyed(key) for mean in self.often_shown()}
+        often = {f"{key}_often_shown": mean.keyed(key) for (mean,) in with_often_shown(self)[1:]}
         return {key: self.value, f"{key}_ci95": self.ci95, f"{key}_images": self.pictures, **often}
 
 
@@ -160,7 +147,8 @@ class Draws(NamedTuple):
 
     def of_classes(self, names: Iterable[str], measure: Measure = MEASURES[0]) -> dict[str, Figure]:
         """Name → score of the class. names: the classes in the order of their columns."""
-        score, pictures = measure.of_classes, (measure.shown(self.counts) > 0).sum(0)
+        score = measure.of_classes
+        pictures = (measure.shown(self.counts) > 0).sum(0)
         columns = zip(names, score(self.counts.sum(0)).tolist(), score(self.drawn).T, pictures.tolist(), strict=True)
         return {name: Figure(name, *column) for name, *column in columns}
 
@@ -180,9 +168,16 @@ def mean_figure(name: str, scores: Iterable[Figure], mean: Mean = mean_iou) -> F
     return Figure(name, value, drawn, pictures, parts, mean)
 
 
-def with_often_shown(figures: Iterable[Figure]) -> list[Figure]:
-    """The figures, and behind a mean of classes that too few pictures show the mean of the others."""
-    return list(chain.from_iterable((figure, *figure.often_shown()) for figure in figures))
+def with_often_shown(*scores: Figure) -> list[tuple[Figure, ...]]:
+    """The scores; and if they are means, once more as means over the classes that at least FEWEST pictures show, unless
+    these are all classes, or fewer than two. scores: the same score of one or more predictions; means must be of the
+    same classes (`of_same_classes`)."""
+    classes = [score.classes for score in scores]
+    often = [name for name in classes[0] if all(of[name].pictures >= FEWEST for of in classes)]
+    if not 1 < len(often) < len(classes[0]):
+        return [scores]
+    about = f"mean of the {plural(len(often), 'class')} that {FEWEST} or more images show"
+    return [scores, tuple(score.over(often)._replace(name=f"{score.name}: {about}") for score in scores)]
 
 
 def resample(counts: np.ndarray, *, seed: int, draws: int) -> Draws:

@@ -1,6 +1,6 @@
 """From class names to prompts, and from prompts to tokens.
 
-specs.py     classes, prompt and seed of each sample in a run
-tokens.py    which tokens of a prompt belong to which class
-captions.py  words of captions beside photographs that may name something in the picture
+specs.py          classes, prompt and seed of each sample in a run
+tokens.py         which tokens of a prompt belong to which class
+content_words.py  words of a prompt that may name something in its picture
 """

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..config.class_names import join_classes
 from ..config.names_in_texts import by_class, classes_in
 from ..errors import UserError
-from .captions import content_words
+from .content_words import content_words
 
 if TYPE_CHECKING:
     from ..config.runs import GenerateConfig

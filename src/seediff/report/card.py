@@ -14,7 +14,8 @@ from markupsafe import Markup
 from ..files.messages import first_of, plural
 from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS, named_model
 from ..rows.row import Row
-from .tables import Summary, for_drawings, plain_facts, render
+from .render import plain_facts, render
+from .set_summary import Summary, for_drawings
 
 TAGS = {
     "drawn": ("synthetic", "semantic-segmentation", "diffusion", "seediff"),
@@ -111,7 +112,8 @@ def model_note(model: str) -> str:
     """A phrase about a model's licence, if it is known, and where to read more. model: its name."""
     if model in EMBEDDED:
         return f"{EMBEDDED_LICENCE}; it was trained on scenes composited from Fluent Emoji art (Microsoft, MIT)"
-    known, elsewhere = named_model(model), "see the model's own card for what it says about generated images"
+    known = named_model(model)
+    elsewhere = "see the model's own card for what it says about generated images"
     return f"{known.licence}; {elsewhere}" if known else f"{elsewhere}, and for its licence"
 
 

@@ -20,7 +20,8 @@ from ..files.reading import inside, read_bytes
 from ..rows.row import Row
 from ..rows.values import explain_flag
 from .card import dataset_card
-from .tables import Summary, plain_facts, render, summarize
+from .render import plain_facts, render
+from .set_summary import Summary, summarize
 
 AUGMENTATIONS = "augmentations.jpg"
 """A picture in the folder of a dataset from `augment`. It shows a sample before and after each kind of change."""
@@ -103,7 +104,8 @@ def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Itera
         position = number * len(rows) // count
         row = rows[position]
         image, label_map = _read_pair(folder, row, position)
-        classes, name = dict.fromkeys(row.named), row.sample
+        classes = dict.fromkeys(row.named)
+        name = row.sample
         shares = [f"{one} {(label_map == labels[one]).mean():.0%} of the image" for one in classes]
         numbers = None
         # All segments have one class, so each is shown in its own colour.

@@ -26,7 +26,7 @@ from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import find_weight
-from ..report.tables import count_flags
+from ..report.set_summary import count_flags
 from ..rows.row import Row
 from ..rows.values import FLAGS, NOT_DRAWN, flag_kind
 from ..workers import Progress

@@ -34,8 +34,6 @@ class PhotoSpec:
     photo: Photo
     words: tuple[str, ...]
     """The words that the model looks for in the photograph."""
-    label: str | None = None
-    """The name of its label map, for `k="truth"`; None if it has no label map."""
 
 
 def fingerprinted(config: PhotosConfig, specs: Sequence[PhotoSpec], settings_of: Sequence[str]) -> PhotosConfig:

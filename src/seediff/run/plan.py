@@ -23,7 +23,7 @@ from ..models.pipeline import parts_line, weight_folders
 from ..models.registry import LoadOptions, Model, check_options, load
 from ..models.saving_memory import Offload, memory_bytes
 from ..models.weights import file_bytes, part_files, weights_fingerprint
-from ..prompts.captions import content_words
+from ..prompts.content_words import content_words
 
 ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 """Configurations of the commands that run a model."""

@@ -25,7 +25,7 @@ from ..files.image_files import ImageInput, as_pixels
 from ..files.messages import plural
 from ..masks.make_masks import MaskResult
 from ..models.describe import describe_model
-from ..prompts.captions import things_named
+from ..prompts.content_words import things_named
 from ..rows.values import explain_flag
 from .heatmap import HeatMap, heat_config, heat_sheet
 from .placement import Canvas, fill, masks_of_clip, masks_of_picture, place_segments
@@ -224,8 +224,7 @@ class Captured:
         if config.divides_features:
             problem = f"{config.method}: cuts features, but what was captured is attention"
             raise UserError("method", problem, "use diffseg or kmeans")
-        if config.k == "truth":
-            raise UserError("k", "truth: there are no label maps of an image that was drawn", "give a number")
+        k = config.known_k()
         plan_segments(self._family, self._plan.all_layers, config, type(self._pipe).__name__)
         maps = self._maps(image, ())
         drawn, multiple = self._drawn(maps), self._family.multiple(self._factor or 1, self._config)
@@ -236,7 +235,7 @@ class Captured:
         if canvas.pixels is None and config.edge_rounds:
             fix = "give it, or edge_rounds=0"
             raise UserError("pixels", "segments follow its edges, but the pipeline gave none", fix)
-        found = place_segments(propose(maps, config, config.k, seed), config, canvas)
+        found = place_segments(propose(maps, config, k, seed), config, canvas)
         if len(found.scores) <= 1 and config.method == "diffseg":
             lower = f"lower kl_threshold (here {config.kl_threshold}), or use method='kmeans', k=5"
             warnings.warn(f"the image is one segment: {lower}", Notice, stacklevel=2)

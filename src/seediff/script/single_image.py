@@ -69,8 +69,6 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
     """
     config, info = _configure(SegmentPhotosConfig, model, options)
     pixels = as_pixels(image)
-    if config.segment.k == "truth":
-        raise UserError("segment.k", "truth: there are no label maps of an image in memory", "give a number")
     loaded, _ = _prepare(config, info, model)
     (segments,) = make_segments(loaded, [pixels], config.segment, fit=config.fit, size=config.size, seed=config.seed)
     return segments

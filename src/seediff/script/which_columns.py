@@ -22,7 +22,7 @@ from ..attention.which_rows import Texts
 from ..errors import UserError, first_line
 from ..models.families.family import Family
 from ..models.families.inputs import TOKENIZERS, Reader
-from ..prompts.captions import content_words
+from ..prompts.content_words import content_words
 from ..prompts.tokens import TokenizedPrompt, find_weight, read
 
 Phrase = str | Sequence[int]

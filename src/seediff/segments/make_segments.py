@@ -24,7 +24,6 @@ from ..config.methods import SegmentConfig
 from ..config.runs import Fit
 from ..drawing.overlays import draw_named, magnify, shown_ids
 from ..drawing.shown import as_detections, as_html
-from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..files.messages import plural
 from ..models.registry import Model
@@ -86,20 +85,15 @@ def make_segments(
     *,
     fit: Fit = "keep",
     size: Size | None = None,
-    counts: Sequence[int] | None = None,
     seed: int = 0,
     batch_size: int = 8,
 ) -> list[Segments]:
     """The segments of each photograph, in order.
 
     model: sees the photographs. photos: (H, W, 3) uint8 of any size. config: the method and its constants. fit, size:
-    how the model sees a photograph, and at which size (`windows.seen_shape`). counts: the number of segments for each
-    photograph, if `config.k` is "truth". seed: for K-Means. batch_size: photographs of one shape per network call.
-    Raises UserError as `propose` does.
+    how the model sees a photograph, and at which size (`windows.seen_shape`). seed: for K-Means. batch_size:
+    photographs of one shape per network call. Raises UserError as `propose` does.
     """
-    if config.k == "truth" and counts is None:
-        raise UserError("segment.k", "truth: needs the number of segments of each photograph")
-
     # 1. The window of each photograph that the model sees, and at which shape
     windows = [seen_window(photo.shape[0], photo.shape[1], fit) for photo in photos]
     shapes = [seen_shape(model, photo.shape, fit, size) for photo in photos]
@@ -109,11 +103,8 @@ def make_segments(
     for batch in batches_by_shape(shapes, batch_size):
         inputs = capture_inputs(model, [cut(photos[i], windows[i], shapes[i]) for i in batch], config)
         for i, method_input in zip(batch, inputs, strict=True):
-            k = config.k
-            if k == "truth":
-                assert counts is not None
-                k = counts[i]
-            divided[i] = label_photo(photos[i], windows[i], propose(method_input, config, k, seed), config)
+            proposals = propose(method_input, config, config.known_k(), seed)
+            divided[i] = label_photo(photos[i], windows[i], proposals, config)
     return [divided[i] for i in range(len(photos))]
 
 

@@ -46,7 +46,9 @@ class Decoded:
     room. Raises UserError for ids outside the class list, unequal sizes and unreadable files."""
 
     def __init__(self, items: Sequence[Sample], classes: int) -> None:
-        self.items, self.classes, self.room = items, classes, CACHE_BYTES
+        self.items = items
+        self.classes = classes
+        self.room = CACHE_BYTES
         self.kept: dict[int, tuple[Image.Image, Image.Image]] = {}
 
     def __getitem__(self, index: int) -> tuple[Image.Image, Image.Image]:
@@ -115,7 +117,8 @@ def batches(stage: Stage, number: int, config: TrainConfig, *, first: int = 0, w
     """The batches of a stage: (images (B, H, W, 3) uint8, labels (B, H, W) uint8). Labels are class ids, 255 is
     ignored. number: the stage's number. first: the step to begin with. workers: how many threads read ahead; 0:
     none."""
-    decoded, mirrored = Decoded(stage.items, len(stage.classes)), mirrored_ids(stage.classes, mirror=config.mirror)
+    decoded = Decoded(stage.items, len(stage.classes))
+    mirrored = mirrored_ids(stage.classes)
 
     def make(position: int) -> Pair:
         rng = np.random.default_rng((config.seed, 1000 + number, position))

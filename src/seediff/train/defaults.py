@@ -1,5 +1,5 @@
 """Chooses a training's defaults: what an unfinished training in its folder has, or a backbone for this machine and
-these pictures."""
+these pictures; and whether pictures are mirrored."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.settings import load_config
+from ..config.sides import lone_sides
 from ..config.train import TrainConfig, make_config
 from ..errors import UserError
 from ..files.outputs import CONFIG, check_outside
@@ -23,23 +24,29 @@ AS_BEGUN = ("backbone", "device", "dtype")
 
 def choose_defaults(
     values: Mapping[str, Any], file: Path | None, data: TrainingData, out: Path
-) -> tuple[TrainConfig, str]:
-    """(configuration, line) of a training. line: says that the backbone `tiny` was chosen, and why; "" if it was not:
-    the user named a backbone or weights, a training has begun in `out`, or the default suits this machine and data.
+) -> tuple[TrainConfig, list[str]]:
+    """(configuration, lines) of a training. lines: what was chosen for these data and this machine, and why: not to
+    mirror images, and the backbone `tiny`.
 
-    values, file: what the user gave, for `make_config`. data: to train on. out: the training's folder. Raises
-    UserError.
+    values, file: what the user gave, for `make_config`, which counts. data: to train on. out: the training's folder; a
+    training that has begun there keeps its backbone. Raises UserError.
     """
-    config, begun = make_config(values, file), find_begun(out)
+    config = make_config(values, file)
+    begun = find_begun(out)
+    chosen = dict[str, Any]()
+    lines = list[str]()
+    alone = lone_sides(data.classes)
+    if alone and config.flip and "flip" not in config.given:
+        chosen["flip"] = False
+        lines.append(f"images are not mirrored, because the other side of {alone} is no class; --flip mirrors them")
     if begun is not None and begun.architecture == config.architecture:
-        return make_config(values, file, {name: getattr(begun, name) for name in AS_BEGUN}), ""
-    why = ""
-    if not {"backbone", "weights"} & {*config.given}:
+        chosen |= {name: getattr(begun, name) for name in AS_BEGUN}
+    elif not {"backbone", "weights"} & {*config.given}:
         why = _why_tiny(config, data)
-    if not why:
-        return config, ""
-    line = f"backbone tiny, because {why}; --backbone {config.backbone} is for large images and a GPU"
-    return make_config(values, file, {"backbone": "tiny"}), line
+        if why:
+            chosen["backbone"] = "tiny"
+            lines.append(f"backbone tiny, because {why}; --backbone {config.backbone} is for large images and a GPU")
+    return make_config(values, file, chosen), lines
 
 
 def _why_tiny(config: TrainConfig, data: TrainingData) -> str:

@@ -116,7 +116,9 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
         of a whole network    only what has the number of classes as a side, if that differs
 
     Raises UserError for weights that cannot be read, or are of another architecture or backbone."""
-    weights, kind, settings = find_weights(config), CLASSES[config.architecture], _settings(config, classes)
+    weights = find_weights(config)
+    kind = CLASSES[config.architecture]
+    settings = _settings(config, classes)
     if weights is not None and weights.is_whole:  # a network of any kind
         labels = {"id2label": settings.id2label, "label2id": settings.label2id}
         size = count_parameters(config, classes)
@@ -148,7 +150,8 @@ def _design(config: TrainConfig) -> Design:
 
 def _settings(config: TrainConfig, classes: Sequence[str]) -> Any:
     """transformers' configuration of the network."""
-    design, labels = _design(config), dict(enumerate((BACKGROUND, *classes)))
+    design = _design(config)
+    labels = dict(enumerate((BACKGROUND, *classes)))
     shared: dict[str, Any] = {"id2label": labels, "label2id": {name: i for i, name in labels.items()}}
     if config.architecture == "segformer":
         return SegformerConfig(**design.sizes, **shared)
@@ -296,7 +299,9 @@ def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, An
     return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
 
 
-WEIGHTS, INDEX, FILES = "model.safetensors", "model.safetensors.index.json", "model*.safetensors*"
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+FILES = "model*.safetensors*"
 BACKBONE_TYPES = ("resnet", "swin")
 """transformers' `model_type` of the allowed Mask2Former backbones."""
 
@@ -308,7 +313,6 @@ class About(msgspec.Struct, frozen=True):
     id2label: dict[str, str]
     """Id → class; "0" is the background."""
     test_side: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)] | None = None
-    mirror: tuple[str, ...] = ()
 
 
 def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, ...]]:
@@ -361,7 +365,8 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
             folder = cached.parent
     try:
         import_transformers()
-        role, files = "backbone" if initial else "segmenter", [*folder.glob(FILES.rstrip("*"))]
+        role = "backbone" if initial else "segmenter"
+        files = [*folder.glob(FILES.rstrip("*"))]
         network = load_whole(kind, source, role, where, files, **options)
     except UserError:
         raise

@@ -38,8 +38,6 @@ class Segmenter:
     side: int
     device: str
     dtype: str | None
-    mirror: tuple[str, ...] = ()
-    """Pairs of classes, as for `partners`."""
 
     def label_maps(
         self,
@@ -74,7 +72,7 @@ class Segmenter:
         """The label maps (B, H, W) of images (B, H, W, 3)."""
         height, width = images.shape[1:3]
         views: list[torch.Tensor] = []
-        mirrored = mirrored_ids(self.classes, len(self.classes) + 1, self.mirror)
+        mirrored = mirrored_ids(self.classes, len(self.classes) + 1)
         for scale in scales:
             resized = _resized(images, side * scale)
             h, w = resized.shape[1:3]
@@ -130,7 +128,7 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     folder = check_segmenter(Path(folder))
     about, names = read_about(folder, CLASSES)
     network = load_network(CLASSES[about.model_type], str(folder)).to(device).eval()
-    return Segmenter(network, names, about.test_side or 512, device, dtype, about.mirror)
+    return Segmenter(network, names, about.test_side or 512, device, dtype)
 
 
 def check_segmenter(folder: Path) -> Path:

@@ -37,7 +37,9 @@ from ..version import __version__
 from .defaults import DAMAGED, find_begun
 from .stages import Stage, image_digest
 
-LOSSES, CHART, RECORD = "losses.csv", "losses.png", "training.json"
+LOSSES = "losses.csv"
+CHART = "losses.png"
+RECORD = "training.json"
 TRAINED_ON = "trained_on.txt"
 """A file with the `image_digest` of a picture in each line."""
 NUMBERS: dict[str, str] = {
@@ -49,17 +51,17 @@ CHECKPOINT, OF_CHECKPOINT = "checkpoint.safetensors", "the state of a training"
 HISTORY = "history"
 """A checkpoint's tensor (steps, len(NUMBERS)) float64 with the numbers of every step, rounded as in losses.csv; NaN: no
 number."""
-Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+StepNumber = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
 
 @dataclass
 class TrainingProgress:
     """The progress of a training."""
 
-    step: Count = 0
+    step: StepNumber = 0
     best: Annotated[float, msgspec.Meta(ge=-1, le=1)] = -1.0
     """The mIoU of the network in the folder; −1: not measured yet."""
-    best_step: Count = 0
+    best_step: StepNumber = 0
     data: dict[str, Any] = field(default_factory=dict)
     """The facts from `check_stages`. A training continues only if they are equal."""
 
@@ -112,11 +114,13 @@ def read_trained_on(folder: Path) -> frozenset[str]:
 def draw_losses(history: np.ndarray, stages: Sequence[Stage], batch_size: int) -> bytes:
     """The bytes of a PNG with charts of the losses and of the mIoU in percent, by epoch. A point of a loss is its mean
     over one of at most 200 equal parts of the training. history: see HISTORY, of at least one step."""
-    columns, steps = columns_of(history), len(history)
+    columns = columns_of(history)
+    steps = len(history)
     at = stage_of_steps(stages, batch_size)[:steps]
     epochs = np.cumsum([batch_size / len(stage.items) for stage in at])
     begins = [number for number in range(1, steps) if at[number] is not at[number - 1]]
-    borders, label = [float(epochs[number - 1]) for number in begins], "epochs"
+    borders = [float(epochs[number - 1]) for number in begins]
+    label = "epochs"
     if borders:
         label += f"; the line is the beginning of stage {stages[-1].name}"
     parts = np.array_split(np.arange(steps), min(200, steps))
@@ -142,10 +146,12 @@ def model_card(
 ) -> str:
     """The text of a trained network's README.md. history: see HISTORY. parameters: how many the network has. chart:
     whether the file CHART exists."""
-    names, steps = stages[0].classes, [stage.step_count(config.batch_size) for stage in stages]
+    names = stages[0].classes
+    steps = [stage.step_count(config.batch_size) for stage in stages]
     earlier = sum(steps[:-1])  # each stage starts its own search for the best
     measured = np.count_nonzero(~np.isnan(columns_of(history)["miou"][earlier:]))
-    kept, index = "the last step. No validation set was given.", ""
+    kept = "the last step. No validation set was given."
+    index = ""
     if measured:
         index = f"""model-index:
 - name: {config.architecture}
@@ -158,7 +164,8 @@ def model_card(
         if earlier:
             kept += f" in stage {stages[-1].name}"
         kept += f". Validation mIoU, with the background: **{state.best:.1%}**."
-    weights, table = config.weights, []
+    weights = config.weights
+    table = []
     if os.path.isdir(weights):  # only the last part, so that cards do not reveal its location
         weights = os.path.basename(os.path.abspath(weights))
     for stage, count in zip(stages, steps, strict=True):
@@ -245,7 +252,8 @@ def find_state(out: Path, config: TrainConfig, new: TrainingProgress) -> Trainin
     config: of the training to run. new: its state at the beginning, with the facts about its data. Raises UserError if
     `out` holds anything but a training with the same configuration on the same data.
     """
-    saved, state = find_begun(out), new
+    saved = find_begun(out)
+    state = new
     if saved is None:
         return new
     try:

@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..config.sides import partners
 from ..config.train import TrainConfig, with_device
 from ..dataset import native
 from ..dataset.sample import Sample
@@ -104,8 +103,8 @@ def train_segmenter(
     """
     sets = [data] if isinstance(data, Data) else data
     training = open_training(sets, epochs=epochs, steps=steps, validation=validation, with_rejected=with_rejected)
-    config, line = choose_defaults(options, None, training, Path(out))
-    if line:
+    config, chosen = choose_defaults(options, None, training, Path(out))
+    for line in chosen:
         warnings.warn(line, Notice, stacklevel=2)
     return train(config, training.stages, Path(out), progress, validation=training.validation)
 
@@ -135,7 +134,6 @@ def train(
     """
     config = with_device(config)
     find_weights(config)
-    partners(stages[0].classes, config.mirror)  # refuses other names
     data = check_stages(stages, validation, config.batch_size, validate_every)
     with open_folder(out):
         state = find_state(out, config, TrainingProgress(data=data))
@@ -174,7 +172,8 @@ class _Training:
     keep: Callable[[int], None]
 
     def __post_init__(self) -> None:
-        config, self.device = self.config, str(self.config.device)
+        config = self.config
+        self.device = str(self.config.device)
         self.network: Network = build_network(config, self.stages[0].classes).to(self.device)  # type: ignore[arg-type]
         self.trainee = Trainee(self.network, config).to(self.device)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.trainee, config))
@@ -189,14 +188,15 @@ class _Training:
     def run(self, progress: Progress | None, workers: int) -> TrainResult:
         """Train until the end, and write the model card. After an interrupt, saves the step and raises
         KeyboardInterrupt."""
-        begun, already = time.perf_counter(), self.state.step
+        begun = time.perf_counter()
+        already = self.state.step
         with hold_interrupts() as interrupted:
             for number, stage in enumerate(self.stages):
                 for line in self._run_stage(number, interrupted, workers):
                     if progress is not None:
                         progress(self.state.step, sum(self.counts), f"{stage.name}: {line}")
         seconds = time.perf_counter() - begun
-        self._finish()
+        self._complete()
         return _result(self.out, self.state, seconds, (self.state.step - already) * self.config.batch_size)
 
     def _run_stage(self, number: int, interrupted: threading.Event, workers: int) -> Iterator[str]:
@@ -205,8 +205,11 @@ class _Training:
         number: the stage's. interrupted: when it is set, the current step is saved and KeyboardInterrupt raised.
         workers: as in `train`.
         """
-        stage, config, shown = self.stages[number], self.config, ""
-        count, every = self.counts[number], self.state.data["steps between validations"][number]
+        stage = self.stages[number]
+        config = self.config
+        shown = ""
+        count = self.counts[number]
+        every = self.state.data["steps between validations"][number]
         before = sum(self.counts[:number])
         done = max(self.state.step - before, 0)
         reading = batches(stage, number, config, first=done, workers=workers)
@@ -215,7 +218,8 @@ class _Training:
             rate = learning_rate_at(step, count, config)
             losses, norm = self.step(batch, rate)
             self.state.step += 1
-            miou, is_last = None, step == count - 1
+            miou = None
+            is_last = step == count - 1
             if self.validation.items and ((step + 1) % every == 0 or is_last):
                 miou = self._validate(is_first=self.state.best_step <= before)  # no best in this stage
                 shown = f", mIoU {miou:.1%}"
@@ -260,7 +264,8 @@ class _Training:
         """The mIoU of the current network, which the state keeps if it is the best of its stage. is_first: whether the
         stage has no measured network yet."""
         self.network.eval()
-        classes, test_side = self.stages[0].classes, self.config.test_side
+        classes = self.stages[0].classes
+        test_side = self.config.test_side
         segmenter = Segmenter(self.network, classes, test_side, self.device, self.config.dtype)
         miou = measure(segmenter, self.validation)
         if miou > self.state.best or is_first:
@@ -276,7 +281,8 @@ class _Training:
     def _write_views(self) -> None:
         """Write what follows from the checkpoint: the losses, their chart, and the network if it is the best one, or
         without validation the last one."""
-        history, batch_size = np.array(self.history), self.config.batch_size
+        history = np.array(self.history)
+        batch_size = self.config.batch_size
         write_atomic(self.out / LOSSES, losses_csv(history, self.stages, batch_size))
         if not self.charts:  # an earlier run's chart would lack the new steps
             (self.out / CHART).unlink(missing_ok=True)
@@ -292,14 +298,13 @@ class _Training:
         about = {
             **json.loads(config.to_json_string(use_diff=False)),
             "test_side": self.config.test_side,
-            "mirror": self.config.mirror,
         }
         weights = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
         write_tensors(self.out / "model.safetensors", weights, {"format": "pt"})
         write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
 
-    def _finish(self) -> None:
-        """Write the files of a finished training."""
+    def _complete(self) -> None:
+        """Write the files of a training whose steps are all taken."""
         parameters = sum(p.numel() for p in self.network.parameters())
         write_atomic(self.out / RECORD, (json.dumps(asdict(self.state), indent=2) + "\n").encode())
         card = model_card(self.config, self.stages, self.state, np.array(self.history), parameters, self.charts)
@@ -312,7 +317,8 @@ def hold_interrupts() -> Iterator[threading.Event]:
     """In this block, the first interrupt (SIGINT) only sets the event that this yields, so that a step can be finished
     and saved. The second interrupt takes effect at once. At the end of the block, KeyboardInterrupt is raised for the
     first. In other threads than the main one, where Python handles no interrupts, this does nothing."""
-    interrupted, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    interrupted = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield interrupted
         return

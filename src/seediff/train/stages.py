@@ -111,21 +111,8 @@ def open_training(
     for validation. classes: None: those of every dataset, in the order of the first. split: the parts to
     train on, separated by commas; None: all but `val` and `test`. with_rejected: use samples that people rejected, too.
     Raises UserError, also for datasets with different classes without `classes`, and for a dataset with unclear parts
-    (`unclear_parts`) without `split`.
+    (`check_parts`) without `split`.
     """
-    watched: dict[Data, Dataset] = {}
-
-    def opened(source: Data) -> Dataset:
-        if source in watched:
-            return watched[source]
-        dataset = source if isinstance(source, Dataset) else Dataset.open(source)
-        if split is None:
-            check_parts((sample.row.part for sample in dataset), dataset.path or "data")
-        if classes is None and watched:
-            check_same_classes(next(iter(watched.values())), dataset)
-        watched[source] = dataset.labelled(with_rejected).watched()
-        return watched[source]
-
     if not data:
         raise UserError("no data: name the folder of a dataset")
     if validation is not None and validation_share is not None:
@@ -133,67 +120,108 @@ def open_training(
         raise UserError("validation_share", problem, "give one of the two")
     if not finetune and (finetune_epochs, finetune_steps) != (None, None):
         raise UserError("finetune_epochs and finetune_steps", "need a second stage", "name its datasets as finetune")
-    datasets = [opened(source) for source in data]
-    names = datasets[0].classes
-    if classes is not None:
+
+    # 1. The datasets, and one class list for all of them
+    sources = [*data, *finetune]
+    if validation is not None:
+        sources.append(validation)
+    sets = open_sets(sources, split, with_rejected)
+    names = class_list([*sets.values()], classes)
+    renumbered = {source: as_classes(dataset, names) for source, dataset in sets.items()}
+
+    # 2. The samples for training, of each set, and for validation
+    first = [renumbered[source] for source in data]
+    second = list(chain.from_iterable(renumbered[source] for source in finetune))
+    train = [trained_on(items, split) for items in first]
+    if validation is not None:
+        validated = _of_part(renumbered[validation], "val") or renumbered[validation]
+    elif validation_share is not None:
+        train[0], validated = _split_off(first[0], split, names, validation_share)
+    else:
+        marked = _of_part([*chain.from_iterable(first), *second], "val")
+        # A dataset may be in both stages; its samples are for validation only once
+        validated = list({(item.source, item.name): item for item in marked}.values())
+    if validation is not None and not validated:
+        raise UserError("validation", f"{validation} has no samples")
+    for source, items in zip(data, train, strict=True):
+        if not items:
+            raise UserError(source, "has no samples to train on")
+
+    # 3. The stages
+    stages = [Stage(list(chain.from_iterable(train)), names, *_length(epochs, steps))]
+    if finetune:
+        length = _length(finetune_epochs, finetune_steps)
+        stages.append(Stage(trained_on(second, split), names, *length, name="finetune"))
+    return TrainingData(names, tuple(stages), tuple(validated), [*sets.values()])
+
+
+def open_sets(sources: Sequence[Data], split: str | None, with_rejected: bool) -> dict[Data, Dataset]:
+    """Source → its dataset with the samples for training; each source is opened once. split, with_rejected: as for
+    `open_training`. Raises UserError for unclear parts without `split`."""
+    sets: dict[Data, Dataset] = {}
+    for source in dict.fromkeys(sources):
+        dataset = source
+        if not isinstance(dataset, Dataset):
+            dataset = Dataset.open(dataset)
+        if split is None:
+            check_parts((sample.row.part for sample in dataset), dataset.path or "data")
+        sets[source] = dataset.labelled(with_rejected).watched()
+    return sets
+
+
+def class_list(sets: Sequence[Dataset], classes: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the classes of a training. sets: at least one. classes: None: those of the first set, which all
+    others must have, too. Raises UserError."""
+    first, *others = sets
+    if classes is None:
+        for other in others:
+            check_same_classes(first, other)
+        names = first.classes
+    else:
         names = tuple(map(composed, classes))
-    known = chain(*(dataset.classes for dataset in [*datasets, *map(opened, finetune)]))
-    check_meaning(missing_classes([*known], names))
+    known = list(chain.from_iterable(dataset.classes for dataset in sets))
+    check_meaning(missing_classes(known, names))
     check_class_list(names)
     if not names:
-        raise UserError(data[0], "has no classes besides the background")
-    sets = [as_classes(dataset, names) for dataset in datasets]
-    real: list[Sample] = []
-    for source in finetune:
-        real += as_classes(opened(source), names)
-    parts = [part_of(name) or name for name in (split or "").split(",")]
+        raise UserError(first.path or "data", "has no classes besides the background")
+    return names
 
-    def trained(items: Sequence[Sample]) -> list[Sample]:
-        if split is None:
-            return _without(items, "val", "test")
-        return [item for item in items if item.row.part in parts]
 
-    kept = [trained(items) for items in sets]
+def trained_on(items: Sequence[Sample], split: str | None) -> list[Sample]:
+    """The samples for training: those of the parts in `split`, separated by commas; None: all but `val` and `test`."""
+    if split is None:
+        return [item for item in items if item.row.part not in ("val", "test")]
+    parts = [part_of(name) or name for name in split.split(",")]
+    return _of_part(items, *parts)
 
-    # The samples for validation.
-    if validation is not None:
-        items = as_classes(opened(validation), names)
-        validated = _marked(items) or items
-        if not validated:
-            raise UserError("validation", f"{validation} has no samples")
-    elif validation_share is not None:
-        pool = _without(sets[0], "test") if split is None else kept[0]
-        kept[0], validated = _split_off(pool, names, validation_share)
-    else:
-        marked = _marked([*chain.from_iterable(sets), *real])
-        # A dataset may be in both stages; its samples are for validation only once.
-        validated = list({(item.source, item.name): item for item in marked}.values())
 
-    # The stages, from all other samples.
-    for path, items in zip(data, kept, strict=True):
-        if not items:
-            raise UserError(path, "has no samples to train on")
-    stages = [Stage(list(chain.from_iterable(kept)), names, *_length(epochs, steps))]
-    if finetune:
-        items = trained(real)
-        stages.append(Stage(items, names, *_length(finetune_epochs, finetune_steps), name="finetune"))
-    return TrainingData(names, tuple(stages), tuple(validated), [*watched.values()])
+def _of_part(items: Sequence[Sample], *parts: str) -> list[Sample]:
+    return [item for item in items if item.row.part in parts]
+
+
+def _split_off(
+    items: Sequence[Sample], split: str | None, classes: Sequence[str], share: float
+) -> tuple[list[Sample], list[Sample]]:
+    """(samples for training, samples for validation), divided as `seediff split` divides a data set. items: a set's.
+    split: as for `trained_on`, but without it the part `val` is divided, too. share: the share for validation, in
+    [0, 1]."""
+    if not 0 <= share <= 1:
+        raise UserError("validation_share", f"{share:g} must be a share, in [0, 1]")
+    pool = trained_on(items, split)
+    if split is None:
+        pool = [item for item in items if item.row.part != "test"]
+    parts = assign_splits(pool, classes, share)
+    train, val = ([i for i, part in zip(pool, parts, strict=True) if part == wanted] for wanted in ("train", "val"))
+    if share and not val:
+        raise UserError("validation_share", f"{share} leaves none of the {len(pool)} samples for validation")
+    return train, val
 
 
 def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int | None]:
+    """(epochs, steps) of a stage, of which one is None; 10 epochs if neither is given."""
     if epochs is None and steps is None:
         return 10.0, None
     return epochs, steps
-
-
-def _without(items: Sequence[Sample], *parts: str) -> list[Sample]:
-    """The samples without those that belong to one of these parts of their data set, such as "val"."""
-    return [item for item in items if item.row.part not in parts]
-
-
-def _marked(items: Sequence[Sample]) -> list[Sample]:
-    """The samples that belong to the part `val` of their data set."""
-    return [item for item in items if item.row.part == "val"]
 
 
 def check_same_classes(first: Dataset, other: Dataset) -> None:
@@ -220,18 +248,6 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
     return [renumber(item, ids, len(dataset.classes)) for item in dataset.samples]
 
 
-def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) -> tuple[list[Sample], list[Sample]]:
-    """(samples for training, samples for validation), divided as `seediff split` divides a data set. share: the share
-    for validation, in [0, 1]."""
-    if not 0 <= share <= 1:
-        raise UserError("validation_share", f"{share:g} must be a share, in [0, 1]")
-    splits = assign_splits(items, classes, share)
-    train, val = ([i for i, split in zip(items, splits, strict=True) if split == part] for part in ("train", "val"))
-    if share and not val:
-        raise UserError("validation_share", f"{share} leaves none of the {len(items)} samples for validation")
-    return train, val
-
-
 def find_doubts(data: TrainingData, config: TrainConfig) -> list[str]:
     """Warnings about a training: classes that no label map shows, pictures that are both trained on and validated with,
     and too few steps for a network that knows nothing. Reads label maps until every class was seen."""
@@ -242,7 +258,8 @@ def find_doubts(data: TrainingData, config: TrainConfig) -> list[str]:
             break
         for number in np.flatnonzero(np.bincount(item.labels(len(data.classes)).ravel())).tolist():
             missing.pop(number, None)
-    both, lines = 0, list[str]()
+    both = 0
+    lines = list[str]()
     if data.validation:  # otherwise no picture needs to be read
         trained = set(map(image_digest, items))
         both = sum(image_digest(item) in trained for item in data.validation)
@@ -275,7 +292,8 @@ def check_stages(
 
     Reads every label map once. Raises UserError if labels cannot be read, have unknown ids or show no class at all.
     """
-    classes, facts = stages[0].classes, {}
+    classes = stages[0].classes
+    facts = {}
     for stage in stages:
         what = f"stage '{stage.name}'"
         facts |= {
@@ -291,7 +309,8 @@ def check_stages(
 
 
 def _digest(what: str, items: Sequence[Sample], classes: int) -> str:
-    digest, shows_a_class = hashlib.blake2b(digest_size=6), False
+    digest = hashlib.blake2b(digest_size=6)
+    shows_a_class = False
     for item in items:  # all of them, to find every fault now
         labels = item.labels(classes)
         shows_a_class |= bool(((labels > 0) & (labels < 255)).any())

@@ -1,5 +1,4 @@
-"""What the page and the card share: figures from the rows of metadata.jsonl as texts, and `render`, which fills in a
-template."""
+"""What the rows of a dataset say together, as figures and lines: the page, the card and the command line show them."""
 
 from __future__ import annotations
 
@@ -8,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..errors import UserError
 from ..files.messages import plural, sentence, show_counts
@@ -45,7 +42,7 @@ class ClassCount:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the rows of a dataset say together. The page, the card and the command line show it."""
+    """The figures of a dataset."""
 
     images: int
     classes: Sequence[ClassCount]
@@ -75,7 +72,8 @@ class Summary:
 def summarize(rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None) -> Summary:
     """The figures of a dataset. rows: of metadata.jsonl. class_names: label i + 1 is class_names[i]. rejected: class →
     reason → count, the `count_flags` of rejected draws. Raises UserError for a class that the dataset does not have."""
-    classes, flags = _count_classes(rows, class_names, rejected or {}), [row.raised for row in rows]
+    classes = _count_classes(rows, class_names, rejected or {})
+    flags = [row.raised for row in rows]
     kinds = sorted({*map(flag_kind, chain.from_iterable(flags))})
     return Summary(
         images=len(rows),
@@ -94,7 +92,8 @@ def for_drawings(rows: Iterable[Row]) -> list[str]:
 def doubts(rows: Sequence[Row]) -> list[str]:
     """Lines about what to know before the masks of a set are used: how many of them nobody has checked, and the models
     whose masks of photographs mean nothing."""
-    count, lines = sum(row.unchecked for row in rows), list[str]()
+    count = sum(row.unchecked for row in rows)
+    lines = list[str]()
     if count:
         lines.append(_unchecked_line(count, len(rows)))
     return [*lines, *(f"model {name} {FOR_DRAWINGS}" for name in for_drawings(rows))]
@@ -109,7 +108,8 @@ def _count_classes(
     rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Mapping[str, int]]
 ) -> list[ClassCount]:
     # 1. Count
-    images, flags = Counter[str](), count_flags(rows, class_names)
+    images = Counter[str]()
+    flags = count_flags(rows, class_names)
     areas: dict[str, list[float]] = {name: [] for name in class_names}
     for number, row in enumerate(rows, 1):
         classes = list(dict.fromkeys(row.named))
@@ -141,39 +141,3 @@ def count_flags(rows: Sequence[Row], class_names: Sequence[str]) -> dict[str, di
             for name in names:
                 counts[name][flag_kind(flag)] += 1
     return {name: dict(sorted(kinds.items())) for name, kinds in counts.items()}
-
-
-def plain_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, value as text) of a summary's entries. Prompts and entries with a mapping are left out."""
-    return [
-        (key.replace("_", " "), show_value(value))
-        for key, value in summary.items()
-        if key != "prompts" and not isinstance(value, Mapping)
-    ]
-
-
-def show_value(value: Any) -> str:
-    """A value as a text: lists with commas, booleans as `yes` and `no`, None as `not set`."""
-    if isinstance(value, (list, tuple)):
-        return ", ".join(show_value(v) for v in value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None:
-        return "not set"
-    return str(value)
-
-
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("seediff.report", "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
-
-
-def render(template: str, /, **values: Any) -> str:
-    """The text of a template, with `values` filled in. Values are escaped, so that a prompt or a class name cannot
-    become markup. template: a file in templates/."""
-    return _ENVIRONMENT.get_template(template).render(plural=plural, **values)
