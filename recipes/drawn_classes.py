@@ -21,7 +21,8 @@ from cyclopts import App
 
 from recipes.mini.yardstick import iou, load_segmenter, segment_known
 from seediff.config.runs import GenerateConfig
-from seediff.drawing.overlays import compress_image, contact_sheet, overlay
+from seediff.drawing.overlays import contact_sheet, overlay
+from seediff.files.image_files import compress_image
 from seediff.files.outputs import write_atomic
 from seediff.mini.scenes import CLASS_IDS, CLASSES
 from seediff.prompts.specs import SampleSpec

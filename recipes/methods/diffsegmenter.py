@@ -49,4 +49,4 @@ def diffsegmenter(maps: AttentionMaps, class_name: str, config: MaskConfig) -> S
 
     # 3. One product with self-attention.
     product = random_walk(maps.self_at(config.self_level), torch.stack(weighted).sum(0))
-    return steps.finish(steps.keep(SELF_ATTENTION_PRODUCT.at(config.self_level), *min_max(product)))
+    return steps.result(steps.keep(SELF_ATTENTION_PRODUCT.at(config.self_level), *min_max(product)))

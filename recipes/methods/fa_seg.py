@@ -23,7 +23,7 @@ from seediff.masks.steps import CROSS_ATTENTION, SELF_ATTENTION_PRODUCT, SoftMas
 CONSTANTS = {
     "mask": {"beta": 0.55},
     "levels": {"cross": (8, 4, 2, 1), "self": (8, 4, 2, 1)},
-    "finish": {"resize": "bicubic"},
+    "last_steps": {"resize": "bicubic"},
     "models": {
         "mini": {
             "mask": {"beta": 0.4, "compete": True, "pamr_iterations": 20, "pamr_dilations": [1, 2, 4, 8, 16]},
@@ -56,7 +56,7 @@ def fa_seg(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask
             spread = random_walk(maps.self_at(level), spread)
             stretched = steps.keep(SELF_ATTENTION_PRODUCT.at(level, number), *min_max(spread))
         soft = soft + weight * repeated(stretched)
-    return steps.finish(soft)
+    return steps.result(soft)
 
 
 def level_shares(weights: Mapping[int, float], captured: Collection[int]) -> dict[int, float]:

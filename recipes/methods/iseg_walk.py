@@ -59,7 +59,7 @@ def iseg_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     for number in range(1, config.tau + 1):
         soft = times_vector(walk, soft.flatten()).reshape(soft.shape)
         soft = steps.keep(MaskStep("entropy walk", level, number), *min_max(soft))
-    return steps.finish(soft)
+    return steps.result(soft)
 
 
 def less_entropy(weights: torch.Tensor, strength: float) -> torch.Tensor:

@@ -46,4 +46,4 @@ def nerve_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> Soft
     for number in range(1, config.tau + 1):
         soft = (1 - ALPHA) * start + ALPHA * random_walk(maps.self_at(level), soft)
         steps.keep(MaskStep("walk with restart", level, number), *min_max(soft))
-    return steps.finish(*min_max(soft))
+    return steps.result(*min_max(soft))

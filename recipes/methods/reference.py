@@ -21,7 +21,7 @@ CONSTANTS = {
     "plain_means": True,
     "capture": {"steps": "all", "layers": "up"},
     "levels": {"cross": "seed_level", "self": "expand_levels"},
-    "finish": {
+    "last_steps": {
         "resize": "bicubic",
         "cut": 0.5,
         "bandwidth": 0.2,
@@ -57,7 +57,7 @@ def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
         background = steps.keep(MaskStep("background", level), *min_max(similarity(maps.self_at(level), seeds)))
         soft = steps.keep(MaskStep("visible", level), *min_max(suppress(soft, background)))
 
-    return steps.finish(*min_max(soft))
+    return steps.result(*min_max(soft))
 
 
 def similarity(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageEnhance
 from safetensors.numpy import save
 
-from seediff.drawing.overlays import compress_image
 from seediff.errors import UserError
+from seediff.files.image_files import compress_image
 from seediff.files.outputs import write_atomic
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene
 

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 
 from seediff.attention.maps import AttentionMaps
+from seediff.attention.windows import View
 from seediff.config.methods import CaptureConfig
 from seediff.masks.make_masks import enlarge, refine, soft_mask
+from seediff.masks.steps import SoftMask
 from seediff.metrics.scores import Figure, draw_counts
 from seediff.mini.scenes import CLASS_IDS, Scene
 
@@ -24,14 +26,13 @@ from .settings import Setting
 
 def small_masks(
     classes: Sequence[str], maps: Mapping[CaptureConfig, AttentionMaps], settings: Sequence[Setting]
-) -> dict[Setting, torch.Tensor]:
-    """Soft masks (C, R, R), by the `without_refinement` of every setting: settings that differ only in later steps
-    share one.
+) -> dict[Setting, list[SoftMask]]:
+    """The soft mask (R, R) of each class, by the `without_refinement` of every setting: settings that differ only in
+    later steps share one.
     """
     wanted = dict.fromkeys(s.without_refinement for s in settings)
     return {
-        bare: torch.stack([soft_mask(maps[bare.capture], name, bare.config).soft for name in classes])
-        for bare in wanted
+        bare: [SoftMask(soft_mask(maps[bare.capture], name, bare.config).soft) for name in classes] for bare in wanted
     }
 
 
@@ -43,13 +44,13 @@ def soft_masks(
 
 
 def refined_masks(
-    image: np.ndarray, small: Mapping[Setting, torch.Tensor], settings: Sequence[Setting]
+    image: np.ndarray, small: Mapping[Setting, Sequence[SoftMask]], settings: Sequence[Setting]
 ) -> torch.Tensor:
     """The result of `soft_masks`, from the `small_masks` of these settings (or of more). PAMR runs once for all
     settings with the same PAMR constants, so that its weights are computed once."""
-    bare = [(s.without_refinement, s.config.compete) for s in settings]
+    view, bare = View.whole(image.shape, image), [(s.without_refinement, s.config.compete) for s in settings]
     before = {
-        (plain, compete): enlarge(small[plain], image.shape[:2], replace(plain.config, compete=compete))
+        (plain, compete): enlarge(small[plain], view, replace(plain.config, compete=compete))
         for plain, compete in dict.fromkeys(bare)
     }
     out = torch.stack([before[one] for one in bare])
@@ -58,7 +59,7 @@ def refined_masks(
         if setting.config.pamr:
             alike.setdefault((setting.config.pamr_iterations, setting.config.pamr_dilations), []).append(index)
     for rows in alike.values():
-        together = refine(image, out[rows].flatten(0, 1), settings[rows[0]].config)
+        together = refine(view, out[rows].flatten(0, 1), settings[rows[0]].config)
         out[rows] = together.unflatten(0, (len(rows), -1))
     return out
 

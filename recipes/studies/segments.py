@@ -18,11 +18,12 @@ from PIL import Image
 from rich.progress import track
 from scipy.cluster.vq import kmeans2
 
-from seediff.attention.windows import Window, cut
+from seediff.attention.windows import View
 from seediff.config.methods import SEGMENT_OPTIONS, SegmentConfig
 from seediff.config.settings import check_table
-from seediff.drawing.overlays import UNNAMED, compress_image, contact_sheet, fit_side, overlay
+from seediff.drawing.overlays import UNNAMED, contact_sheet, fit_side, overlay
 from seediff.errors import UserError
+from seediff.files.image_files import compress_image
 from seediff.files.label_maps import resize_nearest
 from seediff.files.outputs import check_writable, write_atomic
 from seediff.files.reading import read_json
@@ -237,7 +238,8 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str)
         if number % BATCH == 0:
             batch = [load() for load in pairs.load[number : number + BATCH]]
             squares = [
-                cut(image, Window(0, 0, *image.shape[:2]), (model.sizes.side, model.sizes.side)) for image, _ in batch
+                replace(View.whole(image.shape, image), shape=(model.sizes.side, model.sizes.side)).seen
+                for image, _ in batch
             ]
             seen = {method: capture_inputs(model, squares, way) for method, way in looks.items()}
         (image, exact), size = batch[number % BATCH], batch[number % BATCH][1].shape

@@ -19,8 +19,9 @@ from rich.progress import track
 from recipes.mini.sets import load_set
 from seediff.attention.maps import AttentionMaps
 from seediff.config.methods import METHOD_FACTS, CaptureConfig
-from seediff.drawing.overlays import compress_image, contact_sheet, overlay
+from seediff.drawing.overlays import contact_sheet, overlay
 from seediff.errors import UserError
+from seediff.files.image_files import compress_image
 from seediff.files.outputs import check_writable, write_atomic
 from seediff.mini.scenes import CLASS_IDS, Scene
 from seediff.models.registry import load_model

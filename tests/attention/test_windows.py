@@ -5,15 +5,15 @@ import torch.nn.functional as F
 from items import noise_pixels
 from refusals import user_error
 
-from seediff.attention.windows import cut, paste, seen_shape, seen_window
+from seediff.attention.windows import View, Window, seen_shape, seen_window
 
 
 @pytest.mark.parametrize("fit", ["crop", "resize"])
 @pytest.mark.parametrize(("shape", "side"), [((31, 57), 64), ((200, 8), 16)])
-def test_cut_follows_the_bilinear_filter(fit, shape, side):
+def test_what_is_seen_follows_the_bilinear_filter(fit, shape, side):
     """As PyTorch's: plain when enlarging, antialiased when reducing."""
     image, window = noise_pixels(*shape), seen_window(*shape, fit)
-    square = cut(image, window, (side, side))
+    square = View(shape, window, (side, side), image).seen
     assert (square.shape, square.dtype) == ((side, side, 3), np.uint8)
     part = torch.from_numpy(image[window.slices]).permute(2, 0, 1)[None].float()
     for antialias in {True, side < max(window.height, window.width)}:
@@ -21,14 +21,14 @@ def test_cut_follows_the_bilinear_filter(fit, shape, side):
         assert np.abs(square - expected).max() <= 1.01
 
 
-@pytest.mark.parametrize(("fit", "part"), [("crop", np.s_[:, 13:44]), ("keep", np.s_[:])])
-def test_pasted_labels_are_where_they_were_cut(fit, part):
-    numbers = np.arange(31 * 57, dtype=np.int32).reshape(31, 57)
-    window, expected = seen_window(31, 57, fit), np.full_like(numbers, -1)
-    expected[part] = numbers[part]
-    pasted = paste(numbers[window.slices], window, numbers.shape)
-    assert pasted.dtype == np.int32
-    np.testing.assert_array_equal(pasted, expected)
+@pytest.mark.parametrize(("window", "part"), [((0, 13, 31, 31), np.s_[:, 13:44]), ((-2, 0, 35, 57), np.s_[:])])
+def test_pasted_labels_are_where_they_were_cut(window, part):
+    """The last window reaches two rows beyond the picture at both ends, as a pipeline cuts off what it drew."""
+    picture = noise_pixels(31, 57)
+    view, expected = View((31, 57), Window(*window), (8, 8), picture), np.full((31, 57), 7)
+    expected[part] = picture[part][..., 0]
+    np.testing.assert_array_equal(view.paste(view.part[view.kept.slices][..., 0], 7), expected)
+    assert view.part.shape[:2] == window[2:]
 
 
 def test_at_which_size_a_photo_is_seen(mini_model):

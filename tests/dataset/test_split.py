@@ -20,7 +20,7 @@ from seediff.dataset.split import (
     set_splits,
     split_samples,
 )
-from seediff.drawing.overlays import compress_image
+from seediff.files.image_files import compress_image
 
 SHARES = {"val": 0.2, "test": 0.1}
 

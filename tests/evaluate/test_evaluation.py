@@ -17,9 +17,9 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.format_table import READ
 from seediff.dataset.formats.public_sets import CAMVID_CLASSES
 from seediff.dataset.sample import Sample
-from seediff.drawing.overlays import compress_image
 from seediff.evaluate.evaluation import evaluate, notes, score_tables
 from seediff.evaluate.page import charts
+from seediff.files.image_files import compress_image
 from seediff.metrics.scores import MEASURES
 
 MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0, 12, 12], [0, 0, 12, 12]]}

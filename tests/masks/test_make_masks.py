@@ -14,7 +14,8 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.methods import METHOD_FACTS, MaskConfig, maps_read
 from seediff.config.settings import table_values
 from seediff.masks.arithmetic import compete, otsu
-from seediff.masks.make_masks import agreement, label_pixels, make_masks, soft_mask
+from seediff.masks.make_masks import label_pixels, make_masks, soft_mask
+from seediff.masks.quality import agreement
 from seediff.masks.steps import AFTER_PAMR, BEFORE_PAMR, MaskStep
 from seediff.rows.values import NAMING_CLASSES
 

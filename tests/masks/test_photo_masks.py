@@ -1,59 +1,52 @@
 """The masks of photographs in memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from random_maps import random_maps
 
-from seediff.attention.windows import Window
+from seediff.attention.windows import View, Window
 from seediff.config.methods import MaskConfig
+from seediff.masks import make_masks
 from seediff.masks.clips import ROUNDS, SAME_COLOUR, along_time, frame_weights
-from seediff.masks.make_masks import MaskResult, refine_photo
-from seediff.masks.photos import PhotoView, enlarge_masks
+from seediff.masks.make_masks import masks_of_view, refine
+from seediff.masks.steps import SoftMask
 
 
-@pytest.mark.parametrize("megapixels", [0.0, 0.01, 2.0])
-def test_masks_follow_the_edges_of_the_photograph(megapixels):
+@pytest.mark.parametrize(("megapixels", "size"), [(0, (32, 40)), (0.01, (89, 111)), (2, (128, 160))])
+def test_masks_follow_the_edges_of_the_photograph(megapixels, size):
     """A model saw a photograph at a quarter of its size, and its soft mask is off by some pixels."""
     photo = np.zeros((128, 160, 3), np.uint8)
     photo[:, 70:] = 230
     soft = torch.zeros(1, 32, 40)
     soft[:, :, 19:] = 1  # the edge is at 17.5
-    refined = refine_photo(photo, soft, MaskConfig(pamr_dilations=(1, 2, 4)), megapixels)
-    if not megapixels:
-        assert refined is None
-        return
-    assert refined.shape[1:] == ((128, 160) if megapixels == 2 else (89, 111))
-    edge = round(70 * refined.shape[2] / 160)
+    view = replace(View.whole(photo.shape, photo), shape=(32, 40), edge_megapixels=megapixels, weights={})
+    config = MaskConfig(pamr_dilations=(1, 2, 4))
+    refined = refine(view, soft, config)
+    assert refined.shape[1:] == size
     shown = refined[0] > 0.5
-    assert (shown == (torch.arange(refined.shape[2]) >= edge)).float().mean() > 0.99
+    assert (shown == (torch.arange(size[1]) >= round(70 * size[1] / 160))).float().mean() > 0.97
+    assert torch.equal(refine(replace(view, weights=None), soft, config), refined)
+    assert len(view.weights) == 1
+    assert refine(view, soft, MaskConfig(pamr=False)) is soft
 
 
-def test_what_a_model_saw_at_full_size_stays():
-    soft = torch.rand(2, 32, 40)
-    assert refine_photo(np.zeros((32, 40, 3), np.uint8), soft, MaskConfig(), 2.0) is None
-    assert refine_photo(np.zeros((64, 80, 3), np.uint8), soft, MaskConfig(pamr=False), 2.0) is None
-
-
-def test_flags_of_areas_are_those_of_the_whole_photograph():
-    """The model saw the middle half, without background; what it did not see is none, either."""
-    small = MaskResult(
-        np.zeros((4, 4), np.uint8),
-        torch.zeros(2, 4, 4),
-        ("dog", "cat"),
-        ("degenerate:dog", "missing:cat"),
-        trace={"dog": {}},
-        agreement={"dog": 0.5},
-    )
-    fine = torch.zeros(2, 4, 4)
-    fine[0, :, :2] = fine[1, :, 2:] = 1
-    view = PhotoView(np.zeros((12, 4, 3), np.uint8), Window(2, 0, 8, 4), np.zeros((4, 4, 3), np.uint8), 0)
-    for background, flag in ((False, "no_background"), (True, None)):
-        fine[0, 0, 0] = 1 - background
-        found = enlarge_masks(small, fine, view, MaskConfig(pamr=False))
-        assert found.flags == ("missing:cat", *filter(None, [flag]))
-        again = enlarge_masks(found, fine, view, MaskConfig(pamr=False))
-        assert again.flags == found.flags
-        assert (found.trace, found.agreement, found.pixels) == (small.trace, small.agreement, view.pixels)
+@pytest.mark.parametrize(("background", "flags"), [(False, ("no_background",)), (True, ())])
+def test_masks_of_a_part_of_a_photograph(monkeypatch, background, flags):
+    """The model saw the middle half at half its size; what it did not see is no background, either."""
+    soft = torch.zeros(2, 4, 2)
+    soft[0, :, :1] = soft[1, :, 1:] = 1
+    soft[0, 0, 0] = 1 - background
+    softs = [SoftMask(values, second=values) for values in soft]
+    monkeypatch.setattr(make_masks, "soft_masks", lambda *_: softs)
+    view = View((16, 4), Window(4, 0, 8, 4), (4, 2), np.zeros((16, 4, 3), np.uint8))
+    found = masks_of_view(view, random_maps(), ("dog", "cat"), MaskConfig(pamr=False))
+    assert found.flags == flags
+    assert (found.label_map[[0, 3, 12, 15]] == 255).all()
+    assert (found.label_map[6:12] == [1, 1, 2, 2]).all()
+    assert found.agreement == {"dog": 1, "cat": 1}
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import pytest
 import torch
 from builders.refusals import user_error
 
-from seediff.masks.arithmetic import confidence
-from seediff.masks.make_masks import MaskResult
+from seediff.masks.quality import confidence
+from seediff.masks.results import MaskResult
 from seediff.segments.make_segments import Segments
 
 

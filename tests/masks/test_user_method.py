@@ -58,16 +58,16 @@ STATED = {
     "mask": {"beta": 0.45},
     "levels": {"cross": "seed_level", "self": [4, 2]},
     "plain_means": True,
-    "finish": {"resize": "bicubic", "cut": 0.5, "threshold": 0.8},
+    "last_steps": {"resize": "bicubic", "cut": 0.5, "threshold": 0.8},
     "models": {"mini": {"mask": {"beta": 0.2}, "capture": {"layers": "last"}}},
 }
 
 
-def test_a_method_may_state_its_levels_its_finish_and_what_models_need():
+def test_a_method_may_state_its_levels_its_last_steps_and_what_models_need():
     register_method("stated", lambda maps, name, config: maps.cross_at(config.seed_level, name), STATED)
     config = MaskConfig(method="stated", seed_level=2)
     assert maps_read(config) == {"cross": (2,), "self": (4, 2)}
-    assert (config.facts.finish.resize, config.facts.finish.threshold) == ("bicubic", 0.8)
+    assert (config.facts.last_steps.resize, config.facts.last_steps.threshold) == ("bicubic", 0.8)
     elsewhere, mini = (
         MaskPhotosConfig.recommended(classes=("dog",), model=model, mask={"method": "stated"})
         for model in ("sd1.5", "mini")

@@ -21,7 +21,7 @@ from seediff.dataset import native
 from seediff.dataset.check import check_dataset
 from seediff.files import outputs
 from seediff.files.outputs import BATCHES
-from seediff.masks.make_masks import MaskResult
+from seediff.masks.results import MaskResult
 from seediff.report.set_summary import count_flags
 from seediff.rows.values import NOT_DRAWN, flag_kind
 from seediff.run import generate_job as run_module

@@ -14,7 +14,6 @@ import seediff
 from seediff.masks import clips
 from seediff.models.families import network_family
 from seediff.models.registry import load_model
-from seediff.script import placement
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +82,8 @@ def test_frames_that_do_not_move_are_images(monkeypatch):
 
 
 def test_masks_and_heat_maps_of_clips(made, monkeypatch):
-    pipe, method = made("Wan 2.1"), Mock(wraps=placement.soft_masks)
-    monkeypatch.setattr(placement, "soft_masks", method)
+    pipe, method = made("Wan 2.1"), Mock(wraps=clips.soft_masks)
+    monkeypatch.setattr(clips, "soft_masks", method)
     with seediff.capture(pipe) as seen:
         draw(pipe, ["a cat", "a bus"])
         draw(pipe, "a cat", num_videos_per_prompt=2, num_frames=5)

@@ -6,7 +6,7 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.drawing.overlays import css_colour, heat_colours, mask_colours, overlay
-from seediff.masks.make_masks import MaskResult
+from seediff.masks.results import MaskResult
 from seediff.script.heatmap import SIDE, HeatMap, heat_sheet
 from seediff.segments.make_segments import Segments
 

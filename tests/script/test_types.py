@@ -9,7 +9,7 @@ import seediff
 if TYPE_CHECKING:
     from typing_extensions import assert_type
 
-    from seediff.masks.make_masks import MaskResult
+    from seediff.masks.results import MaskResult
     from seediff.script.heatmap import HeatMap
     from seediff.segments.make_segments import Segments
 

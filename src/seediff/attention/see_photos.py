@@ -129,11 +129,13 @@ def run_noised(
     """Call the network once per timestep with the latents (B, C, h, w) and noise, the noisiest first, without guidance.
     Returns nothing: hooks read the attention. Arguments are as in `capture_classes`; prompts: one per image."""
     descending = check_schedule(model, timesteps)
-    family, pipe = model.family, model.pipe
+    family = model.family
+    pipe = model.pipe
     told = read_prompts(model, prompts, latents)
     generators = [_generator(seed, index) for index in indices]
     for timestep in descending:
-        shape, how = latents.shape[1:], {"dtype": torch.float32, "device": "cpu"}
+        shape = latents.shape[1:]
+        how = {"dtype": torch.float32, "device": "cpu"}
         noise = torch.stack([torch.randn(shape, generator=g, **how) for g in generators]).to(latents)
         a, b = family.mix(pipe, timestep)
         family.denoise(pipe, a * latents + b * noise, timestep, told)
@@ -223,7 +225,8 @@ def capture_clean(
     latents, prompts, timestep: as in `run_clean`. classes: the classes that each prompt names; None: the prompts name
     no classes. kind: self or cross.
     """
-    texts, names = prompts or [""] * len(latents), classes or [()] * len(latents)
+    texts = prompts or [""] * len(latents)
+    names = classes or [()] * len(latents)
     words = [locate_columns(model.readers, text, of_text) for text, of_text in zip(texts, names, strict=True)]
     plan = plan_capture(model.family, model.layers, PLAIN_MEANS, reads={kind: None}, own_softmax=("self",))
     with record_attention(model.network, plan) as recorder:

@@ -1,9 +1,8 @@
-"""Fits photographs of any shape to a model: which part the model sees, at which size, and how results are put back.
+"""Fits pictures of any shape to a model: which part the model sees, at which size, and how results are put back.
 
-window = seen_window(height, width, fit)              # the whole photograph, or its central square
-shape = seen_shape(model, (height, width), fit, None)
-image = cut(photograph, window, shape)                # what the model sees
-paste(segments, window, (height, width))              # segments of the window, already of its size
+view = view_photo(model, photograph, fit, None)   # the whole photograph, or its central square
+view.seen                                         # what the model sees
+view.paste(segments, -1)                          # segments of the window, already of its size
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from ..models.registry import Model
 
 
+PixelSize = tuple[int, int]
+"""(height, width) in pixels."""
+
+
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of a photograph, in its pixels."""
+    """A rectangle of a picture, in its pixels."""
 
     top: int
     left: int
@@ -34,9 +38,113 @@ class Window:
     width: int
 
     @property
+    def shape(self) -> PixelSize:
+        return self.height, self.width
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """(rows, columns) of this window, to index an array (H, W, …)."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A picture, and which part of it a model saw or drew:
+
+        a photograph ── cut to `window` ── resized to `shape` ──▶ what the model saw
+        what the model drew, of `shape` ── resized to `window` ── what leaves the picture is cut off ──▶ the picture
+
+    For example, with sizes as height × width: a pipeline drew 64 × 64 pixels for a picture of 96 × 80, resized them to
+    96 × 96, and cut off 8 columns at either side. The picture's `size` is (96, 80), its `window` (0, −8, 96, 96), its
+    `shape` (64, 64).
+    """
+
+    size: PixelSize
+    """(H, W) of the picture."""
+    window: Window
+    """What the model saw or drew, in pixels of the picture. From top to bottom it lies within the picture or covers it,
+    and so from left to right."""
+    shape: PixelSize
+    """(h, w): the size at which the model saw or drew the window."""
+    pixels: np.ndarray | None = None
+    """The picture (H, W, 3) uint8; None if it is unknown."""
+    number: int = 0
+    """A photograph's number in its run, which decides the noise that is added to it."""
+    edge_megapixels: float = 0.0
+    """Masks follow the edges of the window at up to this size, if it is more than `shape`, which counts otherwise."""
+    weights: dict[Any, Any] | None = None
+    """PAMR's weights by their constants, kept for the next masks of this picture; None: they are not kept."""
+
+    @classmethod
+    def whole(cls, size: Sequence[int], pixels: np.ndarray | None = None) -> View:
+        """A picture that the model drew as it is. size: (H, W, …)."""
+        height, width = size[:2]
+        return cls((height, width), Window(0, 0, height, width), (height, width), pixels)
+
+    @property
+    def inside(self) -> Window:
+        """The part of the window that lies in the picture."""
+        window = self.window
+        height, width = self.size
+        return Window(max(window.top, 0), max(window.left, 0), min(window.height, height), min(window.width, width))
+
+    @property
+    def kept(self) -> Window:
+        """The same part, counted from the window's corner."""
+        return Window(max(-self.window.top, 0), max(-self.window.left, 0), *self.inside.shape)
+
+    @property
+    def part(self) -> np.ndarray:
+        """The window's pixels (h', w', 3) uint8, black where they are unknown."""
+        if self.pixels is not None and self.inside == self.window:
+            return self.pixels[self.window.slices]
+        part = np.zeros((*self.window.shape, 3), np.uint8)
+        if self.pixels is not None:
+            part[self.kept.slices] = self.pixels[self.inside.slices]
+        return part
+
+    @cached_property
+    def seen(self) -> np.ndarray:
+        """The window at the size at which the model saw it, (h, w, 3) uint8, by Pillow's bilinear filter. Enlarging is
+        as in DiffSeg's program. Reducing is not: that program skips pixels, which makes noise of fine texture."""
+        part = Image.fromarray(np.ascontiguousarray(self.part))
+        return np.asarray(part.resize((self.shape[1], self.shape[0]), Image.Resampling.BILINEAR))
+
+    def paste(self, values: np.ndarray, fill: float) -> np.ndarray:
+        """Values of the whole picture (H, W): `values` in the part `inside`, and `fill` around it."""
+        whole = np.full(self.size, fill, values.dtype)
+        whole[self.inside.slices] = values
+        return whole
+
+
+def view_photo(model: Model, photo: np.ndarray, fit: Fit, size: Size | None, **more: Any) -> View:
+    """How a model sees a photograph (H, W, 3) uint8. fit: of `seen_window` and `seen_shape`. size: of `seen_shape`.
+    more: further fields of `View`. Raises UserError for keep and a photograph that is too long and narrow."""
+    height, width = photo.shape[:2]
+    window = seen_window(height, width, fit)
+    shape = seen_shape(model, photo.shape, fit, size)
+    return View((height, width), window, shape, photo, **more)
+
+
+def view_drawn(
+    lattice: Sequence[int], drawn: PixelSize, size: PixelSize, pixels: np.ndarray | None, *, may_cut: bool
+) -> View:
+    """How a drawn picture fills the picture of a script. Raises UserError for other proportions, unless they may be
+    cut.
+
+    lattice: (height, width) of the drawn picture in positions. drawn: in pixels. size, pixels: of the script's picture.
+    may_cut: whether both ends of the longer side may be cut off, up to a fifth, as pipelines with
+    `use_resolution_binning` do.
+    """
+    if abs(size[0] * lattice[1] - size[1] * lattice[0]) <= sum(lattice):  # rounding to whole pixels
+        drawn = size
+    factor = max(size[0] / drawn[0], size[1] / drawn[1])
+    height, width = max(int(drawn[0] * factor), size[0]), max(int(drawn[1] * factor), size[1])
+    most = 1.25 if may_cut else 1.0
+    if height > most * size[0] or width > most * size[1]:
+        raise UserError("pixels", f"{size[1]} × {size[0]}: the image has other proportions")
+    window = Window(-((height - size[0]) // 2), -((width - size[1]) // 2), height, width)
+    return View(size, window, drawn, pixels)
 
 
 def seen_window(height: int, width: int, fit: Fit) -> Window:
@@ -111,19 +219,3 @@ def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
     for group in groups.values():
         batches += [group[start : start + most] for start in range(0, len(group), most)]
     return batches
-
-
-def cut(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:
-    """A window of an image (H, W, 3) uint8, resized to `shape` (h, w) with Pillow's bilinear filter: (h, w, 3) uint8.
-    Enlarging is as in DiffSeg's program. Reducing is not: that program skips pixels, which makes noise of fine texture.
-    """
-    part = np.ascontiguousarray(image[window.slices])
-    return np.asarray(Image.fromarray(part).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
-
-
-def paste(segments: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:
-    """The ids (H, W) of a photograph's segments, −1 (not segmented) around the window. segments: (h, w), the window's.
-    shape: (H, W)."""
-    whole = np.full(shape, -1, segments.dtype)
-    whole[window.slices] = segments
-    return whole

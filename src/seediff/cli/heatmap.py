@@ -87,10 +87,12 @@ def heatmap(
     picture = seen.images[0]
     assert picture is not None
 
-    # 3. Things that may not be what the words say: `masks` says so
+    # 3. Things that may not be what the words say
     things = things_named(prompt, shown, joined=not words)
     if len(things) > 1 and not quiet:
-        seen.masks(*things, pamr=False)
+        doubt = seen.doubt(*things)
+        if doubt:
+            warnings.warn(doubt, Notice, stacklevel=1)
 
     # 4. The files
     heats = [seen.heatmap(word) for word in shown]

@@ -323,7 +323,7 @@ def check_effects(typed: Mapping[str, Any], method: str, rules: Sequence[Rule]) 
 
 def mask_rules(mask: MaskConfig) -> list[Rule]:
     """The rules for options of masks. mask: the constants in use."""
-    finish = mask.facts.finish
+    finish = mask.facts.last_steps
     has_own = f"{mask.method} has its own"
     return [
         ("mask.beta", mask.ignore_band, "the ignored band replaces it"),

@@ -27,7 +27,7 @@ Method = Literal["seediff", "ca", "ca_sa", "daam"]
 
 
 @dataclass(frozen=True)
-class Finish:
+class LastSteps:
     """How a soft map becomes a mask of the image's size. The defaults are SeeDiff's steps 5 and 6. For a value of None,
     `MaskConfig` has the value: `pamr_iterations`, `pamr_dilations` or `beta`."""
 
@@ -73,7 +73,7 @@ class MethodFacts:
     """The constants that differ from the defaults of MaskConfig and other configurations: flat name → value."""
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Model → the method's constants for it, in the form of `defaults`."""
-    finish: Finish = Finish()
+    last_steps: LastSteps = LastSteps()
     user_function: Callable[..., Any] | None = None
     """The function of a user's own method (masks/methods.py); None for the package's methods."""
 
@@ -86,7 +86,7 @@ class MethodFacts:
 
 METHOD_FACTS: dict[str, MethodFacts] = {
     "seediff": MethodFacts(Levels("seed_level", "expand_levels"), ("alpha", "expansion", "background")),
-    "ca": MethodFacts(Levels("expand_levels"), all_levels=True, finish=Finish(stretch=True)),
+    "ca": MethodFacts(Levels("expand_levels"), all_levels=True, last_steps=LastSteps(stretch=True)),
     "ca_sa": MethodFacts(Levels("seed_level", "self_level"), ("tau",)),
     # DAAM sums plain probabilities, and its best published threshold is 0.4.
     "daam": MethodFacts(
@@ -94,7 +94,7 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         plain_means=True,
         all_levels=True,
         defaults={"mask.beta": 0.4, "capture.normalize": False},
-        finish=Finish(resize="bicubic", stretch=True),
+        last_steps=LastSteps(resize="bicubic", stretch=True),
     ),
 }
 

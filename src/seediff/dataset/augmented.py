@@ -24,8 +24,9 @@ from PIL import Image
 
 from ..config.sets import AugmentConfig, grid_of
 from ..config.sides import lone_sides, mirrored_ids
-from ..drawing.overlays import compress_image, contact_sheet, draw_mask
+from ..drawing.overlays import contact_sheet, draw_mask
 from ..errors import UserError
+from ..files.image_files import compress_image
 from ..files.label_maps import IGNORE
 from ..files.outputs import CONFIG
 from ..prompts.specs import sample_seed

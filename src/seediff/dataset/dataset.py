@@ -14,9 +14,10 @@ from PIL import Image
 
 from ..config.class_names import BACKGROUND
 from ..config.sets import Criteria
-from ..drawing.overlays import compress_image, contact_sheet
+from ..drawing.overlays import contact_sheet
 from ..drawing.shown import thumbnail
 from ..errors import Notice, UserError
+from ..files.image_files import compress_image
 from ..files.messages import plural
 from ..files.reading import composed
 from ..report.set_summary import doubts

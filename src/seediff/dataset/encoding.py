@@ -15,9 +15,8 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import Base
 
-from ..drawing.overlays import compress_image
 from ..errors import UserError
-from ..files.image_files import named, open_image, read_pixels, stored_bytes
+from ..files.image_files import compress_image, named, open_image, read_pixels, stored_bytes
 from ..files.label_maps import soft_levels, voc_palette
 from ..files.reading import read_bytes
 from .shapes.objects import Objects

@@ -15,10 +15,9 @@ import numpy as np
 from PIL import Image
 
 from ..config.class_names import MAX_CLASSES
-from ..drawing.overlays import compress_image
 from ..drawing.shown import beside_mask
 from ..errors import UserError
-from ..files.image_files import as_stored, check_plain, in_rgb, named, open_image, stored_bytes
+from ..files.image_files import as_stored, check_plain, compress_image, in_rgb, named, open_image, stored_bytes
 from ..files.label_maps import IGNORE
 from ..rows.row import Row, as_row
 from ..rows.values import ids_by_name

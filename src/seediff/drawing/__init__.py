@@ -1,2 +1,2 @@
 """Draws pictures from arrays: overlays.py of masks and attention, charts.py of scores; shown.py makes what notebooks
-show of a result."""
+and pages show of a result."""

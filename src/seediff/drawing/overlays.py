@@ -6,8 +6,6 @@ Masks are drawn in bright colours. The files of masks have VOC's palette, most o
 
 from __future__ import annotations
 
-import base64
-import io
 import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -144,7 +142,8 @@ def overlay(
     darker the background becomes, in [0, 1], so that even an object of the fill's own colour stands out.
     """
     if image is None:
-        image, alpha = np.zeros((*label_map.shape, 3), np.uint8), 1.0
+        image = np.zeros((*label_map.shape, 3), np.uint8)
+        alpha = 1.0
     wide = max(1, round(min(label_map.shape) / 200))
     inside = label_map > 0
     line = _edges(label_map if regions is None else regions, wide) & inside
@@ -188,7 +187,8 @@ def draw_named(
     if regions is None:
         regions = label_map
     sheet = Image.fromarray(drawn)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(max(8, min(regions.shape) // 24))
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(max(8, min(regions.shape) // 24))
     # Places for names are searched among few pixels: all pixels of a large picture would take seconds for each name.
     cell = max(1, max(regions.shape) // 512)  # one pixel of each cell × cell pixels
     lattice = regions[::cell, ::cell]
@@ -282,7 +282,9 @@ def with_scale(picture: np.ndarray) -> np.ndarray:
     drawn in these colours."""
     wide = picture.shape[1]
     scale = Image.new("RGB", (wide, LABEL_HEIGHT), "white")
-    draw, font, side = ImageDraw.Draw(scale), ImageFont.load_default(12), min(14, wide // 4)
+    draw = ImageDraw.Draw(scale)
+    font = ImageFont.load_default(12)
+    side = min(14, wide // 4)
     bar = heat_colours()[np.linspace(0, 255, max(1, wide - 2 * side)).round().astype(np.uint8)]
     scale.paste(Image.fromarray(np.tile(bar, (LABEL_HEIGHT - 8, 1, 1))), (side, 4))
     for x, text in ((side / 2, "0"), (wide - side / 2, "1")):
@@ -294,7 +296,8 @@ def with_legend(picture: np.ndarray, legend: Sequence[tuple[str, str]]) -> np.nd
     """(H, W, 3) uint8: a picture with a legend at its right, in the legend's order. legend: (colour as CSS, text)."""
     height, width = picture.shape[:2]
     line = max(LABEL_HEIGHT, height // 20)
-    font, measure = ImageFont.load_default(line * 2 / 3), ImageDraw.Draw(Image.new("L", (1, 1)))
+    font = ImageFont.load_default(line * 2 / 3)
+    measure = ImageDraw.Draw(Image.new("L", (1, 1)))
     texts = [fit_text(measure, font, text, width) for _, text in legend]
     column = int(max((measure.textlength(text, font) for text in texts), default=0)) + 2 * line
     sheet = Image.new("RGB", (width + column, max(height, line * len(texts))), "white")
@@ -305,21 +308,3 @@ def with_legend(picture: np.ndarray, legend: Sequence[tuple[str, str]]) -> np.nd
         draw.rectangle((left, top, left + line // 2, top + line // 2), colour)
         draw.text((left + line, top + line // 4), text, "black", font, anchor="lm")
     return np.asarray(sheet)
-
-
-def compress_image(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:
-    """The bytes of a picture file. image: (H, W) or (H, W, 3) uint8. image_format: Pillow's name of it. options: of
-    Pillow's `save`."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, image_format, **options)
-    return buffer.getvalue()
-
-
-def jpeg_uri(image: np.ndarray) -> str:
-    """The data URI of a JPEG of a picture (H, W, 3) uint8. Colours are not subsampled, so that edges of masks stay
-    sharp."""
-    return data_uri("jpeg", compress_image(image, "JPEG", quality=85, subsampling=0))
-
-
-def data_uri(kind: str, data: bytes) -> str:
-    return f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")

@@ -1,22 +1,18 @@
-"""Makes what a notebook shows: of a result HTML with pictures and a legend, of a sample and a dataset a picture; and of
-results `supervision.Detections`, for that library's annotators and scores.
-"""
+"""Makes what a notebook or a page shows: of a result HTML with pictures and a legend, of a sample and a dataset a
+picture; and pictures inside HTML."""
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from ..errors import UserError
+from ..files.image_files import compress_image
 from ..files.label_maps import IGNORE
-from .overlays import LEAST_SIDE, css_colour, fit_side, jpeg_uri, overlay, shrink, with_legend
-
-if TYPE_CHECKING:
-    from supervision import Detections
+from .overlays import LEAST_SIDE, css_colour, fit_side, overlay, shrink, with_legend
 
 SIDE = 512
 """The longest side of a shown picture in pixels; larger pictures are shrunk."""
@@ -28,7 +24,9 @@ def as_html(title: str, pixels: np.ndarray | None, result: Image.Image, legend: 
     """HTML with a title, two pictures side by side, and a legend. pixels: the picture that the result is about, (H, W,
     3) uint8; None: unknown, and not shown. result: the picture of the result. legend: for each entry (colour as CSS,
     text)."""
-    name, images, entries = html.escape(title), "", ""
+    name = html.escape(title)
+    images = ""
+    entries = ""
     for one in (pixels, np.asarray(result)):
         if one is None:
             continue
@@ -81,34 +79,11 @@ def thumbnail(image: np.ndarray, label_map: np.ndarray) -> np.ndarray:
     return overlay(fit_side(image, THUMBNAIL, Image.Resampling.LANCZOS), labels)
 
 
-def as_detections(
-    values: np.ndarray,
-    first: int,
-    names: Sequence[str],
-    confidence: Sequence[float],
-) -> Detections:
-    """The mask, box and confidence of each entry with pixels. `class_id` is the entry's number from 0 on,
-    `data["class_name"]` its name.
+def jpeg_uri(image: np.ndarray) -> str:
+    """The data URI of a JPEG of a picture (H, W, 3) uint8. Colours are not subsampled, so that edges of masks stay
+    sharp."""
+    return data_uri("jpeg", compress_image(image, "JPEG", quality=85, subsampling=0))
 
-    values: (H, W) integers; entry i has the value `first` + i.
-    first: the value of entry 0.
-    names: each entry's name.
-    confidence: each entry's confidence.
-    Raises UserError if supervision is not installed.
-    """
-    try:
-        import supervision
-    except ImportError as error:
-        raise UserError("detections", "need supervision", "pip install 'seediff[supervision]'") from error
-    ids = [number for number in range(len(names)) if (values == first + number).any()]
-    masks = np.array([values == first + number for number in ids], bool).reshape(-1, *values.shape)
-    boxes = np.zeros((0, 4))
-    if ids:
-        boxes = supervision.mask_to_xyxy(masks)
-    return supervision.Detections(
-        boxes,
-        masks,
-        confidence=np.array([confidence[number] for number in ids], np.float32),
-        class_id=np.array(ids, int),
-        data={"class_name": np.array([names[number] for number in ids], dtype=str)},
-    )
+
+def data_uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")

@@ -3,7 +3,7 @@ half-written file.
 
 reading.py      bytes and text; JSON, TOML, YAML, CSV and XML; paths that must stay inside a folder
 tensors.py      safetensors and GGUF
-image_files.py  any picture: opening it safely, its pixels as stored, or upright in sRGB
+image_files.py  any picture: opening it safely, its pixels as stored, or upright in sRGB; and the bytes of one
 photo_files.py  finding pictures, naming them, and matching their names
 label_maps.py   label maps: reading and resizing them, the colours of their palette
 outputs.py      writing files and folders: checks, locks, and nothing that is seen half-written

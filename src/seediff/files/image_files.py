@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -269,3 +270,11 @@ def as_stored(data: bytes, where: str | None = None) -> bytes:
     if orientation_of(data, where) != 1:
         raise UserError(where or "the image", "has an EXIF orientation that cannot be removed", "save it without one")
     return data
+
+
+def compress_image(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:
+    """The bytes of a picture file. image: (H, W) or (H, W, 3) uint8. image_format: Pillow's name of it. options: of
+    Pillow's `save`."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, image_format, **options)
+    return buffer.getvalue()

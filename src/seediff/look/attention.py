@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 
 from ..attention.maps import AttentionMaps
 from ..attention.plan import fit_levels
-from ..attention.windows import Window, cut, seen_window
+from ..attention.windows import View, seen_window
 from ..config.methods import METHOD_FACTS, MaskConfig
 from ..config.runs import DatasetConfig, GenerateConfig, MaskPhotosConfig, load_dataset_config
 from ..config.settings import table_values
@@ -29,9 +29,7 @@ from ..devices import check_device, cpu_threads, default_device
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.reading import fit
-from ..masks.arithmetic import resize
-from ..masks.make_masks import enlarge, label_pixels, picture_to_follow, refine, soft_mask
-from ..masks.pamr import pamr_weights
+from ..masks.make_masks import enlarge, label_pixels, refine, soft_masks
 from ..models.describe import describe_here
 from ..models.layers import KINDS, Kind
 from ..rows.values import ids_by_name
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
 PIXELS = 8
 """Pixels of the picture along a side of one latent position, for an unknown model: the number of Stable Diffusion."""
 CACHED = 3
-"""Maximum number of entries in each cache of a sample."""
+"""Maximum number of soft masks that are kept of a sample."""
 CORRECTED = "This mask was changed; attention explains the mask before that."
 UNKNOWN = "It is not known how this mask was made: masks and steps shown here use the default constants."
 THREADS = torch.get_num_threads()
@@ -89,24 +87,13 @@ def constants_of(config: MaskConfig) -> Constants:
 
 @dataclass(frozen=True)
 class SampleAttention:
-    """The attention of one sample, and the picture as its model saw it."""
+    """The attention of one sample, and how its model saw or drew it."""
 
     maps: AttentionMaps
-    image: np.ndarray
-    """(h, w, 3) uint8: the picture as the model saw it."""
-    size: tuple[int, int]
-    """(H, W): the size of the sample in pixels."""
-    part: Window
-    """The part of the sample that the model saw."""
+    view: View
     config: MaskConfig
-    part_pixels: np.ndarray
-    """(H', W', 3) uint8: the part that the model saw, at the sample's own size."""
-    edge_megapixels: float = 0.0
-    """Maximum megapixels at which masks follow the edges of `part_pixels`. For 0, they follow the edges of `image`."""
-
     soft: Cache[torch.Tensor] = field(default_factory=partial(Cache, CACHED))
-    weights: Cache[torch.Tensor] = field(default_factory=partial(Cache, CACHED))
-    """What was made of it last: soft masks and weights of PAMR."""
+    """The soft masks that were made of it last."""
 
     @property
     def nbytes(self) -> int:
@@ -142,27 +129,32 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
 def attention_of(store: Store, state: SampleState, maps: AttentionMaps) -> SampleAttention:
     """A sample's attention with the picture that its masks follow. maps: the sample's attention. Raises UserError for
     maps without a class."""
-    image, config = read_image(state.sample), config_of(store, state)
+    image = read_image(state.sample)
+    config = config_of(store, state)
     if not maps.words:
         raise UserError(f"sample '{state.sample.name}' has attention of no class")
-    size = (image.shape[0], image.shape[1])
-    whole = Window(0, 0, *size)
+    view = replace(View.whole(image.shape, image), weights={})
+    mask = MaskConfig()
     if config is None:
-        return SampleAttention(maps, image, size, whole, MaskConfig(), image)
-    mask, info = config.mask, describe_here(config.model, config.base)
+        return SampleAttention(maps, view, mask)
+    mask = config.mask
+    info = describe_here(config.model, config.base)
     if info is not None:
         there: dict[Kind, tuple[int, ...]] = {kind: maps.levels(kind) for kind in KINDS}
         mask, _ = fit_levels(there, mask, config.capture.layers, replaces_missing=info.family.replaces_missing_levels)
-    if not isinstance(config, MaskPhotosConfig):
-        return SampleAttention(maps, image, size, whole, mask, image)
 
-    # The model saw a part of the photograph, at another size
-    part = seen_window(*size, config.fit)
-    sizes = info and info.sizes
-    pixels = sizes.position if sizes else PIXELS
-    height, width = maps.latent_size
-    seen = cut(image, part, (height * pixels, width * pixels))
-    return SampleAttention(maps, seen, size, part, mask, image[part.slices], config.edge_megapixels)
+    # The model saw a part of a photograph, at another size
+    if isinstance(config, MaskPhotosConfig):
+        sizes = info and info.sizes
+        pixels = sizes.position if sizes else PIXELS
+        height, width = maps.latent_size
+        view = replace(
+            view,
+            window=seen_window(*view.size, config.fit),
+            shape=(height * pixels, width * pixels),
+            edge_megapixels=config.edge_megapixels,
+        )
+    return SampleAttention(maps, view, mask)
 
 
 def sample_index(sample: Sample) -> int:
@@ -188,7 +180,8 @@ class Capturer:
     def capture(self, sample: Sample, config: DatasetConfig) -> AttentionMaps:
         """The attention of a sample, after its model has drawn it again or seen its photograph again. config: the
         configuration that made the sample. Raises UserError."""
-        row, number = sample.row, sample_index(sample)
+        row = sample.row
+        number = sample_index(sample)
         config = replace(config, keep_attention=True)  # all maps: the page shows each of them, and tries all methods
         try:
             check_device(config.device or default_device())
@@ -239,7 +232,8 @@ def config_of(store: Store, state: SampleState) -> DatasetConfig | None:
 def constants_for(store: Store, state: SampleState) -> tuple[Constants, str]:
     """(constants, note). constants: what made a sample's current mask, or the default constants if that is unknown.
     note: what the page says about it; "" if everything is known."""
-    row, config = state.row(store.classes), config_of(store, state)
+    row = state.row(store.classes)
+    config = config_of(store, state)
     remade = row.decided.made
     if remade is not None:
         with suppress(UserError):
@@ -283,7 +277,9 @@ def make_labels(store: Store, state: SampleState, constants: Constants) -> np.nd
     """(H, W) uint8: the label map of a sample with other constants. It is computed with as many threads as the set was,
     because rounding depends on them. Raises UserError as `load` does, for a class that the set lacks, and for a level
     that was not captured."""
-    attention, made_by, ids = load(store, state), config_of(store, state), ids_by_name(store.classes)
+    attention = load(store, state)
+    made_by = config_of(store, state)
+    ids = ids_by_name(store.classes)
     for name in attention.classes:
         if name not in ids:
             raise UserError(f"class '{name}' is not a class of the set")
@@ -292,24 +288,14 @@ def make_labels(store: Store, state: SampleState, constants: Constants) -> np.nd
     config = constants.change(attention.config)
     key = config if config.sam else replace(config, beta=MaskConfig.beta, ignore_band=None)
     threads = made_by and made_by.threads
-    part, labels = attention.part, np.full(attention.size, IGNORE, np.uint8)
+    view = attention.view
     with ALONE, cpu_threads(threads or 1, THREADS):
-        soft = attention.soft.get_or_make(key, partial(_soft_masks, attention, config))
-        labels[part.slices] = label_pixels(soft, config, (part.height, part.width)).numpy()
+        soft = attention.soft.get_or_make(key, partial(_refined, attention, config))
+        labels = view.paste(label_pixels(soft, config, view.inside.shape).numpy(), IGNORE)
     return dataset_labels(labels, [ids[name] for name in attention.classes])
 
 
-def _soft_masks(attention: SampleAttention, config: MaskConfig) -> torch.Tensor:
+def _refined(attention: SampleAttention, config: MaskConfig) -> torch.Tensor:
     """(C, h, w) float32: the soft mask of each class, before its threshold."""
-
-    def weigh(picture: np.ndarray, *constants: Any) -> torch.Tensor:
-        """What `pamr_weights` returns, cached by the constants, because a sample's picture is always the same."""
-        return attention.weights.get_or_make(constants, partial(pamr_weights, picture, *constants))
-
-    seen = attention.image.shape[:2]
-    masks = [soft_mask(attention.maps, name, config).soft for name in attention.classes]
-    soft = enlarge(torch.stack(masks), seen, config)
-    picture = picture_to_follow(attention.part_pixels, seen, config, attention.edge_megapixels)
-    if picture is None:
-        picture = attention.image
-    return refine(picture, resize(soft, picture.shape[:2]), config, seen, weigh)
+    softs = soft_masks(attention.maps, attention.classes, config)
+    return refine(attention.view, enlarge(softs, attention.view, config), config)

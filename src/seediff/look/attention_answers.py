@@ -25,7 +25,7 @@ from ..drawing.overlays import shrink, to_levels
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.reading import Json
-from ..masks.make_masks import make_masks
+from ..masks.make_masks import masks_of_view
 from ..models.describe import describe_here
 from ..models.families.inputs import Reader
 from ..prompts.tokens import locate_columns
@@ -106,9 +106,11 @@ def about(store: Store, request: OfSample) -> Json:
     """What the page shows first about a sample's attention: its prompt with its words, its classes, and the constants
     that made its mask; or why the attention is missing, and whether the page can have it captured."""
     state = store.state(request.number)
-    attention, config = find(store, state), config_of(store, state)
+    attention = find(store, state)
+    config = config_of(store, state)
     if attention is None:
-        reason, size = cannot_capture(state.sample, config), weights_of(config) if config else 0
+        reason = cannot_capture(state.sample, config)
+        size = weights_of(config) if config else 0
         if not reason and size < QUICK:
             return {"note": "Computing the attention maps …", "quick": True}
         hint = " (--keep-attention saves them)" if config else ""
@@ -121,7 +123,7 @@ def about(store: Store, request: OfSample) -> Json:
         "prompt": attention.maps.prompt,
         "words": find_words(attention.maps, None),
         "classes": attention.classes,
-        "part": astuple(attention.part),
+        "part": astuple(attention.view.window),
         "methods": [name for name, fact in facts if not (fact.plain_means and attention.maps.normalized)],
         "seeded": [name for name, fact in facts if "alpha" in fact.options],
         "constants": constants.values(),
@@ -136,7 +138,8 @@ def capture(store: Store, request: OfSample) -> Json:
 def words(store: Store, request: OfSample) -> Json:
     """All words of the prompt that the model's tokenizers find. Loading the tokenizers takes seconds the first time."""
     state = store.state(request.number)
-    attention, config = load(store, state), config_of(store, state)
+    attention = load(store, state)
+    config = config_of(store, state)
     return {"words": find_words(attention.maps, config and config.model)}
 
 
@@ -154,7 +157,7 @@ def steps(store: Store, request: ShowSteps) -> Json:
     if request.name not in attention.classes:
         raise UserError(f"there is no class '{request.name}' here")
     config = request.change(attention.config)
-    result = make_masks(attention.image, attention.maps, attention.classes, config)
+    result = masks_of_view(attention.view, attention.maps, attention.classes, config)
     steps: list[dict[str, Any]] = []
     for step, values in result.trace[request.name].items():
         pixels = shrink(to_levels(values.cpu().numpy()), STEP_SIDE, Image.Resampling.BOX)
@@ -182,11 +185,11 @@ def divide(attention: SampleAttention, threshold: float) -> np.ndarray:
     """(H, W) uint16: the number of DiffSeg's segment at each pixel of a sample, from 1; 0 outside the part that the
     model saw. threshold: DiffSeg's."""
     size = attention.maps.latent_size
-    rows, points = aggregate(attention.maps.self_attention, size), min(MOST_POINTS, max(size))
+    rows = aggregate(attention.maps.self_attention, size)
+    points = min(MOST_POINTS, max(size))
     proposals = diffseg(rows, size, num_points=points, kl_thresholds=(threshold,) * 3)
-    labels = np.zeros(attention.size, np.uint16)
-    labels[attention.part.slices] = label(proposals, (attention.part.height, attention.part.width)).numpy() + 1
-    return labels
+    numbers = label(proposals, attention.view.window.shape).numpy() + 1
+    return attention.view.paste(numbers.astype(np.uint16), 0)
 
 
 # Maps for the page.
@@ -195,7 +198,7 @@ def divide(attention: SampleAttention, threshold: float) -> np.ndarray:
 def pixel_maps(attention: SampleAttention, x: int, y: int) -> list[Json]:
     """Where a pixel of the sample attends, for each level of self-attention. x, y: the pixel. Raises UserError for a
     pixel that the model did not see."""
-    part = attention.part
+    part = attention.view.window
     x, y = x - part.left, y - part.top
     if not (0 <= x < part.width and 0 <= y < part.height):
         raise UserError("the model did not see this pixel")
@@ -247,7 +250,8 @@ def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
     prompt[start:end] is the word. maps: the attention, which knows the columns of the classes. model: the model whose
     tokenizers find the other words, if they are on this machine; None to find only the classes."""
     # 1. Classes
-    names, found = longest_first(list(maps.words)), dict[tuple[int, int], tuple[int, ...]]()
+    names = longest_first(list(maps.words))
+    found = dict[tuple[int, int], tuple[int, ...]]()
     for match in any_name(names).finditer(maps.prompt):
         found[match.span()] = maps.words[names[(match.lastindex or 1) - 1]]
 

@@ -52,7 +52,9 @@ class Gate:
     where the server listens."""
 
     def __init__(self, app: ASGIApp, *, token: str, host: str, port: int) -> None:
-        self.app, self.token, self.host = app, token, host
+        self.app = app
+        self.token = token
+        self.host = host
         self.once = secrets.token_urlsafe(24)
         """A secret that is accepted a single time in place of the token. `seediff look` starts a browser with an
         address that contains it, and everybody on the machine can read that address."""

@@ -12,8 +12,8 @@ from PIL import Image
 
 from ..dataset.sample import Sample, open_own
 from ..dataset.shapes.objects import Objects
-from ..drawing.overlays import compress_image, overlay, shrink
-from ..files.image_files import in_rgb
+from ..drawing.overlays import overlay, shrink
+from ..files.image_files import compress_image, in_rgb
 from ..files.reading import read_bytes
 
 Value = TypeVar("Value")
@@ -24,7 +24,8 @@ class Cache(Generic[Value]):
     that a single value may be larger. size: the size of a value; by default, 1."""
 
     def __init__(self, limit: int, size: Callable[[Value], int] = lambda value: 1) -> None:
-        self._limit, self._size = limit, size
+        self._limit = limit
+        self._size = size
         self._values: dict[Hashable, Value] = {}
         """The most recently used one is the last."""
         self._lock = threading.Lock()

@@ -110,7 +110,8 @@ def serve(path: Path, *, by: str, host: str = LOCAL, port: int = 0) -> Iterator[
     store = Store(path, by=by)
     try:
         with _open_socket(host, port) as listening:
-            token, bound_port = secrets.token_urlsafe(24), listening.getsockname()[1]
+            token = secrets.token_urlsafe(24)
+            bound_port = listening.getsockname()[1]
             app = Gate(make_app(store), token=token, host=host, port=bound_port)
             config = uvicorn.Config(
                 app,

@@ -129,7 +129,8 @@ class Store:
     unusable set, and if another process reviews it."""
 
     def __init__(self, folder: Path, *, by: str) -> None:
-        self.folder, self.by = folder, by
+        self.folder = folder
+        self.by = by
         self.acted = 0
         self.read_only = ""
         """Why nothing can be saved; "" if actions can be saved."""
@@ -203,7 +204,8 @@ class Store:
     def instances(self, state: SampleState, labels: np.ndarray) -> Objects | None:
         """The objects of a sample in a label map; None if the set records no objects. labels: (H, W) uint8, the label
         map, perhaps corrected. Raises UserError."""
-        objects, mask = state.sample.instances, state.original_mask
+        objects = state.sample.instances
+        mask = state.original_mask
         return objects and objects_after(objects, self._read(mask), labels, mask)
 
     def _read(self, name: str, sha256: str | None = None) -> np.ndarray:
@@ -222,8 +224,10 @@ class Store:
     def for_page(self, number: int) -> Json:
         """What the page shows of a sample in every view: its title, classes, flags, scores and review. The title is the
         file of a photograph, or the name of a generated picture."""
-        state, ids = self.state(number), ids_by_name(self.classes)
-        row, last = state.row(self.classes), state.last
+        state = self.state(number)
+        ids = ids_by_name(self.classes)
+        row = state.row(self.classes)
+        last = state.last
         return {
             "index": number,
             "name": str(row.source or last.sample),
@@ -255,7 +259,8 @@ class Store:
             raise UserError(self.read_only)
         if len({number for number, _ in samples}) < len(samples):
             raise UserError("a request names a sample twice")
-        refused, prepared = dict[int, str](), list[Prepared]()
+        refused = dict[int, str]()
+        prepared = list[Prepared]()
         for number, version in samples:
             state = self.state(number)
             try:
@@ -284,7 +289,8 @@ class Store:
         """The action of an edit, to save; None if it changes nothing. This writes nothing. state: the sample's. Raises
         UserError for an impossible edit."""
         before = read_bytes(self._path(state.mask))
-        step, label_map = state.last, b""
+        step = state.last
+        label_map = b""
         if edit.to is not None:
             step = state.at(edit.to)
         if edit.labels is not None:
@@ -317,7 +323,8 @@ class Store:
             raise UserError(f"the label map has ids above {len(self.classes)}, the number of classes")
         if np.array_equal(corrected, present):
             return state.last, b""
-        data, shown = encode_mask(corrected), shown_classes(counts, self.classes)
+        data = encode_mask(corrected)
+        shown = shown_classes(counts, self.classes)
         step = msgspec.structs.replace(
             state.last,
             mask=f"{REVIEWED}/{state.sample.name}.{state.version + 1}.png",

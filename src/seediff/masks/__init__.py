@@ -3,6 +3,8 @@
 make_masks.py    from an image's maps to its label map; start here
 methods.py       the methods, which make a class's soft mask, and a user's own; arithmetic.py and steps.py: their tools
 pamr.py, sam.py  move soft masks to the edges of the image
+results.py       `MaskResult`: the masks of one image
+quality.py       scores of masks without truth
 presence.py      is the class in the picture?
 photos.py        finds classes in photographs and makes their masks
 clips.py         masks of the frames of a clip

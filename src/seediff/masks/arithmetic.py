@@ -1,5 +1,4 @@
-"""Arithmetic for the steps of the methods: min-max, resizing, sums in a fixed order, Otsu's threshold, how sure a
-method was.
+"""Arithmetic for the steps of the methods: min-max, resizing, sums in a fixed order, Otsu's threshold.
 
 Results depend on the values alone, to the last bit. Therefore this module adds up by itself: the rounding of BLAS's
 matrix–vector product depends on memory alignment and on the number of threads.
@@ -16,7 +15,6 @@ import torch.nn.functional as F
 
 from ..attention.maps import AttentionMaps
 from ..errors import UserError
-from ..files.label_maps import IGNORE, soft_levels
 
 ROUNDING = 8 * torch.finfo(torch.float32).eps
 """A map whose range is at most this share of its largest value counts as constant: the differences are float32
@@ -146,25 +144,3 @@ def compete(soft: torch.Tensor) -> torch.Tensor:
     # A constant map stands out least. Its z is finite: differences of −∞ would be NaN if all maps are constant.
     ahead = ((soft - mean) / spread.clamp_min(numbers.tiny)).masked_fill(spread <= ROUNDING, numbers.min / 4)
     return soft.amax(0) * (SHARPNESS * (ahead - ahead.amax(0))).exp()
-
-
-def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
-    """The confidence of a class, in [−1, 1], to four decimals: the mean of its soft mask inside of its mask, minus the
-    mean outside.
-
-    labels: (H, W) uint8.
-    soft: the soft mask of the class, (H, W) in [0, 1]. It counts in the precision of files (`soft_levels`).
-    class_id: the class's value in `labels`.
-
-    Ignored pixels are neither inside nor outside. The result is −1 for a class without a pixel, and the mean inside for
-    a class that fills the picture.
-    """
-    inside = labels == class_id
-    outside = ~inside & (labels != IGNORE)
-    if not inside.any():
-        return -1.0
-    levels = soft_levels(soft)
-    level = levels[inside].mean()
-    if outside.any():
-        level -= levels[outside].mean()
-    return round(float(level) / 255, 4)

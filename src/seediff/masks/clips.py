@@ -3,14 +3,17 @@ attention."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from ..attention.windows import Window
+from ..attention.maps import AttentionMaps
+from ..attention.windows import View
 from ..config.methods import MaskConfig
-from .make_masks import enlarge
+from .make_masks import enlarge, soft_masks
+from .steps import SoftMask
 
 SAME_COLOUR = 0.05
 """The mean difference of R, G and B, in [0, 1], at which a pixel's value in the next frame has a weight of 1/e."""
@@ -29,26 +32,27 @@ def frame_weights(frames: int, latents: int) -> np.ndarray:
 
 
 def clip_softs(
-    images: Sequence[np.ndarray | None],
-    latents: Sequence[torch.Tensor],
+    views: Sequence[View],
+    maps: Sequence[AttentionMaps],
+    words: Mapping[str, tuple[int, ...]],
+    names: Sequence[str],
     config: MaskConfig,
-    size: tuple[int, int],
-    scaled: tuple[int, int] | None = None,
-    view: Window | None = None,
-) -> torch.Tensor:
-    """Soft masks (frames, C, H, W) of a clip, before PAMR: blended between its latent frames, then shared along time.
-    Those of a single image are as `enlarge` returns them.
+) -> list[tuple[Sequence[SoftMask], torch.Tensor]]:
+    """For each frame of a clip, what `refine_and_label` takes: each word's soft mask in the frame's latent frame, and
+    the words' soft masks (C, H, W), blended between latent frames, then shared along time.
 
-    images: the clip's frames (H, W, 3) uint8. If they are not known, each is None, and nothing is shared along time.
-    latents: the soft masks (C, h, w) of the latent frames. config: constants for `enlarge`. size, scaled, view: as in
-    `enlarge`.
+    views: where each frame was drawn; if their pixels are not known, nothing is shared along time. maps: of each frame.
+    Frames of one latent frame share one object. words: word → its text columns. names: the words in the order of the
+    masks. config: as for `make_masks`.
     """
-    large = torch.stack([enlarge(soft, size, config, scaled, view) for soft in latents])
-    soft = torch.tensordot(torch.from_numpy(frame_weights(len(images), len(latents))), large, 1)
-    shown = [image for image in images if image is not None]
-    if not shown:
-        return soft
-    return along_time(soft, shown)
+    latents = {id(shared): replace(shared, words=words) for shared in maps}
+    softs = {latent: soft_masks(each, names, config) for latent, each in latents.items()}
+    large = torch.stack([enlarge(of_latent, views[0], config) for of_latent in softs.values()])
+    soft = torch.tensordot(torch.from_numpy(frame_weights(len(views), len(softs))), large, 1)
+    shown = [view.pixels for view in views if view.pixels is not None]
+    if shown:
+        soft = along_time(soft, shown)
+    return [(softs[id(shared)], frame) for shared, frame in zip(maps, soft, strict=True)]
 
 
 def along_time(soft: torch.Tensor, images: Sequence[np.ndarray]) -> torch.Tensor:

@@ -29,7 +29,7 @@ from typing import Any
 import torch
 
 from ..attention.maps import AttentionMaps
-from ..config.methods import METHOD_FACTS, Finish, Levels, MaskConfig, MethodConstants, MethodFacts, maps_read
+from ..config.methods import METHOD_FACTS, LastSteps, Levels, MaskConfig, MethodConstants, MethodFacts, maps_read
 from ..config.settings import check_table, table_values
 from ..errors import UserError, first_line
 from ..files.reading import fit, read_bytes
@@ -99,7 +99,7 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
             steps.flag(flags)
 
     # 5. and 6. Refinement and threshold follow for all classes at once (masks/make_masks.py).
-    return steps.finish(soft, second=second_opinion(maps, class_name, config), step=last)
+    return steps.result(soft, second=second_opinion(maps, class_name, config), step=last)
 
 
 def _iterative(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: Steps) -> torch.Tensor:
@@ -165,7 +165,8 @@ def second_opinion(maps: AttentionMaps, class_name: str, config: MaskConfig) -> 
     if not config.has_agreement:
         return None
     reads = maps_read(config)
-    seeds, level = min(reads["cross"] or ()), min(reads["self"] or ())
+    seeds = min(reads["cross"] or ())
+    level = min(reads["self"] or ())
     cross = resize(maps.cross_at(seeds, class_name), maps.grid(level))
     return min_max(random_walk(maps.self_at(level), cross))[0]
 
@@ -174,22 +175,24 @@ def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) ->
     """CA: the class's cross-attention, averaged over `config.expand_levels` (in the paper L/4, L/2, L), min-max."""
     steps = Steps()
     cross = mean_cross_attention(maps, class_name, config.expand_levels)
-    return steps.finish(steps.keep(CROSS_ATTENTION, *min_max(cross)))
+    return steps.result(steps.keep(CROSS_ATTENTION, *min_max(cross)))
 
 
 def daam(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """DAAM (Tang et al., ACL 2023, section 2.2): `D = mean over levels of max(0, bicubic(CA_level))`, min-max. Their
     program, castorini/daam at 09564e0 (MIT), clamps each head's map instead of a level's mean."""
-    steps, levels = Steps(), config.expand_levels
+    steps = Steps()
+    levels = config.expand_levels
     finest = maps.grid(min(levels))
     enlarged = [resize(maps.cross_at(level, class_name), finest, "bicubic").clamp_min(0) for level in levels]
-    return steps.finish(steps.keep(CROSS_ATTENTION, *min_max(torch.stack(enlarged).mean(0))))
+    return steps.result(steps.keep(CROSS_ATTENTION, *min_max(torch.stack(enlarged).mean(0))))
 
 
 def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """CA·SA: cross-attention after a random walk of τ steps over self-attention, `M = SA_{self_level}^τ ·
     CA_{seed_level}`, min-max."""
-    steps, level = Steps(), config.self_level
+    steps = Steps()
+    level = config.self_level
 
     # 1. Cross-attention at one level, brought to self-attention's side.
     soft = resize(maps.cross_at(config.seed_level, class_name), maps.grid(level))
@@ -201,7 +204,7 @@ def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -
         steps.keep(SELF_ATTENTION_PRODUCT.at(level, number), *min_max(soft))
 
     # 3. Min-max per class.
-    return steps.finish(*min_max(soft))
+    return steps.result(*min_max(soft))
 
 
 METHODS: Mapping[str, Callable[[AttentionMaps, str, MaskConfig], SoftMask]] = {
@@ -226,7 +229,7 @@ class StatedConstants(MethodConstants):
     """Whether the method needs plain means of attention. They are then captured, instead of normalised maps."""
     levels: Levels = field(default_factory=Levels)
     """The levels whose maps the method reads. If they are stated, maps of other levels are not captured."""
-    finish: Finish = field(default_factory=Finish)
+    last_steps: LastSteps = field(default_factory=LastSteps)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Model → the tables `mask` and `capture` that were tuned for this model."""
 
@@ -252,7 +255,7 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
         plain_means=plain_means,
         defaults=defaults | {key: v for key, v in stated.items() if key.startswith(of_config) and v is not None},
         models={m: check_table(MethodConstants, table, f"{where} [models.{m}]") for m, table in tables.items()},
-        finish=Finish(**table_values(stated, "finish")),
+        last_steps=LastSteps(**table_values(stated, "last_steps")),
         user_function=function,
     )
 

@@ -79,7 +79,9 @@ def affinity(image: torch.Tensor, dilations: Sequence[int], bandwidth: float = 0
     """
     image = image.float().contiguous()  # a transposed (H, W, 3) would stride through every view
     samples = 9 * len(dilations)
-    total, squares, difference = torch.zeros_like(image), torch.zeros_like(image), torch.empty_like(image)
+    total = torch.zeros_like(image)
+    squares = torch.zeros_like(image)
+    difference = torch.empty_like(image)
 
     # 1. σ, from differences d to the pixel itself; Σx² − (Σx)²/n would need float64. Memory is used again at each line.
     for neighbour in _neighbours(image, dilations):
@@ -91,7 +93,8 @@ def affinity(image: torch.Tensor, dilations: Sequence[int], bandwidth: float = 0
     scale = deviation.mul_(bandwidth).add_(1e-8).reciprocal_().div_(-len(image))  # −1 / (3 (1e-8 + bandwidth σ))
 
     # 2. The softmax over neighbours
-    weights, partition = image.new_empty(8 * len(dilations), *image.shape[1:]), torch.zeros_like(image[0])
+    weights = image.new_empty(8 * len(dilations), *image.shape[1:])
+    partition = torch.zeros_like(image[0])
     for weight, neighbour in zip(weights, _neighbours(image, dilations), strict=True):
         torch.sub(neighbour, image, out=difference).abs_()
         torch.mul(difference[0], scale[0], out=weight)  # red; then green and blue are added
@@ -105,7 +108,8 @@ def affinity(image: torch.Tensor, dilations: Sequence[int], bandwidth: float = 0
 def _neighbours(maps: torch.Tensor, dilations: Sequence[int]) -> Iterator[torch.Tensor]:
     """Yields one view (C, H, W) of maps (C, H, W) per dilation and direction: at each pixel it has the value of this
     neighbour."""
-    margin, (height, width) = max(dilations), maps.shape[1:]
+    margin = max(dilations)
+    height, width = maps.shape[1:]
     padded = F.pad(maps[None], [margin] * 4, mode="replicate")[0]
     for dilation in dilations:
         for down, right in DIRECTIONS:

@@ -38,8 +38,10 @@ NOISED = (400, 600)
 """Timesteps of the noised latents in the second part."""
 COMPARED_SHARE = 0.05
 """Errors are compared at this share of positions, those with the strongest attention."""
-WEIGHT, LARGEST_GAIN = 4.0, 0.5
-"""The factor of `gains` in the score, and the largest gain that counts."""
+WEIGHT = 4.0
+"""The factor of `gains` in the score."""
+LARGEST_GAIN = 0.5
+"""The largest gain that counts."""
 MOST_COMPARED = 20
 """Maximum number of classes whose denoising errors are compared, those with most attention. All others get the gain
 −LARGEST_GAIN."""
@@ -149,7 +151,8 @@ def denoising_errors(
     The noise depends only on the timestep, and is the same for every prompt and image.
     """
     check_schedule(model, timesteps)
-    family, pipe = model.family, model.pipe
+    family = model.family
+    pipe = model.pipe
     errors = latents.new_empty(len(prompts), len(timesteps), *latents.shape[1:], dtype=torch.float32)
     for start in range(0, len(prompts), TOGETHER):
         some = slice(start, start + TOGETHER)

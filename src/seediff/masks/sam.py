@@ -30,9 +30,12 @@ SAM_CLASSES = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"
 pictures."""
 LARGEST_SIDE = 2048
 """Maximum side in pixels at which a model sees pictures: twice the side of the published models."""
-AGREE, SMALLEST, EDGE = 0.5, 0.002, 0.01
-"""AGREE: SAM's mask replaces a piece if their IoU is at least this. SMALLEST: a piece with a smaller share of the
-picture stays as it is. EDGE: values are kept this far from 0 and 1, so that their logits are finite."""
+AGREE = 0.5
+"""SAM's mask replaces a piece if their IoU is at least this."""
+SMALLEST = 0.002
+"""A piece with a smaller share of the picture stays as it is."""
+EDGE = 0.01
+"""Values are kept this far from 0 and 1, so that their logits are finite."""
 
 
 @lru_cache(maxsize=1)
@@ -82,7 +85,8 @@ def refine_by_sam(image: np.ndarray, soft: torch.Tensor, name: str, thresholds: 
     image: (H, W, 3) uint8. soft: the masks before. name: the model's, as for `load_sam`. thresholds: for each class,
     the lowest value of its pixels. Inside SAM's outline, the class's values are at least this threshold."""
     answer = prompt_sam(load_sam(name).to(soft.device), image)
-    best, refined = soft.argmax(0), soft.clone()
+    best = soft.argmax(0)
+    refined = soft.clone()
     for index, (values, value) in enumerate(zip(soft, thresholds, strict=True)):
         threshold = min(max(value, EDGE), 1 - EDGE)
         middle = math.log(threshold / (1 - threshold))  # the threshold's logit, which is 0 for SAM
@@ -104,8 +108,10 @@ def prompt_sam(network: Any, image: np.ndarray) -> Callable[[torch.Tensor, torch
     network: from `load_sam`. image: the picture (H, W, 3) uint8."""
     from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-    settings, (height, width) = network.config.prompt_encoder_config, image.shape[:2]
-    side, patch = settings.image_size, settings.patch_size
+    settings = network.config.prompt_encoder_config
+    height, width = image.shape[:2]
+    side = settings.image_size
+    patch = settings.patch_size
     mask_side = 4 * side // patch  # SAM takes masks with 4 × 4 values for each patch of the picture
 
     # A picture of (high, wide) is resized to the square of this side.

@@ -91,7 +91,7 @@ class Steps:
         """Record flags without a map."""
         self._flags |= dict.fromkeys(flags)
 
-    def finish(
+    def result(
         self,
         soft: torch.Tensor,
         flags: Sequence[str] = (),

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from ..config.class_names import SEGMENT
-from ..drawing.overlays import css_colour, data_uri, draw_mask, jpeg_uri, shown_ids, shrink
+from ..drawing.overlays import css_colour, draw_mask, shown_ids, shrink
+from ..drawing.shown import data_uri, jpeg_uri
 from ..files.image_files import in_rgb, open_image, read_pixels
 from ..files.outputs import write_atomic
 from ..files.reading import inside, read_bytes

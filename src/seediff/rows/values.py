@@ -40,8 +40,6 @@ SMALLEST, LARGEST = 0.01, 0.95
 SMALLEST is also the smallest usual share of the background."""
 NOT_DRAWN = ("mixed", NO_BACKGROUND)
 """The kinds of flags for which `generate` draws an image of several classes again: perhaps a class was not drawn."""
-OF_AREAS = ("degenerate", NO_BACKGROUND)
-"""The kinds of flags that `area_flags` gives."""
 
 
 def area_flags(area: Mapping[str, float], background: float) -> list[str]:

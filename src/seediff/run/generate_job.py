@@ -38,7 +38,7 @@ from .plan import Plan, plan_model, strange_words
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
-    from ..masks.make_masks import MaskResult
+    from ..masks.results import MaskResult
     from ..prompts.specs import SampleSpec
 
 Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]

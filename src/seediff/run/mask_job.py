@@ -57,7 +57,8 @@ def mask_photos(
 class MaskJob(SeenPhotoJob[MaskPhotosConfig]):
     """Makes masks of the classes in photographs with `PhotoMasker`."""
 
-    product, named = "masks", "Classes"
+    product = "masks"
+    named = "Classes"
 
     @classmethod
     def of(
@@ -110,12 +111,15 @@ class MaskJob(SeenPhotoJob[MaskPhotosConfig]):
 
     def encoded(self, masker: PhotoMasker, spec: PhotoSpec, found: FoundClasses) -> Encoded:
         """The row and files of a photograph, after its masks are made. found: what the model sees in it."""
+        from ..masks.photos import whole_softs
+
+        view = found.view
         prompt = ""
+        assert view.pixels is not None
         with self.timer("masks"):
             masks = masker.masks(found)
-        classes = masks.full.classes
-        if classes:
-            prompt = self.config.prompts[0].replace("{class}", join_classes(classes))
+        if masks.classes:
+            prompt = self.config.prompts[0].replace("{class}", join_classes(masks.classes))
         row = Row(
             prompt=prompt,
             source=spec.photo.name,
@@ -127,9 +131,9 @@ class MaskJob(SeenPhotoJob[MaskPhotosConfig]):
             return encode_masked(
                 self.config,
                 self.name_of(spec),
-                encode_photo(spec.photo.path, found.view.pixels),
-                masks.full,
-                masks.soft,
+                encode_photo(spec.photo.path, view.pixels),
+                masks,
+                partial(whole_softs, view, masks.soft),
                 found.maps,
                 row,
             )

@@ -20,7 +20,7 @@ from ..version import __version__
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
-    from ..masks.make_masks import MaskResult
+    from ..masks.results import MaskResult
 
 
 def encode_masked(
@@ -39,7 +39,7 @@ def encode_masked(
     at once would take hundreds of megabytes. row: what only one of the commands knows of the sample, such as the `seed`
     of `generate`.
     """
-    from ..masks.arithmetic import confidence  # imports torch
+    from ..masks.quality import confidence  # imports torch
 
     ids = ids_by_name(config.classes)
     class_ids = tuple(ids[kind] for kind in masks.classes)

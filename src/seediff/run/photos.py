@@ -43,7 +43,8 @@ def fingerprinted(config: PhotosConfig, specs: Sequence[PhotoSpec], settings_of:
     all."""
     digest = hashlib.blake2b(digest_size=6)
     for spec, settings in zip(specs, settings_of, strict=True):
-        path, size = spec.photo.path, -1
+        path = spec.photo.path
+        size = -1
         if path.is_file():
             size = path.stat().st_size
         digest.update(repr((spec.photo.name, size, settings)).encode("utf-8", "surrogateescape"))
@@ -56,7 +57,9 @@ def read_each(
 ) -> tuple[list[PhotoSpec], list[Read], list[Row]]:
     """(specs, photos, failed): the specifications of those photographs that can be read, what `read` returned for each,
     and a row of failed.jsonl for each of the others."""
-    readable, photos, failed = list[PhotoSpec](), list[Read](), list[Row]()
+    readable = list[PhotoSpec]()
+    photos = list[Read]()
+    failed = list[Row]()
     for spec in specs:
         try:
             photos.append(read(spec))

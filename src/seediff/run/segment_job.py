@@ -34,6 +34,7 @@ from .photos import PhotoSpec, SeenPhotoJob, fingerprinted, read_each
 from .plan import Plan, plan_model
 
 if TYPE_CHECKING:
+    from ..attention.windows import View
     from ..segments.make_segments import Segments
     from ..segments.naming import SegmentName
 
@@ -95,13 +96,11 @@ class SegmentJob(SeenPhotoJob[SegmentPhotosConfig]):
             split_prompts(model.readers, words)
         return plan
 
-    def read(self, model: Model, spec: PhotoSpec) -> np.ndarray:
-        """The pixels of a photograph, (H, W, 3) uint8. Raises UserError if it cannot be divided."""
-        from ..attention.windows import seen_shape
+    def read(self, model: Model, spec: PhotoSpec) -> View:
+        """What the model sees of a photograph. Raises UserError if it cannot be divided."""
+        from ..attention.windows import view_photo
 
-        pixels = read_photo(spec.photo.path)
-        seen_shape(model, pixels.shape, self.config.fit, self.config.size)  # refuses what is too long and narrow
-        return pixels
+        return view_photo(model, read_photo(spec.photo.path), self.config.fit, self.config.size)
 
     def make(self, ready: Ready, items: Sequence[PhotoSpec]) -> Made:
         from ..segments.make_segments import make_segments
@@ -109,43 +108,40 @@ class SegmentJob(SeenPhotoJob[SegmentPhotosConfig]):
         config = self.config
         model, _ = ready.of_model()
         with self.timer("reading"):
-            specs, photos, failed = read_each(items, partial(self.read, model))
+            specs, views, failed = read_each(items, partial(self.read, model))
         with self.timer("segmenting"):
             segments = make_segments(
                 model,
-                photos,
+                views,
                 config.segment,
-                fit=config.fit,
-                size=config.size,
                 seed=config.seed,
                 batch_size=config.batch_size,
             )
         samples: list[EncodeSample] = []
         with self.timer("naming"):
-            for spec, pixels, of_photo in zip(specs, photos, segments, strict=True):
-                names = self.names(model, spec.words, pixels, of_photo)
-                samples.append(partial(self.encoded, spec, pixels, of_photo, names))
+            for spec, view, of_photo in zip(specs, views, segments, strict=True):
+                names = self.names(model, spec.words, view, of_photo)
+                samples.append(partial(self.encoded, spec, of_photo, names))
         return Made(samples, failed)
 
-    def names(self, model: Model, words: tuple[str, ...], pixels: np.ndarray, segments: Segments) -> list[SegmentName]:
-        """The names of a photograph's segments; an empty list without words. pixels: (H, W, 3) uint8."""
+    def names(self, model: Model, words: tuple[str, ...], view: View, segments: Segments) -> list[SegmentName]:
+        """The names of a photograph's segments; an empty list without words."""
         from ..segments.naming import name_photo
 
         if not words:
             return []
         return name_photo(
             model,
-            pixels,
+            view,
             segments.label_map,
             words,
-            fit=self.config.fit,
-            size=self.config.size,
             timestep=self.config.segment.timestep_shown,
             threshold=self.config.name_threshold,
         )
 
-    def encoded(self, spec: PhotoSpec, pixels: np.ndarray, segments: Segments, names: Sequence[SegmentName]) -> Encoded:
-        """The row and files of a photograph. pixels: (H, W, 3) uint8. names: one per segment; empty without words."""
+    def encoded(self, spec: PhotoSpec, segments: Segments, names: Sequence[SegmentName]) -> Encoded:
+        """The row and files of a photograph. names: one per segment; empty without words."""
+        assert segments.pixels is not None
         objects = as_objects(segments, names, self.classes)
         labels = np.where(objects.numbers > 0, objects.label_map(), np.uint8(IGNORE))
         row = Row(
@@ -158,7 +154,7 @@ class SegmentJob(SeenPhotoJob[SegmentPhotosConfig]):
             version=__version__,
         )
         with self.timer("writing"):
-            image = encode_photo(spec.photo.path, pixels)
+            image = encode_photo(spec.photo.path, segments.pixels)
             return encode_sample(Sample(image, labels, objects, row, name=self.name_of(spec)), self.classes)
 
 

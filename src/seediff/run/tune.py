@@ -33,7 +33,8 @@ from .plan import check_values, load_planned, plan_model
 if TYPE_CHECKING:
     import torch
 
-    from ..masks.photos import PhotoMasker, PhotoView
+    from ..attention.windows import View
+    from ..masks.photos import PhotoMasker
     from ..models.registry import Model
     from ..workers import Progress
 
@@ -62,7 +63,7 @@ class Tuning(NamedTuple):
 class LabelledPhoto:
     """A photograph, its latents and its labels."""
 
-    view: PhotoView
+    view: View
     latents: torch.Tensor
     """(1, C, h', w'), encoded by the model."""
     truth: np.ndarray
@@ -194,14 +195,13 @@ def count_pixels(
 ) -> np.ndarray:
     """A photograph's counts (K, 3, C), as from `count`, of the masks of the classes that its truth shows. words: name →
     class id. size: C, the number of classes. background: its id."""
-    from ..masks.make_masks import make_masks
+    from ..masks.make_masks import masks_of_view
 
     shown = [name for name, number in words.items() if (photo.truth == number).any()]
     soft: Sequence[torch.Tensor] = ()
     if shown:
         (maps,) = masker.attention([photo.view], [shown], photo.latents)
-        masks = make_masks(photo.view.seen, maps, shown, masker.mask_config, trace=False)
-        soft = [*masker.fine_masks(photo.view, masks)]
+        soft = [*masks_of_view(photo.view, maps, shown, masker.mask_config, trace=False).soft]
     return count(*strongest(soft, [words[name] for name in shown], photo.truth.shape), photo.truth, size, background)
 
 
@@ -249,14 +249,12 @@ def score_names(
     from ..segments.make_segments import make_segments
     from ..segments.naming import name_photo
 
-    (segments,) = make_segments(model, [photo.view.pixels], config.segment, fit=config.fit, size=config.size)
+    (segments,) = make_segments(model, [photo.view], config.segment)
     named = name_photo(
         model,
-        photo.view.pixels,
+        photo.view,
         segments.label_map,
         tuple(dict.fromkeys(classes.values())),
-        fit=config.fit,
-        size=config.size,
         timestep=config.segment.timestep_shown,
         threshold=0.0,
     )

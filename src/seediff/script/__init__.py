@@ -7,7 +7,6 @@ Files of `capture`, in the order in which they act:
     recording.py      `Recording`: is called by the pipeline and its network; a `Run` of `Picture`s for each call
     which_columns.py  `ReadText`: a text as the network read it, and which columns a word has
     captured.py       `Captured`: what `capture` gives to the script
-    placement.py      `Canvas`: how the drawn picture fills the returned one; masks and segments put there
     heatmap.py        `HeatMap`
 
 Words that these files use:

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from PIL import Image
 
-from ..attention.maps import AttentionMaps, Grid
+from ..attention.maps import AttentionMaps
 from ..attention.plan import Expected, fit_mask, plan_segments
+from ..attention.windows import PixelSize, View, view_drawn
 from ..config.methods import MaskConfig, SegmentConfig
 from ..config.resolve import recommend
 from ..config.runs import MaskPhotosConfig
@@ -23,12 +25,14 @@ from ..config.settings import check_table, table_values
 from ..errors import Notice, UserError, shorten
 from ..files.image_files import ImageInput, as_pixels
 from ..files.messages import plural
-from ..masks.make_masks import MaskResult
+from ..masks.clips import clip_softs
+from ..masks.make_masks import enlarge, mixed, refine_and_label, soft_masks
+from ..masks.results import MaskResult
+from ..masks.steps import SoftMask
 from ..models.describe import describe_model
 from ..prompts.content_words import things_named
-from ..rows.values import explain_flag
+from ..rows.values import BLANK, explain_flag
 from .heatmap import HeatMap, heat_config, heat_sheet
-from .placement import Canvas, fill, masks_of_clip, masks_of_picture, place_segments
 from .recording import Attention, Picture, Recording
 from .which_columns import Phrase, phrase_name
 
@@ -37,8 +41,12 @@ if TYPE_CHECKING:
 
 FACTORS = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compression_ratio")
 """Pipelines' names for the number of pixels per latent, along a side."""
-LONGEST_PROMPT, MOST_PICTURES = 80, 10
+LONGEST_PROMPT = 80
+MOST_PICTURES = 10
 """The longest prompt in characters, and the most pictures, that `repr` prints."""
+
+FrameSofts = tuple[View, Sequence[SoftMask], torch.Tensor]
+"""(view, softs, large): how a picture was drawn, the soft mask of each phrase, and these (C, H, W) after `enlarge`."""
 
 
 class Captured:
@@ -47,10 +55,13 @@ class Captured:
     """
 
     def __init__(self, recording: Recording, method: str | None) -> None:
-        self._recording, self._runs, self._method = recording, recording.runs, method
+        self._recording = recording
+        self._runs = recording.runs
+        self._method = method
         self._pipe = pipe = recording.pipe
         self._plan = plan = recording.recorder.plan
-        self._family, self._config = plan.family, getattr(pipe, plan.family.network_part, pipe).config
+        self._family = plan.family
+        self._config = getattr(pipe, plan.family.network_part, pipe).config
         self._factor: int | None = next((getattr(pipe, name) for name in FACTORS if hasattr(pipe, name)), None)
 
     def __repr__(self) -> str:
@@ -124,7 +135,7 @@ class Captured:
         last picture. pixels: the picture, if the pipeline did not return it. Raises UserError for a word that is not in
         the prompt, and for a picture without maps.
         """
-        return _heats(self._make_masks((phrase,), image, pixels))[0]
+        return self._heats((phrase,), image, pixels)[0]
 
     def heatmaps(self, *phrases: Phrase, image: int = 0, pixels: ImageInput | None = None) -> Image.Image:
         """A sheet with one picture and heat maps of it.
@@ -135,7 +146,7 @@ class Captured:
         wanted = phrases or self._attention(image).text.words
         if not wanted:
             raise UserError("heatmaps", "no words of a prompt are known", "name phrases, or columns")
-        return heat_sheet(_heats(self._make_masks(wanted, image, pixels)))
+        return heat_sheet(self._heats(wanted, image, pixels))
 
     def maps_apart(self, image: int = 0) -> dict[str, AttentionMaps]:
         """The maps of each step or of each layer, of one picture. Their mean is in `maps`.
@@ -152,13 +163,15 @@ class Captured:
         """Step → the heat map of a word in this step; or layer → the heat map in this layer, for the layers that attend
         to text. Steps and layers have the names of `maps_apart`. phrase, image, pixels: as in `heatmap`. Raises
         UserError as `heatmap` and `maps_apart` do."""
-        whole, name = self._maps(image, [phrase]), phrase_name(phrase)
-        canvas = self._canvas(image, whole, pixels)
+        whole = self._maps(image, [phrase])
+        name = phrase_name(phrase)
+        view = self._view(image, whole, pixels)
         heats: dict[str, HeatMap] = {}
         for step_or_layer, maps in self.maps_apart(image).items():
             if maps.cross_attention:
-                mask = masks_of_picture(replace(maps, words=whole.words), [name], heat_config(maps), canvas)
-                heats[step_or_layer] = replace(_heats(mask)[0], phrase=f"{name}: {step_or_layer}")
+                config = heat_config(maps)
+                (heat,) = enlarge(soft_masks(replace(maps, words=whole.words), [name], config), view, config)
+                heats[step_or_layer] = HeatMap(heat.numpy(), f"{name}: {step_or_layer}", view.pixels)
         return heats
 
     def masks(
@@ -184,11 +197,26 @@ class Captured:
         Raises UserError for a word that is not in the prompt, for a method or constant that cannot be used, and for a
         picture without maps.
         """
-        result = self._make_masks(phrases, image, pixels, self._constants(phrases, method, constants))
-        mixed = [name for name in result.classes if f"mixed:{name}" in result.flags]
-        if mixed and len(things_named(self._attention(image).text.prompt, result.classes)) == len(phrases):
-            warnings.warn(f"{', '.join(mixed)}: {explain_flag('mixed')}", Notice, stacklevel=2)
+        config = self._constants(phrases, method, constants)
+        result = _masks(phrases, *self._softs(phrases, image, pixels, config), config)
+        doubt = self._doubt([name for name in result.classes if f"mixed:{name}" in result.flags], phrases, image)
+        if doubt:
+            warnings.warn(doubt, Notice, stacklevel=2)
         return result
+
+    def doubt(self, *phrases: Phrase, image: int = 0) -> str:
+        """What the notice of `masks` would say of words that hardly tell their masks apart; "" if all of them do. It
+        takes no PAMR and no picture. phrases, image: as in `masks`."""
+        config = self._constants(phrases, None, {"pamr": False})
+        numbers = mixed(self._softs(phrases, image, None, config)[1], config)
+        return self._doubt([phrase_name(phrases[number]) for number in numbers], phrases, image)
+
+    def _doubt(self, names: Sequence[str], phrases: Sequence[Phrase], image: int) -> str:
+        """The text of `doubt`. names: those of the phrases that hardly tell their masks apart."""
+        all_names = list(map(phrase_name, phrases))
+        if names and len(things_named(self._attention(image).text.prompt, all_names)) == len(all_names):
+            return f"{', '.join(names)}: {explain_flag('mixed')}"
+        return ""
 
     def clip_masks(
         self, *phrases: Phrase, clip: int = 0, method: str | None = None, **constants: Any
@@ -196,7 +224,8 @@ class Captured:
         """As `masks`, of each frame of a clip. clip: its number in `clips`. Raises UserError also if there is no such
         clip."""
         frames = self.clips[self._index("clip", clip, len(self.clips))]
-        return self._masks_of_clip(phrases, frames, frames, self._constants(phrases, method, constants))
+        config = self._constants(phrases, method, constants)
+        return [_masks(phrases, *of_frame, config) for of_frame in self._softs_of_clip(phrases, frames, config)]
 
     def _constants(self, phrases: Sequence[Phrase], method: str | None, constants: dict[str, Any]) -> MaskConfig:
         """The constants of `masks`. Raises UserError also if there are no phrases."""
@@ -216,7 +245,7 @@ class Captured:
         of random choices. constants: fields of SegmentConfig, such as method="kmeans" and k=6. Raises UserError for
         constants that cannot be used, and for a picture without maps of self-attention, or without pixels.
         """
-        from ..segments.make_segments import propose  # imports scipy
+        from ..segments.make_segments import label_view, propose  # imports scipy
 
         config = SegmentConfig(**check_table(SegmentConfig, constants, "segments"))
         if "timestep" in constants:
@@ -227,15 +256,16 @@ class Captured:
         k = config.known_k()
         plan_segments(self._family, self._plan.all_layers, config, type(self._pipe).__name__)
         maps = self._maps(image, ())
-        drawn, multiple = self._drawn(maps), self._family.multiple(self._factor or 1, self._config)
+        drawn = self._drawn(maps)
+        multiple = self._family.multiple(self._factor or 1, self._config)
         if any(side % multiple for side in drawn):
             problem = f"{drawn[1]} × {drawn[0]}: self-attention of its levels cannot be laid over each other"
             raise UserError("image", problem, f"draw one whose sides are multiples of {multiple}")
-        canvas = self._canvas(image, maps, pixels)
-        if canvas.pixels is None and config.edge_rounds:
+        view = self._view(image, maps, pixels)
+        if view.pixels is None and config.edge_rounds:
             fix = "give it, or edge_rounds=0"
             raise UserError("pixels", "segments follow its edges, but the pipeline gave none", fix)
-        found = place_segments(propose(maps, config, k, seed), config, canvas)
+        found = replace(label_view(view, propose(maps, config, k, seed), config), flags=_blank(view))
         if len(found.scores) <= 1 and config.method == "diffseg":
             lower = f"lower kl_threshold (here {config.kl_threshold}), or use method='kmeans', k=5"
             warnings.warn(f"the image is one segment: {lower}", Notice, stacklevel=2)
@@ -265,29 +295,36 @@ class Captured:
             raise outcome
         return outcome
 
-    def _make_masks(
+    def _heats(self, phrases: Sequence[Phrase], image: int, pixels: ImageInput | None) -> list[HeatMap]:
+        """The heat map of each phrase."""
+        view, _, large = self._softs(phrases, image, pixels)
+        return [HeatMap(heat.numpy(), phrase_name(one), view.pixels) for one, heat in zip(phrases, large, strict=True)]
+
+    def _softs(
         self, phrases: Sequence[Phrase], image: int, pixels: ImageInput | None, config: MaskConfig | None = None
-    ) -> MaskResult:
-        """The masks of a picture, or of a frame of a clip. config: the constants; None: the constants of heat maps."""
-        number, maps = self._number(image), self._maps(image, phrases)
-        config = config or heat_config(maps)
+    ) -> FrameSofts:
+        """The soft masks of phrases in a picture, or in a frame of a clip. config: the constants; None: the constants
+        of heat maps."""
+        number = self._number(image)
+        maps = self._maps(image, phrases)
         clip = next((clip for clip in self.clips if number in clip), ())
         if len(clip) < 2:
-            canvas = self._canvas(number, maps, pixels, config)
-            return masks_of_picture(maps, list(map(phrase_name, phrases)), config, canvas)
+            view = self._view(number, maps, pixels, config)
+            config = config or heat_config(maps)
+            softs = soft_masks(maps, list(map(phrase_name, phrases)), config)
+            return view, softs, enlarge(softs, view, config)
         if pixels is not None:
             raise UserError("pixels", "those of a clip are what the pipeline returned", "leave it out")
-        return self._masks_of_clip(phrases, clip, [number], config)[0]
+        return self._softs_of_clip(phrases, clip, config or heat_config(maps))[clip.index(number)]
 
-    def _masks_of_clip(
-        self, phrases: Sequence[Phrase], clip: Sequence[int], frames: Sequence[int], config: MaskConfig
-    ) -> list[MaskResult]:
-        """The masks of some frames of a clip. clip, frames: the numbers of all its frames, and of these. All frames
-        have one prompt and one size: the words' columns and the lattice are the first frame's."""
+    def _softs_of_clip(self, phrases: Sequence[Phrase], clip: Sequence[int], config: MaskConfig) -> list[FrameSofts]:
+        """The soft masks of phrases in each frame of a clip. clip: the frames' numbers. All frames have one prompt and
+        one size: the words' columns and the lattice are the first frame's."""
         first = self._maps(clip[0], phrases)
-        canvases = [self._canvas(number, first, None, config) for number in clip]
-        maps, names = [self._attention(number).maps for number in clip], list(map(phrase_name, phrases))
-        return masks_of_clip(maps, first.words, names, config, canvases, [clip.index(number) for number in frames])
+        views = [self._view(number, first, None, config) for number in clip]
+        maps = [self._attention(number).maps for number in clip]
+        softs = clip_softs(views, maps, first.words, list(map(phrase_name, phrases)), config)
+        return [(view, *of_frame) for view, of_frame in zip(views, softs, strict=True)]
 
     def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
         """The maps of a picture with the columns of phrases. Raises UserError for a phrase without columns."""
@@ -300,15 +337,15 @@ class Captured:
 
     # Pixels
 
-    def _drawn(self, maps: AttentionMaps) -> Grid:
+    def _drawn(self, maps: AttentionMaps) -> PixelSize:
         """(H, W) of the drawn picture in pixels; in positions, if the pipeline does not say how many pixels a position
         has."""
         cell = 1 if self._factor is None else self._family.pixels(self._factor, self._config)
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 
-    def _canvas(
+    def _view(
         self, image: int, maps: AttentionMaps, pixels: ImageInput | None, config: MaskConfig | None = None
-    ) -> Canvas:
+    ) -> View:
         """The picture in which the script wants results: the given `pixels`, or the picture that the pipeline returned.
         image: the picture's number. maps: its maps. config: the constants of masks, if there are masks. Raises
         UserError if they follow the edges of a picture that is not known."""
@@ -318,7 +355,20 @@ class Captured:
             raise UserError("pixels", "masks follow its edges, but the pipeline gave none", fix)
         drawn = self._drawn(maps)
         size = drawn if shown is None else (shown.shape[0], shown.shape[1])
-        return replace(fill(maps.latent_size, drawn, size, may_cut=pixels is None), pixels=shown)
+        return view_drawn(maps.latent_size, drawn, size, shown, may_cut=pixels is None)
+
+
+def _masks(
+    phrases: Sequence[Phrase], view: View, softs: Sequence[SoftMask], large: torch.Tensor, config: MaskConfig
+) -> MaskResult:
+    """The masks of phrases in a picture, from their soft masks."""
+    masks = refine_and_label(view, list(map(phrase_name, phrases)), softs, large, config)
+    return replace(masks, flags=(*masks.flags, *_blank(view)))
+
+
+def _blank(view: View) -> tuple[str, ...]:
+    """The flag BLANK for a black picture, as a safety checker leaves it; otherwise empty."""
+    return (BLANK,) if view.pixels is not None and not view.pixels.any() else ()
 
 
 def pipeline_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
@@ -337,8 +387,3 @@ def pipeline_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, An
             tuned = recommend(MaskPhotosConfig, values, model)[0]
             return tuned.mask, {name: getattr(tuned.capture, name) for name in ("normalize", "layers", "mean")}
     return replace(paper, **table_values(paper.facts.defaults, "mask")), {}
-
-
-def _heats(mask: MaskResult) -> list[HeatMap]:
-    """The heat map of each word. mask: the words' masks."""
-    return [HeatMap(soft.numpy(), name, mask.pixels) for name, soft in zip(mask.classes, mask.soft, strict=True)]

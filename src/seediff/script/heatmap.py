@@ -81,7 +81,8 @@ class HeatMap:
 def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
     """A sheet of tiles: the picture, if it is known, then each heat map over the picture, with its word beneath. The
     scale of colours is below all tiles. maps: heat maps of one picture."""
-    tiles, labels = [np.asarray(heat.best()) for heat in maps], [heat.phrase for heat in maps]
+    tiles = [np.asarray(heat.best()) for heat in maps]
+    labels = [heat.phrase for heat in maps]
     if maps[0].pixels is not None:
         tiles, labels = [maps[0].pixels, *tiles], ["image", *labels]
     sheet = contact_sheet([fit_side(tile, SIDE, Image.Resampling.LANCZOS) for tile in tiles], 4, labels)

@@ -11,14 +11,15 @@ from typing import Any
 
 import torch
 
+from ..attention.windows import view_photo
 from ..config.resolve import recommend
 from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.settings import Config
 from ..dataset import native
 from ..errors import Notice, UserError
 from ..files.image_files import ImageInput, as_pixels
-from ..masks.make_masks import MaskResult
-from ..masks.photos import PhotoMasker
+from ..masks.photos import PhotoMasker, whole_softs
+from ..masks.results import MaskResult
 from ..models.describe import ModelInfo
 from ..models.registry import LoadOptions, Model
 from ..run.photos import doubt_line
@@ -46,18 +47,17 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     loaded, plan = _prepare(config, info, model)
     masker = PhotoMasker(loaded, config, plan.capture)
     (found,) = masker.find([masker.view(pixels)], [config.classes])
-    masks = masker.masks(found, trace=True)
-    full = masks.full
+    shown = masker.masks(found, trace=True)
 
     # All requested classes, also absent ones
-    ids = [config.classes.index(name) + 1 for name in full.classes]
-    soft = full.soft.new_zeros(len(config.classes), *pixels.shape[:2])
-    unrefined = full.unrefined.new_zeros(len(config.classes), *full.unrefined.shape[1:])
-    for number, values, before in zip(ids, masks.soft(), full.unrefined, strict=True):
+    ids = [config.classes.index(name) + 1 for name in shown.classes]
+    soft = torch.zeros(len(config.classes), *pixels.shape[:2])
+    unrefined = torch.zeros(len(config.classes), *shown.unrefined.shape[1:])
+    for number, values, before in zip(ids, whole_softs(found.view, shown.soft), shown.unrefined, strict=True):
         soft[number - 1], unrefined[number - 1] = torch.from_numpy(values), before
-    absent = [f"absent:{name}" for name in config.classes if name not in full.classes]
-    whole = {"label_map": native.dataset_labels(full.label_map, ids), "classes": config.classes}
-    return replace(full, **whole, soft=soft, unrefined=unrefined, flags=(*full.flags, *absent))
+    absent = [f"absent:{name}" for name in config.classes if name not in shown.classes]
+    whole = {"label_map": native.dataset_labels(shown.label_map, ids), "classes": config.classes}
+    return replace(shown, **whole, soft=soft, unrefined=unrefined, flags=(*shown.flags, *absent))
 
 
 def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any) -> Segments:
@@ -70,7 +70,8 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
     config, info = _configure(SegmentPhotosConfig, model, options)
     pixels = as_pixels(image)
     loaded, _ = _prepare(config, info, model)
-    (segments,) = make_segments(loaded, [pixels], config.segment, fit=config.fit, size=config.size, seed=config.seed)
+    view = view_photo(loaded, pixels, config.fit, config.size)
+    (segments,) = make_segments(loaded, [view], config.segment, seed=config.seed)
     return segments
 
 

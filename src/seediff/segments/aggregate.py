@@ -70,7 +70,9 @@ def aggregate(
     for grid in finer:  # from coarse to fine: `total` has a row for each query of the grid `last`
         rows, sums = _level(self_attention[grid], grid, latent_size, shares[grid])
         extremes += sums.aminmax()
-        tile, width, keys = grid[1] // last[1], last[1], rows.shape[1]
+        tile = grid[1] // last[1]
+        width = last[1]
+        keys = rows.shape[1]
         # A query of `last` covers tile × tile queries of this grid. Axes: height of `last`, tile, width, tile, keys.
         rows.view(-1, tile, width, tile, keys).add_(total.view(-1, 1, width, 1, keys))
         total, last = rows, grid
@@ -80,7 +82,9 @@ def aggregate(
     if last == latent_size:
         return total
     # Each position of L has the row of its query. The same axes, with the keys of L.
-    (height, width), keys, tile = last, total.shape[1], latent_size[0] // last[0]
+    height, width = last
+    keys = total.shape[1]
+    tile = latent_size[0] // last[0]
     return total.view(height, 1, width, 1, keys).expand(-1, tile, -1, tile, -1).reshape(-1, keys)
 
 

@@ -34,7 +34,8 @@ def kmeans(
     rows = rows.cpu().double()
     if initial is None:
         initial = rows[_plus_plus(rows, k, seed)]
-    points, centres = rows.numpy(), initial.cpu().double().numpy()
+    points = rows.numpy()
+    centres = initial.cpu().double().numpy()
     enough = TOLERANCE * float(points.var(0).mean())
     labels = np.zeros(len(points), np.int32)
     for _ in range(MAX_ITERATIONS):

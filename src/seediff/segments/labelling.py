@@ -22,9 +22,10 @@ from ..files.label_maps import resize_nearest
 from ..masks.arithmetic import highest, resize
 from ..masks.pamr import affinity, largest_size, pamr, reduce_picture, scaled_dilations
 
-CHUNK, ROWS = 2**18, 2**22
-"""CHUNK: maximum pixels in a band of rows, 1 MiB, few enough for the cache. ROWS: maximum elements of all proposals in
-a band of rows."""
+CHUNK = 2**18
+"""Maximum pixels in a band of rows: 1 MiB, few enough for the cache."""
+ROWS = 2**22
+"""Maximum elements of all proposals in a band of rows."""
 
 
 def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:

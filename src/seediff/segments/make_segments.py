@@ -2,7 +2,7 @@
 
 capture_inputs  the model sees it once: self-attention, or the encoder's features
 propose         the method's proposals: for each segment, how much every position belongs to it
-label_photo     the segment with the highest value at each pixel, then moved to the photograph's edges
+label_view      the segment with the highest value at each pixel, then moved to the photograph's edges
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from PIL import Image
 
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.see_photos import capture_clean, encode_images, run_clean
-from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape, seen_window
-from ..config.fields import Size
+from ..attention.windows import View, batches_by_shape
 from ..config.methods import SegmentConfig
-from ..config.runs import Fit
 from ..drawing.overlays import draw_named, magnify, shown_ids
-from ..drawing.shown import as_detections, as_html
+from ..drawing.shown import as_html
 from ..files.label_maps import resize_nearest
 from ..files.messages import plural
+from ..masks.results import as_detections
 from ..models.registry import Model
 from .aggregate import aggregate, level_weights
 from .diffcut import cut_features
@@ -80,32 +79,23 @@ class Segments:
 
 def make_segments(
     model: Model,
-    photos: Sequence[np.ndarray],
+    views: Sequence[View],
     config: SegmentConfig,
     *,
-    fit: Fit = "keep",
-    size: Size | None = None,
     seed: int = 0,
     batch_size: int = 8,
 ) -> list[Segments]:
     """The segments of each photograph, in order.
 
-    model: sees the photographs. photos: (H, W, 3) uint8 of any size. config: the method and its constants. fit, size:
-    how the model sees a photograph, and at which size (`windows.seen_shape`). seed: for K-Means. batch_size:
-    photographs of one shape per network call. Raises UserError as `propose` does.
+    model: sees the photographs. views: from `view_photo`. config: the method and its constants. seed: for K-Means.
+    batch_size: photographs of one shape per network call. Raises UserError as `propose` does.
     """
-    # 1. The window of each photograph that the model sees, and at which shape
-    windows = [seen_window(photo.shape[0], photo.shape[1], fit) for photo in photos]
-    shapes = [seen_shape(model, photo.shape, fit, size) for photo in photos]
-
-    # 2. Segments, from one call of the network for several photographs of one shape
     divided: dict[int, Segments] = {}
-    for batch in batches_by_shape(shapes, batch_size):
-        inputs = capture_inputs(model, [cut(photos[i], windows[i], shapes[i]) for i in batch], config)
+    for batch in batches_by_shape([view.shape for view in views], batch_size):
+        inputs = capture_inputs(model, [views[i].seen for i in batch], config)
         for i, method_input in zip(batch, inputs, strict=True):
-            proposals = propose(method_input, config, config.known_k(), seed)
-            divided[i] = label_photo(photos[i], windows[i], proposals, config)
-    return [divided[i] for i in range(len(photos))]
+            divided[i] = label_view(views[i], propose(method_input, config, config.known_k(), seed), config)
+    return [divided[i] for i in range(len(views))]
 
 
 def capture_inputs(model: Model, images: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[MethodInput]:
@@ -133,13 +123,11 @@ def propose(method_input: MethodInput, config: SegmentConfig, k: int | None, see
     return diffseg(rows, size, num_points=config.num_points, kl_thresholds=config.thresholds, refine=config.refine)
 
 
-def label_photo(photo: np.ndarray, window: Window, proposals: torch.Tensor, config: SegmentConfig) -> Segments:
-    """The segments of a photograph (H, W, 3) uint8. window: the part that the model sees. proposals: (P, h, w) of this
-    part."""
-    label_map = label(proposals, (window.height, window.width)).numpy()
-    label_map = follow_edges(photo[window.slices], label_map, config)
+def label_view(view: View, proposals: torch.Tensor, config: SegmentConfig) -> Segments:
+    """The segments of a picture. proposals: (P, h, w) of the part that the model saw or drew."""
+    label_map = follow_edges(view.part, label(proposals, view.window.shape).numpy(), config)
     scores = _scores(label_map, proposals.double(), config)
-    return Segments(paste(label_map, window, (photo.shape[0], photo.shape[1])), scores, photo)
+    return Segments(view.paste(label_map[view.kept.slices], -1), scores, view.pixels)
 
 
 def _scores(label_map: np.ndarray, proposals: torch.Tensor, config: SegmentConfig) -> tuple[float, ...]:
@@ -147,7 +135,8 @@ def _scores(label_map: np.ndarray, proposals: torch.Tensor, config: SegmentConfi
     to cover any position gets the mean over all positions."""
     clarity = proposals.amax(0)
     clarity = clarity.clamp(0, 1) if config.divides_features else clarity / proposals.sum(0)
-    ids, count = resize_nearest(label_map, *clarity.shape).ravel(), int(label_map.max()) + 1
+    ids = resize_nearest(label_map, *clarity.shape).ravel()
+    count = int(label_map.max()) + 1
     sums = np.bincount(ids, clarity.flatten().cpu().numpy(), minlength=count)
     counts = np.bincount(ids, minlength=count)
     mean = float(sums.sum() / counts.sum())

@@ -15,15 +15,13 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..attention.see_photos import capture_clean, encode_images, join_maps
-from ..attention.windows import cut, seen_shape, seen_window
+from ..attention.windows import View
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..masks.arithmetic import TINY, resize
 from ..prompts.tokens import split_prompts
 
 if TYPE_CHECKING:
-    from ..config.fields import Size
-    from ..config.runs import Fit
     from ..models.registry import Model
 
 LEVELS = (1, 2, 4)
@@ -87,29 +85,25 @@ def name_segments(
 
 def name_photo(
     model: Model,
-    photo: np.ndarray,
+    view: View,
     label_map: np.ndarray,
     words: Sequence[str],
     *,
-    fit: Fit,
-    size: Size | None,
     timestep: int,
     threshold: float,
 ) -> list[SegmentName]:
     """The name of each segment of a photograph.
 
-    model: sees the photograph. photo: (H, W, 3) uint8. label_map: (H, W) int32, its segments. words: at least one.
-    fit, size: how the model sees the photograph, and at which size. timestep: the noise level that the network is
-    shown. threshold: as for `name_segments`."""
-    window = seen_window(photo.shape[0], photo.shape[1], fit)
-    latents = encode_images(model, [cut(photo, window, seen_shape(model, photo.shape, fit, size))])
+    model, view: how the model sees the photograph. label_map: (H, W) int32, its segments. words: at least one.
+    timestep: the noise level that the network is shown. threshold: as for `name_segments`."""
+    latents = encode_images(model, [view.seen])
     captured = []
     for text, group in split_prompts(model.readers, words):
         captured += capture_clean(model, latents, [text], [group], timestep=timestep, kind="cross")
     maps = join_maps(captured)
     height, width = maps.latent_size
     scale = min(GRID, label_map.shape[0] / height, label_map.shape[1] / width)
-    seen = resize_nearest(label_map[window.slices], round(scale * height), round(scale * width))
+    seen = resize_nearest(label_map[view.window.slices], round(scale * height), round(scale * width))
     names = name_segments(seen, name_maps(maps, words), words, threshold)
     lost = int(label_map.max(initial=-1)) + 1 - len(names)  # the last segments were too small for the grid
     return names + [SegmentName(None, 0.0)] * lost
