@@ -270,15 +270,11 @@ def row_classes(row: Row, table: Table, places: Places) -> list[str]:
 
 def training_digest(training: Training, row: Row, table: Table, places: Places) -> str:
     """The key of a segmenter: a digest of its data, the row's classes, its training and the training before it."""
-
-    def counts(key: str, value: Any) -> bool:
-        # `mirror` is newer than published keys, which stay valid without it.
-        return key not in ("device", "dtype")
-
+    config = training.config.values()
     parts = {
         "data": [described(table.data[name], table.sets, places) for name in training.data],
         "classes": row_classes(row, table, places),
-        "config": {key: _json(value) for key, value in training.config.values().items() if counts(key, value)},
+        "config": {key: _json(value) for key, value in config.items() if key not in ("device", "dtype")},
         "dtype": with_device(training.config).dtype,
         "weights": _first_weights(training.config),
         **({"epochs": training.epochs} if training.steps is None else {"steps": training.steps}),

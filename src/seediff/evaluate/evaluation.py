@@ -87,14 +87,14 @@ class Evaluation:
     def _differences(self, other: Evaluation) -> list[dict[str, Any]]:
         return [
             {
-                "name": d.name,
-                "of": kind,
-                "score": measure,
-                "difference": d.value,
-                "ci95": d.ci95,
-                "images": d.pictures,
+                "name": score.difference.name,
+                "of": score.kind,
+                "score": score.measure,
+                "difference": score.difference.value,
+                "ci95": score.difference.ci95,
+                "images": score.difference.pictures,
             }
-            for kind, measure, _, _, _, d in compare(self.scores, other.scores)
+            for score in compare(self.scores, other.scores)
         ]
 
 
@@ -185,14 +185,17 @@ def _compared(evaluation: Evaluation, other: Evaluation) -> list[ScoreTable]:
     for number, measure in enumerate(scores.measures):
         rows: list[Sequence[Value]] = []
         sums: list[Sequence[Value]] = []
-        for kind, _, table, first, second, difference in found:
-            low, high = difference.ci95
-            change = Points(difference.value), (Points(low), Points(high))
-            *_, pictures = cells(first._replace(pictures=difference.pictures))
-            row: Sequence[Value] = (scores.name_of(kind, first), first.value, second.value, *change, pictures)
-            if table == number and kind != "class":
+        for score in found:
+            if score.table != number:
+                continue
+            one, two = score.one.value, score.other.value
+            low, high = score.difference.ci95
+            change = Points(score.difference.value), (Points(low), Points(high))
+            *_, pictures = cells(score.one._replace(pictures=score.difference.pictures))
+            row: Sequence[Value] = (scores.name_of(score.kind, score.one), one, two, *change, pictures)
+            if score.kind != "class":
                 sums.append(row)
-            elif table == number and not (math.isnan(first.value) and math.isnan(second.value)):
+            elif not (math.isnan(one) and math.isnan(two)):
                 rows.append(row)
         columns = (*(f"{name}, {measure.name}" for name in names), "difference", *BEHIND)
         tables.append(ScoreTable(scores.title, columns, rows, sums))

@@ -173,9 +173,11 @@ class Scores:
             rows: list[Sequence[Value]] = []
             sums: list[Sequence[Value]] = []
             for kind, _, figure, table in self.scores:
-                if table == number and kind != "class":
+                if table != number:
+                    continue
+                if kind != "class":
                     sums += [(self.name_of(kind, mean), *cells(mean), "") for (mean,) in with_often_shown(figure)]
-                elif table == number and not math.isnan(figure.value):
+                elif not math.isnan(figure.value):
                     rows.append((self.name_of(kind, figure), *cells(figure), shares[figure.name]))
             tables.append(ScoreTable(self.title, (measure.name, *BEHIND, share), rows, sums))
         return tables

@@ -251,24 +251,28 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
 def find_doubts(data: TrainingData, config: TrainConfig) -> list[str]:
     """Warnings about a training: classes that no label map shows, pictures that are both trained on and validated with,
     and too few steps for a network that knows nothing. Reads label maps until every class was seen."""
+    lines: list[str] = []
     items = list(chain.from_iterable(stage.items for stage in data.stages))
+
+    # 1. Classes that cannot be learned
     missing = dict(enumerate(data.classes, 1))
     for item in items:
         if not missing:
             break
         for number in np.flatnonzero(np.bincount(item.labels(len(data.classes)).ravel())).tolist():
             missing.pop(number, None)
-    both = 0
-    lines = list[str]()
+    if missing:
+        lines.append(f"no label map that is trained on shows {', '.join(missing.values())}: it cannot be learned")
+
+    # 2. Pictures of both kinds
     if data.validation:  # otherwise no picture needs to be read
         trained = set(map(image_digest, items))
         both = sum(image_digest(item) in trained for item in data.validation)
-    if missing:
-        lines.append(f"no label map that is trained on shows {', '.join(missing.values())}: it cannot be learned")
-    if both:
-        lines.append(
-            f"{both} of {len(data.validation)} samples for validation are also trained on, so its scores are too high"
-        )
+        if both:
+            of_all = f"{both} of {len(data.validation)} samples for validation"
+            lines.append(f"{of_all} are also trained on, so its scores are too high")
+
+    # 3. Steps
     steps = sum(stage.step_count(config.batch_size) for stage in data.stages)
     if config.weights == "scratch" and steps < FROM_SCRATCH:
         lines.append(
