@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 SOURCE = Path(__file__).parents[1] / "src" / "seediff"
 PICTURE = re.compile(r"\bpictures?\b|[._]pictures?$", re.I)
 """The word, also as the end of a key."""
-ALLOWED = {("dataset/formats/format_table.py", "names_pictures"), ("prompts/content_words.py", "picture")}
+ALLOWED = {("dataset/formats/format_table.py", "names_pictures"), ("config/names_in_texts.py", "picture")}
 """(file, match): the name of a field, and a word that says nothing in a caption."""
 
 

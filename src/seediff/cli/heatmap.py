@@ -61,9 +61,9 @@ def heatmap(
     from torch import Generator
 
     from ..attention.draw import check_steps, draw_noise_in_float32, image_shape
+    from ..config.names_in_texts import things_named
     from ..models.families.inputs import DrawRequest
     from ..models.registry import LoadOptions, load
-    from ..prompts.content_words import things_named
     from ..script.capture import capture
     from ..script.heatmap import heat_sheet
 
@@ -108,7 +108,7 @@ def heatmap(
 def find_shown(readers: Sequence[Reader], prompt: str, words: Sequence[str]) -> Sequence[str]:
     """The words whose heat maps are made, each once: `words`, or all words of the prompt. readers: the tokenizers.
     Raises UserError for a prompt that is too long, for words that are not in it, and if there is no word."""
-    from ..prompts.content_words import content_words
+    from ..config.names_in_texts import content_words
     from ..prompts.tokens import check_length
 
     readings = check_length(readers, prompt)

@@ -11,11 +11,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..config.class_names import parse_classes
+from ..config.class_names import parse_classes, side_notes
 from ..config.fields import RUN, read_names
 from ..config.runs import PredictConfig
 from ..config.settings import build
-from ..config.sides import side_notes
 from ..config.train import DATA, TrainConfig, make_config
 from ..files.messages import plural
 from .advice import command_line, next_steps, report_unusable, say_notes, say_reading
@@ -108,7 +107,7 @@ def train(
 
     - `seediff train synthetic real real --architecture segformer --out segmenter --dry-run`
     """
-    from ..train.defaults import choose_defaults
+    from ..train.plan import choose_defaults
     from ..train.stages import find_doubts, open_training
 
     # Refuse wrong values, and a device that is not here, before data are read
@@ -124,7 +123,7 @@ def train(
         sides = side_notes(training.classes) if config.flip else ()
         say_notes([*chosen, *training.notes, *find_doubts(training, config), *sides])
     if dry_run:
-        from ..train.dry_run import describe_training
+        from ..train.plan import describe_training
 
         for text in describe_training(config, training, out, validate_every, verbose):
             print(text, flush=True)

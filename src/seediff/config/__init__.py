@@ -2,8 +2,7 @@
 TOML files.
 
     fields.py        the types of fields, and the check of values; sizes in pixels; what other programs call our options
-    class_names.py   names of classes, and prompts; sides.py: left and right in names;
-                     names_in_texts.py: found in texts
+    class_names.py   names of classes, also left and right in them, and prompts; names_in_texts.py: found in texts
     settings.py      `Settings`, `RunConfig`: what all configurations share; flat names, and `build`
     methods.py       what each method reads, and its constants
     resolve.py       the configuration of a run, with what its model and method decide

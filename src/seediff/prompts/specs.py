@@ -20,9 +20,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..config.class_names import join_classes
-from ..config.names_in_texts import by_class, classes_in
+from ..config.names_in_texts import by_class, classes_in, content_words
 from ..errors import UserError
-from .content_words import content_words
 
 if TYPE_CHECKING:
     from ..config.runs import GenerateConfig

@@ -13,6 +13,7 @@ from ..attention.plan import CapturePlan, Expected, plan_capture, plan_segments
 from ..config.class_names import other_word, spoken
 from ..config.fields import check_sides, pixels
 from ..config.methods import EVERYTHING, Reads, check_capture
+from ..config.names_in_texts import content_words
 from ..config.runs import DatasetConfig, GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig, check_attention
 from ..config.settings import RunConfig
 from ..errors import UserError
@@ -23,7 +24,6 @@ from ..models.pipeline import parts_line, weight_folders
 from ..models.registry import LoadOptions, Model, check_options, load
 from ..models.saving_memory import Offload, memory_bytes
 from ..models.weights import file_bytes, part_files, weights_fingerprint
-from ..prompts.content_words import content_words
 
 ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 """Configurations of the commands that run a model."""

@@ -19,6 +19,7 @@ from ..attention.maps import AttentionMaps
 from ..attention.plan import Expected, fit_mask, plan_segments
 from ..attention.windows import PixelSize, View, view_drawn
 from ..config.methods import MaskConfig, SegmentConfig
+from ..config.names_in_texts import things_named
 from ..config.resolve import recommend
 from ..config.runs import MaskPhotosConfig
 from ..config.settings import check_table, table_values
@@ -30,7 +31,6 @@ from ..masks.make_masks import enlarge, mixed, refine_and_label, soft_masks
 from ..masks.results import MaskResult
 from ..masks.steps import SoftMask
 from ..models.describe import describe_model
-from ..prompts.content_words import things_named
 from ..rows.values import BLANK, explain_flag
 from .heatmap import HeatMap, heat_config, heat_sheet
 from .recording import Attention, Picture, Recording

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 
 from ..attention.which_rows import Texts
+from ..config.names_in_texts import content_words
 from ..errors import UserError, first_line
 from ..models.families.family import Family
 from ..models.families.inputs import TOKENIZERS, Reader
-from ..prompts.content_words import content_words
 from ..prompts.tokens import TokenizedPrompt, find_weight, read
 
 Phrase = str | Sequence[int]

@@ -1,7 +1,7 @@
 """Trains segmenters (Mask2Former, SegFormer) on datasets of any format, and predicts with them.
 
-stages.py opens the data and divides a training into stages (dry_run.py describes it)
-defaults.py chooses the default backbone, and whether images are mirrored
+stages.py opens the data and divides a training into stages
+plan.py says what it will do: its defaults, and the lines of a dry run
 models.py builds networks and loads their weights (loss.py has Mask2Former's loss)
 data.py makes batches
 run.py is the training loop

@@ -34,7 +34,7 @@ from ..files.outputs import write_atomic, write_tensors
 from ..files.reading import read_json, read_lines
 from ..files.tensors import read_header
 from ..version import __version__
-from .defaults import DAMAGED, find_begun
+from .plan import DAMAGED, find_begun
 from .stages import Stage, image_digest
 
 LOSSES = "losses.csv"

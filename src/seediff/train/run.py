@@ -41,8 +41,8 @@ from ..files.outputs import CONFIG, open_folder, write_atomic, write_tensors
 from ..metrics.confusion import confusion, count_classes
 from ..metrics.scores import class_iou, mean_iou
 from .data import Decoded, Pair, batches
-from .defaults import choose_defaults
 from .models import Network, Trainee, build_network, find_weights, parameter_groups
+from .plan import choose_defaults
 from .predict import Segmenter
 from .record import (
     CHART,

@@ -1,19 +1,22 @@
-"""Chooses a training's defaults: what an unfinished training in its folder has, or a backbone for this machine and
-these pictures; and whether pictures are mirrored."""
+"""What a training will do, before it begins: its defaults, and the lines of a dry run.
+
+An unfinished training keeps its backbone; otherwise the machine and the pictures decide. Classes with sides decide
+whether pictures are mirrored."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ..config.class_names import lone_sides
 from ..config.settings import load_config
-from ..config.sides import lone_sides
-from ..config.train import TrainConfig, make_config
+from ..config.train import TrainConfig, make_config, with_device
 from ..errors import UserError
-from ..files.outputs import CONFIG, check_outside
-from .stages import TrainingData
+from ..files.messages import plural, show_bytes
+from ..files.outputs import CONFIG, check_outside, check_writable, free_bytes
+from .stages import TrainingData, check_stages
 
 SMALL = 256
 """The longest side in pixels of small pictures, for which the backbone `tiny` is made."""
@@ -75,3 +78,42 @@ def find_begun(out: Path) -> TrainConfig | None:
         return load_config(out / CONFIG, TrainConfig)
     except UserError as error:
         raise UserError(out, f"{DAMAGED} ({error})", "choose another folder") from error
+
+
+def describe_training(
+    config: TrainConfig, data: TrainingData, out: Path, validate_every: int | None = None, verbose: bool = True
+) -> Iterator[str]:
+    """The lines of a dry run: network, classes, stages, validation, memory and output. The first lines come at once,
+    the others take seconds. validate_every: as in `train`. verbose: also all settings.
+
+    Loads no weights and writes nothing. Raises UserError if the training would fail before its first step, also because
+    another training is in `out`.
+    """
+    check_writable(out)
+    yield f"Would train: {config.architecture}, backbone {config.backbone}"
+    yield f"Classes: the background and {len(data.classes)}: {', '.join(data.classes)}"
+    for stage in data.stages:
+        count = stage.step_count(config.batch_size)
+        samples = plural(len(stage.items), "sample")
+        epochs = count * config.batch_size / len(stage.items)
+        length = f"{plural(count, 'step')} of {plural(config.batch_size, 'image')} ({epochs:.1f} epochs; whole steps)"
+        yield f"Stage {stage.name}: {samples}, {length}"
+    # Importing torch and transformers takes seconds.
+    from .models import count_parameters, find_weights
+    from .record import TrainingProgress, find_state
+
+    config = with_device(config)
+    if Path(config.weights).exists():  # weights on the hub are not checked
+        find_weights(config)
+    facts = check_stages(data.stages, data.validation, config.batch_size, validate_every)
+    find_state(out, config, TrainingProgress(data=facts))  # refuses another training
+    parameters = count_parameters(config, data.classes)
+    checkpoint = show_bytes(12 * parameters)  # the weights and two moments, in float32
+    validation = "none; the last weights are kept"
+    if data.validation:
+        validation = plural(len(data.validation), "sample")
+    yield f"Validation: {validation}"
+    yield f"Memory: {show_bytes(16 * parameters)} for {parameters / 1e6:.1f} million parameters, gradients and moments"
+    yield from config.lines() if verbose else ["All settings: with --verbose"]
+    saved = f"{show_bytes(4 * parameters)}, and {checkpoint} of checkpoint while unfinished"
+    yield f"Output: {out}, {saved}; {show_bytes(free_bytes(out))} free"

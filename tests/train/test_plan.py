@@ -5,7 +5,7 @@ from seediff.config.train import make_config
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
-from seediff.train.defaults import choose_defaults
+from seediff.train.plan import choose_defaults
 from seediff.train.stages import open_training
 
 

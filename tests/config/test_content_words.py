@@ -1,4 +1,4 @@
-from seediff.prompts.content_words import content_words, things_named
+from seediff.config.names_in_texts import content_words, things_named
 
 
 def test_content_words():
